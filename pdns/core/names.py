@@ -1,0 +1,161 @@
+"""Domain names in wire form (RFC 1035, 3.1): lower case, uncompressed, ending in the root label.
+
+Text exists only in configuration, feeds and logs. A length octet (at most 63) is below every ASCII letter,
+so `bytes.lower()` folds a whole wire name at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import idna
+
+from pdns.errors import InvalidName
+
+ROOT = b"\0"
+MAX_NAME_BYTES = 255
+MAX_LABEL_BYTES = 63
+
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+
+
+def from_text(text: str) -> bytes:
+    """The name that `text` spells in presentation format (RFC 1035, 5.1), with or without the last dot.
+
+    `\\.` and `\\DDD` escapes are understood; a label with non-ASCII letters becomes its A-label (UTS 46).
+    Raises `InvalidName`.
+    """
+    if text in (".", ""):
+        if not text:
+            raise InvalidName("empty")
+        return ROOT
+    if "\\" in text:
+        labels = _unescape(text)
+    else:
+        if not text.isascii():
+            text = to_ascii(text)
+        labels = text.encode("ascii").lower().split(b".")
+        if not labels[-1]:
+            labels.pop()
+    return from_labels(labels)
+
+
+def from_labels(labels: list[bytes]) -> bytes:
+    """The wire name of `labels`, leftmost first, lower-cased. Raises `InvalidName`."""
+    wire = bytearray()
+    for label in labels:
+        if not label:
+            raise InvalidName("empty label")
+        if len(label) > MAX_LABEL_BYTES:
+            raise InvalidName("label over 63 bytes")
+        wire.append(len(label))
+        wire += label
+    wire.append(0)
+    if len(wire) > MAX_NAME_BYTES:
+        raise InvalidName("name over 255 bytes")
+    return bytes(wire).lower()
+
+
+def to_ascii(text: str) -> str:
+    """`text` with every U-label turned into its A-label (UTS 46, non-transitional). Raises `InvalidName`."""
+    try:
+        return idna.encode(text, uts46=True).decode("ascii")
+    except (idna.IDNAError, UnicodeError):
+        raise InvalidName("not a valid internationalised name") from None
+
+
+def to_text(name: bytes) -> str:
+    """`name` in presentation format, without the last dot; the root is `.`."""
+    return ".".join(_escape(label) for label in labels_of(name)) or "."
+
+
+def labels_of(name: bytes) -> list[bytes]:
+    """The labels of `name`, leftmost first, without the root label."""
+    labels = []
+    at = 0
+    while length := name[at]:
+        labels.append(name[at + 1 : at + 1 + length])
+        at += 1 + length
+    return labels
+
+
+def ancestors(name: bytes) -> Iterator[bytes]:
+    """`name`, then each name above it, the root last."""
+    at = 0
+    while length := name[at]:
+        yield name[at:]
+        at += 1 + length
+    yield ROOT
+
+
+def parent(name: bytes) -> bytes:
+    """The name one label up; the root is its own parent."""
+    return name[1 + name[0] :] if name[0] else name
+
+
+def is_at_or_below(name: bytes, ancestor: bytes) -> bool:
+    """Whether `name` is `ancestor` or a name under it, by whole labels."""
+    cut = len(name) - len(ancestor)
+    if cut < 0 or name[cut:] != ancestor:
+        return False
+    at = 0
+    while at < cut:
+        at += 1 + name[at]
+    return at == cut
+
+
+def reversed_key(name: bytes) -> bytes:
+    """`name` with its labels reversed, each still behind its length octet, without the root label.
+
+    The key of a name is a byte prefix of the key of every name below it, and of no other: the length octets keep
+    `evil.test` from matching `notevil.test` and an escaped dot from passing for a label end.
+    """
+    key = b""
+    at = 0
+    while length := name[at]:
+        end = at + 1 + length
+        key = name[at:end] + key
+        at = end
+    return key
+
+
+def from_reversed_key(key: bytes) -> bytes:
+    """The name whose `reversed_key` is `key`."""
+    return reversed_key(key + ROOT) + ROOT
+
+
+def _unescape(text: str) -> list[bytes]:
+    labels: list[bytes] = []
+    label = bytearray()
+    raw = text.encode("utf-8")
+    at = 0
+    while at < len(raw):
+        octet = raw[at]
+        at += 1
+        if octet == ord("."):
+            labels.append(bytes(label))
+            label.clear()
+            continue
+        if octet == ord("\\"):
+            digits = raw[at : at + 3]
+            if len(digits) == 3 and digits.isdigit():
+                octet = int(digits)
+                at += 3
+                if octet > 255:
+                    raise InvalidName("escape over 255")
+            elif at < len(raw):
+                octet = raw[at]
+                at += 1
+            else:
+                raise InvalidName("unfinished escape")
+        label.append(octet)
+    if label or not labels:
+        labels.append(bytes(label))
+    return labels
+
+
+def _escape(label: bytes) -> str:
+    return "".join(
+        chr(octet) if octet in _PLAIN else f"\\{chr(octet)}" if octet in b'.\\"();@$' else chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03}"
+        for octet in label
+    )

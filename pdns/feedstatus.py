@@ -1,0 +1,56 @@
+"""What the feeds process tells everyone else: `<state>/feeds.json`, written by it alone, renamed into place."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+
+class OddLines(msgspec.Struct, frozen=True, kw_only=True):
+    """Lines of one feed that were passed over for one reason."""
+
+    count: int
+    examples: list[str] = []  # at most 3, "line 12: text", text cut to 80 characters
+
+
+class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """One feed as it stands. Times are seconds since the epoch, 0 for never."""
+
+    url: str
+    category: str
+    mode: str
+    required: bool
+    loaded: bool = False  # its names are in the live blockset
+    format: str = ""  # as detected or named
+    entries: int = 0  # names listed
+    unique_entries: int = 0  # names that no other feed lists
+    addresses: int = 0  # addresses and networks listed
+    last_attempt_s: float = 0.0
+    last_success_s: float = 0.0  # last time the source answered with something usable (changed or not)
+    last_changed_s: float = 0.0
+    last_result: str = ""  # updated | unchanged | error
+    last_error: str = ""
+    results: dict[str, int] = {}  # result -> how often since the process started
+    odd: dict[str, OddLines] = {}  # reason -> lines passed over
+
+
+class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    written_s: float = 0.0
+    generation: int = 0  # live blockset
+    entries: int = 0
+    build_s: float = 0.0  # how long the last compile took
+    feeds: dict[str, FeedStatus] = {}
+
+
+FILE_NAME = "feeds.json"
+
+
+def read(state_dir: Path) -> FeedsStatus | None:
+    """The status last written, or None when there is none yet or it cannot be read."""
+    try:
+        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=FeedsStatus)
+    except (OSError, msgspec.DecodeError):
+        return None
