@@ -16,7 +16,7 @@ _UPSTREAM_UDP_BYTES = 1232
 
 # Where names stand in RDATA that may be compressed (RFC 3597, 4, and the types before it): fixed octets before
 # the first name, then how many names. A reader that follows these pointers must find them sound.
-_NAMES_IN_RDATA = {
+RDATA_NAMES = {
     p.NS: (0, 1), 3: (0, 1), 4: (0, 1), p.CNAME: (0, 1), p.SOA: (0, 2), 7: (0, 1), 8: (0, 1), 9: (0, 1), p.PTR: (0, 1),
     14: (0, 2), p.MX: (2, 1), 17: (0, 2), 18: (2, 1), 21: (2, 1), 24: (18, 1), 26: (2, 2), 30: (0, 1),
     p.SRV: (6, 1), 36: (2, 1), p.DNAME: (0, 1), p.RRSIG: (18, 1), p.NSEC: (0, 1), p.SVCB: (2, 1), p.HTTPS: (2, 1),
@@ -86,7 +86,8 @@ def parse_message(wire: bytes) -> Message:
     if at != len(wire):
         raise WireError("octets after the last record")
     rcode = flags & p.RCODE_MASK
-    edns, options = False, ()
+    edns = False
+    options: tuple[tuple[int, bytes], ...] = ()
     if additional:
         opt = [record for record in additional if record.rtype == p.OPT]
         if len(opt) > 1 or any(record.owner != b"\0" for record in opt):
@@ -96,9 +97,7 @@ def parse_message(wire: bytes) -> Message:
             rcode |= opt[0].ttl_s >> 24 << 4
             options = parse_options(wire[opt[0].rdata_at : opt[0].end])
         additional = [record for record in additional if record.rtype not in (p.OPT, p.TSIG)]
-    return Message(
-        wire, message_id, flags, rcode, question, tuple(answer), tuple(authority), tuple(additional), edns, options
-    )
+    return Message(wire, message_id, flags, rcode, question, tuple(answer), tuple(authority), tuple(additional), edns, options)
 
 
 def _records(wire: bytes, at: int, count: int) -> tuple[list[Record], int]:
@@ -116,7 +115,7 @@ def _records(wire: bytes, at: int, count: int) -> tuple[list[Record], int]:
             raise WireError("RDATA leaves the message")
         if (fixed := _FIXED_RDATA_BYTES.get(rtype)) is not None and rclass == p.CLASS_IN and rdata_bytes != fixed:
             raise WireError("address of a wrong size")
-        if (shape := _NAMES_IN_RDATA.get(rtype)) is not None:
+        if (shape := RDATA_NAMES.get(rtype)) is not None:
             _check_rdata_names(wire, rdata_at + shape[0], shape[1], end, exact=rtype in (p.NS, p.CNAME, p.PTR, p.DNAME, p.MX))
             if rtype == p.SOA and rdata_bytes < 22:
                 raise WireError("SOA cut short")

@@ -17,12 +17,13 @@ MAX_NAME_BYTES = 255
 MAX_LABEL_BYTES = 63
 
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_QUOTED = frozenset(b'.\\"();@$')
 
 
 def from_text(text: str) -> bytes:
-    """The name that `text` spells in presentation format (RFC 1035, 5.1), with or without the last dot.
+    r"""The name that `text` spells in presentation format (RFC 1035, 5.1), with or without the last dot.
 
-    `\\.` and `\\DDD` escapes are understood; a label with non-ASCII letters becomes its A-label (UTS 46).
+    `\.` and `\DDD` escapes are understood; a label with non-ASCII letters becomes its A-label (UTS 46).
     Raises `InvalidName`.
     """
     if text in (".", ""):
@@ -155,7 +156,12 @@ def _unescape(text: str) -> list[bytes]:
 
 
 def _escape(label: bytes) -> str:
-    return "".join(
-        chr(octet) if octet in _PLAIN else f"\\{chr(octet)}" if octet in b'.\\"();@$' else chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03}"
-        for octet in label
-    )
+    return "".join(map(_escape_octet, label))
+
+
+def _escape_octet(octet: int) -> str:
+    if octet in _PLAIN:
+        return chr(octet)
+    if octet in _QUOTED:
+        return "\\" + chr(octet)
+    return chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03}"

@@ -1,0 +1,69 @@
+"""Who a client is: its tenant, its policy, whether it may ask at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from typing import NamedTuple
+
+from pdns.config import Access, Tenant
+
+NO_TENANT = "default"
+_MAX_KNOWN = 65536
+
+
+class Client(NamedTuple):
+    """What the configuration says of one address."""
+
+    tenant: str
+    policy: int
+    policy_key: bytes  # ends every cache key, so that no policy sees another's answers
+    allowed: bool
+
+
+class ClientTable:
+    """Address -> Client, the longest matching network deciding. Remembers the addresses it has seen, within bounds."""
+
+    def __init__(self, access: Access, tenants: Sequence[Tenant], policies: Sequence[int]) -> None:
+        """`policies[i]` is the policy of `tenants[i]`; clients of no tenant have policy 0.
+
+        A tenant's networks may ask without being named under `access` as well.
+        """
+        self._networks: dict[tuple[int, int], dict[int, Client]] = {}
+        for text in access.networks:
+            self._add(text, Client(NO_TENANT, 0, _policy_key(0), True))
+        for tenant, policy in zip(tenants, policies, strict=True):
+            for text in tenant.networks:
+                self._add(text, Client(tenant.name, policy, _policy_key(policy), True))
+        self._lengths = sorted(self._networks, key=lambda item: -item[1])
+        self._stranger = Client(NO_TENANT, 0, _policy_key(0), False)
+        self._known: dict[str, Client] = {}
+
+    def lookup(self, address: str) -> Client:
+        """The client at `address` (text, without scope); a stranger's entry says it is not allowed."""
+        client = self._known.get(address)
+        if client is None:
+            client = self._find(address)
+            if len(self._known) >= _MAX_KNOWN:
+                del self._known[next(iter(self._known))]
+            self._known[address] = client
+        return client
+
+    def _add(self, text: str, client: Client) -> None:
+        network: IPv4Network | IPv6Network = ip_network(text)
+        by_prefix = self._networks.setdefault((network.version, network.prefixlen), {})
+        by_prefix[int(network.network_address)] = client
+
+    def _find(self, address: str) -> Client:
+        parsed = ip_address(address)
+        number, bits = int(parsed), parsed.max_prefixlen
+        for version, length in self._lengths:
+            if version == parsed.version:
+                client = self._networks[version, length].get(number >> (bits - length) << (bits - length))
+                if client is not None:
+                    return client
+        return self._stranger
+
+
+def _policy_key(policy: int) -> bytes:
+    return policy.to_bytes(2)

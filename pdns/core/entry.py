@@ -1,0 +1,129 @@
+"""An answer, ready to be given to anyone who asks the same question."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pdns.core import protocol as p
+from pdns.core.query import Query
+
+_OVERHEAD_BYTES = 500  # of an entry's Python objects, on average
+
+
+Ede = tuple[int, bytes]  # an Extended DNS Error: info code, UTF-8 text (RFC 8914)
+Monitored = tuple[tuple[str, str], ...]  # (feed, category) of each feed in monitor mode that would have blocked
+
+
+class Verdict(NamedTuple):
+    """Why a name is blocked: the feed that decided, what it says, and the listed name that matched."""
+
+    feed: str
+    category: str
+    listed: bytes  # wire name: the queried name, one above it, or where a CNAME leads
+    action: str
+
+
+class Entry:
+    """An answer without its header, question and OPT record, which are made for each client anew.
+
+    `body` follows the question byte for byte, so that its compression pointers into the question stay true.
+    `ttls` are (offset into body, TTL at `stored_s`).
+    """
+
+    __slots__ = (
+        "ad", "body", "counts", "ede", "expires_s", "hits", "monitored", "rcode", "refreshing",
+        "retry_s", "size_bytes", "source", "stamp", "stored_s", "ttls", "verdict", "visited",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        rcode: int,
+        source: str,
+        now: float,
+        ttl_s: int,
+        *,
+        body: bytes = b"",
+        counts: bytes = b"\0\0\0\0",
+        ttls: tuple[tuple[int, int], ...] = (),
+        ad: bool = False,
+        ede: Ede | None = None,
+        verdict: Verdict | None = None,
+        monitored: Monitored = (),
+        stamp: int = 0,
+    ) -> None:
+        self.rcode = rcode
+        self.source = source  # blocked | upstream | local | refused | error
+        self.stored_s = now
+        self.expires_s = now + ttl_s
+        self.body = body
+        self.counts = counts  # ANCOUNT and NSCOUNT as they stand in a header
+        self.ttls = ttls
+        self.ad = ad
+        self.ede = ede
+        self.verdict = verdict
+        self.monitored = monitored
+        self.stamp = stamp  # of the decision; an older one is decided again
+        self.hits = 0
+        self.visited = False
+        self.refreshing = False
+        self.retry_s = 0.0  # not asked again before, once a refresh failed (RFC 8767, 5)
+        self.size_bytes = len(body) + 24 * len(ttls) + _OVERHEAD_BYTES
+
+    @property
+    def silent(self) -> bool:
+        """Whether the answer is to give none."""
+        return self.verdict is not None and self.verdict.action == "drop"
+
+    def render(self, query: Query, now: float, max_bytes: int, *, stale_ttl_s: int = -1) -> bytes:
+        """The message for this client: its id, its question, TTLs counted down, at most `max_bytes`.
+
+        What does not fit is left out and TC set (RFC 2181, 9). With `stale_ttl_s` every TTL is that, and the
+        Extended DNS Error says so (RFC 8767, 4; RFC 8914, 4.4 and 4.20).
+        """
+        body = self.body
+        age_s = int(now - self.stored_s)
+        if self.ttls and (age_s > 0 or stale_ttl_s >= 0):
+            patched = bytearray(body)
+            for at, ttl_s in self.ttls:
+                left_s = stale_ttl_s if stale_ttl_s >= 0 else ttl_s - age_s if ttl_s > age_s else 0
+                patched[at : at + 4] = left_s.to_bytes(4)
+            body = bytes(patched)
+        flags = p.QR | p.RA | (query.flags & (p.RD | p.CD)) | (self.rcode & p.RCODE_MASK)
+        if self.ad and (query.do or query.flags & p.AD):  # RFC 6840, 5.8
+            flags |= p.AD
+        ede = self.ede
+        if stale_ttl_s >= 0:
+            ede = (p.EDE_STALE_NXDOMAIN if self.rcode == p.NXDOMAIN else p.EDE_STALE, b"")
+        opt = opt_record(query, ede) if query.edns else b""
+        size = p.HEADER_BYTES + len(query.question) + len(body) + len(opt)
+        if size > max_bytes:
+            if ede is not None and query.edns:
+                size -= len(opt)
+                opt = opt_record(query, None)
+                size += len(opt)
+            if size > max_bytes:
+                return _header(query.id, flags | p.TC, b"\0\0\0\0", opt) + query.question + opt
+        return _header(query.id, flags, self.counts, opt) + query.question + body + opt
+
+
+def truncated(query: Query) -> bytes:
+    """No answer but TC: come back over TCP."""
+    opt = opt_record(query, None) if query.edns else b""
+    return _header(query.id, p.QR | p.RA | p.TC | (query.flags & (p.RD | p.CD)), b"\0\0\0\0", opt) + query.question + opt
+
+
+def _header(query_id: int, flags: int, counts: bytes, opt: bytes) -> bytes:
+    return query_id.to_bytes(2) + flags.to_bytes(2) + b"\0\1" + counts + (b"\0\1" if opt else b"\0\0")
+
+
+_OPT = (b"\0\0\x29\x04\xd0\0\0\0\0", b"\0\0\x29\x04\xd0\0\0\x80\0")
+
+
+def opt_record(query: Query, ede: Ede | None) -> bytes:
+    """Our OPT record (RFC 6891): version 0, 1232 octets, DO as the client set it, perhaps an Extended DNS Error."""
+    fixed = _OPT[query.do]
+    if ede is None:
+        return fixed + b"\0\0"
+    code, text = ede
+    size = 2 + len(text)
+    return fixed + (size + 4).to_bytes(2) + b"\0\x0f" + size.to_bytes(2) + code.to_bytes(2) + text

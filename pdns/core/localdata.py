@@ -1,0 +1,88 @@
+"""Names that never leave the house: answered here, whatever an upstream would say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pdns.core import names
+from pdns.core import protocol as p
+from pdns.core.answers import answer_entry, negative_entry
+from pdns.core.entry import Entry
+
+TTL_S = 10800  # RFC 6303, 3: as the built-in zones of others
+
+_LOCALHOST_V4 = bytes([127, 0, 0, 1])
+_LOCALHOST_V6 = bytes(15) + b"\1"
+_LOCALHOST = names.from_text("localhost")
+
+
+class Zone(NamedTuple):
+    """A locally served name and what stands at and below it."""
+
+    apex: bytes
+    nodata: bool = False  # every name exists, no type does (RFC 9462, 6.4)
+    localhost: bool = False  # RFC 6761, 6.3
+    pointer: bytes = b""  # this name has PTR localhost
+
+
+def _zones(text: str) -> list[Zone]:
+    return [Zone(names.from_text(name)) for name in text.split()]
+
+
+_REVERSE = _zones(
+    "10.in-addr.arpa 168.192.in-addr.arpa 0.in-addr.arpa 254.169.in-addr.arpa 2.0.192.in-addr.arpa "  # RFC 6303, 4
+    "100.51.198.in-addr.arpa 113.0.203.in-addr.arpa 255.255.255.255.in-addr.arpa "
+    + " ".join(f"{octet}.172.in-addr.arpa" for octet in range(16, 32))
+    + " "
+    + " ".join(f"{octet}.100.in-addr.arpa" for octet in range(64, 128))  # RFC 7793
+    + f" {'0.' * 32}ip6.arpa d.f.ip6.arpa 8.e.f.ip6.arpa 9.e.f.ip6.arpa a.e.f.ip6.arpa b.e.f.ip6.arpa 8.b.d.0.1.0.0.2.ip6.arpa"
+)
+_LOOPBACK = [
+    Zone(names.from_text("127.in-addr.arpa"), pointer=names.from_text("1.0.0.127.in-addr.arpa")),
+    Zone(loopback6 := names.from_text(f"1.{'0.' * 31}ip6.arpa"), pointer=loopback6),
+]
+SPECIAL_ZONES = (
+    Zone(_LOCALHOST, localhost=True),
+    *_zones("onion alt local home.arpa use-application-dns.net"),  # RFC 7686, 9476, 6762, 8375; Mozilla's canary
+    Zone(names.from_text("resolver.arpa"), nodata=True),
+    *_LOOPBACK,
+    *_REVERSE,
+)
+UNDELEGATED_ZONES = tuple(_zones("test invalid"))  # RFC 6761, 6.2 and 6.4: a feed may list such names, nobody is asked
+
+
+class LocalData:
+    """Answers for one table of zones."""
+
+    def __init__(self, zones: Iterable[Zone], forward: Iterable[str]) -> None:
+        """`forward`: zones that are left to the upstream all the same, since it knows them."""
+        exempt = [names.from_text(text) for text in forward]
+        self._zones = {zone.apex: zone for zone in zones if not any(names.is_at_or_below(zone.apex, name) for name in exempt)}
+
+    def answer(self, qname: bytes, qtype: int, now: float) -> Entry | None:
+        """What the zone of `qname` says, or None when it lies in none of them.
+
+        A DS query at an apex belongs to the parent zone and is none of ours (RFC 4035, 3.1.4.1).
+        """
+        zones = self._zones
+        for ancestor in names.ancestors(qname):
+            if (zone := zones.get(ancestor)) is not None:
+                if qtype == p.DS and qname == ancestor:
+                    return None
+                return _answer_from(zone, qname, qtype, now)
+        return None
+
+
+def _answer_from(zone: Zone, qname: bytes, qtype: int, now: float) -> Entry:
+    if zone.localhost:
+        if qtype == p.A:
+            return answer_entry(p.A, [_LOCALHOST_V4], "local", now, TTL_S)
+        if qtype == p.AAAA:
+            return answer_entry(p.AAAA, [_LOCALHOST_V6], "local", now, TTL_S)
+    if qname == zone.pointer:
+        if qtype == p.PTR:
+            return answer_entry(p.PTR, [_LOCALHOST], "local", now, TTL_S)
+        return negative_entry(p.NOERROR, zone.apex, qname, "local", now, TTL_S)
+    exists = zone.localhost or zone.nodata or qname == zone.apex or (zone.pointer and names.is_at_or_below(zone.pointer, qname))
+    return negative_entry(p.NOERROR if exists else p.NXDOMAIN, zone.apex, qname, "local", now, TTL_S)

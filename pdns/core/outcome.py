@@ -1,0 +1,39 @@
+"""What a decision about a query can be. A closed set."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from pdns.core.entry import Entry
+
+
+class Forward(NamedTuple):
+    """Ask upstream. `key` is the same for questions that one answer serves."""
+
+    key: bytes
+    qname: bytes
+    qtype: int
+    qclass: int
+    do: bool
+    cd: bool
+    policy: int
+    stale: Entry | None = None  # what to say when no upstream answers
+
+
+class Answer(NamedTuple):
+    """Say this. `source` is the metric's word for where it came from."""
+
+    entry: Entry
+    source: str
+    stale: bool = False
+    truncated: bool = False  # over UDP say only TC: a forged address gains nothing by it, a real client comes back over TCP
+    refresh: Forward | None = None  # worth asking again before it expires
+
+
+class Drop(NamedTuple):
+    """Say nothing. `reason` is counted."""
+
+    reason: str
+
+
+Outcome = Answer | Forward | Drop

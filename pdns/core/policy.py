@@ -1,0 +1,104 @@
+"""Whether a name or an address is blocked, for whom, and on whose word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from pdns.blockset import Blockset, Rule
+from pdns.config import Config
+from pdns.core import names
+from pdns.core.entry import Monitored, Verdict
+
+
+class Decision(NamedTuple):
+    """`verdict` when it is blocked; `monitored` names each (feed, category) in monitor mode that would have blocked it."""
+
+    verdict: Verdict | None = None
+    monitored: Monitored = ()
+
+
+CLEAN = Decision()
+
+
+class AllowList:
+    """Names that are never blocked: each with everything below it, or (`*.x`) only what is below."""
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self._rules: dict[bytes, Rule] = {}
+        for text in entries:
+            below = text.startswith("*.")
+            name = names.from_text(text[2:] if below else text)
+            if not below or name not in self._rules:
+                self._rules[name] = Rule.BELOW if below else Rule.SUBTREE
+
+    def allows(self, name: bytes) -> bool:
+        """Whether `name` is on the list."""
+        if not self._rules:
+            return False
+        return any(
+            (rule := self._rules.get(ancestor)) is not None and (rule is Rule.SUBTREE or ancestor != name)
+            for ancestor in names.ancestors(name)
+        )
+
+
+class Policy:
+    """The rules of one configuration. Tenants with the same allowlist share a policy number, and so its cache entries."""
+
+    def __init__(self, config: Config) -> None:
+        self._feeds = {feed.name: (order, feed.category, feed.mode == "block") for order, feed in enumerate(config.feed)}
+        self._action = config.block.action
+        numbers: dict[tuple[str, ...], int] = {(): 0}
+        self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
+        self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
+
+    def allows(self, policy: int, name: bytes) -> bool:
+        """Whether an allowlist takes `name`, and all that it leads to, out of blocking."""
+        return self._allow[policy].allows(name)
+
+    def decide(self, blockset: Blockset, policy: int, name: bytes) -> Decision:
+        """What the feeds say of `name`. An allowlist beats them; within one feed the more specific listing wins,
+        and an exception wins over a listing of the same name. Feeds in monitor mode never block.
+        """
+        listings = blockset.lookup(name)
+        if not listings:
+            return CLEAN
+        said: dict[str, tuple[bytes, bool]] = {}
+        for listing in listings:  # the most specific first
+            earlier = said.get(listing.feed)
+            if earlier is None or (listing.allow and earlier[0] == listing.name):
+                said[listing.feed] = (listing.name, listing.allow)
+        blocking = [(feed, listed) for feed, (listed, allow) in said.items() if not allow and feed in self._feeds]
+        if not blocking or self._allow[policy].allows(name):
+            return CLEAN
+        return self._decision(blocking)
+
+    def decide_address(self, blockset: Blockset, packed: bytes, name: bytes) -> Decision:
+        """What the feeds say of an address that `name` leads to."""
+        listings = blockset.lookup_address(packed)
+        return self._decision([(listing.feed, name) for listing in listings if listing.feed in self._feeds])
+
+    def _decision(self, blocking: list[tuple[str, bytes]]) -> Decision:
+        if not blocking:
+            return CLEAN
+        best: tuple[int, str, bytes] | None = None
+        monitored = []
+        for feed, listed in blocking:
+            order, category, blocks = self._feeds[feed]
+            if not blocks:
+                monitored.append((feed, category))
+            elif best is None or order < best[0]:
+                best = (order, feed, listed)
+        verdict = None
+        if best is not None:
+            verdict = Verdict(best[1], self._feeds[best[1]][1], best[2], self._action)
+        return Decision(verdict, tuple(monitored))
+
+
+def merge(first: Decision, second: Decision) -> Decision:
+    """Both: the first verdict there is, everything monitored once."""
+    if second is CLEAN:
+        return first
+    if first is CLEAN:
+        return second
+    return Decision(first.verdict or second.verdict, tuple(dict.fromkeys(first.monitored + second.monitored)))

@@ -1,0 +1,129 @@
+"""What a client asks: one question, its flags, what its EDNS allows."""
+
+from __future__ import annotations
+
+from struct import Struct
+
+from pdns.core import protocol as p
+from pdns.core.message import HEADER, parse_options, read_name
+from pdns.errors import WireError
+
+_TAIL = Struct("!HH")
+_RR = Struct("!HHIH")
+PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS
+
+
+class Query:
+    """A well-formed query. `question` is byte for byte what came, `qname` the same name in lower case."""
+
+    __slots__ = ("cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes")
+
+    def __init__(
+        self, query_id: int, flags: int, question: bytes, qtype: int, qclass: int, *, edns: bool, do: bool, udp_bytes: int
+    ) -> None:
+        self.id = query_id
+        self.flags = flags
+        self.question = question
+        self.qname = question[:-4].lower()
+        self.qtype = qtype
+        self.qclass = qclass
+        self.edns = edns
+        self.do = do
+        self.cd = bool(flags & p.CD)
+        self.udp_bytes = udp_bytes
+        # DO and CD change what an upstream says (RFC 4035, 3.2.1 and 3.2.2), so they are part of the question.
+        self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")
+
+    @property
+    def rd(self) -> bool:
+        return bool(self.flags & p.RD)
+
+
+def parse_query(wire: bytes) -> Query:
+    """The query in `wire`. Raises `WireError`, and nothing else.
+
+    Silence (rcode None) for what is shorter than a header or is itself a response: answering those makes loops.
+    NOTIMP for other opcodes, BADVERS for an EDNS version above 0, FORMERR for the rest: not exactly one question
+    (RFC 9619), records where a query has none, a compressed or broken name, two OPT records, octets at the end.
+    """
+    size = len(wire)
+    if size < p.HEADER_BYTES:
+        raise WireError("shorter than a header", None)
+    query_id, flags, questions, answers, authorities, additionals = HEADER.unpack_from(wire)
+    if flags & p.QR:
+        raise WireError("a response, not a query", None)
+    if flags & p.OPCODE_MASK:
+        raise WireError("unknown opcode", p.NOTIMP)
+    if questions != 1:
+        raise WireError("not exactly one question")
+    if answers or authorities:
+        raise WireError("a query with answers in it")
+    at = p.HEADER_BYTES
+    try:
+        while length := wire[at]:
+            if length > 63:
+                raise WireError("compressed question")
+            at += 1 + length
+    except IndexError:
+        raise WireError("question cut short") from None
+    at += 5
+    if at > size:
+        raise WireError("question cut short")
+    qtype, qclass = _TAIL.unpack_from(wire, at - 4)
+    if at - p.HEADER_BYTES > 255 + 4:
+        raise WireError("name over 255 octets")
+    question = wire[p.HEADER_BYTES : at]
+    if not additionals:
+        if at != size:
+            raise WireError("octets after the last record", p.FORMERR, question)
+        return Query(query_id, flags, question, qtype, qclass, edns=False, do=False, udp_bytes=PLAIN_UDP_BYTES)
+    edns, do, udp_bytes = _edns(wire, at, additionals, question)
+    return Query(query_id, flags, question, qtype, qclass, edns=edns, do=do, udp_bytes=udp_bytes)
+
+
+def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool, bool, int]:
+    size = len(wire)
+    edns, do, udp_bytes, version = False, False, PLAIN_UDP_BYTES, 0
+    try:
+        for _ in range(additionals):
+            owner, at = read_name(wire, at)
+            if at + 10 > size:
+                raise WireError("record cut short")
+            rtype, rclass, ttl, rdata_bytes = _RR.unpack_from(wire, at)
+            at += 10 + rdata_bytes
+            if at > size:
+                raise WireError("RDATA leaves the message")
+            if rtype != p.OPT:
+                continue
+            if edns or owner != b"\0":
+                raise WireError("more than one OPT record, or one that is not at the root")
+            edns = True
+            udp_bytes = max(rclass, PLAIN_UDP_BYTES)
+            version = ttl >> 16 & 0xFF
+            do = bool(ttl & 0x8000)
+            if rdata_bytes:
+                parse_options(wire[at - rdata_bytes : at])
+        if at != size:
+            raise WireError("octets after the last record")
+        if version:
+            raise WireError("EDNS version above 0", p.BADVERS)
+    except WireError as error:
+        error.question = question
+        raise
+    return edns, do, udp_bytes
+
+
+def error_reply(wire: bytes, error: WireError) -> bytes | None:
+    """What to send back for bytes that `parse_query` refused; None for silence.
+
+    Only the id, the opcode and (for opcode QUERY) RD are taken over: RA, AD, CD and Z stay clear.
+    """
+    if error.rcode is None:
+        return None
+    opcode = (wire[2] & 0x78) << 8
+    flags = p.QR | opcode | (0 if opcode else (wire[2] & 1) << 8) | (error.rcode & p.RCODE_MASK)
+    extended = error.rcode >> 4
+    reply = wire[:2] + flags.to_bytes(2) + (b"\0\1" if error.question else b"\0\0") + b"\0\0\0\0"
+    if not extended:
+        return reply + b"\0\0" + error.question
+    return reply + b"\0\1" + error.question + b"\0\0\x29\x04\xd0" + bytes([extended, 0, 0, 0]) + b"\0\0"

@@ -1,0 +1,267 @@
+"""The decision about every query and every response. No I/O, no clock: the time is an argument."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pdns.blockset import Blockset
+from pdns.config import Config
+from pdns.core import protocol as p
+from pdns.core.answers import error_entry, minimal_any_entry
+from pdns.core.blockanswer import BlockAnswers
+from pdns.core.cache import AnswerCache
+from pdns.core.chain import Chain, follow
+from pdns.core.clients import Client, ClientTable
+from pdns.core.distill import distill
+from pdns.core.entry import Entry
+from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+from pdns.core.message import HEADER, Message, parse_message
+from pdns.core.outcome import Answer, Drop, Forward, Outcome
+from pdns.core.policy import CLEAN, Decision, Policy
+from pdns.core.query import Query
+from pdns.core.ratelimit import RateLimiter
+from pdns.core.responsecheck import check_response
+from pdns.errors import WireError
+
+_REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its life
+_REFRESH_MIN_LIFE_S = 20
+_META_TYPES = frozenset((0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA))
+_UPSTREAM_EDE_TEXT_BYTES = 120
+
+
+class Resolver:
+    """Decides. One per worker; `configure` and `set_blockset` change its rules between two queries."""
+
+    def __init__(self, config: Config, cache: AnswerCache) -> None:
+        self._cache = cache
+        self._blockset: Blockset | None = None
+        self._ready = False
+        self._stamp = 0
+        # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
+        # then what is answered here, so that special names never leave the house; then what feeds list; and only
+        # what is left is somebody else's to answer.
+        self._stages: tuple[Callable[[Query, Client, str, float], Outcome | None], ...] = (
+            self._client_access,
+            self._rate_limit,
+            self._cached,
+            self._scope,
+            self._local,
+            self._block,
+            self._undelegated,
+            self._forward,
+        )
+        self.configure(config)
+
+    def configure(self, config: Config) -> None:
+        """Take over `config`. Answers in the cache stay, and are decided again under the new rules when next asked."""
+        self._policy = Policy(config)
+        self._clients = ClientTable(config.access, config.tenant, self._policy.tenant_policies)
+        self._limiter = RateLimiter(config.rate_limit)
+        self._special = LocalData(SPECIAL_ZONES, config.local.forward)
+        self._unlisted = LocalData(UNDELEGATED_ZONES, config.local.forward)
+        self._blocked = BlockAnswers(config.block)
+        self._config = config.cache
+        self._cache.resize(config.cache.max_bytes)
+        self._stamp += 1
+
+    def set_blockset(self, blockset: Blockset | None, *, ready: bool) -> None:
+        """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer."""
+        self._blockset = blockset
+        self._ready = ready
+        self._stamp += 1
+
+    def client(self, address: str) -> Client:
+        """Who is at `address`."""
+        return self._clients.lookup(address)
+
+    def handle(self, query: Query, client: Client, address: str, now: float) -> Outcome:
+        """The outcome of the first stage that has one; the last stage always has."""
+        for stage in self._stages:
+            outcome = stage(query, client, address, now)
+            if outcome is not None:
+                return outcome
+        raise AssertionError("the last stage forwards")
+
+    # Stages, in order.
+
+    def _client_access(self, _query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+        if client.allowed:
+            return None
+        return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, b"this address may not ask here")), "refused")
+
+    def _rate_limit(self, _query: Query, _client: Client, address: str, now: float) -> Outcome | None:
+        if self._limiter.admits(address, now):
+            return None
+        return _over_limit(self._limiter.action, now)
+
+    def _cached(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+        key = query.key + client.policy_key
+        entry = self._cache.get(key)
+        if entry is None or not query.flags & p.RD:  # without RD nobody learns what others asked
+            return None
+        if entry.stamp != self._stamp:
+            entry = self._decided_again(entry, _forward(query, client, key), now)
+            if entry is None:
+                return None
+        if now < entry.expires_s:
+            source = "cache" if entry.source == "upstream" else entry.source
+            entry.hits += 1
+            if entry.hits >= self._config.refresh_ahead_hits > 0 and self._worth_refreshing(entry, now):
+                entry.refreshing = True
+                return Answer(entry, source, refresh=_forward(query, client, key, entry))
+            return Answer(entry, source)
+        if entry.source == "upstream" and now < entry.expires_s + self._config.max_stale_s:
+            if now < entry.retry_s:
+                return Answer(entry, "stale", stale=True)
+            return _forward(query, client, key, entry)
+        self._cache.remove(key)
+        return None
+
+    def _scope(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+        if query.qclass != p.CLASS_IN:
+            return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"class IN only")), "refused")
+        if query.qtype in _META_TYPES:
+            rcode = p.FORMERR if query.qtype in (0, p.OPT) else p.REFUSED
+            return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
+        return None
+
+    def _local(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+        entry = self._special.answer(query.qname, query.qtype, now)
+        return None if entry is None else Answer(entry, "local")
+
+    def _block(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+        if not self._ready:
+            entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, b"the threat feeds are being loaded"))
+            return Answer(entry, "error")
+        if self._blockset is None:
+            return None
+        decision = self._policy.decide(self._blockset, client.policy, query.qname)
+        if decision.verdict is None:
+            return None
+        entry = self._blocked.entry(decision.verdict, query.qname, query.qtype, now, decision.monitored, self._stamp)
+        if entry.expires_s > now:
+            self._cache.put(query.key + client.policy_key, entry)
+        return Answer(entry, "blocked")
+
+    def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+        if query.qtype == p.ANY:
+            return Answer(minimal_any_entry(now), "local")
+        entry = self._unlisted.answer(query.qname, query.qtype, now)
+        return None if entry is None else Answer(entry, "local")
+
+    def _forward(self, query: Query, client: Client, _address: str, now: float) -> Outcome:
+        if not query.flags & p.RD:
+            ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
+            return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
+        return _forward(query, client, query.key + client.policy_key)
+
+    # Responses.
+
+    def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
+        """The entry for a NOERROR or NXDOMAIN message that answers `forward`: checked, bounded and stored."""
+        try:
+            chain = follow(message, forward.qname, forward.qtype)
+        except WireError as error:
+            return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
+        decision = self._decide(forward.qname, forward.policy, message, chain)
+        if decision.verdict is not None:
+            entry = self._blocked.entry(decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._stamp)
+        else:
+            entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._stamp)
+            entry.monitored = decision.monitored
+        if entry.expires_s > now:
+            self._cache.put(forward.key, entry)
+        else:
+            self._cache.remove(forward.key)
+        return entry
+
+    def on_failure(self, forward: Forward, ede_code: int, text: str, message: Message | None, now: float) -> Answer:
+        """What to say when no upstream helped: the stale answer while there is one, else SERVFAIL with the reason.
+
+        `message` is a failure that an upstream did report; its Extended DNS Error is passed on.
+        """
+        stale = self.stale_answer(forward, now)
+        if stale is not None:
+            stale.entry.retry_s = now + self._config.stale_ttl_s
+            return stale
+        ede = _passed_on(message) or (ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES])
+        return Answer(self._store_failure(forward, ede, now), "error")
+
+    def stale_answer(self, forward: Forward, now: float) -> Answer | None:
+        """The expired answer to `forward`, if it may still be given."""
+        entry: Entry | None = forward.stale
+        if entry is None or now >= entry.expires_s + self._config.max_stale_s:
+            return None
+        if entry.stamp != self._stamp:
+            entry = self._decided_again(entry, forward, now)
+            if entry is None:
+                return None
+        return Answer(entry, "stale", stale=True) if entry.source == "upstream" else Answer(entry, entry.source)
+
+    def overloaded(self, forward: Forward, text: str, now: float) -> Answer:
+        """What to say at once when there is no room to ask: the stale answer or SERVFAIL, which is not remembered."""
+        stale = self.stale_answer(forward, now)
+        return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
+
+    def _store_failure(self, forward: Forward, ede: tuple[int, bytes], now: float) -> Entry:
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, ede, self._stamp)  # RFC 9520
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
+        blockset = self._blockset
+        if blockset is None or self._policy.allows(policy, qname):
+            return CLEAN
+        decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
+        if decision.verdict is not None:
+            return decision
+        checked = check_response(self._policy, blockset, policy, message, chain)
+        return Decision(checked.verdict, tuple(dict.fromkeys(decision.monitored + checked.monitored)))
+
+    def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
+        """`entry` under the rules of today: stamped anew when they allow it, None when it must be found out afresh."""
+        if entry.source != "upstream" or not self._ready:
+            self._cache.remove(forward.key)
+            return None
+        question = forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
+        head = HEADER.pack(0, p.QR | entry.rcode, 1, int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:]), 0)
+        message = parse_message(head + question + entry.body)
+        decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
+        if decision.verdict is not None:
+            blocked = self._blocked.entry(decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._stamp)
+            self._cache.put(forward.key, blocked)
+            return blocked
+        entry.monitored = decision.monitored
+        entry.stamp = self._stamp
+        return entry
+
+    def _worth_refreshing(self, entry: Entry, now: float) -> bool:
+        life_s = entry.expires_s - entry.stored_s
+        return (
+            entry.source == "upstream"
+            and not entry.refreshing
+            and life_s >= _REFRESH_MIN_LIFE_S
+            and (entry.expires_s - now) * _REFRESH_SHARE < life_s
+        )
+
+
+def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
+    return Forward(key, query.qname, query.qtype, query.qclass, query.do, query.cd, client.policy, stale)
+
+
+def _over_limit(action: str, now: float) -> Outcome:
+    if action == "drop":
+        return Drop("rate_limit")
+    refusal = error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, b"too many queries from this network"))
+    if action == "truncate":
+        return Answer(refusal, "refused", truncated=True)
+    return Answer(refusal, "refused")
+
+
+def _passed_on(message: Message | None) -> tuple[int, bytes] | None:
+    """The Extended DNS Error of a failure that an upstream reported (a bogus signature, say)."""
+    for code, data in message.options if message is not None else ():
+        if code == p.EDNS_OPTION_EDE and len(data) >= 2:
+            text = data[2 : 2 + _UPSTREAM_EDE_TEXT_BYTES].decode("utf-8", "ignore")
+            return int.from_bytes(data[:2]), "".join(c for c in text if c.isprintable()).encode()
+    return None

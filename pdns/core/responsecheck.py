@@ -1,0 +1,51 @@
+"""A clean name that leads to a listed one is blocked too: CNAME targets, addresses, HTTPS and SVCB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pdns.blockset import Blockset
+from pdns.core import protocol as p
+from pdns.core.chain import Chain
+from pdns.core.message import Message, Record, read_name
+from pdns.core.policy import CLEAN, Decision, Policy, merge
+
+_IPV4HINT, _IPV6HINT = 4, 6  # SvcParamKeys (RFC 9460, 14.3.2)
+
+
+def check_response(policy: Policy, blockset: Blockset, number: int, message: Message, chain: Chain) -> Decision:
+    """What the feeds say of everything that the answer leads to; the queried name itself was decided before."""
+    decision = CLEAN
+    for name in chain.names[1:]:
+        decision = merge(decision, policy.decide(blockset, number, name))
+    for record in chain.records:
+        if record.rtype in (p.A, p.AAAA):
+            packed = message.wire[record.rdata_at : record.end]
+            decision = merge(decision, policy.decide_address(blockset, packed, record.owner))
+        elif record.rtype in (p.HTTPS, p.SVCB):
+            target, hints = _service(message, record)
+            if target != b"\0":
+                decision = merge(decision, policy.decide(blockset, number, target))
+            for packed in hints:
+                decision = merge(decision, policy.decide_address(blockset, packed, record.owner))
+    return decision
+
+
+def _service(message: Message, record: Record) -> tuple[bytes, list[bytes]]:
+    wire = message.wire
+    target, at = read_name(wire, record.rdata_at + 2)
+    hints: list[bytes] = []
+    for key, value in _params(wire[at : record.end]):
+        size = 4 if key == _IPV4HINT else 16 if key == _IPV6HINT else 0
+        if size:
+            hints += [value[i : i + size] for i in range(0, len(value) - size + 1, size)]
+    return target, hints
+
+
+def _params(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """SvcParams (RFC 9460, 2.2), as far as they are sound."""
+    at = 0
+    while at + 4 <= len(data):
+        key, size = int.from_bytes(data[at : at + 2]), int.from_bytes(data[at + 2 : at + 4])
+        yield key, data[at + 4 : at + 4 + size]
+        at += 4 + size

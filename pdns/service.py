@@ -1,0 +1,206 @@
+"""From a client's message to the reply: what every transport hands its messages to."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from functools import partial
+from time import perf_counter
+
+from pdns.blockset import Blockset, source_fingerprint
+from pdns.config import Config
+from pdns.core import protocol as p
+from pdns.core.cache import AnswerCache
+from pdns.core.entry import truncated
+from pdns.core.flights import Flight, Flights, Waiter
+from pdns.core.names import to_text
+from pdns.core.outcome import Answer, Drop, Forward
+from pdns.core.query import error_reply, parse_query
+from pdns.core.resolver import Resolver
+from pdns.errors import WireError
+from pdns.stats import Stats
+from pdns.upstream.forwarder import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
+
+Reply = Callable[[bytes], None]
+
+_STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
+_TCP_BYTES = 65535
+
+_log = logging.getLogger(__name__)
+
+
+class Service:
+    """Performs what the resolver decides: sends, forwards, drops, and counts. Lives in the loop of one worker."""
+
+    def __init__(self, config: Config, forwarder: Forwarder, stats: Stats, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._stats = stats
+        self._forwarder = forwarder
+        self._cache = AnswerCache(config.cache.max_bytes)
+        self._resolver = Resolver(config, self._cache)
+        self._flights = Flights(config.upstream.max_in_flight, config.upstream.max_in_flight_per_client)
+        self._awaiting_stale: list[Flight] = []
+        self._blockset: Blockset | None = None
+        self._config = config
+        self._was_ready = False
+        self._evictions_counted = 0
+        self._take_over(config)
+
+    def apply(self, config: Config, forwarder: Forwarder) -> None:
+        """Go on under `config`, asking `forwarder` from now on. Cached answers stay; what is in flight is finished."""
+        self._forwarder = forwarder
+        self._resolver.configure(config)
+        self._flights.limit(config.upstream.max_in_flight, config.upstream.max_in_flight_per_client)
+        self._take_over(config)
+
+    def set_blockset(self, blockset: Blockset | None) -> None:
+        """Decide by `blockset` from now on."""
+        self._blockset = blockset
+        self._settle_readiness()
+
+    @property
+    def ready(self) -> bool:
+        """Whether queries are answered: every required feed has been loaded once."""
+        return self._was_ready
+
+    def missing_feeds(self) -> list[str]:
+        """The required feeds that the live blockset does not hold."""
+        loaded = self._blockset.feeds if self._blockset is not None else {}
+        return [
+            feed.name
+            for feed in self._config.feed
+            if feed.required and (feed.name not in loaded or loaded[feed.name].source != source_fingerprint(feed))
+        ]
+
+    def in_flight(self) -> int:
+        """How many questions wait for an upstream."""
+        return len(self._flights)
+
+    def on_message(self, wire: bytes, client: str, port: int, transport: str, reply: Reply) -> None:
+        """Take up one message. `reply` is called at most once, now or later. Never raises."""
+        try:
+            self._serve(wire, client, port, transport, reply)
+        except Exception:  # noqa: BLE001 - a bug must cost one query, not the service
+            _log.exception("a query of %d octets raised", len(wire))
+            self._stats.dropped("internal_error")
+
+    def tick(self, now: float) -> None:
+        """Housekeeping, a few times a second: stale answers for those who waited long enough, and the gauges."""
+        waiting = []
+        for flight in self._awaiting_stale:
+            if flight.waiters and now - flight.started_s >= _STALE_AFTER_S:
+                answer = self._resolver.stale_answer(flight.forward, now)
+                if answer is not None:
+                    flight.stale_given = True
+                    self._answer_all(self._flights.release(flight), answer, now)
+            elif self._flights.get(flight.forward.key) is flight:
+                waiting.append(flight)
+        self._awaiting_stale = waiting
+        self._stats.gauge("cache_entries", len(self._cache))
+        self._stats.gauge("cache_bytes", self._cache.size_bytes)
+        self._stats.gauge("in_flight", len(self._flights))
+        self._stats.add("cache_evictions_total", self._cache.evictions - self._evictions_counted)
+        self._evictions_counted = self._cache.evictions
+
+    def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> None:
+        started_s = perf_counter()
+        resolver, stats = self._resolver, self._stats
+        client = resolver.client(address)
+        try:
+            query = parse_query(wire)
+        except WireError as error:
+            answer = error_reply(wire, error)
+            if answer is None:
+                stats.dropped("not_a_query")
+                return
+            stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
+            reply(answer)
+            return
+        stats.query(client.tenant, transport, query.qtype)
+        now = self._clock()
+        outcome = resolver.handle(query, client, address, now)
+        if type(outcome) is Answer:
+            self._answer(Waiter(query, client, address, transport, reply, started_s), outcome, now)
+            if outcome.refresh is not None and not self._flights.full("") and self._flights.get(outcome.refresh.key) is None:
+                self._ask(outcome.refresh, now)
+        elif type(outcome) is Forward:
+            self._wait(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
+        elif type(outcome) is Drop:
+            stats.dropped(outcome.reason)
+
+    def _wait(self, forward: Forward, port: int, waiter: Waiter, now: float) -> None:
+        flight = self._flights.get(forward.key)
+        full = "" if flight is not None else self._flights.full(waiter.address)
+        if full:
+            self._stats.dropped("in_flight_limit")
+            self._answer(waiter, self._resolver.overloaded(forward, full, now), now)
+            return
+        if flight is not None:
+            if flight.stale_given and (stale := self._resolver.stale_answer(flight.forward, now)) is not None:
+                self._answer(waiter, stale, now)
+            elif not self._flights.join(flight, port, waiter):
+                self._stats.dropped("waiters_limit")
+            return
+        self._ask(forward, now, port, waiter)
+
+    def _ask(self, forward: Forward, now: float, port: int = 0, waiter: Waiter | None = None) -> None:
+        flight = self._flights.start(forward, now)
+        if waiter is not None:
+            self._flights.join(flight, port, waiter)
+            if forward.stale is not None:
+                self._awaiting_stale.append(flight)
+        question = UpstreamQuestion(forward.qname, forward.qtype, forward.qclass, forward.do, forward.cd)
+        self._forwarder.resolve(question, partial(self._landed, flight))
+
+    def _landed(self, flight: Flight, result: UpstreamAnswer | UpstreamFailure) -> None:
+        now = self._clock()
+        forward = flight.forward
+        try:
+            if isinstance(result, UpstreamAnswer):
+                entry = self._resolver.on_answer(forward, result.message, now)
+                answer = Answer(entry, entry.source)
+            else:
+                answer = self._resolver.on_failure(forward, result.ede_code, result.text, result.message, now)
+        except Exception:  # noqa: BLE001 - as above, and somebody waits
+            _log.exception("the answer for %s type %d raised", to_text(forward.qname), forward.qtype)
+            answer = self._resolver.on_failure(forward, p.EDE_OTHER, "internal error", None, now)
+        self._answer_all(self._flights.land(flight), answer, now)
+
+    def _answer_all(self, waiters: list[Waiter], answer: Answer, now: float) -> None:
+        for waiter in waiters:
+            try:
+                self._answer(waiter, answer, now)
+            except Exception:  # noqa: BLE001 - the others still wait
+                _log.exception("an answer could not be given")
+
+    def _answer(self, waiter: Waiter, answer: Answer, now: float) -> None:
+        entry, query, tenant = answer.entry, waiter.query, waiter.client.tenant
+        stats = self._stats
+        if entry.monitored:
+            for feed, category in entry.monitored:
+                stats.would_block(tenant, feed, category)
+        verdict = entry.verdict
+        if verdict is not None:
+            stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, query.qname, now)
+            if entry.silent:
+                return
+        udp = waiter.transport == "udp"
+        if answer.truncated and udp:
+            wire = truncated(query)
+        else:
+            max_bytes = min(query.udp_bytes, self._max_udp_bytes) if udp else _TCP_BYTES
+            wire = entry.render(query, now, max_bytes, stale_ttl_s=self._stale_ttl_s if answer.stale else -1)
+        waiter.reply(wire)
+        stats.response(tenant, answer.source, entry.rcode, perf_counter() - waiter.started_s)
+
+    def _take_over(self, config: Config) -> None:
+        self._config = config
+        self._max_udp_bytes = config.server.max_udp_answer_bytes
+        self._stale_ttl_s = config.cache.stale_ttl_s
+        self._settle_readiness()
+
+    def _settle_readiness(self) -> None:
+        """Once ready, always ready: a feed that an administrator adds must not take the service down while it loads."""
+        self._was_ready = (self._was_ready and self._blockset is not None) or not self.missing_feeds()
+        self._resolver.set_blockset(self._blockset, ready=self._was_ready)
+        self._stats.gauge("ready", int(self._was_ready))
