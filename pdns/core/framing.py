@@ -13,8 +13,8 @@ class Deframer:
     def __init__(self) -> None:
         self._held = bytearray()
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """The messages that `data` completes, oldest first. A zero-length message comes out as b""."""
+    def feed(self, data: bytes | memoryview) -> list[bytes]:
+        """The messages that `data` completes, oldest first; `data` is not kept. A zero-length message comes out as b""."""
         held = self._held
         held += data
         messages = []

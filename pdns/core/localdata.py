@@ -21,13 +21,14 @@ class Zone(NamedTuple):
     """A locally served name and what stands at and below it."""
 
     apex: bytes
+    absent: bool = False  # not even the apex exists
     nodata: bool = False  # every name exists, no type does (RFC 9462, 6.4)
     localhost: bool = False  # RFC 6761, 6.3
     pointer: bytes = b""  # this name has PTR localhost
 
 
-def _zones(text: str) -> list[Zone]:
-    return [Zone(names.from_text(name)) for name in text.split()]
+def _zones(text: str, *, absent: bool = False) -> list[Zone]:
+    return [Zone(names.from_text(name), absent=absent) for name in text.split()]
 
 
 _REVERSE = _zones(
@@ -44,12 +45,13 @@ _LOOPBACK = [
 ]
 SPECIAL_ZONES = (
     Zone(_LOCALHOST, localhost=True),
-    *_zones("onion alt local home.arpa use-application-dns.net"),  # RFC 7686, 9476, 6762, 8375; Mozilla's canary
+    *_zones("onion alt local use-application-dns.net", absent=True),  # RFC 7686, 9476, 6762; Mozilla's canary
+    *_zones("home.arpa"),  # RFC 8375
     Zone(names.from_text("resolver.arpa"), nodata=True),
     *_LOOPBACK,
     *_REVERSE,
 )
-UNDELEGATED_ZONES = tuple(_zones("test invalid"))  # RFC 6761, 6.2 and 6.4: a feed may list such names, nobody is asked
+UNDELEGATED_ZONES = tuple(_zones("test invalid", absent=True))  # RFC 6761, 6.2 and 6.4: a feed may list such names, nobody is asked
 
 
 class LocalData:
@@ -84,5 +86,9 @@ def _answer_from(zone: Zone, qname: bytes, qtype: int, now: float) -> Entry:
         if qtype == p.PTR:
             return answer_entry(p.PTR, [_LOCALHOST], "local", now, TTL_S)
         return negative_entry(p.NOERROR, zone.apex, qname, "local", now, TTL_S)
-    exists = zone.localhost or zone.nodata or qname == zone.apex or (zone.pointer and names.is_at_or_below(zone.pointer, qname))
+    exists = zone.localhost or zone.nodata or (not zone.absent and qname == zone.apex) or _leads_to(zone.pointer, qname)
     return negative_entry(p.NOERROR if exists else p.NXDOMAIN, zone.apex, qname, "local", now, TTL_S)
+
+
+def _leads_to(pointer: bytes, qname: bytes) -> bool:
+    return bool(pointer) and names.is_at_or_below(pointer, qname)

@@ -16,10 +16,11 @@ _IPV4HINT, _IPV6HINT = 4, 6  # SvcParamKeys (RFC 9460, 14.3.2)
 def check_response(policy: Policy, blockset: Blockset, number: int, message: Message, chain: Chain) -> Decision:
     """What the feeds say of everything that the answer leads to; the queried name itself was decided before."""
     decision = CLEAN
-    for name in chain.names[1:]:
-        decision = merge(decision, policy.decide(blockset, number, name))
     for record in chain.records:
-        if record.rtype in (p.A, p.AAAA):
+        if record.rtype in (p.CNAME, p.DNAME):
+            target = read_name(message.wire, record.rdata_at)[0]
+            decision = merge(decision, policy.decide(blockset, number, target))
+        elif record.rtype in (p.A, p.AAAA):
             packed = message.wire[record.rdata_at : record.end]
             decision = merge(decision, policy.decide_address(blockset, packed, record.owner))
         elif record.rtype in (p.HTTPS, p.SVCB):

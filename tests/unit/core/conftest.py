@@ -1,0 +1,91 @@
+"""A resolver at a standstill: time is whatever a test says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+
+from pdns.blockset import Blockset
+from pdns.config import Config
+from pdns.core.cache import AnswerCache
+from pdns.core.entry import Entry
+from pdns.core.message import parse_message
+from pdns.core.outcome import Answer, Forward, Outcome
+from pdns.core.resolver import Resolver
+from tests.blocksets import make_blockset
+from tests.wire import query, response_wire
+
+FEEDS = {
+    "alpha": "malware.test =exact.example *.below.example bad.example @@good.bad.example 203.0.113.0/24 2001:db8:bad::/48",
+    "beta": "malware.test only-beta.example",
+    "watch": "watched.example 198.51.100.0/24",
+}
+
+
+def make_config(**sections: Any) -> Config:
+    """The configuration of `FEEDS`; `sections` as in a TOML file."""
+    raw: dict[str, Any] = {
+        "upstream": {"servers": ["udp://127.0.0.1:53"]},
+        "feed": [
+            {"name": "beta", "url": "file:b", "category": "phishing"},
+            {"name": "alpha", "url": "file:a"},
+            {"name": "watch", "url": "file:w", "mode": "monitor", "category": "policy"},
+        ],
+        **sections,
+    }
+    return msgspec.convert(raw, Config)
+
+
+class Standstill:
+    """A resolver, its cache, and words for asking it."""
+
+    def __init__(self, blockset: Blockset | None = None, *, ready: bool = True, **sections: Any) -> None:
+        self.config = make_config(**sections)
+        self.cache = AnswerCache(1_000_000)
+        self.resolver = Resolver(self.config, self.cache)
+        self.resolver.set_blockset(blockset if blockset is not None else make_blockset(FEEDS), ready=ready)
+
+    def ask(self, name: str, qtype: str = "A", *, now: float = 1000.0, address: str = "127.0.0.1", **options: Any) -> Outcome:
+        return self.resolver.handle(query(name, qtype, **options), self.resolver.client(address), address, now)
+
+    def answer(self, name: str, qtype: str = "A", **options: Any) -> Answer:
+        outcome = self.ask(name, qtype, **options)
+        assert isinstance(outcome, Answer)
+        return outcome
+
+    def wire(
+        self,
+        name: str,
+        qtype: str = "A",
+        *,
+        now: float = 1000.0,
+        max_bytes: int = 1232,
+        address: str = "127.0.0.1",
+        **options: Any,
+    ) -> bytes:
+        asked = query(name, qtype, **options)
+        outcome = self.resolver.handle(asked, self.resolver.client(address), address, now)
+        assert isinstance(outcome, Answer)
+        return outcome.entry.render(asked, now, max_bytes)
+
+    def forwarded(
+        self,
+        name: str,
+        qtype: str = "A",
+        *zones: str,
+        now: float = 1000.0,
+        options: dict[str, Any] | None = None,
+        **response: Any,
+    ) -> Entry:
+        """Ask, forward, and let the upstream answer with `zones`."""
+        forward = self.ask(name, qtype, now=now, **(options or {}))
+        assert isinstance(forward, Forward)
+        return self.resolver.on_answer(forward, parse_message(response_wire(name, qtype, *zones, **response)), now)
+
+
+@pytest.fixture
+def standstill() -> Callable[..., Standstill]:
+    return Standstill

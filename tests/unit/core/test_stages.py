@@ -1,0 +1,142 @@
+"""The small stages: clients, rate limit, local data, flights."""
+
+from __future__ import annotations
+
+import pytest
+
+from pdns.config import Access, RateLimit, Tenant
+from pdns.core import names
+from pdns.core import protocol as p
+from pdns.core.clients import ClientTable
+from pdns.core.flights import MAX_WAITERS, Flights, Waiter
+from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+from pdns.core.outcome import Forward
+from pdns.core.ratelimit import RateLimiter
+from tests.wire import answers, query, read
+
+TENANTS = (Tenant(name="wide", networks=("198.51.0.0/16", "2001:db8::/32")), Tenant(name="narrow", networks=("198.51.100.0/24",)))
+
+
+@pytest.mark.parametrize(
+    ("address", "tenant", "allowed"),
+    [
+        ("127.0.0.1", "default", True),
+        ("192.168.255.1", "default", True),
+        ("fd00::1", "default", True),
+        ("8.8.8.8", "default", False),
+        ("2a00::1", "default", False),
+        ("198.51.7.7", "wide", True),
+        ("198.51.100.7", "narrow", True),
+        ("2001:db8::7", "wide", True),
+    ],
+)
+def test_the_longest_network_decides(address: str, tenant: str, *, allowed: bool) -> None:
+    """Private ranges may ask, strangers may not, a tenant's networks may, and the narrower tenant wins."""
+    table = ClientTable(Access(), TENANTS, (1, 2))
+    for _ in range(2):
+        client = table.lookup(address)
+        assert (client.tenant, client.allowed) == (tenant, allowed)
+
+
+def test_known_clients_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Addresses seen are remembered within a bound, the oldest forgotten first."""
+    monkeypatch.setattr("pdns.core.clients._MAX_KNOWN", 3)
+    table = ClientTable(Access(), (), ())
+    for last in range(10):
+        table.lookup(f"10.0.0.{last}")
+    assert list(table._known) == ["10.0.0.7", "10.0.0.8", "10.0.0.9"]
+
+
+def test_a_prefix_has_its_burst_then_its_rate() -> None:
+    """After the burst one prefix gets its rate; another prefix is not affected; time brings tokens back."""
+    limiter = RateLimiter(RateLimit(queries_per_s=10, burst=5, ipv4_prefix=24))
+    assert [limiter.admits("192.0.2.1", 100.0) for _ in range(6)] == [True] * 5 + [False]
+    assert not limiter.admits("192.0.2.200", 100.0)
+    assert limiter.admits("192.0.3.1", 100.0)
+    assert limiter.admits("192.0.2.1", 100.11)
+    assert not limiter.admits("192.0.2.1", 100.12)
+    assert [limiter.admits("192.0.2.1", 1000.0) for _ in range(6)] == [True] * 5 + [False]
+
+
+def test_no_rate_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A rate of 0 limits nobody, and remembered prefixes are bounded."""
+    assert all(RateLimiter(RateLimit(queries_per_s=0, burst=1)).admits("10.0.0.1", 0.0) for _ in range(100))
+    monkeypatch.setattr("pdns.core.ratelimit._MAX_BUCKETS", 3)
+    limiter = RateLimiter(RateLimit(queries_per_s=1, burst=1))
+    for last in range(10):
+        limiter.admits(f"10.0.0.{last}", 0.0)
+    assert len(limiter._buckets) == 3
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype", "rcode", "rdata"),
+    [
+        ("localhost", "A", p.NOERROR, ["127.0.0.1"]),
+        ("x.localhost", "AAAA", p.NOERROR, ["::1"]),
+        ("localhost", "MX", p.NOERROR, []),
+        ("1.0.0.127.in-addr.arpa", "PTR", p.NOERROR, ["localhost."]),
+        ("1.0.0.127.in-addr.arpa", "A", p.NOERROR, []),
+        ("0.127.in-addr.arpa", "PTR", p.NOERROR, []),
+        ("2.0.0.127.in-addr.arpa", "PTR", p.NXDOMAIN, []),
+        ("1." + "0." * 31 + "ip6.arpa", "PTR", p.NOERROR, ["localhost."]),
+        ("1.1.168.192.in-addr.arpa", "PTR", p.NXDOMAIN, []),
+        ("168.192.in-addr.arpa", "SOA", p.NOERROR, []),
+        ("5.31.172.in-addr.arpa", "PTR", p.NXDOMAIN, []),
+        ("1.127.100.in-addr.arpa", "PTR", p.NXDOMAIN, []),
+        ("duckduckgogg42xjoc72x3sjasowoarfbgcmvfimaftt6twagswzczad.onion", "A", p.NXDOMAIN, []),
+        ("use-application-dns.net", "A", p.NXDOMAIN, []),
+        ("_dns.resolver.arpa", "SVCB", p.NOERROR, []),
+        ("printer.local", "A", p.NXDOMAIN, []),
+    ],
+)
+def test_special_names_stay_here(name: str, qtype: str, rcode: int, rdata: list[str]) -> None:
+    """Special-use names get their answer, and every negative one an SOA at or above the name."""
+    asked = query(name, qtype)
+    entry = LocalData(SPECIAL_ZONES, ()).answer(asked.qname, asked.qtype, 0.0)
+    assert entry is not None
+    wire = entry.render(asked, 0.0, 1232)
+    assert (read(wire).header.rcode, answers(wire)) == (rcode, rdata)
+    if not rdata:
+        assert names.is_at_or_below(asked.qname, names.from_text(str(read(wire).auth[0].rname)))
+
+
+@pytest.mark.parametrize(
+    "name", ["example.com", "32.172.in-addr.arpa", "15.172.in-addr.arpa", "1.1.1.8.in-addr.arpa", "notlocalhost", "."]
+)
+def test_ordinary_names_are_not_special(name: str) -> None:
+    """Nothing else is answered here."""
+    assert LocalData(SPECIAL_ZONES, ()).answer(names.from_text(name), p.A, 0.0) is None
+
+
+def test_a_zone_can_be_left_to_the_upstream() -> None:
+    """`local.forward` takes a zone, and the zones below it, out; DS at an apex is the parent's in any case."""
+    local = LocalData(SPECIAL_ZONES, ["168.192.in-addr.arpa", "172.in-addr.arpa"])
+    assert local.answer(names.from_text("1.168.192.in-addr.arpa"), p.PTR, 0.0) is None
+    assert local.answer(names.from_text("1.16.172.in-addr.arpa"), p.PTR, 0.0) is None
+    assert local.answer(names.from_text("1.10.in-addr.arpa"), p.PTR, 0.0) is not None
+    assert local.answer(names.from_text("10.in-addr.arpa"), p.DS, 0.0) is None
+    assert LocalData(UNDELEGATED_ZONES, ()).answer(names.from_text("x.test"), p.A, 0.0) is not None
+
+
+def waiter(number: int, address: str = "10.0.0.1") -> Waiter:
+    client = ClientTable(Access(), (), ()).lookup(address)
+    return Waiter(query("a.test", query_id=number), client, address, "udp", lambda _wire: None, 0.0)
+
+
+def test_flights_are_bounded_and_shared() -> None:
+    """Identical questions share a flight; flights, waiters of one and waiters of one client are bounded; places come free."""
+    flights = Flights(2, MAX_WAITERS + 2)
+    forward = Forward(b"k", b"\1a\0", 1, 1, do=False, cd=False, policy=0)
+    flight = flights.start(forward, 0.0)
+    assert flights.get(b"k") is flight
+    assert all(flights.join(flight, 1, waiter(number)) for number in range(MAX_WAITERS))
+    assert not flights.join(flight, 1, waiter(MAX_WAITERS))
+    assert flights.join(flight, 1, waiter(0)), "a retransmission takes its own place"
+    assert flights.full("10.0.0.1") == ""
+    other = flights.start(forward._replace(key=b"l"), 0.0)
+    assert flights.full("10.0.0.2") == "too many queries in flight"
+    flights.land(other)
+    flights.limit(2, MAX_WAITERS)
+    assert flights.full("10.0.0.1") == "too many queries in flight for this client"
+    assert len(flights.land(flight)) == MAX_WAITERS
+    assert (flights.full("10.0.0.1"), len(flights)) == ("", 0)
