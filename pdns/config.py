@@ -1,4 +1,8 @@
-"""The configuration file, as frozen structs. `docs/config.md` describes every key."""
+"""The configuration file, as frozen structs. `docs/config.md` describes every key.
+
+`pdns.configload.load` makes a `Config`. What it returns is settled: paths are absolute, addresses, networks and names in
+their canonical spelling (`pdns.addresses`), `system` is replaced by the servers it stands for, `state.dir` is never empty.
+"""
 
 from __future__ import annotations
 
@@ -9,106 +13,139 @@ from msgspec import Meta, Struct
 Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
 FeedFormat = Literal["auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "rpz"]
 Mode = Literal["block", "monitor"]
-Label = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,31}$", description="lower case letters, digits, - and _, at most 32")]
-PositiveSeconds = Annotated[float, Meta(gt=0)]
-Seconds = Annotated[int, Meta(ge=0)]
-Count = Annotated[int, Meta(ge=1)]
+MOST = 2**31 - 1  # TTLs have 31 bits (RFC 2181, 8); nothing else here has a use for more
+
+Label = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z",
+        description="name (first a-z or 0-9, then also - and _, at most 32 characters)",
+    ),
+]
+PositiveSeconds = Annotated[float, Meta(gt=0, le=MOST)]
+NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
+Positive = Annotated[int, Meta(ge=1, le=MOST)]
+AtLeastOne = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    listen: tuple[str, ...] = ("127.0.0.1:5300",)
-    workers: Annotated[int, Meta(ge=0, le=1)] = 0
+    """Where and how clients are served."""
+
+    listen: AtLeastOne = ("127.0.0.1:5300",)
+    workers: NotNegative = 0
     max_udp_answer_bytes: Annotated[int, Meta(ge=512, le=4096)] = 1232
-    tcp_max_connections: Count = 1000
-    tcp_max_connections_per_client: Count = 200
+    tcp_max_connections: Positive = 1000
+    tcp_max_connections_per_client: Positive = 200
     tcp_idle_timeout_s: PositiveSeconds = 10.0
     drain_s: PositiveSeconds = 5.0
 
 
 class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    servers: Annotated[tuple[str, ...], Meta(min_length=1)]
+    """Where queries go that nothing here answers, and how many at a time."""
+
+    servers: AtLeastOne
     timeout_s: PositiveSeconds = 4.0
-    max_in_flight: Count = 8192
-    max_in_flight_per_client: Count = 4096
+    max_in_flight: Positive = 8192
+    max_in_flight_per_client: Positive = 4096
     case_randomisation: bool = True
     ca_file: str = ""
 
 
 class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    max_bytes: Annotated[int, Meta(ge=65536)] = 64 * 1024 * 1024
-    min_ttl_s: Seconds = 0
-    max_ttl_s: Seconds = 86400
-    max_negative_ttl_s: Seconds = 3600
+    """How long answers are kept, and how much memory they may take."""
+
+    max_bytes: Annotated[int, Meta(ge=65536, le=2**40)] = 64 * 1024 * 1024
+    min_ttl_s: NotNegative = 0
+    max_ttl_s: NotNegative = 86400
+    max_negative_ttl_s: NotNegative = 3600
     servfail_ttl_s: Annotated[int, Meta(ge=1, le=300)] = 5
-    max_stale_s: Seconds = 86400
-    stale_ttl_s: Annotated[int, Meta(ge=1)] = 30
-    refresh_ahead_hits: Seconds = 5
+    max_stale_s: NotNegative = 86400
+    stale_ttl_s: Positive = 30
+    refresh_ahead_hits: NotNegative = 5
 
 
 class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a blocked name answers, and what is never blocked."""
+
     action: Action = "sinkhole"
-    sinkhole: tuple[str, ...] = ("192.0.2.1", "2001:db8::1")
+    sinkhole: AtLeastOne = ("192.0.2.1", "2001:db8::1")
     ttl_s: Annotated[int, Meta(ge=0, le=86400)] = 60
     ede_code: Literal[15, 16, 17, 18] = 15
     allow: tuple[str, ...] = ()
 
 
 class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names answered here that are forwarded all the same."""
+
     forward: tuple[str, ...] = ()
 
 
 class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One list of names to block."""
+
     name: Label
     url: str
     category: Label = "malware"
     format: FeedFormat = "auto"
-    refresh_s: Annotated[int, Meta(ge=30)] = 3600
+    refresh_s: Annotated[int, Meta(ge=30, le=MOST)] = 3600
     required: bool = False
     mode: Mode = "block"
     wildcard_includes_apex: bool = False
     addresses: bool = False
-    max_bytes: Count = 256 * 1024 * 1024
+    max_bytes: Positive = 256 * 1024 * 1024
     timeout_s: PositiveSeconds = 60.0
 
 
 class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Clients that are counted by name and have an allowlist of their own."""
+
     name: Label
-    networks: Annotated[tuple[str, ...], Meta(min_length=1)]
+    networks: AtLeastOne
     allow: tuple[str, ...] = ()
 
 
 class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    networks: tuple[str, ...] = (
+    """Who may ask."""
+
+    networks: AtLeastOne = (
         "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
         "::1/128", "fc00::/7", "fe80::/10",
     )  # fmt: skip
 
 
 class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    queries_per_s: Seconds = 0
-    burst: Count = 1000
+    """How much one client may ask."""
+
+    queries_per_s: NotNegative = 0
+    burst: Positive = 1000
     action: Literal["refuse", "drop", "truncate"] = "truncate"
     ipv4_prefix: Annotated[int, Meta(ge=8, le=32)] = 32
     ipv6_prefix: Annotated[int, Meta(ge=16, le=128)] = 56
 
 
 class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What outlives a restart."""
+
     dir: str = ""
 
 
 class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where Prometheus finds the numbers."""
+
     listen: str = "127.0.0.1:9153"
 
 
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is logged."""
+
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an administrator can say. Sections are tables, `feed` and `tenant` arrays of tables."""
 
-    upstream: Upstream
     server: Server = Server()
+    upstream: Upstream
     cache: Cache = Cache()
     block: Block = Block()
     local: Local = Local()

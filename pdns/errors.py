@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 class PdnsError(Exception):
     """Base of all. `str()` of one is fit to show to a person."""
@@ -17,13 +19,37 @@ class ConfigError(PdnsError):
         self.reason = reason
 
 
-class WireError(PdnsError):
-    """Bytes that are not a DNS message. `rcode` is what the sender deserves; None means silence."""
+class ConfigErrors(ConfigError):
+    """Everything that is wrong with one configuration. `file`, `key` and `reason` are those of the first error."""
 
-    def __init__(self, reason: str, rcode: int | None = 1) -> None:
+    def __init__(self, errors: Sequence[ConfigError]) -> None:
+        first = errors[0]
+        super().__init__(first.file, first.key, first.reason)
+        self.errors = tuple(errors)
+
+    def __str__(self) -> str:
+        return "\n".join(str(error) for error in self.errors)
+
+
+class InvalidAddress(PdnsError):
+    """Text that is not an address, endpoint, network or feed source. `reason` says what was expected."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class WireError(PdnsError):
+    """Bytes that are not a DNS message we can serve. `rcode` is what the sender deserves; None means silence.
+
+    `question` is the question section when it was sound, so that the reply can echo it.
+    """
+
+    def __init__(self, reason: str, rcode: int | None = 1, question: bytes = b"") -> None:
         super().__init__(reason)
         self.reason = reason
         self.rcode = rcode
+        self.question = question
 
 
 class InvalidName(PdnsError):

@@ -58,9 +58,11 @@ class LocalData:
     """Answers for one table of zones."""
 
     def __init__(self, zones: Iterable[Zone], forward: Iterable[str]) -> None:
-        """`forward`: zones that are left to the upstream all the same, since it knows them."""
-        exempt = [names.from_text(text) for text in forward]
-        self._zones = {zone.apex: zone for zone in zones if not any(names.is_at_or_below(zone.apex, name) for name in exempt)}
+        """`forward`: names that are left to the upstream all the same, with everything below them, since it knows them."""
+        self._exempt = frozenset(names.from_text(text) for text in forward)
+        self._zones = {
+            zone.apex: zone for zone in zones if not any(names.is_at_or_below(zone.apex, name) for name in self._exempt)
+        }
 
     def answer(self, qname: bytes, qtype: int, now: float) -> Entry | None:
         """What the zone of `qname` says, or None when it lies in none of them.
@@ -73,6 +75,8 @@ class LocalData:
                 if qtype == p.DS and qname == ancestor:
                     return None
                 return _answer_from(zone, qname, qtype, now)
+            if ancestor in self._exempt:
+                return None
         return None
 
 

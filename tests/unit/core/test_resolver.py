@@ -402,10 +402,8 @@ def test_do_and_cd_have_their_own_answers() -> None:
 def test_foreign_records_are_left_behind() -> None:
     """Records of other names in an answer, and the authority and additional sections of a positive one, go no further."""
     world = Standstill()
-    world.forwarded(
-        "www.example", "A", "www.example 300 IN A 192.0.2.1\nwww.good.com 300 IN A 203.0.113.66", authority="com 300 IN NS evil.test",
-        additional="ns.com 300 IN A 203.0.113.66",
-    )  # fmt: skip
+    zone = "www.example 300 IN A 192.0.2.1\nwww.good.com 300 IN A 203.0.113.66"
+    world.forwarded("www.example", "A", zone, authority="com 300 IN NS evil.test", additional="ns.com 300 IN A 203.0.113.66")
     reply = read(world.wire("www.example"))
     assert ([str(r.rname) for r in reply.rr], reply.auth, [r.rtype for r in reply.ar]) == (["www.example."], [], [p.OPT])
 

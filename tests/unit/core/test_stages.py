@@ -109,8 +109,10 @@ def test_ordinary_names_are_not_special(name: str) -> None:
 
 
 def test_a_zone_can_be_left_to_the_upstream() -> None:
-    """`local.forward` takes a zone, and the zones below it, out; DS at an apex is the parent's in any case."""
-    local = LocalData(SPECIAL_ZONES, ["168.192.in-addr.arpa", "172.in-addr.arpa"])
+    """`local.forward` takes a name, and what is below it, out; DS at an apex is the parent's in any case."""
+    local = LocalData(SPECIAL_ZONES, ["168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"])
+    assert local.answer(names.from_text("dc1.corp.local"), p.A, 0.0) is None
+    assert local.answer(names.from_text("printer.local"), p.A, 0.0) is not None
     assert local.answer(names.from_text("1.168.192.in-addr.arpa"), p.PTR, 0.0) is None
     assert local.answer(names.from_text("1.16.172.in-addr.arpa"), p.PTR, 0.0) is None
     assert local.answer(names.from_text("1.10.in-addr.arpa"), p.PTR, 0.0) is not None

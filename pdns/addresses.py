@@ -1,0 +1,221 @@
+"""How configuration spells where things are: endpoints to listen on, upstreams, networks, feed sources, allowed names.
+
+Every `parse_` function takes text and returns the canonical value or raises `InvalidAddress`; none asks a resolver.
+`str()` of what they return is its canonical spelling, and parses to itself.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+from pathlib import Path
+from typing import Final, Literal, NamedTuple, cast
+from urllib.parse import unquote, urlsplit
+
+from pdns.core import names
+from pdns.errors import InvalidAddress, InvalidName
+
+IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
+Transport = Literal["udp", "tcp", "tls"]
+
+DNS_PORT: Final = 53
+UPSTREAM_PORTS: Final[dict[str, int]] = {"udp": DNS_PORT, "tcp": DNS_PORT, "tls": 853}
+
+_ENDPOINT = '"ip:port" or "[ipv6]:port"'
+_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
+
+
+class Endpoint(NamedTuple):
+    """Where to listen. `host` is an IP address in canonical text; port 0 leaves the choice to the kernel."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+class UpstreamAddress(NamedTuple):
+    """Where to forward to. `server_name` is the name its certificate must bear, "" unless the transport is tls."""
+
+    transport: Transport
+    host: str
+    port: int
+    server_name: str
+
+    @property
+    def endpoint(self) -> Endpoint:
+        return Endpoint(self.host, self.port)
+
+    def __str__(self) -> str:
+        return f"{self.transport}://{self.endpoint}" + (f"#{self.server_name}" if self.server_name else "")
+
+
+class AllowedName(NamedTuple):
+    """A name in wire form that is never blocked, nor is anything below it; with `below_only` (`*.x`) not the name itself."""
+
+    name: bytes
+    below_only: bool
+
+    def __str__(self) -> str:
+        return "*." * self.below_only + names.to_text(self.name)
+
+
+def parse_address(text: str) -> IPAddress:
+    """The IP address that `text` spells; an IPv4-mapped one is returned as the IPv4 address it stands for."""
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        raise InvalidAddress("expected an IP address") from None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def parse_endpoint(text: str, default_port: int = DNS_PORT) -> Endpoint:
+    """The endpoint spelt `192.0.2.1`, `192.0.2.1:53`, `2001:db8::1`, `[2001:db8::1]` or `[2001:db8::1]:53`."""
+    port: str | None = None
+    if text.startswith("["):
+        host, bracket, rest = text[1:].partition("]")
+        if not bracket or ":" not in host or (rest and not rest.startswith(":")):
+            raise InvalidAddress(f"expected {_ENDPOINT}")
+        port = rest[1:] if rest else None
+    elif text.count(":") == 1:
+        host, _, port = text.partition(":")
+    else:
+        host = text
+    try:
+        address = parse_address(host)
+    except InvalidAddress:
+        raise InvalidAddress(f"expected {_ENDPOINT} with a numeric address") from None
+    if port is None:
+        return Endpoint(str(address), default_port)
+    if not (port.isascii() and port.isdigit() and len(port) <= 5 and int(port) <= 65535):
+        raise InvalidAddress("expected a port from 0 to 65535")
+    return Endpoint(str(address), int(port))
+
+
+def parse_upstream(text: str) -> UpstreamAddress:
+    """The upstream spelt `udp://ip[:53]`, `tcp://ip[:53]`, `tls://ip[:853]#server.name` or `ip[:53]` (udp)."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        scheme, rest = "udp", text
+    if scheme not in UPSTREAM_PORTS:
+        raise InvalidAddress("expected udp://, tcp:// or tls:// before the address")
+    where, hash_sign, server_name = rest.partition("#")
+    endpoint = parse_endpoint(where, UPSTREAM_PORTS[scheme])
+    address = ipaddress.ip_address(endpoint.host)
+    if address.is_unspecified or address.is_multicast:
+        raise InvalidAddress("expected the address of one server")
+    if endpoint.port == 0:
+        raise InvalidAddress("expected a port from 1 to 65535")
+    if scheme != "tls" and hash_sign:
+        raise InvalidAddress("expected #server.name with tls:// only")
+    if scheme == "tls" and not server_name:
+        raise InvalidAddress(f'expected the name in its certificate too, as in "tls://{endpoint}#dns.example.net"')
+    return UpstreamAddress(cast("Transport", scheme), *endpoint, _host_name(server_name) if server_name else "")
+
+
+def parse_network(text: str) -> IPNetwork:
+    """The network spelt `192.0.2.0/24`, `2001:db8::/32`, or a bare address, which stands for itself alone."""
+    try:
+        network = ipaddress.ip_network(text, strict=False)
+    except ValueError:
+        network = None
+    if network is None or "%" in text:
+        raise InvalidAddress("expected a network such as 192.0.2.0/24 or 2001:db8::/32")
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96 and (mapped := network.network_address.ipv4_mapped):
+        raise InvalidAddress(f"expected it as IPv4, which is how its clients are known: {mapped}/{network.prefixlen - 96}")
+    if ipaddress.ip_interface(text).ip != network.network_address:
+        raise InvalidAddress(f"expected no bits beyond /{network.prefixlen}, as in {network}")
+    return network
+
+
+def parse_allowed(text: str) -> AllowedName:
+    """What an `allow` entry, `x` or `*.x`, lets through."""
+    below_only = text.startswith("*.")
+    bare = text[2:] if below_only else text
+    try:
+        name = names.from_text(bare)
+    except InvalidName as error:
+        raise InvalidAddress(f"expected a domain name ({error.reason})") from None
+    spelt = names.to_text(name)
+    if "\\" not in bare and spelt != "." and not _HOST_NAME.fullmatch(spelt):
+        raise InvalidAddress('expected a domain name, or "*." and a domain name')
+    if spelt.rpartition(".")[2].isdigit():
+        raise InvalidAddress("expected a domain name, not an address")
+    return AllowedName(name, below_only)
+
+
+def parse_source(text: str, directory: Path) -> str:
+    """The URL of a feed: http and https as they stand; `file:` URLs and bare paths as `file:///absolute/path`.
+
+    Relative paths start at `directory`, `~` is a home directory.
+    """
+    if not text or _CONTROL.search(text):
+        raise InvalidAddress("expected a URL or a path")
+    scheme = _SCHEME.match(text)
+    if scheme is None:
+        return absolute_path(text, directory).as_uri()
+    if scheme[1].lower() == "file":
+        rest = text[scheme.end() :]
+        if rest.startswith("//"):
+            host, _, rest = rest[2:].partition("/")
+            if host not in ("", "localhost"):
+                raise InvalidAddress("expected file:path or file:///path, without a host")
+            rest = f"/{rest}"
+        return absolute_path(unquote(rest), directory).as_uri()
+    if scheme[1].lower() not in ("http", "https"):
+        raise InvalidAddress("expected an https:, http: or file: URL, or a path")
+    try:
+        parts = urlsplit(text)
+        usable = bool(parts.hostname) and parts.port != 0 and " " not in text
+    except ValueError:
+        usable = False
+    if not usable:
+        raise InvalidAddress("expected a URL such as https://example.net/list.txt")
+    return text
+
+
+def source_path(url: str) -> Path | None:
+    """The path of a `file:///` URL as `parse_source` returns it, None for any other URL."""
+    return Path(unquote(url.removeprefix("file://"))) if url.startswith("file:///") else None
+
+
+def absolute_path(text: str, directory: Path) -> Path:
+    """`text` as an absolute path: `~` expanded, relative ones below `directory`. Symbolic links stay as they are."""
+    if not text or _CONTROL.search(text):
+        raise InvalidAddress("expected a path")
+    try:
+        path = Path(text).expanduser()
+    except RuntimeError:
+        raise InvalidAddress("expected a full path, since there is no home directory for this ~") from None
+    return Path(os.path.abspath(directory / path))  # noqa: PTH100 (resolve() would follow links, which may be swapped later)
+
+
+def without_secrets(text: str) -> str:
+    """`text` fit to be shown: user and password of a URL become `***`, and so does its query."""
+    scheme, separator, rest = text.partition("://")
+    if separator:
+        authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+        # no port follows this colon: a password with a slash in it, so what hides it is the last @ there is
+        unparsable = not authority.startswith("[") and re.search(r":[^0-9]", authority)
+        hidden, at, _ = (rest if unparsable and "@" not in authority else authority).rpartition("@")
+        rest = f"***@{rest[len(hidden) + 1 :]}" if at else rest
+        path, mark, _ = rest.partition("?")
+        rest = f"{path}?***" if mark else rest
+    return f"{scheme}{separator}{rest}"
+
+
+def _host_name(text: str) -> str:
+    try:
+        name = names.to_text(names.from_text(text))
+    except InvalidName as error:
+        raise InvalidAddress(f"expected a host name after # ({error.reason})") from None
+    if not _HOST_NAME.fullmatch(name):
+        raise InvalidAddress("expected a host name after #")
+    return name

@@ -1,0 +1,92 @@
+"""`pdns check`: whether a configuration can be used, and what it comes to."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pdns.addresses import source_path, without_secrets
+from pdns.config import Config
+from pdns.configload import default_config_path, load
+from pdns.errors import ConfigErrors
+from pdns.machine import RESOLV_CONF, system_servers
+
+EXIT_INVALID = 2
+
+
+def command(
+    config: Annotated[
+        Path | None,
+        typer.Option("--config", "-c", metavar="FILE", help="The file to check [default: as for serve]"),
+    ] = None,
+) -> None:
+    """Check a configuration without starting anything. Exits 2 when it cannot be used, saying why."""
+    raise typer.Exit(check(config))
+
+
+def check(config: Path | None) -> int:
+    """Prints a summary of the configuration to stdout and returns 0, or every error in it to stderr and returns 2."""
+    path = default_config_path(config)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        loaded = load(path)
+    except ConfigErrors as failure:
+        for error in failure.errors:
+            errors.print(Text.assemble((str(error), "red")))
+        return EXIT_INVALID
+    output = Console(soft_wrap=True, highlight=False)
+    label = ""
+    for title, value in [("file", str(path)), *summary(loaded)]:
+        label, shown = title, title if title != label else ""
+        output.print(Text.assemble((f"{shown:<10}", "bold"), value))
+    for note in notes(loaded):
+        errors.print(Text.assemble(("note: ", "yellow"), note))
+    return 0
+
+
+def summary(config: Config) -> Iterator[tuple[str, str]]:
+    """What the configuration comes to, as titles and values; a title repeats for each of its values."""
+    for endpoint in config.server.listen:
+        yield "listens", f"{endpoint} (UDP and TCP)"
+    for server in config.upstream.servers:
+        yield "forwards", server
+    sinkhole = f" to {', '.join(config.block.sinkhole)}" if config.block.action == "sinkhole" else ""
+    yield "blocks", f"with {config.block.action}{sinkhole}, for {config.block.ttl_s} s"
+    width = max((len(feed.name) for feed in config.feed), default=0)
+    for feed in config.feed:
+        traits = ", ".join(
+            [feed.category, f"every {feed.refresh_s} s", *["required"] * feed.required, *["monitor"] * (feed.mode == "monitor")]
+        )
+        yield "feeds", f"{feed.name:<{width}}  {without_secrets(feed.url)} ({traits})"
+    if not config.feed:
+        yield "feeds", "none"
+    width = max((len(tenant.name) for tenant in config.tenant), default=0)
+    for tenant in config.tenant:
+        yield "tenants", f"{tenant.name:<{width}}  {', '.join(tenant.networks)}"
+    if not config.tenant:
+        yield "tenants", "none"
+    yield "access", ", ".join(config.access.networks)
+    yield "state", config.state.dir
+    yield "metrics", f"http://{config.metrics.listen}/metrics"
+
+
+def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
+    """What is allowed, but seldom meant."""
+    if config.upstream.servers == ("udp://127.0.0.1:53",) and not system_servers(resolv_conf):
+        yield f"{resolv_conf} names no server, so queries go to port 53 of this machine; say where else in upstream.servers"
+    if not config.feed:
+        yield "no [[feed]]: nothing is blocked"
+    for network in map(ipaddress.ip_network, config.access.networks):
+        if network.prefixlen == 0:
+            yield f"access.networks: {network}: an open resolver will be found and used to attack others"
+    for feed in config.feed:
+        path = source_path(feed.url)
+        if path is not None and not path.is_file():
+            need = "the server is not ready before it is there" if feed.required else "it lists nothing until it is there"
+            yield f"feed {feed.name}: no such file: {path}: {need}"

@@ -1,0 +1,95 @@
+"""From a TOML file to a settled `Config`, or to everything that is wrong with it."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pdns.config import Config
+from pdns.configrules import Surroundings, settle
+from pdns.configshape import Report, check, check_names
+from pdns.errors import ConfigError, ConfigErrors
+from pdns.machine import RESOLV_CONF
+
+EXAMPLE: Final = Path(__file__).parent / "example" / "pdns.toml"
+SEARCHED: Final = (Path("pdns.toml"), Path("/etc/pdns/pdns.toml"), EXAMPLE)
+
+_AT_LINE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
+_AT_END = " (at end of document)"
+_KEY_TUPLE = re.compile(r"\('(.*)',?\)")
+
+
+def default_config_path(explicit: Path | None = None) -> Path:
+    """`explicit` if given, else the first that exists of ./pdns.toml, /etc/pdns/pdns.toml, the example that is shipped."""
+    return explicit or next(path for path in SEARCHED if _is_there(path))
+
+
+def load(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
+    """The configuration in the file at `path`, settled (see `pdns.config`).
+
+    Raises `ConfigErrors`, which holds every error found, each naming the file as `path` does.
+    """
+    file = str(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+        tables = tomllib.loads(text)
+    except FileNotFoundError:
+        reason = f"no such file; without -c, the first of {', '.join(map(str, SEARCHED[:2]))} and the shipped example is used"
+        raise ConfigErrors([ConfigError(file, "", reason)]) from None
+    except OSError as error:
+        raise ConfigErrors([ConfigError(file, "", error.strerror or "cannot be read")]) from None
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigErrors([ConfigError(file, "", f"line {line}: not UTF-8")]) from None
+    except RecursionError:
+        raise ConfigErrors([ConfigError(file, "", "nested too deeply")]) from None
+    except ValueError as error:
+        raise ConfigErrors([ConfigError(file, "", _syntax(str(error), text))]) from None
+    return from_tables(tables, file, path.absolute().parent, resolv_conf=resolv_conf)
+
+
+def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
+    """The configuration that parsed TOML makes. `file` names it in errors; relative paths start at `directory` (absolute).
+
+    Raises `ConfigErrors`. A section of the wrong shape is not looked at further; all others are.
+    """
+    report = Report(file)
+    around = Surroundings(report, directory, resolv_conf)
+    present = {field.name for field in check_names(tables, Config, "", report)}
+    sections: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Config):
+        if field.name not in present:
+            if not field.required:
+                sections[field.name] = settle(field.name, field.default, around)
+        elif check(tables[field.name], field.type, field.name, report):
+            section = msgspec.convert(tables[field.name], field.type)
+            sections[field.name] = settle(field.name, section, around)
+    if report.errors:
+        raise ConfigErrors(report.errors)
+    return Config(**sections)
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.stat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        pass  # it may not be looked at: better to fail saying so than to run on another, and protect nobody
+    return True
+
+
+def _syntax(message: str, text: str) -> str:
+    """What tomllib says, the line first."""
+    message = _KEY_TUPLE.sub(lambda key: "[" + key[1].replace("', '", ".") + "]", message)
+    message = message.replace("Cannot overwrite a value", "a key above has set this already")
+    if at := _AT_LINE.fullmatch(message):
+        return f"line {at[2]}: {at[1][:1].lower()}{at[1][1:]} (column {at[3]})"
+    if message.endswith(_AT_END):
+        return f"line {text.count(chr(10)) + 1}: {message[:1].lower()}{message[1:].removesuffix(_AT_END)}, at the end of the file"
+    return message

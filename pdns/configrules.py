@@ -1,0 +1,243 @@
+"""What a configuration must mean beyond its shape, section by section; values come out in their canonical spelling."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import ssl
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+from msgspec.structs import replace
+
+from pdns import addresses
+from pdns.addresses import Endpoint, UpstreamAddress
+from pdns.config import Access, Block, Cache, Feed, Local, Metrics, Server, State, Tenant, Upstream
+from pdns.configshape import Report, show
+from pdns.core import names
+from pdns.errors import InvalidAddress
+from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
+
+METRICS_PORT: Final = 9153
+MOST_WORKERS: Final = 1
+RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants past the number that metrics tell apart
+
+T = TypeVar("T")
+
+
+@dataclass
+class Surroundings:
+    """What the rules look at beside the section itself."""
+
+    report: Report
+    directory: Path  # absolute; where relative paths start
+    resolv_conf: Path = RESOLV_CONF
+    listening: dict[Endpoint, str] = field(default_factory=dict)  # filled on the way: endpoint -> the key that names it
+
+    def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None:
+        """What `parser` makes of `text`; None when it is not valid, which is reported."""
+        try:
+            return parser(text)
+        except InvalidAddress as error:
+            self.report.add(key, f"{error.reason}, got {show(text)}")
+            return None
+
+    def parse_all(self, key: str, texts: Iterable[str], parser: Callable[[str], T]) -> dict[T, str]:
+        """The distinct valid ones of `texts`, parsed, each with the key where it first stands."""
+        parsed: dict[T, str] = {}
+        for index, text in enumerate(texts):
+            if (value := self.parse(f"{key}[{index}]", text, parser)) is not None:
+                parsed.setdefault(value, f"{key}[{index}]")
+        return parsed
+
+    def canonical(self, key: str, texts: Iterable[str], parser: Callable[[str], object]) -> tuple[str, ...]:
+        return tuple(map(str, self.parse_all(key, texts, parser)))
+
+
+def settle(name: str, section: Any, around: Surroundings) -> Any:
+    """`section` (that of `Config` called `name`) in canonical form; what breaks a rule is reported."""
+    rule = _RULES.get(name)
+    return rule(section, around) if rule else section
+
+
+def _server(server: Server, around: Surroundings) -> Server:
+    listen = []
+    for index, text in enumerate(server.listen):
+        endpoint = around.parse(key := f"server.listen[{index}]", text, addresses.parse_endpoint)
+        if endpoint is not None:
+            _listen(endpoint, key, around)
+            listen.append(str(endpoint))
+    if server.workers > MOST_WORKERS:
+        expected = f"expected 0 (as many as this version runs) or at most {MOST_WORKERS}"
+        around.report.add("server.workers", f"{expected}, got {server.workers}")
+    return replace(server, listen=tuple(listen))
+
+
+def _metrics(metrics: Metrics, around: Surroundings) -> Metrics:
+    endpoint = around.parse("metrics.listen", metrics.listen, lambda text: addresses.parse_endpoint(text, METRICS_PORT))
+    if endpoint is None:
+        return metrics
+    _listen(endpoint, "metrics.listen", around)
+    return replace(metrics, listen=str(endpoint))
+
+
+def _listen(endpoint: Endpoint, key: str, around: Surroundings) -> None:
+    if endpoint in around.listening and endpoint.port:
+        around.report.add(key, f"{endpoint} is already {around.listening[endpoint]}")
+    around.listening.setdefault(endpoint, key)
+
+
+def _upstream(upstream: Upstream, around: Surroundings) -> Upstream:
+    servers: dict[tuple[str, Endpoint], tuple[UpstreamAddress, str]] = {}
+    system: list[UpstreamAddress] = []
+    system_key = ""
+    for index, text in enumerate(upstream.servers):
+        key = f"upstream.servers[{index}]"
+        if text == "system":
+            system_key = system_key or key
+            system = system_servers(around.resolv_conf)
+            for server in system:
+                if not _own_listener(server, around):
+                    servers.setdefault((server.transport, server.endpoint), (server, key))
+            continue
+        parsed = around.parse(key, text, addresses.parse_upstream)
+        if parsed is None:
+            continue
+        if ours := _own_listener(parsed, around):
+            around.report.add(key, f"{parsed} would forward to itself: {ours} listens there")
+        first, first_key = servers.setdefault((parsed.transport, parsed.endpoint), (parsed, key))
+        if first_key not in (key, system_key):
+            around.report.add(key, f"{first.transport}://{first.endpoint} is already {first_key}")
+    if system_key and not system and not servers:
+        local = UpstreamAddress("udp", "127.0.0.1", addresses.DNS_PORT, "")  # resolv.conf(5): the name server on this machine
+        if not _own_listener(local, around):
+            servers[local.transport, local.endpoint] = (local, system_key)
+    if system_key and not servers:
+        around.report.add(
+            system_key, f'{around.resolv_conf} names no server but this one; say where to forward, such as "udp://9.9.9.9"'
+        )
+    return replace(
+        upstream, servers=tuple(str(server) for server, _ in servers.values()), ca_file=_ca_file(upstream.ca_file, around)
+    )
+
+
+def _own_listener(upstream: UpstreamAddress, around: Surroundings) -> str:
+    """The key of the listener that a query to `upstream` would reach, or ""."""
+    for (host, port), key in around.listening.items():
+        if port == upstream.port and key.startswith("server."):
+            listener, asked = ipaddress.ip_address(host), ipaddress.ip_address(upstream.host)
+            if listener == asked or (listener.is_unspecified and listener.version == asked.version and is_local(upstream.host)):
+                return key
+    return ""
+
+
+def _ca_file(text: str, around: Surroundings) -> str:
+    if not text:
+        return ""
+    key = "upstream.ca_file"
+    path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
+    if path is None:
+        return ""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        around.report.add(key, f"expected a file of PEM certificates, got {show(text)}")
+    except OSError as error:
+        around.report.add(key, f"cannot be read: {path}: {error.strerror}")
+    return str(path)
+
+
+def _cache(cache: Cache, around: Surroundings) -> Cache:
+    if cache.min_ttl_s > cache.max_ttl_s:
+        around.report.add("cache.min_ttl_s", f"expected at most cache.max_ttl_s ({cache.max_ttl_s}), got {cache.min_ttl_s}")
+    return cache
+
+
+def _block(block: Block, around: Surroundings) -> Block:
+    taken: dict[int, str] = {}
+    sinkhole = []
+    for index, text in enumerate(block.sinkhole):
+        key = f"block.sinkhole[{index}]"
+        try:
+            address = ipaddress.ip_address(text)
+        except ValueError:
+            address = None
+        if address is None or "%" in text:
+            around.report.add(key, f"expected an IP address, got {show(text)}")
+        elif address.version in taken:
+            around.report.add(key, f"expected one IPv{address.version} address, but {taken[address.version]} is one already")
+        else:
+            taken[address.version] = key
+            sinkhole.append(str(address))
+    allow = around.canonical("block.allow", block.allow, addresses.parse_allowed)
+    return replace(block, sinkhole=tuple(sinkhole), allow=allow)
+
+
+def _local(local: Local, around: Surroundings) -> Local:
+    def name(text: str) -> str:
+        if (allowed := addresses.parse_allowed(text)).below_only:
+            raise InvalidAddress('expected a domain name without "*."')
+        return names.to_text(allowed.name)
+
+    return replace(local, forward=around.canonical("local.forward", local.forward, name))
+
+
+def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
+    _distinct("feed", [feed.name for feed in feeds], around)
+    sources = [
+        around.parse(f"feed[{index}].url", feed.url, lambda url: addresses.parse_source(url, around.directory))
+        for index, feed in enumerate(feeds)
+    ]
+    return tuple(replace(feed, url=source or feed.url) for feed, source in zip(feeds, sources, strict=True))
+
+
+def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant, ...]:
+    _distinct("tenant", [tenant.name for tenant in tenants], around)
+    owners: dict[addresses.IPNetwork, str] = {}
+    settled = []
+    for index, tenant in enumerate(tenants):
+        at = f"tenant[{index}]"
+        if tenant.name in RESERVED_TENANTS:
+            around.report.add(f"{at}.name", f'"{tenant.name}" is reserved; choose another')
+        networks = around.parse_all(f"{at}.networks", tenant.networks, addresses.parse_network)
+        for network, key in networks.items():
+            if owners.setdefault(network, at) != at:
+                around.report.add(key, f"{network} is already in {owners[network]}.networks")
+        allow = around.canonical(f"{at}.allow", tenant.allow, addresses.parse_allowed)
+        settled.append(replace(tenant, networks=tuple(map(str, networks)), allow=allow))
+    return tuple(settled)
+
+
+def _distinct(section: str, labels: list[str], around: Surroundings) -> None:
+    for index, label in enumerate(labels):
+        if (first := labels.index(label)) < index:
+            around.report.add(f"{section}[{index}].name", f'"{label}" is already {section}[{first}]')
+
+
+def _access(access: Access, around: Surroundings) -> Access:
+    return replace(access, networks=around.canonical("access.networks", access.networks, addresses.parse_network))
+
+
+def _state(state: State, around: Surroundings) -> State:
+    path = around.parse(
+        "state.dir", state.dir or default_state_dir(), lambda text: addresses.absolute_path(text, around.directory)
+    )
+    if path is not None and os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112 (Path's raise on EACCES)
+        around.report.add("state.dir", f"expected a directory, got {show(str(path))}")
+    return replace(state, dir=str(path or ""))
+
+
+_RULES: Final[dict[str, Callable[[Any, Surroundings], Any]]] = {
+    "server": _server,
+    "upstream": _upstream,
+    "cache": _cache,
+    "block": _block,
+    "local": _local,
+    "feed": _feeds,
+    "tenant": _tenants,
+    "access": _access,
+    "state": _state,
+    "metrics": _metrics,
+}

@@ -1,0 +1,51 @@
+"""What this machine says of itself: the name servers it uses, its addresses, where state belongs."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import socket
+from pathlib import Path
+from typing import Final
+
+from pdns.addresses import DNS_PORT, Endpoint, UpstreamAddress, parse_address, parse_upstream
+from pdns.errors import InvalidAddress
+
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+
+
+def system_servers(resolv_conf: Path) -> list[UpstreamAddress]:
+    """The name servers that `resolv_conf` lists (resolv.conf(5)); none if it is not there."""
+    try:
+        lines = resolv_conf.read_text(errors="replace").splitlines()
+    except OSError:
+        return []
+    servers = []
+    for words in map(str.split, lines):
+        if len(words) > 1 and words[0] == "nameserver":
+            try:
+                servers.append(parse_upstream(f"udp://{Endpoint(str(parse_address(words[1])), 53)}"))
+            except InvalidAddress:
+                continue
+    return servers
+
+
+def is_local(host: str) -> bool:
+    """Whether `host` is an address of this machine: to reach one of those, the kernel uses it as the source too."""
+    address = ipaddress.ip_address(host)
+    if address.is_loopback:
+        return True
+    try:
+        with socket.socket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.connect((host, DNS_PORT))  # sends nothing
+            return ipaddress.ip_address(probe.getsockname()[0]) == address
+    except OSError:
+        return False
+
+
+def default_state_dir() -> str:
+    """Where state goes unless configured: what systemd gave, else the user's own place for it."""
+    if given := os.environ.get("STATE_DIRECTORY", "").partition(":")[0]:
+        return given
+    base = os.environ.get("XDG_STATE_HOME", "")
+    return f"{base}/pdns" if base.startswith("/") else "~/.local/state/pdns"

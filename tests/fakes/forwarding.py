@@ -1,0 +1,102 @@
+"""A forwarder with the bookkeeping that tests want."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from pdns.config import Upstream
+from pdns.core.names import from_text
+from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
+from tests.fakes.upstream import FakeUpstream
+
+
+class Recorder:
+    """What was counted."""
+
+    def __init__(self) -> None:
+        self.results: Counter[str] = Counter()  # over all upstreams
+        self.by_upstream: Counter[tuple[str, str]] = Counter()
+        self.up: dict[str, bool] = {}
+        self.changes: list[tuple[str, bool]] = []
+
+    def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
+        assert duration_s is None or duration_s >= 0
+        self.results[result] += 1
+        self.by_upstream[upstream, result] += 1
+
+    def upstream_up(self, upstream: str, up: bool) -> None:
+        self.up[upstream] = up
+        self.changes.append((upstream, up))
+
+
+class Asker:
+    """Asks a forwarder and checks that each question gets exactly one outcome, in time."""
+
+    def __init__(self, forwarder: Forwarder, stats: Recorder, timeout_s: float) -> None:
+        self.forwarder = forwarder
+        self.stats = stats
+        self.outcomes = 0
+        self._timeout_s = timeout_s
+
+    async def ask(
+        self, name: str, qtype: int = 1, *, do: bool = False, cd: bool = False
+    ) -> UpstreamAnswer | UpstreamFailure:
+        return await self.start(name, qtype, do=do, cd=cd)
+
+    def start(
+        self, name: str, qtype: int = 1, *, do: bool = False, cd: bool = False
+    ) -> asyncio.Future[UpstreamAnswer | UpstreamFailure]:
+        future: asyncio.Future[UpstreamAnswer | UpstreamFailure] = asyncio.get_running_loop().create_future()
+        started_s = time.monotonic()
+
+        def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:
+            self.outcomes += 1
+            assert not future.done(), "done was called twice"
+            assert time.monotonic() - started_s < self._timeout_s + 0.5
+            future.set_result(outcome)
+
+        self.forwarder.resolve(UpstreamQuestion(from_text(name), qtype, 1, do, cd), done)
+        assert not future.done(), "done was called from within resolve"
+        return future
+
+    async def addresses(self, name: str) -> list[str]:
+        """The IPv4 addresses of the answer; fails the test when there is none."""
+        outcome = await self.ask(name)
+        assert isinstance(outcome, UpstreamAnswer), outcome
+        wire = outcome.message.wire
+        return [".".join(map(str, wire[one.rdata_at : one.end])) for one in outcome.message.answer if one.rtype == 1]
+
+
+def url(upstream: FakeUpstream, transport: str = "udp") -> str:
+    return f"{transport}://127.0.0.1:{upstream.port}"
+
+
+@asynccontextmanager
+async def forwarding(
+    *upstreams: FakeUpstream | str,
+    timeout_s: float = 4.0,
+    case_randomisation: bool = True,
+    max_in_flight: int = 8192,
+    ca_file: str = "",
+) -> AsyncIterator[Asker]:
+    """A forwarder to these upstreams, closed at the end."""
+    servers = tuple(one if isinstance(one, str) else url(one) for one in upstreams)
+    config = Upstream(
+        servers=servers,
+        timeout_s=timeout_s,
+        case_randomisation=case_randomisation,
+        max_in_flight=max_in_flight,
+        ca_file=ca_file,
+    )
+    stats = Recorder()
+    forwarder = Forwarder(config, asyncio.get_running_loop(), stats)
+    try:
+        yield Asker(forwarder, stats, timeout_s)
+    finally:
+        forwarder.close()
+        await asyncio.sleep(0)  # transports close in the next turn of the loop
+        await asyncio.sleep(0)

@@ -1,0 +1,27 @@
+"""The event loops that every test of I/O runs on."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+import uvloop
+
+Result = TypeVar("Result")
+
+LOOPS = ("asyncio", "uvloop")
+
+
+def run_on(loop: str, main: Coroutine[Any, Any, Result]) -> Result:
+    """What `main` returns, run by a fresh loop of the kind named. What reaches the loop's error handler fails the test."""
+    escaped: list[dict[str, Any]] = []
+
+    async def watched() -> Result:
+        asyncio.get_running_loop().set_exception_handler(lambda _loop, context: escaped.append(context))
+        return await main
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else asyncio.new_event_loop) as runner:
+        result = runner.run(watched())
+    assert escaped == []
+    return result

@@ -1,0 +1,338 @@
+"""The service between a client's octets and a real upstream's: bytes in, bytes out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from pdns.config import Config
+from pdns.core import protocol as p
+from pdns.counters import Counters
+from pdns.service import Service
+from pdns.stats import Stats
+from pdns.upstream.forwarder import Forwarder
+from tests.blocksets import make_blockset
+from tests.fakes import upstream as fake
+from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.upstream import FakeUpstream
+from tests.wire import answers, ede, query_wire, read
+
+
+class Bench:
+    """A service on a real upstream, and a clock that can be moved."""
+
+    def __init__(self, upstream: FakeUpstream, sections: dict[str, Any]) -> None:
+        self.upstream = upstream
+        self.ahead_s = 0.0
+        self.counters = Counters.create(4096)
+        self.loop = asyncio.get_running_loop()
+        options = {"timeout_s": 1.0, **sections.pop("upstream", {})}
+        raw = {"upstream": {"servers": [f"udp://127.0.0.1:{upstream.port}"], **options}, **sections}
+        self.config = msgspec.convert(raw, Config)
+        stats = Stats(self.counters)
+        self.forwarder = Forwarder(self.config.upstream, self.loop, stats)
+        self.service = Service(self.config, self.forwarder, stats, self.now)
+
+    def now(self) -> float:
+        return self.loop.time() + self.ahead_s
+
+    def send(self, wire: bytes, *, client: str = "127.0.0.1", port: int = 4000, transport: str = "udp") -> list[bytes]:
+        """The replies, which may still come."""
+        replies: list[bytes] = []
+        self.service.on_message(wire, client, port, transport, replies.append)
+        return replies
+
+    async def ask(self, name: str, qtype: str = "A", *, transport: str = "udp", patience_s: float = 3.0, **options: Any) -> bytes:
+        replies = self.send(query_wire(name, qtype, **options), transport=transport)
+        await until(lambda: bool(replies), patience_s)
+        return replies[0]
+
+    def count(self, family: str, *labels: str) -> int:
+        """The sum of a family's series whose labels include `labels`."""
+        return sum(value for name, own, value in self.counters.items() if name == family and set(labels) <= set(own))
+
+
+async def until(condition: Callable[[], bool], patience_s: float = 3.0) -> None:
+    """Wait for `condition`; fail when it does not come."""
+    end_s = asyncio.get_running_loop().time() + patience_s
+    while not condition():
+        assert asyncio.get_running_loop().time() < end_s, "it did not come"
+        await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def bench(handler: fake.Handler | None = None, **sections: Any) -> AsyncIterator[Bench]:
+    async with FakeUpstream(handler) as upstream:
+        made = Bench(upstream, sections)
+        try:
+            yield made
+        finally:
+            made.forwarder.close()
+            await asyncio.sleep(0)
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Runs a test's body on each kind of loop."""
+    return lambda main: run_on(request.param, main)
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def test_a_hundred_identical_questions_are_one_upstream_query(run: Run) -> None:
+    """Identical questions in flight share one upstream query, whoever asks, and everyone is answered with their own id."""
+
+    async def body() -> None:
+        async with bench(fake.delayed(fake.answer("192.0.2.9"), 0.1)) as b:
+            waiting = [b.send(query_wire("WWW.example" if n % 2 else "www.example", query_id=n), port=n) for n in range(100)]
+            await until(lambda: all(waiting))
+            assert [read(replies[0]).header.id for replies in waiting] == list(range(100))
+            assert b.upstream.names() == ["www.example"]
+            assert b.count("responses_total", "upstream") == 100
+
+    run(body())
+
+
+def test_client_edns_does_not_split_coalescing(run: Run) -> None:
+    """Client subnet, cookies and sizes neither reach the upstream nor make two queries of one."""
+
+    async def body() -> None:
+        async with bench(fake.delayed(fake.answer(), 0.1)) as b:
+            bare = query_wire("www.example", edns=None)
+            cookie = bare[:11] + b"\1" + bare[12:] + b"\0\0\x29\x10\0\0\0\0\0\0\x0c\0\x0a\0\x08abcdefgh"
+            subnet = bare[:11] + b"\1" + bare[12:] + b"\0\0\x29\x10\0\0\0\0\0\0\x0b\0\x08\0\x07\0\1\x18\0\xc0\0\2"
+            waiting = [b.send(wire, port=port) for port, wire in enumerate([bare, cookie, subnet, query_wire("www.example")])]
+            await until(lambda: all(waiting))
+            assert len(b.upstream.asked()) == 1
+            assert b.upstream.asked()[0].opt == b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
+
+    run(body())
+
+
+def test_a_retransmission_is_answered_once(run: Run) -> None:
+    """The same query again from the same port waits in the same place: one answer, not two."""
+
+    async def body() -> None:
+        async with bench(fake.delayed(fake.answer(), 0.1)) as b:
+            first, second = b.send(query_wire("www.example")), b.send(query_wire("www.example"))
+            await until(lambda: bool(second))
+            await asyncio.sleep(0.05)
+            assert (len(first), len(second)) == (0, 1)
+
+    run(body())
+
+
+def test_answers_fit_their_transport(run: Run) -> None:
+    """Over UDP an answer is at most what the client offered and never above 1232 octets; over TCP it is whole."""
+
+    async def body() -> None:
+        many = fake.over_tcp_only(fake.answer(*[f"192.0.2.{n}" for n in range(200)]))
+        async with bench(many) as b:
+            for edns, bound in ((None, 512), (800, 800), (4096, 1232)):
+                wire = await b.ask("big.example", edns=edns)
+                assert (len(wire) <= bound, read(wire).header.tc, answers(wire)) == (True, 1, [])
+            assert len(answers(await b.ask("big.example", transport="tcp"))) == 200
+            assert len({query.transport for query in b.upstream.asked()}) == 2
+
+    run(body())
+
+
+def test_past_the_bound_clients_are_told_at_once(run: Run) -> None:
+    """With the bound on queries in flight reached the next one gets SERVFAIL and a reason, in no time."""
+
+    async def body() -> None:
+        async with bench(fake.drop, upstream={"max_in_flight": 5}) as b:
+            for number in range(5):
+                b.send(query_wire(f"n{number}.example"), port=number)
+            replies = b.send(query_wire("n6.example"))
+            assert ede(replies[0]) == (0, "too many queries in flight")
+            assert b.count("dropped_total", "in_flight_limit") == 1
+            assert answers(await b.ask("localhost")) == ["127.0.0.1"]
+
+    run(body())
+
+
+def test_one_client_cannot_take_all_the_room(run: Run) -> None:
+    """A client at its own bound is told so, while another is served."""
+
+    async def body() -> None:
+        slow = fake.by_name({"hole.example": fake.drop}, fake.answer("192.0.2.9"))
+        async with bench(slow, upstream={"max_in_flight_per_client": 5}) as b:
+            for number in range(5):
+                b.send(query_wire(f"n{number}.hole.example"), client="10.0.0.1", port=number)
+            assert ede(b.send(query_wire("n6.hole.example"), client="10.0.0.1")[0]) == (
+                0,
+                "too many queries in flight for this client",
+            )
+            replies = b.send(query_wire("www.example"), client="10.0.0.2")
+            await until(lambda: bool(replies))
+            assert answers(replies[0]) == ["192.0.2.9"]
+
+    run(body())
+
+
+def test_stale_while_the_upstream_is_away_then_fresh_again(run: Run) -> None:
+    """An upstream that stops gives stale answers (EDE 3), for names never seen SERVFAIL (EDE 22), and needs no restart."""
+
+    async def body() -> None:
+        async with bench(fake.answer("192.0.2.9", ttl_s=30)) as b:
+            await b.ask("www.example")
+            b.upstream.handler = fake.drop
+            b.ahead_s = 60.0
+            wire = await b.ask("www.example")
+            assert (answers(wire), ede(wire), read(wire).rr[0].ttl) == (["192.0.2.9"], (3, ""), 30)
+            assert b.count("responses_total", "stale") == 1
+            failed = await b.ask("new.example")
+            assert (read(failed).header.rcode, ede(failed)) == (p.SERVFAIL, (22, "no upstream answered"))
+            b.upstream.handler = fake.answer("192.0.2.10")
+            b.ahead_s = 120.0
+            await asyncio.sleep(0.05)
+            assert answers(await b.ask("www.example")) == ["192.0.2.10"]
+            assert answers(await b.ask("new.example")) == ["192.0.2.10"]
+
+    run(body())
+
+
+def test_a_slow_upstream_does_not_hold_back_a_stale_answer(run: Run) -> None:
+    """After 1.8 s of waiting the stale answer is given (RFC 8767), to the next asker at once; the fresh one still arrives."""
+
+    async def body() -> None:
+        async with bench(fake.answer("192.0.2.9", ttl_s=30), upstream={"timeout_s": 4.0}) as b:
+            await b.ask("www.example")
+            b.upstream.handler = fake.delayed(fake.answer("192.0.2.10"), 0.4)
+            b.ahead_s = 60.0
+            replies = b.send(query_wire("www.example"))
+            b.ahead_s += 2.0
+            b.service.tick(b.now())
+            assert ede(replies[0]) == (3, "")
+            assert ede(b.send(query_wire("www.example", query_id=2))[0]) == (3, "")
+            await until(lambda: b.service.in_flight() == 0)
+            assert answers(await b.ask("www.example")) == ["192.0.2.10"]
+
+    run(body())
+
+
+def test_popular_names_are_refreshed_in_the_background(run: Run) -> None:
+    """A popular answer near its end is answered from the cache and asked again: clients never wait for it."""
+
+    async def body() -> None:
+        async with bench(fake.answer(ttl_s=100), cache={"refresh_ahead_hits": 2}) as b:
+            await b.ask("www.example")
+            b.ahead_s = 95.0
+            for number in range(5):
+                assert b.send(query_wire("www.example", query_id=number))
+            await until(lambda: b.service.in_flight() == 0)
+            assert len(b.upstream.asked()) == 2
+            assert read(b.send(query_wire("www.example"))[0]).rr[0].ttl == 100
+
+    run(body())
+
+
+def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
+    """A blocked query counts for its tenant, feed, category and action, from the cache as well; drop is silent and counted."""
+
+    async def body() -> None:
+        sections = {
+            "feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}],
+            "tenant": [{"name": "coventry", "networks": ["10.7.0.0/16"]}],
+        }
+        blockset = make_blockset({"alpha": "bad.example", "watch": "watched.example"})
+        async with bench(**sections) as b:
+            b.service.set_blockset(blockset)
+            for _ in range(3):
+                assert answers(b.send(query_wire("x.bad.example"), client="10.7.1.1")[0]) == ["192.0.2.1"]
+            assert b.count("blocked_total", "coventry", "alpha", "malware", "sinkhole") == 3
+            await b.ask("watched.example")
+            await b.ask("watched.example")
+            assert b.count("would_block_total", "default", "watch") == 2
+            assert b.upstream.names() == ["watched.example"]
+        async with bench(block={"action": "drop"}, **sections) as b:
+            b.service.set_blockset(blockset)
+            assert b.send(query_wire("bad.example")) == []
+            assert b.count("blocked_total", "drop") == 1
+
+    run(body())
+
+
+def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
+    """SERVFAIL with EDE 14 until the blockset holds every required feed; once ready, a feed added later does not undo it."""
+
+    async def body() -> None:
+        feeds = [{"name": "alpha", "url": "file:a", "required": True}]
+        async with bench(fake.answer("192.0.2.9"), feed=feeds) as b:
+            assert ede(b.send(query_wire("www.example"))[0]) == (14, "the threat feeds are being loaded")
+            b.service.set_blockset(make_blockset({"other": "bad.example"}))
+            assert (b.service.ready, b.service.missing_feeds()) == (False, ["alpha"])
+            b.service.set_blockset(make_blockset({"alpha": "bad.example"}, configured=b.config.feed))
+            assert answers(await b.ask("www.example")) == ["192.0.2.9"]
+            more = msgspec.structs.replace(
+                b.config, feed=(*b.config.feed, msgspec.structs.replace(b.config.feed[0], name="beta"))
+            )
+            b.service.apply(more, b.forwarder)
+            assert (b.service.ready, b.service.missing_feeds()) == (True, ["beta"])
+            assert answers(b.send(query_wire("www.example"))[0]) == ["192.0.2.9"]
+
+    run(body())
+
+
+def test_over_the_rate_udp_is_sent_to_tcp_and_tcp_is_refused(run: Run) -> None:
+    """The default action gives a forged address nothing but TC; a client on TCP, whose address is proven, is refused."""
+
+    async def body() -> None:
+        async with bench(rate_limit={"queries_per_s": 1, "burst": 1}) as b:
+            b.send(query_wire("localhost"))
+            wire = query_wire("localhost")
+            over = b.send(wire)[0]
+            assert (read(over).header.tc, answers(over), len(over) <= len(wire)) == (1, [], True)
+            assert read(b.send(wire, transport="tcp")[0]).header.rcode == p.REFUSED
+
+    run(body())
+
+
+def test_junk_is_counted_and_harms_nothing(run: Run) -> None:
+    """Responses, runts and broken queries get silence or FORMERR; a bug in the middle costs that query alone."""
+
+    async def body() -> None:
+        async with bench(fake.answer("192.0.2.9")) as b:
+            good = query_wire("www.example")
+            assert b.send(good[:5]) == []
+            assert b.send(good[:2] + b"\x80" + good[3:]) == []
+            assert read(b.send(good + b"x")[0]).header.rcode == p.FORMERR
+            assert b.count("dropped_total", "not_a_query") == 2
+            assert b.count("responses_total", "FORMERR") == 1
+            b.service.on_message(good, "not an address", 1, "udp", lambda _wire: None)
+            assert b.count("dropped_total", "internal_error") == 1
+            assert answers(await b.ask("www.example")) == ["192.0.2.9"]
+
+    run(body())
+
+
+@pytest.mark.parametrize("qtype", [*range(1, 66), 99, 108, 256, 257, 258, 32769, 65280])
+def test_every_type_passes(qtype: int) -> None:
+    """Each query type is forwarded and its answer comes back (ANY and the meta types apart, which are answered here)."""
+
+    async def body() -> None:
+        async with bench(fake.records(fake.record(qtype, RDATA.get(qtype, b"\1\2\3\4")))) as b:
+            wire = await b.ask("www.example", f"TYPE{qtype}")
+            if qtype == p.OPT:
+                assert read(wire).header.rcode == p.FORMERR
+            else:
+                assert (wire[3] & 15, wire[6:8]) == (0, b"\0\1")
+                assert b.upstream.asked()[0].qtype == qtype
+
+    run_on("asyncio", body())
+
+
+_NAME = b"\1x\0"
+RDATA = {
+    **dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 12, 30, 39), _NAME),
+    p.SOA: _NAME + _NAME + bytes(20), 14: _NAME + _NAME, p.MX: b"\0\1" + _NAME, 17: _NAME + _NAME, 18: b"\0\1" + _NAME,
+    21: b"\0\1" + _NAME, 24: bytes(18) + _NAME, 26: b"\0\1" + _NAME + _NAME, p.AAAA: bytes(16), p.SRV: bytes(6) + _NAME,
+    36: b"\0\1" + _NAME, p.RRSIG: bytes(18) + _NAME + b"s", p.NSEC: _NAME + b"\0\1\x40", 64: b"\0\1" + _NAME, 65: b"\0\1" + _NAME,
+}  # fmt: skip

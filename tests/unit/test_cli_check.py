@@ -1,0 +1,125 @@
+"""`pdns check`, as it is typed."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from pdns.cli.check import check, command
+
+UPSTREAM = '[upstream]\nservers = ["192.0.2.53", "tls://192.0.2.54#dns.example.net"]\n'
+
+
+@pytest.fixture(autouse=True)
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STATE_DIRECTORY", "/var/lib/pdns")
+    return tmp_path
+
+
+def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
+    """A usable configuration is summed up in aligned lines that are never wrapped, and without secrets; exit 0."""
+    Path("list.txt").touch()
+    Path("my.toml").write_text(
+        UPSTREAM
+        + '[[feed]]\nname = "urlhaus"\nurl = "https://user:hunter2@feeds.example.net/list?auth=hunter2"\n'
+        + "required = true\nrefresh_s = 300\n"
+        + '[[feed]]\nname = "own"\nurl = "list.txt"\ncategory = "policy"\nmode = "monitor"\n'
+        + '[[tenant]]\nname = "coventry"\nnetworks = ["198.51.100.0/24", "2001:db8::/48"]\n'
+        + '[access]\nnetworks = ["10.0.0.0/8"]\n'
+    )
+    assert check(Path("my.toml")) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out == (
+        "file      my.toml\n"
+        "listens   127.0.0.1:5300 (UDP and TCP)\n"
+        "forwards  udp://192.0.2.53:53\n"
+        "          tls://192.0.2.54:853#dns.example.net\n"
+        "blocks    with sinkhole to 192.0.2.1, 2001:db8::1, for 60 s\n"
+        "feeds     urlhaus  https://***@feeds.example.net/list?*** (malware, every 300 s, required)\n"
+        f"          own      file://{Path.cwd()}/list.txt (policy, every 3600 s, monitor)\n"
+        "tenants   coventry  198.51.100.0/24, 2001:db8::/48\n"
+        "access    10.0.0.0/8\n"
+        "state     /var/lib/pdns\n"
+        "metrics   http://127.0.0.1:9153/metrics\n"
+    )
+
+
+def test_errors(capsys: pytest.CaptureFixture[str]) -> None:
+    """Every error of an unusable one is a line on stderr, however long; nothing on stdout; exit 2."""
+    Path("pdns.toml").write_text(
+        UPSTREAM + f'[block]\nallow = ["{"x" * 70} y"]\n[[feed]]\nname = "a"\nurl = "a"\nrefresh_s = "soon"\n'
+    )
+    assert check(None) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    first, second = captured.err.splitlines()
+    assert first.startswith('pdns.toml: block.allow[0]: expected a domain name (label over 63 bytes), got "xxx')
+    assert second == 'pdns.toml: feed[0].refresh_s: expected int >= 30, got "soon"'
+
+
+def test_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """A file that is not there is named, with what can be done; exit 2."""
+    assert check(Path("nope.toml")) == 2
+    assert capsys.readouterr().err.startswith(
+        "nope.toml: no such file; without -c, the first of pdns.toml, /etc/pdns/pdns.toml and "
+    )
+
+
+def test_notes(capsys: pytest.CaptureFixture[str]) -> None:
+    """What is allowed but seldom meant is noted on stderr, and the exit status stays 0."""
+    Path("pdns.toml").write_text(UPSTREAM + '[access]\nnetworks = ["0.0.0.0/0"]\n')
+    assert check(None) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "note: no [[feed]]: nothing is blocked",
+        "note: access.networks: 0.0.0.0/0: an open resolver will be found and used to attack others",
+    ]
+    Path("pdns.toml").write_text(UPSTREAM + '[[feed]]\nname = "a"\nurl = "a.txt"\nrequired = true\n')
+    assert check(None) == 0
+    assert capsys.readouterr().err == (
+        f"note: feed a: no such file: {Path.cwd()}/a.txt: the server is not ready before it is there\n"
+    )
+
+
+def test_command() -> None:
+    """As a command it takes -c or --config, and its status is that of the check."""
+    app = typer.Typer()
+    app.command("check")(command)
+    Path("good.toml").write_text(UPSTREAM)
+    Path("bad.toml").write_text("[upstream]\nservers = []")
+    assert CliRunner().invoke(app, ["-c", "good.toml"]).exit_code == 0
+    assert CliRunner().invoke(app, ["--config", "bad.toml"]).exit_code == 2
+
+
+@pytest.mark.parametrize(("no_color", "coloured"), [("", True), ("1", False)])
+def test_colours(no_color: str, *, coloured: bool) -> None:
+    """On a terminal there are colours, unless NO_COLOR is set."""
+    Path("pdns.toml").write_text(UPSTREAM)
+    environment = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "TERM": "xterm",
+        "HOME": str(Path.cwd()),
+    }
+    terminal, end = pty.openpty()
+    program = "import sys; from pdns.cli.check import check; sys.exit(check(None))"
+    subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment | ({"NO_COLOR": no_color} if no_color else {}),
+        stdout=end,
+        stderr=end,
+        check=True,
+    )
+    output = os.read(terminal, 65536)
+    os.close(end)
+    os.close(terminal)
+    assert b"192.0.2.53" in output
+    assert (b"\x1b[33m" in output) == coloured

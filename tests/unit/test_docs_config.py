@@ -1,0 +1,103 @@
+"""docs/config.md tells the truth: every key, its type and default; every snippet loads."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, get_args, get_origin
+
+import msgspec
+import pytest
+
+from pdns.config import Config
+from pdns.configload import load
+from pdns.configshape import describe
+from tests.unit.test_config import CERTIFICATE
+
+ROOT = Path(__file__).parents[2]
+TEXT = (ROOT / "docs/config.md").read_text()
+SNIPPETS = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+
+
+class Row(NamedTuple):
+    type: str
+    default: str
+    unit: str
+    meaning: str
+
+
+def sections() -> Iterator[tuple[str, type[msgspec.Struct]]]:
+    """Each heading that the page must have, with the struct that it describes."""
+    for field in msgspec.structs.fields(Config):
+        if get_origin(field.type) is tuple:
+            yield f"[[{field.name}]]", get_args(field.type)[0]
+        else:
+            yield f"[{field.name}]", field.type
+
+
+def table(heading: str) -> dict[str, Row]:
+    """The first table below `heading`, by key."""
+    (section,) = re.findall(rf"^## `{re.escape(heading)}`\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.*?) ?\| (.+) \|$", section.split("| Action |")[0], re.MULTILINE)
+    return {key: Row(*rest) for key, *rest in rows}
+
+
+def test_headings() -> None:
+    """Every section of the configuration has its part of the page, in the order of the structs, and there is no other."""
+    assert re.findall(r"^## `(.+)`$", TEXT, re.MULTILINE) == [heading for heading, _ in sections()]
+
+
+@pytest.mark.parametrize(("heading", "struct"), [pytest.param(*item, id=item[0]) for item in sections()])
+def test_keys(heading: str, struct: type[msgspec.Struct]) -> None:
+    """Every key is documented once, in order, with its real type and bounds and its real default."""
+    rows = table(heading)
+    fields = msgspec.structs.fields(struct)
+    assert list(rows) == [field.name for field in fields]
+    for field in fields:
+        row = rows[field.name]
+        assert row.type == describe(field.type), field.name
+        assert default(row) == ("required" if field.required else field.default), field.name
+        assert row.meaning, field.name
+        if field.name.endswith(("_s", "_bytes")):
+            assert row.unit in {"seconds", "bytes", "queries a second"}, field.name
+
+
+def default(row: Row) -> Any:
+    if row.default == "required":
+        return row.default
+    value = tomllib.loads(f"value = {row.default.strip('`')}")["value"]
+    return tuple(value) if isinstance(value, list) else value
+
+
+@pytest.mark.parametrize(
+    "snippet", SNIPPETS, ids=[f"line-{TEXT[: TEXT.index(snippet)].count(chr(10)) + 1}" for snippet in SNIPPETS]
+)
+def test_snippets(snippet: str, tmp_path: Path) -> None:
+    """Every snippet loads, as it stands or with the one section that each file must have."""
+    if "[upstream]" not in snippet:
+        snippet += '\n[upstream]\nservers = ["192.0.2.53"]\n'
+    (tmp_path / "authority.pem").write_text(CERTIFICATE)
+    (tmp_path / "pdns.toml").write_text(snippet)
+    assert load(tmp_path / "pdns.toml")
+
+
+def test_errors_on_the_page(tmp_path: Path) -> None:
+    """The error messages that the page shows are what such a file gets, to the letter."""
+    (shown,) = re.findall(r"^```text\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+    path = tmp_path / "pdns.toml"
+    path.write_text(
+        'feed = [{name = "a", url = "a"}, {name = "b", url = "b", refresh_s = "soon"}]\n'
+        '[upstream]\nservers = ["192.0.2.53"]\n[server]\nlistn = []\n[access]\nnetworks = ["::1", "127.0.0.1", "10.1.0.0/8"]\n'
+    )
+    with pytest.raises(Exception, match="pdns") as caught:
+        load(path)
+    assert str(caught.value).replace(str(path), "pdns.toml").splitlines() == shown.splitlines()
+
+
+def test_production_sample() -> None:
+    """The sample for an organisation loads, listens on port 53 and keeps its state where the service may write."""
+    config = load(ROOT / "deploy/pdns.toml")
+    assert config.server.listen == ("0.0.0.0:53", "[::]:53")
+    assert config.state.dir == "/var/lib/pdns"
