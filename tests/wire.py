@@ -32,7 +32,7 @@ def query_wire(
 ) -> bytes:
     """A query as a client sends it; `edns=None` without an OPT record."""
     record = DNSRecord(
-        DNSHeader(id=query_id, rd=rd, ad=ad, cd=cd, qr=0), q=DNSQuestion(_label(name), _qtype(qtype), getattr(CLASS, qclass))
+        DNSHeader(id=query_id, rd=rd, ad=ad, cd=cd, qr=0), q=DNSQuestion(_label(name), _qtype(qtype), _qclass(qclass))
     )
     if edns is not None:
         record.add_ar(EDNS0(flags="do" if do else "", udp_len=edns))
@@ -103,3 +103,7 @@ def _label(text: str) -> DNSLabel:
 
 def _qtype(text: str) -> int:
     return int(text[4:]) if text.startswith("TYPE") else int(getattr(QTYPE, text))
+
+
+def _qclass(text: str) -> int:
+    return 255 if text == "ANY" else int(getattr(CLASS, text))
