@@ -1,0 +1,46 @@
+# Every target makes what it needs first: .venv, the libraries, for tests the Debian packages that they use.
+# ARGS goes to the program: make test ARGS="-k cache", make run ARGS="-c my.toml".
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint bench fuzz clean venv dev tools
+
+PY := .venv/bin/python
+ARGS ?=
+export PATH := $(PATH):/usr/sbin:/sbin
+
+help:
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+
+run: venv ## start the resolver on 127.0.0.1:5300, metrics on 127.0.0.1:9153
+	@exec $(PY) -m pdns serve $(ARGS)
+
+demo: venv ## show it at work, with upstream, feeds and traffic of its own; needs no network
+	@exec $(PY) -m pdns demo $(ARGS)
+
+test: lint tools ## check the code and run all tests
+	@exec $(PY) -m pytest $(ARGS)
+
+lint: dev ## check style and types
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+bench: dev ## measure the CPU time of a query on each path
+	@exec $(PY) -m loadtest bench $(ARGS)
+
+fuzz: dev ## look for inputs that break it, for many minutes
+	@HYPOTHESIS_PROFILE=long exec $(PY) -m pytest -m hypothesis --timeout=3600 $(ARGS)
+
+clean: ## remove everything that these commands made
+	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis loadtest/build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv:
+	@.ci/venv
+
+dev:
+	@.ci/venv dev
+
+tools:
+	@tests/install-tools

@@ -1,0 +1,196 @@
+"""`pdns demo`: the whole program at work on this machine alone."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Annotated
+
+import typer
+from aiohttp import ClientError, ClientSession, ClientTimeout
+from rich.console import Console
+from rich.live import Live
+
+from pdns.demo import table, world
+from pdns.demo.authority import Authority
+from pdns.demo.feeds import FORMATS, FeedServer
+from pdns.demo.resolver import Resolver, ResolverFailed
+from pdns.demo.scrape import Reading, scrape
+from pdns.demo.story import Story, upstream_away_s
+from pdns.demo.traffic import Crowd
+
+_LONG_TTL_S = 300
+_SCREEN_EVERY_S = 0.5
+_LINE_EVERY_S = 2.0
+_COUNTED_WITHIN_S = 10.0
+_NEWS_OF_DEATH_S = 0.2  # what a dead resolver left in its log says more than a refused connection
+
+
+def command(
+    seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long to play traffic")] = 20,
+    rate: Annotated[float, typer.Option(min=10, max=2000, help="Questions a second")] = 200,
+    leave: Annotated[bool, typer.Option("--exit", help="Leave when the traffic ends; 0 when all was as it must be")] = False,
+) -> None:
+    """Show the resolver at work: an upstream, feeds, tenants and traffic of its own. Needs no network."""
+    raise typer.Exit(asyncio.run(_demo(seconds, rate, Console(highlight=False), leave=leave)))
+
+
+async def _demo(seconds: float, rate: float, console: Console, *, leave: bool) -> int:
+    loop = asyncio.get_running_loop()
+    failures: list[Exception] = []
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            show = tasks.create_task(_Show(seconds, rate, console, leave=leave).run())
+
+            def end() -> None:
+                if not show.cancelling():  # a second Ctrl-C must not leave the resolver behind
+                    show.cancel()
+
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, end)
+    except* (ResolverFailed, OSError, ClientError) as group:
+        failures = list(_leaves(group))
+    for failure in failures:
+        console.print(str(failure), style="red", markup=False, soft_wrap=True)
+    if failures:
+        return 1
+    return 130 if show.cancelled() else show.result()
+
+
+def _leaves(group: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    for error in group.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _leaves(error)
+        else:
+            yield error
+
+
+class _Show:
+    """One run of the demo, from an empty directory to the verdict."""
+
+    def __init__(self, seconds: float, rate: float, console: Console, *, leave: bool) -> None:
+        self._seconds = seconds
+        self._rate = rate
+        self._console = console
+        self._leave = leave
+        short_ttl_s = max(1, int(upstream_away_s(seconds) * 0.7))
+        self._authority = Authority(lambda owner: short_ttl_s if owner in world.SHORT_TTL_NAMES else _LONG_TTL_S)
+        self._feeds = FeedServer()
+
+    async def run(self) -> int:
+        """Returns 0 when every answer was as it must be and the metrics say so too, else 1."""
+        async with AsyncExitStack() as stack:
+            directory = stack.enter_context(TemporaryDirectory(prefix="pdns-demo-"))
+            session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=5)))
+            await self._authority.start()
+            stack.callback(self._authority.stop)
+            await self._feeds.start()
+            stack.push_async_callback(self._feeds.stop)
+
+            resolver = Resolver(Path(directory))
+            stack.push_async_callback(resolver.stop)
+            ready_s = await resolver.start(self._authority.port, self._feeds.urls, session)
+            crowd = Crowd(resolver.address)
+            stack.callback(crowd.close)
+            await crowd.open()
+
+            async def read() -> Reading:
+                try:
+                    return await scrape(session, resolver.url("/metrics"))
+                except ClientError:
+                    await asyncio.sleep(_NEWS_OF_DEATH_S)
+                    resolver.check()
+                    raise
+
+            reading = await read()
+            self._say(
+                f"The resolver on 127.0.0.1:{resolver.port} was ready after {ready_s:.1f} s, with"
+                f" {reading.total('blockset_entries'):.0f} names of {len(FORMATS)} feeds ({', '.join(FORMATS.values())})."
+            )
+            story = Story(self._seconds, crowd, self._feeds, self._authority, resolver, read)
+            await self._play(story, crowd, resolver)
+            reading = await self._settled(story, crowd)
+            code = self._verdict(reading, crowd, story)
+            if not self._leave:
+                await self._stay(resolver)
+            exit_code = await resolver.stop()
+            if exit_code:
+                self._say(f"pdns serve ended with exit code {exit_code}")
+            return code or int(exit_code != 0)
+
+    async def _play(self, story: Story, crowd: Crowd, resolver: Resolver) -> None:
+        loop = asyncio.get_running_loop()
+        ends = loop.time() + self._seconds
+        async with asyncio.TaskGroup() as tasks:
+            telling = tasks.create_task(story.tell())
+            playing = tasks.create_task(crowd.play(self._rate, lambda: telling.done() and loop.time() >= ends))
+            if self._console.is_terminal:
+                with Live(console=self._console, auto_refresh=False) as live:
+                    while not playing.done():
+                        resolver.check()
+                        elapsed_s = self._seconds - ends + loop.time()
+                        seen = table.render(elapsed_s, self._seconds, await story.read(), _clients(crowd), story.now)
+                        live.update(seen, refresh=True)
+                        await asyncio.wait([playing], timeout=_SCREEN_EVERY_S)
+            else:
+                while not playing.done():
+                    resolver.check()
+                    elapsed_s = self._seconds - ends + loop.time()
+                    self._say(table.line(elapsed_s, await story.read(), _clients(crowd), story.now))
+                    await asyncio.wait([playing], timeout=_LINE_EVERY_S)
+
+    async def _settled(self, story: Story, crowd: Crowd) -> Reading:
+        """The metrics once the distinct names, which are counted every few seconds, have caught up."""
+        loop = asyncio.get_running_loop()
+        give_up = loop.time() + _COUNTED_WITHIN_S
+        while True:
+            reading = await story.read()
+            names = reading.total("blocked_domains_overall", window="1h")
+            if names == len(crowd.tally.blocked_names) or loop.time() > give_up:
+                return reading
+            await asyncio.sleep(0.1)
+
+    def _verdict(self, reading: Reading, crowd: Crowd, story: Story) -> int:
+        tally = crowd.tally
+        names = int(reading.total("blocked_domains_overall", window="1h"))
+        checks = {
+            "questions, all answered": (crowd.sent, crowd.answered),
+            "queries, say the metrics": (crowd.sent, int(reading.total("queries_total"))),
+            "answers, say the metrics": (crowd.sent, int(reading.total("responses_total"))),
+            "blocked, say clients and metrics": (tally.blocked, int(reading.total("blocked_total"))),
+            "different names blocked, the same": (len(tally.blocked_names), names),
+            "answers that should have been others": (0, tally.faults),
+        }
+        self._console.print("\nWhat was shown", style="bold")
+        for number, sentence in enumerate(story.told, 1):
+            self._say(f"{number}. {sentence}")
+        good = True
+        self._console.print("\nWhat was counted", style="bold")
+        for what, (expected, found) in checks.items():
+            good = good and expected == found
+            self._say(f"  {found:>7,} {what}" + ("" if expected == found else f": WRONG, must be {expected:,}"))
+        for fault in tally.first_faults:
+            self._say(f"          {fault}")
+        return 0 if good else 1
+
+    async def _stay(self, resolver: Resolver) -> None:
+        listed = world.FEEDS["malware"][0].name
+        self._console.print("\nEverything still runs", style="bold")
+        self._say(f"  metrics    {resolver.url('/metrics')}")
+        self._say(f"  blocked    dig @127.0.0.1 -p {resolver.port} www.{listed}")
+        self._say(f"  forwarded  dig @127.0.0.1 -p {resolver.port} {world.BENIGN_NAMES[0]}")
+        self._say("  Ctrl-C ends it.")
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, markup=False, soft_wrap=not self._console.is_terminal)
+
+
+def _clients(crowd: Crowd) -> table.Clients:
+    waits_s = crowd.tally.waits_s
+    return table.Clients(crowd.sent, crowd.answered, table.quantile(waits_s, 0.5), table.quantile(waits_s, 0.99))

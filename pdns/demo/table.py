@@ -1,0 +1,124 @@
+"""The demo's live table, and the one line that stands for it where there is no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from pdns.demo.scrape import Reading
+
+_FROM_CACHE = ("cache", "stale")
+
+
+class Clients(NamedTuple):
+    """What only the clients know. Times in seconds."""
+
+    sent: int
+    answered: int
+    p50_s: float
+    p99_s: float
+
+
+def quantile(waits_s: list[float], q: float) -> float:
+    """The `q`-quantile of `waits_s`, the nearest that was really seen; 0.0 when there is none."""
+    if not waits_s:
+        return 0.0
+    return sorted(waits_s)[min(len(waits_s) - 1, int(q * len(waits_s)))]
+
+
+def cache_hit_rate(reading: Reading) -> float:
+    """The share of forwardable answers that needed no upstream: 0 to 1."""
+    sources = reading.by("responses_total", "source")
+    cached = sum(sources.get(source, 0) for source in _FROM_CACHE)
+    asked = cached + sources.get("upstream", 0)
+    return cached / asked if asked else 0.0
+
+
+def duration(seconds: float) -> str:
+    """`seconds` with three figures and a fitting unit."""
+    for unit, scale in (("s", 1.0), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * scale >= 1:
+            return f"{seconds * scale:.3g} {unit}"
+    return "-" if seconds == 0 else f"{seconds * 1e6:.2g} µs"
+
+
+def line(elapsed_s: float, reading: Reading, clients: Clients, now: str) -> str:
+    """The state of things in one line."""
+    return (
+        f"{elapsed_s:5.1f} s  queries {reading.total('queries_total'):,.0f}  blocked {reading.total('blocked_total'):,.0f}"
+        f"  names {reading.total('blocked_domains_overall', window='1h'):,.0f}  cache {cache_hit_rate(reading):.0%}"
+        f"  p50 {duration(clients.p50_s)}  p99 {duration(clients.p99_s)}  upstream {_upstream(reading)}  | {now}"
+    )
+
+
+def render(elapsed_s: float, seconds: float, reading: Reading, clients: Clients, now: str) -> RenderableType:
+    """The whole table, at most 80 columns wide."""
+    head = Text.assemble(
+        ("pdns demo", "bold"),
+        f"   {min(elapsed_s, seconds):.0f} of {seconds:.0f} s   ",
+        (f"{reading.total('queries_total'):,.0f}", "bold cyan"),
+        " queries   ",
+        (f"{reading.total('blocked_total'):,.0f}", "bold red"),
+        " blocked   ",
+        (f"{reading.total('blocked_domains_overall', window='1h'):,.0f}", "bold red"),
+        " distinct names",
+    )
+    side_by_side = Table.grid(padding=(0, 2))
+    side_by_side.add_row(_feeds(reading), _sources(reading))
+    side_by_side.add_row(_tenants(reading), _latency(reading, clients))
+    return Group(head, "", side_by_side, "", Text(now, style="italic"))
+
+
+def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
+
+
+def _feeds(reading: Reading) -> Table:
+    blocked = reading.by("blocked_total", "feed")
+    only_here = reading.by("feed_unique_entries", "feed")
+    errors = reading.by("feed_refresh_total", "feed", result="error")
+    rows = [
+        (feed, f"{entries:,.0f}", f"{only_here.get(feed, 0):,.0f}", f"{blocked.get(feed, 0):,.0f}", f"{errors.get(feed, 0):,.0f}")
+        for feed, entries in sorted(reading.by("feed_entries", "feed").items())
+    ]
+    return _table("Feeds", ("feed", "names", "only here", "blocked", "errors"), rows)
+
+
+def _tenants(reading: Reading) -> Table:
+    blocked = reading.by("blocked_total", "tenant")
+    names = reading.by("blocked_domains", "tenant", window="1h")
+    rows = [
+        (tenant, f"{queries:,.0f}", f"{blocked.get(tenant, 0):,.0f}", f"{names.get(tenant, 0):,.0f}")
+        for tenant, queries in sorted(reading.by("queries_total", "tenant").items())
+    ]
+    return _table("Tenants", ("tenant", "queries", "blocked", "names"), rows)
+
+
+def _sources(reading: Reading) -> Table:
+    sources = reading.by("responses_total", "source")
+    total = sum(sources.values()) or 1.0
+    rows = [
+        (source, f"{count:,.0f}", f"{count / total:.1%}") for source, count in sorted(sources.items(), key=lambda item: -item[1])
+    ]
+    return _table(f"Answers (cache hits {cache_hit_rate(reading):.0%})", ("from", "answers", "share"), rows)
+
+
+def _latency(reading: Reading, clients: Clients) -> Table:
+    inside = [duration(reading.quantile("query_duration_seconds", q)) for q in (0.5, 0.99)]
+    rows = [("resolver", *inside), ("client", duration(clients.p50_s), duration(clients.p99_s))]
+    return _table(f"Latency (upstream {_upstream(reading)})", ("seen by", "p50", "p99"), rows)
+
+
+def _upstream(reading: Reading) -> str:
+    states = reading.by("upstream_up", "upstream").values()
+    return "up" if all(states) else "DOWN"
