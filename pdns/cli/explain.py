@@ -10,7 +10,6 @@ from typing import Annotated, NamedTuple
 import typer
 from dnslib import QTYPE, DNSRecord
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from pdns import feedstatus
@@ -27,6 +26,7 @@ from pdns.errors import BlocksetError, ConfigErrors, InvalidName
 
 EXIT_INVALID = 2
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
+_TITLES = ("feed", "category", "mode", "listed name", "reaches", "feed last changed")
 _SHOWN_TYPES = (p.A, p.AAAA, p.HTTPS)
 
 
@@ -90,21 +90,24 @@ def _print_listings(output: Console, config: Config, blockset: Blockset | None, 
         return
     configured = {feed.name: feed for feed in config.feed}
     status = feedstatus.read(Path(config.state.dir))
-    table = Table(box=None, pad_edge=True, header_style="dim", show_edge=False)
-    for title in ("feed", "category", "mode", "listed name", "reaches", "feed last changed"):
-        table.add_column(title, no_wrap=True)
+    rows = [_TITLES]
     for listing in listings:
         feed = configured.get(listing.feed)
         changed_s = status.feeds[listing.feed].last_changed_s if status and listing.feed in status.feeds else 0.0
-        table.add_row(
-            listing.feed,
-            feed.category if feed else "",
-            feed.mode if feed else "no longer configured",
-            names.to_text(listing.name),
-            _reach(listing),
-            time.strftime("%Y-%m-%d %H:%M", time.localtime(changed_s)) if changed_s else "",
+        rows.append(
+            (
+                listing.feed,
+                feed.category if feed else "",
+                feed.mode if feed else "no longer configured",
+                names.to_text(listing.name),
+                _reach(listing),
+                time.strftime("%Y-%m-%d %H:%M", time.localtime(changed_s)) if changed_s else "",
+            )
         )
-    output.print(table)
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for at, row in enumerate(rows):
+        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        output.print(Text(f"  {line}", style="" if at else "dim"))
 
 
 def _reach(listing: Listing) -> str:

@@ -45,13 +45,15 @@ _LOOPBACK = [
 ]
 SPECIAL_ZONES = (
     Zone(_LOCALHOST, localhost=True),
-    *_zones("onion alt local use-application-dns.net", absent=True),  # RFC 7686, 9476, 6762; Mozilla's canary
+    *_zones("use-application-dns.net", absent=True),  # Mozilla's canary
     *_zones("home.arpa"),  # RFC 8375
     Zone(names.from_text("resolver.arpa"), nodata=True),
     *_LOOPBACK,
     *_REVERSE,
 )
-UNDELEGATED_ZONES = tuple(_zones("test invalid", absent=True))  # RFC 6761, 6.2 and 6.4: a feed may list such names, nobody is asked
+# Nobody is asked about these either, but a feed may list names in them, and a client that asks for one is worth knowing:
+# RFC 6761, 6.2 and 6.4; RFC 7686; RFC 9476; RFC 6762.
+UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local", absent=True))
 
 
 class LocalData:

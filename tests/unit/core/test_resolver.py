@@ -115,6 +115,13 @@ def test_rules_reach_as_far_as_they_say(name: str, *, blocked: bool) -> None:
     assert isinstance(outcome, Answer if blocked else Forward)
 
 
+def test_a_listed_onion_name_is_a_block_not_a_mere_nxdomain() -> None:
+    """Names that are never forwarded are still blocked, and counted, when a feed lists them."""
+    world = Standstill(make_blockset({"alpha": "c2.onion"}))
+    assert world.answer("c2.onion").source == "blocked"
+    assert world.answer("other.onion").entry.rcode == p.NXDOMAIN
+
+
 def test_exceptions_hold_for_their_own_feed_only() -> None:
     """A feed's exception does not lift what another feed lists; within a feed the more specific listing wins."""
     blockset = make_blockset({"alpha": "bad.example @@good.bad.example evil.good.bad.example", "beta": "x.good.bad.example"})

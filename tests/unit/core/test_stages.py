@@ -92,7 +92,7 @@ def test_no_rate_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_special_names_stay_here(name: str, qtype: str, rcode: int, rdata: list[str]) -> None:
     """Special-use names get their answer, and every negative one an SOA at or above the name."""
     asked = query(name, qtype)
-    entry = LocalData(SPECIAL_ZONES, ()).answer(asked.qname, asked.qtype, 0.0)
+    entry = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ()).answer(asked.qname, asked.qtype, 0.0)
     assert entry is not None
     wire = entry.render(asked, 0.0, 1232)
     assert (read(wire).header.rcode, answers(wire)) == (rcode, rdata)
@@ -110,7 +110,7 @@ def test_ordinary_names_are_not_special(name: str) -> None:
 
 def test_a_zone_can_be_left_to_the_upstream() -> None:
     """`local.forward` takes a name, and what is below it, out; DS at an apex is the parent's in any case."""
-    local = LocalData(SPECIAL_ZONES, ["168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"])
+    local = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"])
     assert local.answer(names.from_text("dc1.corp.local"), p.A, 0.0) is None
     assert local.answer(names.from_text("printer.local"), p.A, 0.0) is not None
     assert local.answer(names.from_text("1.168.192.in-addr.arpa"), p.PTR, 0.0) is None
