@@ -11,7 +11,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
-FeedFormat = Literal["auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "rpz"]
+FeedFormat = Literal["auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "bind", "rpz"]
 Mode = Literal["block", "monitor"]
 MOST = 2**31 - 1  # TTLs have 31 bits (RFC 2181, 8); nothing else here has a use for more
 

@@ -10,6 +10,8 @@ from pdns.errors import WireError
 
 _TAIL = Struct("!HH")
 _RR = Struct("!HHIH")
+_COMMON_OPT_START = b"\0\0\x29\x04\xd0"  # what most clients send, read without taking it apart: 1232 octets,
+_COMMON_OPT_ENDS = (b"\0\0\0\0\0\0", b"\0\0\x80\0\0\0")  # no option, DO clear or set
 PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS
 
 
@@ -77,7 +79,10 @@ def parse_query(wire: bytes) -> Query:
         if at != size:
             raise WireError("octets after the last record", p.FORMERR, question)
         return Query(query_id, flags, question, qtype, qclass, edns=False, do=False, udp_bytes=PLAIN_UDP_BYTES)
-    edns, do, udp_bytes = _edns(wire, at, additionals, question)
+    if additionals == 1 and size - at == 11 and wire[at : at + 5] == _COMMON_OPT_START and wire[at + 5 :] in _COMMON_OPT_ENDS:
+        edns, do, udp_bytes = True, bool(wire[at + 7]), 1232
+    else:
+        edns, do, udp_bytes = _edns(wire, at, additionals, question)
     return Query(query_id, flags, question, qtype, qclass, edns=edns, do=do, udp_bytes=udp_bytes)
 
 

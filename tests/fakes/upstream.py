@@ -23,6 +23,7 @@ from typing import Any, NamedTuple, Self
 from pdns.core.framing import Deframer, frame
 
 A, NS, CNAME, SOA, AAAA, OPT = 1, 2, 5, 6, 28, 41
+BADVERS_OPT = b"\0\0\x29\x04\xd0\1\0\0\0\0\0"  # extended rcode 1 << 4
 NOERROR, FORMERR, SERVFAIL, NXDOMAIN, NOTIMP, REFUSED = range(6)
 
 
@@ -86,14 +87,16 @@ class Send(NamedTuple):
 
     wire: bytes
     delay_s: float = 0.0
-    other_port: bool = False  # from a port that was not asked (UDP)
+    other_port: bool = False  # from a port that was not asked (UDP; on TCP nothing is sent)
+    to: tuple[str, int] | None = None  # to somebody else than who asked (likewise)
 
 
 class Hangup(NamedTuple):
-    """Send `raw` as it is, then close the connection (TCP); on UDP nothing happens."""
+    """Send `raw` as it is, then close the connection, unless it is to `stay` (TCP); on UDP nothing happens."""
 
     raw: bytes = b""
     delay_s: float = 0.0
+    stay: bool = False
 
 
 Action = Send | Hangup
@@ -131,6 +134,11 @@ def reply(
 
 def soa_record(minimum_s: int = 60) -> bytes:
     return record(SOA, b"\x02ns\0\x04host\0" + struct.pack("!IIIII", 1, 3600, 600, 86400, minimum_s), minimum_s)
+
+
+def a_records(*addresses: str, ttl_s: int = 300) -> list[bytes]:
+    """Address records of these IPv4 addresses."""
+    return [record(A, ip_address(address).packed, ttl_s) for address in addresses]
 
 
 # Behaviours
@@ -314,14 +322,15 @@ class FakeUpstream:
         self._other_port.bind(("127.0.0.1", 0))
 
     async def _listen(self, loop: asyncio.AbstractEventLoop) -> tuple[asyncio.DatagramTransport, asyncio.Server | None]:
-        for _ in range(50):
-            udp, _protocol = await loop.create_datagram_endpoint(lambda: _Udp(self), ("127.0.0.1", self.port))
-            port = udp.get_extra_info("sockname")[1]
-            if not self._with_tcp:
-                self.port = port
-                return udp, None
+        for _ in range(100):
             try:
-                tcp = await loop.create_server(lambda: _Tcp(self), "127.0.0.1", port, ssl=self._tls)
+                udp, _protocol = await loop.create_datagram_endpoint(lambda: _Udp(self), ("127.0.0.1", self.port))
+            except OSError:  # a client of somebody has the port of last time
+                await asyncio.sleep(0.05)
+                continue
+            port = udp.get_extra_info("sockname")[1]
+            try:
+                tcp = await loop.create_server(lambda: _Tcp(self), "127.0.0.1", port, ssl=self._tls) if self._with_tcp else None
             except OSError:  # another program has that TCP port
                 udp.abort()
                 await asyncio.sleep(0.01)
@@ -366,6 +375,18 @@ class FakeUpstream:
     def clear(self) -> None:
         self.queries.clear()
 
+    async def send(self, wire: bytes, to: tuple[str, int]) -> None:
+        """Send a datagram from the port that queries come to."""
+        assert self._udp is not None
+        self._udp.sendto(wire, to)
+        await asyncio.sleep(0)
+
+    async def say(self, handler: Handler, query: SeenQuery, to: tuple[str, int] | None = None) -> None:
+        """Send what `handler` has to say to a query of the past, now, to who asked it or to `to`."""
+        for action in handler(query):
+            if isinstance(action, Send):
+                await self.send(action.wire, to or query.source)
+
     def _arrived(self, wire: bytes, transport: str, source: tuple[str, int], act: Callable[[Action], None]) -> None:
         query = SeenQuery(bytes(wire), transport, source, time.monotonic())
         self.queries.append(query)
@@ -404,9 +425,9 @@ class _Udp(asyncio.DatagramProtocol):
             return
         if action.other_port:
             assert self._server._other_port is not None
-            self._server._other_port.sendto(action.wire, addr)
+            self._server._other_port.sendto(action.wire, action.to or addr)
         else:
-            self._transport.sendto(action.wire, addr)
+            self._transport.sendto(action.wire, action.to or addr)
 
 
 class _Tcp(asyncio.Protocol):
@@ -434,7 +455,9 @@ class _Tcp(asyncio.Protocol):
         if self._transport.is_closing():
             return
         if isinstance(action, Send):
-            self._transport.write(frame(action.wire))
+            if not (action.other_port or action.to):
+                self._transport.write(frame(action.wire))
         else:
             self._transport.write(action.raw)
-            self._transport.close()
+            if not action.stay:
+                self._transport.close()
