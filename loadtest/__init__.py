@@ -1,0 +1,1 @@
+"""Measures the resolver from outside: load, replayed traffic, malformed packets. Everything stays on this machine."""

@@ -1,0 +1,133 @@
+"""`python -m loadtest bench | replay | malformed | zone`."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from loadtest import bench as benchmod
+from loadtest import malformed as malformedmod
+from loadtest import replay as replaymod
+from loadtest import server, zoneserver
+from loadtest import zone as zonemod
+from loadtest.loopback import Address, loopback
+from loadtest.measure import FULL, QUICK
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
+ServerOption = Annotated[tuple[str, int] | None, typer.Option("--server", metavar="ADDRESS PORT", help="the server to try")]
+CompareOption = Annotated[
+    tuple[str, int] | None, typer.Option("--compare", metavar="ADDRESS PORT", help="the server that is right")
+]
+QueriesOption = Annotated[Path, typer.Option("--queries", exists=True, dir_okay=False, help="name TAB type, a line each")]
+_READY_TIMEOUT_S = 30.0
+
+
+@app.command()
+def bench(
+    quick: Annotated[bool, typer.Option("--quick", help="about a minute instead of several")] = False,
+    data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,
+) -> None:
+    """CPU time per query of every path, against a bare echo; memory, start, refresh."""
+    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data))
+
+
+@app.command()
+def replay(
+    queries: QueriesOption,
+    server_at: ServerOption = None,
+    compare: CompareOption = None,
+    limit: Annotated[int, typer.Option(help="ask only the first N")] = 0,
+) -> None:
+    """Asks two servers the same questions and shows where they differ. Exit status 1: somewhere.
+
+    Without --compare, a root zone is made from the questions and served here; without --server, the resolver is
+    started with that as its upstream.
+    """
+    questions, odd = replaymod.read_questions(queries)
+    questions = questions[:limit] if limit else questions
+    console = Console()
+    if odd:
+        console.print(f"{len(odd)} lines are not a name and a type: {odd[:3]}", highlight=False, markup=False)
+    report = asyncio.run(_replay(questions, _address(server_at), _address(compare)))
+    replaymod.show(report, console)
+    raise typer.Exit(1 if report.different else 0)
+
+
+@app.command()
+def malformed(
+    corpus: Annotated[Path, typer.Option(exists=True, file_okay=False, help="a directory of packets, one a file")],
+    server_at: ServerOption = None,
+    good_name: Annotated[str, typer.Option(help="a name below which good queries ask")] = "com",
+) -> None:
+    """Sends broken packets over UDP and TCP; a good query in between must always be answered. Exit status 1: one was not."""
+    reports = asyncio.run(_malformed(corpus, _address(server_at), good_name))
+    console = Console()
+    for report in reports:
+        malformedmod.show(report, console)
+    raise typer.Exit(1 if any(report.failed for report in reports) else 0)
+
+
+@app.command()
+def zone(
+    queries: QueriesOption,
+    python: Annotated[bool, typer.Option("--python", help="serve it here even if nsd is installed")] = False,
+) -> None:
+    """Serves a root zone made from a file of queries, until interrupted."""
+    questions, _ = replaymod.read_questions(queries)
+    text = "\n".join(zonemod.lines(questions)) + "\n"
+
+    async def serve() -> None:
+        with tempfile.TemporaryDirectory(prefix="pdns-zone-") as directory:
+            async with zoneserver.serving(text, Path(directory), python=python) as address:
+                print(f"the zone . with {len(text.splitlines())} records on {address}", flush=True)
+                await asyncio.Event().wait()
+
+    try:
+        asyncio.run(serve())
+    except KeyboardInterrupt:
+        raise typer.Exit(0) from None
+
+
+async def _replay(questions: list[replaymod.Question], to: Address | None, compare: Address | None) -> replaymod.Report:
+    with tempfile.TemporaryDirectory(prefix="pdns-replay-") as name:
+        directory = Path(name)
+        if compare is not None:
+            if to is None:
+                with server.running(directory / "server", compare, None) as resolver:
+                    await asyncio.to_thread(resolver.wait_ready, _READY_TIMEOUT_S)
+                    return await replaymod.replay(questions, resolver.address, compare)
+            return await replaymod.replay(questions, to, compare)
+        text = "\n".join(zonemod.lines(questions)) + "\n"
+        async with zoneserver.serving(text, directory) as authority:
+            if to is not None:
+                return await replaymod.replay(questions, to, authority)
+            return await _replay(questions, None, authority)
+
+
+async def _malformed(corpus: Path, to: Address | None, good_name: str) -> list[malformedmod.Report]:
+    if to is not None:
+        return await malformedmod.run(corpus, to, good_name)
+    with tempfile.TemporaryDirectory(prefix="pdns-malformed-") as name:
+        directory = Path(name)
+        async with zoneserver.serving("\n".join(zonemod.lines([])) + "\n", directory) as authority:
+            with server.running(directory / "server", authority, None) as resolver:
+                await asyncio.to_thread(resolver.wait_ready, _READY_TIMEOUT_S)
+                return await malformedmod.run(corpus, resolver.address, good_name)
+
+
+def _address(option: tuple[str, int] | None) -> Address | None:
+    if option is None:
+        return None
+    try:
+        return loopback(*option)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,197 @@
+"""`python -m loadtest bench`: every path of the design's section 6 against the bare echo, then memory, start, refresh."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import platform
+import shutil
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+
+from loadtest import build, goals, lifecycle, population, process, programs, report, server, traffic
+from loadtest.measure import Bench, Plan, measure
+from loadtest.population import Population
+from loadtest.results import Machine, PathResult, Results
+from loadtest.server import Resolver
+from pdns import __version__
+
+RESULTS_DIR = build.HERE / "results"
+_FIRST_START_TIMEOUT_S = 180.0
+_LISTED = 1_000_000
+_ROUNDS_DISAGREE = 1.2
+_AS_MEANT_SHARE = 0.99  # of answers from where a path means them to come from
+
+
+def run(plan: Plan, data: Path | None, console: Console) -> Results:
+    """Measures everything. Raises `BuildError`, `ServerError` or `GeneratorError` when it cannot."""
+    for name in build.PROGRAMS:
+        build.program(name)
+    cores = process.cores()
+    server_core, generator_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+    machine = _machine(len(cores))
+    notes = _notes_before(machine)
+    say = _Say(console)
+    with contextlib.ExitStack() as stack:
+        directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pdns-bench-")))
+        say("names")
+        people = _population(plan, data)
+        if data is not None and people.list_file.parent == build.BUILD_DIR:
+            notes.append(f"{data} holds no list that is known here: the names are generated")
+        feed = Path(shutil.copyfile(people.list_file, directory / "listed.txt"))
+        authority = stack.enter_context(programs.serving("authority", generator_core))
+        echo = stack.enter_context(programs.serving("echo", server_core))
+        with server.running(directory / "with", authority.address, feed) as resolver:
+            say(f"first start: reading and compiling {people.listed_count:,} names")
+            from_text_s = resolver.wait_ready(_FIRST_START_TIMEOUT_S)
+            lifecycle.pin(resolver, server_core)
+            accelerated = _accelerated(resolver)
+            bench = Bench(plan=plan, resolver=resolver, echo=echo, directory=directory, generator_core=generator_core)
+            paths = _paths(bench, people, say)
+            say("refresh under load")
+            refresh = lifecycle.refresh(bench, people, feed, rate=paths[0].answers_per_s / 4)
+        say("start with the blockset on disk, and memory")
+        start = lifecycle.start(plan, directory / "with", authority.address, feed, people, from_text_s)
+        memory, blockset = lifecycle.memory(directory, authority.address, feed, people, server_core, generator_core)
+    mix = paths[-1]
+    notes += [
+        f"{path.title}: only {path.from_source:.1%} of the answers came from {' or '.join(sorted(_sources(path.key)))}"
+        for path in paths
+        if path.from_source < _AS_MEANT_SHARE and path.key != goals.MIX.key
+    ]
+    notes += [
+        f"{path.title}: its rounds disagree: {min(path.ratios):.2f} to {max(path.ratios):.2f} x echo"
+        for path in paths
+        if max(path.ratios) > min(path.ratios) * _ROUNDS_DISAGREE
+    ]
+    return Results(
+        when=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        mode=plan.mode,
+        rounds=plan.rounds,
+        machine=machine,
+        version=__version__,
+        accelerated=accelerated,
+        names=people.source,
+        listed=people.listed_count,
+        echo_cpu_us=statistics.median(path.echo_cpu_us for path in paths),
+        paths=paths,
+        offered_mix=goals.offered_verdict(mix.offered, mix.lost, mix.latency_us.p99),
+        memory=memory,
+        blockset=blockset,
+        start=start,
+        refresh=refresh,
+        notes=notes,
+    )
+
+
+def save(results: Results) -> Path:
+    """Writes `results/<time>.json` and `results/latest.json`. Returns the path of the first."""
+    RESULTS_DIR.mkdir(exist_ok=True)
+    text = msgspec.json.format(msgspec.json.encode(results), indent=2)
+    file = RESULTS_DIR / f"{results.when.replace(':', '')}.json"
+    file.write_bytes(text + b"\n")
+    (RESULTS_DIR / "latest.json").write_bytes(text + b"\n")
+    return file
+
+
+def main(plan: Plan, data: Path | None) -> int:
+    """Runs, prints, saves. Returns the exit status: 0 when everything was measured, met or missed."""
+    try:
+        results = run(plan, data, Console(stderr=True))
+    except (build.BuildError, server.ServerError, programs.GeneratorError) as error:
+        Console(stderr=True).print(f"bench: {error}", style="red", markup=False, highlight=False)
+        return 1
+    console = Console()
+    console.width = max(console.width, report.WIDTH)
+    report.show(results, console)
+    print(f"\nwritten to {os.path.relpath(save(results))}")
+    return 0
+
+
+class _Say:
+    """One line for each step, with the time since the start."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._began = time.monotonic()
+
+    def __call__(self, step: str) -> None:
+        self._console.print(f"{time.monotonic() - self._began:5.0f} s  {step}", style="dim", highlight=False)
+
+
+def _paths(bench: Bench, people: Population, say: _Say) -> list[PathResult]:
+    def hits(count: int, seed: int) -> Iterator[bytes]:
+        return traffic.hits(people, count, seed)
+
+    def blocked_seen(count: int, seed: int) -> Iterator[bytes]:
+        return traffic.blocked_seen(people, count, seed)
+
+    def blocked_first(count: int, seed: int) -> Iterator[bytes]:
+        return traffic.blocked_first_sight(people, count, seed)
+
+    def never_seen(count: int, seed: int) -> Iterator[bytes]:
+        return traffic.never_seen(people, count, seed)
+
+    def mix(count: int, seed: int) -> Iterator[bytes]:
+        return traffic.mix(people, count, seed)
+
+    def popular() -> Iterator[bytes]:
+        return traffic.every_benign(people)
+
+    def often_blocked() -> Iterator[bytes]:
+        return traffic.every_blocked_seen(people)
+
+    plans = (
+        (goals.HIT, hits, popular),
+        (goals.BLOCKED_SEEN, blocked_seen, often_blocked),
+        (goals.BLOCKED_FIRST, blocked_first, None),
+        (goals.FORWARD, never_seen, None),
+        (goals.MIX, mix, popular),
+    )
+    found = []
+    for path, stream, warm_up in plans:
+        say(path.title)
+        found.append(measure(bench, path, stream, warm_up))
+    return found
+
+
+def _population(plan: Plan, data: Path | None) -> Population:
+    real = population.from_data(data, benign=plan.benign) if data is not None else None
+    return real or population.generated(build.BUILD_DIR, listed=_LISTED, benign=plan.benign)
+
+
+def _accelerated(resolver: Resolver) -> bool:
+    return any(dict(labels).get("accelerated") == "true" for labels in resolver.scrape().get("pdns_build_info", {}))
+
+
+def _sources(key: str) -> frozenset[str]:
+    return next(path.sources for path in goals.PATHS if path.key == key)
+
+
+def _machine(cores: int) -> Machine:
+    cpu_info = Path("/proc/cpuinfo").read_text().splitlines()
+    models = [line.partition(":")[2].strip() for line in cpu_info if line.startswith("model name")]
+    return Machine(
+        cpu=models[0] if models else platform.machine(),
+        cores=cores,
+        kernel=platform.release(),
+        python=platform.python_version(),
+        load_before=os.getloadavg()[0],
+    )
+
+
+def _notes_before(machine: Machine) -> list[str]:
+    notes = []
+    if machine.cores < 2:
+        notes.append("one core only: the server and the generator shared it, so answers/s and latency say little")
+    if machine.load_before > 0.5:
+        busy = f"other programs were running (load {machine.load_before:.1f})"
+        notes.append(f"{busy}: latency and answers/s suffer, CPU time less so")
+    return notes

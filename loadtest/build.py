@@ -1,0 +1,50 @@
+"""Compiles the C programs when they are missing or older than their source."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+BUILD_DIR = HERE / "build"
+PROGRAMS = ("generator", "echo", "authority")
+_FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion")
+
+
+class BuildError(Exception):
+    """There is no C compiler, or it refused."""
+
+
+def compiler() -> str | None:
+    """The C compiler to use: $CC when it is set, else the first of cc, gcc and clang. None: there is none."""
+    wanted = os.environ.get("CC")
+    for name in (wanted,) if wanted else ("cc", "gcc", "clang"):
+        if path := shutil.which(name):
+            return path
+    return None
+
+
+def program(name: str) -> Path:
+    """The path of a compiled program, built now when it has to be. Raises `BuildError`."""
+    source, binary = HERE / f"{name}.c", BUILD_DIR / name
+    newest = max(source.stat().st_mtime, (HERE / "common.h").stat().st_mtime)
+    if binary.exists() and binary.stat().st_mtime > newest:
+        return binary
+    cc = compiler()
+    if cc is None:
+        raise BuildError(
+            "no C compiler found: the load generator is a small C program."
+            " Install one (Debian, Ubuntu: apt install gcc libc6-dev) or name yours in $CC."
+        )
+    BUILD_DIR.mkdir(exist_ok=True)
+    fresh = BUILD_DIR / f"{name}.{os.getpid()}"
+    try:
+        result = subprocess.run([cc, *_FLAGS, "-o", fresh, source], capture_output=True, text=True, check=False)
+        if result.returncode != 0:
+            raise BuildError(f"{cc} could not build {source.name}:\n{result.stderr}")
+        fresh.rename(binary)  # two that build at once must not run half a program
+    finally:
+        fresh.unlink(missing_ok=True)
+    return binary
