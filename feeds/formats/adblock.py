@@ -1,0 +1,76 @@
+"""Adblock rules (AdGuard, uBlock Origin, Adblock Plus): those that mean a whole domain."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from feeds.formats import hosts
+from feeds.formats.collector import Collector
+from feeds.formats.domains import tokens_of
+from feeds.normalise import Reason
+
+# `$all` and `$document` stop the page itself, `$important` ranks rules; any other modifier leaves a part of the domain alone.
+_WHOLE_DOMAIN = frozenset((b"all", b"document", b"doc", b"important"))
+_RULE = re.compile(rb"(@@)?\|\|([^\s/^$|#]+)(\^)?\|?(?:\$([^\s/]+))?").fullmatch
+_HEADER = re.compile(rb"\[[^\[\]]*\]").fullmatch
+_COMMENT = re.compile(rb"!|#(?![#@?$%])").match
+_COSMETIC = re.compile(rb"#[@?$%]{0,3}#|\$\$|#@?%#").search
+_REGEX = re.compile(rb"(?:@@)?/.+/(?:\$[a-zA-Z~].*)?").fullmatch
+_MODIFIED = re.compile(rb"[^$]*\$[a-zA-Z~].*").fullmatch
+
+
+def read(lines: Iterable[bytes], out: Collector) -> None:
+    """Collect every line. A bare name, and a hosts line, mean what they mean elsewhere."""
+    for line in lines:
+        text = line.strip()
+        if not text or _COMMENT(text):
+            continue
+        if (rule := _RULE(text)) is not None:
+            _read_domain_rule(rule, out)
+        elif _COSMETIC(text):
+            out.refuse(Reason.COSMETIC)
+        elif not _HEADER(text):
+            _read_other(tokens_of(text), out)
+
+
+def _read_domain_rule(rule: re.Match[bytes], out: Collector) -> None:
+    allow, name, separator, modifiers = rule.groups()
+    if modifiers is not None and not _WHOLE_DOMAIN.issuperset(modifiers.lower().split(b",")):
+        out.refuse(Reason.MODIFIER)
+    elif separator is None and name.endswith((b".", b"*")):
+        out.refuse(Reason.PATTERN)  # `||ads.` begins any number of names
+    else:
+        out.add(name, allow=allow is not None)
+
+
+def _read_other(tokens: list[bytes], out: Collector) -> None:
+    if len(tokens) != 1:
+        _read_words(tokens, out)
+        return
+    text = tokens[0]
+    if (rule := _RULE(text)) is not None:
+        _read_domain_rule(rule, out)  # it had a comment behind it
+    elif _REGEX(text):
+        out.refuse(Reason.REGEX)
+    elif text.startswith((b"|", b"@@")) or b"^" in text:
+        out.refuse(_reason_of_part(text.removeprefix(b"@@").lstrip(b"|").partition(b"$")[0]))
+    elif _MODIFIED(text):
+        out.refuse(Reason.MODIFIER)
+    else:
+        out.add(text)
+
+
+def _reason_of_part(address: bytes) -> Reason:
+    """Why a rule about `address`, a part of a URL, lists nothing."""
+    _, scheme, rest = address.rpartition(b"://")
+    if b"/" in rest:
+        return Reason.URL_WITH_PATH
+    return Reason.URL if scheme else Reason.UNSUPPORTED_RULE
+
+
+def _read_words(tokens: list[bytes], out: Collector) -> None:
+    if tokens and tokens[0].startswith((b"|", b"@@")):
+        out.refuse(Reason.EXTRA_TEXT)
+    elif tokens:
+        hosts.read_tokens(tokens, out)

@@ -1,0 +1,28 @@
+"""dnsmasq configuration: `address=/x/0.0.0.0`, `local=/x/`, `server=/x/`, with any number of names between the slashes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from feeds.formats.collector import Collector
+from feeds.normalise import Reason
+
+# `address` blocks wherever it points to; the others forward when a server stands behind the last slash.
+_RULE = re.compile(rb"(?:address\s*=\s*/(.*)/[^/]*|(?:local|server)\s*=\s*/(.*)/)").fullmatch
+
+
+def read(lines: Iterable[bytes], out: Collector) -> None:
+    """Collect every line."""
+    for line in lines:
+        text = line.partition(b" #")[0].strip()
+        if not text or text.startswith(b"#"):
+            continue
+        if (rule := _RULE(text)) is None:
+            out.refuse(Reason.UNSUPPORTED_RULE if b"=" in text else Reason.UNKNOWN_LINE)
+            continue
+        for name in (rule[1] or rule[2] or b"").split(b"/"):
+            if name == b"#":
+                out.refuse(Reason.PATTERN)  # every name there is
+            else:
+                out.add(name)

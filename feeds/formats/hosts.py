@@ -1,0 +1,51 @@
+"""hosts(5): an address, then names. Whatever the address, the names are what the list is about."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from feeds.formats.collector import Collector
+from feeds.normalise import NetworkEntry, Reason, read_entry
+
+SINKHOLES = frozenset((b"0.0.0.0", b"127.0.0.1", b"::", b"::1", b"0"))
+_COMMENT = re.compile(rb"(?:#|\s[;!]|\s//).*|^[;!].*", re.DOTALL)
+
+
+def read(lines: Iterable[bytes], out: Collector) -> None:
+    """Collect every line. One name alone, without an address, is taken for what it is."""
+    for line in lines:
+        if b"#" in line or b";" in line or b"!" in line or b"//" in line:
+            line = _COMMENT.sub(b"", line)  # noqa: PLW2901 - the rest of the line is gone
+        tokens = line.split()
+        if len(tokens) == 2 and tokens[0] in SINKHOLES:
+            _add(tokens[1], out)
+        elif tokens:
+            read_tokens(tokens, out)
+
+
+def read_tokens(tokens: Sequence[bytes], out: Collector) -> None:
+    """Collect one line without its comment."""
+    first, *names = tokens
+    if not names:
+        out.add(first)
+    elif is_address(first):
+        for name in names:
+            _add(name, out)
+    else:
+        out.refuse(Reason.MARKUP if first.startswith(b"<") else Reason.UNKNOWN_LINE)
+
+
+def is_address(token: bytes) -> bool:
+    """Whether `token` is an IP address, in whatever notation."""
+    if token in SINKHOLES:
+        return True
+    entry = read_entry(token)
+    return (entry.reason if isinstance(entry, NetworkEntry) else entry) is Reason.ADDRESS
+
+
+def _add(name: bytes, out: Collector) -> None:
+    if name in SINKHOLES:
+        out.refuse(Reason.LOCAL_NAME)  # `0.0.0.0 0.0.0.0`
+    else:
+        out.add(name)

@@ -1,0 +1,159 @@
+"""Response policy zones (draft-vixie-dnsop-dns-rpz) as zone files: the part of RFC 1035, 5, that published lists use.
+
+`x CNAME .` is about the name x alone, `*.x CNAME .` about what is below it. Whatever a record would answer (NXDOMAIN, NODATA,
+nothing, other data), x is listed; `rpz-passthru.`, and a CNAME to the owner itself, make it an exception.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+
+from feeds.formats.collector import Collector
+from feeds.normalise import NetworkEntry, Reason, read_entry
+
+_TTL = re.compile(rb"\d+(?:[smhdw]\d*)*", re.IGNORECASE).fullmatch
+_QUOTED = re.compile(rb'"(?:[^"\\]|\\.)*"?')
+_CLASSES = frozenset((b"IN", b"CH", b"HS"))
+_TYPE = re.compile(rb"[A-Z][A-Z0-9-]*").fullmatch
+_INFRASTRUCTURE = frozenset(
+    (b"SOA", b"NS", b"RRSIG", b"NSEC", b"NSEC3", b"NSEC3PARAM", b"DNSKEY", b"DS", b"ZONEMD", b"CDS", b"CDNSKEY")
+)
+_ADDRESS_TRIGGER = b"rpz-ip"
+_OTHER_TRIGGERS = (b"rpz-nsdname", b"rpz-nsip", b"rpz-client-ip")
+_PASSTHRU = b"rpz-passthru"
+
+
+def read(lines: Iterable[bytes], out: Collector) -> None:
+    """Collect every record."""
+    zone = _Zone()
+    for line in _whole_records(lines):
+        words = line.split()
+        if not words:
+            continue
+        if words[0].startswith(b"$"):
+            zone.directive(words, out)
+            continue
+        if line[:1] not in b" \t":
+            zone.owner = words.pop(0)
+        while words and (_TTL(words[0]) or words[0].upper() in _CLASSES):
+            words.pop(0)
+        if words and _TYPE(rtype := words[0].upper()):
+            _read_record(zone, rtype, words[1:], out)
+        else:
+            out.refuse(Reason.UNKNOWN_LINE)
+
+
+def _whole_records(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Lines without comments and quoted text, those between parentheses joined to the one before."""
+    held = b""
+    for line in lines:
+        if b'"' in line:
+            line = _QUOTED.sub(b'""', line)  # noqa: PLW2901 - what is quoted decides nothing
+        if b";" in line:
+            line = line.partition(b";")[0]  # noqa: PLW2901
+        if held or b"(" in line:
+            held += b" " + line if held else line
+            if b")" not in line and len(held) < 1 << 16:
+                continue
+            line, held = held.replace(b"(", b" ").replace(b")", b" "), b""  # noqa: PLW2901
+        yield line
+    if held:
+        yield held
+
+
+class _Zone:
+    """Where the file is: what relative names end in, and what its own name is. Text in lower case, without the last dot."""
+
+    def __init__(self) -> None:
+        self.owner = b"@"
+        self.apex: bytes | None = None
+        self._origin: bytes | None = None
+
+    def directive(self, words: list[bytes], out: Collector) -> None:
+        match words[0].upper(), words[1:]:
+            case b"$ORIGIN", [name, *_]:
+                self._origin = self._absolute(name)
+                self.apex = self._origin if self.apex is None else self.apex
+            case b"$TTL", _:
+                pass
+            case _:
+                out.refuse(Reason.UNSUPPORTED_RULE)
+
+    def start(self) -> None:
+        """The SOA record: its owner is the name of the zone."""
+        self.apex = self._absolute(self.owner)
+        if self._origin is None:
+            self._origin = self.apex
+
+    def _absolute(self, name: bytes) -> bytes:
+        name = name.lower()
+        if name == b"@":
+            return self._origin or b""
+        if name.endswith(b"."):
+            return name[:-1]
+        return name + b"." + self._origin if self._origin else name
+
+    def trigger(self) -> bytes | None:
+        """The owner without the name of the zone; b"" for the zone itself, None for a name outside it."""
+        name = self._absolute(self.owner)
+        if not self.apex:
+            return name
+        if name == self.apex:
+            return b""
+        return name[: -1 - len(self.apex)] if name.endswith(b"." + self.apex) else None
+
+    def target(self, name: bytes) -> bytes:
+        """The target of a CNAME; that of an exception may be written without its last dot."""
+        return self._absolute(name) if name.lower() != _PASSTHRU else _PASSTHRU
+
+
+def _read_record(zone: _Zone, rtype: bytes, rdata: list[bytes], out: Collector) -> None:
+    if rtype == b"SOA":
+        zone.start()
+    if rtype in _INFRASTRUCTURE:
+        return
+    trigger = zone.trigger()
+    if trigger is None:
+        out.refuse(Reason.OUT_OF_ZONE)
+        return
+    if not trigger:
+        return  # the zone's own data
+    target = zone.target(rdata[0]) if rtype == b"CNAME" and rdata else b""
+    allow = target != b"" and (target == _PASSTHRU or target in (trigger, zone.target(zone.owner)))
+    last = trigger.rpartition(b".")[2]
+    if last == _ADDRESS_TRIGGER:
+        _read_address(trigger[: -1 - len(last)], out, allow=allow)
+    elif last in _OTHER_TRIGGERS:
+        out.refuse(Reason.UNSUPPORTED_RULE)
+    elif b"\\" in trigger:
+        out.refuse(Reason.BAD_CHARACTERS)
+    else:
+        out.add(trigger, exact=True, allow=allow)
+
+
+def _read_address(text: bytes, out: Collector, *, allow: bool) -> None:
+    """`24.0.2.0.192`, `48.zz.db8.2001`: the prefix length, then the address backwards, `zz` for `::`."""
+    prefix_bits, _, backwards = text.partition(b".")
+    words = backwards.decode("ascii", "replace").split(".")[::-1]
+    if len(words) == 4 and "zz" not in words:
+        address = ".".join(words)
+    else:
+        address = ":".join("" if word == "zz" else word for word in words)
+        if words[0] == "zz":
+            address = ":" + address
+        if words[-1] == "zz":
+            address += ":"
+    try:
+        ipaddress.ip_address(address)
+    except ValueError:
+        out.refuse(Reason.BAD_CHARACTERS)
+        return
+    entry = read_entry(f"{address}/".encode() + prefix_bits)
+    if not isinstance(entry, NetworkEntry):
+        out.refuse(entry if isinstance(entry, Reason) else Reason.BAD_CHARACTERS)
+    elif allow:
+        out.refuse(Reason.UNSUPPORTED_RULE)  # an exception among addresses
+    else:
+        out.add_network(entry.octets, entry.reason, special=entry.special)

@@ -1,0 +1,198 @@
+"""One token of a list, as published: a name to list, an address, or the reason why it is neither.
+
+Nothing is guessed: what does not clearly say "this whole domain" is counted, not listed.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from enum import StrEnum
+from typing import Final, NamedTuple
+
+from pdns.core.names import MAX_LABEL_BYTES, MAX_NAME_BYTES, to_ascii
+from pdns.errors import InvalidName
+
+
+class Reason(StrEnum):
+    """Why a line, or a part of one, lists nothing. `docs/feed-formats.md` has an example of each."""
+
+    ADDRESS = "address"  # an IP address in any notation
+    NETWORK = "network"  # a network or range of addresses
+    SPECIAL_ADDRESS = "special_address"  # loopback, private, multicast, or a network too wide to mean harm
+    PORT = "port"  # a host with a port
+    URL = "url"  # a URL without a path
+    URL_WITH_PATH = "url_with_path"
+    PATH = "path"  # a path without a host
+    EMAIL = "email"
+    REGEX = "regex"
+    PATTERN = "pattern"  # * or ? elsewhere than in a leading `*.`
+    SINGLE_LABEL = "single_label"  # a whole top-level domain, or a bare word
+    LOCAL_NAME = "local_name"  # localhost and the like
+    EMPTY_LABEL = "empty_label"
+    LABEL_TOO_LONG = "label_too_long"
+    NAME_TOO_LONG = "name_too_long"
+    BAD_CHARACTERS = "bad_characters"
+    BAD_IDN = "bad_idn"  # letters outside ASCII that no A-label stands for
+    MODIFIER = "modifier"  # an adblock rule that means less than the whole domain
+    COSMETIC = "cosmetic"  # an adblock rule about elements of a page
+    UNSUPPORTED_RULE = "unsupported_rule"  # of this format, but not about blocking a domain
+    OUT_OF_ZONE = "out_of_zone"  # an RPZ owner outside its zone
+    EXTRA_TEXT = "extra_text"  # more on the line than its format has room for
+    UNKNOWN_LINE = "unknown_line"  # not of this format
+    MARKUP = "markup"
+    LINE_TOO_LONG = "line_too_long"
+    NOT_TEXT = "not_text"  # NUL, or not UTF-8
+
+
+class NameEntry(NamedTuple):
+    """A name to list."""
+
+    key: bytes  # `pdns.core.names.reversed_key` of it
+    below: bool  # written `*.x`
+
+
+class NetworkEntry(NamedTuple):
+    """An address or network. `octets`: those of the address, then one with the prefix length."""
+
+    octets: bytes
+    reason: Reason  # what to count it by when addresses are not wanted
+    special: bool  # loopback, private, multicast, or too wide: blocking it would hurt, whoever lists it
+
+
+_LENGTH: Final = tuple(bytes((length,)) for length in range(MAX_LABEL_BYTES + 1))
+# No address ends in a label like this one, and no local name passes: what is odd is for `read_entry`.
+_PLAIN = re.compile(rb"(?!localhost)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9_-]{0,62}").fullmatch
+_ALLOWED = re.compile(r"[a-z0-9_.-]+").fullmatch
+_IPV4_LIKE = re.compile(r"(?:0x[0-9a-f]*|\d+|\*)(?:\.(?:0x[0-9a-f]*|\d+|\*)){0,3}\.?").fullmatch
+_QUAD = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?[1-9]?\d|10\d)(?:\.(?!$)|$)){4}", re.ASCII).fullmatch
+_IPV6_LIKE = re.compile(r"\[?([0-9a-f]{0,4}:[0-9a-f.]{0,15}:[0-9a-f:.]{0,40})(?:%\w+)?\]?").fullmatch
+_RANGE = re.compile(r"[\d.]+-[\d.]+|[0-9a-f:]+:-[0-9a-f:]+").fullmatch
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*:/+").match
+_PATH = re.compile(r"[^/?#]*(?:/+[^/]|\?|#)").match
+_PORT = re.compile(r"(?:[^/:@]+|\[[0-9a-f:.]+\]):\d+").fullmatch
+_HOST = re.compile(r"[\w.-]+(?::\d+)?(?=[/?#])").match
+_EMAIL = re.compile(r"[^@/]+@[\w.-]+").fullmatch
+_REGEX_CHARACTERS = frozenset("\\^$*+|([{")
+_DEFANGED = re.compile(r"\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)")
+_OTHER_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")  # label separators after UTS 46
+_LOCAL_NAMES: Final = frozenset((
+    "localhost", "localhost.localdomain", "localhost4", "localhost4.localdomain4", "localhost6", "localhost6.localdomain6",
+    "localdomain", "local", "broadcasthost", "ip6-localhost", "ip6-loopback", "ip6-localnet", "ip6-mcastprefix",
+    "ip6-allnodes", "ip6-allrouters", "ip6-allhosts",
+))  # fmt: skip
+_NARROWEST_PREFIX_BITS = {4: 8, 6: 16}
+_MAYBE_SPECIAL = frozenset((0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)))  # first octets
+_DOCUMENTATION = tuple(map(ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
+
+
+def plain_key(token: bytes) -> bytes | None:
+    """The key of a lower-case name of two labels or more in plain ASCII; None when `token` needs a closer look."""
+    if _PLAIN(token) is None or len(token) > MAX_NAME_BYTES - 2:
+        return None
+    labels = token.split(b".")
+    labels.reverse()
+    return b"".join([_LENGTH[len(label)] + label for label in labels])
+
+
+def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
+    """What `token`, without white space around it, says. Takes any octets; never raises."""
+    if b"\0" in token:
+        return Reason.NOT_TEXT
+    try:
+        text = token.decode().lower()
+    except UnicodeDecodeError:
+        return Reason.NOT_TEXT
+    if "[" in text or "(" in text or "{" in text:
+        text = _DEFANGED.sub(".", text)
+    below = text.startswith("*.")
+    host = text[2:] if below else text.removeprefix(".")  # `.x`: x and everything below it
+    if len(host) > MAX_NAME_BYTES:
+        return _not_a_name(text) or Reason.NAME_TOO_LONG
+    if not host.isascii():
+        host = host.translate(_OTHER_DOTS)
+        try:
+            host = ".".join([label if label.isascii() else to_ascii(label) for label in host.split(".")])
+        except InvalidName:
+            return _not_a_name(text) or Reason.BAD_IDN
+    if (found := _address(host)) is not None:
+        return found.reason if below and isinstance(found, NetworkEntry) else found
+    if not host:
+        return Reason.EMPTY_LABEL
+    if not _ALLOWED(host):
+        return _not_a_name(text) or Reason.BAD_CHARACTERS
+    host = host.removesuffix(".")
+    if host in _LOCAL_NAMES:
+        return Reason.LOCAL_NAME
+    labels = host.encode().split(b".")
+    if not all(labels):
+        return Reason.EMPTY_LABEL
+    if any(len(label) > MAX_LABEL_BYTES for label in labels):
+        return Reason.LABEL_TOO_LONG
+    if len(host) > MAX_NAME_BYTES - 2:
+        return Reason.NAME_TOO_LONG
+    if len(labels) == 1:
+        return Reason.SINGLE_LABEL
+    return NameEntry(b"".join([_LENGTH[len(label)] + label for label in reversed(labels)]), below)
+
+
+def _not_a_name(text: str) -> Reason | None:
+    """What `text` is, when it is something else that lists are known to hold."""
+    if text.startswith("<"):
+        return Reason.MARKUP
+    if '"' in text or text.startswith("$"):
+        return Reason.BAD_CHARACTERS
+    if text.startswith(("|", "@@")):
+        return Reason.UNSUPPORTED_RULE
+    if (scheme := _SCHEME(text)) is not None:
+        return Reason.URL_WITH_PATH if _PATH(text[scheme.end() :]) else Reason.URL
+    if _PORT(text):
+        return Reason.PORT
+    if text.startswith("/"):
+        return Reason.REGEX if text.endswith("/") and not _REGEX_CHARACTERS.isdisjoint(text) else Reason.PATH
+    if _HOST(text.removeprefix("*.")):
+        return Reason.URL_WITH_PATH if _PATH(text) else Reason.URL
+    if "\\" in text or "|" in text or text.startswith("^") or text.endswith("$"):
+        return Reason.REGEX
+    if any(-1 < text.find(opening) < text.rfind(closing) for opening, closing in ("()", "[]", "{}")):
+        return Reason.REGEX
+    if _EMAIL(text):
+        return Reason.EMAIL
+    return Reason.PATTERN if "*" in text or "?" in text else None
+
+
+def _address(text: str) -> NetworkEntry | Reason | None:
+    """The address or network that `text` spells, the reason why it cannot be listed, or None when it is no address."""
+    if _QUAD(text):
+        octets = bytes(map(int, text.split(".")))
+        special = octets[0] in _MAYBE_SPECIAL and _is_special(ipaddress.IPv4Network(octets))
+        return NetworkEntry(octets + b"\x20", Reason.ADDRESS, special)
+    bare, slash, mask = text.partition("/")
+    if _IPV4_LIKE(bare):
+        if "*" in bare:
+            return Reason.NETWORK if bare.strip("*.") else Reason.PATTERN
+        bare = bare.removesuffix(".")
+    elif bracketed := _IPV6_LIKE(bare):
+        bare = bracketed[1]
+    else:
+        return Reason.NETWORK if _RANGE(text) else None
+    try:
+        network = ipaddress.ip_network(f"{bare}/{mask}" if slash else bare, strict=False)
+    except ValueError:
+        if slash:
+            return Reason.NETWORK if mask.isdigit() else None  # or a URL: 192.0.2.1/x.exe
+        return Reason.ADDRESS  # 0x7f.1, 0177.0.0.1, 300.1.1.1
+    address = network.network_address
+    if network.prefixlen >= 96 and isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        network = ipaddress.IPv4Network((address.ipv4_mapped, network.prefixlen - 96))
+    octets = network.network_address.packed + bytes((network.prefixlen,))
+    return NetworkEntry(octets, Reason.NETWORK if slash else Reason.ADDRESS, _is_special(network))
+
+
+def _is_special(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:
+    address = network.network_address
+    if network.prefixlen < _NARROWEST_PREFIX_BITS[network.version] or address.is_unspecified or address.is_reserved:
+        return True
+    if address.is_loopback or address.is_link_local or address.is_multicast:
+        return True
+    return not address.is_global and not any(address in documentation for documentation in _DOCUMENTATION)

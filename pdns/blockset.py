@@ -1,0 +1,391 @@
+"""Blocksets: what all feeds list, as an immutable directory that is mapped, never loaded.
+
+A Bloom filter says *surely clean*; only the exact set behind it says *listed*, by which feeds and by which rule.
+`docs/blockset-format.md` describes every file.
+"""
+
+from __future__ import annotations
+
+import enum
+import hashlib
+import ipaddress
+import mmap
+import os
+import shutil
+import sys
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from struct import Struct
+from typing import Annotated, Literal, NamedTuple
+
+import marisa_trie
+import msgspec
+from bitarray import bitarray
+from pybloom_live import BloomFilter
+from xxhash import xxh128_digest
+
+from pdns.config import Feed
+from pdns.core.names import from_reversed_key, reversed_key
+from pdns.errors import BlocksetError
+
+FORMAT = 1
+CURRENT = "current"
+KEPT_GENERATIONS = 2
+
+# What one feed says of one name, in bits: whether the name itself, and what is below it, is blocked or allowed.
+BLOCK_NAME, BLOCK_BELOW, ALLOW_NAME, ALLOW_BELOW = 1, 2, 4, 8
+BLOCK_SUBTREE, ALLOW_SUBTREE = BLOCK_NAME | BLOCK_BELOW, ALLOW_NAME | ALLOW_BELOW
+
+MANIFEST_FILE = "manifest.json"
+BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE = "bloom.bin", "names.marisa", "records.bin", "nets.bin"
+DATA_FILES = (BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE)
+RECORD_CODES: dict[Literal[1, 2, 4], Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}
+BLOOM_HEADER = Struct(BloomFilter.FILE_FMT.decode())
+BLOOM_SLICES = 4  # one 128-bit hash gives all four positions
+BLOOM_SALT = xxh128_digest(bytes(4))  # pybloom-live's first salt
+_NARROW, _WIDE = Struct("=4H8x"), Struct("=4I")  # how pybloom-live cuts a hash: below 2**15 bits a slice, and above
+_MAPPED_IPV4 = bytes(10) + b"\xff\xff"
+
+
+class Rule(enum.IntEnum):
+    """How far a listing reaches."""
+
+    EXACT = 0  # the name only
+    SUBTREE = 1  # the name and everything below it
+    BELOW = 2  # everything below the name (`*.x`)
+
+
+_RULE_OF_BITS = {BLOCK_NAME: Rule.EXACT, BLOCK_BELOW: Rule.BELOW, BLOCK_SUBTREE: Rule.SUBTREE}
+
+
+class Listing(NamedTuple):
+    """A feed's word on a name."""
+
+    feed: str
+    name: bytes  # the listed name, wire form: the name that was asked about, or one above it
+    rule: Rule
+    allow: bool  # an exception of that feed
+
+
+class AddressListing(NamedTuple):
+    """A feed's word on an address."""
+
+    feed: str
+    network: str  # "192.0.2.0/24", a single address as "192.0.2.1/32"
+
+
+class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One feed's part of a blockset."""
+
+    name: str
+    source: str  # `source_fingerprint` of the configuration it was made under
+    category: str
+    entries: int = 0  # names blocked
+    unique_entries: int = 0  # names blocked that no other feed blocks
+    exceptions: int = 0  # names allowed
+    addresses: int = 0  # addresses and networks listed
+
+
+class FileEntry(msgspec.Struct, frozen=True):
+    """One file of a blockset, as it was written."""
+
+    size_bytes: int
+    sha256: str
+
+
+class Run(msgspec.Struct, frozen=True):
+    """The networks of one prefix length in `nets.bin`: columns of sorted numbers, then a record for each."""
+
+    address_bytes: Literal[4, 16]
+    prefix_bits: Annotated[int, msgspec.Meta(ge=0, le=128)]
+    count: Annotated[int, msgspec.Meta(ge=1)]
+    offset: Annotated[int, msgspec.Meta(ge=0)]
+
+    @property
+    def end(self) -> int:
+        return self.offset + self.count * (self.address_bytes + 4)
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """`manifest.json`: what the other files hold, and how to tell that they still do."""
+
+    format: int
+    generation: int
+    created_s: float
+    entries: int  # names that at least one feed blocks
+    names: int  # keys of names.marisa: blocked, allowed or both
+    shallowest: Literal[0, 1, 2]  # labels of the shortest name, at most 2: decides what the Bloom filter is asked
+    record_bytes: Literal[1, 2, 4]
+    combinations: list[list[tuple[int, int]]]  # record -> (index into `feeds`, bits) of every feed that lists the name
+    feeds: list[FeedEntry]
+    runs: list[Run]  # longest prefix first
+    files: dict[str, FileEntry]
+
+
+class _Networks:
+    """The networks of one prefix length, searched where they are mapped."""
+
+    __slots__ = ("_high", "_host_bits", "_low", "_records", "address_bytes")
+
+    def __init__(self, run: Run, nets: memoryview) -> None:
+        self.address_bytes = run.address_bytes
+        self._host_bits = 8 * run.address_bytes - run.prefix_bits
+        columns_end = run.end - 4 * run.count
+        if run.address_bytes == 4:
+            self._high = None
+            self._low: Sequence[int] = nets[run.offset : columns_end].cast("I")
+        else:
+            middle = run.offset + 8 * run.count
+            self._high = nets[run.offset : middle].cast("Q")
+            self._low = nets[middle:columns_end].cast("Q")
+        self._records = nets[columns_end : run.end].cast("I")
+
+    def find(self, address: int) -> int | None:
+        """The record of the network that holds `address`; None when there is none."""
+        wanted = address >> self._host_bits << self._host_bits
+        low, first, last = self._low, 0, len(self._low)
+        if self._high is not None:
+            top = wanted >> 64
+            wanted &= 0xFFFF_FFFF_FFFF_FFFF
+            first = bisect_left(self._high, top)
+            last = bisect_right(self._high, top, first)
+        at = bisect_left(low, wanted, first, last)
+        return self._records[at] if at < last and low[at] == wanted else None
+
+    def text(self, address: int) -> str:
+        kind = ipaddress.IPv4Address if self.address_bytes == 4 else ipaddress.IPv6Address
+        return f"{kind(address >> self._host_bits << self._host_bits)}/{8 * self.address_bytes - self._host_bits}"
+
+
+class Blockset:
+    """What the feeds of one generation list. Immutable, and safe to share between threads."""
+
+    __slots__ = (
+        "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
+        "created_s", "directory", "entries", "feeds", "generation",
+    )  # fmt: skip
+
+    def __init__(
+        self, directory: Path, manifest: Manifest, files: Mapping[str, memoryview], trie: marisa_trie.BinaryTrie
+    ) -> None:
+        self.directory = directory
+        self.generation = manifest.generation
+        self.created_s = manifest.created_s
+        self.entries = manifest.entries  # names that at least one feed blocks
+        self.feeds = {feed.name: feed for feed in manifest.feeds}
+        names = [feed.name for feed in manifest.feeds]
+        self._combinations = [tuple((names[index], bits) for index, bits in part) for part in manifest.combinations]
+        self._shallowest = manifest.shallowest
+        self._trie = trie
+        self._records = files[RECORDS_FILE].cast(RECORD_CODES[manifest.record_bytes])
+        self._networks = [_Networks(run, files[NETS_FILE]) for run in manifest.runs]
+        self._bits_per_slice = BLOOM_HEADER.unpack_from(files[BLOOM_FILE])[2]
+        self._positions = bloom_positions(self._bits_per_slice)
+        self._bits = bitarray(buffer=files[BLOOM_FILE][BLOOM_HEADER.size :], endian="little")
+
+    @classmethod
+    def open(cls, directory: Path, *, verify: bool = False) -> Blockset:
+        """Map the blockset in `directory`; `verify` also compares the SHA-256 of every file (some 10 ms a million names).
+
+        Raises `BlocksetError` when a file is missing, cut short, damaged or of another format. Without `verify` only sizes and
+        headers are looked at: damage inside a file is then not noticed.
+        """
+        if sys.byteorder != "little":
+            raise BlocksetError("blocksets hold little-endian numbers, which this machine does not")
+        directory = directory.resolve()  # `current` may move on while the files are opened
+        manifest = read_manifest(directory)
+        files = {name: _map(directory / name, manifest.files[name], verify=verify) for name in DATA_FILES}
+        bloom = files[BLOOM_FILE]
+        if len(bloom) < BLOOM_HEADER.size:
+            raise BlocksetError(f"{directory / BLOOM_FILE}: no header")
+        _, slices, bits_per_slice, _, _ = BLOOM_HEADER.unpack_from(bloom)
+        if slices != BLOOM_SLICES or not 0 < bits_per_slice * slices <= 8 * (len(bloom) - BLOOM_HEADER.size):
+            raise BlocksetError(f"{directory / BLOOM_FILE}: {slices} slices of {bits_per_slice} bits are not what the file holds")
+        trie = marisa_trie.BinaryTrie()
+        try:
+            trie.mmap(str(directory / NAMES_FILE))
+        except (OSError, RuntimeError) as exc:
+            raise BlocksetError(f"{directory / NAMES_FILE}: not a marisa trie ({exc})") from None
+        if len(trie) != manifest.names:
+            raise BlocksetError(f"{directory / NAMES_FILE}: {len(trie)} names where {manifest.names} are announced")
+        if len(files[RECORDS_FILE]) != manifest.names * manifest.record_bytes:
+            raise BlocksetError(f"{directory / RECORDS_FILE}: not {manifest.record_bytes} bytes for each of the names")
+        if any(run.end > len(files[NETS_FILE]) or run.prefix_bits > 8 * run.address_bytes for run in manifest.runs):
+            raise BlocksetError(f"{directory / NETS_FILE}: a run of networks leaves the file")
+        if any(not 0 <= index < len(manifest.feeds) for part in manifest.combinations for index, _ in part):
+            raise BlocksetError(f"{directory / MANIFEST_FILE}: a combination names a feed that is not there")
+        return cls(directory, manifest, files, trie)
+
+    def lookup(self, qname: bytes) -> tuple[Listing, ...]:
+        """Every listing that applies to `qname` (lower-case wire form), the most specific name first; () when it is clean.
+
+        Facts only: what `allow` and the configuration make of them is the caller's business. A clean name usually
+        costs one look into the Bloom filter.
+        """
+        above = last = at = 0
+        while length := qname[at]:
+            above = last
+            last = at
+            at += 1 + length
+        size = self._bits_per_slice
+        bits = self._bits
+        a, b, c, d = self._positions(xxh128_digest(BLOOM_SALT + qname[above:]))
+        if not (bits[a % size] and bits[size + b % size] and bits[2 * size + c % size] and bits[3 * size + d % size]) and (
+            self._shallowest == 2 or not self._may_list_shallow(qname[last:])
+        ):
+            return ()
+        return self._lookup_exact(qname)
+
+    def _may_list_shallow(self, top: bytes) -> bool:
+        """Whether the last label of a name, or the root, may be listed itself."""
+        if self._shallowest == 0:
+            return True
+        size = self._bits_per_slice
+        positions = self._positions(xxh128_digest(BLOOM_SALT + top))
+        return all(self._bits[at * size + position % size] for at, position in enumerate(positions))
+
+    def _lookup_exact(self, qname: bytes) -> tuple[Listing, ...]:
+        key = reversed_key(qname)
+        trie = self._trie
+        listings = []
+        for prefix in reversed(trie.prefixes(key)):
+            shift = 0 if prefix == key else 1
+            name = qname[len(qname) - 1 - len(prefix) :]
+            for feed, bits in self._combinations[self._records[trie[prefix]]]:
+                if bits >> shift & BLOCK_NAME:
+                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False))
+                if bits >> shift & ALLOW_NAME:
+                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True))
+        return tuple(listings)
+
+    def lookup_address(self, packed: bytes) -> tuple[AddressListing, ...]:
+        """Every listed network that holds the address (4 or 16 octets), the longest prefix first.
+
+        An IPv4 address inside IPv6 (`::ffff:192.0.2.1`) is looked up as IPv4.
+        """
+        if not self._networks:
+            return ()
+        if packed[:12] == _MAPPED_IPV4:
+            packed = packed[12:]
+        size = len(packed)
+        number = int.from_bytes(packed)
+        listings = []
+        for networks in self._networks:
+            if networks.address_bytes == size and (record := networks.find(number)) is not None:
+                text = networks.text(number)
+                listings += [AddressListing(feed, text) for feed, _ in self._combinations[record]]
+        return tuple(listings)
+
+    def listings(self) -> Iterator[Listing]:
+        """Every listing of every name, in no particular order."""
+        for key, at in self._trie.iteritems():
+            name = from_reversed_key(key)
+            for feed, bits in self._combinations[self._records[at]]:
+                if bits & BLOCK_SUBTREE:
+                    yield Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False)
+                if bits & ALLOW_SUBTREE:
+                    yield Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True)
+
+
+def source_fingerprint(feed: Feed) -> str:
+    """A hash of what decides a feed's content: under the same one, the same bytes parse to the same names."""
+    decisive = [feed.url, feed.format, feed.wildcard_includes_apex, feed.addresses]
+    return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:32]
+
+
+def read_manifest(directory: Path) -> Manifest:
+    """The manifest of the blockset in `directory`. Raises `BlocksetError`."""
+    path = directory / MANIFEST_FILE
+    try:
+        raw = path.read_bytes()
+        head = msgspec.json.decode(raw)
+        if not isinstance(head, dict) or head.get("format") != FORMAT:
+            raise BlocksetError(f"{path}: not a blockset of format {FORMAT}")
+        manifest = msgspec.convert(head, Manifest)
+    except OSError as exc:
+        raise BlocksetError(f"{path}: {exc.strerror}") from None
+    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
+        raise BlocksetError(f"{path}: {exc}") from None
+    for name in DATA_FILES:
+        if name not in manifest.files:
+            raise BlocksetError(f"{path}: says nothing of {name}")
+    return manifest
+
+
+def blocksets_directory(state_dir: Path) -> Path:
+    return state_dir / "blocksets"
+
+
+def current_generation(state_dir: Path) -> int:
+    """The generation that `current` points at; 0 when there is none yet."""
+    try:
+        return int((blocksets_directory(state_dir) / CURRENT).readlink().name)
+    except (OSError, ValueError):
+        return 0
+
+
+def next_generation(state_dir: Path) -> int:
+    """A number above that of every generation on the disk, published or not."""
+    return max(_generations(state_dir), default=0) + 1
+
+
+def publish(state_dir: Path, built: Path, generation: int) -> Path:
+    """Make `built` the current blockset, atomically, and remove all but the last two generations. Returns where it now is.
+
+    `built` lies on the same file system. A process that has mapped a removed generation keeps it. Raises `BlocksetError`.
+    """
+    directory = blocksets_directory(state_dir)
+    target = directory / str(generation)
+    link = directory / f".{CURRENT}.{os.getpid()}"
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        if built != target:
+            built.rename(target)
+        with suppress(FileNotFoundError):
+            link.unlink()
+        link.symlink_to(str(generation))
+        link.replace(directory / CURRENT)
+        sync_directory(directory)
+    except OSError as exc:
+        raise BlocksetError(f"{exc.filename or target}: {exc.strerror}") from None
+    kept = {generation, *sorted(g for g in _generations(state_dir) if g < generation)[-(KEPT_GENERATIONS - 1) :]}
+    for entry in directory.iterdir():
+        if entry.name.startswith(".") or (entry.name.isdecimal() and int(entry.name) not in kept):
+            shutil.rmtree(entry, ignore_errors=True)
+    return target
+
+
+def _generations(state_dir: Path) -> list[int]:
+    with suppress(OSError):
+        return [int(entry.name) for entry in blocksets_directory(state_dir).iterdir() if entry.name.isdecimal()]
+    return []
+
+
+def _map(path: Path, expected: FileEntry, *, verify: bool) -> memoryview:
+    try:
+        with path.open("rb") as file:
+            size = os.fstat(file.fileno()).st_size
+            if size != expected.size_bytes:
+                raise BlocksetError(f"{path}: {size} bytes where {expected.size_bytes} are announced")
+            content = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size else b"")
+    except OSError as exc:
+        raise BlocksetError(f"{path}: {exc.strerror}") from None
+    if verify and hashlib.sha256(content).hexdigest() != expected.sha256:
+        raise BlocksetError(f"{path}: its SHA-256 is not the announced one")
+    return content
+
+
+def bloom_positions(bits_per_slice: int) -> Callable[[bytes], tuple[int, ...]]:
+    if bits_per_slice >= 1 << 31:
+        raise BlocksetError("too many names for a filter of 32-bit positions")
+    return (_WIDE if bits_per_slice >= 1 << 15 else _NARROW).unpack
+
+
+def sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

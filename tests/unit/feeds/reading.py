@@ -1,0 +1,41 @@
+"""Reading a list as the program does, and saying what came of it in words."""
+
+from __future__ import annotations
+
+import tempfile
+from ipaddress import ip_address
+from pathlib import Path
+
+from feeds.parse import ParsedFeed, parse_feed
+from pdns.config import Feed, FeedFormat
+from pdns.core.names import from_reversed_key, to_text
+
+_REACH = {0: "", 1: "exact", 2: "below", 3: "subtree"}
+
+
+def read(content: bytes | str, format: FeedFormat = "auto", *, apex: bool = False, addresses: bool = False) -> ParsedFeed:  # noqa: A002 - as in the configuration
+    """What `content` lists, as a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "list"
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        feed = Feed(name="test", url=path.as_uri(), format=format, wildcard_includes_apex=apex, addresses=addresses)
+        return parse_feed(path, feed)
+
+
+def names(parsed: ParsedFeed) -> dict[str, str]:
+    """Name -> "subtree", "exact", "below" or nothing, then "allow ..." when it has an exception."""
+    said = {}
+    for key, bits in parsed.names.items():
+        allow = f"allow {_REACH[bits >> 2]}" if bits >> 2 else ""
+        said[to_text(from_reversed_key(key))] = " ".join(part for part in (_REACH[bits & 3], allow) if part)
+    return dict(sorted(said.items()))
+
+
+def networks(parsed: ParsedFeed) -> list[str]:
+    """Every network, as text."""
+    return sorted(f"{ip_address(octets[:-1])}/{octets[-1]}" for octets in parsed.networks)
+
+
+def odd(parsed: ParsedFeed) -> dict[str, int]:
+    """Reason -> count."""
+    return {reason: lines.count for reason, lines in sorted(parsed.odd.items())}

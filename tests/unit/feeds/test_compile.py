@@ -1,0 +1,97 @@
+"""Several lists into one blockset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from feeds.compile import compile_blockset
+from feeds.parse import ParsedFeed
+from pdns.blockset import Blockset, Listing, Rule, source_fingerprint
+from pdns.config import Feed
+from pdns.core.names import from_text
+from pdns.errors import BlocksetError
+from tests.unit.feeds.reading import read
+
+
+def make(tmp_path: Path, lists: dict[str, str], *, addresses: bool = False) -> Blockset:
+    inputs = [
+        (Feed(name=name, url=f"file:///{name}", category=f"of-{name}"), read(content, addresses=addresses))
+        for name, content in lists.items()
+    ]
+    compile_blockset(inputs, tmp_path / "blockset", 3, 99.5)
+    return Blockset.open(tmp_path / "blockset", verify=True)
+
+
+def test_every_feed_is_told(tmp_path: Path) -> None:
+    """A lookup names every feed that lists the name, each with its own rule."""
+    blockset = make(tmp_path, {"a": "one.test\ntwo.test\n", "b": "*.one.test\n", "c": "one.test CNAME .\nthree.test CNAME .\n"})
+    name = from_text("one.test")
+    assert blockset.lookup(name) == (Listing("a", name, Rule.SUBTREE, False), Listing("c", name, Rule.EXACT, False))
+    assert blockset.lookup(from_text("www.one.test")) == (
+        Listing("a", name, Rule.SUBTREE, False),
+        Listing("b", name, Rule.BELOW, False),
+    )
+    assert blockset.lookup(from_text("four.test")) == ()
+
+
+def test_counts(tmp_path: Path) -> None:
+    """Names, those that no other feed blocks, exceptions and addresses are counted by feed; the whole counts each name once."""
+    blockset = make(
+        tmp_path,
+        {
+            "a": "one.test\ntwo.test\n8.8.8.8\n",
+            "b": "||two.test^\n||three.test^\n@@||one.test^\n@@||four.test^\n",
+            "c": "# nothing\n",
+        },
+        addresses=True,
+    )
+    counts = {name: (feed.entries, feed.unique_entries, feed.exceptions, feed.addresses) for name, feed in blockset.feeds.items()}
+    assert counts == {"a": (2, 1, 0, 1), "b": (2, 1, 2, 0), "c": (0, 0, 0, 0)}
+    assert blockset.entries == 3
+    assert (blockset.generation, blockset.created_s) == (3, 99.5)
+    assert blockset.feeds["b"].category == "of-b"
+    assert blockset.feeds["b"].source == source_fingerprint(Feed(name="b", url="file:///b"))
+
+
+def test_addresses(tmp_path: Path) -> None:
+    """Addresses of several feeds are found, with every feed that lists them."""
+    blockset = make(tmp_path, {"a": "8.8.8.8\n", "b": "8.8.8.8\n8.8.8.0/24\n2001:db8::/32\n"}, addresses=True)
+    said = [(listing.feed, listing.network) for listing in blockset.lookup_address(bytes((8, 8, 8, 8)))]
+    assert said == [("a", "8.8.8.8/32"), ("b", "8.8.8.8/32"), ("b", "8.8.8.0/24")]
+
+
+def test_one_list_at_a_time(tmp_path: Path) -> None:
+    """Lists are taken one after the other, and let go; progress is told after each and at the end."""
+    alive: list[str] = []
+
+    def lists() -> Iterator[tuple[Feed, ParsedFeed]]:
+        for name in ("a", "b"):
+            alive.append(name)
+            yield Feed(name=name, url="file:///x"), read(f"{name}.test\n")
+
+    told: list[tuple[int, int]] = []
+    manifest = compile_blockset(lists(), tmp_path / "blockset", 1, 0.0, lambda done, total: told.append((done, total)))
+    assert alive == ["a", "b"]
+    assert manifest.entries == 2
+    assert told[-1][0] == told[-1][1]
+    assert [done for done, _ in told] == [1, 2, 3]
+
+
+def test_failure_leaves_nothing(tmp_path: Path) -> None:
+    """A blockset that cannot be written leaves no directory behind, and says why."""
+    (tmp_path / "blockset").mkdir()
+    with pytest.raises(BlocksetError, match="exists already"):
+        compile_blockset([(Feed(name="a", url="file:///a"), read("one.test\n"))], tmp_path / "blockset", 1, 0.0)
+    assert [path.name for path in tmp_path.iterdir()] == ["blockset"]
+
+
+def test_same_input_same_blockset(tmp_path: Path) -> None:
+    """The same lists make the same files, octet for octet."""
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        make(tmp_path / name, {"a": "".join(f"n{number}.test\n" for number in range(2000)), "b": "n7.test\n*.n9.test\n"})
+    for file in (tmp_path / "one" / "blockset").iterdir():
+        assert file.read_bytes() == (tmp_path / "two" / "blockset" / file.name).read_bytes()

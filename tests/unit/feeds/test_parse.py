@@ -1,0 +1,260 @@
+"""Reading whole lists: encodings, line ends, limits, packing, formats told apart."""
+
+from __future__ import annotations
+
+import gzip
+import time
+import tracemalloc
+from pathlib import Path
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from feeds.formats import READERS, detect
+from feeds.parse import MAX_LINE_BYTES, decode, encode, parse_feed
+from pdns.config import Feed, FeedFormat
+from pdns.errors import FeedError
+from tests.unit.feeds.reading import names, networks, odd, read
+
+SUBTREE = "subtree"
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"], ids=["LF", "CRLF", "CR"])
+@pytest.mark.parametrize("last", ["", "end"], ids=["no final end", "final end"])
+def test_line_ends(end: str, last: str) -> None:
+    """Lines end in LF, CRLF or CR, the last one in nothing if it likes."""
+    parsed = read(end.join(["one.test", "", "two.test"]) + (end if last else ""))
+    assert names(parsed) == {"one.test": SUBTREE, "two.test": SUBTREE}
+    assert (parsed.lines, parsed.odd) == (3, {})
+
+
+def test_line_ends_at_any_place() -> None:
+    """Where a list is cut into pieces for reading changes nothing: not at a CR, not at the LF behind it, not within a name."""
+    for before in range(256 * 1024 - 22, 256 * 1024 + 2):
+        parsed = read(_comments(before) + "one.test\r\ntwo.test\r\n")
+        assert names(parsed) == {"one.test": SUBTREE, "two.test": SUBTREE}
+        assert odd(parsed) == {}
+
+
+def _comments(size_bytes: int) -> str:
+    """So many bytes of comments."""
+    line = "#" + "x" * 997 + "\r\n"
+    lines, rest = divmod(size_bytes - 2, len(line))
+    return "#" * rest + "\r\n" + line * lines
+
+
+def test_byte_order_mark() -> None:
+    """A byte order mark belongs to no name."""
+    assert names(read(b"\xef\xbb\xbfone.test\ntwo.test\n")) == {"one.test": SUBTREE, "two.test": SUBTREE}
+    assert names(read(b"\xef\xbb\xbf0.0.0.0 one.test\n")) == {"one.test": SUBTREE}
+
+
+def test_not_text() -> None:
+    """Lines with NUL, and words that are not UTF-8, are counted; the lines around them, and odd comments, do no harm."""
+    parsed = read(b"one.test\nnul\0.test\n\xff\xfe.test\n# gr\xfc\xdfe\ntwo.test # \xff\n")
+    assert names(parsed) == {"one.test": SUBTREE, "two.test": SUBTREE}
+    assert odd(parsed) == {"not_text": 2}
+    assert parsed.odd["not_text"].examples == [r"line 2: nul\x00.test", r"line 3: \xff\xfe.test"]
+
+
+def test_utf_16() -> None:
+    """A list in UTF-16 lists nothing, and says why."""
+    parsed = read("one.test\r\ntwo.test\r\n".encode("utf-16"))
+    assert names(parsed) == {}
+    assert set(odd(parsed)) == {"not_text"}
+
+
+def test_long_lines() -> None:
+    """A line over the limit is one odd line however long it is, and takes no memory; the next is read as if nothing was."""
+    longest = "one.test" + " " * (MAX_LINE_BYTES - 8)
+    parsed = read(f"{longest}\n{longest} \ntwo.test\n" + "three.test " * 300_000 + "\nfour.test\n")
+    assert names(parsed) == {"one.test": SUBTREE, "two.test": SUBTREE, "four.test": SUBTREE}
+    assert odd(parsed) == {"line_too_long": 2}
+    assert parsed.lines == 5
+
+
+def test_examples() -> None:
+    """At most three examples of a reason, with line numbers, cut to 80 characters, and nothing that a terminal would act on."""
+    parsed = read("one.test\n\x1b[31mred\n" + "x" * 500 + "\n\u202ereversed\nfourth_word\nmore words\n")
+    examples = parsed.odd["single_label"].examples
+    assert parsed.odd["single_label"].count == 1
+    assert examples == ["line 5: fourth_word"]
+    assert parsed.odd["bad_characters"].examples == [r"line 2: \x1b[31mred"]
+    assert parsed.odd["name_too_long"].examples == ["line 3: " + "x" * 79 + "…"]
+    assert parsed.odd["bad_idn"].examples == [r"line 4: \x202ereversed"]
+    many = read("word\n" * 10)
+    assert many.odd["single_label"].count == 10
+    assert many.odd["single_label"].examples == ["line 1: word", "line 2: word", "line 3: word"]
+
+
+def test_commonest_reason_first() -> None:
+    """Reasons come in the order of how often they were met."""
+    assert list(read("a\n1.2.3.4\n1.2.3.5\nb@x.test\n1.2.3.6\nb\n").odd) == ["address", "single_label", "email"]
+
+
+def test_half_a_million_broken_lines() -> None:
+    """A generator gone wrong (`$0/`, half a million times) is counted in a few seconds."""
+    before = time.process_time()
+    parsed = read(b"local=/one.test/\n" + b"local=/$0/\n" * 500_000, "dnsmasq")
+    assert time.process_time() - before < 20  # some 2 s on a machine that has nothing else to do
+    assert names(parsed) == {"one.test": SUBTREE}
+    assert odd(parsed) == {"bad_characters": 500_000}
+    assert parsed.lines == 500_001
+
+
+def test_memory(tmp_path: Path) -> None:
+    """A list is never held as a whole: reading one of 15 MB takes a few pieces of it, and what it lists."""
+    (tmp_path / "list").write_bytes(b"local=/one.test/\n" + (b"#" * 99 + b"\n") * 150_000)
+    tracemalloc.start()
+    parse_feed(tmp_path / "list", Feed(name="test", url="file:///list", format="dnsmasq"))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak_bytes < 4_000_000
+
+
+def test_gzip(tmp_path: Path) -> None:
+    """A list that its publisher packed with gzip is read like any other, in several members too."""
+    content = gzip.compress(b"\xef\xbb\xbfone.test\n") + gzip.compress(b"two.test\n")
+    parsed = read(content)
+    assert names(parsed) == {"one.test": SUBTREE, "two.test": SUBTREE}
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (gzip.compress(b"one.test\n" * 1000)[:-20], "ends in the middle|damaged"),
+        (b"\x1f\x8b" + b"\xff" * 100, "damaged"),
+        (gzip.compress(bytes(3_000_000)), "more than 1000000 bytes when unpacked"),
+        (b"<!DOCTYPE html>\n<html>one.test\n</html>", "a web page, not a list"),
+        (b"\xef\xbb\xbf\n\n  <HTML><head>", "a web page, not a list"),
+        (b"<!-- saved --> <!-- twice -->\n<html>", "a web page, not a list"),
+        (b"<?xml version='1.0'?>", "a web page, not a list"),
+    ],
+    ids=["gzip cut", "gzip damaged", "gzip bomb", "page", "page in capitals", "page with comments", "xml"],
+)
+def test_no_list_at_all(tmp_path: Path, content: bytes, reason: str) -> None:
+    """What is damaged, unpacks to more than is allowed, or is a web page is refused as a whole, whatever its lines say."""
+    (tmp_path / "list").write_bytes(content)
+    with pytest.raises(FeedError, match=f"feed test: .*({reason})"):
+        parse_feed(tmp_path / "list", Feed(name="test", url="file:///list", max_bytes=1_000_000))
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    """A list that cannot be read is a feed error with the reason."""
+    with pytest.raises(FeedError, match="No such file"):
+        parse_feed(tmp_path / "missing", Feed(name="test", url="file:///missing"))
+
+
+@pytest.mark.parametrize("content", [b"", b"\n\n", b"# nothing today\n"])
+def test_empty_list(content: bytes) -> None:
+    """A list may be empty: what to make of that is not the parser's business."""
+    parsed = read(content)
+    assert (parsed.entries, parsed.exceptions, parsed.networks, parsed.odd) == (0, 0, set(), {})
+
+
+def test_encoding() -> None:
+    """A parsed list survives being put away and taken out."""
+    parsed = read("one.test\n*.two.test\n8.8.8.8\nword\n", addresses=True)
+    assert decode(encode(parsed)) == parsed
+    assert networks(parsed) == ["8.8.8.8/32"]
+
+
+def test_wildcard_includes_apex() -> None:
+    """`wildcard_includes_apex` makes `*.x` mean x too, in every format."""
+    assert names(read("*.one.test\n", apex=False)) == {"one.test": "below"}
+    assert names(read("*.one.test\n", apex=True)) == {"one.test": "subtree"}
+    assert names(read("*.one.test CNAME .\ntwo.test CNAME .\n", "rpz", apex=True)) == {"one.test": "subtree", "two.test": "exact"}
+    assert names(read("||*.one.test^\n@@||*.two.test^\n", apex=True)) == {"one.test": "subtree", "two.test": "allow subtree"}
+
+
+def test_addresses_are_wanted_or_counted() -> None:
+    """Addresses are listed when the feed's are wanted, but those that would break a network never are."""
+    content = "8.8.8.8\n8.8.9.0/24\n10.0.0.1\n0.0.0.0/0\n127.0.0.1\n"
+    assert odd(read(content)) == {"address": 3, "network": 2}
+    parsed = read(content, addresses=True)
+    assert networks(parsed) == ["8.8.8.8/32", "8.8.9.0/24"]
+    assert odd(parsed) == {"special_address": 3}
+
+
+def test_a_name_several_times() -> None:
+    """A name that is listed in several ways means all of them."""
+    parsed = read("||one.test^\n@@||one.test^\n||*.two.test^\n||two.test^\none.test\n")
+    assert names(parsed) == {"one.test": "subtree allow subtree", "two.test": "subtree"}
+    assert (parsed.entries, parsed.exceptions) == (2, 1)
+
+
+def test_url_lists_list_no_domain() -> None:
+    """A list of URLs never becomes a list of the domains they are on, whatever it is read as."""
+    content = "https://github.com/someone/mal.exe\ngithub.com/other/mal.exe\nhttp://docs.google.com/\n||github.com/third^$all\n"
+    for name in READERS:
+        parsed = read(content, cast("FeedFormat", name))
+        assert names(parsed) == {}
+        assert sum(lines.count for lines in parsed.odd.values()) == 4
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        ("one.test\ntwo.test\n", "domains"),
+        ("", "domains"),
+        ("msFilterList\n: Expires=1\n-d one.test\n", "domains"),
+        ("# hosts\n127.0.0.1 localhost\n0.0.0.0 one.test\n", "hosts"),
+        (":: one.test\n::1 two.test\n", "hosts"),
+        ("127.0.0.1 localhost\n" + "one.test\n" * 30, "domains"),
+        ("*.one.test\n*.two.test\n", "wildcard"),
+        ("one.test\n" * 30 + "*.two.test\n", "domains"),
+        ("[Adblock Plus]\n! Title\n", "adblock"),
+        ("! Title\none.test\ntwo.test\n", "adblock"),
+        ("! Title\n" + "one.test\n" * 50 + "||two.test/x^$all\n", "adblock"),
+        ("||one.test^\n@@||two.test^\n", "adblock"),
+        ("# Title\naddress=/one.test/\n", "dnsmasq"),
+        ("local=/one.test/\n", "dnsmasq"),
+        ('server:\nlocal-zone: "one.test" static\n', "unbound"),
+        ('zone "one.test" { type master; };\n', "bind"),
+        ("$TTL 30\n@ IN SOA localhost. root.localhost. 1 2 3 4 5\n NS localhost.\n\none.test CNAME .\n", "rpz"),
+        ("one.test 60 IN CNAME .\n", "rpz"),
+        ("one.test A 0.0.0.0\none.test AAAA ::\n", "rpz"),
+        ("I saw a threat\nat one.test\n", "domains"),
+        ("8.8.8.8\n8.8.8.9 # a comment\n", "domains"),
+        ('{"one": ["one.test"]}\n', "domains"),
+    ],
+)  # fmt: skip
+def test_detection(content: str, expected: str) -> None:
+    """A list's format is told by its lines, not by its name, through comments and a minority of lines of other formats."""
+    assert detect(content.encode().splitlines()) == expected
+
+
+def test_detection_looks_at_the_end_too() -> None:
+    """A long list whose telling lines come last is told by them."""
+    plain = "".join(f"name-{number}.test\n" for number in range(60_000))
+    rules = "".join(f"||rule-{number}.test^\n" for number in range(10_000))
+    parsed = read(plain + rules)
+    assert (parsed.format, parsed.entries, parsed.odd) == ("adblock", 70_000, {})
+
+
+def test_named_format_is_kept() -> None:
+    """A format that is named in the configuration is not second-guessed."""
+    parsed = read("one.test\ntwo.test\n", "dnsmasq")
+    assert (parsed.format, odd(parsed)) == ("dnsmasq", {"unknown_line": 2})
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(sorted(READERS)),
+    st.lists(
+        st.binary(max_size=40)
+        | st.text(max_size=20).map(lambda text: text.encode("utf-8", "replace"))
+        | st.from_regex(
+            rb'(\|\||@@|address=/|local=/|local-zone: "|zone "|\$ORIGIN |0\.0\.0\.0 |\*\.)?[a-z.*$^/ "();@]{0,20}( CNAME \.)?'
+        ),
+        max_size=20,
+    ),
+)
+def test_any_content(name: str, lines: list[bytes]) -> None:
+    """No content breaks a reader: what it lists are names and networks, all else is counted."""
+    parsed = read(b"\n".join(lines), cast("FeedFormat", name), addresses=True)
+    assert all(key and 0 < bits < 16 for key, bits in parsed.names.items())
+    assert all(len(octets) in {5, 17} for octets in parsed.networks)
+    assert all(lines.count > 0 and lines.examples for lines in parsed.odd.values())
