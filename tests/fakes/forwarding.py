@@ -9,6 +9,8 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+import pytest
+
 from pdns.config import Upstream
 from pdns.core.names import from_text
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
@@ -73,6 +75,14 @@ class Asker:
         assert isinstance(outcome, UpstreamAnswer), outcome
         wire = outcome.message.wire
         return [".".join(map(str, wire[one.rdata_at : one.end])) for one in outcome.message.answer if one.rtype == 1]
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A forwarder that sends again after 50 ms where it would wait for 150 ms and more: loopback is quick, and so are tests."""
+    monkeypatch.setattr("pdns.upstream.health.MIN_RTO_S", 0.05)
+    monkeypatch.setattr("pdns.upstream.health._FIRST_RTO_S", 0.05)
+    monkeypatch.setattr("pdns.upstream.rounds.STREAM_RTO_S", 0.2)
 
 
 class _Errors(logging.Handler):

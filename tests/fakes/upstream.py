@@ -11,6 +11,7 @@ The behaviours below are handlers, or take one and spoil it; they nest.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import socket
 import ssl
@@ -303,6 +304,7 @@ class FakeUpstream:
         self._tls = tls
         self._udp: asyncio.DatagramTransport | None = None
         self._other_port: socket.socket | None = None
+        self._reserved: list[socket.socket] = []
         self._tcp: asyncio.Server | None = None
         self._open: set[asyncio.Transport] = set()
         self._delayed: set[asyncio.TimerHandle] = set()
@@ -312,11 +314,13 @@ class FakeUpstream:
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        await self.stop()
+        await self._close()
+        self._give_up_port()
 
     async def start(self) -> None:
         """Listen, on the port of the last time if there was one."""
         loop = asyncio.get_running_loop()
+        self._give_up_port()
         self._udp, self._tcp = await self._listen(loop)
         self._other_port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._other_port.bind(("127.0.0.1", 0))
@@ -341,6 +345,18 @@ class FakeUpstream:
 
     async def stop(self) -> None:
         """Refuse: nothing listens on the port any more, and the kernel says so by ICMP and RST."""
+        await self._close()
+        # bound, but to hear nobody: no other program can be given the port before start()
+        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
+            sock = socket.socket(socket.AF_INET, kind)
+            self._reserved.append(sock)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                sock.bind(("127.0.0.1", self.port))
+            if kind is socket.SOCK_DGRAM:
+                sock.connect(("127.0.0.1", 9))
+
+    async def _close(self) -> None:
         for handle in self._delayed:
             handle.cancel()
         self._delayed.clear()
@@ -352,8 +368,14 @@ class FakeUpstream:
             await self._tcp.wait_closed()
         if self._other_port is not None:
             self._other_port.close()
+        self._udp = self._tcp = self._other_port = None
+        await asyncio.sleep(0)  # uvloop closes descriptors in the next turn of the loop
         await asyncio.sleep(0)
-        await asyncio.sleep(0)
+
+    def _give_up_port(self) -> None:
+        for sock in self._reserved:
+            sock.close()
+        self._reserved.clear()
 
     def hang_up_all(self) -> None:
         """Close every connection that is open."""
