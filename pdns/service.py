@@ -19,7 +19,8 @@ from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
 from pdns.stats import Stats
-from pdns.upstream.forwarder import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
+from pdns.upstream.exchange import UpstreamAnswer, UpstreamFailure, UpstreamQuestion
+from pdns.upstream.forwarder import Forwarder
 
 Reply = Callable[[bytes], None]
 

@@ -43,7 +43,7 @@ def ask_all(port: int, names: Iterable[str]) -> dict[str, list[str]]:
 
 @pytest.mark.timeout(600)
 def test_a_million_names_are_blocked_and_popular_ones_are_not(tmp_path: Path) -> None:
-    """Of 10,000 listed names each is blocked, and so is a name below it; of the 20,000 most popular none is, save those listed."""
+    """Of 10,000 listed names each is blocked, and so is a name below it; of the 20,000 most popular only what is listed."""
     path = DATA / "maltrail.txt"
     listed = [name for name in path.read_text().split() if all(0 < len(label) < 64 for label in name.split("."))]
     everything = set(listed)

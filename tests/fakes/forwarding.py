@@ -13,7 +13,7 @@ import pytest
 
 from pdns.config import Upstream
 from pdns.core.names import from_text
-from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
+from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, health, rounds
 from tests.fakes.upstream import FakeUpstream
 
 Outcome = UpstreamAnswer | UpstreamFailure
@@ -77,14 +77,6 @@ class Asker:
         return [".".join(map(str, wire[one.rdata_at : one.end])) for one in outcome.message.answer if one.rtype == 1]
 
 
-@pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A forwarder that sends again after 50 ms where it would wait for 150 ms and more: loopback is quick, and so are tests."""
-    monkeypatch.setattr("pdns.upstream.health.MIN_RTO_S", 0.05)
-    monkeypatch.setattr("pdns.upstream.health._FIRST_RTO_S", 0.05)
-    monkeypatch.setattr("pdns.upstream.rounds.STREAM_RTO_S", 0.2)
-
-
 class _Errors(logging.Handler):
     def __init__(self, problems: list[str]) -> None:
         super().__init__(logging.ERROR)
@@ -105,8 +97,12 @@ async def forwarding(
     case_randomisation: bool = True,
     max_in_flight: int = 8192,
     ca_file: str = "",
+    impatient: bool = False,
 ) -> AsyncIterator[Asker]:
-    """A forwarder to these upstreams, closed at the end. It fails the test by what it logs as an error."""
+    """A forwarder to these upstreams, closed at the end. It fails the test by what it logs as an error.
+
+    An impatient one sends again after 50 ms where it would wait for 150 ms and more, so that tests need not.
+    """
     servers = tuple(one if isinstance(one, str) else url(one) for one in upstreams)
     config = Upstream(
         servers=servers,
@@ -120,11 +116,16 @@ async def forwarding(
     handler = _Errors(asker.problems)
     logger = logging.getLogger("pdns.upstream")
     logger.addHandler(handler)
-    try:
-        yield asker
-    finally:
-        asker.forwarder.close()
-        await asyncio.sleep(0)  # transports close in the next turn of the loop
-        await asyncio.sleep(0)
-        logger.removeHandler(handler)
+    with pytest.MonkeyPatch.context() as patch:
+        if impatient:
+            patch.setattr(health, "MIN_RTO_S", 0.05)
+            patch.setattr(health, "_FIRST_RTO_S", 0.05)
+            patch.setattr(rounds, "STREAM_RTO_S", 0.2)
+        try:
+            yield asker
+        finally:
+            asker.forwarder.close()
+            await asyncio.sleep(0)  # transports close in the next turn of the loop
+            await asyncio.sleep(0)
+            logger.removeHandler(handler)
     assert asker.problems == []

@@ -238,7 +238,7 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
     """A blocked query counts for its tenant, feed, category and action, from the cache as well; drop is silent and counted."""
 
     async def body() -> None:
-        sections = {
+        sections: dict[str, Any] = {
             "feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}],
             "tenant": [{"name": "coventry", "networks": ["10.7.0.0/16"]}],
         }
