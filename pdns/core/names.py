@@ -16,7 +16,7 @@ ROOT = b"\0"
 MAX_NAME_BYTES = 255
 MAX_LABEL_BYTES = 63
 
-_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
+_PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 _QUOTED = frozenset(b'.\\"();@$')
 
 
@@ -156,6 +156,8 @@ def _unescape(text: str) -> list[bytes]:
 
 
 def _escape(label: bytes) -> str:
+    if not label.translate(None, _PLAIN):
+        return label.decode("ascii")
     return "".join(map(_escape_octet, label))
 
 
