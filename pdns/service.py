@@ -182,7 +182,7 @@ class Service:
                 stats.would_block(tenant, feed, category)
         verdict = entry.verdict
         if verdict is not None:
-            stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, query.qname, now)
+            stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, verdict.listed, now)
             if entry.silent:
                 return
         udp = waiter.transport == "udp"

@@ -1,0 +1,58 @@
+"""The command line: `pdns COMMAND`. Each command is a module of `pdns.cli`; only the one that is asked for is imported."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+from typing import Annotated, Final
+
+import typer
+
+import pdns
+
+_COMMANDS: Final = ("serve", "check", "explain", "feeds", "demo")
+
+
+def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
+    """The command line with the commands `names`."""
+    app = typer.Typer(
+        name="pdns",
+        help="A protective DNS resolver: blocks what threat feeds list, forwards and caches the rest.",
+        no_args_is_help=True,
+        add_completion=False,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+    )
+    app.callback()(_options)
+    for name in names:
+        module = import_module(f"pdns.cli.{name}")
+        if name == "feeds":
+            app.add_typer(module.app, name=name)
+        else:
+            app.command(name)(module.command)
+    return app
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"pdns {pdns.__version__}")
+        raise typer.Exit
+
+
+def _options(
+    *,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which version this is.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """What the `pdns` script runs."""
+    asked = next(iter(sys.argv[1:]), "")
+    build((asked,) if asked in _COMMANDS else _COMMANDS)()
+
+
+if __name__ == "__main__":
+    main()

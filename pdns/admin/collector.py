@@ -1,0 +1,144 @@
+"""Everything `pdns.metrics` promises, gathered when somebody asks: counter memories, `feeds.json`, what the supervisor knows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Protocol
+
+from prometheus_client.metrics_core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
+
+import pdns
+from pdns import feedstatus
+from pdns.admin.process import usage
+from pdns.admin.status import StatusFile
+from pdns.config import Config
+from pdns.counters import Counters
+from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
+from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
+
+Series = dict[tuple[str, ...], float]
+_BOUNDS = (*map(repr, BUCKETS_S), "+Inf")
+_LE = (*map(floatToGoString, BUCKETS_S), "+Inf")
+
+
+class Facts(Protocol):
+    """What the supervisor knows, as it stands at the moment."""
+
+    @property
+    def config(self) -> Config: ...
+    @property
+    def config_sha256(self) -> str: ...
+    @property
+    def reload_successful(self) -> bool: ...
+    @property
+    def reload_success_s(self) -> float: ...
+    @property
+    def counters(self) -> Sequence[Counters]: ...
+    @property
+    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds"
+    @property
+    def processes(self) -> Mapping[str, int]: ...  # "supervisor", "worker", "feeds" -> process id, while there is one
+
+    def not_ready(self) -> list[str]: ...
+
+
+class PdnsCollector(Collector):
+    """All families of the page, in its order; those that have nothing to say come without samples."""
+
+    def __init__(self, facts: Facts, status: StatusFile) -> None:
+        self._facts = facts
+        self._status = status
+
+    def collect(self) -> Iterator[Metric]:
+        values: defaultdict[str, Series] = defaultdict(dict)
+        for counters in self._facts.counters:
+            for name, labels, value in counters.items():
+                series = values[name]
+                series[labels] = series.get(labels, 0) + value
+        for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
+            del values[name]
+        self._feeds(values)
+        self._supervisor(values)
+        for family in FAMILIES:
+            yield _histogram(family, values) if family.kind == "histogram" else _plain(family, values[family.name])
+
+    def _feeds(self, values: defaultdict[str, Series]) -> None:
+        status = self._status.read()
+        if status.generation:
+            values["blockset_build_seconds"][()] = status.build_s
+        for configured in self._facts.config.feed:
+            feed = status.feeds.get(configured.name) or feedstatus.FeedStatus(
+                url=configured.url, category=configured.category, mode=configured.mode, required=configured.required
+            )
+            key = (configured.name,)
+            values["feed_loaded"][key] = feed.loaded
+            values["feed_entries"][key] = feed.entries
+            values["feed_unique_entries"][key] = feed.unique_entries
+            values["feed_addresses"][key] = feed.addresses
+            values["feed_last_success_timestamp_seconds"][key] = feed.last_success_s
+            values["feed_last_change_timestamp_seconds"][key] = feed.last_changed_s
+            for reason, odd in feed.odd.items():
+                values["feed_odd_lines"][configured.name, reason] = odd.count
+            for result in ("updated", "unchanged", "error"):
+                values["feed_refresh_total"][configured.name, result] = feed.results.get(result, 0)
+
+    def _supervisor(self, values: defaultdict[str, Series]) -> None:
+        facts = self._facts
+        values["build_info"][pdns.__version__, "no"] = 1
+        values["config_info"][facts.config_sha256,] = 1
+        values["config_last_reload_successful"][()] = facts.reload_successful
+        values["config_last_reload_success_timestamp_seconds"][()] = facts.reload_success_s
+        values["ready"][()] = not facts.not_ready()
+        values["worker_restarts_total"][()] = facts.restarts["worker"]
+        values["feeds_restarts_total"][()] = facts.restarts["feeds"]
+        values["metrics_series_dropped_total"][()] = sum(counters.dropped for counters in facts.counters)
+        for process, pid in facts.processes.items():
+            if (used := usage(pid)) is None:
+                continue
+            key = (process,)
+            values["process_start_time_seconds"][key] = used.start_time_s
+            values["process_cpu_seconds_total"][key] = used.cpu_s
+            values["process_resident_memory_bytes"][key] = used.resident_bytes
+            values["process_open_fds"][key] = used.open_fds
+            values["process_max_fds"][key] = used.max_fds
+
+
+def _plain(family: Family, series: Series) -> Metric:
+    name = PREFIX + family.name
+    metric: CounterMetricFamily | GaugeMetricFamily | InfoMetricFamily
+    if family.kind == "info":
+        info = InfoMetricFamily(name.removesuffix("_info"), family.help)
+        for labels in series:
+            info.add_metric((), dict(zip(family.labels, labels, strict=True)))
+        return info
+    if family.kind == "counter":
+        metric = CounterMetricFamily(name, family.help, labels=family.labels)
+    else:
+        metric = GaugeMetricFamily(name, family.help, labels=family.labels)
+    for labels, value in series.items():
+        if len(labels) == len(family.labels):
+            metric.add_metric(labels, value)
+    return metric
+
+
+def _histogram(family: Family, values: defaultdict[str, Series]) -> Metric:
+    metric = HistogramMetricFamily(PREFIX + family.name, family.help, labels=family.labels)
+    buckets = values[family.name + BUCKET_SUFFIX]
+    for label in dict.fromkeys(labels[0] for labels in buckets):
+        total = 0.0
+        cumulative = []
+        for bound, le in zip(_BOUNDS, _LE, strict=True):
+            total += buckets.get((label, bound), 0)
+            cumulative.append((le, total))
+        sum_ns = values[family.name + SUM_SUFFIX].get((label,), 0)
+        metric.add_metric((label,), buckets=cumulative, sum_value=sum_ns / 1e9)
+    return metric

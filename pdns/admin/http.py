@@ -1,0 +1,76 @@
+"""The pages for machines: `/metrics`, `/healthz`, `/readyz`. Reading only; nothing can be changed here."""
+
+from __future__ import annotations
+
+import socket
+from typing import Final, Protocol
+
+from aiohttp import web
+from prometheus_client.exposition import choose_encoder
+from prometheus_client.registry import CollectorRegistry
+
+from pdns.admin.collector import Facts, PdnsCollector
+from pdns.admin.status import StatusFile
+
+_CLOSE_S: Final = 0.3  # how long a scrape in progress may hold up the end
+_INDEX: Final = """<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><title>pdns</title></head><body><h1>pdns</h1>
+<ul><li><a href="/metrics">/metrics</a></li><li><a href="/healthz">/healthz</a></li><li><a href="/readyz">/readyz</a></li></ul>
+</body></html>
+"""
+
+
+class HealthFacts(Facts, Protocol):
+    """What the pages say beside the metrics."""
+
+    def unhealthy(self) -> str: ...
+
+
+class AdminPages:
+    """An HTTP server on a socket that somebody else bound, which it owns from `serve` on."""
+
+    def __init__(self, facts: HealthFacts, status: StatusFile) -> None:
+        self._facts = facts
+        self._registry = CollectorRegistry(auto_describe=False)
+        self._registry.register(PdnsCollector(facts, status))
+        app = web.Application()
+        app.router.add_get("/", self._index)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S)
+        self._site: web.SockSite | None = None
+
+    async def serve(self, sock: socket.socket) -> None:
+        """Answer on `sock`, which is bound, and no longer on the one before."""
+        before = self._site
+        if before is None:
+            await self._runner.setup()
+        self._site = web.SockSite(self._runner, sock)
+        await self._site.start()
+        if before is not None:
+            await before.stop()
+
+    async def close(self) -> None:
+        """Stop; answers that are on their way have a moment to finish."""
+        await self._runner.cleanup()
+
+    async def _index(self, _request: web.Request) -> web.Response:
+        return web.Response(text=_INDEX, content_type="text/html")
+
+    async def _metrics(self, request: web.Request) -> web.Response:
+        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        response = web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        response.enable_compression()
+        return response
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        reason = self._facts.unhealthy()
+        return _verdict([reason] if reason else [])
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        return _verdict(self._facts.not_ready())
+
+
+def _verdict(missing: list[str]) -> web.Response:
+    return web.Response(text="".join(f"{line}\n" for line in missing or ["ok"]), status=503 if missing else 200)

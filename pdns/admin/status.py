@@ -1,0 +1,27 @@
+"""What the feeds process last said, without reading the file each time somebody asks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pdns import feedstatus
+
+
+class StatusFile:
+    """`feeds.json`, read again only when it is another one."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._state_dir = state_dir
+        self._version: tuple[int, int, int] | None = None
+        self._status = feedstatus.FeedsStatus()
+
+    def read(self) -> feedstatus.FeedsStatus:
+        """What the feeds process last said; empty before it said anything."""
+        try:
+            stat = (self._state_dir / feedstatus.FILE_NAME).stat()
+        except OSError:
+            return self._status
+        version = stat.st_mtime_ns, stat.st_ino, stat.st_size
+        if version != self._version and (status := feedstatus.read(self._state_dir)) is not None:
+            self._status, self._version = status, version
+        return self._status

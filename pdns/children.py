@@ -1,0 +1,210 @@
+"""Child processes that are replaced when they die, each at the other end of a control channel."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import pdns
+from pdns.control import Channel, Message
+
+BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
+HEALTHY_AFTER_S: Final = 60.0
+_LEAVE_S: Final = 2.0  # between closing its channel and exiting
+
+_log = logging.getLogger(__name__)
+
+
+class Backoff:
+    """How long to wait before the next start: longer each time, from the beginning again after a minute of health."""
+
+    def __init__(self) -> None:
+        self._deaths = 0
+
+    def delay_s(self, lived_s: float) -> float:
+        """Seconds to wait after a life of `lived_s`."""
+        if lived_s >= HEALTHY_AFTER_S:
+            self._deaths = 0
+        delay_s = BACKOFF_S[min(self._deaths, len(BACKOFF_S) - 1)]
+        self._deaths += 1
+        return delay_s
+
+
+class Child:
+    """`python -m MODULE FD`, kept running. All callbacks come from the loop.
+
+    `on_start` is called for each new process, to send it what it needs; `on_exit` after each death, before the replacement.
+    A child dies with us, however we die: it leaves when its channel ends.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        module: str,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_start: Callable[[], None],
+        on_message: Callable[[Message], None],
+        on_exit: Callable[[], None],
+        own_group: bool = False,
+    ) -> None:
+        """`own_group`: a process group of its own, so that a Ctrl-C passes it by and its own children end with it."""
+        self.name = name
+        self.restarts = 0
+        self.started_s = 0.0  # loop time
+        self._module = module
+        self._loop = loop
+        self._on_start = on_start
+        self._on_message = on_message
+        self._on_exit = on_exit
+        self._own_group = own_group
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pidfd = -1
+        self._channel: Channel | None = None
+        self._backoff = Backoff()
+        self._again: asyncio.TimerHandle | None = None
+        self._stopping = False
+        self._exited = asyncio.Event()
+        self._exited.set()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, None while there is none."""
+        return None if self._process is None else self._process.pid
+
+    def start(self) -> None:
+        """Start it, and again whenever it dies, until `stop`."""
+        self._again = None
+        channel, theirs = Channel.pair()
+        with theirs:
+            try:
+                self._process = subprocess.Popen(  # noqa: S603 (ourselves)
+                    [sys.executable, *_interpreter_flags(), "-m", self._module, str(theirs.fileno())],
+                    pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL,
+                    process_group=0 if self._own_group else None,
+                )
+            except OSError as error:  # out of processes or memory: as if it had died at once
+                channel.close()
+                _log.error("%s cannot be started: %s", self.name, error.strerror)
+                self._start_again(0.0)
+                return
+        self.started_s = self._loop.time()
+        self._exited.clear()
+        self._channel = channel
+        channel.attach(self._loop, self._heard, self._left)
+        self._pidfd = os.pidfd_open(self._process.pid)
+        self._loop.add_reader(self._pidfd, self._died)
+        _log.debug("%s started as process %d", self.name, self._process.pid)
+        self._on_start()
+
+    def start_now(self) -> None:
+        """Wait no longer for the next start: what the last one died of may be gone."""
+        if self._again is not None:
+            self._again.cancel()
+            self._backoff = Backoff()
+            self.start()
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> bool:
+        """As `Channel.send`; False while there is no process."""
+        return self._channel is not None and self._channel.send(message, fds)
+
+    def kill(self) -> None:
+        """End it at once; it is replaced. Nothing happens while there is none."""
+        if self._process is not None:
+            self._process.kill()
+
+    async def stop(self, message: Message | None, within_s: float) -> bool:
+        """End it for good: by `message`, else by closing its channel and SIGTERM; when that takes longer, by SIGKILL.
+
+        False if it had to be killed.
+        """
+        self._stop_replacing()
+        process = self._process
+        if process is None:
+            return True
+        if message is None or not self.send(message):
+            if self._channel is not None:
+                self._channel.close()
+            process.terminate()
+        try:
+            await asyncio.wait_for(self._exited.wait(), within_s)
+        except TimeoutError:
+            _log.warning("%s did not leave within %.1f s and was killed", self.name, within_s)
+            process.kill()
+            await self._exited.wait()
+            return False
+        return True
+
+    def kill_now(self) -> None:
+        """SIGKILL, without waiting and without replacement."""
+        self._stop_replacing()
+        self.kill()
+
+    def _stop_replacing(self) -> None:
+        self._stopping = True
+        if self._again is not None:
+            self._again.cancel()
+
+    def _heard(self, message: Message, fds: list[int]) -> None:
+        for fd in fds:
+            os.close(fd)
+        self._on_message(message)
+
+    def _left(self) -> None:
+        """It closed its channel. If it forgets to exit, it is made to."""
+        process = self._process
+        if process is not None:
+            self._loop.call_later(_LEAVE_S, lambda: process.kill() if process is self._process else None)
+
+    def _died(self) -> None:
+        process = self._process
+        if process is None or process.poll() is None:
+            return
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        if self._channel is not None:
+            self._channel.read()
+            self._channel.close()
+        if self._own_group:
+            _end_group(process.pid)
+        self._process = self._channel = None
+        self._exited.set()
+        if not self._stopping:
+            _log.error("%s (process %d) %s", self.name, process.pid, _how(process.returncode))
+            self.restarts += 1
+            self._start_again(self._loop.time() - self.started_s)
+        self._on_exit()
+
+    def _start_again(self, lived_s: float) -> None:
+        if not self._stopping:
+            self._again = self._loop.call_later(self._backoff.delay_s(lived_s), self.start)
+
+
+def _interpreter_flags() -> list[str]:
+    """Keep modules that lie about in the working directory out of the children, unless we ourselves were run from there."""
+    source = Path(pdns.__file__).resolve().parents[1]
+    return [] if source == Path.cwd() and not sys.flags.safe_path else ["-P"]
+
+
+def _end_group(process_group: int) -> None:
+    try:
+        os.killpg(process_group, signal.SIGKILL)
+    except (ProcessLookupError, PermissionError):
+        return
+
+
+def _how(returncode: int) -> str:
+    if returncode >= 0:
+        return f"ended with exit code {returncode}"
+    try:
+        return f"was killed by {signal.Signals(-returncode).name}"
+    except ValueError:
+        return f"was killed by signal {-returncode}"

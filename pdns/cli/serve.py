@@ -1,0 +1,107 @@
+"""`pdns serve`: the resolver, in the foreground, until told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+import pdns
+from pdns.addresses import Endpoint, source_path
+from pdns.configload import EXAMPLE, default_config_path
+from pdns.errors import ConfigError, PdnsError
+from pdns.supervisor import Supervisor
+
+EXIT_FAILED = 1
+EXIT_INTERRUPTED = 130
+EXIT_INVALID = 2  # the configuration, as for `pdns check`
+_EXAMPLE_NAME = "malware.test"  # the shipped feed lists it
+
+
+def command(
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            "-c",
+            metavar="FILE",
+            help="[default: ./pdns.toml, /etc/pdns/pdns.toml or, with neither, a shipped example]",
+        ),
+    ] = None,
+) -> None:
+    """Answer queries until told to stop (Ctrl-C or SIGTERM). SIGHUP, or a change of the file, reloads the configuration."""
+    raise typer.Exit(serve(config))
+
+
+def serve(config: Path | None) -> int:
+    """Serve until told to stop, and return 0; or what is wrong, said on stderr: 2 the configuration, 1 anything else."""
+    try:
+        asyncio.run(_run(default_config_path(config)))
+    except ConfigError as error:
+        print(error, file=sys.stderr)
+        return EXIT_INVALID
+    except PdnsError as error:
+        print(f"pdns serve: {error}", file=sys.stderr)
+        return EXIT_FAILED
+    except KeyboardInterrupt:  # before anything was started
+        return EXIT_INTERRUPTED
+    return 0
+
+
+async def _run(path: Path) -> None:
+    await Supervisor(path, _announce).run()
+
+
+def _announce(supervisor: Supervisor) -> None:
+    with contextlib.suppress(OSError):  # nobody reads it
+        print(banner(supervisor, bold=sys.stdout.isatty() and "NO_COLOR" not in os.environ), flush=True)
+
+
+def banner(supervisor: Supervisor, *, bold: bool) -> str:
+    """What runs, where, and what to try."""
+    config = supervisor.config
+    endpoints = [pair.endpoint for pair in supervisor.listeners]
+    rows = [
+        ("listens on", ", ".join(map(str, endpoints)) + " (UDP and TCP)"),
+        ("forwards to", ", ".join(config.upstream.servers)),
+        ("blocks", _blocks(supervisor)),
+        ("metrics", f"http://{_reachable(supervisor.metrics_endpoint)}/metrics"),
+        ("state in", config.state.dir),
+        ("configured by", str(supervisor.config_path)),
+        ("try", f"dig @{_reachable(endpoints[0]).host} -p {endpoints[0].port} {_name_to_try(supervisor)}"),
+    ]
+    width = max(len(title) for title, _ in rows)
+    on, off = ("\x1b[1m", "\x1b[0m") if bold else ("", "")
+    lines = [f"{on}pdns {pdns.__version__}{off}", "", *(f"  {on}{title:<{width}}{off}  {value}" for title, value in rows), ""]
+    return "\n".join(lines)
+
+
+def _blocks(supervisor: Supervisor) -> str:
+    status, configured = supervisor.status.read(), supervisor.config.feed
+    if not configured:
+        return "nothing: no feed is configured"
+    counters = supervisor.counters[0]
+    current = (counters.value("blockset_generation") or 0) >= status.generation
+    loaded = [feed.name for feed in configured if current and feed.name in status.feeds and status.feeds[feed.name].loaded]
+    entries = counters.value("blockset_entries") or 0
+    text = f"{entries:,} name{'s' if entries != 1 else ''} of {len(loaded)} feed{'s' if len(loaded) != 1 else ''}"
+    if waiting := [feed.name for feed in configured if feed.name not in loaded]:
+        text += f"; not loaded yet: {', '.join(waiting)}"
+    return text
+
+
+def _name_to_try(supervisor: Supervisor) -> str:
+    shipped = any(
+        (path := source_path(feed.url)) is not None and path.parent == EXAMPLE.parent for feed in supervisor.config.feed
+    )
+    return _EXAMPLE_NAME if shipped else "example.com"
+
+
+def _reachable(endpoint: Endpoint) -> Endpoint:
+    """`endpoint`, or this machine where it is a wildcard."""
+    return endpoint._replace(host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(endpoint.host, endpoint.host))  # noqa: S104

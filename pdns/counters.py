@@ -1,0 +1,153 @@
+"""Counter memory: what one worker counts, readable by the supervisor at any time, still there after the worker is gone.
+
+A memfd: header, then one u64 for each slot, then one fixed-size key for each slot (family and labels). There is one writer;
+it writes a key before it raises the count of slots in use, so a reader never sees a slot without its name.
+Pages that no slot uses cost nothing.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from collections.abc import Iterator
+from typing import Final
+
+_HEADER = struct.Struct("=8sIIQQ")  # magic, slots, bytes a key, slots in use, slots wanted in vain
+_MAGIC: Final = b"pdnsctr1"
+_HEADER_BYTES: Final = 64
+_USED_WORD: Final = 2  # of the header, counted in u64
+_DROPPED_WORD: Final = 3
+_VALUE_BYTES: Final = 8
+_KEY_BYTES: Final = 256  # two octets of length, then UTF-8
+_SEPARATOR: Final = "\x1f"
+
+ABSENT: Final = 2**64 - 1  # a gauge that says nothing at the moment: `items` passes over it
+
+
+class Counters:
+    """The memory, mapped. `values[slot]` is a u64; the slot of a series comes from `slot` and never changes."""
+
+    def __init__(self, fd: int, *, writable: bool) -> None:
+        """Map `fd`. Raises `ValueError` when it is no counter memory; the caller closes it then."""
+        self.fd = fd
+        size = os.fstat(fd).st_size
+        if size < _HEADER_BYTES:
+            raise ValueError("not a counter memory: too short")
+        self._map = mmap.mmap(fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        magic, slots, key_bytes, _, _ = _HEADER.unpack_from(self._map)
+        if magic != _MAGIC or key_bytes != _KEY_BYTES or size < _size_bytes(slots):
+            self._map.close()
+            raise ValueError("not a counter memory of this version")
+        self.slots: int = slots
+        self._keys_at = _HEADER_BYTES + _VALUE_BYTES * (self.slots + 1)
+        view = memoryview(self._map)
+        self._header = view[:_HEADER_BYTES].cast("Q")
+        self.values: memoryview[int] = view[_HEADER_BYTES : self._keys_at].cast("Q")
+        self._names: list[tuple[str, ...]] = []
+        self._slots: dict[tuple[str, ...], int] = {}
+
+    @classmethod
+    def create(cls, slots: int = 65536) -> Counters:
+        """New memory for `slots` series, all zero, writable here and by whom the descriptor is sent to."""
+        fd = os.memfd_create("pdns-counters", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, _size_bytes(slots))
+            os.pwrite(fd, _HEADER.pack(_MAGIC, slots, _KEY_BYTES, 0, 0), 0)
+            return cls(fd, writable=True)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @classmethod
+    def attach(cls, fd: int, *, writable: bool) -> Counters:
+        """The memory behind `fd`, which is owned from here on. Raises `ValueError`."""
+        try:
+            return cls(fd, writable=writable)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    def slot(self, family: str, *labels: str) -> int:
+        """The slot of a series, made at first use.
+
+        When the memory is full this is one spare slot that nobody reads; `dropped` counts how often.
+        """
+        wanted = (family, *labels)
+        self._read_names()
+        found = self._slots.get(wanted)
+        if found is not None:
+            return found
+        key = _key(wanted)
+        name = _name(key)  # what every other reader will see, were the key cut
+        found = self._slots.get(name)
+        if found is None:
+            found = len(self._names)
+            if found >= self.slots:
+                self._header[_DROPPED_WORD] += 1
+                return self.slots
+            start = self._keys_at + found * _KEY_BYTES
+            self._map[start : start + 2 + len(key)] = len(key).to_bytes(2) + key
+            self.values[found] = 0
+            self._header[_USED_WORD] = found + 1
+            self._names.append(name)
+            self._slots[name] = found
+        self._slots[wanted] = found
+        return found
+
+    @property
+    def dropped(self) -> int:
+        """How often a series found no slot."""
+        return self._header[_DROPPED_WORD]
+
+    def value(self, family: str, *labels: str) -> int | None:
+        """What a series stands at; None when it was never used or says nothing."""
+        self._read_names()
+        slot = self._slots.get((family, *labels))
+        return None if slot is None or self.values[slot] == ABSENT else self.values[slot]
+
+    def items(self) -> Iterator[tuple[str, tuple[str, ...], int]]:
+        """Every series that says something: family, labels, value. Values are read one by one, not as one snapshot."""
+        self._read_names()
+        for index, name in enumerate(self._names):
+            value = self.values[index]
+            if value != ABSENT:
+                yield name[0], name[1:], value
+
+    def forget(self, family: str, *labels: str) -> None:
+        """Every series of a gauge whose labels begin with `labels` says nothing until it is set again."""
+        self._read_names()
+        start = (family, *labels)
+        for index, name in enumerate(self._names):
+            if name[: len(start)] == start:
+                self.values[index] = ABSENT
+
+    def close(self) -> None:
+        """Unmap, and close the descriptor."""
+        self.values.release()
+        self._header.release()
+        self._map.close()
+        os.close(self.fd)
+
+    def _read_names(self) -> None:
+        """Learn the names of the slots that were made since, by us or by the writer before us."""
+        for index in range(len(self._names), self._header[_USED_WORD]):
+            start = self._keys_at + index * _KEY_BYTES
+            size = int.from_bytes(self._map[start : start + 2])
+            if not size:  # on its way: stores of another processor may arrive in any order
+                return
+            name = _name(self._map[start + 2 : start + 2 + size])
+            self._names.append(name)
+            self._slots.setdefault(name, index)
+
+
+def _key(name: tuple[str, ...]) -> bytes:
+    return _SEPARATOR.join(part.replace(_SEPARATOR, "?") for part in name).encode("utf-8", "replace")[: _KEY_BYTES - 2]
+
+
+def _name(key: bytes) -> tuple[str, ...]:
+    return tuple(key.decode("utf-8", "replace").split(_SEPARATOR))
+
+
+def _size_bytes(slots: int) -> int:
+    return _HEADER_BYTES + _VALUE_BYTES * (slots + 1) + _KEY_BYTES * slots

@@ -1,0 +1,189 @@
+"""What a worker counts, in the words of `pdns.metrics`. Called for every query: a look-up and an addition each.
+
+No label value comes from the network unbounded: rare qtypes and rcodes are `other`, and so are tenants past the cap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from typing import Final
+
+from pdns.core import protocol as p
+from pdns.counters import Counters
+from pdns.distinct import WINDOWS, DistinctNames, Room
+
+MAX_TENANTS: Final = 300
+OTHER: Final = "other"
+QTYPE_LABELS: Final = {
+    p.A: "A", p.AAAA: "AAAA", p.HTTPS: "HTTPS", p.PTR: "PTR", p.TXT: "TXT", p.SRV: "SRV", p.NS: "NS", p.MX: "MX",
+    p.SOA: "SOA", p.CNAME: "CNAME", p.SVCB: "SVCB", p.DS: "DS",
+}  # fmt: skip
+BUCKETS_S: Final = (
+    0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
+    0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+)  # fmt: skip
+
+# Families of the counter memory that are read only by the collector and the supervisor.
+BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +Inf; not cumulative
+SUM_SUFFIX: Final = ":sum_ns"
+HEARTBEAT: Final = "worker_heartbeat_monotonic_ns"
+FOLLOWED: Final = "worker_followed"
+MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that keeps the worker from being ready
+
+_MAX_BLOCKED_NAMES: Final = 100_000  # remembered in all; some 15 MB
+_MAX_BLOCKED_NAMES_PER_TENANT: Final = 20_000
+_MAX_BLOCKED_NAMES_OVERALL: Final = 50_000
+
+
+class Stats:
+    """The counting vocabulary of one worker. Nothing here raises, waits, or grows with what clients send.
+
+    Durations are seconds and not negative; `now` is of one clock that does not run backwards.
+    """
+
+    def __init__(self, counters: Counters) -> None:
+        self._counters = counters
+        self._values = counters.values
+        self._queries: dict[tuple[str, str, int], int] = {}
+        self._responses: dict[tuple[str, str, int], tuple[int, ...]] = {}
+        self._blocked: dict[tuple[str, str, str, str], int] = {}
+        self._slots: dict[tuple[str, ...], int] = {}
+        self._durations: dict[str, tuple[int, ...]] = {}
+        self._upstream_durations: dict[str, tuple[int, ...]] = {}
+        self._tenants = {labels[0] for family, labels, _ in counters.items() if family == "queries_total"}
+        self._room = Room(_MAX_BLOCKED_NAMES)
+        self._distinct: dict[str, DistinctNames] = {}
+        self._distinct_overall = DistinctNames(_MAX_BLOCKED_NAMES_OVERALL, Room(_MAX_BLOCKED_NAMES_OVERALL))
+        overall = tuple(counters.slot("blocked_domains_overall", window) for window, _ in WINDOWS)
+        self._published = {"": (self._distinct_overall, overall)}  # label -> what is counted, and the slot of each window
+
+    def query(self, tenant: str, transport: str, qtype: int) -> None:
+        """A query came in."""
+        slot = self._queries.get((tenant, transport, qtype))
+        if slot is None:
+            slot = self._query_slot(tenant, transport, qtype)
+        self._values[slot] += 1
+
+    def response(self, tenant: str, source: str, rcode: int, duration_s: float) -> None:
+        """A query was answered. `source`: blocked, cache, upstream, stale, local, refused or error."""
+        values = self._values
+        slots = self._responses.get((tenant, source, rcode))
+        if slots is None:
+            slots = self._response_slots(tenant, source, rcode)
+        values[slots[-1]] += 1
+        values[slots[bisect_left(BUCKETS_S, duration_s)]] += 1
+        if duration_s > 0.0:
+            values[slots[-2]] += int(duration_s * 1e9)
+
+    def blocked(self, tenant: str, feed: str, category: str, action: str, qname: bytes, now: float) -> None:
+        """A query was blocked; `qname` is what `blocked_domains` counts by."""
+        slot = self._blocked.get((tenant, feed, category, action))
+        if slot is None:
+            slot = self._counters.slot("blocked_total", self._tenant(tenant), feed, category, action)
+            self._blocked[tenant, feed, category, action] = slot
+        self._values[slot] += 1
+        seen = self._distinct.get(tenant)
+        if seen is None:
+            seen = self._distinct[tenant] = self._distinct_of(self._tenant(tenant))
+        seen.saw(qname, now)
+        self._distinct_overall.saw(qname, now)
+
+    def would_block(self, tenant: str, feed: str, category: str) -> None:
+        """A feed in monitor mode would have blocked."""
+        self._values[self._slot("would_block_total", self._tenant(tenant), feed, category)] += 1
+
+    def dropped(self, reason: str) -> None:
+        """Something was thrown away; `reason` is of a fixed vocabulary."""
+        self._values[self._slot("dropped_total", reason)] += 1
+
+    def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
+        """One query to an upstream ended; `duration_s` when it was answered."""
+        values = self._values
+        values[self._slot("upstream_requests_total", upstream, result)] += 1
+        if duration_s is None:
+            return
+        slots = self._upstream_durations.get(upstream)
+        if slots is None:
+            slots = self._upstream_durations[upstream] = self._histogram("upstream_duration_seconds", upstream)
+        values[slots[bisect_left(BUCKETS_S, duration_s)]] += 1
+        if duration_s > 0.0:
+            values[slots[-1]] += int(duration_s * 1e9)
+
+    def upstream_up(self, upstream: str, up: bool) -> None:
+        """Whether an upstream is thought to answer."""
+        self._values[self._slot("upstream_up", upstream)] = 1 if up else 0
+
+    def gauge(self, family: str, value: int, *labels: str) -> None:
+        """Set a gauge of `pdns.metrics.FAMILIES`. Below 0 is 0."""
+        self._values[self._slot(family, *labels)] = max(0, value)
+
+    def add(self, family: str, n: int, *labels: str) -> None:
+        """Add `n` to a counter of `pdns.metrics.FAMILIES`. Below 1 adds nothing."""
+        if n > 0:
+            self._values[self._slot(family, *labels)] += n
+
+    def forget(self, family: str, *labels: str) -> None:
+        """Series of a gauge whose labels begin with `labels` say nothing until set again: what they spoke of may be gone."""
+        self._counters.forget(family, *labels)
+
+    def catch_up(self, family: str, stands_at: int, mark: str, *labels: str) -> None:
+        """Let a counter follow one that is kept elsewhere and `stands_at` that much; `mark` names it there.
+
+        How far it was followed survives this process. Standing lower than before, it has begun anew.
+        """
+        known = self._slot(FOLLOWED, mark)
+        before = self._values[known]
+        self.add(family, stands_at - before if stands_at >= before else stands_at, *labels)
+        self._values[known] = stands_at
+
+    def publish_blocked_domains(self, now: float) -> None:
+        """Set the `blocked_domains` gauges. To be called every few seconds."""
+        values = self._values
+        for seen, slots in self._published.values():
+            for slot, total in zip(slots, seen.totals(now), strict=True):
+                values[slot] = total
+
+    def _query_slot(self, tenant: str, transport: str, qtype: int) -> int:
+        slot = self._slot("queries_total", self._tenant(tenant), transport, QTYPE_LABELS.get(qtype, OTHER))
+        if qtype in QTYPE_LABELS:  # the others are 65,000: looked up twice rather than remembered
+            self._queries[tenant, transport, qtype] = slot
+        return slot
+
+    def _response_slots(self, tenant: str, source: str, rcode: int) -> tuple[int, ...]:
+        """The slots of the source's histogram, then that of the response."""
+        histogram = self._durations.get(source)
+        if histogram is None:
+            histogram = self._durations[source] = self._histogram("query_duration_seconds", source)
+        label = p.RCODE_NAMES.get(rcode, OTHER)
+        slots = (*histogram, self._slot("responses_total", self._tenant(tenant), source, label))
+        if rcode in p.RCODE_NAMES:
+            self._responses[tenant, source, rcode] = slots
+        return slots
+
+    def _tenant(self, tenant: str) -> str:
+        if tenant in self._tenants:
+            return tenant
+        if len(self._tenants) >= MAX_TENANTS:
+            return OTHER
+        self._tenants.add(tenant)
+        return tenant
+
+    def _distinct_of(self, label: str) -> DistinctNames:
+        if label not in self._published:
+            slots = tuple(self._counters.slot("blocked_domains", label, window) for window, _ in WINDOWS)
+            self._published[label] = DistinctNames(_MAX_BLOCKED_NAMES_PER_TENANT, self._room), slots
+        return self._published[label][0]
+
+    def _slot(self, *name: str) -> int:
+        slot = self._slots.get(name)
+        if slot is None:
+            slot = self._slots[name] = self._counters.slot(*name)
+        return slot
+
+    def _histogram(self, family: str, label: str) -> tuple[int, ...]:
+        """The slots of the buckets, then of the sum."""
+        bounds = (*map(repr, BUCKETS_S), "+Inf")
+        return (
+            *(self._counters.slot(family + BUCKET_SUFFIX, label, bound) for bound in bounds),
+            self._counters.slot(family + SUM_SUFFIX, label),
+        )

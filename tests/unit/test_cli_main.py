@@ -1,0 +1,42 @@
+"""The command line as a whole."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+import pdns
+from pdns.__main__ import build
+
+
+def test_every_command_is_offered() -> None:
+    """`pdns --help` names them all."""
+    shown = CliRunner().invoke(build(), ["--help"])
+    assert shown.exit_code == 0
+    for command in ("serve", "check", "explain", "feeds", "demo"):
+        assert f"  {command} " in shown.output
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "explain", "feeds", "demo"])
+def test_every_command_explains_itself(command: str) -> None:
+    """`pdns COMMAND --help` works, with only that command imported."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pdns", command, "--help"], capture_output=True, text=True, env={"COLUMNS": "100"}, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"pdns {command}" in done.stdout
+
+
+def test_version() -> None:
+    """`pdns --version` says which."""
+    assert CliRunner().invoke(build(), ["--version"]).output == f"pdns {pdns.__version__}\n"
+
+
+def test_serve_imports_no_more_than_it_needs() -> None:
+    """The start of a server does not wait for what only other commands use."""
+    code = "import sys; from pdns.__main__ import build; build(('serve',)); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not {"dnslib", "dns", "aiohttp", "marisa_trie", "prometheus_client"} & set(done.stdout.split())

@@ -1,0 +1,89 @@
+"""The set of listening sockets, and how it changes."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+
+import pytest
+
+from pdns.errors import PdnsError
+from pdns.listeners import ListenerSet
+from tests.unit.test_control import open_fds
+
+
+@pytest.fixture
+def empty() -> Iterator[ListenerSet]:
+    before = open_fds()
+    yield ListenerSet()
+    assert open_fds() == before, "sockets were leaked"
+
+
+def fds(listeners: ListenerSet) -> list[int]:
+    return listeners.listeners()[1]
+
+
+def test_udp_and_tcp_on_one_port(empty: ListenerSet) -> None:
+    """Each endpoint is one socket for each transport, on the same port also when the kernel chose it."""
+    listeners = empty.changed_to(["127.0.0.1:0", "[::1]:0"])
+    told, descriptors = listeners.listeners()
+    assert [listener.transport for listener in told] == ["udp", "tcp", "udp", "tcp"]
+    for listener, fd in zip(told, descriptors, strict=True):
+        with socket.socket(fileno=os.dup(fd)) as sock:
+            host, port = sock.getsockname()[:2]
+            assert listener.address == (f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+            assert port
+    assert told[0].address == told[1].address
+    listeners.close_but(ListenerSet())
+
+
+def test_what_stays_is_not_touched(empty: ListenerSet) -> None:
+    """A change shares the sockets of endpoints that both have, opens the new ones, and closes the others when it is kept."""
+    first = empty.changed_to(["127.0.0.1:0", "127.0.0.2:0"])
+    second = first.changed_to(["127.0.0.3:0", "127.0.0.1:0"])
+    assert fds(second)[2:] == fds(first)[:2]
+    gone = fds(first)[2:]
+    first.close_but(second)
+    for fd in gone:
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(fd)
+    second.close_but(ListenerSet())
+
+
+def test_a_change_that_fails_leaves_all_as_it_was(empty: ListenerSet) -> None:
+    """When one endpoint cannot be bound, those bound before it are closed again and the old set is whole."""
+    first = empty.changed_to(["127.0.0.1:0"])
+    before = fds(first)
+    with pytest.raises(PdnsError, match="no interface"):
+        first.changed_to(["127.0.0.1:0", "127.0.0.2:0", "192.0.2.1:5353"])
+    assert fds(first) == before
+    first.close_but(ListenerSet())
+
+
+def test_from_one_address_to_all_and_back_without_a_gap(empty: ListenerSet) -> None:
+    """The same port can be bound on the wildcard while it is still bound on one address, and the other way round."""
+    first = empty.changed_to(["127.0.0.1:0"])
+    (pair,) = first
+    every = first.changed_to([f"0.0.0.0:{pair.endpoint.port}"])
+    first.close_but(every)
+    one = every.changed_to([f"127.0.0.1:{pair.endpoint.port}"])
+    every.close_but(one)
+    one.close_but(ListenerSet())
+
+
+def test_a_port_of_somebody_else_is_never_shared(empty: ListenerSet) -> None:
+    """What another program listens on is an error, also on a port that is ours on another address."""
+    first = empty.changed_to(["127.0.0.1:0"])
+    (pair,) = first
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
+        other.bind(("127.0.0.2", pair.endpoint.port))
+        with pytest.raises(PdnsError, match="already in use"):
+            first.changed_to([f"127.0.0.2:{pair.endpoint.port}"])
+    first.close_but(ListenerSet())
+
+
+def test_too_many(empty: ListenerSet) -> None:
+    """More endpoints than fit into one control message are refused before any is bound."""
+    with pytest.raises(PdnsError, match="at most 125"):
+        empty.changed_to([f"127.0.1.{n}:5353" for n in range(126)])

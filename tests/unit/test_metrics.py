@@ -1,0 +1,286 @@
+"""The metrics page: what is exposed is what is promised, in code, documentation and alerts."""
+
+from __future__ import annotations
+
+import ast
+import os
+import re
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder, generate_latest
+from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
+from prometheus_client.parser import text_string_to_metric_families
+
+from pdns import feedstatus
+from pdns.admin.collector import PdnsCollector
+from pdns.admin.process import usage
+from pdns.admin.status import StatusFile
+from pdns.config import Config, Feed, Upstream
+from pdns.core import protocol as p
+from pdns.counters import Counters
+from pdns.metrics import BY_NAME, FAMILIES, PREFIX
+from pdns.stats import BUCKETS_S, HEARTBEAT, Stats
+
+ROOT = Path(__file__).parents[2]
+PAGE = (ROOT / "docs/metrics.md").read_text()
+ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
+ROW = re.compile(r"^\| `(pdns_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| `(.+)` \|$", re.MULTILINE)
+
+
+class Facts:
+    """A supervisor that knows this."""
+
+    def __init__(self, *counters: Counters) -> None:
+        self.counters = counters
+        self.config = Config(upstream=Upstream(servers=("udp://192.0.2.53:53",)), feed=(Feed(name="urlhaus", url="file:///x"),))
+        self.config_sha256 = "0123456789ab"
+        self.reload_successful = True
+        self.reload_success_s = 1000.0
+        self.restarts = {"worker": 2, "feeds": 1}
+        self.processes = {"supervisor": 1}
+        self.missing = ["feed urlhaus: required, not loaded"]
+
+    def not_ready(self) -> list[str]:
+        return self.missing
+
+
+@pytest.fixture
+def counters() -> Iterator[Counters]:
+    memory = Counters.create()
+    yield memory
+    memory.close()
+
+
+def fill(counters: Counters) -> Stats:
+    """One of everything that a worker counts."""
+    stats = Stats(counters)
+    stats.query("coventry", "udp", p.A)
+    stats.response("coventry", "cache", p.NOERROR, 0.002)
+    stats.response("coventry", "cache", p.NOERROR, 0.02)
+    stats.blocked("coventry", "urlhaus", "malware", "sinkhole", b"\1x\0", 0.0)
+    stats.would_block("coventry", "trial", "malware")
+    stats.publish_blocked_domains(0.0)
+    stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
+    stats.upstream_up("udp://192.0.2.53:53", up=True)
+    stats.dropped("rate_limit")
+    for family in FAMILIES:
+        if family.source == "worker" and not family.labels:
+            (stats.gauge if family.kind == "gauge" else stats.add)(family.name, 5)
+    return stats
+
+
+def page(collector: PdnsCollector) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(collector)
+    return {
+        (sample.name.removeprefix(PREFIX), tuple(sorted(sample.labels.items()))): sample.value
+        for family in text_string_to_metric_families(generate_latest(registry).decode())
+        for sample in family.samples
+    }
+
+
+def write_status(directory: Path, **feed: object) -> None:
+    status = feedstatus.FeedsStatus(
+        generation=3,
+        build_s=1.5,
+        feeds={
+            "urlhaus": msgspec.convert(
+                {"url": "u", "category": "malware", "mode": "block", "required": True, **feed}, feedstatus.FeedStatus
+            )
+        },
+    )
+    (directory / "new").write_bytes(msgspec.json.encode(status))
+    (directory / "new").replace(directory / feedstatus.FILE_NAME)
+
+
+def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_path: Path) -> None:
+    """All families of the page are there, in its order, and every sample of one carries exactly its labels."""
+    fill(counters)
+    write_status(tmp_path, entries=7, odd={"address": {"count": 2}}, results={"updated": 1})
+    facts = Facts(counters)
+    facts.processes = {"supervisor": 1, "worker": 1}
+    metrics: list[Metric] = list(PdnsCollector(facts, StatusFile(tmp_path)).collect())
+    assert len(metrics) == len(FAMILIES)
+    for metric, family in zip(metrics, FAMILIES, strict=True):
+        assert metric.name in {PREFIX + family.name.removesuffix("_total"), PREFIX + family.name.removesuffix("_info")}
+        assert metric.type == family.kind
+        assert metric.samples, family.name
+        for sample in metric.samples:
+            assert set(sample.labels) - {"le"} == set(family.labels), family.name
+
+
+def test_values(counters: Counters, tmp_path: Path) -> None:
+    """What was counted is what is exposed, from all three sources."""
+    fill(counters)
+    write_status(tmp_path, entries=7, unique_entries=5, loaded=True, last_success_s=99.5, results={"error": 4})
+    values = page(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
+    assert values["queries_total", (("qtype", "A"), ("tenant", "coventry"), ("transport", "udp"))] == 1
+    assert values["blocked_domains_overall", (("window", "24h"),)] == 1
+    assert values["feed_entries", (("feed", "urlhaus"),)] == 7
+    assert values["feed_loaded", (("feed", "urlhaus"),)] == 1
+    assert values["feed_last_success_timestamp_seconds", (("feed", "urlhaus"),)] == 99.5
+    assert values["feed_refresh_total", (("feed", "urlhaus"), ("result", "error"))] == 4
+    assert values["feed_refresh_total", (("feed", "urlhaus"), ("result", "updated"))] == 0
+    assert values["blockset_build_seconds", ()] == 1.5
+    assert values["worker_restarts_total", ()] == 2
+    assert values["config_info", (("sha256", "0123456789ab"),)] == 1
+    assert values["ready", ()] == 0
+
+
+def test_histograms_are_cumulative_and_sum_up(counters: Counters, tmp_path: Path) -> None:
+    """Each bucket holds those below it, +Inf is the count, and the sum is in seconds."""
+    fill(counters)
+    values = page(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
+    buckets = {dict(labels)["le"]: value for (name, labels), value in values.items() if name == "query_duration_seconds_bucket"}
+    assert len(buckets) == len(BUCKETS_S) + 1
+    assert [buckets[le] for le in ("0.001", "0.0025", "0.01", "0.025", "10.0", "+Inf")] == [0, 1, 1, 2, 2, 2]
+    assert values["query_duration_seconds_count", (("source", "cache"),)] == 2
+    assert values["query_duration_seconds_sum", (("source", "cache"),)] == pytest.approx(0.022)
+
+
+def test_workers_are_summed(counters: Counters, tmp_path: Path) -> None:
+    """Two counter memories make one series."""
+    second = Counters.create()
+    fill(counters)
+    fill(second)
+    values = page(PdnsCollector(Facts(counters, second), StatusFile(tmp_path)))
+    assert values["queries_total", (("qtype", "A"), ("tenant", "coventry"), ("transport", "udp"))] == 2
+    assert values["query_duration_seconds_count", (("source", "cache"),)] == 4
+    second.close()
+
+
+def test_what_is_not_on_the_page_is_not_exposed(counters: Counters, tmp_path: Path) -> None:
+    """Inner series of a worker, and words it has no right to, stay inside."""
+    stats = Stats(counters)
+    stats.gauge(HEARTBEAT, 5)
+    stats.gauge("ready", 1)
+    stats.add("nonsense_total", 1)
+    names = {name for name, _ in page(PdnsCollector(Facts(counters), StatusFile(tmp_path)))}
+    assert not names & {HEARTBEAT, "nonsense_total", "nonsense"}
+    assert page(PdnsCollector(Facts(counters), StatusFile(tmp_path)))["ready", ()] == 0
+
+
+def test_a_configured_feed_without_status_is_shown_as_not_loaded(counters: Counters, tmp_path: Path) -> None:
+    """Before the feeds process has said a word, an alert can already see what is missing."""
+    values = page(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
+    assert values["feed_loaded", (("feed", "urlhaus"),)] == 0
+    assert values["feed_last_success_timestamp_seconds", (("feed", "urlhaus"),)] == 0
+
+
+def test_the_status_file_is_read_when_it_is_another_one(tmp_path: Path) -> None:
+    """A new file is seen at once; the same one is not read again; a broken or missing one leaves what was known."""
+    status = StatusFile(tmp_path)
+    assert status.read().generation == 0
+    write_status(tmp_path, entries=7)
+    first = status.read()
+    assert first.feeds["urlhaus"].entries == 7
+    assert status.read() is first
+    write_status(tmp_path, entries=8)
+    assert status.read().feeds["urlhaus"].entries == 8
+    (tmp_path / feedstatus.FILE_NAME).write_text("{")
+    assert status.read().feeds["urlhaus"].entries == 8
+    (tmp_path / feedstatus.FILE_NAME).unlink()
+    assert status.read().feeds["urlhaus"].entries == 8
+
+
+def test_both_formats_parse(counters: Counters, tmp_path: Path) -> None:
+    """OpenMetrics, stricter than the old format, accepts the page too."""
+    fill(counters)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
+    encode, _ = choose_encoder("application/openmetrics-text")
+    families = parse_openmetrics(encode(registry).decode())  # type: ignore[no-untyped-call]  # it has no types
+    assert len(list(families)) == len(FAMILIES)
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_finds_nothing_to_criticise(counters: Counters, tmp_path: Path) -> None:
+    """Names, types and help texts are as Prometheus wants them."""
+    fill(counters)
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
+    done = subprocess.run(["promtool", "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, b"")
+
+
+def test_the_page_is_documented() -> None:
+    """docs/metrics.md has every family, in order, with the same type and labels; and an example that names it."""
+    rows = ROW.findall(PAGE)
+    assert [name for name, *_ in rows] == [PREFIX + family.name for family in FAMILIES]
+    for (name, kind, labels, _, example), family in zip(rows, FAMILIES, strict=True):
+        assert kind == family.kind, name
+        assert tuple(re.findall(r"`(\w+)`", labels)) == family.labels, name
+        assert name in example
+
+
+@pytest.mark.parametrize(
+    ("where", "text"),
+    [("docs/metrics.md", PAGE), ("alerts.yml", ALERTS), ("docs/operations.md", (ROOT / "docs/operations.md").read_text())],
+)
+def test_nothing_else_is_spoken_of(where: str, text: str) -> None:
+    """Every metric that documentation and alerts name exists."""
+    known = {PREFIX + family.name for family in FAMILIES}
+    known |= {PREFIX + family.name + "_bucket" for family in FAMILIES if family.kind == "histogram"}
+    assert set(re.findall(r"\bpdns_\w+", text)) <= known, where
+
+
+def test_every_alert_is_explained() -> None:
+    """docs/operations.md says what to do about each alert that is not about clients, which it sorts by what they see."""
+    alerts = set(re.findall(r"alert: (\w+)", ALERTS))
+    explained = set(re.findall(r"`(Pdns\w+)`", (ROOT / "docs/operations.md").read_text()))
+    assert explained <= alerts
+    assert {"PdnsConfigRefused", "PdnsProcessDies", "PdnsBlocksetRejected"} <= explained
+
+
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
+def test_promtool_accepts_the_configuration() -> None:
+    """The scrape configuration and the alerts in deploy/ are valid."""
+    done = subprocess.run(
+        ["promtool", "check", "config", str(ROOT / "deploy/prometheus/prometheus.yml")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def _spoken() -> Iterator[tuple[str, str, str]]:
+    """Every family that the code hands to `gauge` or `add` of a Stats by its literal name: file, method, family."""
+    for path in sorted((ROOT / "pdns").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if (
+                isinstance(node, ast.Call)
+                and isinstance(node.func, ast.Attribute)
+                and node.func.attr in {"gauge", "add", "catch_up"}
+            ):
+                first = node.args[0] if node.args else None
+                if isinstance(first, ast.Constant) and isinstance(first.value, str) and "stats" in ast.unparse(node.func.value):
+                    yield str(path.relative_to(ROOT)), node.func.attr, first.value
+
+
+def test_the_code_speaks_of_nothing_else() -> None:
+    """A family that the program counts but nobody exposes would be lost silently."""
+    spoken = list(_spoken())
+    assert len(spoken) > 8
+    for file, method, family in spoken:
+        assert family in BY_NAME, file
+        assert BY_NAME[family].kind == ("gauge" if method == "gauge" else "counter"), file
+
+
+def test_process_usage_is_that_of_the_kernel() -> None:
+    """Of this process: it began not long ago, uses memory and descriptors; of none: nothing."""
+    used = usage(os.getpid())
+    assert used is not None
+    assert 0 < time.time() - used.start_time_s < 86400
+    assert used.cpu_s > 0
+    assert used.resident_bytes > 1_000_000
+    assert 3 <= used.open_fds <= max(used.max_fds, used.open_fds)
+    assert usage(2**22 + 1) is None

@@ -1,0 +1,175 @@
+"""What a worker counts."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pdns.core import protocol as p
+from pdns.counters import Counters
+from pdns.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
+
+
+@pytest.fixture
+def counters() -> Iterator[Counters]:
+    memory = Counters.create()
+    yield memory
+    memory.close()
+
+
+@pytest.fixture
+def stats(counters: Counters) -> Stats:
+    return Stats(counters)
+
+
+def of(counters: Counters, family: str) -> dict[tuple[str, ...], int]:
+    return {labels: value for name, labels, value in counters.items() if name == family}
+
+
+def test_queries_are_counted_by_tenant_transport_and_type(counters: Counters, stats: Stats) -> None:
+    """Each query adds one to its own series; types that are not among the twelve share `other`."""
+    for qtype in (p.A, p.A, p.AAAA, p.NAPTR, 65535, 0):
+        stats.query("coventry", "udp", qtype)
+    stats.query("coventry", "tcp", p.A)
+    assert of(counters, "queries_total") == {
+        ("coventry", "udp", "A"): 2,
+        ("coventry", "udp", "AAAA"): 1,
+        ("coventry", "udp", "other"): 3,
+        ("coventry", "tcp", "A"): 1,
+    }
+    assert len(QTYPE_LABELS) == 12
+
+
+def test_every_qtype_and_rcode_there_is_costs_no_memory(counters: Counters, stats: Stats) -> None:
+    """A client that tries all types, and an upstream all codes, make no more than a handful of series."""
+    for number in range(65536):
+        stats.query("t", "udp", number)
+    for number in range(4096):
+        stats.response("t", "upstream", number, 0.001)
+    assert len(of(counters, "queries_total")) == 13
+    assert len(of(counters, "responses_total")) == len(p.RCODE_NAMES) + 1
+    assert len(stats._queries) == 12
+    assert len(stats._responses) == len(p.RCODE_NAMES)
+    assert sum(of(counters, "queries_total").values()) == 65536
+
+
+def test_tenants_past_the_cap_are_other(counters: Counters, stats: Stats) -> None:
+    """The first tenants have series of their own, the rest share one; nothing goes uncounted."""
+    for number in range(MAX_TENANTS + 5):
+        stats.query(f"t{number}", "udp", p.A)
+        stats.blocked(f"t{number}", "f", "malware", "sinkhole", b"\1x\0", 0.0)
+    tenants = {labels[0] for labels in of(counters, "queries_total")}
+    assert len(tenants) == MAX_TENANTS + 1
+    assert of(counters, "queries_total")["other", "udp", "A"] == 5
+    assert of(counters, "blocked_total")["other", "f", "malware", "sinkhole"] == 5
+    stats.publish_blocked_domains(0.0)
+    assert of(counters, "blocked_domains")["other", "1h"] == 1
+
+
+def test_a_replacement_keeps_tenants_and_counts(counters: Counters, stats: Stats) -> None:
+    """The stats of a new worker on the old memory add to the old series, and hold the old tenants to the cap."""
+    for number in range(MAX_TENANTS):
+        stats.query(f"t{number}", "udp", p.A)
+    again = Stats(Counters.attach(os.dup(counters.fd), writable=True))
+    again.query("t0", "udp", p.A)
+    again.query("new", "udp", p.A)
+    assert of(counters, "queries_total")["t0", "udp", "A"] == 2
+    assert of(counters, "queries_total")["other", "udp", "A"] == 1
+    again._counters.close()
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "bound"),
+    [(0.0, "1e-05"), (0.00001, "1e-05"), (0.0000101, "2.5e-05"), (0.003, "0.005"), (10.0, "10.0"), (10.1, "+Inf")],
+)
+def test_a_duration_falls_into_the_bucket_that_holds_it(counters: Counters, stats: Stats, duration_s: float, bound: str) -> None:
+    """Bounds are inclusive; above the last is +Inf; the sum is kept in nanoseconds."""
+    stats.response("t", "cache", p.NOERROR, duration_s)
+    buckets = of(counters, "query_duration_seconds:bucket")
+    assert len(buckets) == len(BUCKETS_S) + 1
+    assert {labels for labels, value in buckets.items() if value} == {("cache", bound)}
+    assert of(counters, "query_duration_seconds:sum_ns") == {("cache",): int(duration_s * 1e9)}
+
+
+def test_responses_and_durations_agree(counters: Counters, stats: Stats) -> None:
+    """Every response is in exactly one bucket of its source."""
+    for n in range(50):
+        stats.response("t", "cache" if n % 2 else "upstream", n % 7, n / 1000)
+    assert sum(of(counters, "responses_total").values()) == 50
+    assert sum(of(counters, "query_duration_seconds:bucket").values()) == 50
+
+
+def test_upstreams(counters: Counters, stats: Stats) -> None:
+    """Requests by result, durations of those that were answered, and whether it is up."""
+    stats.upstream("udp://192.0.2.53:53", "answer", 0.02)
+    stats.upstream("udp://192.0.2.53:53", "timeout", None)
+    stats.upstream_up("udp://192.0.2.53:53", up=True)
+    stats.upstream_up("udp://192.0.2.54:53", up=False)
+    assert of(counters, "upstream_requests_total") == {
+        ("udp://192.0.2.53:53", "answer"): 1,
+        ("udp://192.0.2.53:53", "timeout"): 1,
+    }
+    assert sum(of(counters, "upstream_duration_seconds:bucket").values()) == 1
+    assert of(counters, "upstream_up") == {("udp://192.0.2.53:53",): 1, ("udp://192.0.2.54:53",): 0}
+
+
+def test_blocked_names_are_counted_once(counters: Counters, stats: Stats) -> None:
+    """Attempts count each time; names once for each tenant, and once over all."""
+    for tenant, name in (("a", b"\1x\0"), ("a", b"\1x\0"), ("a", b"\1y\0"), ("b", b"\1x\0")):
+        stats.blocked(tenant, "urlhaus", "malware", "sinkhole", name, 100.0)
+    stats.would_block("a", "trial", "ads")
+    stats.publish_blocked_domains(100.0)
+    assert sum(of(counters, "blocked_total").values()) == 4
+    assert of(counters, "would_block_total") == {("a", "trial", "ads"): 1}
+    assert of(counters, "blocked_domains")["a", "1h"] == 2
+    assert of(counters, "blocked_domains")["b", "7d"] == 1
+    assert of(counters, "blocked_domains_overall") == {("1h",): 2, ("24h",): 2, ("7d",): 2}
+    stats.publish_blocked_domains(100.0 + 3600)
+    assert of(counters, "blocked_domains")["a", "1h"] == 0
+
+
+def test_gauges_and_counters_by_name(counters: Counters, stats: Stats) -> None:
+    """A gauge is set, a counter added to; neither takes what would not fit."""
+    stats.gauge("cache_entries", 7)
+    stats.gauge("cache_entries", -7)
+    stats.gauge("tcp_connections", 3)
+    stats.add("cache_evictions_total", 2)
+    stats.add("cache_evictions_total", -5)
+    stats.dropped("malformed")
+    assert of(counters, "cache_entries") == {(): 0}
+    assert of(counters, "tcp_connections") == {(): 3}
+    assert of(counters, "cache_evictions_total") == {(): 2}
+    assert of(counters, "dropped_total") == {("malformed",): 1}
+    stats.forget("tcp_connections")
+    assert of(counters, "tcp_connections") == {}
+
+
+def test_nothing_raises_when_the_memory_is_full() -> None:
+    """With no slot left, counting goes on as if nothing were wrong."""
+    counters = Counters.create(slots=4)  # three are for the names blocked over all tenants
+    stats = Stats(counters)
+    for _ in range(3):
+        stats.query("t", "udp", p.A)
+        stats.response("t", "cache", p.NOERROR, 0.1)
+        stats.blocked("t", "f", "c", "sinkhole", b"\1x\0", 0.0)
+        stats.upstream("u", "answer", 0.1)
+    stats.publish_blocked_domains(0.0)
+    assert of(counters, "queries_total") == {("t", "udp", "A"): 3}
+    assert len(list(counters.items())) == 4
+    assert counters.dropped > 0
+    counters.close()
+
+
+def test_a_counter_follows_one_that_is_kept_elsewhere(counters: Counters, stats: Stats) -> None:
+    """Only what came since is added, also by a replacement; a lower reading is a new beginning."""
+    for reading in (5, 7, 7):
+        stats.catch_up("dropped_total", reading, "127.0.0.1:53", "udp_receive_buffer_full")
+    stats.catch_up("dropped_total", 2, "[::1]:53", "udp_receive_buffer_full")
+    assert of(counters, "dropped_total") == {("udp_receive_buffer_full",): 9}
+    again = Stats(Counters.attach(os.dup(counters.fd), writable=True))
+    again.catch_up("dropped_total", 8, "127.0.0.1:53", "udp_receive_buffer_full")
+    again.catch_up("dropped_total", 1, "127.0.0.1:53", "udp_receive_buffer_full")
+    assert of(counters, "dropped_total") == {("udp_receive_buffer_full",): 11}
+    again._counters.close()
