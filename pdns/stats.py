@@ -75,8 +75,8 @@ class Stats:
         if duration_s > 0.0:
             values[slots[-2]] += int(duration_s * 1e9)
 
-    def blocked(self, tenant: str, feed: str, category: str, action: str, qname: bytes, now: float) -> None:
-        """A query was blocked; `qname` is what `blocked_domains` counts by."""
+    def blocked(self, tenant: str, feed: str, category: str, action: str, listed: bytes, now: float) -> None:
+        """A query was blocked because `listed` is; `blocked_domains` counts listed names, however many are made up below them."""
         slot = self._blocked.get((tenant, feed, category, action))
         if slot is None:
             slot = self._counters.slot("blocked_total", self._tenant(tenant), feed, category, action)
@@ -85,8 +85,8 @@ class Stats:
         seen = self._distinct.get(tenant)
         if seen is None:
             seen = self._distinct[tenant] = self._distinct_of(self._tenant(tenant))
-        seen.saw(qname, now)
-        self._distinct_overall.saw(qname, now)
+        seen.saw(listed, now)
+        self._distinct_overall.saw(listed, now)
 
     def would_block(self, tenant: str, feed: str, category: str) -> None:
         """A feed in monitor mode would have blocked."""

@@ -162,7 +162,7 @@ class _Show:
             "queries, say the metrics": (crowd.sent, int(reading.total("queries_total"))),
             "answers, say the metrics": (crowd.sent, int(reading.total("responses_total"))),
             "blocked, say clients and metrics": (tally.blocked, int(reading.total("blocked_total"))),
-            "different names blocked, the same": (len(tally.blocked_names), names),
+            "different listed names behind them, the same": (len(tally.blocked_names), names),
             "answers that should have been others": (0, tally.faults),
         }
         self._console.print("\nWhat was shown", style="bold")

@@ -160,7 +160,7 @@ class Crowd:
         elif reply.blocked:
             tally.blocked += 1
             tally.tenant_blocked[tenant] += 1
-            tally.blocked_names.add(question.name)
+            tally.blocked_names.add(world.listed_name(question.name) or question.name)
             sinkhole = {p.A: (world.SINKHOLE_V4,), p.AAAA: (world.SINKHOLE_V6,)}.get(question.qtype, ())
             if not world.must_block(question.name, tenant) and question.name != world.PUBLISHED_LATER:
                 tally.fault(f"blocked, and should not be: {said}")

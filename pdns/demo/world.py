@@ -127,18 +127,26 @@ def _host(name: str, qtype: int) -> list[tuple[str, int, str]]:
     return []
 
 
+def listed_name(name: str) -> str | None:
+    """The listed name that `name` is or lies below, or None when none is or an exception takes it out."""
+    if name == EXCEPTION:
+        return None
+    if name == CLOAKED:
+        return FEEDS["malware"][0].name
+    if name in _LISTED:
+        return name
+    labels = name.split(".")
+    above = (".".join(labels[cut:]) for cut in range(1, len(labels)))
+    return next((parent for parent in above if _LISTED.get(parent, False)), None)
+
+
 def is_listed(name: str) -> bool:
     """Whether some feed lists `name`, itself or by a parent, and no exception takes it out."""
-    if name == EXCEPTION:
-        return False
-    if name in _LISTED:
-        return True
-    labels = name.split(".")
-    return any(_LISTED.get(".".join(labels[cut:]), False) for cut in range(1, len(labels)))
+    return name != CLOAKED and listed_name(name) is not None
 
 
 def must_block(name: str, tenant: str) -> bool:
     """Whether a client of `tenant` that asks for `name` must get a blocked answer."""
     if tenant == EXEMPT_TENANT and (name == EXEMPT or name.endswith("." + EXEMPT)):
         return False
-    return name == CLOAKED or is_listed(name)
+    return listed_name(name) is not None
