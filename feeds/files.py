@@ -1,0 +1,45 @@
+"""Files that are whole at any moment: written beside their place, synced, renamed into it."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+TEMPORARY = ".tmp"  # whatever ends in this is unfinished work, and counts for nothing
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Replace `path` by `data` in one step: a reader, a full disk or a kill meets the old content or the new, never a part.
+
+    One process at a time may write `path`. Raises `OSError`, and leaves no temporary file then.
+    """
+    temporary = path.with_name(path.name + TEMPORARY)
+    try:
+        with temporary.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_directory(path.parent)
+
+
+def sync_directory(directory: Path) -> None:
+    """Make the names in `directory` survive a power cut. Raises `OSError`."""
+    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def disk_reason(exc: OSError, directory: Path) -> str:
+    """What to tell a person about a write under `directory` that failed, and what to do about it."""
+    if exc.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"no space left in {directory}: make room there (a copy and a blockset are about twice the size of the lists)"
+    if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return f"{directory} cannot be written ({exc.strerror}): give it to the user that runs the resolver"
+    return f"{exc.filename or directory}: {exc.strerror or exc}"

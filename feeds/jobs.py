@@ -1,0 +1,65 @@
+"""What the long-lived process and its short-lived children say to each other: one job in, one result out, as JSON."""
+
+from __future__ import annotations
+
+import msgspec
+
+from pdns.blockset import FeedEntry
+from pdns.config import Feed
+from pdns.feedstatus import OddLines
+
+
+class Parse(msgspec.Struct, frozen=True, tag=True):
+    """Read the list in `raw`, write its entries to `parsed`, and have both on the disk before answering."""
+
+    feed: Feed
+    raw: str
+    parsed: str
+    before: str = ""  # entries to compare with, if any
+
+
+class Parsed(msgspec.Struct, frozen=True, tag=True):
+    """A list that is fit to be used: it has at least one entry."""
+
+    format: str
+    lines: int
+    entries: int
+    addresses: int
+    odd: dict[str, OddLines]
+    added: int | None  # names that were not in `before`; None when that was not compared
+    removed: int | None  # names that only were there
+
+
+class Part(msgspec.Struct, frozen=True):
+    """One feed's share of a blockset."""
+
+    feed: Feed
+    parsed: str
+
+
+class Compile(msgspec.Struct, frozen=True, tag=True):
+    """Make one blockset of all `parts` in the new directory `directory`, and have it on the disk before answering."""
+
+    directory: str
+    generation: int
+    created_s: float
+    parts: list[Part]
+
+
+class Compiled(msgspec.Struct, frozen=True, tag=True):
+    """A blockset that only waits to be published."""
+
+    entries: int
+    feeds: list[FeedEntry]
+
+
+class Failed(msgspec.Struct, frozen=True, tag=True):
+    """A job that came to nothing; nothing was changed."""
+
+    reason: str
+    unusable: bool = False  # the list itself is to blame, not this machine
+    damaged: tuple[str, ...] = ()  # feeds whose file of parsed entries cannot be read
+
+
+Job = Parse | Compile
+Result = Parsed | Compiled | Failed

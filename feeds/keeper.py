@@ -1,0 +1,149 @@
+"""All feeds of one configuration: kept going, changed while running, and woken when somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+from feeds import schedule
+from feeds.builder import Builder, BuildError
+from feeds.fetch import FileStamp, file
+from feeds.files import disk_reason
+from feeds.publisher import Publisher
+from feeds.runner import FeedRunner, Surroundings
+from feeds.status import StatusFile, snapshot
+from feeds.store import remove_unconfigured
+from pdns import feedstatus
+from pdns.addresses import parse_upstream
+from pdns.config import Config, Feed
+from pdns.feedstatus import FeedsStatus
+
+Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Keeps every configured feed fresh and the live blockset in step with them.
+
+    One instance at a time may work on a state directory. Nothing here raises because of a feed, or of a full disk.
+    """
+
+    def __init__(self, state_dir: Path, on_event: Callable[[FeedsStatus], None] = lambda _: None) -> None:
+        self._state_dir = state_dir
+        self._feeds_dir = state_dir / "feeds"
+        self._on_event = on_event
+        self._status_file = StatusFile(state_dir)
+        self._runners: dict[str, FeedRunner] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._polled: dict[str, FileStamp | None] = {}
+        self._builder = Builder()
+        self._publisher = Publisher(state_dir, self._builder, self._sources)
+        self._around = Surroundings(self._builder, self._publisher, (), ssl.create_default_context())
+        previous = feedstatus.read(state_dir)
+        self._publisher.resume(previous.generation if previous is not None else 0)
+
+    async def configure(self, config: Config) -> None:
+        """Go on under `config`. What it leaves alone keeps its copy, its counters and its place in the schedule.
+
+        On return the live blockset says what the last-good copies of its feeds say, without a question to any network.
+        """
+        self._around = self._around._replace(upstreams=tuple(map(parse_upstream, config.upstream.servers)))
+        try:
+            self._feeds_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            _log.error("%s", disk_reason(exc, self._feeds_dir))
+        wanted = {feed.name: feed for feed in config.feed}
+        for name, runner in self._runners.items():
+            if name not in wanted or not runner.same_source(wanted[name]):
+                await self._stop(name)
+        self._runners = {name: self._runner(feed) for name, feed in wanted.items()}
+        try:
+            await self._publisher.publish()
+        except BuildError as exc:
+            _log.error("no new blockset: %s", exc.reason)
+        else:
+            for name in remove_unconfigured(self._feeds_dir, set(self._runners)):
+                _log.info("feed %s: removed", name)
+        self._tell()
+
+    def start(self, spawn: Spawn) -> None:
+        """Refresh each feed that is not being refreshed yet at once, and then by its schedule."""
+        for name, runner in self._runners.items():
+            if name not in self._tasks:
+                self._wakes[name] = asyncio.Event()
+                self._tasks[name] = spawn(self._keep(runner, self._wakes[name]))
+
+    def wake(self) -> None:
+        """Refresh every feed now; those that are at it, once more when they are done."""
+        for wake in self._wakes.values():
+            wake.set()
+
+    async def poll_files(self) -> None:
+        """Wake the feeds whose local file is no longer what was last tried, once it has stayed the same between two calls.
+
+        Half of a file that is being written is not a list.
+        """
+        for name, runner in list(self._runners.items()):
+            if runner.path is None or not runner.tried:
+                continue
+            stamp = await asyncio.to_thread(file.look, runner.path)
+            before, self._polled[name] = self._polled.get(name), stamp
+            if stamp is not None and stamp == before and stamp != runner.last_seen and name in self._wakes:
+                self._wakes[name].set()
+
+    async def refresh_once(self) -> FeedsStatus:
+        """Try every feed once, all at the same time. Not to be mixed with `start`."""
+        await asyncio.gather(*(self._attempt(runner) for runner in self._runners.values()))
+        return self._tell()
+
+    def status(self) -> FeedsStatus:
+        return snapshot(self._publisher.live, self._runners.values())
+
+    async def stop(self) -> None:
+        """End every refresh where it stands; what is live and what is kept is whole."""
+        for name in list(self._tasks):
+            await self._stop(name)
+
+    def _sources(self) -> Sequence[FeedRunner]:
+        return list(self._runners.values())
+
+    def _runner(self, feed: Feed) -> FeedRunner:
+        runner = self._runners.get(feed.name)
+        if runner is not None and runner.same_source(feed):
+            runner.feed = feed
+            return runner
+        return FeedRunner(feed, self._feeds_dir / feed.name, runner.results if runner is not None else Counter())
+
+    async def _keep(self, runner: FeedRunner, wake: asyncio.Event) -> None:
+        while True:
+            wake.clear()
+            await self._attempt(runner)
+            delay_s = schedule.delay_s(runner.feed.refresh_s, runner.failures, random.random())  # noqa: S311 (it spreads load)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await wake.wait()
+
+    async def _attempt(self, runner: FeedRunner) -> None:
+        await runner.attempt(self._around)
+        self._tell()
+
+    def _tell(self) -> FeedsStatus:
+        status = self.status()
+        self._status_file.write(status)
+        self._on_event(status)
+        return status
+
+    async def _stop(self, name: str) -> None:
+        self._wakes.pop(name, None)
+        self._polled.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])

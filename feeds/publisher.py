@@ -1,0 +1,175 @@
+"""Which blockset is live, and the making of the next one when it no longer says what the last-good copies say."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import msgspec
+
+from feeds.builder import Builder, BuildError
+from feeds.files import disk_reason, write_whole
+from feeds.jobs import Compile, Compiled, Part
+from pdns import blockset
+from pdns.blockset import Blockset, FeedEntry
+from pdns.errors import BlocksetError
+
+RECORD = "compiled.json"
+MAX_DAMAGED_IN_A_ROW = 3  # a copy that was replaced while it waited to be compiled counts as one
+_log = logging.getLogger(__name__)
+
+
+class Input(msgspec.Struct, frozen=True):
+    """What decides one feed's share of a blockset."""
+
+    name: str
+    source: str
+    category: str
+    sha256: str
+    reader: str
+
+
+class Live(msgspec.Struct, frozen=True, kw_only=True):
+    """The live blockset, as `feeds/compiled.json` remembers it. Generation 0: there is none."""
+
+    generation: int = 0
+    inputs: list[Input] = []
+    entries: int = 0
+    build_s: float = 0.0
+    feeds: dict[str, FeedEntry] = {}
+
+
+class Source(Protocol):
+    """A feed, as the publisher sees it."""
+
+    tried: bool  # by this process, at least once
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def source(self) -> str:
+        """Fingerprint of where its names come from and how they are read."""
+        ...
+
+    async def ready(self, builder: Builder) -> tuple[Input, Part] | None:
+        """Its share of the next blockset; None while it has no usable copy. Raises `BuildError`."""
+        ...
+
+    def reread(self, parsed: str) -> None:
+        """Its entries in the file `parsed` cannot be read: make them anew, unless newer ones have taken their place."""
+        ...
+
+
+class _DamagedError(Exception):
+    """`parsed`: feed -> the file of its entries that cannot be read."""
+
+    def __init__(self, parsed: dict[str, str]) -> None:
+        super().__init__(parsed)
+        self.parsed = parsed
+
+
+class Publisher:
+    """Makes `<state>/blocksets/current` say what the sources say, one generation at a time."""
+
+    def __init__(self, state_dir: Path, builder: Builder, sources: Callable[[], Sequence[Source]]) -> None:
+        self._state_dir = state_dir
+        self._record = state_dir / "feeds" / RECORD
+        self._builder = builder
+        self._sources = sources
+        self._turn = asyncio.Lock()
+        self._highest = 0
+        self._unknown = False  # whether `live.inputs` says what the live blockset was made of
+        self.live = Live()
+
+    def resume(self, highest_seen: int) -> None:
+        """Take up the blockset that an earlier process left live, if it is whole. Numbers go on above `highest_seen`."""
+        for unfinished in blockset.blocksets_directory(self._state_dir).glob(".*"):
+            shutil.rmtree(unfinished, ignore_errors=True)
+        generation = blockset.current_generation(self._state_dir)
+        self._highest = max(highest_seen, generation)
+        self._unknown = generation > 0
+        if not generation:
+            return
+        try:
+            found = Blockset.open(blockset.blocksets_directory(self._state_dir) / str(generation), verify=True)
+        except BlocksetError as exc:
+            _log.warning("the blockset of the last run cannot be used and is built anew: %s", exc)
+            return
+        self.live = Live(generation=generation, entries=found.entries, feeds=found.feeds)
+        try:
+            record = msgspec.json.decode(self._record.read_bytes(), type=Live)
+        except (OSError, msgspec.DecodeError):
+            return
+        if record.generation == generation:
+            self.live, self._unknown = record, False
+
+    async def publish(self) -> bool:
+        """Have the live blockset say what the sources said at the time of the call, or later. True if a new one was needed.
+
+        Callers that come while one is being built share the next. Raises `BuildError`; what was live stays live then.
+        """
+        async with self._turn:
+            for _ in range(MAX_DAMAGED_IN_A_ROW):
+                try:
+                    return await self._publish()
+                except _DamagedError as exc:
+                    for source in self._sources():
+                        if source.name in exc.parsed:
+                            source.reread(exc.parsed[source.name])
+            raise BuildError("the parsed entries are damaged each time they are read: is the disk sound?")
+
+    async def _publish(self) -> bool:
+        shares = []
+        for source in self._sources():
+            share = await source.ready(self._builder)
+            if share is not None:
+                shares.append(share)
+            elif not source.tried and self._lists(source):
+                return False  # its copy is lost, its names are live: ask for it before they are given up
+        inputs = [entry for entry, _ in shares]
+        if inputs == self.live.inputs and not self._unknown:
+            return False
+        started = time.monotonic()
+        generation = max(self._highest + 1, blockset.next_generation(self._state_dir))
+        building = blockset.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
+        try:
+            compiled = await self._builder.compile(Compile(str(building), generation, time.time(), [part for _, part in shares]))
+        except BuildError as exc:
+            damaged = {part.feed.name: part.parsed for _, part in shares if part.feed.name in exc.damaged}
+            raise _DamagedError(damaged) if damaged else exc from None
+        else:
+            self._go_live(building, generation, inputs, compiled, time.monotonic() - started)
+        finally:
+            shutil.rmtree(building, ignore_errors=True)
+        return True
+
+    def _lists(self, source: Source) -> bool:
+        part = self.live.feeds.get(source.name)
+        return part is not None and part.source == source.source
+
+    def _go_live(self, building: Path, generation: int, inputs: list[Input], compiled: Compiled, build_s: float) -> None:
+        live = Live(
+            generation=generation,
+            inputs=inputs,
+            entries=compiled.entries,
+            build_s=build_s,
+            feeds={feed.name: feed for feed in compiled.feeds},
+        )
+        try:
+            write_whole(self._record, msgspec.json.encode(live))  # first: a record of what is not live is seen to be that
+            blockset.publish(self._state_dir, building, generation)
+        except BlocksetError as exc:
+            raise BuildError(str(exc)) from None
+        except OSError as exc:
+            raise BuildError(disk_reason(exc, self._state_dir)) from None
+        self._highest = generation
+        self.live, self._unknown = live, False
+        _log.info(
+            "blockset %d: %s names of %d feeds, built in %.1f s", generation, f"{live.entries:,}", len(inputs), live.build_s
+        )

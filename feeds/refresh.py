@@ -1,0 +1,133 @@
+"""The feeds process: `python -m feeds.refresh FD`, a child of `pdns serve`, which speaks to it over that descriptor.
+
+It ends, with exit code 0, on SIGTERM and when the channel does. At whatever moment that is, and however it is done, the live
+blockset and every last-good copy are whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from feeds.keeper import Keeper
+from feeds.priority import step_back
+from pdns.config import Config
+from pdns.control import Channel, Configure, Message, close_all, read_config
+from pdns.feedstatus import FeedsStatus
+from pdns.logs import log_to_stderr
+
+REQUEST_FILE = Path("requests", "update")  # below the state directory; touching it asks for a refresh of everything
+REQUEST_POLL_S = 0.5
+FILE_POLL_S = 2.0
+LEAVE_WITHIN_S = 2.0
+_CLOSING_TURNS = 3  # of the event loop, until the sockets of a closed HTTP session are closed too: it may end with us
+_log = logging.getLogger(__name__)
+
+
+async def refresh_once(config: Config, on_event: Callable[[FeedsStatus], None] = lambda _: None) -> FeedsStatus:
+    """Fetch every feed of `config` once, compile what there is, publish it; returns how each fared. Raises nothing on purpose.
+
+    For a state directory that no running resolver uses. `on_event` gets the status after each step.
+    """
+    keeper = Keeper(Path(config.state.dir), on_event)
+    await keeper.configure(config)
+    status = await keeper.refresh_once()
+    for _ in range(_CLOSING_TURNS):
+        await asyncio.sleep(0)
+    return status
+
+
+def build_once(config: Config, on_event: Callable[[FeedsStatus], None] = lambda _: None) -> FeedsStatus:
+    """`refresh_once` for callers without an event loop."""
+    return asyncio.run(refresh_once(config, on_event))
+
+
+def main() -> None:
+    """Run until told to stop."""
+    step_back()
+    log_to_stderr("feeds", "info")
+    asyncio.run(_run(Channel.from_fd(int(sys.argv[1]))))
+    logging.shutdown()
+    os._exit(0)  # a thread that hangs in a dead file system or a look-up must not keep us
+
+
+async def _run(channel: Channel) -> None:
+    loop = asyncio.get_running_loop()
+    stopping = asyncio.Event()
+    configurations: asyncio.Queue[Config] = asyncio.Queue()
+    loop.add_signal_handler(signal.SIGTERM, stopping.set)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, which then tells us
+
+    def heard(message: Message, fds: list[int]) -> None:
+        try:
+            if isinstance(message, Configure) and fds:
+                configurations.put_nowait(read_config(fds[0]))
+        except (OSError, msgspec.DecodeError):
+            _log.exception("the new configuration cannot be read; the one before stays in force")
+        finally:
+            close_all(fds)
+
+    channel.attach(loop, heard, stopping.set)
+    async with asyncio.TaskGroup() as tasks:
+        work = tasks.create_task(_work(configurations, tasks))
+        await stopping.wait()
+        loop.call_later(LEAVE_WITHIN_S, os._exit, 0)
+        work.cancel()
+    channel.close()
+
+
+async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup) -> None:
+    config = await configurations.get()
+    state_dir = Path(config.state.dir)
+    keeper = Keeper(state_dir)
+    request = state_dir / REQUEST_FILE
+    answered_ns = _requested_ns(request)
+    watching: asyncio.Task[None] | None = None
+    try:
+        while True:
+            log_to_stderr("feeds", config.log.level)
+            await keeper.configure(config)
+            keeper.start(tasks.create_task)
+            if watching is None:
+                watching = tasks.create_task(_watch(keeper, request, answered_ns))
+            config = await configurations.get()
+            while not configurations.empty():
+                config = configurations.get_nowait()
+            if Path(config.state.dir) != state_dir:
+                _log.warning("state.dir stays %s until the next start", state_dir)
+    finally:
+        if watching is not None:
+            watching.cancel()
+        await keeper.stop()
+
+
+async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
+    """Notice requests for an update, and local lists that have changed."""
+    loop = asyncio.get_running_loop()
+    files_due = loop.time()
+    while True:
+        await asyncio.sleep(REQUEST_POLL_S)
+        if (asked_ns := _requested_ns(request)) != answered_ns:
+            answered_ns = asked_ns
+            keeper.wake()
+        if loop.time() >= files_due:
+            await keeper.poll_files()
+            files_due = loop.time() + FILE_POLL_S
+
+
+def _requested_ns(request: Path) -> int:
+    try:
+        return request.stat().st_mtime_ns
+    except OSError:
+        return 0
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,234 @@
+"""One configured feed: its last-good copy, and what becomes of an attempt to get a newer one."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import msgspec
+
+from feeds.builder import Builder, BuildError
+from feeds.fetch import Fetched, FileStamp, Unchanged, Validators, file, http
+from feeds.files import disk_reason
+from feeds.jobs import Parse, Parsed, Part
+from feeds.publisher import Input, Publisher
+from feeds.store import Copy, FeedStore, Reading, reader_version
+from pdns.addresses import UpstreamAddress, source_path
+from pdns.blockset import source_fingerprint
+from pdns.config import Feed
+from pdns.errors import FeedError
+
+MAX_ERROR_CHARACTERS: Final = 500
+READER: Final = reader_version()  # entries parsed by another one are parsed anew
+UPDATED, UNCHANGED, ERROR = "updated", "unchanged", "error"
+_log = logging.getLogger(__name__)
+
+
+class Surroundings(NamedTuple):
+    """What all feeds of one process share."""
+
+    builder: Builder
+    publisher: Publisher
+    upstreams: tuple[UpstreamAddress, ...]
+    tls: ssl.SSLContext
+
+
+class FeedRunner:
+    """Keeps the copy of one source. `attempt` is the only way for it to change, and it changes only for the better."""
+
+    def __init__(self, feed: Feed, directory: Path, results: Counter[str]) -> None:
+        self.feed = feed  # what does not change its source may be replaced at any time
+        self.source = source_fingerprint(feed)
+        self.path = source_path(feed.url)
+        self.last_seen: FileStamp | None = None  # of a local file, when it was last tried
+        self.last_attempt_s = 0.0
+        self.last_result = ""
+        self.last_error = ""
+        self.failures = 0
+        self.tried = False
+        self.results = results
+        self._store = FeedStore(directory)
+        self.copy = self._store.load(feed.url)
+        self._readable = True
+        self._keeping = asyncio.Lock()
+
+    @property
+    def name(self) -> str:
+        return self.feed.name
+
+    def same_source(self, feed: Feed) -> bool:
+        """Whether `feed` asks for what is kept here."""
+        return source_fingerprint(feed) == self.source
+
+    async def attempt(self, around: Surroundings) -> None:
+        """Ask the source, judge what it says, keep it, have it published. Never raises: what went wrong is in `last_error`.
+
+        `last_attempt_s` is when it began; it is set when the attempt is over and what it changed is live.
+        """
+        began_s = time.time()
+        result, errors = ERROR, []
+        try:
+            result = await self._refresh(around, began_s)
+        except FeedError as exc:
+            errors.append(exc.reason)
+        except Exception as exc:  # noqa: BLE001 (a fault in our code must not end the refreshes of the others)
+            errors.append(self._internal(exc))
+        self.tried = True
+        try:
+            await around.publisher.publish()  # even now: an earlier one may have failed
+        except BuildError as exc:
+            errors.append(f"no new blockset: {exc.reason}")
+        except Exception as exc:  # noqa: BLE001
+            errors.append(self._internal(exc))
+        self._conclude(began_s, ERROR if errors else result, visible("; ".join(errors)))
+
+    async def ready(self, builder: Builder) -> tuple[Input, Part] | None:
+        """Its share of the next blockset; None while it has no usable copy. Raises `BuildError`.
+
+        A copy that was read by another version, or under other settings, is read again first.
+        """
+        if self._needs_reading(self.copy):
+            async with self._keeping:
+                if self.copy is not None and self._needs_reading(self.copy):
+                    self.copy = await self._read_again(builder, self.copy)
+                    self._readable = True
+        copy = self.copy
+        if copy is None:
+            return None
+        share = Input(self.name, self.source, self.feed.category, copy.sha256, READER)
+        return share, Part(self.feed, str(self._store.parsed_path(copy)))
+
+    def reread(self, parsed: str) -> None:
+        """The entries in the file `parsed` turned out to be damaged: read the copy again, if they are still its entries."""
+        if self.copy is not None and parsed == str(self._store.parsed_path(self.copy)):
+            self._readable = False
+
+    def _needs_reading(self, copy: Copy | None) -> bool:
+        return copy is not None and (copy.reading.source != self.source or copy.reading.reader != READER or not self._readable)
+
+    def _internal(self, exc: Exception) -> str:
+        _log.error("feed %s: internal error", self.name, exc_info=exc)
+        return f"internal error, see the log: {type(exc).__name__}: {exc}"
+
+    def _conclude(self, began_s: float, result: str, error: str) -> None:
+        if error and error != self.last_error:
+            _log.warning("feed %s: %s; %s", self.name, error, _remains(self.copy))
+        elif self.last_error and not error:
+            _log.info("feed %s: works again", self.name)
+        self.last_attempt_s, self.last_result, self.last_error = began_s, result, error
+        self.failures = self.failures + 1 if error else 0
+        self.results[result] += 1
+
+    async def _refresh(self, around: Surroundings, began_s: float) -> str:
+        started = time.monotonic()
+        raw, parsed = self._store.new_file(), self._store.new_file()
+        try:
+            self._store.prepare()
+            fetched = await self._fetch(around, raw)
+            async with self._keeping:
+                if isinstance(fetched, Unchanged) or (self.copy is not None and self.copy.sha256 == fetched.sha256):
+                    self._keep_unchanged(fetched.validators, began_s)
+                    return UNCHANGED
+                result = await self._parse(around.builder, raw, parsed)
+                self._keep_new(fetched, raw, result, parsed, began_s)
+        except BuildError as exc:
+            raise FeedError(self.name, exc.reason) from None
+        except OSError as exc:
+            raise FeedError(self.name, disk_reason(exc, self._store.directory)) from None
+        finally:
+            raw.unlink(missing_ok=True)
+            parsed.unlink(missing_ok=True)
+        _log.info("feed %s: %s, %d ms", self.name, _news(result, fetched), (time.monotonic() - started) * 1000)
+        return UPDATED
+
+    async def _fetch(self, around: Surroundings, into: Path) -> Fetched | Unchanged:
+        known = self.copy.validators if self.copy is not None else None
+        if self.path is None:
+            return await http.fetch(self.feed, known, into, around.upstreams, around.tls)
+        try:
+            async with asyncio.timeout(self.feed.timeout_s):
+                return await asyncio.to_thread(self._fetch_file, self.path, known, into)
+        except TimeoutError:
+            reason = f"{self.path}: not read after timeout_s = {self.feed.timeout_s:g}: does its file system answer?"
+            raise FeedError(self.name, reason) from None
+
+    def _fetch_file(self, path: Path, known: Validators | None, into: Path) -> Fetched | Unchanged:
+        self.last_seen = file.look(path)
+        return file.fetch(self.feed, path, known, into)
+
+    async def _parse(self, builder: Builder, raw: Path, parsed: Path) -> Parsed:
+        before = str(self._store.parsed_path(self.copy)) if self.copy is not None else ""
+        return await builder.parse(Parse(self.feed, str(raw), str(parsed), before))
+
+    def _keep_new(self, fetched: Fetched, raw: Path, result: Parsed, parsed: Path, now_s: float) -> None:
+        copy = Copy(
+            url=self.feed.url,
+            raw=f"{fetched.sha256[:16]}.raw",
+            sha256=fetched.sha256,
+            size_bytes=fetched.size_bytes,
+            validators=fetched.validators,
+            last_success_s=now_s,
+            last_changed_s=now_s,
+            reading=self._reading(fetched.sha256, result),
+        )
+        self._store.keep(copy, raw=raw, parsed=parsed)
+        self.copy = copy
+        self._readable = True
+
+    def _keep_unchanged(self, validators: Validators, now_s: float) -> None:
+        assert self.copy is not None
+        copy = msgspec.structs.replace(self.copy, validators=validators, last_success_s=now_s)
+        self._store.keep(copy)
+        self.copy = copy
+
+    async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
+        parsed = self._store.new_file()
+        try:
+            result = await builder.parse(Parse(self.feed, str(self._store.raw_path(copy)), str(parsed)))
+            copy = msgspec.structs.replace(copy, reading=self._reading(copy.sha256, result))
+            self._store.keep(copy, parsed=parsed)
+        except BuildError as exc:
+            if not exc.unusable:
+                raise
+            _log.warning("feed %s: its last-good copy cannot be used: %s", self.name, exc.reason)
+            return None
+        except OSError as exc:
+            raise BuildError(disk_reason(exc, self._store.directory)) from None
+        finally:
+            parsed.unlink(missing_ok=True)
+        return copy
+
+    def _reading(self, sha256: str, result: Parsed) -> Reading:
+        return Reading(
+            source=self.source,
+            reader=READER,
+            parsed=f"{sha256[:16]}-{self.source[:8]}.parsed",
+            format=result.format,
+            lines=result.lines,
+            entries=result.entries,
+            addresses=result.addresses,
+            odd=result.odd,
+        )
+
+
+def visible(text: str) -> str:
+    """`text` fit for a terminal: some of it may be a server's, or a list's, own words."""
+    return "".join(char if char.isprintable() else "?" for char in text[:MAX_ERROR_CHARACTERS])
+
+
+def _news(result: Parsed, fetched: Fetched) -> str:
+    difference = f" (+{result.added:,} -{result.removed:,})" if result.added is not None and result.removed is not None else ""
+    return f"updated: {_names(result.entries)}{difference}, {fetched.size_bytes:,} bytes"
+
+
+def _remains(copy: Copy | None) -> str:
+    return f"still in force: its {_names(copy.reading.entries)} from before" if copy is not None else "it lists nothing yet"
+
+
+def _names(count: int) -> str:
+    return f"{count:,} name{'' if count == 1 else 's'}"

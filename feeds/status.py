@@ -1,0 +1,79 @@
+"""What the feeds process tells everyone else: `<state>/feeds.json`, after each event."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from feeds.files import disk_reason, write_whole
+from feeds.publisher import Live
+from feeds.runner import FeedRunner
+from pdns.addresses import without_secrets
+from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus
+
+_log = logging.getLogger(__name__)
+
+
+def snapshot(live: Live, runners: Iterable[FeedRunner]) -> FeedsStatus:
+    """Everything as it stands now."""
+    return FeedsStatus(
+        written_s=time.time(),
+        generation=live.generation,
+        entries=live.entries,
+        build_s=round(live.build_s, 3),
+        feeds={runner.name: _of(runner, live) for runner in runners},
+    )
+
+
+def _of(runner: FeedRunner, live: Live) -> FeedStatus:
+    feed, copy = runner.feed, runner.copy
+    status = FeedStatus(
+        url=without_secrets(feed.url),
+        category=feed.category,
+        mode=feed.mode,
+        required=feed.required,
+        last_attempt_s=runner.last_attempt_s,
+        last_result=runner.last_result,
+        last_error=runner.last_error,
+        results=dict(runner.results),
+    )
+    if copy is not None:
+        reading = copy.reading
+        status = msgspec.structs.replace(
+            status,
+            format=reading.format,
+            odd=reading.odd,
+            entries=reading.entries,
+            addresses=reading.addresses,
+            last_success_s=copy.last_success_s,
+            last_changed_s=copy.last_changed_s,
+        )
+    part = live.feeds.get(feed.name)
+    if part is not None and part.source == runner.source:
+        status = msgspec.structs.replace(
+            status, loaded=True, entries=part.entries, unique_entries=part.unique_entries, addresses=part.addresses
+        )
+    return status
+
+
+class StatusFile:
+    """The file. A disk that refuses it is reported once, and is no reason to stop refreshing."""
+
+    def __init__(self, state_dir: Path) -> None:
+        self._path = state_dir / FILE_NAME
+        self._failed = False
+
+    def write(self, status: FeedsStatus) -> None:
+        """Replace its content. Never raises."""
+        try:
+            write_whole(self._path, msgspec.json.encode(status))
+        except OSError as exc:
+            if not self._failed:
+                _log.warning("the feed status cannot be written: %s", disk_reason(exc, self._path.parent))
+            self._failed = True
+        else:
+            self._failed = False

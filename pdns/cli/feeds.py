@@ -1,0 +1,206 @@
+"""`pdns feeds`: how the feeds stand, and a refresh of all of them now."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from pdns import feedstatus
+from pdns.cli.feedtable import age, changes, odd_lines, show
+from pdns.config import Config
+from pdns.configload import default_config_path, load
+from pdns.errors import ConfigError
+from pdns.feedstatus import FeedsStatus
+from pdns.statedir import LOCK_NAME, StateDirectory
+
+EXIT_INVALID = 2
+UPDATE_TIMEOUT_S = 120.0
+_POLL_S = 0.1
+
+app = typer.Typer(help="How the feeds stand; refresh them now.", no_args_is_help=True, rich_markup_mode=None)
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
+]
+
+
+@app.command("status")
+def status_command(
+    config: ConfigOption = None,
+    odd: Annotated[bool, typer.Option("--odd", help="Show examples of the lines that were passed over")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status file as it is")] = False,
+) -> None:
+    """Show what each feed lists and how its last refresh went. Exits 1 unless every required feed is loaded."""
+    raise typer.Exit(status(config, odd=odd, as_json=as_json))
+
+
+@app.command("update")
+def update_command(
+    config: ConfigOption = None,
+    timeout_s: Annotated[float, typer.Option("--timeout", min=1, metavar="SECONDS", help="How long to wait")] = UPDATE_TIMEOUT_S,
+) -> None:
+    """Refresh every feed now and wait for the outcome. Exits 1 unless each was tried and answered usably."""
+    raise typer.Exit(update(config, timeout_s))
+
+
+def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> int:
+    """Prints how the feeds stand; 0 if every required one is loaded, 1 if not, 2 when the configuration is no good."""
+    console, errors = _consoles()
+    config = _load(path, errors)
+    if config is None:
+        return EXIT_INVALID
+    state_dir = Path(config.state.dir)
+    current = feedstatus.read(state_dir)
+    if current is None:
+        errors.print(Text(f"no feed status in {state_dir}: {_next_step(state_dir)}"))
+        return 1
+    if as_json:
+        print((state_dir / feedstatus.FILE_NAME).read_text())
+    else:
+        now_s = time.time()
+        if not is_served(state_dir, unknown=True):
+            errors.print(Text(f"no resolver is running on {state_dir}; this is how it stood {age(now_s - current.written_s)}"))
+        show(console, current, now_s)
+        odd_lines(console, current, examples=odd)
+    missing = missing_feeds(config, current)
+    for name in missing:
+        errors.print(Text(f"feed {name}: required, not loaded: queries get SERVFAIL until it is", "red"))
+    return 1 if missing else 0
+
+
+def missing_feeds(config: Config, current: FeedsStatus) -> list[str]:
+    """The required feeds that the live blockset does not hold."""
+    loaded = {name for name, feed in current.feeds.items() if feed.loaded}
+    return [feed.name for feed in config.feed if feed.required and feed.name not in loaded]
+
+
+def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
+    """Has every feed refreshed, by the running resolver or here; prints what changed. 0 if all of them answered usably."""
+    console, errors = _consoles()
+    config = _load(path, errors)
+    if config is None:
+        return EXIT_INVALID
+    state_dir = Path(config.state.dir)
+    before = feedstatus.read(state_dir) or FeedsStatus()
+    asked_s = time.time()
+    try:
+        if is_served(state_dir):
+            after = _ask_and_follow(config, asked_s, timeout_s, errors)
+        else:
+            errors.print(Text(f"no resolver is running on {state_dir}: its feeds are refreshed here"))
+            after = _refresh_here(config, str(default_config_path(path)), asked_s, errors)
+    except OSError as exc:
+        errors.print(Text(f"{exc.filename}: {exc.strerror}: run this as the user that runs the resolver", "red"))
+        return 1
+    except ConfigError as exc:
+        errors.print(Text(str(exc), "red"))
+        return 1
+    changes(console, before, after)
+    if late := _waiting(after, asked_s):
+        errors.print(Text(f"not done after {timeout_s:g} s: {', '.join(late)}; `pdns feeds status` will tell", "red"))
+    unknown = [feed.name for feed in config.feed if feed.name not in after.feeds]
+    if unknown:
+        errors.print(
+            Text(f"not known to the running resolver: {', '.join(unknown)}; does it run with this configuration?", "red")
+        )
+    return 1 if late or unknown or any(feed.last_error for feed in after.feeds.values()) else 0
+
+
+def is_served(state_dir: Path, *, unknown: bool | None = None) -> bool:
+    """Whether a `pdns serve` runs on `state_dir`. When that may not be looked at: `unknown`, or `OSError` is raised."""
+    try:
+        fd = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        if unknown is None:
+            raise
+        return unknown
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
+def _next_step(state_dir: Path) -> str:
+    if state_dir.exists() and not os.access(state_dir, os.R_OK | os.X_OK):
+        return "it may not be read; run this as the user that runs the resolver"
+    return "start `pdns serve`, or fetch the feeds now with `pdns feeds update`"
+
+
+def _ask_and_follow(config: Config, asked_s: float, timeout_s: float, errors: Console) -> FeedsStatus:
+    state_dir = Path(config.state.dir)
+    request = state_dir / "requests" / "update"
+    request.parent.mkdir(exist_ok=True)
+    new = request.with_name(f"{os.getpid()}.tmp")
+    new.touch()
+    new.replace(request)  # not touched: the one before may belong to another user
+    with _Bar(errors, asked_s) as bar:
+        while True:
+            current = feedstatus.read(state_dir)
+            if current is not None and bar.show(current):
+                return current
+            if time.time() > asked_s + timeout_s:
+                return current or FeedsStatus()
+            time.sleep(_POLL_S)
+
+
+def _refresh_here(config: Config, config_file: str, asked_s: float, errors: Console) -> FeedsStatus:
+    from feeds.refresh import build_once  # noqa: PLC0415 (only this command needs all that)
+
+    logging.getLogger("feeds").setLevel(logging.ERROR)  # the rest is in what is printed
+    state = StateDirectory(Path(config.state.dir), config_file)
+    try:
+        with _Bar(errors, asked_s) as bar:
+
+            def watch(current: FeedsStatus) -> None:
+                bar.show(current)
+
+            return build_once(config, watch)
+    finally:
+        state.close()
+
+
+class _Bar(Progress):
+    """How many feeds have been tried; nothing where nobody watches."""
+
+    def __init__(self, console: Console, asked_s: float) -> None:
+        columns = (TextColumn("refreshing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[waiting]}"))
+        super().__init__(*columns, console=console, transient=True, disable=not console.is_terminal)
+        self._asked_s = asked_s
+        self._shown = self.add_task("", total=None, waiting="")
+
+    def show(self, current: FeedsStatus) -> bool:
+        """Bring it up to date; True when there is nothing left to wait for."""
+        waiting = _waiting(current, self._asked_s)
+        total = len(current.feeds)
+        self.update(self._shown, total=total, completed=total - len(waiting), waiting=", ".join(waiting)[:60])
+        return not waiting
+
+
+def _waiting(current: FeedsStatus, asked_s: float) -> list[str]:
+    """The feeds that have not been tried since."""
+    return [name for name, feed in current.feeds.items() if feed.last_attempt_s < asked_s]
+
+
+def _consoles() -> tuple[Console, Console]:
+    return Console(highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def _load(path: Path | None, errors: Console) -> Config | None:
+    try:
+        return load(default_config_path(path))
+    except ConfigError as exc:
+        errors.print(Text(str(exc), "red"))
+        return None

@@ -1,0 +1,95 @@
+"""Feed status for people: a table on a terminal, aligned text everywhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pdns.feedstatus import FeedsStatus, FeedStatus
+
+_TITLES = ("feed", "category", "mode", "entries", "unique", "loaded", "last success", "result", "error")
+_NUMBERS = frozenset({"entries", "unique", "addresses"})
+_STEPS = ((60, "s"), (60, "min"), (24, "h"), (10**9, "days"))
+
+
+def age(seconds: float) -> str:
+    """`seconds` as people say it: "12 s ago"."""
+    left = max(0.0, seconds)
+    for size, unit in _STEPS:
+        if left < size:
+            return f"{left:.0f} {unit} ago" if unit != "days" or left >= 1.5 else "1 day ago"
+        left /= size
+    return "never"
+
+
+def show(console: Console, status: FeedsStatus, now_s: float) -> None:
+    """Every feed in a row, and what is live below them."""
+    rows = [_row(name, feed, now_s) for name, feed in status.feeds.items()]
+    if console.is_terminal:
+        console.print(_table(_TITLES, rows))
+    else:
+        _aligned(console, [_TITLES, *rows])
+    live = f"blockset {status.generation}: {_names(status.entries)}, built in {status.build_s:.1f} s"
+    console.print(Text(live if status.generation else "no blockset is live yet"), soft_wrap=True)
+
+
+def odd_lines(console: Console, status: FeedsStatus, *, examples: bool) -> None:
+    """The lines that were passed over, by feed and reason."""
+    for name, feed in status.feeds.items():
+        if not feed.odd:
+            continue
+        reasons = ", ".join(f"{lines.count:,} {reason}" for reason, lines in feed.odd.items())
+        console.print(Text(f"{name}: lines passed over: {reasons}"), soft_wrap=True)
+        if examples:
+            for reason, lines in feed.odd.items():
+                for example in lines.examples:
+                    console.print(Text(f"  {reason}  {example}", "dim"), soft_wrap=True)
+
+
+def changes(console: Console, before: FeedsStatus, after: FeedsStatus) -> None:
+    """What became of each feed since `before`."""
+    rows = []
+    for name, feed in after.feeds.items():
+        old = before.feeds.get(name)
+        difference = feed.entries - (old.entries if old is not None else 0)
+        names = _names(feed.entries) + (f" ({difference:+,})" if difference else "")
+        rows.append((name, feed.last_result or "not tried", names, feed.last_error))
+    _aligned(console, rows)
+    if after.generation != before.generation:
+        console.print(Text(f"blockset {after.generation} is live: {_names(after.entries)}"), soft_wrap=True)
+    else:
+        console.print(Text(f"blockset {after.generation} stays live: nothing changed"), soft_wrap=True)
+
+
+def _names(count: int) -> str:
+    return f"{count:,} name{'' if count == 1 else 's'}"
+
+
+def _row(name: str, feed: FeedStatus, now_s: float) -> tuple[str, ...]:
+    entries = f"{feed.entries:,}" + (f" + {feed.addresses:,} addresses" if feed.addresses else "")
+    loaded = "yes" if feed.loaded else "NO, required" if feed.required else "no"
+    success = age(now_s - feed.last_success_s) if feed.last_success_s else "never"
+    unique = f"{feed.unique_entries:,}"
+    return name, feed.category, feed.mode, entries, unique, loaded, success, feed.last_result or "-", feed.last_error
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    table = Table(box=None, header_style="bold", pad_edge=False)
+    for title in titles:
+        if title == "error":
+            table.add_column(title, style="red", overflow="fold", ratio=1)
+        else:
+            table.add_column(title, justify="right" if title in _NUMBERS else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*(Text(cell, "red" if cell in ("error", "NO, required") else "") for cell in row))
+    return table
+
+
+def _aligned(console: Console, rows: Sequence[Sequence[str]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+        console.print(Text(line.rstrip()), soft_wrap=True)

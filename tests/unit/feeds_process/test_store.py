@@ -1,0 +1,140 @@
+"""Last-good copies on disk, whatever interrupts their replacement."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from feeds.fetch import FileStamp, Validators
+from feeds.files import write_whole
+from feeds.store import RECORD, Copy, FeedStore, Reading, remove_unconfigured
+from pdns.feedstatus import OddLines
+
+URL = "https://lists.example/bad"
+
+
+def a_copy(content: str, url: str = URL) -> Copy:
+    return Copy(
+        url=url,
+        raw=f"{content}.raw",
+        sha256=content,
+        size_bytes=len(content),
+        validators=Validators(etag='"1"', last_modified="yesterday", stamp=FileStamp(1, 2, 3)),
+        last_success_s=2.5,
+        last_changed_s=1.5,
+        reading=Reading(
+            source="s", reader="r", parsed=f"{content}.parsed", format="hosts", lines=3, entries=2, addresses=1,
+            odd={"url": OddLines(count=1, examples=["line 1: x"])},
+        ),
+    )  # fmt: skip
+
+
+def keep(store: FeedStore, content: str) -> Copy:
+    store.prepare()
+    raw, parsed = store.new_file(), store.new_file()
+    raw.write_text(content)
+    parsed.write_text(f"entries of {content}")
+    store.keep(a_copy(content), raw=raw, parsed=parsed)
+    return a_copy(content)
+
+
+def content(directory: Path) -> set[str]:
+    return {path.name for path in directory.iterdir()}
+
+
+def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
+    """A copy, its entries, its validators and its times survive the process, and nothing else is left in the directory."""
+    copy = keep(FeedStore(tmp_path / "feed"), "one")
+    store = FeedStore(tmp_path / "feed")
+    assert store.load(URL) == copy
+    assert store.raw_path(copy).read_text() == "one"
+    assert store.parsed_path(copy).read_text() == "entries of one"
+    assert content(tmp_path / "feed") == {"one.raw", "one.parsed", RECORD}
+    assert (tmp_path / "feed").stat().st_mode & 0o077 == 0
+
+
+def test_a_new_copy_replaces_the_old(tmp_path: Path) -> None:
+    """The old files go when the new ones count."""
+    store = FeedStore(tmp_path)
+    keep(store, "one")
+    assert store.load(URL) == a_copy("one")
+    assert keep(store, "two") == store.load(URL)
+    assert content(tmp_path) == {"two.raw", "two.parsed", RECORD}
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_an_interrupted_replacement_leaves_the_old_copy(tmp_path: Path, step: int) -> None:
+    """Before the record is replaced the old copy counts and is whole; what was unfinished goes at the next start."""
+    store = FeedStore(tmp_path)
+    keep(store, "one")
+    raw, parsed = store.new_file(), store.new_file()
+    raw.write_text("two")
+    parsed.write_text("entries of two")
+    if step > 1:
+        raw.replace(tmp_path / "two.raw")
+    if step > 2:
+        parsed.replace(tmp_path / "two.parsed")
+    (tmp_path / f"{RECORD}.1.tmp").write_bytes(b'{"url"')
+    found = FeedStore(tmp_path)
+    assert found.load(URL) == a_copy("one")
+    assert content(tmp_path) == {"one.raw", "one.parsed", RECORD}
+
+
+def test_work_in_progress_is_not_swept_away(tmp_path: Path) -> None:
+    """Keeping one copy does not touch a body that is on trial at the same time."""
+    store = FeedStore(tmp_path)
+    other = store.new_file()
+    other.write_text("on trial")
+    keep(store, "one")
+    assert other.read_text() == "on trial"
+
+
+@pytest.mark.parametrize("damage", ["no record", "record cut short", "another form", "copy cut short", "copy missing"])
+def test_a_damaged_copy_is_none(tmp_path: Path, damage: str) -> None:
+    """What is not whole is not used, and does not stand in the way of the next one."""
+    keep(FeedStore(tmp_path), "one")
+    record, raw = tmp_path / RECORD, tmp_path / "one.raw"
+    match damage:
+        case "no record":
+            record.unlink()
+        case "record cut short":
+            record.write_bytes(record.read_bytes()[:-5])
+        case "another form":
+            record.write_bytes(b'{"url": 5}')
+        case "copy cut short":
+            raw.write_text("o")
+        case _:
+            raw.unlink()
+    store = FeedStore(tmp_path)
+    assert store.load(URL) is None
+    assert keep(store, "two") == store.load(URL)
+
+
+def test_a_copy_of_another_url_waits(tmp_path: Path) -> None:
+    """It is not used for the new URL, but is still there when the old one comes back."""
+    keep(FeedStore(tmp_path), "one")
+    assert FeedStore(tmp_path).load("https://elsewhere.example/") is None
+    assert FeedStore(tmp_path).load(URL) == a_copy("one")
+
+
+def test_directories_of_feeds_that_are_gone_are_removed(tmp_path: Path) -> None:
+    """Only directories go, and only those of names that are not configured."""
+    for name in ("stays", "goes"):
+        keep(FeedStore(tmp_path / name), "one")
+    (tmp_path / "compiled.json").write_bytes(b"{}")
+    assert remove_unconfigured(tmp_path, {"stays"}) == ["goes"]
+    assert content(tmp_path) == {"stays", "compiled.json"}
+    assert remove_unconfigured(tmp_path / "none", set()) == []
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    """A write that fails leaves the old content and no temporary file."""
+    path = tmp_path / "file"
+    write_whole(path, b"old")
+    path.chmod(0o600)
+    with pytest.raises(TypeError):
+        write_whole(path, msgspec.UNSET)  # type: ignore[arg-type]
+    assert path.read_bytes() == b"old"
+    assert content(tmp_path) == {"file"}
