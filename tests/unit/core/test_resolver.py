@@ -445,10 +445,11 @@ def test_chains_that_make_no_sense_are_failures(zone: str) -> None:
 
 
 def test_negative_answers_keep_their_soa_and_proofs() -> None:
-    """Without DO only the SOA is kept, with DO the proofs as well; NS records never."""
+    """Without DO only the SOA is kept, with DO the proofs and what signs them as well; NS records and their signatures never."""
     authority = (
         "example 300 IN NS ns.example.\n" + SOA + "\nexample 300 IN NSEC z.example. A RRSIG\n"
-        "example 300 IN RRSIG SOA 13 1 300 20301231000000 20200101000000 1 example. AAAA"
+        "example 300 IN RRSIG SOA 13 1 300 20301231000000 20200101000000 1 example. AAAA\n"
+        "example 300 IN RRSIG NS 13 1 300 20301231000000 20200101000000 1 example. AAAA"
     )
     world = Standstill()
     plain = world.forwarded("no.example", "A", authority=authority, rcode=p.NXDOMAIN)

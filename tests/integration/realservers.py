@@ -1,0 +1,215 @@
+"""Real DNS servers of others on loopback: plain processes, no root, and all they write is in a directory of the test's.
+
+    with Nsd(tmp_path, {"real.example": ZONE}) as nsd:
+        assert ask(nsd.port, "www.real.example").answer
+
+The kernel chooses the ports. Where a program is not installed the test is skipped.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Self
+
+import dns.exception
+import dns.flags
+import dns.message
+import dns.query
+import pytest
+
+_PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # where Debian keeps servers, and a normal user's PATH does not look
+_ANSWERS_WITHIN_S = 10.0
+_STARTS = 5
+
+_NSD_CONF = """\
+server:
+    ip-address: 127.0.0.1@{port}
+    do-ip6: no
+    username: ""
+    chroot: ""
+    database: ""
+    pidfile: ""
+    zonesdir: "{directory}"
+    zonelistfile: "{directory}/zone.list"
+    xfrdfile: "{directory}/xfrd.state"
+    xfrdir: "{directory}"
+    rrl-ratelimit: 0
+remote-control:
+    control-enable: no
+"""
+_UNBOUND_CONF = """\
+server:
+    interface: 127.0.0.1@{port}
+    do-ip6: no
+    username: ""
+    chroot: ""
+    directory: "{directory}"
+    pidfile: ""
+    use-syslog: no
+    module-config: "validator iterator"
+    val-permissive-mode: no
+    do-not-query-localhost: no
+    ede: yes
+{anchors}
+remote-control:
+    control-enable: no
+forward-zone:
+    name: "."
+    forward-addr: 127.0.0.1@{forward_to}
+"""
+
+
+def program(name: str) -> str:
+    """Where the program `name` is. Skips the test when it is not installed."""
+    path = shutil.which(name, path=_PATH)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def ask(
+    port: int, name: str, qtype: str = "A", *, tcp: bool = False, do: bool = False, flags: int = 0, timeout_s: float = 5.0
+) -> dns.message.Message:
+    """What 127.0.0.1 answers on `port`: asked with RD, `flags` and EDNS, one RRset for each record."""
+    query = dns.message.make_query(name, qtype, use_edns=0, want_dnssec=do, payload=1232, flags=dns.flags.RD | flags)
+    send = dns.query.tcp if tcp else dns.query.udp
+    return send(query, "127.0.0.1", timeout=timeout_s, port=port, one_rr_per_rrset=True)
+
+
+class RealServer(ABC):
+    """One process, and those that it starts. It keeps its port when it is started again."""
+
+    def __init__(self, name: str, directory: Path, *asked_to_try: str) -> None:
+        """`asked_to_try`: names that have an SOA, or at least an answer, once it is ready."""
+        self._program = program(name)
+        self._directory = directory
+        self._asked_to_try = asked_to_try
+        self._log = directory / "log"
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = 0
+        directory.mkdir(parents=True, exist_ok=True)
+
+    @abstractmethod
+    def _command(self) -> list[str]:
+        """The arguments after the program's name that keep it in the foreground; writes the configuration they speak of."""
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Return when it answers. Should its port have been taken meanwhile, it is tried again."""
+        fresh = not self.port
+        for _ in range(_STARTS):
+            if fresh:
+                self.port = _free_port()
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    [self._program, *self._command()],
+                    cwd=self._directory,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+            if self._answers():
+                return
+            self.kill()
+        raise AssertionError(f"{self._program} does not answer: {self._log.read_text()[-3000:]}")
+
+    def stop(self) -> None:
+        """End it as its administrator would."""
+        if self._process is None:
+            return
+        self.signal(signal.SIGCONT)
+        self._process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(5)
+        self.kill()
+
+    def kill(self) -> None:
+        """End it at once."""
+        if self._process is not None:
+            self.signal(signal.SIGKILL)
+            self._process.wait()
+            self._process = None
+
+    def signal(self, sig: signal.Signals) -> None:
+        """Send `sig` to it and to those it started: they would go on answering without it."""
+        assert self._process is not None
+        if self._process.poll() is None:  # else its number may be somebody else's by now
+            os.killpg(self._process.pid, sig)
+
+    def _answers(self) -> bool:
+        assert self._process is not None
+        until_s = time.monotonic() + _ANSWERS_WITHIN_S
+        for name in self._asked_to_try:
+            for tcp in (False, True):
+                while not _gets_answer(self.port, name, tcp=tcp):
+                    if self._process.poll() is not None or time.monotonic() > until_s:
+                        return False
+                    time.sleep(0.02)
+        return self._process.poll() is None
+
+
+class Nsd(RealServer):
+    """An authoritative `nsd` for `zones`: their text, by origin."""
+
+    def __init__(self, directory: Path, zones: Mapping[str, str]) -> None:
+        super().__init__("nsd", directory, *zones)
+        self.zones = dict(zones)
+
+    def _command(self) -> list[str]:
+        text = _NSD_CONF.format(directory=self._directory, port=self.port)
+        for origin, zone in self.zones.items():
+            (self._directory / f"{origin}.zone").write_text(zone)
+            text += f'zone:\n    name: "{origin}"\n    zonefile: "{origin}.zone"\n'
+        (self._directory / "nsd.conf").write_text(text)
+        return ["-d", "-c", str(self._directory / "nsd.conf")]
+
+
+class Unbound(RealServer):
+    """A validating `unbound` that trusts `anchors` (DS or DNSKEY records) and asks nobody but the port `forward_to`."""
+
+    def __init__(self, directory: Path, forward_to: int, anchors: Iterable[str]) -> None:
+        super().__init__("unbound", directory, "localhost")
+        self._forward_to = forward_to
+        self._anchors = "\n".join(f'    trust-anchor: "{anchor}"' for anchor in anchors)
+
+    def _command(self) -> list[str]:
+        text = _UNBOUND_CONF.format(directory=self._directory, port=self.port, forward_to=self._forward_to, anchors=self._anchors)
+        (self._directory / "unbound.conf").write_text(text)
+        return ["-d", "-c", str(self._directory / "unbound.conf")]
+
+
+def _gets_answer(port: int, name: str, *, tcp: bool) -> bool:
+    try:
+        return ask(port, name, "SOA", tcp=tcp, timeout_s=0.5).rcode() == dns.rcode.NOERROR
+    except (dns.exception.DNSException, OSError, EOFError):
+        return False
+
+
+def _free_port() -> int:
+    """A port of 127.0.0.1 that is free for UDP and TCP."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+            contextlib.suppress(OSError),
+        ):
+            udp.bind(("127.0.0.1", 0))
+            port: int = udp.getsockname()[1]
+            tcp.bind(("127.0.0.1", port))
+            return port
