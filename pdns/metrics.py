@@ -47,9 +47,7 @@ FAMILIES: Final = (
         ("tenant", "feed", "category"),
         "Queries that a feed in monitor mode lists, answered all the same.",
     ),
-    Family(
-        "blocked_domains", "gauge", "worker", ("tenant", "window"), "Different listed names asked for in 1h, 24h, 7d."
-    ),
+    Family("blocked_domains", "gauge", "worker", ("tenant", "window"), "Different listed names asked for in 1h, 24h, 7d."),
     Family("blocked_domains_overall", "gauge", "worker", ("window",), "The same over all tenants: a name counts once."),
     # Upstreams.
     Family(

@@ -13,7 +13,7 @@ import pytest
 
 from pdns.config import Upstream
 from pdns.core.names import from_text
-from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, health, rounds
+from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, forwarder, health, rounds
 from tests.fakes.upstream import FakeUpstream
 
 Outcome = UpstreamAnswer | UpstreamFailure
@@ -101,7 +101,7 @@ async def forwarding(
 ) -> AsyncIterator[Asker]:
     """A forwarder to these upstreams, closed at the end. It fails the test by what it logs as an error.
 
-    An impatient one sends again after 50 ms where it would wait for 150 ms and more, so that tests need not.
+    An impatient one waits for tens of milliseconds where it would wait for hundreds and more, so that tests need not.
     """
     servers = tuple(one if isinstance(one, str) else url(one) for one in upstreams)
     config = Upstream(
@@ -120,7 +120,10 @@ async def forwarding(
         if impatient:
             patch.setattr(health, "MIN_RTO_S", 0.05)
             patch.setattr(health, "_FIRST_RTO_S", 0.05)
+            patch.setattr(health, "_FIRST_BACKOFF_S", 0.2)
+            patch.setattr(health, "_PROBE_INTERVAL_S", 0.1)
             patch.setattr(rounds, "STREAM_RTO_S", 0.2)
+            patch.setattr(forwarder, "PROBE_TIMEOUT_S", 0.2)
         try:
             yield asker
         finally:
