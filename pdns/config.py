@@ -44,7 +44,7 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where queries go that nothing here answers, and how many at a time."""
 
     servers: AtLeastOne
-    timeout_s: PositiveSeconds = 4.0
+    timeout_s: PositiveSeconds = 10.0
     max_in_flight: Positive = 8192
     max_in_flight_per_client: Positive = 4096
     case_randomisation: bool = True

@@ -132,6 +132,11 @@ class Service:
     def _wait(self, forward: Forward, port: int, waiter: Waiter, now: float) -> None:
         flight = self._flights.get(forward.key)
         full = "" if flight is not None else self._flights.full(waiter.address)
+        if flight is None and self._forwarder.all_down and (stale := self._resolver.stale_answer(forward, now)) is not None:
+            self._answer(waiter, stale, now)
+            if not full:
+                self._ask(forward, now)  # whether it is back
+            return
         if full:
             self._stats.dropped("in_flight_limit")
             self._answer(waiter, self._resolver.overloaded(forward, full, now), now)

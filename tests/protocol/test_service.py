@@ -192,7 +192,9 @@ def test_stale_while_the_upstream_is_away_then_fresh_again(run: Run) -> None:
             assert (read(failed).header.rcode, ede(failed)) == (p.SERVFAIL, (22, "no upstream answered"))
             b.upstream.handler = fake.answer("192.0.2.10")
             b.ahead_s = 120.0
-            await asyncio.sleep(0.05)
+            await b.ask("www.example")  # stale at once, while the upstream is tried
+            await until(lambda: not b.forwarder.all_down)
+            b.ahead_s = 180.0
             assert answers(await b.ask("www.example")) == ["192.0.2.10"]
             assert answers(await b.ask("new.example")) == ["192.0.2.10"]
 
@@ -336,3 +338,22 @@ RDATA = {
     21: b"\0\1" + _NAME, 24: bytes(18) + _NAME, 26: b"\0\1" + _NAME + _NAME, p.AAAA: bytes(16), p.SRV: bytes(6) + _NAME,
     36: b"\0\1" + _NAME, p.RRSIG: bytes(18) + _NAME + b"s", p.NSEC: _NAME + b"\0\1\x40", 64: b"\0\1" + _NAME, 65: b"\0\1" + _NAME,
 }  # fmt: skip
+
+
+def test_when_all_upstreams_are_down_stale_answers_do_not_wait(run: Run) -> None:
+    """Once every upstream is known to be down a stale answer is given at once, and the upstream is still asked."""
+
+    async def body() -> None:
+        async with bench(fake.answer("192.0.2.9", ttl_s=30), upstream={"timeout_s": 10.0}) as b:
+            await b.ask("www.example")
+            b.upstream.handler = fake.drop
+            start_s = asyncio.get_running_loop().time()
+            failed = await b.ask("new.example", patience_s=8.0)
+            assert ede(failed) == (22, "no upstream answered")
+            assert asyncio.get_running_loop().time() - start_s < 7.0
+            assert b.forwarder.all_down
+            b.ahead_s = 60.0
+            assert ede(b.send(query_wire("www.example"))[0]) == (3, "")
+            assert b.service.in_flight() == 1
+
+    run(body())

@@ -1,0 +1,195 @@
+"""What comes back, and what to make of it.
+
+Nothing that arrives ends the wait for a right answer but a right answer: garbage, forgeries and ICMP errors are counted,
+and at most bring the next query forward, once each.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+from pdns.core import protocol as p
+from pdns.core.framing import MAX_MESSAGE_BYTES
+from pdns.core.message import Message
+from pdns.upstream.exchange import Attempt, Channel, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
+from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, Quality, match, quality_of, refuses_edns
+from pdns.upstream.rounds import Rounds
+from pdns.upstream.watch import Watch
+
+if TYPE_CHECKING:
+    from pdns.upstream.server import Server
+
+MAX_BAD_ANSWERS = 2  # upstreams that may say SERVFAIL and the like, before it is believed
+
+SIGN_OF_LIFE = UpstreamFailure(p.EDE_OTHER, "truncated")  # what a probe ends with that was answered by TC=1
+
+_log = logging.getLogger(__name__)
+
+
+class Answers:
+    """The `Events` of all channels."""
+
+    def __init__(self, rounds: Rounds, stats: UpstreamStats, watch: Watch) -> None:
+        self._rounds = rounds
+        self._stats = stats
+        self._watch = watch
+
+    def arrived(self, channel: Channel, wire: bytes) -> None:
+        try:
+            self._arrived(channel, wire)
+        except Exception:  # noqa: BLE001  # no packet may stop a callback of the loop; the log has the traceback
+            _log.exception("error while handling an answer of %s", channel.server.name)
+
+    def unreachable(self, attempts: list[Attempt]) -> None:
+        now = time.monotonic()
+        fresh = [attempt for attempt in attempts if not attempt.unreached]
+        for attempt in fresh:
+            attempt.unreached = True
+        if fresh:
+            self._stats.upstream(fresh[0].server.name, "error", None)
+        for attempt in fresh:
+            if (exchange := attempt.exchange) is not None:
+                self._rounds.blame(exchange, attempt, now)
+                self._rounds.elsewhere(exchange, now)
+
+    def lost(self, attempt: Attempt, *, was_open: bool) -> None:
+        exchange, server, now = attempt.exchange, attempt.server, time.monotonic()
+        if exchange is None:
+            return
+        self._stats.upstream(server.name, "error", None)
+        if was_open and self._rounds.send_again(attempt, now):
+            return
+        attempt.settled = True
+        exchange.no_tcp.append(server)
+        if server.udp is None:
+            self._rounds.blame(exchange, attempt, now)
+        if attempt.purpose == "case":
+            server.case.lost_without_tcp(now)
+            if self._rounds.ask_again(attempt, now, "", stream=False):
+                return
+        self._rounds.give_up(exchange, now)
+
+    def _arrived(self, channel: Channel, wire: bytes) -> None:
+        server = channel.server
+        if len(wire) < p.HEADER_BYTES:
+            self._stats.upstream(server.name, "malformed", None)
+            return
+        attempt = channel.outstanding.get(wire[0] << 8 | wire[1])
+        if attempt is None:
+            self._stats.upstream(server.name, "unmatched", None)
+            return
+        max_bytes = MAX_MESSAGE_BYTES if attempt.over_stream else MAX_UDP_BYTES
+        matched = match(wire, attempt.query_id, attempt.question, exact=attempt.case_exact, max_bytes=max_bytes)
+        now = time.monotonic()
+        if isinstance(matched, Message):
+            if attempt.case_exact:
+                server.case.kept()
+            self._answered(attempt, matched, now)
+        elif matched is Mismatch.TRUNCATED:
+            self._truncated(attempt, now)
+        elif matched is Mismatch.OTHER_CASE:
+            self._other_case(attempt, wire, now)
+        else:
+            self._stats.upstream(server.name, "malformed" if matched is Mismatch.MALFORMED else "unmatched", None)
+            if matched is Mismatch.BARE and attempt.edns and not attempt.hinted:
+                # cannot be matched, so it is a hint and no more: the wait goes on
+                attempt.hinted = True
+                self._rounds.ask_again(attempt, now, "no edns", stream=attempt.over_stream, edns=False)
+
+    def _answered(self, attempt: Attempt, message: Message, now: float) -> None:
+        """The answer to `attempt`: of its question, sound, and from whom it was asked."""
+        server, exchange = attempt.server, attempt.exchange
+        _settle(attempt)
+        self._watch.alive(server, now)
+        duration_s = now - attempt.sent_s
+        quality = quality_of(message)
+        self._stats.upstream(server.name, quality.value, duration_s)
+        if quality is Quality.OK and attempt.over_stream is (server.udp is None):
+            server.health.sampled(duration_s)
+        if message.edns:
+            server.edns.saw_opt(now)
+        elif quality is Quality.OK and attempt.purpose == "no edns":
+            server.edns.refused(now)
+        elif quality is Quality.OK and attempt.purpose == "edns dropped":
+            server.edns.answered_only_without(now)
+        if exchange is None:
+            return  # late: only good to know that it lives
+        if quality is Quality.OK or exchange.pinned is not None:
+            if exchange.bad or exchange.blamed:
+                _avoid_who_did_not_know(exchange, server, now)
+            self._rounds.finish(exchange, UpstreamAnswer(message, server.name))
+        elif attempt.edns and refuses_edns(message):
+            if not self._rounds.ask_again(attempt, now, "no edns", stream=attempt.over_stream, edns=False):
+                self._rounds.give_up(exchange, now)
+        else:
+            exchange.bad.append((server, quality.value, message))
+            self._no_answer_there(exchange, now)
+
+    def _no_answer_there(self, exchange: Exchange, now: float) -> None:
+        """An upstream said that it has no answer: one other is asked before that is believed."""
+        said_no = {server for server, _quality, _message in exchange.bad}
+        if len(exchange.bad) < MAX_BAD_ANSWERS and (
+            self._rounds.elsewhere(exchange, now)
+            or any(not one.settled and one.server.health.up and one.server not in said_no for one in exchange.attempts)
+        ):
+            return
+        self._rounds.fail(exchange)
+
+    def _truncated(self, attempt: Attempt, now: float) -> None:
+        """TC=1: the same upstream over TCP (RFC 7766, 5)."""
+        server, exchange = attempt.server, attempt.exchange
+        _settle(attempt)
+        self._watch.alive(server, now)
+        self._stats.upstream(server.name, "error" if attempt.over_stream else "truncated", now - attempt.sent_s)
+        if exchange is None:
+            return
+        if exchange.pinned is not None:
+            self._rounds.finish(exchange, SIGN_OF_LIFE)
+            return
+        if not attempt.over_stream and server not in exchange.no_tcp:
+            exchange.needs_tcp.append(server)
+            if self._rounds.ask_again(attempt, now, "truncated", stream=True):
+                return
+        self._rounds.give_up(exchange, now)
+
+    def _other_case(self, attempt: Attempt, wire: bytes, now: float) -> None:
+        """Right in all but the case: a forgery, or an upstream that does not keep it. TCP, hard to forge, tells which."""
+        server, exchange = attempt.server, attempt.exchange
+        if attempt.over_stream:
+            server.case.lost_over_tcp(now)
+            matched = match(wire, attempt.query_id, attempt.question, exact=False, max_bytes=MAX_MESSAGE_BYTES)
+            if isinstance(matched, Message):
+                self._answered(attempt, matched, now)
+            else:
+                self._truncated(attempt, now)
+            return
+        self._stats.upstream(server.name, "unmatched", None)
+        if exchange is None or attempt.case_seen:
+            return
+        attempt.case_seen = True
+        if server in exchange.no_tcp:
+            server.case.lost_without_tcp(now)
+            self._rounds.ask_again(attempt, now, "", stream=False)
+        else:
+            self._rounds.ask_again(attempt, now, "case", stream=True)
+
+
+def _avoid_who_did_not_know(exchange: Exchange, server: Server, now: float) -> None:
+    """`server` has answered what others could not: for a while it, and its like, come first."""
+    for other, _quality, _message in exchange.bad:
+        other.health.avoid(now)
+    for attempt in exchange.attempts:
+        if not attempt.settled and attempt.server is not server and attempt.server in exchange.blamed:
+            attempt.server.health.avoid(now)
+
+
+def _settle(attempt: Attempt) -> None:
+    attempt.settled = True
+    channel = attempt.channel
+    assert channel is not None
+    if attempt.exchange is None:
+        del channel.outstanding[attempt.query_id]  # released before
+    else:
+        channel.settle(attempt)

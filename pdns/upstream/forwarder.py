@@ -1,0 +1,121 @@
+"""The forwarder: questions in, one call of `done` for each out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+
+from pdns.config import Upstream
+from pdns.core import protocol as p
+from pdns.errors import ConfigError
+from pdns.upstream.answers import SIGN_OF_LIFE, Answers
+from pdns.upstream.exchange import Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
+from pdns.upstream.randomness import Randomness
+from pdns.upstream.rounds import MAX_ROUNDS, Rounds, call
+from pdns.upstream.server import Server, tls_context
+from pdns.upstream.timers import Timers
+from pdns.upstream.watch import Watch
+
+PROBE_TIMEOUT_S = 1.5
+
+_PROBE = UpstreamQuestion(b"\0", p.NS, p.CLASS_IN, do=False, cd=False)
+_SHUTTING_DOWN = UpstreamFailure(p.EDE_NETWORK_ERROR, "shutting down")
+_OVERLOAD = UpstreamFailure(p.EDE_NETWORK_ERROR, "too many queries in flight")
+
+
+class Forwarder:
+    """All upstreams of one configuration.
+
+    `resolve` takes no task and awaits nothing. Identical questions are the caller's to merge: each call is one exchange.
+    Raises `ConfigError` when `ca_file` cannot be used.
+    """
+
+    def __init__(self, config: Upstream, loop: asyncio.AbstractEventLoop, stats: UpstreamStats) -> None:
+        self._loop = loop
+        self._timeout_s = config.timeout_s
+        self._max_in_flight = config.max_in_flight
+        self._in_flight: set[Exchange] = set()
+        self._probes: set[Exchange] = set()
+        self._drained: asyncio.Event | None = None
+        self._closed = False
+        self._timers = Timers(loop)
+        random = Randomness()
+        watch = Watch(self._timers, stats, self._probe, self._went_down)
+        self._watch = watch
+        self._rounds = Rounds(self._timers, random, stats, watch, self._finished)
+        answers = Answers(self._rounds, stats, watch)
+        tls = None
+        if any(name.startswith("tls://") for name in config.servers):
+            try:
+                tls = tls_context(config.ca_file)
+            except OSError as error:
+                raise ConfigError("", "upstream.ca_file", str(error)) from error
+        self._servers = [
+            Server(name, loop, self._timers, random, answers, case_randomisation=config.case_randomisation, tls=tls)
+            for name in config.servers
+        ]
+        self._rounds.servers = self._servers
+        for server in self._servers:
+            stats.upstream_up(server.name, True)  # innocent until three failures
+
+    @property
+    def all_down(self) -> bool:
+        """Whether no upstream is thought to answer. Questions are still tried, less patiently."""
+        return not any(server.health.up for server in self._servers)
+
+    @property
+    def in_flight(self) -> int:
+        """Questions without an answer yet."""
+        return len(self._in_flight)
+
+    def resolve(self, question: UpstreamQuestion, done: Done) -> None:
+        """Ask. `done` is called once, from the loop and never from here, at most `timeout_s` and a tick (25 ms) later."""
+        if self._closed or len(self._in_flight) >= self._max_in_flight:
+            self._loop.call_soon(call, done, _SHUTTING_DOWN if self._closed else _OVERLOAD)
+            return
+        now = time.monotonic()
+        exchange = Exchange(question, done, now + self._timeout_s, MAX_ROUNDS)
+        self._in_flight.add(exchange)
+        self._rounds.begin(exchange, now)
+
+    async def drain(self, within_s: float) -> None:
+        """Return when no question is out, at the latest after `within_s`."""
+        if self._in_flight:
+            self._drained = asyncio.Event()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(within_s):
+                    await self._drained.wait()
+
+    def close(self) -> None:
+        """End everything. Questions that are out fail with "shutting down"."""
+        self._closed = True
+        self._timers.close()
+        for exchange in (*self._in_flight, *self._probes):
+            self._rounds.finish(exchange, _SHUTTING_DOWN)
+        for server in self._servers:
+            server.close()
+
+    def _finished(self, exchange: Exchange) -> None:
+        if exchange.pinned is not None:
+            self._probes.discard(exchange)
+            return
+        self._in_flight.discard(exchange)
+        if self._drained is not None and not self._in_flight:
+            self._drained.set()
+
+    def _went_down(self, now: float) -> None:
+        if self.all_down:
+            for exchange in self._in_flight:
+                self._rounds.hurry(exchange, now)
+
+    def _probe(self, server: Server, now: float) -> None:
+        def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:
+            if not self._closed:
+                answered = isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE
+                self._watch.probed(server, now, time.monotonic(), answered=answered)
+
+        exchange = Exchange(_PROBE, done, now + PROBE_TIMEOUT_S, 1)
+        exchange.pinned = server
+        self._probes.add(exchange)
+        self._rounds.begin(exchange, now)

@@ -1,0 +1,88 @@
+"""Does this message answer that query? What does not (RFC 5452, 9.1) is passed over, and ends no wait.
+
+That it came from the address and port that were asked is the socket's promise: sockets are connected.
+"""
+
+from __future__ import annotations
+
+import enum
+
+from pdns.core import protocol as p
+from pdns.core.message import Message, parse_message
+from pdns.errors import WireError
+
+MAX_UDP_BYTES = 1232  # what our queries allow; a longer one may have come in fragments, which can be forged one by one
+
+
+class Mismatch(enum.Enum):
+    """Why a message is no answer."""
+
+    UNMATCHED = "unmatched"  # of another question, id, opcode, or no response at all
+    MALFORMED = "malformed"  # not a sound DNS message
+    OTHER_CASE = "other case"  # right in everything but the case of the question, which had to match
+    TRUNCATED = "truncated"  # of this question, but TC=1 or longer than allowed: to be asked over TCP
+    BARE = "bare"  # FORMERR or NOTIMP with nothing but a header: perhaps from a server that knows no EDNS
+
+
+class Quality(enum.Enum):
+    """What an answer is worth. The value is the name it is counted under."""
+
+    OK = "ok"
+    SERVFAIL = "servfail"
+    REFUSED = "refused"
+    ERROR = "error"  # another rcode, or a referral: this upstream does not recurse for us
+
+
+def match(wire: bytes, query_id: int, question: bytes, *, exact: bool, max_bytes: int = MAX_UDP_BYTES) -> Message | Mismatch:
+    """The response in `wire` if it answers the query with that id and question section, else why not.
+
+    `question` is the section as sent; `exact` demands its very case.
+    """
+    if len(wire) < p.HEADER_BYTES:
+        return Mismatch.MALFORMED
+    if wire[0] << 8 | wire[1] != query_id or wire[2] & 0xF8 != 0x80:
+        return Mismatch.UNMATCHED
+    if wire[4:6] != b"\0\1":
+        if len(wire) == p.HEADER_BYTES and wire[4:] == b"\0\0\0\0\0\0\0\0" and wire[3] & p.RCODE_MASK in (p.FORMERR, p.NOTIMP):
+            return Mismatch.BARE
+        return Mismatch.UNMATCHED if wire[4:6] == b"\0\0" else Mismatch.MALFORMED
+    end = p.HEADER_BYTES + len(question)
+    received = wire[p.HEADER_BYTES : end]
+    same_case = received == question
+    if not same_case and (received[:-4].lower() != question[:-4].lower() or received[-4:] != question[-4:]):
+        return Mismatch.UNMATCHED
+    if wire[2] & 0x02 or len(wire) > max_bytes:
+        # not parsed: some cut a record in half, and none of its records is used
+        return Mismatch.TRUNCATED if same_case or not exact else Mismatch.OTHER_CASE
+    try:
+        message = parse_message(wire)
+    except WireError:
+        return Mismatch.MALFORMED
+    return message if same_case or not exact else Mismatch.OTHER_CASE
+
+
+def quality_of(message: Message) -> Quality:
+    """What `message`, which matched, is worth."""
+    match message.rcode:
+        case p.NXDOMAIN:
+            return Quality.OK
+        case p.NOERROR:
+            return Quality.ERROR if _is_referral(message) else Quality.OK
+        case p.SERVFAIL:
+            return Quality.SERVFAIL
+        case p.REFUSED:
+            return Quality.REFUSED
+        case _:
+            return Quality.ERROR
+
+
+def refuses_edns(message: Message) -> bool:
+    """Whether `message`, the response to a query with EDNS, says that it should come without (RFC 6891, 7)."""
+    return message.rcode == p.BADVERS or (message.rcode in (p.FORMERR, p.NOTIMP) and not message.edns)
+
+
+def _is_referral(message: Message) -> bool:
+    if message.answer or message.flags & p.AA or not message.authority:
+        return False
+    types = {record.rtype for record in message.authority}
+    return p.NS in types and p.SOA not in types

@@ -1,0 +1,212 @@
+"""The course of one exchange in time: choose, send, send again elsewhere, finish.
+
+A round is one query and a time by which something else must be done. A later round does not end an earlier one: every
+query stays good for an answer until the exchange is over.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pdns.core import protocol as p
+from pdns.upstream import case, choice
+from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
+from pdns.upstream.health import MAX_RTO_S
+from pdns.upstream.matching import Quality
+from pdns.upstream.randomness import Randomness
+from pdns.upstream.timers import Timers
+from pdns.upstream.watch import Watch
+
+if TYPE_CHECKING:
+    from pdns.upstream.server import Server
+
+MAX_ROUNDS = 4
+MAX_ROUNDS_ALL_DOWN = 2
+MAX_WAIT_ALL_DOWN_S = 2.0
+MAX_QUERIES = 8  # of any kind, for one question
+STREAM_RTO_S = 1.5  # TCP repeats what is lost by itself
+
+_NO_ANSWER = UpstreamFailure(p.EDE_NO_REACHABLE_AUTHORITY, "no upstream answered")
+_FAILURES = {
+    Quality.SERVFAIL.value: (p.EDE_NO_REACHABLE_AUTHORITY, "upstream failed"),
+    Quality.REFUSED.value: (p.EDE_NETWORK_ERROR, "upstream refused"),
+    Quality.ERROR.value: (p.EDE_NETWORK_ERROR, "upstream answered with an error"),
+}
+
+_log = logging.getLogger(__name__)
+
+
+class Rounds:
+    """What happens to exchanges. `servers` must be set before the first one starts; `finished(exchange)` is told of each end."""
+
+    def __init__(
+        self, timers: Timers, random: Randomness, stats: UpstreamStats, watch: Watch, finished: Callable[[Exchange], None]
+    ) -> None:
+        self.servers: Sequence[Server] = ()
+        self._timers = timers
+        self._random = random
+        self._stats = stats
+        self._watch = watch
+        self._finished = finished
+
+    def begin(self, exchange: Exchange, now: float) -> None:
+        """The first round. Fewer follow, and sooner, when every upstream is down: trying costs little, waiting a lot."""
+        if (server := exchange.pinned) is None:
+            server = choice.first(self.servers, self._random, now)
+            if not server.health.up:
+                exchange.max_rounds = MAX_ROUNDS_ALL_DOWN
+                exchange.deadline_s = min(exchange.deadline_s, now + MAX_WAIT_ALL_DOWN_S)
+        self._round(exchange, server, now)
+
+    def hurry(self, exchange: Exchange, now: float) -> None:
+        """Wait no longer than for a question that is asked when every upstream is down: this is now the case."""
+        started_s = exchange.attempts[0].sent_s if exchange.attempts else now
+        end_s = max(now, started_s + MAX_WAIT_ALL_DOWN_S)
+        if end_s < exchange.deadline_s:
+            exchange.deadline_s = end_s
+            exchange.due_s = min(exchange.due_s, end_s)
+            self._timers.at(exchange.due_s, self._due, exchange)
+
+    def elsewhere(self, exchange: Exchange, now: float) -> bool:
+        """Bring the next round forward, if there is another upstream that was not asked yet."""
+        if exchange.finished or _is_spent(exchange):
+            return False
+        server = choice.untried(self.servers, exchange, now)
+        if server is None:
+            return False
+        self._stats.upstream(server.name, "retransmit", None)
+        self._round(exchange, server, now)
+        return True
+
+    def ask_again(self, attempt: Attempt, now: float, purpose: str, *, stream: bool, edns: bool = True) -> bool:
+        """The same upstream in another way, within the same round. False when the question has cost enough."""
+        exchange = attempt.exchange
+        if exchange is None or exchange.sent >= MAX_QUERIES:
+            return False
+        self._schedule(exchange, self._ask(exchange, attempt.server, now, stream=stream, edns=edns, purpose=purpose), now)
+        return True
+
+    def send_again(self, attempt: Attempt, now: float) -> bool:
+        """The same query on a new connection, once. False when it has had that, or the question has cost enough."""
+        exchange = attempt.exchange
+        if exchange is None or exchange.sent >= MAX_QUERIES or attempt.resent:
+            return False
+        attempt.resent = True
+        exchange.sent += 1
+        attempt.server.tcp.send(attempt, now)
+        return True
+
+    def give_up(self, exchange: Exchange, now: float) -> None:
+        """One query came to nothing: on to another upstream now, or else when the next round is due."""
+        if exchange.pinned is not None:
+            self.finish(exchange, _NO_ANSWER)
+        elif not self.elsewhere(exchange, now) and _is_spent(exchange):
+            self._schedule(exchange, exchange.attempts[-1], now)
+
+    def blame(self, exchange: Exchange, attempt: Attempt, now: float) -> None:
+        """Its upstream left `attempt` without an answer: one failure at most for one question, however often it was asked."""
+        if exchange.pinned is None and attempt.server not in exchange.blamed:
+            exchange.blamed.append(attempt.server)
+            self._watch.failed(attempt.server, attempt.sent_s, now)
+
+    def finish(self, exchange: Exchange, outcome: UpstreamAnswer | UpstreamFailure) -> None:
+        """The end, once."""
+        exchange.finished = True
+        for attempt in exchange.attempts:
+            attempt.exchange = None
+            if not attempt.settled and attempt.channel is not None:
+                attempt.channel.release(attempt)
+        exchange.attempts.clear()  # timers hold the exchange a little longer; it need not hold more
+        exchange.bad.clear()
+        self._finished(exchange)
+        call(exchange.done, outcome)
+
+    def fail(self, exchange: Exchange) -> None:
+        """The end without an answer: what an upstream said, the most telling first, else that none said anything."""
+        for wanted, (ede_code, text) in _FAILURES.items():
+            for _server, quality, message in exchange.bad:
+                if quality == wanted:
+                    self.finish(exchange, UpstreamFailure(ede_code, text, message))
+                    return
+        self.finish(exchange, _NO_ANSWER)
+
+    def _round(self, exchange: Exchange, server: Server, now: float) -> None:
+        exchange.rounds += 1
+        if exchange.rounds == MAX_ROUNDS and server.edns.may_be_dropped(now) and _was_asked_with_edns(exchange, server):
+            attempt = self._ask(exchange, server, now, edns=False, purpose="edns dropped")
+        else:
+            attempt = self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=exchange.pinned is None)
+        self._schedule(exchange, attempt, now)
+        if attempt.settled:  # the system knows no way there
+            self.blame(exchange, attempt, now)
+            self.elsewhere(exchange, now)
+
+    def _ask(
+        self, exchange: Exchange, server: Server, now: float, *, stream: bool = False, edns: bool = True, purpose: str = ""
+    ) -> Attempt:
+        """Send one query. The attempt is settled at once when the system would not send it."""
+        section = exchange.section
+        exact = server.case.is_on(now)
+        if exact:
+            qname = exchange.question.qname
+            section = case.mix(qname, self._random.octets(len(qname))) + section[-4:]
+        attempt = Attempt(exchange, server, section, now, purpose, edns=edns and server.edns.is_on(now), exact=exact)
+        exchange.sent += 1
+        exchange.attempts.append(attempt)
+        if stream or server.udp is None:
+            server.tcp.send(attempt, now)
+        elif not server.udp.send(attempt, now):
+            attempt.settled = True
+            self._stats.upstream(server.name, "error", None)
+        return attempt
+
+    def _schedule(self, exchange: Exchange, attempt: Attempt, now: float) -> None:
+        if _is_spent(exchange):
+            due_s = now if all(one.settled for one in exchange.attempts) else exchange.deadline_s
+        elif attempt.over_stream:
+            due_s = now + STREAM_RTO_S
+        else:
+            backoff = 1 << (exchange.rounds - 1) // len(self.servers)
+            due_s = now + min(attempt.server.health.rto_s * backoff, MAX_RTO_S)
+        exchange.due_s = due_s = min(due_s, exchange.deadline_s)
+        self._timers.at(due_s, self._due, exchange)
+
+    def _due(self, exchange: Exchange, now: float) -> None:
+        """The time is up that the last query should have taken, or all the time there is."""
+        if exchange.finished or now < exchange.due_s:
+            return
+        attempt = exchange.attempts[-1]
+        if not attempt.settled:
+            assert attempt.channel is not None
+            self._stats.upstream(attempt.server.name, "timeout", None)
+            attempt.channel.overdue(attempt)
+            self.blame(exchange, attempt, now)
+            if attempt.purpose == "case":
+                exchange.no_tcp.append(attempt.server)
+                attempt.server.case.lost_without_tcp(now)
+        over = now >= exchange.deadline_s or _is_spent(exchange)
+        server = None if over else choice.again(self.servers, exchange, now)
+        if server is None:
+            self.fail(exchange)
+            return
+        self._stats.upstream(server.name, "retransmit", None)
+        self._round(exchange, server, now)
+
+
+def call(done: Done, outcome: UpstreamAnswer | UpstreamFailure) -> None:
+    """Hand `outcome` on. An error there is logged: it is not the other questions' fault."""
+    try:
+        done(outcome)
+    except Exception:  # noqa: BLE001  # see above
+        _log.exception("error while an answer was handed on")
+
+
+def _was_asked_with_edns(exchange: Exchange, server: Server) -> bool:
+    return any(attempt.server is server and attempt.edns for attempt in exchange.attempts)
+
+
+def _is_spent(exchange: Exchange) -> bool:
+    """Nothing more may be sent; what was sent may still be answered."""
+    return exchange.rounds >= exchange.max_rounds or exchange.sent >= MAX_QUERIES

@@ -1,0 +1,216 @@
+"""Queries over UDP: connected sockets on ports nobody can guess, each used for a while and then closed (RFC 5452, 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from typing import TYPE_CHECKING
+
+from pdns.core.message import build_query
+from pdns.upstream.exchange import Attempt, Events
+from pdns.upstream.randomness import Randomness
+from pdns.upstream.timers import Timers
+
+if TYPE_CHECKING:
+    from pdns.upstream.server import Server
+
+MAX_SOCKETS = 128  # that take queries; while there are fewer, each query gets a new one
+MAX_RETIRED = 384  # that only wait for answers
+MAX_QUERIES = 64  # on one socket
+MAX_AGE_S = 30.0
+MAX_IDLE_S = 5.0
+_SWEEP_S = 2.5
+_DATAGRAMS_PER_WAKE = 64
+_BIND_TRIES = 64
+_RECEIVE_BYTES = 4096  # more than a query allows: what is too long must be seen to be
+
+
+class UdpPool:
+    """The sockets of one upstream."""
+
+    def __init__(
+        self, server: Server, loop: asyncio.AbstractEventLoop, timers: Timers, random: Randomness, events: Events
+    ) -> None:
+        self.server = server
+        self.loop = loop
+        self.events = events
+        self.random = random
+        address = server.address
+        numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+        resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM, flags=numeric)[0]
+        self._family, self._sockaddr = resolved[0], resolved[4]
+        self._wildcard = "::" if self._family == socket.AF_INET6 else "0.0.0.0"  # noqa: S104  # connect() narrows it at once
+        self._timers = timers
+        self._sockets: list[UdpSocket] = []
+        self._retired: dict[UdpSocket, None] = {}  # oldest first
+        self._sweeping = False
+
+    def send(self, attempt: Attempt, now: float) -> bool:
+        """Send the query of `attempt` under a fresh id from a random socket. False when the system would not."""
+        try:
+            channel = self._pick(now)
+        except OSError:
+            return False
+        if not channel.send(attempt, now):
+            return False
+        if channel.used >= MAX_QUERIES:
+            self._retire(channel)
+        return True
+
+    def close(self) -> None:
+        for channel in (*self._sockets, *self._retired):
+            channel.close()
+        self._sockets.clear()
+        self._retired.clear()
+
+    @property
+    def open_sockets(self) -> int:
+        return len(self._sockets) + len(self._retired)
+
+    def drained(self, channel: UdpSocket) -> None:
+        """Nobody waits for `channel` any more, and it takes no more queries."""
+        if channel in self._retired:
+            del self._retired[channel]
+            channel.close()
+
+    def _pick(self, now: float) -> UdpSocket:
+        sockets = self._sockets
+        if len(sockets) < MAX_SOCKETS:
+            try:
+                channel = self._open(now)
+            except OSError:
+                if not sockets:
+                    raise
+            else:
+                sockets.append(channel)
+                if not self._sweeping:
+                    self._sweeping = True
+                    self._timers.at(now + _SWEEP_S, self._sweep, None)
+                return channel
+        return sockets[self.random.below(len(sockets))]
+
+    def _open(self, now: float) -> UdpSocket:
+        sock = socket.socket(self._family, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        try:
+            self._bind(sock)
+            sock.connect(self._sockaddr)
+            return UdpSocket(self, sock, now)
+        except OSError:
+            sock.close()
+            raise
+
+    def _bind(self, sock: socket.socket) -> None:
+        # not left to the kernel: its choice among 28,000 ephemeral ports has been predicted before
+        for _ in range(_BIND_TRIES):
+            try:
+                sock.bind((self._wildcard, self.random.port()))
+            except OSError:
+                continue  # taken
+            return
+        raise OSError("no free UDP port")
+
+    def _retire(self, channel: UdpSocket) -> None:
+        self._sockets.remove(channel)
+        if channel.live == 0:
+            channel.close()
+            return
+        self._retired[channel] = None
+        if len(self._retired) > MAX_RETIRED:
+            # its queries have waited longest, and were asked again elsewhere or will be
+            oldest = next(iter(self._retired))
+            del self._retired[oldest]
+            oldest.close()
+
+    def _sweep(self, _argument: None, now: float) -> None:
+        for channel in [one for one in self._sockets if now - one.opened_s > MAX_AGE_S or now - one.last_used_s > MAX_IDLE_S]:
+            self._retire(channel)
+        self._sweeping = bool(self._sockets)
+        if self._sweeping:
+            self._timers.at(now + _SWEEP_S, self._sweep, None)
+
+
+class UdpSocket:
+    """One socket: connected, so that the kernel drops what other addresses send to its port."""
+
+    __slots__ = ("_events", "_pool", "_socket", "last_used_s", "live", "opened_s", "outstanding", "server", "used")
+
+    def __init__(self, pool: UdpPool, sock: socket.socket, now: float) -> None:
+        self.server = pool.server
+        self.outstanding: dict[int, Attempt] = {}  # by id; those given up stay, so that a late answer is known for one
+        self.live = 0  # of them, how many somebody waits for
+        self.used = 0
+        self.opened_s = self.last_used_s = now
+        self._pool = pool
+        self._events = pool.events
+        self._socket = sock
+        pool.loop.add_reader(sock, self._readable)
+
+    def send(self, attempt: Attempt, now: float) -> bool:
+        u16 = self._pool.random.u16
+        outstanding = self.outstanding
+        while (query_id := u16()) in outstanding:
+            pass
+        assert attempt.exchange is not None
+        question = attempt.exchange.question
+        wire = build_query(query_id, attempt.question, do=question.do, cd=question.cd, edns=attempt.edns)
+        try:
+            self._socket.send(wire)
+        except BlockingIOError:
+            pass  # as good as lost on the way: it will be sent again
+        except OSError:
+            # the ICMP error of an earlier query comes up here; this one was not sent
+            self._report_unreachable()
+            try:
+                self._socket.send(wire)
+            except OSError:
+                return False
+        attempt.query_id = query_id
+        attempt.channel = self
+        outstanding[query_id] = attempt
+        self.live += 1
+        self.used += 1
+        self.last_used_s = now
+        return True
+
+    def settle(self, attempt: Attempt) -> None:
+        del self.outstanding[attempt.query_id]
+        self.release(attempt)
+
+    def release(self, attempt: Attempt) -> None:  # noqa: ARG002  # a connection needs it
+        self.live -= 1
+        if self.live == 0:
+            self._pool.drained(self)
+
+    def overdue(self, attempt: Attempt) -> None:
+        """Datagrams get lost."""
+
+    def close(self) -> None:
+        if self._socket.fileno() >= 0:
+            self._pool.loop.remove_reader(self._socket)
+            self._socket.close()
+
+    def _readable(self) -> None:
+        for count in range(_DATAGRAMS_PER_WAKE):
+            try:
+                wire = self._socket.recv(_RECEIVE_BYTES)
+            except BlockingIOError:
+                if count == 0:
+                    self._listen_again()
+                return
+            except OSError:
+                self._listen_again()
+                self._report_unreachable()
+                if self._socket.fileno() < 0:
+                    return
+                continue
+            self._events.arrived(self, wire)
+            if self.live == 0:
+                return  # most often: the only answer there was; the loop calls again if there is more
+
+    def _listen_again(self) -> None:
+        # libuv stops watching a descriptor after an error on it, and every later answer would go unheard
+        self._pool.loop.remove_reader(self._socket)
+        self._pool.loop.add_reader(self._socket, self._readable)
+
+    def _report_unreachable(self) -> None:
+        self._events.unreachable([attempt for attempt in self.outstanding.values() if attempt.exchange is not None])

@@ -1,0 +1,179 @@
+"""Source ports and ids of the queries we send: what an off-path attacker has to guess (RFC 5452, 9.2)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from pdns.upstream import UpstreamAnswer, udp
+from tests.fakes.edges import until
+from tests.fakes.forwarding import forwarding
+from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.upstream import FakeUpstream, answer, delayed, drop
+
+on_both_loops = pytest.mark.parametrize("loop", LOOPS)
+
+
+def open_descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+@on_both_loops
+def test_queries_one_after_the_other_come_from_many_ports(loop: str) -> None:
+    """150 questions in a row use over 100 ports, from all over 1024..65535 and not just from the kernel's range; ids as well."""
+
+    async def main() -> None:
+        async with FakeUpstream() as upstream, forwarding(upstream) as asker:
+            for number in range(150):
+                assert isinstance(await asker.ask(f"host-{number}.test"), UpstreamAnswer)
+            ports = [query.source[1] for query in upstream.queries]
+            ids = [query.id for query in upstream.queries]
+        assert len(set(ports)) > 100
+        assert max(Counter(ports).values()) < 10
+        assert min(ports) >= 1024
+        assert {(port - 1024) // 16128 for port in ports} == {0, 1, 2, 3}  # each quarter of the range
+        assert len(set(ids)) > 145
+        assert {query_id >> 13 for query_id in ids} == set(range(8))
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_sockets_rotate_under_load(loop: str) -> None:
+    """No port carries more than 64 queries, and about 128 sockets are open at any time, however many questions come."""
+
+    async def main() -> None:
+        async with FakeUpstream() as upstream, forwarding(upstream) as asker:
+            before = open_descriptors()
+            most = 0
+            for start in range(0, 12_000, 100):
+                outcomes = await asyncio.gather(*[asker.start(f"host-{start + number}.test") for number in range(100)])
+                assert all(isinstance(outcome, UpstreamAnswer) for outcome in outcomes)
+                most = max(most, open_descriptors() - before)
+            uses = Counter(query.source[1] for query in upstream.queries)
+            assert 100 < most < 240
+            assert len(uses) > 150
+            assert max(uses.values()) <= 2 * 64  # a port may come up a second time
+            assert sorted(uses.values())[-len(uses) // 20] <= 64
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_a_retired_socket_waits_for_its_answers(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket that has had its share of queries takes no more, and closes when the last answer is in, not before."""
+    monkeypatch.setattr(udp, "MAX_QUERIES", 1)
+
+    async def main() -> None:
+        async with FakeUpstream(delayed(answer(), 0.1)) as upstream, forwarding(upstream) as asker:
+            before = open_descriptors()
+            pending = [asker.start(f"host-{number}.test") for number in range(20)]
+            assert open_descriptors() - before == 20
+            assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
+            assert open_descriptors() == before
+            assert len({query.source for query in upstream.queries}) == 20
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_retired_sockets_are_bounded(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A silent upstream cannot make us hoard sockets: the oldest that only wait are closed, and their questions asked again."""
+    monkeypatch.setattr(udp, "MAX_QUERIES", 1)
+    monkeypatch.setattr(udp, "MAX_RETIRED", 10)
+
+    async def main() -> None:
+        async with FakeUpstream(drop) as upstream, forwarding(upstream) as asker:
+            before = open_descriptors()
+            pending = [asker.start(f"host-{number}.test") for number in range(13)]
+            assert open_descriptors() - before == 10
+            await until(lambda: len(upstream.queries) == 13)
+            for query in upstream.queries[3:]:
+                await upstream.say(answer(), query)
+            upstream.handler = answer()
+            assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
+            assert asker.stats.results["retransmit"] == 3
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_no_socket_lingers(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets that nobody has used for a while are closed."""
+    monkeypatch.setattr(udp, "MAX_IDLE_S", 0.05)
+    monkeypatch.setattr(udp, "_SWEEP_S", 0.05)
+
+    async def main() -> None:
+        async with FakeUpstream() as upstream, forwarding(upstream) as asker:
+            before = open_descriptors()
+            await asyncio.gather(*[asker.start(f"host-{number}.test") for number in range(30)])
+            assert open_descriptors() - before == 30
+            await until(lambda: open_descriptors() == before)
+            assert isinstance(await asker.ask("again.test"), UpstreamAnswer)
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_sockets_grow_old(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A socket in steady use is given up when its time is over."""
+    monkeypatch.setattr(udp, "MAX_SOCKETS", 1)
+    monkeypatch.setattr(udp, "MAX_AGE_S", 0.1)
+    monkeypatch.setattr(udp, "_SWEEP_S", 0.05)
+
+    async def main() -> None:
+        async with FakeUpstream() as upstream, forwarding(upstream) as asker:
+            for number in range(40):
+                await asker.ask(f"host-{number}.test")
+                await asyncio.sleep(0.01)
+            assert 3 <= len({query.source for query in upstream.queries}) <= 10
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_nothing_stays_open(loop: str) -> None:
+    """close() gives every descriptor back, with questions out and without."""
+
+    async def main() -> int:
+        async with FakeUpstream() as upstream:
+            before = open_descriptors()
+            async with forwarding(upstream, f"tcp://127.0.0.1:{upstream.port}") as asker:
+                await asyncio.gather(*[asker.start(f"host-{number}.test") for number in range(100)])
+                upstream.handler = drop
+                pending = [asker.start(f"host-{number}.test") for number in range(100)]
+                await asyncio.sleep(0.05)
+            await asyncio.gather(*pending)
+            await until(lambda: upstream.open_connections == 0)
+            return open_descriptors() - before
+
+    assert run_on(loop, main()) == 0
+
+
+@on_both_loops
+def test_running_out_of_descriptors_is_survived(loop: str) -> None:
+    """When the system gives no more sockets, open ones are used; with none at all the question is tried again in its time."""
+
+    async def main() -> None:
+        async with FakeUpstream() as upstream, forwarding(upstream) as asker:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            ceiling = os.dup(0)  # the lowest that is free
+            os.close(ceiling)
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+                hungry = asker.start("no-descriptor.test")
+                await asyncio.sleep(0.05)
+                assert not hungry.done()
+                resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling + 3, hard))
+                assert isinstance(await hungry, UpstreamAnswer)
+                outcomes = await asyncio.gather(*[asker.start(f"host-{number}.test") for number in range(100)])
+                assert all(isinstance(outcome, UpstreamAnswer) for outcome in outcomes)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    run_on(loop, main())

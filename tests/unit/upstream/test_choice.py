@@ -1,0 +1,105 @@
+"""Which upstream is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator
+from typing import cast
+
+import pytest
+
+from pdns.upstream import choice
+from pdns.upstream.exchange import Attempt, Events, Exchange, UpstreamQuestion
+from pdns.upstream.randomness import Randomness
+from pdns.upstream.server import Server
+from pdns.upstream.timers import Timers
+
+RANDOM = Randomness()
+
+
+@pytest.fixture
+def servers() -> Iterator[list[Server]]:
+    """Three upstreams that take 10, 20 and 30 ms."""
+    loop = asyncio.new_event_loop()
+    made = []
+    for number in (1, 2, 3):
+        name = f"udp://192.0.2.{number}"
+        server = Server(name, loop, Timers(loop), RANDOM, cast("Events", None), case_randomisation=True, tls=None)
+        server.health.sampled(number / 100)
+        made.append(server)
+    yield made
+    loop.close()
+
+
+def exchange(*asked: Server) -> Exchange:
+    made = Exchange(UpstreamQuestion(b"\0", 1, 1, do=False, cd=False), lambda _outcome: None, 1.0, 4)
+    made.attempts = [Attempt(made, server, b"", 0.0, "", edns=True, exact=False) for server in asked]
+    return made
+
+
+def down(*servers: Server) -> None:
+    for server in servers:
+        for now in (1.0, 2.0, 3.0):
+            server.health.failed(0.0, now)
+
+
+def test_the_quickest_gets_most_and_the_others_a_little(servers: list[Server]) -> None:
+    """Of 20,000 questions about 2 % are spread over all; the rest go to the quickest."""
+    chosen = Counter(choice.first(servers, RANDOM, 0.0).name for _ in range(20_000))
+    assert 19_600 < chosen["udp://192.0.2.1"] < 19_860  # 0.98 + 0.02 / 3 of them: 19,733
+    assert 60 < chosen["udp://192.0.2.2"] < 210  # 133
+    assert 60 < chosen["udp://192.0.2.3"] < 210
+
+
+def test_those_that_are_down_are_left_alone(servers: list[Server]) -> None:
+    """While another is up no question goes to one that is down."""
+    down(servers[0], servers[2])
+    assert {choice.first(servers, RANDOM, 0.0).name for _ in range(2000)} == {"udp://192.0.2.2"}
+
+
+def test_when_all_are_down_the_least_bad_is_asked(servers: list[Server]) -> None:
+    """The one with the fewest failures, so that they take turns and any of them can be found to be back."""
+    down(*servers)
+    asked = []
+    for now in range(4, 10):
+        server = choice.first(servers, RANDOM, 0.0)
+        asked.append(server)
+        server.health.failed(0.0, now)
+    assert asked == servers * 2
+
+
+def test_an_unknown_upstream_is_tried(servers: list[Server]) -> None:
+    """One that never answered is asked before those whose times are known."""
+    servers[2].health.srtt_s = None
+    assert Counter(choice.first(servers, RANDOM, 0.0) for _ in range(500)).most_common(1)[0][0] is servers[2]
+
+
+def test_retransmissions_go_round(servers: list[Server]) -> None:
+    """First to those not asked yet, the quickest first; then to the one asked longest ago."""
+    first, second, third = servers
+    assert choice.again(servers, exchange(first), 0.0) is second
+    assert choice.again(servers, exchange(first, second), 0.0) is third
+    assert choice.again(servers, exchange(first, second, third), 0.0) is first
+    assert choice.again(servers, exchange(second, third, first), 0.0) is second
+    assert choice.again([first], exchange(first), 0.0) is first
+
+
+def test_retransmissions_avoid_the_dead_and_those_that_said_no(servers: list[Server]) -> None:
+    """One that is down is asked only when there is nobody else; one that said it cannot is not asked again."""
+    first, second, third = servers
+    down(second)
+    assert choice.again(servers, exchange(first), 0.0) is third
+    down(first, third)
+    assert choice.again(servers, exchange(first), 0.0) in (second, third)
+    refused = exchange(first)
+    refused.bad.append((first, "refused", cast("object", None)))  # type: ignore[arg-type]  # its message does not matter
+    assert choice.again([first], refused, 0.0) is None
+
+
+def test_a_probe_goes_nowhere_else(servers: list[Server]) -> None:
+    """What asks after one upstream is not sent to another."""
+    probe = exchange(servers[0])
+    probe.pinned = servers[0]
+    assert choice.again(servers, probe, 0.0) is None
+    assert choice.untried(servers, probe, 0.0) is None
