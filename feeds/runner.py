@@ -53,7 +53,10 @@ class FeedRunner:
         self.tried = False
         self.results = results
         self._store = FeedStore(directory)
-        self.copy = self._store.load(feed.url)
+        kept = self._store.load()
+        self.copy = kept if kept is not None and kept.url == feed.url else None
+        # What the feed listed under another url stays in force until this one delivers: a mistyped url must not lift a block.
+        self.predecessor = kept if self.copy is None else None
         self._readable = True
         self._keeping = asyncio.Lock()
 
@@ -99,7 +102,7 @@ class FeedRunner:
                     self._readable = True
         copy = self.copy
         if copy is None:
-            return None
+            return self._share_of_predecessor()
         share = Input(self.name, self.source, self.feed.category, copy.sha256, READER)
         return share, Part(self.feed, str(self._store.parsed_path(copy)))
 
@@ -107,6 +110,16 @@ class FeedRunner:
         """The entries in the file `parsed` turned out to be damaged: read the copy again, if they are still its entries."""
         if self.copy is not None and parsed == str(self._store.parsed_path(self.copy)):
             self._readable = False
+        elif self.predecessor is not None and parsed == str(self._store.parsed_path(self.predecessor)):
+            self.predecessor = None
+
+    def _share_of_predecessor(self) -> tuple[Input, Part] | None:
+        copy = self.predecessor
+        if copy is None:
+            return None
+        share = Input(self.name, copy.reading.source, self.feed.category, copy.sha256, copy.reading.reader)
+        earlier = msgspec.structs.replace(self.feed, url=copy.url)  # its fingerprint says that the new source is not loaded
+        return share, Part(earlier, str(self._store.parsed_path(copy)))
 
     def _needs_reading(self, copy: Copy | None) -> bool:
         return copy is not None and (copy.reading.source != self.source or copy.reading.reader != READER or not self._readable)
@@ -117,7 +130,7 @@ class FeedRunner:
 
     def _conclude(self, began_s: float, result: str, error: str) -> None:
         if error and error != self.last_error:
-            _log.warning("feed %s: %s; %s", self.name, error, _remains(self.copy))
+            _log.warning("feed %s: %s; %s", self.name, error, _remains(self.copy or self.predecessor))
         elif self.last_error and not error:
             _log.info("feed %s: works again", self.name)
         self.last_attempt_s, self.last_result, self.last_error = began_s, result, error
@@ -178,6 +191,7 @@ class FeedRunner:
         )
         self._store.keep(copy, raw=raw, parsed=parsed)
         self.copy = copy
+        self.predecessor = None
         self._readable = True
 
     def _keep_unchanged(self, validators: Validators, now_s: float) -> None:

@@ -53,9 +53,13 @@ def _of(runner: FeedRunner, live: Live) -> FeedStatus:
             last_changed_s=copy.last_changed_s,
         )
     part = live.feeds.get(feed.name)
-    if part is not None and part.source == runner.source:
+    if part is not None:
         status = msgspec.structs.replace(
-            status, loaded=True, entries=part.entries, unique_entries=part.unique_entries, addresses=part.addresses
+            status,
+            loaded=part.source == runner.source,
+            entries=part.entries,
+            unique_entries=part.unique_entries,
+            addresses=part.addresses,
         )
     return status
 

@@ -39,7 +39,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
     """One whole, usable answer of a source. Times are seconds since the epoch."""
 
-    url: str  # as configured; a copy of another url is never used
+    url: str  # as configured when it was fetched
     raw: str
     sha256: str
     size_bytes: int
@@ -74,14 +74,11 @@ class FeedStore:
         """A path that nobody else uses, for what is still on trial."""
         return self.directory / f"{os.getpid()}-{next(self._numbers)}{TEMPORARY}"
 
-    def load(self, url: str) -> Copy | None:
-        """The whole copy of `url` that is kept here; None when there is none. Removes unfinished work.
-
-        A copy of another url is not used, but stays until a copy of this one replaces it: the change may have been a mistake.
-        """
+    def load(self) -> Copy | None:
+        """The whole copy that is kept here, of whatever url; None when there is none. Removes unfinished work."""
         copy = self._read_record()
         self._sweep(copy, unfinished_too=True)
-        return copy if copy is not None and copy.url == url else None
+        return copy
 
     def keep(self, copy: Copy, *, raw: Path | None = None, parsed: Path | None = None) -> None:
         """Make `copy` the last-good one; `raw` and `parsed` are its files where they are new, and on the disk already.

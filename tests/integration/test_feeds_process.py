@@ -243,7 +243,12 @@ def test_a_new_configuration_keeps_what_it_does_not_change(server: FeedServer, t
         status = process.wait(lambda status: "404" in status.feeds["a"].last_error)
         assert not status.feeds["a"].loaded
         assert status.feeds["a"].results == {"updated": 1, "error": 1}
-        assert not blockers(tmp_path, "a.example")
+        assert blockers(tmp_path, "a.example") == {"a"}, "what it listed under its old url stays in force"
+        server.serve("/gone", b"moved.example\n")
+        (tmp_path / "requests").mkdir(exist_ok=True)
+        (tmp_path / "requests" / "update").touch()
+        process.wait(lambda status: status.feeds["a"].loaded)
+        assert (blockers(tmp_path, "moved.example"), blockers(tmp_path, "a.example")) == ({"a"}, set())
 
 
 def test_local_files_are_noticed(tmp_path: Path) -> None:

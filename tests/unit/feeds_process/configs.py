@@ -28,7 +28,8 @@ def blockers(state_dir: Path, name: str) -> set[str]:
 
 def kept(state_dir: Path, feed: Feed) -> Copy | None:
     """The last-good copy of `feed` that a new process would find."""
-    return FeedStore(state_dir / "feeds" / feed.name).load(feed.url)
+    copy = FeedStore(state_dir / "feeds" / feed.name).load()
+    return copy if copy is not None and copy.url == feed.url else None
 
 
 def files(directory: Path) -> dict[str, bytes]:

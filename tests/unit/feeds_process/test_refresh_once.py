@@ -249,16 +249,19 @@ def test_a_feed_that_is_no_longer_configured_leaves_no_trace(server: FeedServer,
 
 
 def test_another_url_is_another_source(server: FeedServer, tmp_path: Path) -> None:
-    """What the old URL said does not block under the new one; it is still there if the change turns out to be a mistake."""
+    """Until a new URL delivers the feed is not loaded, yet what the old one listed goes on blocking; then it is gone."""
     server.serve("/old", GOOD)
     old, new = (Feed(name="sample", url=server.url(path)) for path in ("/old", "/new"))
     refresh(tmp_path, old)
+    generation = live(tmp_path).generation
     said = refresh(tmp_path, new)["sample"]
-    assert (said.loaded, said.entries, said.last_success_s) == (False, 0, 0)
-    assert not blockers(tmp_path, "bad.example")
-    server.stop()
-    assert refresh(tmp_path, old)["sample"].loaded
+    assert (said.loaded, said.last_success_s) == (False, 0)
     assert blockers(tmp_path, "bad.example") == {"sample"}
+    assert live(tmp_path).generation == generation, "nothing changed: nothing is built"
+    assert refresh(tmp_path, old)["sample"].loaded
+    server.serve("/new", b"other.example\n")
+    assert refresh(tmp_path, new)["sample"].loaded
+    assert (blockers(tmp_path, "bad.example"), blockers(tmp_path, "other.example")) == (set(), {"sample"})
 
 
 def test_another_way_of_reading_needs_no_network(server: FeedServer, tmp_path: Path) -> None:

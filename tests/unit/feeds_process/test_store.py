@@ -48,7 +48,7 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     """A copy, its entries, its validators and its times survive the process, and nothing else is left in the directory."""
     copy = keep(FeedStore(tmp_path / "feed"), "one")
     store = FeedStore(tmp_path / "feed")
-    assert store.load(URL) == copy
+    assert store.load() == copy
     assert store.raw_path(copy).read_text() == "one"
     assert store.parsed_path(copy).read_text() == "entries of one"
     assert content(tmp_path / "feed") == {"one.raw", "one.parsed", RECORD}
@@ -59,8 +59,8 @@ def test_a_new_copy_replaces_the_old(tmp_path: Path) -> None:
     """The old files go when the new ones count."""
     store = FeedStore(tmp_path)
     keep(store, "one")
-    assert store.load(URL) == a_copy("one")
-    assert keep(store, "two") == store.load(URL)
+    assert store.load() == a_copy("one")
+    assert keep(store, "two") == store.load()
     assert content(tmp_path) == {"two.raw", "two.parsed", RECORD}
 
 
@@ -78,7 +78,7 @@ def test_an_interrupted_replacement_leaves_the_old_copy(tmp_path: Path, step: in
         parsed.replace(tmp_path / "two.parsed")
     (tmp_path / f"{RECORD}.1.tmp").write_bytes(b'{"url"')
     found = FeedStore(tmp_path)
-    assert found.load(URL) == a_copy("one")
+    assert found.load() == a_copy("one")
     assert content(tmp_path) == {"one.raw", "one.parsed", RECORD}
 
 
@@ -108,15 +108,8 @@ def test_a_damaged_copy_is_none(tmp_path: Path, damage: str) -> None:
         case _:
             raw.unlink()
     store = FeedStore(tmp_path)
-    assert store.load(URL) is None
-    assert keep(store, "two") == store.load(URL)
-
-
-def test_a_copy_of_another_url_waits(tmp_path: Path) -> None:
-    """It is not used for the new URL, but is still there when the old one comes back."""
-    keep(FeedStore(tmp_path), "one")
-    assert FeedStore(tmp_path).load("https://elsewhere.example/") is None
-    assert FeedStore(tmp_path).load(URL) == a_copy("one")
+    assert store.load() is None
+    assert keep(store, "two") == store.load()
 
 
 def test_directories_of_feeds_that_are_gone_are_removed(tmp_path: Path) -> None:
