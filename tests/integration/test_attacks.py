@@ -299,12 +299,7 @@ def test_two_that_forward_to_each_other_do_not_storm(tmp_path: Path) -> None:
     with RunningPdns(first_dir, {}) as first:
         sections = {"upstream": {"servers": [f"udp://127.0.0.1:{first.dns_port}"], "timeout_s": 1.0}}
         with RunningPdns(second_dir, sections) as second:
-            first.write_config(
-                {
-                    "server": {"listen": [f"127.0.0.1:{first.dns_port}"]},
-                    "upstream": {"servers": [f"udp://127.0.0.1:{second.dns_port}"], "timeout_s": 1.0},
-                }
-            )
+            first.write_config({"upstream": {"servers": [f"udp://127.0.0.1:{second.dns_port}"], "timeout_s": 1.0}})
             first.wait_for(lambda: str(second.dns_port) in str(first.scrape()), "the new upstream")
             assert first.rcode("round.example") == "SERVFAIL"
             time.sleep(1.5)
