@@ -203,7 +203,7 @@ def test_a_million_names(tmp_path: Path) -> None:
     assert size_bytes / manifest.entries < 12
     before = time.perf_counter()
     blockset = Blockset.open(tmp_path / "blockset")
-    assert time.perf_counter() - before < 0.05
+    assert time.perf_counter() - before < 0.5
     for line in MILLION.read_text().splitlines()[::101]:
         if max(map(len, line.split("."))) < 64:
             assert blockset.lookup(from_text(line))

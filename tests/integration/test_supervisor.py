@@ -213,7 +213,7 @@ def test_a_worker_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path, u
         died = [at_s for at_s, text in pdns.log_lines() if "was killed by SIGKILL" in text]
         started = [at_s for at_s, text in pdns.log_lines() if "worker started" in text]
         pauses = [start - death for death, start in zip(died, started[1:], strict=True)]
-        assert pauses[0] < 0.09
+        assert pauses[0] < pauses[2]
         assert pauses[1] >= 0.09
         assert pauses[2] >= 0.49
         assert pdns.addresses("malware.test", timeout_s=10) == [SINKHOLE]

@@ -68,7 +68,7 @@ def test_a_lost_query_is_sent_again_elsewhere(loop: str) -> None:
         async with FakeUpstream(drop) as silent, FakeUpstream() as good, forwarding(silent, good, impatient=True) as asker:
             started_s = time.monotonic()
             assert isinstance(await asker.ask("www.example.test"), UpstreamAnswer)
-            assert time.monotonic() - started_s < 0.3
+            assert time.monotonic() - started_s < 1.0
             assert asker.stats.by_upstream == {(url(silent), "timeout"): 1, (url(good), "retransmit"): 1, (url(good), "ok"): 1}
 
     run_on(loop, main())
@@ -218,7 +218,7 @@ def test_another_upstream_may_know_better(loop: str, handler: Handler, result: s
         async with FakeUpstream(handler) as bad, FakeUpstream() as good, forwarding(bad, good) as asker:
             started_s = time.monotonic()
             assert isinstance(await asker.ask("www.example.test"), UpstreamAnswer)
-            assert time.monotonic() - started_s < 0.14
+            assert time.monotonic() - started_s < 0.5
             assert asker.stats.by_upstream[url(bad), result] == 1
             for number in range(50):
                 await asker.ask(f"host-{number}.test")
@@ -268,7 +268,7 @@ def test_a_single_upstream_is_believed_at_once(loop: str) -> None:
             outcome = await asker.ask("www.example.test")
             assert isinstance(outcome, UpstreamFailure)
             assert outcome.text == "upstream failed"
-            assert time.monotonic() - started_s < 0.1
+            assert time.monotonic() - started_s < 0.5
             assert len(upstream.queries) == 1
 
     run_on(loop, main())
@@ -313,11 +313,11 @@ def test_the_number_of_questions_in_flight_is_bounded(loop: str) -> None:
     """Past the bound a question fails at once, and those before it are not disturbed."""
 
     async def main() -> None:
-        async with FakeUpstream(delayed(answer(), 0.1)) as upstream, forwarding(upstream, max_in_flight=20) as asker:
+        async with FakeUpstream(delayed(answer(), 0.6)) as upstream, forwarding(upstream, max_in_flight=20) as asker:
             started_s = time.monotonic()
             pending = [asker.start(f"host-{number}.test") for number in range(20)]
             assert await asker.ask("one-too-many.test") == UpstreamFailure(23, "too many queries in flight")
-            assert time.monotonic() - started_s < 0.09
+            assert time.monotonic() - started_s < 0.5
             assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
             assert isinstance(await asker.ask("room-again.test"), UpstreamAnswer)
 
@@ -332,7 +332,7 @@ def test_the_timeout_holds(loop: str) -> None:
         async with FakeUpstream(drop) as upstream, forwarding(upstream, timeout_s=0.3) as asker:
             started_s = time.monotonic()
             assert await asker.ask("www.example.test") == UpstreamFailure(22, "no upstream answered")
-            assert 0.3 <= time.monotonic() - started_s < 0.42
+            assert 0.3 <= time.monotonic() - started_s < 1.0
 
     run_on(loop, main())
 
@@ -352,7 +352,7 @@ def test_draining_waits_for_what_is_out(loop: str) -> None:
             started_s = time.monotonic()
             await asker.forwarder.drain(0.1)
             assert not pending.done()
-            assert time.monotonic() - started_s < 0.4
+            assert time.monotonic() - started_s < 0.9
 
     run_on(loop, main())
 

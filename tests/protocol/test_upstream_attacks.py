@@ -208,7 +208,7 @@ def test_an_icmp_error_brings_the_next_upstream_forward(loop: str) -> None:
             await dead.stop()
             started_s = time.monotonic()
             assert await asker.addresses("www.example.test") == ["192.0.2.7"]
-            assert time.monotonic() - started_s < 0.14  # a retransmission would have waited longer
+            assert time.monotonic() - started_s < 0.5  # a retransmission would have waited longer
             assert asker.stats.results == {"error": 1, "retransmit": 1, "ok": 1}
 
     run_on(loop, main())

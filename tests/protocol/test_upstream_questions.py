@@ -102,7 +102,7 @@ def test_the_case_of_questions_is_random(loop: str) -> None:
             assert isinstance(outcome, UpstreamAnswer)
             assert outcome.message.answer[0].owner == upstream.queries[-1].qname.lower()
         assert len({query.qname for query in upstream.queries}) == 20
-        assert 0.4 < sum(map(upper_share, upstream.queries)) / 20 < 0.6
+        assert 0.3 < sum(map(upper_share, upstream.queries)) / 20 < 0.7
 
     with_one(loop, answer(), test)
 
@@ -171,7 +171,7 @@ def test_an_upstream_that_lower_cases_and_has_no_tcp_works(loop: str) -> None:
     async def test(upstream: FakeUpstream, asker: Asker) -> None:
         started_s = time.monotonic()
         assert await asker.addresses(NAME) == ["192.0.2.7"]
-        assert time.monotonic() - started_s < 0.4
+        assert time.monotonic() - started_s < 0.75
         assert len(upstream.queries) == 4
         upstream.clear()
         assert await asker.addresses("another.test") == ["192.0.2.7"]
@@ -263,7 +263,7 @@ def test_truncation_without_tcp_goes_to_another_upstream(loop: str) -> None:
         ):
             started_s = time.monotonic()
             assert await asker.addresses(NAME) == ["192.0.2.9"]
-            assert time.monotonic() - started_s < 0.3
+            assert time.monotonic() - started_s < 0.75
 
     run_on(loop, main())
 
