@@ -170,6 +170,4 @@ class Publisher:
             raise BuildError(disk_reason(exc, self._state_dir)) from None
         self._highest = generation
         self.live, self._unknown = live, False
-        _log.info(
-            "blockset %d: %s names of %d feeds, built in %.1f s", generation, f"{live.entries:,}", len(inputs), live.build_s
-        )
+        _log.info("blockset %d: %s names, feeds: %d, built in %.1f s", generation, f"{live.entries:,}", len(inputs), live.build_s)

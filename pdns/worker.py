@@ -249,7 +249,7 @@ class Running:
         self._stats.gauge("blockset_generation", blockset.generation)
         self._stats.gauge("blockset_entries", blockset.entries)
         self._tell_missing_feeds()
-        _log.info("blockset %d is live: %d names of %d feeds", blockset.generation, blockset.entries, len(blockset.feeds))
+        _log.info("blockset %d is live: %s names, feeds: %d", blockset.generation, f"{blockset.entries:,}", len(blockset.feeds))
 
     def _tell_missing_feeds(self) -> None:
         self._stats.forget(MISSING_FEED)
