@@ -23,5 +23,5 @@ def run_on(loop: str, main: Coroutine[Any, Any, Result]) -> Result:
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else asyncio.new_event_loop) as runner:
         result = runner.run(watched())
-    assert escaped == []
+    assert escaped == [], escaped
     return result

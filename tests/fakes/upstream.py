@@ -446,8 +446,8 @@ class _Udp(asyncio.DatagramProtocol):
         if not isinstance(action, Send) or self._transport is None or self._transport.is_closing():
             return
         if action.other_port:
-            assert self._server._other_port is not None
-            self._server._other_port.sendto(action.wire, action.to or addr)
+            if self._server._other_port is not None:  # not stopping
+                self._server._other_port.sendto(action.wire, action.to or addr)
         else:
             self._transport.sendto(action.wire, action.to or addr)
 
