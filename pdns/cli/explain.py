@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Annotated, NamedTuple
+from typing import Annotated
 
 import typer
 from dnslib import QTYPE, DNSRecord
@@ -14,6 +14,7 @@ from rich.text import Text
 
 from pdns import feedstatus
 from pdns.blockset import CURRENT, Blockset, Listing, Rule, blocksets_directory
+from pdns.cli.feedtable import aligned
 from pdns.config import Config
 from pdns.configload import default_config_path, load
 from pdns.core import names
@@ -43,7 +44,7 @@ def command(
 
 def explain(name: str, tenant: str, path: Path | None) -> int:
     """Prints the explanation and returns 0; 2 with the reason on stderr when the name or the configuration is no good."""
-    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
         qname = names.from_text(name)
         config = load(default_config_path(path))
@@ -65,7 +66,7 @@ def explain(name: str, tenant: str, path: Path | None) -> int:
         if config.feed:
             errors.print(f"no blockset to look in ({failure}); start `pdns serve` or run `pdns feeds update`", style="yellow")
         blockset = None
-    output = Console(soft_wrap=True, highlight=False)
+    output = Console(soft_wrap=True, highlight=False, markup=False)
     output.print(Text(names.to_text(qname), style="bold"))
     _print_listings(output, config, blockset, qname)
     _print_answers(output, config, blockset, qname, address)
@@ -104,30 +105,22 @@ def _print_listings(output: Console, config: Config, blockset: Blockset | None, 
                 time.strftime("%Y-%m-%d %H:%M", time.localtime(changed_s)) if changed_s else "",
             )
         )
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    for at, row in enumerate(rows):
-        line = "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
-        output.print(Text(f"  {line}", style="" if at else "dim"))
+    aligned(output, rows, indent="  ")
 
 
 def _reach(listing: Listing) -> str:
     return ("excepts " if listing.allow else "") + _REACH[listing.rule]
 
 
-class _Told(NamedTuple):
-    qtype: str
-    outcome: str
-
-
 def _print_answers(output: Console, config: Config, blockset: Blockset | None, qname: bytes, address: str) -> None:
     resolver = Resolver(config, AnswerCache(config.cache.max_bytes))
     resolver.set_blockset(blockset, ready=True)
-    told = [_Told(QTYPE[qtype], _outcome(resolver, qname, qtype, address)) for qtype in _SHOWN_TYPES]
-    if len({each.outcome for each in told}) == 1:
-        told = [_Told("any type", told[0].outcome)]
+    told = {QTYPE[qtype]: _outcome(resolver, qname, qtype, address) for qtype in _SHOWN_TYPES}
+    if len(outcomes := set(told.values())) == 1:
+        told = {"any type": outcomes.pop()}
     output.print("  a client gets")
-    for each in told:
-        output.print(f"    {each.qtype:<8}  {each.outcome}")
+    for qtype, outcome in told.items():
+        output.print(f"    {qtype:<8}  {outcome}")
 
 
 def _outcome(resolver: Resolver, qname: bytes, qtype: int, address: str) -> str:

@@ -31,7 +31,7 @@ def show(console: Console, status: FeedsStatus, now_s: float) -> None:
     if console.is_terminal:
         console.print(_table(_TITLES, rows))
     else:
-        _aligned(console, [_TITLES, *rows])
+        aligned(console, [_TITLES, *rows])
     live = f"blockset {status.generation}: {_names(status.entries)}, built in {status.build_s:.1f} s"
     console.print(Text(live if status.generation else "no blockset is live yet"), soft_wrap=True)
 
@@ -57,7 +57,7 @@ def changes(console: Console, before: FeedsStatus, after: FeedsStatus) -> None:
         difference = feed.entries - (old.entries if old is not None else 0)
         names = _names(feed.entries) + (f" ({difference:+,})" if difference else "")
         rows.append((name, feed.last_result or "not tried", names, feed.last_error))
-    _aligned(console, rows)
+    aligned(console, rows)
     if after.generation != before.generation:
         console.print(Text(f"blockset {after.generation} is live: {_names(after.entries)}"), soft_wrap=True)
     else:
@@ -88,8 +88,9 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     return table
 
 
-def _aligned(console: Console, rows: Sequence[Sequence[str]]) -> None:
+def aligned(console: Console, rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
+    """Each row on a line of its own, however long, its cells under those of the rows above."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        console.print(Text(line.rstrip()), soft_wrap=True)
+        console.print(Text(indent + line.rstrip()), soft_wrap=True)

@@ -10,7 +10,6 @@ from pdns.core.entry import Ede, Entry, Monitored, Verdict
 _AT_QNAME = b"\xc0\x0c"  # the question's name, always 12 octets into the message
 _MNAME_RNAME = b"\x09localhost\0" + b"\6nobody\7invalid\0"  # RFC 6303, 3
 _TIMERS = b"".join(n.to_bytes(4) for n in (1, 3600, 1200, 604800))
-_COUNT_ONE_ANSWER = b"\0\1\0\0"
 _COUNT_ONE_AUTHORITY = b"\0\0\0\1"
 _RFC8482 = b"\7RFC8482\0"  # HINFO: CPU "RFC8482", OS ""
 

@@ -86,20 +86,15 @@ class AnswerCache:
 
     def _make_room(self) -> None:
         while self._bytes > self._max_bytes:
-            if self._probation and (not self._main or self._probation_bytes * _PROBATION_SHARE > self._max_bytes):
-                key, entry = self._probation.popitem(last=False)
-                size = entry.size_bytes + len(key)
+            on_probation = self._probation and (not self._main or self._probation_bytes * _PROBATION_SHARE > self._max_bytes)
+            queue = self._probation if on_probation else self._main
+            key, entry = queue.popitem(last=False)
+            size = entry.size_bytes + len(key)
+            if on_probation:
                 self._probation_bytes -= size
-                if entry.visited:
-                    entry.visited = False
-                    self._main[key] = entry
-                    continue
-            else:
-                key, entry = self._main.popitem(last=False)
-                size = entry.size_bytes + len(key)
-                if entry.visited:
-                    entry.visited = False
-                    self._main[key] = entry
-                    continue
+            if entry.visited:
+                entry.visited = False
+                self._main[key] = entry
+                continue
             self._bytes -= size
             self.evictions += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pdns.core import protocol as p
-from pdns.core.message import Message, Record, read_name
+from pdns.core.message import Message, Record, kind_of, read_name
 from pdns.core.names import is_at_or_below
 from pdns.errors import WireError
 
@@ -51,11 +51,9 @@ def follow(message: Message, qname: bytes, qtype: int) -> Chain:
 
 
 def _belongs(message: Message, record: Record, chain: list[bytes], qtype: int) -> bool:
-    rtype = record.rtype
-    if rtype == p.RRSIG and record.end - record.rdata_at >= 18:  # a signature goes with what it covers
-        rtype = int.from_bytes(message.wire[record.rdata_at : record.rdata_at + 2])
-        if qtype == p.RRSIG and record.owner in chain:
-            return True
+    if record.rtype == qtype == p.RRSIG and record.owner in chain:
+        return True
+    rtype = kind_of(message.wire, record)
     if rtype == p.DNAME and qtype != p.DNAME:
         return any(is_at_or_below(name, record.owner) for name in chain)
     return record.owner in chain and (rtype in (qtype, p.CNAME) or qtype == p.ANY)

@@ -8,7 +8,7 @@ from pdns.config import Cache
 from pdns.core import protocol as p
 from pdns.core.chain import Chain
 from pdns.core.entry import Entry
-from pdns.core.message import RDATA_NAMES, Message, Record, read_name
+from pdns.core.message import RDATA_NAMES, Message, Record, kind_of, read_name
 from pdns.core.names import is_at_or_below
 
 _PROOF_TYPES = (p.NSEC, p.NSEC3)
@@ -72,18 +72,11 @@ def _authority(message: Message, chain: Chain, *, negative: bool, do: bool) -> t
         end = chain.names[-1]
         kept = [record for record in records if record.rtype != p.SOA or is_at_or_below(end, record.owner)]
         if do:
-            return tuple(record for record in kept if _kind(wire, record) in (p.SOA, *_PROOF_TYPES))
+            return tuple(record for record in kept if kind_of(wire, record) in (p.SOA, *_PROOF_TYPES))
         return tuple(record for record in kept if record.rtype == p.SOA)
     if do and any(record.rtype in _PROOF_TYPES for record in records):  # a wildcard's proof (RFC 4035, 3.1.3.3)
-        return tuple(record for record in records if _kind(wire, record) in _PROOF_TYPES)
+        return tuple(record for record in records if kind_of(wire, record) in _PROOF_TYPES)
     return ()
-
-
-def _kind(wire: bytes, record: Record) -> int:
-    """The type of a record; of a signature, the type that it signs: a validator must never see one without the other."""
-    if record.rtype == p.RRSIG:
-        return int.from_bytes(wire[record.rdata_at : record.rdata_at + 2])
-    return record.rtype
 
 
 def _copy(message: Message, answer: Sequence[Record], authority: Sequence[Record]) -> tuple[bytearray, list[int]]:

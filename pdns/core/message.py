@@ -172,6 +172,13 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
             raise WireError("unknown label type")
 
 
+def kind_of(wire: bytes, record: Record) -> int:
+    """The type of a record; of a signature, the type that it signs (RFC 4034, 3.1.1): it goes where that goes."""
+    if record.rtype == p.RRSIG:
+        return int.from_bytes(wire[record.rdata_at : record.rdata_at + 2])
+    return record.rtype
+
+
 def skip_name(wire: bytes, at: int) -> int:
     """The offset behind the name at `at`, which is checked as `read_name` does."""
     return read_name(wire, at)[1]
