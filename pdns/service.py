@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
+from typing import TYPE_CHECKING
 
 from pdns.blockset import Blockset, source_fingerprint
 from pdns.config import Config
 from pdns.core import protocol as p
-from pdns.core.cache import AnswerCache
 from pdns.core.entry import truncated
 from pdns.core.flights import Flight, Flights, Waiter
 from pdns.core.names import to_text
-from pdns.core.outcome import Answer, Drop, Forward
+from pdns.core.outcome import Answer, Drop, Forward, Outcome
 from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
+from pdns.fast import ACCELERATED
 from pdns.stats import Stats
 from pdns.upstream.exchange import UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
+
+if TYPE_CHECKING:
+    from pdns.fast.udp import Datagram
+
+if ACCELERATED:
+    from pdns.fast.cache import AnswerCache
+    from pdns.fast.front import Front
+else:
+    from pdns.core.cache import AnswerCache
 
 Reply = Callable[[bytes], None]
 
@@ -39,6 +49,7 @@ class Service:
         self._forwarder = forwarder
         self._cache = AnswerCache(config.cache.max_bytes)
         self._resolver = Resolver(config, self._cache)
+        self.front = Front(self._cache, stats) if ACCELERATED else None
         self._flights = Flights(config.upstream.max_in_flight, config.upstream.max_in_flight_per_client)
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
@@ -85,6 +96,19 @@ class Service:
             _log.exception("a query of %d octets raised", len(wire))
             self._stats.dropped("internal_error")
 
+    def on_queries(self, queries: Sequence[Datagram]) -> None:
+        """Decide about each of `queries`, which the front could not answer. Never raises."""
+        now = self._clock()
+        for query in queries:
+            try:
+                outcome = self._resolver.decide(query, query.client, now, remembered=query.remembered)
+                self._perform(
+                    outcome, query.port, Waiter(query, query.client, query.address, "udp", query.reply, query.started_s), now
+                )
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("a query for %s raised", to_text(query.qname))
+                self._stats.dropped("internal_error")
+
     def tick(self, now: float) -> None:
         """Housekeeping, a few times a second: stale answers for those who waited long enough, and the gauges."""
         waiting = []
@@ -104,9 +128,23 @@ class Service:
         self._evictions_counted = self._cache.evictions
 
     def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> None:
-        started_s = perf_counter()
-        resolver, stats = self._resolver, self._stats
-        client = resolver.client(address)
+        started_s, now = perf_counter(), self._clock()
+        if self.front is None:
+            self._serve_pure(wire, address, port, transport, reply, started_s, now)
+            return
+        query = self.front.answer(wire, address, transport, now)
+        if isinstance(query, bytes):
+            reply(query)
+        elif query is not None:
+            outcome = self._resolver.decide(query, query.client, now, remembered=query.remembered)
+            self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
+
+    def _serve_pure(
+        self, wire: bytes, address: str, port: int, transport: str, reply: Reply, started_s: float, now: float
+    ) -> None:
+        """What the front does, and then what it does not."""
+        stats = self._stats
+        client = self._resolver.client(address)
         try:
             query = parse_query(wire)
         except WireError as error:
@@ -118,16 +156,18 @@ class Service:
             reply(answer)
             return
         stats.query(client.tenant, transport, query.qtype)
-        now = self._clock()
-        outcome = resolver.handle(query, client, address, now)
+        outcome = self._resolver.handle(query, client, address, now)
+        self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
+
+    def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
-            self._answer(Waiter(query, client, address, transport, reply, started_s), outcome, now)
+            self._answer(waiter, outcome, now)
             if outcome.refresh is not None and not self._flights.full("") and self._flights.get(outcome.refresh.key) is None:
                 self._ask(outcome.refresh, now)
         elif type(outcome) is Forward:
-            self._wait(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
+            self._wait(outcome, port, waiter, now)
         elif type(outcome) is Drop:
-            stats.dropped(outcome.reason)
+            self._stats.dropped(outcome.reason)
 
     def _wait(self, forward: Forward, port: int, waiter: Waiter, now: float) -> None:
         flight = self._flights.get(forward.key)
@@ -201,6 +241,8 @@ class Service:
 
     def _take_over(self, config: Config) -> None:
         self._config = config
+        if self.front is not None:
+            self.front.configure(config, self._resolver.tenant_policies)
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
         self._settle_readiness()

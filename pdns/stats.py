@@ -82,6 +82,10 @@ class Stats:
             slot = self._counters.slot("blocked_total", self._tenant(tenant), feed, category, action)
             self._blocked[tenant, feed, category, action] = slot
         self._values[slot] += 1
+        self.sighted(tenant, listed, now)
+
+    def sighted(self, tenant: str, listed: bytes, now: float) -> None:
+        """A client of `tenant` asked for `listed` or for a name below it."""
         seen = self._distinct.get(tenant)
         if seen is None:
             seen = self._distinct[tenant] = self._distinct_of(self._tenant(tenant))
@@ -143,6 +147,37 @@ class Stats:
             for slot, total in zip(slots, seen.totals(now), strict=True):
                 values[slot] = total
 
+    # For those who count by themselves: where in `values`.
+
+    @property
+    def values(self) -> memoryview[int]:
+        """The counters' memory, a u64 for each slot."""
+        return self._values
+
+    def query_slot(self, tenant: str, transport: str, qtype: int) -> int:
+        """The slot that `query` adds to."""
+        return self._query_slot(tenant, transport, qtype)
+
+    def response_slot(self, tenant: str, source: str, rcode: int) -> int:
+        """The slot of `responses_total` that `response` adds to."""
+        return self._response_slots(tenant, source, rcode)[-1]
+
+    def duration_slots(self, source: str) -> tuple[int, ...]:
+        """The slots of a source's histogram: one for each of `BUCKETS_S` and for what is longer, then the sum in nanoseconds."""
+        return self._duration_slots(source)
+
+    def drop_slot(self, reason: str) -> int:
+        """The slot that `dropped` adds to."""
+        return self._slot("dropped_total", reason)
+
+    def block_slots(
+        self, tenant: str, blocked_by: tuple[str, str, str] | None, monitored: tuple[tuple[str, str], ...]
+    ) -> tuple[int, ...]:
+        """The slots that one query adds to which `blocked_by` (feed, category, action) blocked, and `monitored` would have."""
+        label = self._tenant(tenant)
+        slots = [] if blocked_by is None else [self._slot("blocked_total", label, *blocked_by)]
+        return (*slots, *(self._slot("would_block_total", label, feed, category) for feed, category in monitored))
+
     def _query_slot(self, tenant: str, transport: str, qtype: int) -> int:
         slot = self._slot("queries_total", self._tenant(tenant), transport, QTYPE_LABELS.get(qtype, OTHER))
         if qtype in QTYPE_LABELS:  # the others are 65,000: looked up twice rather than remembered
@@ -151,14 +186,18 @@ class Stats:
 
     def _response_slots(self, tenant: str, source: str, rcode: int) -> tuple[int, ...]:
         """The slots of the source's histogram, then that of the response."""
-        histogram = self._durations.get(source)
-        if histogram is None:
-            histogram = self._durations[source] = self._histogram("query_duration_seconds", source)
+        histogram = self._duration_slots(source)
         label = p.RCODE_NAMES.get(rcode, OTHER)
         slots = (*histogram, self._slot("responses_total", self._tenant(tenant), source, label))
         if rcode in p.RCODE_NAMES:
             self._responses[tenant, source, rcode] = slots
         return slots
+
+    def _duration_slots(self, source: str) -> tuple[int, ...]:
+        histogram = self._durations.get(source)
+        if histogram is None:
+            histogram = self._durations[source] = self._histogram("query_duration_seconds", source)
+        return histogram
 
     def _tenant(self, tenant: str) -> str:
         if tenant in self._tenants:

@@ -23,14 +23,19 @@ from pdns.config import Config
 from pdns.control import Apply, Channel, Drain, Drained, Message, Ready, Refused, Transport, close_all, read_config
 from pdns.counters import Counters
 from pdns.errors import BlocksetError, ConfigError, PdnsError
+from pdns.fast import ACCELERATED
 from pdns.logs import log_to_stderr
 from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
-from pdns.net.udp import UdpListener
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, Stats
 from pdns.upstream.forwarder import Forwarder
+
+if ACCELERATED:
+    from pdns.fast.udp import UdpListener
+else:
+    from pdns.net.udp import UdpListener
 
 _TICK_S: Final = 0.25
 _PUBLISH_S: Final = 2.0
@@ -117,7 +122,7 @@ class Running:
             self._stats.forget(family)
         self._forwarder = Forwarder(config.upstream, loop, self._stats)
         self._retired: set[Forwarder] = set()
-        self._service = Service(config, self._forwarder, self._stats, loop.time)
+        self._service = Service(config, self._forwarder, self._stats, time.monotonic)
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._udp: dict[str, UdpListener] = {}
@@ -185,10 +190,15 @@ class Running:
             self._loop.call_later(_LINGER_S, self._tcp.pop(address).close)
         for transport, address in list(sockets):
             if transport == "udp" and address not in self._udp:
-                self._udp[address] = UdpListener(sockets.pop((transport, address)), self._service, self._loop, self._stats)
+                self._udp[address] = self._udp_listener(sockets.pop((transport, address)))
             elif transport == "tcp" and address not in self._tcp:
                 self._tcp[address] = TcpListener(sockets.pop((transport, address)), self._service, self._connections)
                 await self._tcp[address].start()
+
+    def _udp_listener(self, sock: socket.socket) -> UdpListener:
+        if ACCELERATED:
+            return UdpListener(sock, self._service, self._loop, self._stats, self._service.front)
+        return UdpListener(sock, self._service, self._loop, self._stats)
 
     def _retire(self, forwarder: Forwarder, config: Config) -> None:
         """Let `forwarder` finish what it is at; its upstreams are no longer spoken of, but for those that stay."""
@@ -211,7 +221,7 @@ class Running:
         self._stats.gauge(HEARTBEAT, time.monotonic_ns())
         try:
             self._look_for_blockset(now)
-            self._service.tick(now)
+            self._service.tick(time.monotonic())
             if now >= self._publish_s:
                 self._publish_s = now + _PUBLISH_S
                 self._stats.publish_blocked_domains(now)

@@ -9,19 +9,23 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from pdns.core.entry import Entry
+from pdns.core.entry import Entry, Monitored
 
 MAX_ENTRY_BYTES = 16 * 1024  # larger answers are given but not kept: one name must not push out hundreds
 _PROBATION_SHARE = 10
 
 
 class AnswerCache:
-    """Answers by key. Knows sizes and use, not time: whether an entry is still fresh is the caller's question."""
+    """Answers by key. Knows sizes and use, not time: whether an entry is still fresh is the caller's question.
 
-    __slots__ = ("_bytes", "_main", "_max_bytes", "_probation", "_probation_bytes", "evictions")
+    An entry that is in here is changed by the methods alone: what `get` returns may be a copy.
+    """
+
+    __slots__ = ("_bytes", "_main", "_max_bytes", "_probation", "_probation_bytes", "evictions", "stamp")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
+        self.stamp = 0  # of the rules in force: an entry with another one was decided under others
         self._probation: OrderedDict[bytes, Entry] = OrderedDict()
         self._main: OrderedDict[bytes, Entry] = OrderedDict()
         self._bytes = 0
@@ -35,6 +39,10 @@ class AnswerCache:
     def size_bytes(self) -> int:
         return self._bytes
 
+    def new_rules(self) -> None:
+        """From now on every answer that is in here must be decided again before it is given."""
+        self.stamp += 1
+
     def resize(self, max_bytes: int) -> None:
         """Change the bound; what no longer fits goes."""
         self._max_bytes = max_bytes
@@ -42,20 +50,18 @@ class AnswerCache:
 
     def get(self, key: bytes) -> Entry | None:
         """The entry under `key`, fresh or not, counted as used."""
-        entry = self._main.get(key)
-        if entry is None:
-            entry = self._probation.get(key)
-            if entry is None:
-                return None
-        entry.visited = True
+        entry = self._find(key)
+        if entry is not None:
+            entry.hits += 1
+            entry.visited = True
         return entry
 
-    def put(self, key: bytes, entry: Entry) -> None:
-        """Keep `entry`, in place of what was under `key`. Too large a one is not kept."""
+    def put(self, key: bytes, entry: Entry) -> bool:
+        """Keep `entry`, in place of what was under `key`. False for one that is too large: it is not kept."""
         size = entry.size_bytes + len(key)
         if size > MAX_ENTRY_BYTES:
             self.remove(key)
-            return
+            return False
         old = self._main.get(key)
         if old is not None:
             self._bytes += size - old.size_bytes - len(key)
@@ -68,6 +74,23 @@ class AnswerCache:
             self._probation_bytes += size
         if self._bytes > self._max_bytes:
             self._make_room()
+        return True
+
+    def allowed_again(self, key: bytes, monitored: Monitored) -> None:
+        """The answer under `key` was decided again, under the rules in force, and stays."""
+        if (entry := self._find(key)) is not None:
+            entry.stamp = self.stamp
+            entry.monitored = monitored
+
+    def refreshing(self, key: bytes) -> None:
+        """The answer under `key` is being asked for again before it expires: once is enough."""
+        if (entry := self._find(key)) is not None:
+            entry.refreshing = True
+
+    def retry_after(self, key: bytes, retry_s: float) -> None:
+        """No upstream could renew the answer under `key`: until `retry_s` it is given as it is (RFC 8767, 5)."""
+        if (entry := self._find(key)) is not None:
+            entry.retry_s = retry_s
 
     def remove(self, key: bytes) -> None:
         """Forget `key`, if it is there."""
@@ -76,6 +99,9 @@ class AnswerCache:
             self._bytes -= entry.size_bytes + len(key)
         else:
             self._discard_from_probation(key)
+
+    def _find(self, key: bytes) -> Entry | None:
+        return self._main.get(key) or self._probation.get(key)
 
     def _discard_from_probation(self, key: bytes) -> None:
         entry = self._probation.pop(key, None)

@@ -24,8 +24,8 @@ class Client(NamedTuple):
 class ClientTable:
     """Address -> Client, the longest matching network deciding. Remembers the addresses it has seen, within bounds."""
 
-    def __init__(self, access: Access, tenants: Sequence[Tenant], policies: Sequence[int]) -> None:
-        """`policies[i]` is the policy of `tenants[i]`; clients of no tenant have policy 0.
+    def __init__(self, access: Access, tenants: Sequence[Tenant], policies: Sequence[int], *, remember: bool = True) -> None:
+        """`policies[i]` is the policy of `tenants[i]`; clients of no tenant have policy 0. `remember`: addresses that were asked about.
 
         A tenant's networks may ask without being named under `access` as well.
         """
@@ -37,6 +37,7 @@ class ClientTable:
                 self._add(text, Client(tenant.name, policy, _policy_key(policy), True))
         self._lengths = sorted(self._networks, key=lambda item: -item[1])
         self._stranger = Client(NO_TENANT, 0, _policy_key(0), False)
+        self._remember = remember
         self._known: dict[str, Client] = {}
 
     def lookup(self, address: str) -> Client:
@@ -44,6 +45,8 @@ class ClientTable:
         client = self._known.get(address)
         if client is None:
             client = self._find(address)
+            if not self._remember:
+                return client
             if len(self._known) >= _MAX_KNOWN:
                 del self._known[next(iter(self._known))]
             self._known[address] = client

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from pdns.blockset import Blockset
 from pdns.config import Config
@@ -23,10 +23,14 @@ from pdns.core.ratelimit import RateLimiter
 from pdns.core.responsecheck import check_response
 from pdns.errors import WireError
 
-_REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its life
-_REFRESH_MIN_LIFE_S = 20
+REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its life
+REFRESH_MIN_LIFE_S = 20
+STRANGER_TEXT = b"this address may not ask here"
+OVER_LIMIT_TEXT = b"too many queries from this network"
 _META_TYPES = frozenset((0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA))
 _UPSTREAM_EDE_TEXT_BYTES = 120
+
+_Stage = Callable[[Query, Client, str, float], Outcome | None]
 
 
 class Resolver:
@@ -36,14 +40,11 @@ class Resolver:
         self._cache = cache
         self._blockset: Blockset | None = None
         self._ready = False
-        self._stamp = 0
         # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
         # then what is answered here, so that special names never leave the house; then what feeds list; and only
         # what is left is somebody else's to answer.
-        self._stages: tuple[Callable[[Query, Client, str, float], Outcome | None], ...] = (
-            self._client_access,
-            self._rate_limit,
-            self._cached,
+        self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
+        self._decisions: tuple[_Stage, ...] = (
             self._scope,
             self._local,
             self._block,
@@ -62,13 +63,18 @@ class Resolver:
         self._blocked = BlockAnswers(config.block)
         self._config = config.cache
         self._cache.resize(config.cache.max_bytes)
-        self._stamp += 1
+        self._cache.new_rules()
+
+    @property
+    def tenant_policies(self) -> Sequence[int]:
+        """The policy of each tenant, in the order of the configuration."""
+        return self._policy.tenant_policies
 
     def set_blockset(self, blockset: Blockset | None, *, ready: bool) -> None:
         """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer."""
         self._blockset = blockset
         self._ready = ready
-        self._stamp += 1
+        self._cache.new_rules()
 
     def client(self, address: str) -> Client:
         """Who is at `address`."""
@@ -80,6 +86,16 @@ class Resolver:
             outcome = stage(query, client, address, now)
             if outcome is not None:
                 return outcome
+        return self.decide(query, client, now)
+
+    def decide(self, query: Query, client: Client, now: float, *, remembered: bool = False) -> Outcome:
+        """The same for a query of a client that may ask it, now, and to which there is no answer in the cache; with `remembered`
+        there is one, of which more must be known than that it is there."""
+        if remembered and (outcome := self._cached(query, client, "", now)) is not None:
+            return outcome
+        for stage in self._decisions:
+            if (outcome := stage(query, client, "", now)) is not None:
+                return outcome
         raise AssertionError("the last stage forwards")
 
     # Stages, in order.
@@ -87,7 +103,7 @@ class Resolver:
     def _client_access(self, _query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if client.allowed:
             return None
-        return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, b"this address may not ask here")), "refused")
+        return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, STRANGER_TEXT)), "refused")
 
     def _rate_limit(self, _query: Query, _client: Client, address: str, now: float) -> Outcome | None:
         if self._limiter.admits(address, now):
@@ -99,15 +115,14 @@ class Resolver:
         entry = self._cache.get(key)
         if entry is None or not query.flags & p.RD:  # without RD nobody learns what others asked
             return None
-        if entry.stamp != self._stamp:
+        if entry.stamp != self._cache.stamp:
             entry = self._decided_again(entry, _forward(query, client, key), now)
             if entry is None:
                 return None
         if now < entry.expires_s:
             source = "cache" if entry.source == "upstream" else entry.source
-            entry.hits += 1
-            if entry.hits >= self._config.refresh_ahead_hits > 0 and self._worth_refreshing(entry, now):
-                entry.refreshing = True
+            if worth_refreshing(entry, now, self._config.refresh_ahead_hits):
+                self._cache.refreshing(key)
                 return Answer(entry, source, refresh=_forward(query, client, key, entry))
             return Answer(entry, source)
         if entry.source == "upstream" and now < entry.expires_s + self._config.max_stale_s:
@@ -138,7 +153,7 @@ class Resolver:
         decision = self._policy.decide(self._blockset, client.policy, query.qname)
         if decision.verdict is None:
             return None
-        entry = self._blocked.entry(decision.verdict, query.qname, query.qtype, now, decision.monitored, self._stamp)
+        entry = self._blocked.entry(decision.verdict, query.qname, query.qtype, now, decision.monitored, self._cache.stamp)
         if entry.expires_s > now:
             self._cache.put(query.key + client.policy_key, entry)
         return Answer(entry, "blocked")
@@ -165,9 +180,11 @@ class Resolver:
             return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
-            entry = self._blocked.entry(decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._stamp)
+            entry = self._blocked.entry(
+                decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._cache.stamp
+            )
         else:
-            entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._stamp)
+            entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp)
             entry.monitored = decision.monitored
         if entry.expires_s > now:
             self._cache.put(forward.key, entry)
@@ -182,7 +199,7 @@ class Resolver:
         """
         stale = self.stale_answer(forward, now)
         if stale is not None:
-            stale.entry.retry_s = now + self._config.stale_ttl_s
+            self._cache.retry_after(forward.key, now + self._config.stale_ttl_s)
             return stale
         ede = _passed_on(message) or (ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES])
         return Answer(self._store_failure(forward, ede, now), "error")
@@ -192,7 +209,7 @@ class Resolver:
         entry: Entry | None = forward.stale
         if entry is None or now >= entry.expires_s + self._config.max_stale_s:
             return None
-        if entry.stamp != self._stamp:
+        if entry.stamp != self._cache.stamp:
             entry = self._decided_again(entry, forward, now)
             if entry is None:
                 return None
@@ -204,7 +221,7 @@ class Resolver:
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
 
     def _store_failure(self, forward: Forward, ede: tuple[int, bytes], now: float) -> Entry:
-        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, ede, self._stamp)  # RFC 9520
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, ede, self._cache.stamp)  # RFC 9520
         self._cache.put(forward.key, entry)
         return entry
 
@@ -228,21 +245,27 @@ class Resolver:
         message = parse_message(head + question + entry.body)
         decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
         if decision.verdict is not None:
-            blocked = self._blocked.entry(decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._stamp)
+            blocked = self._blocked.entry(
+                decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._cache.stamp
+            )
             self._cache.put(forward.key, blocked)
             return blocked
         entry.monitored = decision.monitored
-        entry.stamp = self._stamp
+        entry.stamp = self._cache.stamp
+        self._cache.allowed_again(forward.key, decision.monitored)
         return entry
 
-    def _worth_refreshing(self, entry: Entry, now: float) -> bool:
-        life_s = entry.expires_s - entry.stored_s
-        return (
-            entry.source == "upstream"
-            and not entry.refreshing
-            and life_s >= _REFRESH_MIN_LIFE_S
-            and (entry.expires_s - now) * _REFRESH_SHARE < life_s
-        )
+
+def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:
+    """Whether a fresh `entry` is asked for so often, and near enough to its end, that it is renewed before."""
+    life_s = entry.expires_s - entry.stored_s
+    return (
+        entry.hits >= refresh_ahead_hits > 0
+        and entry.source == "upstream"
+        and not entry.refreshing
+        and life_s >= REFRESH_MIN_LIFE_S
+        and (entry.expires_s - now) * REFRESH_SHARE < life_s
+    )
 
 
 def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
@@ -252,7 +275,7 @@ def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = Non
 def _over_limit(action: str, now: float) -> Outcome:
     if action == "drop":
         return Drop("rate_limit")
-    refusal = error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, b"too many queries from this network"))
+    refusal = error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, OVER_LIMIT_TEXT))
     if action == "truncate":
         return Answer(refusal, "refused", truncated=True)
     return Answer(refusal, "refused")

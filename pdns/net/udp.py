@@ -15,6 +15,7 @@ MAX_QUERY_BYTES: Final = 4096  # nobody asks a longer question
 _READ_BYTES: Final = MAX_QUERY_BYTES + 1
 _DATAGRAMS_PER_WAKE: Final = 64  # then other connections and timers have their turn
 _ANCILLARY_BYTES: Final = 64  # room for one in_pktinfo or in6_pktinfo
+WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound to)
 _BUFFER_FULL: Final = frozenset({errno.EAGAIN, errno.ENOBUFS, errno.ENOMEM})
 
 _Source = tuple[tuple[int, int, bytes], ...]  # ancillary data for `sendmsg`: the address to send from
@@ -36,7 +37,7 @@ class UdpListener:
         self._bugs = BugLog(loop.time)
         self._own_host, self._own_port = sock.getsockname()[:2]
         self._v6 = sock.family == socket.AF_INET6
-        self._wildcard = self._own_host in ("0.0.0.0", "::")  # noqa: S104 (compared with, not bound to)
+        self._wildcard = self._own_host in WILDCARDS
         self._send_to = self._send  # a bound method costs less made once
         self._send_from_to = self._send_from
         self._reading = False
@@ -117,13 +118,7 @@ class UdpListener:
                 self._bugs.caught(error, "the answer to a datagram")
 
     def _is_junk(self, wire: bytes, client: str, port: int) -> bool:
-        if not port:
-            reason = "udp_source_port_zero"  # nobody listens there; an answer could only hurt somebody else
-        elif len(wire) > MAX_QUERY_BYTES:
-            reason = "udp_too_long"
-        elif client == self._own_host or (self._wildcard and _is_local(client, self._v6)):
-            reason = "udp_own_address"  # forged: an answer would come back to us, and be answered
-        else:
+        if not (reason := junk_reason(len(wire), client, port, self._own_host)):
             return False
         self._stats.dropped(reason)
         return True
@@ -143,6 +138,17 @@ class UdpListener:
     def _not_sent(self, error: OSError) -> None:
         if self._sock.fileno() >= 0:
             self._stats.dropped("udp_send_buffer_full" if error.errno in _BUFFER_FULL else "udp_send_error")
+
+
+def junk_reason(size: int, client: str, port: int, own_host: str) -> str:
+    """Why a datagram that is suspicious by its size or its port gets no answer; "" when it may have one."""
+    if not port:
+        return "udp_source_port_zero"  # nobody listens there; an answer could only hurt somebody else
+    if size > MAX_QUERY_BYTES:
+        return "udp_too_long"
+    if client == own_host or (own_host in WILDCARDS and _is_local(client, ":" in own_host)):
+        return "udp_own_address"  # forged: an answer would come back to us, and be answered
+    return ""
 
 
 @lru_cache(maxsize=256)

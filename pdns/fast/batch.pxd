@@ -1,0 +1,68 @@
+"""Datagrams by the batch: one system call for up to 64 of them, each way."""
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+
+cdef enum:
+    BATCH = 64
+    MAX_ADDRESS_BYTES = 28  # sockaddr_in6
+    LOCAL_BYTES = 20  # in6_pktinfo; in_pktinfo takes 12
+    CONTROL_BYTES = 64
+    MOST_SENT_BYTES = 65535
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef unsigned int socklen_t
+    cdef struct iovec:
+        void *iov_base
+        size_t iov_len
+    cdef struct msghdr:
+        void *msg_name
+        socklen_t msg_namelen
+        iovec *msg_iov
+        size_t msg_iovlen
+        void *msg_control
+        size_t msg_controllen
+        int msg_flags
+    cdef struct mmsghdr:
+        msghdr msg_hdr
+        unsigned int msg_len
+
+
+cdef struct Peer:  # where a datagram came from, and to which of our addresses
+    uint8_t name[MAX_ADDRESS_BYTES]
+    uint8_t name_bytes
+    uint8_t local_bytes  # 0: the socket has one address only
+    uint8_t local[LOCAL_BYTES]
+
+
+cdef uint16_t port_of(const Peer *peer) noexcept nogil
+cdef void address_of(const Peer *peer, uint8_t *address) noexcept nogil  # 16 octets, IPv4 as ::ffff:a.b.c.d
+
+
+cdef class Inbox:
+    cdef Py_ssize_t _stride
+    cdef uint8_t *_octets
+    cdef mmsghdr _messages[BATCH]
+    cdef iovec _parts[BATCH]
+    cdef uint8_t _names[BATCH][MAX_ADDRESS_BYTES]
+    cdef uint8_t _control[BATCH][CONTROL_BYTES]
+    cdef bint _named, _controlled
+
+    cdef int receive(self, int fd) noexcept nogil  # how many; -errno
+    cdef const uint8_t *octets(self, int at) noexcept nogil
+    cdef Py_ssize_t size(self, int at) noexcept nogil
+    cdef bint peer(self, int at, Peer *out) noexcept nogil  # False: it was not sent to one of our addresses alone
+
+
+cdef class Outbox:
+    cdef uint8_t *_octets
+    cdef Py_ssize_t _room
+    cdef Py_ssize_t _used
+    cdef readonly int count
+    cdef mmsghdr _messages[BATCH]
+    cdef iovec _parts[BATCH]
+    cdef Peer _peers[BATCH]
+    cdef uint8_t _control[BATCH][CONTROL_BYTES]
+
+    cdef uint8_t *room(self, Py_ssize_t most) noexcept nogil  # NULL: flush first
+    cdef void add(self, Py_ssize_t size, const Peer *peer) noexcept nogil  # what was written to `room`; NULL: a connected socket
+    cdef int flush(self, int fd, int *last_errno) noexcept nogil  # how many could not be sent

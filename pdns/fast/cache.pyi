@@ -1,0 +1,9 @@
+from typing import Final
+
+from pdns.core import cache
+
+SOURCES: Final[tuple[str, ...]]
+
+class AnswerCache(cache.AnswerCache):
+    def __init__(self, max_bytes: int, fd: int = -1) -> None: ...
+    def resize(self, max_bytes: int, fd: int = -1) -> None: ...

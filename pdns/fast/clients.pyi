@@ -1,0 +1,17 @@
+from collections.abc import Sequence
+
+from pdns.config import Access, RateLimit, Tenant
+from pdns.core.clients import Client
+
+class ClientTable:
+    clients: list[Client]
+    def __init__(
+        self, access: Access, tenants: Sequence[Tenant], policies: Sequence[int], before: ClientTable | None = None
+    ) -> None: ...
+    def lookup(self, address: str) -> Client: ...
+
+class RateLimiter:
+    action: str
+    on: bool
+    def __init__(self, config: RateLimit) -> None: ...
+    def admits(self, address: str, now: float) -> bool: ...

@@ -1,0 +1,50 @@
+"""What needs no decision: broken packets, strangers, floods, and every answer that is remembered.
+
+The compiled twin of the first stages of `pdns.core.resolver` with what `pdns.service` does around them: a packet goes in,
+an answer comes out, everything is counted, and Python hears of it only when there is something to decide.
+"""
+
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+
+from pdns.fast.cache cimport AnswerCache, Record
+from pdns.fast.clients cimport ClientTable, RateLimiter
+from pdns.fast.tally cimport Tally
+from pdns.fast.wire cimport Query, Question
+
+cdef enum:
+    MAX_TCP_BYTES = 65535
+    SILENCE = 0
+    DECIDE = -1  # Python is to decide
+    DECIDE_REMEMBERED = -2  # there is an answer in the cache, of which more must be known than that it is there
+
+
+cdef class Asked(Query):
+    """A query that waits for a decision, with who asked it."""
+    cdef Front _front
+    cdef uint16_t number  # of the client
+    cdef readonly bint remembered
+
+
+cdef class Front:
+    cdef AnswerCache _cache
+    cdef Tally _tally
+    cdef object _stats
+    cdef ClientTable _clients
+    cdef RateLimiter _limiter
+    cdef int _limit_action
+    cdef Py_ssize_t _max_udp_bytes
+    cdef double _max_stale_s
+    cdef int32_t _stale_ttl_s
+    cdef uint32_t _refresh_ahead_hits
+
+    cdef Py_ssize_t take(
+        self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, int transport, double now,
+        Question *question, uint16_t *client, int *source, uint8_t *out
+    ) except -3
+    cdef Py_ssize_t _say(
+        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
+    ) except -3
+    cdef Py_ssize_t _refuse(
+        self, Question *question, uint16_t client, bytes text, bint truncate, uint8_t *out
+    ) except -3
+    cdef bint _is_worth_refreshing(self, Record *record, double now) noexcept nogil

@@ -1,0 +1,19 @@
+from collections.abc import Sequence
+
+from pdns.config import Config
+from pdns.core.clients import Client
+from pdns.fast.cache import AnswerCache
+from pdns.fast.wire import Query
+from pdns.stats import Stats
+
+class Asked(Query):
+    @property
+    def client(self) -> Client: ...
+    @property
+    def remembered(self) -> bool: ...
+
+class Front:
+    def __init__(self, cache: AnswerCache, stats: Stats) -> None: ...
+    def configure(self, config: Config, policies: Sequence[int]) -> None: ...
+    def client(self, address: str) -> Client: ...
+    def answer(self, wire: bytes, address: str, transport: str, now: float) -> bytes | Asked | None: ...

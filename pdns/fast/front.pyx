@@ -1,0 +1,184 @@
+"""What needs no decision. `front.pxd` has the contract; `pdns.core.resolver` and `pdns.service` are the specification."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.string cimport memcpy
+
+from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of, render, write_opt
+from pdns.fast.clients cimport Known, packed
+from pdns.fast.tally cimport TCP, UDP
+from pdns.fast.wire cimport (
+    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
+)  # fmt: skip
+
+from time import perf_counter
+
+from pdns.core import protocol as p
+from pdns.core import resolver as specification
+
+cdef enum:
+    DROP
+    TRUNCATE
+    REFUSE
+    SECONDS_A_MINUTE = 60
+cdef dict _ACTIONS = {"drop": DROP, "truncate": TRUNCATE, "refuse": REFUSE}
+
+cdef bytes _STRANGER = specification.STRANGER_TEXT
+cdef bytes _OVER_LIMIT = specification.OVER_LIMIT_TEXT
+cdef int _PROHIBITED = p.EDE_PROHIBITED
+cdef int _REFUSED_RCODE = p.REFUSED
+cdef double _REFRESH_SHARE = specification.REFRESH_SHARE
+cdef double _REFRESH_MIN_LIFE_S = specification.REFRESH_MIN_LIFE_S
+
+cdef uint8_t _buffer[MAX_TCP_BYTES]  # for answers over TCP, one at a time
+
+
+cdef class Asked(Query):
+
+    @property
+    def client(self):
+        """As `ClientTable.lookup`."""
+        return self._front._clients.clients[self.number]
+
+
+cdef class Front:
+    """One for each worker. `configure` changes its rules between two packets."""
+
+    def __init__(self, AnswerCache cache not None, stats):
+        self._cache = cache
+        self._stats = stats
+
+    def configure(self, config, policies):
+        """Go by `config` from now on. `policies` as `ClientTable` takes them."""
+        self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
+        self._limiter = RateLimiter(config.rate_limit)
+        self._limit_action = _ACTIONS[config.rate_limit.action]
+        self._max_udp_bytes = config.server.max_udp_answer_bytes
+        self._max_stale_s, self._stale_ttl_s = config.cache.max_stale_s, config.cache.stale_ttl_s
+        self._refresh_ahead_hits = config.cache.refresh_ahead_hits
+        if self._tally is None:
+            self._tally = Tally(self._stats, self._clients.clients, self._cache.attributions)
+
+    def client(self, str address not None):
+        """Who is at `address`."""
+        return self._clients.lookup(address)
+
+    def answer(self, bytes wire not None, str address not None, str transport not None, double now):
+        """The answer to a message; None for silence; an `Asked` when Python is to decide. `now` is of the clock of the cache."""
+        cdef double began_s = perf_counter()
+        cdef Asked asked = Asked.__new__(Asked)
+        cdef bytes client = packed(address)
+        cdef int source = ERROR
+        cdef Py_ssize_t size = self.take(
+            <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(client),
+            UDP if transport == "udp" else TCP, now, &asked.q, &asked.number, &source, _buffer,
+        )  # fmt: skip
+        if size == SILENCE:
+            return None
+        if size < 0:
+            asked._front = self
+            asked.remembered = size == DECIDE_REMEMBERED
+            return asked
+        answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
+        self._tally.lasted(source, 1, perf_counter() - began_s)
+        return answer
+
+    cdef Py_ssize_t take(
+        self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, int transport, double now,
+        Question *question, uint16_t *client, int *source, uint8_t *out
+    ) except -3:
+        """Take up one message; its answer is written to `out`, which has room for the longest that the transport carries.
+
+        Returns the size of the answer, SILENCE, or DECIDE, which leaves `question` and `client` for it. `source` is where
+        an answer came from: how long it took is the caller's to count.
+        """
+        cdef Known *known = self._clients.find(address)
+        cdef Fault fault = parse_question(wire, size, question)
+        cdef Record *record
+        cdef Py_ssize_t max_bytes
+        client[0] = known.number
+        if fault != SOUND:
+            size = write_refusal(wire, fault, question, out)
+            if size == 0:
+                self._tally.dropped_not_a_query()
+                return SILENCE
+            source[0] = ERROR
+            self._tally.response(known.number, ERROR, rcode_of(fault))
+            return size
+        self._tally.query(known.number, transport, question.qtype)
+        if not known.allowed:
+            source[0] = REFUSED
+            return self._refuse(question, known.number, _STRANGER, False, out)
+        if self._limiter.on and not self._limiter.admits_address(address, now):
+            if self._limit_action == DROP:
+                self._tally.dropped_rate_limit()
+                return SILENCE
+            source[0] = REFUSED
+            return self._refuse(question, known.number, _OVER_LIMIT, self._limit_action == TRUNCATE and transport == UDP, out)
+        set_policy(question, known.policy)
+        if not question.flags & RD:  # without RD nobody learns what others asked
+            return DECIDE
+        record = self._cache.find(question.key, question.key_bytes)
+        if record == NULL:
+            return DECIDE
+        if record.stamp != self._cache._header.stamp:
+            return DECIDE_REMEMBERED
+        max_bytes = MAX_TCP_BYTES
+        if transport == UDP:
+            max_bytes = question.udp_bytes if question.udp_bytes < self._max_udp_bytes else self._max_udp_bytes
+        if now < record.expires_s:
+            if self._is_worth_refreshing(record, now):
+                return DECIDE_REMEMBERED
+            source[0] = CACHE if record.source == UPSTREAM else record.source
+            return self._say(record, question, known.number, source[0], max_bytes, False, now, out)
+        if record.source == UPSTREAM and now < record.expires_s + self._max_stale_s and now < record.retry_s:
+            source[0] = STALE
+            return self._say(record, question, known.number, STALE, max_bytes, True, now, out)
+        return DECIDE_REMEMBERED
+
+    cdef Py_ssize_t _say(
+        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
+    ) except -3:
+        cdef uint32_t minute
+        record.hits += 1
+        record.visited = True
+        if record.attribution:
+            self._tally.blocked(client, record.attribution)
+            minute = <uint32_t>(now / SECONDS_A_MINUTE)
+            if record.listed_bytes and (record.seen_minute != minute or record.seen_client != client):
+                record.seen_minute, record.seen_client = minute, client
+                listed = PyBytes_FromStringAndSize(<char *>listed_of(record), record.listed_bytes)
+                self._stats.sighted(self._clients.clients[client].tenant, listed, now)
+            if record.silent:
+                return SILENCE
+        self._tally.response(client, source, record.rcode)
+        return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)
+
+    cdef Py_ssize_t _refuse(self, Question *question, uint16_t client, bytes text, bint truncate, uint8_t *out) except -3:
+        """REFUSED with the reason, or with `truncate` nothing but TC."""
+        cdef Py_ssize_t size = HEADER_BYTES + question.bytes
+        put16(out, question.id)
+        put16(out + 2, QR | RA | (question.flags & (RD | CD)) | (TC if truncate else _REFUSED_RCODE))
+        put16(out + 4, 1)
+        put32(out + 6, 0)
+        put16(out + 10, 1 if question.edns else 0)
+        memcpy(out + HEADER_BYTES, question.section, question.bytes)
+        if question.edns:
+            size += write_opt(
+                out + size, question.want_dnssec, NO_EDE if truncate else _PROHIBITED,
+                <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text),
+            )  # fmt: skip
+        self._tally.response(client, REFUSED, _REFUSED_RCODE)
+        return size
+
+    cdef bint _is_worth_refreshing(self, Record *record, double now) noexcept nogil:
+        """As `pdns.core.resolver.worth_refreshing` once this hit is counted."""
+        cdef double life_s = record.expires_s - record.stored_s
+        return (
+            self._refresh_ahead_hits > 0
+            and record.hits + 1 >= self._refresh_ahead_hits
+            and record.source == UPSTREAM
+            and not record.refreshing
+            and life_s >= _REFRESH_MIN_LIFE_S
+            and (record.expires_s - now) * _REFRESH_SHARE < life_s
+        )

@@ -1,0 +1,107 @@
+"""Counting without Python. `tally.pxd` has the shape; `pdns.stats` the words, and the specification."""
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, realloc
+from libc.string cimport memset
+
+from pdns.fast.cache import SOURCES
+from pdns.stats import BUCKETS_S, QTYPE_LABELS
+
+cdef enum:
+    QTYPE_TABLE = 66  # every type that has a label is below, but for one that has its own case
+    MORE_CLIENTS = 64
+
+cdef uint8_t _labels[QTYPE_TABLE]  # qtype -> place of its label; 0 is `other`
+memset(_labels, 0, sizeof(_labels))
+for _place, _qtype in enumerate(QTYPE_LABELS, 1):
+    _labels[_qtype] = _place
+assert max(QTYPE_LABELS) < QTYPE_TABLE and len(QTYPE_LABELS) < QTYPE_LABELS_AT_MOST and len(BUCKETS_S) < BUCKETS_AT_MOST
+cdef tuple _qtypes = (0, *QTYPE_LABELS)
+cdef tuple _TRANSPORT_NAMES = ("udp", "tcp")
+
+
+cdef class Tally:
+    """`stats` finds the slots, `clients` are `ClientTable.clients`, `attributions` `AnswerCache.attributions`."""
+
+    def __cinit__(self, stats, list clients, list attributions):
+        cdef Py_buffer view
+        self._stats = stats
+        self._view = stats.values
+        PyObject_GetBuffer(self._view, &view, PyBUF_WRITABLE)
+        self._values = <uint64_t *>view.buf
+        PyBuffer_Release(&view)  # the memory is there as long as the process
+        self._tenants = clients
+        self._attributions = attributions
+        self._block_slots = {}
+        self._bound_count = len(BUCKETS_S)
+        for at, bound_s in enumerate(BUCKETS_S):
+            self._bounds_s[at] = bound_s
+        self._not_a_query, self._rate_limit = stats.drop_slot("not_a_query"), stats.drop_slot("rate_limit")
+
+    def __dealloc__(self):
+        free(self._slots)
+
+    cdef int query(self, uint16_t client, int transport, uint16_t qtype) except -1:
+        """A query of the client with that number came in."""
+        cdef int label = _labels[qtype] if qtype < QTYPE_TABLE else 0
+        cdef uint32_t slot
+        if client >= self._room:
+            self._make_room(client)
+        slot = self._slots[client].query[transport][label]
+        if slot == 0:
+            slot = self._stats.query_slot(self._tenants[client].tenant, _TRANSPORT_NAMES[transport], _qtypes[label]) + 1
+            self._slots[client].query[transport][label] = slot
+        self._values[slot - 1] += 1
+        return 0
+
+    cdef int response(self, uint16_t client, int source, int rcode) except -1:
+        """It was answered."""
+        cdef int label = rcode if rcode < 6 else 6 if rcode == 16 else 7
+        cdef uint32_t slot
+        if client >= self._room:
+            self._make_room(client)
+        slot = self._slots[client].response[source][label]
+        if slot == 0:
+            slot = self._stats.response_slot(self._tenants[client].tenant, SOURCES[source], rcode) + 1
+            self._slots[client].response[source][label] = slot
+        self._values[slot - 1] += 1
+        return 0
+
+    cdef int blocked(self, uint16_t client, uint16_t attribution) except -1:
+        """It met what the attribution speaks of."""
+        cdef uint32_t key = <uint32_t>client << 16 | attribution
+        slots = self._block_slots.get(key)
+        if slots is None:
+            slots = self._block_slots[key] = self._stats.block_slots(self._tenants[client].tenant, *self._attributions[attribution])
+        for slot in <tuple>slots:
+            self._values[<Py_ssize_t>slot] += 1
+        return 0
+
+    cdef int lasted(self, int source, uint64_t count, double duration_s) except -1:
+        """`count` queries were answered from `source` within `duration_s`."""
+        cdef int bucket = 0
+        if not self._has_durations[source]:
+            for at, slot in enumerate(self._stats.duration_slots(SOURCES[source])):
+                self._durations[source][at] = slot
+            self._has_durations[source] = True
+        while bucket < self._bound_count and self._bounds_s[bucket] < duration_s:
+            bucket += 1
+        self._values[self._durations[source][bucket]] += count
+        if duration_s > 0:
+            self._values[self._durations[source][self._bound_count + 1]] += <uint64_t>(duration_s * 1e9) * count
+        return 0
+
+    cdef void dropped_not_a_query(self) noexcept nogil:
+        self._values[self._not_a_query] += 1
+
+    cdef void dropped_rate_limit(self) noexcept nogil:
+        self._values[self._rate_limit] += 1
+
+    def _make_room(self, uint16_t client):
+        cdef size_t room = client + MORE_CLIENTS
+        cdef Slots *larger = <Slots *>realloc(self._slots, room * sizeof(Slots))
+        if larger == NULL:
+            raise MemoryError
+        memset(larger + self._room, 0, (room - self._room) * sizeof(Slots))
+        self._slots, self._room = larger, room

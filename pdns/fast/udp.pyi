@@ -1,0 +1,30 @@
+import asyncio
+import socket
+from collections.abc import Sequence
+from typing import Protocol
+
+from pdns.fast.front import Asked, Front
+from pdns.net import edge
+from pdns.net.udp import UdpListener as Specification
+
+class Datagram(Asked):
+    @property
+    def started_s(self) -> float: ...
+    @property
+    def address(self) -> str: ...
+    @property
+    def port(self) -> int: ...
+    def reply(self, wire: bytes) -> None: ...
+
+class Service(edge.Service, Protocol):
+    def on_queries(self, queries: Sequence[Datagram]) -> None: ...
+
+class UdpListener(Specification):
+    def __init__(
+        self,
+        sock: socket.socket,
+        service: edge.Service,
+        loop: asyncio.AbstractEventLoop,
+        stats: edge.EdgeStats,
+        front: Front | None = None,
+    ) -> None: ...

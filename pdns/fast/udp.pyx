@@ -1,0 +1,239 @@
+"""DNS over UDP by the batch: the compiled twin of `pdns.net.udp`.
+
+What the front can answer goes out with the batch it came in with; the rest is handed to the service as a list.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.errno cimport EAGAIN, ENOBUFS, ENOMEM
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.string cimport memcpy, memset
+
+from pdns.fast.batch cimport Inbox, Outbox, Peer, address_of, port_of
+from pdns.fast.cache cimport SOURCE_COUNT
+from pdns.fast.clients cimport ADDRESS_BYTES, text_of
+from pdns.fast.front cimport DECIDE, DECIDE_REMEMBERED, SILENCE, Asked, Front
+from pdns.fast.tally cimport UDP
+from pdns.fast.wire cimport Question
+
+from pdns.net.edge import BugLog
+from pdns.net.sockets import kernel_drops
+from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
+
+cdef extern from "<time.h>" nogil:
+    ctypedef long time_t
+    cdef struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    enum: CLOCK_MONOTONIC
+    int clock_gettime(int clock, timespec *now)
+
+cdef Py_ssize_t _MAX_QUERY_BYTES = MAX_QUERY_BYTES
+cdef enum:
+    MOST_ANSWER_BYTES = 4096  # the largest max_udp_answer_bytes
+
+
+cdef inline double clock_s() noexcept nogil:
+    """The clock of time.monotonic()."""
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <double>now.tv_sec + <double>now.tv_nsec * 1e-9
+
+
+cdef class Datagram(Asked):
+    """A query that came in a datagram."""
+    cdef Peer _peer
+    cdef UdpListener _listener
+    cdef readonly double started_s
+
+    @property
+    def address(self):
+        """The client's address as text, without scope."""
+        cdef uint8_t address[ADDRESS_BYTES]
+        address_of(&self._peer, address)
+        return text_of(address)
+
+    @property
+    def port(self):
+        return port_of(&self._peer)
+
+    @property
+    def transport(self):
+        return "udp"
+
+    def reply(self, bytes wire not None):
+        """Send `wire` to who asked, with the next batch."""
+        self._listener._queue(wire, &self._peer)
+
+
+cdef class UdpListener:
+    """As `pdns.net.udp.UdpListener`. With a `front`, the service gets what that cannot answer: lists of `Datagram` by
+    `on_queries`; without one every datagram, by `on_message`.
+    """
+
+    cdef object _sock, _service, _loop, _stats, _bugs, _own_host
+    cdef Front _front
+    cdef Inbox _inbox
+    cdef Outbox _outbox
+    cdef int _fd
+    cdef uint16_t _own_port
+    cdef bint _reading, _collecting, _flush_planned
+
+    def __init__(self, sock, service, loop, stats, Front front=None):
+        self._sock, self._service, self._loop, self._stats, self._front = sock, service, loop, stats, front
+        self._bugs = BugLog(loop.time)
+        self._own_host, self._own_port = sock.getsockname()[:2]
+        self._inbox = Inbox(_MAX_QUERY_BYTES, controlled=self._own_host in WILDCARDS)
+        self._outbox = Outbox(MOST_ANSWER_BYTES)
+        self._fd = sock.fileno()
+        self.resume()
+
+    def resume(self):
+        if not self._reading and self._sock.fileno() >= 0:
+            self._reading = True
+            self._loop.add_reader(self._fd, self.read_now)
+
+    def pause(self):
+        if self._reading:
+            self._reading = False
+            self._loop.remove_reader(self._fd)
+
+    def close(self):
+        self.pause()
+        if self._fd >= 0:
+            self._flush()
+            self._fd = -1
+        self._sock.close()
+
+    @property
+    def kernel_drops(self):
+        return kernel_drops(self._sock)
+
+    def read_now(self):
+        """Take a batch of what has arrived."""
+        cdef int count, at
+        if self._fd < 0:
+            return
+        count = self._inbox.receive(self._fd)
+        if count < 0:
+            if count != -EAGAIN:
+                self._stats.dropped("udp_receive_error")
+            return
+        self._collecting = True
+        try:
+            if self._front is not None:
+                self._answer(count)
+            else:
+                self._pass_on(count)
+        finally:
+            self._collecting = False
+            self._flush()
+
+    cdef int _answer(self, int count) except -1:
+        cdef double began_s = clock_s(), lasted_s
+        cdef uint64_t answered[SOURCE_COUNT]
+        cdef uint8_t address[ADDRESS_BYTES]
+        cdef Question question
+        cdef Peer peer
+        cdef uint16_t client = 0
+        cdef Py_ssize_t size
+        cdef int at, source = 0
+        cdef uint8_t *out
+        cdef Datagram datagram
+        cdef list undecided = None
+        memset(answered, 0, sizeof(answered))
+        for at in range(count):
+            if not self._is_sound(at, &peer):
+                continue
+            address_of(&peer, address)
+            out = self._outbox.room(MOST_ANSWER_BYTES)
+            if out == NULL:
+                self._flush()
+                out = self._outbox.room(MOST_ANSWER_BYTES)
+            try:
+                size = self._front.take(
+                    self._inbox.octets(at), self._inbox.size(at), address, UDP, began_s, &question, &client, &source, out
+                )
+            except Exception as error:
+                self._bugs.caught(error, "the answer to a datagram")
+                continue
+            if size > 0:
+                self._outbox.add(size, &peer)
+                answered[source] += 1
+            elif size < 0:
+                datagram = Datagram.__new__(Datagram)
+                memcpy(&datagram.q, &question, sizeof(Question))
+                memcpy(&datagram._peer, &peer, sizeof(Peer))
+                datagram._front, datagram._listener = self._front, self
+                datagram.number, datagram.remembered, datagram.started_s = client, size == DECIDE_REMEMBERED, began_s
+                if undecided is None:
+                    undecided = []
+                undecided.append(datagram)
+        self._flush()
+        lasted_s = clock_s() - began_s
+        for at in range(SOURCE_COUNT):
+            if answered[at]:
+                self._front._tally.lasted(at, answered[at], lasted_s)
+        if undecided is not None:
+            try:
+                self._service.on_queries(undecided)
+            except Exception as error:
+                self._bugs.caught(error, "the decision about a query")
+        return 0
+
+    cdef int _pass_on(self, int count) except -1:
+        cdef Datagram datagram
+        cdef int at
+        for at in range(count):
+            datagram = Datagram.__new__(Datagram)
+            if not self._is_sound(at, &datagram._peer):
+                continue
+            datagram._listener = self
+            wire = PyBytes_FromStringAndSize(<const char *>self._inbox.octets(at), self._inbox.size(at))
+            try:
+                self._service.on_message(wire, datagram.address, datagram.port, "udp", datagram.reply)
+            except Exception as error:
+                self._bugs.caught(error, "the answer to a datagram")
+        return 0
+
+    cdef bint _is_sound(self, int at, Peer *peer) except -1:
+        """Whether a datagram may be answered; what may not is counted."""
+        cdef bint unicast = self._inbox.peer(at, peer)
+        cdef uint16_t port = port_of(peer)
+        cdef uint8_t address[ADDRESS_BYTES]
+        if port == 0 or port == self._own_port or self._inbox.size(at) > _MAX_QUERY_BYTES:
+            address_of(peer, address)
+            reason = junk_reason(self._inbox.size(at), text_of(address), port, self._own_host)
+            if reason:
+                self._stats.dropped(reason)
+                return False
+        if not unicast:
+            self._stats.dropped("udp_not_unicast")
+        return unicast
+
+    cdef int _queue(self, bytes wire, Peer *peer) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(wire)
+        cdef uint8_t *out
+        if self._fd < 0:
+            return 0
+        if size > MOST_ANSWER_BYTES:
+            self._stats.dropped("udp_send_error")
+            return 0
+        out = self._outbox.room(size)
+        if out == NULL:
+            self._flush()
+            out = self._outbox.room(size)
+        memcpy(out, PyBytes_AS_STRING(wire), size)
+        self._outbox.add(size, peer)
+        if not (self._collecting or self._flush_planned):
+            self._flush_planned = True
+            self._loop.call_soon(self._flush)
+        return 0
+
+    cpdef _flush(self):
+        """Send what waits."""
+        cdef int error = 0, lost
+        self._flush_planned = False
+        if self._outbox.count and self._fd >= 0:
+            lost = self._outbox.flush(self._fd, &error)
+            for _ in range(lost):
+                self._stats.dropped("udp_send_buffer_full" if error in (EAGAIN, ENOBUFS, ENOMEM) else "udp_send_error")

@@ -1,0 +1,329 @@
+"""Reading messages off the wire. `wire.pxd` has the contract, `pdns.core.query` the specification."""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcpy
+
+from pdns.errors import WireError
+
+
+# ---- reading
+
+cdef Reader reader(const uint8_t *wire, Py_ssize_t size) noexcept nogil:
+    cdef Reader r
+    r.start = wire
+    r.at = wire
+    r.left = size
+    return r
+
+
+cdef const uint8_t *take(Reader *r, Py_ssize_t n) noexcept nogil:
+    cdef const uint8_t *taken = r.at
+    if n < 0 or n > r.left:
+        return NULL
+    r.at += n
+    r.left -= n
+    return taken
+
+
+cdef bint seek(Reader *r, Py_ssize_t to, Py_ssize_t size) noexcept nogil:
+    if to < 0 or to > size:
+        return False
+    r.at = r.start + to
+    r.left = size - to
+    return True
+
+
+# ---- a query
+
+cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil:
+    """Everything that `pdns.core.query.parse_query` looks at, in its order."""
+    cdef Reader r = reader(wire, size)
+    cdef const uint8_t *head = take(&r, HEADER_BYTES)
+    cdef const uint8_t *at
+    cdef Py_ssize_t i
+    cdef uint8_t octet
+    cdef uint16_t additionals
+    if head == NULL:
+        return SHORT_HEADER
+    out.id = u16(head)
+    out.flags = u16(head + 2)
+    additionals = u16(head + 10)
+    if out.flags & QR:
+        return A_RESPONSE
+    if out.flags & OPCODE_MASK:
+        return UNKNOWN_OPCODE
+    if u16(head + 4) != 1:
+        return NOT_ONE_QUESTION
+    if u32(head + 6) != 0:
+        return HAS_ANSWERS
+    while True:
+        at = take(&r, 1)
+        if at == NULL:
+            return QUESTION_CUT
+        octet = at[0]
+        if octet == 0:
+            break
+        if octet > 63:
+            return COMPRESSED
+        if take(&r, octet) == NULL:
+            return QUESTION_CUT
+    at = take(&r, 4)
+    if at == NULL:
+        return QUESTION_CUT
+    i = r.at - r.start - HEADER_BYTES
+    if i > MAX_QUESTION_BYTES:
+        return LONG_NAME
+    out.bytes = <uint16_t>i
+    out.name_bytes = <uint16_t>(i - 4)
+    out.qtype = u16(at)
+    out.qclass = u16(at + 2)
+    memcpy(out.section, wire + HEADER_BYTES, i)
+    fold(out.key, out.section, i - 4)
+    memcpy(out.key + i - 4, at, 4)
+    out.edns = False
+    out.want_dnssec = False
+    out.udp_bytes = PLAIN_UDP_BYTES
+    if additionals == 0:
+        if r.left:
+            return TRAILING_OCTETS
+    elif additionals == 1 and r.left == OPT_BYTES and is_plain_opt(r.at):  # what most clients send
+        out.edns = True
+        out.want_dnssec = (r.at[7] & 0x80) != 0
+        out.udp_bytes = u16(r.at + 3)
+        if out.udp_bytes < PLAIN_UDP_BYTES:
+            out.udp_bytes = PLAIN_UDP_BYTES
+    else:
+        i = parse_edns(&r, size, additionals, out)
+        if i:
+            return <Fault>i
+    out.key[out.bytes] = <uint8_t>((1 if out.want_dnssec else 0) | (2 if out.flags & CD else 0))
+    out.key_bytes = <uint16_t>(out.bytes + KEY_TAIL_BYTES)
+    out.key[out.bytes + 1] = 0
+    out.key[out.bytes + 2] = 0
+    return SOUND
+
+
+cdef inline bint is_plain_opt(const uint8_t *at) noexcept nogil:
+    """Whether the 11 octets at `at` are an OPT record of version 0 without options, with no flag but DO."""
+    return at[0] == 0 and u16(at + 1) == TYPE_OPT and u16(at + 5) == 0 and u16(at + 7) & 0x7FFF == 0 and u16(at + 9) == 0
+
+
+cdef inline void fold(uint8_t *to, const uint8_t *name, Py_ssize_t size) noexcept nogil:
+    """Lower case. Length octets are at most 63, below every letter."""
+    cdef Py_ssize_t i
+    cdef uint8_t octet
+    for i in range(size):
+        octet = name[i]
+        to[i] = octet | <uint8_t>(((<uint8_t>(octet - 65)) < 26) << 5)
+
+
+cdef Fault parse_edns(Reader *r, Py_ssize_t size, uint16_t additionals, Question *out) noexcept nogil:
+    cdef const uint8_t *head
+    cdef const uint8_t *rdata
+    cdef uint16_t rdata_bytes, record
+    cdef uint8_t version = 0
+    cdef bint is_root = False
+    cdef Fault fault
+    for record in range(additionals):
+        fault = skip_name(r, size, &is_root)
+        if fault:
+            return fault
+        head = take(r, 10)
+        if head == NULL:
+            return RECORD_CUT
+        rdata_bytes = u16(head + 8)
+        rdata = take(r, rdata_bytes)
+        if rdata == NULL:
+            return RDATA_LEAVES
+        if u16(head) != TYPE_OPT:
+            continue
+        if out.edns or not is_root:
+            return TWO_OPTS
+        out.edns = True
+        out.udp_bytes = u16(head + 2)
+        if out.udp_bytes < PLAIN_UDP_BYTES:
+            out.udp_bytes = PLAIN_UDP_BYTES
+        version = head[5]
+        out.want_dnssec = (head[6] & 0x80) != 0
+        fault = check_options(rdata, rdata_bytes)
+        if fault:
+            return fault
+    if r.left:
+        return TRAILING_OCTETS
+    return NEWER_EDNS if version else SOUND
+
+
+cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil:
+    cdef Reader r = reader(rdata, size)
+    cdef const uint8_t *head
+    while r.left:
+        head = take(&r, 4)
+        if head == NULL:
+            return OPTION_CUT
+        if take(&r, u16(head + 2)) == NULL:
+            return OPTION_LEAVES
+    return SOUND
+
+
+cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil:
+    """Past the name at `r`, which is checked as `pdns.core.message.read_name` does: each pointer leads to before the
+    place where the name so far began, so loops cannot exist."""
+    cdef Reader walk = r[0]
+    cdef Py_ssize_t limit = r.at - r.start, behind = -1, length = 0, to
+    cdef const uint8_t *at
+    cdef uint8_t octet
+    while True:
+        at = take(&walk, 1)
+        if at == NULL:
+            return NAME_LEAVES
+        octet = at[0]
+        if octet == 0:
+            break
+        if octet < 64:
+            length += 1 + octet
+            if length >= MAX_NAME_BYTES:
+                return NAME_OVER_255
+            if take(&walk, octet) == NULL:
+                return NAME_LEAVES
+        elif octet >= 192:
+            at = take(&walk, 1)
+            if at == NULL:
+                return POINTER_CUT
+            if behind < 0:
+                behind = walk.at - walk.start
+            to = ((octet & 63) << 8) | at[0]
+            if to >= limit or to < HEADER_BYTES:
+                return POINTER_AHEAD
+            limit = to
+            seek(&walk, to, size)
+        else:
+            return UNKNOWN_LABEL
+    is_root[0] = length == 0
+    if behind < 0:
+        behind = walk.at - walk.start
+    seek(r, behind, size)
+    return SOUND
+
+
+# ---- what is sent back for what is not a query
+
+cdef int _rcodes[FAULTS]
+_rcodes[:] = [
+    0, -1, -1, 4, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 16, 1, 1, 1, 1, 1,
+]  # fmt: skip
+
+_REASONS = (
+    "", "shorter than a header", "a response, not a query", "unknown opcode", "not exactly one question", "a query with answers in it",
+    "compressed question", "question cut short", "name over 255 octets", "octets after the last record", "record cut short",
+    "RDATA leaves the message", "more than one OPT record, or one that is not at the root", "EDNS option cut short",
+    "EDNS option leaves its record", "EDNS version above 0", "name leaves the message", "name over 255 octets", "pointer cut short",
+    "pointer that does not lead back", "unknown label type",
+)  # fmt: skip
+
+
+cdef int rcode_of(Fault fault) noexcept nogil:
+    return _rcodes[<int>fault]
+
+
+cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *question, uint8_t *out) noexcept nogil:
+    """As `pdns.core.query.error_reply`."""
+    cdef int rcode = _rcodes[<int>fault]
+    cdef unsigned int opcode
+    cdef Py_ssize_t size = HEADER_BYTES
+    cdef bint has_question = fault >= TRAILING_OCTETS
+    if rcode < 0:
+        return 0
+    opcode = (wire[2] & 0x78) << 8
+    out[0] = wire[0]
+    out[1] = wire[1]
+    put16(out + 2, QR | opcode | (0 if opcode else (wire[2] & 1) << 8) | (rcode & RCODE_MASK))
+    put16(out + 4, 1 if has_question else 0)
+    put32(out + 6, 0)
+    put16(out + 10, 1 if rcode >> 4 else 0)
+    if has_question:
+        memcpy(out + size, question.section, question.bytes)
+        size += question.bytes
+    if rcode >> 4:
+        out[size] = 0
+        put16(out + size + 1, TYPE_OPT)
+        put16(out + size + 3, 1232)
+        put32(out + size + 5, <uint32_t>(rcode >> 4) << 24)
+        put16(out + size + 9, 0)
+        size += 11
+    return size
+
+
+# ---- the same for Python
+
+cdef class Query:
+    """What `pdns.core.query.Query` is."""
+
+    @property
+    def id(self):
+        return self.q.id
+
+    @property
+    def flags(self):
+        return self.q.flags
+
+    @property
+    def question(self):
+        return PyBytes_FromStringAndSize(<char *>self.q.section, self.q.bytes)
+
+    @property
+    def qname(self):
+        return PyBytes_FromStringAndSize(<char *>self.q.key, self.q.name_bytes)
+
+    @property
+    def qtype(self):
+        return self.q.qtype
+
+    @property
+    def qclass(self):
+        return self.q.qclass
+
+    @property
+    def edns(self):
+        return bool(self.q.edns)
+
+    @property
+    def do(self):
+        return bool(self.q.want_dnssec)
+
+    @property
+    def cd(self):
+        return self.q.flags & CD != 0
+
+    @property
+    def rd(self):
+        return self.q.flags & RD != 0
+
+    @property
+    def udp_bytes(self):
+        return self.q.udp_bytes
+
+    @property
+    def key(self):
+        return PyBytes_FromStringAndSize(<char *>self.q.key, self.q.bytes + 1)
+
+
+def parse_query(bytes wire not None):
+    """As `pdns.core.query.parse_query`: the same value or the same error."""
+    cdef Query query = Query.__new__(Query)
+    cdef Fault fault = parse_question(<const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), &query.q)
+    if fault == SOUND:
+        return query
+    cdef int rcode = _rcodes[<int>fault]
+    raise WireError(_REASONS[<int>fault], None if rcode < 0 else rcode, query.question if fault >= TRAILING_OCTETS else b"")
+
+
+def error_reply(bytes wire not None):
+    """What to send back for bytes that `parse_query` refuses; None for silence."""
+    cdef Query query = Query.__new__(Query)
+    cdef uint8_t out[HEADER_BYTES + MAX_QUESTION_BYTES + 11]
+    cdef Fault fault = parse_question(<const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), &query.q)
+    cdef Py_ssize_t size = 0
+    if fault != SOUND:
+        size = write_refusal(<const uint8_t *>PyBytes_AS_STRING(wire), fault, &query.q, out)
+    return PyBytes_FromStringAndSize(<char *>out, size) if size else None

@@ -1,0 +1,75 @@
+"""Builds the compiled part, `pdns/fast/`. The rest of the build is in pyproject.toml.
+
+PDNS_PURE=1      installs without it, on purpose; the program then runs with PDNS_PURE=1 only
+PDNS_DEBUG=1     checks what a release takes for granted; no optimisation
+PDNS_SANITIZE=1  with AddressSanitizer and UndefinedBehaviorSanitizer
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from setuptools import Extension, setup
+from setuptools.command.build_ext import build_ext
+
+PURE = os.environ.get("PDNS_PURE") == "1"
+DEBUG = os.environ.get("PDNS_DEBUG") == "1"
+SANITIZE = os.environ.get("PDNS_SANITIZE") == "1"
+
+_WHAT_TO_DO = """
+pdns: its compiled part could not be built: {reason}
+
+It needs a C compiler and Python's headers:
+    Debian, Ubuntu: sudo apt-get install gcc python3-dev
+    Fedora:         sudo dnf install gcc python3-devel
+
+Without it answers cost four times as much. To install it that way all the same, and to run it so: PDNS_PURE=1
+"""
+
+
+class BuildFast(build_ext):
+    """A compiler that fails ends the installation: a slow program must not look like a fast one."""
+
+    def run(self) -> None:
+        try:
+            super().run()
+        except Exception as error:
+            raise SystemExit(_WHAT_TO_DO.format(reason=str(error) or type(error).__name__)) from error
+
+
+def extensions() -> list[Extension]:
+    from Cython.Build import cythonize  # noqa: PLC0415 (not needed, and perhaps not there, with PDNS_PURE=1)
+
+    flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
+    flags += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O2", "-fno-semantic-interposition"]
+    links: list[str] = []
+    if SANITIZE:
+        flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
+        links += ["-fsanitize=address,undefined"]
+    checks = DEBUG or SANITIZE
+    modules = [
+        Extension(
+            f"pdns.fast.{path.stem}",
+            [str(path)],
+            extra_compile_args=flags,
+            extra_link_args=links,
+            define_macros=[("PDNS_CHECKS", "1")] if checks else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
+        )
+        for path in sorted(Path("pdns/fast").glob("*.pyx"))
+    ]
+    directives = {
+        "language_level": 3,
+        "boundscheck": checks,
+        "wraparound": False,
+        "initializedcheck": checks,
+        "cdivision": True,
+        "binding": False,
+        "embedsignature": False,
+        "freethreading_compatible": False,
+    }
+    return list(cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet="-v" not in sys.argv))
+
+
+setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast})
