@@ -27,7 +27,7 @@ from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
 from pdns.config import Feed
-from pdns.core.names import from_reversed_key, reversed_key
+from pdns.core.names import cut, from_reversed_key, reversed_key
 from pdns.errors import BlocksetError
 
 FORMAT = 1
@@ -221,44 +221,51 @@ class Blockset:
     def lookup(self, qname: bytes) -> tuple[Listing, ...]:
         """Every listing that applies to `qname` (lower-case wire form), the most specific name first; () when it is clean.
 
-        Facts only: what `allow` and the configuration make of them is the caller's business. A clean name usually
-        costs one look into the Bloom filter.
+        Facts only: what `allow` and the configuration make of them is the caller's business.
         """
-        above = last = at = 0
-        while length := qname[at]:
-            above = last
-            last = at
-            at += 1 + length
+        listings = []
+        for name_bytes, code in self.find(cut(qname), reversed_key(qname)):
+            name = qname[len(qname) - name_bytes :]
+            for feed, bits, reaching in self.said(code):
+                if reaching & BLOCK_NAME:
+                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False))
+                if reaching & ALLOW_NAME:
+                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True))
+        return tuple(listings)
+
+    def find(self, cut: bytes, key: bytes) -> Sequence[tuple[int, int]]:
+        """The listed names at and above one whose last two labels are `cut` and whose `reversed_key` is `key`, the most
+        specific first: of each its octets in wire form, and the code of what is said of it. A clean name usually costs one
+        look into the Bloom filter.
+        """
         size = self._bits_per_slice
         bits = self._bits
-        a, b, c, d = self._positions(xxh128_digest(BLOOM_SALT + qname[above:]))
+        a, b, c, d = self._positions(xxh128_digest(BLOOM_SALT + cut))
         if not (bits[a % size] and bits[size + b % size] and bits[2 * size + c % size] and bits[3 * size + d % size]) and (
-            self._shallowest == 2 or not self._may_list_shallow(qname[last:])
+            self._shallowest == 2 or not self._may_list_shallow(cut)
         ):
             return ()
-        return self._lookup_exact(qname)
+        trie = self._trie
+        records = self._records
+        return [
+            (len(prefix) + 1, records[trie[prefix]] << 1 | (prefix != key)) for prefix in reversed(trie.prefixes(key))
+        ]  # fmt: skip
 
-    def _may_list_shallow(self, top: bytes) -> bool:
+    def said(self, code: int) -> Iterator[tuple[str, int, int]]:
+        """What each feed says of a name that was found: feed, all its bits, and those that reach the name that was asked about
+        (of BLOCK_NAME and ALLOW_NAME)."""
+        shift = code & 1
+        for feed, bits in self._combinations[code >> 1]:
+            yield feed, bits, bits >> shift & (BLOCK_NAME | ALLOW_NAME)
+
+    def _may_list_shallow(self, cut: bytes) -> bool:
         """Whether the last label of a name, or the root, may be listed itself."""
         if self._shallowest == 0:
             return True
+        top = cut[1 + cut[0] :] if cut[0] and cut[1 + cut[0]] else cut
         size = self._bits_per_slice
         positions = self._positions(xxh128_digest(BLOOM_SALT + top))
         return all(self._bits[at * size + position % size] for at, position in enumerate(positions))
-
-    def _lookup_exact(self, qname: bytes) -> tuple[Listing, ...]:
-        key = reversed_key(qname)
-        trie = self._trie
-        listings = []
-        for prefix in reversed(trie.prefixes(key)):
-            shift = 0 if prefix == key else 1
-            name = qname[len(qname) - 1 - len(prefix) :]
-            for feed, bits in self._combinations[self._records[trie[prefix]]]:
-                if bits >> shift & BLOCK_NAME:
-                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False))
-                if bits >> shift & ALLOW_NAME:
-                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True))
-        return tuple(listings)
 
     def lookup_address(self, packed: bytes) -> tuple[AddressListing, ...]:
         """Every listed network that holds the address (4 or 16 octets), the longest prefix first.

@@ -14,7 +14,7 @@ from pdns.core import protocol as p
 from pdns.core.entry import truncated
 from pdns.core.flights import Flight, Flights, Waiter
 from pdns.core.names import to_text
-from pdns.core.outcome import Answer, Drop, Forward, Outcome
+from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
@@ -99,12 +99,17 @@ class Service:
     def on_queries(self, queries: Sequence[Datagram]) -> None:
         """Decide about each of `queries`, which the front could not answer. Never raises."""
         now = self._clock()
+        decide = self._resolver.decide
         for query in queries:
             try:
-                outcome = self._resolver.decide(query, query.client, now, remembered=query.remembered)
-                self._perform(
-                    outcome, query.port, Waiter(query, query.client, query.address, "udp", query.reply, query.started_s), now
-                )
+                client = query.client
+                outcome = decide(query, client, now, remembered=query.remembered)
+                if outcome is BLOCK_STORED:
+                    query.give("blocked", now)
+                    continue
+                if outcome is PLAIN:
+                    outcome = self._resolver.forward_of(query, client)
+                self._perform(outcome, query.port, Waiter(query, client, query.address, "udp", query.reply, query.started_s), now)
             except Exception:  # noqa: BLE001 - as above
                 _log.exception("a query for %s raised", to_text(query.qname))
                 self._stats.dropped("internal_error")
@@ -137,6 +142,10 @@ class Service:
             reply(query)
         elif query is not None:
             outcome = self._resolver.decide(query, query.client, now, remembered=query.remembered)
+            if isinstance(outcome, Stored):
+                if (answer := self.front.give(query, outcome.source, transport, now)) is not None:
+                    reply(answer)
+                return
             self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
 
     def _serve_pure(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pdns.core import protocol as p
-from pdns.core.entry import Ede, Entry, Monitored, Verdict
+from pdns.core.entry import Ede, Entry
 
 _AT_QNAME = b"\xc0\x0c"  # the question's name, always 12 octets into the message
 _MNAME_RNAME = b"\x09localhost\0" + b"\6nobody\7invalid\0"  # RFC 6303, 3
@@ -14,10 +14,7 @@ _COUNT_ONE_AUTHORITY = b"\0\0\0\1"
 _RFC8482 = b"\7RFC8482\0"  # HINFO: CPU "RFC8482", OS ""
 
 
-def answer_entry(
-    rtype: int, rdatas: Sequence[bytes], source: str, now: float, ttl_s: int, *,
-    ede: Ede | None = None, verdict: Verdict | None = None, monitored: Monitored = (), stamp: int = 0,
-) -> Entry:  # fmt: skip
+def answer_entry(rtype: int, rdatas: Sequence[bytes], source: str, now: float, ttl_s: int) -> Entry:
     """NOERROR with one record of the queried name for each of `rdatas`."""
     head = _AT_QNAME + rtype.to_bytes(2) + b"\0\1" + ttl_s.to_bytes(4)
     body = b""
@@ -25,25 +22,24 @@ def answer_entry(
     for rdata in rdatas:
         ttls.append((len(body) + 6, ttl_s))
         body += head + len(rdata).to_bytes(2) + rdata
-    return Entry(
-        p.NOERROR, source, now, ttl_s, body=body, counts=len(rdatas).to_bytes(2) + b"\0\0", ttls=tuple(ttls),
-        ede=ede, verdict=verdict, monitored=monitored, stamp=stamp,
-    )  # fmt: skip
+    return Entry(p.NOERROR, source, now, ttl_s, body=body, counts=len(rdatas).to_bytes(2) + b"\0\0", ttls=tuple(ttls))
 
 
-def negative_entry(
-    rcode: int, apex: bytes, qname: bytes, source: str, now: float, ttl_s: int, *,
-    ede: Ede | None = None, verdict: Verdict | None = None, monitored: Monitored = (), stamp: int = 0,
-) -> Entry:  # fmt: skip
+def negative_entry(rcode: int, apex: bytes, qname: bytes, source: str, now: float, ttl_s: int) -> Entry:
     """NXDOMAIN or NODATA with the SOA that makes it cacheable (RFC 2308, 5). `apex` is at or above `qname`."""
     at = p.HEADER_BYTES + len(qname) - len(apex)
-    owner = b"\0" if apex == b"\0" else (0xC000 | at).to_bytes(2)
+    return _negative(rcode, b"\0" if apex == b"\0" else (0xC000 | at).to_bytes(2), source, now, ttl_s)
+
+
+def negative_entry_of_itself(rcode: int, source: str, now: float, ttl_s: int) -> Entry:
+    """The same for any name, with the SOA at the very name that was asked for."""
+    return _negative(rcode, _AT_QNAME, source, now, ttl_s)
+
+
+def _negative(rcode: int, owner: bytes, source: str, now: float, ttl_s: int) -> Entry:
     rdata = _MNAME_RNAME + _TIMERS + ttl_s.to_bytes(4)
     body = owner + b"\0\6\0\1" + ttl_s.to_bytes(4) + len(rdata).to_bytes(2) + rdata
-    return Entry(
-        rcode, source, now, ttl_s, body=body, counts=_COUNT_ONE_AUTHORITY, ttls=((len(owner) + 4, ttl_s),),
-        ede=ede, verdict=verdict, monitored=monitored, stamp=stamp,
-    )  # fmt: skip
+    return Entry(rcode, source, now, ttl_s, body=body, counts=_COUNT_ONE_AUTHORITY, ttls=((len(owner) + 4, ttl_s),))
 
 
 def error_entry(rcode: int, source: str, now: float, ttl_s: int, ede: Ede | None, stamp: int = 0) -> Entry:

@@ -9,7 +9,10 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from pdns.core.blockanswer import Template, fill
 from pdns.core.entry import Entry, Monitored
+from pdns.core.outcome import Answer, Outcome
+from pdns.core.query import Query
 
 MAX_ENTRY_BYTES = 16 * 1024  # larger answers are given but not kept: one name must not push out hundreds
 _PROBATION_SHARE = 10
@@ -75,6 +78,14 @@ class AnswerCache:
         if self._bytes > self._max_bytes:
             self._make_room()
         return True
+
+    def block(self, query: Query, policy_key: bytes, template: Template, listed_bytes: int, now: float) -> Outcome:
+        """Keep the answer to a query that is blocked because the last `listed_bytes` octets of its name are listed."""
+        listed = query.qname[len(query.qname) - listed_bytes :]
+        entry = fill(template, listed, now, self.stamp)
+        if entry.expires_s > now:
+            self.put(query.key + policy_key, entry)
+        return Answer(entry, "blocked")
 
     def allowed_again(self, key: bytes, monitored: Monitored) -> None:
         """The answer under `key` was decided again, under the rules in force, and stays."""

@@ -94,6 +94,16 @@ def parent(name: bytes) -> bytes:
     return name[1 + name[0] :] if name[0] else name
 
 
+def cut(name: bytes) -> bytes:
+    """The last two labels of `name`, or what it has of them, with the root label."""
+    above = last = at = 0
+    while length := name[at]:
+        above = last
+        last = at
+        at += 1 + length
+    return name[above:]
+
+
 def is_at_or_below(name: bytes, ancestor: bytes) -> bool:
     """Whether `name` is `ancestor` or a name under it, by whole labels."""
     cut = len(name) - len(ancestor)

@@ -30,10 +30,24 @@ class Answer(NamedTuple):
     refresh: Forward | None = None  # worth asking again before it expires
 
 
+class Stored(NamedTuple):
+    """Say what is in the cache under the key of the query. `source` as above."""
+
+    source: str
+
+
+class Plain(NamedTuple):
+    """Ask upstream; there is nothing more to say of it than that nobody lists it and nothing is known of it."""
+
+
+BLOCK_STORED = Stored("blocked")
+PLAIN = Plain()
+
+
 class Drop(NamedTuple):
     """Say nothing. `reason` is counted."""
 
     reason: str
 
 
-Outcome = Answer | Forward | Drop
+Outcome = Answer | Stored | Forward | Plain | Drop

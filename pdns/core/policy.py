@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pdns.blockset import Blockset, Rule
+from pdns.blockset import ALLOW_NAME, Blockset, Rule
 from pdns.config import Config
 from pdns.core import names
 from pdns.core.entry import Monitored, Verdict
@@ -19,6 +19,15 @@ class Decision(NamedTuple):
 
 
 CLEAN = Decision()
+
+
+class Judgement(NamedTuple):
+    """What follows from the listings of a name, whichever name it is."""
+
+    at: int  # which of the listings decided, in the order of `Blockset.find`
+    feed: str  # "" when only feeds in monitor mode would block
+    category: str
+    monitored: Monitored
 
 
 class AllowList:
@@ -50,6 +59,8 @@ class Policy:
         self._action = config.block.action
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
+        self._judged: Blockset | None = None  # the blockset that the judgements are of
+        self._judgements: dict[int | tuple[int, ...], Judgement | None] = {}
         self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
 
     def allows(self, policy: int, name: bytes) -> bool:
@@ -60,18 +71,39 @@ class Policy:
         """What the feeds say of `name`. An allowlist beats them; within one feed the more specific listing wins,
         and an exception wins over a listing of the same name. Feeds in monitor mode never block.
         """
-        listings = blockset.lookup(name)
-        if not listings:
+        found = blockset.find(names.cut(name), names.reversed_key(name))
+        judgement = self.judge(blockset, found) if found else None
+        if judgement is None or self._allow[policy].allows(name):
             return CLEAN
-        said: dict[str, tuple[bytes, bool]] = {}
-        for listing in listings:  # the most specific first
-            earlier = said.get(listing.feed)
-            if earlier is None or (listing.allow and earlier[0] == listing.name):
-                said[listing.feed] = (listing.name, listing.allow)
-        blocking = [(feed, listed) for feed, (listed, allow) in said.items() if not allow and feed in self._feeds]
-        if not blocking or self._allow[policy].allows(name):
-            return CLEAN
-        return self._decision(blocking)
+        if not judgement.feed:
+            return Decision(None, judgement.monitored)
+        listed = name[len(name) - found[judgement.at][0] :]
+        return Decision(Verdict(judgement.feed, judgement.category, listed, self._action), judgement.monitored)
+
+    def judge(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> Judgement | None:
+        """The verdict on what `Blockset.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
+        if blockset is not self._judged:
+            self._judged = blockset
+            self._judgements = {}
+        codes = found[0][1] if len(found) == 1 else tuple(code for _, code in found)
+        try:
+            return self._judgements[codes]
+        except KeyError:
+            return self._judgements.setdefault(codes, self._judge(blockset, found))
+
+    def _judge(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> Judgement | None:
+        said: dict[str, tuple[int, bool]] = {}
+        for at, (_, code) in enumerate(found):  # the most specific first
+            for feed, _, reaching in blockset.said(code):
+                if reaching and feed not in said:
+                    said[feed] = (at, bool(reaching & ALLOW_NAME))
+        blocking = [(feed, at) for feed, (at, allow) in said.items() if not allow and feed in self._feeds]
+        if not blocking:
+            return None
+        chosen = min((feed for feed, _ in blocking if self._feeds[feed][2]), key=lambda feed: self._feeds[feed][0], default="")
+        monitored = tuple((feed, self._feeds[feed][1]) for feed, _ in blocking if not self._feeds[feed][2])
+        category = self._feeds[chosen][1] if chosen else ""
+        return Judgement(dict(blocking).get(chosen, 0), chosen, category, monitored)
 
     def decide_address(self, blockset: Blockset, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""

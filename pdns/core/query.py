@@ -6,6 +6,7 @@ from struct import Struct
 
 from pdns.core import protocol as p
 from pdns.core.message import HEADER, parse_options, read_name
+from pdns.core.names import cut, reversed_key
 from pdns.errors import WireError
 
 _TAIL = Struct("!HH")
@@ -18,7 +19,9 @@ PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS
 class Query:
     """A well-formed query. `question` is byte for byte what came, `qname` the same name in lower case."""
 
-    __slots__ = ("cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes")
+    __slots__ = ("cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes", "watched")
+
+    batched = False  # whether it came with others, and can be forwarded with others
 
     def __init__(
         self, query_id: int, flags: int, question: bytes, qtype: int, qclass: int, *, edns: bool, do: bool, udp_bytes: int
@@ -33,8 +36,19 @@ class Query:
         self.do = do
         self.cd = bool(flags & p.CD)
         self.udp_bytes = udp_bytes
+        self.watched = False  # a feed in monitor mode lists it
         # DO and CD change what an upstream says (RFC 4035, 3.2.1 and 3.2.2), so they are part of the question.
         self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")
+
+    @property
+    def cut(self) -> bytes:
+        """The last two labels of the qname, or what it has of them, with the root label."""
+        return cut(self.qname)
+
+    @property
+    def reversed_key(self) -> bytes:
+        """As `names.reversed_key` of the qname."""
+        return reversed_key(self.qname)
 
     @property
     def rd(self) -> bool:

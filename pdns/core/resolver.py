@@ -16,7 +16,7 @@ from pdns.core.distill import distill
 from pdns.core.entry import Entry
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.core.message import HEADER, Message, parse_message
-from pdns.core.outcome import Answer, Drop, Forward, Outcome
+from pdns.core.outcome import PLAIN, Answer, Drop, Forward, Outcome
 from pdns.core.policy import CLEAN, Decision, Policy
 from pdns.core.query import Query
 from pdns.core.ratelimit import RateLimiter
@@ -141,6 +141,8 @@ class Resolver:
         return None
 
     def _local(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+        if not self._special.may_answer(query.cut):
+            return None
         entry = self._special.answer(query.qname, query.qtype, now)
         return None if entry is None else Answer(entry, "local")
 
@@ -148,19 +150,26 @@ class Resolver:
         if not self._ready:
             entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, b"the threat feeds are being loaded"))
             return Answer(entry, "error")
-        if self._blockset is None:
+        blockset = self._blockset
+        if blockset is None:
             return None
-        decision = self._policy.decide(self._blockset, client.policy, query.qname)
-        if decision.verdict is None:
+        found = blockset.find(query.cut, query.reversed_key)
+        if not found:
             return None
-        entry = self._blocked.entry(decision.verdict, query.qname, query.qtype, now, decision.monitored, self._cache.stamp)
-        if entry.expires_s > now:
-            self._cache.put(query.key + client.policy_key, entry)
-        return Answer(entry, "blocked")
+        judgement = self._policy.judge(blockset, found)
+        if judgement is None or self._policy.allows(client.policy, query.qname):
+            return None
+        if not judgement.feed:
+            query.watched = True
+            return None
+        template = self._blocked.template(judgement.feed, judgement.category, judgement.monitored, query.qtype)
+        return self._cache.block(query, client.policy_key, template, found[judgement.at][0], now)
 
     def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
+        if not self._unlisted.may_answer(query.cut):
+            return None
         entry = self._unlisted.answer(query.qname, query.qtype, now)
         return None if entry is None else Answer(entry, "local")
 
@@ -168,6 +177,12 @@ class Resolver:
         if not query.flags & p.RD:
             ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
             return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
+        if query.batched and not query.watched:
+            return PLAIN
+        return _forward(query, client, query.key + client.policy_key)
+
+    def forward_of(self, query: Query, client: Client) -> Forward:
+        """What a `Plain` outcome of `decide` comes to."""
         return _forward(query, client, query.key + client.policy_key)
 
     # Responses.
@@ -180,9 +195,7 @@ class Resolver:
             return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
-            entry = self._blocked.entry(
-                decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._cache.stamp
-            )
+            entry = self._blocked.entry(decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp)
         else:
             entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp)
             entry.monitored = decision.monitored
@@ -245,9 +258,7 @@ class Resolver:
         message = parse_message(head + question + entry.body)
         decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
         if decision.verdict is not None:
-            blocked = self._blocked.entry(
-                decision.verdict, forward.qname, forward.qtype, now, decision.monitored, self._cache.stamp
-            )
+            blocked = self._blocked.entry(decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp)
             self._cache.put(forward.key, blocked)
             return blocked
         entry.monitored = decision.monitored

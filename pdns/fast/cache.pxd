@@ -100,6 +100,15 @@ cdef struct Header:
     Ring main
 
 
+cdef class Prepared:  # a Template of pdns.core.blockanswer, as far as it can be made a record
+    cdef object template
+    cdef Record shape
+    cdef bytes body
+    cdef uint16_t ttls[4]
+    cdef bytes ede_head
+    cdef bytes ede_tail
+
+
 cdef class AnswerCache:
     cdef uint8_t *_arena
     cdef Header *_header
@@ -113,6 +122,8 @@ cdef class AnswerCache:
     cdef object _mapping
     cdef readonly list attributions  # (verdict's feed, category, action) or None, monitored
     cdef dict _attribution_numbers
+    cdef dict _prepared  # by the id of the template, which it holds
+    cdef Prepared _last_prepared
     cdef readonly uint64_t evictions
 
     cdef Record *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil

@@ -10,10 +10,13 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.hashing cimport siphash
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, put16, put32, u16, u32
+from pdns.fast.wire cimport AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, Query, put16, put32, u16, u32
 
 from pdns.core import protocol as p
+from pdns.core.blockanswer import fill
 from pdns.core.entry import Entry, Verdict
+from pdns.core.names import to_text
+from pdns.core.outcome import BLOCK_STORED, Answer
 
 cdef extern from *:
     """
@@ -22,7 +25,7 @@ cdef extern from *:
     void pdns_barrier() noexcept nogil
 
 SOURCES = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
-cdef dict _SOURCE_NUMBERS = {name: number for number, name in enumerate(SOURCES)}
+SOURCE_NUMBERS = {name: number for number, name in enumerate(SOURCES)}
 
 cdef bytes _MAGIC = b"pdnsarn1"
 cdef enum:
@@ -33,6 +36,9 @@ cdef enum:
     MOST_ATTRIBUTIONS = 65535
     FILLER_BYTES = 8  # as much of a record as says that it is one
     NEVER_SEEN = 0xFFFFFFFF
+    EDE_TEXT_BYTES = 200
+    EDE_TEXT_ROOM = 208  # the last octet spelt may take three more than fit
+    MOST_PREPARED = 1024
 
 
 cdef inline uint32_t ghost_of(uint64_t hash) noexcept nogil:
@@ -54,6 +60,7 @@ cdef class AnswerCache:
         self._buckets = self._ghosts = NULL
         self.attributions = [(None, ())]
         self._attribution_numbers = {(None, ()): 0}
+        self._prepared = {}
         self._map(max_bytes, fd)
 
     def __dealloc__(self):
@@ -112,7 +119,7 @@ cdef class AnswerCache:
         if PyBytes_GET_SIZE(key) > 0xFFFF or PyBytes_GET_SIZE(body) > MAX_RECORD_BYTES or number > MOST_ATTRIBUTIONS:
             self.remove(key)
             return False
-        shape.source = _SOURCE_NUMBERS[entry.source]
+        shape.source = SOURCE_NUMBERS[entry.source]
         shape.stamp, shape.stored_s, shape.expires_s, shape.retry_s = entry.stamp, entry.stored_s, entry.expires_s, entry.retry_s
         shape.rcode, shape.ad, shape.refreshing, shape.attribution = entry.rcode, entry.ad, entry.refreshing, number
         shape.ancount, shape.nscount = u16(<const uint8_t *>PyBytes_AS_STRING(counts)), u16(<const uint8_t *>PyBytes_AS_STRING(counts) + 2)
@@ -130,6 +137,58 @@ cdef class AnswerCache:
         memcpy(listed_of(record), PyBytes_AS_STRING(listed), PyBytes_GET_SIZE(listed))
         self.finish(record)
         return True
+
+    def block(self, Query query not None, policy_key, template, int listed_bytes, double now):
+        """As `pdns.core.cache.AnswerCache.block`; a query that a front has taken up has the policy in its key."""
+        cdef Prepared prepared = self._last_prepared
+        cdef Record shape
+        cdef Record *record
+        cdef uint8_t text[EDE_TEXT_ROOM]
+        cdef Py_ssize_t at
+        cdef uint8_t *listed = query.q.key + query.q.name_bytes - listed_bytes
+        if prepared is None or prepared.template is not template:
+            prepared = self._prepare(template)
+        if prepared.shape.expires_s > 0 and prepared.shape.attribution:
+            memcpy(&shape, &prepared.shape, sizeof(Record))
+            shape.stamp = self._header.stamp
+            shape.stored_s = now
+            shape.expires_s += now
+            shape.key_bytes = query.q.key_bytes
+            shape.listed_bytes = listed_bytes
+            shape.ede_bytes = write_ede_text(prepared, listed, text)
+            record = self.begin(query.q.key, &shape)
+            if record != NULL:
+                memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
+                for at in range(shape.ttl_count):
+                    put16(ttls_of(record) + 2 * at, prepared.ttls[at])
+                memcpy(ede_of(record), text, shape.ede_bytes)
+                memcpy(listed_of(record), listed, listed_bytes)
+                self.finish(record)
+                return BLOCK_STORED
+        return Answer(fill(template, PyBytes_FromStringAndSize(<char *>listed, listed_bytes), now, self._header.stamp), "blocked")
+
+    def _prepare(self, template):
+        cdef Prepared prepared = self._prepared.get(id(template))
+        if prepared is None:
+            if len(self._prepared) >= MOST_PREPARED:
+                self._prepared.clear()
+            prepared = self._prepared[id(template)] = Prepared.__new__(Prepared)
+            entry = fill(template, b"\0", 0.0, 0)
+            prepared.template, prepared.body = template, entry.body
+            prepared.ede_head, prepared.ede_tail = template.ede_head, template.ede_tail
+            memset(&prepared.shape, 0, sizeof(Record))
+            prepared.shape.source = BLOCKED
+            prepared.shape.expires_s = template.ttl_s
+            prepared.shape.rcode, prepared.shape.silent = entry.rcode, entry.silent
+            prepared.shape.ede_code = entry.ede[0]
+            prepared.shape.ancount, prepared.shape.nscount = int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:])
+            prepared.shape.body_bytes, prepared.shape.ttl_count = len(entry.body), len(entry.ttls)
+            for at, (place, _) in enumerate(entry.ttls):
+                prepared.ttls[at] = place
+            number = self.attribution(entry.verdict, entry.monitored)
+            prepared.shape.attribution = number if number <= MOST_ATTRIBUTIONS else 0
+        self._last_prepared = prepared
+        return prepared
 
     def allowed_again(self, bytes key not None, tuple monitored not None):
         cdef Record *record = self._find(key)
@@ -444,6 +503,58 @@ cdef class AnswerCache:
         entry.visited = bool(record.visited)
         entry.refreshing = bool(record.refreshing)
         return entry
+
+
+# ---- the text of an Extended DNS Error
+
+cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, uint8_t *out) noexcept:
+    """As `pdns.core.blockanswer.ede_text`: the name in presentation format (RFC 1035, 5.1) between head and tail, cut where it is
+    too long. `out` has EDE_TEXT_ROOM."""
+    cdef Py_ssize_t at = 0, left
+    at = append(out, 0, <const uint8_t *>PyBytes_AS_STRING(prepared.ede_head), PyBytes_GET_SIZE(prepared.ede_head))
+    if listed[0] == 0:
+        at = append(out, at, b".", 1)
+    while listed[0] and at < EDE_TEXT_BYTES:
+        left = listed[0]
+        listed += 1
+        while left:
+            if at < EDE_TEXT_BYTES:
+                at += write_octet(out + at, listed[0])
+            listed += 1
+            left -= 1
+        if listed[0] and at < EDE_TEXT_BYTES:
+            at = append(out, at, b".", 1)
+    if at < EDE_TEXT_BYTES:
+        at = append(out, at, <const uint8_t *>PyBytes_AS_STRING(prepared.ede_tail), PyBytes_GET_SIZE(prepared.ede_tail))
+    return <uint16_t>(at if at < EDE_TEXT_BYTES else EDE_TEXT_BYTES)
+
+
+cdef inline Py_ssize_t append(uint8_t *out, Py_ssize_t at, const uint8_t *text, Py_ssize_t size) noexcept nogil:
+    if size > EDE_TEXT_BYTES - at:
+        size = EDE_TEXT_BYTES - at
+    memcpy(out + at, text, size)
+    return at + size
+
+
+cdef inline int write_octet(uint8_t *out, uint8_t octet) noexcept nogil:
+    """One octet of a label as `pdns.core.names.to_text` spells it: one, two or four characters."""
+    cdef int kind = _spelling[octet]
+    if kind == 1:
+        out[0] = octet
+    elif kind == 2:
+        out[0] = 92  # a backslash
+        out[1] = octet
+    else:
+        out[0] = 92
+        out[1] = 48 + octet // 100
+        out[2] = 48 + octet // 10 % 10
+        out[3] = 48 + octet % 10
+    return kind
+
+
+cdef uint8_t _spelling[256]  # how many characters it takes
+for _octet in range(256):
+    _spelling[_octet] = len(to_text(bytes([1, _octet, 0])))
 
 
 # ---- an answer for one client

@@ -41,6 +41,8 @@ cdef class Front:
         self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, int transport, double now,
         Question *question, uint16_t *client, int *source, uint8_t *out
     ) except -3
+    cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3
+    cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
     cdef Py_ssize_t _say(
         self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
     ) except -3

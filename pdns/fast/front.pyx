@@ -13,6 +13,7 @@ from pdns.fast.wire cimport (
 
 from time import perf_counter
 
+from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.core import protocol as p
 from pdns.core import resolver as specification
 
@@ -83,6 +84,22 @@ cdef class Front:
         self._tally.lasted(source, 1, perf_counter() - began_s)
         return answer
 
+    def give(self, Asked asked not None, str source not None, str transport not None, double now):
+        """The answer to `asked` that is in the cache now, counted under `source`; None for silence. Raises `LookupError`."""
+        cdef Py_ssize_t size = self.say_known(asked, SOURCE_NUMBERS[source], UDP if transport == "udp" else TCP, now, _buffer)
+        return PyBytes_FromStringAndSize(<char *>_buffer, size) if size else None
+
+    cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3:
+        cdef Record *record = self._cache.find(asked.q.key, asked.q.key_bytes)
+        if record == NULL:
+            raise LookupError
+        return self._say(record, &asked.q, asked.number, source, self.most_bytes(&asked.q, transport), False, now, out)
+
+    cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil:
+        if transport == TCP:
+            return MAX_TCP_BYTES
+        return question.udp_bytes if question.udp_bytes < self._max_udp_bytes else self._max_udp_bytes
+
     cdef Py_ssize_t take(
         self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, int transport, double now,
         Question *question, uint16_t *client, int *source, uint8_t *out
@@ -123,9 +140,7 @@ cdef class Front:
             return DECIDE
         if record.stamp != self._cache._header.stamp:
             return DECIDE_REMEMBERED
-        max_bytes = MAX_TCP_BYTES
-        if transport == UDP:
-            max_bytes = question.udp_bytes if question.udp_bytes < self._max_udp_bytes else self._max_udp_bytes
+        max_bytes = self.most_bytes(question, transport)
         if now < record.expires_s:
             if self._is_worth_refreshing(record, now):
                 return DECIDE_REMEMBERED

@@ -15,6 +15,7 @@ from pdns.fast.front cimport DECIDE, DECIDE_REMEMBERED, SILENCE, Asked, Front
 from pdns.fast.tally cimport UDP
 from pdns.fast.wire cimport Question
 
+from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.net.edge import BugLog
 from pdns.net.sockets import kernel_drops
 from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
@@ -59,6 +60,19 @@ cdef class Datagram(Asked):
     @property
     def transport(self):
         return "udp"
+
+    @property
+    def batched(self):
+        return True
+
+    def give(self, str source not None, double now):
+        """Send the answer that is in the cache now, counted under `source`. Raises `LookupError` when there is none."""
+        cdef UdpListener listener = self._listener
+        cdef int number = SOURCE_NUMBERS[source]
+        cdef Py_ssize_t size = self._front.say_known(self, number, UDP, now, listener._room(MOST_ANSWER_BYTES))
+        if size:
+            listener._send(size, &self._peer)
+            self._front._tally.lasted(number, 1, clock_s() - self.started_s)
 
     def reply(self, bytes wire not None):
         """Send `wire` to who asked, with the next batch."""
@@ -145,10 +159,7 @@ cdef class UdpListener:
             if not self._is_sound(at, &peer):
                 continue
             address_of(&peer, address)
-            out = self._outbox.room(MOST_ANSWER_BYTES)
-            if out == NULL:
-                self._flush()
-                out = self._outbox.room(MOST_ANSWER_BYTES)
+            out = self._room(MOST_ANSWER_BYTES)
             try:
                 size = self._front.take(
                     self._inbox.octets(at), self._inbox.size(at), address, UDP, began_s, &question, &client, &source, out
@@ -212,17 +223,25 @@ cdef class UdpListener:
 
     cdef int _queue(self, bytes wire, Peer *peer) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(wire)
-        cdef uint8_t *out
-        if self._fd < 0:
-            return 0
         if size > MOST_ANSWER_BYTES:
             self._stats.dropped("udp_send_error")
             return 0
-        out = self._outbox.room(size)
-        if out == NULL:
+        memcpy(self._room(size), PyBytes_AS_STRING(wire), size)
+        self._send(size, peer)
+        return 0
+
+    cdef uint8_t *_room(self, Py_ssize_t size):
+        """Where to write an answer of at most `size` octets."""
+        cdef uint8_t *room = self._outbox.room(size)
+        if room == NULL:
             self._flush()
-            out = self._outbox.room(size)
-        memcpy(out, PyBytes_AS_STRING(wire), size)
+            room = self._outbox.room(size)
+        return room
+
+    cdef int _send(self, Py_ssize_t size, Peer *peer) except -1:
+        """Let what was written to `_room` go out with the batch."""
+        if self._fd < 0:
+            return 0
         self._outbox.add(size, peer)
         if not (self._collecting or self._flush_planned):
             self._flush_planned = True

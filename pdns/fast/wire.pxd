@@ -112,5 +112,10 @@ cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *
 cdef int rcode_of(Fault fault) noexcept nogil  # -1: silence
 
 
+cdef Py_ssize_t write_reversed_key(const Question *question, uint8_t *out) noexcept nogil  # as names.reversed_key
+cdef Py_ssize_t cut_of(const Question *question) noexcept nogil  # where names.cut of the name begins in the key
+
+
 cdef class Query:
     cdef Question q
+    cdef public bint watched

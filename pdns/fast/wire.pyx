@@ -254,6 +254,27 @@ cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *
     return size
 
 
+# ---- parts of the name
+
+cdef Py_ssize_t write_reversed_key(const Question *question, uint8_t *out) noexcept nogil:
+    cdef Py_ssize_t at = 0, end = question.name_bytes - 1, step
+    while question.key[at]:
+        step = 1 + question.key[at]
+        end -= step
+        memcpy(out + end, question.key + at, step)
+        at += step
+    return question.name_bytes - 1
+
+
+cdef Py_ssize_t cut_of(const Question *question) noexcept nogil:
+    cdef Py_ssize_t at = 0, last = 0, above = 0
+    while question.key[at]:
+        above = last
+        last = at
+        at += 1 + question.key[at]
+    return above
+
+
 # ---- the same for Python
 
 cdef class Query:
@@ -302,6 +323,20 @@ cdef class Query:
     @property
     def udp_bytes(self):
         return self.q.udp_bytes
+
+    @property
+    def batched(self):
+        return False
+
+    @property
+    def cut(self):
+        cdef Py_ssize_t at = cut_of(&self.q)
+        return PyBytes_FromStringAndSize(<char *>self.q.key + at, self.q.name_bytes - at)
+
+    @property
+    def reversed_key(self):
+        cdef uint8_t key[MAX_NAME_BYTES]
+        return PyBytes_FromStringAndSize(<char *>key, write_reversed_key(&self.q, key))
 
     @property
     def key(self):
