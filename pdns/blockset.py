@@ -29,6 +29,10 @@ from xxhash import xxh128_digest
 from pdns.config import Feed
 from pdns.core.names import cut, from_reversed_key, reversed_key
 from pdns.errors import BlocksetError
+from pdns.fast import ACCELERATED
+
+if ACCELERATED:
+    from pdns.fast.matcher import Matcher
 
 FORMAT = 1
 CURRENT = "current"
@@ -164,7 +168,7 @@ class Blockset:
 
     __slots__ = (
         "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
-        "created_s", "directory", "entries", "feeds", "generation",
+        "created_s", "directory", "entries", "feeds", "generation", "matcher",
     )  # fmt: skip
 
     def __init__(
@@ -184,6 +188,10 @@ class Blockset:
         self._bits_per_slice = BLOOM_HEADER.unpack_from(files[BLOOM_FILE])[2]
         self._positions = bloom_positions(self._bits_per_slice)
         self._bits = bitarray(buffer=files[BLOOM_FILE][BLOOM_HEADER.size :], endian="little")
+        if ACCELERATED:
+            only_record = 0 if len(self._combinations) == 1 else -1
+            bits = files[BLOOM_FILE][BLOOM_HEADER.size :]
+            self.matcher = Matcher(bits, self._bits_per_slice, BLOOM_SALT, self._shallowest, trie, self._records, only_record)
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = False) -> Blockset:
@@ -253,7 +261,8 @@ class Blockset:
 
     def said(self, code: int) -> Iterator[tuple[str, int, int]]:
         """What each feed says of a name that was found: feed, all its bits, and those that reach the name that was asked about
-        (of BLOCK_NAME and ALLOW_NAME)."""
+        (of BLOCK_NAME and ALLOW_NAME).
+        """
         shift = code & 1
         for feed, bits in self._combinations[code >> 1]:
             yield feed, bits, bits >> shift & (BLOCK_NAME | ALLOW_NAME)

@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from pdns.fast.udp import Datagram
 
 if ACCELERATED:
-    from pdns.fast.cache import AnswerCache
     from pdns.fast.front import Front
-else:
+if TYPE_CHECKING or not ACCELERATED:
+    from pdns.core.blocking import Blocker
     from pdns.core.cache import AnswerCache
+else:
+    from pdns.fast.blocking import Blocker
+    from pdns.fast.cache import AnswerCache
 
 Reply = Callable[[bytes], None]
 
@@ -48,7 +51,7 @@ class Service:
         self._stats = stats
         self._forwarder = forwarder
         self._cache = AnswerCache(config.cache.max_bytes)
-        self._resolver = Resolver(config, self._cache)
+        self._resolver = Resolver(config, self._cache, Blocker)
         self.front = Front(self._cache, stats) if ACCELERATED else None
         self._flights = Flights(config.upstream.max_in_flight, config.upstream.max_in_flight_per_client)
         self._awaiting_stale: list[Flight] = []

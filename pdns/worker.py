@@ -28,14 +28,13 @@ from pdns.logs import log_to_stderr
 from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
+from pdns.net.udp import UdpListener
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, Stats
 from pdns.upstream.forwarder import Forwarder
 
 if ACCELERATED:
-    from pdns.fast.udp import UdpListener
-else:
-    from pdns.net.udp import UdpListener
+    from pdns.fast.udp import UdpListener as CompiledUdpListener
 
 _TICK_S: Final = 0.25
 _PUBLISH_S: Final = 2.0
@@ -197,7 +196,7 @@ class Running:
 
     def _udp_listener(self, sock: socket.socket) -> UdpListener:
         if ACCELERATED:
-            return UdpListener(sock, self._service, self._loop, self._stats, self._service.front)
+            return CompiledUdpListener(sock, self._service, self._loop, self._stats, self._service.front)
         return UdpListener(sock, self._service, self._loop, self._stats)
 
     def _retire(self, forwarder: Forwarder, config: Config) -> None:

@@ -132,6 +132,7 @@ def _outcome(resolver: Resolver, qname: bytes, qtype: int, address: str) -> str:
         return "what the upstream says, unless its CNAMEs or addresses lead to something listed"
     if isinstance(outcome, Drop):
         return f"no answer ({outcome.reason})"
+    assert isinstance(outcome, Answer)  # the others are for queries that come in batches
     return _answer_text(outcome, query)
 
 

@@ -25,7 +25,8 @@ class ClientTable:
     """Address -> Client, the longest matching network deciding. Remembers the addresses it has seen, within bounds."""
 
     def __init__(self, access: Access, tenants: Sequence[Tenant], policies: Sequence[int], *, remember: bool = True) -> None:
-        """`policies[i]` is the policy of `tenants[i]`; clients of no tenant have policy 0. `remember`: addresses that were asked about.
+        """`policies[i]` is the policy of `tenants[i]`; clients of no tenant have policy 0. With `remember`, addresses are not
+        looked for twice.
 
         A tenant's networks may ask without being named under `access` as well.
         """

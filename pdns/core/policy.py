@@ -41,6 +41,9 @@ class AllowList:
             if not below or name not in self._rules:
                 self._rules[name] = Rule.BELOW if below else Rule.SUBTREE
 
+    def __len__(self) -> int:
+        return len(self._rules)
+
     def allows(self, name: bytes) -> bool:
         """Whether `name` is on the list."""
         if not self._rules:
@@ -62,6 +65,11 @@ class Policy:
         self._judged: Blockset | None = None  # the blockset that the judgements are of
         self._judgements: dict[int | tuple[int, ...], Judgement | None] = {}
         self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
+
+    @property
+    def has_allowlist(self) -> list[bool]:
+        """Of each policy, whether an allowlist could take anything out of blocking."""
+        return [bool(allow) for allow in self._allow]
 
     def allows(self, policy: int, name: bytes) -> bool:
         """Whether an allowlist takes `name`, and all that it leads to, out of blocking."""

@@ -9,6 +9,7 @@ from pdns.config import Config
 from pdns.core import protocol as p
 from pdns.core.answers import error_entry, minimal_any_entry
 from pdns.core.blockanswer import BlockAnswers
+from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
@@ -36,8 +37,10 @@ _Stage = Callable[[Query, Client, str, float], Outcome | None]
 class Resolver:
     """Decides. One per worker; `configure` and `set_blockset` change its rules between two queries."""
 
-    def __init__(self, config: Config, cache: AnswerCache) -> None:
+    def __init__(self, config: Config, cache: AnswerCache, blocker: type[Blocker] = Blocker) -> None:
         self._cache = cache
+        self._new_blocker = blocker
+        self._blocker: Blocker | None = None
         self._blockset: Blockset | None = None
         self._ready = False
         # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
@@ -63,7 +66,7 @@ class Resolver:
         self._blocked = BlockAnswers(config.block)
         self._config = config.cache
         self._cache.resize(config.cache.max_bytes)
-        self._cache.new_rules()
+        self._new_rules()
 
     @property
     def tenant_policies(self) -> Sequence[int]:
@@ -74,7 +77,12 @@ class Resolver:
         """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer."""
         self._blockset = blockset
         self._ready = ready
+        self._new_rules()
+
+    def _new_rules(self) -> None:
         self._cache.new_rules()
+        blockset = self._blockset
+        self._blocker = self._new_blocker(self._policy, self._blocked, self._cache, blockset) if blockset is not None else None
 
     def client(self, address: str) -> Client:
         """Who is at `address`."""
@@ -90,7 +98,8 @@ class Resolver:
 
     def decide(self, query: Query, client: Client, now: float, *, remembered: bool = False) -> Outcome:
         """The same for a query of a client that may ask it, now, and to which there is no answer in the cache; with `remembered`
-        there is one, of which more must be known than that it is there."""
+        there is one, of which more must be known than that it is there.
+        """
         if remembered and (outcome := self._cached(query, client, "", now)) is not None:
             return outcome
         for stage in self._decisions:
@@ -150,20 +159,7 @@ class Resolver:
         if not self._ready:
             entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, b"the threat feeds are being loaded"))
             return Answer(entry, "error")
-        blockset = self._blockset
-        if blockset is None:
-            return None
-        found = blockset.find(query.cut, query.reversed_key)
-        if not found:
-            return None
-        judgement = self._policy.judge(blockset, found)
-        if judgement is None or self._policy.allows(client.policy, query.qname):
-            return None
-        if not judgement.feed:
-            query.watched = True
-            return None
-        template = self._blocked.template(judgement.feed, judgement.category, judgement.monitored, query.qtype)
-        return self._cache.block(query, client.policy_key, template, found[judgement.at][0], now)
+        return None if self._blocker is None else self._blocker.block(query, client, now)
 
     def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:

@@ -18,6 +18,6 @@ def require_fast() -> None:
     """Raises `PdnsError` when the compiled part is wanted and not there: a slow program must not look like a fast one."""
     if ACCELERATED and find_spec("pdns.fast.udp") is None:
         raise PdnsError(
-            "the compiled part of pdns is missing; install again where a C compiler is (`pip install .`; Debian, Ubuntu: apt install"
-            " gcc python3-dev), or set PDNS_PURE=1 to run without it, at about a quarter of the speed"
+            "the compiled part of pdns is missing; install again where a C compiler is (`pip install .`; Debian, Ubuntu:"
+            " apt install gcc python3-dev), or set PDNS_PURE=1 to run without it, at about a quarter of the speed"
         )

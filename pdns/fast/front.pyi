@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 
 from pdns.config import Config
+from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
-from pdns.fast.cache import AnswerCache
 from pdns.fast.wire import Query
 from pdns.stats import Stats
 

@@ -1,0 +1,59 @@
+"""From a query for a listed name to the answer in the cache."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from pdns.blockset import Blockset
+from pdns.core.blockanswer import BlockAnswers, Template
+from pdns.core.cache import AnswerCache
+from pdns.core.clients import Client
+from pdns.core.outcome import Outcome
+from pdns.core.policy import Policy
+from pdns.core.query import Query
+
+
+class Ruling(NamedTuple):
+    """What follows from the listings of one name for one client and type."""
+
+    template: Template | None  # None: it is not blocked
+    at: int = 0  # which of the listings decided, in the order of `Blockset.find`
+    watched: bool = False  # a feed in monitor mode lists it
+
+
+_NOT_BLOCKED = Ruling(None)
+_WATCHED = Ruling(None, watched=True)
+
+
+class Blocker:
+    """Blocks by one configuration and one blockset."""
+
+    def __init__(self, policy: Policy, answers: BlockAnswers, cache: AnswerCache, blockset: Blockset) -> None:
+        self.policy = policy
+        self._answers = answers
+        self._cache = cache
+        self._blockset = blockset
+
+    def block(self, query: Query, client: Client, now: float) -> Outcome | None:
+        """The answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then `query.watched` says
+        whether a feed in monitor mode would have.
+        """
+        found = self._blockset.find(query.cut, query.reversed_key)
+        if not found:
+            return None
+        ruling = self.rule(query, client, found)
+        if ruling.template is None:
+            query.watched = ruling.watched
+            return None
+        return self._cache.block(query, client.policy_key, ruling.template, found[ruling.at][0], now)
+
+    def rule(self, query: Query, client: Client, found: Sequence[tuple[int, int]]) -> Ruling:
+        """What is to be done about a name of which `found` was found."""
+        judgement = self.policy.judge(self._blockset, found)
+        if judgement is None or self.policy.allows(client.policy, query.qname):
+            return _NOT_BLOCKED
+        if not judgement.feed:
+            return _WATCHED
+        template = self._answers.template(judgement.feed, judgement.category, judgement.monitored, query.qtype)
+        return Ruling(template, judgement.at)

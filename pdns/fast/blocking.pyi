@@ -1,0 +1,3 @@
+from pdns.core import blocking
+
+class Blocker(blocking.Blocker): ...

@@ -1,0 +1,103 @@
+"""Whether a name is listed: the compiled twin of `pdns.blockset.Blockset.find`.
+
+The Bloom filter is read where it is mapped; what passes it is looked up by marisa-trie.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
+
+from pdns.fast.wire cimport MAX_NAME_BYTES, Query, cut_of, write_reversed_key
+
+from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_LEAST_BYTES, XXH3_MOST_BYTES, xxh128
+
+from xxhash import xxh128_digest
+
+cdef enum:
+    SLICES = 4
+    WIDE_BITS = 1 << 15  # from so many bits a slice on, pybloom-live cuts a hash into 32-bit numbers
+
+
+def digest128(bytes data not None):
+    """`xxhash.xxh128_digest` of 17 to 128 octets. Raises `ValueError` for fewer or more."""
+    cdef uint8_t octets[XXH3_DIGEST_BYTES]
+    if not XXH3_LEAST_BYTES <= PyBytes_GET_SIZE(data) <= XXH3_MOST_BYTES:
+        raise ValueError("not 17 to 128 octets")
+    xxh128(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), octets)
+    return PyBytes_FromStringAndSize(<char *>octets, XXH3_DIGEST_BYTES)
+
+
+cdef class Matcher:
+    """`bits` is the filter, `shallowest` as in the manifest, `records` one for each id of `trie`; `only_record`: the one that all
+    names have, or -1."""
+
+    def __cinit__(self, bits, bits_per_slice, salt, int shallowest, trie, records, Py_ssize_t only_record):
+        cdef Py_buffer view
+        self._bits = bits
+        PyObject_GetBuffer(bits, &view, PyBUF_SIMPLE)
+        self._filter = <const uint8_t *>view.buf
+        if view.len * 8 < bits_per_slice * SLICES or bits_per_slice <= 0:
+            PyBuffer_Release(&view)
+            raise ValueError("the filter is shorter than its slices")
+        PyBuffer_Release(&view)  # the mapping stays as long as `_bits` does
+        self._bits_per_slice = bits_per_slice
+        memcpy(self._salt, <const char *>salt, SALT_BYTES)
+        self._shallowest = shallowest
+        self._prefixes, self._ids, self._records = trie.prefixes, trie.key_id, records
+        self._only_record = only_record
+
+    cpdef find(self, Query query):
+        """As `Blockset.find` for the name of `query`."""
+        cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
+        cdef uint8_t key[MAX_NAME_BYTES]
+        cdef Py_ssize_t cut = cut_of(&query.q), size = query.q.name_bytes - cut, last
+        cdef list prefixes
+        cdef bytes reversed_key
+        memcpy(salted, self._salt, SALT_BYTES)
+        memcpy(salted + SALT_BYTES, query.q.key + cut, size)
+        if not self._passes(salted, SALT_BYTES + size):
+            if self._shallowest == 2:
+                return ()
+            if self._shallowest == 1:
+                last = query.q.key[cut] + 1 if query.q.key[cut] else 0
+                if query.q.key[cut + last] == 0:
+                    return ()  # the cut is a single label, and was just looked for
+                memcpy(salted + SALT_BYTES, query.q.key + cut + last, size - last)
+                if not self._passes(salted, SALT_BYTES + size - last):
+                    return ()
+        size = write_reversed_key(&query.q, key)
+        reversed_key = PyBytes_FromStringAndSize(<char *>key, size)
+        prefixes = self._prefixes(reversed_key)
+        if len(prefixes) == 1:
+            return (self._found(prefixes[0], size),)
+        return [self._found(prefix, size) for prefix in reversed(prefixes)]
+
+    cdef tuple _found(self, bytes prefix, Py_ssize_t key_bytes):
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix)
+        record = self._only_record if self._only_record >= 0 else self._records[self._ids(prefix)]
+        return size + 1, record << 1 | (size != key_bytes)
+
+    cdef bint _passes(self, const uint8_t *salted, Py_ssize_t size) except -1:
+        cdef uint8_t octets[XXH3_DIGEST_BYTES]
+        cdef bytes digest
+        cdef uint64_t bit
+        cdef uint32_t wide
+        cdef uint16_t narrow
+        cdef int slice_
+        if size <= XXH3_MOST_BYTES:
+            xxh128(salted, size, octets)
+        else:
+            digest = xxh128_digest(PyBytes_FromStringAndSize(<char *>salted, size))
+            memcpy(octets, PyBytes_AS_STRING(digest), XXH3_DIGEST_BYTES)
+        for slice_ in range(SLICES):
+            if self._bits_per_slice >= WIDE_BITS:
+                memcpy(&wide, octets + 4 * slice_, 4)
+                bit = wide
+            else:
+                memcpy(&narrow, octets + 2 * slice_, 2)
+                bit = narrow
+            bit = slice_ * self._bits_per_slice + bit % self._bits_per_slice
+            if not self._filter[bit >> 3] >> (bit & 7) & 1:
+                return False
+        return True
