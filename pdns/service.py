@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from pdns.blockset import Blockset, source_fingerprint
 from pdns.config import Config
 from pdns.core import protocol as p
+from pdns.core.blocking import Blocker
+from pdns.core.cache import AnswerCache
 from pdns.core.entry import truncated
 from pdns.core.flights import Flight, Flights, Waiter
 from pdns.core.names import to_text
@@ -27,13 +29,9 @@ if TYPE_CHECKING:
     from pdns.fast.udp import Datagram
 
 if ACCELERATED:
+    from pdns.fast.blocking import Blocker as CompiledBlocker
+    from pdns.fast.cache import AnswerCache as CompiledCache
     from pdns.fast.front import Front
-if TYPE_CHECKING or not ACCELERATED:
-    from pdns.core.blocking import Blocker
-    from pdns.core.cache import AnswerCache
-else:
-    from pdns.fast.blocking import Blocker
-    from pdns.fast.cache import AnswerCache
 
 Reply = Callable[[bytes], None]
 
@@ -46,13 +44,22 @@ _log = logging.getLogger(__name__)
 class Service:
     """Performs what the resolver decides: sends, forwards, drops, and counts. Lives in the loop of one worker."""
 
-    def __init__(self, config: Config, forwarder: Forwarder, stats: Stats, clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        config: Config,
+        forwarder: Forwarder,
+        stats: Stats,
+        clock: Callable[[], float],
+        *,
+        accelerated: bool = ACCELERATED,
+    ) -> None:
+        """`clock` is that of `time.monotonic`, or runs as fast."""
         self._clock = clock
         self._stats = stats
         self._forwarder = forwarder
-        self._cache = AnswerCache(config.cache.max_bytes)
-        self._resolver = Resolver(config, self._cache, Blocker)
-        self.front = Front(self._cache, stats) if ACCELERATED else None
+        self._cache = CompiledCache(config.cache.max_bytes) if accelerated else AnswerCache(config.cache.max_bytes)
+        self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker)
+        self.front = Front(self._cache, stats) if accelerated else None
         self._flights = Flights(config.upstream.max_in_flight, config.upstream.max_in_flight_per_client)
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None

@@ -1,0 +1,297 @@
+"""Compiled and Python: the same value or the same error, the same octets, the same counts, whatever comes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from xxhash import xxh128_digest
+
+from pdns.blockset import Blockset
+from pdns.config import Access, Config, RateLimit, Tenant
+from pdns.core import clients as core_clients
+from pdns.core import query as core_query
+from pdns.core import ratelimit as core_ratelimit
+from pdns.core.message import parse_message
+from pdns.core.names import cut, from_labels, reversed_key
+from pdns.counters import Counters
+from pdns.errors import WireError
+from pdns.fast import ACCELERATED
+from pdns.service import Service
+from pdns.stats import Stats
+from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
+from pdns.upstream.forwarder import Forwarder
+from tests.blocksets import make_blockset
+from tests.fuzz.corpus import QUERIES, RESPONSES
+from tests.fuzz.test_packets import mutated
+from tests.wire import query_wire, response_wire
+
+if not ACCELERATED:
+    pytest.skip("PDNS_PURE=1: there is but one of them", allow_module_level=True)
+
+from pdns.fast import clients as fast_clients
+from pdns.fast import matcher
+from pdns.fast import wire as fast_wire
+
+PACKETS = st.one_of(mutated(QUERIES), mutated([*QUERIES, *RESPONSES]), st.binary(max_size=300))
+FIELDS = (
+    "id",
+    "flags",
+    "question",
+    "qname",
+    "qtype",
+    "qclass",
+    "edns",
+    "do",
+    "cd",
+    "rd",
+    "udp_bytes",
+    "key",
+    "cut",
+    "reversed_key",
+)
+
+
+def outcome_of(parse: Callable[[bytes], core_query.Query], wire: bytes) -> tuple[object, ...]:
+    """Every field of the query, or everything that the error says."""
+    try:
+        parsed = parse(wire)
+    except WireError as error:
+        return "error", error.reason, error.rcode, error.question
+    return tuple(getattr(parsed, field) for field in FIELDS)
+
+
+@given(PACKETS)
+@example(QUERIES[0])
+@example(b"")
+@example(QUERIES[0][:12] + b"\x3fa" * 150)
+def test_queries_are_read_alike(wire: bytes) -> None:
+    """Both parsers make the same query of a packet, or refuse it for the same reason with the same reply."""
+    said = outcome_of(core_query.parse_query, wire)
+    assert outcome_of(fast_wire.parse_query, wire) == said
+    if said[0] == "error":
+        assert fast_wire.error_reply(wire) == core_query.error_reply(wire, WireError(said[1], said[2], said[3]))  # type: ignore[arg-type]
+
+
+TENANTS = (
+    Tenant(name="wide", networks=("198.51.0.0/16", "2001:db8::/32")),
+    Tenant(name="narrow", networks=("198.51.100.0/24", "203.0.113.7/32")),
+)
+ADDRESSES = st.one_of(
+    st.ip_addresses(v=4),
+    st.ip_addresses(v=6),
+    st.ip_addresses(network="198.51.0.0/16"),
+    st.ip_addresses(network="203.0.113.0/28"),
+    st.ip_addresses(network="2001:db8::/40"),
+    st.ip_addresses(network="10.0.0.0/8"),
+).map(str)
+
+
+@given(st.lists(ADDRESSES, max_size=50))
+def test_clients_are_told_apart_alike(addresses: list[str]) -> None:
+    """Both tables say the same of every address, the first time and later."""
+    python = core_clients.ClientTable(Access(), TENANTS, (1, 2))
+    compiled = fast_clients.ClientTable(Access(), TENANTS, (1, 2))
+    for address in addresses * 2:
+        assert compiled.lookup(address) == python.lookup(address)
+
+
+LIMITS = st.builds(
+    RateLimit,
+    queries_per_s=st.integers(0, 50),
+    burst=st.integers(1, 9),
+    ipv4_prefix=st.integers(8, 32),
+    ipv6_prefix=st.integers(16, 128),
+)
+
+
+@given(LIMITS, st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5)), max_size=60))
+def test_limits_are_kept_alike(limit: RateLimit, asked: list[tuple[str, float]]) -> None:
+    """Both limiters admit the same queries, to the last token."""
+    python, compiled = core_ratelimit.RateLimiter(limit), fast_clients.RateLimiter(limit)
+    now = 1000.0
+    for address, later_s in asked:
+        now += later_s
+        assert compiled.admits(address, now) is python.admits(address, now)
+
+
+@given(st.binary(min_size=17, max_size=128))
+def test_the_hash_is_that_of_the_library(data: bytes) -> None:
+    """The digest that finds places in the Bloom filter is the one that `xxhash` gives."""
+    assert matcher.digest128(data) == xxh128_digest(data)
+
+
+LABELS = st.sampled_from([b"a", b"b", b"evil", b"test", b"com", b"\x00odd.", b"x" * 63])
+NAMES = st.lists(LABELS, max_size=5).map(from_labels)
+SHALLOW = make_blockset({"alpha": "test *.evil.com a.b =b.com @@a.evil.test", "beta": "evil.com b.evil.test"})
+DEEP = make_blockset({"alpha": "evil.test a.b.com", "beta": "x.evil.test evil.com"})
+ALONE = make_blockset({"alpha": "evil.test a.b.com"})
+
+
+@given(NAMES, st.sampled_from([SHALLOW, DEEP, ALONE, make_blockset({}), make_blockset({"a": "."})]))
+def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
+    """Filter and trie say the same of a name whether they are asked from Python or from compiled code."""
+    query = fast_wire.parse_query(bytes(5) + b"\1" + bytes(6) + name + b"\0\1\0\1")
+    assert list(blockset.matcher.find(query)) == list(blockset.find(cut(name), reversed_key(name)))
+
+
+# The whole way of a query, with time and upstreams in the hands of the test.
+
+_SOA = "example 900 IN SOA ns.example. host.example. 1 2 3 4 300"
+_BLOCKSET = make_blockset(
+    {"alpha": "malware.test =exact.example 192.0.2.0/28", "watch": "watched.example", "beta": "b.malware.test"}
+)
+_RAW: dict[str, Any] = {
+    "upstream": {"servers": ["udp://127.0.0.1:9"], "max_in_flight_per_client": 3},
+    "feed": [
+        {"name": "beta", "url": "file:b", "category": "phishing"},
+        {"name": "alpha", "url": "file:a"},
+        {"name": "watch", "url": "file:w", "mode": "monitor", "category": "policy"},
+    ],
+    "tenant": [
+        {"name": "north", "networks": ["198.51.100.0/24"], "allow": ["malware.test"]},
+        {"name": "south", "networks": ["203.0.113.0/24"]},
+    ],
+    "cache": {"refresh_ahead_hits": 2},
+}
+_VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"block": {"action": "nxdomain", "ede_code": 17}},
+    {"block": {"action": "drop"}},
+    {"block": {"action": "zero", "ttl_s": 0}},
+    {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "truncate"}},
+    {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "drop"}},
+    {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "refuse"}},
+    {"server": {"max_udp_answer_bytes": 512}},
+]
+_NAMES = (
+    "www.example",
+    "b.malware.test",
+    "MALWARE.test",
+    "exact.example",
+    "watched.example",
+    "localhost",
+    "no.example",
+    "big.example",
+)
+_CLIENTS = ("127.0.0.1", "198.51.100.9", "203.0.113.9", "8.8.8.8", "fd00::1")
+_ANSWERS = {
+    b"www": ("www.example 40 IN CNAME b.example.\nb.example 300 IN A 198.51.100.1", "", 0),
+    b"watched": ("watched.example 5 IN A 192.0.2.99", "", 0),
+    b"big": ("\n".join(f"big.example 30 IN TXT {'x' * 100}{n}" for n in range(12)), "", 0),
+    b"no": ("", _SOA, 3),
+}
+
+
+class _Upstream(Forwarder):
+    """Answers what it knows, at once or when told to."""
+
+    def __init__(self, config: Config, stats: Stats) -> None:
+        super().__init__(config.upstream, asyncio.new_event_loop(), stats)
+        self.asked: list[tuple[UpstreamQuestion, Done]] = []
+
+    def resolve(self, question: UpstreamQuestion, done: Done) -> None:
+        self.asked.append((question, done))
+
+    def answer_all(self, *, fail: bool) -> None:
+        """Answer what was asked, in order."""
+        waiting, self.asked = self.asked, []
+        for question, done in waiting:
+            label = question.qname[1 : 1 + question.qname[0]]
+            if fail or label not in _ANSWERS or question.qname != from_labels([label, b"example"]):
+                done(UpstreamFailure(22, "no upstream answered"))
+                continue
+            answer, authority, rcode = _ANSWERS[label]
+            name = f"{label.decode()}.example"
+            wire = response_wire(name, "A", answer, authority=authority, rcode=rcode, ad=1)
+            head, rest = wire[:12], wire[12 + len(question.qname) + 4 :]
+            asked = question.qname + question.qtype.to_bytes(2) + question.qclass.to_bytes(2)
+            done(UpstreamAnswer(parse_message(head + asked + rest), "udp://127.0.0.1:9"))
+
+    def end(self) -> None:
+        self.close()
+        self._loop.close()
+
+
+class _Side:
+    """One of the two, with all that it sent and counted."""
+
+    def __init__(self, raw: dict[str, Any], *, accelerated: bool) -> None:
+        self.config = msgspec.convert(raw, Config)
+        self.counters = Counters.create(4096)
+        stats = Stats(self.counters)
+        self.upstream = _Upstream(self.config, stats)
+        self.now = 1000.0
+        self.service = Service(self.config, self.upstream, stats, lambda: self.now, accelerated=accelerated)
+        self.service.set_blockset(_BLOCKSET)
+        self.sent: list[tuple[int, bytes]] = []
+
+    def ask(self, number: int, wire: bytes, client: str, transport: str) -> None:
+        self.service.on_message(wire, client, 4000 + number, transport, lambda reply: self.sent.append((number, reply)))
+
+    def counted(self) -> dict[tuple[object, ...], int]:
+        """Every count but those of time."""
+        return {
+            (family, *labels): value
+            for family, labels, value in self.counters.items()
+            if "duration" not in family and not family.startswith("cache_") and value
+        }
+
+    def end(self) -> None:
+        self.upstream.end()
+        self.counters.close()
+
+
+def _question(name: str, qtype: str, edns: int | None, *, do: bool, cd: int, rd: int, query_id: int) -> bytes:
+    return query_wire(name, qtype, edns=edns, do=do, cd=cd, rd=rd, query_id=query_id)
+
+
+QUESTIONS = st.builds(
+    _question,
+    st.sampled_from(_NAMES),
+    st.sampled_from(["A", "AAAA", "TXT", "ANY"]),
+    st.sampled_from([None, 100, 1232, 4096]),
+    do=st.booleans(),
+    cd=st.sampled_from([0, 0, 1]),
+    rd=st.sampled_from([1, 1, 1, 0]),
+    query_id=st.integers(0, 65535),
+)
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("ask"), QUESTIONS, st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
+        st.tuples(st.just("ask"), PACKETS, st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
+        st.tuples(st.just("answer"), st.booleans()),
+        st.tuples(st.just("wait"), st.sampled_from([0.4, 1.0, 2.5, 20.0, 37.0, 61.0, 4000.0])),
+        st.tuples(st.just("rules")),
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@settings(max_examples=150)
+@given(st.sampled_from(_VARIANTS), STEPS)
+def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
+    """Queries, answers, failures, time and reloads in any order: every octet sent and every count is the same."""
+    sides = [_Side({**_RAW, **variant}, accelerated=accelerated) for accelerated in (False, True)]
+    try:
+        for number, (what, *how) in enumerate(steps):
+            for side in sides:
+                if what == "ask":
+                    side.ask(number, *how)
+                elif what == "answer":
+                    side.upstream.answer_all(fail=how[0])
+                elif what == "wait":
+                    side.now += how[0]
+                    side.service.tick(side.now)
+                else:
+                    side.service.apply(side.config, side.upstream)
+            assert sides[1].sent == sides[0].sent
+        assert sides[1].counted() == sides[0].counted()
+    finally:
+        for side in sides:
+            side.end()
