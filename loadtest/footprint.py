@@ -15,9 +15,12 @@ from loadtest import process
 MIN_POINTS = 10  # fewer make no line
 SETTLED_AFTER = 0.1  # of the run: a new process fills its cache
 MAX_RISE_BYTES, MAX_RISE_SHARE = 3_000_000, 0.05  # of memory, over the stretch that is looked at: whichever is more
+SHORT_RUN_S = 1200.0  # in less, a process still meets things for the first time: each thread of a pool its first large list
+MAX_RISE_SHORT_BYTES = 8_000_000
 MORE_DESCRIPTORS = 4  # than at the start: pipes of a job, a page that is being read
 DISK_GROWTH, DISK_SLACK_BYTES = 2.0, 4_000_000  # two generations of a list, and a job at work
 
+_MAX_POINTS = 400
 _ROLES = {"pdns.worker": "worker", "feeds.refresh": "feeds", "pdns serve": "supervisor"}
 
 
@@ -36,6 +39,7 @@ class Point(NamedTuple):
     role: str
     rss: int
     pss: int
+    anonymous: int
     descriptors: int
 
 
@@ -125,11 +129,20 @@ class Footprint:
             with contextlib.suppress(OSError, KeyError):  # it has just ended
                 memory = process.memory(life.pid)
                 descriptors = len(list(Path(f"/proc/{life.pid}/fd").iterdir()))
-                now.append(Point(at_s, life, role, memory.rss, memory.pss, descriptors))
+                now.append(Point(at_s, life, role, memory.rss, memory.pss, memory.anonymous, descriptors))
         self.points += now
         self.disk.append((at_s, disk_bytes(self._state_dir)))
         self.drops |= udp_drops(self._port)
         return now
+
+    def series(self) -> dict[str, list[tuple[float, int, int, int, int]]]:
+        """For each process but jobs: seconds of the run, PSS, RSS, anonymous memory, descriptors; some hundred points at most."""
+        series: dict[str, list[tuple[float, int, int, int, int]]] = {}
+        for point in self.points:
+            if point.role != "job":
+                row = round(point.at_s, 1), point.pss, point.rss, point.anonymous, point.descriptors
+                series.setdefault(f"{point.role} {point.life.pid}", []).append(row)
+        return {name: rows[:: len(rows) // _MAX_POINTS + 1] for name, rows in series.items()}
 
     def left_alive(self) -> list[Life]:
         """Those of all that were ever seen that still run."""
@@ -162,7 +175,7 @@ def memory_verdicts(points: list[Point], run_s: float) -> list[Verdict]:
             continue
         span_s, mean = line[-1][0] - line[0][0], sum(y for _, y in line) / len(line)
         per_s = slope(line)
-        limit = max(MAX_RISE_BYTES, MAX_RISE_SHARE * mean)
+        limit = max(MAX_RISE_SHORT_BYTES if run_s < SHORT_RUN_S else MAX_RISE_BYTES, MAX_RISE_SHARE * mean)
         verdicts.append(
             Verdict(
                 what=what,

@@ -107,7 +107,7 @@ listen = ["{listen}"]
 [upstream]
 servers = [{servers}]
 [cache]
-max_bytes = {1 << 20 if plan.minutes < 20 else 4 << 20}
+max_bytes = {1 << 20 if plan.run_s < footprint.SHORT_RUN_S else 4 << 20}
 [block]
 ttl_s = 60
 [state]
@@ -177,7 +177,7 @@ async def results(play: Play, notes: list[str]) -> Results:
         witness_sent=play.witness.sent + play.witness.tcp_sent, tcp_sent=play.witness.tcp_sent,
         tcp_unanswered=sent.tcp_unanswered, wrong=play.witness.wrong, windows=play.faults.all_windows(),
         deaths=play.faults.deaths, effects_s=[round(effect_s, 2) for effect_s in play.faults.effects_s],
-        failures=play.faults.failures, verdicts=verdicts, notes=notes,
+        failures=play.faults.failures, footprint=play.footprint.series(), verdicts=verdicts, notes=notes,
     )  # fmt: skip
 
 

@@ -57,6 +57,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     deaths: list[Death]
     effects_s: list[float]
     failures: list[str]
+    footprint: dict[str, list[tuple[float, int, int, int, int]]]  # `Footprint.series`
     verdicts: list[Verdict]
     notes: list[str]
 

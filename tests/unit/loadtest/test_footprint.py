@@ -108,9 +108,9 @@ def test_the_slope_is_that_of_the_line() -> None:
 def test_only_the_second_half_counts_and_a_new_process_settles_first() -> None:
     """Growth in the first half, or in a process's first tenth of the run, is not a leak; too few points say nothing."""
     old, young, dead = Life(1, 1), Life(2, 2), Life(3, 3)
-    points = [Point(at, old, "supervisor", 0, min(at, 50) * 1_000_000, 5) for at in range(101)]
-    points += [Point(at, young, "worker", 0, min(at, 70) * 1_000_000, 5) for at in range(60, 101)]
-    points += [Point(at, dead, "worker", 0, at * 9_000_000, 5) for at in range(90)]
+    points = [Point(at, old, "supervisor", 0, min(at, 50) * 1_000_000, 0, 5) for at in range(101)]
+    points += [Point(at, young, "worker", 0, min(at, 70) * 1_000_000, 0, 5) for at in range(60, 101)]
+    points += [Point(at, dead, "worker", 0, at * 9_000_000, 0, 5) for at in range(90)]
     assert [(v.what, v.ok) for v in memory_verdicts(points, 100)] == [
         ("memory of supervisor 1", True),
         ("memory of worker 2", True),
@@ -118,6 +118,13 @@ def test_only_the_second_half_counts_and_a_new_process_settles_first() -> None:
     assert [v.ok for v in memory_verdicts(points[:101], 10)] == [None]
     rising = [point._replace(pss=point.pss + int(point.at_s) * 200_000) for point in points[:101]]
     assert [v.ok for v in memory_verdicts(rising, 100)] == [False]
+
+
+def test_a_long_run_has_less_patience_than_a_short_one() -> None:
+    """Five megabytes are first times in minutes and a leak in an hour."""
+    for run_s, ok in ((300, True), (3600, False)):
+        line = [Point(at, Life(1, 1), "feeds", 0, 30_000_000 + 10_000_000 * at // run_s, 0, 5) for at in range(run_s + 1)]
+        assert [verdict.ok for verdict in memory_verdicts(line, run_s)] == [ok]
 
 
 def test_a_state_directory_that_grows_is_noticed() -> None:
