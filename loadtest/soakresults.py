@@ -110,16 +110,18 @@ def _account_table(results: Results) -> Table:
 
 def _grid(hours: list[Hour]) -> list[str]:
     """A line for each day, a column for each hour."""
-    cells = {hour.hour: _short(hour.worst_ms) + "*" * (hour.received < hour.sent) for hour in hours}
+    cells = {hour.hour: _short(hour.worst_ms, lost=hour.received < hour.sent) for hour in hours}
     head = "   " + "".join(f"{hour:>5}" for hour in range(24))
     days = range(0, week.HOURS, 24)
     return [head, *(week.hour_name(day)[:3] + "".join(f"{cells.get(day + hour, '-'):>5}" for hour in range(24)) for day in days)]
 
 
-def _short(ms: float) -> str:
+def _short(ms: float, *, lost: bool) -> str:
+    """At most four characters."""
+    star = "*" if lost else ""
     if ms >= 1000:
-        return f"{ms / 1000:.1f}s" if ms < 9_950 else f"{ms / 1000:.0f}s"
-    return f"{ms:.1f}" if ms < 9.95 else f"{ms:.0f}"
+        return f"{ms / 1000:.1f}s" if ms < 9_950 and not lost else f"{ms / 1000:.0f}s{star}"
+    return f"{ms:.1f}{star}" if ms < 9.95 else f"{ms:.0f}{star}"
 
 
 def _hours_table(hours: list[Hour]) -> Table:
