@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench fuzz clean venv dev tools
+.PHONY: help run demo test lint bench soak fuzz clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -28,6 +28,9 @@ lint: dev ## check style and types
 
 bench: dev ## measure the CPU time of a query on each path
 	@exec $(PY) -m loadtest bench $(ARGS)
+
+soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--minutes 3"
+	@exec $(PY) -m loadtest soak $(ARGS)
 
 fuzz: dev ## look for inputs that break it, for many minutes
 	@HYPOTHESIS_PROFILE=long exec $(PY) -m pytest -m hypothesis --timeout=3600 $(ARGS)

@@ -82,7 +82,7 @@ static void load_packets(const char *path) {
 enum { SUB_BITS = 5, SUB = 1 << SUB_BITS, BUCKETS = (64 - SUB_BITS + 1) * SUB };
 
 static uint64_t buckets[BUCKETS];
-static uint64_t latency_max_ns, latency_sum_ns;
+static uint64_t latency_max_ns, latency_sum_ns, over_1s, over_5s;
 
 static unsigned bucket_of(uint64_t ns) {
     if (ns < SUB) return (unsigned)ns;
@@ -99,6 +99,8 @@ static uint64_t bucket_top_ns(unsigned bucket) {
 static void note_latency(uint64_t ns) {
     buckets[bucket_of(ns)]++;
     latency_sum_ns += ns;
+    over_1s += ns > SECOND_NS;
+    over_5s += ns > 5 * SECOND_NS;
     if (ns > latency_max_ns) latency_max_ns = ns;
 }
 
@@ -352,9 +354,9 @@ static void print_report(double elapsed_s) {
     getrusage(RUSAGE_SELF, &usage);
     double cpu_s = (double)(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) + (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
     printf("{\"sent\": %llu, \"received\": %llu, \"lost\": %llu, \"strange\": %llu, \"question_differs\": %llu, \"truncated\": %llu, "
-           "\"send_errors\": %llu, \"elapsed_s\": %.6f, \"answers_per_s\": %.1f, \"generator_cpu_s\": %.3f, \"rcodes\": {",
+           "\"send_errors\": %llu, \"over_1s\": %llu, \"over_5s\": %llu, \"elapsed_s\": %.6f, \"answers_per_s\": %.1f, \"generator_cpu_s\": %.3f, \"rcodes\": {",
            (unsigned long long)sent, (unsigned long long)received, (unsigned long long)lost, (unsigned long long)strange,
-           (unsigned long long)question_differs, (unsigned long long)truncated, (unsigned long long)send_errors, elapsed_s,
+           (unsigned long long)question_differs, (unsigned long long)truncated, (unsigned long long)send_errors, (unsigned long long)over_1s, (unsigned long long)over_5s, elapsed_s,
            elapsed_s > 0 ? (double)received / elapsed_s : 0.0, cpu_s);
     const char *separator = "";
     for (unsigned i = 0; i < RCODES; i++) {

@@ -127,22 +127,32 @@ def config_text(listen: Address, metrics: Address, upstream: Address, state_dir:
 @contextlib.contextmanager
 def running(directory: Path, upstream: Address, feed: Path | None) -> Iterator[Resolver]:
     """`pdns serve` with its state in `directory`, ended with SIGTERM on leaving. The caller waits for readiness."""
-    directory.mkdir(parents=True, exist_ok=True)
     listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
-    config, log, state_dir = directory / "bench.toml", directory / "serve.log", directory / "state"
-    config.write_text(config_text(listen, metrics, upstream, state_dir, feed))
+    text = config_text(listen, metrics, upstream, directory / "state", feed)
+    with running_by(directory, text, listen, metrics) as resolver:
+        yield resolver
+
+
+@contextlib.contextmanager
+def running_by(directory: Path, config: str, listen: Address, metrics: Address) -> Iterator[Resolver]:
+    """As `running`, by a configuration that names these addresses and `directory`/state; it is in `directory`/pdns.toml."""
+    directory.mkdir(parents=True, exist_ok=True)
+    file, log = directory / "pdns.toml", directory / "serve.log"
+    file.write_text(config)
     environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
     with log.open("wb") as out:
         started_s = time.monotonic()
         child = subprocess.Popen(
-            [sys.executable, "-m", "pdns", "serve", "-c", str(config)],
+            [sys.executable, "-m", "pdns", "serve", "-c", str(file)],
             stdout=out,
             stderr=subprocess.STDOUT,
             env=environment,
             cwd=REPOSITORY,
         )
     try:
-        yield Resolver(process=child, address=listen, metrics=metrics, state_dir=state_dir, log=log, started_s=started_s)
+        yield Resolver(
+            process=child, address=listen, metrics=metrics, state_dir=directory / "state", log=log, started_s=started_s
+        )
     finally:
         stop(child)
 

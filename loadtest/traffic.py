@@ -54,7 +54,7 @@ def never_seen(population: Population, count: int, seed: int = 1) -> Iterator[by
         yield query(_label(rng, b"n") + name)
 
 
-def mix(population: Population, count: int, seed: int = 1) -> Iterator[bytes]:
+def mix(population: Population, count: int, seed: int = 1, *, blocked_share: float = BLOCKED_SHARE) -> Iterator[bytes]:
     """What a resolver for many networks sees: 99.9 % benign, 90 % of that asked before, A, AAAA and HTTPS."""
     rng = random.Random(f"mix {seed}")
     popular = _zipf(population.benign, count, rng)
@@ -62,9 +62,9 @@ def mix(population: Population, count: int, seed: int = 1) -> Iterator[bytes]:
     types = iter(rng.choices(_MIX_TYPES, _MIX_WEIGHTS, k=count))
     for _ in range(count):
         kind = rng.random()
-        if kind < BLOCKED_SHARE:
+        if kind < blocked_share:
             name = next(blocked)
-        elif kind < BLOCKED_SHARE + (1 - BLOCKED_SHARE) * HIT_SHARE:
+        elif kind < blocked_share + (1 - blocked_share) * HIT_SHARE:
             name = next(popular)
         else:
             name = _label(rng, b"x") + rng.choice(population.benign)
