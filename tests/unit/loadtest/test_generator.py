@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import time
@@ -169,3 +170,18 @@ def test_failure_is_an_error(tmp_path: Path) -> None:
     """A generator that cannot run is a `GeneratorError`, not a report of zeros."""
     with pytest.raises(programs.GeneratorError):
         generate(generator_command(Address("127.0.0.1", 9), tmp_path / "missing"))
+
+
+def test_a_stall_is_charged_when_many_are_sent_at_a_time(queries: Path) -> None:
+    """At 30,000 queries a second the clock goes on while the server stands still for 0.2 s, and its queries wait that long."""
+    with programs.serving("echo") as echo:
+        command = generator_command(echo.address, queries, count=15_000, rate=30_000)
+        generator = programs.start(command)
+        time.sleep(0.15)
+        os.kill(echo.pid, signal.SIGSTOP)
+        time.sleep(0.2)
+        os.kill(echo.pid, signal.SIGCONT)
+        run = programs.finish(generator)
+    assert run.sent == 15_000
+    assert run.received + run.lost == 15_000
+    assert run.latency_us.max > 150_000

@@ -49,6 +49,17 @@ def test_addresses_have_one_record(qtype: int, records: int) -> None:
         assert message.authority[0].name.to_text() == "com."
 
 
+def test_the_authority_counts() -> None:
+    """Whoever has an answer sees it counted; what gets silence is not."""
+    with programs.serving("authority") as authority:
+        assert authority.answered() == 0
+        for number in range(1, 4):
+            assert ask(authority.address, query(NAME, query_id=number)) is not None
+            assert authority.answered() == number
+        assert ask(authority.address, b"short", timeout_s=0.05) is None
+        assert authority.answered() == 3
+
+
 def test_case_is_echoed_and_does_not_change_the_answer() -> None:
     """0x20: the question comes back as it was asked, and the address is the same."""
     mixed = NAME.replace(b"example", b"eXaMPle")
