@@ -17,7 +17,7 @@ static struct iovec parts[BATCH];
 static struct mmsghdr messages[BATCH];
 
 int main(int argc, char **argv) {
-    if (argc < 2) die("usage: echo FD");
+    if (argc != 2) die("usage: echo FD");
     int fd = inherited_loopback_socket(argv[1]);
     for (unsigned i = 0; i < BATCH; i++) {
         parts[i].iov_base = buffers[i];

@@ -116,7 +116,7 @@ def serving(name: str, core: int | None = None) -> Iterator[Server]:
     os.ftruncate(count_fd, _COUNT_BYTES)
     with udp_socket() as sock:
         host, port = sock.getsockname()
-        given = [sock.fileno(), count_fd]
+        given = [sock.fileno(), count_fd] if name == "authority" else [sock.fileno()]
         process = subprocess.Popen([build.program(name), *map(str, given)], pass_fds=given)
     try:
         _pin(process.pid, core)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from loadtest.peers import rpz
-from loadtest.peers.peer import CACHED_ANSWERS, EDNS_BYTES, Peer, Setup
+from loadtest.peers.peer import CACHED_ANSWERS, EDNS_BYTES, Peer, Setup, find
 
 
 def _configure(setup: Setup) -> list[str]:
@@ -46,6 +46,10 @@ def _comment_apart(line: str) -> list[str]:
     return [setting, f"# {reason}"] if mark else [setting]
 
 
+def _check(setup: Setup) -> list[str]:
+    return [find("pdns_recursor") or "pdns_recursor", f"--config-dir={setup.directory}", "--config=check"]
+
+
 PEER = Peer(
     name="recursor",
     package="pdns-recursor",
@@ -53,4 +57,5 @@ PEER = Peer(
     version_arguments=("--version",),
     list_form="RPZ from a file",
     configure=_configure,
+    check=_check,
 )

@@ -107,7 +107,9 @@ def test_missed_goals_are_said_to_be_missed() -> None:
 def test_peers_stand_beside_ours() -> None:
     """In 130 columns without colour, a path's row has ours and each peer that ran; a number of something else has a star."""
     text = shown(some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0))
-    rows = {line.split("  ")[0].strip(): line.split() for line in text.splitlines()}
+    rows: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        rows.setdefault(line.strip().split("  ")[0], line.split())  # a path's name comes again, with its latency
     assert rows["forwarded answer from cache"][4:] == ["3.30", "1.10", "≤", "1.15", "met", "1.50", "58.4*"]
     assert rows["blocked name, seen before"][-2:] == ["1.50", "58.4"]
     assert rows["mix: 99.9 % benign, 90 % hits"][-2:] == ["-", "-"]

@@ -91,14 +91,14 @@ def test_authority_is_silent_to_what_is_no_query(wire: bytes) -> None:
         assert sock.recv(4096)[:2] == b"\0\x2a"
 
 
-@pytest.mark.parametrize("name", ["echo", "authority"])
-def test_servers_refuse_a_socket_that_is_not_on_loopback(name: str) -> None:
+@pytest.mark.parametrize(("name", "arguments"), [("echo", 1), ("authority", 2)])
+def test_servers_refuse_a_socket_that_is_not_on_loopback(name: str, arguments: int) -> None:
     """A socket bound to every address is refused."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("0.0.0.0", 0))
         fd = sock.fileno()
         result = subprocess.run(
-            [build.program(name), str(fd)], pass_fds=[fd], capture_output=True, text=True, check=False, timeout=5
+            [build.program(name), *[str(fd)] * arguments], pass_fds=[fd], capture_output=True, text=True, check=False, timeout=5
         )
     assert result.returncode == 2
     assert "not bound to a loopback address" in result.stderr
