@@ -18,6 +18,7 @@ from rich.console import Console
 
 from loadtest import build, goals, lifecycle, offered, population, process, programs, report, server, traffic
 from loadtest.measure import Bench, Plan, measure
+from loadtest.notes import of_machine, of_paths
 from loadtest.peers import measure as peers_measure
 from loadtest.peers.peer import Peer
 from loadtest.population import Population
@@ -28,10 +29,6 @@ from pdns import __version__
 RESULTS_DIR = build.HERE / "results"
 _FIRST_START_TIMEOUT_S = 180.0
 _LISTED = 1_000_000
-_ROUNDS_DISAGREE = 1.2
-_AS_MEANT_SHARE = 0.99  # of answers from where a path means them to come from
-_ECHO_DISAGREES = 1.15
-_BUSY_SHARE = 0.9  # of a closed loop: a worker that ran less was waiting for the generator
 
 
 def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) -> Results:
@@ -41,7 +38,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
     cores = process.cores()
     server_core, generator_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
     machine = _machine(len(cores))
-    notes = _notes_before(machine)
+    notes = list(of_machine(machine))
     say = _Say(console)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pdns-bench-")))
@@ -60,7 +57,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
             bench = Bench(plan=plan, resolver=resolver, echo=echo, directory=directory, generator_core=generator_core)
             paths = _paths(bench, people, say)
             say("refresh under load")
-            refresh = lifecycle.refresh(bench, people, feed, rate=paths[0].answers_per_s / 4)
+            refresh = lifecycle.refresh(bench, people, feed, rate=min(paths[0].answers_per_s / 4, goals.OFFERED_MIX_PER_S))
         say("start with the blockset on disk, and memory")
         start = lifecycle.start(plan, directory / "with", authority.address, feed, people, from_text_s)
         memory, blockset = lifecycle.memory(directory, authority.address, feed, people, server_core, generator_core)
@@ -71,19 +68,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
             people=people, listed=people.list_file, round_s=plan.peer_round_s, start_timeout_s=plan.peer_start_timeout_s,
         )  # fmt: skip
         measured = [_peer(field, peer, say) for peer in peers]
-    notes += _notes_of_echo(paths)
-    notes += [f"{path.title}: the worker ran {path.busy:.0%} of the time only: others had its core, or the generator was too slow"
-              for path in paths if path.busy < _BUSY_SHARE]  # fmt: skip
-    notes += [
-        f"{path.title}: only {path.from_source:.1%} of the answers came from {' or '.join(sorted(_sources(path.key)))}"
-        for path in paths
-        if path.from_source < _AS_MEANT_SHARE and path.key != goals.MIX.key
-    ]
-    notes += [
-        f"{path.title}: its rounds disagree: {min(path.ratios):.2f} to {max(path.ratios):.2f} x echo"
-        for path in paths
-        if max(path.ratios) > min(path.ratios) * _ROUNDS_DISAGREE
-    ]
+    notes += of_paths(paths)
     return Results(
         when=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         mode=plan.mode,
@@ -203,10 +188,6 @@ def _accelerated(resolver: Resolver) -> str:
     raise server.ServerError("pdns_build_info has no label accelerated: see docs/metrics.md")
 
 
-def _sources(key: str) -> frozenset[str]:
-    return next(path.sources for path in goals.PATHS if path.key == key)
-
-
 def _machine(cores: int) -> Machine:
     cpu_info = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in cpu_info if line.startswith("model name")]
@@ -217,20 +198,3 @@ def _machine(cores: int) -> Machine:
         python=platform.python_version(),
         load_before=os.getloadavg()[0],
     )
-
-
-def _notes_of_echo(paths: list[PathResult]) -> list[str]:
-    least, most = min(path.echo_cpu_us for path in paths), max(path.echo_cpu_us for path in paths)
-    if most <= least * _ECHO_DISAGREES:
-        return []
-    return [f"the echo itself took {least:.2f} to {most:.2f} us: the machine was not quiet, ratios are good to a fifth"]
-
-
-def _notes_before(machine: Machine) -> list[str]:
-    notes = []
-    if machine.cores < 2:
-        notes.append("one core only: the server and the generator shared it, so answers/s and latency say little")
-    if machine.load_before > 0.5:
-        busy = f"other programs were running (load {machine.load_before:.1f})"
-        notes.append(f"{busy}: latency and answers/s suffer, CPU time less so")
-    return notes

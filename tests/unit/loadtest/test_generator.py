@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import time
@@ -172,16 +171,14 @@ def test_failure_is_an_error(tmp_path: Path) -> None:
         generate(generator_command(Address("127.0.0.1", 9), tmp_path / "missing"))
 
 
-def test_a_stall_is_charged_when_many_are_sent_at_a_time(queries: Path) -> None:
-    """At 30,000 queries a second the clock goes on while the server stands still for 0.2 s, and its queries wait that long."""
+def test_queries_that_the_generator_sent_late_count_from_when_they_were_due(queries: Path) -> None:
+    """At 25,000 queries a second, kept from running for 0.2 of 0.5 s, it sends them all, and most of those late ones show it."""
     with programs.serving("echo") as echo:
-        command = generator_command(echo.address, queries, count=15_000, rate=30_000)
-        generator = programs.start(command)
+        generator = programs.start(generator_command(echo.address, queries, count=12_500, rate=25_000))
         time.sleep(0.15)
-        os.kill(echo.pid, signal.SIGSTOP)
+        generator.send_signal(signal.SIGSTOP)
         time.sleep(0.2)
-        os.kill(echo.pid, signal.SIGCONT)
+        generator.send_signal(signal.SIGCONT)
         run = programs.finish(generator)
-    assert run.sent == 15_000
-    assert run.received + run.lost == 15_000
-    assert run.latency_us.max > 150_000
+    assert run.sent == 12_500
+    assert run.latency_us.p90 > 100_000

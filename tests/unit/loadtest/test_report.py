@@ -9,7 +9,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from loadtest import bench, goals, measure, report
+from loadtest import bench, goals, measure, notes, report
 from loadtest.process import Memory
 from loadtest.programs import Latency
 from loadtest.results import (
@@ -166,6 +166,31 @@ def test_results_are_written_and_can_be_read_back(tmp_path: Path, monkeypatch: p
     assert file.name == "2026-01-02T030405Z.json"
     assert (tmp_path / "results" / "latest.json").read_bytes() == file.read_bytes()
     assert msgspec.json.decode(file.read_bytes(), type=Results) == results
+
+
+def test_numbers_that_should_not_be_believed_are_noted() -> None:
+    """A quiet machine and paths as meant say nothing; each thing that is wrong is said once, and who held the server up."""
+    machine = Machine(cpu="cpu", cores=2, kernel="6", python="3.11", load_before=0.1)
+    assert list(notes.of_machine(machine)) == []
+    assert list(notes.of_machine(msgspec.structs.replace(machine, cores=1, load_before=2))) == [
+        "one core only: the server and the generator shared it, so answers/s and latency say little",
+        "other programs were running (load 2.0): latency and answers/s suffer, CPU time less so",
+    ]
+    good = path_result(goals.HIT, 1.1)
+    assert list(notes.of_paths([good])) == []
+
+    def of(**changes: object) -> list[str]:
+        return list(notes.of_paths([msgspec.structs.replace(good, **changes)]))
+
+    assert of(ratios=[1.0, 1.3]) == ["forwarded answer from cache: its rounds disagree: 1.00 to 1.30 x echo"]
+    assert of(from_source=0.5) == ["forwarded answer from cache: only 50.0% of the answers came from cache"]
+    ran = "forwarded answer from cache: the worker ran 60% of the time only"
+    assert of(busy=0.6, generator_cpu_us=100.0) == [f"{ran}: the generator was too slow"]
+    assert of(busy=0.6, generator_cpu_us=50.0) == [f"{ran}: other programs had the cores"]
+    echo = msgspec.structs.replace(good, echo_cpu_us=4.0)
+    assert list(notes.of_paths([good, echo])) == [
+        "the echo itself took 3.00 to 4.00 us: the machine was not quiet, ratios are good to a fifth"
+    ]
 
 
 def test_median_latency_is_by_field() -> None:
