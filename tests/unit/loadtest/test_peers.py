@@ -19,7 +19,7 @@ from loadtest.results import PeerResult
 from pdns.core import names
 
 HERE, UPSTREAM = Address("127.0.0.1", 5399), Address("127.0.0.1", 5398)
-LISTED = "evil.example.com\nworse-1.example.net\n"
+LISTED = "evil.example.com\nworse-1.example.net\nunder_.score.example.org\n"  # real lists have such names
 each_peer = pytest.mark.parametrize("peer", PEERS, ids=lambda peer: peer.name)
 
 
