@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench soak fuzz clean venv dev tools
+.PHONY: help run demo test lint bench peers soak fuzz clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -26,8 +26,11 @@ lint: dev ## check style and types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
-bench: dev ## measure the CPU time of a query on each path
+bench: dev ## measure a query on each path, beside the other servers that are installed: about five minutes
 	@exec $(PY) -m loadtest bench $(ARGS)
+
+peers: ## install the servers that bench compares with (Debian packages; none of their services is left running)
+	@.ci/apt-install dnsdist unbound pdns-recursor dnsmasq-base bind9 knot-resolver
 
 soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--minutes 3"
 	@exec $(PY) -m loadtest soak $(ARGS)

@@ -1,4 +1,4 @@
-"""`python -m loadtest bench | soak | replay | malformed | zone`."""
+"""`python -m loadtest bench | chart | soak | replay | malformed | zone`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.console import Console
 
 from loadtest import bench as benchmod
+from loadtest import chart as chartmod
 from loadtest import malformed as malformedmod
 from loadtest import replay as replaymod
 from loadtest import server, zoneserver
@@ -18,6 +19,7 @@ from loadtest import soak as soakmod
 from loadtest import zone as zonemod
 from loadtest.loopback import Address, loopback
 from loadtest.measure import FULL, QUICK
+from loadtest.peers import PEERS, named
 from loadtest.soakplay import Plan
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -31,11 +33,31 @@ _READY_TIMEOUT_S = 30.0
 
 @app.command()
 def bench(
-    quick: Annotated[bool, typer.Option("--quick", help="about a minute instead of several")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="about two minutes instead of several")] = False,
+    peers: Annotated[str, typer.Option(help="which to measure beside ours, with commas; those not installed are named")] = "all",
+    no_peers: Annotated[bool, typer.Option("--no-peers", help="ours alone")] = False,
     data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,
 ) -> None:
-    """CPU time per query of every path, against a bare echo; memory, start, refresh."""
-    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data))
+    """CPU time per query of every path, against a bare echo and other servers; memory, start, refresh."""
+    try:
+        chosen = () if no_peers else PEERS if peers == "all" else named(peers)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--peers") from None
+    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen))
+
+
+@app.command()
+def chart(
+    results: Annotated[Path, typer.Option(help="what a bench wrote")] = benchmod.RESULTS_DIR / "latest.json",
+    to: Annotated[Path, typer.Option(help="the picture")] = chartmod.README_CHART,
+) -> None:
+    """Draws the ratios of a bench: ours, the peers', and the goal."""
+    try:
+        found = benchmod.load(results)
+    except (OSError, ValueError) as error:
+        raise typer.BadParameter(f"{error}; `python -m loadtest bench` writes one", param_hint="--results") from None
+    to.write_text(chartmod.svg(found), encoding="utf-8")
+    print(to)
 
 
 @app.command()

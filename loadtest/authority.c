@@ -1,6 +1,7 @@
 /* An upstream that is never the bottleneck: every A and AAAA query gets one record, everything else NODATA.
  *
- * usage: authority FD     FD: a UDP socket, bound to a loopback address
+ * usage: authority FD COUNT_FD     FD: a UDP socket, bound to a loopback address
+ *                                  COUNT_FD: a file of 8 octets, kept at how many queries were answered
  *
  * The question is echoed byte for byte. An OPT record is answered with one of ours. The address is made from the
  * name, so that an answer given to the wrong question shows. What is not a plain query gets silence.
@@ -9,6 +10,7 @@
 #include "common.h"
 
 #include <errno.h>
+#include <sys/mman.h>
 
 enum {
     BUFFER_BYTES = 1232,
@@ -105,8 +107,10 @@ static size_t answer_to(const uint8_t *query, size_t length, uint8_t *answer) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 2) die("usage: authority FD");
+    if (argc != 3) die("usage: authority FD COUNT_FD");
     int fd = inherited_loopback_socket(argv[1]);
+    volatile uint64_t *answered = mmap(NULL, sizeof *answered, PROT_READ | PROT_WRITE, MAP_SHARED, atoi(argv[2]), 0);
+    if (answered == MAP_FAILED) die("%s: not a file to count in: %s", argv[2], strerror(errno));
     for (unsigned i = 0; i < BATCH; i++) {
         query_parts[i] = (struct iovec){.iov_base = queries[i], .iov_len = BUFFER_BYTES};
         received[i].msg_hdr.msg_iov = &query_parts[i];
@@ -129,6 +133,7 @@ int main(int argc, char **argv) {
             sending[ready].msg_hdr.msg_iov = &answer_parts[ready];
             ready++;
         }
+        *answered += ready; /* before they go out: whoever has an answer sees it counted */
         for (unsigned sent = 0; sent < ready;) {
             int n = sendmmsg(fd, sending + sent, ready - sent, 0);
             sent += n > 0 ? (unsigned)n : 1; /* a datagram that cannot be sent is a datagram lost */

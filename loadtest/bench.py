@@ -1,4 +1,4 @@
-"""`python -m loadtest bench`: every path of the design's section 6 against the bare echo, then memory, start, refresh."""
+"""`python -m loadtest bench`: every path of a query against the bare echo and the peers; memory, start, refresh, latency."""
 
 from __future__ import annotations
 
@@ -10,34 +10,35 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 from rich.console import Console
 
-from loadtest import build, goals, lifecycle, population, process, programs, report, server, traffic
+from loadtest import build, goals, lifecycle, offered, population, process, programs, report, server, traffic
 from loadtest.measure import Bench, Plan, measure
+from loadtest.notes import of_machine, of_paths
+from loadtest.peers import measure as peers_measure
+from loadtest.peers.peer import Peer
 from loadtest.population import Population
-from loadtest.results import Machine, PathResult, Results
+from loadtest.results import Machine, PathResult, PeerResult, Results
 from loadtest.server import Resolver
 from pdns import __version__
 
 RESULTS_DIR = build.HERE / "results"
 _FIRST_START_TIMEOUT_S = 180.0
 _LISTED = 1_000_000
-_ROUNDS_DISAGREE = 1.2
-_AS_MEANT_SHARE = 0.99  # of answers from where a path means them to come from
 
 
-def run(plan: Plan, data: Path | None, console: Console) -> Results:
+def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) -> Results:
     """Measures everything. Raises `BuildError`, `ServerError` or `GeneratorError` when it cannot."""
     for name in build.PROGRAMS:
         build.program(name)
     cores = process.cores()
     server_core, generator_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
     machine = _machine(len(cores))
-    notes = _notes_before(machine)
+    notes = list(of_machine(machine))
     say = _Say(console)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pdns-bench-")))
@@ -56,21 +57,18 @@ def run(plan: Plan, data: Path | None, console: Console) -> Results:
             bench = Bench(plan=plan, resolver=resolver, echo=echo, directory=directory, generator_core=generator_core)
             paths = _paths(bench, people, say)
             say("refresh under load")
-            refresh = lifecycle.refresh(bench, people, feed, rate=paths[0].answers_per_s / 4)
+            refresh = lifecycle.refresh(bench, people, feed, rate=min(paths[0].answers_per_s / 4, goals.OFFERED_MIX_PER_S))
         say("start with the blockset on disk, and memory")
         start = lifecycle.start(plan, directory / "with", authority.address, feed, people, from_text_s)
         memory, blockset = lifecycle.memory(directory, authority.address, feed, people, server_core, generator_core)
-    mix = paths[-1]
-    notes += [
-        f"{path.title}: only {path.from_source:.1%} of the answers came from {' or '.join(sorted(_sources(path.key)))}"
-        for path in paths
-        if path.from_source < _AS_MEANT_SHARE and path.key != goals.MIX.key
-    ]
-    notes += [
-        f"{path.title}: its rounds disagree: {min(path.ratios):.2f} to {max(path.ratios):.2f} x echo"
-        for path in paths
-        if max(path.ratios) > min(path.ratios) * _ROUNDS_DISAGREE
-    ]
+        say("the mix at 4,300 and 53,000 queries/s, one worker a core")
+        at_rates = offered.measure(plan, directory / "with", authority, feed, people)
+        field = peers_measure.Field(
+            directory=directory, authority=authority, echo=echo, server_core=server_core, generator_core=generator_core,
+            people=people, listed=people.list_file, round_s=plan.peer_round_s, start_timeout_s=plan.peer_start_timeout_s,
+        )  # fmt: skip
+        measured = [_peer(field, peer, say) for peer in peers]
+    notes += of_paths(paths)
     return Results(
         when=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         mode=plan.mode,
@@ -82,11 +80,13 @@ def run(plan: Plan, data: Path | None, console: Console) -> Results:
         listed=people.listed_count,
         echo_cpu_us=statistics.median(path.echo_cpu_us for path in paths),
         paths=paths,
-        offered_mix=goals.offered_verdict(mix.offered, mix.lost, mix.latency_us.p99),
+        offered=at_rates,
         memory=memory,
         blockset=blockset,
         start=start,
         refresh=refresh,
+        peers=measured,
+        seconds=say.elapsed_s(),
         notes=notes,
     )
 
@@ -101,10 +101,15 @@ def save(results: Results) -> Path:
     return file
 
 
-def main(plan: Plan, data: Path | None) -> int:
+def load(file: Path) -> Results:
+    """What `save` wrote. Raises `OSError`, or `ValueError` for what another version wrote."""
+    return msgspec.json.decode(file.read_bytes(), type=Results)
+
+
+def main(plan: Plan, data: Path | None, peers: Sequence[Peer]) -> int:
     """Runs, prints, saves. Returns the exit status: 0 when everything was measured, met or missed."""
     try:
-        results = run(plan, data, Console(stderr=True))
+        results = run(plan, data, peers, Console(stderr=True))
     except (build.BuildError, server.ServerError, programs.GeneratorError) as error:
         Console(stderr=True).print(f"bench: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -122,8 +127,16 @@ class _Say:
         self._console = console
         self._began = time.monotonic()
 
+    def elapsed_s(self) -> float:
+        return time.monotonic() - self._began
+
     def __call__(self, step: str) -> None:
-        self._console.print(f"{time.monotonic() - self._began:5.0f} s  {step}", style="dim", highlight=False)
+        self._console.print(f"{self.elapsed_s():5.0f} s  {step}", style="dim", highlight=False, markup=False)
+
+
+def _peer(field: peers_measure.Field, peer: Peer, say: _Say) -> PeerResult:
+    say(peer.name)
+    return peers_measure.measure(field, peer)
 
 
 def _paths(bench: Bench, people: Population, say: _Say) -> list[PathResult]:
@@ -167,12 +180,12 @@ def _population(plan: Plan, data: Path | None) -> Population:
     return real or population.generated(build.BUILD_DIR, listed=_LISTED, benign=plan.benign)
 
 
-def _accelerated(resolver: Resolver) -> bool:
-    return any(dict(labels).get("accelerated") == "true" for labels in resolver.scrape().get("pdns_build_info", {}))
-
-
-def _sources(key: str) -> frozenset[str]:
-    return next(path.sources for path in goals.PATHS if path.key == key)
+def _accelerated(resolver: Resolver) -> str:
+    """What `pdns_build_info` says: yes or no. Raises `ServerError` when it says nothing."""
+    for labels in resolver.scrape().get("pdns_build_info", {}):
+        if says := dict(labels).get("accelerated"):
+            return says
+    raise server.ServerError("pdns_build_info has no label accelerated: see docs/metrics.md")
 
 
 def _machine(cores: int) -> Machine:
@@ -185,13 +198,3 @@ def _machine(cores: int) -> Machine:
         python=platform.python_version(),
         load_before=os.getloadavg()[0],
     )
-
-
-def _notes_before(machine: Machine) -> list[str]:
-    notes = []
-    if machine.cores < 2:
-        notes.append("one core only: the server and the generator shared it, so answers/s and latency say little")
-    if machine.load_before > 0.5:
-        busy = f"other programs were running (load {machine.load_before:.1f})"
-        notes.append(f"{busy}: latency and answers/s suffer, CPU time less so")
-    return notes

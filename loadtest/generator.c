@@ -15,7 +15,8 @@
  *
  * Closed loop: a query goes out as soon as another is answered or lost, so the server is always busy.
  * Open loop: queries go out on a clock, and latency counts from when the query was due, so a server that stalls
- * cannot hide the queries that it kept waiting.
+ * cannot hide the queries that it kept waiting. Faster than 20,000 a second it sends and looks for answers 20,000 times
+ * a second, a few at a time, so as not to be the bottleneck itself: latency comes out up to 0.1 ms too long, never too short.
  */
 #define _GNU_SOURCE
 #include "common.h"
@@ -35,7 +36,7 @@
 
 enum { MAX_SOURCES = 64, MAX_SLOTS = 65536, RECEIVE_BYTES = 4096, RCODES = 16 };
 
-static const uint64_t SECOND_NS = 1000000000u, SWEEP_NS = 10000000u, PROGRESS_NS = 500000000u;
+static const uint64_t SECOND_NS = 1000000000u, SWEEP_NS = 10000000u, PROGRESS_NS = 500000000u, TICK_NS = 50000u;
 
 /* ---- what to send ------------------------------------------------------------------------------------------------ */
 
@@ -310,6 +311,12 @@ static void idle(uint64_t until_ns) {
     ppoll(polled, source_count, &timeout, NULL);
 }
 
+/* Sleeps whatever arrives. Cheaper than to be woken by each answer when there are many. */
+static void rest(uint64_t until_ns) {
+    struct timespec until = {(time_t)(until_ns / SECOND_NS), (long)(until_ns % SECOND_NS)};
+    clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, NULL);
+}
+
 static double drive(const struct run *run) {
     uint64_t start = now_ns(), stop = start + (uint64_t)(run->seconds * 1e9), next_sweep = start + SWEEP_NS;
     double interval_ns = run->rate > 0 ? 1e9 / run->rate : 0;
@@ -327,7 +334,7 @@ static double drive(const struct run *run) {
         }
         for (unsigned i = 0; i < source_count; i++) {
             struct source *source = &sources[(turn + i) % source_count];
-            moved += receive_batch(source);
+            if (source->free_count < slot_count) moved += receive_batch(source);
             if (sending && due > sent) moved += send_batch(source, due - sent, start, interval_ns);
         }
         turn++;
@@ -336,7 +343,9 @@ static double drive(const struct run *run) {
             next_sweep = now + SWEEP_NS;
             if (run->progress) print_progress(run, now, start);
         }
-        if (moved == 0) {
+        if (interval_ns > 0 && interval_ns < (double)TICK_NS) {
+            rest(now + TICK_NS);
+        } else if (moved == 0) {
             uint64_t wake = next_sweep;
             if (sending && interval_ns > 0) {
                 uint64_t next_due = start + (uint64_t)((double)sent * interval_ns) + 1;

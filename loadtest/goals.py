@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-OFFERED_MIX_PER_S = 53_000.0  # a week's 2.6 bn queries at the published peak-to-average ratio
+AVERAGE_MIX_PER_S = 4_300.0  # a week's 2.6 bn queries
+OFFERED_MIX_PER_S = 53_000.0  # the same at the published peak-to-average ratio
 _MB = 1e6
 
 
@@ -30,6 +31,11 @@ MAX_MEMORY_PER_MILLION_BYTES = 12 * _MB
 MAX_START_S = 0.5
 MAX_OFFERED_P99_US = 1000.0
 MAX_P99_9_DURING_REFRESH = 1.25  # "unchanged": two runs of the same load differ by that much
+
+
+def max_ratio(key: str) -> float:
+    """What a path that has a goal may cost. Raises `KeyError` for one that has none."""
+    return {path.key: path.max_ratio for path in PATHS if path.max_ratio is not None}[key]
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):

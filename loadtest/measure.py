@@ -17,7 +17,7 @@ from loadtest.server import Resolver
 Stream = Callable[[int, int], Iterator[bytes]]  # count, seed -> queries
 _CALIBRATION_QUERIES, _CALIBRATION_S = 20_000, 0.3
 _MAX_QUERIES = 1_000_000
-_ECHO_QUERIES = 200_000
+_ECHO_QUERIES = 100_000  # before, and as many after
 _HALF = 0.5  # of what it can do: where latency is measured
 
 
@@ -30,10 +30,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     open_s: float
     benign: int  # distinct popular names
     starts: int
+    peer_round_s: float
+    peer_start_timeout_s: float
 
 
-QUICK = Plan(mode="quick", rounds=1, closed_s=1.0, open_s=1.0, benign=3_000, starts=1)
-FULL = Plan(mode="full", rounds=3, closed_s=5.0, open_s=8.0, benign=10_000, starts=3)
+QUICK = Plan(
+    mode="quick", rounds=1, closed_s=0.7, open_s=1.0, benign=3_000, starts=1, peer_round_s=0.5, peer_start_timeout_s=30.0
+)
+FULL = Plan(mode="full", rounds=3, closed_s=2.0, open_s=2.0, benign=10_000, starts=3, peer_round_s=0.8, peer_start_timeout_s=60.0)
 
 
 class Bench(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,19 +51,27 @@ class Bench(msgspec.Struct, frozen=True, kw_only=True):
 
     def send(self, to: Address, stream: Iterator[bytes], count: int, *, seconds: float = 60.0, rate: float | None = None) -> Run:
         """Sends the first `count` queries of `stream`, once each."""
+        return self.generate(to, self.write(stream), count, seconds=seconds, rate=rate)
+
+    def write(self, stream: Iterator[bytes]) -> Path:
+        """Writes `stream` to the file that the echo is sent as well. Returns its path."""
         file = self.directory / "packets"
-        written = packets.write(file, stream)
-        command = generator_command(to, file, count=min(count, written), seconds=seconds, rate=rate)
-        return generate(command, self.generator_core)
+        packets.write(file, stream)
+        return file
+
+    def generate(self, to: Address, file: Path, count: int, *, seconds: float = 60.0, rate: float | None = None) -> Run:
+        """Sends `count` queries of `file`."""
+        return generate(generator_command(to, file, count=count, seconds=seconds, rate=rate), self.generator_core)
 
     def warm(self, stream: Iterator[bytes]) -> None:
         """Sends every query of `stream` to the server, for what it remembers of them."""
-        self.send(self.resolver.address, stream, _MAX_QUERIES)
+        generate(generator_command(self.resolver.address, self.write(stream)), self.generator_core)
 
 
 class _Round(msgspec.Struct, frozen=True, kw_only=True):
     cpu_us: float
     echo_cpu_us: float
+    busy: float
     closed: Run
     opened: Run
     offered_per_s: float
@@ -75,7 +87,7 @@ def measure(bench: Bench, path: goals.QueryPath, stream: Stream, warm_up: Callab
         if warm_up is not None:
             bench.warm(warm_up())
         before = bench.resolver.responses_by_source()
-        rounds.append(_measure_once(bench, path, stream, seed=10 * number))
+        rounds.append(_measure_once(bench, stream, seed=10 * number))
         after = bench.resolver.responses_by_source()
         grown = {source: after[source] - before.get(source, 0.0) for source in after}
         answered += sum(grown.values())
@@ -83,23 +95,33 @@ def measure(bench: Bench, path: goals.QueryPath, stream: Stream, warm_up: Callab
     return _summary(path, rounds, wanted / answered if answered else 0.0)
 
 
-def _measure_once(bench: Bench, path: goals.QueryPath, stream: Stream, seed: int) -> _Round:
+def _measure_once(bench: Bench, stream: Stream, seed: int) -> _Round:
     plan, server = bench.plan, bench.resolver.address
     first = bench.send(server, stream(_CALIBRATION_QUERIES, seed), _CALIBRATION_QUERIES, seconds=_CALIBRATION_S)
     count = _clamp(first.answers_per_s * plan.closed_s)
     worker = bench.resolver.worker()
+    echo_us = [_echo_cpu_us(bench)]
+    file = bench.write(stream(count, seed + 1))
     cpu_before = bench.resolver.cpu_s(worker)
-    closed = bench.send(server, stream(count, seed + 1), count, seconds=3 * plan.closed_s)
-    cpu_us = (bench.resolver.cpu_s(worker) - cpu_before) / max(1, closed.received) * 1e6
-    echo_cpu_us = _echo_cpu_us(bench)
-    rate = goals.OFFERED_MIX_PER_S if path is goals.MIX else closed.answers_per_s * _HALF
+    closed = bench.generate(server, file, count, seconds=3 * plan.closed_s)
+    cpu_s = bench.resolver.cpu_s(worker) - cpu_before
+    echo_us.append(_echo_cpu_us(bench))
+    rate = closed.answers_per_s * _HALF
     offered = _clamp(rate * plan.open_s)
     opened = bench.send(server, stream(offered, seed + 2), offered, seconds=plan.open_s + 0.5, rate=rate)
-    return _Round(cpu_us=cpu_us, echo_cpu_us=echo_cpu_us, closed=closed, opened=opened, offered_per_s=rate, offered=offered)
+    return _Round(
+        cpu_us=cpu_s / max(1, closed.received) * 1e6,
+        echo_cpu_us=statistics.mean(echo_us),
+        busy=cpu_s / closed.elapsed_s,
+        closed=closed,
+        opened=opened,
+        offered_per_s=rate,
+        offered=offered,
+    )
 
 
 def _echo_cpu_us(bench: Bench) -> float:
-    """The echo with the packets that were just sent to the server, over and over."""
+    """The echo with the packets in the file, over and over."""
     cpu_before = process.cpu_s(bench.echo.pid)
     command = generator_command(bench.echo.address, bench.directory / "packets", count=_ECHO_QUERIES)
     run = generate(command, bench.generator_core)
@@ -123,6 +145,8 @@ def _summary(path: goals.QueryPath, rounds: list[_Round], from_source: float) ->
         echo_cpu_us=statistics.median(each.echo_cpu_us for each in rounds),
         ratio=ratio,
         ratios=ratios,
+        busy=statistics.median(each.busy for each in rounds),
+        generator_cpu_us=statistics.median(each.closed.generator_cpu_s / max(1, each.closed.received) * 1e6 for each in rounds),
         answers_per_s=statistics.median(each.closed.answers_per_s for each in rounds),
         offered_per_s=statistics.median(each.offered_per_s for each in rounds),
         latency_us=median_latency([each.opened.latency_us for each in rounds]),

@@ -16,6 +16,7 @@ from loadtest import build
 from loadtest.loopback import Address, udp_socket
 
 CLOSED_LOOP_WINDOW = 128
+_COUNT_BYTES = 8
 
 
 class Latency(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,6 +52,11 @@ class Server(NamedTuple):
 
     pid: int
     address: Address
+    count_fd: int
+
+    def answered(self) -> int:
+        """How many queries it has answered. Only the authority counts; the echo stays at 0."""
+        return int.from_bytes(os.pread(self.count_fd, _COUNT_BYTES, 0), sys.byteorder)
 
 
 class GeneratorError(Exception):
@@ -106,15 +112,19 @@ def generate(command: list[str], core: int | None = None) -> Run:
 @contextlib.contextmanager
 def serving(name: str, core: int | None = None) -> Iterator[Server]:
     """One of the C servers (`echo`, `authority`) on a loopback port, ended on leaving."""
+    count_fd = os.memfd_create("answered")
+    os.ftruncate(count_fd, _COUNT_BYTES)
     with udp_socket() as sock:
         host, port = sock.getsockname()
-        process = subprocess.Popen([build.program(name), str(sock.fileno())], pass_fds=[sock.fileno()])
+        given = [sock.fileno(), count_fd] if name == "authority" else [sock.fileno()]
+        process = subprocess.Popen([build.program(name), *map(str, given)], pass_fds=given)
     try:
         _pin(process.pid, core)
-        yield Server(process.pid, Address(host, port))
+        yield Server(process.pid, Address(host, port), count_fd)
     finally:
         process.kill()
         process.wait()
+        os.close(count_fd)
 
 
 def _pin(pid: int, core: int | None) -> None:

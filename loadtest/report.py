@@ -1,4 +1,4 @@
-"""Prints what a bench found: one table of paths, one of goals that belong to no path, and what was missed."""
+"""Prints what a bench found: the paths, ours and the peers' side by side; what belongs to no path; latency; what was missed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from rich.table import Table
 from rich.text import Text
 
 from loadtest.goals import Verdict
-from loadtest.results import PathResult, Results
+from loadtest.programs import Latency
+from loadtest.results import PathResult, PeerResult, Results
 
 WIDTH = 124  # of the tables; a narrower window wraps lines, which loses nothing
 _MB = 1e6
@@ -17,18 +18,21 @@ _MB = 1e6
 def show(results: Results, console: Console) -> None:
     """Prints everything."""
     machine = results.machine
-    kind = "compiled fast path" if results.accelerated else "pure Python"
     console.print(
-        f"\npdns {results.version}, {kind}, 1 worker; {results.names}\n"
+        f"\npdns {results.version}, accelerated: {results.accelerated}, 1 worker; {results.names}\n"
         f"{machine.cpu}, {machine.cores} cores, Linux {machine.kernel}, Python {machine.python};"
-        f" {results.mode}, rounds: {results.rounds}\n",
+        f" load {machine.load_before:.1f} before; {results.mode}, rounds: {results.rounds}, {results.seconds:.0f} s\n",
         highlight=False,
+        markup=False,
     )
+    console.print("CPU time of a query; peers, like ours, as a multiple of the bare echo", style="bold")
     console.print(_path_table(results))
-    console.print(_other_table(results))
-    for note in results.notes:
-        console.print(f"note: {note}", style="yellow", highlight=False)
-    console.print("latency and loss are of an open loop, at half of answers/s; of the mix, at 53,000 queries/s", style="dim")
+    console.print(_list_table(results))
+    console.print(_goal_table(results))
+    console.print("latency in ms, counted from when a query was due (open loop)", style="bold")
+    console.print(_latency_table(results))
+    for note in [*results.notes, *_peer_notes(results.peers)]:
+        console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
     verdicts = results.verdicts()
     missed = sum(not verdict.met for verdict in verdicts)
     summary = f"{missed} of {len(verdicts)} goals missed" if missed else f"all {len(verdicts)} goals met"
@@ -36,56 +40,121 @@ def show(results: Results, console: Console) -> None:
 
 
 def _path_table(results: Results) -> Table:
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("path", no_wrap=True)
-    for head in ("queries", "CPU us", "x echo", "goal", "", "answers/s", "p50 ms", "p99 ms", "lost"):
-        table.add_column(head, justify="right", no_wrap=True)
-    table.add_row("bare echo", "", f"{results.echo_cpu_us:.2f}", "1.00", *[""] * 6)
+    """A row for each path, a column for each peer that ran."""
+    peers = _ran(results)
+    table = _table("path", "CPU us", "x echo", "goal", "", *(peer.name for peer in peers))
+    table.add_row("bare echo", f"{results.echo_cpu_us:.2f}", "1.00", *[""] * (2 + len(peers)))
     for path in results.paths:
-        table.add_row(*_path_row(path))
+        table.add_row(*_path_row(path), *(_peer_cell(peer, path.key) for peer in peers))
     return table
 
 
 def _path_row(path: PathResult) -> list[str | Text]:
-    latency = path.latency_us
     return [
         path.title,
-        f"{path.queries:,}",
         f"{path.cpu_us:.2f}",
         f"{path.ratio:.2f}",
         path.verdict.goal.removesuffix(" x echo") if path.verdict else "",
         met(path.verdict) if path.verdict else "",
-        f"{path.answers_per_s:,.0f}",
-        f"{latency.p50 / 1000:.2f}",
-        f"{latency.p99 / 1000:.2f}",
-        f"{path.lost + path.lost_closed:,}",
     ]
 
 
-def _other_table(results: Results) -> Table:
+def _peer_cell(peer: PeerResult, key: str) -> str:
+    found = peer.path(key)
+    if found is None:
+        return "-"
+    return f"{ratio_text(found.ratio)}{'*' if found.not_as_meant else ''}"
+
+
+def ratio_text(ratio: float) -> str:
+    """Three digits: more would be noise."""
+    return f"{ratio:.2f}" if ratio < 10 else f"{ratio:.1f}" if ratio < 100 else f"{ratio:.0f}"
+
+
+def _list_table(results: Results) -> Table:
+    """What a million names cost, ours and the peers'."""
+    peers = _ran(results)
+    table = _table("a million names", "ours", "goal", "", *(peer.name for peer in peers))
+
+    def row(what: str, verdict: Verdict, theirs: list[str]) -> None:
+        table.add_row(what, verdict.measured, verdict.goal.removesuffix(" a million names"), met(verdict), *theirs)
+
+    row("memory of the list, PSS", results.memory.verdict, [_megabytes(peer.list_bytes, results.listed) for peer in peers])
+    row("start to first blocked answer", results.start.verdict, [_seconds(peer.start_s) for peer in peers])
+    return table
+
+
+def _goal_table(results: Results) -> Table:
     memory, blockset, refresh = results.memory, results.blockset, results.refresh
-    table = Table(box=box.SIMPLE_HEAD)
-    for head in ("what", "goal", "", "measured"):
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for head in ("ours alone", "measured", "goal", ""):
         table.add_column(head, no_wrap=True)
 
     def row(what: str, verdict: Verdict) -> None:
-        table.add_row(what, verdict.goal, met(verdict), verdict.measured)
+        table.add_row(what, verdict.measured, verdict.goal, met(verdict))
 
-    row("the mix at 53,000 queries/s", results.offered_mix)
-    row("memory of the list, worker PSS", memory.verdict)
-    row("start to the first blocked answer", results.start.verdict)
     row(f"refresh under {refresh.offered_per_s:,.0f} queries/s", refresh.verdict)
-    grown = memory.with_list.rss - memory.without_list.rss
+    for each in results.offered:
+        if each.verdict is not None:
+            row(f"mix at {each.per_s:,.0f} queries/s, {_count(each.workers)}", each.verdict)
     plain = {
-        "worker RSS with, without the list": f"{memory.with_list.rss / _MB:.1f}, {memory.without_list.rss / _MB:.1f} MB",
-        "RSS the list adds, of that mapped file": f"{grown / _MB:.1f}, {memory.with_list.blockset / _MB:.1f} MB",
-        "blockset on disk": f"{blockset.size / _MB:.1f} MB, {blockset.size / max(1, blockset.entries):.1f} bytes a name",
-        "first start, list read and compiled": f"{results.start.from_text_s:.1f} s",
         "rebuild while answering": f"{refresh.rebuild_s:.1f} s",
+        "first start, list read and compiled": f"{results.start.from_text_s:.1f} s",
+        "blockset on disk": f"{blockset.size / _MB:.1f} MB, {blockset.size / max(1, blockset.entries):.1f} bytes a name",
+        "worker RSS with, without the list": f"{memory.with_list.rss / _MB:.1f}, {memory.without_list.rss / _MB:.1f} MB",
     }
     for what, measured in plain.items():
-        table.add_row(what, "", "", measured)
+        table.add_row(what, measured)
     return table
+
+
+def _latency_table(results: Results) -> Table:
+    table = _table("queries", "a second", "p50", "p90", "p99", "p99.9", "max", "lost", "answers/s on one core")
+
+    def row(what: str, per_s: float, latency: Latency, lost: int, most: str = "") -> None:
+        values = (latency.p50, latency.p90, latency.p99, latency.p99_9, latency.max)
+        table.add_row(what, f"{per_s:,.0f}", *(f"{value / 1000:.2f}" for value in values), f"{lost:,}", most)
+
+    for each in results.offered:
+        row(f"mix, {_count(each.workers)}, not pinned", each.per_s, each.latency_us, each.lost)
+    for path in results.paths:
+        row(path.title, path.offered_per_s, path.latency_us, path.lost + path.lost_closed, f"{path.answers_per_s:,.0f}")
+    return table
+
+
+def _peer_notes(peers: list[PeerResult]) -> list[str]:
+    notes = [f"{peer.name}: {peer.problem}" for peer in peers if peer.problem]
+    for peer in peers:
+        notes += [f"* {peer.name}, {path.key}: {path.not_as_meant}" for path in peer.paths if path.not_as_meant]
+    if missing := [peer.package for peer in peers if not peer.version]:
+        notes.append(f"for all peers: make peers, or apt install {' '.join(missing)}")
+    versions = ", ".join(f"{peer.name} {peer.version} ({peer.list_form})" for peer in peers if peer.version)
+    return [*notes, f"peers: {versions}"] if versions else notes
+
+
+def _ran(results: Results) -> list[PeerResult]:
+    return [peer for peer in results.peers if peer.start_s is not None]
+
+
+def _table(first: str, *others: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    table.add_column(first, no_wrap=True)
+    for head in others:
+        table.add_column(head, justify="right", no_wrap=True)
+    return table
+
+
+def _count(workers: int) -> str:
+    return "1 worker" if workers == 1 else f"{workers} workers"
+
+
+def _megabytes(size: int | None, listed: int) -> str:
+    """Scaled to a million names, as ours is."""
+    return "-" if size is None else f"{size / listed * 1_000_000 / _MB:,.0f} MB"
+
+
+def _seconds(seconds: float | None) -> str:
+    return "-" if seconds is None else f"{seconds:.1f} s"
 
 
 def met(verdict: Verdict) -> Text:

@@ -29,6 +29,8 @@ class PathResult(msgspec.Struct, frozen=True, kw_only=True):
     echo_cpu_us: float  # of the bare echo, the same packets
     ratio: float  # to the echo of the same round
     ratios: list[float]  # of each round
+    busy: float  # share of the closed loop in which the worker ran: near 1, or the generator was the bottleneck
+    generator_cpu_us: float  # of the generator for each query of the closed loop; it never sleeps, so what it could do is less
     answers_per_s: float  # closed loop
     offered_per_s: float  # open loop, to which the next three belong
     latency_us: Latency
@@ -74,6 +76,50 @@ class RefreshResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class OfferedResult(msgspec.Struct, frozen=True, kw_only=True):
+    """The mix in open loop, one worker a core, on cores that the generator uses as well."""
+
+    per_s: float
+    workers: int
+    offered: int
+    lost: int  # includes what the generator could not even send
+    latency_us: Latency
+    generator_cpu_us: float  # of the generator for each query
+    verdict: Verdict | None
+
+
+class PeerPath(msgspec.Struct, frozen=True, kw_only=True):
+    """One path of a peer, one round in closed loop."""
+
+    key: str
+    queries: int
+    cpu_us: float
+    echo_cpu_us: float  # the mean of one run before and one after
+    ratio: float
+    answers_per_s: float
+    lost: int
+    rcodes: dict[int, int]
+    forwarded: float  # queries that the upstream got, for each answer
+    not_as_meant: str  # why it is not what the path means; empty when it is
+
+
+class PeerResult(msgspec.Struct, frozen=True, kw_only=True):
+    """One peer. What could not be measured is None or not there, and `problem` says why."""
+
+    name: str
+    package: str
+    version: str  # empty when it is not installed
+    list_form: str
+    problem: str | None = None
+    start_s: float | None = None  # to the first blocked answer
+    list_bytes: int | None = None  # PSS with the list minus without
+    paths: list[PeerPath] = []
+
+    def path(self, key: str) -> PeerPath | None:
+        """Its result on a path; None when there is none."""
+        return next((path for path in self.paths if path.key == key), None)
+
+
 class Results(msgspec.Struct, frozen=True, kw_only=True):
     """One bench."""
 
@@ -82,19 +128,22 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     rounds: int
     machine: Machine
     version: str
-    accelerated: bool  # whether the compiled fast path was in use
+    accelerated: str  # what pdns_build_info says: yes or no
     names: str  # where the listed and benign names are from
     listed: int
     echo_cpu_us: float  # the yardstick, median of all paths
     paths: list[PathResult]
-    offered_mix: Verdict
+    offered: list[OfferedResult]
     memory: MemoryResult
     blockset: BlocksetResult
     start: StartResult
     refresh: RefreshResult
+    peers: list[PeerResult]
+    seconds: float  # what the bench took
     notes: list[str]
 
     def verdicts(self) -> list[Verdict]:
         """Every goal, in the order of the report."""
         paths = [path.verdict for path in self.paths if path.verdict is not None]
-        return [*paths, self.offered_mix, self.memory.verdict, self.start.verdict, self.refresh.verdict]
+        offered = [each.verdict for each in self.offered if each.verdict is not None]
+        return [*paths, *offered, self.memory.verdict, self.start.verdict, self.refresh.verdict]

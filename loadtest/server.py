@@ -41,9 +41,13 @@ class Resolver(msgspec.Struct, kw_only=True):
     log: Path
     started_s: float  # time.monotonic()
 
+    def workers(self) -> list[int]:
+        """The process ids of its workers."""
+        return [pid for pid, command in process.children(self.process.pid).items() if "pdns.worker" in command]
+
     def worker(self) -> int:
         """The process id of the one worker. Raises `ServerError` when there is none, or more than one."""
-        found = [pid for pid, command in process.children(self.process.pid).items() if "pdns.worker" in command]
+        found = self.workers()
         if len(found) != 1:
             raise ServerError(f"{len(found)} worker processes instead of 1{self.last_words()}")
         return found[0]
@@ -57,8 +61,7 @@ class Resolver(msgspec.Struct, kw_only=True):
 
     def last_words(self) -> str:
         """The end of its log, for an error message."""
-        lines = self.log.read_text(errors="replace").splitlines()[-8:]
-        return "".join(f"\n  {line}" for line in lines)
+        return last_lines(self.log)
 
     def wait_ready(self, timeout_s: float) -> float:
         """Waits for /readyz to say 200. Returns the seconds since the start. Raises `ServerError`."""
@@ -110,10 +113,12 @@ class Resolver(msgspec.Struct, kw_only=True):
         request.touch()
 
 
-def config_text(listen: Address, metrics: Address, upstream: Address, state_dir: Path, feed: Path | None) -> str:
-    """A configuration with one upstream and at most one feed, a required one; everything else as shipped."""
+def config_text(
+    listen: Address, metrics: Address, upstream: Address, state_dir: Path, feed: Path | None, workers: int = 1
+) -> str:
+    """A configuration with one upstream and at most one feed, a required one; all else as shipped. 0 workers: one a core."""
     lines = [
-        "[server]", f"listen = [{json.dumps(str(listen))}]",
+        "[server]", f"listen = [{json.dumps(str(listen))}]", f"workers = {workers}",
         "[upstream]", f"servers = [{json.dumps(f'udp://{upstream}')}]",
         "[state]", f"dir = {json.dumps(str(state_dir))}",
         "[metrics]", f"listen = {json.dumps(str(metrics))}",
@@ -125,10 +130,10 @@ def config_text(listen: Address, metrics: Address, upstream: Address, state_dir:
 
 
 @contextlib.contextmanager
-def running(directory: Path, upstream: Address, feed: Path | None) -> Iterator[Resolver]:
+def running(directory: Path, upstream: Address, feed: Path | None, workers: int = 1) -> Iterator[Resolver]:
     """`pdns serve` with its state in `directory`, ended with SIGTERM on leaving. The caller waits for readiness."""
     listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
-    text = config_text(listen, metrics, upstream, directory / "state", feed)
+    text = config_text(listen, metrics, upstream, directory / "state", feed, workers)
     with running_by(directory, text, listen, metrics) as resolver:
         yield resolver
 
@@ -155,6 +160,11 @@ def running_by(directory: Path, config: str, listen: Address, metrics: Address) 
         )
     finally:
         stop(child)
+
+
+def last_lines(log: Path) -> str:
+    """The end of a log, each line on a new one, for the end of an error message."""
+    return "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-8:])
 
 
 def stop(child: subprocess.Popen[bytes]) -> None:

@@ -169,3 +169,16 @@ def test_failure_is_an_error(tmp_path: Path) -> None:
     """A generator that cannot run is a `GeneratorError`, not a report of zeros."""
     with pytest.raises(programs.GeneratorError):
         generate(generator_command(Address("127.0.0.1", 9), tmp_path / "missing"))
+
+
+def test_queries_that_the_generator_sent_late_count_from_when_they_were_due(queries: Path) -> None:
+    """At 25,000 queries a second, kept from running for 0.2 of 0.5 s, it sends them all, and most of those late ones show it."""
+    with programs.serving("echo") as echo:
+        generator = programs.start(generator_command(echo.address, queries, count=12_500, rate=25_000))
+        time.sleep(0.15)
+        generator.send_signal(signal.SIGSTOP)
+        time.sleep(0.2)
+        generator.send_signal(signal.SIGCONT)
+        run = programs.finish(generator)
+    assert run.sent == 12_500
+    assert run.latency_us.p90 > 100_000

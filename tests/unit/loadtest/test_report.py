@@ -9,10 +9,21 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from loadtest import bench, goals, measure, report
+from loadtest import bench, goals, measure, notes, report
 from loadtest.process import Memory
 from loadtest.programs import Latency
-from loadtest.results import BlocksetResult, Machine, MemoryResult, PathResult, RefreshResult, Results, StartResult
+from loadtest.results import (
+    BlocksetResult,
+    Machine,
+    MemoryResult,
+    OfferedResult,
+    PathResult,
+    PeerPath,
+    PeerResult,
+    RefreshResult,
+    Results,
+    StartResult,
+)
 
 LATENCY = Latency(mean=100, p50=90, p90=200, p99=900, p99_9=1500, max=2000)
 
@@ -20,20 +31,47 @@ LATENCY = Latency(mean=100, p50=90, p90=200, p99=900, p99_9=1500, max=2000)
 def path_result(path: goals.QueryPath, ratio: float) -> PathResult:
     return PathResult(
         key=path.key, title=path.title, queries=1000, cpu_us=3 * ratio, echo_cpu_us=3, ratio=ratio, ratios=[ratio],
+        busy=1, generator_cpu_us=3,
         answers_per_s=10_000, offered_per_s=5000, latency_us=LATENCY, offered=5000,
         lost=0, lost_closed=0, from_source=1, rcodes={0: 1000},
         verdict=goals.ratio_verdict(path, ratio),
     )  # fmt: skip
 
 
+def peer_result(name: str, ratio: float, not_as_meant: str = "") -> PeerResult:
+    paths = [
+        PeerPath(
+            key=path.key, queries=1000, cpu_us=3 * ratio, echo_cpu_us=3, ratio=ratio, answers_per_s=1000, lost=0,
+            rcodes={0: 1000}, forwarded=0, not_as_meant=not_as_meant if path is goals.HIT else "",
+        )
+        for path in goals.PATHS if path is not goals.MIX
+    ]  # fmt: skip
+    return PeerResult(
+        name=name, package=f"the-{name}", version="1.2.3", list_form="a list", start_s=4.5, list_bytes=500_000_000, paths=paths
+    )
+
+
+MISSING = PeerResult(
+    name="nowhere", package="the-nowhere", version="", list_form="", problem="not installed: apt install the-nowhere"
+)
+FAILED = PeerResult(name="broken", package="the-broken", version="2.0", list_form="x", problem="ended with 1\n  syntax [error]")
+
+
 def some_results(ratio: float, extra_bytes: int, start_s: float, lost: int) -> Results:
     memory = Memory(rss=50_000_000 + extra_bytes, pss=40_000_000 + extra_bytes, anonymous=30_000_000, blockset=extra_bytes)
     without = Memory(rss=50_000_000, pss=40_000_000, anonymous=30_000_000, blockset=0)
     return Results(
-        when="2026-01-02T03:04:05Z", mode="quick", rounds=1, version="0", accelerated=False, names="names", listed=1_000_000,
+        when="2026-01-02T03:04:05Z", mode="quick", rounds=1, version="0", accelerated="no", names="names", listed=1_000_000,
         machine=Machine(cpu="cpu", cores=2, kernel="6", python="3.11", load_before=0), echo_cpu_us=3, notes=["a note"],
         paths=[path_result(path, ratio) for path in goals.PATHS],
-        offered_mix=goals.offered_verdict(53_000, lost, 900),
+        offered=[
+            OfferedResult(
+                per_s=per_s, workers=2, offered=int(per_s), lost=lost, latency_us=LATENCY, generator_cpu_us=9, verdict=verdict
+            )
+            for per_s, verdict in ((4_300.0, None), (53_000.0, goals.offered_verdict(53_000, lost, 900)))
+        ],
+        peers=[peer_result("good", 1.5), peer_result("odd", 58.44, "40.0% of the queries were forwarded"), MISSING, FAILED],
+        seconds=100,
         memory=MemoryResult(with_list=memory, without_list=without, verdict=goals.memory_verdict(extra_bytes, 1_000_000)),
         blockset=BlocksetResult(size=8_000_000, entries=1_000_000),
         start=StartResult(from_text_s=5, to_first_blocked_s=start_s, verdict=goals.start_verdict(start_s)),
@@ -46,7 +84,7 @@ def some_results(ratio: float, extra_bytes: int, start_s: float, lost: int) -> R
 
 def shown(results: Results) -> str:
     out = io.StringIO()
-    report.show(results, Console(file=out, width=200))
+    report.show(results, Console(file=out, width=130))
     return out.getvalue()
 
 
@@ -62,8 +100,40 @@ def test_missed_goals_are_said_to_be_missed() -> None:
     text = shown(some_results(ratio=12, extra_bytes=80_000_000, start_s=3, lost=9))
     assert "8 of 8 goals missed" in text
     assert text.count(" missed ") == 8
-    assert "pure Python, 1 worker" in text
+    assert "accelerated: no, 1 worker" in text
     assert "note: a note" in text
+
+
+def test_peers_stand_beside_ours() -> None:
+    """In 130 columns without colour, a path's row has ours and each peer that ran; a number of something else has a star."""
+    text = shown(some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0))
+    rows: dict[str, list[str]] = {}
+    for line in text.splitlines():
+        rows.setdefault(line.strip().split("  ")[0], line.split())  # a path's name comes again, with its latency
+    assert rows["forwarded answer from cache"][4:] == ["3.30", "1.10", "≤", "1.15", "met", "1.50", "58.4*"]
+    assert rows["blocked name, seen before"][-2:] == ["1.50", "58.4"]
+    assert rows["mix: 99.9 % benign, 90 % hits"][-2:] == ["-", "-"]
+    assert rows["start to first blocked answer"][-4:] == ["4.5", "s", "4.5", "s"]
+    assert rows["memory of the list, PSS"][-4:] == ["500", "MB", "500", "MB"]
+    assert "…" not in text
+    assert "\x1b" not in text
+    assert max(map(len, text.splitlines())) <= 130
+
+
+def test_what_became_of_each_peer_is_said() -> None:
+    """One that is not installed comes with the line that installs it, one that failed with its last words, brackets and all."""
+    text = " ".join(shown(some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0)).split())
+    assert "nowhere: not installed: apt install the-nowhere" in text
+    assert "broken: ended with 1 syntax [error]" in text
+    assert "* odd, hit: 40.0% of the queries were forwarded" in text
+    assert "good 1.2.3 (a list)" in text
+
+
+def test_latency_is_shown_at_both_rates() -> None:
+    """4,300 and 53,000 queries a second each have a row with every percentile in milliseconds."""
+    text = shown(some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0))
+    rows = [line.split() for line in text.splitlines() if line.strip().startswith("mix, 2 workers")]
+    assert [row[5:] for row in rows] == [[rate, "0.09", "0.20", "0.90", "1.50", "2.00", "0"] for rate in ("4,300", "53,000")]
 
 
 @pytest.mark.parametrize(("ratio", "met"), [(1.15, True), (1.151, False)])
@@ -96,6 +166,31 @@ def test_results_are_written_and_can_be_read_back(tmp_path: Path, monkeypatch: p
     assert file.name == "2026-01-02T030405Z.json"
     assert (tmp_path / "results" / "latest.json").read_bytes() == file.read_bytes()
     assert msgspec.json.decode(file.read_bytes(), type=Results) == results
+
+
+def test_numbers_that_should_not_be_believed_are_noted() -> None:
+    """A quiet machine and paths as meant say nothing; each thing that is wrong is said once, and who held the server up."""
+    machine = Machine(cpu="cpu", cores=2, kernel="6", python="3.11", load_before=0.1)
+    assert list(notes.of_machine(machine)) == []
+    assert list(notes.of_machine(msgspec.structs.replace(machine, cores=1, load_before=2))) == [
+        "one core only: the server and the generator shared it, so answers/s and latency say little",
+        "other programs were running (load 2.0): latency and answers/s suffer, CPU time less so",
+    ]
+    good = path_result(goals.HIT, 1.1)
+    assert list(notes.of_paths([good])) == []
+
+    def of(**changes: object) -> list[str]:
+        return list(notes.of_paths([msgspec.structs.replace(good, **changes)]))
+
+    assert of(ratios=[1.0, 1.3]) == ["forwarded answer from cache: its rounds disagree: 1.00 to 1.30 x echo"]
+    assert of(from_source=0.5) == ["forwarded answer from cache: only 50.0% of the answers came from cache"]
+    ran = "forwarded answer from cache: the worker ran 60% of the time only"
+    assert of(busy=0.6, generator_cpu_us=100.0) == [f"{ran}: the generator was too slow"]
+    assert of(busy=0.6, generator_cpu_us=50.0) == [f"{ran}: other programs had the cores"]
+    echo = msgspec.structs.replace(good, echo_cpu_us=4.0)
+    assert list(notes.of_paths([good, echo])) == [
+        "the echo itself took 3.00 to 4.00 us: the machine was not quiet, ratios are good to a fifth"
+    ]
 
 
 def test_median_latency_is_by_field() -> None:

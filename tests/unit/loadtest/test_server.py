@@ -23,9 +23,16 @@ def test_the_configuration_is_valid(tmp_path: Path) -> None:
     text = config_text(HERE, Address("127.0.0.1", 9153), Address("127.0.0.1", 53), tmp_path, feed)
     config = msgspec.convert(tomllib.loads(text), Config)
     assert config.server.listen == ("127.0.0.1:5300",)
+    assert config.server.workers == 1
     assert config.upstream.servers == ("udp://127.0.0.1:53",)
     assert config.feed[0].required
     assert config.feed[0].url == feed.as_uri()
+
+
+def test_workers_can_be_left_to_the_server(tmp_path: Path) -> None:
+    """0 workers, one a core, is what the offered load is measured with."""
+    text = config_text(HERE, HERE, HERE, tmp_path, None, workers=0)
+    assert msgspec.convert(tomllib.loads(text), Config).server.workers == 0
 
 
 def test_without_a_list_there_is_no_feed(tmp_path: Path) -> None:

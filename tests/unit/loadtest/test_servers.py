@@ -49,6 +49,17 @@ def test_addresses_have_one_record(qtype: int, records: int) -> None:
         assert message.authority[0].name.to_text() == "com."
 
 
+def test_the_authority_counts() -> None:
+    """Whoever has an answer sees it counted; what gets silence is not."""
+    with programs.serving("authority") as authority:
+        assert authority.answered() == 0
+        for number in range(1, 4):
+            assert ask(authority.address, query(NAME, query_id=number)) is not None
+            assert authority.answered() == number
+        assert ask(authority.address, b"short", timeout_s=0.05) is None
+        assert authority.answered() == 3
+
+
 def test_case_is_echoed_and_does_not_change_the_answer() -> None:
     """0x20: the question comes back as it was asked, and the address is the same."""
     mixed = NAME.replace(b"example", b"eXaMPle")
@@ -80,14 +91,14 @@ def test_authority_is_silent_to_what_is_no_query(wire: bytes) -> None:
         assert sock.recv(4096)[:2] == b"\0\x2a"
 
 
-@pytest.mark.parametrize("name", ["echo", "authority"])
-def test_servers_refuse_a_socket_that_is_not_on_loopback(name: str) -> None:
+@pytest.mark.parametrize(("name", "arguments"), [("echo", 1), ("authority", 2)])
+def test_servers_refuse_a_socket_that_is_not_on_loopback(name: str, arguments: int) -> None:
     """A socket bound to every address is refused."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.bind(("0.0.0.0", 0))
         fd = sock.fileno()
         result = subprocess.run(
-            [build.program(name), str(fd)], pass_fds=[fd], capture_output=True, text=True, check=False, timeout=5
+            [build.program(name), *[str(fd)] * arguments], pass_fds=[fd], capture_output=True, text=True, check=False, timeout=5
         )
     assert result.returncode == 2
     assert "not bound to a loopback address" in result.stderr

@@ -1,0 +1,40 @@
+"""What a reader must know of the numbers before believing them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from loadtest import goals
+from loadtest.results import Machine, PathResult
+
+_QUIET_LOAD = 0.5
+_ROUNDS_DISAGREE, _ECHO_DISAGREES = 1.2, 1.15
+_AS_MEANT_SHARE = 0.99  # of answers from where a path means them to come from
+_BUSY_SHARE = 0.9  # of a closed loop
+
+
+def of_machine(machine: Machine) -> Iterator[str]:
+    """What else ran on it, and what it lacks."""
+    if machine.cores < 2:
+        yield "one core only: the server and the generator shared it, so answers/s and latency say little"
+    if machine.load_before > _QUIET_LOAD:
+        yield f"other programs were running (load {machine.load_before:.1f}): latency and answers/s suffer, CPU time less so"
+
+
+def of_paths(paths: list[PathResult]) -> Iterator[str]:
+    """Where our own numbers are of something else, disagree with each other, or are of a server that was not kept busy."""
+    least, most = min(path.echo_cpu_us for path in paths), max(path.echo_cpu_us for path in paths)
+    if most > least * _ECHO_DISAGREES:
+        yield f"the echo itself took {least:.2f} to {most:.2f} us: the machine was not quiet, ratios are good to a fifth"
+    sources = {path.key: path.sources for path in goals.PATHS if path is not goals.MIX}
+    for path in paths:
+        if path.key in sources and path.from_source < _AS_MEANT_SHARE:
+            yield f"{path.title}: only {path.from_source:.1%} of the answers came from {' or '.join(sorted(sources[path.key]))}"
+        if max(path.ratios) > min(path.ratios) * _ROUNDS_DISAGREE:
+            yield f"{path.title}: its rounds disagree: {min(path.ratios):.2f} to {max(path.ratios):.2f} x echo"
+    idle = [path for path in paths if path.busy < _BUSY_SHARE]
+    for path in idle:
+        # the generator sleeps when it has nothing to do, so one that ran all the time held the server up
+        generator_busy = path.generator_cpu_us * path.answers_per_s / 1e6
+        why = "the generator was too slow" if generator_busy >= _BUSY_SHARE else "other programs had the cores"
+        yield f"{path.title}: the worker ran {path.busy:.0%} of the time only: {why}"
