@@ -113,7 +113,7 @@ class Resolver(msgspec.Struct, kw_only=True):
 def config_text(listen: Address, metrics: Address, upstream: Address, state_dir: Path, feed: Path | None) -> str:
     """A configuration with one upstream and at most one feed, a required one; everything else as shipped."""
     lines = [
-        "[server]", f"listen = [{json.dumps(str(listen))}]",
+        "[server]", f"listen = [{json.dumps(str(listen))}]", "workers = 1",
         "[upstream]", f"servers = [{json.dumps(f'udp://{upstream}')}]",
         "[state]", f"dir = {json.dumps(str(state_dir))}",
         "[metrics]", f"listen = {json.dumps(str(metrics))}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
@@ -46,7 +47,9 @@ _log = logging.getLogger(__name__)
 class Service:
     """Performs what the resolver decides: sends, forwards, drops, and counts. Lives in the loop of one worker."""
 
-    def __init__(self, config: Config, forwarder: Forwarder, stats: Stats, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, config: Config, forwarder: Forwarder, stats: Stats, clock: Callable[[], float], *, arena_fd: int | None = None
+    ) -> None:
         self._clock = clock
         self._stats = stats
         self._forwarder = forwarder
@@ -60,6 +63,15 @@ class Service:
         self._was_ready = False
         self._evictions_counted = 0
         self._take_over(config)
+        if arena_fd is not None:
+            self.take_arena(arena_fd)
+
+    def take_arena(self, fd: int) -> None:
+        """Remember answers in the memory behind `fd`, which is owned from here on, and no longer in the one before."""
+        os.close(fd)
+
+    def let_go_of_arena(self) -> None:
+        """Neither read nor write the arena from now on: it is another process's."""
 
     def apply(self, config: Config, forwarder: Forwarder) -> None:
         """Go on under `config`, asking `forwarder` from now on. Cached answers stay; what is in flight is finished."""
