@@ -59,6 +59,7 @@ class Running:
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._udp: dict[str, UdpListener] = {}
         self._covered: dict[int, list[UdpListener]] = {}  # worker that is away -> its sockets
+        self._covered_before: set[UdpListener] = set()
         self._tcp: dict[str, TcpListener] = {}
         self._blocksets = blocksets_directory(Path(config.state.dir))
         self._blockset_link = ""
@@ -97,7 +98,8 @@ class Running:
         """Read these sockets of another worker as well, and no others of it."""
         for udp in self._covered.pop(worker, ()):
             udp.pause()
-            self._loop.call_later(self._config.upstream.timeout_s + 1.0, udp.close)  # what came that way is answered that way
+            self._covered_before.add(udp)  # what came that way is answered that way
+            self._loop.call_later(self._config.upstream.timeout_s + 1.0, self._forget, udp)
         if covered := [self._udp_listener(sock) for sock in sockets]:
             self._covered[worker] = covered
 
@@ -131,7 +133,7 @@ class Running:
         if self._tick is not None:
             self._tick.cancel()
         self._connections.close()
-        for udp in self._all_udp():
+        for udp in (*self._all_udp(), *self._covered_before):
             udp.close()
         return unanswered
 
@@ -155,6 +157,10 @@ class Running:
 
     def _all_udp(self) -> list[UdpListener]:
         return [*self._udp.values(), *(udp for covered in self._covered.values() for udp in covered)]
+
+    def _forget(self, udp: UdpListener) -> None:
+        self._covered_before.discard(udp)
+        udp.close()
 
     def _retire(self, forwarder: Forwarder, config: Config) -> None:
         """Let `forwarder` finish what it is at; its upstreams are no longer spoken of, but for those that stay."""

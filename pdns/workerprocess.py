@@ -121,7 +121,7 @@ class WorkerProcess:
         self.silent_s += passed_s
         if self.silent_s >= self._patience_s(self.child.pid):
             _log.error("%s has given no sign of life for %.0f s: it is replaced", self.name, self.silent_s)
-            self.silent_s = 0.0
+            self.silent_s, self.ready = 0.0, False
             self.child.kill()
 
     def _patience_s(self, pid: int) -> float:

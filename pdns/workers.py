@@ -256,7 +256,7 @@ class Workers:
                 del self._stand_in[index]
                 other.child.send(Cover(index, ()))
                 _log.info("%s is back, and answers for itself again", process.name)
-        elif (other is None or not other.answers) and self._away_s[index] >= SILENT_AFTER_S:
+        elif (other is None or not other.answers) and max(self._away_s[index], process.silent_s) >= SILENT_AFTER_S:
             neighbours = (self._current[(index + step) % self.count] for step in range(1, self.count))
             neighbour = next((neighbour for neighbour in neighbours if neighbour.answers), None)
             if neighbour is not None:
