@@ -112,7 +112,7 @@ class Workers:
 
     async def first_answer(self) -> None:
         """Return when all of them answer. Raises `PdnsError` when one cannot."""
-        await self._answered
+        await asyncio.shield(self._answered)
 
     def failed(self) -> PdnsError | None:
         """Why the first start failed, if it did."""

@@ -123,6 +123,14 @@ class RunningPdns:
 
     def start(self) -> None:
         """Start it, wait for the banner, learn the ports from it, and wait until it is ready."""
+        self.launch()
+        self.wait_for(lambda: "dig @" in self.output, "banner")
+        self._learn_ports()
+        if self._wait_ready:
+            self.wait_for(lambda: self.get("/readyz")[0] == 200, "/readyz")
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it, and wait for nothing."""
         self._out.write_bytes(b"")
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self._process = subprocess.Popen(
@@ -133,10 +141,7 @@ class RunningPdns:
                 stdout=out,
                 stderr=err,
             )
-        self.wait_for(lambda: "dig @" in self.output, "banner")
-        self._learn_ports()
-        if self._wait_ready:
-            self.wait_for(lambda: self.get("/readyz")[0] == 200, "/readyz")
+        return self._process
 
     def _learn_ports(self) -> None:
         port = re.search(r"-p (\d+)", self.output)

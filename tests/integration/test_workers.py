@@ -120,6 +120,23 @@ def restart_all(pdns: RunningPdns, within_s: float = 30.0) -> None:
     assert len(pdns.worker_pids) == WORKERS
 
 
+def test_an_end_while_it_starts_is_an_end_like_any_other(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """SIGTERM once the workers run, before any of them answers: exit code 0, nobody left, no complaint."""
+    path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
+    (tmp_path / "sitecustomize.py").write_text("import sys, time\nif 'pdns.worker' in sys.orig_argv: time.sleep(1)\n")
+    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), environment=path)
+    process = pdns.launch()
+    try:
+        pdns.wait_for(lambda: len(pdns.worker_pids) == WORKERS, "workers")
+        children = pdns.worker_pids
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(10) == 0, pdns.log
+        assert not any(map(is_running, children))
+        assert "Traceback" not in pdns.log
+    finally:
+        pdns.kill()
+
+
 # Who answers what.
 
 
