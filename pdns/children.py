@@ -59,6 +59,7 @@ class Child:
         self.name = name
         self.restarts = 0
         self.started_s = 0.0  # loop time
+        self.waits_s = 0.0  # how long the start that is due was put off
         self._module = module
         self._loop = loop
         self._on_start = on_start
@@ -79,9 +80,14 @@ class Child:
         """The process, None while there is none."""
         return None if self._process is None else self._process.pid
 
+    @property
+    def stopping(self) -> bool:
+        """Whether nothing will replace it."""
+        return self._stopping
+
     def start(self) -> None:
         """Start it, and again whenever it dies, until `stop`."""
-        self._again = None
+        self._again, self._stopping, self.waits_s = None, False, 0.0
         channel, theirs = Channel.pair()
         with theirs:
             try:
@@ -126,7 +132,7 @@ class Child:
 
         False if it had to be killed.
         """
-        self._stop_replacing()
+        self.stop_replacing()
         process = self._process
         if process is None:
             return True
@@ -145,10 +151,15 @@ class Child:
 
     def kill_now(self) -> None:
         """SIGKILL, without waiting and without replacement."""
-        self._stop_replacing()
+        self.stop_replacing()
         self.kill()
 
-    def _stop_replacing(self) -> None:
+    async def exited(self) -> None:
+        """Return when there is no process."""
+        await self._exited.wait()
+
+    def stop_replacing(self) -> None:
+        """When it dies now, that was it."""
         self._stopping = True
         if self._again is not None:
             self._again.cancel()
@@ -185,7 +196,8 @@ class Child:
 
     def _start_again(self, lived_s: float) -> None:
         if not self._stopping:
-            self._again = self._loop.call_later(self._backoff.delay_s(lived_s), self.start)
+            self.waits_s = self._backoff.delay_s(lived_s)
+            self._again = self._loop.call_later(self.waits_s, self.start)
 
 
 def _interpreter_flags() -> list[str]:

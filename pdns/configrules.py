@@ -21,7 +21,7 @@ from pdns.errors import InvalidAddress
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
 
 METRICS_PORT: Final = 9153
-MOST_WORKERS: Final = 1
+MOST_WORKERS: Final = 64
 RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants past the number that metrics tell apart
 
 T = TypeVar("T")
@@ -70,7 +70,7 @@ def _server(server: Server, around: Surroundings) -> Server:
             _listen(endpoint, key, around)
             listen.append(str(endpoint))
     if server.workers > MOST_WORKERS:
-        expected = f"expected 0 (as many as this version runs) or at most {MOST_WORKERS}"
+        expected = f"expected 0 (one a core) or at most {MOST_WORKERS}"
         around.report.add("server.workers", f"{expected}, got {server.workers}")
     return replace(server, listen=tuple(listen))
 

@@ -19,7 +19,7 @@ from pdns.config import Config
 
 MAX_MESSAGE_BYTES: Final = 65536
 MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
-MAX_LISTENERS: Final = MAX_FDS - 2  # beside the configuration and the counters
+MAX_LISTENERS: Final = MAX_FDS - 4  # beside configuration, counters, sightings and arena
 
 Transport = Literal["udp", "tcp"]
 
@@ -34,11 +34,27 @@ class Listener(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to worker: run by this configuration. Descriptors: configuration, counters, one for each listener."""
+    """Supervisor to worker: run by this configuration.
 
-    generation: int  # of the configuration; 1 at start
+    Descriptors: configuration, counters, sightings, the arena if there is one, one for each listener.
+    """
+
+    generation: int  # of this message; `Ready` and `Refused` name it
     listeners: tuple[Listener, ...]  # all of them; one that is missing is to be closed
     config_file: str
+    index: int = 0  # of this worker
+    workers: int = 1
+    arena: int = 0  # its number; 0: stand by, another worker has it still
+
+
+class Cover(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: read these sockets of another worker, which is away, as well as your own; none: no longer.
+
+    Descriptors: one for each listener.
+    """
+
+    worker: int
+    listeners: tuple[Listener, ...]
 
 
 class Configure(msgspec.Struct, frozen=True, tag=True):
@@ -48,18 +64,26 @@ class Configure(msgspec.Struct, frozen=True, tag=True):
     config_file: str
 
 
+class HandOver(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: read nothing more, and let go of the arena; the next worker waits for both."""
+
+
+class HandedOver(msgspec.Struct, frozen=True, tag=True):
+    """Worker to supervisor: that is done. What is in flight is still answered."""
+
+
 class Drain(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: accept nothing more, answer what is in flight, leave."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """Worker to supervisor: it answers by configuration `generation`."""
+    """Worker to supervisor: it has done as `Apply` number `generation` says."""
 
     generation: int
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Worker to supervisor: configuration `generation` cannot be run by; the one before stays live."""
+    """Worker to supervisor: the configuration of that `Apply` cannot be run by; the one before stays live."""
 
     generation: int
     reason: str
@@ -71,7 +95,7 @@ class Drained(msgspec.Struct, frozen=True, tag=True):
     unanswered: int = 0  # queries given up at the end of `drain_s`
 
 
-Message = Apply | Configure | Drain | Ready | Refused | Drained
+Message = Apply | Cover | Configure | HandOver | HandedOver | Drain | Ready | Refused | Drained
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Message).decode

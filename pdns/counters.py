@@ -10,7 +10,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from typing import Final
 
 _HEADER = struct.Struct("=8sIIQQ")  # magic, slots, bytes a key, slots in use, slots wanted in vain
@@ -95,10 +95,26 @@ class Counters:
         self._slots[wanted] = found
         return found
 
+    def fold(self, other: Counters, but: Container[str]) -> None:
+        """Add everything that `other` holds, families in `but` apart. For the one writer."""
+        for family, labels, value in other.items():
+            if family not in but:
+                self.add(value, family, *labels)
+        self._header[_DROPPED_WORD] += other.dropped
+
     @property
     def dropped(self) -> int:
         """How often a series found no slot."""
         return self._header[_DROPPED_WORD]
+
+    def name(self, slot: int) -> tuple[str, ...]:
+        """Family and labels of the series in `slot`; () for the spare one and those that are none yet."""
+        self._read_names()
+        return self._names[slot] if slot < len(self._names) else ()
+
+    def add(self, n: int, family: str, *labels: str) -> None:
+        """Add `n` to a counter. For the one writer."""
+        self.values[self.slot(family, *labels)] += n
 
     def value(self, family: str, *labels: str) -> int | None:
         """What a series stands at; None when it was never used or says nothing."""

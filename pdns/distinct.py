@@ -39,13 +39,12 @@ class DistinctNames:
     def __len__(self) -> int:
         return len(self._last_seen)
 
-    def saw(self, name: bytes, now_s: float) -> None:
-        """`name` was blocked. `now_s` is of any clock that does not run backwards."""
+    def saw(self, key: int, now_s: float) -> None:
+        """The name with the hash `key` was blocked. `now_s` is of any clock that does not run backwards."""
         slot = int(now_s) // SLOT_S
         if slot > self._now:
             self._advance(slot)
         slot = self._now
-        key = hash(name)
         names = self._last_seen
         before = names.get(key)
         if before == slot:

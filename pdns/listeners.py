@@ -1,7 +1,15 @@
-"""The sockets that clients reach us at. The supervisor holds them: queries wait in the kernel while a worker is replaced."""
+"""The sockets that clients reach us at. The supervisor holds them: queries wait in the kernel while a worker is replaced.
+
+UDP: a group of as many sockets as there are workers, each read by one of them; the kernel steers by name. A group is never
+changed, only opened and closed: the order of binding is what the steering counts by.
+
+TCP: one listening socket that all workers accept from. What one of them would have accepted another does, so a worker that dies
+or hangs holds up no connection; with a socket each, those waiting in its queue would wait for its replacement.
+"""
 
 from __future__ import annotations
 
+import logging
 import socket
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
@@ -9,31 +17,37 @@ from typing import Final, NamedTuple
 from pdns.addresses import Endpoint, parse_endpoint
 from pdns.control import MAX_LISTENERS, Listener
 from pdns.errors import PdnsError
-from pdns.net.sockets import bind_tcp, bind_udp
+from pdns.net.sockets import bind_tcp, bind_udp, kernel_drops
+from pdns.net.steering import steer
 
 _TRIES: Final = 20
 
+_log = logging.getLogger(__name__)
 
-class Pair(NamedTuple):
+
+class Group(NamedTuple):
     """One configured endpoint: UDP and TCP, on the same port."""
 
     endpoint: Endpoint  # as bound
-    udp: socket.socket
+    udp: tuple[socket.socket, ...]  # in the order of binding; one for each worker
     tcp: socket.socket
 
     def close(self) -> None:
-        self.udp.close()
+        for sock in self.udp:
+            sock.close()
         self.tcp.close()
 
 
 class ListenerSet:
     """What is bound, by its spelling in the configuration."""
 
-    def __init__(self) -> None:
-        self._pairs: dict[str, Pair] = {}
+    def __init__(self, workers: int = 1) -> None:
+        self.workers = workers
+        self._groups: dict[str, Group] = {}
+        self._drops: dict[socket.socket, int] = {}  # as last read
 
-    def __iter__(self) -> Iterator[Pair]:
-        return iter(self._pairs.values())
+    def __iter__(self) -> Iterator[Group]:
+        return iter(self._groups.values())
 
     def changed_to(self, endpoints: Iterable[str]) -> ListenerSet:
         """A set for `endpoints`: those that this set has are shared with it, the others newly bound.
@@ -45,11 +59,15 @@ class ListenerSet:
             raise PdnsError(
                 f"server.listen: at most {MAX_LISTENERS // 2} addresses; a wildcard such as 0.0.0.0:53 stands for all"
             )
-        changed = ListenerSet()
-        ports = {pair.endpoint.port for pair in self}
+        changed = ListenerSet(self.workers)
+        changed._drops = self._drops
+        ports = {group.endpoint.port for group in self}
+        respelt = {group.endpoint: group for text, group in self._groups.items() if text not in wanted}
         try:
             for text in wanted:
-                changed._pairs[text] = self._pairs.get(text) or _bind(parse_endpoint(text), ports)
+                endpoint = parse_endpoint(text)
+                kept = self._groups.get(text) or respelt.get(endpoint)
+                changed._groups[text] = kept or _bind(endpoint, self.workers, ports)
         except BaseException:
             changed.close_but(self)
             raise
@@ -57,45 +75,82 @@ class ListenerSet:
 
     def close_but(self, kept: ListenerSet) -> None:
         """Close every socket that `kept` does not share."""
-        for text, pair in self._pairs.items():
-            if kept._pairs.get(text) is not pair:
-                pair.close()
-        self._pairs = {}
+        shared = {group.tcp for group in kept}
+        for group in self:
+            if group.tcp not in shared:
+                for sock in group.udp:
+                    self._drops.pop(sock, None)
+                group.close()
+        self._groups = {}
 
-    def listeners(self) -> tuple[tuple[Listener, ...], list[int]]:
+    def listeners(self, worker: int) -> tuple[tuple[Listener, ...], list[int]]:
         """What a worker is told of them, and their descriptors in the same order."""
         listeners: list[Listener] = []
         fds: list[int] = []
-        for pair in self:
-            listeners += (Listener("udp", str(pair.endpoint)), Listener("tcp", str(pair.endpoint)))
-            fds += (pair.udp.fileno(), pair.tcp.fileno())
+        for group in self:
+            listeners += (Listener("udp", str(group.endpoint)), Listener("tcp", str(group.endpoint)))
+            fds += (group.udp[worker].fileno(), group.tcp.fileno())
         return tuple(listeners), fds
 
+    def udp_of(self, worker: int) -> tuple[tuple[Listener, ...], list[int]]:
+        """The same, of what nobody else reads when that worker does not."""
+        return tuple(Listener("udp", str(group.endpoint)) for group in self), [group.udp[worker].fileno() for group in self]
 
-def _bind(endpoint: Endpoint, own_ports: set[int]) -> Pair:
+    def new_drops(self) -> int:
+        """How many datagrams the kernel has thrown away since the last call, because they were not read in time."""
+        total = 0
+        for group in self:
+            for sock in group.udp:
+                before, self._drops[sock] = self._drops.get(sock, 0), kernel_drops(sock)
+                total += self._drops[sock] - before
+        return total
+
+
+def _bind(endpoint: Endpoint, workers: int, own_ports: set[int]) -> Group:
     if endpoint.port:
-        return _bind_pair(endpoint, join=False, own_ports=own_ports)
+        return _bind_group(endpoint, workers, join=False, own_ports=own_ports)
     for _ in range(_TRIES):  # the kernel chooses for TCP; UDP may have that port in use
         tcp = bind_tcp(endpoint)
         chosen = endpoint._replace(port=tcp.getsockname()[1])
         try:
-            return Pair(chosen, bind_udp(chosen), tcp)
+            return Group(chosen, _bind_udp(chosen, workers, join=False), tcp)
         except PdnsError as error:
             tcp.close()
             failure = error
     raise failure
 
 
-def _bind_pair(endpoint: Endpoint, *, join: bool, own_ports: set[int]) -> Pair:
+def _bind_group(endpoint: Endpoint, workers: int, *, join: bool, own_ports: set[int]) -> Group:
     try:
-        udp = bind_udp(endpoint, join=join)
+        udp = _bind_udp(endpoint, workers, join=join)
         try:
-            return Pair(endpoint, udp, bind_tcp(endpoint, join=join))
+            return Group(endpoint, udp, bind_tcp(endpoint, join=join))
         except BaseException:
-            udp.close()
+            _close(udp)
             raise
     except PdnsError:
         # From 0.0.0.0:53 to 192.0.2.1:53, or back, without a gap: both are bound for a moment, and both are ours.
         if join or endpoint.port not in own_ports:
             raise
-    return _bind_pair(endpoint, join=True, own_ports=own_ports)
+    return _bind_group(endpoint, workers, join=True, own_ports=own_ports)
+
+
+def _bind_udp(endpoint: Endpoint, workers: int, *, join: bool) -> tuple[socket.socket, ...]:
+    sockets: list[socket.socket] = []
+    try:
+        for _ in range(workers):
+            sockets.append(bind_udp(endpoint, join=join or bool(sockets)))
+    except BaseException:
+        _close(sockets)
+        raise
+    if workers > 1:
+        try:
+            steer(sockets[0], workers)
+        except OSError as error:  # then the kernel goes by the client's address: every worker caches what it is asked
+            _log.warning("%s (UDP): queries are not steered by name: %s", endpoint, error.strerror)
+    return tuple(sockets)
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for sock in sockets:
+        sock.close()

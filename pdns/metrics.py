@@ -1,7 +1,7 @@
 """Every metric on one page. Names are exposed with the prefix `pdns_`; no label value is ever a domain or a client.
 
-`docs/metrics.md` says how to use them. Who counts them: the worker (`pdns.stats`), the feeds process (`feeds.json`), the
-supervisor.
+`docs/metrics.md` says how to use them. Who counts them: each worker (`pdns.stats`), the feeds process (`feeds.json`), the
+supervisor. What several workers say is one number: the sum, unless `of_workers` says otherwise.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ class Family(NamedTuple):
     source: Source
     labels: tuple[str, ...]
     help: str
+    of_workers: Literal["sum", "least"] = "sum"
 
 
 FAMILIES: Final = (
@@ -47,8 +48,9 @@ FAMILIES: Final = (
         ("tenant", "feed", "category"),
         "Queries that a feed in monitor mode lists, answered all the same.",
     ),
-    Family("blocked_domains", "gauge", "worker", ("tenant", "window"), "Different listed names asked for in 1h, 24h, 7d."),
-    Family("blocked_domains_overall", "gauge", "worker", ("window",), "The same over all tenants: a name counts once."),
+    Family("blocked_domains", "gauge", "supervisor", ("tenant", "window"), "Different listed names asked for in 1h, 24h, 7d."),
+    Family("blocked_domains_overall", "gauge", "supervisor", ("window",), "The same over all tenants: a name counts once."),
+    Family("blocked_domains_missed_total", "counter", "supervisor", (), "Blocked names met too fast to be told apart."),
     # Upstreams.
     Family(
         "upstream_requests_total",
@@ -58,14 +60,14 @@ FAMILIES: Final = (
         "Queries to an upstream, by what became of them; and stray packets.",
     ),
     Family("upstream_duration_seconds", "histogram", "worker", ("upstream",), "From asking an upstream to its answer."),
-    Family("upstream_up", "gauge", "worker", ("upstream",), "1 while an upstream is thought to answer, else 0."),
+    Family("upstream_up", "gauge", "worker", ("upstream",), "1 while every worker thinks that it answers, else 0.", "least"),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
     Family("cache_bytes", "gauge", "worker", (), "Memory that they take, as counted against cache.max_bytes."),
     Family("cache_evictions_total", "counter", "worker", (), "Answers thrown out to make room."),
-    # The blockset that the worker answers by.
-    Family("blockset_generation", "gauge", "worker", (), "Generation of the blockset in use; 0 for none."),
-    Family("blockset_entries", "gauge", "worker", (), "Names listed in it."),
+    # The blockset that the workers answer by.
+    Family("blockset_generation", "gauge", "worker", (), "Generation of the oldest blockset in use; 0 for none.", "least"),
+    Family("blockset_entries", "gauge", "worker", (), "Names listed in it.", "least"),
     Family("blockset_rejected_total", "counter", "worker", (), "Blocksets found damaged: the one before stayed in use."),
     # Feeds.
     Family("blockset_build_seconds", "gauge", "feeds", (), "How long the last compile took."),
@@ -93,10 +95,17 @@ FAMILIES: Final = (
     ),
     Family("config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "When a configuration last went live."),
     Family("ready", "gauge", "supervisor", (), "1 while /readyz says yes, else 0."),
+    Family("worker_up", "gauge", "supervisor", ("process",), "1 while a worker answers for its part of the names, else 0."),
     Family("worker_restarts_total", "counter", "supervisor", (), "Workers that died or hung, and were replaced."),
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes that died, and were replaced."),
     Family("metrics_series_dropped_total", "counter", "supervisor", (), "Series that found no room in the counter memory."),
-    Family("process_start_time_seconds", "gauge", "supervisor", ("process",), "When a process began: supervisor, worker, feeds."),
+    Family(
+        "process_start_time_seconds",
+        "gauge",
+        "supervisor",
+        ("process",),
+        "When a process began: supervisor, worker0 and on, feeds.",
+    ),
     Family("process_cpu_seconds_total", "counter", "supervisor", ("process",), "CPU time, user and system."),
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Memory, shared pages included."),
     Family("process_open_fds", "gauge", "supervisor", ("process",), "Open file descriptors."),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from functools import partial
 from time import perf_counter
@@ -51,6 +52,7 @@ class Service:
         stats: Stats,
         clock: Callable[[], float],
         *,
+        arena_fd: int | None = None,
         accelerated: bool = ACCELERATED,
     ) -> None:
         """`clock` is that of `time.monotonic`, or runs as fast."""
@@ -67,6 +69,22 @@ class Service:
         self._was_ready = False
         self._evictions_counted = 0
         self._take_over(config)
+        if arena_fd is not None:
+            self.take_arena(arena_fd)
+
+    def take_arena(self, fd: int) -> None:
+        """Remember answers in the memory behind `fd`, which is owned from here on, and no longer in the one before.
+
+        What another worker left in it is taken over. Without the compiled part answers stay where they are.
+        """
+        if ACCELERATED and isinstance(self._cache, CompiledCache):
+            self._cache.resize(self._config.cache.max_bytes, fd)
+        os.close(fd)
+
+    def let_go_of_arena(self) -> None:
+        """Neither read nor write the arena from now on: it is another process's."""
+        if ACCELERATED and isinstance(self._cache, CompiledCache):
+            self._cache.leave()
 
     def apply(self, config: Config, forwarder: Forwarder) -> None:
         """Go on under `config`, asking `forwarder` from now on. Cached answers stay; what is in flight is finished."""

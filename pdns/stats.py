@@ -6,11 +6,13 @@ No label value comes from the network unbounded: rare qtypes and rcodes are `oth
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Final
 
 from pdns.core import protocol as p
+from pdns.core.clients import NO_TENANT
 from pdns.counters import Counters
-from pdns.distinct import WINDOWS, DistinctNames, Room
+from pdns.sightings import Sightings, SightingsWriter
 
 MAX_TENANTS: Final = 300
 OTHER: Final = "other"
@@ -27,12 +29,8 @@ BUCKETS_S: Final = (
 BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +Inf; not cumulative
 SUM_SUFFIX: Final = ":sum_ns"
 HEARTBEAT: Final = "worker_heartbeat_monotonic_ns"
-FOLLOWED: Final = "worker_followed"
+TENANT: Final = "worker_tenant"  # counts nothing: its slot stands for the label
 MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that keeps the worker from being ready
-
-_MAX_BLOCKED_NAMES: Final = 100_000  # remembered in all; some 15 MB
-_MAX_BLOCKED_NAMES_PER_TENANT: Final = 20_000
-_MAX_BLOCKED_NAMES_OVERALL: Final = 50_000
 
 
 class Stats:
@@ -41,21 +39,24 @@ class Stats:
     Durations are seconds and not negative; `now` is of one clock that does not run backwards.
     """
 
-    def __init__(self, counters: Counters) -> None:
+    def __init__(self, counters: Counters, sightings: SightingsWriter | None = None) -> None:
+        """`sightings`: where to say which listed names were met; nobody is told without."""
         self._counters = counters
+        self._sightings = sightings
         self._values = counters.values
         self._queries: dict[tuple[str, str, int], int] = {}
         self._responses: dict[tuple[str, str, int], tuple[int, ...]] = {}
         self._blocked: dict[tuple[str, str, str, str], int] = {}
         self._slots: dict[tuple[str, ...], int] = {}
+        self._tenant_slots: dict[str, int] = {}
         self._durations: dict[str, tuple[int, ...]] = {}
         self._upstream_durations: dict[str, tuple[int, ...]] = {}
         self._tenants = {labels[0] for family, labels, _ in counters.items() if family == "queries_total"}
-        self._room = Room(_MAX_BLOCKED_NAMES)
-        self._distinct: dict[str, DistinctNames] = {}
-        self._distinct_overall = DistinctNames(_MAX_BLOCKED_NAMES_OVERALL, Room(_MAX_BLOCKED_NAMES_OVERALL))
-        overall = tuple(counters.slot("blocked_domains_overall", window) for window, _ in WINDOWS)
-        self._published = {"": (self._distinct_overall, overall)}  # label -> what is counted, and the slot of each window
+
+    def name_tenants(self, tenants: Iterable[str]) -> None:
+        """Tell these apart before any others: with the same ones, all workers label alike."""
+        for tenant in (NO_TENANT, *tenants):
+            self._tenant(tenant)
 
     def query(self, tenant: str, transport: str, qtype: int) -> None:
         """A query came in."""
@@ -76,7 +77,7 @@ class Stats:
             values[slots[-2]] += int(duration_s * 1e9)
 
     def blocked(self, tenant: str, feed: str, category: str, action: str, listed: bytes, now: float) -> None:
-        """A query was blocked because `listed` is; `blocked_domains` counts listed names, however many are made up below them."""
+        """A query was blocked because `listed` is, a name in wire form and lower case."""
         slot = self._blocked.get((tenant, feed, category, action))
         if slot is None:
             slot = self._counters.slot("blocked_total", self._tenant(tenant), feed, category, action)
@@ -86,11 +87,8 @@ class Stats:
 
     def sighted(self, tenant: str, listed: bytes, now: float) -> None:
         """A client of `tenant` asked for `listed` or for a name below it."""
-        seen = self._distinct.get(tenant)
-        if seen is None:
-            seen = self._distinct[tenant] = self._distinct_of(self._tenant(tenant))
-        seen.saw(listed, now)
-        self._distinct_overall.saw(listed, now)
+        if self._sightings is not None:
+            self._sightings.saw(self.tenant_slot(tenant), listed, now)
 
     def would_block(self, tenant: str, feed: str, category: str) -> None:
         """A feed in monitor mode would have blocked."""
@@ -130,29 +128,24 @@ class Stats:
         """Series of a gauge whose labels begin with `labels` say nothing until set again: what they spoke of may be gone."""
         self._counters.forget(family, *labels)
 
-    def catch_up(self, family: str, stands_at: int, mark: str, *labels: str) -> None:
-        """Let a counter follow one that is kept elsewhere and `stands_at` that much; `mark` names it there.
-
-        How far it was followed survives this process. Standing lower than before, it has begun anew.
-        """
-        known = self._slot(FOLLOWED, mark)
-        before = self._values[known]
-        self.add(family, stands_at - before if stands_at >= before else stands_at, *labels)
-        self._values[known] = stands_at
-
-    def publish_blocked_domains(self, now: float) -> None:
-        """Set the `blocked_domains` gauges. To be called every few seconds."""
-        values = self._values
-        for seen, slots in self._published.values():
-            for slot, total in zip(slots, seen.totals(now), strict=True):
-                values[slot] = total
-
     # For those who count by themselves: where in `values`.
 
     @property
     def values(self) -> memoryview[int]:
         """The counters' memory, a u64 for each slot."""
         return self._values
+
+    @property
+    def sightings(self) -> Sightings | None:
+        """Where sightings are written, if anywhere."""
+        return self._sightings.sightings if self._sightings is not None else None
+
+    def tenant_slot(self, tenant: str) -> int:
+        """The slot of a series whose only label is that of `tenant`: what stands for it in `pdns.sightings`."""
+        slot = self._tenant_slots.get(tenant)
+        if slot is None:
+            slot = self._tenant_slots[tenant] = self._slot(TENANT, self._tenant(tenant))
+        return slot
 
     def query_slot(self, tenant: str, transport: str, qtype: int) -> int:
         """The slot that `query` adds to."""
@@ -206,12 +199,6 @@ class Stats:
             return OTHER
         self._tenants.add(tenant)
         return tenant
-
-    def _distinct_of(self, label: str) -> DistinctNames:
-        if label not in self._published:
-            slots = tuple(self._counters.slot("blocked_domains", label, window) for window, _ in WINDOWS)
-            self._published[label] = DistinctNames(_MAX_BLOCKED_NAMES_PER_TENANT, self._room), slots
-        return self._published[label][0]
 
     def _slot(self, *name: str) -> int:
         slot = self._slots.get(name)

@@ -1,14 +1,15 @@
 """The process that `pdns serve` is: it owns configuration, sockets and children, and answers no DNS itself.
 
 Order of start, so that nothing is promised before it can be kept:
-  configuration - lock of the state directory - every socket - counter memory - feeds, worker - pages - word of it, once clients
-  are answered.
+  configuration - lock of the state directory - every socket - the workers' memory - feeds, workers - pages - word of it, once
+  clients are answered.
 
 Order of the end (SIGTERM, SIGINT), so that nothing accepted is lost; `drain_s` and two seconds at most:
-  our copies of the sockets - the worker, when it has answered what is in flight - feeds - pages - lock.
+  our copies of the sockets - the workers, when they have answered what is in flight - feeds - pages - lock.
   A second SIGINT ends all at once.
 
-SIGHUP, or a change of the file, brings a new configuration to life, whole or not at all.
+SIGHUP, or a change of the file, brings a new configuration to life, whole or not at all. SIGUSR2 replaces the children, one after
+the other, by new processes.
 """
 
 from __future__ import annotations
@@ -30,30 +31,26 @@ import msgspec
 from pdns import systemd
 from pdns.addresses import Endpoint, parse_endpoint
 from pdns.admin.status import StatusFile
+from pdns.blockeddomains import BlockedDomains
 from pdns.children import Child
 from pdns.config import Config
 from pdns.configwatch import FileWatch, Loaded, load_version
-from pdns.control import Apply, Configure, Drain, Drained, Message, Ready, Refused, share_config
+from pdns.control import Configure, share_config
 from pdns.counters import Counters
 from pdns.errors import ConfigError, ConfigErrors, PdnsError
 from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr
 from pdns.net.sockets import bind_tcp
+from pdns.share import worker_count
 from pdns.statedir import StateDirectory
-from pdns.stats import HEARTBEAT, MISSING_FEED
+from pdns.workerprocess import Live
+from pdns.workers import Workers
 
 if TYPE_CHECKING:
     from pdns.admin.http import AdminPages
 
-HUNG_AFTER_S: Final = 10.0
-_STARTING_S: Final = 30.0  # until its first sign of life: a busy machine may take that long
-_UNHEALTHY_AFTER_S: Final = 3.0
-_LOOK_AT_WORKER_S: Final = 0.5
 _LOOK_AT_FILE_S: Final = 1.0
-_APPLY_S: Final = 10.0
-_FIRST_STARTS: Final = 3  # of a worker that never answered: after so many the fault is not of the moment
 _FIRST_COMPILE_S: Final = 5.0
-_EXIT_S: Final = 0.5
 _DESCRIPTORS: Final = 65536
 _FEEDS_EXIT_S: Final = 1.0
 
@@ -69,30 +66,18 @@ class Supervisor:
         self._announce = announce
         self._file = FileWatch(path)
         self._live = load_version(path)
-        self._generation = self._last_tried = 1
-        self._trying: tuple[int, asyncio.Future[None]] | None = None
+        self._generation = 1  # of what is live
         self._loop = asyncio.get_running_loop()
-        self._first_answer: asyncio.Future[None] = self._loop.create_future()
         self._stop = asyncio.Event()
-        self._hangup = asyncio.Event()
+        self._told = asyncio.Event()  # one of the two below
+        self._reload_wanted = self._roll_wanted = False
         self._pages: AdminPages | None = None
-        self._worker_ready = False
-        self._silent_s = 0.0
-        self._seen_alive = False
-        self.listeners = ListenerSet()
+        self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.metrics_endpoint = Endpoint("", 0)
-        self.counters: tuple[Counters, ...] = ()
         self.status = StatusFile(Path(self.config.state.dir))
         self.reload_successful = True
         self.reload_success_s = time.time()
-        self._worker = Child(
-            "worker",
-            "pdns.worker",
-            self._loop,
-            on_start=self._worker_started,
-            on_message=self._worker_said,
-            on_exit=self._worker_died,
-        )
+        self._workers: Workers | None = None
         self._feeds = Child(
             "feeds",
             "feeds.refresh",
@@ -117,39 +102,64 @@ class Supervisor:
         return self._path
 
     @property
+    def workers(self) -> Workers:
+        """Not before `run` has bound the sockets."""
+        assert self._workers is not None
+        return self._workers
+
+    @property
+    def counters(self) -> list[Counters]:
+        return self.workers.counters
+
+    @property
+    def past_counters(self) -> list[Counters]:
+        return self.workers.past_counters
+
+    @property
     def restarts(self) -> dict[str, int]:
-        return {child.name: child.restarts for child in (self._worker, self._feeds)}
+        return {"worker": self.workers.restarts, "feeds": self._feeds.restarts}
+
+    @property
+    def workers_up(self) -> dict[str, bool]:
+        return self.workers.up
+
+    @property
+    def blocked(self) -> BlockedDomains:
+        """With all that the workers have told by now."""
+        self.workers.take_notes()
+        return self.workers.blocked
+
+    @property
+    def sightings_lost(self) -> int:
+        return self.workers.sightings_lost
 
     @property
     def processes(self) -> dict[str, int]:
-        children = {child.name: child.pid for child in (self._worker, self._feeds)}
-        return {"supervisor": os.getpid()} | {name: pid for name, pid in children.items() if pid is not None}
+        feeds = {} if self._feeds.pid is None else {"feeds": self._feeds.pid}
+        return {"supervisor": os.getpid(), **self.workers.pids, **feeds}
 
-    def unhealthy(self) -> str:
-        """Why nobody answers at the moment; "" when all is well."""
-        if self._worker.pid is None:
-            return "worker: not running"
-        if self._silent_s > _UNHEALTHY_AFTER_S:
-            return f"worker: no sign of life for {self._silent_s:.0f} s"
-        return ""
+    def unhealthy(self) -> list[str]:
+        """Why nobody answers at the moment; [] while somebody does."""
+        return self.workers.unhealthy()
 
     def not_ready(self) -> list[str]:
         """What is missing before clients should be sent here, a line for each thing; [] when nothing is."""
         if self._stop.is_set():
             return ["shutting down"]
-        if reason := self.unhealthy():
-            return [reason]
-        if not self._worker_ready:
-            return ["worker: starting"]
-        (counters,) = self.counters
-        if counters.value("ready"):
+        if lines := self.workers.unanswered():
+            return lines
+        missing = self.workers.missing_feeds()
+        if missing is None:
             return []
         feeds = self.status.read().feeds
-        missing = [feed.name for feed in self.config.feed if counters.value(MISSING_FEED, feed.name)]
         errors = {name: feeds[name].last_error if name in feeds else "" for name in missing}
         return [f"feed {name}: required, not loaded{error and ': '}{error}" for name, error in errors.items()] or [
-            "worker: not ready"
+            "workers: not ready"
         ]
+
+    def remarks(self) -> list[str]:
+        """What is not as it should be, though clients do not notice."""
+        return self.workers.covered()
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
@@ -159,10 +169,10 @@ class Supervisor:
         try:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
             metrics_socket = self._bind_metrics(self.config)
-            self.counters = (Counters.create(),)
+            self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self._path)), self._loop)
             self._handle_signals()
             self._feeds.start()
-            self._worker.start()
+            self._workers.start()
             await self._serve_pages(metrics_socket)
             await self._until_stopped()
         finally:
@@ -170,31 +180,41 @@ class Supervisor:
             state.close()
 
     async def _until_stopped(self) -> None:
-        jobs = (self._begin(), self._look_after_worker(), self._look_after_config())
+        jobs = (self._begin(), self.workers.look_after(), self._obey())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
             for task in tasks:
                 task.cancel()
-        if self._first_answer.done() and (failure := self._first_answer.exception()) is not None:
+        if (failure := self.workers.failed()) is not None:
             raise failure
 
     async def _end(self) -> None:
         systemd.notify("STOPPING=1")
         self.listeners.close_but(ListenerSet())
-        await self._worker.stop(Drain(), self.config.server.drain_s + _EXIT_S)
+        if self._workers is not None:
+            await self._workers.stop()
         await self._feeds.stop(None, _FEEDS_EXIT_S)
         if self._pages is not None:
             await self._pages.close()
-        for counters in self.counters:
-            counters.close()
+        if self._workers is not None:
+            self._workers.close()
 
     # Signals.
 
     def _handle_signals(self) -> None:
-        self._loop.add_signal_handler(signal.SIGHUP, self._hangup.set)
+        self._loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
+        self._loop.add_signal_handler(signal.SIGUSR2, self._told_to_roll)
         self._loop.add_signal_handler(signal.SIGTERM, self._told_to_stop)
         self._loop.add_signal_handler(signal.SIGINT, self._interrupted)
+
+    def _told_to_reload(self) -> None:
+        self._reload_wanted = True
+        self._told.set()
+
+    def _told_to_roll(self) -> None:
+        self._roll_wanted = True
+        self._told.set()
 
     def _told_to_stop(self) -> None:
         if not self._stop.is_set():
@@ -207,16 +227,16 @@ class Supervisor:
         self._told_to_stop()
 
     def _end_at_once(self) -> NoReturn:
-        for child in (self._worker, self._feeds):
-            child.kill_now()
+        self.workers.kill_now()
+        self._feeds.kill_now()
         os._exit(128 + signal.SIGINT)
 
-    # The worker.
+    # Children.
 
     async def _begin(self) -> None:
-        """Tell the world once the worker answers, with the first blockset if that does not take long."""
+        """Tell the world once the workers answer, with the first blockset if that does not take long."""
         try:
-            await self._first_answer
+            await self.workers.first_answer()
         except PdnsError:
             self._stop.set()
             return
@@ -227,79 +247,39 @@ class Supervisor:
         systemd.notify("READY=1")
 
     def _feeds_settled(self) -> bool:
-        """Whether every feed was tried, and the worker has what came of it."""
+        """Whether every feed was tried, and the workers have what came of it."""
         status = self.status.read()
         known = (status.feeds.get(feed.name) for feed in self.config.feed)
         tried = all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
-        return tried and (self.counters[0].value("blockset_generation") or 0) >= status.generation
+        return tried and self.workers.least("blockset_generation") >= status.generation
 
-    def _worker_started(self) -> None:
-        self._silent_s, self._seen_alive = 0.0, False
-        self._send_apply(self._generation, self.config, self.listeners)
-
-    def _send_apply(self, generation: int, config: Config, listeners: ListenerSet) -> bool:
-        told, fds = listeners.listeners()
-        config_fd = share_config(config)
+    async def _roll(self) -> None:
+        _log.info("the workers and feeds are replaced by new processes, one after the other")
         try:
-            return self._worker.send(Apply(generation, told, str(self._path)), [config_fd, self.counters[0].fd, *fds])
-        finally:
-            os.close(config_fd)
-
-    def _worker_said(self, message: Message) -> None:
-        tried, answered = self._trying or (0, None)
-        match message:
-            case Ready(generation) if answered is not None and generation == tried:
-                self._worker_ready = True
-                if not answered.done():
-                    answered.set_result(None)
-            case Refused(generation, reason) if answered is not None and generation == tried:
-                if not answered.done():
-                    answered.set_exception(PdnsError(reason))
-            case Ready(generation) if generation == self._generation:
-                self._worker_ready = True
-                if not self._first_answer.done():
-                    self._first_answer.set_result(None)
-            case Refused(generation, reason) if generation == self._generation:
-                if not self._first_answer.done():
-                    self._first_answer.set_exception(PdnsError(reason))
-                else:  # what it needs, such as a certificate file, is gone: tried again until it is back
-                    _log.error("the worker cannot run: %s", reason)
-                    self._worker.kill()
-            case Drained(unanswered) if unanswered:
-                _log.warning("%d queries were given up after drain_s = %g", unanswered, self.config.server.drain_s)
-
-    def _worker_died(self) -> None:
-        self._worker_ready = False
-        if self._trying is not None and not self._trying[1].done():
-            self._trying[1].set_exception(PdnsError("the worker died of it"))
-        if self._worker.restarts >= _FIRST_STARTS and not self._first_answer.done():
-            self._first_answer.set_exception(PdnsError("the worker does not start; what it said is above"))
-
-    async def _look_after_worker(self) -> None:
-        """Replace a worker that gives no sign of life. Time in which this process did not run itself does not count."""
-        last_beat: int | None = None
-        while True:
-            await asyncio.sleep(_LOOK_AT_WORKER_S)
-            beat = self.counters[0].value(HEARTBEAT)
-            if beat != last_beat or self._worker.pid is None:
-                self._seen_alive = beat != last_beat
-                last_beat, self._silent_s = beat, 0.0
-                continue
-            self._silent_s += _LOOK_AT_WORKER_S
-            if self._silent_s >= (HUNG_AFTER_S if self._seen_alive else _STARTING_S):
-                _log.error("the worker has given no sign of life for %.0f s: it is replaced", self._silent_s)
-                self._silent_s = 0.0
-                self._worker.kill()
+            await self.workers.roll()
+        except PdnsError as error:
+            _log.error("%s", error)
+        except Exception:  # noqa: BLE001 (who is there goes on)
+            _log.exception("the workers could not be replaced")
+        else:
+            await self._feeds.stop(None, _FEEDS_EXIT_S)
+            self._feeds.start()
+            _log.info("the workers and feeds are new processes")
 
     # The configuration.
 
-    async def _look_after_config(self) -> None:
+    async def _obey(self) -> None:
+        """Do what signals and the file ask for, one thing after the other."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hangup.wait(), _LOOK_AT_FILE_S)
-            if self._hangup.is_set() or self._file.changed():
-                self._hangup.clear()
+                await asyncio.wait_for(self._told.wait(), _LOOK_AT_FILE_S)
+            self._told.clear()
+            if self._reload_wanted or self._file.changed():
+                self._reload_wanted = False
                 await self._reload()
+            if self._roll_wanted:
+                self._roll_wanted = False
+                await self._roll()
 
     async def _reload(self) -> None:
         self._file.seen()
@@ -323,12 +303,14 @@ class Supervisor:
         if config.state != self.config.state:
             _log.warning("%s: state.dir: needs a restart; %s stays in use until then", self._path, self.config.state.dir)
             config = msgspec.structs.replace(config, state=self.config.state)
+        if worker_count(config.server.workers) != self.workers.count:
+            _log.warning("%s: server.workers: needs a restart; %d answer until then", self._path, self.workers.count)
         metrics_socket: socket.socket | None = None
         listeners = self.listeners.changed_to(config.server.listen)
         try:
             if config.metrics.listen != self.config.metrics.listen:
                 metrics_socket = self._bind_metrics(config)
-            await self._try(config, listeners)
+            await self.workers.go_live(config, listeners)
         except BaseException:
             listeners.close_but(self.listeners)
             if metrics_socket is not None:
@@ -336,28 +318,11 @@ class Supervisor:
             raise
         before, self.listeners = self.listeners, listeners
         before.close_but(listeners)
-        self._live, self._generation = Loaded(config, loaded.sha256), self._last_tried
+        self._live, self._generation = Loaded(config, loaded.sha256), self._generation + 1
         log_to_stderr("supervisor", config.log.level)
-        self._worker.start_now()
         self._configure_feeds()
         if metrics_socket is not None:
             await self._serve_pages(metrics_socket)
-
-    async def _try(self, config: Config, listeners: ListenerSet) -> None:
-        """Have the worker run by `config`. Without a worker at the moment, its replacement will. Raises `PdnsError`."""
-        self._last_tried += 1
-        answered: asyncio.Future[None] = self._loop.create_future()
-        self._trying = self._last_tried, answered
-        try:
-            if self._send_apply(self._last_tried, config, listeners):
-                await asyncio.wait_for(answered, _APPLY_S)
-            elif self._worker.pid is not None:
-                raise PdnsError("the worker does not listen")
-        except TimeoutError:
-            self._worker.kill()  # nobody knows which one it runs by now
-            raise PdnsError(f"the worker did not take it over within {_APPLY_S:.0f} s") from None
-        finally:
-            self._trying = None
 
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Protocol
@@ -20,8 +21,10 @@ import pdns
 from pdns import feedstatus
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
+from pdns.blockeddomains import BlockedDomains
 from pdns.config import Config
 from pdns.counters import Counters
+from pdns.fast import ACCELERATED
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
 from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
 
@@ -42,11 +45,19 @@ class Facts(Protocol):
     @property
     def reload_success_s(self) -> float: ...
     @property
-    def counters(self) -> Sequence[Counters]: ...
+    def counters(self) -> Sequence[Counters]: ...  # of those who answer
+    @property
+    def past_counters(self) -> Sequence[Counters]: ...  # of those who are gone, or about to: their gauges are of no interest
+    @property
+    def blocked(self) -> BlockedDomains: ...
+    @property
+    def sightings_lost(self) -> int: ...
+    @property
+    def workers_up(self) -> Mapping[str, bool]: ...  # "worker0", ...
     @property
     def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds"
     @property
-    def processes(self) -> Mapping[str, int]: ...  # "supervisor", "worker", "feeds" -> process id, while there is one
+    def processes(self) -> Mapping[str, int]: ...  # "supervisor", "worker0", "feeds" -> process id, while there is one
 
     def not_ready(self) -> list[str]: ...
 
@@ -62,8 +73,11 @@ class PdnsCollector(Collector):
         values: defaultdict[str, Series] = defaultdict(dict)
         for counters in self._facts.counters:
             for name, labels, value in counters.items():
-                series = values[name]
-                series[labels] = series.get(labels, 0) + value
+                _combine(values[name], name, labels, value)
+        for counters in self._facts.past_counters:
+            for name, labels, value in counters.items():
+                if name not in BY_NAME or BY_NAME[name].kind != "gauge":
+                    _combine(values[name], name, labels, value)
         for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
             del values[name]
         self._feeds(values)
@@ -93,14 +107,22 @@ class PdnsCollector(Collector):
 
     def _supervisor(self, values: defaultdict[str, Series]) -> None:
         facts = self._facts
-        values["build_info"][pdns.__version__, "no"] = 1
+        now = time.monotonic()
+        for tenant, window, names in facts.blocked.totals(now):
+            values["blocked_domains"][tenant, window] = names
+        for window, names in facts.blocked.totals_overall(now):
+            values["blocked_domains_overall"][window,] = names
+        values["blocked_domains_missed_total"][()] = facts.sightings_lost
+        values["build_info"][pdns.__version__, "yes" if ACCELERATED else "no"] = 1
         values["config_info"][facts.config_sha256,] = 1
         values["config_last_reload_successful"][()] = facts.reload_successful
         values["config_last_reload_success_timestamp_seconds"][()] = facts.reload_success_s
         values["ready"][()] = not facts.not_ready()
+        for process, up in facts.workers_up.items():
+            values["worker_up"][process,] = up
         values["worker_restarts_total"][()] = facts.restarts["worker"]
         values["feeds_restarts_total"][()] = facts.restarts["feeds"]
-        values["metrics_series_dropped_total"][()] = sum(counters.dropped for counters in facts.counters)
+        values["metrics_series_dropped_total"][()] = sum(counters.dropped for counters in (*facts.counters, *facts.past_counters))
         for process, pid in facts.processes.items():
             if (used := usage(pid)) is None:
                 continue
@@ -110,6 +132,16 @@ class PdnsCollector(Collector):
             values["process_resident_memory_bytes"][key] = used.resident_bytes
             values["process_open_fds"][key] = used.open_fds
             values["process_max_fds"][key] = used.max_fds
+
+
+def _combine(series: Series, name: str, labels: tuple[str, ...], value: int) -> None:
+    before = series.get(labels)
+    if before is None:
+        series[labels] = value
+    elif name in BY_NAME and BY_NAME[name].of_workers == "least":
+        series[labels] = min(before, value)
+    else:
+        series[labels] = before + value
 
 
 def _plain(family: Family, series: Series) -> Metric:

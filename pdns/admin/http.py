@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Sequence
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -23,7 +24,9 @@ _INDEX: Final = """<!doctype html>
 class HealthFacts(Facts, Protocol):
     """What the pages say beside the metrics."""
 
-    def unhealthy(self) -> str: ...
+    def unhealthy(self) -> list[str]: ...
+
+    def remarks(self) -> list[str]: ...
 
 
 class AdminPages:
@@ -65,12 +68,12 @@ class AdminPages:
         return response
 
     async def _healthz(self, _request: web.Request) -> web.Response:
-        reason = self._facts.unhealthy()
-        return _verdict([reason] if reason else [])
+        return _verdict(self._facts.unhealthy())
 
     async def _readyz(self, _request: web.Request) -> web.Response:
-        return _verdict(self._facts.not_ready())
+        return _verdict(self._facts.not_ready(), self._facts.remarks())
 
 
-def _verdict(missing: list[str]) -> web.Response:
-    return web.Response(text="".join(f"{line}\n" for line in missing or ["ok"]), status=503 if missing else 200)
+def _verdict(missing: list[str], remarks: Sequence[str] = ()) -> web.Response:
+    lines = [*(missing or ["ok"]), *remarks]
+    return web.Response(text="".join(f"{line}\n" for line in lines), status=503 if missing else 200)

@@ -39,3 +39,11 @@ def usage(pid: int) -> ProcessUsage | None:
         open_fds=open_fds,
         max_fds=int(max_fds) if max_fds.isdigit() else 0,
     )
+
+
+def is_busy(pid: int) -> bool:
+    """Whether process `pid` runs, or would if it had a core or what it reads from the disk; not when it sleeps or is stopped."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"R", b"D")
+    except OSError:
+        return False

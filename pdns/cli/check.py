@@ -16,6 +16,7 @@ from pdns.config import Config
 from pdns.configload import default_config_path, load
 from pdns.errors import ConfigErrors
 from pdns.machine import RESOLV_CONF, system_servers
+from pdns.share import worker_count
 
 EXIT_INVALID = 2
 
@@ -54,6 +55,8 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     """What the configuration comes to, as titles and values; a title repeats for each of its values."""
     for endpoint in config.server.listen:
         yield "listens", f"{endpoint} (UDP and TCP)"
+    workers = worker_count(config.server.workers)
+    yield "workers", f"{workers}{'' if config.server.workers else ', one a core'}"
     for server in config.upstream.servers:
         yield "forwards", server
     sinkhole = f" to {', '.join(config.block.sinkhole)}" if config.block.action == "sinkhole" else ""

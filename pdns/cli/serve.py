@@ -65,9 +65,11 @@ def _announce(supervisor: Supervisor) -> None:
 def banner(supervisor: Supervisor, *, bold: bool) -> str:
     """What runs, where, and what to try."""
     config = supervisor.config
-    endpoints = [pair.endpoint for pair in supervisor.listeners]
+    endpoints = [group.endpoint for group in supervisor.listeners]
+    workers = supervisor.workers.count
     rows = [
         ("listens on", ", ".join(map(str, endpoints)) + " (UDP and TCP)"),
+        ("answers with", f"{workers} worker{'s' if workers != 1 else ''}"),
         ("forwards to", ", ".join(config.upstream.servers)),
         ("blocks", _blocks(supervisor)),
         ("metrics", f"http://{_reachable(supervisor.metrics_endpoint)}/metrics"),
@@ -85,10 +87,9 @@ def _blocks(supervisor: Supervisor) -> str:
     status, configured = supervisor.status.read(), supervisor.config.feed
     if not configured:
         return "nothing: no feed is configured"
-    counters = supervisor.counters[0]
-    current = (counters.value("blockset_generation") or 0) >= status.generation
+    current = supervisor.workers.least("blockset_generation") >= status.generation
     loaded = [feed.name for feed in configured if current and feed.name in status.feeds and status.feeds[feed.name].loaded]
-    entries = counters.value("blockset_entries") or 0
+    entries = supervisor.workers.least("blockset_entries")
     text = f"{entries:,} name{'s' if entries != 1 else ''} of {len(loaded)} feed{'s' if len(loaded) != 1 else ''}"
     if waiting := [feed.name for feed in configured if feed.name not in loaded]:
         text += f"; not loaded yet: {', '.join(waiting)}"

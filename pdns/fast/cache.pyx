@@ -30,6 +30,7 @@ SOURCE_NUMBERS = {name: number for number, name in enumerate(SOURCES)}
 cdef bytes _MAGIC = b"pdnsarn1"
 cdef enum:
     HEADER_ROOM = 256
+    LEAST_BYTES = 65536
     BYTES_A_BUCKET = 128
     LEAST_PROBATION_BYTES = 65536
     PROBATION_SHARE = 10
@@ -93,6 +94,13 @@ cdef class AnswerCache:
             self._header.stamp = stamp
         self._copy(before, &before._header.main)
         self._copy(before, &before._header.probation)
+
+    def leave(self):
+        """Go on with nothing, in little memory of its own: what there was is for another to take over."""
+        cdef uint64_t stamp = self._header.stamp
+        self._free_index()
+        self._map(LEAST_BYTES, -1)
+        self._header.stamp = stamp
 
     def get(self, bytes key not None):
         cdef Record *record = self._find(key)

@@ -162,8 +162,7 @@ cdef class Front:
             minute = <uint32_t>(now / SECONDS_A_MINUTE)
             if record.listed_bytes and (record.seen_minute != minute or record.seen_client != client):
                 record.seen_minute, record.seen_client = minute, client
-                listed = PyBytes_FromStringAndSize(<char *>listed_of(record), record.listed_bytes)
-                self._stats.sighted(self._clients.clients[client].tenant, listed, now)
+                self._tally.sighted(client, listed_of(record), record.listed_bytes, minute)
             if record.silent:
                 return SILENCE
         self._tally.response(client, source, record.rcode)

@@ -1,16 +1,27 @@
 """Counting without Python. `tally.pxd` has the shape; `pdns.stats` the words, and the specification."""
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memset
+from libc.string cimport memcmp, memcpy, memset
 
+from pdns.fast.wire cimport MAX_NAME_BYTES
+from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
+
+from pdns import sightings
 from pdns.fast.cache import SOURCES
 from pdns.stats import BUCKETS_S, QTYPE_LABELS
 
 cdef enum:
     QTYPE_TABLE = 66  # every type that has a label is below, but for one that has its own case
     MORE_CLIENTS = 64
+
+cdef enum:  # as pdns.sightings has it
+    CAPACITY_AT = 8
+    HEAD_AT = 16
+    EVENTS_AT = 64
+    EVENT_BYTES = 16
 
 cdef uint8_t _labels[QTYPE_TABLE]  # qtype -> place of its label; 0 is `other`
 memset(_labels, 0, sizeof(_labels))
@@ -37,6 +48,13 @@ cdef class Tally:
         self._bound_count = len(BUCKETS_S)
         for at, bound_s in enumerate(BUCKETS_S):
             self._bounds_s[at] = bound_s
+        self._sightings = NULL
+        if stats.sightings is not None:
+            self._sightings_memory = stats.sightings.memory
+            PyObject_GetBuffer(self._sightings_memory, &view, PyBUF_WRITABLE)
+            self._sightings = <uint8_t *>view.buf
+            PyBuffer_Release(&view)  # as above
+        memcpy(self._salt, <const char *>sightings.SALT, SALT_BYTES)
         self._not_a_query, self._rate_limit = stats.drop_slot("not_a_query"), stats.drop_slot("rate_limit")
 
     def __dealloc__(self):
@@ -76,6 +94,41 @@ cdef class Tally:
             slots = self._block_slots[key] = self._stats.block_slots(self._tenants[client].tenant, *self._attributions[attribution])
         for slot in <tuple>slots:
             self._values[<Py_ssize_t>slot] += 1
+        return 0
+
+    cdef int sighted(self, uint16_t client, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1:
+        """It asked for a listed name or one below, as `pdns.sightings.SightingsWriter.saw` says it: not twice a minute."""
+        cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
+        cdef uint8_t digest[XXH3_DIGEST_BYTES]
+        cdef Sighting sighting
+        cdef Sighting *before
+        cdef uint64_t head
+        cdef uint32_t capacity
+        cdef int at
+        if self._sightings == NULL:
+            return 0
+        if self._slots[client].tenant == 0:
+            self._slots[client].tenant = self._stats.tenant_slot(self._tenants[client].tenant) + 1
+        if listed_bytes + SALT_BYTES > XXH3_MOST_BYTES:
+            sighting.listed_hash = sightings.name_hash(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
+        else:
+            memcpy(salted, self._salt, SALT_BYTES)
+            memcpy(salted + SALT_BYTES, listed, listed_bytes)
+            xxh128(salted, SALT_BYTES + listed_bytes, digest)
+            sighting.listed_hash = 0
+            for at in range(8):
+                sighting.listed_hash = sighting.listed_hash << 8 | digest[at]
+        sighting.series, sighting.minute = self._slots[client].tenant - 1, minute
+        before = &self._said[(sighting.listed_hash ^ sighting.series) % LATELY_SAID]
+        if memcmp(before, &sighting, sizeof(Sighting)) == 0:
+            return 0
+        before[0] = sighting
+        memcpy(&head, self._sightings + HEAD_AT, 8)
+        memcpy(&capacity, self._sightings + CAPACITY_AT, 4)
+        memcpy(self._sightings + EVENTS_AT + head % capacity * EVENT_BYTES, &sighting, EVENT_BYTES)
+        memset(self._sightings + EVENTS_AT + head % capacity * EVENT_BYTES + 12, 0, 4)
+        head += 1
+        memcpy(self._sightings + HEAD_AT, &head, 8)
         return 0
 
     cdef int lasted(self, int source, uint64_t count, double duration_s) except -1:

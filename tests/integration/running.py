@@ -76,7 +76,7 @@ class RunningPdns:
     def base_config(self) -> dict[str, Any]:
         """What is configured unless a test says otherwise: loopback, ports by the kernel, an upstream that is not there."""
         return {
-            "server": {"listen": ["127.0.0.1:0"], "drain_s": 2.0},
+            "server": {"listen": ["127.0.0.1:0"], "drain_s": 2.0, "workers": 2},
             "upstream": {"servers": ["udp://127.0.0.1:9"], "timeout_s": 1.0},
             "state": {"dir": str(self.state_dir)},
             "metrics": {"listen": "127.0.0.1:0"},
@@ -123,6 +123,14 @@ class RunningPdns:
 
     def start(self) -> None:
         """Start it, wait for the banner, learn the ports from it, and wait until it is ready."""
+        self.launch()
+        self.wait_for(lambda: "dig @" in self.output, "banner")
+        self._learn_ports()
+        if self._wait_ready:
+            self.wait_for(lambda: self.get("/readyz")[0] == 200, "/readyz")
+
+    def launch(self) -> subprocess.Popen[bytes]:
+        """Start it, and wait for nothing."""
         self._out.write_bytes(b"")
         with self._out.open("ab") as out, self._err.open("ab") as err:
             self._process = subprocess.Popen(
@@ -133,10 +141,7 @@ class RunningPdns:
                 stdout=out,
                 stderr=err,
             )
-        self.wait_for(lambda: "dig @" in self.output, "banner")
-        self._learn_ports()
-        if self._wait_ready:
-            self.wait_for(lambda: self.get("/readyz")[0] == 200, "/readyz")
+        return self._process
 
     def _learn_ports(self) -> None:
         port = re.search(r"-p (\d+)", self.output)
@@ -179,18 +184,23 @@ class RunningPdns:
         assert self._process is not None
         return self._process.pid
 
-    def child(self, module: str) -> int:
-        """The process id of the child that runs `module`; 0 while there is none."""
+    def children(self, module: str) -> list[int]:
+        """The process ids of the children that run `module`."""
         children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
-        return next((int(child) for child in children if module in _command_line(int(child))), 0)
+        return [int(child) for child in children if module in _command_line(int(child))]
+
+    @property
+    def worker_pids(self) -> list[int]:
+        return self.children("pdns.worker")
 
     @property
     def worker_pid(self) -> int:
-        return self.child("pdns.worker")
+        """Of any worker, the only one when so configured; 0 while there is none."""
+        return next(iter(self.worker_pids), 0)
 
     @property
     def feeds_pid(self) -> int:
-        return self.child("feeds.refresh")
+        return next(iter(self.children("feeds.refresh")), 0)
 
     def kill_worker(self, sig: signal.Signals = signal.SIGKILL) -> int:
         """Send `sig` to the worker; returns which process that was."""

@@ -41,6 +41,7 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
     assert captured.out == (
         "file      my.toml\n"
         "listens   127.0.0.1:5300 (UDP and TCP)\n"
+        f"workers   {len(os.sched_getaffinity(0))}, one a core\n"
         "forwards  udp://192.0.2.53:53\n"
         "          tls://192.0.2.54:853#dns.example.net\n"
         "blocks    with sinkhole to 192.0.2.1, 2001:db8::1, for 60 s\n"

@@ -20,8 +20,11 @@ from pdns.control import (
     Apply,
     Channel,
     Configure,
+    Cover,
     Drain,
     Drained,
+    HandedOver,
+    HandOver,
     Listener,
     Message,
     Ready,
@@ -32,7 +35,10 @@ from pdns.control import (
 )
 
 MESSAGES: list[Message] = [
-    Apply(7, (Listener("udp", "127.0.0.1:53"), Listener("tcp", "[::1]:53")), "pdns.toml"),
+    Apply(7, (Listener("udp", "127.0.0.1:53"), Listener("tcp", "[::1]:53")), "pdns.toml", 1, 4, 9),
+    Cover(2, (Listener("udp", "127.0.0.1:53"),)),
+    HandOver(),
+    HandedOver(),
     Configure(3, "pdns.toml"),
     Drain(),
     Ready(7),
@@ -124,7 +130,7 @@ def test_descriptors_arrive_open_in_order_and_are_not_inherited(ends: tuple[End,
 
 
 def test_as_many_listeners_as_the_kernel_allows(ends: tuple[End, End]) -> None:
-    """A configuration, counters and the largest number of listeners fit into one message."""
+    """Configuration, memory and the largest number of listeners fit into one message."""
     read, write = os.pipe()
     addresses = (f"[2001:db8:1234:5678:9abc:def0:1234:{n:04x}]:5353" for n in range(MAX_LISTENERS))
     apply = Apply(1, tuple(Listener("tcp", address) for address in addresses), "f")

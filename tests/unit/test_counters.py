@@ -129,3 +129,29 @@ def test_unused_slots_cost_nothing(counters: Counters) -> None:
     stat = os.fstat(counters.fd)
     assert stat.st_size > 15_000_000
     assert stat.st_blocks * 512 < 100_000
+
+
+def test_what_is_folded_in_is_added(counters: Counters) -> None:
+    """Counts of another memory are added to those here, series by series, families that are left out apart; so are those that
+    found no room.
+    """
+    other = Counters.create(slots=3)
+    for _ in range(2):
+        other.add(3, "a", "x")
+        other.add(1, "b")
+        other.add(7, "gauge")
+        other.add(1, "no room")
+    counters.add(10, "a", "x")
+    counters.fold(other, but={"gauge"})
+    assert list(counters.items()) == [("a", ("x",), 16), ("b", (), 2)]
+    assert counters.dropped == 2
+    other.close()
+
+
+def test_a_slot_knows_its_name(counters: Counters) -> None:
+    """A slot that was made by the writer has its family and labels for every reader; the spare one and unused ones have none."""
+    slot = counters.slot("blocked_total", "coventry", "f")
+    reader = Counters.attach(os.dup(counters.fd), writable=False)
+    assert reader.name(slot) == ("blocked_total", "coventry", "f")
+    assert reader.name(slot + 1) == reader.name(counters.slots) == ()
+    reader.close()

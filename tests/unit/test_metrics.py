@@ -23,9 +23,11 @@ from pdns import feedstatus
 from pdns.admin.collector import PdnsCollector
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
+from pdns.blockeddomains import BlockedDomains
 from pdns.config import Config, Feed, Upstream
 from pdns.core import protocol as p
 from pdns.counters import Counters
+from pdns.fast import ACCELERATED
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX
 from pdns.stats import BUCKETS_S, HEARTBEAT, Stats
 
@@ -40,6 +42,11 @@ class Facts:
 
     def __init__(self, *counters: Counters) -> None:
         self.counters = counters
+        self.past_counters: tuple[Counters, ...] = ()
+        self.blocked = BlockedDomains()
+        self.blocked.saw("coventry", 7, time.monotonic())
+        self.sightings_lost = 0
+        self.workers_up = {"worker0": True}
         self.config = Config(upstream=Upstream(servers=("udp://192.0.2.53:53",)), feed=(Feed(name="urlhaus", url="file:///x"),))
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
@@ -67,7 +74,6 @@ def fill(counters: Counters) -> Stats:
     stats.response("coventry", "cache", p.NOERROR, 0.02)
     stats.blocked("coventry", "urlhaus", "malware", "sinkhole", b"\1x\0", 0.0)
     stats.would_block("coventry", "trial", "malware")
-    stats.publish_blocked_domains(0.0)
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)
     stats.dropped("rate_limit")
@@ -106,7 +112,7 @@ def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_pat
     fill(counters)
     write_status(tmp_path, entries=7, odd={"address": {"count": 2}}, results={"updated": 1})
     facts = Facts(counters)
-    facts.processes = {"supervisor": 1, "worker": 1}
+    facts.processes = {"supervisor": 1, "worker0": 1}
     metrics: list[Metric] = list(PdnsCollector(facts, StatusFile(tmp_path)).collect())
     assert len(metrics) == len(FAMILIES)
     for metric, family in zip(metrics, FAMILIES, strict=True):
@@ -133,6 +139,8 @@ def test_values(counters: Counters, tmp_path: Path) -> None:
     assert values["worker_restarts_total", ()] == 2
     assert values["config_info", (("sha256", "0123456789ab"),)] == 1
     assert values["ready", ()] == 0
+    (built,) = [dict(labels) for name, labels in values if name == "build_info"]
+    assert built["accelerated"] == ("yes" if ACCELERATED else "no")
 
 
 def test_histograms_are_cumulative_and_sum_up(counters: Counters, tmp_path: Path) -> None:
@@ -147,14 +155,33 @@ def test_histograms_are_cumulative_and_sum_up(counters: Counters, tmp_path: Path
 
 
 def test_workers_are_summed(counters: Counters, tmp_path: Path) -> None:
-    """Two counter memories make one series."""
+    """Two counter memories make one series: a sum, or the least where only that is true of all."""
     second = Counters.create()
     fill(counters)
-    fill(second)
+    stats = fill(second)
+    stats.gauge("blockset_generation", 4)
+    stats.upstream_up("udp://192.0.2.53:53", up=False)
     values = page(PdnsCollector(Facts(counters, second), StatusFile(tmp_path)))
     assert values["queries_total", (("qtype", "A"), ("tenant", "coventry"), ("transport", "udp"))] == 2
     assert values["query_duration_seconds_count", (("source", "cache"),)] == 4
+    assert values["cache_entries", ()] == 10
+    assert values["blockset_generation", ()] == 4
+    assert values["upstream_up", (("upstream", "udp://192.0.2.53:53"),)] == 0
     second.close()
+
+
+def test_who_is_gone_still_counts_but_says_nothing_of_now(counters: Counters, tmp_path: Path) -> None:
+    """Counters and histograms of a worker that is gone are part of the sums; its gauges are not."""
+    past = Counters.create()
+    fill(counters)
+    fill(past)
+    facts = Facts(counters)
+    facts.past_counters = (past,)
+    values = page(PdnsCollector(facts, StatusFile(tmp_path)))
+    assert values["queries_total", (("qtype", "A"), ("tenant", "coventry"), ("transport", "udp"))] == 2
+    assert values["query_duration_seconds_count", (("source", "cache"),)] == 4
+    assert values["cache_entries", ()] == 5
+    past.close()
 
 
 def test_what_is_not_on_the_page_is_not_exposed(counters: Counters, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from pdns.core import protocol as p
 from pdns.counters import Counters
+from pdns.sightings import Sightings, SightingsReader, SightingsWriter, name_hash
 from pdns.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
 
 
@@ -64,8 +65,6 @@ def test_tenants_past_the_cap_are_other(counters: Counters, stats: Stats) -> Non
     assert len(tenants) == MAX_TENANTS + 1
     assert of(counters, "queries_total")["other", "udp", "A"] == 5
     assert of(counters, "blocked_total")["other", "f", "malware", "sinkhole"] == 5
-    stats.publish_blocked_domains(0.0)
-    assert of(counters, "blocked_domains")["other", "1h"] == 1
 
 
 def test_a_replacement_keeps_tenants_and_counts(counters: Counters, stats: Stats) -> None:
@@ -115,19 +114,31 @@ def test_upstreams(counters: Counters, stats: Stats) -> None:
     assert of(counters, "upstream_up") == {("udp://192.0.2.53:53",): 1, ("udp://192.0.2.54:53",): 0}
 
 
-def test_blocked_names_are_counted_once(counters: Counters, stats: Stats) -> None:
-    """Attempts count each time; names once for each tenant, and once over all."""
+def test_configured_tenants_have_their_label_whatever_comes_first(counters: Counters, stats: Stats) -> None:
+    """The first of the configuration are told apart by every worker, so that the sum over workers is that of a tenant."""
+    stats.name_tenants([f"t{number}" for number in range(MAX_TENANTS + 5)])
+    for tenant in (f"t{MAX_TENANTS + 4}", "t0", "default"):
+        stats.query(tenant, "udp", p.A)
+    assert of(counters, "queries_total") == {
+        ("other", "udp", "A"): 1,
+        ("t0", "udp", "A"): 1,
+        ("default", "udp", "A"): 1,
+    }
+
+
+def test_blocked_names_are_told_with_their_tenant(counters: Counters) -> None:
+    """Attempts count each time; a listed name is told once for each tenant, by a series whose first label is that tenant."""
+    ring = Sightings.create()
+    reader = SightingsReader(ring)
+    stats = Stats(counters, SightingsWriter(Sightings.attach(os.dup(ring.fd))))
     for tenant, name in (("a", b"\1x\0"), ("a", b"\1x\0"), ("a", b"\1y\0"), ("b", b"\1x\0")):
         stats.blocked(tenant, "urlhaus", "malware", "sinkhole", name, 100.0)
     stats.would_block("a", "trial", "ads")
-    stats.publish_blocked_domains(100.0)
     assert sum(of(counters, "blocked_total").values()) == 4
     assert of(counters, "would_block_total") == {("a", "trial", "ads"): 1}
-    assert of(counters, "blocked_domains")["a", "1h"] == 2
-    assert of(counters, "blocked_domains")["b", "7d"] == 1
-    assert of(counters, "blocked_domains_overall") == {("1h",): 2, ("24h",): 2, ("7d",): 2}
-    stats.publish_blocked_domains(100.0 + 3600)
-    assert of(counters, "blocked_domains")["a", "1h"] == 0
+    told = [(counters.name(series)[1], listed) for listed, series in reader.read()]
+    assert told == [("a", name_hash(b"\1x\0")), ("a", name_hash(b"\1y\0")), ("b", name_hash(b"\1x\0"))]
+    ring.close()
 
 
 def test_gauges_and_counters_by_name(counters: Counters, stats: Stats) -> None:
@@ -148,28 +159,14 @@ def test_gauges_and_counters_by_name(counters: Counters, stats: Stats) -> None:
 
 def test_nothing_raises_when_the_memory_is_full() -> None:
     """With no slot left, counting goes on as if nothing were wrong."""
-    counters = Counters.create(slots=4)  # three are for the names blocked over all tenants
+    counters = Counters.create(slots=1)
     stats = Stats(counters)
     for _ in range(3):
         stats.query("t", "udp", p.A)
         stats.response("t", "cache", p.NOERROR, 0.1)
         stats.blocked("t", "f", "c", "sinkhole", b"\1x\0", 0.0)
         stats.upstream("u", "answer", 0.1)
-    stats.publish_blocked_domains(0.0)
     assert of(counters, "queries_total") == {("t", "udp", "A"): 3}
-    assert len(list(counters.items())) == 4
+    assert len(list(counters.items())) == 1
     assert counters.dropped > 0
     counters.close()
-
-
-def test_a_counter_follows_one_that_is_kept_elsewhere(counters: Counters, stats: Stats) -> None:
-    """Only what came since is added, also by a replacement; a lower reading is a new beginning."""
-    for reading in (5, 7, 7):
-        stats.catch_up("dropped_total", reading, "127.0.0.1:53", "udp_receive_buffer_full")
-    stats.catch_up("dropped_total", 2, "[::1]:53", "udp_receive_buffer_full")
-    assert of(counters, "dropped_total") == {("udp_receive_buffer_full",): 9}
-    again = Stats(Counters.attach(os.dup(counters.fd), writable=True))
-    again.catch_up("dropped_total", 8, "127.0.0.1:53", "udp_receive_buffer_full")
-    again.catch_up("dropped_total", 1, "127.0.0.1:53", "udp_receive_buffer_full")
-    assert of(counters, "dropped_total") == {("udp_receive_buffer_full",): 11}
-    again._counters.close()

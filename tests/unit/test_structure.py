@@ -20,7 +20,7 @@ OPEN_TO_FEEDS = {
     "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.config", "pdns.control", "pdns.core.names", "pdns.errors",
     "pdns.feedstatus", "pdns.logs",
 }  # fmt: skip
-OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
+OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
 
 
 def _files(*folders: str) -> list[str]:

@@ -1,0 +1,70 @@
+"""What the supervisor gives a worker to write to, and keeps when that one is gone: counters, sightings, an arena for answers."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from pdns.blockeddomains import BlockedDomains
+from pdns.counters import Counters
+from pdns.metrics import WORKER_GAUGES
+from pdns.sightings import Sightings, SightingsReader
+from pdns.stats import HEARTBEAT, MISSING_FEED, OTHER
+
+_PAGE_BYTES: Final = 4096
+_LEAST_ARENA_BYTES: Final = 65536
+_GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED))
+
+
+class WorkerMemory:
+    """Counters and sightings of one worker, and of whoever replaces it when it dies: that one goes on where it was."""
+
+    def __init__(self) -> None:
+        self.counters = Counters.create()
+        self.sightings = Sightings.create()
+        self._reader = SightingsReader(self.sightings)
+
+    @property
+    def fds(self) -> tuple[int, int]:
+        return self.counters.fd, self.sightings.fd
+
+    @property
+    def lost(self) -> int:
+        """Sightings that came too fast to be read, ever."""
+        return self._reader.lost
+
+    def drain(self, blocked: BlockedDomains, now: float) -> None:
+        """Tell `blocked` what was sighted since the last time."""
+        for listed_hash, series in self._reader.read():
+            blocked.saw((*self.counters.name(series), OTHER, OTHER)[1], listed_hash, now)
+
+    def fold_into(self, house: Counters) -> None:
+        """Add what was counted to `house`. Its writer must be gone."""
+        house.fold(self.counters, but=_GAUGES)
+
+    def close(self) -> None:
+        self.counters.close()
+        self.sightings.close()
+
+
+class Arena:
+    """Memory for one worker's answers. It outlives the worker: a replacement finds what the one before knew."""
+
+    def __init__(self, number: int, size_bytes: int) -> None:
+        """`number` tells it from every other arena that the same worker was ever given; from 1."""
+        self.number = number
+        self.size_bytes = size_bytes
+        self.fd = os.memfd_create("pdns-answers", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(self.fd, size_bytes)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def arena_bytes(max_bytes: int, workers: int) -> int:
+    """The size of each worker's arena: its part of `cache.max_bytes` in whole pages, and enough for some hundred answers."""
+    return max(_LEAST_ARENA_BYTES, max_bytes // workers // _PAGE_BYTES * _PAGE_BYTES)

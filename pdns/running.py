@@ -1,0 +1,233 @@
+"""What a worker is once it has a configuration: listeners, service, forwarder and blockset, put together and kept going."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import socket
+import time
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from pdns.blockset import CURRENT, Blockset, blocksets_directory
+from pdns.config import Config
+from pdns.control import Transport
+from pdns.errors import BlocksetError
+from pdns.fast import ACCELERATED
+from pdns.metrics import WORKER_GAUGES
+from pdns.net.edge import BugLog
+from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
+from pdns.net.udp import UdpListener
+from pdns.service import Service
+from pdns.stats import HEARTBEAT, MISSING_FEED, Stats
+from pdns.upstream.forwarder import Forwarder
+
+if ACCELERATED:
+    from pdns.fast.udp import UdpListener as CompiledUdpListener
+
+_TICK_S: Final = 0.25
+_BLOCKSET_RETRY_S: Final = 30.0
+_FULL_COLLECTION_S: Final = 3600.0
+_LINGER_S: Final = 0.25  # on an address that is given up: what arrives until its last holder lets go must not be lost
+_LAST_READS: Final = 8  # of what had arrived before the end was near
+_ANSWER_MARGIN_S: Final = 2.0  # TCP waits that much longer for an answer than upstreams are given
+
+_log = logging.getLogger(__name__)
+
+Sockets = dict[tuple[Transport, str], socket.socket]
+
+
+class Running:
+    """One service, and the sockets that feed it. `config` is this worker's share of what all may take."""
+
+    def __init__(self, config: Config, stats: Stats, loop: asyncio.AbstractEventLoop, *, arena_fd: int | None) -> None:
+        """Without an arena answers are remembered nowhere else. Raises `PdnsError` when the configuration cannot be run by."""
+        self._loop = loop
+        self._config = config
+        self._stats = stats
+        for family in WORKER_GAUGES:
+            self._stats.forget(family)
+        self._stats.name_tenants(tenant.name for tenant in config.tenant)
+        self._forwarder = Forwarder(config.upstream, loop, self._stats)
+        self._retired: set[Forwarder] = set()
+        self._service = Service(config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd)
+        self._stats.gauge("tcp_connections", 0)
+        self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
+        self._udp: dict[str, UdpListener] = {}
+        self._covered: dict[int, list[UdpListener]] = {}  # worker that is away -> its sockets
+        self._covered_before: set[UdpListener] = set()
+        self._tcp: dict[str, TcpListener] = {}
+        self._blocksets = blocksets_directory(Path(config.state.dir))
+        self._blockset_link = ""
+        self._blockset_opening: asyncio.Future[None] | None = None
+        self._blockset_again_s = 0.0
+        self._collect_s = loop.time() + _FULL_COLLECTION_S
+        self._bugs = BugLog(loop.time)
+        self._handed_over = False
+        self._tick: asyncio.TimerHandle | None = None
+
+    async def begin(self) -> None:
+        """Have all that it takes to answer, by the blockset that is there already if one is."""
+        self._housekeeping()
+        if self._blockset_opening is not None:
+            await self._blockset_opening
+        self._tell_missing_feeds()
+
+    async def apply(self, config: Config) -> None:
+        """Go on under `config`. Raises `PdnsError` with nothing changed."""
+        before = self._config
+        if config.upstream != before.upstream:
+            forwarder = Forwarder(config.upstream, self._loop, self._stats)
+            self._retire(self._forwarder, before)
+            self._forwarder = forwarder
+        self._config = config
+        self._stats.name_tenants(tenant.name for tenant in config.tenant)
+        self._service.apply(config, self._forwarder)
+        self._connections.apply(_tcp_limits(config))
+        self._tell_missing_feeds()
+
+    def take_arena(self, fd: int) -> None:
+        """Remember answers there, from now on."""
+        self._service.take_arena(fd)
+
+    def cover(self, worker: int, sockets: Iterable[socket.socket]) -> None:
+        """Read these sockets of another worker as well, and no others of it."""
+        for udp in self._covered.pop(worker, ()):
+            udp.pause()
+            self._covered_before.add(udp)  # what came that way is answered that way
+            self._loop.call_later(self._config.upstream.timeout_s + 1.0, self._forget, udp)
+        if covered := [self._udp_listener(sock) for sock in sockets]:
+            self._covered[worker] = covered
+
+    def hand_over(self) -> None:
+        """Read nothing more, and leave the arena to another. What is in flight is still answered; then `drain`."""
+        for udp in self._all_udp():
+            udp.pause()
+        for tcp in self._tcp.values():
+            tcp.close()
+        self._service.let_go_of_arena()
+        self._handed_over = True
+
+    async def drain(self) -> int:
+        """Accept nothing more, and return when everybody has an answer or `drain_s` is over: how many have none."""
+        until_s = self._loop.time() + self._config.server.drain_s
+        for udp in self._all_udp():
+            for _ in range(0 if self._handed_over else _LAST_READS):
+                udp.read_now()
+            udp.pause()
+        for tcp in () if self._handed_over else self._tcp.values():
+            tcp.close()
+        self._connections.drain()
+        while self._service.in_flight() and self._loop.time() < until_s:  # noqa: ASYNC110 (once in a life; an event would cost each query)
+            await asyncio.sleep(0.005)
+        unanswered = self._service.in_flight()
+        for forwarder in (self._forwarder, *self._retired):
+            forwarder.close()  # who still waits is told so
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(until_s):
+                await self._connections.drained()
+        if self._tick is not None:
+            self._tick.cancel()
+        self._connections.close()
+        for udp in (*self._all_udp(), *self._covered_before):
+            udp.close()
+        return unanswered
+
+    async def listen(self, sockets: Sockets) -> None:
+        """Listen on all of `sockets`, taking those that are new out of it, and on no other."""
+        for address in [address for address in self._udp if ("udp", address) not in sockets]:
+            self._loop.call_later(_LINGER_S, _let_go, self._udp.pop(address))
+        for address in [address for address in self._tcp if ("tcp", address) not in sockets]:
+            self._loop.call_later(_LINGER_S, self._tcp.pop(address).close)
+        for transport, address in list(sockets):
+            if transport == "udp" and address not in self._udp:
+                self._udp[address] = self._udp_listener(sockets.pop((transport, address)))
+            elif transport == "tcp" and address not in self._tcp:
+                self._tcp[address] = TcpListener(sockets.pop((transport, address)), self._service, self._connections)
+                await self._tcp[address].start()
+
+    def _udp_listener(self, sock: socket.socket) -> UdpListener:
+        if ACCELERATED:
+            return CompiledUdpListener(sock, self._service, self._loop, self._stats, self._service.front)
+        return UdpListener(sock, self._service, self._loop, self._stats)
+
+    def _all_udp(self) -> list[UdpListener]:
+        return [*self._udp.values(), *(udp for covered in self._covered.values() for udp in covered)]
+
+    def _forget(self, udp: UdpListener) -> None:
+        self._covered_before.discard(udp)
+        udp.close()
+
+    def _retire(self, forwarder: Forwarder, config: Config) -> None:
+        """Let `forwarder` finish what it is at; its upstreams are no longer spoken of, but for those that stay."""
+        self._retired.add(forwarder)
+
+        def over() -> None:
+            self._retired.discard(forwarder)
+            forwarder.close()
+            for server in config.upstream.servers:
+                if server not in self._config.upstream.servers:
+                    self._stats.forget("upstream_up", server)
+
+        self._loop.call_later(config.upstream.timeout_s + 1.0, over)
+
+    # A few times a second.
+
+    def _housekeeping(self) -> None:
+        self._tick = self._loop.call_later(_TICK_S, self._housekeeping)
+        now = self._loop.time()
+        self._stats.gauge(HEARTBEAT, time.monotonic_ns())
+        try:
+            self._look_for_blockset(now)
+            self._service.tick(time.monotonic())
+            if now >= self._collect_s:
+                self._collect_s = now + _FULL_COLLECTION_S
+                gc.collect()
+        except Exception as error:  # noqa: BLE001 (the next turn may do better; answers do not depend on it)
+            self._bugs.caught(error, "housekeeping")
+
+    def _look_for_blockset(self, now: float) -> None:
+        """Map the current blockset if it is another one, in a thread: a disk may take its time."""
+        if self._blockset_opening is not None:
+            return
+        try:
+            link = os.readlink(self._blocksets / CURRENT)  # noqa: PTH115 (the text of the link is its version)
+        except OSError:
+            return
+        if link != self._blockset_link or (self._blockset_again_s and now >= self._blockset_again_s):
+            self._blockset_link, self._blockset_again_s = link, 0.0
+            self._blockset_opening = asyncio.ensure_future(self._open_blockset(self._blocksets / link))
+
+    async def _open_blockset(self, directory: Path) -> None:
+        try:
+            blockset = await self._loop.run_in_executor(None, lambda: Blockset.open(directory, verify=True))
+        except (BlocksetError, OSError) as error:
+            _log.error("%s: not used, the blockset before it stays: %s", directory, error)
+            self._stats.add("blockset_rejected_total", 1)
+            self._blockset_again_s = self._loop.time() + _BLOCKSET_RETRY_S
+            return
+        finally:
+            self._blockset_opening = None
+        self._service.set_blockset(blockset)
+        self._stats.gauge("blockset_generation", blockset.generation)
+        self._stats.gauge("blockset_entries", blockset.entries)
+        self._tell_missing_feeds()
+        _log.info("blockset %d is live: %s names, feeds: %d", blockset.generation, f"{blockset.entries:,}", len(blockset.feeds))
+
+    def _tell_missing_feeds(self) -> None:
+        self._stats.forget(MISSING_FEED)
+        for name in () if self._service.ready else self._service.missing_feeds():
+            self._stats.gauge(MISSING_FEED, 1, name)
+
+
+def _let_go(udp: UdpListener) -> None:
+    udp.read_now()
+    udp.close()
+
+
+def _tcp_limits(config: Config) -> TcpLimits:
+    return TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)

@@ -1,0 +1,42 @@
+"""What one worker of several may take of what the configuration allows all of them."""
+
+from __future__ import annotations
+
+import os
+
+from msgspec.structs import replace
+
+from pdns.config import Config
+from pdns.memory import arena_bytes
+
+
+def worker_count(configured: int) -> int:
+    """How many workers `server.workers` stands for: 0 is one for each core that this process may run on."""
+    return configured or len(os.sched_getaffinity(0))
+
+
+def share_of(config: Config, workers: int) -> Config:
+    """`config` as one of `workers` runs by it: names are spread evenly over them, and so is what is bounded in all.
+
+    A client's TCP connections are not: whichever worker is free accepts, so each allows one client as many as all together may.
+    """
+    limit = config.rate_limit
+    return replace(
+        config,
+        server=replace(config.server, tcp_max_connections=_part(config.server.tcp_max_connections, workers)),
+        upstream=replace(
+            config.upstream,
+            max_in_flight=_part(config.upstream.max_in_flight, workers),
+            max_in_flight_per_client=_part(config.upstream.max_in_flight_per_client, workers),
+        ),
+        cache=replace(config.cache, max_bytes=arena_bytes(config.cache.max_bytes, workers)),
+        rate_limit=replace(
+            limit,
+            queries_per_s=_part(limit.queries_per_s, workers) if limit.queries_per_s else 0,
+            burst=_part(limit.burst, workers),
+        ),
+    )
+
+
+def _part(whole: int, workers: int) -> int:
+    return max(1, whole // workers)

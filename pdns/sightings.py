@@ -1,0 +1,144 @@
+"""Which listed names a worker met: a ring in memory that the supervisor created, written by the worker, read by the supervisor.
+
+Nobody waits: a writer that is too far ahead overwrites what was not read, and the reader knows how much that was.
+
+    offset  type
+    0       8 octets  "pdnssee1"
+    8       u32       capacity: events that there is room for
+    12      u32       octets an event: 16
+    16      u64       head: events ever written; number n is at 64 + 16 * (n % capacity)
+    64      events    u64 `name_hash` of the listed name, u32 slot of a series of the same worker's counter memory whose
+                      first label is the tenant, u32 zero
+
+All in the machine's own order of octets. The head is raised after the event is written. A replacement goes on at the head.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import struct
+from typing import Final
+
+from xxhash import xxh128_digest
+
+_HEADER = struct.Struct("=8sIIQ")
+_EVENT = struct.Struct("=QII")
+_MAGIC: Final = b"pdnssee1"
+_HEAD_AT: Final = 16
+_EVENTS_AT: Final = 64
+CAPACITY: Final = 16384  # 256 KiB; a worker says each name of a tenant at most once a minute
+SALT: Final = b"pdns sighted\0\0\0\0"
+
+REPEATS_AFTER_S: Final = 60
+_MOST_REMEMBERED: Final = 65536
+
+
+def name_hash(listed: bytes) -> int:
+    """What stands for a listed name, given in wire form and lower case."""
+    return int.from_bytes(xxh128_digest(SALT + listed)[:8])
+
+
+class Sightings:
+    """The memory, mapped."""
+
+    def __init__(self, fd: int, *, writable: bool) -> None:
+        """Map `fd`. Raises `ValueError` when it is no such memory; the caller closes it then."""
+        self.fd = fd
+        size = os.fstat(fd).st_size
+        if size < _EVENTS_AT:
+            raise ValueError("not a memory of sightings: too short")
+        self._map = mmap.mmap(fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
+        magic, self.capacity, event_bytes, _ = _HEADER.unpack_from(self._map)
+        if magic != _MAGIC or event_bytes != _EVENT.size or size < _EVENTS_AT + self.capacity * event_bytes or not self.capacity:
+            self._map.close()
+            raise ValueError("not a memory of sightings of this version")
+        self._head = memoryview(self._map)[_HEAD_AT : _HEAD_AT + 8].cast("Q")
+
+    @classmethod
+    def create(cls, capacity: int = CAPACITY) -> Sightings:
+        """New memory, for reading here; whoever the descriptor is sent to may write."""
+        fd = os.memfd_create("pdns-sightings", os.MFD_CLOEXEC)
+        try:
+            os.ftruncate(fd, _EVENTS_AT + capacity * _EVENT.size)
+            os.pwrite(fd, _HEADER.pack(_MAGIC, capacity, _EVENT.size, 0), 0)
+            return cls(fd, writable=False)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @classmethod
+    def attach(cls, fd: int) -> Sightings:
+        """The memory behind `fd`, to write to, which is owned from here on. Raises `ValueError`."""
+        try:
+            return cls(fd, writable=True)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @property
+    def head(self) -> int:
+        """How many events were ever written."""
+        return self._head[0]
+
+    @property
+    def memory(self) -> mmap.mmap:
+        """All of it, for whoever writes as this class does."""
+        return self._map
+
+    def write(self, listed_hash: int, series: int) -> None:
+        """One event. For the one writer."""
+        head = self._head[0]
+        _EVENT.pack_into(self._map, _EVENTS_AT + head % self.capacity * _EVENT.size, listed_hash, series, 0)
+        self._head[0] = head + 1
+
+    def event(self, number: int) -> tuple[int, int]:
+        """Hash and series of an event, if it was not overwritten meanwhile."""
+        listed_hash, series, _ = _EVENT.unpack_from(self._map, _EVENTS_AT + number % self.capacity * _EVENT.size)
+        return listed_hash, series
+
+    def close(self) -> None:
+        """Unmap, and close the descriptor."""
+        self._head.release()
+        self._map.close()
+        os.close(self.fd)
+
+
+class SightingsReader:
+    """What was written since the last time."""
+
+    def __init__(self, sightings: Sightings) -> None:
+        self._sightings = sightings
+        self._next = sightings.head
+        self.lost = 0  # overwritten before they were read, ever
+
+    def read(self) -> list[tuple[int, int]]:
+        """New events, oldest first: hash, series. Not the oldest of a full ring: it may be half overwritten."""
+        sightings = self._sightings
+        head = sightings.head
+        first = max(self._next, head - sightings.capacity + 1)
+        events = [sightings.event(number) for number in range(first, head)]
+        overtaken = min(len(events), max(0, sightings.head - sightings.capacity + 1 - first))
+        self.lost += first - self._next + overtaken
+        self._next = head
+        return events[overtaken:]
+
+
+class SightingsWriter:
+    """A worker's end: says each name of a tenant once a minute at the most."""
+
+    def __init__(self, sightings: Sightings) -> None:
+        self.sightings = sightings
+        self._said: set[tuple[int, int]] = set()
+        self._minute = -1
+
+    def saw(self, series: int, listed: bytes, now: float) -> None:
+        """`listed` was blocked for the tenant that is the first label of `series`. `now`: of a clock that only runs forwards."""
+        minute = int(now) // REPEATS_AFTER_S
+        if minute != self._minute or len(self._said) >= _MOST_REMEMBERED:
+            self._minute = minute
+            self._said.clear()
+        event = name_hash(listed), series
+        if event not in self._said:
+            self._said.add(event)
+            self.sightings.write(*event)

@@ -1,0 +1,160 @@
+"""One worker as the supervisor sees it: a child that is replaced when it dies or hangs, its memory, its pulse."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from typing import Final, NamedTuple
+
+from pdns.admin.process import is_busy
+from pdns.children import Child
+from pdns.config import Config
+from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, share_config
+from pdns.errors import PdnsError
+from pdns.listeners import ListenerSet
+from pdns.memory import Arena, WorkerMemory
+from pdns.stats import HEARTBEAT
+
+HUNG_AFTER_S: Final = 3.0
+SILENT_AFTER_S: Final = 1.0  # no longer relied on, though it may yet come round
+_BUSY_S: Final = 10.0  # instead, when it would run if the machine let it
+_HAND_OVER_S: Final = 2.0
+_STARTING_S: Final = 30.0  # until its first sign of life: a busy machine may take that long
+
+_log = logging.getLogger(__name__)
+
+
+class WorkerGone(PdnsError):
+    """It died before it could answer, or does not listen. It may be replaced."""
+
+
+class Live(NamedTuple):
+    """What all workers run by."""
+
+    config: Config
+    listeners: ListenerSet
+    config_file: str
+
+
+class WorkerProcess:
+    """Calls back from the loop: `on_start` for each new process, `on_ready` when it did as asked, `on_exit` when it is gone."""
+
+    def __init__(
+        self,
+        index: int,
+        workers: int,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        on_start: Callable[[WorkerProcess], None],
+        on_ready: Callable[[WorkerProcess], None],
+        on_exit: Callable[[WorkerProcess], None],
+    ) -> None:
+        self.index = index
+        self.name = f"worker{index}"
+        self.memory = WorkerMemory()
+        self.ready = False  # it has done what it was told since it started
+        self.silent_s = 0.0  # since its last sign of life
+        self._workers = workers
+        self._loop = loop
+        self._on_start, self._on_ready, self._on_exit = on_start, on_ready, on_exit
+        self._seen_alive = False
+        self._beat: int | None = None
+        self._asked = 0
+        self._answer: asyncio.Future[None] = loop.create_future()
+        self._handed_over: asyncio.Future[None] | None = None
+        self._drain_s = 0.0
+        self.child = Child(self.name, "pdns.worker", loop, on_start=self._started, on_message=self._heard, on_exit=self._exited)
+
+    @property
+    def answers(self) -> bool:
+        """Whether its part of the names is answered, as far as one can know."""
+        return self.ready and self.silent_s < SILENT_AFTER_S
+
+    @property
+    def condition(self) -> str:
+        """How it is, for people."""
+        if self.child.pid is None:
+            after = f", started again after {self.child.waits_s:g} s" if self.child.waits_s else ""
+            return f"{self.name}: not running{after}"
+        if not self.ready:
+            return f"{self.name}: starting"
+        if self.silent_s >= SILENT_AFTER_S:
+            return f"{self.name}: no sign of life for {self.silent_s:.0f} s"
+        return ""
+
+    def ask(self, live: Live, arena: Arena | None) -> asyncio.Future[None]:
+        """Have it run by `live`, without an arena: stand by. The future fails with a `PdnsError` when it refuses or dies."""
+        self._asked += 1
+        self._answer = answer = self._loop.create_future()
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # not everybody waits for it
+        self._drain_s = live.config.server.drain_s
+        told, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
+        apply = Apply(self._asked, told, live.config_file, self.index, self._workers, arena.number if arena is not None else 0)
+        config_fd = share_config(live.config)
+        try:
+            sent = self.child.send(apply, [config_fd, *self.memory.fds, *([arena.fd] if arena is not None else []), *fds])
+        finally:
+            os.close(config_fd)
+        if not sent:
+            answer.set_exception(WorkerGone(f"{self.name} does not listen"))
+        return answer
+
+    async def hand_over(self) -> None:
+        """Have it read nothing more and leave its arena, at the latest by its death. Nothing replaces it from now on."""
+        self.child.stop_replacing()
+        self._handed_over = self._loop.create_future()
+        if self.child.send(HandOver()):
+            await asyncio.wait([self._handed_over], timeout=_HAND_OVER_S)
+        if not self._handed_over.done():
+            self.child.kill()
+            await self.child.exited()
+
+    def feel_pulse(self, passed_s: float) -> None:
+        """To be called every `passed_s` in which this process ran itself. A worker that gives no sign of life is killed."""
+        beat = self.memory.counters.value(HEARTBEAT)
+        if self.child.pid is None or beat != self._beat:
+            self._seen_alive = self.child.pid is not None
+            self._beat, self.silent_s = beat, 0.0
+            return
+        self.silent_s += passed_s
+        if self.silent_s >= self._patience_s(self.child.pid):
+            _log.error("%s has given no sign of life for %.0f s: it is replaced", self.name, self.silent_s)
+            self.silent_s, self.ready = 0.0, False
+            self.child.kill()
+
+    def _patience_s(self, pid: int) -> float:
+        if not self._seen_alive:
+            return _STARTING_S
+        return _BUSY_S if self.silent_s >= HUNG_AFTER_S and is_busy(pid) else HUNG_AFTER_S
+
+    def _started(self) -> None:
+        self._beat, self.silent_s, self._seen_alive = self.memory.counters.value(HEARTBEAT), 0.0, False
+        self._on_start(self)
+
+    def _heard(self, message: Message) -> None:
+        match message:
+            case Ready(generation) if generation == self._asked:
+                self.ready = True
+                if not self._answer.done():
+                    self._answer.set_result(None)
+                self._on_ready(self)
+            case Refused(generation, reason) if generation == self._asked:
+                if not self._answer.done():
+                    self._answer.set_exception(PdnsError(reason))
+            case HandedOver():
+                self._let_go()
+            case Drained(unanswered) if unanswered:
+                _log.warning("%s: %d queries were given up after drain_s = %g", self.name, unanswered, self._drain_s)
+
+    def _exited(self) -> None:
+        self.ready = False
+        self._let_go()
+        if not self._answer.done():
+            self._answer.set_exception(WorkerGone(f"{self.name} died of it"))
+        self._on_exit(self)
+
+    def _let_go(self) -> None:
+        if self._handed_over is not None and not self._handed_over.done():
+            self._handed_over.set_result(None)

@@ -1,0 +1,324 @@
+"""All workers of one `pdns serve`: started together, replaced one by one, each other's stand-in while one is away.
+
+Worker number i reads socket number i of each UDP group, and so answers one part of all names. What stays when it is replaced:
+its sockets with the queries that wait in them, its arena with the answers that it knew, its counters.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from typing import Final
+
+from pdns.blockeddomains import BlockedDomains
+from pdns.config import Config
+from pdns.control import Cover, Drain
+from pdns.counters import Counters
+from pdns.errors import PdnsError
+from pdns.listeners import ListenerSet
+from pdns.memory import Arena, arena_bytes
+from pdns.stats import MISSING_FEED
+from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
+
+_LOOK_S: Final = 0.25
+_AWAY_S: Final = 0.5  # a pause before the next start that long, and others read its sockets at once
+_UNHEALTHY_AFTER_S: Final = 2.0
+_APPLY_S: Final = 10.0
+_FIRST_STARTS: Final = 3  # of a worker that never answered: after so many the fault is not of the moment
+_STAND_BY_S: Final = 30.0
+EXIT_S: Final = 0.5  # beyond `server.drain_s`
+
+_log = logging.getLogger(__name__)
+
+
+class Workers:
+    """What `pdns serve` runs `count` of."""
+
+    def __init__(self, count: int, live: Live, loop: asyncio.AbstractEventLoop) -> None:
+        self.count = count
+        self.house = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
+        self.blocked = BlockedDomains()
+        self.restarts = 0
+        self._live = live
+        self._loop = loop
+        self._arenas = _new_arenas(1, live.config, count)
+        self._arenas_made = 1
+        self._lost = 0  # sightings, of workers that are gone for good
+        self._answered: asyncio.Future[None] = loop.create_future()
+        self._current = [self._process(index) for index in range(count)]
+        self._leaving: list[WorkerProcess] = []
+        self._stand_in: dict[int, WorkerProcess] = {}  # index of who is away -> who reads its sockets
+        self._away_s = [0.0] * count
+
+    # What is known of them.
+
+    @property
+    def counters(self) -> list[Counters]:
+        """Of those that answer: counters and gauges."""
+        return [process.memory.counters for process in self._current]
+
+    @property
+    def past_counters(self) -> list[Counters]:
+        """Of those that are gone or about to leave: their gauges say nothing any more."""
+        return [self.house, *(process.memory.counters for process in self._leaving)]
+
+    @property
+    def pids(self) -> dict[str, int]:
+        return {process.name: process.child.pid for process in self._current if process.child.pid is not None}
+
+    @property
+    def up(self) -> dict[str, bool]:
+        return {process.name: process.answers for process in self._current}
+
+    @property
+    def sightings_lost(self) -> int:
+        return self._lost + sum(process.memory.lost for process in (*self._current, *self._leaving))
+
+    def least(self, gauge: str) -> int:
+        """The lowest value of a gauge without labels; a worker that does not say counts as 0."""
+        return min(counters.value(gauge) or 0 for counters in self.counters)
+
+    def unhealthy(self) -> list[str]:
+        """Why nobody answers; [] while somebody does."""
+        if any(process.child.pid is not None and process.silent_s < _UNHEALTHY_AFTER_S for process in self._current):
+            return []
+        return [process.condition for process in self._current]
+
+    def unanswered(self) -> list[str]:
+        """A line for each worker whose names nobody answers."""
+        return [process.condition for process in self._current if not process.answers and process.index not in self._stand_in]
+
+    def covered(self) -> list[str]:
+        """A line for each worker that is away, and whose names another one answers."""
+        return [
+            f"{self._current[index].condition or self._current[index].name}; {other.name} answers for it"
+            for index, other in self._stand_in.items()
+        ]
+
+    def missing_feeds(self) -> list[str] | None:
+        """The required feeds that keep a worker from being ready; None when all are."""
+        unready = [process.memory.counters for process in self._current if process.ready]
+        unready = [counters for counters in unready if not counters.value("ready")]
+        if not unready:
+            return None
+        return [feed.name for feed in self._live.config.feed if any(one.value(MISSING_FEED, feed.name) for one in unready)]
+
+    # Start and end.
+
+    def start(self) -> None:
+        for process in self._current:
+            process.child.start()
+
+    async def first_answer(self) -> None:
+        """Return when all of them answer. Raises `PdnsError` when one cannot."""
+        await asyncio.shield(self._answered)
+
+    def failed(self) -> PdnsError | None:
+        """Why the first start failed, if it did."""
+        failure = self._answered.exception() if self._answered.done() else None
+        return failure if isinstance(failure, PdnsError) else None
+
+    async def stop(self) -> None:
+        """Have them answer what is in flight, and leave."""
+        within_s = self._live.config.server.drain_s + EXIT_S
+        everybody = (*self._current, *self._leaving)
+        await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in everybody))
+
+    def close(self) -> None:
+        """Forget everything. They have stopped."""
+        for process in (*self._current, *self._leaving):
+            process.memory.close()
+        for arena in self._arenas:
+            arena.close()
+        self.house.close()
+
+    def kill_now(self) -> None:
+        for process in (*self._current, *self._leaving):
+            process.child.kill_now()
+
+    # All of them at once.
+
+    async def go_live(self, config: Config, listeners: ListenerSet) -> None:
+        """Have them run by this from now on. Those that are not there will when they are. Raises with everything as it was."""
+        live = self._live._replace(config=config, listeners=listeners)
+        arenas = self._arenas
+        if arena_bytes(config.cache.max_bytes, self.count) != arenas[0].size_bytes:
+            arenas = _new_arenas(self._arenas_made + 1, config, self.count)
+        asked = {process: process.ask(live, arenas[process.index]) for process in self._current if process.child.pid is not None}
+        try:
+            await self._all_done(asked)
+        except BaseException:
+            for process in asked:
+                if process.child.pid is not None:
+                    process.ask(self._live, self._arenas[process.index])
+            if arenas is not self._arenas:
+                _close(arenas)
+            raise
+        self._live = live
+        if arenas is not self._arenas:
+            _close(self._arenas)
+            self._arenas, self._arenas_made = arenas, self._arenas_made + 1
+        for process in self._current:
+            if process not in asked and process.child.pid is not None:
+                self._begin(process)
+            process.child.start_now()
+        for index, other in self._stand_in.items():
+            self._cover(index, other)
+
+    async def _all_done(self, asked: dict[WorkerProcess, asyncio.Future[None]]) -> None:
+        if not asked:
+            return
+        _, late = await asyncio.wait(asked.values(), timeout=_APPLY_S)
+        for process, answer in asked.items():
+            if answer in late:
+                process.child.kill()  # nobody knows which one it runs by now
+        if late:
+            raise PdnsError(f"a worker did not take it over within {_APPLY_S:.0f} s")
+        for answer in asked.values():
+            answer.result()
+
+    # One by one.
+
+    async def roll(self) -> None:
+        """Replace each by a new process, of the program as it is on the disk now; no query is lost.
+
+        Raises `PdnsError` when a replacement cannot start: it and those after it stay as they are.
+        """
+        for index in range(self.count):
+            await self._roll(index)
+
+    async def _roll(self, index: int) -> None:
+        before, after = self._current[index], self._process(index)
+        self._leaving.append(after)  # until it answers
+        try:
+            await self._stand_by(after)
+        except BaseException:
+            after.child.kill_now()
+            await after.child.exited()
+            self._bury(after)
+            raise
+        await before.hand_over()
+        self._leaving[self._leaving.index(after)] = before
+        self._current[index] = after
+        self._stand_in = {away: other for away, other in self._stand_in.items() if other is not before}
+        await asyncio.wait([self._begin(after)], timeout=_APPLY_S)
+        _log.info("%s is a new process", after.name)
+        await before.child.stop(Drain(), self._live.config.server.drain_s + EXIT_S)
+        self._bury(before)
+
+    async def _stand_by(self, process: WorkerProcess) -> None:
+        process.child.start()
+        answer = process.ask(self._live, None)
+        done, _ = await asyncio.wait([answer], timeout=_STAND_BY_S)
+        if not done:
+            raise PdnsError(f"{process.name}: the new process was not ready within {_STAND_BY_S:.0f} s: the old one stays")
+        try:
+            answer.result()
+        except PdnsError as error:
+            raise PdnsError(f"{process.name}: the new process does not start, the old one stays: {error}") from None
+
+    def _bury(self, process: WorkerProcess) -> None:
+        """What it counted is kept; the rest of it goes."""
+        self._leaving.remove(process)
+        process.memory.drain(self.blocked, time.monotonic())
+        process.memory.fold_into(self.house)
+        self._lost += process.memory.lost
+        process.memory.close()
+
+    # Looking after them.
+
+    async def look_after(self) -> None:
+        """Replace those that hang, have others read for those that are away, and read what they say. Runs until cancelled."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            self.take_notes()
+            for process in self._current:
+                process.feel_pulse(_LOOK_S)
+                if process.answers:
+                    self._away_s[process.index] = 0.0
+                else:
+                    self._away_s[process.index] += _LOOK_S
+                self._settle_cover(process)
+
+    def take_notes(self) -> None:
+        """Read what the workers and the kernel have told since the last time."""
+        now = time.monotonic()
+        for process in (*self._current, *self._leaving):
+            process.memory.drain(self.blocked, now)
+        if drops := self._live.listeners.new_drops():
+            self.house.add(drops, "dropped_total", "udp_receive_buffer_full")
+
+    def _settle_cover(self, process: WorkerProcess) -> None:
+        index, other = process.index, self._stand_in.get(process.index)
+        if process.answers:
+            if other is not None:
+                del self._stand_in[index]
+                other.child.send(Cover(index, ()))
+                _log.info("%s is back, and answers for itself again", process.name)
+        elif (other is None or not other.answers) and max(self._away_s[index], process.silent_s) >= SILENT_AFTER_S:
+            neighbours = (self._current[(index + step) % self.count] for step in range(1, self.count))
+            neighbour = next((neighbour for neighbour in neighbours if neighbour.answers), None)
+            if neighbour is not None:
+                self._stand_in[index] = neighbour
+                self._cover(index, neighbour)
+                _log.warning("%s; %s answers for it meanwhile", process.condition, neighbour.name)
+
+    def _cover(self, index: int, other: WorkerProcess) -> None:
+        listeners, fds = self._live.listeners.udp_of(index)
+        other.child.send(Cover(index, listeners), fds)
+
+    # What they say.
+
+    def _process(self, index: int) -> WorkerProcess:
+        return WorkerProcess(index, self.count, self._loop, on_start=self._started, on_ready=self._is_ready, on_exit=self._died)
+
+    def _started(self, process: WorkerProcess) -> None:
+        if process in self._current:
+            self._begin(process)
+
+    def _begin(self, process: WorkerProcess) -> asyncio.Future[None]:
+        answer = process.ask(self._live, self._arenas[process.index])
+        answer.add_done_callback(lambda answer: self._begun(process, answer))
+        return answer
+
+    def _begun(self, process: WorkerProcess, answer: asyncio.Future[None]) -> None:
+        failure = answer.exception()
+        if failure is None or isinstance(failure, WorkerGone):
+            return
+        if not self._answered.done():
+            self._answered.set_exception(failure)
+        else:  # what it needs, such as a certificate file, is gone: tried again until it is back
+            _log.error("%s cannot run: %s", process.name, failure)
+            process.child.kill()
+
+    def _is_ready(self, process: WorkerProcess) -> None:
+        if process in self._current:
+            self._settle_cover(process)
+            if all(one.ready for one in self._current) and not self._answered.done():
+                self._answered.set_result(None)
+
+    def _died(self, process: WorkerProcess) -> None:
+        if process not in self._current:
+            process.child.kill_now()
+            return
+        if process.child.stopping:
+            return
+        self.restarts += 1
+        for index in [index for index, other in self._stand_in.items() if other is process]:
+            del self._stand_in[index]
+            self._settle_cover(self._current[index])
+        if process.child.waits_s >= _AWAY_S:
+            self._away_s[process.index] = SILENT_AFTER_S
+            self._settle_cover(process)
+        if process.child.restarts >= _FIRST_STARTS and not self._answered.done():
+            self._answered.set_exception(PdnsError(f"{process.name} does not start; what it said is above"))
+
+
+def _new_arenas(number: int, config: Config, count: int) -> list[Arena]:
+    return [Arena(number, arena_bytes(config.cache.max_bytes, count)) for _ in range(count)]
+
+
+def _close(arenas: list[Arena]) -> None:
+    for arena in arenas:
+        arena.close()
