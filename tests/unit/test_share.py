@@ -27,7 +27,7 @@ def test_as_many_workers_as_cores_unless_configured() -> None:
 
 def test_one_worker_has_it_all() -> None:
     """Alone, it runs by the configuration as it is."""
-    assert share_of(CONFIG, 1) is CONFIG
+    assert share_of(CONFIG, 1) == CONFIG
 
 
 @pytest.mark.parametrize("workers", [2, 3, 64])
