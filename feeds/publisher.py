@@ -16,7 +16,7 @@ import msgspec
 from feeds.builder import Builder, BuildError
 from feeds.files import disk_reason, write_whole
 from feeds.jobs import Compile, Compiled, Part
-from pdns import blockset
+from pdns import generations
 from pdns.blockset import Blockset, FeedEntry
 from pdns.errors import BlocksetError
 
@@ -89,15 +89,15 @@ class Publisher:
 
     def resume(self, highest_seen: int) -> None:
         """Take up the blockset that an earlier process left live, if it is whole. Numbers go on above `highest_seen`."""
-        for unfinished in blockset.blocksets_directory(self._state_dir).glob(".*"):
+        for unfinished in generations.blocksets_directory(self._state_dir).glob(".*"):
             shutil.rmtree(unfinished, ignore_errors=True)
-        generation = blockset.current_generation(self._state_dir)
+        generation = generations.current_generation(self._state_dir)
         self._highest = max(highest_seen, generation)
         self._unknown = generation > 0
         if not generation:
             return
         try:
-            found = Blockset.open(blockset.blocksets_directory(self._state_dir) / str(generation), verify=True)
+            found = Blockset.open(generations.blocksets_directory(self._state_dir) / str(generation), verify=True)
         except BlocksetError as exc:
             _log.warning("the blockset of the last run cannot be used and is built anew: %s", exc)
             return
@@ -136,8 +136,8 @@ class Publisher:
         if inputs == self.live.inputs and not self._unknown:
             return False
         started = time.monotonic()
-        generation = max(self._highest + 1, blockset.next_generation(self._state_dir))
-        building = blockset.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
+        generation = max(self._highest + 1, generations.next_generation(self._state_dir))
+        building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
             compiled = await self._builder.compile(Compile(str(building), generation, time.time(), [part for _, part in shares]))
         except BuildError as exc:
@@ -163,7 +163,7 @@ class Publisher:
         )
         try:
             write_whole(self._record, msgspec.json.encode(live))  # first: a record of what is not live is seen to be that
-            blockset.publish(self._state_dir, building, generation)
+            generations.publish(self._state_dir, building, generation)
         except BlocksetError as exc:
             raise BuildError(str(exc)) from None
         except OSError as exc:

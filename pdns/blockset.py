@@ -11,11 +11,9 @@ import hashlib
 import ipaddress
 import mmap
 import os
-import shutil
 import sys
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from struct import Struct
 from typing import Annotated, Literal, NamedTuple
@@ -35,8 +33,6 @@ if ACCELERATED:
     from pdns.fast.matcher import Matcher
 
 FORMAT = 1
-CURRENT = "current"
-KEPT_GENERATIONS = 2
 
 # What one feed says of one name, in bits: whether the name itself, and what is below it, is blocked or allowed.
 BLOCK_NAME, BLOCK_BELOW, ALLOW_NAME, ALLOW_BELOW = 1, 2, 4, 8
@@ -330,55 +326,6 @@ def read_manifest(directory: Path) -> Manifest:
     return manifest
 
 
-def blocksets_directory(state_dir: Path) -> Path:
-    return state_dir / "blocksets"
-
-
-def current_generation(state_dir: Path) -> int:
-    """The generation that `current` points at; 0 when there is none yet."""
-    try:
-        return int((blocksets_directory(state_dir) / CURRENT).readlink().name)
-    except (OSError, ValueError):
-        return 0
-
-
-def next_generation(state_dir: Path) -> int:
-    """A number above that of every generation on the disk, published or not."""
-    return max(_generations(state_dir), default=0) + 1
-
-
-def publish(state_dir: Path, built: Path, generation: int) -> Path:
-    """Make `built` the current blockset, atomically, and remove all but the last two generations. Returns where it now is.
-
-    `built` lies on the same file system. A process that has mapped a removed generation keeps it. Raises `BlocksetError`.
-    """
-    directory = blocksets_directory(state_dir)
-    target = directory / str(generation)
-    link = directory / f".{CURRENT}.{os.getpid()}"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        if built != target:
-            built.rename(target)
-        with suppress(FileNotFoundError):
-            link.unlink()
-        link.symlink_to(str(generation))
-        link.replace(directory / CURRENT)
-        sync_directory(directory)
-    except OSError as exc:
-        raise BlocksetError(f"{exc.filename or target}: {exc.strerror}") from None
-    kept = {generation, *sorted(g for g in _generations(state_dir) if g < generation)[-(KEPT_GENERATIONS - 1) :]}
-    for entry in directory.iterdir():
-        if entry.name.startswith(".") or (entry.name.isdecimal() and int(entry.name) not in kept):
-            shutil.rmtree(entry, ignore_errors=True)
-    return target
-
-
-def _generations(state_dir: Path) -> list[int]:
-    with suppress(OSError):
-        return [int(entry.name) for entry in blocksets_directory(state_dir).iterdir() if entry.name.isdecimal()]
-    return []
-
-
 def _map(path: Path, expected: FileEntry, *, verify: bool) -> memoryview:
     try:
         with path.open("rb") as file:
@@ -397,11 +344,3 @@ def bloom_positions(bits_per_slice: int) -> Callable[[bytes], tuple[int, ...]]:
     if bits_per_slice >= 1 << 31:
         raise BlocksetError("too many names for a filter of 32-bit positions")
     return (_WIDE if bits_per_slice >= 1 << 15 else _NARROW).unpack
-
-
-def sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -34,9 +34,9 @@ from pdns.blockset import (
     Manifest,
     Run,
     bloom_positions,
-    sync_directory,
 )
 from pdns.errors import BlocksetError
+from pdns.generations import sync_directory
 
 _NUM_TRIES = 4  # of 1 to 5 the smallest but one on real lists, and as quick as any
 _SPARSENESS = 4  # with room for 4 times the names, 1 clean name in 1,500 passes instead of 1 in 16

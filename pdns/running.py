@@ -13,11 +13,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pdns.blockset import CURRENT, Blockset, blocksets_directory
+from pdns.blockset import Blockset
 from pdns.config import Config
 from pdns.control import Transport
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
+from pdns.generations import CURRENT, blocksets_directory
 from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener

@@ -131,7 +131,7 @@ class Service:
         for query in queries:
             try:
                 client = query.client
-                outcome = decide(query, client, now, remembered=query.remembered)
+                outcome = decide(query, client, now)
                 if outcome is BLOCK_STORED:
                     query.give("blocked", now)
                     continue
@@ -169,7 +169,7 @@ class Service:
         if isinstance(query, bytes):
             reply(query)
         elif query is not None:
-            outcome = self._resolver.decide(query, query.client, now, remembered=query.remembered)
+            outcome = self._resolver.decide(query, query.client, now)
             if isinstance(outcome, Stored):
                 if (answer := self.front.give(query, outcome.source, transport, now)) is not None:
                     reply(answer)
@@ -279,7 +279,7 @@ class Service:
     def _take_over(self, config: Config) -> None:
         self._config = config
         if self.front is not None:
-            self.front.configure(config, self._resolver.tenant_policies)
+            self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts)
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
         self._settle_readiness()

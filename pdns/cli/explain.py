@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns import feedstatus
-from pdns.blockset import CURRENT, Blockset, Listing, Rule, blocksets_directory
+from pdns.blockset import Blockset, Listing, Rule
 from pdns.cli.feedtable import aligned
 from pdns.config import Config
 from pdns.configload import default_config_path, load
@@ -24,6 +24,7 @@ from pdns.core.outcome import Answer, Drop, Forward
 from pdns.core.query import Query
 from pdns.core.resolver import Resolver
 from pdns.errors import BlocksetError, ConfigErrors, InvalidName
+from pdns.generations import CURRENT, blocksets_directory
 
 EXIT_INVALID = 2
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}

@@ -66,13 +66,11 @@ class LocalData:
             zone.apex: zone for zone in zones if not any(names.is_at_or_below(zone.apex, name) for name in self._exempt)
         }
 
-        cuts = [names.cut(apex) for apex in self._zones]
-        self._cuts = frozenset(cuts)
-        self._tops = frozenset(cut for cut in cuts if names.parent(cut) == names.ROOT)
+        self.cuts = frozenset(names.cut(apex) for apex in self._zones)
 
     def may_answer(self, cut: bytes) -> bool:
         """False when no name whose last two labels are `cut` is answered here, which is so for nearly all."""
-        return cut in self._cuts or cut[1 + cut[0] :] in self._tops
+        return cut in self.cuts or cut[1 + cut[0] :] in self.cuts
 
     def answer(self, qname: bytes, qtype: int, now: float) -> Entry | None:
         """What the zone of `qname` says, or None when it lies in none of them.

@@ -22,6 +22,8 @@ class Query:
     __slots__ = ("cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes", "watched")
 
     batched = False  # whether it came with others, and can be forwarded with others
+    remembered = False  # whether there is an answer in the cache, of which more must be known than that it is there
+    ordinary = False  # whether it is known that neither its class and type nor special names have to be looked at
 
     def __init__(
         self, query_id: int, flags: int, question: bytes, qtype: int, qclass: int, *, edns: bool, do: bool, udp_bytes: int

@@ -28,7 +28,7 @@ REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its l
 REFRESH_MIN_LIFE_S = 20
 STRANGER_TEXT = b"this address may not ask here"
 OVER_LIMIT_TEXT = b"too many queries from this network"
-_META_TYPES = frozenset((0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA))
+META_TYPES = frozenset((0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA))
 _UPSTREAM_EDE_TEXT_BYTES = 120
 
 _Stage = Callable[[Query, Client, str, float], Outcome | None]
@@ -47,13 +47,8 @@ class Resolver:
         # then what is answered here, so that special names never leave the house; then what feeds list; and only
         # what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
-        self._decisions: tuple[_Stage, ...] = (
-            self._scope,
-            self._local,
-            self._block,
-            self._undelegated,
-            self._forward,
-        )
+        self._ordinary: tuple[_Stage, ...] = (self._block, self._undelegated, self._forward)
+        self._decisions: tuple[_Stage, ...] = (self._scope, self._local, *self._ordinary)
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -96,16 +91,21 @@ class Resolver:
                 return outcome
         return self.decide(query, client, now)
 
-    def decide(self, query: Query, client: Client, now: float, *, remembered: bool = False) -> Outcome:
-        """The same for a query of a client that may ask it, now, and to which there is no answer in the cache; with `remembered`
-        there is one, of which more must be known than that it is there.
+    def decide(self, query: Query, client: Client, now: float) -> Outcome:
+        """The same for a query of a client that may ask it, now, and to which there is no answer in the cache, but for one that
+        `query` knows of.
         """
-        if remembered and (outcome := self._cached(query, client, "", now)) is not None:
+        if query.remembered and (outcome := self._cached(query, client, "", now)) is not None:
             return outcome
-        for stage in self._decisions:
+        for stage in self._ordinary if query.ordinary else self._decisions:
             if (outcome := stage(query, client, "", now)) is not None:
                 return outcome
         raise AssertionError("the last stage forwards")
+
+    @property
+    def special_cuts(self) -> frozenset[bytes]:
+        """The last two labels, or the last one, of every name that is answered here whatever feeds say."""
+        return self._special.cuts
 
     # Stages, in order.
 
@@ -144,7 +144,7 @@ class Resolver:
     def _scope(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
         if query.qclass != p.CLASS_IN:
             return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"class IN only")), "refused")
-        if query.qtype in _META_TYPES:
+        if query.qtype in META_TYPES:
             rcode = p.FORMERR if query.qtype in (0, p.OPT) else p.REFUSED
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
         return None

@@ -23,6 +23,9 @@ cdef class Asked(Query):
     cdef Front _front
     cdef uint16_t number  # of the client
     cdef readonly bint remembered
+    cdef readonly bint ordinary
+
+    cdef int settle(self, Front front, uint16_t number, Py_ssize_t decide) except -1
 
 
 cdef class Front:
@@ -36,6 +39,7 @@ cdef class Front:
     cdef double _max_stale_s
     cdef int32_t _stale_ttl_s
     cdef uint32_t _refresh_ahead_hits
+    cdef object _special_cuts
 
     cdef Py_ssize_t take(
         self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, int transport, double now,

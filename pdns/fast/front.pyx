@@ -1,6 +1,7 @@
 """What needs no decision. `front.pxd` has the contract; `pdns.core.resolver` and `pdns.service` are the specification."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.set cimport PySet_Contains
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
@@ -8,7 +9,7 @@ from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, NO_EDE, REFUSED, STALE, UPST
 from pdns.fast.clients cimport Known, packed
 from pdns.fast.tally cimport TCP, UDP
 from pdns.fast.wire cimport (
-    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
+    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, Fault, cut_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
 
 from time import perf_counter
@@ -16,6 +17,9 @@ from time import perf_counter
 from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.core import protocol as p
 from pdns.core import resolver as specification
+
+cdef enum:
+    CLASS_IN = 1
 
 cdef enum:
     DROP
@@ -34,7 +38,25 @@ cdef double _REFRESH_MIN_LIFE_S = specification.REFRESH_MIN_LIFE_S
 cdef uint8_t _buffer[MAX_TCP_BYTES]  # for answers over TCP, one at a time
 
 
+cdef uint8_t _meta[256]  # types that are no data
+for _type in specification.META_TYPES:
+    _meta[_type] = True
+
+
 cdef class Asked(Query):
+
+    cdef int settle(self, Front front, uint16_t number, Py_ssize_t decide) except -1:
+        """It is of the client with that number, and `Front.take` said `decide`."""
+        cdef const uint8_t *cut = self.q.key + cut_of(&self.q)
+        cdef Py_ssize_t size = self.q.key + self.q.name_bytes - cut
+        self._front, self.number, self.remembered = front, number, decide == DECIDE_REMEMBERED
+        if self.q.qclass == CLASS_IN and (self.q.qtype >= 256 or not _meta[self.q.qtype]):
+            special = front._special_cuts
+            self.ordinary = not (
+                PySet_Contains(special, PyBytes_FromStringAndSize(<char *>cut, size))
+                or PySet_Contains(special, PyBytes_FromStringAndSize(<char *>cut + 1 + cut[0], size - 1 - cut[0]))
+            )
+        return 0
 
     @property
     def client(self):
@@ -49,8 +71,9 @@ cdef class Front:
         self._cache = cache
         self._stats = stats
 
-    def configure(self, config, policies):
-        """Go by `config` from now on. `policies` as `ClientTable` takes them."""
+    def configure(self, config, policies, frozenset special_cuts not None):
+        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_cuts` as the resolver has them."""
+        self._special_cuts = special_cuts
         self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
         self._limiter = RateLimiter(config.rate_limit)
         self._limit_action = _ACTIONS[config.rate_limit.action]
@@ -77,8 +100,7 @@ cdef class Front:
         if size == SILENCE:
             return None
         if size < 0:
-            asked._front = self
-            asked.remembered = size == DECIDE_REMEMBERED
+            asked.settle(self, asked.number, size)
             return asked
         answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
         self._tally.lasted(source, 1, perf_counter() - began_s)

@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 from pdns.fast.batch cimport Inbox, Outbox, Peer, address_of, port_of
 from pdns.fast.cache cimport SOURCE_COUNT
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
-from pdns.fast.front cimport DECIDE, DECIDE_REMEMBERED, SILENCE, Asked, Front
+from pdns.fast.front cimport Asked, Front
 from pdns.fast.tally cimport UDP
 from pdns.fast.wire cimport Question
 
@@ -174,8 +174,8 @@ cdef class UdpListener:
                 datagram = Datagram.__new__(Datagram)
                 memcpy(&datagram.q, &question, sizeof(Question))
                 memcpy(&datagram._peer, &peer, sizeof(Peer))
-                datagram._front, datagram._listener = self._front, self
-                datagram.number, datagram.remembered, datagram.started_s = client, size == DECIDE_REMEMBERED, began_s
+                datagram.settle(self._front, client, size)
+                datagram._listener, datagram.started_s = self, began_s
                 if undecided is None:
                     undecided = []
                 undecided.append(datagram)

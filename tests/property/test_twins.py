@@ -127,7 +127,7 @@ def test_the_hash_is_that_of_the_library(data: bytes) -> None:
 
 
 LABELS = st.sampled_from([b"a", b"b", b"evil", b"test", b"com", b"\x00odd.", b"x" * 63])
-NAMES = st.lists(LABELS, max_size=5).map(from_labels)
+NAMES = st.lists(LABELS, max_size=5).filter(lambda labels: sum(map(len, labels)) < 240).map(from_labels)
 SHALLOW = make_blockset({"alpha": "test *.evil.com a.b =b.com @@a.evil.test", "beta": "evil.com b.evil.test"})
 DEEP = make_blockset({"alpha": "evil.test a.b.com", "beta": "x.evil.test evil.com"})
 ALONE = make_blockset({"alpha": "evil.test a.b.com"})

@@ -21,10 +21,6 @@ from pdns.blockset import (
     FeedEntry,
     Listing,
     Rule,
-    blocksets_directory,
-    current_generation,
-    next_generation,
-    publish,
     read_manifest,
     source_fingerprint,
 )
@@ -32,6 +28,7 @@ from pdns.blocksetwriter import write
 from pdns.config import Feed
 from pdns.core.names import from_labels, from_text, labels_of, reversed_key
 from pdns.errors import BlocksetError
+from pdns.generations import blocksets_directory, current_generation, next_generation, publish
 from tests.blocksets import make_blockset
 
 FILES = ("manifest.json", "bloom.bin", "names.marisa", "records.bin", "nets.bin")

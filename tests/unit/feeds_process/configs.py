@@ -5,9 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from feeds.store import RECORD, Copy, FeedStore
-from pdns.blockset import CURRENT, Blockset, blocksets_directory
+from pdns.blockset import Blockset
 from pdns.config import Config, Feed, State, Upstream
 from pdns.core.names import from_text
+from pdns.generations import CURRENT, blocksets_directory
 
 NO_UPSTREAM = "udp://127.0.0.1:9"
 

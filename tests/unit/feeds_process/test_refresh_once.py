@@ -12,9 +12,9 @@ from aiohttp import web
 
 from feeds.refresh import build_once
 from feeds.store import RECORD
-from pdns.blockset import CURRENT, blocksets_directory
 from pdns.config import Feed
 from pdns.feedstatus import FeedStatus, OddLines, read
+from pdns.generations import CURRENT, blocksets_directory
 from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.configs import blockers, configuration, files, kept, live
 from tests.unit.feeds_process.feedserver import FeedServer, Handler
