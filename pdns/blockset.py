@@ -185,9 +185,10 @@ class Blockset:
         self._positions = bloom_positions(self._bits_per_slice)
         self._bits = bitarray(buffer=files[BLOOM_FILE][BLOOM_HEADER.size :], endian="little")
         if ACCELERATED:
-            only_record = 0 if len(self._combinations) == 1 else -1
+            used = [number for number, part in enumerate(self._combinations) if part]
+            only_record = used[0] if len(used) == 1 else -1
             bits = files[BLOOM_FILE][BLOOM_HEADER.size :]
-            self.matcher = Matcher(bits, self._bits_per_slice, BLOOM_SALT, self._shallowest, trie, self._records, only_record)
+            self.matcher = Matcher(bits, self._bits_per_slice, BLOOM_SALT, self._shallowest, trie, files[RECORDS_FILE], manifest.record_bytes, only_record)
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = False) -> Blockset:

@@ -9,7 +9,9 @@ cdef enum:
 
 
 cdef class Matcher:
-    cdef object _bits, _prefixes, _ids, _records
+    cdef object _bits, _records, _prefixes, _ids
+    cdef const uint8_t *_record_octets
+    cdef Py_ssize_t _record_bytes
     cdef const uint8_t *_filter
     cdef uint64_t _bits_per_slice
     cdef int _shallowest
@@ -17,5 +19,6 @@ cdef class Matcher:
     cdef uint8_t _salt[SALT_BYTES]
 
     cpdef find(self, Query query)
+    cdef Py_ssize_t _record_of(self, Py_ssize_t number) noexcept nogil
     cdef tuple _found(self, bytes prefix, Py_ssize_t key_bytes)
     cdef bint _passes(self, const uint8_t *salted, Py_ssize_t size) except -1

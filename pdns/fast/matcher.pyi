@@ -14,7 +14,8 @@ class Matcher:
         salt: bytes,
         shallowest: int,
         trie: marisa_trie.BinaryTrie,
-        records: memoryview[int],
+        records: memoryview,
+        record_bytes: int,
         only_record: int,
     ) -> None: ...
     def find(self, query: Query) -> Sequence[tuple[int, int]]: ...

@@ -29,10 +29,10 @@ def digest128(bytes data not None):
 
 
 cdef class Matcher:
-    """`bits` is the filter, `shallowest` as in the manifest, `records` one for each id of `trie`; `only_record`: the one that all
-    names have, or -1."""
+    """`bits` is the filter, `shallowest` as in the manifest, `records` one of `record_bytes` for each id of `trie`; `only_record`: the
+    one that all names have, or -1."""
 
-    def __cinit__(self, bits, bits_per_slice, salt, int shallowest, trie, records, Py_ssize_t only_record):
+    def __cinit__(self, bits, bits_per_slice, salt, int shallowest, trie, records, int record_bytes, Py_ssize_t only_record):
         cdef Py_buffer view
         self._bits = bits
         PyObject_GetBuffer(bits, &view, PyBUF_SIMPLE)
@@ -44,8 +44,14 @@ cdef class Matcher:
         self._bits_per_slice = bits_per_slice
         memcpy(self._salt, <const char *>salt, SALT_BYTES)
         self._shallowest = shallowest
-        self._prefixes, self._ids, self._records = trie.prefixes, trie.key_id, records
-        self._only_record = only_record
+        self._prefixes, self._ids = trie.prefixes, trie.key_id
+        self._records, self._record_bytes, self._only_record = records, record_bytes, only_record
+        PyObject_GetBuffer(records, &view, PyBUF_SIMPLE)
+        self._record_octets = <const uint8_t *>view.buf
+        if view.len != <Py_ssize_t>len(trie) * record_bytes or record_bytes not in (1, 2, 4):
+            PyBuffer_Release(&view)
+            raise ValueError("not a record for each name")
+        PyBuffer_Release(&view)  # as above
 
     cpdef find(self, Query query):
         """As `Blockset.find` for the name of `query`."""
@@ -74,9 +80,20 @@ cdef class Matcher:
         return [self._found(prefix, size) for prefix in reversed(prefixes)]
 
     cdef tuple _found(self, bytes prefix, Py_ssize_t key_bytes):
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix)
-        record = self._only_record if self._only_record >= 0 else self._records[self._ids(prefix)]
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix), record = self._only_record
+        if record < 0:
+            record = self._record_of(self._ids(prefix))
         return size + 1, record << 1 | (size != key_bytes)
+
+    cdef Py_ssize_t _record_of(self, Py_ssize_t number) noexcept nogil:
+        """Little-endian, as the whole file is; the trie has no other ids than there are records."""
+        cdef const uint8_t *at = self._record_octets + number * self._record_bytes
+        cdef Py_ssize_t record = at[0]
+        if self._record_bytes > 1:
+            record |= at[1] << 8
+        if self._record_bytes > 2:
+            record |= <Py_ssize_t>at[2] << 16 | <Py_ssize_t>at[3] << 24
+        return record
 
     cdef bint _passes(self, const uint8_t *salted, Py_ssize_t size) except -1:
         cdef uint8_t octets[XXH3_DIGEST_BYTES]
