@@ -9,6 +9,8 @@ from typing import Annotated, Final
 import typer
 
 import pdns
+from pdns.errors import PdnsError
+from pdns.fast import require_fast
 
 _COMMANDS: Final = ("serve", "check", "explain", "feeds", "demo")
 
@@ -50,6 +52,10 @@ def _options(
 
 def main() -> None:
     """What the `pdns` script runs."""
+    try:
+        require_fast()
+    except PdnsError as error:
+        sys.exit(f"pdns: {error}")
     asked = next(iter(sys.argv[1:]), "")
     build((asked,) if asked in _COMMANDS else _COMMANDS)()
 

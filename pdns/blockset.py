@@ -188,7 +188,16 @@ class Blockset:
             used = [number for number, part in enumerate(self._combinations) if part]
             only_record = used[0] if len(used) == 1 else -1
             bits = files[BLOOM_FILE][BLOOM_HEADER.size :]
-            self.matcher = Matcher(bits, self._bits_per_slice, BLOOM_SALT, self._shallowest, trie, files[RECORDS_FILE], manifest.record_bytes, only_record)
+            self.matcher = Matcher(
+                bits,
+                self._bits_per_slice,
+                BLOOM_SALT,
+                self._shallowest,
+                trie,
+                files[RECORDS_FILE],
+                manifest.record_bytes,
+                only_record,
+            )
 
     @classmethod
     def open(cls, directory: Path, *, verify: bool = False) -> Blockset:
