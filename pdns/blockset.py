@@ -164,7 +164,7 @@ class Blockset:
 
     __slots__ = (
         "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
-        "created_s", "directory", "entries", "feeds", "generation", "matcher",
+        "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "matcher",
     )  # fmt: skip
 
     def __init__(
@@ -181,6 +181,7 @@ class Blockset:
         self._trie = trie
         self._records = files[RECORDS_FILE].cast(RECORD_CODES[manifest.record_bytes])
         self._networks = [_Networks(run, files[NETS_FILE]) for run in manifest.runs]
+        self.lists_addresses = bool(self._networks)
         self._bits_per_slice = BLOOM_HEADER.unpack_from(files[BLOOM_FILE])[2]
         self._positions = bloom_positions(self._bits_per_slice)
         self._bits = bitarray(buffer=files[BLOOM_FILE][BLOOM_HEADER.size :], endian="little")

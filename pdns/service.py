@@ -23,7 +23,7 @@ from pdns.core.resolver import Resolver
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
 from pdns.stats import Stats
-from pdns.upstream.exchange import UpstreamAnswer, UpstreamFailure, UpstreamQuestion
+from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 
 if TYPE_CHECKING:
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
 if ACCELERATED:
     from pdns.fast.blocking import Blocker as CompiledBlocker
     from pdns.fast.cache import AnswerCache as CompiledCache
+    from pdns.fast.flights import Flights as CompiledFlights
     from pdns.fast.front import Front
+    from pdns.fast.lane import Lane
 
 Reply = Callable[[bytes], None]
 
@@ -61,8 +63,9 @@ class Service:
         self._forwarder = forwarder
         self._cache = CompiledCache(config.cache.max_bytes) if accelerated else AnswerCache(config.cache.max_bytes)
         self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker)
+        self._flights = CompiledFlights(*_flight_limits(config)) if accelerated else Flights(*_flight_limits(config))
         self.front = Front(self._cache, stats) if accelerated else None
-        self._flights = Flights(config.upstream.max_in_flight, config.upstream.max_in_flight_per_client)
+        self._lane = Lane(self._cache, self.front, self._flights, stats, self._promoted) if accelerated else None
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
         self._config = config
@@ -90,7 +93,7 @@ class Service:
         """Go on under `config`, asking `forwarder` from now on. Cached answers stay; what is in flight is finished."""
         self._forwarder = forwarder
         self._resolver.configure(config)
-        self._flights.limit(config.upstream.max_in_flight, config.upstream.max_in_flight_per_client)
+        self._flights.limit(*_flight_limits(config))
         self._take_over(config)
 
     def set_blockset(self, blockset: Blockset | None) -> None:
@@ -128,6 +131,7 @@ class Service:
         """Decide about each of `queries`, which the front could not answer. Never raises."""
         now = self._clock()
         decide = self._resolver.decide
+        plain: list[Datagram] = []
         for query in queries:
             try:
                 client = query.client
@@ -136,17 +140,20 @@ class Service:
                     query.give("blocked", now)
                     continue
                 if outcome is PLAIN:
-                    outcome = self._resolver.forward_of(query, client)
+                    plain.append(query)
+                    continue
                 self._perform(outcome, query.port, Waiter(query, client, query.address, "udp", query.reply, query.started_s), now)
             except Exception:  # noqa: BLE001 - as above
                 _log.exception("a query for %s raised", to_text(query.qname))
                 self._stats.dropped("internal_error")
+        if plain:
+            self._ask_plain(plain, now)
 
     def tick(self, now: float) -> None:
         """Housekeeping, a few times a second: stale answers for those who waited long enough, and the gauges."""
         waiting = []
         for flight in self._awaiting_stale:
-            if flight.waiters and now - flight.started_s >= _STALE_AFTER_S:
+            if flight.waiting and now - flight.started_s >= _STALE_AFTER_S:
                 answer = self._resolver.stale_answer(flight.forward, now)
                 if answer is not None:
                     flight.stale_given = True
@@ -232,8 +239,22 @@ class Service:
             self._flights.join(flight, port, waiter)
             if forward.stale is not None:
                 self._awaiting_stale.append(flight)
-        question = UpstreamQuestion(forward.qname, forward.qtype, forward.qclass, forward.do, forward.cd)
-        self._forwarder.resolve(question, partial(self._landed, flight))
+        self._forwarder.resolve(_question(forward), partial(self._landed, flight))
+
+    def _ask_plain(self, queries: list[Datagram], now: float) -> None:
+        assert self._lane is not None
+        for query in self._forwarder.ask(queries, self._lane):
+            try:
+                waiter = Waiter(query, query.client, query.address, "udp", query.reply, query.started_s)
+                self._wait(self._resolver.forward_of(query, query.client), query.port, waiter, now)
+            except Exception:  # noqa: BLE001 - as above
+                _log.exception("a query for %s raised", to_text(query.qname))
+                self._stats.dropped("internal_error")
+
+    def _promoted(self, flight: Flight) -> tuple[UpstreamQuestion, Done]:
+        """What `flight`, which the lane has no more to do with, asks, and whom to tell its end."""
+        forward = flight.forward = self._resolver.forward_of(flight.query, flight.query.client)
+        return _question(forward), partial(self._landed, flight)
 
     def _landed(self, flight: Flight, result: UpstreamAnswer | UpstreamFailure) -> None:
         now = self._clock()
@@ -280,6 +301,8 @@ class Service:
         self._config = config
         if self.front is not None:
             self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts)
+        if self._lane is not None:
+            self._lane.configure(config.cache)
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
         self._settle_readiness()
@@ -288,4 +311,14 @@ class Service:
         """Once ready, always ready: a feed that an administrator adds must not take the service down while it loads."""
         self._was_ready = (self._was_ready and self._blockset is not None) or not self.missing_feeds()
         self._resolver.set_blockset(self._blockset, ready=self._was_ready)
+        if self._lane is not None:
+            self._lane.addresses_listed = self._blockset is not None and self._blockset.lists_addresses
         self._stats.gauge("ready", int(self._was_ready))
+
+
+def _flight_limits(config: Config) -> tuple[int, int]:
+    return config.upstream.max_in_flight, config.upstream.max_in_flight_per_client
+
+
+def _question(forward: Forward) -> UpstreamQuestion:
+    return UpstreamQuestion(forward.qname, forward.qtype, forward.qclass, forward.do, forward.cd)

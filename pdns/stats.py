@@ -104,9 +104,7 @@ class Stats:
         values[self._slot("upstream_requests_total", upstream, result)] += 1
         if duration_s is None:
             return
-        slots = self._upstream_durations.get(upstream)
-        if slots is None:
-            slots = self._upstream_durations[upstream] = self._histogram("upstream_duration_seconds", upstream)
+        slots = self._upstream_slots(upstream)
         values[slots[bisect_left(BUCKETS_S, duration_s)]] += 1
         if duration_s > 0.0:
             values[slots[-1]] += int(duration_s * 1e9)
@@ -163,6 +161,10 @@ class Stats:
         """The slot that `dropped` adds to."""
         return self._slot("dropped_total", reason)
 
+    def upstream_slots(self, upstream: str, result: str) -> tuple[int, ...]:
+        """The slot of `upstream_requests_total` that `upstream` adds to, then those of the histogram as above."""
+        return self._slot("upstream_requests_total", upstream, result), *self._upstream_slots(upstream)
+
     def block_slots(
         self, tenant: str, blocked_by: tuple[str, str, str] | None, monitored: tuple[tuple[str, str], ...]
     ) -> tuple[int, ...]:
@@ -191,6 +193,12 @@ class Stats:
         if histogram is None:
             histogram = self._durations[source] = self._histogram("query_duration_seconds", source)
         return histogram
+
+    def _upstream_slots(self, upstream: str) -> tuple[int, ...]:
+        slots = self._upstream_durations.get(upstream)
+        if slots is None:
+            slots = self._upstream_durations[upstream] = self._histogram("upstream_duration_seconds", upstream)
+        return slots
 
     def _tenant(self, tenant: str) -> str:
         if tenant in self._tenants:

@@ -9,6 +9,8 @@ from pdns.core.clients import Client
 from pdns.core.outcome import Forward
 from pdns.core.query import Query
 
+FULL = "too many queries in flight"
+FULL_FOR_CLIENT = "too many queries in flight for this client"
 MAX_WAITERS = 1000  # for one question; more than that is a flood, and an answer to it a pulse (DNSBomb)
 
 
@@ -34,6 +36,11 @@ class Flight:
         self.stale_given = False
         self.waiters: dict[tuple[str, int, int], Waiter] = {}
 
+    @property
+    def waiting(self) -> int:
+        """How many wait for it."""
+        return len(self.waiters)
+
 
 class Flights:
     """All flights of a worker, within bounds: on questions, on clients of one question, on waiting queries of one client."""
@@ -58,9 +65,9 @@ class Flights:
     def full(self, address: str) -> str:
         """Why one more question from `address` cannot be taken up; empty when it can."""
         if len(self._flights) >= self._max_flights:
-            return "too many queries in flight"
+            return FULL
         if self._per_client.get(address, 0) >= self._max_per_client:
-            return "too many queries in flight for this client"
+            return FULL_FOR_CLIENT
         return ""
 
     def start(self, forward: Forward, now: float) -> Flight:

@@ -65,4 +65,6 @@ cdef class Outbox:
 
     cdef uint8_t *room(self, Py_ssize_t most) noexcept nogil  # NULL: flush first
     cdef void add(self, Py_ssize_t size, const Peer *peer) noexcept nogil  # what was written to `room`; NULL: a connected socket
+    cdef int send(self, int fd, int first, int *last_errno) noexcept nogil  # from `first` on; which one could not be sent, else `count`
+    cdef void clear(self) noexcept nogil
     cdef int flush(self, int fd, int *last_errno) noexcept nogil  # how many could not be sent

@@ -164,15 +164,24 @@ cdef class Outbox:
             control.cmsg_type = IP_PKTINFO if peer.local_bytes == PKTINFO_BYTES else IPV6_PKTINFO
             memcpy(CMSG_DATA(control), peer.local, peer.local_bytes)
 
-    cdef int flush(self, int fd, int *last_errno) noexcept nogil:
-        cdef int done = 0, lost = 0, n
-        while done < self.count:
-            n = sendmmsg(fd, self._messages + done, self.count - done, MSG_DONTWAIT)
-            if n < 0:  # of the first one; those behind it may still go
+    cdef int send(self, int fd, int first, int *last_errno) noexcept nogil:
+        cdef int n
+        while first < self.count:
+            n = sendmmsg(fd, self._messages + first, self.count - first, MSG_DONTWAIT)
+            if n < 0:
                 last_errno[0] = errno
-                lost += 1
-                n = 1
-            done += n
+                break
+            first += n
+        return first
+
+    cdef void clear(self) noexcept nogil:
         self.count = 0
         self._used = 0
+
+    cdef int flush(self, int fd, int *last_errno) noexcept nogil:
+        cdef int done = self.send(fd, 0, last_errno), lost = 0
+        while done < self.count:  # those behind the one that could not be sent may still go
+            lost += 1
+            done = self.send(fd, done + 1, last_errno)
+        self.clear()
         return lost

@@ -167,9 +167,13 @@ cdef class Front:
             if self._is_worth_refreshing(record, now):
                 return DECIDE_REMEMBERED
             source[0] = CACHE if record.source == UPSTREAM else record.source
+            record.hits += 1
+            record.visited = True
             return self._say(record, question, known.number, source[0], max_bytes, False, now, out)
         if record.source == UPSTREAM and now < record.expires_s + self._max_stale_s and now < record.retry_s:
             source[0] = STALE
+            record.hits += 1
+            record.visited = True
             return self._say(record, question, known.number, STALE, max_bytes, True, now, out)
         return DECIDE_REMEMBERED
 
@@ -177,8 +181,6 @@ cdef class Front:
         self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
     ) except -3:
         cdef uint32_t minute
-        record.hits += 1
-        record.visited = True
         if record.attribution:
             self._tally.blocked(client, record.attribution)
             minute = <uint32_t>(now / SECONDS_A_MINUTE)

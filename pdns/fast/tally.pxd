@@ -55,5 +55,6 @@ cdef class Tally:
     cdef int blocked(self, uint16_t client, uint16_t attribution) except -1
     cdef int sighted(self, uint16_t client, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1
     cdef int lasted(self, int source, uint64_t count, double duration_s) except -1
+    cdef void spread(self, const uint32_t *histogram, uint64_t count, double duration_s) noexcept nogil  # a slot a bucket, then the sum
     cdef void dropped_not_a_query(self) noexcept nogil
     cdef void dropped_rate_limit(self) noexcept nogil

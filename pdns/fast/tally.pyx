@@ -133,17 +133,20 @@ cdef class Tally:
 
     cdef int lasted(self, int source, uint64_t count, double duration_s) except -1:
         """`count` queries were answered from `source` within `duration_s`."""
-        cdef int bucket = 0
         if not self._has_durations[source]:
             for at, slot in enumerate(self._stats.duration_slots(SOURCES[source])):
                 self._durations[source][at] = slot
             self._has_durations[source] = True
+        self.spread(self._durations[source], count, duration_s)
+        return 0
+
+    cdef void spread(self, const uint32_t *histogram, uint64_t count, double duration_s) noexcept nogil:
+        cdef int bucket = 0
         while bucket < self._bound_count and self._bounds_s[bucket] < duration_s:
             bucket += 1
-        self._values[self._durations[source][bucket]] += count
+        self._values[histogram[bucket]] += count
         if duration_s > 0:
-            self._values[self._durations[source][self._bound_count + 1]] += <uint64_t>(duration_s * 1e9) * count
-        return 0
+            self._values[histogram[self._bound_count + 1]] += <uint64_t>(duration_s * 1e9) * count
 
     cdef void dropped_not_a_query(self) noexcept nogil:
         self._values[self._not_a_query] += 1

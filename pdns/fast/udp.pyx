@@ -11,7 +11,7 @@ from libc.string cimport memcpy, memset
 from pdns.fast.batch cimport Inbox, Outbox, Peer, address_of, port_of
 from pdns.fast.cache cimport SOURCE_COUNT
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
-from pdns.fast.front cimport Asked, Front
+from pdns.fast.clock cimport clock_s
 from pdns.fast.tally cimport UDP
 from pdns.fast.wire cimport Question
 
@@ -20,31 +20,11 @@ from pdns.net.edge import BugLog
 from pdns.net.sockets import kernel_drops
 from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
 
-cdef extern from "<time.h>" nogil:
-    ctypedef long time_t
-    cdef struct timespec:
-        time_t tv_sec
-        long tv_nsec
-    enum: CLOCK_MONOTONIC
-    int clock_gettime(int clock, timespec *now)
-
 cdef Py_ssize_t _MAX_QUERY_BYTES = MAX_QUERY_BYTES
-cdef enum:
-    MOST_ANSWER_BYTES = 4096  # the largest max_udp_answer_bytes
-
-
-cdef inline double clock_s() noexcept nogil:
-    """The clock of time.monotonic()."""
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <double>now.tv_sec + <double>now.tv_nsec * 1e-9
 
 
 cdef class Datagram(Asked):
     """A query that came in a datagram."""
-    cdef Peer _peer
-    cdef UdpListener _listener
-    cdef readonly double started_s
 
     @property
     def address(self):
@@ -83,14 +63,6 @@ cdef class UdpListener:
     """As `pdns.net.udp.UdpListener`. With a `front`, the service gets what that cannot answer: lists of `Datagram` by
     `on_queries`; without one every datagram, by `on_message`.
     """
-
-    cdef object _sock, _service, _loop, _stats, _bugs, _own_host
-    cdef Front _front
-    cdef Inbox _inbox
-    cdef Outbox _outbox
-    cdef int _fd
-    cdef uint16_t _own_port
-    cdef bint _reading, _collecting, _flush_planned
 
     def __init__(self, sock, service, loop, stats, Front front=None):
         self._sock, self._service, self._loop, self._stats, self._front = sock, service, loop, stats, front

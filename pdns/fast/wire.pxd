@@ -107,6 +107,7 @@ cdef inline void set_policy(Question *question, uint16_t policy) noexcept nogil:
 
 
 cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil
+cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil
 cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil
 cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *question, uint8_t *out) noexcept nogil  # 0: silence
 cdef int rcode_of(Fault fault) noexcept nogil  # -1: silence

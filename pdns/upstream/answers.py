@@ -76,7 +76,7 @@ class Answers:
         if len(wire) < p.HEADER_BYTES:
             self._stats.upstream(server.name, "malformed", None)
             return
-        attempt = channel.outstanding.get(wire[0] << 8 | wire[1])
+        attempt = channel.find(wire[0] << 8 | wire[1])
         if attempt is None:
             self._stats.upstream(server.name, "unmatched", None)
             return
@@ -189,7 +189,4 @@ def _settle(attempt: Attempt) -> None:
     attempt.settled = True
     channel = attempt.channel
     assert channel is not None
-    if attempt.exchange is None:
-        del channel.outstanding[attempt.query_id]  # released before
-    else:
-        channel.settle(attempt)
+    channel.settle(attempt)

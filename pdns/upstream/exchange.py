@@ -55,7 +55,9 @@ class Channel(Protocol):
     """A socket or connection that carries queries, each under an id that it has not given to another."""
 
     server: Server
-    outstanding: dict[int, Attempt]
+
+    def find(self, query_id: int) -> Attempt | None:
+        """The attempt that went out under this id, even if nobody waits for it any more."""
 
     def settle(self, attempt: Attempt) -> None:
         """Forget `attempt`: it was answered."""

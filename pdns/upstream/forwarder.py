@@ -5,20 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from typing import TYPE_CHECKING
 
 from pdns.config import Upstream
 from pdns.core import protocol as p
 from pdns.errors import ConfigError
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
-from pdns.upstream.exchange import Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
+from pdns.upstream import choice
+from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, Rounds, call
 from pdns.upstream.server import Server, tls_context
-from pdns.upstream.timers import Timers
+from pdns.upstream.timers import TICK_S, Timers
 from pdns.upstream.watch import Watch
+
+if TYPE_CHECKING:
+    from pdns.fast.lane import Lane
+    from pdns.fast.udp import Datagram
+    from pdns.fast.upstream import Hub
+    from pdns.upstream.udp import UdpSocket
 
 PROBE_TIMEOUT_S = 1.5
 
+_ALL = float("inf")
 _PROBE = UpstreamQuestion(b"\0", p.NS, p.CLASS_IN, do=False, cd=False)
 _SHUTTING_DOWN = UpstreamFailure(p.EDE_NETWORK_ERROR, "shutting down")
 _OVERLOAD = UpstreamFailure(p.EDE_NETWORK_ERROR, "too many queries in flight")
@@ -43,6 +52,7 @@ class Forwarder:
         random = Randomness()
         watch = Watch(self._timers, stats, self._probe, self._went_down)
         self._watch = watch
+        self._random = random
         self._rounds = Rounds(self._timers, random, stats, watch, self._finished)
         answers = Answers(self._rounds, stats, watch)
         tls = None
@@ -56,6 +66,7 @@ class Forwarder:
             for name in config.servers
         ]
         self._rounds.servers = self._servers
+        self._hubs = [server.udp.hub for server in self._servers if server.udp is not None and server.udp.hub is not None]
         for server in self._servers:
             stats.upstream_up(server.name, True)  # innocent until three failures
 
@@ -67,11 +78,11 @@ class Forwarder:
     @property
     def in_flight(self) -> int:
         """Questions without an answer yet."""
-        return len(self._in_flight)
+        return len(self._in_flight) + sum(hub.in_lane for hub in self._hubs)
 
     def resolve(self, question: UpstreamQuestion, done: Done) -> None:
         """Ask. `done` is called once, from the loop and never from here, at most `timeout_s` and a tick (25 ms) later."""
-        if self._closed or len(self._in_flight) >= self._max_in_flight:
+        if self._closed or self.in_flight >= self._max_in_flight:
             self._loop.call_soon(call, done, _SHUTTING_DOWN if self._closed else _OVERLOAD)
             return
         now = time.monotonic()
@@ -79,8 +90,45 @@ class Forwarder:
         self._in_flight.add(exchange)
         self._rounds.begin(exchange, now)
 
+    def ask(self, queries: list[Datagram], lane: Lane) -> list[Datagram]:
+        """Let `lane` ask what it can: gives those that are left, to be asked by `resolve`."""
+        now = time.monotonic()
+        if self._closed:
+            return queries
+        server = choice.first(self._servers, self._random, now)
+        hub = server.udp.hub if server.udp is not None else None
+        if hub is None or not server.health.up or not server.edns.is_on(now):
+            return queries
+        due_s = now + server.health.rto_s
+        if hub.tick != (tick := int(due_s / TICK_S)):
+            hub.tick = tick
+            self._timers.at(due_s, self._overdue, hub)
+        room = self._max_in_flight - self.in_flight
+        return lane.ask(queries, server.udp, self, server.case.is_on(now), now, due_s, room)
+
+    def adopt(
+        self, question: UpstreamQuestion, done: Done, channel: UdpSocket, query_id: int, section: bytes, sent_s: float, *, exact: bool
+    ) -> Attempt:
+        """Go on with a question that a lane has sent, as if `resolve` had sent it: what answers are to be matched with."""
+        exchange = Exchange(question, done, sent_s + self._timeout_s, MAX_ROUNDS)
+        attempt = Attempt(exchange, channel.server, section, sent_s, "", edns=True, exact=exact)
+        attempt.query_id, attempt.channel = query_id, channel
+        self._in_flight.add(exchange)
+        self._rounds.adopt(exchange, attempt)
+        return attempt
+
+    def heard(self, server: Server, took_s: float, now: float, *, case_kept: bool, saw_opt: bool) -> None:
+        """Plain answers came, which took `took_s` on average: in the case of their questions, with OPT, or not."""
+        self._watch.alive(server, now)
+        server.health.sampled(took_s)
+        if case_kept:
+            server.case.kept()
+        if saw_opt:
+            server.edns.saw_opt(now)
+
     async def drain(self, within_s: float) -> None:
         """Return when no question is out, at the latest after `within_s`."""
+        self._leave_lane()
         if self._in_flight:
             self._drained = asyncio.Event()
             with contextlib.suppress(TimeoutError):
@@ -90,6 +138,7 @@ class Forwarder:
     def close(self) -> None:
         """End everything. Questions that are out fail with "shutting down"."""
         self._closed = True
+        self._leave_lane()
         self._timers.close()
         for exchange in (*self._in_flight, *self._probes):
             self._rounds.finish(exchange, _SHUTTING_DOWN)
@@ -106,8 +155,16 @@ class Forwarder:
 
     def _went_down(self, now: float) -> None:
         if self.all_down:
+            self._leave_lane()
             for exchange in self._in_flight:
                 self._rounds.hurry(exchange, now)
+
+    def _leave_lane(self) -> None:
+        for hub in self._hubs:
+            hub.promote(_ALL)
+
+    def _overdue(self, hub: Hub, now: float) -> None:
+        hub.promote(now)
 
     def _probe(self, server: Server, now: float) -> None:
         def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:

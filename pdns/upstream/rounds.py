@@ -60,6 +60,12 @@ class Rounds:
                 exchange.deadline_s = min(exchange.deadline_s, now + MAX_WAIT_ALL_DOWN_S)
         self._round(exchange, server, now)
 
+    def adopt(self, exchange: Exchange, attempt: Attempt) -> None:
+        """Go on with an exchange whose first round was begun elsewhere, by sending `attempt`."""
+        exchange.rounds = exchange.sent = 1
+        exchange.attempts.append(attempt)
+        self._schedule(exchange, attempt, attempt.sent_s)
+
     def hurry(self, exchange: Exchange, now: float) -> None:
         """Wait no longer than for a question that is asked when every upstream is down: this is now the case."""
         started_s = exchange.attempts[0].sent_s if exchange.attempts else now

@@ -86,7 +86,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, pool: TcpPool) -> None:
         self.server = pool.server
-        self.outstanding: dict[int, Attempt] = {}  # by id; those given up stay, so that a late answer is known for one
+        self._outstanding: dict[int, Attempt] = {}  # by id; those given up stay, so that a late answer is known for one
         self.live = 0  # of them, how many somebody waits for
         self._pool = pool
         self._transport: asyncio.Transport | None = None
@@ -102,7 +102,7 @@ class Connection(asyncio.Protocol):
 
     def send(self, attempt: Attempt, now: float) -> None:
         u16 = self._pool.random.u16
-        while (query_id := u16()) in self.outstanding:
+        while (query_id := u16()) in self._outstanding:
             pass
         assert attempt.exchange is not None
         question = attempt.exchange.question
@@ -111,18 +111,22 @@ class Connection(asyncio.Protocol):
         attempt.channel = self
         attempt.over_stream = True
         attempt.sent_s = now
-        self.outstanding[query_id] = attempt
+        self._outstanding[query_id] = attempt
         self.live += 1
         if self._transport is None:
             self._unsent.append(framed)
         else:
             self._transport.write(framed)
-        if len(self.outstanding) >= MAX_IDS:
+        if len(self._outstanding) >= MAX_IDS:
             self._retire()
 
+    def find(self, query_id: int) -> Attempt | None:
+        return self._outstanding.get(query_id)
+
     def settle(self, attempt: Attempt) -> None:
-        del self.outstanding[attempt.query_id]
-        self.release(attempt)
+        del self._outstanding[attempt.query_id]
+        if attempt.exchange is not None:  # else it was released before
+            self.release(attempt)
 
     def release(self, attempt: Attempt) -> None:  # noqa: ARG002  # as every channel has it
         self.live -= 1
@@ -195,10 +199,10 @@ class Connection(asyncio.Protocol):
         self._pool.gone(self)
         self._pool.last_error = reason
         was_open = self._transport is not None
-        for attempt in list(self.outstanding.values()):
+        for attempt in list(self._outstanding.values()):
             if attempt.exchange is not None:
                 self._pool.events.lost(attempt, was_open=was_open)
-        self.outstanding.clear()
+        self._outstanding.clear()
         if self._transport is not None:
             self._transport.close()
 

@@ -7,12 +7,16 @@ import socket
 from typing import TYPE_CHECKING
 
 from pdns.core.message import build_query
+from pdns.fast import ACCELERATED
 from pdns.upstream.exchange import Attempt, Events
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server
+
+if ACCELERATED:
+    from pdns.fast import upstream as fast
 
 MAX_SOCKETS = 128  # that take queries; while there are fewer, each query gets a new one
 MAX_RETIRED = 384  # that only wait for answers
@@ -44,24 +48,33 @@ class UdpPool:
         self._sockets: list[UdpSocket] = []
         self._retired: dict[UdpSocket, None] = {}  # oldest first
         self._sweeping = False
+        # None: one by one
+        self.hub = fast.Hub(server, loop, events) if ACCELERATED else None
+        self._make: type[UdpSocket] = fast.UdpSocket if ACCELERATED else UdpSocket
 
     def send(self, attempt: Attempt, now: float) -> bool:
         """Send the query of `attempt` under a fresh id from a random socket. False when the system would not."""
         try:
-            channel = self._pick(now)
+            channel = self.pick(now)
         except OSError:
             return False
         if not channel.send(attempt, now):
             return False
+        self.sent(channel)
+        return True
+
+    def sent(self, channel: UdpSocket) -> None:
+        """`channel`, which was picked, has sent what it was picked for."""
         if channel.used >= MAX_QUERIES:
             self._retire(channel)
-        return True
 
     def close(self) -> None:
         for channel in (*self._sockets, *self._retired):
             channel.close()
         self._sockets.clear()
         self._retired.clear()
+        if self.hub is not None:
+            self.hub.close()
 
     @property
     def open_sockets(self) -> int:
@@ -73,7 +86,8 @@ class UdpPool:
             del self._retired[channel]
             channel.close()
 
-    def _pick(self, now: float) -> UdpSocket:
+    def pick(self, now: float) -> UdpSocket:
+        """A socket for the next query. Raises `OSError` when the system gives none."""
         sockets = self._sockets
         if len(sockets) < MAX_SOCKETS:
             try:
@@ -94,7 +108,7 @@ class UdpPool:
         try:
             self._bind(sock)
             sock.connect(self._sockaddr)
-            return UdpSocket(self, sock, now)
+            return self._make(self, sock, now)
         except OSError:
             sock.close()
             raise
@@ -132,11 +146,11 @@ class UdpPool:
 class UdpSocket:
     """One socket: connected, so that the kernel drops what other addresses send to its port."""
 
-    __slots__ = ("_events", "_pool", "_socket", "last_used_s", "live", "opened_s", "outstanding", "server", "used")
+    __slots__ = ("_events", "_outstanding", "_pool", "_socket", "last_used_s", "live", "opened_s", "server", "used")
 
     def __init__(self, pool: UdpPool, sock: socket.socket, now: float) -> None:
         self.server = pool.server
-        self.outstanding: dict[int, Attempt] = {}  # by id; those given up stay, so that a late answer is known for one
+        self._outstanding: dict[int, Attempt] = {}  # by id; those given up stay, so that a late answer is known for one
         self.live = 0  # of them, how many somebody waits for
         self.used = 0
         self.opened_s = self.last_used_s = now
@@ -147,7 +161,7 @@ class UdpSocket:
 
     def send(self, attempt: Attempt, now: float) -> bool:
         u16 = self._pool.random.u16
-        outstanding = self.outstanding
+        outstanding = self._outstanding
         while (query_id := u16()) in outstanding:
             pass
         assert attempt.exchange is not None
@@ -172,9 +186,13 @@ class UdpSocket:
         self.last_used_s = now
         return True
 
+    def find(self, query_id: int) -> Attempt | None:
+        return self._outstanding.get(query_id)
+
     def settle(self, attempt: Attempt) -> None:
-        del self.outstanding[attempt.query_id]
-        self.release(attempt)
+        del self._outstanding[attempt.query_id]
+        if attempt.exchange is not None:  # else it was released before
+            self.release(attempt)
 
     def release(self, attempt: Attempt) -> None:  # noqa: ARG002  # a connection needs it
         self.live -= 1
@@ -213,4 +231,4 @@ class UdpSocket:
         self._pool.loop.add_reader(self._socket, self._readable)
 
     def _report_unreachable(self) -> None:
-        self._events.unreachable([attempt for attempt in self.outstanding.values() if attempt.exchange is not None])
+        self._events.unreachable([attempt for attempt in self._outstanding.values() if attempt.exchange is not None])

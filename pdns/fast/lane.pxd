@@ -1,0 +1,32 @@
+"""The common case of forwarding, without Python for each query: one question, one datagram to the upstream of choice, one
+plain answer (`response.pxd`), which is stored and given to everybody who waits.
+
+Whatever turns out otherwise is *promoted*: an `Exchange` and an `Attempt` are made as if Python had sent the query, and the
+forwarder goes on from there.
+"""
+
+from libc.stdint cimport uint8_t
+
+from pdns.fast.cache cimport AnswerCache, Record
+from pdns.fast.flights cimport Flight, Flights
+from pdns.fast.front cimport Front
+from pdns.fast.response cimport Bounds, Plain
+from pdns.fast.udp cimport Datagram, UdpListener
+from pdns.fast.upstream cimport Carrier, Hub, UdpSocket
+
+
+cdef class Lane(Carrier):
+    cdef AnswerCache _cache
+    cdef Front _front
+    cdef Flights _flights
+    cdef object _stats, _promote
+    cdef Bounds _bounds
+    cdef public bint addresses_listed
+    cdef list _written  # listeners that have something to send
+
+    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now)
+    cdef int _send(self, Hub hub, UdpSocket socket) except -1
+    cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
+    cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
+    cdef int _answer(self, Datagram query, Record *record, double now) except -1
+    cdef int _count(self, Hub hub, name, double duration_s) except -1

@@ -1,0 +1,21 @@
+from collections.abc import Callable
+
+from pdns.config import Cache
+from pdns.fast.cache import AnswerCache
+from pdns.fast.flights import Flight, Flights
+from pdns.fast.front import Front
+from pdns.fast.udp import Datagram
+from pdns.stats import Stats
+from pdns.upstream.exchange import Done, UpstreamQuestion
+from pdns.upstream.forwarder import Forwarder
+from pdns.upstream.udp import UdpPool
+
+class Lane:
+    addresses_listed: bool
+    def __init__(
+        self, cache: AnswerCache, front: Front, flights: Flights, stats: Stats, promote: Callable[[Flight], tuple[UpstreamQuestion, Done]]
+    ) -> None: ...
+    def configure(self, cache: Cache) -> None: ...
+    def ask(
+        self, queries: list[Datagram], pool: UdpPool, forwarder: Forwarder, exact: bool, now: float, due_s: float, room: int
+    ) -> list[Datagram]: ...

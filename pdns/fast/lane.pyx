@@ -1,0 +1,241 @@
+"""The common case of forwarding. `lane.pxd` says what that is; `pdns.service` and `pdns.upstream` are the specification."""
+
+import logging
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN, ENOBUFS
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
+
+from pdns.fast.cache cimport NO_EDE, UPSTREAM, body_of, ttls_of
+from pdns.fast.response cimport Plain, read_plain
+from pdns.fast.tally cimport UDP
+from pdns.fast.udp cimport MOST_ANSWER_BYTES
+from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
+from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, put16, put32, u16
+
+cdef enum:
+    UPSTREAM_UDP_BYTES = 1232
+    KEY_DO = 1  # in the octet of a key that follows the question
+    CASE = 0x20
+    ARCOUNT_AT = 10
+
+_log = logging.getLogger("pdns.service")
+
+
+cdef class Lane(Carrier):
+    """One for each worker. `promote(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end."""
+
+    def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, promote):
+        self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, promote
+        self._written = []
+
+    def configure(self, cache):
+        """Bound what is kept as the section `cache` of the configuration says, from now on."""
+        self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
+        self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
+
+    def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s, Py_ssize_t room):
+        """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`, at most `room` questions.
+        Gives those of `queries` that Python must take care of."""
+        cdef Hub hub = pool.hub
+        cdef UdpSocket socket = None
+        cdef Datagram query
+        cdef Flight flight
+        cdef list left = []
+        cdef bytes key
+        cdef int most = 0
+        hub.carrier, hub.forwarder = self, forwarder
+        for query in queries:
+            key = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.key_bytes)
+            flight = self._flights.of(key)
+            if flight is not None:
+                if flight.stale_given:
+                    left.append(query)
+                elif not self._flights.wait(flight, query):
+                    self._stats.dropped("waiters_limit")
+                continue
+            if room <= 0 or not self._flights.has_room(query):
+                left.append(query)
+                continue
+            if socket is None:
+                try:
+                    socket = pool.pick(now)
+                except OSError:
+                    left.append(query)
+                    continue
+                # while there is room for more sockets each query gets a new one, and later none gets many
+                most = 1 if socket.used == 0 else min(MOST_IN_A_ROW, MOST_QUERIES - socket.used)
+            room -= 1
+            flight = self._write(hub, socket, query, key, exact, now)
+            flight.due_s = due_s
+            if hub.outbox.count >= most:
+                self._send(hub, socket)
+                pool.sent(socket)
+                socket = None
+        if socket is not None:
+            self._send(hub, socket)
+            pool.sent(socket)
+        return left
+
+    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now):
+        """Write the query for a new flight, as `pdns.core.message.build_query` does, and let it wait for its answer."""
+        cdef uint8_t *out = hub.outbox.room(MOST_QUERY_BYTES)
+        cdef uint8_t *section
+        cdef Flight flight = self._flights.begin(key, now)
+        cdef uint8_t asked = query.q.key[query.q.bytes]
+        cdef uint8_t octet
+        cdef uint64_t bits = 0
+        cdef int at
+        self._flights.wait(flight, query)
+        flight.stamp = self._cache._header.stamp
+        flight.sent_s = now
+        flight.exact = exact
+        flight.section_bytes = query.q.bytes
+        section = flight.section
+        memcpy(section, query.q.key, query.q.bytes)
+        if exact:
+            for at in range(query.q.name_bytes):
+                if at % 64 == 0:
+                    bits = hub.draw()
+                octet = section[at]
+                section[at] = octet ^ <uint8_t>((bits & 1) << 5 if 97 <= octet <= 122 else 0)
+                bits >>= 1
+        flight.query_id = socket.add(flight, now)
+        put16(out, flight.query_id)
+        hub.in_lane += 1
+        put16(out + 2, RD | AD | (CD if query.q.flags & CD else 0))
+        put16(out + 4, 1)
+        put32(out + 6, 0)
+        put16(out + ARCOUNT_AT, 1)
+        memcpy(out + HEADER_BYTES, section, query.q.bytes)
+        out += HEADER_BYTES + query.q.bytes
+        out[0] = 0
+        put16(out + 1, TYPE_OPT)
+        put16(out + 3, UPSTREAM_UDP_BYTES)
+        put32(out + 5, 0x8000 if asked & KEY_DO else 0)
+        put16(out + 9, 0)
+        hub.outbox.add(HEADER_BYTES + query.q.bytes + 11, NULL)
+        return flight
+
+    cdef int _send(self, Hub hub, UdpSocket socket) except -1:
+        """Send what was written."""
+        cdef int at = 0, tried = -1, error = 0
+        while True:
+            at = hub.outbox.send(socket._fd, at, &error)
+            if at >= hub.outbox.count:
+                break
+            if error == EAGAIN or error == ENOBUFS or tried == at:
+                at += 1  # as good as lost on the way: it will be sent again
+            else:
+                tried = at  # the ICMP error of an earlier query comes up here; this one was not sent
+                socket.report_unreachable()
+        hub.outbox.clear()
+        return 0
+
+    # ---- what comes back
+
+    cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1:
+        cdef Plain plain
+        cdef Record *record
+        cdef Hub hub = socket.hub
+        cdef Py_ssize_t name_bytes = flight.section_bytes - 4
+        cdef const uint8_t *key = <const uint8_t *>PyBytes_AS_STRING(flight.key)
+        if (
+            size < HEADER_BYTES + flight.section_bytes
+            or memcmp(wire + HEADER_BYTES, flight.section, flight.section_bytes) != 0
+            or flight.stamp != self._cache._header.stamp
+            or not read_plain(
+                wire, size, key, name_bytes, key[flight.section_bytes] & KEY_DO, self.addresses_listed, &self._bounds, &plain
+            )
+            or not flight.has_only_datagrams()
+        ):
+            return self._hand_over(flight, socket, wire, size)
+        record = self._store(flight, wire, &plain, now)
+        if record == NULL:
+            return self._hand_over(flight, socket, wire, size)
+        self._count(hub, socket.server.name, now - flight.sent_s)
+        hub.case_kept |= flight.exact
+        hub.saw_opt |= plain.edns
+        socket.landed(flight)
+        for query in self._flights.end(flight):
+            try:
+                self._answer(query, record, now)
+            except Exception:
+                _log.exception("an answer could not be given")
+        return 0
+
+    cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1:
+        """Let Python make of it what it can."""
+        socket.promote(flight)
+        socket.hub.events.arrived(socket, PyBytes_FromStringAndSize(<const char *>wire, size))
+        return 0
+
+    cdef promote(self, Flight flight, UdpSocket socket):
+        cdef Hub hub = socket.hub
+        cdef bytes section = PyBytes_FromStringAndSize(<char *>flight.section, flight.section_bytes)
+        question, done = self._promote(flight)
+        return hub.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
+
+    cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
+        """As `pdns.core.distill`. NULL when it is too large."""
+        cdef Record shape
+        cdef Record *record
+        cdef int at
+        memset(&shape, 0, sizeof(Record))
+        shape.source = UPSTREAM
+        shape.stamp = flight.stamp
+        shape.stored_s = now
+        shape.expires_s = now + plain.lifetime_s
+        shape.ede_code = NO_EDE
+        shape.rcode, shape.ad, shape.ancount, shape.nscount = plain.rcode, plain.ad, plain.ancount, plain.nscount
+        shape.key_bytes = flight.section_bytes + KEY_TAIL_BYTES
+        shape.body_bytes, shape.ttl_count = plain.body_bytes, plain.ttl_count
+        record = self._cache.begin(<const uint8_t *>PyBytes_AS_STRING(flight.key), &shape)
+        if record == NULL:
+            return NULL
+        memcpy(body_of(record), wire + plain.body_at, plain.body_bytes)
+        for at in range(plain.ttl_count):
+            put32(body_of(record) + plain.ttl_at[at], plain.ttl_s[at])
+            put16(ttls_of(record) + 2 * at, plain.ttl_at[at])
+        self._cache.finish(record)
+        return record
+
+    cdef int _answer(self, Datagram query, Record *record, double now) except -1:
+        cdef UdpListener listener = query._listener
+        cdef Front front = self._front
+        cdef uint8_t *out = listener._room(MOST_ANSWER_BYTES)
+        cdef Py_ssize_t size = front._say(
+            record, &query.q, query.number, UPSTREAM, front.most_bytes(&query.q, UDP), False, now, out
+        )
+        if size:
+            if not listener._collecting:
+                listener._collecting = True
+                self._written.append(listener)
+            listener._send(size, &query._peer)
+            front._tally.lasted(UPSTREAM, 1, now - query.started_s)
+        return 0
+
+    cdef int _count(self, Hub hub, name, double duration_s) except -1:
+        if not hub.has_slots:
+            hub.ok_slot, *histogram = self._stats.upstream_slots(name, "ok")
+            for at, slot in enumerate(histogram):
+                hub.histogram[at] = slot
+            hub.has_slots = True
+        self._front._tally._values[hub.ok_slot] += 1
+        self._front._tally.spread(hub.histogram, 1, duration_s)
+        hub.answers += 1
+        hub.took_s += duration_s
+        return 0
+
+    cdef int taken(self, Hub hub, double now) except -1:
+        cdef UdpListener listener
+        for listener in self._written:
+            listener._collecting = False
+            listener._flush()
+        self._written.clear()
+        if hub.answers:
+            hub.forwarder.heard(hub.server, hub.took_s / hub.answers, now, case_kept=bool(hub.case_kept), saw_opt=bool(hub.saw_opt))
+            hub.answers, hub.took_s = 0, 0
+            hub.case_kept = hub.saw_opt = False
+        return 0

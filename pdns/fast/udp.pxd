@@ -1,0 +1,33 @@
+"""DNS over UDP by the batch. What other kernels may do with a query that came in a datagram, and its listener."""
+
+from libc.stdint cimport uint8_t, uint16_t
+
+from pdns.fast.batch cimport Inbox, Outbox, Peer
+from pdns.fast.front cimport Asked, Front
+
+cdef enum:
+    MOST_ANSWER_BYTES = 4096  # the largest max_udp_answer_bytes
+
+
+cdef class Datagram(Asked):
+    cdef Peer _peer
+    cdef UdpListener _listener
+    cdef readonly double started_s
+
+
+cdef class UdpListener:
+    cdef object _sock, _service, _loop, _stats, _bugs, _own_host
+    cdef Front _front
+    cdef Inbox _inbox
+    cdef Outbox _outbox
+    cdef int _fd
+    cdef uint16_t _own_port
+    cdef bint _reading, _collecting, _flush_planned
+
+    cdef int _answer(self, int count) except -1
+    cdef int _pass_on(self, int count) except -1
+    cdef bint _is_sound(self, int at, Peer *peer) except -1
+    cdef int _queue(self, bytes wire, Peer *peer) except -1
+    cdef uint8_t *_room(self, Py_ssize_t size)
+    cdef int _send(self, Py_ssize_t size, Peer *peer) except -1
+    cpdef _flush(self)

@@ -1,0 +1,72 @@
+"""Upstream sockets by the batch: the compiled twin of `pdns.upstream.udp.UdpSocket`.
+
+All sockets of one upstream hang in one epoll descriptor, which is all that the loop watches. What a socket waits for is an
+`Attempt` of the forwarder, or a `Flight` in the *lane*: one that needs nothing but its answer.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from pdns.fast.batch cimport Inbox, Outbox
+from pdns.fast.flights cimport Flight
+from pdns.fast.tally cimport BUCKETS_AT_MOST
+
+cdef enum:
+    MOST_QUERIES = 64  # on one socket
+    MOST_IN_A_ROW = 8  # queries of one batch on one socket
+    MOST_QUERY_BYTES = 320
+    RANDOM_WORDS = 512
+
+
+cdef class Carrier:  # what takes the answers to flights
+    cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1
+    cdef int taken(self, Hub hub, double now) except -1  # after each batch
+    cdef promote(self, Flight flight, UdpSocket socket)  # the Attempt to go on with
+
+
+cdef class UdpSocket:
+    cdef readonly object server
+    cdef readonly int live  # how many somebody waits for
+    cdef readonly int used
+    cdef readonly double opened_s
+    cdef readonly double last_used_s
+    cdef readonly Hub hub
+    cdef object _pool
+    cdef object _sock
+    cdef int _fd
+    cdef int _count
+    cdef uint16_t _ids[MOST_QUERIES]
+    cdef list _carried  # by the same places
+
+    cdef int place_of(self, uint16_t query_id) noexcept nogil
+    cdef uint16_t add(self, what, double now)
+    cdef int forget(self, int place) except -1
+    cdef int landed(self, Flight flight) except -1
+    cdef int promote(self, Flight flight) except -1
+    cdef int promote_due(self, double now) except -1
+
+
+cdef class Hub:
+    cdef object _loop, _epoll
+    cdef object events
+    cdef readonly object server
+    cdef dict _sockets  # by descriptor
+    cdef int _fd
+    cdef Inbox _inbox
+    cdef uint64_t _random[RANDOM_WORDS]
+    cdef int _random_at
+    cdef readonly int in_lane  # flights
+    cdef public long long tick  # the last for which somebody will come to look for overdue flights
+    cdef Carrier carrier
+    cdef object forwarder
+    cdef Outbox outbox
+    # of the answers of a batch, in the lane
+    cdef uint64_t answers
+    cdef double took_s
+    cdef bint case_kept, saw_opt
+    # where they are counted
+    cdef bint has_slots
+    cdef uint32_t ok_slot
+    cdef uint32_t histogram[BUCKETS_AT_MOST + 1]
+
+    cdef uint64_t draw(self) except? 0
+    cdef int _receive(self, UdpSocket socket, double now) except -1

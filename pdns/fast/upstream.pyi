@@ -1,0 +1,15 @@
+import asyncio
+
+from pdns.upstream import udp
+from pdns.upstream.exchange import Events
+from pdns.upstream.server import Server
+
+class Hub:
+    server: Server
+    in_lane: int
+    tick: int
+    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, events: Events) -> None: ...
+    def close(self) -> None: ...
+    def promote(self, now: float) -> None: ...
+
+class UdpSocket(udp.UdpSocket): ...

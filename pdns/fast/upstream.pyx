@@ -1,0 +1,234 @@
+"""Upstream sockets by the batch. `upstream.pxd` has the shape, `pdns.upstream.udp` the specification."""
+
+import logging
+import select
+
+from cpython.bytes cimport PyBytes_FromStringAndSize
+from libc.errno cimport EAGAIN
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from pdns.fast.clock cimport clock_s
+from pdns.fast.wire cimport HEADER_BYTES, u16
+
+from pdns.core.message import build_query
+
+cdef extern from "<sys/epoll.h>" nogil:
+    ctypedef union epoll_data_t:
+        int fd
+    cdef struct epoll_event:
+        uint32_t events
+        epoll_data_t data
+    int epoll_wait(int epoll, epoll_event *events, int room, int timeout_ms)
+
+cdef extern from "<sys/random.h>" nogil:
+    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
+
+cdef enum:
+    SOCKETS_A_WAKE = 64
+    RECEIVE_BYTES = 4096  # more than a query allows: what is too long must be seen to be
+
+cdef double _NEVER = float("inf")
+
+_log = logging.getLogger("pdns.upstream")
+
+
+cdef class Carrier:
+
+    cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1:
+        raise NotImplementedError
+
+    cdef int taken(self, Hub hub, double now) except -1:
+        raise NotImplementedError
+
+    cdef promote(self, Flight flight, UdpSocket socket):
+        raise NotImplementedError
+
+
+cdef class UdpSocket:
+    """One socket: connected, so that the kernel drops what other addresses send to its port."""
+
+    def __init__(self, pool, sock, double now):
+        self.server, self._pool, self._sock, self.hub = pool.server, pool, sock, pool.hub
+        self.opened_s = self.last_used_s = now
+        self._carried = []
+        self._fd = sock.fileno()
+        self.hub._epoll.register(self._fd, select.EPOLLIN)
+        self.hub._sockets[self._fd] = self
+
+    def send(self, attempt, double now):
+        cdef int place = self._count
+        if self._fd < 0 or place >= MOST_QUERIES:
+            return False
+        question = attempt.exchange.question
+        attempt.query_id = self.add(attempt, now)
+        attempt.channel = self
+        wire = build_query(attempt.query_id, attempt.question, do=question.do, cd=question.cd, edns=attempt.edns)
+        try:
+            self._sock.send(wire)
+        except BlockingIOError:
+            pass  # as good as lost on the way: it will be sent again
+        except OSError:
+            # the ICMP error of an earlier query comes up here; this one was not sent
+            self.report_unreachable(attempt)
+            try:
+                self._sock.send(wire)
+            except OSError:
+                attempt.channel = None
+                self.forget(self.place_of(attempt.query_id))
+                self.live -= 1
+                self.used -= 1
+                return False
+        return True
+
+    def find(self, uint16_t query_id):
+        cdef int place = self.place_of(query_id)
+        return self._carried[place] if place >= 0 else None
+
+    def settle(self, attempt):
+        self.forget(self.place_of(attempt.query_id))
+        if attempt.exchange is not None:
+            self.release(attempt)
+
+    def release(self, attempt):
+        self.live -= 1
+        if self.live == 0:
+            self._pool.drained(self)
+
+    def overdue(self, attempt):
+        pass
+
+    def close(self):
+        if self._fd >= 0:
+            self.promote_due(_NEVER)
+            self.hub._sockets.pop(self._fd, None)
+            self._fd = -1
+            self._sock.close()
+
+    def report_unreachable(self, but=None):
+        """Tell of an error that the network reported, whose query it was of is not known."""
+        self.promote_due(_NEVER)
+        self.hub.events.unreachable([one for one in self._carried if one is not but and one.exchange is not None])
+
+    # ---- for other kernels
+
+    cdef int place_of(self, uint16_t query_id) noexcept nogil:
+        cdef int place
+        for place in range(self._count):
+            if self._ids[place] == query_id:
+                return place
+        return -1
+
+    cdef uint16_t add(self, what, double now):
+        """The id under which `what` waits for its answer, from now on."""
+        cdef uint16_t query_id = <uint16_t>self.hub.draw()
+        while self.place_of(query_id) >= 0:
+            query_id = <uint16_t>self.hub.draw()
+        self._ids[self._count] = query_id
+        self._carried.append(what)
+        self._count += 1
+        self.live += 1
+        self.used += 1
+        self.last_used_s = now
+        return query_id
+
+    cdef int forget(self, int place) except -1:
+        last = self._carried.pop()
+        self._count -= 1
+        if place < self._count:
+            self._carried[place] = last
+            self._ids[place] = self._ids[self._count]
+        return 0
+
+    cdef int landed(self, Flight flight) except -1:
+        """`flight` was answered."""
+        self.forget(self.place_of(flight.query_id))
+        self.hub.in_lane -= 1
+        self.release(flight)
+        return 0
+
+    cdef int promote(self, Flight flight) except -1:
+        """Let Python go on with `flight`, which waits here."""
+        self._carried[self.place_of(flight.query_id)] = self.hub.carrier.promote(flight, self)
+        self.hub.in_lane -= 1
+        return 0
+
+    cdef int promote_due(self, double now) except -1:
+        """The same for every flight that was due before `now`."""
+        for one in list(self._carried):
+            if type(one) is Flight and (<Flight>one).due_s <= now:
+                self.promote(one)
+        return 0
+
+
+cdef class Hub:
+    """What the sockets of one upstream have in common. `events` as `pdns.upstream.exchange` has it."""
+
+    def __init__(self, server, loop, events):
+        self.server, self._loop, self.events = server, loop, events
+        self._sockets = {}
+        self._inbox = Inbox(RECEIVE_BYTES, named=False)
+        self.outbox = Outbox(MOST_QUERY_BYTES)
+        self._random_at = RANDOM_WORDS
+        self._epoll = select.epoll()
+        self._fd = self._epoll.fileno()
+        loop.add_reader(self._fd, self._readable)
+
+    def close(self):
+        """After all sockets."""
+        if self._fd >= 0:
+            self._loop.remove_reader(self._fd)
+            self._fd = -1
+            self._epoll.close()
+
+    def promote(self, double now):
+        """Let Python go on with every flight in the lane that was due before `now`."""
+        if self.in_lane:
+            for socket in list(self._sockets.values()):
+                (<UdpSocket>socket).promote_due(now)
+
+    cdef uint64_t draw(self) except? 0:
+        """64 bits that nobody can guess."""
+        if self._random_at >= RANDOM_WORDS:
+            self._random_at = 0
+            if getrandom(self._random, sizeof(self._random), 0) != sizeof(self._random):
+                self._random_at = RANDOM_WORDS
+                raise OSError("getrandom gave too little")
+        self._random_at += 1
+        return self._random[self._random_at - 1]
+
+    def _readable(self):
+        cdef epoll_event events[SOCKETS_A_WAKE]
+        cdef int count, at
+        cdef double now
+        count = epoll_wait(self._fd, events, SOCKETS_A_WAKE, 0)
+        now = clock_s()
+        try:
+            for at in range(count):
+                socket = self._sockets.get(events[at].data.fd)
+                if socket is not None:
+                    self._receive(socket, now)
+        finally:
+            if self.carrier is not None:
+                self.carrier.taken(self, now)
+
+    cdef int _receive(self, UdpSocket socket, double now) except -1:
+        cdef int at, place, count = self._inbox.receive(socket._fd)
+        cdef const uint8_t *wire
+        cdef Py_ssize_t size
+        if count < 0:
+            if count != -EAGAIN:
+                socket.report_unreachable()
+            return 0
+        for at in range(count):
+            if socket._fd < 0:
+                return 0  # nobody waits any more
+            wire, size = self._inbox.octets(at), self._inbox.size(at)
+            place = socket.place_of(u16(wire)) if size >= HEADER_BYTES else -1
+            if place >= 0 and type(socket._carried[place]) is Flight:
+                try:
+                    self.carrier.take(socket._carried[place], socket, wire, size, now)
+                except Exception:
+                    _log.exception("error while handling an answer of %s", socket.server.name)
+            else:
+                self.events.arrived(socket, PyBytes_FromStringAndSize(<const char *>wire, size))
+        return 0
