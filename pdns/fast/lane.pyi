@@ -13,7 +13,12 @@ from pdns.upstream.udp import UdpPool
 class Lane:
     addresses_listed: bool
     def __init__(
-        self, cache: AnswerCache, front: Front, flights: Flights, stats: Stats, promote: Callable[[Flight], tuple[UpstreamQuestion, Done]]
+        self,
+        cache: AnswerCache,
+        front: Front,
+        flights: Flights,
+        stats: Stats,
+        promote: Callable[[Flight], tuple[UpstreamQuestion, Done]],
     ) -> None: ...
     def configure(self, cache: Cache) -> None: ...
     def ask(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from pdns.config import Upstream
 from pdns.core import protocol as p
 from pdns.errors import ConfigError
-from pdns.upstream.answers import SIGN_OF_LIFE, Answers
 from pdns.upstream import choice
+from pdns.upstream.answers import SIGN_OF_LIFE, Answers
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, Rounds, call
@@ -107,7 +107,15 @@ class Forwarder:
         return lane.ask(queries, server.udp, self, server.case.is_on(now), now, due_s, room)
 
     def adopt(
-        self, question: UpstreamQuestion, done: Done, channel: UdpSocket, query_id: int, section: bytes, sent_s: float, *, exact: bool
+        self,
+        question: UpstreamQuestion,
+        done: Done,
+        channel: UdpSocket,
+        query_id: int,
+        section: bytes,
+        sent_s: float,
+        *,
+        exact: bool,
     ) -> Attempt:
         """Go on with a question that a lane has sent, as if `resolve` had sent it: what answers are to be matched with."""
         exchange = Exchange(question, done, sent_s + self._timeout_s, MAX_ROUNDS)
