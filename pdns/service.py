@@ -27,6 +27,7 @@ from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, Upstre
 from pdns.upstream.forwarder import Forwarder
 
 if TYPE_CHECKING:
+    from pdns.fast.flights import Flight as CompiledFlight
     from pdns.fast.udp import Datagram
 
 if ACCELERATED:
@@ -61,11 +62,17 @@ class Service:
         self._clock = clock
         self._stats = stats
         self._forwarder = forwarder
-        self._cache = CompiledCache(config.cache.max_bytes) if accelerated else AnswerCache(config.cache.max_bytes)
+        self._cache: AnswerCache
+        self._flights: Flights
+        self.front: Front | None = None
+        self._lane: Lane | None = None
+        if accelerated:
+            cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
+            self._cache, self._flights, self.front = cache, flights, Front(cache, stats)
+            self._lane = Lane(cache, self.front, flights, stats, self._promoted)
+        else:
+            self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
         self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker)
-        self._flights = CompiledFlights(*_flight_limits(config)) if accelerated else Flights(*_flight_limits(config))
-        self.front = Front(self._cache, stats) if accelerated else None
-        self._lane = Lane(self._cache, self.front, self._flights, stats, self._promoted) if accelerated else None
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
         self._config = config
@@ -251,7 +258,7 @@ class Service:
                 _log.exception("a query for %s raised", to_text(query.qname))
                 self._stats.dropped("internal_error")
 
-    def _promoted(self, flight: Flight) -> tuple[UpstreamQuestion, Done]:
+    def _promoted(self, flight: CompiledFlight) -> tuple[UpstreamQuestion, Done]:
         """What `flight`, which the lane has no more to do with, asks, and whom to tell its end."""
         forward = flight.forward = self._resolver.forward_of(flight.query, flight.query.client)
         return _question(forward), partial(self._landed, flight)

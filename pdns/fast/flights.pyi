@@ -1,8 +1,8 @@
 from pdns.core import flights
-from pdns.core.query import Query
+from pdns.fast.front import Asked
 
 class Flight(flights.Flight):
     @property
-    def query(self) -> Query: ...
+    def query(self) -> Asked: ...
 
 class Flights(flights.Flights): ...

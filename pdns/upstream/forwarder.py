@@ -96,15 +96,16 @@ class Forwarder:
         if self._closed:
             return queries
         server = choice.first(self._servers, self._random, now)
-        hub = server.udp.hub if server.udp is not None else None
-        if hub is None or not server.health.up or not server.edns.is_on(now):
+        udp = server.udp
+        hub = udp.hub if udp is not None else None
+        if udp is None or hub is None or not server.health.up or not server.edns.is_on(now):
             return queries
         due_s = now + server.health.rto_s
         if hub.tick != (tick := int(due_s / TICK_S)):
             hub.tick = tick
             self._timers.at(due_s, self._overdue, hub)
         room = self._max_in_flight - self.in_flight
-        return lane.ask(queries, server.udp, self, server.case.is_on(now), now, due_s, room)
+        return lane.ask(queries, udp, self, server.case.is_on(now), now, due_s, room)
 
     def adopt(
         self,

@@ -1,0 +1,549 @@
+"""Queries that come in datagrams and are forwarded: on the compiled lane, and on the Python that it stands for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import msgspec
+import pytest
+
+from pdns.addresses import Endpoint
+from pdns.blockset import Blockset
+from pdns.config import Config
+from pdns.core import flights
+from pdns.core import protocol as p
+from pdns.counters import Counters
+from pdns.fast import ACCELERATED
+from pdns.net.sockets import bind_udp
+from pdns.net.udp import UdpListener
+from pdns.service import Service
+from pdns.stats import Stats
+from pdns.upstream.forwarder import Forwarder
+from tests.blocksets import make_blockset
+from tests.fakes import upstream as fake
+from tests.fakes.edges import until
+from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.upstream import FakeUpstream
+from tests.wire import answers, ede, query_wire, read
+
+if ACCELERATED:
+    from pdns.fast.udp import UdpListener as CompiledUdpListener
+
+FEEDS: dict[str, Any] = {"feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}]}
+TRUE, FORGED, SINKHOLE = "192.0.2.7", "203.0.113.66", "192.0.2.1"
+LISTED = fake.record(p.CNAME, b"\3bad\7example\0")
+
+
+class Edge:
+    """A listener on a real socket, a service, and a forwarder to fake upstreams."""
+
+    def __init__(self, upstreams: list[str], sections: dict[str, Any], *, compiled: bool) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.counters = Counters.create(4096)
+        self.stats = Stats(self.counters)
+        options = {"timeout_s": 3.0, **sections.pop("upstream", {})}
+        self.config = msgspec.convert({"upstream": {"servers": upstreams, **options}, **sections}, Config)
+        self.forwarder = Forwarder(self.config.upstream, self.loop, self.stats)
+        self.service = Service(self.config, self.forwarder, self.stats, self.loop.time, accelerated=compiled)
+        sock = bind_udp(Endpoint("127.0.0.1", 0))
+        self.address = sock.getsockname()
+        self.listener: UdpListener
+        if compiled:
+            self.listener = CompiledUdpListener(sock, self.service, self.loop, self.stats, self.service.front)
+        else:
+            self.listener = UdpListener(sock, self.service, self.loop, self.stats)
+        self.compiled = compiled
+        self.clients: list[socket.socket] = []
+
+    def client(self) -> socket.socket:
+        sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        sock.setblocking(False)
+        sock.connect(self.address)
+        self.clients.append(sock)
+        return sock
+
+    def send(self, *wires: bytes) -> socket.socket:
+        """A client that has sent these, all before any of them is looked at."""
+        sock = self.client()
+        for wire in wires:
+            sock.send(wire)
+        return sock
+
+    async def reply(self, sock: socket.socket, patience_s: float = 3.0) -> bytes:
+        async with asyncio.timeout(patience_s):
+            return await self.loop.sock_recv(sock, 65535)
+
+    async def ask(self, name: str, qtype: str = "A", **options: Any) -> bytes:
+        return await self.reply(self.send(query_wire(name, qtype, **options)))
+
+    def count(self, family: str, *labels: str) -> int:
+        """The sum of a family's series whose labels include `labels`."""
+        return sum(value for name, own, value in self.counters.items() if name == family and set(labels) <= set(own))
+
+    def in_lane(self) -> int:
+        return sum(hub.in_lane for hub in self.forwarder._hubs)
+
+    async def out(self, count: int) -> None:
+        """Return when `count` questions are out; each of them in the lane, where there is one."""
+        await until(lambda: self.service.in_flight() == count)
+        assert self.in_lane() == (count if self.compiled else 0)
+        assert self.forwarder.in_flight == count
+
+    async def close(self) -> None:
+        self.listener.close()
+        self.forwarder.close()
+        for sock in self.clients:
+            sock.close()
+        await asyncio.sleep(0)
+        assert self.in_lane() == 0
+        assert self.count("dropped_total", "internal_error") == 0
+
+
+Open = Callable[..., Any]
+
+
+@pytest.fixture(params=LOOPS)
+def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
+    """Runs a test's body on each kind of loop."""
+    return lambda main: run_on(request.param, main)
+
+
+@pytest.fixture(params=["python", *(["lane"] if ACCELERATED else [])])
+def edge(request: pytest.FixtureRequest) -> Open:
+    """Makes an `Edge` of each kind."""
+
+    @asynccontextmanager
+    async def made(*handlers: fake.Handler, blockset: Blockset | None = None, **sections: Any) -> AsyncIterator[tuple[Edge, Any]]:
+        upstreams = [FakeUpstream(handler) for handler in handlers]
+        for upstream in upstreams:
+            await upstream.start()
+        one = Edge([f"udp://127.0.0.1:{upstream.port}" for upstream in upstreams], sections, compiled=request.param == "lane")
+        one.service.set_blockset(blockset)
+        try:
+            yield one, upstreams[0] if len(upstreams) == 1 else upstreams
+        finally:
+            await one.close()
+            for upstream in upstreams:
+                await upstream.__aexit__()
+
+    return made
+
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+
+
+def test_an_answer_reaches_its_client_and_the_cache(run: Run, edge: Open) -> None:
+    """The client has its id, its letter case and what its EDNS allows; the next one is answered from the cache; all is counted."""
+
+    async def body() -> None:
+        handlers = {"no.example": fake.negative(), "empty.example": fake.records()}
+        async with edge(fake.by_name(handlers, fake.answer("192.0.2.9", ttl_s=300))) as (e, upstream):
+            for source in ("upstream", "cache"):
+                wire = await e.ask("WWW.Example", query_id=0xBEEF, edns=None)
+                assert (wire[:2], wire[12:25], answers(wire)) == (b"\xbe\xef", b"\3WWW\7Example\0", ["192.0.2.9"])
+                assert (read(wire).rr[0].ttl, read(wire).header.ra, len(read(wire).ar)) == (300, 1, 0)
+                assert e.count("responses_total", source, "NOERROR") == 1
+            for _ in range(2):
+                wire = await e.ask("no.example", "AAAA", do=True)
+                assert (read(wire).header.rcode, len(read(wire).auth), read(wire).ar[0].edns_do) == (p.NXDOMAIN, 1, 1)
+            assert upstream.names() == ["www.example", "no.example"]
+            assert [query.opt for query in upstream.queries] == [b"\0\0\x29\x04\xd0" + do for do in (bytes(6), b"\0\0\x80\0\0\0")]
+            assert {query.wire[2:4] for query in upstream.queries} == {b"\1\x20"}
+            assert e.count("upstream_requests_total", "ok") == 2
+            assert e.count("upstream_duration_seconds:bucket") == 2
+            assert e.count("query_duration_seconds:bucket", "upstream") == 2
+            assert e.count("responses_total") == 4
+            assert (e.service.in_flight(), e.forwarder.in_flight) == (0, 0)
+            await e.ask("empty.example")
+            await e.ask("empty.example")
+            assert upstream.names().count("empty.example") == 2, "without an SOA a negative answer is not kept"
+
+    run(body())
+
+
+def test_a_thousand_identical_queries_are_one(run: Run, edge: Open) -> None:
+    """However many ask, one upstream query; everybody is answered with their own id and letter case."""
+
+    async def body() -> None:
+        async with edge(fake.delayed(fake.answer("192.0.2.9"), 0.2)) as (e, upstream):
+            socks = []
+            for number in range(20):
+                name = "www.example" if number % 2 else "WWW.example"
+                socks.append(e.send(*[query_wire(name, query_id=number << 8 | query_id) for query_id in range(50)]))
+                await asyncio.sleep(0)
+            for number, sock in enumerate(socks):
+                wires = [await e.reply(sock) for _ in range(50)]
+                assert {int.from_bytes(wire[:2]) for wire in wires} == {number << 8 | query_id for query_id in range(50)}
+                assert {wire[13:16] for wire in wires} == {b"www" if number % 2 else b"WWW"}
+            assert upstream.names() == ["www.example"]
+            assert e.count("responses_total", "upstream") == 1000
+            assert e.count("queries_total") == 1000
+
+    run(body())
+
+
+def test_a_retransmission_takes_its_own_place(run: Run, edge: Open) -> None:
+    """The same query again from the same port is answered once."""
+
+    async def body() -> None:
+        async with edge(fake.delayed(fake.answer(), 0.1)) as (e, upstream):
+            sock = e.send(query_wire("www.example"), query_wire("www.example"), query_wire("www.example", query_id=7))
+            ids = [int.from_bytes((await e.reply(sock))[:2]) for _ in range(2)]
+            assert sorted(ids) == [7, 0x1234]
+            with pytest.raises(TimeoutError):
+                await e.reply(sock, 0.05)
+            assert upstream.names() == ["www.example"]
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    ("forgery", "counted"),
+    [
+        (fake.wrong_id, "unmatched"),
+        (fake.wrong_question, "unmatched"),
+        (fake.other_port, ""),
+        (fake.lower_casing, "unmatched"),
+        (lambda _forged: fake.garbage, "malformed"),
+    ],
+    ids=["id", "question", "port", "case", "garbage"],
+)
+def test_forgeries_are_counted_and_passed_over(
+    run: Run, edge: Open, forgery: Callable[[fake.Handler], fake.Handler], counted: str
+) -> None:
+    """What does not answer the very query, by id, question, letter case and soundness, ends no wait, and the right answer is taken."""
+
+    async def body() -> None:
+        right = fake.delayed(fake.answer(TRUE), 0.05)
+        both = fake.by_transport(fake.then(forgery(fake.answer(FORGED)), right), right)
+        async with edge(both) as (e, _):
+            assert answers(await e.ask("a-long-name-with-letters.example")) == [TRUE]
+            seen = {result for result in ("unmatched", "malformed") if e.count("upstream_requests_total", result)}
+            assert seen >= {counted} if counted else not seen
+            assert e.count("upstream_requests_total", "ok") >= 1
+
+    run(body())
+
+
+def test_an_upstream_that_loses_the_case_is_asked_over_tcp(run: Run, edge: Open) -> None:
+    """An answer in another case is not believed over UDP; TCP tells, and from then on the case is left alone."""
+
+    async def body() -> None:
+        async with edge(fake.lower_casing(fake.answer(TRUE))) as (e, upstream):
+            assert answers(await e.ask("a-long-name-with-letters.example")) == [TRUE]
+            assert answers(await e.ask("another-long-name-with-letters.example")) == [TRUE]
+            assert [query.transport for query in upstream.asked()] == ["udp", "tcp", "udp"]
+
+    run(body())
+
+
+def test_a_truncated_answer_is_fetched_over_tcp(run: Run, edge: Open) -> None:
+    """TC=1 is followed by the same question over TCP, and the client gets what fits."""
+
+    async def body() -> None:
+        async with edge(fake.over_tcp_only(fake.answer(*[f"192.0.2.{n}" for n in range(30)]))) as (e, upstream):
+            assert len(answers(await e.ask("big.example"))) == 30
+            assert [query.transport for query in upstream.asked()] == ["udp", "tcp"]
+            assert e.count("upstream_requests_total", "truncated") == 1
+
+    run(body())
+
+
+def test_a_failure_is_not_believed_at_once(run: Run, edge: Open) -> None:
+    """SERVFAIL of one upstream sends the question to the other; of both it is passed on with a reason."""
+
+    async def body() -> None:
+        bad = fake.by_name({"bad.example": fake.rcode(fake.SERVFAIL)}, fake.answer(TRUE))
+        async with edge(fake.rcode(fake.SERVFAIL), bad) as (e, _):
+            for number in range(10):
+                assert answers(await e.ask(f"n{number}.example")) == [TRUE]
+            wire = await e.ask("bad.example")
+            assert (read(wire).header.rcode, ede(wire)) == (p.SERVFAIL, (22, "upstream failed"))
+            assert e.count("upstream_requests_total", "servfail") >= 2
+
+    run(body())
+
+
+def test_an_upstream_without_edns_is_learned(run: Run, edge: Open) -> None:
+    """FORMERR to EDNS leads to the question without it, there and in what follows."""
+
+    async def body() -> None:
+        async with edge(fake.without_edns(fake.answer(TRUE))) as (e, upstream):
+            assert answers(await e.ask("one.example")) == [TRUE]
+            assert answers(await e.ask("two.example")) == [TRUE]
+            assert [query.edns for query in upstream.asked()] == [True, False, False]
+
+    run(body())
+
+
+def test_what_an_answer_leads_to_is_judged(run: Run, edge: Open) -> None:
+    """A CNAME to a listed name, an HTTPS target, and an address where addresses are listed: blocked, and counted."""
+
+    async def body() -> None:
+        cloaked = fake.records(LISTED, fake.record(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
+        svcb = fake.records(fake.record(p.HTTPS, b"\0\1\3bad\7example\0"))
+        handlers = {"cloak.example": cloaked, "svcb.example": svcb, "net.example": fake.answer("198.51.100.9")}
+        blockset = make_blockset({"alpha": "bad.example 198.51.100.0/24"})
+        async with edge(fake.by_name(handlers, fake.answer(TRUE)), blockset=blockset, **FEEDS) as (e, _):
+            assert answers(await e.ask("cloak.example")) == [SINKHOLE]
+            assert answers(await e.ask("net.example")) == [SINKHOLE]
+            assert answers(await e.ask("svcb.example", "HTTPS")) == []
+            assert answers(await e.ask("clean.example")) == [TRUE]
+            assert e.count("blocked_total", "alpha") == 3
+
+    run(body())
+
+
+def test_a_name_that_is_watched_is_counted(run: Run, edge: Open) -> None:
+    """A feed in monitor mode blocks nothing, and each query that it would have blocked is counted."""
+
+    async def body() -> None:
+        async with edge(fake.answer(TRUE), blockset=make_blockset({"watch": "seen.example"}), **FEEDS) as (e, _):
+            for _ in range(2):
+                assert answers(await e.ask("x.seen.example")) == [TRUE]
+            assert e.count("would_block_total", "watch") == 2
+
+    run(body())
+
+
+def test_a_name_that_is_listed_while_it_is_out_is_blocked(run: Run, edge: Open) -> None:
+    """Rules that move while a question is out decide about its answer."""
+
+    async def body() -> None:
+        async with edge(fake.delayed(fake.answer(TRUE), 0.15), blockset=make_blockset({}), **FEEDS) as (e, _):
+            sock = e.send(query_wire("late.example"))
+            await e.out(1)
+            e.service.set_blockset(make_blockset({"alpha": "late.example"}))
+            assert answers(await e.reply(sock)) == [SINKHOLE]
+            assert answers(await e.ask("late.example")) == [SINKHOLE]
+
+    run(body())
+
+
+def test_silence_is_followed_by_other_rounds(run: Run, edge: Open) -> None:
+    """A query that gets lost is sent again when its time is up, under another id, and counted as timed out."""
+
+    async def body() -> None:
+        async with edge(fake.in_turn(fake.drop, fake.answer(TRUE))) as (e, upstream):
+            sock = e.send(query_wire("www.example"))
+            await e.out(1)
+            assert answers(await e.reply(sock)) == [TRUE]
+            assert upstream.names() == ["www.example"] * 2
+            assert len({query.id for query in upstream.asked()}) == 2
+            assert e.count("upstream_requests_total", "timeout") == 1
+            assert e.count("upstream_requests_total", "retransmit") == 1
+            assert upstream.asked()[1].at_s - upstream.asked()[0].at_s > 0.7
+
+    run(body())
+
+
+def test_a_late_answer_is_still_good(run: Run, edge: Open) -> None:
+    """An answer to the first query is taken although a second one was sent meanwhile."""
+
+    async def body() -> None:
+        async with edge(fake.in_turn(fake.delayed(fake.answer(TRUE), 1.0), fake.drop)) as (e, upstream):
+            assert answers(await e.ask("www.example")) == [TRUE]
+            assert len(upstream.asked()) == 2
+
+    run(body())
+
+
+def test_an_upstream_that_refuses_is_left_for_another(run: Run, edge: Open) -> None:
+    """An ICMP error sends the question to the other upstream at once, long before its time is up."""
+
+    async def body() -> None:
+        async with edge(fake.answer(TRUE), fake.answer(TRUE)) as (e, (first, _second)):
+            await first.stop()
+            began_s = e.loop.time()
+            for start in range(0, 60, 20):
+                sock = e.send(*[query_wire(f"n{start + number}.example", query_id=number) for number in range(20)])
+                for _ in range(20):
+                    assert answers(await e.reply(sock)) == [TRUE]
+            assert e.loop.time() - began_s < 0.7
+            assert e.count("upstream_requests_total", "error") >= 1
+
+    run(body())
+
+
+def test_a_dead_upstream_is_not_waited_for(run: Run, edge: Open) -> None:
+    """Once the only upstream is known to be down, what is out fails soon, with the reason, and so does what is asked anew."""
+
+    async def body() -> None:
+        async with edge(fake.drop, upstream={"timeout_s": 10.0}) as (e, _):
+            began_s = e.loop.time()
+            socks = []
+            while not e.forwarder.all_down:
+                socks.append(e.send(query_wire(f"n{len(socks)}.example")))
+                await asyncio.sleep(0.05)
+            assert e.in_lane() == 0
+            for sock in socks:
+                wire = await e.reply(sock, 9.0)
+                assert (read(wire).header.rcode, ede(wire)) == (p.SERVFAIL, (22, "no upstream answered"))
+            assert e.loop.time() - began_s < 8.0
+
+    run(body())
+
+
+def test_what_is_out_when_all_ends_is_told_so(run: Run, edge: Open) -> None:
+    """close() answers everybody who waits, with the reason."""
+
+    async def body() -> None:
+        async with edge(fake.drop) as (e, _):
+            sock = e.send(*[query_wire(f"n{number}.example", query_id=number) for number in range(50)])
+            await e.out(50)
+            e.forwarder.close()
+            wires = [await e.reply(sock) for _ in range(50)]
+            assert {ede(wire) for wire in wires} == {(23, "shutting down")}
+            assert (e.service.in_flight(), e.forwarder.in_flight) == (0, 0)
+
+    run(body())
+
+
+def test_draining_waits_for_what_is_out(run: Run, edge: Open) -> None:
+    """drain() returns when the last answer is in, and not before."""
+
+    async def body() -> None:
+        async with edge(fake.delayed(fake.answer(TRUE), 0.2)) as (e, _):
+            sock = e.send(query_wire("www.example"))
+            await e.out(1)
+            await e.forwarder.drain(2.0)
+            assert e.forwarder.in_flight == 0
+            assert answers(await e.reply(sock)) == [TRUE]
+
+    run(body())
+
+
+def test_other_upstreams_do_not_lose_what_is_out(run: Run, edge: Open) -> None:
+    """A question that is out when the configuration changes is answered by whom it was asked; the next one is asked elsewhere."""
+
+    async def body() -> None:
+        async with edge(fake.delayed(fake.answer(TRUE), 0.2)) as (e, _), FakeUpstream(fake.answer("192.0.2.8")) as other:
+            sock = e.send(query_wire("www.example"))
+            await e.out(1)
+            before = e.forwarder
+            servers = (f"udp://127.0.0.1:{other.port}",)
+            config = msgspec.structs.replace(e.config, upstream=msgspec.structs.replace(e.config.upstream, servers=servers))
+            e.forwarder = Forwarder(config.upstream, e.loop, e.stats)
+            e.service.apply(config, e.forwarder)
+            assert answers(await e.ask("next.example")) == ["192.0.2.8"]
+            assert answers(await e.reply(sock)) == [TRUE]
+            assert before.in_flight == 0
+            before.close()
+
+    run(body())
+
+
+def test_a_burst_comes_from_many_ports(run: Run, edge: Open) -> None:
+    """150 questions at once come from over 100 ports; in steady use no port carries more than 64, nor many in a row."""
+
+    async def body() -> None:
+        async with edge(fake.answer(TRUE)) as (e, upstream):
+            sock = e.send(*[query_wire(f"n{number}.example", query_id=number) for number in range(150)])
+            for _ in range(150):
+                await e.reply(sock)
+            ports = Counter(query.source[1] for query in upstream.asked())
+            assert len(ports) > 100
+            assert max(ports.values()) <= 9
+            assert len({query.id for query in upstream.asked()}) > 145
+            for start in range(1000, 11000, 100):
+                for number in range(start, start + 100):
+                    sock.send(query_wire(f"n{number}.example", query_id=number))
+                for _ in range(100):
+                    await e.reply(sock)
+            ports = Counter(query.source[1] for query in upstream.asked())
+            assert len(ports) > 150
+            assert max(ports.values()) <= 2 * 64  # a port may come up a second time
+            sources = [query.source[1] for query in upstream.asked()]
+            assert max(len(set(sources[at : at + 50])) for at in range(0, len(sources), 50)) > 5
+
+    run(body())
+
+
+def test_bounds_hold(run: Run, edge: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Past the bound of a client, or of all, one is told so at once; past that of one question queries are dropped."""
+    monkeypatch.setattr(flights, "MAX_WAITERS", 10)
+
+    async def body() -> None:
+        async with edge(fake.drop, upstream={"max_in_flight_per_client": 12, "max_in_flight": 15}) as (e, _):
+            sock = e.send(*[query_wire("same.example", query_id=number) for number in range(12)])
+            await until(lambda: e.count("dropped_total", "waiters_limit") == 2)
+            for number in range(3):
+                sock.send(query_wire(f"n{number}.example", query_id=100 + number))
+            wire = await e.reply(sock)
+            assert (wire[:2], ede(wire)) == (b"\0\x66", (0, "too many queries in flight for this client"))
+            await e.out(3)
+            e.service.apply(
+                msgspec.structs.replace(e.config, upstream=msgspec.structs.replace(e.config.upstream, max_in_flight=3)),
+                e.forwarder,
+            )
+            assert ede(await e.ask("m.example")) == (0, "too many queries in flight")
+            assert e.count("dropped_total", "in_flight_limit") == 2
+
+    run(body())
+
+
+def test_transports_share_a_question(run: Run, edge: Open) -> None:
+    """A query over TCP for what a datagram has asked waits for the same answer, and gets it whole."""
+
+    async def body() -> None:
+        async with edge(fake.delayed(fake.answer(TRUE), 0.15)) as (e, upstream):
+            sock = e.send(query_wire("www.example"))
+            await e.out(1)
+            replies: list[bytes] = []
+            e.service.on_message(query_wire("www.example", query_id=9), "127.0.0.1", 4000, "tcp", replies.append)
+            assert answers(await e.reply(sock)) == [TRUE]
+            await until(lambda: bool(replies))
+            assert (answers(replies[0]), replies[0][:2]) == ([TRUE], b"\0\x09")
+            assert upstream.names() == ["www.example"]
+            assert e.count("responses_total", "upstream") == 2
+
+    run(body())
+
+
+def test_answers_fit_their_clients(run: Run, edge: Open) -> None:
+    """Each of those who wait gets at most what its EDNS offers, with TC where that is too little."""
+
+    async def body() -> None:
+        async with edge(fake.delayed(fake.answer(*[f"192.0.2.{n}" for n in range(60)]), 0.1)) as (e, upstream):
+            small, large = e.send(query_wire("big.example", edns=None)), e.send(query_wire("big.example", edns=4096))
+            cut, whole = await e.reply(small), await e.reply(large)
+            assert (read(cut).header.tc, answers(cut), len(answers(whole))) == (1, [], 60)
+            assert len(upstream.asked()) == 1
+
+    run(body())
+
+
+def test_what_is_not_worth_keeping_is_given_all_the_same(run: Run, edge: Open) -> None:
+    """An answer with a TTL of 0 reaches who asked, and the next one is asked for anew."""
+
+    async def body() -> None:
+        async with edge(fake.answer(TRUE, ttl_s=0)) as (e, upstream):
+            for _ in range(2):
+                assert answers(await e.ask("www.example")) == [TRUE]
+            assert len(upstream.asked()) == 2
+
+    run(body())
+
+
+def test_a_flood_of_new_names_leaves_popular_answers(run: Run, edge: Open) -> None:
+    """Answers that nobody asks for twice push out none that people use."""
+
+    async def body() -> None:
+        async with edge(fake.answer(TRUE), cache={"max_bytes": 262144}) as (e, upstream):
+            for _ in range(3):
+                await e.ask("popular.example")
+            sock = e.client()
+            for start in range(0, 4000, 100):
+                for number in range(start, start + 100):
+                    sock.send(query_wire(f"flood-{number}.example", query_id=number))
+                for _ in range(100):
+                    await e.reply(sock)
+            await e.ask("popular.example")
+            assert upstream.names().count("popular.example") == 1
+
+    run(body())
