@@ -319,7 +319,7 @@ class Service:
         self._was_ready = (self._was_ready and self._blockset is not None) or not self.missing_feeds()
         self._resolver.set_blockset(self._blockset, ready=self._was_ready)
         if self._lane is not None:
-            self._lane.addresses_listed = self._blockset is not None and self._blockset.lists_addresses
+            self._lane.judge_by(self._blockset)
         self._stats.gauge("ready", int(self._was_ready))
 
 

@@ -10,9 +10,11 @@ from libc.stdint cimport uint8_t
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.flights cimport Flight, Flights
 from pdns.fast.front cimport Front
+from pdns.fast.matcher cimport Matcher
 from pdns.fast.response cimport Bounds, Plain
 from pdns.fast.udp cimport Datagram, UdpListener
 from pdns.fast.upstream cimport Carrier, Hub, UdpSocket
+from pdns.fast.wire cimport Query
 
 
 cdef class Lane(Carrier):
@@ -21,12 +23,15 @@ cdef class Lane(Carrier):
     cdef Flights _flights
     cdef object _stats, _promote
     cdef Bounds _bounds
-    cdef public bint addresses_listed
+    cdef Matcher _matcher  # None: nothing is listed
+    cdef object _listed_networks  # Blockset.lookup_address, None when there are none
+    cdef Query _target
     cdef list _written  # listeners that have something to send
 
     cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now)
     cdef int _send(self, Hub hub, UdpSocket socket) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
+    cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
     cdef int _answer(self, Datagram query, Record *record, double now) except -1
     cdef int _count(self, Hub hub, name, double duration_s) except -1

@@ -1,5 +1,6 @@
 from collections.abc import Callable
 
+from pdns.blockset import Blockset
 from pdns.config import Cache
 from pdns.fast.cache import AnswerCache
 from pdns.fast.flights import Flight, Flights
@@ -11,7 +12,6 @@ from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.udp import UdpPool
 
 class Lane:
-    addresses_listed: bool
     def __init__(
         self,
         cache: AnswerCache,
@@ -21,6 +21,7 @@ class Lane:
         promote: Callable[[Flight], tuple[UpstreamQuestion, Done]],
     ) -> None: ...
     def configure(self, cache: Cache) -> None: ...
+    def judge_by(self, blockset: Blockset | None) -> None: ...
     def ask(
         self, queries: list[Datagram], pool: UdpPool, forwarder: Forwarder, exact: bool, now: float, due_s: float, room: int
     ) -> list[Datagram]: ...

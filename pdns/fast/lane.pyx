@@ -8,17 +8,21 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.cache cimport NO_EDE, UPSTREAM, body_of, ttls_of
-from pdns.fast.response cimport Plain, read_plain
+from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.tally cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, put16, put32, u16
+from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, put16, put32, u16
 
 cdef enum:
     UPSTREAM_UDP_BYTES = 1232
     KEY_DO = 1  # in the octet of a key that follows the question
     CASE = 0x20
     ARCOUNT_AT = 10
+    TYPE_A = 1
+    TYPE_AAAA = 28
+    TYPE_BEFORE_TTL = 4
+    RDATA_BEHIND_TYPE = 10
 
 _log = logging.getLogger("pdns.service")
 
@@ -29,11 +33,17 @@ cdef class Lane(Carrier):
     def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, promote):
         self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, promote
         self._written = []
+        self._target = Query.__new__(Query)
 
     def configure(self, cache):
         """Bound what is kept as the section `cache` of the configuration says, from now on."""
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
+
+    def judge_by(self, blockset):
+        """What answers lead to is looked for in `blockset`, which may be None, from now on."""
+        self._matcher = None if blockset is None else blockset.matcher
+        self._listed_networks = blockset.lookup_address if blockset is not None and blockset.lists_addresses else None
 
     def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s, Py_ssize_t room):
         """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`, at most `room` questions.
@@ -145,9 +155,8 @@ cdef class Lane(Carrier):
             size < HEADER_BYTES + flight.section_bytes
             or memcmp(wire + HEADER_BYTES, flight.section, flight.section_bytes) != 0
             or flight.stamp != self._cache._header.stamp
-            or not read_plain(
-                wire, size, key, name_bytes, key[flight.section_bytes] & KEY_DO, self.addresses_listed, &self._bounds, &plain
-            )
+            or not read_plain(wire, size, key, name_bytes, key[flight.section_bytes] & KEY_DO, &self._bounds, &plain)
+            or self._leads_to_listed(wire, &plain)
             or not flight.has_only_datagrams()
         ):
             return self._hand_over(flight, socket, wire, size)
@@ -176,6 +185,31 @@ cdef class Lane(Carrier):
         cdef bytes section = PyBytes_FromStringAndSize(<char *>flight.section, flight.section_bytes)
         question, done = self._promote(flight)
         return hub.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
+
+    cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1:
+        """Whether Python must judge what the answer leads to: a feed has something to say of it."""
+        cdef const uint8_t *record
+        cdef Name *target
+        cdef uint16_t rtype
+        cdef int at
+        if self._matcher is not None:
+            for at in range(plain.target_count):
+                target = &plain.targets[at]
+                memcpy(self._target.q.key, target.octets, target.bytes)
+                self._target.q.name_bytes = target.bytes
+                if self._matcher.find(self._target):
+                    return True
+        if self._listed_networks is not None:
+            if plain.hints:
+                return True
+            for at in range(plain.ttl_count):
+                record = wire + plain.body_at + plain.ttl_at[at] - TYPE_BEFORE_TTL
+                rtype = u16(record)
+                if (rtype == TYPE_A or rtype == TYPE_AAAA) and self._listed_networks(
+                    PyBytes_FromStringAndSize(<const char *>record + RDATA_BEHIND_TYPE, u16(record + RDATA_BEHIND_TYPE - 2))
+                ):
+                    return True
+        return False
 
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
         """As `pdns.core.distill`. NULL when it is too large."""

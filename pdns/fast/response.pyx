@@ -1,10 +1,11 @@
-"""Plain responses. `response.pxd` has the contract; `pdns.core.message`, `chain`, `responsecheck` and `distill` are the specification."""
+"""Plain responses. `response.pxd` has the contract; `pdns.core.message`, `chain` and `distill` are the specification."""
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from libc.string cimport memset
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.string cimport memcmp, memset
 
 from pdns.fast.wire cimport (
-    AD, HEADER_BYTES, OPCODE_MASK, QR, RCODE_MASK, TC, TYPE_OPT, Reader, check_options, put32, reader, seek, skip_name, take, u16, u32,
+    AD, HEADER_BYTES, MAX_NAME_BYTES, OPCODE_MASK, QR, RCODE_MASK, TC, TYPE_OPT, Reader, check_options, fold, put32, reader, seek,
+    skip_name, take, u16, u32,
 )  # fmt: skip
 
 from pdns.core import protocol as p
@@ -22,6 +23,7 @@ cdef enum:
     TYPE_NSEC3 = 50
     TYPE_SVCB = 64
     TYPE_HTTPS = 65
+    TYPE_ANY = 255
     CLASS_IN = 1
     RCODE_NXDOMAIN = 3
     AT_QNAME = 0xC00C  # a pointer to the question
@@ -47,6 +49,7 @@ cdef struct Record:
     const uint8_t *rdata
     const uint8_t *end
     uint16_t rtype
+    uint16_t rclass
     uint32_t ttl_s
     bint at_root
 
@@ -62,6 +65,7 @@ cdef bint read_record(Reader *r, Py_ssize_t size, Record *out) noexcept nogil:
     if head == NULL:
         return False
     out.rtype = u16(head)
+    out.rclass = u16(head + 2)
     out.ttl_s = u32(head + 4)
     rdata_bytes = u16(head + 8)
     out.rdata = take(r, rdata_bytes)
@@ -69,7 +73,7 @@ cdef bint read_record(Reader *r, Py_ssize_t size, Record *out) noexcept nogil:
         return False
     out.end = r.at
     if out.rtype == TYPE_A or out.rtype == TYPE_AAAA:
-        return u16(head + 2) != CLASS_IN or rdata_bytes == (4 if out.rtype == TYPE_A else 16)
+        return out.rclass != CLASS_IN or rdata_bytes == (4 if out.rtype == TYPE_A else 16)
     if out.rtype < TYPES and _names[out.rtype].count:
         return has_sound_names(r, size, out)
     return True
@@ -98,91 +102,155 @@ cdef inline uint32_t bounded(uint32_t ttl_s, const Bounds *bounds) noexcept nogi
     return ttl_s if ttl_s > bounds.min_ttl_s else bounds.min_ttl_s
 
 
-cdef bint is_above(const uint8_t *wire, const uint8_t *start, Py_ssize_t name_bytes) noexcept nogil:
-    """Whether the owner at `start` is a pointer to a label of the question, or the root where that is not the question."""
-    cdef Py_ssize_t label = HEADER_BYTES, to
-    if start[0] == 0:
-        return name_bytes > 1
-    if start[0] < POINTER:
+cdef Py_ssize_t expand(const uint8_t *wire, Py_ssize_t size, const uint8_t *start, uint8_t *out) noexcept nogil:
+    """Writes the name at `start`, which was found sound. Returns its size."""
+    cdef Reader walk = reader(wire, size)
+    cdef const uint8_t *at
+    cdef Py_ssize_t written = 0, i
+    cdef uint8_t octet
+    seek(&walk, start - wire, size)
+    while True:
+        at = take(&walk, 1)
+        if at == NULL:
+            return 0
+        octet = at[0]
+        if octet >= POINTER:
+            at = take(&walk, 1)
+            if at == NULL or not seek(&walk, ((octet & 63) << 8) | at[0], size):
+                return 0
+            continue
+        at = take(&walk, octet)
+        if at == NULL or written + 1 + octet > MAX_NAME_BYTES:
+            return 0
+        out[written] = octet
+        fold(out + written + 1, at, octet)
+        written += 1 + octet
+        if octet == 0:
+            return written
+
+
+cdef bint is_at_or_below(const uint8_t *name, Py_ssize_t name_bytes, const uint8_t *above, Py_ssize_t above_bytes) noexcept nogil:
+    cdef Py_ssize_t step
+    while name_bytes > above_bytes:
+        step = 1 + name[0]
+        name += step
+        name_bytes -= step
+    return name_bytes == above_bytes and memcmp(name, above, name_bytes) == 0
+
+
+cdef bint add_target(const uint8_t *wire, Py_ssize_t size, const uint8_t *start, Plain *out) noexcept nogil:
+    cdef Name *target = &out.targets[out.target_count]
+    if out.target_count >= MOST_TARGETS:
         return False
-    to = u16(start) & 0x3FFF
-    while label < to and wire[label]:
-        label += 1 + wire[label]
-    return label == to
+    target.bytes = <uint16_t>expand(wire, size, start, target.octets)
+    out.target_count += 1
+    return True
 
 
-cdef bint leads_elsewhere(const Record *record, bint addresses_listed) noexcept nogil:
-    """Whether feeds may have something to say of what the record leads to."""
-    if record.rtype == TYPE_A or record.rtype == TYPE_AAAA:
-        return addresses_listed
-    if record.rtype == TYPE_HTTPS or record.rtype == TYPE_SVCB:
-        return addresses_listed or record.rdata[2] != 0  # the target is the owner itself
-    return record.rtype == TYPE_CNAME or record.rtype == TYPE_DNAME
+cdef inline void add_ttl(const Record *record, const uint8_t *body, uint32_t ttl_s, Plain *out) noexcept nogil:
+    out.ttl_at[out.ttl_count] = <uint16_t>(record.rdata - 6 - body)
+    out.ttl_s[out.ttl_count] = ttl_s
+    out.ttl_count += 1
+    if ttl_s < out.lifetime_s:
+        out.lifetime_s = ttl_s
 
 
-cdef bint read_plain(
-    const uint8_t *wire, Py_ssize_t size, const uint8_t *key, Py_ssize_t name_bytes, bint want_dnssec, bint addresses_listed,
-    const Bounds *bounds, Plain *out
+cdef bint is_new(const Plain *out, const uint8_t *qname, Py_ssize_t name_bytes) noexcept nogil:
+    """Whether the last target is no name that the chain has had."""
+    cdef const Name *last = &out.targets[out.target_count - 1]
+    cdef int at
+    if last.bytes == name_bytes and memcmp(last.octets, qname, name_bytes) == 0:
+        return False
+    for at in range(out.target_count - 1):
+        if out.targets[at].bytes == last.bytes and memcmp(out.targets[at].octets, last.octets, last.bytes) == 0:
+            return False
+    return True
+
+
+cdef bint read_answer(
+    Reader *r, Py_ssize_t size, const uint8_t *key, Py_ssize_t name_bytes, const Bounds *bounds, bint *answered, Plain *out
 ) noexcept nogil:
-    cdef Reader r = reader(wire, size)
-    cdef const uint8_t *head = take(&r, HEADER_BYTES)
-    cdef const uint8_t *body
+    """The chain in its order, and behind it the records of the type that was asked for."""
+    cdef const uint8_t *body = r.at
+    cdef const uint8_t *end = NULL  # where the last name of the chain stands; NULL: it is the question's
+    cdef uint8_t owner[MAX_NAME_BYTES]
+    cdef Py_ssize_t owner_bytes
+    cdef uint16_t at, qtype = u16(key + name_bytes)
     cdef Record record
-    cdef uint16_t flags, at, qtype = u16(key + name_bytes)
-    cdef uint32_t soa_ttl_s
-    cdef bint negative
-    if head == NULL or size > MAX_RESPONSE_BYTES or take(&r, name_bytes + 4) == NULL:
+    cdef Name *last
+    if out.ancount >= MOST_TTLS:  # one is left for an SOA
         return False
-    flags = u16(head + 2)
-    if flags & (QR | OPCODE_MASK | TC) != QR or u16(head + 4) != 1:
-        return False
-    out.rcode = flags & RCODE_MASK
-    out.ad = flags & AD != 0
-    out.ancount = u16(head + 6)
-    negative = out.ancount == 0
-    if out.rcode != 0 and not (out.rcode == RCODE_NXDOMAIN and negative):
-        return False
-    body = r.at
-    out.body_at = <uint16_t>(body - wire)
-    out.lifetime_s = bounds.max_ttl_s
     for at in range(out.ancount):
-        if not read_record(&r, size, &record):
+        if not read_record(r, size, &record):
             return False
-        if record.rtype != qtype or u16(record.start) != AT_QNAME or leads_elsewhere(&record, addresses_listed):
+        if end == NULL:
+            if u16(record.start) != AT_QNAME:
+                return False
+        elif record.start[0] < POINTER or (u16(record.start) & 0x3FFF) != end - r.start:
+            last = &out.targets[out.target_count - 1]
+            owner_bytes = expand(r.start, size, record.start, owner)
+            if owner_bytes != last.bytes or memcmp(owner, last.octets, owner_bytes) != 0:
+                return False
+        add_ttl(&record, body, bounded(record.ttl_s, bounds), out)
+        if record.rtype == qtype:
+            answered[0] = True
+        elif record.rtype == TYPE_CNAME and record.rclass == CLASS_IN and not answered[0]:
+            if not add_target(r.start, size, record.rdata, out) or not is_new(out, key, name_bytes):
+                return False
+            end = record.rdata
+        else:
             return False
-        out.ttl_at[at] = <uint16_t>(record.rdata - 6 - body)
-        out.ttl_s[at] = bounded(record.ttl_s, bounds)
-        if out.ttl_s[at] < out.lifetime_s:
-            out.lifetime_s = out.ttl_s[at]
-    out.body_bytes = <uint16_t>(r.at - body)
-    out.ttl_count = out.ancount
-    out.nscount = 0
-    for at in range(u16(head + 8)):
-        if not read_record(&r, size, &record):
+        if record.rtype == TYPE_HTTPS or record.rtype == TYPE_SVCB:
+            out.hints = True
+            if record.rdata[2] != 0 and (end != NULL or not add_target(r.start, size, record.rdata + 2, out)):
+                return False  # behind a chain: its last name must stay the last target
+    return True
+
+
+cdef bint read_authority(
+    Reader *r, Py_ssize_t size, uint16_t count, const uint8_t *body, const uint8_t *key, Py_ssize_t name_bytes, bint want_dnssec,
+    bint negative, const Bounds *bounds, Plain *out
+) noexcept nogil:
+    """Of a negative answer the SOA, which comes first; nothing of another."""
+    cdef const uint8_t *end = key
+    cdef Py_ssize_t end_bytes = name_bytes, owner_bytes
+    cdef uint8_t owner[MAX_NAME_BYTES]
+    cdef Record record
+    cdef uint32_t ttl_s
+    cdef uint16_t at
+    if negative and out.target_count:
+        end, end_bytes = out.targets[out.target_count - 1].octets, out.targets[out.target_count - 1].bytes
+    for at in range(count):
+        if not read_record(r, size, &record):
             return False
         if want_dnssec and (record.rtype == TYPE_NSEC or record.rtype == TYPE_NSEC3 or record.rtype == TYPE_RRSIG):
             return False
         if not negative:
             continue
-        if at == 0:
-            if record.rtype != TYPE_SOA or not is_above(wire, record.start, name_bytes):
+        if at:
+            if record.rtype == TYPE_SOA:
                 return False
-            soa_ttl_s = bounded(record.ttl_s, bounds)
-            if u32(record.end - 4) < soa_ttl_s:
-                soa_ttl_s = u32(record.end - 4)
-            if bounds.max_negative_ttl_s < soa_ttl_s:
-                soa_ttl_s = bounds.max_negative_ttl_s
-            if soa_ttl_s < out.lifetime_s:
-                out.lifetime_s = soa_ttl_s
-            out.ttl_at[0] = <uint16_t>(record.rdata - 6 - body)
-            out.ttl_s[0] = soa_ttl_s
-            out.body_bytes = <uint16_t>(r.at - body)
-            out.ttl_count = out.nscount = 1
-        elif record.rtype == TYPE_SOA:
+            continue
+        if record.rtype != TYPE_SOA:
             return False
-    out.edns = False
-    for at in range(u16(head + 10)):
-        if not read_record(&r, size, &record):
+        owner_bytes = expand(r.start, size, record.start, owner)
+        if not is_at_or_below(end, end_bytes, owner, owner_bytes):
+            return False
+        if record.start[0] < POINTER and owner_bytes == name_bytes and memcmp(owner, key, name_bytes) == 0:
+            return False  # in letter case that no client chose
+        ttl_s = bounded(record.ttl_s, bounds)
+        ttl_s = min(ttl_s, u32(record.end - 4), bounds.max_negative_ttl_s)
+        add_ttl(&record, body, ttl_s, out)
+        out.nscount = 1
+        out.body_bytes = <uint16_t>(r.at - body)
+    return not negative or out.nscount == 1
+
+
+cdef bint read_additional(Reader *r, Py_ssize_t size, uint16_t count, Plain *out) noexcept nogil:
+    cdef Record record
+    cdef uint16_t at
+    for at in range(count):
+        if not read_record(r, size, &record):
             return False
         if record.rtype == TYPE_OPT:
             if out.edns or not record.at_root or record.ttl_s >> 24:
@@ -190,11 +258,43 @@ cdef bint read_plain(
             out.edns = True
             if check_options(record.rdata, record.end - record.rdata):
                 return False
-    return r.left == 0 and out.ttl_count > 0 and out.lifetime_s > 0
+    return r.left == 0
 
 
-def plain_entry(bytes wire not None, bytes key not None, config, bint do, bint addresses_listed, double now, int stamp):
-    """The entry of a plain response; None for another. `key` begins with the question in lower case, which `wire` has."""
+cdef bint read_plain(
+    const uint8_t *wire, Py_ssize_t size, const uint8_t *key, Py_ssize_t name_bytes, bint want_dnssec, const Bounds *bounds, Plain *out
+) noexcept nogil:
+    cdef Reader r = reader(wire, size)
+    cdef const uint8_t *head = take(&r, HEADER_BYTES)
+    cdef const uint8_t *body
+    cdef uint16_t flags, qtype = u16(key + name_bytes)
+    cdef bint answered = False
+    if head == NULL or size > MAX_RESPONSE_BYTES or take(&r, name_bytes + 4) == NULL:
+        return False
+    flags = u16(head + 2)
+    if flags & (QR | OPCODE_MASK | TC) != QR or u16(head + 4) != 1 or qtype == TYPE_CNAME or qtype == TYPE_DNAME or qtype == TYPE_ANY:
+        return False
+    body = r.at
+    out.rcode = flags & RCODE_MASK
+    out.ad = flags & AD != 0
+    out.edns = out.hints = False
+    out.ancount, out.nscount, out.ttl_count, out.target_count = u16(head + 6), 0, 0, 0
+    out.lifetime_s = bounds.max_ttl_s
+    if not read_answer(&r, size, key, name_bytes, bounds, &answered, out):
+        return False
+    if out.rcode != 0 and (out.rcode != RCODE_NXDOMAIN or answered):
+        return False
+    out.body_at = <uint16_t>(body - wire)
+    out.body_bytes = <uint16_t>(r.at - body)
+    return (
+        read_authority(&r, size, u16(head + 8), body, key, name_bytes, want_dnssec, not answered, bounds, out)
+        and read_additional(&r, size, u16(head + 10), out)
+        and out.lifetime_s > 0
+    )
+
+
+def plain_entry(bytes wire not None, bytes key not None, config, bint do, double now, int stamp):
+    """The entry of a plain response, and its targets; None for another. `key` begins with the question of `wire` in lower case."""
     cdef Plain plain
     cdef Bounds bounds
     cdef uint8_t ttl[4]
@@ -204,7 +304,7 @@ def plain_entry(bytes wire not None, bytes key not None, config, bint do, bint a
     bounds.min_ttl_s, bounds.max_ttl_s, bounds.max_negative_ttl_s = config.min_ttl_s, config.max_ttl_s, config.max_negative_ttl_s
     if not read_plain(
         <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(key), name_bytes + 1, do,
-        addresses_listed, &bounds, &plain,
+        &bounds, &plain,
     ):  # fmt: skip
         return None
     body = bytearray(wire[plain.body_at : plain.body_at + plain.body_bytes])
@@ -213,7 +313,8 @@ def plain_entry(bytes wire not None, bytes key not None, config, bint do, bint a
         put32(ttl, plain.ttl_s[at])
         body[plain.ttl_at[at] : plain.ttl_at[at] + 4] = ttl[:4]
         ttls.append((plain.ttl_at[at], plain.ttl_s[at]))
-    return Entry(
+    entry = Entry(
         plain.rcode, "upstream", now, plain.lifetime_s, body=bytes(body), counts=plain.ancount.to_bytes(2) + plain.nscount.to_bytes(2),
         ttls=tuple(ttls), ad=bool(plain.ad), stamp=stamp,
     )  # fmt: skip
+    return entry, [PyBytes_FromStringAndSize(<char *>plain.targets[at].octets, plain.targets[at].bytes) for at in range(plain.target_count)]

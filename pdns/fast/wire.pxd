@@ -101,6 +101,15 @@ cdef inline void put32(uint8_t *at, uint32_t value) noexcept nogil:
     at[3] = <uint8_t>value
 
 
+cdef inline void fold(uint8_t *to, const uint8_t *name, Py_ssize_t size) noexcept nogil:
+    """Lower case. Length octets are at most 63, below every letter."""
+    cdef Py_ssize_t i
+    cdef uint8_t octet
+    for i in range(size):
+        octet = name[i]
+        to[i] = octet | <uint8_t>(((<uint8_t>(octet - 65)) < 26) << 5)
+
+
 cdef inline void set_policy(Question *question, uint16_t policy) noexcept nogil:
     """Ends the key, so that no policy sees another's answers."""
     put16(question.key + question.bytes + 1, policy)

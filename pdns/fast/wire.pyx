@@ -108,15 +108,6 @@ cdef inline bint is_plain_opt(const uint8_t *at) noexcept nogil:
     return at[0] == 0 and u16(at + 1) == TYPE_OPT and u16(at + 5) == 0 and u16(at + 7) & 0x7FFF == 0 and u16(at + 9) == 0
 
 
-cdef inline void fold(uint8_t *to, const uint8_t *name, Py_ssize_t size) noexcept nogil:
-    """Lower case. Length octets are at most 63, below every letter."""
-    cdef Py_ssize_t i
-    cdef uint8_t octet
-    for i in range(size):
-        octet = name[i]
-        to[i] = octet | <uint8_t>(((<uint8_t>(octet - 65)) < 26) << 5)
-
-
 cdef Fault parse_edns(Reader *r, Py_ssize_t size, uint16_t additionals, Question *out) noexcept nogil:
     cdef const uint8_t *head
     cdef const uint8_t *rdata

@@ -1,24 +1,19 @@
-"""What the compiled reader of responses calls plain, the core believes, allows, and keeps as the same entry."""
+"""What the compiled reader of responses calls plain, the core believes, and keeps as the same entry."""
 
 from __future__ import annotations
 
-import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pdns.blockset import Blockset
-from pdns.config import Cache, Config
+from pdns.config import Cache
 from pdns.core import protocol as p
 from pdns.core.chain import follow
 from pdns.core.distill import distill
 from pdns.core.entry import Entry
-from pdns.core.message import parse_message
-from pdns.core.policy import CLEAN, Policy
-from pdns.core.responsecheck import check_response
+from pdns.core.message import parse_message, read_name
 from pdns.fast import ACCELERATED
 from pdns.upstream.matching import MAX_UDP_BYTES, Quality, quality_of
-from tests.blocksets import make_blockset
 from tests.fuzz.corpus import RESPONSES, SOA
 from tests.fuzz.test_packets import mutated
 from tests.wire import response_wire
@@ -28,13 +23,17 @@ if not ACCELERATED:
 
 from pdns.fast.response import plain_entry
 
-_CONFIG = msgspec.convert({"upstream": {"servers": ["udp://127.0.0.1:9"]}, "feed": [{"name": "alpha", "url": "file:a"}]}, Config)
-_POLICY = Policy(_CONFIG)
-_NAMES = make_blockset({"alpha": "example malware.test"})  # so that whatever leads anywhere leads to what is listed
-_ADDRESSES = make_blockset({"alpha": "malware.test 192.0.2.0/24 2001:db8::/32"})
 _NOW, _STAMP = 1000.0, 7
 
-NEGATIVE_TTLS = "\n".join(("example 60 IN SOA ns.example. host.example. 1 2 3 4 4294967295", "example 60 IN NS ns.example."))
+CHAIN = ("www.example 300 IN CNAME b.example.", "b.example 60 IN CNAME c.example.")
+
+
+def hops(count: int) -> str:
+    """A chain from 0.example to the name of that number."""
+    return "\n".join(f"{n}.example 60 IN CNAME {n + 1}.example." for n in range(count))
+
+
+NEGATIVE_TTLS = "example 60 IN SOA ns.example. host.example. 1 2 3 4 4294967295\nexample 60 IN NS ns.example."
 PLAIN = {
     "A": response_wire("www.example", "A", "www.example 300 IN A 192.0.2.1\nwww.example 60 IN A 192.0.2.2", edns=True, ad=1),
     "AAAA": response_wire("www.example", "AAAA", "www.example 300 IN AAAA 2001:db8::1"),
@@ -43,6 +42,13 @@ PLAIN = {
     "SRV": response_wire("_x._tcp.example", "SRV", "_x._tcp.example 300 IN SRV 1 2 3 host.example."),
     "NS": response_wire("example", "NS", "example 300 IN NS ns.example.", additional="ns.example 60 IN A 192.0.2.1"),
     "SOA": response_wire("example", "SOA", SOA),
+    "CNAME": RESPONSES[0],
+    "a chain": response_wire("www.example", "A", "\n".join(CHAIN), "c.example 60 IN A 192.0.2.1\nc.example 60 IN A 192.0.2.2"),
+    "a chain to nothing": response_wire("www.example", "AAAA", "\n".join(CHAIN), authority=SOA, edns=True),
+    "a chain to no name": response_wire("www.example", "A", "\n".join(CHAIN), authority=SOA, rcode=3),
+    "HTTPS that leads elsewhere": RESPONSES[1],
+    "HTTPS behind a chain": response_wire("www.example", "HTTPS", "\n".join(CHAIN), "c.example 60 IN HTTPS 1 . alpn=h2"),
+    "16 hops": response_wire("0.example", "A", hops(16), "16.example 60 IN A 192.0.2.1"),
     "HTTPS": response_wire("www.example", "HTTPS", "www.example 300 IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1"),
     "an unknown type": response_wire("www.example", "TYPE65280", r"www.example 300 IN TYPE65280 \# 3 010203"),
     "a long TTL": response_wire("www.example", "A", "www.example 2147483647 IN A 192.0.2.1"),
@@ -53,8 +59,13 @@ PLAIN = {
     "NXDOMAIN with more beside it": response_wire("x.example", "A", authority=NEGATIVE_TTLS, rcode=3),
 }
 NOT_PLAIN = {
-    "CNAME": RESPONSES[0],
-    "HTTPS that leads elsewhere": RESPONSES[1],
+    "17 hops": response_wire("0.example", "A", hops(17), "17.example 60 IN A 192.0.2.1"),
+    "a loop": response_wire("0.example", "A", "\n".join((hops(3), "3.example 60 IN CNAME 1.example."))),
+    "a chain out of order": response_wire("www.example", "A", "\n".join(reversed(CHAIN)), "c.example 60 IN A 192.0.2.1"),
+    "a chain that goes on behind an answer": response_wire("www.example", "A", "www.example 300 IN A 192.0.2.1", CHAIN[0]),
+    "HTTPS behind a chain, that leads elsewhere": response_wire("www.example", "HTTPS", *CHAIN, "c.example 60 IN HTTPS 1 d.example."),
+    "an SOA that is not above the end of a chain": response_wire("www.other", "A", "www.other 60 IN CNAME b.else.", authority=SOA),
+    "the CNAME itself": response_wire("www.example", "CNAME", CHAIN[0]),
     "DNAME": RESPONSES[5],
     "nothing at all": response_wire("www.example", "A"),
     "SERVFAIL": response_wire("www.example", "A", rcode=2),
@@ -75,16 +86,22 @@ def key_of(wire: bytes) -> bytes | None:
     return wire[p.HEADER_BYTES : at].lower() + wire[at:end] if end <= len(wire) and wire[at] == 0 and end <= 12 + 259 else None
 
 
-def believed(wire: bytes, key: bytes, blockset: Blockset, config: Cache, *, do: bool) -> Entry:
-    """The entry by the core's word. Fails where the core would not believe, or would not allow."""
+def believed(wire: bytes, key: bytes, config: Cache, *, do: bool) -> tuple[Entry, list[bytes]]:
+    """The entry by the core's word, and the names that it would have judged. Fails where the core would not believe."""
     qname, qtype = key[:-4], int.from_bytes(key[-4:-2])
     message = parse_message(wire)
     assert message.flags & (p.QR | p.OPCODE_MASK | p.TC) == p.QR
     assert len(wire) <= MAX_UDP_BYTES
     assert quality_of(message) is Quality.OK
     chain = follow(message, qname, qtype)
-    assert check_response(_POLICY, blockset, 0, message, chain) is CLEAN
-    return distill(message, chain, config, do=do, now=_NOW, stamp=_STAMP)
+    targets = []
+    for record in chain.records:
+        assert record.rtype != p.DNAME
+        if record.rtype == p.CNAME:
+            targets.append(read_name(wire, record.rdata_at)[0])
+        elif record.rtype in (p.HTTPS, p.SVCB):
+            targets.append(read_name(wire, record.rdata_at + 2)[0])
+    return distill(message, chain, config, do=do, now=_NOW, stamp=_STAMP), [name for name in targets if name != b"\0"]
 
 
 def fields(entry: Entry) -> dict[str, object]:
@@ -99,48 +116,39 @@ CONFIGS = st.builds(
 )
 
 
-@given(mutated([*RESPONSES, *PLAIN.values(), *NOT_PLAIN.values()]), st.booleans(), st.booleans(), CONFIGS)
-@example(PLAIN["A"], False, False, Cache())
-@example(PLAIN["NXDOMAIN with more beside it"], True, False, Cache())
-def test_what_is_plain_is_kept_alike(wire: bytes, do: bool, addresses_listed: bool, config: Cache) -> None:
-    """Whatever comes: an entry made here is to the last field the one that the core makes, of a message that it believes, and of
-    which no feed has anything to say.
+@given(mutated([*RESPONSES, *PLAIN.values(), *NOT_PLAIN.values()]), st.booleans(), CONFIGS)
+@example(PLAIN["A"], False, Cache())
+@example(PLAIN["NXDOMAIN with more beside it"], True, Cache())
+def test_what_is_plain_is_kept_alike(wire: bytes, do: bool, config: Cache) -> None:
+    """Whatever comes: an entry made here is to the last field the one that the core makes, of a message that it believes, and all
+    names that the core would judge are given.
     """
     key = key_of(wire)
-    if key is None:
-        return
-    entry = plain_entry(wire, key, config, do, addresses_listed, _NOW, _STAMP)
-    if entry is not None:
-        blockset = _ADDRESSES if addresses_listed else _NAMES
-        assert fields(entry) == fields(believed(wire, key, blockset, config, do=do))
-        assert entry.expires_s > _NOW
+    plain = plain_entry(wire, key, config, do, _NOW, _STAMP) if key is not None else None
+    if key is not None and plain is not None:
+        entry, targets = believed(wire, key, config, do=do)
+        assert (fields(plain[0]), [name for name in plain[1] if name != b"\0"]) == (fields(entry), targets)
+        assert plain[0].expires_s > _NOW
 
 
 @pytest.mark.parametrize("kind", PLAIN)
 def test_the_common_answers_are_plain(kind: str) -> None:
-    """What most answers are does not need Python: addresses, other types that lead nowhere, negative answers with their SOA."""
+    """What most answers are does not need Python: records of the queried name, perhaps behind a chain, and negative answers."""
     wire = PLAIN[kind]
     key = key_of(wire)
     assert key is not None
-    entry = plain_entry(wire, key, Cache(), False, False, _NOW, _STAMP)
-    assert entry is not None
-    assert fields(entry) == fields(believed(wire, key, _NAMES, Cache(), do=False))
+    plain = plain_entry(wire, key, Cache(), False, _NOW, _STAMP)
+    entry, targets = believed(wire, key, Cache(), do=False)
+    assert plain is not None
+    assert (fields(plain[0]), plain[1]) == (fields(entry), targets)
 
 
 @pytest.mark.parametrize("kind", NOT_PLAIN)
 def test_what_must_be_judged_is_not_plain(kind: str) -> None:
-    """Targets, failures, referrals, and what is not worth keeping are left to Python."""
+    """Odd chains, failures, referrals, and what is not worth keeping are left to Python."""
     key = key_of(NOT_PLAIN[kind])
     assert key is not None
-    assert plain_entry(NOT_PLAIN[kind], key, Cache(), False, False, _NOW, _STAMP) is None
-
-
-@pytest.mark.parametrize("kind", ["A", "AAAA", "HTTPS"])
-def test_addresses_are_judged_where_addresses_are_listed(kind: str) -> None:
-    """With a blockset that lists addresses no answer with one is plain."""
-    key = key_of(PLAIN[kind])
-    assert key is not None
-    assert plain_entry(PLAIN[kind], key, Cache(), False, True, _NOW, _STAMP) is None
+    assert plain_entry(NOT_PLAIN[kind], key, Cache(), False, _NOW, _STAMP) is None
 
 
 def test_signed_answers_are_not_plain() -> None:
@@ -149,5 +157,5 @@ def test_signed_answers_are_not_plain() -> None:
     denied = response_wire("www.example", "AAAA", authority=proof)
     key = key_of(denied)
     assert key is not None
-    assert plain_entry(denied, key, Cache(), True, False, _NOW, _STAMP) is None
-    assert plain_entry(denied, key, Cache(), False, False, _NOW, _STAMP) is not None
+    assert plain_entry(denied, key, Cache(), True, _NOW, _STAMP) is None
+    assert plain_entry(denied, key, Cache(), False, _NOW, _STAMP) is not None

@@ -299,6 +299,37 @@ def test_what_an_answer_leads_to_is_judged(run: Run, edge: Open) -> None:
     run(body())
 
 
+def test_chains_and_targets_that_nobody_lists_pass(run: Run, edge: Open) -> None:
+    """A chain of CNAMEs is given and kept as it came, to its end or to nothing; so are an HTTPS target and addresses that none
+    of the listed networks holds; a chain that is allowed for its first name's sake is not looked into.
+    """
+
+    async def body() -> None:
+        chain = [fake.record(p.CNAME, b"\1b\7example\0"), fake.record(p.CNAME, b"\1c\xc0\x2d", owner=b"\1b\7example\0")]
+        last = fake.record(p.A, b"\xc0\0\2\7", owner=b"\1c\7example\0")
+        cloaked = fake.records(LISTED, fake.record(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
+        handlers = {
+            "chain.example": fake.records(*chain, last),
+            "empty.example": lambda query: [fake.Send(fake.reply(query, chain, [b"\7example\0" + fake.soa_record()[2:]]))],
+            "svcb.example": fake.records(fake.record(p.HTTPS, b"\0\1\1b\7example\0")),
+            "fine.example": cloaked,
+        }
+        blockset = make_blockset({"alpha": "bad.example 198.51.100.0/24"})
+        sections = {**FEEDS, "block": {"allow": ["fine.example"]}}
+        async with edge(fake.by_name(handlers, fake.answer(TRUE)), blockset=blockset, **sections) as (e, upstream):
+            for _ in range(2):
+                assert answers(await e.ask("chain.example")) == ["b.example.", "c.example.", TRUE]
+                assert answers(await e.ask("empty.example", "AAAA")) == ["b.example.", "c.example."]
+                assert len(answers(await e.ask("svcb.example", "HTTPS"))) == 1
+                assert answers(await e.ask("clean.example")) == [TRUE]
+                assert answers(await e.ask("fine.example")) == ["bad.example.", "192.0.2.99"]
+            assert len(upstream.asked()) == 5
+            assert e.count("upstream_requests_total", "ok") == 5
+            assert e.count("blocked_total") == 0
+
+    run(body())
+
+
 def test_a_name_that_is_watched_is_counted(run: Run, edge: Open) -> None:
     """A feed in monitor mode blocks nothing, and each query that it would have blocked is counted."""
 
