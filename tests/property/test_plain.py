@@ -63,8 +63,8 @@ NOT_PLAIN = {
     "a loop": response_wire("0.example", "A", "\n".join((hops(3), "3.example 60 IN CNAME 1.example."))),
     "a chain out of order": response_wire("www.example", "A", "\n".join(reversed(CHAIN)), "c.example 60 IN A 192.0.2.1"),
     "a chain that goes on behind an answer": response_wire("www.example", "A", "www.example 300 IN A 192.0.2.1", CHAIN[0]),
-    "HTTPS behind a chain, that leads elsewhere": response_wire("www.example", "HTTPS", *CHAIN, "c.example 60 IN HTTPS 1 d.example."),
-    "an SOA that is not above the end of a chain": response_wire("www.other", "A", "www.other 60 IN CNAME b.else.", authority=SOA),
+    "HTTPS that leads elsewhere behind a chain": response_wire("www.example", "HTTPS", *CHAIN, "c.example 60 IN HTTPS 1 d."),
+    "an SOA not above the end of a chain": response_wire("www.other", "A", "www.other 60 IN CNAME b.else.", authority=SOA),
     "the CNAME itself": response_wire("www.example", "CNAME", CHAIN[0]),
     "DNAME": RESPONSES[5],
     "nothing at all": response_wire("www.example", "A"),
@@ -152,7 +152,7 @@ def test_what_must_be_judged_is_not_plain(kind: str) -> None:
 
 
 def test_signed_answers_are_not_plain() -> None:
-    """Signatures, and the proofs of a negative answer, are passed on by Python to those who asked for them, and to nobody else."""
+    """Signatures and proofs are passed on by Python to those who asked for them, and to nobody else."""
     proof = f"{SOA}\nwww.example 300 IN NSEC z.example. A RRSIG NSEC"
     denied = response_wire("www.example", "AAAA", authority=proof)
     key = key_of(denied)

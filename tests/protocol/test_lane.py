@@ -138,7 +138,7 @@ Run = Callable[[Coroutine[Any, Any, None]], None]
 
 
 def test_an_answer_reaches_its_client_and_the_cache(run: Run, edge: Open) -> None:
-    """The client has its id, its letter case and what its EDNS allows; the next one is answered from the cache; all is counted."""
+    """The client has its id, its letter case and what its EDNS allows; the next is answered from the cache; all is counted."""
 
     async def body() -> None:
         handlers = {"no.example": fake.negative(), "empty.example": fake.records()}
@@ -216,7 +216,7 @@ def test_a_retransmission_takes_its_own_place(run: Run, edge: Open) -> None:
 def test_forgeries_are_counted_and_passed_over(
     run: Run, edge: Open, forgery: Callable[[fake.Handler], fake.Handler], counted: str
 ) -> None:
-    """What does not answer the very query, by id, question, letter case and soundness, ends no wait, and the right answer is taken."""
+    """What does not answer the very query, by id, question, letter case and soundness, ends no wait, and is counted."""
 
     async def body() -> None:
         right = fake.delayed(fake.answer(TRUE), 0.05)
@@ -407,7 +407,7 @@ def test_a_dead_upstream_is_not_waited_for(run: Run, edge: Open) -> None:
     async def body() -> None:
         async with edge(fake.drop, upstream={"timeout_s": 10.0}) as (e, _):
             began_s = e.loop.time()
-            socks = []
+            socks: list[socket.socket] = []
             while not e.forwarder.all_down:
                 socks.append(e.send(query_wire(f"n{len(socks)}.example")))
                 await asyncio.sleep(0.05)
