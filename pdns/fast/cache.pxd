@@ -126,7 +126,11 @@ cdef class AnswerCache:
     cdef Prepared _last_prepared
     cdef readonly uint64_t evictions
 
+    cdef uint64_t hash_of(self, const uint8_t *key, size_t key_bytes) noexcept nogil
+    cdef void expect(self, uint64_t hash) noexcept nogil
+    cdef void expect_record(self, uint64_t hash) noexcept nogil
     cdef Record *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil
+    cdef Record *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef Record *begin(self, const uint8_t *key, Record *shape) noexcept nogil
     cdef void finish(self, Record *record) noexcept nogil
     cdef void unlink(self, Record *record) noexcept nogil

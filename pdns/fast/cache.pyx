@@ -21,7 +21,9 @@ from pdns.core.outcome import BLOCK_STORED, Answer
 cdef extern from *:
     """
     #define pdns_barrier() __asm__ __volatile__("" ::: "memory")
+    #define pdns_prefetch(at) __builtin_prefetch(at)
     """
+    void pdns_prefetch(const void *at) noexcept nogil
     void pdns_barrier() noexcept nogil
 
 SOURCES = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
@@ -31,6 +33,7 @@ cdef bytes _MAGIC = b"pdnsarn1"
 cdef enum:
     HEADER_ROOM = 256
     LEAST_BYTES = 65536
+    CACHE_LINE_BYTES = 64
     BYTES_A_BUCKET = 64
     LEAST_PROBATION_BYTES = 65536
     PROBATION_SHARE = 10
@@ -222,9 +225,25 @@ cdef class AnswerCache:
 
     # ---- for other kernels
 
+    cdef uint64_t hash_of(self, const uint8_t *key, size_t key_bytes) noexcept nogil:
+        return siphash(self._hash_key, key, key_bytes)
+
+    cdef void expect(self, uint64_t hash) noexcept nogil:
+        """A key with that hash will be looked for soon: have its place in the index at hand, then (`expect_record`) its record."""
+        pdns_prefetch(&self._buckets[hash & self._mask])
+
+    cdef void expect_record(self, uint64_t hash) noexcept nogil:
+        cdef uint32_t place = self._buckets[hash & self._mask]
+        if place:
+            pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT)
+            pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + CACHE_LINE_BYTES)
+            pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + 2 * CACHE_LINE_BYTES)
+
     cdef Record *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil:
         """The record under `key`, NULL when there is none. Good until the next `begin`."""
-        cdef uint64_t hash = siphash(self._hash_key, key, key_bytes)
+        return self.find_hashed(siphash(self._hash_key, key, key_bytes), key, key_bytes)
+
+    cdef Record *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil:
         cdef uint32_t place = self._buckets[hash & self._mask]
         cdef Record *record
         while place:
@@ -396,6 +415,8 @@ cdef class AnswerCache:
         if record.state != LIVE:
             ring.tail += record.size
             return
+        if ring.tail + record.size < ring.head:
+            self.expect(self._at(ring, ring.tail + record.size).hash)  # the next to go
         if not record.visited and (ring == main or not self._fits(main, record.size)):
             self.unlink(record)
             ring.tail += record.size

@@ -4,18 +4,26 @@ The compiled twin of the first stages of `pdns.core.resolver` with what `pdns.se
 an answer comes out, everything is counted, and Python hears of it only when there is something to decide.
 """
 
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.clients cimport ClientTable, RateLimiter
 from pdns.fast.tally cimport Tally
-from pdns.fast.wire cimport Query, Question
+from pdns.fast.wire cimport Fault, Query, Question
 
 cdef enum:
     MAX_TCP_BYTES = 65535
     SILENCE = 0
     DECIDE = -1  # Python is to decide
     DECIDE_REMEMBERED = -2  # there is an answer in the cache, of which more must be known than that it is there
+
+
+cdef struct Heard:  # a message, before anything is done about it
+    Question question
+    uint64_t hash  # of the question's key
+    Fault fault
+    uint16_t client  # its number
+    bint allowed
 
 
 cdef class Asked(Query):
@@ -25,7 +33,7 @@ cdef class Asked(Query):
     cdef readonly bint remembered
     cdef readonly bint ordinary
 
-    cdef int settle(self, Front front, uint16_t number, Py_ssize_t decide) except -1
+    cdef int settle(self, Front front, const Heard *heard, Py_ssize_t decide) except -1
 
 
 cdef class Front:
@@ -41,9 +49,9 @@ cdef class Front:
     cdef uint32_t _refresh_ahead_hits
     cdef object _special_cuts
 
+    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, Heard *heard) except -1
     cdef Py_ssize_t take(
-        self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, int transport, double now,
-        Question *question, uint16_t *client, int *source, uint8_t *out
+        self, Heard *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3
     cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil

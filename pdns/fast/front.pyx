@@ -45,11 +45,14 @@ for _type in specification.META_TYPES:
 
 cdef class Asked(Query):
 
-    cdef int settle(self, Front front, uint16_t number, Py_ssize_t decide) except -1:
-        """It is of the client with that number, and `Front.take` said `decide`."""
-        cdef const uint8_t *cut = self.q.key + cut_of(&self.q)
-        cdef Py_ssize_t size = self.q.key + self.q.name_bytes - cut
-        self._front, self.number, self.remembered = front, number, decide == DECIDE_REMEMBERED
+    cdef int settle(self, Front front, const Heard *heard, Py_ssize_t decide) except -1:
+        """It is what was heard, and `Front.take` said `decide`."""
+        cdef const uint8_t *cut
+        cdef Py_ssize_t size
+        memcpy(&self.q, &heard.question, sizeof(Question))
+        cut = self.q.key + cut_of(&self.q)
+        size = self.q.key + self.q.name_bytes - cut
+        self._front, self.number, self.remembered = front, heard.client, decide == DECIDE_REMEMBERED
         if self.q.qclass == CLASS_IN and (self.q.qtype >= 256 or not _meta[self.q.qtype]):
             special = front._special_cuts
             self.ordinary = not (
@@ -90,17 +93,23 @@ cdef class Front:
     def answer(self, bytes wire not None, str address not None, str transport not None, double now):
         """The answer to a message; None for silence; an `Asked` when Python is to decide. `now` is of the clock of the cache."""
         cdef double began_s = perf_counter()
-        cdef Asked asked = Asked.__new__(Asked)
+        cdef Asked asked
+        cdef Heard heard
         cdef bytes client = packed(address)
         cdef int source = ERROR
-        cdef Py_ssize_t size = self.take(
-            <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(client),
-            UDP if transport == "udp" else TCP, now, &asked.q, &asked.number, &source, _buffer,
+        cdef Py_ssize_t size
+        self.hear(
+            <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(client), &heard
+        )
+        size = self.take(
+            &heard, <const uint8_t *>PyBytes_AS_STRING(wire), <const uint8_t *>PyBytes_AS_STRING(client),
+            UDP if transport == "udp" else TCP, now, &source, _buffer,
         )  # fmt: skip
         if size == SILENCE:
             return None
         if size < 0:
-            asked.settle(self, asked.number, size)
+            asked = Asked.__new__(Asked)
+            asked.settle(self, &heard, size)
             return asked
         answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
         self._tally.lasted(source, 1, perf_counter() - began_s)
@@ -122,42 +131,49 @@ cdef class Front:
             return MAX_TCP_BYTES
         return question.udp_bytes if question.udp_bytes < self._max_udp_bytes else self._max_udp_bytes
 
+    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, Heard *heard) except -1:
+        """Read a message and find out who sent it. What may be remembered of it is then on its way from memory."""
+        cdef Known *known = self._clients.find(address)
+        heard.client, heard.allowed = known.number, known.allowed
+        heard.fault = parse_question(wire, size, &heard.question)
+        if heard.fault == SOUND:
+            set_policy(&heard.question, known.policy)
+            heard.hash = self._cache.hash_of(heard.question.key, heard.question.key_bytes)
+            self._cache.expect(heard.hash)
+        return 0
+
     cdef Py_ssize_t take(
-        self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, int transport, double now,
-        Question *question, uint16_t *client, int *source, uint8_t *out
+        self, Heard *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3:
         """Take up one message; its answer is written to `out`, which has room for the longest that the transport carries.
 
-        Returns the size of the answer, SILENCE, or DECIDE, which leaves `question` and `client` for it. `source` is where
-        an answer came from: how long it took is the caller's to count.
+        Returns the size of the answer, SILENCE, or DECIDE. `source` is where an answer came from: how long it took is the caller's
+        to count.
         """
-        cdef Known *known = self._clients.find(address)
-        cdef Fault fault = parse_question(wire, size, question)
+        cdef Question *question = &heard.question
         cdef Record *record
-        cdef Py_ssize_t max_bytes
-        client[0] = known.number
-        if fault != SOUND:
-            size = write_refusal(wire, fault, question, out)
+        cdef Py_ssize_t max_bytes, size
+        if heard.fault != SOUND:
+            size = write_refusal(wire, heard.fault, question, out)
             if size == 0:
                 self._tally.dropped_not_a_query()
                 return SILENCE
             source[0] = ERROR
-            self._tally.response(known.number, ERROR, rcode_of(fault))
+            self._tally.response(heard.client, ERROR, rcode_of(heard.fault))
             return size
-        self._tally.query(known.number, transport, question.qtype)
-        if not known.allowed:
+        self._tally.query(heard.client, transport, question.qtype)
+        if not heard.allowed:
             source[0] = REFUSED
-            return self._refuse(question, known.number, _STRANGER, False, out)
+            return self._refuse(question, heard.client, _STRANGER, False, out)
         if self._limiter.on and not self._limiter.admits_address(address, now):
             if self._limit_action == DROP:
                 self._tally.dropped_rate_limit()
                 return SILENCE
             source[0] = REFUSED
-            return self._refuse(question, known.number, _OVER_LIMIT, self._limit_action == TRUNCATE and transport == UDP, out)
-        set_policy(question, known.policy)
+            return self._refuse(question, heard.client, _OVER_LIMIT, self._limit_action == TRUNCATE and transport == UDP, out)
         if not question.flags & RD:  # without RD nobody learns what others asked
             return DECIDE
-        record = self._cache.find(question.key, question.key_bytes)
+        record = self._cache.find_hashed(heard.hash, question.key, question.key_bytes)
         if record == NULL:
             return DECIDE
         if record.stamp != self._cache._header.stamp:
@@ -169,12 +185,12 @@ cdef class Front:
             source[0] = CACHE if record.source == UPSTREAM else record.source
             record.hits += 1
             record.visited = True
-            return self._say(record, question, known.number, source[0], max_bytes, False, now, out)
+            return self._say(record, question, heard.client, source[0], max_bytes, False, now, out)
         if record.source == UPSTREAM and now < record.expires_s + self._max_stale_s and now < record.retry_s:
             source[0] = STALE
             record.hits += 1
             record.visited = True
-            return self._say(record, question, known.number, STALE, max_bytes, True, now, out)
+            return self._say(record, question, heard.client, STALE, max_bytes, True, now, out)
         return DECIDE_REMEMBERED
 
     cdef Py_ssize_t _say(

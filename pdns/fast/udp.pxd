@@ -2,8 +2,9 @@
 
 from libc.stdint cimport uint8_t, uint16_t
 
-from pdns.fast.batch cimport Inbox, Outbox, Peer
-from pdns.fast.front cimport Asked, Front
+from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer
+from pdns.fast.clients cimport ADDRESS_BYTES
+from pdns.fast.front cimport Asked, Front, Heard
 
 cdef enum:
     MOST_ANSWER_BYTES = 4096  # the largest max_udp_answer_bytes
@@ -20,10 +21,14 @@ cdef class UdpListener:
     cdef Front _front
     cdef Inbox _inbox
     cdef Outbox _outbox
+    cdef Peer _peers[BATCH]
+    cdef uint8_t _addresses[BATCH][ADDRESS_BYTES]
+    cdef Heard _heard[BATCH]
     cdef int _fd
     cdef uint16_t _own_port
     cdef bint _reading, _collecting, _flush_planned
 
+    cdef int _hear(self, int count, int *sound) except -1
     cdef int _answer(self, int count) except -1
     cdef int _pass_on(self, int count) except -1
     cdef bint _is_sound(self, int at, Peer *peer) except -1

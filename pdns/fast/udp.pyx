@@ -8,12 +8,12 @@ from libc.errno cimport EAGAIN, ENOBUFS, ENOMEM
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
-from pdns.fast.batch cimport Inbox, Outbox, Peer, address_of, port_of
+from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer, address_of, port_of
 from pdns.fast.cache cimport SOURCE_COUNT
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
 from pdns.fast.tally cimport UDP
-from pdns.fast.wire cimport Question
+from pdns.fast.wire cimport SOUND
 
 from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.net.edge import BugLog
@@ -114,39 +114,53 @@ cdef class UdpListener:
             self._collecting = False
             self._flush()
 
+    cdef int _hear(self, int count, int *sound) except -1:
+        """Read every datagram of the batch before the first is answered: by then memory has brought what is asked for. `sound` gets
+        the places of those that may be answered; returns how many."""
+        cdef int at, heard = 0
+        for at in range(count):
+            if not self._is_sound(at, &self._peers[at]):
+                continue
+            address_of(&self._peers[at], self._addresses[at])
+            try:
+                self._front.hear(self._inbox.octets(at), self._inbox.size(at), self._addresses[at], &self._heard[at])
+            except Exception as error:
+                self._bugs.caught(error, "the reading of a datagram")
+                continue
+            sound[heard] = at
+            heard += 1
+        for at in range(heard):
+            if self._heard[sound[at]].fault == SOUND:
+                self._front._cache.expect_record(self._heard[sound[at]].hash)
+        return heard
+
     cdef int _answer(self, int count) except -1:
         cdef double began_s = clock_s(), lasted_s
         cdef uint64_t answered[SOURCE_COUNT]
-        cdef uint8_t address[ADDRESS_BYTES]
-        cdef Question question
-        cdef Peer peer
-        cdef uint16_t client = 0
+        cdef int sound[BATCH]
         cdef Py_ssize_t size
-        cdef int at, source = 0
+        cdef int at, turn, source = 0
         cdef uint8_t *out
         cdef Datagram datagram
         cdef list undecided = None
         memset(answered, 0, sizeof(answered))
-        for at in range(count):
-            if not self._is_sound(at, &peer):
-                continue
-            address_of(&peer, address)
+        for turn in range(self._hear(count, sound)):
+            at = sound[turn]
             out = self._room(MOST_ANSWER_BYTES)
             try:
                 size = self._front.take(
-                    self._inbox.octets(at), self._inbox.size(at), address, UDP, began_s, &question, &client, &source, out
+                    &self._heard[at], self._inbox.octets(at), self._addresses[at], UDP, began_s, &source, out
                 )
             except Exception as error:
                 self._bugs.caught(error, "the answer to a datagram")
                 continue
             if size > 0:
-                self._outbox.add(size, &peer)
+                self._outbox.add(size, &self._peers[at])
                 answered[source] += 1
             elif size < 0:
                 datagram = Datagram.__new__(Datagram)
-                memcpy(&datagram.q, &question, sizeof(Question))
-                memcpy(&datagram._peer, &peer, sizeof(Peer))
-                datagram.settle(self._front, client, size)
+                memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
+                datagram.settle(self._front, &self._heard[at], size)
                 datagram._listener, datagram.started_s = self, began_s
                 if undecided is None:
                     undecided = []
