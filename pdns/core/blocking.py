@@ -35,8 +35,9 @@ class Blocker:
         self._cache = cache
         self._blockset = blockset
 
-    def block(self, query: Query, client: Client, now: float) -> Outcome | None:
-        """The answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then `query.watched` says
+    def block(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+        """A stage of the resolver: the answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then
+        `query.watched` says
         whether a feed in monitor mode would have.
         """
         found = self._blockset.find(query.cut, query.reversed_key)

@@ -40,15 +40,14 @@ class Resolver:
     def __init__(self, config: Config, cache: AnswerCache, blocker: type[Blocker] = Blocker) -> None:
         self._cache = cache
         self._new_blocker = blocker
-        self._blocker: Blocker | None = None
         self._blockset: Blockset | None = None
         self._ready = False
         # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
         # then what is answered here, so that special names never leave the house; then what feeds list; and only
         # what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
-        self._ordinary: tuple[_Stage, ...] = (self._block, self._undelegated, self._forward)
-        self._decisions: tuple[_Stage, ...] = (self._scope, self._local, *self._ordinary)
+        self._ordinary: tuple[_Stage, ...] = ()  # `_new_rules` has these
+        self._decisions: tuple[_Stage, ...] = ()
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -76,8 +75,13 @@ class Resolver:
 
     def _new_rules(self) -> None:
         self._cache.new_rules()
-        blockset = self._blockset
-        self._blocker = self._new_blocker(self._policy, self._blocked, self._cache, blockset) if blockset is not None else None
+        block: tuple[_Stage, ...] = ()
+        if not self._ready:
+            block = (_not_ready,)
+        elif self._blockset is not None:
+            block = (self._new_blocker(self._policy, self._blocked, self._cache, self._blockset).block,)
+        self._ordinary = (*block, self._undelegated, self._forward)
+        self._decisions = (self._scope, self._local, *self._ordinary)
 
     def client(self, address: str) -> Client:
         """Who is at `address`."""
@@ -154,12 +158,6 @@ class Resolver:
             return None
         entry = self._special.answer(query.qname, query.qtype, now)
         return None if entry is None else Answer(entry, "local")
-
-    def _block(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
-        if not self._ready:
-            entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, b"the threat feeds are being loaded"))
-            return Answer(entry, "error")
-        return None if self._blocker is None else self._blocker.block(query, client, now)
 
     def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
@@ -277,6 +275,11 @@ def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:
 
 def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
     return Forward(key, query.qname, query.qtype, query.qclass, query.do, query.cd, client.policy, stale)
+
+
+def _not_ready(_query: Query, _client: Client, _address: str, now: float) -> Outcome:
+    entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, b"the threat feeds are being loaded"))
+    return Answer(entry, "error")
 
 
 def _over_limit(action: str, now: float) -> Outcome:

@@ -31,7 +31,7 @@ cdef class Blocker:
         self._has_allowlist = policy.has_allowlist
         self._rulings = {}
 
-    def block(self, Asked query not None, client, double now):
+    def block(self, Asked query not None, client, address, double now):
         cdef Py_ssize_t listed_bytes, code
         cdef int kind = 1 if query.q.qtype == _A else 2 if query.q.qtype == _AAAA else 0
         found = self._matcher.find(query)
