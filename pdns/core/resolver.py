@@ -47,8 +47,8 @@ class Resolver:
         # then what is answered here, so that special names never leave the house; then what feeds list; and only
         # what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
-        self._ordinary: tuple[_Stage, ...] = (self._block, self._undelegated, self._forward)
-        self._decisions: tuple[_Stage, ...] = (self._scope, self._local, *self._ordinary)
+        self._decisions: tuple[_Stage, ...] = (self._scope, self._local, self._block, self._undelegated, self._forward)
+        self._ordinary: tuple[_Stage, ...] = (self._block, self._forward)  # those that have something to say of any name
         self.configure(config)
 
     def configure(self, config: Config) -> None:
@@ -104,8 +104,8 @@ class Resolver:
 
     @property
     def special_cuts(self) -> frozenset[bytes]:
-        """The last two labels, or the last one, of every name that is answered here whatever feeds say."""
-        return self._special.cuts
+        """The last two labels, or the last one, of every name that may be answered here."""
+        return self._special.cuts | self._unlisted.cuts
 
     # Stages, in order.
 
