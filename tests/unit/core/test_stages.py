@@ -148,4 +148,5 @@ def test_flights_are_bounded_and_shared(kind: str) -> None:
     assert flights.full("10.0.0.1") == "too many queries in flight for this client"
     assert flight.waiting == MAX_WAITERS
     assert [one.query.id for one in flights.land(flight)] == list(range(MAX_WAITERS))
+    flights.limit(2, 1)
     assert (flights.full("10.0.0.1"), len(flights)) == ("", 0)
