@@ -37,8 +37,7 @@ class Blocker:
 
     def block(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         """A stage of the resolver: the answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then
-        `query.watched` says
-        whether a feed in monitor mode would have.
+        `query.watched` says whether a feed in monitor mode would have.
         """
         found = self._blockset.find(query.cut, query.reversed_key)
         if not found:

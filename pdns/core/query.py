@@ -23,7 +23,7 @@ class Query:
 
     batched = False  # whether it came with others, and can be forwarded with others
     remembered = False  # whether there is an answer in the cache, of which more must be known than that it is there
-    ordinary = False  # whether it is known that neither its class and type nor special names have to be looked at
+    ordinary = False  # whether it is known that class, type and name leave it to the feeds and to an upstream
 
     def __init__(
         self, query_id: int, flags: int, question: bytes, qtype: int, qclass: int, *, edns: bool, do: bool, udp_bytes: int

@@ -80,8 +80,8 @@ class Resolver:
             block = (_not_ready,)
         elif self._blockset is not None:
             block = (self._new_blocker(self._policy, self._blocked, self._cache, self._blockset).block,)
-        self._ordinary = (*block, self._undelegated, self._forward)
-        self._decisions = (self._scope, self._local, *self._ordinary)
+        self._decisions = (self._scope, self._local, *block, self._undelegated, self._forward)
+        self._ordinary = (*block, self._forward)  # those that have something to say of any name
 
     def client(self, address: str) -> Client:
         """Who is at `address`."""
@@ -108,8 +108,8 @@ class Resolver:
 
     @property
     def special_cuts(self) -> frozenset[bytes]:
-        """The last two labels, or the last one, of every name that is answered here whatever feeds say."""
-        return self._special.cuts
+        """The last two labels, or the last one, of every name that may be answered here."""
+        return self._special.cuts | self._unlisted.cuts
 
     # Stages, in order.
 

@@ -30,6 +30,7 @@ cdef class Flights:
     cdef dict _per_client
     cdef Py_ssize_t _max_flights
     cdef Py_ssize_t _max_per_client
+    cdef bytes _last_client  # most queries come after one of the same client
 
     cdef Flight of(self, bytes key)
     cdef bint has_room(self, Datagram query) except -1
@@ -37,3 +38,6 @@ cdef class Flights:
     cdef bint wait(self, Flight flight, Datagram query) except -1
     cdef list leave(self, Flight flight)
     cdef list end(self, Flight flight)
+    cdef bytes _client_of(self, waiter)
+    cdef bint _join(self, Flight flight, int port, waiter) except -1
+    cdef int _count(self, waiter) except -1

@@ -5,7 +5,7 @@ Who waits is a `Datagram`, or whatever `join` was given; to Python all are `Wait
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
-from libc.string cimport memcpy
+from libc.string cimport memcmp, memcpy
 
 from pdns.fast.batch cimport address_of, port_of
 from pdns.fast.clients cimport ADDRESS_BYTES, packed
@@ -16,12 +16,6 @@ from pdns.core.flights import Waiter
 
 cdef enum:
     PLACE_BYTES = 20  # address, port, id
-
-
-cdef inline bytes address_key(Datagram query):
-    cdef uint8_t address[ADDRESS_BYTES]
-    address_of(&query._peer, address)
-    return PyBytes_FromStringAndSize(<char *>address, ADDRESS_BYTES)
 
 
 cdef bytes place_of(waiter, int port):
@@ -40,10 +34,6 @@ cdef bytes place_of(waiter, int port):
         put16(place + ADDRESS_BYTES, port)
         put16(place + ADDRESS_BYTES + 2, waiter.query.id)
     return PyBytes_FromStringAndSize(<char *>place, PLACE_BYTES)
-
-
-cdef bytes client_key(waiter):
-    return address_key(<Datagram>waiter) if type(waiter) is Datagram else packed(waiter.address)
 
 
 cdef class Flight:
@@ -71,6 +61,7 @@ cdef class Flights:
     def __init__(self, max_flights, max_per_client):
         self._flights = {}
         self._per_client = {}
+        self._last_client = bytes(ADDRESS_BYTES)
         self.limit(max_flights, max_per_client)
 
     def __len__(self):
@@ -110,7 +101,7 @@ cdef class Flights:
 
     cdef bint has_room(self, Datagram query) except -1:
         """Whether one more question of this client can be taken up."""
-        return len(self._flights) < self._max_flights and self._per_client.get(address_key(query), 0) < self._max_per_client
+        return len(self._flights) < self._max_flights and self._per_client.get(self._client_of(query), 0) < self._max_per_client
 
     cdef Flight begin(self, bytes key, double now):
         cdef Flight flight = Flight.__new__(Flight)
@@ -140,7 +131,7 @@ cdef class Flights:
         else:
             return []
         for waiter in waiters:
-            client = client_key(waiter)
+            client = self._client_of(waiter)
             left = self._per_client[client] - 1
             if left:
                 self._per_client[client] = left
@@ -148,7 +139,16 @@ cdef class Flights:
                 del self._per_client[client]
         return waiters
 
-    def _join(self, Flight flight, int port, waiter):
+    cdef bytes _client_of(self, waiter):
+        cdef uint8_t address[ADDRESS_BYTES]
+        if type(waiter) is not Datagram:
+            return packed(waiter.address)
+        address_of(&(<Datagram>waiter)._peer, address)
+        if memcmp(address, PyBytes_AS_STRING(self._last_client), ADDRESS_BYTES) != 0:
+            self._last_client = PyBytes_FromStringAndSize(<char *>address, ADDRESS_BYTES)
+        return self._last_client
+
+    cdef bint _join(self, Flight flight, int port, waiter) except -1:
         cdef bytes place
         if flight._first is None and flight._waiters is None:
             if type(waiter) is Datagram:  # most have nobody else, and need no place
@@ -167,9 +167,10 @@ cdef class Flights:
         flight._waiters[place] = waiter
         return True
 
-    def _count(self, waiter):
-        client = client_key(waiter)
+    cdef int _count(self, waiter) except -1:
+        client = self._client_of(waiter)
         self._per_client[client] = self._per_client.get(client, 0) + 1
+        return 0
 
 
 def as_waiter(waiter):

@@ -38,8 +38,8 @@ cdef double _REFRESH_MIN_LIFE_S = specification.REFRESH_MIN_LIFE_S
 cdef uint8_t _buffer[MAX_TCP_BYTES]  # for answers over TCP, one at a time
 
 
-cdef uint8_t _meta[256]  # types that are no data
-for _type in specification.META_TYPES:
+cdef uint8_t _meta[256]  # types that are no data, or not one
+for _type in (*specification.META_TYPES, p.ANY):
     _meta[_type] = True
 
 

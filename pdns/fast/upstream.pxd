@@ -40,6 +40,7 @@ cdef class UdpSocket:
     cdef int place_of(self, uint16_t query_id) noexcept nogil
     cdef uint16_t add(self, what, double now)
     cdef int forget(self, int place) except -1
+    cdef int nobody_waits(self) except -1
     cdef int landed(self, Flight flight) except -1
     cdef int promote(self, Flight flight) except -1
     cdef int promote_due(self, double now) except -1

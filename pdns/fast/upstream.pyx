@@ -90,9 +90,7 @@ cdef class UdpSocket:
             self.release(attempt)
 
     def release(self, attempt):
-        self.live -= 1
-        if self.live == 0:
-            self._pool.drained(self)
+        self.nobody_waits()
 
     def overdue(self, attempt):
         pass
@@ -131,6 +129,13 @@ cdef class UdpSocket:
         self.last_used_s = now
         return query_id
 
+    cdef int nobody_waits(self) except -1:
+        """For one of those that somebody waited for."""
+        self.live -= 1
+        if self.live == 0:
+            self._pool.drained(self)
+        return 0
+
     cdef int forget(self, int place) except -1:
         last = self._carried.pop()
         self._count -= 1
@@ -143,8 +148,7 @@ cdef class UdpSocket:
         """`flight` was answered."""
         self.forget(self.place_of(flight.query_id))
         self.hub.in_lane -= 1
-        self.release(flight)
-        return 0
+        return self.nobody_waits()
 
     cdef int promote(self, Flight flight) except -1:
         """Let Python go on with `flight`, which waits here."""

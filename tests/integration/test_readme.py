@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -77,7 +78,12 @@ def test_the_configuration_error_is_the_real_one(tmp_path: Path) -> None:
     )
     command = [sys.executable, "-m", "pdns", "check", "-c", "pdns.toml"]
     result = subprocess.run(
-        command, capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"}, check=False
+        command,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PDNS_PURE": os.environ.get("PDNS_PURE", "")},
+        check=False,
     )
     assert result.returncode == 2
     assert result.stderr.strip() in README

@@ -12,8 +12,13 @@ from pdns.core.flights import MAX_WAITERS, Flights, Waiter
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.core.outcome import Forward
 from pdns.core.ratelimit import RateLimiter
+from pdns.fast import ACCELERATED
 from tests.wire import answers, query, read
 
+if ACCELERATED:
+    from pdns.fast.flights import Flights as CompiledFlights
+
+FLIGHTS = {"python": Flights, **({"compiled": CompiledFlights} if ACCELERATED else {})}
 TENANTS = (Tenant(name="wide", networks=("198.51.0.0/16", "2001:db8::/32")), Tenant(name="narrow", networks=("198.51.100.0/24",)))
 
 
@@ -125,9 +130,10 @@ def waiter(number: int, address: str = "10.0.0.1") -> Waiter:
     return Waiter(query("a.test", query_id=number), client, address, "udp", lambda _wire: None, 0.0)
 
 
-def test_flights_are_bounded_and_shared() -> None:
+@pytest.mark.parametrize("kind", FLIGHTS)
+def test_flights_are_bounded_and_shared(kind: str) -> None:
     """Identical questions share a flight; flights, waiters of one and waiters of one client are bounded; places come free."""
-    flights = Flights(2, MAX_WAITERS + 2)
+    flights = FLIGHTS[kind](2, MAX_WAITERS + 2)
     forward = Forward(b"k", b"\1a\0", 1, 1, do=False, cd=False, policy=0)
     flight = flights.start(forward, 0.0)
     assert flights.get(b"k") is flight
@@ -140,5 +146,7 @@ def test_flights_are_bounded_and_shared() -> None:
     flights.land(other)
     flights.limit(2, MAX_WAITERS)
     assert flights.full("10.0.0.1") == "too many queries in flight for this client"
-    assert len(flights.land(flight)) == MAX_WAITERS
+    assert flight.waiting == MAX_WAITERS
+    assert [one.query.id for one in flights.land(flight)] == list(range(MAX_WAITERS))
+    flights.limit(2, 1)
     assert (flights.full("10.0.0.1"), len(flights)) == ("", 0)
