@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import shutil
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
