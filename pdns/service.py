@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
@@ -134,12 +134,12 @@ class Service:
             _log.exception("a query of %d octets raised", len(wire))
             self._stats.dropped("internal_error")
 
-    def on_queries(self, queries: Sequence[Datagram]) -> None:
+    def on_queries(self, queries: list[Datagram]) -> None:
         """Decide about each of `queries`, which the front could not answer. Never raises."""
         now = self._clock()
         decide = self._resolver.decide
-        plain: list[Datagram] = []
-        for query in queries:
+        plain, undecided = self._resolver.sift(queries, now)
+        for query in undecided:
             try:
                 client = query.client
                 outcome = decide(query, client, now)

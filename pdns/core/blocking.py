@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol, TypeVar
 
 from pdns.blockset import Blockset
 from pdns.core.blockanswer import BlockAnswers, Template
@@ -12,6 +12,14 @@ from pdns.core.clients import Client
 from pdns.core.outcome import Outcome
 from pdns.core.policy import Policy
 from pdns.core.query import Query
+
+Asked = TypeVar("Asked", bound=Query)
+
+
+class Sift(Protocol):
+    """`Blocker.sift`."""
+
+    def __call__(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]: ...
 
 
 class Ruling(NamedTuple):
@@ -34,6 +42,12 @@ class Blocker:
         self._answers = answers
         self._cache = cache
         self._blockset = blockset
+
+    def sift(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]:  # noqa: ARG002 (as its twin)
+        """Answers those of a batch that are blocked as others were before. Returns the queries that come to `Plain`, as nobody lists
+        their names; and those that have to be decided about.
+        """
+        return [], queries
 
     def block(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         """A stage of the resolver: the answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then

@@ -9,7 +9,7 @@ from pdns.config import Config
 from pdns.core import protocol as p
 from pdns.core.answers import error_entry, minimal_any_entry
 from pdns.core.blockanswer import BlockAnswers
-from pdns.core.blocking import Blocker
+from pdns.core.blocking import Asked, Blocker, Sift
 from pdns.core.cache import AnswerCache
 from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
@@ -46,6 +46,7 @@ class Resolver:
         # then what is answered here, so that special names never leave the house; then what feeds list; and only
         # what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
+        self.sift: Sift = _nothing_to_sift
         self._ordinary: tuple[_Stage, ...] = ()  # `_new_rules` has these
         self._decisions: tuple[_Stage, ...] = ()
         self.configure(config)
@@ -75,11 +76,13 @@ class Resolver:
 
     def _new_rules(self) -> None:
         self._cache.new_rules()
+        self.sift = _nothing_to_sift
         block: tuple[_Stage, ...] = ()
         if not self._ready:
             block = (_not_ready,)
         elif self._blockset is not None:
-            block = (self._new_blocker(self._policy, self._blocked, self._cache, self._blockset).block,)
+            blocker = self._new_blocker(self._policy, self._blocked, self._cache, self._blockset)
+            block, self.sift = (blocker.block,), blocker.sift
         self._decisions = (self._scope, self._local, *block, self._undelegated, self._forward)
         self._ordinary = (*block, self._forward)  # those that have something to say of any name
 
@@ -275,6 +278,10 @@ def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:
 
 def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
     return Forward(key, query.qname, query.qtype, query.qclass, query.do, query.cd, client.policy, stale)
+
+
+def _nothing_to_sift(queries: list[Asked], _now: float, /) -> tuple[list[Asked], list[Asked]]:
+    return [], queries
 
 
 def _not_ready(_query: Query, _client: Client, _address: str, now: float) -> Outcome:

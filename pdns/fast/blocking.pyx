@@ -5,10 +5,13 @@ Python rules once on each kind of listing and type; every other name that is lis
 
 from libc.stdint cimport uint16_t
 
-from pdns.fast.cache cimport AnswerCache
+from pdns.fast.cache cimport BLOCKED, AnswerCache
 from pdns.fast.front cimport Asked
 from pdns.fast.matcher cimport Matcher
+from pdns.fast.udp cimport Datagram
+from pdns.fast.wire cimport RD, Query, u16
 
+from pdns.core.outcome import BLOCK_STORED
 from pdns.core import blocking as specification
 from pdns.core import protocol as p
 
@@ -31,20 +34,50 @@ cdef class Blocker:
         self._has_allowlist = policy.has_allowlist
         self._rulings = {}
 
-    def block(self, Asked query not None, client, address, double now):
-        cdef Py_ssize_t listed_bytes, code
+    def sift(self, list queries not None, double now):
+        """As `pdns.core.blocking.Blocker.sift`, of a list of `Datagram`: earlier rulings are carried out, clean names told from others."""
+        cdef list plain = [], undecided = []
+        cdef Datagram query
+        for query in queries:
+            if not query.ordinary or query.remembered or not query.q.flags & RD:
+                undecided.append(query)
+                continue
+            try:
+                found = self._matcher.find(query)
+                if not found:
+                    plain.append(query)
+                elif not self._carry_out(query, found, now):
+                    undecided.append(query)
+            except Exception:  # it will be raised again where it is logged
+                undecided.append(query)
+        return plain, undecided
+
+    cdef bint _carry_out(self, Datagram query, found, double now) except -1:
+        """Block by an earlier ruling, if there is one and the answer can be kept."""
+        if len(found) != 1 or self._has_allowlist[u16(query.q.key + query.q.bytes + 1)]:
+            return False
+        template = self._rulings.get(self._kind(query, found))
+        if template is None or self._cache.block(query, None, template, found[0][0], now) is not BLOCK_STORED:
+            return False
+        query.give_known(BLOCKED, now)
+        return True
+
+    cdef Py_ssize_t _kind(self, Query query, found) except -1:
+        """What rulings on a name with one listing are remembered by."""
         cdef int kind = 1 if query.q.qtype == _A else 2 if query.q.qtype == _AAAA else 0
+        return 4 * <Py_ssize_t>found[0][1] + kind
+
+    def block(self, Asked query not None, client, address, double now):
         found = self._matcher.find(query)
         if not found:
             return None
         if len(found) == 1 and not self._has_allowlist[client.policy]:
-            listed_bytes, code = found[0]
-            template = self._rulings.get(4 * code + kind)
+            template = self._rulings.get(self._kind(query, found))
             if template is not None:
-                return self._cache.block(query, None, template, listed_bytes, now)
+                return self._cache.block(query, None, template, found[0][0], now)
             ruling = self._reference.rule(query, client, found)
             if ruling.template is not None:
-                self._rulings[4 * code + kind] = ruling.template
+                self._rulings[self._kind(query, found)] = ruling.template
         else:
             ruling = self._reference.rule(query, client, found)
         if ruling.template is None:

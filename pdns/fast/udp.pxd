@@ -15,6 +15,8 @@ cdef class Datagram(Asked):
     cdef UdpListener _listener
     cdef readonly double started_s
 
+    cdef int give_known(self, int source, double now) except -1
+
 
 cdef class UdpListener:
     cdef object _sock, _service, _loop, _stats, _bugs, _own_host

@@ -1,6 +1,5 @@
 import asyncio
 import socket
-from collections.abc import Sequence
 from typing import Protocol
 
 from pdns.fast.front import Asked, Front
@@ -18,7 +17,7 @@ class Datagram(Asked):
     def reply(self, wire: bytes) -> None: ...
 
 class Service(edge.Service, Protocol):
-    def on_queries(self, queries: Sequence[Datagram]) -> None: ...
+    def on_queries(self, queries: list[Datagram]) -> None: ...
 
 class UdpListener(Specification):
     def __init__(

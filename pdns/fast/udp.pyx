@@ -47,12 +47,15 @@ cdef class Datagram(Asked):
 
     def give(self, str source not None, double now):
         """Send the answer that is in the cache now, counted under `source`. Raises `LookupError` when there is none."""
+        self.give_known(SOURCE_NUMBERS[source], now)
+
+    cdef int give_known(self, int source, double now) except -1:
         cdef UdpListener listener = self._listener
-        cdef int number = SOURCE_NUMBERS[source]
-        cdef Py_ssize_t size = self._front.say_known(self, number, UDP, now, listener._room(MOST_ANSWER_BYTES))
+        cdef Py_ssize_t size = self._front.say_known(self, source, UDP, now, listener._room(MOST_ANSWER_BYTES))
         if size:
             listener._send(size, &self._peer)
-            self._front._tally.lasted(number, 1, clock_s() - self.started_s)
+            self._front._tally.lasted(source, 1, clock_s() - self.started_s)
+        return 0
 
     def reply(self, bytes wire not None):
         """Send `wire` to who asked, with the next batch."""
