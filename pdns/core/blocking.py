@@ -44,8 +44,8 @@ class Blocker:
         self._blockset = blockset
 
     def sift(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]:  # noqa: ARG002 (as its twin)
-        """Answers those of a batch that are blocked as others were before. Returns the queries that come to `Plain`, as nobody lists
-        their names; and those that have to be decided about.
+        """Answers those of a batch that are blocked as others were before. Returns the queries that come to `Plain`, as nobody
+        lists their names; and those that have to be decided about.
         """
         return [], queries
 
