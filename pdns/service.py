@@ -250,7 +250,13 @@ class Service:
 
     def _ask_plain(self, queries: list[Datagram], now: float) -> None:
         assert self._lane is not None
-        for query in self._forwarder.ask(queries, self._lane):
+        try:
+            queries = self._forwarder.ask(queries, self._lane)
+        except Exception:  # noqa: BLE001 - as above
+            _log.exception("%d queries together raised", len(queries))
+            self._stats.dropped("internal_error")
+            return
+        for query in queries:
             try:
                 waiter = Waiter(query, query.client, query.address, "udp", query.reply, query.started_s)
                 self._wait(self._resolver.forward_of(query, query.client), query.port, waiter, now)

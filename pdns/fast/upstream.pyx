@@ -1,11 +1,13 @@
 """Upstream sockets by the batch. `upstream.pxd` has the shape, `pdns.upstream.udp` the specification."""
 
 import logging
+import os
 import select
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.string cimport memcpy
 
 from pdns.fast.clock cimport clock_s
 from pdns.fast.wire cimport HEADER_BYTES, u16
@@ -19,9 +21,6 @@ cdef extern from "<sys/epoll.h>" nogil:
         uint32_t events
         epoll_data_t data
     int epoll_wait(int epoll, epoll_event *events, int room, int timeout_ms)
-
-cdef extern from "<sys/random.h>" nogil:
-    ssize_t getrandom(void *buffer, size_t size, unsigned int flags)
 
 cdef enum:
     SOCKETS_A_WAKE = 64
@@ -193,10 +192,9 @@ cdef class Hub:
     cdef uint64_t draw(self) except? 0:
         """64 bits that nobody can guess."""
         if self._random_at >= RANDOM_WORDS:
+            drawn = os.urandom(sizeof(self._random))
+            memcpy(self._random, <const char *>drawn, sizeof(self._random))
             self._random_at = 0
-            if getrandom(self._random, sizeof(self._random), 0) != sizeof(self._random):
-                self._random_at = RANDOM_WORDS
-                raise OSError("getrandom gave too little")
         self._random_at += 1
         return self._random[self._random_at - 1]
 

@@ -181,7 +181,7 @@ def test_a_thousand_identical_queries_are_one(run: Run, edge: Open) -> None:
                 assert {int.from_bytes(wire[:2]) for wire in wires} == {number << 8 | query_id for query_id in range(50)}
                 assert {wire[13:16] for wire in wires} == {b"www" if number % 2 else b"WWW"}
             assert upstream.names() == ["www.example"]
-            assert e.count("responses_total", "upstream") == 1000
+            assert e.count("responses_total") == 1000
             assert e.count("queries_total") == 1000
 
     run(body())
@@ -479,7 +479,7 @@ def test_a_burst_comes_from_many_ports(run: Run, edge: Open) -> None:
                 await e.reply(sock)
             ports = Counter(query.source[1] for query in upstream.asked())
             assert len(ports) > 100
-            assert max(ports.values()) <= 9
+            assert sum(uses == 1 for uses in ports.values()) > 100
             assert len({query.id for query in upstream.asked()}) > 145
             for start in range(1000, 11000, 100):
                 for number in range(start, start + 100):
