@@ -13,6 +13,7 @@ from pathlib import Path
 from tests.fuzz.corpus import QUERIES, RESPONSES, real_packets
 from tests.fuzz.entrypoints import BURST, entry_points
 from tests.fuzz.mutate import Mutator
+from tests.property.test_plain import NOT_PLAIN, PLAIN
 
 _points = entry_points(asyncio.new_event_loop(), 1, 1)
 _waiting: list[bytes] = []
@@ -34,7 +35,14 @@ def write_seeds(directory: Path) -> None:
     """One file a packet."""
     directory.mkdir(parents=True, exist_ok=True)
     mutator = Mutator(QUERIES, 1)
-    packets = [*QUERIES, *RESPONSES, *(mutator.query() for _ in range(100)), *(path.read_bytes() for path in real_packets())]
+    packets = [
+        *QUERIES,
+        *RESPONSES,
+        *PLAIN.values(),
+        *NOT_PLAIN.values(),
+        *(mutator.query() for _ in range(100)),
+        *(path.read_bytes() for path in real_packets()),
+    ]
     for packet in packets:
         (directory / sha256(packet).hexdigest()[:16]).write_bytes(packet)
 
