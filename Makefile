@@ -3,14 +3,17 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench peers soak fuzz clean venv dev tools
+.PHONY: help run demo test lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
+PACKETS ?= 1000000
+SECONDS ?= 600
+COMPILED := tests/unit/core tests/unit/fast tests/unit/net tests/unit/upstream tests/protocol tests/property tests/fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 
 help:
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-6s  %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' Makefile
 
 run: venv ## start the resolver on 127.0.0.1:5300, metrics on 127.0.0.1:9153
 	@exec $(PY) -m pdns serve $(ARGS)
@@ -36,7 +39,18 @@ soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--min
 	@exec $(PY) -m loadtest soak $(ARGS)
 
 fuzz: dev ## look for inputs that break it, for many minutes
+	@$(PY) -m tests.fuzz.hammer --packets $(PACKETS)
 	@HYPOTHESIS_PROFILE=long exec $(PY) -m pytest -m hypothesis --timeout=3600 $(ARGS)
+
+fuzz-guided: dev ## the same, guided by what is reached (libFuzzer, needs clang): make fuzz-guided SECONDS=600
+	@exec .ci/fuzz-guided $(SECONDS)
+
+test-debug: dev ## test a compiled part that checks what it takes for granted
+	@exec .ci/checked debug -m pytest $(COMPILED) $(ARGS)
+
+sanitize: dev ## test and fuzz a compiled part that is watched by AddressSanitizer: make sanitize PACKETS=5000000
+	@.ci/checked sanitize -m pytest --timeout=600 $(COMPILED) $(ARGS)
+	@exec .ci/checked sanitize -m tests.fuzz.hammer --packets $(PACKETS)
 
 clean: ## remove everything that these commands made
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis loadtest/build

@@ -2,7 +2,8 @@
 
 PDNS_PURE=1      installs without it, on purpose; the program then runs with PDNS_PURE=1 only
 PDNS_DEBUG=1     checks what a release takes for granted; no optimisation
-PDNS_SANITIZE=1  with AddressSanitizer and UndefinedBehaviorSanitizer
+PDNS_SANITIZE=1  with AddressSanitizer and UndefinedBehaviorSanitizer, and those checks
+PDNS_COVERAGE=1  as well with what libFuzzer wants to know; needs CC=clang
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from setuptools.command.build_ext import build_ext
 PURE = os.environ.get("PDNS_PURE") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
 SANITIZE = os.environ.get("PDNS_SANITIZE") == "1"
+COVERAGE = os.environ.get("PDNS_COVERAGE") == "1"
 
 _WHAT_TO_DO = """
 pdns: its compiled part could not be built: {reason}
@@ -48,6 +50,8 @@ def extensions() -> list[Extension]:
     if SANITIZE:
         flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
         links += ["-fsanitize=address,undefined"]
+    if COVERAGE:
+        flags += ["-fsanitize=fuzzer-no-link"]
     checks = DEBUG or SANITIZE
     modules = [
         Extension(

@@ -4,6 +4,8 @@ from libc.errno cimport errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset
 
+from pdns.fast.checks cimport fence, must, unfence
+
 cdef extern from "<sys/socket.h>" nogil:
     int AF_INET, AF_INET6
     enum: MSG_DONTWAIT
@@ -82,10 +84,14 @@ cdef class Inbox:
                 self._messages[at].msg_hdr.msg_namelen = MAX_ADDRESS_BYTES
             if self._controlled:
                 self._messages[at].msg_hdr.msg_controllen = CONTROL_BYTES
+        unfence(self._octets, BATCH * self._stride)
         count = recvmmsg(fd, self._messages, BATCH, MSG_DONTWAIT, NULL)
+        for at in range(count):
+            fence(self.octets(at) + self.size(at), self._stride - self.size(at))
         return count if count >= 0 else -errno
 
     cdef const uint8_t *octets(self, int at) noexcept nogil:
+        must(<unsigned int>at < BATCH)
         return self._octets + at * self._stride
 
     cdef Py_ssize_t size(self, int at) noexcept nogil:
@@ -137,12 +143,20 @@ cdef class Outbox:
         free(self._octets)
 
     cdef uint8_t *room(self, Py_ssize_t most) noexcept nogil:
-        return self._octets + self._used if self.count < BATCH and self._used + most <= self._room else NULL
+        cdef uint8_t *free_at = self._octets + self._used
+        if self.count == BATCH or self._used + most > self._room:
+            return NULL
+        fence(free_at, self._room - self._used)
+        unfence(free_at, most)
+        return free_at
 
     cdef void add(self, Py_ssize_t size, const Peer *peer) noexcept nogil:
         cdef int at = self.count
         cdef msghdr *head = &self._messages[at].msg_hdr
         cdef cmsghdr *control = <cmsghdr *>self._control[at]
+        must(at < BATCH)
+        must(size > 0)
+        must(self._used + size <= self._room)
         self._parts[at].iov_base = self._octets + self._used
         self._parts[at].iov_len = size
         self._used += size

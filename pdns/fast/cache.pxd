@@ -8,6 +8,7 @@ between tail and head is sound. The index is private to the process and made ane
 
 from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from pdns.fast.checks cimport must
 from pdns.fast.hashing cimport HashKey
 from pdns.fast.wire cimport Question
 
@@ -63,6 +64,11 @@ cdef struct Record:
     uint8_t refreshing
     uint8_t silent  # the answer is to give none
     # then: key, body, a u16 for each TTL's place in the body, EDE text, listed name
+
+
+cdef inline size_t octets_of(const Record *record) noexcept nogil:
+    """What its parts take together."""
+    return sizeof(Record) + record.key_bytes + record.body_bytes + 2 * record.ttl_count + record.ede_bytes + record.listed_bytes
 
 
 cdef inline uint8_t *key_of(Record *record) noexcept nogil:

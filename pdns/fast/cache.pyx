@@ -248,6 +248,9 @@ cdef class AnswerCache:
         cdef Record *record
         while place:
             record = <Record *>(self._arena + <size_t>place * RECORD_UNIT)
+            must(<size_t>place * RECORD_UNIT + record.size <= self._arena_bytes)
+            must(record.state == LIVE)
+            must(octets_of(record) <= record.size)
             if record.hash == hash and record.key_bytes == key_bytes and memcmp(key_of(record), key, key_bytes) == 0:
                 return record
             place = record.next
@@ -258,7 +261,7 @@ cdef class AnswerCache:
         the caller's to write, then `finish`. NULL when it is too large to be kept: then nothing is under `key`."""
         cdef Record *old = self.find(key, shape.key_bytes)
         cdef Ring *ring = &self._header.probation
-        cdef size_t size = sizeof(Record) + shape.key_bytes + shape.body_bytes + 2 * shape.ttl_count + shape.ede_bytes + shape.listed_bytes
+        cdef size_t size = octets_of(shape)
         cdef Record *record
         shape.size = <uint32_t>((size + RECORD_UNIT - 1) & ~<size_t>(RECORD_UNIT - 1))
         shape.state = LIVE
@@ -289,6 +292,10 @@ cdef class AnswerCache:
 
     cdef void finish(self, Record *record) noexcept nogil:
         cdef Ring *ring = &self._header.main if record.in_main else &self._header.probation
+        must(record == self._at(ring, ring.head))
+        must(octets_of(record) <= record.size)
+        must(record.size <= ring.size - ring.head % ring.size)
+        must(ring.head + record.size - ring.tail <= ring.size)
         pdns_barrier()
         ring.head += record.size
         self._link(record)
@@ -370,7 +377,8 @@ cdef class AnswerCache:
         cdef Ring *main = &self._header.main
         return (
             probation.start == HEADER_ROOM and probation.size == probation_bytes and main.start == HEADER_ROOM + probation_bytes
-            and main.size <= self._arena_bytes - main.start
+            and main.size == (self._arena_bytes - main.start) // RECORD_UNIT * RECORD_UNIT
+            and (probation.head | probation.tail | main.head | main.tail) % RECORD_UNIT == 0
             and probation.tail <= probation.head and probation.head - probation.tail <= probation.size
             and main.tail <= main.head and main.head - main.tail <= main.size
         )
@@ -412,6 +420,9 @@ cdef class AnswerCache:
         cdef uint8_t again[MAX_RECORD_BYTES]
         cdef Record *copy = <Record *>again
         cdef Ring *main = &self._header.main
+        must(ring.tail < ring.head)
+        must(record.size >= FILLER_BYTES)
+        must(record.size <= ring.head - ring.tail)
         if record.state != LIVE:
             ring.tail += record.size
             return
@@ -474,7 +485,7 @@ cdef class AnswerCache:
             return True
         if record.size < sizeof(Record) or record.size > MAX_RECORD_BYTES or record.source >= SOURCE_COUNT:
             return False
-        parts = sizeof(Record) + record.key_bytes + record.body_bytes + 2 * record.ttl_count + record.ede_bytes + record.listed_bytes
+        parts = octets_of(record)
         if parts > record.size or record.size - parts >= RECORD_UNIT:
             return False
         for at in range(record.ttl_count):
@@ -633,6 +644,7 @@ cdef Py_ssize_t render(
         if age_s > 0 or stale_ttl_s >= 0:
             for i in range(record.ttl_count):
                 place = u16(ttls_of(record) + 2 * i)
+                must(place + 4 <= record.body_bytes)
                 ttl_s = u32(body_of(record) + place)
                 if stale_ttl_s >= 0:
                     ttl_s = <uint32_t>stale_ttl_s
@@ -643,6 +655,7 @@ cdef Py_ssize_t render(
     put16(out + 10, 1 if question.edns else 0)
     if question.edns:
         at += write_opt(out + at, question.want_dnssec, ede_code, ede_of(record), ede_bytes)
+    must(at <= max_bytes)
     return at
 
 

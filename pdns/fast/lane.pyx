@@ -8,6 +8,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.cache cimport NO_EDE, UPSTREAM, body_of, ttls_of
+from pdns.fast.checks cimport must
 from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.tally cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
@@ -103,6 +104,7 @@ cdef class Lane(Carrier):
         flight.exact = exact
         flight.section_bytes = query.q.bytes
         section = flight.section
+        must(out != NULL)
         memcpy(section, query.q.key, query.q.bytes)
         if exact:
             for at in range(query.q.name_bytes):

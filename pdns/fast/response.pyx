@@ -3,6 +3,7 @@
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
+from pdns.fast.checks cimport must
 from pdns.fast.wire cimport (
     AD, HEADER_BYTES, MAX_NAME_BYTES, OPCODE_MASK, QR, RCODE_MASK, TC, TYPE_OPT, Reader, check_options, fold, put32, reader, seek,
     skip_name, take, u16, u32,
@@ -148,6 +149,7 @@ cdef bint add_target(const uint8_t *wire, Py_ssize_t size, const uint8_t *start,
 
 
 cdef inline void add_ttl(const Record *record, const uint8_t *body, uint32_t ttl_s, Plain *out) noexcept nogil:
+    must(out.ttl_count < MOST_TTLS)
     out.ttl_at[out.ttl_count] = <uint16_t>(record.rdata - 6 - body)
     out.ttl_s[out.ttl_count] = ttl_s
     out.ttl_count += 1

@@ -9,6 +9,7 @@ from libc.errno cimport EAGAIN
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
+from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
 from pdns.fast.wire cimport HEADER_BYTES, u16
 
@@ -120,6 +121,7 @@ cdef class UdpSocket:
         cdef uint16_t query_id = <uint16_t>self.hub.draw()
         while self.place_of(query_id) >= 0:
             query_id = <uint16_t>self.hub.draw()
+        must(self._count < MOST_QUERIES)
         self._ids[self._count] = query_id
         self._carried.append(what)
         self._count += 1
@@ -136,6 +138,8 @@ cdef class UdpSocket:
         return 0
 
     cdef int forget(self, int place) except -1:
+        must(place >= 0)
+        must(place < self._count)
         last = self._carried.pop()
         self._count -= 1
         if place < self._count:

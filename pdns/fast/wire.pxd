@@ -5,6 +5,8 @@ Memory of a packet is reached through a `Reader` alone, and `take` alone moves o
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t
 
+from pdns.fast.checks cimport must
+
 
 cdef enum:
     HEADER_BYTES = 12
@@ -112,6 +114,7 @@ cdef inline void fold(uint8_t *to, const uint8_t *name, Py_ssize_t size) noexcep
 
 cdef inline void set_policy(Question *question, uint16_t policy) noexcept nogil:
     """Ends the key, so that no policy sees another's answers."""
+    must(question.bytes + KEY_TAIL_BYTES <= MAX_KEY_BYTES)
     put16(question.key + question.bytes + 1, policy)
 
 

@@ -18,6 +18,7 @@ cdef Reader reader(const uint8_t *wire, Py_ssize_t size) noexcept nogil:
 
 cdef const uint8_t *take(Reader *r, Py_ssize_t n) noexcept nogil:
     cdef const uint8_t *taken = r.at
+    must(r.left >= 0)
     if n < 0 or n > r.left:
         return NULL
     r.at += n
@@ -252,6 +253,7 @@ cdef Py_ssize_t write_reversed_key(const Question *question, uint8_t *out) noexc
     while question.key[at]:
         step = 1 + question.key[at]
         end -= step
+        must(end >= 0)
         memcpy(out + end, question.key + at, step)
         at += step
     return question.name_bytes - 1

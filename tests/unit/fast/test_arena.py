@@ -197,6 +197,33 @@ def test_rubbish_is_not_taken_over(memory: int) -> None:
         assert after.size_bytes <= ARENA_BYTES
 
 
+_PROBATION_AT, _MAIN_AT = 24, 56  # in the header, each: start, size, head, tail
+_SIZE, _HEAD, _TAIL = 8, 16, 24
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        (_MAIN_AT + _SIZE, 0),
+        (_MAIN_AT + _SIZE, 4096),
+        (_MAIN_AT + _HEAD, 12),
+        (_PROBATION_AT + _TAIL, 4),
+        (_PROBATION_AT + _HEAD, 1001),
+    ],
+)
+def test_rings_that_cannot_be_are_not_taken_over(memory: int, field: int, value: int) -> None:
+    """A ring of another size, or with an end where no record can begin, is begun anew, and works."""
+    cache = AnswerCache(0, memory)
+    for number in range(20):
+        cache.put(b"key%d" % number, entry())
+    os.pwrite(memory, value.to_bytes(8, sys.byteorder), field)
+    after = AnswerCache(0, memory)
+    assert len(after) == 0
+    for number in range(20_000):
+        after.put(b"more%d" % number, entry())
+    assert after.get(b"more19999") is not None
+
+
 _WRITER = """
 import sys
 from pdns.core.entry import Entry
