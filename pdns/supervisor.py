@@ -1,7 +1,7 @@
 """The process that `pdns serve` is: it owns configuration, sockets and children, and answers no DNS itself.
 
 Order of start, so that nothing is promised before it can be kept:
-  configuration - lock of the state directory - every socket - the workers' memory - feeds, workers - pages - word of it, once
+  configuration - lock of the state directory - every socket - the workers' memory - workers, pages - feeds - word of it, once
   clients are answered.
 
 Order of the end (SIGTERM, SIGINT), so that nothing accepted is lost; `drain_s` and two seconds at most:
@@ -171,7 +171,6 @@ class Supervisor:
             metrics_socket = self._bind_metrics(self.config)
             self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self._path)), self._loop)
             self._handle_signals()
-            self._feeds.start()
             self._workers.start()
             await self._serve_pages(metrics_socket)
             await self._until_stopped()
@@ -240,6 +239,7 @@ class Supervisor:
         except PdnsError:
             self._stop.set()
             return
+        self._feeds.start()  # what it needs to start would keep those waiting who answer
         deadline_s = self._loop.time() + _FIRST_COMPILE_S
         while not self._feeds_settled() and self._loop.time() < deadline_s:  # noqa: ASYNC110 (a file and a memory tell of no event)
             await asyncio.sleep(0.02)
