@@ -417,6 +417,7 @@ cdef class AnswerCache:
 
     cdef void _drop_oldest(self, Ring *ring) noexcept nogil:
         cdef Record *record = self._at(ring, ring.tail)
+        cdef Record *following
         cdef uint8_t again[MAX_RECORD_BYTES]
         cdef Record *copy = <Record *>again
         cdef Ring *main = &self._header.main
@@ -426,8 +427,10 @@ cdef class AnswerCache:
         if record.state != LIVE:
             ring.tail += record.size
             return
-        if ring.tail + record.size < ring.head:
-            self.expect(self._at(ring, ring.tail + record.size).hash)  # the next to go
+        if ring.tail + record.size < ring.head:  # the next to go; of a filler only the first octets are within the ring
+            following = self._at(ring, ring.tail + record.size)
+            if following.state == LIVE:
+                self.expect(following.hash)
         if not record.visited and (ring == main or not self._fits(main, record.size)):
             self.unlink(record)
             ring.tail += record.size

@@ -257,3 +257,31 @@ def test_a_writer_killed_at_any_moment_leaves_sound_records(memory: int) -> None
             key = b"key%d" % number
             found = cache.get(key)
             assert found is None or (found.body and found.body == key * (len(found.body) // len(key)))
+
+
+_AT_THE_EDGE = """
+import ctypes, mmap, os, sys
+from pdns.core.entry import Entry
+from pdns.fast.cache import AnswerCache
+size = 65536
+libc = ctypes.CDLL(None, use_errno=True)
+libc.mmap.restype = ctypes.c_void_p
+libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+# leave a gap of just the arena's size, with a page that nobody may read behind it: the next mapping of that size goes there
+room = libc.mmap(None, size + 4096, 0, 0x22, -1, 0)
+libc.munmap(room, size)
+cache = AnswerCache(size)
+maps = [line.split()[0] for line in open("/proc/self/maps") if line.split()[1].startswith("rw")]
+print("guarded" if any(area.endswith("-%x" % (room + size)) for area in maps) else "not guarded", flush=True)
+for number in range(200_000):
+    cache.put(b"key%d" % (number % 5000), Entry(0, "upstream", 1.0, 60, body=bytes(8 * (number * 7 % 61)), stamp=cache.stamp))
+    cache.get(b"key%d" % (number * 7 % 5000))
+"""
+
+
+def test_nothing_behind_the_arena_is_read() -> None:
+    """Records that go right up to the end of the arena, and fillers too short for one, are no reason to look behind it."""
+    run = subprocess.run([sys.executable, "-c", _AT_THE_EDGE], capture_output=True, text=True, check=False)
+    assert run.stdout == "guarded\n"
+    assert run.returncode == 0, run.stderr
