@@ -43,7 +43,10 @@ class Token:
 
     def hidden(self, text: str) -> str:
         """`text` without it, however it got there."""
-        for secret in {self._secret, quote(self._secret, safe=""), quote_plus(self._secret)} - {""}:
+        in_query = URL("/").with_query({"k": self._secret}).raw_query_string.removeprefix("k=")
+        for secret in {self._secret, in_query, quote(self._secret), quote(self._secret, safe=""), quote_plus(self._secret)} - {
+            ""
+        }:
             text = text.replace(secret, _SHOWN)
         return text
 
