@@ -13,7 +13,7 @@ import msgspec
 
 from feeds import schedule
 from feeds.builder import Builder, BuildError
-from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged, Validators, file, transports
+from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged, Validators, transports
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.jobs import Parse, Parsed, Part
@@ -174,7 +174,7 @@ class FeedRunner:
 
     async def _fetch(self, around: Surroundings, into: Path) -> Fetched | Unchanged:
         if self.path is not None:
-            self.last_seen = await asyncio.to_thread(file.look, self.path)
+            self.last_seen = await transports.look(self.feed, self.path)
         copy = self.copy
         kept = Kept(copy.validators, self._store.raw_path(copy), time.time() - copy.last_success_s) if copy is not None else None
         return await transports.fetch(self.feed, kept, into, around.network)

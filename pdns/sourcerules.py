@@ -66,7 +66,9 @@ def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
             around.parse(f"{at}.{key}", getattr(feed, key), addresses.parse_web)
     if feed.tsig_name:
         around.parse(f"{at}.tsig_name", feed.tsig_name, addresses.parse_allowed)
-    if zone and feed.format == "auto":
+    if zone and feed.format not in ("auto", "rpz"):
+        around.report.add(f"{at}.format", f'expected "rpz", which a zone that is transferred is in, got {show(feed.format)}')
+    if zone:
         settled["format"] = "rpz"
     return replace(feed, **settled)
 

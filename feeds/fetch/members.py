@@ -34,9 +34,11 @@ def one_line(member: bytes | msgspec.Raw) -> bytes:
 
 
 def members_of(path: Path) -> Iterator[bytes]:
-    """The members that a `MemberWriter` wrote to `path`. Blocks. Raises `OSError`."""
+    """What a `MemberWriter` wrote to `path`. Blocks. Raises `OSError`, and `msgspec.DecodeError` when some is missing."""
     with path.open("rb") as file:
         next(file, None)
         for line in file:
-            if not line.startswith(b"]"):
-                yield line.rstrip(b",\n")
+            if line.startswith(b"]"):
+                return
+            yield line.rstrip(b",\n")
+    raise msgspec.DecodeError("cut short")

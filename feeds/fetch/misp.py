@@ -72,7 +72,7 @@ async def fetch_events(feed: Feed, kept: Kept | None, into: Path, network: Netwo
         wanted = [uuid for uuid, timestamp in listed.items() if before.get(uuid) != timestamp]
         with Candidate(into, feed.name, feed.max_bytes) as candidate:
             writer = MemberWriter(candidate, _HEAD, _TAIL)
-            if kept is not None:
+            if kept is not None and before:
                 await asyncio.to_thread(_copy_current, kept.raw, listed, writer)
             for start in range(0, len(wanted), TOGETHER):
                 some = wanted[start : start + TOGETHER]
