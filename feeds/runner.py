@@ -176,7 +176,9 @@ class FeedRunner:
         if self.path is not None:
             self.last_seen = await transports.look(self.feed, self.path)
         copy = self.copy
-        kept = Kept(copy.validators, self._store.raw_path(copy), time.time() - copy.last_success_s) if copy is not None else None
+        kept = None
+        if copy is not None:
+            kept = Kept(copy.validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
         return await transports.fetch(self.feed, kept, into, around.network)
 
     async def _parse(self, builder: Builder, raw: Path, parsed: Path) -> Parsed:

@@ -37,6 +37,7 @@ class Validators(msgspec.Struct, frozen=True, kw_only=True):
     stamp: FileStamp | None = None
     zone: ZoneState | None = None
     added_after: str = ""  # TAXII 2.1, 3.4: when the newest object that we have was added there
+    sha256: str = ""  # of the copy that these two are about: what changed since can be applied to no other
     verified: str = ""  # what the copy was verified by, as `feeds.fetch.verify.demanded` has it
 
 
@@ -45,7 +46,13 @@ class Kept(NamedTuple):
 
     validators: Validators
     raw: Path
+    sha256: str
     age_s: float  # since the source last said that it is current
+
+    @property
+    def can_grow(self) -> bool:
+        """Whether the validators are about this very copy."""
+        return self.validators.sha256 == self.sha256
 
 
 class Fetched(NamedTuple):

@@ -25,7 +25,7 @@ PAGE_ATTRIBUTES = 5000
 TOGETHER = 4  # events asked for at a time
 _HEAD, _TAIL = b'{"response":[', b"]}"
 _UUID = re.compile(r"[0-9a-fA-F-]{36}").fullmatch
-_SEARCHED = ("domain", "hostname", "domain|ip", "hostname|port", "url", "ip-dst", "ip-dst|port")
+_SEARCHED = ("domain", "hostname", "domain|ip", "url", "ip-dst")
 
 
 class _Listed(msgspec.Struct):

@@ -71,6 +71,8 @@ async def fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) -> 
 
 
 async def _fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) -> Fetched | Unchanged:
+    if kept is not None and not kept.can_grow:
+        kept = None
     added_after = kept.validators.added_after if kept is not None else ""
     async with client(feed, network) as asking:
         new, added_last = await _ask(feed, asking, added_after)
@@ -82,7 +84,7 @@ async def _fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) ->
             await asyncio.to_thread(_merge, before, new, candidate)
         except (OSError, msgspec.DecodeError):
             raise _DamagedCopyError from None
-    return Fetched(candidate.size_bytes, candidate.sha256, Validators(added_after=added_last))
+    return Fetched(candidate.size_bytes, candidate.sha256, Validators(added_after=added_last, sha256=candidate.sha256))
 
 
 async def _ask(feed: Feed, asking: Client, added_after: str) -> tuple[dict[str, _New], str]:

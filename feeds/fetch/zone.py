@@ -67,7 +67,7 @@ async def _fetch(
     feed: Feed, primary: ZoneAddress, kept: Kept | None, into: Path, key: dns.tsig.Key | None
 ) -> Fetched | Unchanged:
     state = kept.validators.zone if kept is not None else None
-    if kept is None or state is None or kept.age_s > state.expire_s:
+    if kept is None or state is None or not kept.can_grow or kept.age_s > state.expire_s:
         return await _whole(feed, primary, into, key)
     try:
         return await _changes(feed, primary, kept, state, into, key)
@@ -87,7 +87,7 @@ async def _whole(feed: Feed, primary: ZoneAddress, into: Path, key: dns.tsig.Key
     with Candidate(into, feed.name, feed.max_bytes) as candidate:
         zone = _Inbound(feed, primary, candidate)
         await _transfer(zone, primary, None, key)
-    return Fetched(candidate.size_bytes, candidate.sha256, Validators(zone=zone.state))
+    return Fetched(candidate.size_bytes, candidate.sha256, Validators(zone=zone.state, sha256=candidate.sha256))
 
 
 async def _changes(
@@ -101,7 +101,7 @@ async def _changes(
     if zone.state is None:
         discard(into)
         return Unchanged(kept.validators)
-    return Fetched(candidate.size_bytes, candidate.sha256, Validators(zone=zone.state))
+    return Fetched(candidate.size_bytes, candidate.sha256, Validators(zone=zone.state, sha256=candidate.sha256))
 
 
 def _apply(zone: _Inbound, changes: Changes, before: Path, candidate: Candidate) -> None:

@@ -72,7 +72,7 @@ class Copy:
         result = await zone.fetch(feed, primary, kept, self.new)
         if isinstance(result, Fetched):
             self.new.rename(self.raw)
-            self.kept = Kept(result.validators, self.raw, 0.0)
+            self.kept = Kept(result.validators, self.raw, result.sha256, 0.0)
         assert not self.new.exists()
         return result
 
@@ -288,6 +288,19 @@ def test_a_difference_from_another_zone_is_not_applied(tmp_path: Path) -> None:
         asyncio.run(copy.refresh(feed))
         copy.raw.write_text(copy.raw.read_text().replace("bad.example.", "damaged.example."))
         named.update(delete=["bad.example 60 CNAME ."])
+        asyncio.run(copy.refresh(feed))
+        assert sorted(kept_records(copy)) == sorted(transferred(named.port))
+
+
+def test_a_serial_of_another_copy_is_not_used(tmp_path: Path) -> None:
+    """What changed since one zone is not applied to another, as where an update waits to be looked at: it is fetched whole."""
+    with Named(tmp_path / "named", ORIGIN, zone_text()) as named:
+        feed, copy = feed_of(named.port), Copy(tmp_path / "copy")
+        asyncio.run(copy.refresh(feed))
+        copy.raw.write_text("$ORIGIN rpz.example.\nother.example.rpz.example. IN CNAME .\n")
+        assert copy.kept is not None
+        copy.kept = copy.kept._replace(sha256="0" * 64)
+        named.update(add=["new.example 60 CNAME ."])
         asyncio.run(copy.refresh(feed))
         assert sorted(kept_records(copy)) == sorted(transferred(named.port))
 

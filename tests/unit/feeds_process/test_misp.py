@@ -72,7 +72,7 @@ class Copy:
         if isinstance(result, Fetched):
             assert result.size_bytes == self.new.stat().st_size
             self.new.rename(self.raw)
-            self.kept = Kept(result.validators, self.raw, 0.0)
+            self.kept = Kept(result.validators, self.raw, result.sha256, 0.0)
         return result
 
     def refused(self) -> str:

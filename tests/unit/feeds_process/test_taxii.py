@@ -84,7 +84,7 @@ class Copy:
         if isinstance(result, Fetched):
             assert result.size_bytes == self.new.stat().st_size
             self.new.rename(self.raw)
-            self.kept = Kept(result.validators, self.raw, 0.0)
+            self.kept = Kept(result.validators, self.raw, result.sha256, 0.0)
         return result
 
     def refused(self) -> str:
@@ -157,6 +157,18 @@ def test_a_copy_that_is_damaged_is_fetched_anew(server: FeedServer, tmp_path: Pa
     collection.add(indicator(9))
     copy.refresh()
     assert len(copy.objects()) == 6
+
+
+def test_validators_of_another_copy_are_not_used(server: FeedServer, tmp_path: Path) -> None:
+    """What was added since one bundle cannot be put to another: all is asked for again."""
+    collection, copy = Collection(server), Copy(server, tmp_path)
+    collection.add(*(indicator(number) for number in range(5)))
+    copy.refresh()
+    assert copy.kept is not None
+    copy.kept = copy.kept._replace(sha256="0" * 64)
+    assert isinstance(copy.refresh(), Fetched)
+    assert "added_after" not in collection.asked[-1]
+    assert len(copy.objects()) == 5
 
 
 def test_what_is_bounded(server: FeedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
