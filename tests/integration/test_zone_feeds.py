@@ -17,6 +17,7 @@ import dns.opcode
 import dns.query
 import dns.rcode
 import dns.rdatatype
+import dns.tsigkeyring
 import dns.zone
 import msgspec
 import pytest
@@ -86,9 +87,11 @@ class Copy:
         return self.kept.validators.zone.serial
 
 
-def transferred(port: int) -> set[str]:
+def transferred(port: int, secret: str = "") -> set[str]:
     """The records of the zone by a transfer that is not ours, but for the SOA."""
-    whole = dns.zone.from_xfr(dns.query.xfr("127.0.0.1", ORIGIN, port=port, relativize=False), relativize=False)
+    keyring = dns.tsigkeyring.from_text({"transfer-key": ("hmac-sha256", secret)}) if secret else None
+    messages = dns.query.xfr("127.0.0.1", ORIGIN, port=port, relativize=False, keyring=keyring)
+    whole = dns.zone.from_xfr(messages, relativize=False)
     return {
         f"{name} IN {dns.rdatatype.to_text(data.rdtype)} {data}".lower()
         for name, _, data in whole.iterate_rdatas()
@@ -131,11 +134,13 @@ def test_a_primary_without_differences_gives_the_whole(tmp_path: Path) -> None:
 
 @pytest.mark.timeout(600)
 def test_a_thousand_changes_end_with_the_same_zone(tmp_path: Path) -> None:
-    """Additions and removals, fetched as differences: at the end, and on the way, the records are those of the primary."""
+    """Additions and removals, fetched as signed differences: at the end, and on the way, the records are those of the primary."""
     draw = random.Random(1)
     listed = [f"n{number}.example" for number in range(200)]
-    with Named(tmp_path / "named", ORIGIN, zone_text(1, "".join(f"{name} 60 CNAME .\n" for name in listed))) as named:
-        feed, copy = feed_of(named.port), Copy(tmp_path / "copy")
+    with Named(
+        tmp_path / "named", ORIGIN, zone_text(1, "".join(f"{name} 60 CNAME .\n" for name in listed)), tsig=SECRET
+    ) as named:
+        feed, copy = signed(named.port, tmp_path), Copy(tmp_path / "copy")
 
         async def follow() -> None:
             await copy.refresh(feed)
@@ -151,12 +156,12 @@ def test_a_thousand_changes_end_with_the_same_zone(tmp_path: Path) -> None:
                 listed.extend(added)
                 if turn % 7:  # several changes in one difference, now and then
                     assert isinstance(await copy.refresh(feed), Fetched)
-                    assert turn % 50 or sorted(kept_records(copy)) == sorted(transferred(named.port))
+                    assert turn % 50 or sorted(kept_records(copy)) == sorted(transferred(named.port, SECRET))
             await copy.refresh(feed)
 
         asyncio.run(follow())
         assert copy.serial == CHANGES + 1
-        assert sorted(kept_records(copy)) == sorted(transferred(named.port))
+        assert sorted(kept_records(copy)) == sorted(transferred(named.port, SECRET))
         again = Copy(tmp_path / "again")
         asyncio.run(again.refresh(feed))
         assert copy.names(feed) == again.names(feed)
@@ -251,6 +256,20 @@ def test_transfers_that_end_early_or_never(tmp_path: Path) -> None:
             assert "timeout_s = 0.5" in refused(copy, feed_of(port, timeout_s=0.5)).reason
             assert time.monotonic() - began < 5
         assert copy.serial == 1
+
+
+def test_a_large_zone_signed(tmp_path: Path) -> None:
+    """Many messages, each covered by the signature of the one before: whole, and as a difference of several messages."""
+    many = "".join(f"n{number}.example 60 CNAME .\n" for number in range(20_000))
+    with Named(tmp_path / "named", ORIGIN, zone_text(1, many), tsig=SECRET) as named:
+        feed, copy = signed(named.port, tmp_path), Copy(tmp_path / "copy")
+        asyncio.run(copy.refresh(feed))
+        assert len(copy.names(feed)) == 20_000
+        for start in range(0, 4000, 500):
+            named.update(delete=[f"n{number}.example 60 CNAME ." for number in range(start, start + 500)])
+        asyncio.run(copy.refresh(feed))
+        assert copy.serial == 9
+        assert sorted(kept_records(copy)) == sorted(transferred(named.port, SECRET))
 
 
 def test_a_zone_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
