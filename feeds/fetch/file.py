@@ -98,8 +98,6 @@ def _add(feed: Feed, path: Path, before: FileStamp, archive: tarfile.TarFile) ->
     changed = f"{path}: changed while it was read; write it elsewhere and rename it into place"
     try:
         with path.open("rb") as file:
-            if _stamp(os.fstat(file.fileno())) != before:
-                raise FeedError(feed.name, changed)
             archive.addfile(member, file)
             if _stamp(os.fstat(file.fileno())) != before:
                 raise FeedError(feed.name, changed)

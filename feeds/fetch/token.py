@@ -39,7 +39,8 @@ class Token:
         """`url` for somebody else: a server that redirects may copy the query it was asked with."""
         if self._feed.token_query in url.query:
             url = url.without_query_params(self._feed.token_query)
-        return url.with_query(None) if self._secret and self._secret in url.query_string else url
+        copied = self._secret and any(self._secret in value for value in url.query.values())
+        return url.with_query(None) if copied else url
 
     def hidden(self, text: str) -> str:
         """`text` without it, however it got there."""

@@ -112,6 +112,23 @@ def test_a_token_stays_with_its_host(server: FeedServer, tmp_path: Path, token_f
         assert [seen.headers["Auth-Key"] for seen in server.seen] == [TOKEN, TOKEN]
 
 
+def test_a_server_cannot_pass_a_token_on_by_mistake(server: FeedServer, tmp_path: Path, token_file: str) -> None:
+    """A redirect to another host whose query holds it, under whatever name, is followed without that query."""
+    queries: list[str] = []
+
+    async def elsewhere(request: web.Request) -> web.Response:
+        queries.append(request.query_string)
+        return web.Response(body=LIST)
+
+    with FeedServer() as other:
+        other.pages["/list"] = elsewhere
+        server.redirect("/list", other.url("/list?who=s3cr3t%2Bkey%2Fwith%3Dsigns"))
+        get(Feed(name="sample", url=server.url("/list"), token_file=token_file), tmp_path / "new")
+        server.redirect("/list", other.url("/list?who=me"))
+        get(Feed(name="sample", url=server.url("/list"), token_file=token_file), tmp_path / "new")
+    assert queries == ["", "who=me"]
+
+
 def test_a_token_is_in_no_error_no_log_and_no_status(
     server: FeedServer, tmp_path: Path, token_file: str, caplog: pytest.LogCaptureFixture
 ) -> None:

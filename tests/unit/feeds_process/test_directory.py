@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from feeds.fetch import Fetched, Unchanged, file
+from feeds.fetch.candidate import Candidate
 from feeds.refresh import build_once
 from pdns.config import Feed
 from pdns.errors import FeedError
@@ -103,6 +104,22 @@ def test_one_bad_file_holds_all(tmp_path: Path, lists: Path) -> None:
     assert refresh(tmp_path, feed_of(lists)).last_error == f"{lists}: No such file or directory"
     assert files(tmp_path / "state" / "feeds") == before
     assert blockers(tmp_path / "state", "plain.example") == {"lists"}
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer, shorter or otherwise: the whole is refused, and the file named."""
+    written = Candidate.write
+    for content in (b"longer.example\n" * 1000, b"x", (lists / "b.txt").read_bytes().upper()):
+
+        def write_and_meddle(candidate: Candidate, data: bytes, content: bytes = content) -> None:
+            written(candidate, data)
+            (lists / "b.txt").write_bytes(content)
+
+        monkeypatch.setattr(Candidate, "write", write_and_meddle)
+        (lists / "a.txt").write_bytes(b"plain.example\n" * 2000)  # more than one record of a tar file
+        with pytest.raises(FeedError, match=r"b.txt: changed while it was read"):
+            file.fetch(feed_of(lists), lists, None, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
 
 
 def test_too_many_files(tmp_path: Path, lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -143,8 +143,9 @@ def test_new_versions_and_revocations(server: FeedServer, tmp_path: Path) -> Non
     gone = objects[indicator(2)["id"]]
     assert gone["revoked"] is True
     assert "pattern" not in gone
-    collection.add(indicator(2, name="late"))
+    collection.add(indicator(2, name="late"), indicator(5, modified=5, name="new"), indicator(5, modified=1, name="older"))
     copy.refresh()
+    assert copy.objects()[indicator(5)["id"]]["name"] == "new"
     assert copy.objects()[indicator(2)["id"]]["revoked"] is True
 
 
