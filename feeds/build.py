@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from feeds.compile import compile_blockset
+from feeds.directory import is_directory, parse_all
 from feeds.files import disk_reason
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Result
 from feeds.parse import ParsedFeed, decode, encode, parse_feed
@@ -57,7 +58,7 @@ def parse(job: Parse) -> Parsed | Failed:
     if not raw.stat().st_size:
         return Failed("the list is empty", unusable=True)
     try:
-        parsed = parse_feed(raw, job.feed)
+        parsed = parse_all(raw, job.feed) if is_directory(raw, job.feed) else parse_feed(raw, job.feed)
     except FeedError as exc:
         return Failed(exc.reason if not exc.line else f"line {exc.line}: {exc.reason}", unusable=True)
     entries, addresses = parsed.entries, len(parsed.networks)

@@ -11,19 +11,19 @@ from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
-from feeds import schedule
 from feeds.builder import Builder, BuildError
 from feeds.fetch import FileStamp, file
+from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.publisher import Publisher
 from feeds.runner import FeedRunner, Surroundings
 from feeds.status import StatusFile, snapshot
 from feeds.store import remove_unconfigured
 from pdns import feedstatus
-from pdns.addresses import parse_upstream
 from pdns.config import Config, Feed
 from pdns.feedstatus import FeedsStatus
 
+LEAST_BETWEEN_WORDS_S = 1.0
 Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 _log = logging.getLogger(__name__)
 
@@ -42,10 +42,12 @@ class Keeper:
         self._runners: dict[str, FeedRunner] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
+        self._told_s: dict[str, float] = {}
         self._polled: dict[str, FileStamp | None] = {}
         self._builder = Builder()
         self._publisher = Publisher(state_dir, self._builder, self._sources)
-        self._around = Surroundings(self._builder, self._publisher, (), ssl.create_default_context())
+        trusted = ssl.create_default_context()
+        self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
         previous = feedstatus.read(state_dir)
         self._publisher.resume(previous.generation if previous is not None else 0)
 
@@ -54,7 +56,10 @@ class Keeper:
 
         On return the live blockset says what the last-good copies of its feeds say, without a question to any network.
         """
-        self._around = self._around._replace(upstreams=tuple(map(parse_upstream, config.upstream.servers)))
+        try:
+            self._around = self._around._replace(network=Network.of(config))
+        except OSError as exc:
+            _log.error("upstream.ca_file cannot be read: %s; upstreams over TLS are checked as before", exc.strerror)
         try:
             self._feeds_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
@@ -84,6 +89,15 @@ class Keeper:
         """Refresh every feed now; those that are at it, once more when they are done."""
         for wake in self._wakes.values():
             wake.set()
+
+    def wake_soon(self, name: str) -> None:
+        """Refresh one feed, because somebody outside says that it has changed: not more often than once a second."""
+        wake = self._wakes.get(name)
+        now_s = asyncio.get_running_loop().time()
+        due_s = max(now_s, self._told_s.get(name, -LEAST_BETWEEN_WORDS_S) + LEAST_BETWEEN_WORDS_S)
+        if wake is not None and self._told_s.get(name, 0.0) <= now_s:
+            self._told_s[name] = due_s
+            asyncio.get_running_loop().call_at(due_s, wake.set)
 
     async def poll_files(self) -> None:
         """Wake the feeds whose local file is no longer what was last tried, once it has stayed the same between two calls.
@@ -125,7 +139,7 @@ class Keeper:
         while True:
             wake.clear()
             await self._attempt(runner)
-            delay_s = schedule.delay_s(runner.feed.refresh_s, runner.failures, random.random())  # noqa: S311 (it spreads load)
+            delay_s = runner.delay_s(random.random())  # noqa: S311 (it spreads load)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(delay_s):
                     await wake.wait()
@@ -143,6 +157,7 @@ class Keeper:
     async def _stop(self, name: str) -> None:
         self._wakes.pop(name, None)
         self._polled.pop(name, None)
+        self._told_s.pop(name, None)
         task = self._tasks.pop(name, None)
         if task is not None:
             task.cancel()

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from feeds.keeper import Keeper
+from feeds.notify import NotifyListener
 from feeds.priority import step_back
 from pdns.config import Config
 from pdns.control import Channel, Configure, Message, close_all, read_config
@@ -87,6 +88,7 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
     config = await configurations.get()
     state_dir = Path(config.state.dir)
     keeper = Keeper(state_dir)
+    listener = NotifyListener(keeper.wake_soon)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
     watching: asyncio.Task[None] | None = None
@@ -95,6 +97,7 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
             log_to_stderr("feeds", config.log.level)
             await keeper.configure(config)
             keeper.start(tasks.create_task)
+            await listener.configure(config)
             if watching is None:
                 watching = tasks.create_task(_watch(keeper, request, answered_ns))
             config = await configurations.get()
@@ -103,6 +106,7 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
             if Path(config.state.dir) != state_dir:
                 _log.warning("state.dir stays %s until the next start", state_dir)
     finally:
+        listener.close()
         if watching is not None:
             watching.cancel()
         await keeper.stop()

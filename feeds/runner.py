@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import ssl
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,20 +11,22 @@ from typing import Final, NamedTuple
 
 import msgspec
 
+from feeds import schedule
 from feeds.builder import Builder, BuildError
-from feeds.fetch import Fetched, FileStamp, Unchanged, Validators, file, http
+from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged, Validators, transports
+from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, Reading, reader_version
-from pdns.addresses import UpstreamAddress, source_path
+from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
 from pdns.config import Feed
 from pdns.errors import FeedError
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew
-UPDATED, UNCHANGED, ERROR = "updated", "unchanged", "error"
+UPDATED, UNCHANGED = "updated", "unchanged"
 _log = logging.getLogger(__name__)
 
 
@@ -34,8 +35,7 @@ class Surroundings(NamedTuple):
 
     builder: Builder
     publisher: Publisher
-    upstreams: tuple[UpstreamAddress, ...]
-    tls: ssl.SSLContext
+    network: Network
 
 
 class FeedRunner:
@@ -50,6 +50,7 @@ class FeedRunner:
         self.last_result = ""
         self.last_error = ""
         self.failures = 0
+        self.retry_after_s = 0.0  # what the source asked for in its last answer
         self.tried = False
         self.results = results
         self._store = FeedStore(directory)
@@ -74,9 +75,13 @@ class FeedRunner:
         `last_attempt_s` is when it began; it is set when the attempt is over and what it changed is live.
         """
         began_s = time.time()
-        result, errors = ERROR, []
+        result = failed = ERROR
+        errors, retry_after_s = [], 0.0
         try:
             result = await self._refresh(around, began_s)
+        except SourceError as exc:
+            failed, retry_after_s = exc.result, exc.retry_after_s
+            errors.append(exc.reason)
         except FeedError as exc:
             errors.append(exc.reason)
         except Exception as exc:  # noqa: BLE001 (a fault in our code must not end the refreshes of the others)
@@ -88,7 +93,15 @@ class FeedRunner:
             errors.append(f"no new blockset: {exc.reason}")
         except Exception as exc:  # noqa: BLE001
             errors.append(self._internal(exc))
-        self._conclude(began_s, ERROR if errors else result, visible("; ".join(errors)))
+        self.retry_after_s = retry_after_s
+        self._conclude(began_s, failed if errors else result, visible("; ".join(errors)))
+
+    def delay_s(self, random: float) -> float:
+        """Seconds until the next attempt: as configured, as a zone's SOA says if sooner, never before the source wants it."""
+        zone = self.copy.validators.zone if self.copy is not None else None
+        refresh_s = schedule.zone_refresh_s(self.feed.refresh_s, zone.refresh_s) if zone is not None else self.feed.refresh_s
+        retry_s = schedule.zone_refresh_s(refresh_s, zone.retry_s) if zone is not None else None
+        return max(schedule.delay_s(refresh_s, self.failures, random, retry_s), self.retry_after_s)
 
     async def ready(self, builder: Builder) -> tuple[Input, Part] | None:
         """Its share of the next blockset; None while it has no usable copy. Raises `BuildError`.
@@ -160,19 +173,13 @@ class FeedRunner:
         return UPDATED
 
     async def _fetch(self, around: Surroundings, into: Path) -> Fetched | Unchanged:
-        known = self.copy.validators if self.copy is not None else None
-        if self.path is None:
-            return await http.fetch(self.feed, known, into, around.upstreams, around.tls)
-        try:
-            async with asyncio.timeout(self.feed.timeout_s):
-                return await asyncio.to_thread(self._fetch_file, self.path, known, into)
-        except TimeoutError:
-            reason = f"{self.path}: not read after timeout_s = {self.feed.timeout_s:g}: does its file system answer?"
-            raise FeedError(self.name, reason) from None
-
-    def _fetch_file(self, path: Path, known: Validators | None, into: Path) -> Fetched | Unchanged:
-        self.last_seen = file.look(path)
-        return file.fetch(self.feed, path, known, into)
+        if self.path is not None:
+            self.last_seen = await transports.look(self.feed, self.path)
+        copy = self.copy
+        kept = None
+        if copy is not None:
+            kept = Kept(copy.validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
+        return await transports.fetch(self.feed, kept, into, around.network)
 
     async def _parse(self, builder: Builder, raw: Path, parsed: Path) -> Parsed:
         before = str(self._store.parsed_path(self.copy)) if self.copy is not None else ""

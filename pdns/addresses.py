@@ -23,6 +23,9 @@ Transport = Literal["udp", "tcp", "tls"]
 DNS_PORT: Final = 53
 UPSTREAM_PORTS: Final[dict[str, int]] = {"udp": DNS_PORT, "tcp": DNS_PORT, "tls": 853}
 
+WEB_KINDS: Final = ("taxii+", "misp+", "misp-api+")  # what is spoken over HTTP where it is not a plain GET
+
+_AXFR = "axfr://"
 _ENDPOINT = '"ip:port" or "[ipv6]:port"'
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -53,6 +56,17 @@ class UpstreamAddress(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.transport}://{self.endpoint}" + (f"#{self.server_name}" if self.server_name else "")
+
+
+class ZoneAddress(NamedTuple):
+    """A zone to transfer, and the primary that has it. `zone` is in canonical text, without the last dot."""
+
+    host: str
+    port: int
+    zone: str
+
+    def __str__(self) -> str:
+        return f"{_AXFR}{Endpoint(self.host, self.port)}/{self.zone}"
 
 
 class AllowedName(NamedTuple):
@@ -152,7 +166,8 @@ def parse_allowed(text: str) -> AllowedName:
 
 
 def parse_source(text: str, directory: Path) -> str:
-    """The URL of a feed: http and https as they stand; `file:` URLs and bare paths as `file:///absolute/path`.
+    """The URL of a feed: http and https as they stand, and so those of `WEB_KINDS`; `file:` URLs and bare paths as
+    `file:///absolute/path`; zone transfers as `ZoneAddress` spells them.
 
     Relative paths start at `directory`, `~` is a home directory.
     """
@@ -169,16 +184,58 @@ def parse_source(text: str, directory: Path) -> str:
                 raise InvalidAddress("expected file:path or file:///path, without a host")
             rest = f"/{rest}"
         return absolute_path(unquote(rest), directory).as_uri()
-    if scheme[1].lower() not in ("http", "https"):
-        raise InvalidAddress("expected an https:, http: or file: URL, or a path")
+    if scheme[1].lower() == "axfr":
+        return str(parse_zone(text))
+    kind, plus, web_scheme = scheme[1].lower().rpartition("+")
+    if web_scheme not in ("http", "https") or kind + plus not in ("", *WEB_KINDS):
+        raise InvalidAddress("expected an https:, http:, file: or axfr: URL, or a path")
+    parse_web(text[len(kind + plus) :])
+    return text
+
+
+def parse_web(text: str, *schemes: str) -> str:
+    """An http or https URL (or one of `schemes` alone) as it stands."""
     try:
         parts = urlsplit(text)
-        usable = bool(parts.hostname) and parts.port != 0 and " " not in text
+        usable = bool(parts.hostname) and parts.port != 0 and " " not in text and not _CONTROL.search(text)
     except ValueError:
         usable = False
-    if not usable:
-        raise InvalidAddress("expected a URL such as https://example.net/list.txt")
+    if not usable or parts.scheme.lower() not in (schemes or ("http", "https")):
+        raise InvalidAddress(f"expected a URL such as {(schemes or ('https',))[0]}://example.net/list.txt")
     return text
+
+
+def parse_zone(text: str) -> ZoneAddress:
+    """The zone and its primary spelt `axfr://192.0.2.1/rpz.example` or `axfr://[2001:db8::1]:5353/rpz.example`."""
+    where, slash, zone = text[len(_AXFR) :].partition("/")
+    if not text.lower().startswith(_AXFR) or not slash or not zone:
+        raise InvalidAddress("expected the address of the primary and the zone, as in axfr://192.0.2.1:53/rpz.example")
+    endpoint = parse_endpoint(where)
+    address = ipaddress.ip_address(endpoint.host)
+    if endpoint.port == 0 or address.is_unspecified or address.is_multicast:
+        raise InvalidAddress("expected the address of one primary, as in axfr://192.0.2.1:53/rpz.example")
+    try:
+        name = names.to_text(names.from_text(zone))
+    except InvalidName as error:
+        raise InvalidAddress(f"expected the name of a zone after / ({error.reason})") from None
+    if not _HOST_NAME.fullmatch(name):
+        raise InvalidAddress("expected the name of a zone after /")
+    return ZoneAddress(endpoint.host, endpoint.port, name)
+
+
+def zone_of(url: str) -> ZoneAddress | None:
+    """The zone of an `axfr:` URL as `parse_source` returns it, None for any other URL."""
+    return parse_zone(url) if url.startswith(_AXFR) else None
+
+
+def web_url(url: str) -> str:
+    """Where the server of an http or https URL is, and of one of `WEB_KINDS`."""
+    return url[len(web_kind(url)) :]
+
+
+def web_kind(url: str) -> str:
+    """Which of `WEB_KINDS` a URL begins with, "" for none."""
+    return next((kind for kind in WEB_KINDS if url.lower().startswith(kind)), "")
 
 
 def source_path(url: str) -> Path | None:

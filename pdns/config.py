@@ -13,6 +13,7 @@ from msgspec import Meta, Struct
 Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
 FeedFormat = Literal["auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "bind", "rpz"]
 Mode = Literal["block", "monitor"]
+TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]
 MOST = 2**31 - 1  # TTLs have 31 bits (RFC 2181, 8); nothing else here has a use for more
 
 Label = Annotated[
@@ -25,6 +26,13 @@ Label = Annotated[
 PositiveSeconds = Annotated[float, Meta(gt=0, le=MOST)]
 NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
 Positive = Annotated[int, Meta(ge=1, le=MOST)]
+HeaderField = Annotated[
+    str, Meta(pattern=r"^([A-Za-z0-9-]{1,64}(: ?[A-Za-z0-9-]{1,64})?)?\Z", description='header field ("Name" or "Name: Scheme")')
+]
+WordInQuery = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}\Z", description="name in a query (A-Z, a-z, 0-9, _ . -)")]
+MinisignKey = Annotated[
+    str, Meta(pattern=r"^(RW[A-Za-z0-9+/]{54})?\Z", description='minisign public key (56 characters that begin with "RW")')
+]
 AtLeastOne = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
@@ -94,6 +102,26 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     addresses: bool = False
     max_bytes: Positive = 256 * 1024 * 1024
     timeout_s: PositiveSeconds = 60.0
+    ca_file: str = ""
+    client_cert_file: str = ""
+    client_key_file: str = ""
+    proxy: str = ""
+    token_file: str = ""
+    token_env: str = ""
+    token_header: HeaderField = ""
+    token_query: WordInQuery = ""
+    checksum_url: str = ""
+    minisign_key: MinisignKey = ""
+    signature_url: str = ""
+    tsig_name: str = ""
+    tsig_algorithm: TsigAlgorithm = "hmac-sha256"
+    tsig_secret_file: str = ""
+
+
+class Feeds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What holds for all feeds."""
+
+    notify_listen: str = ""
 
 
 class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -150,6 +178,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     block: Block = Block()
     local: Local = Local()
     feed: tuple[Feed, ...] = ()
+    feeds: Feeds = Feeds()
     tenant: tuple[Tenant, ...] = ()
     access: Access = Access()
     rate_limit: RateLimit = RateLimit()

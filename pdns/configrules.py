@@ -14,11 +14,12 @@ from msgspec.structs import replace
 
 from pdns import addresses
 from pdns.addresses import Endpoint, UpstreamAddress
-from pdns.config import Access, Block, Cache, Feed, Local, Metrics, Server, State, Tenant, Upstream
+from pdns.config import Access, Block, Cache, Feed, Feeds, Local, Metrics, Server, State, Tenant, Upstream
 from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
+from pdns.sourcerules import settle_source
 
 METRICS_PORT: Final = 9153
 MOST_WORKERS: Final = 64
@@ -186,11 +187,17 @@ def _local(local: Local, around: Surroundings) -> Local:
 
 def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
     _distinct("feed", [feed.name for feed in feeds], around)
-    sources = [
-        around.parse(f"feed[{index}].url", feed.url, lambda url: addresses.parse_source(url, around.directory))
-        for index, feed in enumerate(feeds)
-    ]
-    return tuple(replace(feed, url=source or feed.url) for feed, source in zip(feeds, sources, strict=True))
+    return tuple(settle_source(feed, f"feed[{index}]", around) for index, feed in enumerate(feeds))
+
+
+def _all_feeds(feeds: Feeds, around: Surroundings) -> Feeds:
+    if not feeds.notify_listen:
+        return feeds
+    endpoint = around.parse("feeds.notify_listen", feeds.notify_listen, addresses.parse_endpoint)
+    if endpoint is None:
+        return feeds
+    _listen(endpoint, "feeds.notify_listen", around)
+    return replace(feeds, notify_listen=str(endpoint))
 
 
 def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant, ...]:
@@ -236,6 +243,7 @@ _RULES: Final[dict[str, Callable[[Any, Surroundings], Any]]] = {
     "block": _block,
     "local": _local,
     "feed": _feeds,
+    "feeds": _all_feeds,
     "tenant": _tenants,
     "access": _access,
     "state": _state,

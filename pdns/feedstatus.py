@@ -29,7 +29,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt_s: float = 0.0
     last_success_s: float = 0.0  # last time the source answered with something usable (changed or not)
     last_changed_s: float = 0.0
-    last_result: str = ""  # updated | unchanged | error
+    last_result: str = ""  # updated | unchanged | signature | error
     last_error: str = ""
     results: dict[str, int] = {}  # result -> how often since the process started
     odd: dict[str, OddLines] = {}  # reason -> lines passed over

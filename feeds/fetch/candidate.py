@@ -55,6 +55,11 @@ class Candidate:
             raise FeedError(self._feed, disk_reason(error, self._path.parent)) from None
 
 
+def discard(path: Path) -> None:
+    """Remove a candidate that turned out not to be wanted."""
+    path.unlink(missing_ok=True)
+
+
 def over_limit(max_bytes: int) -> str:
     """The reason for a body that is too long."""
     return f"longer than max_bytes = {max_bytes:,}: raise it if the list has really grown so much"

@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+import ssl
+from collections.abc import Awaitable, Callable
 
 import dns.asyncquery
 import dns.exception
@@ -18,6 +19,7 @@ import dns.rcode
 import dns.rdatatype
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from feeds.fetch.network import Network
 from pdns.addresses import UpstreamAddress
 
 ATTEMPT_TIMEOUT_S = 3.0
@@ -30,14 +32,14 @@ _QTYPES = {
 
 
 class UpstreamResolver(AbstractResolver):
-    """Asks each upstream in turn, over UDP with TCP on truncation, or over TCP alone.
+    """Asks each upstream in turn over its transport: UDP with TCP on truncation, TCP alone, or TLS.
 
     The system's own resolver has the second word: for names without a dot (`/etc/hosts`, containers), and when no upstream knows
-    an address. If that leads back to us it costs the feed this attempt, nothing else. Upstreams over TLS are not asked.
+    an address. If that leads back to us it costs the feed this attempt, nothing else.
     """
 
-    def __init__(self, upstreams: Sequence[UpstreamAddress], system: System | None = None) -> None:
-        self._upstreams = [upstream for upstream in upstreams if upstream.transport != "tls"]
+    def __init__(self, network: Network, system: System | None = None) -> None:
+        self._network = network
         self._system = system or _ask_system
 
     async def resolve(
@@ -63,20 +65,25 @@ class UpstreamResolver(AbstractResolver):
         """Nothing is kept open between look-ups."""
 
     async def _ask_upstreams(self, host: str, family: socket.AddressFamily) -> list[str]:
-        for upstream in self._upstreams:
-            answers = await asyncio.gather(*(_ask(upstream, host, qtype) for qtype in _QTYPES[family]))
+        for upstream in self._network.upstreams:
+            tls = self._network.upstream_tls
+            answers = await asyncio.gather(*(_ask(upstream, tls, host, qtype) for qtype in _QTYPES[family]))
             addresses = [address for answer in answers for address in answer or ()]
             if addresses or None not in answers:
                 return addresses
         return []
 
 
-async def _ask(upstream: UpstreamAddress, host: str, qtype: dns.rdatatype.RdataType) -> list[str] | None:
+async def _ask(upstream: UpstreamAddress, tls: ssl.SSLContext, host: str, qtype: dns.rdatatype.RdataType) -> list[str] | None:
     """The addresses that `upstream` knows, [] when it says that there are none, None when it says nothing of use."""
     try:
         query = dns.message.make_query(host, qtype)
         if upstream.transport == "udp":
             response, _ = await dns.asyncquery.udp_with_fallback(query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port)
+        elif upstream.transport == "tls":
+            response = await dns.asyncquery.tls(
+                query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port, ssl_context=tls, server_hostname=upstream.server_name
+            )
         else:
             response = await dns.asyncquery.tcp(query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port)
         if response.rcode() == dns.rcode.NXDOMAIN:

@@ -102,7 +102,7 @@ class PdnsCollector(Collector):
             values["feed_last_change_timestamp_seconds"][key] = feed.last_changed_s
             for reason, odd in feed.odd.items():
                 values["feed_odd_lines"][configured.name, reason] = odd.count
-            for result in ("updated", "unchanged", "error"):
+            for result in ("updated", "unchanged", "signature", "error"):
                 values["feed_refresh_total"][configured.name, result] = feed.results.get(result, 0)
 
     def _supervisor(self, values: defaultdict[str, Series]) -> None:

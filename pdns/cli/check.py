@@ -90,6 +90,6 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
             yield f"access.networks: {network}: an open resolver will be found and used to attack others"
     for feed in config.feed:
         path = source_path(feed.url)
-        if path is not None and not path.is_file():
+        if path is not None and not path.exists():
             need = "the server is not ready before it is there" if feed.required else "it lists nothing until it is there"
-            yield f"feed {feed.name}: no such file: {path}: {need}"
+            yield f"feed {feed.name}: no such file or directory: {path}: {need}"

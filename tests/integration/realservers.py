@@ -24,6 +24,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.query
+import dns.update
 import pytest
 
 _PATH = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"  # where Debian keeps servers, and a normal user's PATH does not look
@@ -45,6 +46,24 @@ server:
     rrl-ratelimit: 0
 remote-control:
     control-enable: no
+"""
+_NAMED_CONF = """\
+options {{
+    directory "{directory}";
+    pid-file none;
+    session-keyfile none;
+    listen-on port {port} {{ 127.0.0.1; }};
+    listen-on-v6 {{ none; }};
+    recursion no;
+    dnssec-validation no;
+    minimal-responses no;
+    notify-delay 0;
+    startup-notify-rate 1000;
+    notify-rate 1000;
+    serial-query-rate 1000;
+}};
+controls {{ }};
+{more}
 """
 _UNBOUND_CONF = """\
 server:
@@ -167,17 +186,54 @@ class RealServer(ABC):
 class Nsd(RealServer):
     """An authoritative `nsd` for `zones`: their text, by origin."""
 
-    def __init__(self, directory: Path, zones: Mapping[str, str]) -> None:
+    def __init__(self, directory: Path, zones: Mapping[str, str], more: str = "") -> None:
+        """`more`: what is said of each zone beside its name and file, and what stands after them."""
         super().__init__("nsd", directory, *zones)
         self.zones = dict(zones)
+        self._more = more
 
     def _command(self) -> list[str]:
         text = _NSD_CONF.format(directory=self._directory, port=self.port)
         for origin, zone in self.zones.items():
             (self._directory / f"{origin}.zone").write_text(zone)
-            text += f'zone:\n    name: "{origin}"\n    zonefile: "{origin}.zone"\n'
+            text += f'zone:\n    name: "{origin}"\n    zonefile: "{origin}.zone"\n{self._more}'
         (self._directory / "nsd.conf").write_text(text)
         return ["-d", "-c", str(self._directory / "nsd.conf")]
+
+
+class Named(RealServer):
+    """An authoritative `named` for one zone, which takes dynamic updates from this machine and keeps every change for IXFR."""
+
+    def __init__(self, directory: Path, origin: str, zone: str, *, tsig: str = "", notify_port: int = 0) -> None:
+        """`tsig`: the secret, in base64, of the key `transfer-key`, without which nothing is transferred then."""
+        super().__init__("named", directory, origin)
+        self.origin, self.zone = origin, zone
+        self._tsig, self._notify_port = tsig, notify_port
+
+    def update(self, *, add: Iterable[str] = (), delete: Iterable[str] = ()) -> None:
+        """One change, one step of the serial: records as text, with relative owner names."""
+        change = dns.update.UpdateMessage(self.origin)
+        for record in delete:
+            owner, _, rtype, rdata = record.split(None, 3)
+            change.delete(owner, rtype, rdata)
+        for record in add:
+            owner, ttl, rtype, rdata = record.split(None, 3)
+            change.add(owner, int(ttl), rtype, rdata)
+        answer = dns.query.tcp(change, "127.0.0.1", timeout=10, port=self.port)
+        assert answer.rcode() == dns.rcode.NOERROR, answer
+
+    def _command(self) -> list[str]:
+        file = self._directory / "zone"
+        if not file.exists():
+            file.write_text(self.zone)
+        allowed = "key transfer-key;" if self._tsig else "127.0.0.1;"
+        notify = f"notify explicit; also-notify {{ 127.0.0.1 port {self._notify_port}; }};" if self._notify_port else "notify no;"
+        more = (f'key transfer-key {{ algorithm hmac-sha256; secret "{self._tsig}"; }};\n' if self._tsig else "") + (
+            f'zone "{self.origin}" {{ type primary; file "zone"; allow-update {{ 127.0.0.1; }}; allow-transfer {{ {allowed} }}; '
+            f"max-ixfr-ratio unlimited; {notify} }};\n"
+        )
+        (self._directory / "named.conf").write_text(_NAMED_CONF.format(directory=self._directory, port=self.port, more=more))
+        return ["-g", "-n", "1", "-c", str(self._directory / "named.conf")]
 
 
 class Unbound(RealServer):

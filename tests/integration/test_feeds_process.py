@@ -267,6 +267,20 @@ def test_local_files_are_noticed(tmp_path: Path) -> None:
         assert blockers(state_dir, "three.example") == {"local"}
 
 
+def test_directories_are_noticed(tmp_path: Path) -> None:
+    """A file that comes, and one that goes, change what is live, without being asked for."""
+    lists, state_dir = tmp_path / "lists", tmp_path / "state"
+    lists.mkdir()
+    (lists / "one").write_bytes(b"one.example\n")
+    with FeedsProcess(configuration(state_dir, Feed(name="local", url=lists.as_uri()))) as process:
+        process.first()
+        (lists / "two").write_bytes(b"0.0.0.0 two.example\n")
+        process.wait(lambda status: status.entries == 2)
+        (lists / "one").unlink()
+        process.wait(lambda status: status.entries == 1)
+        assert (blockers(state_dir, "one.example"), blockers(state_dir, "two.example")) == (set(), {"local"})
+
+
 @pytest.mark.parametrize("how", ["SIGTERM", "end of the channel"])
 def test_it_leaves_at_once(server: FeedServer, tmp_path: Path, how: str) -> None:
     """Whatever a server makes it wait for: exit code 0, in a moment, and Ctrl-C alone does not end it."""

@@ -86,7 +86,7 @@ def test_notes(capsys: pytest.CaptureFixture[str]) -> None:
     Path("pdns.toml").write_text(UPSTREAM + '[[feed]]\nname = "a"\nurl = "a.txt"\nrequired = true\n')
     assert check(None) == 0
     assert capsys.readouterr().err == (
-        f"note: feed a: no such file: {Path.cwd()}/a.txt: the server is not ready before it is there\n"
+        f"note: feed a: no such file or directory: {Path.cwd()}/a.txt: the server is not ready before it is there\n"
     )
 
 

@@ -137,7 +137,10 @@ def test_shape(text: str, expected: str) -> None:
         (FEED.format("a", "a") * 2, 'feed[1].name: "a" is already feed[0]'),
         (FEED.format("A", "a"), "feed[0].name: expected name (first a-z or 0-9, then also - and _, at most 32 characters)"),
         (FEED.format("a\\n", "a"), "feed[0].name: expected name"),
-        ('[[feed]]\nname = "a"\nurl = "ftp://example.net/"', "feed[0].url: expected an https:, http: or file: URL, or a path"),
+        (
+            '[[feed]]\nname = "a"\nurl = "ftp://example.net/"',
+            "feed[0].url: expected an https:, http:, file: or axfr: URL, or a path",
+        ),
         ('[[feed]]\nname = "a"\nurl = "https:///list"', "feed[0].url: expected a URL such as https://example.net/list.txt"),
         ('[[feed]]\nname = "a"\nurl = "file://host/list"', "feed[0].url: expected file:path or file:///path, without a host"),
         ('[[feed]]\nname = "a"\nurl = "li\\u0000st"', "feed[0].url: expected a URL or a path"),

@@ -30,13 +30,17 @@ class Seen(NamedTuple):
 class FeedServer:
     """Serves what `pages` holds; anything else is 404. `seen` has the finished requests in order."""
 
-    def __init__(self, certificate: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, clients: Path | None = None) -> None:
+        """With a `certificate` it is https; with `clients` it wants a certificate of that authority."""
         self.pages: dict[str, Handler] = {}
         self.seen: list[Seen] = []
         self._tls: ssl.SSLContext | None = None
         if certificate is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             self._tls.load_cert_chain(certificate)
+            if clients is not None:
+                self._tls.load_verify_locations(clients)
+                self._tls.verify_mode = ssl.CERT_REQUIRED
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="feedserver")
         self.port = 0
@@ -83,7 +87,7 @@ class FeedServer:
 
     async def _start(self, port: int) -> int:
         application = web.Application()
-        application.router.add_get("/{path:.*}", self._answer)
+        application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, shutdown_timeout=0.05, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=self._tls)

@@ -17,6 +17,7 @@ from aiohttp import web
 import pdns
 from feeds.fetch import Fetched, Unchanged, Validators
 from feeds.fetch.http import fetch
+from feeds.fetch.network import Network
 from pdns.config import Feed
 from pdns.errors import FeedError
 from tests.unit.feeds_process import feedserver
@@ -33,7 +34,8 @@ def get(
 
     async def run() -> Fetched | Unchanged:
         try:
-            return await fetch(feed, known, into, (), tls or ssl.create_default_context())
+            trusted = tls or ssl.create_default_context()
+            return await fetch(feed, known, into, Network((), trusted, trusted))
         finally:
             await asyncio.sleep(0.1 if url.startswith("https") else 0.001)  # TLS says goodbye, sockets close
 

@@ -15,18 +15,19 @@ import pytest
 from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 
 from feeds.fetch.http import fetch
+from feeds.fetch.network import Network
 from feeds.fetch.resolve import UpstreamResolver
 from pdns.addresses import UpstreamAddress
 from pdns.config import Feed
 from pdns.errors import FeedError
-from tests.unit.feeds_process.feedserver import FeedServer
+from tests.unit.feeds_process.feedserver import FeedServer, make_certificate
 
 Answer = Callable[[dnslib.DNSRecord, str], dnslib.DNSRecord]
 
 
 @contextmanager
-def upstream(answer: Answer) -> Iterator[tuple[int, list[str]]]:
-    """A DNS server on loopback, UDP and TCP on one port; yields the port, and what it was asked over what."""
+def upstream(answer: Answer, certificate: Path | None = None) -> Iterator[tuple[int, list[str]]]:
+    """A DNS server on loopback, UDP and TCP (TLS, with a certificate) on one port; yields it, and what it was asked over what."""
     asked: list[str] = []
 
     class Resolver(BaseResolver):  # type: ignore[misc]
@@ -39,6 +40,10 @@ def upstream(answer: Answer) -> Iterator[tuple[int, list[str]]]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     servers = [DNSServer(Resolver(), "127.0.0.1", port, tcp=tcp, logger=quiet) for tcp in (False, True)]
+    if certificate is not None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate)
+        servers[1].server.socket = context.wrap_socket(servers[1].server.socket, server_side=True, do_handshake_on_connect=False)
     threads = [threading.Thread(target=server.server.serve_forever, args=(0.01,)) for server in servers]
     for thread in threads:
         thread.start()
@@ -87,9 +92,17 @@ async def hosts_file(_: str, family: socket.AddressFamily) -> list[str]:
     return ["192.0.2.9"]
 
 
-def look_up(host: str, *upstreams: UpstreamAddress, system: Callable[..., object] = nobody) -> list[str]:
+def network(*upstreams: UpstreamAddress, authority: Path | None = None) -> Network:
+    trusted = ssl.create_default_context()
+    return Network(upstreams, trusted, ssl.create_default_context(cafile=str(authority)) if authority else trusted)
+
+
+def look_up(
+    host: str, *upstreams: UpstreamAddress, system: Callable[..., object] = nobody, authority: Path | None = None
+) -> list[str]:
     async def ask() -> list[str]:
-        found = await UpstreamResolver(upstreams, system).resolve(host, 443, socket.AddressFamily.AF_UNSPEC)  # type: ignore[arg-type]
+        resolver = UpstreamResolver(network(*upstreams, authority=authority), system)  # type: ignore[arg-type]
+        found = await resolver.resolve(host, 443, socket.AddressFamily.AF_UNSPEC)
         return [result["host"] for result in found]
 
     return asyncio.run(ask())
@@ -120,6 +133,22 @@ def test_an_upstream_over_tcp_is_asked_over_tcp() -> None:
     assert sorted(asked) == ["tcp A", "tcp AAAA"]
 
 
+def test_an_upstream_over_tls_is_asked_over_tls(tmp_path: Path) -> None:
+    """Its certificate is checked against the configured authority and name; without trust it is asked nothing."""
+    certificate = make_certificate(tmp_path)
+    if certificate is None:
+        pytest.skip("needs openssl to make a certificate")
+    with upstream(addresses, certificate) as (port, asked):
+        over_tls = UpstreamAddress("tls", "127.0.0.1", port, "127.0.0.1")
+        assert look_up("lists.example", over_tls, authority=certificate) == ["127.0.0.1", "::1"]
+        assert sorted(asked) == ["tcp A", "tcp AAAA"]
+        with pytest.raises(OSError, match="not known"):
+            look_up("lists.example", over_tls)
+        with pytest.raises(OSError, match="not known"):
+            look_up("lists.example", over_tls._replace(server_name="other.example"), authority=certificate)
+        assert len(asked) == 2
+
+
 @pytest.mark.parametrize("rcode", [dnslib.RCODE.SERVFAIL, dnslib.RCODE.REFUSED])
 def test_a_failing_upstream_is_passed_over(rcode: int) -> None:
     """The next upstream has the word when one says nothing of use, or nothing at all."""
@@ -141,7 +170,7 @@ def test_names_without_a_dot_are_the_systems() -> None:
     with upstream(addresses) as (port, asked):
         assert look_up("lists", over_udp(port), system=hosts_file) == ["192.0.2.9"]
         assert not asked
-    assert "127.0.0.1" in asyncio.run(UpstreamResolver(()).resolve("localhost"))[0].values()
+    assert "127.0.0.1" in asyncio.run(UpstreamResolver(network()).resolve("localhost"))[0].values()
 
 
 def test_a_fetch_finds_its_host_through_the_upstreams(server: FeedServer, tmp_path: Path) -> None:
@@ -149,7 +178,7 @@ def test_a_fetch_finds_its_host_through_the_upstreams(server: FeedServer, tmp_pa
     server.serve("/list", b"bad.example\n")
 
     async def run(feed: Feed, port: int) -> None:
-        await fetch(feed, None, tmp_path / "new", [over_udp(port)], ssl.create_default_context())
+        await fetch(feed, None, tmp_path / "new", network(over_udp(port)))
         await asyncio.sleep(0.001)  # sockets close
 
     feed = Feed(name="sample", url=f"http://lists.example:{server.port}/list")

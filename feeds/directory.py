@@ -1,0 +1,71 @@
+"""A source that is a directory: its files, each read in its own format, are one list."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+from pathlib import Path
+
+import msgspec
+
+from feeds.files import TEMPORARY
+from feeds.parse import ParsedFeed, parse_feed
+from pdns.addresses import source_path
+from pdns.config import Feed
+from pdns.errors import FeedError
+from pdns.feedstatus import OddLines
+
+MIXED = "mixed"  # the format of a list of files that have several
+_MAX_EXAMPLES = 3
+
+
+def is_directory(raw: Path, feed: Feed) -> bool:
+    """Whether the copy `raw` of `feed` is a directory's, as `feeds.fetch.file` keeps it. Raises `OSError`."""
+    return source_path(feed.url) is not None and tarfile.is_tarfile(raw)
+
+
+def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
+    """What all files of the directory list together. Raises `FeedError`, which names the file to blame, and `OSError`."""
+    names: dict[bytes, int] = {}
+    networks: set[bytes] = set()
+    odd: dict[str, OddLines] = {}
+    formats: set[str] = set()
+    lines = 0
+    unpacked = raw.with_name(f"{raw.name}-member{TEMPORARY}")
+    try:
+        with tarfile.open(raw, "r:") as archive:
+            for member in archive:
+                content = archive.extractfile(member)
+                if content is None or not member.size:
+                    continue
+                with content, unpacked.open("wb") as file:
+                    shutil.copyfileobj(content, file)
+                parsed = _parse(unpacked, feed, member.name)
+                lines += parsed.lines
+                if parsed.names or parsed.networks:
+                    formats.add(parsed.format)
+                for key, bits in parsed.names.items():
+                    names[key] = names.get(key, 0) | bits
+                networks |= parsed.networks
+                _add_odd(odd, parsed.odd, member.name)
+    except tarfile.TarError as exc:
+        raise FeedError(feed.name, f"its copy is damaged ({exc})") from None
+    finally:
+        unpacked.unlink(missing_ok=True)
+    name = formats.pop() if len(formats) == 1 else MIXED if formats else feed.format
+    odd = dict(sorted(odd.items(), key=lambda item: -item[1].count))
+    return ParsedFeed(format=name, lines=lines, names=names, networks=networks, odd=odd)
+
+
+def _parse(path: Path, feed: Feed, name: str) -> ParsedFeed:
+    try:
+        return parse_feed(path, feed)
+    except FeedError as exc:
+        raise FeedError(feed.name, f"{name}: {exc.reason}", exc.line) from None
+
+
+def _add_odd(odd: dict[str, OddLines], more: dict[str, OddLines], name: str) -> None:
+    for reason, lines in more.items():
+        before = odd.get(reason, OddLines(count=0))
+        examples = [*before.examples, *(f"{name}, {example}" for example in lines.examples)][:_MAX_EXAMPLES]
+        odd[reason] = msgspec.structs.replace(before, count=before.count + lines.count, examples=examples)

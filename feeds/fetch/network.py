@@ -1,0 +1,53 @@
+"""What fetching needs from around it: whom to ask for addresses, and whom to trust."""
+
+from __future__ import annotations
+
+import ssl
+from typing import NamedTuple, Self
+
+from pdns.addresses import UpstreamAddress, parse_upstream
+from pdns.config import Config, Feed
+from pdns.errors import FeedError
+
+
+class Network(NamedTuple):
+    """Shared by all feeds of one process. `trusted` is what this machine trusts, `upstream_tls` is for upstreams over TLS."""
+
+    upstreams: tuple[UpstreamAddress, ...]
+    trusted: ssl.SSLContext
+    upstream_tls: ssl.SSLContext
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """As configured. Raises `OSError` when `upstream.ca_file` can no longer be read."""
+        trusted = ssl.create_default_context()
+        ca_file = config.upstream.ca_file
+        return cls(
+            tuple(map(parse_upstream, config.upstream.servers)),
+            trusted,
+            ssl.create_default_context(cafile=ca_file) if ca_file else trusted,
+        )
+
+    def tls(self, feed: Feed, *, identify: bool) -> ssl.SSLContext:
+        """For a connection to fetch `feed`: its own authority if it has one, and its certificate when it may be shown there.
+
+        Raises `FeedError`.
+        """
+        if not feed.ca_file and not (identify and feed.client_cert_file):
+            return self.trusted
+        try:
+            context = ssl.create_default_context(cafile=feed.ca_file or None)
+        except OSError as exc:
+            raise FeedError(feed.name, f"ca_file = {feed.ca_file}: {exc.strerror}") from None
+        if identify and feed.client_cert_file:
+            try:
+                context.load_cert_chain(feed.client_cert_file, feed.client_key_file or None, _no_password)
+            except (OSError, ValueError) as exc:
+                reason = exc.strerror if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else "not a PEM pair"
+                raise FeedError(feed.name, f"client_cert_file = {feed.client_cert_file}: {reason}") from None
+        return context
+
+
+def _no_password() -> str:
+    """A key that is encrypted must not make a daemon ask on a terminal."""
+    raise ValueError

@@ -1,0 +1,70 @@
+"""Whether a list is what its publisher says it is: a published checksum, a signature. What fails changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+from pathlib import Path
+
+from yarl import URL
+
+from feeds.fetch import SIGNATURE, SourceError
+from feeds.fetch.client import Client
+from feeds.fetch.minisign import MAX_BYTES, BadSignature, verify_file
+from pdns.config import Feed
+
+MAX_CHECKSUMS_BYTES = 1024 * 1024
+_GNU = re.compile(r"([0-9a-f]{64})(?:[ \t]+\*?(\S.*))?", re.IGNORECASE).fullmatch
+_BSD = re.compile(r"SHA2?-?256 \((.+)\) = ([0-9a-f]{64})", re.IGNORECASE).fullmatch
+
+
+def demanded(feed: Feed) -> str:
+    """What a list of `feed` must be verified by, as one word that changes with it; "" for nothing."""
+    parts = (feed.checksum_url, feed.minisign_key, feed.signature_url)
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32] if feed.checksum_url or feed.minisign_key else ""
+
+
+async def verify(feed: Feed, asking: Client, path: Path, sha256: str) -> None:
+    """Return if everything that `feed` demands vouches for the list in `path`, whose hash is `sha256`. Raises `FeedError`."""
+    if feed.checksum_url:
+        sums = await asking.document(feed.checksum_url, "checksum_url", MAX_CHECKSUMS_BYTES)
+        published = published_checksum(sums, URL(feed.url).name)
+        if published is None:
+            raise SourceError(feed.name, "checksum_url has no SHA-256 for this list", result=SIGNATURE)
+        if published != sha256:
+            reason = (
+                f"not what checksum_url says: expected {published[:16]}…, got {sha256[:16]}…: altered, or still being published"
+            )
+            raise SourceError(feed.name, reason, result=SIGNATURE)
+    if feed.minisign_key:
+        url = feed.signature_url or signature_url(feed.url)
+        signature = await asking.document(url, "signature", MAX_BYTES)
+        try:
+            await asyncio.to_thread(verify_file, path, signature, feed.minisign_key)
+        except BadSignature as exc:
+            raise SourceError(feed.name, f"signature refused: {exc}", result=SIGNATURE) from None
+
+
+def signature_url(url: str) -> str:
+    """Where a signature is unless somebody says otherwise: beside the list, a query kept as it is."""
+    path, mark, query = url.partition("?")
+    return f"{path}.minisig{mark}{query}"
+
+
+def published_checksum(document: bytes, name: str) -> str | None:
+    """The SHA-256 of the file `name` in `document`: lines `HASH  name`, `SHA256 (name) = HASH`, or one bare hash."""
+    nameless = []
+    named: dict[str, str] = {}
+    for line in document.decode("utf-8", "replace").splitlines():
+        if match := _BSD(line.strip()):
+            named[match[1].rpartition("/")[2]] = match[2].lower()
+        elif match := _GNU(line.strip()):
+            if match[2]:
+                named[match[2].rpartition("/")[2]] = match[1].lower()
+            else:
+                nameless.append(match[1].lower())
+    if name in named:
+        return named[name]
+    every = [*nameless, *named.values()]
+    return every[0] if len(every) == 1 else None

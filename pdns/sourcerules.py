@@ -1,0 +1,101 @@
+"""What the keys that say how a feed is fetched must mean together; paths and URLs come out in their canonical spelling."""
+
+from __future__ import annotations
+
+import os
+import ssl
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final, Protocol, TypeVar
+
+from msgspec.structs import replace
+
+from pdns import addresses
+from pdns.config import Feed
+from pdns.configshape import Report, show
+
+T = TypeVar("T")
+_WEB_KEYS: Final = (
+    "ca_file", "client_cert_file", "client_key_file", "proxy", "token_file", "token_env", "token_header", "token_query",
+    "checksum_url", "minisign_key", "signature_url",
+)  # fmt: skip
+_ZONE_KEYS: Final = ("tsig_name", "tsig_secret_file")
+_PLAIN_WEB_KEYS: Final = ("checksum_url", "minisign_key", "signature_url")  # of one list that is fetched whole
+_PATHS: Final = ("ca_file", "client_cert_file", "client_key_file", "token_file", "tsig_secret_file")
+_NEEDS: Final = {
+    "client_key_file": "client_cert_file",
+    "signature_url": "minisign_key",
+    "tsig_name": "tsig_secret_file",
+    "tsig_secret_file": "tsig_name",
+}
+
+
+class Surroundings(Protocol):
+    """The part of `pdns.configrules.Surroundings` that is needed here."""
+
+    report: Report
+    directory: Path
+
+    def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None: ...
+
+
+def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
+    """`feed`, which the file has at the key `at`, in canonical form; what breaks a rule is reported."""
+    url = around.parse(f"{at}.url", feed.url, lambda text: addresses.parse_source(text, around.directory)) or feed.url
+    settled = {"url": url, **_paths(feed, at, around)}
+    zone, web = url.startswith("axfr:"), addresses.source_path(url) is None and not url.startswith("axfr:")
+    _only(feed, at, around, _WEB_KEYS, web, "is for http and https")
+    _only(feed, at, around, _PLAIN_WEB_KEYS, not web or not addresses.web_kind(url), "is for a list that is one file")
+    _only(feed, at, around, _ZONE_KEYS, zone, "is for axfr")
+    for key, needed in _NEEDS.items():
+        if getattr(feed, key) and not getattr(feed, needed):
+            around.report.add(f"{at}.{key}", f"needs {needed} beside it")
+    if feed.token_file and feed.token_env:
+        around.report.add(f"{at}.token_env", "expected one of token_file and token_env")
+    if feed.token_header and feed.token_query:
+        around.report.add(f"{at}.token_query", "expected one of token_header and token_query")
+    for key in ("token_header", "token_query"):
+        if getattr(feed, key) and not (feed.token_file or feed.token_env):
+            around.report.add(f"{at}.{key}", "needs token_file or token_env beside it")
+    if addresses.web_kind(url) == "misp-api+" and not (feed.token_file or feed.token_env):
+        around.report.add(f"{at}.url", "needs token_file or token_env beside it: MISP knows its users by their key")
+    if feed.proxy:
+        around.parse(f"{at}.proxy", feed.proxy, lambda text: addresses.parse_web(text, "http"))
+    for key in ("checksum_url", "signature_url"):
+        if getattr(feed, key):
+            around.parse(f"{at}.{key}", getattr(feed, key), addresses.parse_web)
+    if feed.tsig_name:
+        around.parse(f"{at}.tsig_name", feed.tsig_name, addresses.parse_allowed)
+    if zone and feed.format not in ("auto", "rpz"):
+        around.report.add(f"{at}.format", f'expected "rpz", which a zone that is transferred is in, got {show(feed.format)}')
+    if zone:
+        settled["format"] = "rpz"
+    return replace(feed, **settled)
+
+
+def _paths(feed: Feed, at: str, around: Surroundings) -> dict[str, str]:
+    settled = {}
+    for key in _PATHS:
+        text = getattr(feed, key)
+        if not text:
+            continue
+        path = around.parse(f"{at}.{key}", text, lambda text: addresses.absolute_path(text, around.directory))
+        settled[key] = str(path or text)
+    if settled.get("ca_file"):
+        _check_authority(settled["ca_file"], f"{at}.ca_file", around)
+    return settled
+
+
+def _check_authority(path: str, key: str, around: Surroundings) -> None:
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
+    except ssl.SSLError:
+        around.report.add(key, f"expected a file of PEM certificates, got {show(path)}")
+    except OSError as error:
+        around.report.add(key, f"cannot be read: {path}: {os.strerror(error.errno or 0)}")
+
+
+def _only(feed: Feed, at: str, around: Surroundings, keys: tuple[str, ...], allowed: bool, why: str) -> None:
+    for key in keys:
+        if getattr(feed, key) and not allowed:
+            around.report.add(f"{at}.{key}", f"{why} only")

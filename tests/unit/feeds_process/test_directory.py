@@ -1,0 +1,139 @@
+"""Feeds that are directories of files."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from feeds.fetch import Fetched, Unchanged, file
+from feeds.fetch.candidate import Candidate
+from feeds.refresh import build_once
+from pdns.config import Feed
+from pdns.errors import FeedError
+from pdns.feedstatus import FeedStatus
+from tests.unit.feeds_process.configs import blockers, configuration, files
+
+
+@pytest.fixture
+def lists(tmp_path: Path) -> Path:
+    """A hosts file and a list of names, without a line end at its end."""
+    directory = tmp_path / "lists"
+    directory.mkdir()
+    (directory / "b.txt").write_bytes(b"0.0.0.0 hosts.example\n0.0.0.0 192.0.2.1\n")
+    (directory / "a.txt").write_bytes(b"plain.example\n||odd^\nbad..name\n")
+    return directory
+
+
+def feed_of(directory: Path, **more: object) -> Feed:
+    return Feed(name="lists", url=directory.as_uri(), **more)  # type: ignore[arg-type]
+
+
+def refresh(tmp_path: Path, feed: Feed) -> FeedStatus:
+    return build_once(configuration(tmp_path / "state", feed)).feeds["lists"]
+
+
+def test_all_files_are_one_list(tmp_path: Path, lists: Path) -> None:
+    """Each is read in its own format; what was passed over is told with the file's name; nothing unfinished stays."""
+    said = refresh(tmp_path, feed_of(lists))
+    assert (said.last_error, said.entries, said.format) == ("", 2, "mixed")
+    assert blockers(tmp_path / "state", "hosts.example") == {"lists"}
+    assert blockers(tmp_path / "state", "plain.example") == {"lists"}
+    assert any(example.startswith("a.txt, line 3: bad..name") for odd in said.odd.values() for example in odd.examples)
+    assert not list(tmp_path.rglob("*.tmp"))
+    assert refresh(tmp_path, feed_of(lists)).last_result == "unchanged"
+
+
+def test_what_is_no_list_is_left_out(tmp_path: Path, lists: Path) -> None:
+    """Hidden, unfinished and backup files, and directories below, are not read; a link to a file is."""
+    for name in (".hidden", "c.txt~", "d.tmp", ".e.swp"):
+        (lists / name).write_bytes(b"left-out.example\n")
+    (lists / "below").mkdir()
+    (lists / "below" / "f.txt").write_bytes(b"left-out.example\n")
+    (tmp_path / "target").write_bytes(b"linked.example\n")
+    (lists / "g.txt").symlink_to(tmp_path / "target")
+    (lists / "empty.txt").touch()
+    assert [path.name for path, _ in file.members(lists)] == ["a.txt", "b.txt", "empty.txt", "g.txt"]
+    assert refresh(tmp_path, feed_of(lists)).entries == 3
+    assert blockers(tmp_path / "state", "linked.example") == {"lists"}
+    assert not blockers(tmp_path / "state", "left-out.example")
+
+
+def test_any_change_is_noticed(lists: Path) -> None:
+    """A file that is new, gone, renamed, longer or touched makes another stamp; looking twice does not."""
+    seen = [file.look(lists)]
+    assert file.look(lists) == seen[0]
+    (lists / "c.txt").write_bytes(b"c.example\n")
+    seen.append(file.look(lists))
+    (lists / "c.txt").rename(lists / "d.txt")
+    seen.append(file.look(lists))
+    (lists / "d.txt").write_bytes(b"c.example\nd.example\n")
+    seen.append(file.look(lists))
+    os.utime(lists / "d.txt", ns=(1, 1))
+    seen.append(file.look(lists))
+    (lists / "d.txt").unlink()
+    assert len(set(seen)) == 5
+    assert file.look(lists) == seen[0]
+
+
+def test_the_same_files_make_the_same_copy(tmp_path: Path, lists: Path) -> None:
+    """Times and owners do not count: touched files are fetched again, and are what they were."""
+    feed = feed_of(lists)
+    first = file.fetch(feed, lists, None, tmp_path / "new")
+    assert isinstance(file.fetch(feed, lists, first.validators, tmp_path / "again"), Unchanged)
+    os.utime(lists / "a.txt", ns=(1, 1))
+    second = file.fetch(feed, lists, first.validators, tmp_path / "again")
+    assert isinstance(first, Fetched)
+    assert isinstance(second, Fetched)
+    assert first.sha256 == second.sha256
+
+
+def test_one_bad_file_holds_all(tmp_path: Path, lists: Path) -> None:
+    """An error page among them changes nothing, and is named; so are too many bytes, an empty directory, and none."""
+    refresh(tmp_path, feed_of(lists))
+    before = files(tmp_path / "state" / "feeds")
+    (lists / "c.txt").write_bytes(b"<!DOCTYPE html><html></html>")
+    assert refresh(tmp_path, feed_of(lists)).last_error == "c.txt: a web page, not a list"
+    assert "max_bytes = 10" in refresh(tmp_path, feed_of(lists, max_bytes=10)).last_error
+    for path in lists.iterdir():
+        path.unlink()
+    assert refresh(tmp_path, feed_of(lists)).last_error == f"{lists}: no files in it"
+    lists.rmdir()
+    assert refresh(tmp_path, feed_of(lists)).last_error == f"{lists}: No such file or directory"
+    assert files(tmp_path / "state" / "feeds") == before
+    assert blockers(tmp_path / "state", "plain.example") == {"lists"}
+
+
+def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer, shorter or otherwise: the whole is refused, and the file named."""
+    written = Candidate.write
+    for content in (b"longer.example\n" * 1000, b"x", (lists / "b.txt").read_bytes().upper()):
+
+        def write_and_meddle(candidate: Candidate, data: bytes, content: bytes = content) -> None:
+            written(candidate, data)
+            (lists / "b.txt").write_bytes(content)
+
+        monkeypatch.setattr(Candidate, "write", write_and_meddle)
+        (lists / "a.txt").write_bytes(b"plain.example\n" * 2000)  # more than one record of a tar file
+        with pytest.raises(FeedError, match=r"b.txt: changed while it was read"):
+            file.fetch(feed_of(lists), lists, None, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+
+
+def test_too_many_files(tmp_path: Path, lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The number of files is bounded."""
+    monkeypatch.setattr(file, "MAX_FILES", 1)
+    with pytest.raises(FeedError, match="2 files, more than 1: put them together"):
+        file.fetch(feed_of(lists), lists, None, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
+def test_looking_is_cheap(tmp_path: Path) -> None:
+    """Three thousand files are looked at in a fraction of the two seconds between looks."""
+    for number in range(3000):
+        (tmp_path / f"{number}.txt").touch()
+    began = time.process_time()
+    assert file.look(tmp_path) is not None
+    assert time.process_time() - began < 0.5
