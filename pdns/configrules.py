@@ -190,7 +190,22 @@ def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
         around.parse(f"feed[{index}].url", feed.url, lambda url: addresses.parse_source(url, around.directory))
         for index, feed in enumerate(feeds)
     ]
+    for index, feed in enumerate(feeds):
+        _format(feed, f"feed[{index}]", around)
     return tuple(replace(feed, url=source or feed.url) for feed, source in zip(feeds, sources, strict=True))
+
+
+def _format(feed: Feed, key: str, around: Surroundings) -> None:
+    """What only one format needs is there with it, and not with others, where it would do nothing."""
+    is_json = feed.format in ("json", "jsonl")
+    if is_json and not feed.json_path:
+        around.report.add(f"{key}.json_path", f'required with format = "{feed.format}", such as "data[].host"')
+    if feed.json_path and not is_json:
+        around.report.add(f"{key}.json_path", f'only for format = "json" or "jsonl", not "{feed.format}"')
+    if feed.column and feed.format != "csv":
+        around.report.add(f"{key}.column", f'only for format = "csv", not "{feed.format}"')
+    if feed.column.isdecimal() and not int(feed.column):
+        around.report.add(f"{key}.column", 'the first column is 1, got "0"')
 
 
 def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant, ...]:
