@@ -19,6 +19,7 @@ import msgspec
 from feeds.compile import compile_blockset
 from feeds.files import disk_reason
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Result
+from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, decode, encode, parse_feed
 from feeds.priority import step_back
 from pdns.config import Feed
@@ -137,7 +138,8 @@ def _nothing_in(parsed: ParsedFeed) -> str:
         return reason
     commonest, lines = max(parsed.odd.items(), key=lambda item: item[1].count)
     example = f", as in {lines.examples[0]}" if lines.examples else ""
-    return f"{reason}; most often {commonest}{example}"
+    advice = "; url_hosts = true lists the hosts of URLs" if commonest in (Reason.URL, Reason.URL_WITH_PATH) else ""
+    return f"{reason}; most often {commonest}{example}{advice}"
 
 
 def _sync(path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What a publisher says of a name beside listing it."""
+"""What a publisher says of a name beside that it is bad."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import msgspec
 
 
 class Detail(msgspec.Struct, frozen=True):
-    """Facts that names share: few different ones, each held once. Times are seconds since the epoch, 0 for not said."""
+    """The same for many names, as a rule. Times are seconds since the epoch, 0 where nothing is said."""
 
-    threat: str = ""  # what the publisher calls it
-    reference: str = ""  # where to read more
+    threat: str = ""
+    reference: str = ""
     first_seen_s: float = 0.0  # as the publisher says
-    expires_s: float = 0.0  # the name is no longer listed after this
+    expires_s: float = 0.0

@@ -28,7 +28,7 @@ class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
     networks: set[bytes]  # address octets and one octet of prefix length
     odd: dict[str, OddLines]  # reason -> what was passed over
     details: list[Detail] = []
-    detail_of: dict[bytes, int] = {}  # key of `names` -> index into `details`, of those that have one
+    detail_of: dict[bytes, int] = {}  # key -> index into `details`, of names that the list says more of
 
     @property
     def entries(self) -> int:

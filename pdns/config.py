@@ -16,6 +16,9 @@ FeedFormat = Literal[
     "csv", "json", "jsonl", "threatfox", "urlhaus", "misp", "stix",
 ]  # fmt: skip
 Mode = Literal["block", "monitor"]
+CATEGORIES = (  # what a feed can be about
+    "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
+)  # fmt: skip
 MOST = 2**31 - 1  # TTLs have 31 bits (RFC 2181, 8); nothing else here has a use for more
 
 Label = Annotated[
@@ -96,6 +99,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Label
     url: str
+    use: str = ""
     category: Label = "malware"
     format: FeedFormat = "auto"
     refresh_s: Annotated[int, Meta(ge=30, le=MOST)] = 3600

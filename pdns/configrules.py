@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pdns import addresses
 from pdns.addresses import Endpoint, UpstreamAddress
-from pdns.config import Access, Block, Cache, Feed, Local, Metrics, Server, State, Tenant, Upstream
+from pdns.config import CATEGORIES, Access, Block, Cache, Feed, Local, Metrics, Server, State, Tenant, Upstream
 from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
@@ -191,12 +191,14 @@ def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
         for index, feed in enumerate(feeds)
     ]
     for index, feed in enumerate(feeds):
-        _format(feed, f"feed[{index}]", around)
+        _content(feed, f"feed[{index}]", around)
     return tuple(replace(feed, url=source or feed.url) for feed, source in zip(feeds, sources, strict=True))
 
 
-def _format(feed: Feed, key: str, around: Surroundings) -> None:
-    """What only one format needs is there with it, and not with others, where it would do nothing."""
+def _content(feed: Feed, key: str, around: Surroundings) -> None:
+    """The category is a known one. What one format needs is there with it, and not with others, where it would do nothing."""
+    if feed.category not in CATEGORIES:
+        around.report.add(f"{key}.category", f"expected one of {', '.join(CATEGORIES)}, got {show(feed.category)}")
     is_json = feed.format in ("json", "jsonl")
     if is_json and not feed.json_path:
         around.report.add(f"{key}.json_path", f'required with format = "{feed.format}", such as "data[].host"')
