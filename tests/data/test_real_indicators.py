@@ -72,7 +72,7 @@ def test_domain_fields_that_hold_addresses() -> None:
         ({"addresses": True, "url_hosts": True}, (328, 97), {}),
     ],
 )
-def test_misp_events(settings: dict[str, bool], listed: tuple[int, int], expected: dict[str, int]) -> None:
+def test_misp_events(settings: dict[str, Any], listed: tuple[int, int], expected: dict[str, int]) -> None:
     """In 54 events, what is marked for detection is listed, what is not is counted, and 30 URLs are hosts only on request."""
     found: set[bytes] = set()
     networks: set[bytes] = set()
