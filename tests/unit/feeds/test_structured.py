@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import json
 import tracemalloc
+from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feeds.build import perform
 from feeds.formats.collector import MAX_DETAILS
-from pdns.config import FeedFormat
+from feeds.jobs import Failed, Parse
+from pdns.blockset import source_fingerprint
+from pdns.config import Feed, FeedFormat
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import details, names, networks, odd, read
 
@@ -74,10 +79,11 @@ def test_csv_without_its_column(content: str, column: str, reason: str) -> None:
 def test_csv_that_grows_a_column_less() -> None:
     """Only rows that end before the column are passed over; a quote that is never closed swallows none of the others."""
     rows = "".join(f"x,name-{number}.test\n" for number in range(100))
-    parsed = read('a,domain\nshort\n"x,quoted.test\n' + rows, "csv", column="domain")
-    assert len(parsed.names) == 100
-    assert odd(parsed) == {"bad_entry": 2}
-    assert parsed.odd["bad_entry"].examples == ["line 2: short", 'line 3: "x,quoted.test']
+    for end in ("", 'end"\n'):
+        parsed = read('a,domain\nshort\n"x,quoted.test\n' + rows + end, "csv", column="domain")
+        assert len(parsed.names) == 100
+        assert parsed.odd["bad_entry"].examples[:2] == ["line 2: short", 'line 3: "x,quoted.test']
+        assert odd(parsed) == {"bad_entry": 3 if end else 2}
 
 
 def test_csv_is_not_guessed() -> None:
@@ -242,20 +248,25 @@ def test_the_longest_of_two_ends_counts() -> None:
         assert "expires_s" not in details(read(bundle(*order), "stix")).get("one.test", {})
 
 
-def test_details_are_bounded() -> None:
+@pytest.mark.parametrize("threat", ["Stealer", "Stealer {}"], ids=["of one threat", "of many"])
+def test_details_are_bounded(threat: str) -> None:
     """There are never more than 65,535 different details; a name too many loses its own, not the threat that others share."""
     indicators = (
         {
             "pattern": f"[domain-name:value='name-{number}.test']",
-            "name": "Stealer",
+            "name": threat.format(number),
             "valid_from": f"2026-01-01T00:00:{number / 1e6:09.6f}Z",
         }
         for number in range(70_000)
     )
     parsed = read(bundle(*indicators), "stix")
-    assert len(parsed.names) == len(parsed.detail_of) == 70_000
+    assert len(parsed.names) == 70_000
     assert len(parsed.details) <= MAX_DETAILS
-    assert {detail.threat for detail in parsed.details} == {"Stealer"}
+    if threat == "Stealer":
+        assert len(parsed.detail_of) == 70_000
+        assert {detail.threat for detail in parsed.details} == {"Stealer"}
+    else:
+        assert len(parsed.detail_of) == MAX_DETAILS
 
 
 def test_details_are_cut_and_printable() -> None:
@@ -349,3 +360,23 @@ def test_memory_of_a_document() -> None:
         tracemalloc.stop()
     assert len(parsed.names) == 25_000
     assert peak < 3 * len(content) + 25_000 * 300
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [{"url_hosts": True}, {"column": "2"}, {"delimiter": ";"}, {"json_path": "[]"}, {"format": "csv"}, {"addresses": True}],
+)
+def test_settings_of_formats_decide_the_content(setting: dict[str, Any]) -> None:
+    """A copy that was read under another setting is read again."""
+    feed = Feed(name="test", url="file:///list")
+    assert source_fingerprint(msgspec.structs.replace(feed, **setting)) != source_fingerprint(feed)
+
+
+def test_a_list_of_urls_alone_says_what_to_set(tmp_path: Path) -> None:
+    """A list that is refused for it holds URLs and nothing else tells how its hosts would be listed."""
+    (tmp_path / "list").write_text("http://one.test/x\n")
+    said = perform(Parse(Feed(name="test", url="file:///list"), str(tmp_path / "list"), str(tmp_path / "parsed")))
+    assert isinstance(said, Failed)
+    assert said.reason.endswith(
+        "most often url_with_path, as in line 1: http://one.test/x; url_hosts = true lists the hosts of URLs"
+    )
