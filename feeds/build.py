@@ -20,6 +20,7 @@ from feeds.compile import compile_blockset
 from feeds.directory import is_directory, parse_all
 from feeds.files import disk_reason
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Result
+from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, decode, encode, parse_feed
 from feeds.priority import step_back
 from pdns.config import Feed
@@ -138,7 +139,8 @@ def _nothing_in(parsed: ParsedFeed) -> str:
         return reason
     commonest, lines = max(parsed.odd.items(), key=lambda item: item[1].count)
     example = f", as in {lines.examples[0]}" if lines.examples else ""
-    return f"{reason}; most often {commonest}{example}"
+    advice = "; url_hosts = true lists the hosts of URLs" if commonest in (Reason.URL, Reason.URL_WITH_PATH) else ""
+    return f"{reason}; most often {commonest}{example}{advice}"
 
 
 def _sync(path: Path) -> None:

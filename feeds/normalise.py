@@ -40,6 +40,11 @@ class Reason(StrEnum):
     OUT_OF_ZONE = "out_of_zone"  # an RPZ owner outside its zone
     EXTRA_TEXT = "extra_text"  # more on the line than its format has room for
     UNKNOWN_LINE = "unknown_line"  # not of this format
+    BAD_ENTRY = "bad_entry"  # a row or object that does not have the shape of its format
+    NO_VALUE = "no_value"  # the column or field is missing, empty, or no text
+    OTHER_INDICATOR = "other_indicator"  # of something that DNS does not know: a file, a process, a mail
+    NOT_FOR_BLOCKING = "not_for_blocking"  # the publisher gives it for information only (MISP: to_ids)
+    WITHDRAWN = "withdrawn"  # deleted or revoked by its publisher
     MARKUP = "markup"
     LINE_TOO_LONG = "line_too_long"
     NOT_TEXT = "not_text"  # NUL, or not UTF-8
@@ -73,6 +78,7 @@ _PATH = re.compile(r"[^/?#]*(?:/+[^/]|\?|#)").match
 _PORT = re.compile(r"(?:[^/:@]+|\[[0-9a-f:.]+\]):\d+").fullmatch
 _HOST = re.compile(r"[\w.-]+(?::\d+)?(?=[/?#])").match
 _EMAIL = re.compile(r"[^@/]+@[\w.-]+").fullmatch
+_URL_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:/+)?(?:[^/?#\\@]*@)?(\[[0-9a-f:.]+\]|[^/?#\\:@*\s]+)(?::\d*)?(?:[/?#\\]|$)").match
 _REGEX_CHARACTERS = frozenset("\\^$*+|([{")
 _DEFANGED = re.compile(r"\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)")
 _OTHER_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")  # label separators after UTS 46
@@ -103,8 +109,7 @@ def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
         text = token.decode().lower()
     except UnicodeDecodeError:
         return Reason.NOT_TEXT
-    if "[" in text or "(" in text or "{" in text:
-        text = _DEFANGED.sub(".", text)
+    text = _refanged(text)
     below = text.startswith("*.")
     host = text[2:] if below else text.removeprefix(".")  # `.x`: x and everything below it
     if len(host) > MAX_NAME_BYTES:
@@ -134,6 +139,19 @@ def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
     if len(labels) == 1:
         return Reason.SINGLE_LABEL
     return NameEntry(b"".join([_LENGTH[len(label)] + label for label in reversed(labels)]), below)
+
+
+def url_host(token: bytes) -> bytes | None:
+    """The host of what `read_entry` called a URL, with or without a path; None where there is none to be seen."""
+    found = _URL_HOST(_refanged(token.decode("utf-8", "replace").lower()))
+    return found[1].encode() if found else None
+
+
+def _refanged(text: str) -> str:
+    """`text` without what makes it harmless to click on."""
+    if "[" in text or "(" in text or "{" in text:
+        return _DEFANGED.sub(".", text).replace("[:]", ":").replace("[://]", "://")
+    return text
 
 
 def _not_a_name(text: str) -> Reason | None:

@@ -11,9 +11,15 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
-FeedFormat = Literal["auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "bind", "rpz"]
+FeedFormat = Literal[
+    "auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "bind", "rpz",
+    "csv", "json", "jsonl", "threatfox", "urlhaus", "misp", "stix",
+]  # fmt: skip
 Mode = Literal["block", "monitor"]
 TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]
+CATEGORIES = (  # what a feed can be about
+    "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
+)  # fmt: skip
 MOST = 2**31 - 1  # TTLs have 31 bits (RFC 2181, 8); nothing else here has a use for more
 
 Label = Annotated[
@@ -23,6 +29,14 @@ Label = Annotated[
         description="name (first a-z or 0-9, then also - and _, at most 32 characters)",
     ),
 ]
+JsonPath = Annotated[
+    str,
+    Meta(
+        pattern=r"^\$?(?:\.?[\w@:/-]++|\.\*|\[\*?\]|\['[^']++'\])*+\Z",
+        description='JSON path (such as "data[].host")',
+    ),
+]
+Delimiter = Annotated[str, Meta(pattern=r'^[^\r\n" ]\Z', description="one character")]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=MOST)]
 NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
 Positive = Annotated[int, Meta(ge=1, le=MOST)]
@@ -93,6 +107,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     name: Label
     url: str
+    use: str = ""
     category: Label = "malware"
     format: FeedFormat = "auto"
     refresh_s: Annotated[int, Meta(ge=30, le=MOST)] = 3600
@@ -100,6 +115,10 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     mode: Mode = "block"
     wildcard_includes_apex: bool = False
     addresses: bool = False
+    url_hosts: bool = False
+    column: str = ""
+    delimiter: Delimiter = ","
+    json_path: JsonPath = ""
     max_bytes: Positive = 256 * 1024 * 1024
     timeout_s: PositiveSeconds = 60.0
     ca_file: str = ""

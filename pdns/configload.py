@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
+from pdns.catalogue import filled
 from pdns.config import Config
 from pdns.configrules import Surroundings, settle
 from pdns.configshape import Report, check, check_names
@@ -59,6 +60,7 @@ def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv
     Raises `ConfigErrors`. A section of the wrong shape is not looked at further; all others are.
     """
     report = Report(file)
+    tables = _with_catalogue(tables, report)
     around = Surroundings(report, directory, resolv_conf)
     present = {field.name for field in check_names(tables, Config, "", report)}
     sections: dict[str, Any] = {}
@@ -72,6 +74,14 @@ def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv
     if report.errors:
         raise ConfigErrors(report.errors)
     return Config(**sections)
+
+
+def _with_catalogue(tables: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+    feeds = tables.get("feed")
+    if not isinstance(feeds, list | tuple):
+        return tables  # and not what it should be
+    whole = [filled(feed, f"feed[{i}]", report) if isinstance(feed, Mapping) else feed for i, feed in enumerate(feeds)]
+    return {**tables, "feed": whole}
 
 
 def _is_there(path: Path) -> bool:

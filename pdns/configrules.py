@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pdns import addresses
 from pdns.addresses import Endpoint, UpstreamAddress
-from pdns.config import Access, Block, Cache, Feed, Feeds, Local, Metrics, Server, State, Tenant, Upstream
+from pdns.config import CATEGORIES, Access, Block, Cache, Feed, Feeds, Local, Metrics, Server, State, Tenant, Upstream
 from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
@@ -187,6 +187,8 @@ def _local(local: Local, around: Surroundings) -> Local:
 
 def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
     _distinct("feed", [feed.name for feed in feeds], around)
+    for index, feed in enumerate(feeds):
+        _content(feed, f"feed[{index}]", around)
     return tuple(settle_source(feed, f"feed[{index}]", around) for index, feed in enumerate(feeds))
 
 
@@ -198,6 +200,21 @@ def _all_feeds(feeds: Feeds, around: Surroundings) -> Feeds:
         return feeds
     _listen(endpoint, "feeds.notify_listen", around)
     return replace(feeds, notify_listen=str(endpoint))
+
+
+def _content(feed: Feed, key: str, around: Surroundings) -> None:
+    """The category is a known one. What one format needs is there with it, and not with others, where it would do nothing."""
+    if feed.category not in CATEGORIES:
+        around.report.add(f"{key}.category", f"expected one of {', '.join(CATEGORIES)}, got {show(feed.category)}")
+    is_json = feed.format in ("json", "jsonl")
+    if is_json and not feed.json_path:
+        around.report.add(f"{key}.json_path", f'required with format = "{feed.format}", such as "data[].host"')
+    if feed.json_path and not is_json:
+        around.report.add(f"{key}.json_path", f'only for format = "json" or "jsonl", not "{feed.format}"')
+    if feed.column and feed.format != "csv":
+        around.report.add(f"{key}.column", f'only for format = "csv", not "{feed.format}"')
+    if feed.column.isdecimal() and not int(feed.column):
+        around.report.add(f"{key}.column", 'the first column is 1, got "0"')
 
 
 def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant, ...]:

@@ -11,7 +11,7 @@ class OddLines(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of one feed that were passed over for one reason."""
 
     count: int
-    examples: list[str] = []  # at most 3, "line 12: text", text cut to 80 characters
+    examples: list[str] = []  # at most 3, "line 12: text" (or "entry 12: text"), text cut to 80 characters
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,4 +1,4 @@
-"""The formats that lists come in: one module each, with a `read(lines, out)`; and how to tell them apart."""
+"""The formats that lists come in: one module each, with a `read`; and how to tell them apart."""
 
 from __future__ import annotations
 
@@ -7,18 +7,49 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from feeds.formats import adblock, bind, dnsmasq, domains, hosts, rpz, unbound, wildcard
-from feeds.formats.collector import Collector
+from feeds.formats import (
+    adblock,
+    bind,
+    dnsmasq,
+    domains,
+    hosts,
+    jsonvalues,
+    misp,
+    rpz,
+    stix,
+    table,
+    threatfox,
+    unbound,
+    urlhaus,
+    wildcard,
+)  # fmt: skip
+from feeds.formats.collector import Collector, visible
+from feeds.formats.content import Content
+from pdns.errors import FeedError
 
-READERS: Final[dict[str, Callable[[Iterable[bytes], Collector], None]]] = {
-    "adblock": adblock.read,
-    "bind": bind.read,
-    "dnsmasq": dnsmasq.read,
-    "domains": domains.read,
-    "hosts": hosts.read,
-    "rpz": rpz.read,
-    "unbound": unbound.read,
-    "wildcard": wildcard.read,
+Reader = Callable[[Content, Collector], None]
+
+
+def _by_line(read: Callable[[Iterable[bytes], Collector], None]) -> Reader:
+    return lambda content, out: read(content.lines(out), out)
+
+
+READERS: Final[dict[str, Reader]] = {
+    "adblock": _by_line(adblock.read),
+    "bind": _by_line(bind.read),
+    "csv": table.read,
+    "dnsmasq": _by_line(dnsmasq.read),
+    "domains": _by_line(domains.read),
+    "hosts": _by_line(hosts.read),
+    "json": jsonvalues.read,
+    "jsonl": jsonvalues.read_lines,
+    "misp": misp.read,
+    "rpz": _by_line(rpz.read),
+    "stix": stix.read,
+    "threatfox": threatfox.read,
+    "unbound": _by_line(unbound.read),
+    "urlhaus": urlhaus.read,
+    "wildcard": _by_line(wildcard.read),
 }
 
 # What a line of each format looks like that no other format has; the first that fits counts.
@@ -34,12 +65,63 @@ _SHAPES: Final = tuple(
         ("wildcard", rb"\*\.[^\s*]+\s*(?:#|$)"),
     )
 )
+# What documents are made of, as opposed to lines; the first of which everything is there counts.
+_JSON = re.compile(rb"""\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\]]|-?\d+\s*[,\]]))""").match
+_JSON_SHAPES: Final = tuple(
+    (name, [re.compile(rb'"' + key + rb'"\s*:').search for key in keys])
+    for name, keys in (
+        ("stix", (rb"objects", rb"spec_version")),
+        ("stix", (rb"objects", rb"pattern")),
+        ("misp", (rb"Event",)),
+        ("misp", (rb"Attribute",)),
+        ("misp", (rb"to_ids", rb"value")),
+        ("threatfox", (rb"ioc_type", rb"threat_type")),
+        ("urlhaus", (rb"urlhaus_link", rb"url")),
+        ("urlhaus", (rb"urlhaus_reference", rb"url")),
+    )
+)
+_CSV_HEADERS: Final = (
+    ("threatfox", re.compile(rb'^#?\s*"?(?:[\w"]+,\s*)*"?ioc_value"?,\s*"?ioc_type"?,', re.MULTILINE).search),
+    ("urlhaus", re.compile(rb"^#?\s*id,dateadded,url,", re.MULTILINE).search),
+)
+_CSV_ROW = re.compile(rb"""[^\s,|#@/*$][^,|#@$]*,""").match
 _COMMENT = (b"#", b";", b"//")
 _LOOKED_AT_BYTES = 512
 _SHARE = 10  # a format needs one line in so many
 
 
-def detect(lines: Iterable[bytes]) -> str:
+def detect(content: Content) -> str:
+    """The name of the format that `content` is in; "domains" when nothing points elsewhere.
+
+    Raises `FeedError` when it is CSV, or JSON of a layout that is not known: where in it the names are, only its owner can say.
+    """
+    if _JSON(content.head):
+        if (name := _json_layout(content.head)) is not None:
+            return name
+        advice = 'set format = "json" ("jsonl" for a document on each line) and json_path, such as "data[].host"'
+        raise FeedError(content.feed.name, f"JSON, and not clear where in it the names are: {advice}")
+    for name, header in _CSV_HEADERS:
+        if header(content.head):
+            return name
+    lines = content.sample.splitlines()
+    if (row := _only_rows(lines)) is not None:
+        advice = f'set format = "csv" and column, to one of {visible(row)} or to a number'
+        raise FeedError(content.feed.name, f"CSV, and not clear in which column the names are: {advice}")
+    return detect_lines(lines)
+
+
+def _only_rows(lines: Iterable[bytes]) -> bytes | None:
+    """The first row, when all of `lines` but the comments are rows of CSV."""
+    rows = (text for line in lines if (text := line[:_LOOKED_AT_BYTES].strip()) and not text.startswith(_COMMENT))
+    first = next(rows, None)
+    return first if first is not None and _CSV_ROW(first) and all(_CSV_ROW(row) for row in rows) else None
+
+
+def _json_layout(sample: bytes) -> str | None:
+    return next((name for name, keys in _JSON_SHAPES if all(key(sample) for key in keys)), None)
+
+
+def detect_lines(lines: Iterable[bytes]) -> str:
     """The name of the format that `lines`, a sample of a list, are in; "domains" when nothing points elsewhere.
 
     Lists of bare names may hold lines of other formats, and adblock lists begin with any number of bare names: comments

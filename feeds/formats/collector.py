@@ -5,25 +5,40 @@ from __future__ import annotations
 from collections import Counter
 from typing import Final
 
-from feeds.normalise import NameEntry, NetworkEntry, Reason, plain_key, read_entry
+import msgspec
+
+from feeds.detail import Detail
+from feeds.normalise import NameEntry, NetworkEntry, Reason, plain_key, read_entry, url_host
 from pdns.blockset import ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.feedstatus import OddLines
 
 MAX_EXAMPLES: Final = 3
 MAX_EXAMPLE_CHARACTERS: Final = 80
+MAX_DETAILS: Final = 65_535
 _ALLOW_SHIFT = ALLOW_NAME // BLOCK_NAME
 _OCTETS_SHOWN = 4 * MAX_EXAMPLE_CHARACTERS
+_RESERVED_DETAILS = 4096  # once only so many are left, a detail is cut to what many names share
+_URLS = frozenset((Reason.URL, Reason.URL_WITH_PATH))
 
 
 class Collector:
-    """The names, networks and odd lines of one list. `line_number` and `line` are those of the line being read."""
+    """The names, networks and odd lines of one list. `line_number` and `line` are those of the line being read.
 
-    def __init__(self, *, wildcard_includes_apex: bool = False, addresses: bool = False) -> None:
+    Where a list has no lines, its entries count as such. `detail` is what the publisher says of the one being read.
+    """
+
+    def __init__(self, *, wildcard_includes_apex: bool = False, addresses: bool = False, url_hosts: bool = False) -> None:
         self.names: dict[bytes, int] = {}  # reversed key -> BLOCK_* and ALLOW_* bits
         self.networks: set[bytes] = set()  # address octets and one octet of prefix length
         self.line_number = 0
         self.line = b""
+        self.detail: Detail | None = None
+        self.details: list[Detail] = []
+        self.detail_of: dict[bytes, int] = {}  # reversed key -> index into `details`, where there is one
+        self._detail_numbers: dict[Detail, int] = {}
+        self._unit = "line"
         self._addresses = addresses
+        self._url_hosts = url_hosts
         self._below_bits = BLOCK_SUBTREE if wildcard_includes_apex else BLOCK_BELOW
         self._odd: Counter[Reason] = Counter()
         self._examples: dict[Reason, list[str]] = {}
@@ -41,11 +56,34 @@ class Collector:
         if key is None:
             entry = read_entry(token)
             if not isinstance(entry, NameEntry):
-                self._add_other(entry, allow=allow)
+                self._add_other(token, entry, allow=allow)
                 return
             key, below = entry
+        if self.detail is not None or key in self.detail_of:
+            self._note(key, self.detail or Detail())
         bits = self._below_bits if below else BLOCK_NAME if exact else BLOCK_SUBTREE
         self.names[key] = self.names.get(key, 0) | (bits * _ALLOW_SHIFT if allow else bits)
+
+    def begin(self, entry: bytes, detail: Detail | None = None) -> None:
+        """Go on to the next entry, of a list that has no lines. `entry` is how examples show it."""
+        self._unit = "entry"
+        self.line_number += 1
+        self.line = entry
+        self.detail = detail if detail != Detail() else None
+
+    def add_address(self, token: bytes) -> None:
+        """List what `token` spells, when that is an address or network. A name in such a place is counted."""
+        entry = read_entry(token)
+        if isinstance(entry, NameEntry):
+            self.refuse(Reason.BAD_ENTRY)
+        else:
+            self._add_other(token, entry, allow=False)
+
+    def add_url(self, token: bytes) -> None:
+        """List the host of a URL, and nothing below it, where the feed's owner wants that; else count it."""
+        entry = read_entry(token)
+        reason = entry if isinstance(entry, Reason) and entry is not Reason.PORT else Reason.URL
+        self._add_other(token, reason, allow=False)
 
     def add_network(self, octets: bytes, reason: Reason, *, special: bool) -> None:
         """List a network, when the feed's addresses are wanted."""
@@ -56,20 +94,42 @@ class Collector:
         else:
             self.networks.add(octets)
 
-    def _add_other(self, entry: NetworkEntry | Reason, *, allow: bool) -> None:
-        if isinstance(entry, Reason):
+    def _add_other(self, token: bytes, entry: NetworkEntry | Reason, *, allow: bool) -> None:
+        if entry in _URLS and self._url_hosts and not allow and (host := url_host(token)) is not None:
+            self.add(host, exact=True)
+        elif isinstance(entry, Reason):
             self.refuse(entry)
         elif allow:
             self.refuse(entry.reason)
         else:
             self.add_network(entry.octets, entry.reason, special=entry.special)
 
+    def _note(self, key: bytes, detail: Detail) -> None:
+        """Keep `detail` of a name: of several the one that holds longest, the first of those."""
+        known = self.detail_of.get(key)
+        if known is not None:
+            earlier = self.details[known].expires_s
+            if not earlier or earlier >= detail.expires_s > 0:
+                return
+        elif key in self.names and detail.expires_s:
+            detail = msgspec.structs.replace(detail, expires_s=0.0)  # listed without an end before
+        if len(self.details) >= MAX_DETAILS - _RESERVED_DETAILS and detail not in self._detail_numbers:
+            detail = Detail(threat=detail.threat, expires_s=detail.expires_s)
+        number = self._detail_numbers.get(detail)
+        if number is None:
+            if len(self.details) >= MAX_DETAILS:
+                self.detail_of.pop(key, None)
+                return
+            number = self._detail_numbers[detail] = len(self.details)
+            self.details.append(detail)
+        self.detail_of[key] = number
+
     def refuse(self, reason: Reason) -> None:
         """Count the line, or a part of it."""
         self._odd[reason] += 1
         examples = self._examples.setdefault(reason, [])
         if len(examples) < MAX_EXAMPLES:
-            example = f"line {self.line_number}: {visible(self.line)}"
+            example = f"{self._unit} {self.line_number}: {visible(self.line)}"
             if example not in examples:
                 examples.append(example)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from feeds.formats import hosts
@@ -10,7 +11,7 @@ from feeds.normalise import Reason, plain_key
 from pdns.blockset import BLOCK_SUBTREE
 
 _COMMENT = (b"#", b";", b"!", b"//")
-_TPL_HEADER = (b"msFilterList", b":")
+_TPL_HEADER = re.compile(rb"msFilterList|:(?!:)").match
 
 
 def read(lines: Iterable[bytes], out: Collector) -> None:
@@ -42,7 +43,7 @@ def tokens_of(line: bytes) -> list[bytes]:
 
 def _read_odd(line: bytes, out: Collector) -> None:
     line = line.strip()
-    if not line or line.startswith(_COMMENT) or line.startswith(_TPL_HEADER):
+    if not line or line.startswith(_COMMENT) or _TPL_HEADER(line):
         return
     if line.startswith(b"<"):
         out.refuse(Reason.MARKUP)

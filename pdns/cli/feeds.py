@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from pdns import feedstatus
+from pdns.cli.catalogue import catalogue_command
 from pdns.cli.feedtable import age, changes, odd_lines, show
 from pdns.config import Config
 from pdns.configload import default_config_path, load
@@ -30,6 +31,9 @@ app = typer.Typer(help="How the feeds stand; refresh them now.", no_args_is_help
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
 ]
+
+
+app.command("catalogue")(catalogue_command)
 
 
 @app.command("status")

@@ -52,7 +52,7 @@ listen = "127.0.0.1:{metrics_port}"
 """
     ]
     for name, url in feed_urls.items():
-        category = "command-and-control" if name == "botnet" else name
+        category = "c2" if name == "botnet" else name
         parts.append(
             f"""
 [[feed]]

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import dns.flags
@@ -28,6 +29,7 @@ from pdns.addresses import zone_of
 from pdns.config import Config, Feed, Feeds
 from pdns.core.names import from_text, reversed_key
 from pdns.errors import FeedError
+from pdns.feedstatus import FeedsStatus
 from tests.integration.realservers import Named, Nsd
 from tests.integration.test_feeds_process import FeedsProcess
 from tests.unit.feeds_process.configs import blockers, configuration, files
@@ -332,6 +334,11 @@ def free_port() -> int:
         return port
 
 
+def attempted_since(told_s: float, status: FeedsStatus) -> bool:
+    """Whether the zone was looked at after `told_s`."""
+    return status.feeds["zone"].last_attempt_s >= told_s
+
+
 def listening(state_dir: Path, feed: Feed, port: int) -> Config:
     return msgspec.structs.replace(configuration(state_dir, feed), feeds=Feeds(notify_listen=f"127.0.0.1:{port}"))
 
@@ -372,7 +379,7 @@ def test_who_is_answered_and_how(tmp_path: Path) -> None:
                 assert (answer.rcode(), answer.opcode()) == (dns.rcode.NOERROR, dns.opcode.NOTIFY)
                 assert answer.flags & (dns.flags.QR | dns.flags.AA) == dns.flags.QR | dns.flags.AA
                 assert answer.question == notify().question
-                status = process.wait(lambda status, told_s=told_s: status.feeds["zone"].last_attempt_s >= told_s)
+                status = process.wait(partial(attempted_since, told_s))
                 assert status.feeds["zone"].last_attempt_s - told_s < 1
                 assert status.feeds["zone"].last_result == "unchanged"
                 assert ask(notify("other.example"), "127.0.0.1", timeout=5, port=port).rcode() == dns.rcode.NOTAUTH

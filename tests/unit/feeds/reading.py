@@ -5,6 +5,9 @@ from __future__ import annotations
 import tempfile
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.config import Feed, FeedFormat
@@ -13,13 +16,21 @@ from pdns.core.names import from_reversed_key, to_text
 _REACH = {0: "", 1: "exact", 2: "below", 3: "subtree"}
 
 
-def read(content: bytes | str, format: FeedFormat = "auto", *, apex: bool = False, addresses: bool = False) -> ParsedFeed:  # noqa: A002 - as in the configuration
-    """What `content` lists, as a file of its own."""
+def read(content: bytes | str, format: FeedFormat = "auto", **settings: Any) -> ParsedFeed:  # noqa: A002 - as in the configuration
+    """What `content` lists, as a file of its own, in a feed with `settings`."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "list"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        feed = Feed(name="test", url=path.as_uri(), format=format, wildcard_includes_apex=apex, addresses=addresses)
-        return parse_feed(path, feed)
+        return parse_feed(path, Feed(name="test", url=path.as_uri(), format=format, **settings))
+
+
+def details(parsed: ParsedFeed) -> dict[str, dict[str, str | float]]:
+    """Name -> what the publisher says of it, without what it does not say."""
+    said = {}
+    for key, number in parsed.detail_of.items():
+        facts = msgspec.structs.asdict(parsed.details[number])
+        said[to_text(from_reversed_key(key))] = {fact: value for fact, value in facts.items() if value}
+    return dict(sorted(said.items()))
 
 
 def names(parsed: ParsedFeed) -> dict[str, str]:

@@ -290,7 +290,7 @@ def test_a_proxy(server: FeedServer, tmp_path: Path, certificate: Path) -> None:
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_wants_to_be_left_alone(server: FeedServer, tmp_path: Path, status: int) -> None:
     """Retry-After is told with the error, in seconds, whatever status it comes with."""
-    server.status("/list", status, **{"Retry-After": "7200"})
+    server.status("/list", status, b"sorry", **{"Retry-After": "7200"})
     error = refused(Feed(name="sample", url=server.url("/list")), tmp_path / "new")
     assert isinstance(error, SourceError)
     assert error.retry_after_s == 7200

@@ -37,7 +37,7 @@ def test_what_a_zone_says() -> None:
 
 def test_a_server_that_asks_for_time_gets_it(server: FeedServer, tmp_path: Path) -> None:
     """After Retry-After a feed is not tried sooner than that, and after the next success as configured again."""
-    server.status("/list", 503, **{"Retry-After": "7200"})
+    server.status("/list", 503, b"sorry", **{"Retry-After": "7200"})
     keeper = Keeper(tmp_path)
 
     async def attempt() -> float:

@@ -1,0 +1,78 @@
+"""The content of a list: a sample to tell its format by, and then all of it, as lines or whole."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from typing import BinaryIO, Final
+
+from feeds.containers import is_packed, unpacked
+from feeds.formats.collector import Collector
+from feeds.normalise import Reason
+from pdns.config import Feed
+
+MAX_LINE_BYTES: Final = 4096
+_SAMPLE_BYTES: Final = 256 * 1024
+_BOM = b"\xef\xbb\xbf"
+
+
+class Content:
+    """What is in `file`, unpacked. Its methods raise `FeedError` when it is damaged or too large, and `OSError`."""
+
+    def __init__(self, file: BinaryIO, feed: Feed) -> None:
+        self.feed = feed
+        self._file = file
+        self.head = self._head()
+        self.sample = self._sample()
+
+    def lines(self, out: Collector, max_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes]:
+        """Each line without its end, after telling `out` of it. Lines that no format has are counted instead."""
+        for lines in _whole_lines(self._chunks(), max_bytes):
+            for line in lines:
+                out.line_number += 1
+                out.line = line
+                if len(line) > max_bytes:
+                    out.refuse(Reason.LINE_TOO_LONG)
+                elif b"\0" in line:
+                    out.refuse(Reason.NOT_TEXT)
+                else:
+                    yield line
+
+    def body(self) -> bytes:
+        """All of it, at most `feed.max_bytes`."""
+        return b"".join(self._chunks())
+
+    def _head(self) -> bytes:
+        head = b""
+        for piece in self._chunks():
+            head += piece
+            if len(head) >= _SAMPLE_BYTES:
+                break
+        return head[:_SAMPLE_BYTES]
+
+    def _sample(self) -> bytes:
+        """The beginning of the list and, of a longer one, its end: some lists have the lines that tell the format last."""
+        if is_packed(self._file) or self._file.seek(0, os.SEEK_END) <= 2 * _SAMPLE_BYTES:
+            return self.head
+        self._file.seek(-_SAMPLE_BYTES, os.SEEK_END)
+        return self.head.rpartition(b"\n")[0] + b"\n" + self._file.read().partition(b"\n")[2]
+
+    def _chunks(self) -> Iterator[bytes]:
+        begun = False
+        for piece in unpacked(self._file, self.feed):
+            if piece:
+                yield piece if begun else piece.removeprefix(_BOM)
+                begun = True
+
+
+def _whole_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[list[bytes]]:
+    """The lines, ended by LF, CRLF or CR, that each chunk completes. A line over the limit is cut, but not to within it."""
+    held = b""
+    for chunk in chunks:
+        data = held + chunk
+        end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1  # a CR at the very end may be half of a CRLF
+        yield data[:end].splitlines()
+        held = data[end:]
+        if len(held) > max_bytes:
+            held = held[: max_bytes + 1]
+    yield held.splitlines()

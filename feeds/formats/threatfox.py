@@ -1,0 +1,68 @@
+"""The dumps of ThreatFox (abuse.ch), CSV or JSON, and what its API answers: indicators of several types, each with a malware."""
+
+from __future__ import annotations
+
+import msgspec
+
+from feeds.detail import Detail
+from feeds.formats import jsonvalues, table
+from feeds.formats.collector import Collector
+from feeds.formats.content import Content
+from feeds.formats.facts import link, seconds, words
+from feeds.normalise import Reason
+
+_FIELDS = ("ioc_type", "threat_type", "malware_printable", "first_seen_utc", "reference")
+
+
+class _Indicator(msgspec.Struct):
+    ioc_type: str | None = None
+    threat_type: str | None = None
+    malware_printable: str | None = None
+    first_seen_utc: str | None = None
+    reference: str | None = None
+    ioc_value: str | None = None
+    ioc: str | None = None  # what the API calls the value
+    first_seen: str | None = None  # and the time
+
+
+def read(content: Content, out: Collector) -> None:
+    """Collect every indicator."""
+    if not jsonvalues.is_json(content.head):
+        for value, *facts in table.cells(content, out, ",", ("ioc_value",), _FIELDS):
+            _read(value, _Indicator(*facts), out)
+        return
+    document = jsonvalues.document(content)
+    listed = jsonvalues.fields(document).get("data", document)
+    for entry in jsonvalues.items(listed):
+        several = jsonvalues.decoded(entry, list[msgspec.Raw])  # by id, and more than one if need be
+        for raw in several if several is not None else [entry]:
+            out.begin(bytes(raw))
+            indicator = jsonvalues.decoded(raw, _Indicator)
+            if indicator is None:
+                out.refuse(Reason.BAD_ENTRY)
+            else:
+                _read(indicator.ioc_value or indicator.ioc or "", indicator, out)
+
+
+def _read(value: str, indicator: _Indicator, out: Collector) -> None:
+    detail = Detail(
+        threat=words(indicator.malware_printable) or words(indicator.threat_type),
+        reference=link(indicator.reference),
+        first_seen_s=seconds(indicator.first_seen_utc or indicator.first_seen),
+    )
+    out.detail = detail if detail != Detail() else None
+    token = value.strip().encode("utf-8", "surrogateescape")
+    if not token:
+        out.refuse(Reason.NO_VALUE)
+        return
+    match indicator.ioc_type:
+        case "domain":
+            out.add(token)
+        case "ip:port":
+            out.add_address(token.rpartition(b":")[0].strip(b"[]") or token)
+        case "url":
+            out.add_url(token)
+        case None | "":
+            out.refuse(Reason.BAD_ENTRY)
+        case _:
+            out.refuse(Reason.OTHER_INDICATOR)

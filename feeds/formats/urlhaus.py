@@ -1,0 +1,57 @@
+"""The dumps of URLhaus (abuse.ch), CSV or JSON, and what its API answers: URLs, each with tags. Its hostfile is a hosts list."""
+
+from __future__ import annotations
+
+import msgspec
+
+from feeds.detail import Detail
+from feeds.formats import jsonvalues, table
+from feeds.formats.collector import Collector
+from feeds.formats.content import Content
+from feeds.formats.facts import link, seconds, words
+from feeds.normalise import Reason
+
+_FIELDS = ("dateadded", "threat", "tags", "urlhaus_link")
+
+
+class _Entry(msgspec.Struct):
+    url: str | None = None
+    dateadded: str | None = None
+    date_added: str | None = None  # what the API calls it
+    threat: str | None = None
+    tags: list[str] | str | None = None
+    urlhaus_link: str | None = None
+    urlhaus_reference: str | None = None  # what the API calls it
+
+
+def read(content: Content, out: Collector) -> None:
+    """Collect every URL."""
+    if not jsonvalues.is_json(content.head):
+        for value, added, threat, tags, at in table.cells(content, out, ",", ("url",), _FIELDS):
+            _read(_Entry(url=value, dateadded=added, threat=threat, tags=tags, urlhaus_link=at), out)
+        return
+    document = jsonvalues.document(content)
+    listed = jsonvalues.fields(document).get("urls", document)
+    for entry in jsonvalues.items(listed):
+        several = jsonvalues.decoded(entry, list[msgspec.Raw])  # by id
+        for raw in several if several is not None else [entry]:
+            out.begin(bytes(raw))
+            url = jsonvalues.decoded(raw, _Entry)
+            if url is None:
+                out.refuse(Reason.BAD_ENTRY)
+            else:
+                _read(url, out)
+
+
+def _read(entry: _Entry, out: Collector) -> None:
+    tags = words(", ".join(entry.tags) if isinstance(entry.tags, list) else entry.tags)
+    detail = Detail(
+        threat=tags or words(entry.threat),
+        reference=link(entry.urlhaus_link or entry.urlhaus_reference),
+        first_seen_s=seconds(entry.dateadded or entry.date_added),
+    )
+    out.detail = detail if detail != Detail() else None
+    if entry.url and entry.url.strip():
+        out.add_url(entry.url.strip().encode("utf-8", "surrogateescape"))
+    else:
+        out.refuse(Reason.NO_VALUE)

@@ -1,0 +1,40 @@
+"""Well-known public feeds, ready to name in the configuration: `use = "urlhaus"`. They are in `feeds/catalogue.toml`."""
+
+from __future__ import annotations
+
+import difflib
+import tomllib
+from collections.abc import Mapping
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from pdns.configshape import Report, show
+
+CATALOGUE: Final = Path(__file__).parent.parent / "feeds" / "catalogue.toml"
+ABOUT: Final = ("licence", "description", "homepage")  # what a person wants to know; all else are keys of [[feed]]
+
+
+@cache
+def catalogue() -> Mapping[str, Mapping[str, Any]]:
+    """Every entry by its name, in the order of the file."""
+    with CATALOGUE.open("rb") as file:
+        return tomllib.load(file)
+
+
+def filled(table: Mapping[str, Any], key: str, report: Report) -> Mapping[str, Any]:
+    """The table of a feed at `key`, with what its `use` stands for where it says nothing itself. An unknown name is reported."""
+    name = table.get("use")
+    if not isinstance(name, str) or not name:
+        return table
+    entry = catalogue().get(name)
+    if entry is None:
+        report.add(f"{key}.use", f"{_unknown(name)}, got {show(name)}")
+        entry = {"url": "file:///"}  # it is missed only once
+    return {"name": name, **{setting: value for setting, value in entry.items() if setting not in ABOUT}, **table}
+
+
+def _unknown(name: str) -> str:
+    near = difflib.get_close_matches(name, catalogue(), n=3) or [known for known in catalogue() if name and name in known][:3]
+    advice = f"; did you mean {' or '.join(map(show, near))}?" if near else ""
+    return f"expected a feed that `pdns feeds catalogue` prints{advice}"

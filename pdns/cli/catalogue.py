@@ -1,0 +1,43 @@
+"""`pdns feeds catalogue`: the public feeds that a configuration can name."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from pdns.catalogue import catalogue
+from pdns.cli.feedtable import aligned
+
+_TITLES = ("use", "category", "format", "refresh", "licence", "description")
+_UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
+
+
+def catalogue_command(
+    urls: Annotated[bool, typer.Option("--urls", help="Show each feed's url and homepage too")] = False,
+) -> None:
+    """Show the public feeds that are ready to name, as in use = "urlhaus". Mind their licences."""
+    titles = (*_TITLES, "url", "homepage") if urls else _TITLES
+    rows = [_row(name, urls=urls) for name in catalogue()]
+    console = Console(highlight=False)
+    if console.is_terminal:
+        table = Table(*titles, box=None, pad_edge=False)
+        for row in rows:
+            table.add_row(*map(Text, row))
+        console.print(table)
+    else:
+        aligned(console, [titles, *rows])
+
+
+def _row(name: str, *, urls: bool) -> tuple[str, ...]:
+    entry = catalogue()[name]
+    row = (name, entry["category"], entry["format"], _every(entry["refresh_s"]), entry["licence"], entry["description"])
+    return (*row, entry["url"], entry["homepage"]) if urls else row
+
+
+def _every(seconds: int) -> str:
+    size, unit = next(((size, unit) for size, unit in _UNITS if not seconds % size), (1, "s"))
+    return f"{seconds // size} {unit}"
