@@ -24,6 +24,7 @@ cdef class Lane(Carrier):
     cdef object _stats, _promote
     cdef Bounds _bounds
     cdef Matcher _matcher  # None: nothing is listed
+    cdef frozenset _local_cuts  # the last two labels, or the last one, of names that are blocked here
     cdef object _listed_networks  # Blockset.lookup_address, None when there are none
     cdef Query _target
     cdef list _written  # listeners that have something to send
@@ -32,6 +33,7 @@ cdef class Lane(Carrier):
     cdef int _send(self, Hub hub, UdpSocket socket) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1
+    cdef bint _is_of_here(self) except -1
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
     cdef int _answer(self, Datagram query, Record *record, double now) except -1
     cdef int _count(self, Hub hub, name, double duration_s) except -1

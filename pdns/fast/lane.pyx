@@ -3,6 +3,7 @@
 import logging
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.set cimport PySet_Contains
 from libc.errno cimport EAGAIN, ENOBUFS
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
@@ -13,7 +14,7 @@ from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.tally cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, put16, put32, u16
+from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, cut_of, put16, put32, u16
 
 cdef enum:
     UPSTREAM_UDP_BYTES = 1232
@@ -34,6 +35,7 @@ cdef class Lane(Carrier):
     def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, promote):
         self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, promote
         self._written = []
+        self._local_cuts = frozenset()
         self._target = Query.__new__(Query)
 
     def configure(self, cache):
@@ -41,8 +43,9 @@ cdef class Lane(Carrier):
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
 
-    def judge_by(self, blockset):
-        """What answers lead to is looked for in `blockset`, which may be None, from now on."""
+    def judge_by(self, blockset, frozenset local_cuts not None=frozenset()):
+        """What answers lead to is looked for in `blockset`, which may be None, and among names that end in `local_cuts`, from now on."""
+        self._local_cuts = local_cuts
         self._matcher = None if blockset is None else blockset.matcher
         self._listed_networks = blockset.lookup_address if blockset is not None and blockset.lists_addresses else None
 
@@ -194,12 +197,14 @@ cdef class Lane(Carrier):
         cdef Name *target
         cdef uint16_t rtype
         cdef int at
-        if self._matcher is not None:
+        if self._matcher is not None or self._local_cuts:
             for at in range(plain.target_count):
                 target = &plain.targets[at]
                 memcpy(self._target.q.key, target.octets, target.bytes)
                 self._target.q.name_bytes = target.bytes
-                if self._matcher.find(self._target):
+                if self._matcher is not None and self._matcher.find(self._target):
+                    return True
+                if self._local_cuts and self._is_of_here():
                     return True
         if self._listed_networks is not None:
             if plain.hints:
@@ -212,6 +217,18 @@ cdef class Lane(Carrier):
                 ):
                     return True
         return False
+
+    cdef bint _is_of_here(self) except -1:
+        """Whether an administrator may block the target: as `pdns.core.indicators.LocalRules.may_block`."""
+        cdef Py_ssize_t at = cut_of(&self._target.q), size = self._target.q.name_bytes
+        cdef const uint8_t *name = self._target.q.key
+        cdef object cuts = self._local_cuts
+        while True:
+            if PySet_Contains(cuts, PyBytes_FromStringAndSize(<const char *>name + at, size - at)):
+                return True
+            if name[at] == 0:
+                return False
+            at += 1 + name[at]
 
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
         """As `pdns.core.distill`. NULL when it is too large."""
