@@ -132,12 +132,12 @@ class Protected:
 
     def _add(self, key: bytes, caught: Caught) -> None:
         """Where several reasons fit, one that cannot be released counts, else the last."""
-        if key and not self._at.get(key, caught).refused:
+        if key and (caught.refused or not self._at.get(key, caught).refused):
             self._at[key] = caught
         end = 0
         while end < len(key):
             above = key[:end]
-            if not self._above.get(above, caught).refused:
+            if caught.refused or not self._above.get(above, caught).refused:
                 self._above[above] = Caught(f"above {caught.why}", caught.refused)
             end += 1 + key[end]
 
