@@ -25,6 +25,7 @@ from pdns.feedstatus import MAX_HELD_NAMES, HeldNames
 
 GIANTS: Final = Path(__file__).parent / "giants.txt"
 SUFFIXES: Final = "public_suffix_list.dat"
+PROVIDERS: Final = "===BEGIN PRIVATE DOMAINS==="  # in that file, before the rules that no registry made
 _RANKED = re.compile(rb"(?:\d+\s*[,\t]\s*)?([^\s,]+)").match
 
 
@@ -142,11 +143,16 @@ class Protected:
             end += 1 + key[end]
 
     def _add_suffixes(self) -> tuple[set[bytes], set[bytes]]:
-        """Adds every public suffix; returns the keys of `x` in each rule `*.x`, and those of exceptions to such rules."""
+        """Adds every public suffix; returns the keys of `x` in each rule `*.x` of a registry, and of exceptions to such rules.
+
+        Where a provider has such a rule (`*.localto.net`), each of its customers is a suffix, and may be as bad as any.
+        """
         wildcards: set[bytes] = set()
         excepted: set[bytes] = set()
         text = resources.files("publicsuffixlist").joinpath(SUFFIXES).read_text(encoding="utf-8")
+        registries = True
         for line in text.splitlines():
+            registries &= PROVIDERS not in line
             rule = line.partition(" ")[0]
             if not rule or rule.startswith("//"):
                 continue
@@ -157,7 +163,7 @@ class Protected:
                 key = _key(rule.removeprefix("*."))
             except InvalidName:
                 continue
-            if rule.startswith("*."):
+            if rule.startswith("*.") and registries:
                 wildcards.add(key)
             self._add(key, Caught(f"{rule}: a public suffix"))
         return wildcards, excepted

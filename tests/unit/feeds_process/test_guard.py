@@ -70,7 +70,7 @@ def protected() -> Protected:
 @pytest.mark.parametrize(
     "entry",
     [
-        "com", "co.uk", "gov.uk", "github.io", "*.com", "=co.uk", "anything.ck", "eu-west-1.compute.amazonaws.com",
+        "com", "co.uk", "gov.uk", "github.io", "*.com", "=co.uk", "anything.ck", "compute.amazonaws.com", "localto.net",
         "google.com", "=google.com", "*.google.com", "windows.net", "amazonaws.com", "nhs.uk",
         "council.example", "own.example", "*.own.example", "www.own.example",
     ],
@@ -87,7 +87,8 @@ def test_caught(protected: Protected, entry: str) -> None:
 @pytest.mark.parametrize(
     "entry",
     [
-        "evil.com", "bad.blob.core.windows.net", "evil.github.io", "x.google.com", "www.ck", "a.b.ck", "bad.s3.amazonaws.com",
+        "evil.com", "bad.blob.core.windows.net", "evil.github.io", "evil.localto.net",
+        "x.google.com", "www.ck", "a.b.ck", "bad.s3.amazonaws.com",
         "=own.example", "x.www.own.example", "@@google.com", "@@com", "notgoogle.com",
     ],
 )  # fmt: skip
