@@ -25,7 +25,7 @@ TIMEOUT_S: Final = 60.0
 UNANSWERED_FOR_S: Final = 600.0  # who asked so long ago has gone
 MAX_REASON_CHARACTERS: Final = 200
 _POLL_S: Final = 0.02
-_DURATION = re.compile(r"(\d{1,9}(?:\.\d{1,3})?)\s*([smhdw]?)")
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _numbers = itertools.count()
 

@@ -89,9 +89,9 @@ class Policy:
         return self._local.allows_any and (entry := self._local.find(name)) is not None and entry.allow
 
     @property
-    def blocks_locally(self) -> bool:
-        """Whether any name is blocked here."""
-        return bool(self._local.cuts)
+    def local_cuts(self) -> frozenset[bytes]:
+        """The last two labels, or the last one, of every name that is blocked here."""
+        return self._local.cuts
 
     def blocked_locally(self, policy: int, name: bytes, cut: bytes) -> LocalEntry | None:
         """The local entry that blocks `name`, whose last two labels are `cut`, if one does."""

@@ -93,7 +93,7 @@ class Resolver:
         elif self._blockset is not None:
             blocker = self._new_blocker(self._policy, self._blocked, self._cache, self._blockset)
             block, self.sift = (blocker.block,), blocker.sift
-        if self._policy.blocks_locally:
+        if self._policy.local_cuts:
             block = (self._block_here, *block)
         self._decisions = (self._scope, self._local, *block, self._undelegated, self._forward)
         self._ordinary = (*block, self._forward)  # those that have something to say of any name
@@ -258,7 +258,7 @@ class Resolver:
 
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self._blockset
-        if (blockset is None and not self._policy.blocks_locally) or self._policy.allows(policy, qname):
+        if (blockset is None and not self._policy.local_cuts) or self._policy.allows(policy, qname):
             return CLEAN
         decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
         if decision.verdict is not None:

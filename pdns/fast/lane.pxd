@@ -33,7 +33,6 @@ cdef class Lane(Carrier):
     cdef int _send(self, Hub hub, UdpSocket socket) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1
-    cdef bint _is_of_here(self) except -1
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
     cdef int _answer(self, Datagram query, Record *record, double now) except -1
     cdef int _count(self, Hub hub, name, double duration_s) except -1

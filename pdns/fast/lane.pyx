@@ -3,7 +3,6 @@
 import logging
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from cpython.set cimport PySet_Contains
 from libc.errno cimport EAGAIN, ENOBUFS
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
@@ -14,7 +13,7 @@ from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.tally cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, cut_of, put16, put32, u16
+from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, ends_in_one_of, put16, put32, u16
 
 cdef enum:
     UPSTREAM_UDP_BYTES = 1232
@@ -204,7 +203,7 @@ cdef class Lane(Carrier):
                 self._target.q.name_bytes = target.bytes
                 if self._matcher is not None and self._matcher.find(self._target):
                     return True
-                if self._local_cuts and self._is_of_here():
+                if self._local_cuts and ends_in_one_of(&self._target.q, self._local_cuts):
                     return True
         if self._listed_networks is not None:
             if plain.hints:
@@ -217,18 +216,6 @@ cdef class Lane(Carrier):
                 ):
                     return True
         return False
-
-    cdef bint _is_of_here(self) except -1:
-        """Whether an administrator may block the target: as `pdns.core.indicators.LocalRules.may_block`."""
-        cdef Py_ssize_t at = cut_of(&self._target.q), size = self._target.q.name_bytes
-        cdef const uint8_t *name = self._target.q.key
-        cdef object cuts = self._local_cuts
-        while True:
-            if PySet_Contains(cuts, PyBytes_FromStringAndSize(<const char *>name + at, size - at)):
-                return True
-            if name[at] == 0:
-                return False
-            at += 1 + name[at]
 
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
         """As `pdns.core.distill`. NULL when it is too large."""

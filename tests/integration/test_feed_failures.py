@@ -64,6 +64,10 @@ class Healthy:
         for name in INNOCENT:
             assert self.pdns.addresses(name) not in ([SINKHOLE], []), name
 
+    def wait_blocked(self, name: str) -> None:
+        """Return when the worker of `name` has what is live."""
+        self.pdns.wait_for(lambda: self.pdns.addresses(name) == [SINKHOLE], f"{name} blocked")
+
     def within_a_second(self, condition: Callable[[], bool], what: str) -> float:
         """How long it took; it may take a machine that is busy some time longer than promised."""
         began_s = time.monotonic()
@@ -98,7 +102,7 @@ def healthy(running: Healthy) -> Healthy:
     assert running.update().last_result in ("updated", "unchanged")
     assert running.feed().held == 0
     for name in ASKED:
-        running.pdns.wait_for(lambda name=name: running.pdns.addresses(name) == [SINKHOLE], "all in force")
+        running.wait_blocked(name)
     running.assert_protected()
     return running
 
@@ -178,7 +182,7 @@ def test_protected_names_are_held_and_the_rest_goes_live(healthy: Healthy) -> No
     assert feed.odd["single_label"].count == 1
     assert healthy.pdns.value("feed_held", feed="main") == 4
     for name in ("new.evil.example", "x.bad.blob.core.windows.net"):
-        healthy.pdns.wait_for(lambda name=name: healthy.pdns.addresses(name) == [SINKHOLE], "the rest live")
+        healthy.wait_blocked(name)
     healthy.assert_protected()
     told = healthy.cli("feeds", "status")[1]
     assert "main: 4 names held, the rest is in force" in told
@@ -242,7 +246,7 @@ def test_the_kill_switch(healthy: Healthy) -> None:
     assert "main: switched off until" in healthy.cli("feeds", "status")[1]
     healthy.within_a_second(lambda: healthy.pdns.value("feed_disabled", feed="main") == 0, "the end")
     for name in ASKED:
-        healthy.within_a_second(lambda name=name: healthy.pdns.addresses(name) == [SINKHOLE], "on again")
+        healthy.wait_blocked(name)
     assert healthy.pdns.value("blockset_generation") == generation
     lines = [msgspec.json.decode(line) for line in (healthy.pdns.state_dir / "audit.jsonl").read_bytes().splitlines()]
     (line,) = [line for line in lines if line["command"] == "disable"]

@@ -314,8 +314,10 @@ def test_what_is_blocked_here_is_found_behind_an_answer(run: Run, edge: Open) ->
                     answer = await e.ask(name, edns=1232)
                     assert answers(answer) == [SINKHOLE]
                     assert b"local: ticket 7 (bad.example)" in answer
+                assert answers(await e.ask("x.bad.example")) == [SINKHOLE]
                 assert answers(await e.ask("clean.example")) == [TRUE]
                 e.service.override(LocalRules())
+                assert answers(await e.ask("x.bad.example")) == [TRUE]
                 assert answers(await e.ask("cloak.example")) == ["bad.example.", "192.0.2.99"]
 
     run(body())
