@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -20,6 +21,7 @@ from pdns.orders import Order, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides
 
 MAX_INDICATORS: Final = 10_000
+SLOW: Final = frozenset(("hold", "release", "drop"))  # a kill switch does not wait behind these
 _log = logging.getLogger(__name__)
 
 
@@ -43,6 +45,8 @@ class Desk:
         self._state_dir = state_dir
         self._feeds = feeds
         self._overrides = self._read()
+        with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
+            (state_dir / orders.DIRECTORY).mkdir(mode=0o750, exist_ok=True)
         self._work: dict[str, Callable[[Order], Awaitable[str]]] = {
             "hold": self._hold, "release": self._release, "drop": self._drop, "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove,
@@ -53,20 +57,31 @@ class Desk:
         return self._overrides.at(time.time())
 
     async def look(self) -> bool:
-        """Carry out the orders that wait, and note what has ended by itself. True if there was anything."""
-        waiting = orders.taken(self._state_dir)
-        for path in waiting:
+        """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
+        done = await self._answer(lambda order: order.command not in SLOW)
+        return self._let_go() or done
+
+    async def look_slowly(self) -> bool:
+        """Carry out what may wait for a list to be parsed, or a blockset to be compiled. True if there was anything."""
+        return await self._answer(lambda order: order.command in SLOW)
+
+    async def _answer(self, concerns: Callable[[Order], bool]) -> bool:
+        done = False
+        for path in orders.taken(self._state_dir):
             order = orders.read(path)
             if order is None:
                 path.unlink(missing_ok=True)
                 continue
+            if not concerns(order):
+                continue
+            done = True
             outcome = await self.carry_out(order)
             try:
                 orders.answer(path, outcome)
             except OSError as exc:
                 path.unlink(missing_ok=True)
                 _log.warning("%s: the answer could not be given: %s", order.command, disk_reason(exc, path.parent))
-        return self._let_go() or bool(waiting)
+        return done
 
     async def carry_out(self, order: Order) -> Outcome:
         """Do it, and put it on record. Never raises."""

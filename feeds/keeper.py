@@ -123,9 +123,14 @@ class Keeper:
             if stamp is not None and stamp == before and stamp != runner.last_seen and name in self._wakes:
                 self._wakes[name].set()
 
-    async def look_after(self) -> None:
-        """Carry out the orders that wait, and let go of feeds whose source was silent for too long."""
+    async def obey(self) -> None:
+        """Carry out the orders that are done at once. Does not wait for anything."""
         if await self._desk.look():
+            self._tell()
+
+    async def look_after(self) -> None:
+        """Carry out the orders that take time, and let go of feeds whose source was silent for too long."""
+        if await self._desk.look_slowly():
             self._tell()
         now_s = time.time()
         expired = {name for name, runner in self._runners.items() if runner.expired(now_s)}

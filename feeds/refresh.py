@@ -102,15 +102,15 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
     listener = NotifyListener(keeper.wake_soon)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
-    watching: asyncio.Task[None] | None = None
+    watching: list[asyncio.Task[None]] = []
     try:
         while True:
             log_to_stderr("feeds", config.log.level)
+            if not watching:  # they begin while the first blockset is made: a kill switch does not wait for that
+                watching = [tasks.create_task(_watch(keeper, request, answered_ns)), tasks.create_task(_look_after(keeper))]
             await keeper.configure(config)
             keeper.start(tasks.create_task)
             await listener.configure(config)
-            if watching is None:
-                watching = tasks.create_task(_watch(keeper, request, answered_ns))
             config = await configurations.get()
             while not configurations.empty():
                 config = configurations.get_nowait()
@@ -118,9 +118,15 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
                 _log.warning("state.dir stays %s until the next start", state_dir)
     finally:
         listener.close()
-        if watching is not None:
-            watching.cancel()
+        for task in watching:
+            task.cancel()
         await keeper.stop()
+
+
+async def _look_after(keeper: Keeper) -> None:
+    while True:
+        await asyncio.sleep(REQUEST_POLL_S)
+        await keeper.look_after()
 
 
 async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
@@ -129,7 +135,7 @@ async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
     files_due = loop.time()
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
-        await keeper.look_after()
+        await keeper.obey()
         if (asked_ns := _requested_ns(request)) != answered_ns:
             answered_ns = asked_ns
             keeper.wake()

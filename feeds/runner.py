@@ -237,7 +237,6 @@ class FeedRunner:
         validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
         return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
-
     async def _parse(self, builder: Builder, raw: Path, parsed: Path, sha256: str) -> Parsed:
         before, entries = "", None
         if self.copy is not None:

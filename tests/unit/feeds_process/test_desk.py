@@ -133,7 +133,6 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
 
     async def both() -> list[Outcome]:
         desk = Desk(tmp_path, Feeds())
-        (tmp_path / orders.DIRECTORY).mkdir()
         (tmp_path / orders.DIRECTORY / "1-1-1.order").write_bytes(b"rubbish")
         given = [
             asyncio.to_thread(orders.give, tmp_path, Order(command="block", user="ann", name=f"n{number}.example", reason="x"))
@@ -147,6 +146,39 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
 
     assert [outcome.text for outcome in asyncio.run(both())] == [f"n{number}.example is blocked: x" for number in range(4)]
     assert list((tmp_path / orders.DIRECTORY).iterdir()) == []
+
+
+def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
+    """While a release waits for a list to be parsed, other orders are carried out."""
+
+    class Busy(Feeds):
+        async def release(self, feed: str, _name: str) -> str:
+            await free.wait()
+            return f"feed {feed}: the update is released"
+
+    free = asyncio.Event()
+
+    async def both() -> tuple[str, str]:
+        desk = Desk(tmp_path, Busy())
+        release = Order(command="release", user="ann", feed="alpha")
+        slow = asyncio.ensure_future(asyncio.to_thread(orders.give, tmp_path, release))
+        while not orders.taken(tmp_path):  # noqa: ASYNC110 (a directory tells of no event)
+            await asyncio.sleep(0.01)
+        work = asyncio.ensure_future(desk.look_slowly())
+        switch = Order(command="disable", user="ann", feed="beta", reason="x", for_s=60.0)
+        quick = asyncio.ensure_future(asyncio.to_thread(orders.give, tmp_path, switch))
+        while not quick.done():
+            await desk.look()
+            await asyncio.sleep(0.01)
+        assert not slow.done()
+        free.set()
+        await work
+        return quick.result().text, (await slow).text
+
+    quick, slow = asyncio.run(both())
+    assert "beta is switched off" in quick
+    assert slow == "feed alpha: the update is released"
+    assert set(overrides.read(tmp_path).disabled) == {"beta"}
 
 
 def test_nobody_there_to_answer(tmp_path: Path) -> None:
