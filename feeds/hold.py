@@ -101,9 +101,12 @@ class Hold:
     def keep(self, copy: Copy, finding: Finding, *, raw: Path, parsed: Path, now_s: float) -> None:
         """Let the update `copy` wait, in place of any other."""
         self._store.beside |= {copy.raw, copy.reading.parsed}
-        self._store.place(copy, raw=raw, parsed=parsed)
-        pending = Pending(copy=copy, finding=finding, since_s=now_s)
-        self._write(pending=pending, said=Said(sha256=copy.sha256, validators=copy.validators))
+        try:
+            self._store.place(copy, raw=raw, parsed=parsed)
+            pending = Pending(copy=copy, finding=finding, since_s=now_s)
+            self._write(pending=pending, said=Said(sha256=copy.sha256, validators=copy.validators))
+        finally:
+            self._keep_beside()
 
     def heard(self, sha256: str, validators: Validators) -> None:
         """The source said again what waits, or what was dropped."""
