@@ -59,7 +59,7 @@ def protection_of(config: Config) -> Protection:
     """What `config` protects: what it names, tenants' own domains, where feeds come from, the names of upstreams."""
     names = {text.removeprefix("*."): "configured" for text in config.guard.protect}
     for tenant in config.tenant:
-        names |= {text.removeprefix("*."): f"of tenant {tenant.name}" for text in tenant.allow}
+        names |= {text.removeprefix("*."): f"of tenant {tenant.name}" for text in tenant.domains}
     for feed in config.feed:
         if host := _host(feed.url):
             names[host] = f"where feed {feed.name} comes from"

@@ -149,6 +149,7 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     name: Label
     networks: AtLeastOne
     allow: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
 
 class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

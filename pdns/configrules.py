@@ -251,7 +251,8 @@ def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant,
             if owners.setdefault(network, at) != at:
                 around.report.add(key, f"{network} is already in {owners[network]}.networks")
         allow = around.canonical(f"{at}.allow", tenant.allow, addresses.parse_allowed)
-        settled.append(replace(tenant, networks=tuple(map(str, networks)), allow=allow))
+        domains = around.canonical(f"{at}.domains", tenant.domains, addresses.parse_allowed)
+        settled.append(replace(tenant, networks=tuple(map(str, networks)), allow=allow, domains=domains))
     return tuple(settled)
 
 

@@ -126,7 +126,9 @@ def test_popular_names(tmp_path: Path, written: str) -> None:
 
 
 def test_what_a_configuration_protects() -> None:
-    """What it names, tenants' own domains, the hosts of feeds and the names of upstreams; no address, no file."""
+    """What it names, tenants' own domains, the hosts of feeds and the names of upstreams; no address, no file, and not what one
+    tenant merely allows.
+    """
     config = Config(
         upstream=Upstream(servers=("tls://192.0.2.1:853#dns.example.net", "udp://192.0.2.2:53")),
         feed=(
@@ -134,7 +136,9 @@ def test_what_a_configuration_protects() -> None:
             Feed(name="address", url="http://192.0.2.3/list"),
             Feed(name="file", url="file:///list"),
         ),
-        tenant=(Tenant(name="north", networks=("10.0.0.0/8",), allow=("council.example", "*.school.example")),),
+        tenant=(
+            Tenant(name="north", networks=("10.0.0.0/8",), allow=("a.example",), domains=("council.example", "*.school.example")),
+        ),
         guard=Guard(protect=("own.example",)),
     )
     assert set(protection_of(config).names) == {
