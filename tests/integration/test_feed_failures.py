@@ -226,6 +226,8 @@ def test_what_was_dropped_is_not_offered_again(healthy: Healthy) -> None:
     assert healthy.update().last_result == "held"
     assert healthy.cli("feeds", "drop", "main", "--reason", "their server was ill")[0] == 0
     assert healthy.feed().held == 0
+    healthy.server.serve("/main", body(HEALTHY), etag='"in between"')
+    assert healthy.update().last_result == "unchanged"
     healthy.server.serve("/main", tiny, etag='"tiny again"')
     assert healthy.update().last_result == "unchanged"
     assert healthy.pdns.value("feed_held", feed="main") == 0

@@ -167,9 +167,10 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
         work = asyncio.ensure_future(desk.look_slowly())
         switch = Order(command="disable", user="ann", feed="beta", reason="x", for_s=60.0)
         quick = asyncio.ensure_future(asyncio.to_thread(orders.give, tmp_path, switch))
-        while not quick.done():
-            await desk.look()
-            await asyncio.sleep(0.01)
+        async with asyncio.timeout(20):
+            while not quick.done():
+                await desk.look()
+                await asyncio.sleep(0.01)
         assert not slow.done()
         free.set()
         await work
