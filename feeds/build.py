@@ -12,6 +12,7 @@ import sys
 import threading
 import zlib
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -19,12 +20,16 @@ import msgspec
 from feeds.compile import compile_blockset
 from feeds.directory import is_directory, parse_all
 from feeds.files import disk_reason
+from feeds.guard import MAX_EXAMPLES, judge
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Result
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, decode, encode, parse_feed
 from feeds.priority import step_back
+from feeds.protected import Protected
 from pdns.config import Feed
+from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import BlocksetError, FeedError
+from pdns.feedstatus import Finding, HeldNames
 
 _COMPARED_BYTES = 64 * 1024 * 1024
 _CHECKSUM_BYTES = 4
@@ -76,12 +81,18 @@ def parse(job: Parse) -> Parsed | Failed:
         odd=parsed.odd,
         added=sum(1 for name in parsed.names if name not in before) if before is not None else None,
         removed=sum(1 for name in before if name not in parsed.names) if before is not None else None,
+        finding=_finding(job, entries + addresses, parsed.names, before or {}),
     )
 
 
 def compile_all(job: Compile) -> Compiled | Failed:
     """Make the blockset, one list after the other. Raises `OSError`."""
     damaged: list[str] = []
+    held: dict[str, HeldNames] = {}
+    try:
+        protected = Protected(job.protection)
+    except OSError as exc:
+        return Failed(f"guard.popularity: {exc.filename} cannot be read: {exc.strerror}")
 
     def lists() -> Iterator[tuple[Feed, ParsedFeed]]:
         for part in job.parts:
@@ -89,6 +100,7 @@ def compile_all(job: Compile) -> Compiled | Failed:
             if parsed is None:
                 damaged.append(part.feed.name)
             elif not damaged:
+                held[part.feed.name] = protected.take_out(parsed.names, part.decided)
                 yield part.feed, parsed
         if damaged:
             raise BlocksetError(f"damaged on disk: the entries of {', '.join(damaged)}")
@@ -99,7 +111,7 @@ def compile_all(job: Compile) -> Compiled | Failed:
         if isinstance(exc.__context__, OSError):
             raise exc.__context__ from None
         return Failed(str(exc), damaged=tuple(damaged))
-    return Compiled(manifest.entries, manifest.feeds)
+    return Compiled(manifest.entries, manifest.feeds, held)
 
 
 def save(path: Path, parsed: ParsedFeed) -> None:
@@ -131,6 +143,16 @@ def _names_before(path: str) -> dict[bytes, int] | None:
         return None
     before = load(Path(path))
     return before.names if before is not None else None
+
+
+def _finding(job: Parse, entries: int, names: dict[bytes, int], before: dict[bytes, int]) -> Finding | None:
+    """What is wrong with so many entries, with some of the names that make the difference."""
+    finding = judge(entries, job.entries_before, job.limits) if job.limits is not None else None
+    if finding is None:
+        return None
+    more, fewer = (before, names) if finding.kind == "shrink" else (names, before)
+    examples = islice((key for key in more if key not in fewer), MAX_EXAMPLES)
+    return msgspec.structs.replace(finding, examples=[to_text(from_reversed_key(key)) for key in examples])
 
 
 def _nothing_in(parsed: ParsedFeed) -> str:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
+from feeds.guard import Limits
+from feeds.protected import Decided, Protection
 from pdns.blockset import FeedEntry
 from pdns.config import Feed
-from pdns.feedstatus import OddLines
+from pdns.feedstatus import Finding, HeldNames, OddLines
 
 
 class Parse(msgspec.Struct, frozen=True, tag=True):
@@ -16,6 +18,8 @@ class Parse(msgspec.Struct, frozen=True, tag=True):
     raw: str
     parsed: str
     before: str = ""  # entries to compare with, if any
+    entries_before: int | None = None  # names and networks of the copy that this may take the place of
+    limits: Limits | None = None  # None: whatever it lists is fine
 
 
 class Parsed(msgspec.Struct, frozen=True, tag=True):
@@ -28,6 +32,7 @@ class Parsed(msgspec.Struct, frozen=True, tag=True):
     odd: dict[str, OddLines]
     added: int | None  # names that were not in `before`; None when that was not compared
     removed: int | None  # names that only were there
+    finding: Finding | None = None  # why it may not take the place of the copy before by itself
 
 
 class Part(msgspec.Struct, frozen=True):
@@ -35,6 +40,7 @@ class Part(msgspec.Struct, frozen=True):
 
     feed: Feed
     parsed: str
+    decided: Decided = Decided()
 
 
 class Compile(msgspec.Struct, frozen=True, tag=True):
@@ -44,6 +50,7 @@ class Compile(msgspec.Struct, frozen=True, tag=True):
     generation: int
     created_s: float
     parts: list[Part]
+    protection: Protection = Protection()
 
 
 class Compiled(msgspec.Struct, frozen=True, tag=True):
@@ -51,6 +58,7 @@ class Compiled(msgspec.Struct, frozen=True, tag=True):
 
     entries: int
     feeds: list[FeedEntry]
+    held: dict[str, HeldNames] = {}  # feed -> what was taken out of it
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

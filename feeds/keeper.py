@@ -7,14 +7,19 @@ import contextlib
 import logging
 import random
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 from feeds.builder import Builder, BuildError
+from feeds.decisions import Decisions
+from feeds.desk import Desk
 from feeds.fetch import FileStamp, file
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
+from feeds.guard import limits_of
+from feeds.protected import protection_of
 from feeds.publisher import Publisher
 from feeds.runner import FeedRunner, Surroundings
 from feeds.status import StatusFile, snapshot
@@ -22,6 +27,7 @@ from feeds.store import remove_unconfigured
 from pdns import feedstatus
 from pdns.config import Config, Feed
 from pdns.feedstatus import FeedsStatus
+from pdns.orders import Order, Outcome
 
 LEAST_BETWEEN_WORDS_S = 1.0
 Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
@@ -45,7 +51,9 @@ class Keeper:
         self._told_s: dict[str, float] = {}
         self._polled: dict[str, FileStamp | None] = {}
         self._builder = Builder()
+        self._expired: set[str] = set()
         self._publisher = Publisher(state_dir, self._builder, self._sources)
+        self._desk = Desk(state_dir, Decisions(lambda: self._runners, self._publisher))
         trusted = ssl.create_default_context()
         self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
         previous = feedstatus.read(state_dir)
@@ -64,11 +72,14 @@ class Keeper:
             self._feeds_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as exc:
             _log.error("%s", disk_reason(exc, self._feeds_dir))
+        self._publisher.protection = protection_of(config)
         wanted = {feed.name: feed for feed in config.feed}
         for name, runner in self._runners.items():
             if name not in wanted or not runner.same_source(wanted[name]):
                 await self._stop(name)
         self._runners = {name: self._runner(feed) for name, feed in wanted.items()}
+        for runner in self._runners.values():
+            runner.limits = limits_of(config, runner.feed)
         try:
             await self._publisher.publish()
         except BuildError as exc:
@@ -112,13 +123,41 @@ class Keeper:
             if stamp is not None and stamp == before and stamp != runner.last_seen and name in self._wakes:
                 self._wakes[name].set()
 
+    async def obey(self) -> None:
+        """Carry out the orders that are done at once. Does not wait for anything."""
+        if await self._desk.look():
+            self._tell()
+
+    async def look_after(self) -> None:
+        """Carry out the orders that take time, and let go of feeds whose source was silent for too long."""
+        if await self._desk.look_slowly():
+            self._tell()
+        now_s = time.time()
+        expired = {name for name, runner in self._runners.items() if runner.expired(now_s)}
+        if expired == self._expired:
+            return
+        for name in expired - self._expired:
+            _log.error("feed %s: its source has been silent for expire_after_s: its names are no longer in force", name)
+        self._expired = expired
+        try:
+            await self._publisher.publish()
+        except BuildError as exc:
+            _log.error("no new blockset: %s", exc.reason)
+        self._tell()
+
+    async def carry_out(self, order: Order) -> Outcome:
+        """Do what `order` says. Never raises."""
+        outcome = await self._desk.carry_out(order)
+        self._tell()
+        return outcome
+
     async def refresh_once(self) -> FeedsStatus:
         """Try every feed once, all at the same time. Not to be mixed with `start`."""
         await asyncio.gather(*(self._attempt(runner) for runner in self._runners.values()))
         return self._tell()
 
     def status(self) -> FeedsStatus:
-        return snapshot(self._publisher.live, self._runners.values())
+        return snapshot(self._publisher.live, self._runners.values(), self._desk.overrides())
 
     async def stop(self) -> None:
         """End every refresh where it stands; what is live and what is kept is whole."""

@@ -16,9 +16,11 @@ import msgspec
 from feeds.builder import Builder, BuildError
 from feeds.files import disk_reason, write_whole
 from feeds.jobs import Compile, Compiled, Part
+from feeds.protected import Protection
 from pdns import generations
 from pdns.blockset import Blockset, FeedEntry
 from pdns.errors import BlocksetError
+from pdns.feedstatus import HeldNames
 
 RECORD = "compiled.json"
 MAX_DAMAGED_IN_A_ROW = 3  # a copy that was replaced while it waited to be compiled counts as one
@@ -33,6 +35,7 @@ class Input(msgspec.Struct, frozen=True):
     category: str
     sha256: str
     reader: str
+    decided: str = ""  # hash of what administrators decided about its names
 
 
 class Live(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +46,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     entries: int = 0
     build_s: float = 0.0
     feeds: dict[str, FeedEntry] = {}
+    protection: Protection | None = None
+    held: dict[str, HeldNames] = {}  # feed -> what was taken out of its list
 
 
 class Source(Protocol):
@@ -86,6 +91,7 @@ class Publisher:
         self._highest = 0
         self._unknown = False  # whether `live.inputs` says what the live blockset was made of
         self.live = Live()
+        self.protection = Protection()  # what no list blocks by itself; from the next `publish` on
 
     def resume(self, highest_seen: int) -> None:
         """Take up the blockset that an earlier process left live, if it is whole. Numbers go on above `highest_seen`."""
@@ -133,18 +139,20 @@ class Publisher:
             elif not source.tried and self._lists(source):
                 return False  # its copy is lost, its names are live: ask for it before they are given up
         inputs = [entry for entry, _ in shares]
-        if inputs == self.live.inputs and not self._unknown:
+        protection = self.protection
+        if inputs == self.live.inputs and (protection == self.live.protection or not inputs) and not self._unknown:
             return False
         started = time.monotonic()
         generation = max(self._highest + 1, generations.next_generation(self._state_dir))
         building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
-            compiled = await self._builder.compile(Compile(str(building), generation, time.time(), [part for _, part in shares]))
+            job = Compile(str(building), generation, time.time(), [part for _, part in shares], protection)
+            compiled = await self._builder.compile(job)
         except BuildError as exc:
             damaged = {part.feed.name: part.parsed for _, part in shares if part.feed.name in exc.damaged}
             raise _DamagedError(damaged) if damaged else exc from None
         else:
-            self._go_live(building, generation, inputs, compiled, time.monotonic() - started)
+            self._go_live(building, generation, inputs, protection, compiled, time.monotonic() - started)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         return True
@@ -153,13 +161,17 @@ class Publisher:
         part = self.live.feeds.get(source.name)
         return part is not None and part.source == source.source
 
-    def _go_live(self, building: Path, generation: int, inputs: list[Input], compiled: Compiled, build_s: float) -> None:
+    def _go_live(
+        self, building: Path, generation: int, inputs: list[Input], protection: Protection, compiled: Compiled, build_s: float
+    ) -> None:
         live = Live(
             generation=generation,
             inputs=inputs,
             entries=compiled.entries,
             build_s=build_s,
             feeds={feed.name: feed for feed in compiled.feeds},
+            protection=protection,
+            held=compiled.held,
         )
         try:
             write_whole(self._record, msgspec.json.encode(live))  # first: a record of what is not live is seen to be that

@@ -23,9 +23,10 @@ from pdns.config import Config
 from pdns.control import Channel, Configure, Message, close_all, read_config
 from pdns.feedstatus import FeedsStatus
 from pdns.logs import log_to_stderr
+from pdns.orders import Order, Outcome
 
 REQUEST_FILE = Path("requests", "update")  # below the state directory; touching it asks for a refresh of everything
-REQUEST_POLL_S = 0.5
+REQUEST_POLL_S = 0.2
 FILE_POLL_S = 2.0
 LEAVE_WITHIN_S = 2.0
 _CLOSING_TURNS = 3  # of the event loop, until the sockets of a closed HTTP session are closed too: it may end with us
@@ -43,6 +44,16 @@ async def refresh_once(config: Config, on_event: Callable[[FeedsStatus], None] =
     for _ in range(_CLOSING_TURNS):
         await asyncio.sleep(0)
     return status
+
+
+async def carry_out_once(config: Config, order: Order) -> Outcome:
+    """Do what `order` says and publish what follows, without a question to any network. Never raises.
+
+    For a state directory that no running resolver uses.
+    """
+    keeper = Keeper(Path(config.state.dir))
+    await keeper.configure(config)
+    return await keeper.carry_out(order)
 
 
 def build_once(config: Config, on_event: Callable[[FeedsStatus], None] = lambda _: None) -> FeedsStatus:
@@ -91,15 +102,15 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
     listener = NotifyListener(keeper.wake_soon)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
-    watching: asyncio.Task[None] | None = None
+    watching: list[asyncio.Task[None]] = []
     try:
         while True:
             log_to_stderr("feeds", config.log.level)
+            if not watching:  # they begin while the first blockset is made: a kill switch does not wait for that
+                watching = [tasks.create_task(_watch(keeper, request, answered_ns)), tasks.create_task(_look_after(keeper))]
             await keeper.configure(config)
             keeper.start(tasks.create_task)
             await listener.configure(config)
-            if watching is None:
-                watching = tasks.create_task(_watch(keeper, request, answered_ns))
             config = await configurations.get()
             while not configurations.empty():
                 config = configurations.get_nowait()
@@ -107,17 +118,24 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
                 _log.warning("state.dir stays %s until the next start", state_dir)
     finally:
         listener.close()
-        if watching is not None:
-            watching.cancel()
+        for task in watching:
+            task.cancel()
         await keeper.stop()
 
 
+async def _look_after(keeper: Keeper) -> None:
+    while True:
+        await asyncio.sleep(REQUEST_POLL_S)
+        await keeper.look_after()
+
+
 async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
-    """Notice requests for an update, and local lists that have changed."""
+    """Notice orders, requests for an update, and local lists that have changed."""
     loop = asyncio.get_running_loop()
     files_due = loop.time()
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
+        await keeper.obey()
         if (asked_ns := _requested_ns(request)) != answered_ns:
             answered_ns = asked_ns
             keeper.wake()

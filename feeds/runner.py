@@ -16,6 +16,8 @@ from feeds.builder import Builder, BuildError
 from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged, Validators, transports
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
+from feeds.guard import Limits
+from feeds.hold import Hold
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, Reading, reader_version
@@ -23,10 +25,11 @@ from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
 from pdns.config import Feed
 from pdns.errors import FeedError
+from pdns.feedstatus import Finding
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew
-UPDATED, UNCHANGED = "updated", "unchanged"
+UPDATED, UNCHANGED, HELD = "updated", "unchanged", "held"
 _log = logging.getLogger(__name__)
 
 
@@ -41,8 +44,9 @@ class Surroundings(NamedTuple):
 class FeedRunner:
     """Keeps the copy of one source. `attempt` is the only way for it to change, and it changes only for the better."""
 
-    def __init__(self, feed: Feed, directory: Path, results: Counter[str]) -> None:
+    def __init__(self, feed: Feed, directory: Path, results: Counter[str], limits: Limits | None = None) -> None:
         self.feed = feed  # what does not change its source may be replaced at any time
+        self.limits = limits or Limits()  # likewise
         self.source = source_fingerprint(feed)
         self.path = source_path(feed.url)
         self.last_seen: FileStamp | None = None  # of a local file, when it was last tried
@@ -54,7 +58,9 @@ class FeedRunner:
         self.tried = False
         self.results = results
         self._store = FeedStore(directory)
+        self.hold = Hold(self._store, feed.url)
         kept = self._store.load()
+        self._store.tidy(kept)
         self.copy = kept if kept is not None and kept.url == feed.url else None
         # What the feed listed under another url stays in force until this one delivers: a mistyped url must not lift a block.
         self.predecessor = kept if self.copy is None else None
@@ -68,6 +74,22 @@ class FeedRunner:
     def same_source(self, feed: Feed) -> bool:
         """Whether `feed` asks for what is kept here."""
         return source_fingerprint(feed) == self.source
+
+    def expired(self, now_s: float) -> bool:
+        """Whether its source has been silent for too long for its names to stay in force."""
+        copy, after_s = self.copy or self.predecessor, self.feed.expire_after_s
+        return copy is not None and 0 < after_s < now_s - copy.last_success_s
+
+    async def release(self) -> None:
+        """Make the update that waits the last-good copy. Raises `OSError`."""
+        async with self._keeping:
+            pending = self.hold.pending
+            if pending is not None:
+                now_s = time.time()
+                copy = msgspec.structs.replace(pending.copy, last_success_s=now_s, last_changed_s=now_s)
+                self._store.keep(copy)
+                self.copy, self.predecessor, self._readable = copy, None, True
+            self.hold.release()
 
     async def attempt(self, around: Surroundings) -> None:
         """Ask the source, judge what it says, keep it, have it published. Never raises: what went wrong is in `last_error`.
@@ -113,11 +135,13 @@ class FeedRunner:
                 if self.copy is not None and self._needs_reading(self.copy):
                     self.copy = await self._read_again(builder, self.copy)
                     self._readable = True
+        if self.expired(time.time()):
+            return None
         copy = self.copy
         if copy is None:
             return self._share_of_predecessor()
-        share = Input(self.name, self.source, self.feed.category, copy.sha256, READER)
-        return share, Part(self.feed, str(self._store.parsed_path(copy)))
+        share = Input(self.name, self.source, self.feed.category, copy.sha256, READER, self.hold.names_fingerprint)
+        return share, Part(self.feed, str(self._store.parsed_path(copy)), self.hold.names)
 
     def reread(self, parsed: str) -> None:
         """The entries in the file `parsed` turned out to be damaged: read the copy again, if they are still its entries."""
@@ -130,9 +154,11 @@ class FeedRunner:
         copy = self.predecessor
         if copy is None:
             return None
-        share = Input(self.name, copy.reading.source, self.feed.category, copy.sha256, copy.reading.reader)
+        share = Input(
+            self.name, copy.reading.source, self.feed.category, copy.sha256, copy.reading.reader, self.hold.names_fingerprint
+        )
         earlier = msgspec.structs.replace(self.feed, url=copy.url)  # its fingerprint says that the new source is not loaded
-        return share, Part(earlier, str(self._store.parsed_path(copy)))
+        return share, Part(earlier, str(self._store.parsed_path(copy)), self.hold.names)
 
     def _needs_reading(self, copy: Copy | None) -> bool:
         return copy is not None and (copy.reading.source != self.source or copy.reading.reader != READER or not self._readable)
@@ -157,11 +183,27 @@ class FeedRunner:
             self._store.prepare()
             fetched = await self._fetch(around, raw)
             async with self._keeping:
+                said = self.hold.said
+                if isinstance(fetched, Unchanged) and said is not None:
+                    self.hold.heard(said.sha256, fetched.validators)
+                    return self._still_held()
                 if isinstance(fetched, Unchanged) or (self.copy is not None and self.copy.sha256 == fetched.sha256):
                     self._keep_unchanged(fetched.validators, began_s)
+                    self.hold.moot()
                     return UNCHANGED
-                result = await self._parse(around.builder, raw, parsed)
-                self._keep_new(fetched, raw, result, parsed, began_s)
+                if self.hold.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
+                    self.hold.heard(fetched.sha256, fetched.validators)
+                    return self._still_held()
+                result = await self._parse(around.builder, raw, parsed, fetched.sha256)
+                copy = self._new_copy(fetched, result, began_s)
+                if (finding := self._finding(result, fetched.sha256)) is not None:
+                    self.hold.keep(copy, finding, raw=raw, parsed=parsed, now_s=began_s)
+                    _log.warning(
+                        "feed %s: update held: %s; %s", self.name, finding.reason, _remains(self.copy or self.predecessor)
+                    )
+                    return HELD
+                self._keep_new(copy, raw, parsed)
+                self.hold.moot()
         except BuildError as exc:
             raise FeedError(self.name, exc.reason) from None
         except OSError as exc:
@@ -172,21 +214,39 @@ class FeedRunner:
         _log.info("feed %s: %s, %d ms", self.name, _news(result, fetched), (time.monotonic() - started) * 1000)
         return UPDATED
 
+    def _still_held(self) -> str:
+        return HELD if self.hold.pending is not None else UNCHANGED
+
+    def _finding(self, result: Parsed, sha256: str) -> Finding | None:
+        if result.finding is None and self.hold.frozen and not self.hold.was_released(sha256):
+            return Finding("hold", f"every update is held: {self.hold.frozen}")
+        return result.finding
+
     async def _fetch(self, around: Surroundings, into: Path) -> Fetched | Unchanged:
         if self.path is not None:
             self.last_seen = await transports.look(self.feed, self.path)
-        copy = self.copy
-        kept = None
-        if copy is not None:
-            kept = Kept(copy.validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
-        return await transports.fetch(self.feed, kept, into, around.network)
+        return await transports.fetch(self.feed, self._kept(), into, around.network)
 
-    async def _parse(self, builder: Builder, raw: Path, parsed: Path) -> Parsed:
-        before = str(self._store.parsed_path(self.copy)) if self.copy is not None else ""
-        return await builder.parse(Parse(self.feed, str(raw), str(parsed), before))
+    def _kept(self) -> Kept | None:
+        """What the source last said, for it to say what changed since: the update that waits, or the last-good copy."""
+        said, pending, copy = self.hold.said, self.hold.pending, self.copy
+        if said is not None and pending is not None:
+            return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, time.time() - pending.since_s)
+        if copy is None:
+            return None
+        validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
+        return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
-    def _keep_new(self, fetched: Fetched, raw: Path, result: Parsed, parsed: Path, now_s: float) -> None:
-        copy = Copy(
+    async def _parse(self, builder: Builder, raw: Path, parsed: Path, sha256: str) -> Parsed:
+        before, entries = "", None
+        if self.copy is not None:
+            before = str(self._store.parsed_path(self.copy))
+            entries = self.copy.reading.entries + self.copy.reading.addresses
+        limits = None if self.hold.was_released(sha256) else self.limits
+        return await builder.parse(Parse(self.feed, str(raw), str(parsed), before, entries, limits))
+
+    def _new_copy(self, fetched: Fetched, result: Parsed, now_s: float) -> Copy:
+        return Copy(
             url=self.feed.url,
             raw=f"{fetched.sha256[:16]}.raw",
             sha256=fetched.sha256,
@@ -196,6 +256,8 @@ class FeedRunner:
             last_changed_s=now_s,
             reading=self._reading(fetched.sha256, result),
         )
+
+    def _keep_new(self, copy: Copy, raw: Path, parsed: Path) -> None:
         self._store.keep(copy, raw=raw, parsed=parsed)
         self.copy = copy
         self.predecessor = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,23 +14,25 @@ from feeds.files import disk_reason, write_whole
 from feeds.publisher import Live
 from feeds.runner import FeedRunner
 from pdns.addresses import without_secrets
-from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus
+from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
+from pdns.overrides import Overrides
 
 _log = logging.getLogger(__name__)
 
 
-def snapshot(live: Live, runners: Iterable[FeedRunner]) -> FeedsStatus:
+def snapshot(live: Live, runners: Iterable[FeedRunner], overrides: Overrides) -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(
         written_s=time.time(),
         generation=live.generation,
         entries=live.entries,
         build_s=round(live.build_s, 3),
-        feeds={runner.name: _of(runner, live) for runner in runners},
+        feeds={runner.name: _of(runner, live, overrides) for runner in runners},
+        indicators=dict(Counter(entry.action for entry in overrides.indicators)),
     )
 
 
-def _of(runner: FeedRunner, live: Live) -> FeedStatus:
+def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
     feed, copy = runner.feed, runner.copy
     status = FeedStatus(
         url=without_secrets(feed.url),
@@ -40,7 +43,13 @@ def _of(runner: FeedRunner, live: Live) -> FeedStatus:
         last_result=runner.last_result,
         last_error=runner.last_error,
         results=dict(runner.results),
+        held_update=runner.hold.status(),
+        held_names=live.held.get(feed.name, HeldNames()),
+        frozen=runner.hold.frozen,
+        expired=runner.expired(time.time()),
     )
+    if (disabled := overrides.disabled.get(feed.name)) is not None:
+        status = msgspec.structs.replace(status, disabled_until_s=disabled.until_s, disabled_reason=disabled.reason)
     if copy is not None:
         reading = copy.reading
         status = msgspec.structs.replace(

@@ -67,6 +67,7 @@ class FeedStore:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
+        self.beside: set[str] = set()  # names of files that are kept beside the last-good copy
         self._numbers = itertools.count()
 
     def prepare(self) -> None:
@@ -78,24 +79,30 @@ class FeedStore:
         return self.directory / f"{os.getpid()}-{next(self._numbers)}{TEMPORARY}"
 
     def load(self) -> Copy | None:
-        """The whole copy that is kept here, of whatever url; None when there is none. Removes unfinished work."""
-        copy = self._read_record()
+        """The whole copy that is kept here, of whatever url; None when there is none."""
+        return self._read_record()
+
+    def tidy(self, copy: Copy | None) -> None:
+        """Remove all but the files of `copy`, the last-good one, and those `beside` it: unfinished work of an earlier process."""
         self._sweep(copy, unfinished_too=True)
-        return copy
 
     def keep(self, copy: Copy, *, raw: Path | None = None, parsed: Path | None = None) -> None:
         """Make `copy` the last-good one; `raw` and `parsed` are its files where they are new, and on the disk already.
 
         Raises `OSError`; what was kept before is then still whole and still counts.
         """
+        self.place(copy, raw=raw, parsed=parsed)
+        write_whole(self.directory / RECORD, msgspec.json.encode(copy))
+        self._sweep(copy, unfinished_too=False)
+
+    def place(self, copy: Copy, *, raw: Path | None, parsed: Path | None) -> None:
+        """Give the files of `copy`, where they are new, their names. Raises `OSError`."""
         if raw is not None:
             raw.replace(self.directory / copy.raw)
         if parsed is not None:
             parsed.replace(self.directory / copy.reading.parsed)
         if raw is not None or parsed is not None:
             sync_directory(self.directory)
-        write_whole(self.directory / RECORD, msgspec.json.encode(copy))
-        self._sweep(copy, unfinished_too=False)
 
     def raw_path(self, copy: Copy) -> Path:
         return self.directory / copy.raw
@@ -112,7 +119,7 @@ class FeedStore:
         return copy if whole else None
 
     def _sweep(self, copy: Copy | None, *, unfinished_too: bool) -> None:
-        needed = {RECORD, copy.raw, copy.reading.parsed} if copy is not None else set()
+        needed = {RECORD, copy.raw, copy.reading.parsed, *self.beside} if copy is not None else self.beside
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:

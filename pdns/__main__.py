@@ -12,7 +12,8 @@ import pdns
 from pdns.errors import PdnsError
 from pdns.fast import require_fast
 
-_COMMANDS: Final = ("serve", "check", "explain", "feeds", "demo")
+_COMMANDS: Final = ("serve", "check", "explain", "feeds", "block", "allow", "indicators", "demo")
+_MODULES: Final = {"block": "indicators", "allow": "indicators"}  # of commands that have none to themselves
 
 
 def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
@@ -27,9 +28,11 @@ def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
     )
     app.callback()(_options)
     for name in names:
-        module = import_module(f"pdns.cli.{name}")
-        if name == "feeds":
+        module = import_module(f"pdns.cli.{_MODULES.get(name, name)}")
+        if name in ("feeds", "indicators"):
             app.add_typer(module.app, name=name)
+        elif name in _MODULES:
+            app.command(name)(getattr(module, f"{name}_command"))
         else:
             app.command(name)(module.command)
     return app

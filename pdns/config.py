@@ -47,6 +47,8 @@ WordInQuery = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}\Z", descriptio
 MinisignKey = Annotated[
     str, Meta(pattern=r"^(RW[A-Za-z0-9+/]{54})?\Z", description='minisign public key (56 characters that begin with "RW")')
 ]
+Share = Annotated[float, Meta(ge=0, le=MOST)]
+ShareOrDefault = Annotated[float, Meta(ge=-1, le=MOST)]
 AtLeastOne = Annotated[tuple[str, ...], Meta(min_length=1)]
 
 
@@ -135,6 +137,10 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tsig_name: str = ""
     tsig_algorithm: TsigAlgorithm = "hmac-sha256"
     tsig_secret_file: str = ""
+    expire_after_s: NotNegative = 0
+    min_entries: Positive = 1
+    max_shrink: ShareOrDefault = -1.0
+    max_growth: ShareOrDefault = -1.0
 
 
 class Feeds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -143,12 +149,26 @@ class Feeds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     notify_listen: str = ""
 
 
+class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an update of a feed must not do unless somebody has looked at it."""
+
+    max_shrink: Share = 0.3
+    max_growth: Share = 1.0
+    small_change: NotNegative = 100
+    protect: tuple[str, ...] = ()
+    giants: bool = True
+    popularity: str = ""
+    popularity_refuse: NotNegative = 1000
+    popularity_hold: NotNegative = 100000
+
+
 class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Clients that are counted by name and have an allowlist of their own."""
 
     name: Label
     networks: AtLeastOne
     allow: tuple[str, ...] = ()
+    domains: tuple[str, ...] = ()
 
 
 class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -182,10 +202,19 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: str = "127.0.0.1:9153"
 
 
+class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where programs give the orders that `pdns feeds`, `pdns block` and `pdns allow` give."""
+
+    listen: str = "127.0.0.1:9154"
+    token_file: str = ""
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much is logged."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
+    monitored_per_minute: NotNegative = 60
+    clients: bool = False
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -198,9 +227,11 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     local: Local = Local()
     feed: tuple[Feed, ...] = ()
     feeds: Feeds = Feeds()
+    guard: Guard = Guard()
     tenant: tuple[Tenant, ...] = ()
     access: Access = Access()
     rate_limit: RateLimit = RateLimit()
     state: State = State()
     metrics: Metrics = Metrics()
+    admin: Admin = Admin()
     log: Log = Log()

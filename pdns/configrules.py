@@ -14,7 +14,22 @@ from msgspec.structs import replace
 
 from pdns import addresses
 from pdns.addresses import Endpoint, UpstreamAddress
-from pdns.config import CATEGORIES, Access, Block, Cache, Feed, Feeds, Local, Metrics, Server, State, Tenant, Upstream
+from pdns.config import (
+    CATEGORIES,
+    Access,
+    Admin,
+    Block,
+    Cache,
+    Feed,
+    Feeds,
+    Guard,
+    Local,
+    Metrics,
+    Server,
+    State,
+    Tenant,
+    Upstream,
+)  # fmt: skip
 from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
@@ -22,6 +37,9 @@ from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_server
 from pdns.sourcerules import settle_source
 
 METRICS_PORT: Final = 9153
+ADMIN_PORT: Final = 9154
+LEAST_TOKEN_BYTES: Final = 16
+RESERVED_FEED: Final = "local"  # what is blocked by an administrator's order is counted under this name
 MOST_WORKERS: Final = 64
 RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants past the number that metrics tell apart
 
@@ -82,6 +100,38 @@ def _metrics(metrics: Metrics, around: Surroundings) -> Metrics:
         return metrics
     _listen(endpoint, "metrics.listen", around)
     return replace(metrics, listen=str(endpoint))
+
+
+def _admin(admin: Admin, around: Surroundings) -> Admin:
+    endpoint = around.parse("admin.listen", admin.listen, lambda text: addresses.parse_endpoint(text, ADMIN_PORT))
+    if endpoint is None or not admin.token_file:
+        return admin
+    _listen(endpoint, "admin.listen", around)
+    path = _file("admin.token_file", admin.token_file, around)
+    if path is not None and len(path.read_bytes().strip()) < LEAST_TOKEN_BYTES:
+        around.report.add("admin.token_file", f"expected a file with a token of at least {LEAST_TOKEN_BYTES} octets, got {path}")
+    return replace(admin, listen=str(endpoint), token_file=str(path or ""))
+
+
+def _guard(guard: Guard, around: Surroundings) -> Guard:
+    path = _file("guard.popularity", guard.popularity, around) if guard.popularity else None
+    if guard.popularity_refuse > guard.popularity_hold:
+        expected = f"expected at most guard.popularity_hold ({guard.popularity_hold})"
+        around.report.add("guard.popularity_refuse", f"{expected}, got {guard.popularity_refuse}")
+    protect = around.canonical("guard.protect", guard.protect, addresses.parse_allowed)
+    return replace(guard, popularity=str(path or ""), protect=protect)
+
+
+def _file(key: str, text: str, around: Surroundings) -> Path | None:
+    """The path of a file that can be read; None when it cannot, which is reported."""
+    path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
+    try:
+        if path is not None:
+            path.open("rb").close()
+    except OSError as error:
+        around.report.add(key, f"cannot be read: {path}: {error.strerror}")
+        return None
+    return path
 
 
 def _listen(endpoint: Endpoint, key: str, around: Surroundings) -> None:
@@ -189,6 +239,8 @@ def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
     _distinct("feed", [feed.name for feed in feeds], around)
     for index, feed in enumerate(feeds):
         _content(feed, f"feed[{index}]", around)
+        if feed.name == RESERVED_FEED:
+            around.report.add(f"feed[{index}].name", f'"{feed.name}" is reserved; choose another')
     return tuple(settle_source(feed, f"feed[{index}]", around) for index, feed in enumerate(feeds))
 
 
@@ -230,7 +282,8 @@ def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant,
             if owners.setdefault(network, at) != at:
                 around.report.add(key, f"{network} is already in {owners[network]}.networks")
         allow = around.canonical(f"{at}.allow", tenant.allow, addresses.parse_allowed)
-        settled.append(replace(tenant, networks=tuple(map(str, networks)), allow=allow))
+        domains = around.canonical(f"{at}.domains", tenant.domains, addresses.parse_allowed)
+        settled.append(replace(tenant, networks=tuple(map(str, networks)), allow=allow, domains=domains))
     return tuple(settled)
 
 
@@ -261,8 +314,10 @@ _RULES: Final[dict[str, Callable[[Any, Surroundings], Any]]] = {
     "local": _local,
     "feed": _feeds,
     "feeds": _all_feeds,
+    "guard": _guard,
     "tenant": _tenants,
     "access": _access,
     "state": _state,
     "metrics": _metrics,
+    "admin": _admin,
 }

@@ -14,6 +14,31 @@ class OddLines(msgspec.Struct, frozen=True, kw_only=True):
     examples: list[str] = []  # at most 3, "line 12: text" (or "entry 12: text"), text cut to 80 characters
 
 
+class Finding(msgspec.Struct, frozen=True):
+    """Why an update may not go live by itself."""
+
+    kind: str  # shrink | growth | minimum | hold
+    reason: str
+    examples: list[str] = []  # names that it adds or takes away
+
+
+class HeldUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """An update that waits for somebody to release or drop it."""
+
+    finding: Finding
+    since_s: float
+    entries: int
+
+
+class HeldNames(msgspec.Struct, frozen=True, kw_only=True):
+    """Names of one list that were taken out of what is live. Of each kind the first `MAX_HELD_NAMES` are told: name -> why."""
+
+    held: int = 0  # wait for somebody to release or drop them
+    refused: int = 0  # too popular: they cannot be released
+    names: dict[str, str] = {}
+    refused_names: dict[str, str] = {}
+
+
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     """One feed as it stands. Times are seconds since the epoch, 0 for never."""
 
@@ -29,10 +54,21 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt_s: float = 0.0
     last_success_s: float = 0.0  # last time the source answered with something usable (changed or not)
     last_changed_s: float = 0.0
-    last_result: str = ""  # updated | unchanged | signature | error
+    last_result: str = ""  # updated | unchanged | held | signature | error
     last_error: str = ""
     results: dict[str, int] = {}  # result -> how often since the process started
     odd: dict[str, OddLines] = {}  # reason -> lines passed over
+    held_update: HeldUpdate | None = None
+    held_names: HeldNames = HeldNames()
+    frozen: str = ""  # why every update of it is held, if an administrator said so
+    disabled_until_s: float = 0.0
+    disabled_reason: str = ""
+    expired: bool = False  # its source was silent for too long: its names are no longer in force
+
+    @property
+    def held(self) -> int:
+        """How many things of it wait for somebody's decision."""
+        return self.held_names.held + (self.held_update is not None)
 
 
 class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,9 +79,11 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     entries: int = 0
     build_s: float = 0.0  # how long the last compile took
     feeds: dict[str, FeedStatus] = {}
+    indicators: dict[str, int] = {}  # block | allow -> local entries in force
 
 
 FILE_NAME = "feeds.json"
+MAX_HELD_NAMES = 1000
 
 
 def read(state_dir: Path) -> FeedsStatus | None:

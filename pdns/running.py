@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import msgspec
+
 from pdns.blockset import Blockset
 from pdns.config import Config
 from pdns.control import Transport
@@ -23,6 +25,7 @@ from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
 from pdns.net.udp import UdpListener
+from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, Stats
 from pdns.upstream.forwarder import Forwarder
@@ -66,6 +69,8 @@ class Running:
         self._blockset_link = ""
         self._blockset_opening: asyncio.Future[None] | None = None
         self._blockset_again_s = 0.0
+        self._overrides = OverridesWatch(Path(config.state.dir))
+        self._overrides_loading: asyncio.Future[None] | None = None
         self._collect_s = loop.time() + _FULL_COLLECTION_S
         self._bugs = BugLog(loop.time)
         self._handed_over = False
@@ -74,8 +79,9 @@ class Running:
     async def begin(self) -> None:
         """Have all that it takes to answer, by the blockset that is there already if one is."""
         self._housekeeping()
-        if self._blockset_opening is not None:
-            await self._blockset_opening
+        for loading in (self._overrides_loading, self._blockset_opening):
+            if loading is not None:
+                await loading
         self._tell_missing_feeds()
 
     async def apply(self, config: Config) -> None:
@@ -184,6 +190,8 @@ class Running:
         self._stats.gauge(HEARTBEAT, time.monotonic_ns())
         try:
             self._look_for_blockset(now)
+            if self._overrides_loading is None and self._overrides.is_due(time.time()):
+                self._overrides_loading = asyncio.ensure_future(self._load_overrides())
             self._service.tick(time.monotonic())
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S
@@ -218,6 +226,17 @@ class Running:
         self._stats.gauge("blockset_entries", blockset.entries)
         self._tell_missing_feeds()
         _log.info("blockset %d is live: %s names, feeds: %d", blockset.generation, f"{blockset.entries:,}", len(blockset.feeds))
+
+    async def _load_overrides(self) -> None:
+        """In a thread, as above."""
+        try:
+            rules = await self._loop.run_in_executor(None, lambda: self._overrides.load(time.time()))
+        except (OSError, msgspec.DecodeError) as error:
+            _log.error("%s cannot be used, what it said before stays in force: %s", FILE_NAME, error)
+            return
+        finally:
+            self._overrides_loading = None
+        self._service.override(rules)
 
     def _tell_missing_feeds(self) -> None:
         self._stats.forget(MISSING_FEED)

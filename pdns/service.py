@@ -16,12 +16,14 @@ from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.entry import truncated
 from pdns.core.flights import Flight, Flights, Waiter
+from pdns.core.indicators import NO_RULES, LocalRules
 from pdns.core.names import to_text
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
+from pdns.monitorlog import MonitorLog
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
@@ -75,6 +77,8 @@ class Service:
         self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker)
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
+        self._rules = NO_RULES
+        self._monitor_log = MonitorLog(config.log, clock)
         self._config = config
         self._was_ready = False
         self._evictions_counted = 0
@@ -107,6 +111,12 @@ class Service:
         """Decide by `blockset` from now on."""
         self._blockset = blockset
         self._settle_readiness()
+
+    def override(self, rules: LocalRules) -> None:
+        """Decide by what an administrator says as well, from now on."""
+        self._rules = rules
+        self._resolver.override(rules)
+        self._judge_on_lane()
 
     @property
     def ready(self) -> bool:
@@ -296,6 +306,7 @@ class Service:
         if entry.monitored:
             for feed, category in entry.monitored:
                 stats.would_block(tenant, feed, category)
+            self._monitor_log.saw(query.qname, tenant, waiter.address, entry.monitored)
         verdict = entry.verdict
         if verdict is not None:
             stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, verdict.listed, now)
@@ -316,6 +327,7 @@ class Service:
             self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts)
         if self._lane is not None:
             self._lane.configure(config.cache)
+        self._monitor_log.configure(config.log)
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
         self._settle_readiness()
@@ -324,9 +336,12 @@ class Service:
         """Once ready, always ready: a feed that an administrator adds must not take the service down while it loads."""
         self._was_ready = (self._was_ready and self._blockset is not None) or not self.missing_feeds()
         self._resolver.set_blockset(self._blockset, ready=self._was_ready)
-        if self._lane is not None:
-            self._lane.judge_by(self._blockset)
+        self._judge_on_lane()
         self._stats.gauge("ready", int(self._was_ready))
+
+    def _judge_on_lane(self) -> None:
+        if self._lane is not None:
+            self._lane.judge_by(self._blockset, self._rules.cuts)
 
 
 def _flight_limits(config: Config) -> tuple[int, int]:

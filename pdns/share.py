@@ -20,7 +20,7 @@ def share_of(config: Config, workers: int) -> Config:
 
     A client's TCP connections are not: whichever worker is free accepts, so each allows one client as many as all together may.
     """
-    limit = config.rate_limit
+    limit, lines = config.rate_limit, config.log.monitored_per_minute
     return replace(
         config,
         server=replace(config.server, tcp_max_connections=_part(config.server.tcp_max_connections, workers)),
@@ -35,6 +35,7 @@ def share_of(config: Config, workers: int) -> Config:
             queries_per_s=_part(limit.queries_per_s, workers) if limit.queries_per_s else 0,
             burst=_part(limit.burst, workers),
         ),
+        log=replace(config.log, monitored_per_minute=_part(lines, workers) if lines else 0),
     )
 
 

@@ -12,6 +12,25 @@ from pdns.errors import ConfigError
 LOCK_NAME: Final = "lock"
 
 
+def is_served(state_dir: Path, *, unknown: bool | None = None) -> bool:
+    """Whether a `pdns serve` runs on `state_dir`. When that may not be looked at: `unknown`, or `OSError` is raised."""
+    try:
+        fd = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    except PermissionError:
+        if unknown is None:
+            raise
+        return unknown
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 class StateDirectory:
     """The directory, made if need be, and locked until `close` or the end of this process, whatever that is."""
 

@@ -47,6 +47,7 @@ from pdns.workerprocess import Live
 from pdns.workers import Workers
 
 if TYPE_CHECKING:
+    from pdns.admin.api import AdminApi
     from pdns.admin.http import AdminPages
 
 _LOOK_AT_FILE_S: Final = 1.0
@@ -72,6 +73,7 @@ class Supervisor:
         self._told = asyncio.Event()  # one of the two below
         self._reload_wanted = self._roll_wanted = False
         self._pages: AdminPages | None = None
+        self._api: AdminApi | None = None
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.metrics_endpoint = Endpoint("", 0)
         self.status = StatusFile(Path(self.config.state.dir))
@@ -168,11 +170,13 @@ class Supervisor:
         state = StateDirectory(Path(self.config.state.dir), str(self._path))
         try:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
-            metrics_socket = self._bind_metrics(self.config)
+            metrics_socket = self._bind("metrics.listen", self.config.metrics.listen)
+            admin_socket = self._bind_admin(self.config)
             self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self._path)), self._loop)
             self._handle_signals()
             self._workers.start()
             await self._serve_pages(metrics_socket)
+            await self._serve_api(admin_socket)
             await self._until_stopped()
         finally:
             await self._end()
@@ -194,8 +198,9 @@ class Supervisor:
         if self._workers is not None:
             await self._workers.stop()
         await self._feeds.stop(None, _FEEDS_EXIT_S)
-        if self._pages is not None:
-            await self._pages.close()
+        for server in (self._pages, self._api):
+            if server is not None:
+                await server.close()
         if self._workers is not None:
             self._workers.close()
 
@@ -306,15 +311,20 @@ class Supervisor:
         if worker_count(config.server.workers) != self.workers.count:
             _log.warning("%s: server.workers: needs a restart; %d answer until then", self._path, self.workers.count)
         metrics_socket: socket.socket | None = None
+        admin_socket: socket.socket | None = None
+        admin_moves = _admin_endpoint(config) != _admin_endpoint(self.config)
         listeners = self.listeners.changed_to(config.server.listen)
         try:
             if config.metrics.listen != self.config.metrics.listen:
-                metrics_socket = self._bind_metrics(config)
+                metrics_socket = self._bind("metrics.listen", config.metrics.listen)
+            if admin_moves:
+                admin_socket = self._bind_admin(config)
             await self.workers.go_live(config, listeners)
         except BaseException:
             listeners.close_but(self.listeners)
-            if metrics_socket is not None:
-                metrics_socket.close()
+            for sock in (metrics_socket, admin_socket):
+                if sock is not None:
+                    sock.close()
             raise
         before, self.listeners = self.listeners, listeners
         before.close_but(listeners)
@@ -323,6 +333,8 @@ class Supervisor:
         self._configure_feeds()
         if metrics_socket is not None:
             await self._serve_pages(metrics_socket)
+        if admin_moves:
+            await self._serve_api(admin_socket)
 
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)
@@ -333,11 +345,15 @@ class Supervisor:
 
     # The pages.
 
-    def _bind_metrics(self, config: Config) -> socket.socket:
+    def _bind(self, key: str, listen: str) -> socket.socket:
         try:
-            return bind_tcp(parse_endpoint(config.metrics.listen))
+            return bind_tcp(parse_endpoint(listen))
         except PdnsError as error:
-            raise ConfigError(str(self._path), "metrics.listen", str(error)) from None
+            raise ConfigError(str(self._path), key, str(error)) from None
+
+    def _bind_admin(self, config: Config) -> socket.socket | None:
+        listen = _admin_endpoint(config)
+        return self._bind("admin.listen", listen) if listen else None
 
     async def _serve_pages(self, metrics_socket: socket.socket) -> None:
         if self._pages is None:
@@ -346,6 +362,19 @@ class Supervisor:
             self._pages = AdminPages(self, self.status)
         self.metrics_endpoint = Endpoint(*metrics_socket.getsockname()[:2])
         await self._pages.serve(metrics_socket)
+
+    async def _serve_api(self, admin_socket: socket.socket | None) -> None:
+        if self._api is None and admin_socket is not None:
+            from pdns.admin.api import AdminApi  # noqa: PLC0415 (as above)
+
+            self._api = AdminApi(self, self.status)
+        if self._api is not None:
+            await self._api.serve(admin_socket)
+
+
+def _admin_endpoint(config: Config) -> str:
+    """Where the admin API is; "" when there is no token for it, and so no API."""
+    return config.admin.listen if config.admin.token_file else ""
 
 
 def _raise_descriptor_limit() -> None:

@@ -87,6 +87,9 @@ class PdnsCollector(Collector):
 
     def _feeds(self, values: defaultdict[str, Series]) -> None:
         status = self._status.read()
+        now_s = time.time()
+        for action in ("block", "allow"):
+            values["local_indicators"][action,] = status.indicators.get(action, 0)
         if status.generation:
             values["blockset_build_seconds"][()] = status.build_s
         for configured in self._facts.config.feed:
@@ -102,7 +105,11 @@ class PdnsCollector(Collector):
             values["feed_last_change_timestamp_seconds"][key] = feed.last_changed_s
             for reason, odd in feed.odd.items():
                 values["feed_odd_lines"][configured.name, reason] = odd.count
-            for result in ("updated", "unchanged", "signature", "error"):
+            values["feed_held"][key] = feed.held
+            values["feed_refused_names"][key] = feed.held_names.refused
+            values["feed_disabled"][key] = feed.disabled_until_s > now_s
+            values["feed_expired"][key] = feed.expired
+            for result in ("updated", "unchanged", "held", "signature", "error"):
                 values["feed_refresh_total"][configured.name, result] = feed.results.get(result, 0)
 
     def _supervisor(self, values: defaultdict[str, Series]) -> None:

@@ -77,6 +77,8 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     yield "access", ", ".join(config.access.networks)
     yield "state", config.state.dir
     yield "metrics", f"http://{config.metrics.listen}/metrics"
+    if config.admin.token_file:
+        yield "admin", f"http://{config.admin.listen}/api"
 
 
 def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:

@@ -1,8 +1,7 @@
-"""`pdns feeds`: how the feeds stand, and a refresh of all of them now."""
+"""`pdns feeds`: how the feeds stand, a refresh of all of them now, and what is decided about them."""
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import time
@@ -15,22 +14,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from pdns import feedstatus
+from pdns.cli import feedorders
 from pdns.cli.catalogue import catalogue_command
-from pdns.cli.feedtable import age, changes, odd_lines, show
+from pdns.cli.feedtable import age, changes, held, odd_lines, show
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config
 from pdns.config import Config
-from pdns.configload import default_config_path, load
+from pdns.configload import default_config_path
 from pdns.errors import ConfigError
 from pdns.feedstatus import FeedsStatus
-from pdns.statedir import LOCK_NAME, StateDirectory
+from pdns.statedir import StateDirectory, is_served
 
-EXIT_INVALID = 2
 UPDATE_TIMEOUT_S = 120.0
 _POLL_S = 0.1
 
-app = typer.Typer(help="How the feeds stand; refresh them now.", no_args_is_help=True, rich_markup_mode=None)
-ConfigOption = Annotated[
-    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
-]
+app = typer.Typer(help="How the feeds stand; refresh, hold, release, switch off.", no_args_is_help=True, rich_markup_mode=None)
+feedorders.add_to(app)
 
 
 app.command("catalogue")(catalogue_command)
@@ -57,8 +55,8 @@ def update_command(
 
 def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> int:
     """Prints how the feeds stand; 0 if every required one is loaded, 1 if not, 2 when the configuration is no good."""
-    console, errors = _consoles()
-    config = _load(path, errors)
+    console, errors = consoles()
+    config = load_config(path, errors)
     if config is None:
         return EXIT_INVALID
     state_dir = Path(config.state.dir)
@@ -74,6 +72,7 @@ def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> in
             errors.print(Text(f"no resolver is running on {state_dir}; this is how it stood {age(now_s - current.written_s)}"))
         show(console, current, now_s)
         odd_lines(console, current, examples=odd)
+        held(console, current, every_name=False)
     missing = missing_feeds(config, current)
     for name in missing:
         errors.print(Text(f"feed {name}: required, not loaded: queries get SERVFAIL until it is", "red"))
@@ -88,8 +87,8 @@ def missing_feeds(config: Config, current: FeedsStatus) -> list[str]:
 
 def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
     """Has every feed refreshed, by the running resolver or here; prints what changed. 0 if all of them answered usably."""
-    console, errors = _consoles()
-    config = _load(path, errors)
+    console, errors = consoles()
+    config = load_config(path, errors)
     if config is None:
         return EXIT_INVALID
     state_dir = Path(config.state.dir)
@@ -115,26 +114,8 @@ def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
         errors.print(
             Text(f"not known to the running resolver: {', '.join(unknown)}; does it run with this configuration?", "red")
         )
-    return 1 if late or unknown or any(feed.last_error for feed in after.feeds.values()) else 0
-
-
-def is_served(state_dir: Path, *, unknown: bool | None = None) -> bool:
-    """Whether a `pdns serve` runs on `state_dir`. When that may not be looked at: `unknown`, or `OSError` is raised."""
-    try:
-        fd = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return False
-    except PermissionError:
-        if unknown is None:
-            raise
-        return unknown
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
+    failed = any(feed.last_error or feed.held_update for feed in after.feeds.values())
+    return 1 if late or unknown or failed else 0
 
 
 def _next_step(state_dir: Path) -> str:
@@ -196,15 +177,3 @@ class _Bar(Progress):
 def _waiting(current: FeedsStatus, asked_s: float) -> list[str]:
     """The feeds that have not been tried since."""
     return [name for name, feed in current.feeds.items() if feed.last_attempt_s < asked_s]
-
-
-def _consoles() -> tuple[Console, Console]:
-    return Console(highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
-
-
-def _load(path: Path | None, errors: Console) -> Config | None:
-    try:
-        return load(default_config_path(path))
-    except ConfigError as exc:
-        errors.print(Text(str(exc), "red"))
-        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 
 from rich.console import Console
@@ -10,6 +11,7 @@ from rich.text import Text
 
 from pdns.feedstatus import FeedsStatus, FeedStatus
 
+SHOWN_NAMES = 5
 _TITLES = ("feed", "category", "mode", "entries", "unique", "loaded", "last success", "result", "error")
 _NUMBERS = frozenset({"entries", "unique", "addresses"})
 _STEPS = ((60, "s"), (60, "min"), (24, "h"), (10**9, "days"))
@@ -49,6 +51,37 @@ def odd_lines(console: Console, status: FeedsStatus, *, examples: bool) -> None:
                     console.print(Text(f"  {reason}  {example}", "dim"), soft_wrap=True)
 
 
+def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
+    """What was held, by feed, and what switched off; False when there is nothing. A few names of each, or `every_name`."""
+    lines: list[tuple[str, str]] = []
+    for name, feed in status.feeds.items():
+        if feed.expired:
+            lines.append((f"{name}: EXPIRED: its source was silent for too long, none of its names is in force", "red"))
+        if feed.disabled_until_s > time.time():
+            lines.append((f"{name}: switched off until {_clock(feed.disabled_until_s)}: {feed.disabled_reason}", "red"))
+        if feed.frozen:
+            lines.append((f"{name}: every update is held: {feed.frozen}", ""))
+        if (update := feed.held_update) is not None:
+            lines.append((f"{name}: update held since {_clock(update.since_s)}: {update.finding.reason}", "red"))
+            if update.finding.examples:
+                lines.append((f"  such as {', '.join(update.finding.examples)}", "dim"))
+            lines.append((f"  `pdns feeds release {name}` lets it go live, `pdns feeds drop {name}` does away with it", "dim"))
+        for what, count, names in (
+            ("held", feed.held_names.held, feed.held_names.names),
+            ("refused", feed.held_names.refused, feed.held_names.refused_names),
+        ):
+            if not count:
+                continue
+            lines.append((f"{name}: {_names(count)} {what}, the rest is in force", "red" if what == "held" else ""))
+            shown = list(names.items())[: None if every_name else SHOWN_NAMES]
+            lines += [(f"  {listed}  ({why})", "dim") for listed, why in shown]
+            if what == "held":
+                lines.append((f"  `pdns feeds release {name} --name NAME`, or drop", "dim"))
+    for line, style in lines:
+        console.print(Text(line, style), soft_wrap=True)
+    return bool(lines)
+
+
 def changes(console: Console, before: FeedsStatus, after: FeedsStatus) -> None:
     """What became of each feed since `before`."""
     rows = []
@@ -62,6 +95,10 @@ def changes(console: Console, before: FeedsStatus, after: FeedsStatus) -> None:
         console.print(Text(f"blockset {after.generation} is live: {_names(after.entries)}"), soft_wrap=True)
     else:
         console.print(Text(f"blockset {after.generation} stays live: nothing changed"), soft_wrap=True)
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
 
 
 def _names(count: int) -> str:

@@ -12,6 +12,7 @@ from pdns.core.entry import Entry, Monitored, Verdict
 from pdns.core.names import to_text
 
 _ZERO = {p.A: bytes(4), p.AAAA: bytes(16)}
+_REASON_MAX_BYTES = 100  # so that the name still fits
 
 
 class Template(NamedTuple):
@@ -35,25 +36,31 @@ class BlockAnswers:
         self._ttl_s = config.ttl_s
         self._ede_code = config.ede_code
         self._addresses: dict[int, bytes] = {}
-        self._templates: dict[tuple[str, str, Monitored, int], Template] = {}
+        self._templates: dict[tuple[str, str, Monitored, int, str], Template] = {}
         if config.action == "sinkhole":
             packed = [ip_address(text).packed for text in config.sinkhole]
             self._addresses = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
         elif config.action == "zero":
             self._addresses = _ZERO
 
-    def entry(self, verdict: Verdict, qtype: int, now: float, monitored: Monitored, stamp: int) -> Entry:
+    def entry(self, verdict: Verdict, qtype: int, now: float, monitored: Monitored, stamp: int, reason: str = "") -> Entry:
         """The answer. Types without a sinkhole get NODATA; every negative one has an SOA; DO changes nothing."""
-        return fill(self.template(verdict.feed, verdict.category, monitored, qtype), verdict.listed, now, stamp)
+        template = self.template(verdict.feed, verdict.category, monitored, qtype, reason)
+        return fill(template, verdict.listed, now, stamp)
 
-    def template(self, feed: str, category: str, monitored: Monitored, qtype: int) -> Template:
-        """What every answer has in common that blocks a query of this type on the word of `feed`. The same object each time."""
+    def template(self, feed: str, category: str, monitored: Monitored, qtype: int, reason: str = "") -> Template:
+        """What every answer has in common that blocks a query of this type on the word of `feed`, or for `reason`. The same
+        object each time.
+        """
         if qtype not in self._addresses:
             qtype = 0
-        key = (feed, category, monitored, qtype)
+        key = (feed, category, monitored, qtype, reason)
         template = self._templates.get(key)
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
+            if reason:
+                told = reason.encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
+                head, tail = f"{category}: {told} (".encode(), b")"
             entry = self._entry(qtype)
             entry.ede = (self._ede_code, b"")
             template = self._templates[key] = Template(

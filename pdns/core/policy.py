@@ -9,6 +9,7 @@ from pdns.blockset import ALLOW_NAME, Blockset, Rule
 from pdns.config import Config
 from pdns.core import names
 from pdns.core.entry import Monitored, Verdict
+from pdns.core.indicators import LOCAL, NO_RULES, LocalEntry, LocalRules
 
 
 class Decision(NamedTuple):
@@ -16,6 +17,7 @@ class Decision(NamedTuple):
 
     verdict: Verdict | None = None
     monitored: Monitored = ()
+    reason: str = ""  # an administrator's, of a name that is blocked here
 
 
 CLEAN = Decision()
@@ -55,10 +57,19 @@ class AllowList:
 
 
 class Policy:
-    """The rules of one configuration. Tenants with the same allowlist share a policy number, and so its cache entries."""
+    """The rules of one configuration, and of an administrator. Tenants with the same allowlist share a policy number, and so
+    its cache entries.
 
-    def __init__(self, config: Config) -> None:
-        self._feeds = {feed.name: (order, feed.category, feed.mode == "block") for order, feed in enumerate(config.feed)}
+    Who beats whom: an allowlist of the configuration, everyone's or the tenant's; then the most specific local entry; then feeds.
+    """
+
+    def __init__(self, config: Config, local: LocalRules = NO_RULES) -> None:
+        self._feeds = {
+            feed.name: (order, feed.category, feed.mode == "block")
+            for order, feed in enumerate(config.feed)
+            if feed.name not in local.disabled
+        }
+        self._local = local
         self._action = config.block.action
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
@@ -69,19 +80,36 @@ class Policy:
     @property
     def has_allowlist(self) -> list[bool]:
         """Of each policy, whether an allowlist could take anything out of blocking."""
-        return [bool(allow) for allow in self._allow]
+        return [bool(allow) or self._local.allows_any for allow in self._allow]
 
     def allows(self, policy: int, name: bytes) -> bool:
-        """Whether an allowlist takes `name`, and all that it leads to, out of blocking."""
-        return self._allow[policy].allows(name)
+        """Whether an allowlist or a local entry takes `name`, and all that it leads to, out of blocking."""
+        if self._allow[policy].allows(name):
+            return True
+        return self._local.allows_any and (entry := self._local.find(name)) is not None and entry.allow
 
-    def decide(self, blockset: Blockset, policy: int, name: bytes) -> Decision:
-        """What the feeds say of `name`. An allowlist beats them; within one feed the more specific listing wins,
-        and an exception wins over a listing of the same name. Feeds in monitor mode never block.
+    @property
+    def local_cuts(self) -> frozenset[bytes]:
+        """The last two labels, or the last one, of every name that is blocked here."""
+        return self._local.cuts
+
+    def blocked_locally(self, policy: int, name: bytes, cut: bytes) -> LocalEntry | None:
+        """The local entry that blocks `name`, whose last two labels are `cut`, if one does."""
+        if not self._local.may_block(cut):
+            return None
+        entry = self._local.find(name)
+        return None if entry is None or entry.allow or self._allow[policy].allows(name) else entry
+
+    def decide(self, blockset: Blockset | None, policy: int, name: bytes) -> Decision:
+        """What is said of `name`, here and by the feeds. An allowlist beats both; within one feed the more specific listing
+        wins, and an exception wins over a listing of the same name. Feeds in monitor mode never block.
         """
-        found = blockset.find(names.cut(name), names.reversed_key(name))
-        judgement = self.judge(blockset, found) if found else None
-        if judgement is None or self._allow[policy].allows(name):
+        cut = names.cut(name)
+        if (entry := self.blocked_locally(policy, name, cut)) is not None:
+            return Decision(Verdict(LOCAL, LOCAL, entry.name, self._action), (), entry.reason)
+        found = blockset.find(cut, names.reversed_key(name)) if blockset is not None else ()
+        judgement = self.judge(blockset, found) if blockset is not None and found else None
+        if judgement is None or self.allows(policy, name):
             return CLEAN
         if not judgement.feed:
             return Decision(None, judgement.monitored)
@@ -113,9 +141,9 @@ class Policy:
         category = self._feeds[chosen][1] if chosen else ""
         return Judgement(dict(blocking).get(chosen, 0), chosen, category, monitored)
 
-    def decide_address(self, blockset: Blockset, packed: bytes, name: bytes) -> Decision:
+    def decide_address(self, blockset: Blockset | None, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
-        listings = blockset.lookup_address(packed)
+        listings = blockset.lookup_address(packed) if blockset is not None else ()
         return self._decision([(listing.feed, name) for listing in listings if listing.feed in self._feeds])
 
     def _decision(self, blocking: list[tuple[str, bytes]]) -> Decision:
@@ -141,4 +169,5 @@ def merge(first: Decision, second: Decision) -> Decision:
         return first
     if first is CLEAN:
         return second
-    return Decision(first.verdict or second.verdict, tuple(dict.fromkeys(first.monitored + second.monitored)))
+    decided = first if first.verdict is not None else second
+    return Decision(decided.verdict, tuple(dict.fromkeys(first.monitored + second.monitored)), decided.reason)

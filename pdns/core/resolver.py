@@ -15,10 +15,11 @@ from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
 from pdns.core.distill import distill
 from pdns.core.entry import Entry
+from pdns.core.indicators import LOCAL, NO_RULES, LocalRules
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.core.message import HEADER, Message, parse_message
 from pdns.core.outcome import PLAIN, Answer, Drop, Forward, Outcome
-from pdns.core.policy import CLEAN, Decision, Policy
+from pdns.core.policy import CLEAN, Decision, Policy, merge
 from pdns.core.query import Query
 from pdns.core.ratelimit import RateLimiter
 from pdns.core.responsecheck import check_response
@@ -42,9 +43,10 @@ class Resolver:
         self._new_blocker = blocker
         self._blockset: Blockset | None = None
         self._ready = False
+        self._rules = NO_RULES
         # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
-        # then what is answered here, so that special names never leave the house; then what feeds list; and only
-        # what is left is somebody else's to answer.
+        # then what is answered here, so that special names never leave the house; then what is blocked here (a stage
+        # that is there only when something is), then what feeds list; and only what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
         self.sift: Sift = _nothing_to_sift
         self._ordinary: tuple[_Stage, ...] = ()  # `_new_rules` has these
@@ -53,7 +55,8 @@ class Resolver:
 
     def configure(self, config: Config) -> None:
         """Take over `config`. Answers in the cache stay, and are decided again under the new rules when next asked."""
-        self._policy = Policy(config)
+        self._whole_config = config
+        self._policy = Policy(config, self._rules)
         self._clients = ClientTable(config.access, config.tenant, self._policy.tenant_policies)
         self._limiter = RateLimiter(config.rate_limit)
         self._special = LocalData(SPECIAL_ZONES, config.local.forward)
@@ -74,6 +77,13 @@ class Resolver:
         self._ready = ready
         self._new_rules()
 
+    def override(self, rules: LocalRules) -> None:
+        """Decide by what an administrator says as well, from now on. Answers in the cache stay, as in `configure`."""
+        self._rules = rules
+        self._policy = Policy(self._whole_config, rules)
+        self._blocked = BlockAnswers(self._whole_config.block)
+        self._new_rules()
+
     def _new_rules(self) -> None:
         self._cache.new_rules()
         self.sift = _nothing_to_sift
@@ -83,6 +93,8 @@ class Resolver:
         elif self._blockset is not None:
             blocker = self._new_blocker(self._policy, self._blocked, self._cache, self._blockset)
             block, self.sift = (blocker.block,), blocker.sift
+        if self._policy.local_cuts:
+            block = (self._block_here, *block)
         self._decisions = (self._scope, self._local, *block, self._undelegated, self._forward)
         self._ordinary = (*block, self._forward)  # those that have something to say of any name
 
@@ -162,6 +174,13 @@ class Resolver:
         entry = self._special.answer(query.qname, query.qtype, now)
         return None if entry is None else Answer(entry, "local")
 
+    def _block_here(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+        entry = self._policy.blocked_locally(client.policy, query.qname, query.cut)
+        if entry is None:
+            return None
+        template = self._blocked.template(LOCAL, LOCAL, (), query.qtype, entry.reason)
+        return self._cache.block(query, client.policy_key, template, len(entry.name), now)
+
     def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
@@ -192,7 +211,9 @@ class Resolver:
             return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
-            entry = self._blocked.entry(decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp)
+            entry = self._blocked.entry(
+                decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp, decision.reason
+            )
         else:
             entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp)
             entry.monitored = decision.monitored
@@ -237,13 +258,13 @@ class Resolver:
 
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self._blockset
-        if blockset is None or self._policy.allows(policy, qname):
+        if (blockset is None and not self._policy.local_cuts) or self._policy.allows(policy, qname):
             return CLEAN
         decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
         if decision.verdict is not None:
             return decision
         checked = check_response(self._policy, blockset, policy, message, chain)
-        return Decision(checked.verdict, tuple(dict.fromkeys(decision.monitored + checked.monitored)))
+        return merge(decision, checked)
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules of today: stamped anew when they allow it, None when it must be found out afresh."""
@@ -255,7 +276,9 @@ class Resolver:
         message = parse_message(head + question + entry.body)
         decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
         if decision.verdict is not None:
-            blocked = self._blocked.entry(decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp)
+            blocked = self._blocked.entry(
+                decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp, decision.reason
+            )
             self._cache.put(forward.key, blocked)
             return blocked
         entry.monitored = decision.monitored

@@ -13,7 +13,7 @@ from pdns.core.policy import CLEAN, Decision, Policy, merge
 _IPV4HINT, _IPV6HINT = 4, 6  # SvcParamKeys (RFC 9460, 14.3.2)
 
 
-def check_response(policy: Policy, blockset: Blockset, number: int, message: Message, chain: Chain) -> Decision:
+def check_response(policy: Policy, blockset: Blockset | None, number: int, message: Message, chain: Chain) -> Decision:
     """What the feeds say of everything that the answer leads to; the queried name itself was decided before."""
     decision = CLEAN
     for record in chain.records:

@@ -9,7 +9,7 @@ from pdns.fast.cache cimport BLOCKED, AnswerCache
 from pdns.fast.front cimport Asked
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.udp cimport Datagram
-from pdns.fast.wire cimport RD, Query, u16
+from pdns.fast.wire cimport RD, Query, ends_in_one_of, u16
 
 from pdns.core.outcome import BLOCK_STORED
 from pdns.core import blocking as specification
@@ -26,12 +26,14 @@ cdef class Blocker:
     cdef AnswerCache _cache
     cdef object _reference
     cdef list _has_allowlist  # by policy
+    cdef frozenset _local_cuts  # of names that are blocked here, of which Python decides
     cdef dict _rulings  # 4 * code + kind of type -> template, of names with one listing and clients without an allowlist
 
     def __init__(self, policy, answers, AnswerCache cache not None, blockset):
         self._reference = specification.Blocker(policy, answers, cache, blockset)
         self._matcher, self._cache = blockset.matcher, cache
         self._has_allowlist = policy.has_allowlist
+        self._local_cuts = policy.local_cuts
         self._rulings = {}
 
     def sift(self, list queries not None, double now):
@@ -43,6 +45,9 @@ cdef class Blocker:
                 undecided.append(query)
                 continue
             try:
+                if self._local_cuts and ends_in_one_of(&query.q, self._local_cuts):
+                    undecided.append(query)
+                    continue
                 found = self._matcher.find(query)
                 if not found:
                     plain.append(query)

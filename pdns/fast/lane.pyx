@@ -13,7 +13,7 @@ from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.tally cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, put16, put32, u16
+from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, ends_in_one_of, put16, put32, u16
 
 cdef enum:
     UPSTREAM_UDP_BYTES = 1232
@@ -34,6 +34,7 @@ cdef class Lane(Carrier):
     def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, promote):
         self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, promote
         self._written = []
+        self._local_cuts = frozenset()
         self._target = Query.__new__(Query)
 
     def configure(self, cache):
@@ -41,8 +42,9 @@ cdef class Lane(Carrier):
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
 
-    def judge_by(self, blockset):
-        """What answers lead to is looked for in `blockset`, which may be None, from now on."""
+    def judge_by(self, blockset, frozenset local_cuts not None=frozenset()):
+        """What answers lead to is looked for in `blockset`, which may be None, and among names that end in `local_cuts`, from now on."""
+        self._local_cuts = local_cuts
         self._matcher = None if blockset is None else blockset.matcher
         self._listed_networks = blockset.lookup_address if blockset is not None and blockset.lists_addresses else None
 
@@ -194,12 +196,14 @@ cdef class Lane(Carrier):
         cdef Name *target
         cdef uint16_t rtype
         cdef int at
-        if self._matcher is not None:
+        if self._matcher is not None or self._local_cuts:
             for at in range(plain.target_count):
                 target = &plain.targets[at]
                 memcpy(self._target.q.key, target.octets, target.bytes)
                 self._target.q.name_bytes = target.bytes
-                if self._matcher.find(self._target):
+                if self._matcher is not None and self._matcher.find(self._target):
+                    return True
+                if self._local_cuts and ends_in_one_of(&self._target.q, self._local_cuts):
                     return True
         if self._listed_networks is not None:
             if plain.hints:

@@ -1,6 +1,7 @@
 """Reading messages off the wire. `wire.pxd` has the contract, `pdns.core.query` the specification."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.set cimport PySet_Contains
 from libc.string cimport memcpy
 
 from pdns.errors import WireError
@@ -266,6 +267,16 @@ cdef Py_ssize_t cut_of(const Question *question) noexcept nogil:
         last = at
         at += 1 + question.key[at]
     return above
+
+
+cdef bint ends_in_one_of(const Question *question, frozenset cuts) except -1:
+    """As `pdns.core.indicators.LocalRules.may_block`."""
+    cdef Py_ssize_t at = cut_of(question), size = question.name_bytes
+    while not PySet_Contains(cuts, PyBytes_FromStringAndSize(<const char *>question.key + at, size - at)):
+        if question.key[at] == 0:
+            return False
+        at += 1 + question.key[at]
+    return True
 
 
 # ---- the same for Python

@@ -303,7 +303,7 @@ def test_it_leaves_at_once(server: FeedServer, tmp_path: Path, how: str) -> None
 def test_a_killed_child_changes_nothing(server: FeedServer, tmp_path: Path) -> None:
     """The process that parses is killed with -9: the error says so, the old list blocks, and the next attempt succeeds."""
     server.serve("/list", b"bad.example\n")
-    with FeedsProcess(configuration(tmp_path, Feed(name="sample", url=server.url("/list"), refresh_s=3600))) as process:
+    with FeedsProcess(configuration(tmp_path, Feed(name="sample", url=server.url("/list"), max_growth=1e6))) as process:
         before = process.first()
         server.serve("/list", names(300_000))
         asked_s = process.ask()
@@ -383,7 +383,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 def test_a_full_disk_changes_nothing(server: FeedServer, small_disk: Path, room_bytes: int, full: str) -> None:
     """No space: the error says what to do, the old list blocks, nothing half-made stays; with room, all goes on."""
     server.serve("/list", b"bad.example\n")
-    with FeedsProcess(configuration(small_disk, Feed(name="sample", url=server.url("/list")))) as process:
+    with FeedsProcess(configuration(small_disk, Feed(name="sample", url=server.url("/list"), max_growth=1e6))) as process:
         before = process.first()
         new = names(20_000)
         server.serve("/list", new)

@@ -17,8 +17,9 @@ from pdns.config import Access, Config, RateLimit, Tenant
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
 from pdns.core import ratelimit as core_ratelimit
+from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.core.message import parse_message
-from pdns.core.names import cut, from_labels, reversed_key
+from pdns.core.names import cut, from_labels, from_text, reversed_key
 from pdns.counters import Counters
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
@@ -169,6 +170,18 @@ _VARIANTS: list[dict[str, Any]] = [
     {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "refuse"}},
     {"server": {"max_udp_answer_bytes": 512}},
 ]
+_LOCAL_NAMES = ("www.example", "b.example", "example", "malware.test", "b.malware.test", "watched.example", "test")
+LOCAL_ENTRIES = st.lists(
+    st.builds(
+        LocalEntry,
+        st.sampled_from(_LOCAL_NAMES).map(from_text),
+        st.booleans(),
+        st.booleans(),
+        st.sampled_from(["ticket 7", "r\u00e9ponse " * 20]),
+    ),
+    max_size=3,
+)
+OVERRIDES = st.builds(LocalRules, LOCAL_ENTRIES, st.sets(st.sampled_from(["alpha", "beta", "watch"]), max_size=2))
 _NAMES = (
     "www.example",
     "b.malware.test",
@@ -268,6 +281,7 @@ STEPS = st.lists(
         st.tuples(st.just("answer"), st.booleans()),
         st.tuples(st.just("wait"), st.sampled_from([0.4, 1.0, 2.5, 20.0, 37.0, 61.0, 4000.0])),
         st.tuples(st.just("rules")),
+        st.tuples(st.just("override"), OVERRIDES),
     ),
     max_size=30,
 )  # fmt: skip
@@ -276,7 +290,7 @@ STEPS = st.lists(
 @settings(max_examples=150)
 @given(st.sampled_from(_VARIANTS), STEPS)
 def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
-    """Queries, answers, failures, time and reloads in any order: every octet sent and every count is the same."""
+    """Queries, answers, failures, time, reloads and overrides in any order: every octet sent and every count is the same."""
     sides = [_Side({**_RAW, **variant}, accelerated=accelerated) for accelerated in (False, True)]
     try:
         for number, (what, *how) in enumerate(steps):
@@ -288,6 +302,8 @@ def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tupl
                 elif what == "wait":
                     side.now += how[0]
                     side.service.tick(side.now)
+                elif what == "override":
+                    side.service.override(how[0])
                 else:
                     side.service.apply(side.config, side.upstream)
             assert sides[1].sent == sides[0].sent

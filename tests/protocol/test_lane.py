@@ -17,6 +17,7 @@ from pdns.blockset import Blockset
 from pdns.config import Config
 from pdns.core import flights
 from pdns.core import protocol as p
+from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
@@ -295,6 +296,29 @@ def test_what_an_answer_leads_to_is_judged(run: Run, edge: Open) -> None:
             assert answers(await e.ask("svcb.example", "HTTPS")) == []
             assert answers(await e.ask("clean.example")) == [TRUE]
             assert e.count("blocked_total", "alpha") == 3
+
+    run(body())
+
+
+def test_what_is_blocked_here_is_found_behind_an_answer(run: Run, edge: Open) -> None:
+    """A CNAME to a name that an administrator blocks is blocked with his reason, with a blockset or without; others are not."""
+
+    async def body() -> None:
+        cloaked = fake.records(LISTED, fake.record(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
+        handlers = {"cloak.example": cloaked, "other.example": cloaked}
+        for blockset in (None, make_blockset({"alpha": "listed.example"})):
+            async with edge(fake.by_name(handlers, fake.answer(TRUE)), blockset=blockset) as (e, _):
+                assert answers(await e.ask("cloak.example")) == ["bad.example.", "192.0.2.99"]
+                e.service.override(LocalRules([LocalEntry(b"\3bad\7example\0", False, False, "ticket 7")]))
+                for name in ("cloak.example", "other.example"):  # an answer in the cache, and one that is not
+                    answer = await e.ask(name, edns=1232)
+                    assert answers(answer) == [SINKHOLE]
+                    assert b"local: ticket 7 (bad.example)" in answer
+                assert answers(await e.ask("x.bad.example")) == [SINKHOLE]
+                assert answers(await e.ask("clean.example")) == [TRUE]
+                e.service.override(LocalRules())
+                assert answers(await e.ask("x.bad.example")) == [TRUE]
+                assert answers(await e.ask("cloak.example")) == ["bad.example.", "192.0.2.99"]
 
     run(body())
 

@@ -79,6 +79,7 @@ def test_an_interrupted_replacement_leaves_the_old_copy(tmp_path: Path, step: in
     (tmp_path / f"{RECORD}.1.tmp").write_bytes(b'{"url"')
     found = FeedStore(tmp_path)
     assert found.load() == a_copy("one")
+    found.tidy(a_copy("one"))
     assert content(tmp_path) == {"one.raw", "one.parsed", RECORD}
 
 

@@ -1,0 +1,54 @@
+"""`<state>/audit.jsonl`: who ordered what, when, why, and what came of it. Only ever added to, by the feeds process alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from feeds.files import sync_directory
+from pdns.orders import Order, Outcome
+
+FILE_NAME: Final = "audit.jsonl"
+
+
+class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One line of the file."""
+
+    time_s: float
+    user: str
+    command: str
+    feed: str = ""
+    name: str = ""
+    reason: str = ""
+    for_s: float = 0.0
+    done: bool
+    outcome: str
+
+
+def write(state_dir: Path, order: Order, outcome: Outcome) -> None:
+    """Add a line, onto the disk. Raises `OSError`."""
+    line = Line(
+        time_s=round(time.time(), 3),
+        user=order.user,
+        command=order.command,
+        feed=order.feed,
+        name=order.name,
+        reason=order.reason,
+        for_s=order.for_s,
+        done=outcome.done,
+        outcome=outcome.text,
+    )
+    path = state_dir / FILE_NAME
+    new = not path.exists()
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    try:
+        os.write(fd, msgspec.json.encode(line) + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    if new:
+        sync_directory(state_dir)

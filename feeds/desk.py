@@ -1,0 +1,215 @@
+"""Carries out what administrators order: the only writer of `overrides.json` and `audit.jsonl`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from feeds import audit
+from feeds.builder import BuildError
+from feeds.files import disk_reason, write_whole
+from pdns import orders, overrides
+from pdns.addresses import parse_allowed
+from pdns.errors import FeedError, InvalidAddress
+from pdns.orders import Order, Outcome
+from pdns.overrides import Disabled, Indicator, Overrides
+
+MAX_INDICATORS: Final = 10_000
+SLOW: Final = frozenset(("hold", "release", "drop"))  # a kill switch does not wait behind these
+_log = logging.getLogger(__name__)
+
+
+class RefusedError(Exception):
+    """An order that is not carried out. The text says why, and what to do instead."""
+
+
+class Feeds(Protocol):
+    """What orders are about. Each returns what it did, in words; raises `RefusedError`, `OSError`, `BuildError`."""
+
+    def names(self) -> list[str]: ...
+    async def hold(self, feed: str, name: str, reason: str) -> str: ...
+    async def release(self, feed: str, name: str) -> str: ...
+    async def drop(self, feed: str, name: str) -> str: ...
+
+
+class Desk:
+    """One for each state directory."""
+
+    def __init__(self, state_dir: Path, feeds: Feeds) -> None:
+        self._state_dir = state_dir
+        self._feeds = feeds
+        self._overrides = self._read()
+        with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
+            (state_dir / orders.DIRECTORY).mkdir(mode=0o750, exist_ok=True)
+        self._work: dict[str, Callable[[Order], Awaitable[str]]] = {
+            "hold": self._hold, "release": self._release, "drop": self._drop, "disable": self._disable, "enable": self._enable,
+            "block": self._indicate, "allow": self._indicate, "remove": self._remove,
+        }  # fmt: skip
+
+    def overrides(self) -> Overrides:
+        """What of them is in force now."""
+        return self._overrides.at(time.time())
+
+    async def look(self) -> bool:
+        """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
+        done = await self._answer(lambda order: order.command not in SLOW)
+        return self._let_go() or done
+
+    async def look_slowly(self) -> bool:
+        """Carry out what may wait for a list to be parsed, or a blockset to be compiled. True if there was anything."""
+        return await self._answer(lambda order: order.command in SLOW)
+
+    async def _answer(self, concerns: Callable[[Order], bool]) -> bool:
+        done = False
+        for path in orders.taken(self._state_dir):
+            order = orders.read(path)
+            if order is None:
+                path.unlink(missing_ok=True)
+                continue
+            if not concerns(order):
+                continue
+            done = True
+            outcome = await self.carry_out(order)
+            try:
+                orders.answer(path, outcome)
+            except OSError as exc:
+                path.unlink(missing_ok=True)
+                _log.warning("%s: the answer could not be given: %s", order.command, disk_reason(exc, path.parent))
+        return done
+
+    async def carry_out(self, order: Order) -> Outcome:
+        """Do it, and put it on record. Never raises."""
+        try:
+            outcome = Outcome(done=True, text=await self._work[order.command](order))
+        except RefusedError as exc:
+            outcome = Outcome(done=False, text=str(exc))
+        except (BuildError, FeedError) as exc:
+            outcome = Outcome(done=False, text=f"it is on record, but there is no new blockset yet: {exc.reason}")
+        except OSError as exc:
+            outcome = Outcome(done=False, text=disk_reason(exc, self._state_dir))
+        except Exception as exc:  # noqa: BLE001 (the next order may be better; who gave this one must be told)
+            _log.exception("%s could not be carried out", order.command)
+            outcome = Outcome(done=False, text=f"internal error, see the log: {type(exc).__name__}: {exc}")
+        _log.info("%s, for %s: %s", order.command, order.user, outcome.text)
+        try:
+            audit.write(self._state_dir, order, outcome)
+        except OSError as exc:
+            _log.error("the audit line could not be written: %s", disk_reason(exc, self._state_dir))
+        return outcome
+
+    # Feeds.
+
+    async def _hold(self, order: Order) -> str:
+        return await self._feeds.hold(self._known(order.feed), _name(order), _reason(order))
+
+    async def _release(self, order: Order) -> str:
+        return await self._feeds.release(self._known(order.feed), _name(order))
+
+    async def _drop(self, order: Order) -> str:
+        return await self._feeds.drop(self._known(order.feed), _name(order))
+
+    async def _disable(self, order: Order) -> str:
+        feed, reason, now_s = self._known(order.feed), _reason(order), time.time()
+        if order.for_s <= 0:
+            raise RefusedError("say for how long, as in --for 2h: what is switched off must come back by itself")
+        entry = Disabled(reason=reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
+        self._write(disabled={**self._overrides.disabled, feed: entry})
+        return f"feed {feed} is switched off until {_clock(entry.until_s)}: {reason}"
+
+    async def _enable(self, order: Order) -> str:
+        if order.feed not in self.overrides().disabled:
+            raise RefusedError(f"feed {order.feed} is not switched off")
+        self._write(disabled={feed: entry for feed, entry in self._overrides.disabled.items() if feed != order.feed})
+        return f"feed {order.feed} is switched on again"
+
+    def _known(self, feed: str) -> str:
+        if feed not in self._feeds.names():
+            raise RefusedError(f"no feed {feed}; feeds: {', '.join(self._feeds.names()) or 'none are configured'}")
+        return feed
+
+    # Local indicators.
+
+    async def _indicate(self, order: Order) -> str:
+        name, reason, now_s = _name(order), _reason(order), time.time()
+        if name in ("", "."):
+            raise RefusedError("say which name")
+        assert order.command in ("block", "allow")
+        entry = Indicator(
+            name=name,
+            action="block" if order.command == "block" else "allow",
+            reason=reason,
+            author=order.user,
+            added_s=now_s,
+            expires_s=now_s + order.for_s if order.for_s > 0 else 0.0,
+        )
+        others = tuple(other for other in self.overrides().indicators if other.name != name)
+        if len(others) >= MAX_INDICATORS:
+            raise RefusedError(f"there are {len(others):,} local entries already: make a feed of them, with a file: url")
+        self._write(indicators=(*others, entry))
+        until = f" until {_clock(entry.expires_s)}" if entry.expires_s else ""
+        return f"{name} is {'blocked' if entry.action == 'block' else 'allowed'}{until}: {reason}"
+
+    async def _remove(self, order: Order) -> str:
+        name = _name(order)
+        left = tuple(other for other in self._overrides.indicators if other.name != name)
+        if len(left) == len(self._overrides.indicators):
+            raise RefusedError(f"there is no local entry for {name}; `pdns indicators list` shows all")
+        self._write(indicators=left)
+        return f"the local entry for {name} is gone"
+
+    # The file.
+
+    def _read(self) -> Overrides:
+        try:
+            return overrides.read(self._state_dir)
+        except (OSError, msgspec.DecodeError) as exc:
+            _log.error("%s cannot be used, and is written anew with the next order: %s", overrides.FILE_NAME, exc)
+            return Overrides()
+
+    def _let_go(self) -> bool:
+        """Forget what has ended by itself."""
+        current = self.overrides()
+        if current == self._overrides:
+            return False
+        ended = [f"feed {feed} is on again" for feed in self._overrides.disabled if feed not in current.disabled]
+        ended += [
+            f"{entry.action} {entry.name} is over" for entry in self._overrides.indicators if entry not in current.indicators
+        ]
+        try:
+            self._write()
+        except OSError:
+            self._overrides = current
+        _log.info("%s", "; ".join(ended))
+        return True
+
+    def _write(self, **changes: object) -> None:
+        new = msgspec.structs.replace(self.overrides(), **changes)
+        write_whole(self._state_dir / overrides.FILE_NAME, msgspec.json.encode(new))
+        self._overrides = new
+
+
+def _name(order: Order) -> str:
+    """The name that it is about, in its canonical spelling; "" when it is about none."""
+    if not order.name:
+        return ""
+    try:
+        return str(parse_allowed(order.name))
+    except InvalidAddress as exc:
+        raise RefusedError(f'"{order.name[:80]}": {exc.reason}') from None
+
+
+def _reason(order: Order) -> str:
+    reason = "".join(char if char.isprintable() else " " for char in order.reason).strip()
+    if not reason:
+        raise RefusedError("say why, as in --reason 'a false positive, ticket 4711': others will want to know")
+    return reason[: orders.MAX_REASON_CHARACTERS]
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))

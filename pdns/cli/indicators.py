@@ -1,0 +1,105 @@
+"""`pdns block`, `pdns allow`, `pdns indicators`: names that are blocked or allowed here, whatever feeds say."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+import typer
+from rich.text import Text
+
+from pdns import overrides
+from pdns.cli.feedtable import aligned
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.orders import Order
+from pdns.overrides import Indicator, as_csv
+
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name, with all below it; *.NAME is only what is below")]
+_TITLES = ("action", "name", "until", "by", "reason")
+
+app = typer.Typer(help="Names blocked or allowed here.", no_args_is_help=True, rich_markup_mode=None)
+
+
+def block_command(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; clients are told")],
+    lasting: ForOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Block a name, in every worker within a second."""
+    raise typer.Exit(order(config, Order(command="block", user="", name=name, reason=reason), lasting))
+
+
+def allow_command(
+    name: NameArgument,
+    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")],
+    lasting: ForOption = "",
+    config: ConfigOption = None,
+) -> None:
+    """Let no feed block a name, in every worker within a second."""
+    raise typer.Exit(order(config, Order(command="allow", user="", name=name, reason=reason), lasting))
+
+
+@app.command("list")
+def list_command(config: ConfigOption = None) -> None:
+    """Show what is in force."""
+    raise typer.Exit(show(config))
+
+
+@app.command("remove")
+def remove_command(name: NameArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
+    """Take back what was said of a name."""
+    raise typer.Exit(order(config, Order(command="remove", user="", name=name, reason=reason)))
+
+
+@app.command("export")
+def export_command(
+    config: ConfigOption = None,
+    form: Annotated[str, typer.Option("--format", "-f", metavar="json|csv", help="As what")] = "json",
+) -> None:
+    """Print what is in force, for other programs."""
+    raise typer.Exit(export(config, "csv" if form == "csv" else "json"))
+
+
+def show(path: Path | None) -> int:
+    """Prints a row for each entry; 0, or 2 when the configuration is no good."""
+    console, _ = consoles()
+    entries = _read(path)
+    if entries is None:
+        return EXIT_INVALID
+    rows = [(entry.action, entry.name, _clock(entry.expires_s), entry.author, entry.reason) for entry in entries]
+    if rows:
+        aligned(console, [_TITLES, *rows])
+    else:
+        console.print(Text("no local entries; add one with `pdns block NAME --reason TEXT`"))
+    return 0
+
+
+def export(path: Path | None, form: Literal["json", "csv"]) -> int:
+    """Prints every entry; 0, or 2 when the configuration is no good."""
+    entries = _read(path)
+    if entries is None:
+        return EXIT_INVALID
+    if form == "csv":
+        print(as_csv(entries), end="")
+    else:
+        print(msgspec.json.format(msgspec.json.encode(entries)).decode())
+    return 0
+
+
+def _read(path: Path | None) -> list[Indicator] | None:
+    _, errors = consoles()
+    config = load_config(path, errors)
+    if config is None:
+        return None
+    try:
+        return list(overrides.read(Path(config.state.dir)).at(time.time()).indicators)
+    except (OSError, msgspec.DecodeError) as exc:
+        errors.print(Text(f"{overrides.FILE_NAME} cannot be read: {exc}", "red"))
+        return None
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_s)) if at_s else "for good"

@@ -1,0 +1,96 @@
+"""Giving orders from the command line: to the running resolver, or carried out here when none runs."""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from pdns import orders
+from pdns.config import Config
+from pdns.configload import default_config_path, load
+from pdns.errors import ConfigError, PdnsError
+from pdns.orders import Order, Outcome
+from pdns.statedir import StateDirectory, is_served
+
+EXIT_INVALID = 2
+ConfigOption = Annotated[
+    Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
+]
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")]
+ForOption = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long: 30m, 2h, 7d [default: for good]")]
+
+
+def user() -> str:
+    """Who gives the order, as the record will say; through sudo, who called it."""
+    try:
+        name = getpass.getuser()
+    except (OSError, KeyError):
+        name = str(os.getuid())
+    caller = os.environ.get("SUDO_USER", "")
+    return f"{caller} as {name}" if caller and caller != name else name
+
+
+def consoles() -> tuple[Console, Console]:
+    """Standard output and standard error."""
+    return Console(highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
+
+
+def load_config(path: Path | None, errors: Console) -> Config | None:
+    """The configuration; None when it is no good, which is said."""
+    try:
+        return load(default_config_path(path))
+    except ConfigError as exc:
+        errors.print(Text(str(exc), "red"))
+        return None
+
+
+def seconds(text: str, errors: Console) -> float | None:
+    """What `--for` says, 0 for nothing; None when it is no length of time, which is said."""
+    try:
+        return orders.parse_duration(text) if text else 0.0
+    except ValueError as exc:
+        errors.print(Text(f"--for: {exc}", "red"))
+        return None
+
+
+def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
+    """Have `wanted` carried out, for as long as `lasting` says, and print what came of it. 0 when it was done."""
+    console, errors = consoles()
+    config = load_config(path, errors)
+    for_s = seconds(lasting, errors)
+    if config is None or for_s is None:
+        return EXIT_INVALID
+    wanted = Order(command=wanted.command, user=user(), feed=wanted.feed, name=wanted.name, reason=wanted.reason, for_s=for_s)
+    state_dir = Path(config.state.dir)
+    try:
+        outcome = orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
+    except OSError as exc:
+        errors.print(Text(f"{exc.filename}: {exc.strerror}: run this as the user that runs the resolver", "red"))
+        return 1
+    except PdnsError as exc:
+        errors.print(Text(str(exc), "red"))
+        return 1
+    if outcome.done:
+        console.print(Text(outcome.text), soft_wrap=True)
+        return 0
+    errors.print(Text(outcome.text, "red"))
+    return 1
+
+
+def _here(config: Config, path: Path | None, wanted: Order) -> Outcome:
+    from feeds.refresh import carry_out_once  # noqa: PLC0415 (only where no resolver runs)
+
+    logging.getLogger("feeds").setLevel(logging.ERROR)  # the rest is in what is printed
+    state = StateDirectory(Path(config.state.dir), str(default_config_path(path)))
+    try:
+        return asyncio.run(carry_out_once(config, wanted))
+    finally:
+        state.close()

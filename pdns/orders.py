@@ -1,0 +1,117 @@
+"""How an administrator's order reaches the feeds process, and its answer the administrator: files in `<state>/requests/`.
+
+One is written beside its place and renamed to `<time>-<process>-<number>.order`; the answer appears as `.answer`, and who asked
+removes it. Command line and HTTP API come this way, so that one process writes what they change.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from pdns.errors import PdnsError
+
+DIRECTORY: Final = "requests"
+ORDER_SUFFIX: Final = ".order"
+ANSWER_SUFFIX: Final = ".answer"
+TIMEOUT_S: Final = 60.0
+UNANSWERED_FOR_S: Final = 600.0  # who asked so long ago has gone
+MAX_REASON_CHARACTERS: Final = 200
+_POLL_S: Final = 0.02
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
+_UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_numbers = itertools.count()
+
+Command = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove"]
+
+
+class OrderError(PdnsError):
+    """An order that could not be given or was not answered."""
+
+
+class Order(msgspec.Struct, frozen=True, kw_only=True):
+    """What is to be done. `for_s` 0: for good."""
+
+    command: Command
+    user: str
+    feed: str = ""
+    name: str = ""
+    reason: str = ""
+    for_s: float = 0.0
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of it, in words."""
+
+    done: bool
+    text: str
+
+
+def parse_duration(text: str) -> float:
+    """The seconds that `90`, `90s`, `30m`, `2h`, `7d` or `1w` stand for. Raises `ValueError`."""
+    found = _DURATION.fullmatch(text.strip().lower())
+    if found is None or not float(found[1]):
+        raise ValueError(f'"{text}" is no length of time: write 30m, 2h, 7d or 1w')
+    return float(found[1]) * _UNIT_S[found[2]]
+
+
+def give(state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> Outcome:
+    """Have `order` carried out by the running resolver, and wait until it is.
+
+    Raises `OrderError`, and `OSError` when it may not be given.
+    """
+    directory = state_dir / DIRECTORY
+    directory.mkdir(exist_ok=True)
+    path = directory / f"{time.time_ns()}-{os.getpid()}-{next(_numbers)}{ORDER_SUFFIX}"
+    new = path.with_suffix(".tmp")
+    new.write_bytes(msgspec.json.encode(order))
+    new.replace(path)
+    answer = path.with_suffix(ANSWER_SUFFIX)
+    give_up_s = time.monotonic() + timeout_s
+    while True:
+        with suppress(FileNotFoundError):
+            said = answer.read_bytes()
+            answer.unlink(missing_ok=True)
+            return msgspec.json.decode(said, type=Outcome)
+        if time.monotonic() > give_up_s:
+            with suppress(OSError):
+                path.unlink(missing_ok=True)
+            raise OrderError(f"no answer within {timeout_s:g} s: is the feeds process alive? The log says what it is at")
+        time.sleep(_POLL_S)
+
+
+def taken(state_dir: Path) -> list[Path]:
+    """The orders that wait, the oldest first. Removes answers that nobody fetched."""
+    waiting = []
+    with suppress(OSError), os.scandir(state_dir / DIRECTORY) as entries:
+        for entry in entries:
+            if entry.name.endswith(ORDER_SUFFIX):
+                waiting.append(Path(entry.path))
+            elif entry.name.endswith(ANSWER_SUFFIX):
+                with suppress(OSError):
+                    if entry.stat().st_mtime < time.time() - UNANSWERED_FOR_S:
+                        Path(entry.path).unlink(missing_ok=True)
+    return sorted(waiting)
+
+
+def read(path: Path) -> Order | None:
+    """The order in a file that `taken` named; None for one that nobody understands, or that was taken back."""
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=Order)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+def answer(path: Path, outcome: Outcome) -> None:
+    """Tell who gave the order in `path` what came of it, and have it out of the way. Raises `OSError`."""
+    new = path.with_suffix(".tmp")
+    new.write_bytes(msgspec.json.encode(outcome))
+    new.replace(path.with_suffix(ANSWER_SUFFIX))
+    path.unlink(missing_ok=True)
