@@ -8,9 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from feeds.detail import Detail
 from feeds.files import TEMPORARY
-from feeds.formats.collector import MAX_DETAILS
+from feeds.formats.collector import Collector
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.addresses import source_path
 from pdns.config import Feed
@@ -28,10 +27,7 @@ def is_directory(raw: Path, feed: Feed) -> bool:
 
 def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
     """What all files of the directory list together. Raises `FeedError`, which names the file to blame, and `OSError`."""
-    names: dict[bytes, int] = {}
-    networks: set[bytes] = set()
-    details: list[Detail] = []
-    detail_of: dict[bytes, int] = {}
+    out = Collector()
     odd: dict[str, OddLines] = {}
     formats: set[str] = set()
     lines = 0
@@ -49,11 +45,9 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
                 if parsed.names or parsed.networks:
                     formats.add(parsed.format)
                 for key, bits in parsed.names.items():
-                    names[key] = names.get(key, 0) | bits
-                networks |= parsed.networks
-                if len(details) + len(parsed.details) <= MAX_DETAILS:
-                    detail_of |= {key: len(details) + at for key, at in parsed.detail_of.items()}
-                    details += parsed.details
+                    number = parsed.detail_of.get(key)
+                    out.put(key, bits, parsed.details[number] if number is not None else None)
+                out.networks |= parsed.networks
                 _add_odd(odd, parsed.odd, member.name)
     except tarfile.TarError as exc:
         raise FeedError(feed.name, f"its copy is damaged ({exc})") from None
@@ -61,7 +55,15 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
         unpacked.unlink(missing_ok=True)
     name = formats.pop() if len(formats) == 1 else MIXED if formats else feed.format
     odd = dict(sorted(odd.items(), key=lambda item: -item[1].count))
-    return ParsedFeed(format=name, lines=lines, names=names, networks=networks, odd=odd, details=details, detail_of=detail_of)
+    return ParsedFeed(
+        format=name,
+        lines=lines,
+        names=out.names,
+        networks=out.networks,
+        odd=odd,
+        details=out.details,
+        detail_of=out.detail_of,
+    )
 
 
 def _parse(path: Path, feed: Feed, name: str) -> ParsedFeed:

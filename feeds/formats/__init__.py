@@ -25,6 +25,7 @@ from feeds.formats import (
 )  # fmt: skip
 from feeds.formats.collector import Collector, visible
 from feeds.formats.content import Content
+from pdns.addresses import web_kind
 from pdns.errors import FeedError
 
 Reader = Callable[[Content, Collector], None]
@@ -85,6 +86,7 @@ _CSV_HEADERS: Final = (
     ("urlhaus", re.compile(rb"^#?\s*id,dateadded,url,", re.MULTILINE).search),
 )
 _CSV_ROW = re.compile(rb"""[^\s,|#@/*$][^,|#@$]*,""").match
+_OF_TRANSPORT: Final = {"taxii+": "stix", "misp+": "misp", "misp-api+": "misp"}  # whatever is in it, if anything
 _COMMENT = (b"#", b";", b"//")
 _LOOKED_AT_BYTES = 512
 _SHARE = 10  # a format needs one line in so many
@@ -95,6 +97,8 @@ def detect(content: Content) -> str:
 
     Raises `FeedError` when it is CSV, or JSON of a layout that is not known: where in it the names are, only its owner can say.
     """
+    if (kind := web_kind(content.feed.url)) in _OF_TRANSPORT:
+        return _OF_TRANSPORT[kind]
     if _JSON(content.head):
         if (name := _json_layout(content.head)) is not None:
             return name

@@ -59,10 +59,14 @@ class Collector:
                 self._add_other(token, entry, allow=allow)
                 return
             key, below = entry
-        if self.detail is not None or key in self.detail_of:
-            self._note(key, self.detail or Detail())
         bits = self._below_bits if below else BLOCK_NAME if exact else BLOCK_SUBTREE
-        self.names[key] = self.names.get(key, 0) | (bits * _ALLOW_SHIFT if allow else bits)
+        self.put(key, bits * _ALLOW_SHIFT if allow else bits, self.detail)
+
+    def put(self, key: bytes, bits: int, detail: Detail | None) -> None:
+        """List a name, beside what is known of it."""
+        if detail is not None or key in self.detail_of:
+            self._note(key, detail or Detail())
+        self.names[key] = self.names.get(key, 0) | bits
 
     def begin(self, entry: bytes, detail: Detail | None = None) -> None:
         """Go on to the next entry, of a list that has no lines. `entry` is how examples show it."""

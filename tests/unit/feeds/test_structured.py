@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from feeds.build import perform
 from feeds.formats.collector import MAX_DETAILS
 from feeds.jobs import Failed, Parse
+from feeds.parse import parse_feed
 from pdns.blockset import source_fingerprint
 from pdns.config import Feed, FeedFormat
 from pdns.errors import FeedError
@@ -181,6 +182,21 @@ def test_other_json_is_not_guessed(content: str) -> None:
     """JSON of a layout that is not known is refused with what to set; no name is taken out of it."""
     with pytest.raises(FeedError, match=r'set format = "json" \("jsonl" .* and json_path, such as "data\[\]\.host"'):
         read(content)
+
+
+@pytest.mark.parametrize(
+    ("url", "content", "expected"),
+    [
+        ("taxii+https://taxii.test/api/", '{"type":"bundle","objects":[\n]}\n', "stix"),
+        ("misp+https://misp.test/feed/", '{"response":[\n]}\n', "misp"),
+        ("misp-api+https://misp.test/", '{"response":[\n]}\n', "misp"),
+    ],
+)
+def test_transports_tell_the_format(tmp_path: Path, url: str, content: str, expected: str) -> None:
+    """What comes over TAXII or from MISP is told by that, even while there is nothing in it."""
+    (tmp_path / "list").write_text(content)
+    parsed = parse_feed(tmp_path / "list", Feed(name="test", url=url))
+    assert (parsed.format, parsed.names, parsed.odd) == (expected, {}, {})
 
 
 def test_detection_of_a_document_on_one_line() -> None:

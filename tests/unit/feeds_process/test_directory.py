@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from pathlib import Path
 
 import pytest
 
+from feeds.detail import Detail
+from feeds.directory import parse_all
 from feeds.fetch import Fetched, Unchanged, file
 from feeds.fetch.candidate import Candidate
 from feeds.refresh import build_once
+from feeds.store import FeedStore
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedStatus
-from tests.unit.feeds_process.configs import blockers, configuration, files
+from tests.unit.feeds_process.configs import blockers, configuration, files, kept
 
 
 @pytest.fixture
@@ -137,3 +141,18 @@ def test_looking_is_cheap(tmp_path: Path) -> None:
     began = time.process_time()
     assert file.look(tmp_path) is not None
     assert time.process_time() - began < 0.5
+
+
+def test_facts_of_all_files_are_kept(tmp_path: Path, lists: Path) -> None:
+    """What files say of a name is kept; of two the one that holds longest."""
+    pattern = "[domain-name:value = 'stix.example']"
+    for name, end in (("x.json", "2026-01-01"), ("y.json", "2026-03-01"), ("z.json", "2026-02-01")):
+        indicator = {"type": "indicator", "pattern": pattern, "name": name, "valid_until": end}
+        (lists / name).write_text(json.dumps({"type": "bundle", "objects": [indicator]}))
+    feed = feed_of(lists)
+    assert refresh(tmp_path, feed).last_error == ""
+    copy = kept(tmp_path / "state", feed)
+    assert copy is not None
+    parsed = parse_all(FeedStore(tmp_path / "state/feeds/lists").raw_path(copy), feed)
+    (number,) = parsed.detail_of.values()
+    assert parsed.details[number] == Detail(threat="y.json", expires_s=1772323200.0)
