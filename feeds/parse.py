@@ -10,6 +10,7 @@ from typing import BinaryIO, Final
 
 import msgspec
 
+from feeds.detail import Detail
 from feeds.fetch.inflate import InflateError, decoder
 from feeds.formats import READERS, detect
 from feeds.formats.collector import Collector
@@ -27,13 +28,15 @@ _WEB_PAGE = re.compile(rb"(?>\s*<!--.*?-->)*+\s*(?:<!doctype\s+html|<\?xml|<html
 
 
 class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one list says. It can be encoded with msgspec, and costs some 100 bytes a name."""
+    """What one list says. It costs some 100 bytes a name."""
 
     format: str  # as named, or as detected
     lines: int
     names: dict[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset
     networks: set[bytes]  # address octets and one octet of prefix length
     odd: dict[str, OddLines]  # reason -> what was passed over
+    details: list[Detail] = []
+    detail_of: dict[bytes, int] = {}  # key -> index into `details`, of names that the list says more of
 
     @property
     def entries(self) -> int:
@@ -63,16 +66,6 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
     except OSError as exc:
         raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
     return ParsedFeed(format=name, lines=out.line_number, names=out.names, networks=out.networks, odd=out.odd)
-
-
-def encode(parsed: ParsedFeed) -> bytes:
-    """`parsed` for `decode`, by this version of the program: some 25 bytes a name."""
-    return msgspec.msgpack.encode(parsed)
-
-
-def decode(data: bytes) -> ParsedFeed:
-    """What `encode` made `data` of. Raises `msgspec.DecodeError`."""
-    return msgspec.msgpack.decode(data, type=ParsedFeed)
 
 
 def _sample(file: BinaryIO, feed: Feed) -> bytes:

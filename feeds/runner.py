@@ -182,8 +182,14 @@ class FeedRunner:
         return await transports.fetch(self.feed, kept, into, around.network)
 
     async def _parse(self, builder: Builder, raw: Path, parsed: Path) -> Parsed:
-        before = str(self._store.parsed_path(self.copy)) if self.copy is not None else ""
-        return await builder.parse(Parse(self.feed, str(raw), str(parsed), before))
+        return await builder.parse(self._job(raw, parsed, self.copy or self.predecessor))
+
+    def _job(self, raw: Path, parsed: Path, before: Copy | None) -> Parse:
+        """Parse `raw`; what is known of the entries of `before` is carried over."""
+        now_s = time.time()
+        if before is None:
+            return Parse(self.feed, str(raw), str(parsed), now_s=now_s)
+        return Parse(self.feed, str(raw), str(parsed), str(self._store.parsed_path(before)), now_s, before.last_success_s)
 
     def _keep_new(self, fetched: Fetched, raw: Path, result: Parsed, parsed: Path, now_s: float) -> None:
         copy = Copy(
@@ -210,7 +216,7 @@ class FeedRunner:
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()
         try:
-            result = await builder.parse(Parse(self.feed, str(self._store.raw_path(copy)), str(parsed)))
+            result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy))
             copy = msgspec.structs.replace(copy, reading=self._reading(copy.sha256, result))
             self._store.keep(copy, parsed=parsed)
         except BuildError as exc:

@@ -53,7 +53,8 @@ def reader_version() -> str:
     """Which program reads lists here: its version, and a hash of the code that decides what a line means."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in (here / "parse.py", here / "directory.py", here / "normalise.py", *sorted((here / "formats").glob("*.py"))):
+    code = ("parse.py", "directory.py", "normalise.py", "entries.py")
+    for path in (*(here / name for name in code), *sorted((here / "formats").glob("*.py"))):
         with suppress(OSError):
             digest.update(path.read_bytes())
     return f"{__version__}-{digest.hexdigest()[:16]}"

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from feeds.compile import compile_blockset
-from feeds.parse import ParsedFeed
 from pdns.blockset import Blockset, Listing, Rule, source_fingerprint
 from pdns.config import Feed
 from pdns.core.names import from_text
@@ -63,21 +61,13 @@ def test_addresses(tmp_path: Path) -> None:
     assert said == [("a", "8.8.8.8/32"), ("b", "8.8.8.8/32"), ("b", "8.8.8.0/24")]
 
 
-def test_one_list_at_a_time(tmp_path: Path) -> None:
-    """Lists are taken one after the other, and let go; progress is told after each and at the end."""
-    alive: list[str] = []
-
-    def lists() -> Iterator[tuple[Feed, ParsedFeed]]:
-        for name in ("a", "b"):
-            alive.append(name)
-            yield Feed(name=name, url="file:///x"), read(f"{name}.test\n")
-
-    told: list[tuple[int, int]] = []
-    manifest = compile_blockset(lists(), tmp_path / "blockset", 1, 0.0, lambda done, total: told.append((done, total)))
-    assert alive == ["a", "b"]
-    assert manifest.entries == 2
-    assert told[-1][0] == told[-1][1]
-    assert [done for done, _ in told] == [1, 2, 3]
+def test_progress_is_told(tmp_path: Path) -> None:
+    """Names are counted while lists are merged, and again, towards a known end, while they are written."""
+    told: list[tuple[str, int, int]] = []
+    lists = [(Feed(name=name, url="file:///x"), read(f"{name}.test\ncommon.test\n")) for name in ("a", "b")]
+    compile_blockset(lists, tmp_path / "blockset", 1, 0.0, lambda *step: told.append(step))
+    assert [step for step in told if step[0] == "merging"][-1] == ("merging", 3, 0)
+    assert told[-1] == ("writing", 3, 3)
 
 
 def test_failure_leaves_nothing(tmp_path: Path) -> None:

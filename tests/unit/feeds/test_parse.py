@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from feeds.formats import READERS, detect
-from feeds.parse import MAX_LINE_BYTES, decode, encode, parse_feed
+from feeds.parse import MAX_LINE_BYTES, parse_feed
 from pdns.config import Feed, FeedFormat
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import names, networks, odd, read
@@ -152,13 +152,6 @@ def test_empty_list(content: bytes) -> None:
     """A list may be empty: what to make of that is not the parser's business."""
     parsed = read(content)
     assert (parsed.entries, parsed.exceptions, parsed.networks, parsed.odd) == (0, 0, set(), {})
-
-
-def test_encoding() -> None:
-    """A parsed list survives being put away and taken out."""
-    parsed = read("one.test\n*.two.test\n8.8.8.8\nword\n", addresses=True)
-    assert decode(encode(parsed)) == parsed
-    assert networks(parsed) == ["8.8.8.8/32"]
 
 
 def test_wildcard_includes_apex() -> None:
