@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 import ssl
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
@@ -15,7 +16,8 @@ from feeds.builder import Builder, BuildError
 from feeds.fetch import FileStamp, file
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
-from feeds.publisher import Publisher
+from feeds.jobs import Progress
+from feeds.publisher import EXPIRY_EVERY_S, Publisher
 from feeds.runner import FeedRunner, Surroundings
 from feeds.status import StatusFile, snapshot
 from feeds.store import remove_unconfigured
@@ -24,6 +26,7 @@ from pdns.config import Config, Feed
 from pdns.feedstatus import FeedsStatus
 
 LEAST_BETWEEN_WORDS_S = 1.0
+PROGRESS_EVERY_S = 1.0
 Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 _log = logging.getLogger(__name__)
 
@@ -44,7 +47,10 @@ class Keeper:
         self._wakes: dict[str, asyncio.Event] = {}
         self._told_s: dict[str, float] = {}
         self._polled: dict[str, FileStamp | None] = {}
-        self._builder = Builder()
+        self._builder = Builder(on_progress=self._progressed)
+        self._doing = ""
+        self._progress_told_s = 0.0
+        self._expire_again_s = 0.0
         self._publisher = Publisher(state_dir, self._builder, self._sources)
         trusted = ssl.create_default_context()
         self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
@@ -112,13 +118,25 @@ class Keeper:
             if stamp is not None and stamp == before and stamp != runner.last_seen and name in self._wakes:
                 self._wakes[name].set()
 
+    async def expire(self) -> None:
+        """Make a new blockset if names are live whose time is over. Not more often than every five minutes."""
+        now_s = time.time()
+        if now_s < self._expire_again_s or not self._publisher.expiry_due(now_s):
+            return
+        self._expire_again_s = now_s + EXPIRY_EVERY_S
+        try:
+            await self._publisher.publish()
+        except BuildError as exc:
+            _log.error("no new blockset: %s", exc.reason)
+        self._tell()
+
     async def refresh_once(self) -> FeedsStatus:
         """Try every feed once, all at the same time. Not to be mixed with `start`."""
         await asyncio.gather(*(self._attempt(runner) for runner in self._runners.values()))
         return self._tell()
 
     def status(self) -> FeedsStatus:
-        return snapshot(self._publisher.live, self._runners.values())
+        return snapshot(self._publisher.live, self._runners.values(), self._doing)
 
     async def stop(self) -> None:
         """End every refresh where it stands; what is live and what is kept is whole."""
@@ -147,6 +165,15 @@ class Keeper:
     async def _attempt(self, runner: FeedRunner) -> None:
         await runner.attempt(self._around)
         self._tell()
+
+    def _progressed(self, progress: Progress | None) -> None:
+        before, self._doing = self._doing, ""
+        if progress is not None:
+            total = f" of {progress.total:,}" if progress.total else ""
+            self._doing = f"{progress.doing} {progress.done:,}{total} names"
+        if self._doing != before and (not self._doing or time.monotonic() >= self._progress_told_s + PROGRESS_EVERY_S):
+            self._progress_told_s = time.monotonic()
+            self._tell()
 
     def _tell(self) -> FeedsStatus:
         status = self.status()

@@ -113,7 +113,7 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
 
 
 async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
-    """Notice requests for an update, and local lists that have changed."""
+    """Notice requests for an update, local lists that have changed, and names whose time is over."""
     loop = asyncio.get_running_loop()
     files_due = loop.time()
     while True:
@@ -123,6 +123,7 @@ async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
             keeper.wake()
         if loop.time() >= files_due:
             await keeper.poll_files()
+            await keeper.expire()
             files_due = loop.time() + FILE_POLL_S
 
 

@@ -18,13 +18,14 @@ from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus
 _log = logging.getLogger(__name__)
 
 
-def snapshot(live: Live, runners: Iterable[FeedRunner]) -> FeedsStatus:
+def snapshot(live: Live, runners: Iterable[FeedRunner], doing: str = "") -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(
         written_s=time.time(),
         generation=live.generation,
         entries=live.entries,
         build_s=round(live.build_s, 3),
+        doing=doing,
         feeds={runner.name: _of(runner, live) for runner in runners},
     )
 
@@ -60,6 +61,7 @@ def _of(runner: FeedRunner, live: Live) -> FeedStatus:
             entries=part.entries,
             unique_entries=part.unique_entries,
             addresses=part.addresses,
+            expired=part.expired,
         )
     return status
 

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
 
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
+_PROGRESS_S: Final = 0.5
 _DESCRIPTORS: Final = 65536
 _FEEDS_EXIT_S: Final = 1.0
 
@@ -60,10 +61,15 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """One per `pdns serve`. Its public attributes are what the pages and the banner speak of."""
 
-    def __init__(self, path: Path, announce: Callable[[Supervisor], None]) -> None:
-        """Reads the file at `path`; `announce` is called once, when clients are answered. Raises `ConfigErrors`."""
+    def __init__(
+        self, path: Path, announce: Callable[[Supervisor], None], loading: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Reads the file at `path`; `announce` is called once, when clients are answered; `loading` is told how far the feeds are
+        as long as they are not, and "" in the end. Raises `ConfigErrors`.
+        """
         self._path = path
         self._announce = announce
+        self._loading = loading
         self._file = FileWatch(path)
         self._live = load_version(path)
         self._generation = 1  # of what is live
@@ -245,6 +251,10 @@ class Supervisor:
             await asyncio.sleep(0.02)
         self._announce(self)
         systemd.notify("READY=1")
+        while not self._feeds_settled():
+            self._loading(self.status.read().doing or "waiting for feeds")
+            await asyncio.sleep(_PROGRESS_S)
+        self._loading("")
 
     def _feeds_settled(self) -> bool:
         """Whether every feed was tried, and the workers have what came of it."""

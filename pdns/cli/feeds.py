@@ -185,7 +185,8 @@ class _Bar(Progress):
         """Bring it up to date; True when there is nothing left to wait for."""
         waiting = _waiting(current, self._asked_s)
         total = len(current.feeds)
-        self.update(self._shown, total=total, completed=total - len(waiting), waiting=", ".join(waiting)[:60])
+        said = current.doing or ", ".join(waiting)
+        self.update(self._shown, total=total, completed=total - len(waiting), waiting=said[:60])
         return not waiting
 
 
