@@ -338,14 +338,14 @@ class Blockset:
         """Every feed that lists the names of this combination, and its bits."""
         return self._combinations[number]
 
-    def keys(self) -> Iterator[tuple[bytes, int]]:
-        """Every name, as its `reversed_key`, and its combination, in no particular order."""
-        for key, at in self._trie.iteritems():
+    def combinations(self, below: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """Every name at or below the one with that `reversed_key`, as its own, and its combination; in no particular order."""
+        for key, at in self._trie.iteritems(below):
             yield key, self._records[at]
 
     def listings(self) -> Iterator[Listing]:
         """Every listing of every name, in no particular order."""
-        for key, record in self.keys():
+        for key, record in self.combinations():
             name = from_reversed_key(key)
             for feed, bits in self._combinations[record]:
                 if bits & BLOCK_SUBTREE:

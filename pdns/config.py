@@ -163,6 +163,12 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listen: str = "127.0.0.1:9153"
 
 
+class Quality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `pdns feeds quality` measures feeds against."""
+
+    benign: tuple[str, ...] = ()
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much is logged."""
 
@@ -184,4 +190,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rate_limit: RateLimit = RateLimit()
     state: State = State()
     metrics: Metrics = Metrics()
+    quality: Quality = Quality()
     log: Log = Log()

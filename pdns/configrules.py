@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from pdns import addresses
 from pdns.addresses import Endpoint, UpstreamAddress
-from pdns.config import Access, Block, Cache, Feed, Feeds, Local, Metrics, Server, State, Tenant, Upstream
+from pdns.config import Access, Block, Cache, Feed, Feeds, Local, Metrics, Quality, Server, State, Tenant, Upstream
 from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
@@ -74,6 +74,10 @@ def _server(server: Server, around: Surroundings) -> Server:
         expected = f"expected 0 (one a core) or at most {MOST_WORKERS}"
         around.report.add("server.workers", f"{expected}, got {server.workers}")
     return replace(server, listen=tuple(listen))
+
+
+def _quality(quality: Quality, around: Surroundings) -> Quality:
+    return replace(quality, benign=tuple(str(around.directory / Path(text).expanduser()) for text in quality.benign))
 
 
 def _metrics(metrics: Metrics, around: Surroundings) -> Metrics:
@@ -248,4 +252,5 @@ _RULES: Final[dict[str, Callable[[Any, Surroundings], Any]]] = {
     "access": _access,
     "state": _state,
     "metrics": _metrics,
+    "quality": _quality,
 }

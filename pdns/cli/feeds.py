@@ -1,4 +1,4 @@
-"""`pdns feeds`: how the feeds stand, and a refresh of all of them now."""
+"""`pdns feeds`: how the feeds stand, what they are worth, and a refresh of all of them now."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from rich.text import Text
 
 from pdns import feedstatus
 from pdns.cli.feedtable import age, changes, odd_lines, show
+from pdns.cli.quality import quality
 from pdns.config import Config
 from pdns.configload import default_config_path, load
 from pdns.errors import ConfigError
@@ -49,6 +50,16 @@ def update_command(
 ) -> None:
     """Refresh every feed now and wait for the outcome. Exits 1 unless each was tried and answered usably."""
     raise typer.Exit(update(config, timeout_s))
+
+
+@app.command("quality")
+def quality_command(
+    feed: Annotated[str, typer.Argument(metavar="[FEED]", help="All there is to say of this one [default: a table of all]")] = "",
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything, for a program")] = False,
+) -> None:
+    """Show what each feed is worth: what it adds, what it catches, what it gets wrong."""
+    raise typer.Exit(quality(config, feed, as_json=as_json))
 
 
 def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> int:
