@@ -8,14 +8,12 @@ from pathlib import Path
 
 from feeds.detail import Detail
 from feeds.entries import DAY_S, Block, Entries
-from feeds.merge import Listed, Table, merge
+from feeds.merge import Listed, Sieve, Table, merge
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE, FeedEntry, Manifest, source_fingerprint
 from pdns.blocksetwriter import write_sorted
 from pdns.config import Feed
 from pdns.facts import Told
-
-_NOTHING: frozenset[bytes] = frozenset()
 
 
 class _Contents:
@@ -34,11 +32,12 @@ def compile_blockset(
     generation: int,
     created_s: float,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-    held: Callable[[Feed], frozenset[bytes]] = lambda _: _NOTHING,
+    sieve: Callable[[Feed], Sieve | None] = lambda _: None,
 ) -> Manifest:
     """Write the blockset of `inputs` to `out_dir`, which must not exist; it appears whole or not at all.
 
-    Lists on disk are never held as a whole. What has expired at `created_s` and the keys `held` of a feed are left out.
+    Lists on disk are never held as a whole. What has expired at `created_s` is left out, and what the `sieve` of a
+    feed takes out of its names; it is given some thousand of them at a time.
     `progress` is told (what is being done, names done, names in all; 0 when unknown). Raises `BlocksetError` and, of lists on
     disk, `DamagedEntries`.
     """
@@ -48,8 +47,8 @@ def compile_blockset(
         entries = parsed if isinstance(parsed, Entries) else _InMemory(parsed, int(created_s // DAY_S))
         feeds.append(feed)
         contents.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
-        names.append(Listed(entries.names(), entries.details, created_s, held(feed)))
-        networks.append(Listed(entries.networks(), entries.details, created_s, held(feed)))
+        names.append(Listed(entries.names(), entries.details, created_s, sieve(feed)))
+        networks.append(Listed(entries.networks(), entries.details, created_s))
     merged_networks: dict[bytes, int] = {}
     for keys, rows in merge(networks, contents.table, lambda _: None):
         merged_networks.update(zip(keys, rows, strict=True))

@@ -59,13 +59,16 @@ class Table:
         return counts
 
 
-class Listed:
-    """One list on its way into the row: what is gone, has expired or is held stays behind."""
+Sieve = Callable[[dict[bytes, int]], object]  # takes out of some names of one list, with their bits, what must not go live
 
-    def __init__(self, blocks: Iterable[Block], details: Sequence[Detail], now_s: float, held: frozenset[bytes]) -> None:
+
+class Listed:
+    """One list on its way into the row: what is gone, has expired or is held back by `sieve` stays behind."""
+
+    def __init__(self, blocks: Iterable[Block], details: Sequence[Detail], now_s: float, sieve: Sieve | None = None) -> None:
         self._blocks = iter(blocks)
         self._expired = {at for at, detail in enumerate(details, 1) if 0 < detail.expires_s <= now_s}
-        self._held = held
+        self._sieve = sieve
         self._numbers: dict[tuple[int, int, int, int], int] = {}
         self._at = 0
         self.expired = 0  # entries
@@ -83,16 +86,16 @@ class Listed:
             if block is None:
                 return
             self.keys, self._said = block.keys, list(zip(block.bits, block.first_days, block.details, strict=True))
-            if 0 in block.bits or self._expired or self._held:
+            if 0 in block.bits or self._expired or self._sieve is not None:
                 self._leave_behind()
 
     def _leave_behind(self) -> None:
-        kept = [
-            (key, said)
-            for key, said in zip(self.keys, self._said, strict=True)
-            if said[0] and said[2] not in self._expired and key not in self._held
-        ]
+        kept = [(key, said) for key, said in zip(self.keys, self._said, strict=True) if said[0] and said[2] not in self._expired]
         self.expired += sum(1 for said in self._said if said[0] and said[2] in self._expired)
+        if self._sieve is not None:
+            through = {key: said[0] for key, said in kept}
+            self._sieve(through)
+            kept = [entry for entry in kept if entry[0] in through]
         self.keys, self._said = [key for key, _ in kept], [said for _, said in kept]
 
     def take(self, last: bytes, feed: int, table: Table, merged: dict[bytes, int]) -> None:
