@@ -10,8 +10,8 @@ import os
 import signal
 import sys
 import threading
-import zlib
-from collections.abc import Iterator
+import time
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
@@ -19,20 +19,20 @@ import msgspec
 
 from feeds.compile import compile_blockset
 from feeds.directory import is_directory, parse_all
+from feeds.entries import DAY_S, DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
 from feeds.guard import MAX_EXAMPLES, judge
-from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Result
+from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Result, Said
 from feeds.normalise import Reason
-from feeds.parse import ParsedFeed, decode, encode, parse_feed
+from feeds.parse import ParsedFeed, parse_feed
 from feeds.priority import step_back
 from feeds.protected import Protected
 from pdns.config import Feed
 from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import BlocksetError, FeedError
-from pdns.feedstatus import Finding, HeldNames
+from pdns.feedstatus import Finding
 
-_COMPARED_BYTES = 64 * 1024 * 1024
-_CHECKSUM_BYTES = 4
+_PROGRESS_EVERY_S = 0.2
 
 
 def main() -> None:
@@ -43,19 +43,36 @@ def main() -> None:
     os.dup2(2, 1)  # whatever prints, prints into the log
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
     threading.Thread(target=_die_with_parent, daemon=True).start()
-    result = perform(job)
     with open(answer, "wb") as pipe:  # noqa: PTH123 (it is a descriptor already)
-        pipe.write(msgspec.json.encode(result))
+
+        def say(said: Said) -> None:
+            pipe.write(msgspec.json.encode(said) + b"\n")
+            pipe.flush()
+
+        say(perform(job, _sometimes(say)))
 
 
-def perform(job: Job) -> Result:
+def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None) -> Result:
     """Do `job`. What can be expected to go wrong comes back as `Failed`."""
     try:
-        return parse(job) if isinstance(job, Parse) else compile_all(job)
+        return parse(job) if isinstance(job, Parse) else compile_all(job, progress)
     except OSError as exc:
         return Failed(disk_reason(exc, Path(job.parsed if isinstance(job, Parse) else job.directory).parent))
     except MemoryError:
         return Failed("out of memory: lower max_bytes, or give this machine more")
+
+
+def _sometimes(say: Callable[[Said], None]) -> Callable[[str, int, int], None]:
+    """Tells how far it is, not more often than anybody can read."""
+    told_s = 0.0
+
+    def progress(doing: str, done: int, total: int) -> None:
+        nonlocal told_s
+        if (now_s := time.monotonic()) >= told_s + _PROGRESS_EVERY_S:
+            told_s = now_s
+            say(Progress(doing, done, total))
+
+    return progress
 
 
 def parse(job: Parse) -> Parsed | Failed:
@@ -70,86 +87,77 @@ def parse(job: Parse) -> Parsed | Failed:
     entries, addresses = parsed.entries, len(parsed.networks)
     if not entries and not (job.feed.addresses and addresses):
         return Failed(_nothing_in(parsed), unusable=True)
-    save(Path(job.parsed), parsed)
+    before = _entries(job.before)
+    changes = write_entries(Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S))
     _sync(raw)
-    before = _names_before(job.before)
     return Parsed(
         format=parsed.format,
         lines=parsed.lines,
         entries=entries,
         addresses=addresses,
         odd=parsed.odd,
-        added=sum(1 for name in parsed.names if name not in before) if before is not None else None,
-        removed=sum(1 for name in before if name not in parsed.names) if before is not None else None,
-        finding=_finding(job, entries + addresses, parsed.names, before or {}),
+        added=changes.added if before is not None else None,
+        removed=changes.removed if before is not None else None,
+        finding=_finding(job, entries + addresses, parsed.names),
     )
 
 
-def compile_all(job: Compile) -> Compiled | Failed:
-    """Make the blockset, one list after the other. Raises `OSError`."""
+def compile_all(job: Compile, progress: Callable[[str, int, int], None] = lambda *_: None) -> Compiled | Failed:
+    """Make the blockset, all lists side by side. Raises `OSError`."""
     damaged: list[str] = []
-    held: dict[str, HeldNames] = {}
     try:
         protected = Protected(job.protection)
     except OSError as exc:
         return Failed(f"guard.popularity: {exc.filename} cannot be read: {exc.strerror}")
-
-    def lists() -> Iterator[tuple[Feed, ParsedFeed]]:
-        for part in job.parts:
-            parsed = load(Path(part.parsed))
-            if parsed is None:
-                damaged.append(part.feed.name)
-            elif not damaged:
-                held[part.feed.name] = protected.take_out(parsed.names, part.decided)
-                yield part.feed, parsed
-        if damaged:
-            raise BlocksetError(f"damaged on disk: the entries of {', '.join(damaged)}")
-
+    inputs: list[tuple[Feed, Entries]] = []
+    for part in job.parts:
+        try:
+            inputs.append((part.feed, Entries(Path(part.parsed))))
+        except DamagedEntries:
+            damaged.append(part.feed.name)
+    if damaged:
+        return _damaged(damaged)
+    sieves = {part.feed.name: protected.sieve(part.decided) for part in job.parts}
     try:
-        manifest = compile_blockset(lists(), Path(job.directory), job.generation, job.created_s)
+        manifest = compile_blockset(
+            inputs, Path(job.directory), job.generation, job.created_s, progress, lambda feed: sieves[feed.name]
+        )
+    except DamagedEntries as exc:
+        return _damaged([part.feed.name for part in job.parts if part.parsed == str(exc)])
     except BlocksetError as exc:
-        if isinstance(exc.__context__, OSError):
-            raise exc.__context__ from None
-        return Failed(str(exc), damaged=tuple(damaged))
-    return Compiled(manifest.entries, manifest.feeds, held)
-
-
-def save(path: Path, parsed: ParsedFeed) -> None:
-    """Write `parsed` for `load`, onto the disk. Raises `OSError`."""
-    data = encode(parsed)
-    with path.open("wb") as file:
-        file.write(zlib.crc32(data).to_bytes(_CHECKSUM_BYTES))
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
+        if isinstance(exc.__cause__, OSError):
+            raise exc.__cause__ from None
+        return Failed(str(exc))
+    held = {name: sieve.held for name, sieve in sieves.items()}
+    return Compiled(manifest.entries, manifest.feeds, held, manifest.next_expiry_s)
 
 
 def load(path: Path) -> ParsedFeed | None:
-    """What `save` wrote to `path`; None when it is not there or not whole."""
+    """The entries that `parse` wrote to `path`, all at once; None when they are not there or not whole."""
     try:
-        with path.open("rb") as file:
-            checksum, data = file.read(_CHECKSUM_BYTES), file.read()
-        return decode(data) if zlib.crc32(data).to_bytes(_CHECKSUM_BYTES) == checksum else None
-    except (OSError, msgspec.DecodeError):
+        return whole(Entries(path))
+    except DamagedEntries:
         return None
 
 
-def _names_before(path: str) -> dict[bytes, int] | None:
-    """The names of the copy before; None when there was none, or to compare would take more memory than the news is worth."""
+def _entries(path: str) -> Entries | None:
     try:
-        if not path or Path(path).stat().st_size > _COMPARED_BYTES:
-            return None
-    except OSError:
+        return Entries(Path(path)) if path else None
+    except DamagedEntries:
         return None
-    before = load(Path(path))
-    return before.names if before is not None else None
 
 
-def _finding(job: Parse, entries: int, names: dict[bytes, int], before: dict[bytes, int]) -> Finding | None:
+def _damaged(names: list[str]) -> Failed:
+    return Failed(f"damaged on disk: the entries of {', '.join(names)}", damaged=tuple(names))
+
+
+def _finding(job: Parse, entries: int, names: dict[bytes, int]) -> Finding | None:
     """What is wrong with so many entries, with some of the names that make the difference."""
     finding = judge(entries, job.entries_before, job.limits) if job.limits is not None else None
     if finding is None:
         return None
+    last_good = load(Path(job.before)) if job.before else None
+    before = last_good.names if last_good is not None else {}
     more, fewer = (before, names) if finding.kind == "shrink" else (names, before)
     examples = islice((key for key in more if key not in fewer), MAX_EXAMPLES)
     return msgspec.structs.replace(finding, examples=[to_text(from_reversed_key(key)) for key in examples])

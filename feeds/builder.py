@@ -6,15 +6,17 @@ import asyncio
 import contextlib
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
 import feeds
-from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Result
+from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Result, Said
 from pdns.errors import PdnsError
 
 JOB_TIMEOUT_S = 900.0
+MAX_ANSWER_BYTES = 16 * 1024 * 1024
 _IMPORT_ROOT = Path(feeds.__file__).parent.parent
 
 
@@ -31,8 +33,10 @@ class BuildError(PdnsError):
 class Builder:
     """Runs one job at a time: two big lists in memory at once would be one too many."""
 
-    def __init__(self, timeout_s: float = JOB_TIMEOUT_S) -> None:
+    def __init__(self, timeout_s: float = JOB_TIMEOUT_S, on_progress: Callable[[Progress | None], None] = lambda _: None) -> None:
+        """`on_progress` is told how far a job is, and None when it is over."""
         self._timeout_s = timeout_s
+        self._on_progress = on_progress
         self._turn = asyncio.Lock()
 
     async def parse(self, job: Parse) -> Parsed:
@@ -60,7 +64,7 @@ class Builder:
         pipe = asyncio.subprocess.PIPE
         try:
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "feeds.build", stdin=pipe, stdout=pipe, cwd=_IMPORT_ROOT
+                sys.executable, "-m", "feeds.build", stdin=pipe, stdout=pipe, cwd=_IMPORT_ROOT, limit=MAX_ANSWER_BYTES
             )
         except OSError as exc:
             raise BuildError(f"no process could be started for it: {exc.strerror}") from None
@@ -71,7 +75,9 @@ class Builder:
                 with contextlib.suppress(ConnectionError):  # it died already; its exit status says more
                     child.stdin.write(job)
                     await child.stdin.drain()
-                said = await child.stdout.read()  # stdin stays open meanwhile: its end would tell the child that we are gone
+                said = await self._listen(
+                    child.stdout
+                )  # stdin stays open meanwhile: its end would tell the child that we are gone
                 status = await child.wait()
         except TimeoutError:
             raise BuildError(f"given up after {self._timeout_s:g} s") from None
@@ -81,11 +87,24 @@ class Builder:
                     child.kill()
                 await child.wait()
             child.stdin.close()
+            self._on_progress(None)
         if status != 0:
             raise BuildError(_death(status))
+        if said is None:
+            raise BuildError("it ended without an answer")
+        return said
+
+    async def _listen(self, pipe: asyncio.StreamReader) -> Result | None:
+        """What it comes to, after all that is said of how far it is. Raises `BuildError`."""
+        result: Result | None = None
         try:
-            result: Result = msgspec.json.decode(said, type=Result)
-        except msgspec.DecodeError as exc:
+            async for line in pipe:
+                said: Said = msgspec.json.decode(line, type=Said)
+                if isinstance(said, Progress):
+                    self._on_progress(said)
+                else:
+                    result = said
+        except (msgspec.DecodeError, ValueError) as exc:
             raise BuildError(f"its answer was not understood: {exc}") from None
         return result
 

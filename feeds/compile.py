@@ -2,50 +2,61 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from operator import length_hint
+from array import array
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
+from feeds.detail import Detail
+from feeds.entries import DAY_S, Block, Entries
+from feeds.merge import Listed, Sieve, Table, merge
 from feeds.parse import ParsedFeed
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE, FeedEntry, Manifest, source_fingerprint
-from pdns.blocksetwriter import write
+from pdns.blockset import BLOCK_SUBTREE, FeedEntry, Manifest, source_fingerprint
+from pdns.blocksetwriter import write_sorted
 from pdns.config import Feed
+from pdns.facts import Told
 
-Combination = tuple[tuple[int, int], ...]  # (index of a feed, its bits), of every feed that lists a name
+
+class _Contents:
+    """What the numbers of the merged names stand for."""
+
+    def __init__(self) -> None:
+        self.table = Table()
+        self.details: list[list[Told]] = []
+        self.combinations = self.table.combinations
+        self.rows = self.table.rows
 
 
 def compile_blockset(
-    inputs: Iterable[tuple[Feed, ParsedFeed]],
+    inputs: Iterable[tuple[Feed, Entries | ParsedFeed]],
     out_dir: Path,
     generation: int,
     created_s: float,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+    sieve: Callable[[Feed], Sieve | None] = lambda _: None,
 ) -> Manifest:
     """Write the blockset of `inputs` to `out_dir`, which must not exist; it appears whole or not at all.
 
-    `inputs` is gone through once: a generator need not hold two lists at a time. `progress` is told (steps done, steps in all).
-    Raises `BlocksetError`.
+    Lists on disk are never held as a whole. What has expired at `created_s` is left out, and what the `sieve` of a
+    feed takes out of its names; it is given some thousand of them at a time.
+    `progress` is told (what is being done, names done, names in all; 0 when unknown). Raises `BlocksetError` and, of lists on
+    disk, `DamagedEntries`.
     """
-    steps = length_hint(inputs) + 1
-    feeds = []
-    addresses = []
-    combinations = _Combinations()
-    names: dict[bytes, int] = {}
-    networks: dict[bytes, int] = {}
-    for index, (feed, parsed) in enumerate(inputs):
+    contents = _Contents()
+    feeds, names, networks = [], [], []
+    for feed, parsed in inputs:
+        entries = parsed if isinstance(parsed, Entries) else _InMemory(parsed, int(created_s // DAY_S))
         feeds.append(feed)
-        addresses.append(len(parsed.networks))
-        combinations.merge(names, index, parsed.names)
-        combinations.merge(networks, index, dict.fromkeys(parsed.networks, BLOCK_SUBTREE))
-        if progress is not None:
-            progress(index + 1, max(steps, index + 2))
-    counts = combinations.count(names)
-    manifest = write(
-        out_dir,
-        generation=generation,
-        created_s=created_s,
-        feeds=[
+        contents.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
+        names.append(Listed(entries.names(), entries.details, created_s, sieve(feed)))
+        networks.append(Listed(entries.networks(), entries.details, created_s))
+    merged_networks: dict[bytes, int] = {}
+    for keys, rows in merge(networks, contents.table, lambda _: None):
+        merged_networks.update(zip(keys, rows, strict=True))
+    addresses = [listed.taken for listed in networks]
+
+    def entries_of(names_of_each: Sequence[int]) -> list[FeedEntry]:
+        counts = contents.table.count(names_of_each)
+        return [
             FeedEntry(
                 name=feed.name,
                 source=source_fingerprint(feed),
@@ -54,51 +65,48 @@ def compile_blockset(
                 unique_entries=counts["unique_entries", index],
                 exceptions=counts["exceptions", index],
                 addresses=addresses[index],
+                expired=names[index].expired + networks[index].expired,
             )
             for index, feed in enumerate(feeds)
-        ],
-        names=names,
-        networks=networks,
-        combinations=combinations.known,
+        ]
+
+    return write_sorted(
+        out_dir,
+        generation=generation,
+        created_s=created_s,
+        names=merge(names, contents.table, lambda done: progress("merging", done, 0)),
+        networks=merged_networks,
+        contents=contents,
+        feeds=entries_of,
+        progress=progress,
     )
-    if progress is not None:
-        progress(len(feeds) + 1, len(feeds) + 1)
-    return manifest
 
 
-class _Combinations:
-    """Which feeds list a name, and how: few different answers, each with a number."""
+class _InMemory:
+    """A list that was never on the disk, first seen today."""
 
-    def __init__(self) -> None:
-        self.known: list[Combination] = [()]
-        self._numbers: dict[Combination, int] = {(): 0}
+    def __init__(self, parsed: ParsedFeed, today: int) -> None:
+        self._parsed = parsed
+        self._today = today
 
-    def merge(self, merged: dict[bytes, int], feed: int, said: Mapping[bytes, int]) -> None:
-        """Add what `feed` says to `merged` (key -> number of a combination)."""
-        nexts: dict[tuple[int, int], int] = {}
-        for key, bits in said.items():
-            step = (merged.get(key, 0), bits)
-            number = nexts.get(step)
-            if number is None:
-                number = nexts[step] = self._number((*self.known[step[0]], (feed, bits)))
-            merged[key] = number
+    @property
+    def details(self) -> list[Detail]:
+        return self._parsed.details
 
-    def _number(self, combination: Combination) -> int:
-        number = self._numbers.setdefault(combination, len(self.known))
-        if number == len(self.known):
-            self.known.append(combination)
-        return number
+    def names(self) -> Iterator[Block]:
+        return self._block(self._parsed.names)
 
-    def count(self, merged: Mapping[bytes, int]) -> Counter[tuple[str, int]]:
-        """(kind of entry, feed) -> names."""
-        counts: Counter[tuple[str, int]] = Counter()
-        for number, names in Counter(merged.values()).items():
-            blocking = [feed for feed, bits in self.known[number] if bits & BLOCK_SUBTREE]
-            for feed in blocking:
-                counts["entries", feed] += names
-            if len(blocking) == 1:
-                counts["unique_entries", blocking[0]] += names
-            for feed, bits in self.known[number]:
-                if bits & ALLOW_SUBTREE:
-                    counts["exceptions", feed] += names
-        return counts
+    def networks(self) -> Iterator[Block]:
+        return self._block(dict.fromkeys(self._parsed.networks, BLOCK_SUBTREE))
+
+    def _block(self, bits: dict[bytes, int]) -> Iterator[Block]:
+        if not bits:
+            return
+        keys = sorted(bits)
+        nothing = _column([0] * len(keys))
+        details = _column([self._parsed.detail_of.get(key, -1) + 1 for key in keys])
+        yield Block(keys, bytes([bits[key] for key in keys]), _column([self._today] * len(keys)), nothing, details)
+
+
+def _column(values: list[int]) -> memoryview[int]:
+    return memoryview(array("H", values))

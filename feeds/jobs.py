@@ -17,7 +17,9 @@ class Parse(msgspec.Struct, frozen=True, tag=True):
     feed: Feed
     raw: str
     parsed: str
-    before: str = ""  # entries to compare with, if any
+    before: str = ""  # entries of the copy before, if any: to compare with, and for what is known of them
+    now_s: float = 0.0  # first day of what is new
+    seen_s: float = 0.0  # when the copy before was last what the source says
     entries_before: int | None = None  # names and networks of the copy that this may take the place of
     limits: Limits | None = None  # None: whatever it lists is fine
 
@@ -30,7 +32,7 @@ class Parsed(msgspec.Struct, frozen=True, tag=True):
     entries: int
     addresses: int
     odd: dict[str, OddLines]
-    added: int | None  # names that were not in `before`; None when that was not compared
+    added: int | None  # names that were not in `before`; None when there was none
     removed: int | None  # names that only were there
     finding: Finding | None = None  # why it may not take the place of the copy before by itself
 
@@ -59,6 +61,15 @@ class Compiled(msgspec.Struct, frozen=True, tag=True):
     entries: int
     feeds: list[FeedEntry]
     held: dict[str, HeldNames] = {}  # feed -> what was taken out of it
+    next_expiry_s: float = 0.0  # when the first name in it is to leave; 0: none
+
+
+class Progress(msgspec.Struct, frozen=True, tag=True):
+    """How far it is; any number of them come before the result."""
+
+    doing: str
+    done: int
+    total: int  # 0: nobody knows
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):
@@ -71,3 +82,4 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
 Job = Parse | Compile
 Result = Parsed | Compiled | Failed
+Said = Result | Progress

@@ -19,8 +19,9 @@ from feeds.fetch import FileStamp, file
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.guard import limits_of
+from feeds.jobs import Progress
 from feeds.protected import protection_of
-from feeds.publisher import Publisher
+from feeds.publisher import EXPIRY_EVERY_S, Publisher
 from feeds.runner import FeedRunner, Surroundings
 from feeds.status import StatusFile, snapshot
 from feeds.store import remove_unconfigured
@@ -30,6 +31,7 @@ from pdns.feedstatus import FeedsStatus
 from pdns.orders import Order, Outcome
 
 LEAST_BETWEEN_WORDS_S = 1.0
+PROGRESS_EVERY_S = 1.0
 Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 _log = logging.getLogger(__name__)
 
@@ -50,8 +52,11 @@ class Keeper:
         self._wakes: dict[str, asyncio.Event] = {}
         self._told_s: dict[str, float] = {}
         self._polled: dict[str, FileStamp | None] = {}
-        self._builder = Builder()
+        self._builder = Builder(on_progress=self._progressed)
+        self._doing = ""
+        self._progress_told_s = 0.0
         self._expired: set[str] = set()
+        self._expire_again_s = 0.0
         self._publisher = Publisher(state_dir, self._builder, self._sources)
         self._desk = Desk(state_dir, Decisions(lambda: self._runners, self._publisher))
         trusted = ssl.create_default_context()
@@ -139,11 +144,15 @@ class Keeper:
         for name in expired - self._expired:
             _log.error("feed %s: its source has been silent for expire_after_s: its names are no longer in force", name)
         self._expired = expired
-        try:
-            await self._publisher.publish()
-        except BuildError as exc:
-            _log.error("no new blockset: %s", exc.reason)
-        self._tell()
+        await self._publish()
+
+    async def expire(self) -> None:
+        """Make a new blockset if names are live whose time is over. Not more often than every five minutes."""
+        now_s = time.time()
+        if now_s < self._expire_again_s or not self._publisher.expiry_due(now_s):
+            return
+        self._expire_again_s = now_s + EXPIRY_EVERY_S
+        await self._publish()
 
     async def carry_out(self, order: Order) -> Outcome:
         """Do what `order` says. Never raises."""
@@ -157,12 +166,19 @@ class Keeper:
         return self._tell()
 
     def status(self) -> FeedsStatus:
-        return snapshot(self._publisher.live, self._runners.values(), self._desk.overrides())
+        return snapshot(self._publisher.live, self._runners.values(), self._desk.overrides(), self._doing)
 
     async def stop(self) -> None:
         """End every refresh where it stands; what is live and what is kept is whole."""
         for name in list(self._tasks):
             await self._stop(name)
+
+    async def _publish(self) -> None:
+        try:
+            await self._publisher.publish()
+        except BuildError as exc:
+            _log.error("no new blockset: %s", exc.reason)
+        self._tell()
 
     def _sources(self) -> Sequence[FeedRunner]:
         return list(self._runners.values())
@@ -186,6 +202,15 @@ class Keeper:
     async def _attempt(self, runner: FeedRunner) -> None:
         await runner.attempt(self._around)
         self._tell()
+
+    def _progressed(self, progress: Progress | None) -> None:
+        before, self._doing = self._doing, ""
+        if progress is not None:
+            total = f" of {progress.total:,}" if progress.total else ""
+            self._doing = f"{progress.doing} {progress.done:,}{total} names"
+        if self._doing != before and (not self._doing or time.monotonic() >= self._progress_told_s + PROGRESS_EVERY_S):
+            self._progress_told_s = time.monotonic()
+            self._tell()
 
     def _tell(self) -> FeedsStatus:
         status = self.status()

@@ -20,7 +20,7 @@ _WEB_PAGE = re.compile(rb"(?>\s*<!--.*?-->)*+\s*(?:<!doctype\s+html|<\?xml|<html
 
 
 class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one list says. It can be encoded with msgspec, and costs some 100 bytes a name."""
+    """What one list says. It costs some 100 bytes a name."""
 
     format: str  # as named, or as detected
     lines: int  # or entries, where a list is not made of lines
@@ -67,13 +67,3 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
         details=out.details,
         detail_of=out.detail_of,
     )
-
-
-def encode(parsed: ParsedFeed) -> bytes:
-    """`parsed` for `decode`, by this version of the program: some 25 bytes a name."""
-    return msgspec.msgpack.encode(parsed)
-
-
-def decode(data: bytes) -> ParsedFeed:
-    """What `encode` made `data` of. Raises `msgspec.DecodeError`."""
-    return msgspec.msgpack.decode(data, type=ParsedFeed)

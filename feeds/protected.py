@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from importlib import resources
+from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
@@ -120,6 +121,10 @@ class Protected:
                 told[to_text(from_reversed_key(key))] = found.why
         return HeldNames(held=counts[0], refused=counts[1], names=held, refused_names=refused)
 
+    def sieve(self, decided: Decided) -> Sieve:
+        """Does `take_out` with a list that comes in parts."""
+        return Sieve(self, decided)
+
     def _caught(self, names: Mapping[bytes, int]) -> Iterator[tuple[bytes, Caught]]:
         for key in names.keys() & self._above.keys():
             if names[key] & BLOCK_BELOW:
@@ -204,3 +209,27 @@ def _host(url: str) -> str:
         return str(parse_allowed(host))
     except InvalidAddress:
         return ""
+
+
+class Sieve:
+    """Takes out of the parts of one list what must not go live; `held` says what that was so far."""
+
+    def __init__(self, protected: Protected, decided: Decided) -> None:
+        self.held = HeldNames()
+        self._protected = protected
+        self._decided = decided
+
+    def __call__(self, names: dict[bytes, int]) -> None:
+        """Do so with this part."""
+        taken, held = self._protected.take_out(names, self._decided), self.held
+        if taken.held or taken.refused:
+            self.held = HeldNames(
+                held=held.held + taken.held,
+                refused=held.refused + taken.refused,
+                names=_first({**held.names, **taken.names}),
+                refused_names=_first({**held.refused_names, **taken.refused_names}),
+            )
+
+
+def _first(names: dict[str, str]) -> dict[str, str]:
+    return dict(islice(names.items(), MAX_HELD_NAMES))

@@ -15,14 +15,16 @@ import msgspec
 
 from feeds.builder import Builder, BuildError
 from feeds.files import disk_reason, write_whole
-from feeds.jobs import Compile, Compiled, Part
+from feeds.jobs import Compile, Part
 from feeds.protected import Protection
 from pdns import generations
 from pdns.blockset import Blockset, FeedEntry
 from pdns.errors import BlocksetError
+from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
 
 RECORD = "compiled.json"
+EXPIRY_EVERY_S = 300.0  # names that are over leave at most so often, when nothing else changes
 MAX_DAMAGED_IN_A_ROW = 3  # a copy that was replaced while it waited to be compiled counts as one
 _log = logging.getLogger(__name__)
 
@@ -45,6 +47,8 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
     inputs: list[Input] = []
     entries: int = 0
     build_s: float = 0.0
+    created_s: float = 0.0
+    next_expiry_s: float = 0.0  # when the first of its names is to leave; 0: none
     feeds: dict[str, FeedEntry] = {}
     protection: Protection | None = None
     held: dict[str, HeldNames] = {}  # feed -> what was taken out of its list
@@ -104,10 +108,17 @@ class Publisher:
             return
         try:
             found = Blockset.open(generations.blocksets_directory(self._state_dir) / str(generation), verify=True)
+            Facts(found)
         except BlocksetError as exc:
             _log.warning("the blockset of the last run cannot be used and is built anew: %s", exc)
             return
-        self.live = Live(generation=generation, entries=found.entries, feeds=found.feeds)
+        self.live = Live(
+            generation=generation,
+            entries=found.entries,
+            created_s=found.created_s,
+            next_expiry_s=found.next_expiry_s,
+            feeds=found.feeds,
+        )
         try:
             record = msgspec.json.decode(self._record.read_bytes(), type=Live)
         except (OSError, msgspec.DecodeError):
@@ -130,6 +141,11 @@ class Publisher:
                             source.reread(exc.parsed[source.name])
             raise BuildError("the parsed entries are damaged each time they are read: is the disk sound?")
 
+    def expiry_due(self, now_s: float) -> bool:
+        """Whether names are live that should have left, and the last blockset is old enough for a new one."""
+        live = self.live
+        return 0 < live.next_expiry_s <= now_s and now_s >= live.created_s + EXPIRY_EVERY_S
+
     async def _publish(self) -> bool:
         shares = []
         for source in self._sources():
@@ -140,19 +156,32 @@ class Publisher:
                 return False  # its copy is lost, its names are live: ask for it before they are given up
         inputs = [entry for entry, _ in shares]
         protection = self.protection
-        if inputs == self.live.inputs and (protection == self.live.protection or not inputs) and not self._unknown:
+        same = inputs == self.live.inputs and (protection == self.live.protection or not inputs)
+        if same and not self._unknown and not self.expiry_due(time.time()):
             return False
         started = time.monotonic()
         generation = max(self._highest + 1, generations.next_generation(self._state_dir))
         building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
-            job = Compile(str(building), generation, time.time(), [part for _, part in shares], protection)
+            created_s = time.time()
+            job = Compile(str(building), generation, created_s, [part for _, part in shares], protection)
             compiled = await self._builder.compile(job)
         except BuildError as exc:
             damaged = {part.feed.name: part.parsed for _, part in shares if part.feed.name in exc.damaged}
             raise _DamagedError(damaged) if damaged else exc from None
         else:
-            self._go_live(building, generation, inputs, protection, compiled, time.monotonic() - started)
+            live = Live(
+                generation=generation,
+                inputs=inputs,
+                entries=compiled.entries,
+                build_s=time.monotonic() - started,
+                created_s=created_s,
+                next_expiry_s=compiled.next_expiry_s,
+                feeds={feed.name: feed for feed in compiled.feeds},
+                protection=protection,
+                held=compiled.held,
+            )
+            self._go_live(building, live)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         return True
@@ -161,25 +190,15 @@ class Publisher:
         part = self.live.feeds.get(source.name)
         return part is not None and part.source == source.source
 
-    def _go_live(
-        self, building: Path, generation: int, inputs: list[Input], protection: Protection, compiled: Compiled, build_s: float
-    ) -> None:
-        live = Live(
-            generation=generation,
-            inputs=inputs,
-            entries=compiled.entries,
-            build_s=build_s,
-            feeds={feed.name: feed for feed in compiled.feeds},
-            protection=protection,
-            held=compiled.held,
-        )
+    def _go_live(self, building: Path, live: Live) -> None:
         try:
             write_whole(self._record, msgspec.json.encode(live))  # first: a record of what is not live is seen to be that
-            generations.publish(self._state_dir, building, generation)
+            generations.publish(self._state_dir, building, live.generation)
         except BlocksetError as exc:
             raise BuildError(str(exc)) from None
         except OSError as exc:
             raise BuildError(disk_reason(exc, self._state_dir)) from None
-        self._highest = generation
+        self._highest = live.generation
         self.live, self._unknown = live, False
-        _log.info("blockset %d: %s names, feeds: %d, built in %.1f s", generation, f"{live.entries:,}", len(inputs), live.build_s)
+        names = f"{live.entries:,}"
+        _log.info("blockset %d: %s names, feeds: %d, built in %.1f s", live.generation, names, len(live.inputs), live.build_s)

@@ -127,6 +127,7 @@ async def _look_after(keeper: Keeper) -> None:
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
         await keeper.look_after()
+        await keeper.expire()
 
 
 async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:

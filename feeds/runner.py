@@ -238,12 +238,20 @@ class FeedRunner:
         return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
     async def _parse(self, builder: Builder, raw: Path, parsed: Path, sha256: str) -> Parsed:
-        before, entries = "", None
+        job = self._job(raw, parsed, self.copy or self.predecessor)
         if self.copy is not None:
-            before = str(self._store.parsed_path(self.copy))
             entries = self.copy.reading.entries + self.copy.reading.addresses
-        limits = None if self.hold.was_released(sha256) else self.limits
-        return await builder.parse(Parse(self.feed, str(raw), str(parsed), before, entries, limits))
+            job = msgspec.structs.replace(job, entries_before=entries)
+        if not self.hold.was_released(sha256):
+            job = msgspec.structs.replace(job, limits=self.limits)
+        return await builder.parse(job)
+
+    def _job(self, raw: Path, parsed: Path, before: Copy | None) -> Parse:
+        """Parse `raw`; what is known of the entries of `before` is carried over."""
+        now_s = time.time()
+        if before is None:
+            return Parse(self.feed, str(raw), str(parsed), now_s=now_s)
+        return Parse(self.feed, str(raw), str(parsed), str(self._store.parsed_path(before)), now_s, before.last_success_s)
 
     def _new_copy(self, fetched: Fetched, result: Parsed, now_s: float) -> Copy:
         return Copy(
@@ -272,7 +280,7 @@ class FeedRunner:
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()
         try:
-            result = await builder.parse(Parse(self.feed, str(self._store.raw_path(copy)), str(parsed)))
+            result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy))
             copy = msgspec.structs.replace(copy, reading=self._reading(copy.sha256, result))
             self._store.keep(copy, parsed=parsed)
         except BuildError as exc:

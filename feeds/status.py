@@ -20,13 +20,14 @@ from pdns.overrides import Overrides
 _log = logging.getLogger(__name__)
 
 
-def snapshot(live: Live, runners: Iterable[FeedRunner], overrides: Overrides) -> FeedsStatus:
+def snapshot(live: Live, runners: Iterable[FeedRunner], overrides: Overrides, doing: str = "") -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(
         written_s=time.time(),
         generation=live.generation,
         entries=live.entries,
         build_s=round(live.build_s, 3),
+        doing=doing,
         feeds={runner.name: _of(runner, live, overrides) for runner in runners},
         indicators=dict(Counter(entry.action for entry in overrides.indicators)),
     )
@@ -69,6 +70,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
             entries=part.entries,
             unique_entries=part.unique_entries,
             addresses=part.addresses,
+            expired_entries=part.expired,
         )
     return status
 

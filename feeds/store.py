@@ -54,7 +54,7 @@ def reader_version() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for path in (
-        *(here / f"{name}.py" for name in ("parse", "directory", "normalise", "containers", "detail")),
+        *(here / f"{name}.py" for name in ("parse", "directory", "normalise", "containers", "detail", "entries")),
         *sorted((here / "formats").glob("*.py")),
     ):
         with suppress(OSError):

@@ -32,7 +32,7 @@ from pdns.fast import ACCELERATED
 if ACCELERATED:
     from pdns.fast.matcher import Matcher
 
-FORMAT = 1
+FORMAT = 2
 
 # What one feed says of one name, in bits: whether the name itself, and what is below it, is blocked or allowed.
 BLOCK_NAME, BLOCK_BELOW, ALLOW_NAME, ALLOW_BELOW = 1, 2, 4, 8
@@ -86,6 +86,7 @@ class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
     unique_entries: int = 0  # names blocked that no other feed blocks
     exceptions: int = 0  # names allowed
     addresses: int = 0  # addresses and networks listed
+    expired: int = 0  # entries of the list that were left out, for the publisher says that they are over
 
 
 class FileEntry(msgspec.Struct, frozen=True):
@@ -119,6 +120,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     shallowest: Literal[0, 1, 2]  # labels of the shortest name, at most 2: decides what the Bloom filter is asked
     record_bytes: Literal[1, 2, 4]
     combinations: list[list[tuple[int, int]]]  # record -> (index into `feeds`, bits) of every feed that lists the name
+    counts: list[int]  # names of each combination
+    next_expiry_s: float = 0.0  # when the first of the names is to leave, seconds since the epoch; 0: none
     feeds: list[FeedEntry]
     runs: list[Run]  # longest prefix first
     files: dict[str, FileEntry]
@@ -127,10 +130,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class _Networks:
     """The networks of one prefix length, searched where they are mapped."""
 
-    __slots__ = ("_high", "_host_bits", "_low", "_records", "address_bytes")
+    __slots__ = ("_high", "_host_bits", "_low", "_records", "address_bytes", "prefix_bits")
 
     def __init__(self, run: Run, nets: memoryview) -> None:
-        self.address_bytes = run.address_bytes
+        self.address_bytes, self.prefix_bits = run.address_bytes, run.prefix_bits
         self._host_bits = 8 * run.address_bytes - run.prefix_bits
         columns_end = run.end - 4 * run.count
         if run.address_bytes == 4:
@@ -142,8 +145,16 @@ class _Networks:
             self._low = nets[middle:columns_end].cast("Q")
         self._records = nets[columns_end : run.end].cast("I")
 
+    def __len__(self) -> int:
+        return len(self._low)
+
     def find(self, address: int) -> int | None:
         """The record of the network that holds `address`; None when there is none."""
+        at = self.at(address)
+        return None if at is None else self._records[at]
+
+    def at(self, address: int) -> int | None:
+        """The place of the network that holds `address`; None when there is none."""
         wanted = address >> self._host_bits << self._host_bits
         low, first, last = self._low, 0, len(self._low)
         if self._high is not None:
@@ -152,7 +163,7 @@ class _Networks:
             first = bisect_left(self._high, top)
             last = bisect_right(self._high, top, first)
         at = bisect_left(low, wanted, first, last)
-        return self._records[at] if at < last and low[at] == wanted else None
+        return at if at < last and low[at] == wanted else None
 
     def text(self, address: int) -> str:
         kind = ipaddress.IPv4Address if self.address_bytes == 4 else ipaddress.IPv6Address
@@ -164,7 +175,8 @@ class Blockset:
 
     __slots__ = (
         "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
-        "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "matcher",
+        "counts", "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "matcher", "names", "networks",
+        "next_expiry_s",
     )  # fmt: skip
 
     def __init__(
@@ -174,6 +186,10 @@ class Blockset:
         self.generation = manifest.generation
         self.created_s = manifest.created_s
         self.entries = manifest.entries  # names that at least one feed blocks
+        self.names = manifest.names  # blocked, allowed or both
+        self.networks = sum(run.count for run in manifest.runs)
+        self.next_expiry_s = manifest.next_expiry_s  # when the first of the names is to leave; 0: none
+        self.counts = manifest.counts  # names of each combination
         self.feeds = {feed.name: feed for feed in manifest.feeds}
         names = [feed.name for feed in manifest.feeds]
         self._combinations = [tuple((names[index], bits) for index, bits in part) for part in manifest.combinations]
@@ -229,6 +245,8 @@ class Blockset:
             raise BlocksetError(f"{directory / RECORDS_FILE}: not {manifest.record_bytes} bytes for each of the names")
         if any(run.end > len(files[NETS_FILE]) or run.prefix_bits > 8 * run.address_bytes for run in manifest.runs):
             raise BlocksetError(f"{directory / NETS_FILE}: a run of networks leaves the file")
+        if len(manifest.counts) != len(manifest.combinations):
+            raise BlocksetError(f"{directory / MANIFEST_FILE}: not a count for each combination")
         if any(not 0 <= index < len(manifest.feeds) for part in manifest.combinations for index, _ in part):
             raise BlocksetError(f"{directory / MANIFEST_FILE}: a combination names a feed that is not there")
         return cls(directory, manifest, files, trie)
@@ -301,11 +319,35 @@ class Blockset:
                 listings += [AddressListing(feed, text) for feed, _ in self._combinations[record]]
         return tuple(listings)
 
+    def name_number(self, key: bytes) -> int | None:
+        """The number of a listed name, given its `reversed_key`: what stands for it in other files. None: not listed."""
+        return self._trie.key_id(key) if key in self._trie else None
+
+    def network_number(self, network: str) -> int | None:
+        """The number of a listed network, spelt as in `AddressListing`; None: not listed."""
+        wanted = ipaddress.ip_network(network)
+        before = 0
+        for networks in self._networks:
+            if (networks.address_bytes, networks.prefix_bits) == (wanted.max_prefixlen // 8, wanted.prefixlen):
+                at = networks.at(int(wanted.network_address))
+                return None if at is None else before + at
+            before += len(networks)
+        return None
+
+    def combination(self, number: int) -> tuple[tuple[str, int], ...]:
+        """Every feed that lists the names of this combination, and its bits."""
+        return self._combinations[number]
+
+    def combinations(self, below: bytes = b"") -> Iterator[tuple[bytes, int]]:
+        """Every name at or below the one with that `reversed_key`, as its own, and its combination; in no particular order."""
+        for key, at in self._trie.iteritems(below):
+            yield key, self._records[at]
+
     def listings(self) -> Iterator[Listing]:
         """Every listing of every name, in no particular order."""
-        for key, at in self._trie.iteritems():
+        for key, record in self.combinations():
             name = from_reversed_key(key)
-            for feed, bits in self._combinations[self._records[at]]:
+            for feed, bits in self._combinations[record]:
                 if bits & BLOCK_SUBTREE:
                     yield Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False)
                 if bits & ALLOW_SUBTREE:

@@ -5,24 +5,19 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from struct import pack
-from typing import Literal
+from typing import Literal, NamedTuple, Protocol
 
 import marisa_trie
 import msgspec
-from pybloom_live import BloomFilter
-from xxhash import xxh128_digest
 
 from pdns.blockset import (
     BLOCK_SUBTREE,
     BLOOM_FILE,
-    BLOOM_HEADER,
-    BLOOM_SALT,
-    BLOOM_SLICES,
+    DATA_FILES,
     FORMAT,
     MANIFEST_FILE,
     NAMES_FILE,
@@ -33,13 +28,41 @@ from pdns.blockset import (
     FileEntry,
     Manifest,
     Run,
-    bloom_positions,
 )
 from pdns.errors import BlocksetError
+from pdns.facts import FACT_TABLE_FILE, FACTS_FILE, FactTable, Told
 from pdns.generations import sync_directory
+from pdns.spool import BloomWriter, Spool
 
+SPOOL_FILE = "spool"
 _NUM_TRIES = 1  # the quickest by a third, for 3 octets a name
-_MIN_CAPACITY = 4096
+
+
+class Contents(Protocol):
+    """What the numbers of names and networks stand for. It grows while the names are gone through."""
+
+    @property
+    def combinations(self) -> Sequence[Sequence[tuple[int, int]]]:
+        """Each (index of a feed, BLOCK_* and ALLOW_* bits) of all feeds that list a name."""
+        ...
+
+    @property
+    def rows(self) -> Sequence[tuple[int, Sequence[tuple[int, int]]]]:
+        """By number: a combination, and for each of its feeds the first day and the detail, counted from 1."""
+        ...
+
+    @property
+    def details(self) -> Sequence[Sequence[Told]]:
+        """What each feed's details are."""
+        ...
+
+
+class _Plain(NamedTuple):
+    """Names of which nothing is known but who lists them."""
+
+    combinations: Sequence[Sequence[tuple[int, int]]]
+    rows: Sequence[tuple[int, Sequence[tuple[int, int]]]]
+    details: Sequence[Sequence[Told]]
 
 
 def write(
@@ -52,104 +75,163 @@ def write(
     networks: Mapping[bytes, int],
     combinations: Sequence[Sequence[tuple[int, int]]],
 ) -> Manifest:
-    """Write a blockset and rename it to `directory`, which must not exist, when every octet is on the disk.
+    """`write_sorted` of what is at hand, without facts.
 
     `names`: reversed key -> index into `combinations`; `networks`: address octets and one octet of prefix length -> the same.
-    A combination lists (index into `feeds`, BLOCK_* and ALLOW_* bits). Raises `BlocksetError`.
     """
-    counts = Counter(names.values())
-    blocking = [any(bits & BLOCK_SUBTREE for _, bits in part) for part in combinations]
-    contents: dict[str, bytes] = {}
-    trie = marisa_trie.BinaryTrie(names.keys(), num_tries=_NUM_TRIES, cache_size=marisa_trie.HUGE_CACHE)
-    contents[NAMES_FILE] = trie.tobytes()
-    record_bytes: Literal[1, 2, 4] = 1 if len(combinations) <= 1 << 8 else 2 if len(combinations) <= 1 << 16 else 4
-    contents[RECORDS_FILE] = _records(trie, names, counts, record_bytes)
-    del trie
-    contents[BLOOM_FILE], shallowest = _bloom(names)
-    contents[NETS_FILE], runs = _nets(networks)
-    manifest = Manifest(
-        format=FORMAT,
+    keys = sorted(names)
+    rows = [(number, [(0, 0)] * len(part)) for number, part in enumerate(combinations)]
+    parts = [(keys, [names[key] for key in keys])] if keys else []
+    return write_sorted(
+        directory,
         generation=generation,
         created_s=created_s,
-        entries=sum(count for part, count in counts.items() if blocking[part]),
-        names=len(names),
-        shallowest=shallowest,
-        record_bytes=record_bytes,
-        combinations=[list(part) for part in combinations],
-        feeds=list(feeds),
-        runs=runs,
-        files={name: FileEntry(len(content), hashlib.sha256(content).hexdigest()) for name, content in contents.items()},
+        names=parts,
+        networks=networks,
+        contents=_Plain(combinations, rows, [[] for _ in feeds]),
+        feeds=lambda _: feeds,
     )
-    contents[MANIFEST_FILE] = msgspec.json.encode(manifest)
+
+
+def write_sorted(
+    directory: Path,
+    *,
+    generation: int,
+    created_s: float,
+    names: Iterable[tuple[list[bytes], list[int]]],
+    networks: Mapping[bytes, int],
+    contents: Contents,
+    feeds: Callable[[Sequence[int]], Sequence[FeedEntry]],
+    progress: Callable[[str, int, int], None] = lambda *_: None,
+) -> Manifest:
+    """Write a blockset and rename it to `directory`, which must not exist, when every octet is on the disk.
+
+    `names`: stretches of sorted reversed keys, and the number of each in `contents`; gone through once, and never held as a
+    whole but by the trie while it is built. `networks`: address octets and one octet of prefix length -> the same kind of
+    number. `feeds` is asked when all is known, with the names of each combination. `progress` is told (what, done, of how many;
+    0: who knows). Raises `BlocksetError`, and whatever `names` raises.
+    """
     unfinished = directory.with_name(f".{directory.name}.{os.getpid()}")
     try:
         if directory.exists():
             raise BlocksetError(f"{directory}: exists already")
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir(parents=True)
-        for name, content in contents.items():
-            with (unfinished / name).open("wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+        spool = Spool(unfinished / SPOOL_FILE)
+        trie = marisa_trie.BinaryTrie(spool.fill(names), num_tries=_NUM_TRIES, cache_size=marisa_trie.HUGE_CACHE)
+        progress("writing", 0, spool.names)
+        trie.save(str(unfinished / NAMES_FILE))
+        trie = marisa_trie.BinaryTrie()  # what it was built from is as large again: let go of it
+        trie.mmap(str(unfinished / NAMES_FILE))
+        written = _write_columns(unfinished, spool, trie, networks, contents, progress)
+        del trie
+        spool.remove()
+        files = {name: _sealed(unfinished / name) for name in (*DATA_FILES, FACTS_FILE, FACT_TABLE_FILE)}
+        blocking = [any(bits & BLOCK_SUBTREE for _, bits in part) for part in contents.combinations]
+        manifest = Manifest(
+            format=FORMAT,
+            generation=generation,
+            created_s=created_s,
+            entries=sum(count for part, count in enumerate(written.counts) if blocking[part]),
+            names=spool.names,
+            shallowest=spool.shallowest,
+            record_bytes=written.record_bytes,
+            combinations=[list(part) for part in contents.combinations],
+            counts=written.counts,
+            next_expiry_s=_next_expiry_s(contents, created_s),
+            feeds=list(feeds(written.counts)),
+            runs=written.runs,
+            files=files,
+        )
+        (unfinished / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))
+        _sealed(unfinished / MANIFEST_FILE)
         sync_directory(unfinished)
         unfinished.rename(directory)
         sync_directory(directory.parent)
     except OSError as exc:
-        raise BlocksetError(f"{exc.filename or directory}: {exc.strerror}") from None
+        raise BlocksetError(f"{exc.filename or directory}: {exc.strerror}") from exc
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return manifest
 
 
-def _records(
-    trie: marisa_trie.BinaryTrie, names: Mapping[bytes, int], counts: Counter[int], record_bytes: Literal[1, 2, 4]
-) -> bytes:
-    commonest = counts.most_common(1)[0][0] if counts else 0
-    octets = bytearray(commonest.to_bytes(record_bytes, "little") * len(names))
-    records = memoryview(octets).cast(RECORD_CODES[record_bytes])
-    if len(counts) > 1:
-        for key, record in names.items():
-            if record != commonest:
-                records[trie[key]] = record
-    return bytes(octets)
+class _Written(NamedTuple):
+    record_bytes: Literal[1, 2, 4]
+    counts: list[int]
+    runs: list[Run]
 
 
-def _bloom(names: Mapping[bytes, int]) -> tuple[bytes, Literal[0, 1, 2]]:
-    """The filter over the cut of each name: its last two labels, or what it has of them."""
-    shallowest: Literal[0, 1, 2] = 2
-    cuts = set()
-    for key in names:
-        if not key:
-            cuts.add(b"\0")
-            shallowest = 0
-            continue
-        top = 1 + key[0]
-        if len(key) == top:
-            cuts.add(key + b"\0")
-            shallowest = min(shallowest, 1)
-        else:
-            cuts.add(key[top : top + 1 + key[top]] + key[:top] + b"\0")
-    bloom = BloomFilter(max(len(cuts), _MIN_CAPACITY), 1 / (1 << BLOOM_SLICES))
-    size = bloom.bits_per_slice
-    cut_hash = bloom_positions(size)
-    bits = bloom.bitarray
-    positions: list[int] = []
-    for cut in cuts:
-        a, b, c, d = cut_hash(xxh128_digest(BLOOM_SALT + cut))
-        positions += (a % size, size + b % size, 2 * size + c % size, 3 * size + d % size)
-        if len(positions) >= 1 << 16:
-            bits[positions] = 1
-            positions.clear()
-    bits[positions] = 1
-    header = BLOOM_HEADER.pack(bloom.error_rate, bloom.num_slices, size, bloom.capacity, len(cuts))
-    return header + bits.tobytes(), shallowest
+def _write_columns(
+    directory: Path,
+    spool: Spool,
+    trie: marisa_trie.BinaryTrie,
+    networks: Mapping[bytes, int],
+    contents: Contents,
+    progress: Callable[[str, int, int], None],
+) -> _Written:
+    """The files that have something for each name or network."""
+    combination_of = [combination for combination, _ in contents.rows]
+    commonest = spool.rows.most_common(1)[0][0] if spool.rows else 0
+    record_bytes, fact_bytes = _width(len(contents.combinations)), _width(len(contents.rows))
+    ordered = sorted(networks.items(), key=lambda item: (-item[0][-1], len(item[0]), item[0]))
+    records = _filled(combination_of[commonest] if spool.names else 0, record_bytes, spool.names)
+    facts = _filled(commonest, fact_bytes, spool.names + len(ordered))
+    bloom = BloomWriter(spool.cuts)
+    done, number = 0, trie.key_id
+    for keys, rows in spool.read():
+        for key, row in zip(keys, rows, strict=True):
+            if row != commonest:
+                at = number(key)
+                records[at], facts[at] = combination_of[row], row
+        bloom.add(keys)
+        done += len(keys)
+        progress("writing", done, spool.names)
+    for at, (_, row) in enumerate(ordered, spool.names):
+        facts[at] = row
+    nets, runs = _nets([(network, combination_of[row]) for network, row in ordered])
+    counts = [0] * len(contents.combinations)
+    for row, names in spool.rows.items():
+        counts[combination_of[row]] += names
+    facts_of = [list(part) for _, part in contents.rows]
+    details = [list(part) for part in contents.details]
+    table = FactTable(fact_bytes, combination_of or [0], facts_of or [[]], details)
+    for name, content in (
+        (RECORDS_FILE, records.obj), (BLOOM_FILE, bloom.content()), (NETS_FILE, nets), (FACTS_FILE, facts.obj),
+        (FACT_TABLE_FILE, msgspec.msgpack.encode(table)),
+    ):  # fmt: skip
+        (directory / name).write_bytes(content)
+    return _Written(record_bytes, counts, runs)
 
 
-def _nets(networks: Mapping[bytes, int]) -> tuple[bytes, list[Run]]:
+def _width(count: int) -> Literal[1, 2, 4]:
+    return 1 if count <= 1 << 8 else 2 if count <= 1 << 16 else 4
+
+
+def _filled(value: int, width: Literal[1, 2, 4], count: int) -> memoryview[int]:
+    return memoryview(bytearray(value.to_bytes(width, "little") * count)).cast(RECORD_CODES[width])
+
+
+def _sealed(path: Path) -> FileEntry:
+    """Have the file on the disk; what the manifest says of it."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        return FileEntry(os.fstat(file.fileno()).st_size, hashlib.file_digest(file, "sha256").hexdigest())
+
+
+def _next_expiry_s(contents: Contents, now_s: float) -> float:
+    """When the first of the names is to leave; 0 when none is."""
+    expiries = {
+        contents.details[feed][detail - 1][3]
+        for combination, facts in contents.rows
+        for (feed, _), (_, detail) in zip(contents.combinations[combination], facts, strict=True)
+        if detail
+    }
+    return min((expiry_s for expiry_s in expiries if expiry_s > now_s), default=0.0)
+
+
+def _nets(ordered: Sequence[tuple[bytes, int]]) -> tuple[bytes, list[Run]]:
     content = bytearray()
     runs = []
-    ordered = sorted(networks.items(), key=lambda item: (-item[0][-1], len(item[0]), item[0]))
     for (prefix_bits, size), group in groupby(ordered, key=lambda item: (item[0][-1], len(item[0]) - 1)):
         if size not in (4, 16) or prefix_bits > 8 * size:
             raise BlocksetError(f"a network of {size} octets and {prefix_bits} bits")

@@ -209,6 +209,12 @@ class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token_file: str = ""
 
 
+class Quality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What `pdns feeds quality` measures feeds against."""
+
+    benign: tuple[str, ...] = ()
+
+
 class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much is logged."""
 
@@ -234,4 +240,5 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: State = State()
     metrics: Metrics = Metrics()
     admin: Admin = Admin()
+    quality: Quality = Quality()
     log: Log = Log()

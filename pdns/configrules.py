@@ -25,6 +25,7 @@ from pdns.config import (
     Guard,
     Local,
     Metrics,
+    Quality,
     Server,
     State,
     Tenant,
@@ -92,6 +93,10 @@ def _server(server: Server, around: Surroundings) -> Server:
         expected = f"expected 0 (one a core) or at most {MOST_WORKERS}"
         around.report.add("server.workers", f"{expected}, got {server.workers}")
     return replace(server, listen=tuple(listen))
+
+
+def _quality(quality: Quality, around: Surroundings) -> Quality:
+    return replace(quality, benign=tuple(str(around.directory / Path(text).expanduser()) for text in quality.benign))
 
 
 def _metrics(metrics: Metrics, around: Surroundings) -> Metrics:
@@ -320,4 +325,5 @@ _RULES: Final[dict[str, Callable[[Any, Surroundings], Any]]] = {
     "state": _state,
     "metrics": _metrics,
     "admin": _admin,
+    "quality": _quality,
 }

@@ -51,6 +51,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     entries: int = 0  # names listed
     unique_entries: int = 0  # names that no other feed lists
     addresses: int = 0  # addresses and networks listed
+    expired_entries: int = 0  # entries that were left out, for the publisher says that they are over
     last_attempt_s: float = 0.0
     last_success_s: float = 0.0  # last time the source answered with something usable (changed or not)
     last_changed_s: float = 0.0
@@ -78,6 +79,7 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     generation: int = 0  # live blockset
     entries: int = 0
     build_s: float = 0.0  # how long the last compile took
+    doing: str = ""  # what the feeds process is at, where that takes long: "writing 1,200,000 of 10,000,000 names"
     feeds: dict[str, FeedStatus] = {}
     indicators: dict[str, int] = {}  # block | allow -> local entries in force
 

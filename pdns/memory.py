@@ -33,10 +33,12 @@ class WorkerMemory:
         """Sightings that came too fast to be read, ever."""
         return self._reader.lost
 
-    def drain(self, blocked: BlockedDomains, now: float) -> None:
-        """Tell `blocked` what was sighted since the last time."""
-        for listed_hash, series in self._reader.read():
+    def drain(self, blocked: BlockedDomains, now: float) -> list[int]:
+        """Tell `blocked` what was sighted since the last time; returns the hashes."""
+        events = self._reader.read()
+        for listed_hash, series in events:
             blocked.saw((*self.counters.name(series), OTHER, OTHER)[1], listed_hash, now)
+        return [listed_hash for listed_hash, _ in events]
 
     def fold_into(self, house: Counters) -> None:
         """Add what was counted to `house`. Its writer must be gone."""

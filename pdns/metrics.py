@@ -48,6 +48,8 @@ FAMILIES: Final = (
         ("tenant", "feed", "category"),
         "Queries that a feed in monitor mode lists, answered all the same.",
     ),
+    Family("feed_hits_total", "counter", "worker", ("feed",), "Queries for what a feed lists, blocked by it or not."),
+    Family("feed_only_hits_total", "counter", "worker", ("feed",), "Of those, the ones that no other feed lists."),
     Family("blocked_domains", "gauge", "supervisor", ("tenant", "window"), "Different listed names asked for in 1h, 24h, 7d."),
     Family("blocked_domains_overall", "gauge", "supervisor", ("window",), "The same over all tenants: a name counts once."),
     Family("blocked_domains_missed_total", "counter", "supervisor", (), "Blocked names met too fast to be told apart."),

@@ -303,11 +303,12 @@ class Service:
     def _answer(self, waiter: Waiter, answer: Answer, now: float) -> None:
         entry, query, tenant = answer.entry, waiter.query, waiter.client.tenant
         stats = self._stats
-        if entry.monitored:
+        verdict = entry.verdict
+        if entry.monitored or verdict is not None:
             for feed, category in entry.monitored:
                 stats.would_block(tenant, feed, category)
             self._monitor_log.saw(query.qname, tenant, waiter.address, entry.monitored)
-        verdict = entry.verdict
+            stats.hit(entry.listed_by)
         if verdict is not None:
             stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, verdict.listed, now)
             if entry.silent:

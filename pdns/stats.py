@@ -47,6 +47,7 @@ class Stats:
         self._queries: dict[tuple[str, str, int], int] = {}
         self._responses: dict[tuple[str, str, int], tuple[int, ...]] = {}
         self._blocked: dict[tuple[str, str, str, str], int] = {}
+        self._hits: dict[tuple[str, ...], tuple[int, ...]] = {}
         self._slots: dict[tuple[str, ...], int] = {}
         self._tenant_slots: dict[str, int] = {}
         self._durations: dict[str, tuple[int, ...]] = {}
@@ -93,6 +94,11 @@ class Stats:
     def would_block(self, tenant: str, feed: str, category: str) -> None:
         """A feed in monitor mode would have blocked."""
         self._values[self._slot("would_block_total", self._tenant(tenant), feed, category)] += 1
+
+    def hit(self, feeds: tuple[str, ...]) -> None:
+        """A query was blocked, or would have been, and `feeds` are all that list why."""
+        for slot in self._hit_slots(feeds):
+            self._values[slot] += 1
 
     def dropped(self, reason: str) -> None:
         """Something was thrown away; `reason` is of a fixed vocabulary."""
@@ -166,12 +172,25 @@ class Stats:
         return self._slot("upstream_requests_total", upstream, result), *self._upstream_slots(upstream)
 
     def block_slots(
-        self, tenant: str, blocked_by: tuple[str, str, str] | None, monitored: tuple[tuple[str, str], ...]
+        self, tenant: str, blocked_by: tuple[str, str, str, tuple[str, ...]] | None, monitored: tuple[tuple[str, str], ...]
     ) -> tuple[int, ...]:
-        """The slots that one query adds to which `blocked_by` (feed, category, action) blocked, and `monitored` would have."""
+        """The slots that one query adds to which `blocked_by` (feed, category, action, others) blocked, and `monitored` would
+        have.
+        """
         label = self._tenant(tenant)
-        slots = [] if blocked_by is None else [self._slot("blocked_total", label, *blocked_by)]
-        return (*slots, *(self._slot("would_block_total", label, feed, category) for feed, category in monitored))
+        slots = [self._slot("would_block_total", label, feed, category) for feed, category in monitored]
+        feeds = [feed for feed, _ in monitored]
+        if blocked_by is not None:
+            slots.append(self._slot("blocked_total", label, *blocked_by[:3]))
+            feeds += [blocked_by[0], *blocked_by[3]]
+        return (*slots, *self._hit_slots(tuple(feeds)))
+
+    def _hit_slots(self, feeds: tuple[str, ...]) -> tuple[int, ...]:
+        slots = self._hits.get(feeds)
+        if slots is None:
+            only = [self._slot("feed_only_hits_total", feeds[0])] if len(feeds) == 1 else []
+            slots = self._hits[feeds] = (*only, *(self._slot("feed_hits_total", feed) for feed in feeds))
+        return slots
 
     def _query_slot(self, tenant: str, transport: str, qtype: int) -> int:
         slot = self._slot("queries_total", self._tenant(tenant), transport, QTYPE_LABELS.get(qtype, OTHER))

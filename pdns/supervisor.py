@@ -38,6 +38,7 @@ from pdns.configwatch import FileWatch, Loaded, load_version
 from pdns.control import Configure, share_config
 from pdns.counters import Counters
 from pdns.errors import ConfigError, ConfigErrors, PdnsError
+from pdns.hits import WRITE_EVERY_S, Hits
 from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr
 from pdns.net.sockets import bind_tcp
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
 
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
+_PROGRESS_S: Final = 0.5
 _DESCRIPTORS: Final = 65536
 _FEEDS_EXIT_S: Final = 1.0
 
@@ -61,10 +63,15 @@ _log = logging.getLogger(__name__)
 class Supervisor:
     """One per `pdns serve`. Its public attributes are what the pages and the banner speak of."""
 
-    def __init__(self, path: Path, announce: Callable[[Supervisor], None]) -> None:
-        """Reads the file at `path`; `announce` is called once, when clients are answered. Raises `ConfigErrors`."""
+    def __init__(
+        self, path: Path, announce: Callable[[Supervisor], None], loading: Callable[[str], None] = lambda _: None
+    ) -> None:
+        """Reads the file at `path`; `announce` is called once, when clients are answered; `loading` is told how far the feeds are
+        as long as they are not, and "" in the end. Raises `ConfigErrors`.
+        """
         self._path = path
         self._announce = announce
+        self._loading = loading
         self._file = FileWatch(path)
         self._live = load_version(path)
         self._generation = 1  # of what is live
@@ -183,7 +190,7 @@ class Supervisor:
             state.close()
 
     async def _until_stopped(self) -> None:
-        jobs = (self._begin(), self.workers.look_after(), self._obey())
+        jobs = (self._begin(), self.workers.look_after(), self._obey(), self._keep_hits())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
@@ -197,6 +204,7 @@ class Supervisor:
         self.listeners.close_but(ListenerSet())
         if self._workers is not None:
             await self._workers.stop()
+            self._write_hits(self._hits())
         await self._feeds.stop(None, _FEEDS_EXIT_S)
         for server in (self._pages, self._api):
             if server is not None:
@@ -250,6 +258,23 @@ class Supervisor:
             await asyncio.sleep(0.02)
         self._announce(self)
         systemd.notify("READY=1")
+        while not self._feeds_settled():
+            self._loading(self.status.read().doing or "waiting for feeds")
+            await asyncio.sleep(_PROGRESS_S)
+        self._loading("")
+
+    async def _keep_hits(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_EVERY_S)
+            await asyncio.to_thread(self._write_hits, self._hits())
+
+    def _hits(self) -> Hits:
+        self.workers.take_notes()
+        return self.workers.hits.state((*self.counters, *self.past_counters), time.time())
+
+    def _write_hits(self, hits: Hits) -> None:
+        with contextlib.suppress(OSError):  # the next one may find room
+            self.workers.hits.write(hits)
 
     def _feeds_settled(self) -> bool:
         """Whether every feed was tried, and the workers have what came of it."""

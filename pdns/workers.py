@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from pathlib import Path
 from typing import Final
 
 from pdns.blockeddomains import BlockedDomains
@@ -16,6 +17,7 @@ from pdns.config import Config
 from pdns.control import Cover, Drain
 from pdns.counters import Counters
 from pdns.errors import PdnsError
+from pdns.hits import HitBook
 from pdns.listeners import ListenerSet
 from pdns.memory import Arena, arena_bytes
 from pdns.stats import MISSING_FEED
@@ -39,6 +41,7 @@ class Workers:
         self.count = count
         self.house = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
         self.blocked = BlockedDomains()
+        self.hits = HitBook(Path(live.config.state.dir), time.time())
         self.restarts = 0
         self._live = live
         self._loop = loop
@@ -245,7 +248,8 @@ class Workers:
         """Read what the workers and the kernel have told since the last time."""
         now = time.monotonic()
         for process in (*self._current, *self._leaving):
-            process.memory.drain(self.blocked, now)
+            if hashes := process.memory.drain(self.blocked, now):
+                self.hits.saw(hashes, time.time())
         if drops := self._live.listeners.new_drops():
             self.house.add(drops, "dropped_total", "udp_receive_buffer_full")
 

@@ -1,19 +1,19 @@
-"""`pdns explain NAME`: which feeds list a name, by which rule, and what a client gets."""
+"""`pdns explain NAME`: which feeds list a name or an address, by which rule, since when, and what a client gets."""
 
 from __future__ import annotations
 
 import time
-from ipaddress import ip_network
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from dnslib import QTYPE, DNSRecord
 from rich.console import Console
 from rich.text import Text
 
-from pdns import feedstatus
-from pdns.blockset import Blockset, Listing, Rule
+from pdns.blockset import Blockset
 from pdns.cli.feedtable import aligned
 from pdns.config import Config
 from pdns.configload import default_config_path, load
@@ -21,35 +21,51 @@ from pdns.core import names
 from pdns.core import protocol as p
 from pdns.core.cache import AnswerCache
 from pdns.core.outcome import Answer, Drop, Forward
+from pdns.core.policy import CLEAN, Policy
 from pdns.core.query import Query
 from pdns.core.resolver import Resolver
 from pdns.errors import BlocksetError, ConfigErrors, InvalidName
+from pdns.explanation import Explanation, Said, of_address, of_name
 from pdns.generations import CURRENT, blocksets_directory
 
 EXIT_INVALID = 2
-_REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
-_TITLES = ("feed", "category", "mode", "listed name", "reaches", "feed last changed")
+_TITLES = (
+    "feed",
+    "category",
+    "mode",
+    "listed",
+    "reaches",
+    "threat",
+    "first seen",
+    "last seen",
+    "published",
+    "expires",
+    "reference",
+)
+_ALWAYS = 5  # of the titles; a column behind them is there when it has something to say
 _SHOWN_TYPES = (p.A, p.AAAA, p.HTTPS)
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The domain name to explain")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The domain name, or the IP address, to explain")],
     tenant: Annotated[str, typer.Option("--tenant", "-t", help="For a client of this tenant [default: of none]")] = "",
     config: Annotated[
         Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program; times are seconds since the epoch")] = False,
 ) -> None:
-    """Say which feeds list a name, by which rule, since when, and what a client gets."""
-    raise typer.Exit(explain(name, tenant, config))
+    """Say which feeds list a name or an address, by which rule, since when, and what a client gets."""
+    raise typer.Exit(explain(name, tenant, config, as_json=as_json))
 
 
-def explain(name: str, tenant: str, path: Path | None) -> int:
+def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False) -> int:
     """Prints the explanation and returns 0; 2 with the reason on stderr when the name or the configuration is no good."""
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        qname = names.from_text(name)
+        address = _as_address(name)
+        qname = b"" if address is not None else names.from_text(name)
         config = load(default_config_path(path))
-        address = _address_of(config, tenant)
+        client = _address_of(config, tenant)
     except InvalidName as failure:
         errors.print(f'"{name}" is not a domain name: {failure.reason}', style="red")
         return EXIT_INVALID
@@ -60,18 +76,39 @@ def explain(name: str, tenant: str, path: Path | None) -> int:
     except LookupError as failure:
         errors.print(str(failure.args[0]), style="red")
         return EXIT_INVALID
-    state_dir = Path(config.state.dir)
+    blockset = _blockset(config, errors)
+    if address is not None:
+        explanation, answers = of_address(config, blockset, address), _what_it_does(config, blockset, address)
+    else:
+        explanation, answers = of_name(config, blockset, qname), _answers(config, blockset, qname, client)
+    if explanation.problem:
+        errors.print(f"facts cannot be read: {explanation.problem}", style="yellow")
+    if as_json:
+        print(msgspec.json.encode({**msgspec.to_builtins(explanation), "answers": answers}).decode())
+        return 0
+    output = Console(soft_wrap=True, highlight=False, markup=False)
+    output.print(Text(explanation.asked, style="bold"))
+    _print_listings(output, explanation)
+    output.print("  a client gets" if address is None else "  an answer that leads there")
+    for qtype, outcome in answers.items():
+        output.print(f"    {qtype:<8}  {outcome}")
+    return 0
+
+
+def _as_address(text: str) -> IPv4Address | IPv6Address | None:
     try:
-        blockset = Blockset.open(blocksets_directory(state_dir) / CURRENT)
+        return ip_address(text)
+    except ValueError:
+        return None
+
+
+def _blockset(config: Config, errors: Console) -> Blockset | None:
+    try:
+        return Blockset.open(blocksets_directory(Path(config.state.dir)) / CURRENT)
     except BlocksetError as failure:
         if config.feed:
             errors.print(f"no blockset to look in ({failure}); start `pdns serve` or run `pdns feeds update`", style="yellow")
-        blockset = None
-    output = Console(soft_wrap=True, highlight=False, markup=False)
-    output.print(Text(names.to_text(qname), style="bold"))
-    _print_listings(output, config, blockset, qname)
-    _print_answers(output, config, blockset, qname, address)
-    return 0
+        return None
 
 
 def _address_of(config: Config, tenant: str) -> str:
@@ -85,43 +122,46 @@ def _address_of(config: Config, tenant: str) -> str:
     raise LookupError(f'no tenant "{tenant}"; tenants: {known}')
 
 
-def _print_listings(output: Console, config: Config, blockset: Blockset | None, qname: bytes) -> None:
-    listings = blockset.lookup(qname) if blockset is not None else ()
-    if not listings:
+def _print_listings(output: Console, explanation: Explanation) -> None:
+    if not explanation.said:
         output.print("  listed by no feed")
         return
-    configured = {feed.name: feed for feed in config.feed}
-    status = feedstatus.read(Path(config.state.dir))
-    rows = [_TITLES]
-    for listing in listings:
-        feed = configured.get(listing.feed)
-        changed_s = status.feeds[listing.feed].last_changed_s if status and listing.feed in status.feeds else 0.0
-        rows.append(
-            (
-                listing.feed,
-                feed.category if feed else "",
-                feed.mode if feed else "no longer configured",
-                names.to_text(listing.name),
-                _reach(listing),
-                time.strftime("%Y-%m-%d %H:%M", time.localtime(changed_s)) if changed_s else "",
-            )
-        )
-    aligned(output, rows, indent="  ")
+    rows = [_TITLES, *map(_row, explanation.said)]
+    shown = [at for at in range(len(_TITLES)) if at < _ALWAYS or any(row[at] for row in rows[1:])]
+    aligned(output, [tuple(row[at] for at in shown) for row in rows], indent="  ")
 
 
-def _reach(listing: Listing) -> str:
-    return ("excepts " if listing.allow else "") + _REACH[listing.rule]
+def _row(said: Said) -> tuple[str, ...]:
+    first, last = _day(said.first_seen_s), _minute(said.last_seen_s)
+    published, expires = _day(said.published_s), _minute(said.expires_s)
+    return (
+        said.feed, said.category, said.mode, said.listed, said.reach, said.threat, first, last, published, expires, said.reference
+    )  # fmt: skip
 
 
-def _print_answers(output: Console, config: Config, blockset: Blockset | None, qname: bytes, address: str) -> None:
+def _day(time_s: float) -> str:
+    return time.strftime("%Y-%m-%d", time.gmtime(time_s)) if time_s else ""
+
+
+def _minute(time_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_s)) if time_s else ""
+
+
+def _what_it_does(config: Config, blockset: Blockset | None, address: IPv4Address | IPv6Address) -> dict[str, str]:
+    """What becomes of an answer with this address, whoever gets it."""
+    decision = Policy(config).decide_address(blockset, address.packed, b"\0") if blockset is not None else CLEAN
+    if decision.verdict is not None:
+        return {"any": f"is blocked by {decision.verdict.feed} ({decision.verdict.category}), unless an allowlist has the name"}
+    if decision.monitored:
+        return {"any": f"passes; {', '.join(feed for feed, _ in decision.monitored)} would block it, in monitor mode"}
+    return {"any": "passes"}
+
+
+def _answers(config: Config, blockset: Blockset | None, qname: bytes, address: str) -> dict[str, str]:
     resolver = Resolver(config, AnswerCache(config.cache.max_bytes))
     resolver.set_blockset(blockset, ready=True)
     told = {QTYPE[qtype]: _outcome(resolver, qname, qtype, address) for qtype in _SHOWN_TYPES}
-    if len(outcomes := set(told.values())) == 1:
-        told = {"any type": outcomes.pop()}
-    output.print("  a client gets")
-    for qtype, outcome in told.items():
-        output.print(f"    {qtype:<8}  {outcome}")
+    return {"any type": outcomes.pop()} if len(outcomes := set(told.values())) == 1 else told
 
 
 def _outcome(resolver: Resolver, qname: bytes, qtype: int, address: str) -> str:

@@ -1,4 +1,4 @@
-"""`pdns feeds`: how the feeds stand, a refresh of all of them now, and what is decided about them."""
+"""`pdns feeds`: how the feeds stand, what they are worth, a refresh of all of them now, and what is decided about them."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from pdns.cli import feedorders
 from pdns.cli.catalogue import catalogue_command
 from pdns.cli.feedtable import age, changes, held, odd_lines, show
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config
+from pdns.cli.quality import quality
 from pdns.config import Config
 from pdns.configload import default_config_path
 from pdns.errors import ConfigError
@@ -51,6 +52,16 @@ def update_command(
 ) -> None:
     """Refresh every feed now and wait for the outcome. Exits 1 unless each was tried and answered usably."""
     raise typer.Exit(update(config, timeout_s))
+
+
+@app.command("quality")
+def quality_command(
+    feed: Annotated[str, typer.Argument(metavar="[FEED]", help="All there is to say of this one [default: a table of all]")] = "",
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything, for a program")] = False,
+) -> None:
+    """Show what each feed is worth: what it adds, what it catches, what it gets wrong."""
+    raise typer.Exit(quality(config, feed, as_json=as_json))
 
 
 def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> int:
@@ -170,7 +181,8 @@ class _Bar(Progress):
         """Bring it up to date; True when there is nothing left to wait for."""
         waiting = _waiting(current, self._asked_s)
         total = len(current.feeds)
-        self.update(self._shown, total=total, completed=total - len(waiting), waiting=", ".join(waiting)[:60])
+        said = current.doing or ", ".join(waiting)
+        self.update(self._shown, total=total, completed=total - len(waiting), waiting=said[:60])
         return not waiting
 
 

@@ -54,12 +54,18 @@ def serve(config: Path | None) -> int:
 
 
 async def _run(path: Path) -> None:
-    await Supervisor(path, _announce).run()
+    await Supervisor(path, _announce, _loading if sys.stderr.isatty() else lambda _: None).run()
 
 
 def _announce(supervisor: Supervisor) -> None:
     with contextlib.suppress(OSError):  # nobody reads it
         print(banner(supervisor, bold=sys.stdout.isatty() and "NO_COLOR" not in os.environ), flush=True)
+
+
+def _loading(text: str) -> None:
+    """How far the feeds are, on one line of a terminal that is wiped in the end."""
+    with contextlib.suppress(OSError):
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def banner(supervisor: Supervisor, *, bold: bool) -> str:

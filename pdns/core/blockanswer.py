@@ -23,6 +23,7 @@ class Template(NamedTuple):
     feed: str
     category: str
     action: str
+    also: tuple[str, ...]  # as in a verdict
     monitored: Monitored
     ede_head: bytes  # the text is this, the listed name, then `ede_tail`
     ede_tail: bytes
@@ -36,7 +37,7 @@ class BlockAnswers:
         self._ttl_s = config.ttl_s
         self._ede_code = config.ede_code
         self._addresses: dict[int, bytes] = {}
-        self._templates: dict[tuple[str, str, Monitored, int, str], Template] = {}
+        self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str], Template] = {}
         if config.action == "sinkhole":
             packed = [ip_address(text).packed for text in config.sinkhole]
             self._addresses = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
@@ -45,16 +46,19 @@ class BlockAnswers:
 
     def entry(self, verdict: Verdict, qtype: int, now: float, monitored: Monitored, stamp: int, reason: str = "") -> Entry:
         """The answer. Types without a sinkhole get NODATA; every negative one has an SOA; DO changes nothing."""
-        template = self.template(verdict.feed, verdict.category, monitored, qtype, reason)
+        template = self.template(verdict.feed, verdict.category, verdict.also, monitored, qtype, reason)
         return fill(template, verdict.listed, now, stamp)
 
-    def template(self, feed: str, category: str, monitored: Monitored, qtype: int, reason: str = "") -> Template:
-        """What every answer has in common that blocks a query of this type on the word of `feed`, or for `reason`. The same
+    def template(
+        self, feed: str, category: str, also: tuple[str, ...], monitored: Monitored, qtype: int, reason: str = ""
+    ) -> Template:
+        """What every answer has in common that blocks a query of this type on the word of `feed`, and `also` of others, or for
+        `reason`. The same
         object each time.
         """
         if qtype not in self._addresses:
             qtype = 0
-        key = (feed, category, monitored, qtype, reason)
+        key = (feed, category, also, monitored, qtype, reason)
         template = self._templates.get(key)
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
@@ -64,7 +68,7 @@ class BlockAnswers:
             entry = self._entry(qtype)
             entry.ede = (self._ede_code, b"")
             template = self._templates[key] = Template(
-                entry, self._ttl_s, feed, category, self.action, monitored, head, tail
+                entry, self._ttl_s, feed, category, self.action, also, monitored, head, tail
             )  # fmt: skip
         return template
 
@@ -83,8 +87,8 @@ def fill(template: Template, listed: bytes, now: float, stamp: int) -> Entry:
     code = common.ede[0] if common.ede is not None else p.EDE_BLOCKED
     return Entry(
         common.rcode, "blocked", now, template.ttl_s, body=common.body, counts=common.counts, ttls=common.ttls,
-        ede=(code, ede_text(template, listed)), verdict=Verdict(template.feed, template.category, listed, template.action),
-        monitored=template.monitored, stamp=stamp,
+        ede=(code, ede_text(template, listed)), monitored=template.monitored, stamp=stamp,
+        verdict=Verdict(template.feed, template.category, listed, template.action, template.also),
     )  # fmt: skip
 
 

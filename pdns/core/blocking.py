@@ -69,5 +69,5 @@ class Blocker:
             return _NOT_BLOCKED
         if not judgement.feed:
             return _WATCHED
-        template = self._answers.template(judgement.feed, judgement.category, judgement.monitored, query.qtype)
+        template = self._answers.template(judgement.feed, judgement.category, judgement.also, judgement.monitored, query.qtype)
         return Ruling(template, judgement.at)

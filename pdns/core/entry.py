@@ -21,6 +21,7 @@ class Verdict(NamedTuple):
     category: str
     listed: bytes  # wire name: the queried name, one above it, or where a CNAME leads
     action: str
+    also: tuple[str, ...] = ()  # other feeds that would block it, in the order of the configuration
 
 
 class Entry:
@@ -68,6 +69,12 @@ class Entry:
         self.refreshing = False
         self.retry_s = 0.0  # not asked again before, once a refresh failed (RFC 8767, 5)
         self.size_bytes = len(body) + 24 * len(ttls) + _OVERHEAD_BYTES
+
+    @property
+    def listed_by(self) -> tuple[str, ...]:
+        """Every feed that blocks it, or would."""
+        blocking = () if self.verdict is None else (self.verdict.feed, *self.verdict.also)
+        return (*(feed for feed, _ in self.monitored), *blocking)
 
     @property
     def silent(self) -> bool:

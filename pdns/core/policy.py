@@ -29,6 +29,7 @@ class Judgement(NamedTuple):
     at: int  # which of the listings decided, in the order of `Blockset.find`
     feed: str  # "" when only feeds in monitor mode would block
     category: str
+    also: tuple[str, ...]  # other feeds that would block it
     monitored: Monitored
 
 
@@ -114,7 +115,8 @@ class Policy:
         if not judgement.feed:
             return Decision(None, judgement.monitored)
         listed = name[len(name) - found[judgement.at][0] :]
-        return Decision(Verdict(judgement.feed, judgement.category, listed, self._action), judgement.monitored)
+        verdict = Verdict(judgement.feed, judgement.category, listed, self._action, judgement.also)
+        return Decision(verdict, judgement.monitored)
 
     def judge(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> Judgement | None:
         """The verdict on what `Blockset.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
@@ -136,10 +138,11 @@ class Policy:
         blocking = [(feed, at) for feed, (at, allow) in said.items() if not allow and feed in self._feeds]
         if not blocking:
             return None
-        chosen = min((feed for feed, _ in blocking if self._feeds[feed][2]), key=lambda feed: self._feeds[feed][0], default="")
+        earnest = sorted((feed for feed, _ in blocking if self._feeds[feed][2]), key=lambda feed: self._feeds[feed][0])
+        chosen = earnest[0] if earnest else ""
         monitored = tuple((feed, self._feeds[feed][1]) for feed, _ in blocking if not self._feeds[feed][2])
         category = self._feeds[chosen][1] if chosen else ""
-        return Judgement(dict(blocking).get(chosen, 0), chosen, category, monitored)
+        return Judgement(dict(blocking).get(chosen, 0), chosen, category, tuple(earnest[1:]), monitored)
 
     def decide_address(self, blockset: Blockset | None, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
@@ -149,17 +152,18 @@ class Policy:
     def _decision(self, blocking: list[tuple[str, bytes]]) -> Decision:
         if not blocking:
             return CLEAN
-        best: tuple[int, str, bytes] | None = None
+        earnest: dict[str, tuple[int, bytes]] = {}
         monitored = []
         for feed, listed in blocking:
             order, category, blocks = self._feeds[feed]
             if not blocks:
                 monitored.append((feed, category))
-            elif best is None or order < best[0]:
-                best = (order, feed, listed)
+            else:
+                earnest[feed] = order, listed
         verdict = None
-        if best is not None:
-            verdict = Verdict(best[1], self._feeds[best[1]][1], best[2], self._action)
+        if earnest:
+            chosen, *also = sorted(earnest, key=lambda feed: earnest[feed][0])
+            verdict = Verdict(chosen, self._feeds[chosen][1], earnest[chosen][1], self._action, tuple(also))
         return Decision(verdict, tuple(monitored))
 
 

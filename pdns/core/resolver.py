@@ -178,7 +178,7 @@ class Resolver:
         entry = self._policy.blocked_locally(client.policy, query.qname, query.cut)
         if entry is None:
             return None
-        template = self._blocked.template(LOCAL, LOCAL, (), query.qtype, entry.reason)
+        template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason)
         return self._cache.block(query, client.policy_key, template, len(entry.name), now)
 
     def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:

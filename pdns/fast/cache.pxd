@@ -126,7 +126,7 @@ cdef class AnswerCache:
     cdef Py_ssize_t _live
     cdef HashKey _hash_key
     cdef object _mapping
-    cdef readonly list attributions  # (verdict's feed, category, action) or None, monitored
+    cdef readonly list attributions  # (verdict's feed, category, action, also) or None, monitored
     cdef dict _attribution_numbers
     cdef dict _prepared  # by the id of the template, which it holds
     cdef Prepared _last_prepared

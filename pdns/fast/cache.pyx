@@ -317,7 +317,7 @@ cdef class AnswerCache:
         """The number of what blocks are counted by; above MOST_ATTRIBUTIONS when there are too many."""
         if verdict is None and not monitored:
             return 0
-        wanted = (None if verdict is None else (verdict.feed, verdict.category, verdict.action), monitored)
+        wanted = (None if verdict is None else (verdict.feed, verdict.category, verdict.action, verdict.also), monitored)
         number = self._attribution_numbers.get(wanted)
         if number is None:
             number = len(self.attributions)
@@ -531,7 +531,7 @@ cdef class AnswerCache:
         verdict = None
         if decided is not None:
             listed = PyBytes_FromStringAndSize(<char *>listed_of(record), record.listed_bytes)
-            verdict = Verdict(decided[0], decided[1], listed, decided[2])
+            verdict = Verdict(decided[0], decided[1], listed, decided[2], decided[3])
         ede = None
         if record.ede_code != NO_EDE:
             ede = (record.ede_code, PyBytes_FromStringAndSize(<char *>ede_of(record), record.ede_bytes))

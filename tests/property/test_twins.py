@@ -145,7 +145,11 @@ def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
 
 _SOA = "example 900 IN SOA ns.example. host.example. 1 2 3 4 300"
 _BLOCKSET = make_blockset(
-    {"alpha": "malware.test =exact.example 192.0.2.0/28", "watch": "watched.example", "beta": "b.malware.test"}
+    {
+        "alpha": "malware.test =exact.example 192.0.2.0/28",
+        "watch": "watched.example exact.example 192.0.2.0/24",
+        "beta": "b.malware.test 192.0.2.64/26",
+    }
 )
 _RAW: dict[str, Any] = {
     "upstream": {"servers": ["udp://127.0.0.1:9"], "max_in_flight_per_client": 3},

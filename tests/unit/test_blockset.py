@@ -285,12 +285,14 @@ def test_foreign_content(tmp_path: Path, name: str) -> None:
 @pytest.mark.parametrize(
     ("change", "complaint"),
     [
-        ({"format": 2}, "not a blockset of format 1"),
+        ({"format": 1}, "not a blockset of format 2"),
+        ({"format": 3}, "not a blockset of format 2"),
         ({"names": 3}, "2 names where 3 are announced"),
         ({"record_bytes": 2}, "not 2 bytes for each"),
         ({"record_bytes": 3}, "Invalid enum value 3"),
         ({"files": {}}, "says nothing of bloom.bin"),
-        ({"combinations": [[[1, 3]]]}, "names a feed that is not there"),
+        ({"counts": [1]}, "not a count for each combination"),
+        ({"combinations": [[[1, 3]]], "counts": [2]}, "names a feed that is not there"),
         ({"runs": [{"address_bytes": 4, "prefix_bits": 24, "count": 9, "offset": 0}]}, "leaves the file"),
         ({"runs": [{"address_bytes": 4, "prefix_bits": 40, "count": 1, "offset": 0}]}, "leaves the file"),
     ],

@@ -73,6 +73,7 @@ def fill(counters: Counters) -> Stats:
     stats.response("coventry", "cache", p.NOERROR, 0.002)
     stats.response("coventry", "cache", p.NOERROR, 0.02)
     stats.blocked("coventry", "urlhaus", "malware", "sinkhole", b"\1x\0", 0.0)
+    stats.hit(("urlhaus",))
     stats.would_block("coventry", "trial", "malware")
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)

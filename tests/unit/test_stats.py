@@ -170,3 +170,17 @@ def test_nothing_raises_when_the_memory_is_full() -> None:
     assert len(list(counters.items())) == 1
     assert counters.dropped > 0
     counters.close()
+
+
+def test_every_feed_that_lists_a_name_has_a_hit(counters: Counters, stats: Stats) -> None:
+    """All of them, whichever decided; one that is alone also counts as the only one. Slots are those that `hit` adds to."""
+    stats.hit(("watch", "urlhaus", "scams"))
+    stats.hit(("urlhaus",))
+    for slot in stats.block_slots("t", ("urlhaus", "malware", "sinkhole", ("scams",)), (("watch", "policy"),)):
+        stats.values[slot] += 1
+    for slot in stats.block_slots("t", None, (("watch", "policy"),)):
+        stats.values[slot] += 1
+    assert of(counters, "feed_hits_total") == {("watch",): 3, ("urlhaus",): 3, ("scams",): 2}
+    assert of(counters, "feed_only_hits_total") == {("urlhaus",): 1, ("watch",): 1}
+    assert of(counters, "would_block_total") == {("t", "watch", "policy"): 2}
+    assert of(counters, "blocked_total") == {("t", "urlhaus", "malware", "sinkhole"): 1}

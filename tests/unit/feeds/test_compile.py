@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from feeds.compile import compile_blockset
+from feeds.entries import write_entries
 from feeds.parse import ParsedFeed
-from pdns.blockset import Blockset, Listing, Rule, source_fingerprint
+from pdns.blockset import BLOCK_SUBTREE, Blockset, Listing, Rule, source_fingerprint
 from pdns.config import Feed
 from pdns.core.names import from_text
 from pdns.errors import BlocksetError
@@ -63,21 +65,42 @@ def test_addresses(tmp_path: Path) -> None:
     assert said == [("a", "8.8.8.8/32"), ("b", "8.8.8.8/32"), ("b", "8.8.8.0/24")]
 
 
-def test_one_list_at_a_time(tmp_path: Path) -> None:
-    """Lists are taken one after the other, and let go; progress is told after each and at the end."""
-    alive: list[str] = []
+def test_progress_is_told(tmp_path: Path) -> None:
+    """Names are counted while lists are merged, and again, towards a known end, while they are written."""
+    told: list[tuple[str, int, int]] = []
+    lists = [(Feed(name=name, url="file:///x"), read(f"{name}.test\ncommon.test\n")) for name in ("a", "b")]
+    compile_blockset(lists, tmp_path / "blockset", 1, 0.0, lambda *step: told.append(step))
+    assert [step for step in told if step[0] == "merging"][-1] == ("merging", 3, 0)
+    assert told[-1] == ("writing", 3, 3)
 
-    def lists() -> Iterator[tuple[Feed, ParsedFeed]]:
-        for name in ("a", "b"):
-            alive.append(name)
-            yield Feed(name=name, url="file:///x"), read(f"{name}.test\n")
 
-    told: list[tuple[int, int]] = []
-    manifest = compile_blockset(lists(), tmp_path / "blockset", 1, 0.0, lambda done, total: told.append((done, total)))
-    assert alive == ["a", "b"]
-    assert manifest.entries == 2
-    assert told[-1][0] == told[-1][1]
-    assert [done for done, _ in told] == [1, 2, 3]
+_COMPILE = """
+import sys
+from pathlib import Path
+from feeds.compile import compile_blockset
+from feeds.entries import Entries
+from pdns.config import Feed
+lists = [(Feed(name=Path(path).name, url="file:x"), Entries(Path(path))) for path in sys.argv[2:]]
+compile_blockset(lists, Path(sys.argv[1]), 1, 0.0)
+print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM:")))
+"""
+
+
+def test_memory_has_a_bound(tmp_path: Path) -> None:
+    """Lists on disk are compiled within 200 octets a name of all of them, whatever the names and however many lists."""
+
+    def peak(out: str, *lists: str) -> int:
+        command = [sys.executable, "-c", _COMPILE, str(tmp_path / out), *(str(tmp_path / name) for name in lists)]
+        return int(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+
+    names = 0
+    for number, name in enumerate("abc"):
+        keys = {b"\4test\x0c%012x\3www" % (hash((number, at)) & 0xFFFF_FFFF_FFFF) for at in range(100_000)}
+        names += len(keys)
+        parsed = ParsedFeed(format="domains", lines=1, names=dict.fromkeys(keys, BLOCK_SUBTREE), networks=set(), odd={})
+        write_entries(tmp_path / name, parsed, None, 1, 0)
+    write_entries(tmp_path / "none", ParsedFeed(format="domains", lines=1, names={}, networks=set(), odd={}), None, 1, 0)
+    assert peak("big", "a", "b", "c") - peak("small", "none") < 200 * names
 
 
 def test_failure_leaves_nothing(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from feeds.containers import is_packed
 from feeds.formats import READERS, detect_lines
 from feeds.formats.content import MAX_LINE_BYTES
-from feeds.parse import decode, encode, parse_feed
+from feeds.parse import parse_feed
 from pdns.config import Feed, FeedFormat
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import names, networks, odd, read
@@ -157,13 +157,6 @@ def test_empty_list(content: bytes) -> None:
     """A list may be empty: what to make of that is not the parser's business."""
     parsed = read(content)
     assert (parsed.entries, parsed.exceptions, parsed.networks, parsed.odd) == (0, 0, set(), {})
-
-
-def test_encoding() -> None:
-    """A parsed list survives being put away and taken out."""
-    parsed = read("one.test\n*.two.test\n8.8.8.8\nword\n", addresses=True)
-    assert decode(encode(parsed)) == parsed
-    assert networks(parsed) == ["8.8.8.8/32"]
 
 
 def test_wildcard_includes_apex() -> None:

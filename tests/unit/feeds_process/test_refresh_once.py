@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import time
 from pathlib import Path
 
 import msgspec
 import pytest
 from aiohttp import web
 
+from feeds.detail import Detail
+from feeds.entries import DAY_S, Entries, whole, write_entries
+from feeds.keeper import Keeper
 from feeds.refresh import build_once
 from feeds.store import RECORD
 from pdns.config import Feed
+from pdns.errors import BlocksetError
 from pdns.feedstatus import FeedStatus, OddLines, read
 from pdns.generations import CURRENT, blocksets_directory
 from tests.unit.feeds_process import feedserver
@@ -329,3 +334,91 @@ def test_what_a_server_says_cannot_act_on_a_terminal(server: FeedServer, tmp_pat
     server.serve("/list", b"\x1b[31mred\x1b[0m,\xc2\x9b\n")
     said = refresh(tmp_path, Feed(name="sample", url=server.url("/list")))["sample"]
     assert said.last_error.isprintable()
+
+
+def test_names_leave_when_their_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An expired name is live until a new blockset may be made, and gone after; nothing is fetched or parsed for it."""
+    (tmp_path / "list").write_text("bad.example\nworse.example\n")
+    feed = Feed(name="a", url=f"file://{tmp_path}/list")
+
+    async def run() -> None:
+        keeper = Keeper(tmp_path / "state")
+        await keeper.configure(configuration(tmp_path / "state", feed))
+        await keeper.refresh_once()
+        (path,) = (tmp_path / "state" / "feeds" / "a").glob("*.parsed")
+        entries = whole(Entries(path))
+        until = Detail("Emotet", expires_s=time.time() + 0.5)
+        key = next(key for key in entries.names if b"worse" in key)
+        write_entries(path, msgspec.structs.replace(entries, details=[until], detail_of={key: 0}), None, 1, 1)
+        await keeper.configure(configuration(tmp_path / "state", msgspec.structs.replace(feed, category="phishing")))
+        assert blockers(tmp_path / "state", "worse.example") == {"a"}
+        generation = live(tmp_path / "state").generation
+        await asyncio.sleep(0.6)
+        await keeper.expire()
+        assert live(tmp_path / "state").generation == generation, "too soon after the last"
+        monkeypatch.setattr("feeds.publisher.EXPIRY_EVERY_S", 0.0)
+        await keeper.expire()
+        assert blockers(tmp_path / "state", "worse.example") == set()
+        assert blockers(tmp_path / "state", "bad.example") == {"a"}
+        assert (keeper.status().feeds["a"].entries, keeper.status().feeds["a"].expired_entries) == (1, 1)
+        await keeper.expire()
+        assert live(tmp_path / "state").generation == generation + 1
+
+    asyncio.run(run())
+
+
+def test_an_unchanged_feed_costs_nothing(server: FeedServer, tmp_path: Path) -> None:
+    """When every source says what it said before, nothing is parsed, compiled or published."""
+    server.serve("/list", GOOD, etag='"1"')
+    server.serve("/other", b"other.example\n")
+    feeds = [Feed(name="a", url=server.url("/list")), Feed(name="b", url=server.url("/other"))]
+    refresh(tmp_path, *feeds)
+    generation = live(tmp_path).generation
+    jobs: list[object] = []
+
+    async def again() -> None:
+        keeper = Keeper(tmp_path)
+        keeper._builder._run = jobs.append  # type: ignore[method-assign,assignment]
+        await keeper.configure(configuration(tmp_path, *feeds))
+        status = await keeper.refresh_once()
+        assert {name: feed.last_result for name, feed in status.feeds.items()} == {"a": "unchanged", "b": "unchanged"}
+
+    asyncio.run(again())
+    assert jobs == []
+    assert live(tmp_path).generation == generation
+
+
+def test_the_first_day_stays(server: FeedServer, tmp_path: Path) -> None:
+    """A new copy of a list, and the same one under a new url, keep the day on which each name was first seen."""
+    server.serve("/list", GOOD)
+    feed = Feed(name="a", url=server.url("/list"))
+    refresh(tmp_path, feed)
+    (path,) = (tmp_path / "feeds" / "a").glob("*.parsed")
+    write_entries(path, whole(Entries(path)), None, 100, 0)
+    server.serve("/list", GOOD + b"third.example\n")
+    server.serve("/moved", GOOD + b"fourth.example\n")
+    for url, last in (("/list", "third"), ("/moved", "fourth")):
+        refresh(tmp_path, Feed(name="a", url=server.url(url)))
+        (path,) = (tmp_path / "feeds" / "a").glob("*.parsed")
+        days = {
+            key.rpartition(b"example")[2][1:]: day
+            for block in Entries(path).names()
+            for key, day in zip(block.keys, block.first_days, strict=True)
+        }
+        assert days[b"bad"] == days[b"worse"] == 100
+        assert days[last.encode()] == int(time.time() // DAY_S)
+
+
+def test_a_blockset_of_an_earlier_form_is_built_anew(tmp_path: Path) -> None:
+    """What an earlier program left live is replaced at the next start; until then nobody crashes on it."""
+    (tmp_path / "list").write_text("bad.example\n")
+    feed = Feed(name="a", url=f"file://{tmp_path}/list")
+    refresh(tmp_path / "state", feed)
+    manifest = blocksets_directory(tmp_path / "state") / CURRENT / "manifest.json"
+    old = msgspec.json.decode(manifest.read_bytes())
+    del old["counts"]
+    manifest.write_bytes(msgspec.json.encode(old | {"format": 1}))
+    with pytest.raises(BlocksetError, match="format 2"):
+        live(tmp_path / "state")
+    assert refresh(tmp_path / "state", feed)["a"].loaded
+    assert blockers(tmp_path / "state", "bad.example") == {"a"}

@@ -1,0 +1,289 @@
+"""The entries of one list on disk: sorted, in blocks, each with the day it was first seen here.
+
+    frame     one octet of kind, u32 octets, u32 CRC-32 of them, then the octets: MessagePack
+    file      a head, blocks of names, blocks of networks, a tail
+
+Sorted by key, so that lists are merged, and compared with what they said before, block by block: nobody holds a whole one.
+Entries that are gone stay for a while without bits: what comes back keeps its first day.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from array import array
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from struct import Struct
+from typing import BinaryIO, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from feeds.detail import Detail
+from feeds.parse import ParsedFeed
+from pdns.blockset import BLOCK_SUBTREE
+from pdns.errors import PdnsError
+from pdns.feedstatus import OddLines
+
+DAY_S: Final = 86400
+GONE_KEPT_DAYS: Final = 400
+GONE_KEPT_LEAST: Final = 100_000  # of a list; of a longer one as many as it lists
+BLOCK_ENTRIES: Final = 4096
+_FRAME = Struct("<cII")
+_HEAD, _NAMES, _NETWORKS, _TAIL = b"H", b"N", b"A", b"T"
+_FORM: Final = 1
+_T = TypeVar("_T")
+
+
+class DamagedEntries(PdnsError):
+    """A file that is not, or not wholly, what was written."""
+
+
+class Head(msgspec.Struct, frozen=True, array_like=True):
+    """What is said of the list as a whole."""
+
+    form: int
+    format: str
+    lines: int
+    odd: dict[str, OddLines]
+    details: list[Detail]
+
+
+class Block(NamedTuple):
+    """Entries in the order of their keys."""
+
+    keys: list[bytes]
+    bits: bytes  # 0: gone
+    first_days: memoryview[int]  # since the epoch
+    last_days: memoryview[int]  # of what is gone
+    details: memoryview[int]  # index into `Head.details`, plus one; 0 for none
+
+
+class _StoredBlock(msgspec.Struct, frozen=True, array_like=True):
+    keys: list[bytes]
+    bits: bytes
+    first_days: bytes
+    last_days: bytes
+    details: bytes
+
+
+class _Tail(msgspec.Struct, frozen=True, array_like=True):
+    names: int
+    networks: int
+    gone: dict[int, int]  # last day -> how many
+
+
+class Changes(NamedTuple):
+    """How a list differs from the one before."""
+
+    added: int
+    removed: int
+
+
+class Entries:
+    """A file of entries, read from start to end as often as wanted."""
+
+    def __init__(self, path: Path) -> None:
+        """Raises `DamagedEntries` when there is no such file, or not of this form."""
+        self.path = path
+        try:
+            with path.open("rb") as file:
+                self.head = _decoded(_expect(file, path, _HEAD), Head, path)
+        except OSError:
+            raise DamagedEntries(str(path)) from None
+        if self.head.form != _FORM:
+            raise DamagedEntries(str(path))
+
+    @property
+    def details(self) -> list[Detail]:
+        return self.head.details
+
+    def names(self) -> Iterator[Block]:
+        """Names by key, those that are gone too. Raises `DamagedEntries`, as late as where the damage is."""
+        return self._blocks(_NAMES)
+
+    def networks(self) -> Iterator[Block]:
+        """Networks, likewise; the key is the address and one octet of prefix length."""
+        return self._blocks(_NETWORKS)
+
+    def gone(self) -> dict[int, int]:
+        """Entries that are gone: last day -> how many. Raises `DamagedEntries`."""
+        for kind, data in self._frames():
+            if kind == _TAIL:
+                return _decoded(data, _Tail, self.path).gone
+        return {}
+
+    def _blocks(self, wanted: bytes) -> Iterator[Block]:
+        for kind, data in self._frames():
+            if kind == wanted:
+                stored = _decoded(data, _StoredBlock, self.path)
+                columns = (memoryview(column).cast("H") for column in (stored.first_days, stored.last_days, stored.details))
+                yield Block(stored.keys, stored.bits, *columns)
+
+    def _frames(self) -> Iterator[tuple[bytes, bytes]]:
+        """Every frame behind the head; the tail is the last."""
+        try:
+            with self.path.open("rb") as file:
+                _expect(file, self.path, _HEAD)
+                while True:
+                    kind, data = _frame(file, self.path)
+                    yield kind, data
+                    if kind == _TAIL:
+                        return
+        except OSError:
+            raise DamagedEntries(str(self.path)) from None
+
+
+def whole(entries: Entries) -> ParsedFeed:
+    """All of a file at once. Raises `DamagedEntries`."""
+    names: dict[bytes, int] = {}
+    networks: set[bytes] = set()
+    detail_of: dict[bytes, int] = {}
+    for block in entries.names():
+        names.update((key, bits) for key, bits in zip(block.keys, block.bits, strict=True) if bits)
+        detail_of.update((key, detail - 1) for key, detail in zip(block.keys, block.details, strict=True) if detail)
+    for block in entries.networks():
+        networks.update(key for key, bits in zip(block.keys, block.bits, strict=True) if bits)
+        detail_of.update((key, detail - 1) for key, detail in zip(block.keys, block.details, strict=True) if detail)
+    head = entries.head
+    return ParsedFeed(
+        format=head.format, lines=head.lines, names=names, networks=networks, odd=head.odd,
+        details=head.details, detail_of={key: at for key, at in detail_of.items() if key in names or key in networks},
+    )  # fmt: skip
+
+
+def write_entries(path: Path, parsed: ParsedFeed, before: Entries | None, today: int, last_day: int) -> Changes:
+    """Write `parsed` to `path`, onto the disk, what `before` knows of its entries carried over; says how the names differ.
+
+    `today` and `last_day`, when `before` was last what the source says, are days since the epoch. Raises `OSError`; a `before`
+    that turns out to be damaged counts for nothing from there on.
+    """
+    head = Head(_FORM, parsed.format, parsed.lines, parsed.odd, parsed.details)
+    oldest_day = _forgotten_before(before, today, max(len(parsed.names), GONE_KEPT_LEAST))
+    with path.open("wb") as file:
+        _put(file, _HEAD, head)
+        gone: Counter[int] = Counter()
+        writer = _BlockWriter(file, parsed.detail_of, gone, today, last_day, oldest_day)
+        names = writer.put(_NAMES, parsed.names, before.names() if before is not None else ())
+        networks = dict.fromkeys(parsed.networks, BLOCK_SUBTREE)
+        writer.put(_NETWORKS, networks, before.networks() if before is not None else ())
+        _put(file, _TAIL, _Tail(len(parsed.names), len(networks), dict(gone)))
+        file.flush()
+        os.fsync(file.fileno())
+    return names
+
+
+def _forgotten_before(before: Entries | None, today: int, room: int) -> int:
+    """The last day of the oldest entries that are gone and still to be kept."""
+    try:
+        gone = before.gone() if before is not None else {}
+    except DamagedEntries:
+        gone = {}
+    oldest = today - GONE_KEPT_DAYS
+    for day in sorted(gone, reverse=True):
+        room -= gone[day]
+        if room < 0:
+            return max(oldest, day + 1)
+    return oldest
+
+
+class _BlockWriter:
+    """Writes one list's entries beside what was known of them."""
+
+    def __init__(
+        self, file: BinaryIO, detail_of: Mapping[bytes, int], gone: Counter[int], today: int, last_day: int, oldest_day: int
+    ) -> None:
+        self._file = file
+        self._detail_of = detail_of
+        self._gone = gone
+        self._today = today
+        self._last_day = last_day
+        self._oldest_day = oldest_day
+
+    def put(self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[Block]) -> Changes:
+        """Everything in `listed` or in `before`, in frames of that kind."""
+        keys = sorted(listed)
+        at = added = removed = 0
+        try:
+            for block in before:
+                end = bisect_right(keys, block.keys[-1], at)
+                known = dict(zip(block.keys, zip(block.bits, block.first_days, block.last_days, strict=True), strict=True))
+                fresh, lost = self._merge(kind, keys[at:end], listed, known)
+                added, removed, at = added + fresh, removed + lost, end
+        except DamagedEntries:
+            pass  # what is left has no history
+        while at < len(keys):
+            part = keys[at : at + BLOCK_ENTRIES]
+            self._merge(kind, part, listed, {})
+            at += len(part)
+            added += len(part)
+        return Changes(added, removed)
+
+    def _merge(
+        self, kind: bytes, keys: list[bytes], listed: Mapping[bytes, int], known: Mapping[bytes, tuple[int, int, int]]
+    ) -> tuple[int, int]:
+        """One stretch of keys; returns how many of them were not listed before, and how many only were."""
+        lost = 0
+        first: dict[bytes, int] = {}
+        last: dict[bytes, int] = {}
+        now = set(keys)
+        for key, (bits, first_day, last_day) in known.items():
+            if key in now:
+                first[key] = first_day
+                continue
+            lost += bits != 0
+            left = last_day if not bits else self._last_day
+            if left >= self._oldest_day:
+                first[key], last[key] = first_day, left
+                self._gone[left] += 1
+        added = sum(1 for key in keys if key not in known or not known[key][0])
+        ordered = keys if not last else sorted([*keys, *last])
+        for start in range(0, len(ordered), BLOCK_ENTRIES):
+            part = ordered[start : start + BLOCK_ENTRIES]
+            details = [self._detail_of.get(key, -1) + 1 for key in part] if self._detail_of else [0] * len(part)
+            stored = _StoredBlock(
+                part,
+                bytes([listed.get(key, 0) for key in part]) if last else bytes([listed[key] for key in part]),
+                _days(first.get(key, self._today) for key in part),
+                _days(last.get(key, 0) for key in part),
+                _days(details),
+            )
+            _put(self._file, kind, stored)
+        return added, lost
+
+
+def _days(values: Iterable[int]) -> bytes:
+    return array("H", values).tobytes()
+
+
+def _decoded(data: bytes, form: type[_T], path: Path) -> _T:
+    try:
+        return msgspec.msgpack.decode(data, type=form)
+    except msgspec.DecodeError:
+        raise DamagedEntries(str(path)) from None
+
+
+def _put(file: BinaryIO, kind: bytes, content: Head | _StoredBlock | _Tail) -> None:
+    data = msgspec.msgpack.encode(content)
+    file.write(_FRAME.pack(kind, len(data), zlib.crc32(data)))
+    file.write(data)
+
+
+def _expect(file: BinaryIO, path: Path, kind: bytes) -> bytes:
+    found, data = _frame(file, path)
+    if found != kind:
+        raise DamagedEntries(str(path))
+    return data
+
+
+def _frame(file: BinaryIO, path: Path) -> tuple[bytes, bytes]:
+    header = file.read(_FRAME.size)
+    if len(header) < _FRAME.size:
+        raise DamagedEntries(str(path))
+    kind, size, checksum = _FRAME.unpack(header)
+    data = file.read(size) if size <= os.fstat(file.fileno()).st_size else b""
+    if len(data) != size or zlib.crc32(data) != checksum:
+        raise DamagedEntries(str(path))
+    return kind, data

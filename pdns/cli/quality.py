@@ -1,0 +1,168 @@
+"""`pdns feeds quality`: what each feed is worth."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+from rich.console import Console
+from rich.text import Text
+
+from pdns import hits
+from pdns.blockset import Blockset
+from pdns.cli.feedtable import aligned
+from pdns.config import Config
+from pdns.configload import default_config_path, load
+from pdns.errors import BlocksetError, ConfigError
+from pdns.facts import DAY_S, Facts
+from pdns.generations import CURRENT, blocksets_directory
+from pdns.sightings import name_hash
+
+if TYPE_CHECKING:
+    from feeds.quality import FeedQuality, Quality
+
+EXIT_INVALID = 2
+_TITLES = ("feed", "entries", "unique", "hits", "only it", "never hit", "benign", "allowed", "new in 7 d", "older than 90 d")
+
+
+def quality(path: Path | None, feed: str, *, as_json: bool) -> int:
+    """Prints the numbers of all feeds, or all there is of one; 2 when the configuration is no good, 1 without a blockset."""
+    console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, soft_wrap=True, highlight=False)
+    try:
+        config = load(default_config_path(path))
+        blockset = Blockset.open(blocksets_directory(Path(config.state.dir)) / CURRENT)
+    except ConfigError as error:
+        errors.print(Text(str(error), "red"))
+        return EXIT_INVALID
+    except BlocksetError as error:
+        errors.print(Text(f"no blockset to look in ({error}); start `pdns serve` or run `pdns feeds update`", "red"))
+        return 1
+    if feed and feed not in blockset.feeds:
+        errors.print(Text(f"the live blockset has no feed {feed}; it has {', '.join(blockset.feeds) or 'none'}", "red"))
+        return EXIT_INVALID
+    with errors.status(f"reading {blockset.names:,} names"):
+        found = judge(config, blockset, time.time())
+    if found.problem:
+        errors.print(Text(found.problem, "yellow"))
+    if as_json:
+        print(msgspec.json.encode(found).decode())
+    elif feed:
+        _show_one(console, next(one for one in found.feeds if one.feed == feed), found)
+    else:
+        _show_all(console, found)
+    return 0
+
+
+def judge(config: Config, blockset: Blockset, now_s: float) -> Quality:
+    """Everything that can be said at the moment."""
+    from feeds import quality as measures  # noqa: PLC0415 (only this command needs it)
+
+    qualities = measures.measure(blockset)
+    problems = []
+    try:
+        measures.add_ages(qualities, Facts(blockset), int(now_s // DAY_S))
+    except BlocksetError as error:
+        problems.append(f"ages cannot be told: {error}")
+    met = hits.read(Path(config.state.dir))
+    if met is None:
+        problems.append("hits are not known yet: `pdns serve` writes them down every minute")
+    else:
+        for name, one in qualities.items():
+            counted = met.feeds.get(name, hits.FeedHits())
+            one.hits, one.only_hits = counted.hits, counted.only
+        measures.add_never_hit(qualities, blockset, lambda name: name_hash(name) in met.names)
+    allowed = dict.fromkeys([*config.block.allow, *(entry for tenant in config.tenant for entry in tenant.allow)])
+    measures.add_overridden(qualities, blockset, allowed)
+    benign = 0
+    if config.quality.benign:
+        benign = measures.add_benign(qualities, blockset, _benign(config, problems))
+    return measures.Quality(
+        generation=blockset.generation,
+        names=blockset.entries,
+        feeds=list(qualities.values()),
+        hits_since_s=met.since_s if met is not None else 0.0,
+        benign_names=benign,
+        problem="; ".join(problems),
+    )
+
+
+def _benign(config: Config, problems: list[str]) -> Iterator[bytes]:
+    from feeds.quality import benign_names  # noqa: PLC0415
+
+    for path in config.quality.benign:
+        try:
+            yield from benign_names(Path(path))
+        except OSError as error:
+            problems.append(f"quality.benign: {path}: {error.strerror}")
+
+
+def _show_all(console: Console, found: Quality) -> None:
+    _numbers(console, [_TITLES, *map(_row, found.feeds)])
+    names = [one.feed for one in found.feeds]
+    if len(names) > 1:
+        console.print(Text("\nof the names of a row's feed, those that the column's lists too", "dim"))
+        shares = [
+            [_share(one.overlap.get(name), one.entries) if name != one.feed else "" for name in names] for one in found.feeds
+        ]
+        _numbers(console, [("", *names), *((name, *row) for name, row in zip(names, shares, strict=True))])
+    if found.hits_since_s:
+        console.print(Text(f"\nhits since {time.strftime('%Y-%m-%d %H:%M', time.localtime(found.hits_since_s))}", "dim"))
+
+
+def _numbers(console: Console, rows: Sequence[tuple[str, ...]]) -> None:
+    """A column of names, then columns of numbers."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    aligned(console, [(row[0], *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))) for row in rows])
+
+
+def _row(one: FeedQuality) -> tuple[str, ...]:
+    ages = one.ages or {}
+    return (
+        one.feed,
+        f"{one.entries:,}",
+        _share(one.unique, one.entries),
+        _number(one.hits),
+        _number(one.only_hits),
+        _share(one.never_hit, one.entries),
+        _number(one.benign),
+        f"{one.overridden:,}",
+        _share(ages["1d"] + ages["7d"], one.entries) if ages else "-",
+        _share(ages["older"], one.entries) if ages else "-",
+    )
+
+
+def _show_one(console: Console, one: FeedQuality, found: Quality) -> None:
+    rows = [
+        ("names", f"{one.entries:,}"),
+        ("of no other feed", f"{one.unique:,} ({_share(one.unique, one.entries)})"),
+        ("addresses", f"{one.addresses:,}"),
+        ("expired", f"{one.expired:,}"),
+        ("hits", _number(one.hits)),
+        ("hits that only it caught", _number(one.only_hits)),
+        ("names never asked for", f"{_number(one.never_hit)} ({_share(one.never_hit, one.entries)})"),
+        ("names that an allowlist lets through", f"{one.overridden:,}"),
+        ("names by age", ", ".join(f"{label} {names:,}" for label, names in (one.ages or {}).items() if names) or "-"),
+        (f"of {found.benign_names:,} benign names it blocks", _number(one.benign)),
+    ]
+    aligned(console, rows)
+    for candidate in one.candidates:
+        console.print(Text(f"  {candidate.benign}  for it lists {candidate.listed}"))
+    for other, names in sorted(one.overlap.items(), key=lambda item: -item[1]):
+        console.print(Text(f"{names:,} names ({_share(names, one.entries)}) are listed by {other} too"))
+
+
+def _number(value: int | None) -> str:
+    return "-" if value is None else f"{value:,}"
+
+
+def _share(part: int | None, whole: int) -> str:
+    """`part` of `whole` in per cent; a few are not none, and nearly all are not all."""
+    if part is None or not whole:
+        return "-"
+    share = 100 * part / whole
+    if 0 < share < 0.1:
+        return "< 0.1 %"
+    return "> 99.9 %" if 99.9 < share < 100 else f"{share:.1f} %"

@@ -1,0 +1,112 @@
+"""What is known of a listed name beside that it is listed: read when somebody asks why, never on the way of a query.
+
+Two files of a blockset's directory, which workers do not map. `docs/blockset-format.md` describes them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import mmap
+from collections import Counter
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal, NamedTuple
+
+import msgspec
+
+from pdns.blockset import AddressListing, Blockset, FileEntry, Listing, read_manifest
+from pdns.core.names import reversed_key
+from pdns.errors import BlocksetError
+
+FACTS_FILE, FACT_TABLE_FILE = "facts.bin", "facts.msgpack"
+FACT_CODES: Final[dict[int, Literal["B", "H", "I"]]] = {1: "B", 2: "H", 4: "I"}
+DAY_S: Final = 86400
+
+Told = tuple[str, str, float, float]  # what a publisher says: threat, reference, first seen, expires
+
+
+class FactTable(msgspec.Struct, frozen=True, array_like=True):
+    """`facts.msgpack`: each different thing that is known of names, once."""
+
+    fact_bytes: Literal[1, 2, 4]  # of a number in facts.bin
+    combinations: Annotated[list[int], msgspec.Meta(min_length=1)]  # of each row, its combination
+    facts: list[list[tuple[int, int]]]  # of each row, for each feed of the combination: first day, detail
+    details: list[list[Told]]  # by feed
+
+
+class Fact(NamedTuple):
+    """What is known of one listing. Times are seconds since the epoch, 0 for unknown."""
+
+    threat: str = ""
+    reference: str = ""
+    published_s: float = 0.0  # first seen, as the publisher says
+    first_seen_s: float = 0.0  # here, to the day
+    expires_s: float = 0.0
+
+
+class Facts:
+    """The facts of one blockset."""
+
+    def __init__(self, blockset: Blockset) -> None:
+        """Map them, after a look at their checksums. Raises `BlocksetError`."""
+        directory = blockset.directory
+        files = read_manifest(directory).files
+        self._blockset = blockset
+        self._feeds = list(blockset.feeds)
+        for name in (FACTS_FILE, FACT_TABLE_FILE):
+            if name not in files:
+                raise BlocksetError(f"{directory / 'manifest.json'}: says nothing of {name}")
+        try:
+            with (directory / FACTS_FILE).open("rb") as file:
+                size = file.seek(0, 2)
+                octets = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size else b"")
+            encoded = (directory / FACT_TABLE_FILE).read_bytes()
+        except OSError as exc:
+            raise BlocksetError(f"{exc.filename or directory}: {exc.strerror}") from None
+        _check(f"{directory / FACTS_FILE}", octets, files[FACTS_FILE])
+        _check(f"{directory / FACT_TABLE_FILE}", encoded, files[FACT_TABLE_FILE])
+        try:
+            self._table = msgspec.msgpack.decode(encoded, type=FactTable)
+        except msgspec.DecodeError as exc:
+            raise BlocksetError(f"{directory / FACT_TABLE_FILE}: {exc}") from None
+        self._rows = octets.cast(FACT_CODES[self._table.fact_bytes])
+        if len(self._rows) != blockset.names + blockset.networks:
+            raise BlocksetError(f"{directory / FACTS_FILE}: not {self._table.fact_bytes} octets for each name and network")
+
+    def of(self, listing: Listing) -> Fact:
+        """Of one of those that `Blockset.lookup` gave."""
+        return self._of(self._blockset.name_number(reversed_key(listing.name)), listing.feed)
+
+    def of_address(self, listing: AddressListing) -> Fact:
+        """Of one of those that `Blockset.lookup_address` gave."""
+        number = self._blockset.network_number(listing.network)
+        return self._of(None if number is None else self._blockset.names + number, listing.feed)
+
+    def first_days(self) -> Iterator[tuple[str, int, int]]:
+        """Feed, the day since the epoch on which it was first seen to list them (0: unknown), how many names."""
+        names = Counter(self._rows[: self._blockset.names])
+        days: Counter[tuple[str, int]] = Counter()
+        for row, count in names.items():
+            for (feed, _), (day, _) in zip(self._combination(row), self._table.facts[row], strict=False):
+                days[feed, day] += count
+        for (feed, day), count in days.items():
+            yield feed, day, count
+
+    def _combination(self, row: int) -> tuple[tuple[str, int], ...]:
+        return self._blockset.combination(self._table.combinations[row])
+
+    def _of(self, number: int | None, feed: str) -> Fact:
+        if number is None:
+            return Fact()
+        row = self._rows[number]
+        for (said_by, _), (day, detail) in zip(self._combination(row), self._table.facts[row], strict=False):
+            if said_by == feed:
+                told = self._table.details[self._feeds.index(feed)][detail - 1] if detail else ("", "", 0.0, 0.0)
+                return Fact(told[0], told[1], told[2], float(day * DAY_S), told[3])
+        return Fact()
+
+
+def _check(path: str, content: bytes | memoryview, expected: FileEntry) -> None:
+    if len(content) != expected.size_bytes:
+        raise BlocksetError(f"{path}: {len(content)} bytes where {expected.size_bytes} are announced")
+    if hashlib.sha256(content).hexdigest() != expected.sha256:
+        raise BlocksetError(f"{path}: its SHA-256 is not the announced one")

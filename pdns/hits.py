@@ -1,0 +1,87 @@
+"""What of the feeds was ever asked for: hits of each feed and hashes of listed names, kept over restarts for reports.
+
+`<state>/hits.msgpack`, written by the supervisor every minute. A lost minute is no loss: it says what is worth keeping, not what
+happened.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from pdns.counters import Counters
+
+FILE_NAME: Final = "hits.msgpack"
+WRITE_EVERY_S: Final = 60.0
+MAX_NAMES: Final = 100_000  # the ones not met for longest are forgotten
+_DAY_S: Final = 86400
+_FAMILIES: Final = {"feed_hits_total": 0, "feed_only_hits_total": 1}
+
+
+class FeedHits(msgspec.Struct, frozen=True, array_like=True):
+    """Of one feed, since `Hits.since_s`."""
+
+    hits: int = 0  # queries for what it lists
+    only: int = 0  # those that no other feed lists
+
+
+class Hits(msgspec.Struct, frozen=True, kw_only=True):
+    """The file."""
+
+    since_s: float = 0.0  # seconds since the epoch
+    written_s: float = 0.0
+    feeds: dict[str, FeedHits] = {}
+    names: dict[int, int] = {}  # `pdns.sightings.name_hash` -> the day since the epoch on which it was last met
+
+
+def read(state_dir: Path) -> Hits | None:
+    """What was last written; None when there is nothing, or nothing that can be read."""
+    try:
+        return msgspec.msgpack.decode((state_dir / FILE_NAME).read_bytes(), type=Hits)
+    except (OSError, msgspec.DecodeError):
+        return None
+
+
+class HitBook:
+    """The one writer. `now_s`: seconds since the epoch."""
+
+    def __init__(self, state_dir: Path, now_s: float) -> None:
+        """Goes on where the one before ended."""
+        self._path = state_dir / FILE_NAME
+        before = read(state_dir) or Hits(since_s=now_s)
+        self._since_s, self._before = before.since_s, before.feeds
+        self._names = dict(before.names)
+
+    def saw(self, hashes: Iterable[int], now_s: float) -> None:
+        """These names were met."""
+        day = int(now_s // _DAY_S)
+        for listed_hash in hashes:
+            if self._names.get(listed_hash) != day:
+                self._names.pop(listed_hash, None)
+                self._names[listed_hash] = day
+        while len(self._names) > MAX_NAMES:
+            del self._names[next(iter(self._names))]
+
+    def state(self, counters: Sequence[Counters], now_s: float) -> Hits:
+        """All of it, with what `counters` have counted since this process began."""
+        counted: Counter[tuple[str, int]] = Counter()
+        for memory in counters:
+            for family, labels, value in memory.items():
+                if family in _FAMILIES:
+                    counted[labels[0], _FAMILIES[family]] += value
+        feeds = {
+            feed: FeedHits(before.hits + counted[feed, 0], before.only + counted[feed, 1])
+            for feed in dict.fromkeys([*self._before, *(feed for feed, _ in counted)])
+            for before in [self._before.get(feed, FeedHits())]
+        }
+        return Hits(since_s=self._since_s, written_s=now_s, feeds=feeds, names=dict(self._names))
+
+    def write(self, hits: Hits) -> None:
+        """Replace the file. Raises `OSError`."""
+        temporary = self._path.with_name(FILE_NAME + ".tmp")
+        temporary.write_bytes(msgspec.msgpack.encode(hits))
+        temporary.replace(self._path)

@@ -1,0 +1,115 @@
+"""`pdns explain`: all that is known of a name or an address, of every feed that lists it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from feeds.compile import compile_blockset
+from feeds.detail import Detail
+from pdns.cli.explain import explain
+from pdns.config import Feed
+from pdns.facts import DAY_S, FACTS_FILE
+from pdns.feedstatus import FeedsStatus, FeedStatus
+from pdns.generations import publish
+from tests.unit.test_facts import parsed
+
+CONFIG = """
+[upstream]
+servers = ["127.0.0.1:9"]
+[state]
+dir = "state"
+[[feed]]
+name = "c2"
+url = "file:c2"
+category = "c2"
+[[feed]]
+name = "wide"
+url = "file:wide"
+mode = "monitor"
+"""
+EMOTET = Detail("Emotet", "https://example.org/1", 19_000.0 * DAY_S, 4e9)
+
+
+@pytest.fixture
+def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A state directory in which one feed gives details of evil.test and 192.0.2.1, and another lists both."""
+    monkeypatch.setenv("TZ", "UTC")
+    path, state = tmp_path / "pdns.toml", tmp_path / "state"
+    path.write_text(CONFIG.replace('"state"', f'"{state}"'))
+    lists = [
+        (Feed(name="c2", url="file:c2"), parsed({"evil.test": EMOTET}, {"192.0.2.1/32": EMOTET})),
+        (Feed(name="wide", url="file:wide"), parsed({"evil.test": None, "other.test": None}, {"192.0.2.0/24": None})),
+    ]
+    compile_blockset(lists, state / "built", 1, 20_000.0 * DAY_S)
+    publish(state, state / "built", 1)
+    feeds = {
+        name: FeedStatus(url="", category="", mode="block", required=False, last_success_s=20_001.0 * DAY_S)
+        for name in ("c2", "wide")
+    }
+    (state / "feeds.json").write_bytes(msgspec.json.encode(FeedsStatus(feeds=feeds)))
+    return path
+
+
+def test_every_feed_on_a_line(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Rule, threat, our dates, the publisher's dates and reference stand under each other, one line for each feed."""
+    assert explain("www.evil.test", "", config) == 0
+    printed = capsys.readouterr().out
+    titles, first, second = (line.strip() for line in printed.splitlines()[1:4])
+    reach = "the name and everything below it"
+    shown = " ".join(titles.split())
+    assert shown == "feed category mode listed reaches threat first seen last seen published expires reference"
+    assert first.split("  ")[0] == "c2"
+    for cell in (reach, "Emotet", "2024-10-04", "2024-10-05 00:00", "2022-01-08", "https://example.org/1", "2096-10-02 07:06"):
+        assert cell in first
+    assert second.startswith("wide")
+    assert "Emotet" not in second
+    assert first.index(reach) == second.index(reach) == titles.index("reaches")
+    assert first.index("2024-10-04") == second.index("2024-10-04") == titles.index("first seen")
+
+
+def test_columns_that_say_nothing_are_left_out(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A name without threat, reference and expiry has no empty columns for them."""
+    assert explain("other.test", "", config) == 0
+    titles = " ".join(capsys.readouterr().out.splitlines()[1].split())
+    assert titles == "feed category mode listed reaches first seen last seen"
+
+
+def test_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The same for programs, times in seconds since the epoch."""
+    assert explain("evil.test", "", config, as_json=True) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["asked"], told["generation"]) == ("evil.test", 1)
+    assert told["said"][0] == {
+        "feed": "c2", "category": "c2", "mode": "block", "listed": "evil.test", "rule": "subtree", "allow": False,
+        "threat": "Emotet", "reference": "https://example.org/1", "published_s": 19_000.0 * DAY_S,
+        "first_seen_s": 20_000.0 * DAY_S, "last_seen_s": 20_001.0 * DAY_S, "expires_s": 4e9,
+    }  # fmt: skip
+    assert told["said"][1]["feed"] == "wide"
+    assert "is listed by c2" in told["answers"]["A"]
+
+
+def test_addresses(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """An address is explained by every network that holds it, and what becomes of answers that lead there."""
+    assert explain("192.0.2.1", "", config) == 0
+    printed = capsys.readouterr().out
+    assert "Emotet" in next(line for line in printed.splitlines() if "192.0.2.1/32" in line)
+    assert next(line for line in printed.splitlines() if "192.0.2.0/24" in line).split()[0] == "wide"
+    assert "is blocked by c2 (c2)" in printed
+    assert explain("192.0.2.2", "", config) == 0
+    assert "passes; wide would block it" in capsys.readouterr().out
+    assert explain("2001:db8::1", "", config) == 0
+    assert "listed by no feed" in capsys.readouterr().out
+
+
+def test_damaged_facts_are_said(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Without its facts a listing is still explained, and the file that is damaged is named."""
+    facts = config.parent / "state" / "blocksets" / "1" / FACTS_FILE
+    facts.write_bytes(facts.read_bytes()[:-1])
+    assert explain("evil.test", "", config) == 0
+    said = capsys.readouterr()
+    assert "c2" in said.out
+    assert FACTS_FILE in said.err

@@ -1,0 +1,194 @@
+"""What is known of listed names: told to those who ask, and no page of it touched by those who answer."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from ipaddress import ip_address, ip_network
+from pathlib import Path
+
+import pytest
+
+from feeds.compile import compile_blockset
+from feeds.detail import Detail
+from feeds.entries import Entries, write_entries
+from feeds.parse import ParsedFeed
+from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE, Blockset
+from pdns.config import Feed
+from pdns.core.names import from_text, reversed_key
+from pdns.errors import BlocksetError
+from pdns.facts import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts
+from tests.blocksets import make_blockset
+
+EMOTET, EXPIRING = Detail("Emotet", "https://example.org/emotet", 86400.0), Detail("QakBot", expires_s=5000.0)
+
+
+def key(name: str) -> bytes:
+    return reversed_key(from_text(name))
+
+
+def network(text: str) -> bytes:
+    parsed = ip_network(text)
+    return parsed.network_address.packed + bytes((parsed.prefixlen,))
+
+
+def parsed(names: dict[str, Detail | None], networks: dict[str, Detail | None] | None = None) -> ParsedFeed:
+    """A list of names and networks, with what it says of each."""
+    details = [detail for detail in dict.fromkeys([*names.values(), *(networks or {}).values()]) if detail]
+    said = [(key(name), detail) for name, detail in names.items()] + [(network(net), d) for net, d in (networks or {}).items()]
+    return ParsedFeed(
+        format="csv", lines=1, odd={}, names={key(name): BLOCK_SUBTREE for name in names}, details=details,
+        networks={network(text) for text in networks or {}},
+        detail_of={at: details.index(detail) for at, detail in said if detail},
+    )  # fmt: skip
+
+
+def make(tmp_path: Path, lists: dict[str, ParsedFeed], *, now_s: float = 0.0, generation: int = 1) -> Blockset:
+    inputs = [(Feed(name=name, url=f"file:///{name}"), parsed) for name, parsed in lists.items()]
+    compile_blockset(inputs, tmp_path / f"{generation}", generation, now_s)
+    return Blockset.open(tmp_path / f"{generation}", verify=True)
+
+
+def told(blockset: Blockset, name: str) -> dict[str, Fact]:
+    facts = Facts(blockset)
+    return {listing.feed: facts.of(listing) for listing in blockset.lookup(from_text(name))}
+
+
+def test_each_feed_is_told_apart(tmp_path: Path) -> None:
+    """Threat, reference, the publisher's dates and ours come back for the feed that said them, and for no other."""
+    lists = {
+        "a": parsed({"one.test": EMOTET, "two.test": None, "three.test": EXPIRING}),
+        "b": parsed({"one.test": None, "three.test": EMOTET}),
+    }
+    blockset = make(tmp_path, lists, now_s=3.0 * DAY_S)
+    assert told(blockset, "www.one.test") == {
+        "a": Fact("Emotet", "https://example.org/emotet", 86400.0, 3.0 * DAY_S),
+        "b": Fact(first_seen_s=3.0 * DAY_S),
+    }
+    assert told(blockset, "two.test") == {"a": Fact(first_seen_s=3.0 * DAY_S)}
+    assert told(blockset, "three.test")["b"].threat == "Emotet"
+    assert sorted(Facts(blockset).first_days()) == [("a", 3, 2), ("b", 3, 2)]
+
+
+def test_addresses_have_facts(tmp_path: Path) -> None:
+    """Of every network that holds an address, whatever its family and length."""
+    nets = {"192.0.2.0/24": EMOTET, "192.0.2.1/32": None, "2001:db8::/32": EXPIRING, "198.51.100.0/24": None}
+    blockset = make(tmp_path, {"a": parsed({"one.test": None}, nets), "b": parsed({}, {"192.0.2.0/24": None})}, now_s=1.0)
+    facts = Facts(blockset)
+    said = {
+        (listing.feed, listing.network): facts.of_address(listing).threat
+        for address in ("192.0.2.1", "2001:db8::1", "198.51.100.9")
+        for listing in blockset.lookup_address(ip_address(address).packed)
+    }
+    assert said == {
+        ("a", "192.0.2.1/32"): "",
+        ("a", "192.0.2.0/24"): "Emotet",
+        ("b", "192.0.2.0/24"): "",
+        ("a", "2001:db8::/32"): "QakBot",
+        ("a", "198.51.100.0/24"): "",
+    }
+
+
+def test_first_days_come_from_the_lists_on_disk(tmp_path: Path) -> None:
+    """The day of each name is the one that is kept beside the copy, whichever day it is compiled on."""
+    feed = Feed(name="a", url="file:///a")
+    write_entries(tmp_path / "a", parsed({"one.test": None}), None, 10, 0)
+    write_entries(tmp_path / "b", parsed({"one.test": None, "two.test": EMOTET}), Entries(tmp_path / "a"), 20, 19)
+    compile_blockset([(feed, Entries(tmp_path / "b"))], tmp_path / "blockset", 1, 99.0 * DAY_S)
+    blockset = Blockset.open(tmp_path / "blockset")
+    assert told(blockset, "one.test")["a"].first_seen_s == 10 * DAY_S
+    assert told(blockset, "two.test")["a"] == Fact("Emotet", "https://example.org/emotet", 86400.0, 20.0 * DAY_S)
+
+
+def test_the_expired_leave(tmp_path: Path) -> None:
+    """A name is in what is compiled before its time is over and not after; the next such moment is known."""
+    lists = {"a": parsed({"one.test": EMOTET, "two.test": EXPIRING}, {"192.0.2.0/24": EXPIRING}), "b": parsed({"two.test": None})}
+    before = make(tmp_path, lists, now_s=4999.0)
+    assert set(told(before, "two.test")) == {"a", "b"}
+    assert (before.next_expiry_s, before.feeds["a"].entries, before.feeds["a"].expired) == (5000.0, 2, 0)
+    after = make(tmp_path, lists, now_s=5000.0, generation=2)
+    assert set(told(after, "two.test")) == {"b"}
+    assert after.lookup_address(bytes((192, 0, 2, 1))) == ()
+    assert (after.next_expiry_s, after.feeds["a"].entries, after.feeds["a"].expired) == (0.0, 1, 2)
+    assert after.feeds["a"].addresses == 0
+
+
+def test_what_is_held_stays_out(tmp_path: Path) -> None:
+    """Names that a sieve takes out of a feed are left out of it, and of no other feed."""
+    lists = [(Feed(name=name, url="file:///x"), parsed({"one.test": None, "two.test": None})) for name in ("a", "b")]
+    compile_blockset(
+        lists, tmp_path / "1", 1, 0.0, sieve=lambda feed: (lambda names: names.pop(key("one.test"))) if feed.name == "a" else None
+    )
+    blockset = Blockset.open(tmp_path / "1")
+    assert [listing.feed for listing in blockset.lookup(from_text("one.test"))] == ["b"]
+    assert [listing.feed for listing in blockset.lookup(from_text("two.test"))] == ["a", "b"]
+
+
+@pytest.mark.parametrize("days", [3, 300, 70_000], ids=["u8", "u16", "u32"])
+def test_numbers_of_any_width(tmp_path: Path, days: int) -> None:
+    """However many different things are known, each name keeps its own."""
+    details = [Detail(f"threat {at}", expires_s=1e12 + at) for at in range(min(days, 60_000))]
+    names = {key(f"n{at}.test"): BLOCK_NAME if at >= 60_000 else BLOCK_SUBTREE for at in range(days)}
+    detail_of = {key(f"n{at}.test"): at % 60_000 for at in range(days)}
+    many = ParsedFeed(format="csv", lines=1, odd={}, names=names, networks=set(), details=details, detail_of=detail_of)
+    blockset = make(tmp_path, {"a": many})
+    for at in {0, days // 2, days - 1}:
+        assert told(blockset, f"n{at}.test")["a"].threat == f"threat {at % 60_000}"
+
+
+@pytest.mark.parametrize("name", [FACTS_FILE, FACT_TABLE_FILE])
+@pytest.mark.parametrize("harm", ["missing", "cut", "changed"])
+def test_damaged_facts_harm_no_answer(tmp_path: Path, name: str, harm: str) -> None:
+    """Who asks for facts is told what is wrong; the blockset opens and blocks all the same."""
+    make(tmp_path, {"a": parsed({"one.test": EMOTET})})
+    path = tmp_path / "1" / name
+    data = path.read_bytes()
+    if harm == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(data[:-1] if harm == "cut" else bytes([data[0] ^ 1]) + data[1:])
+    blockset = Blockset.open(tmp_path / "1", verify=True)
+    assert blockset.lookup(from_text("one.test"))
+    with pytest.raises(BlocksetError, match=name):
+        Facts(blockset)
+
+
+def test_names_without_facts() -> None:
+    """A blockset that was made without any says that nothing is known."""
+    with pytest.raises(BlocksetError, match="No such file"):
+        Facts(make_blockset({"a": "one.test"}))  # whose directory is gone
+
+
+_MAP_AND_ASK = """
+import os, sys
+from pathlib import Path
+from pdns.blockset import Blockset
+from pdns.core.names import from_text
+def pss():
+    total = 0
+    mine = False
+    for line in open("/proc/self/smaps"):
+        if "-" in line.split()[0]:
+            mine = sys.argv[1] in line
+        elif mine and line.startswith("Pss:"):
+            total += int(line.split()[1]) * 1024
+    return total
+blockset = Blockset.open(Path(sys.argv[1]), verify=True)
+asked = (from_text(f"www.name{n}-of-a-list.example{n % 700}.test") for n in range(0, 200_000, 7))
+assert sum(len(blockset.lookup(name)) for name in asked) == 28_572
+print(pss(), "/facts." in open("/proc/self/maps").read())
+"""
+
+
+def test_a_worker_maps_little_and_no_facts(tmp_path: Path) -> None:
+    """Opened and checked as a worker does, a blockset takes at most 12 octets a name of mapped memory; facts are not mapped."""
+    names = {key(f"name{n}-of-a-list.example{n % 700}.test"): BLOCK_SUBTREE for n in range(200_000)}
+    big = ParsedFeed(format="domains", lines=1, odd={}, names=names, networks=set())
+    make(tmp_path, {"a": big})
+    said = subprocess.run(
+        [sys.executable, "-c", _MAP_AND_ASK, str(tmp_path / "1")], capture_output=True, text=True, check=True, env=os.environ
+    )  # fmt: skip
+    mapped, facts = said.stdout.split()
+    assert facts == "False"
+    assert 100_000 < int(mapped) <= 12 * 200_000
