@@ -41,8 +41,10 @@ class Feeds(Protocol):
 class Desk:
     """One for each state directory."""
 
-    def __init__(self, state_dir: Path, feeds: Feeds) -> None:
+    def __init__(self, state_dir: Path, feeds: Feeds, tell: Callable[[], object] = lambda: None) -> None:
+        """`tell` is called when an order was carried out, before who gave it knows: so that he finds it everywhere."""
         self._state_dir = state_dir
+        self._tell = tell
         self._feeds = feeds
         self._overrides = self._read()
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
@@ -76,6 +78,7 @@ class Desk:
                 continue
             done = True
             outcome = await self.carry_out(order)
+            self._tell()
             try:
                 orders.answer(path, outcome)
             except OSError as exc:

@@ -58,7 +58,7 @@ class Keeper:
         self._expired: set[str] = set()
         self._expire_again_s = 0.0
         self._publisher = Publisher(state_dir, self._builder, self._sources)
-        self._desk = Desk(state_dir, Decisions(lambda: self._runners, self._publisher))
+        self._desk = Desk(state_dir, Decisions(lambda: self._runners, self._publisher), self._tell)
         trusted = ssl.create_default_context()
         self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
         previous = feedstatus.read(state_dir)
@@ -135,8 +135,7 @@ class Keeper:
 
     async def look_after(self) -> None:
         """Carry out the orders that take time, and let go of feeds whose source was silent for too long."""
-        if await self._desk.look_slowly():
-            self._tell()
+        await self._desk.look_slowly()
         now_s = time.time()
         expired = {name for name, runner in self._runners.items() if runner.expired(now_s)}
         if expired == self._expired:

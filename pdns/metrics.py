@@ -82,7 +82,13 @@ FAMILIES: Final = (
         "feed_last_success_timestamp_seconds", "gauge", "feeds", ("feed",), "When the source last answered usably; 0 for never."
     ),
     Family("feed_last_change_timestamp_seconds", "gauge", "feeds", ("feed",), "When its content last changed; 0 for never."),
-    Family("feed_refresh_total", "counter", "feeds", ("feed", "result"), "Attempts to refresh: updated, unchanged, held, error."),
+    Family(
+        "feed_refresh_total",
+        "counter",
+        "feeds",
+        ("feed", "result"),
+        "Attempts to refresh: updated, unchanged, held, signature, error.",
+    ),
     Family("feed_held", "gauge", "feeds", ("feed",), "What waits to be released or dropped: names, and 1 for an update."),
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Names that a feed lists and that are too popular to be blocked."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while an administrator has switched a feed off, else 0."),

@@ -130,9 +130,13 @@ def test_a_damaged_file_is_said_once(tmp_path: Path) -> None:
 
 def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
     """Whoever gives an order gets its own answer; the directory is empty afterwards; rubbish in it hurts nobody."""
+    told: list[set[str]] = []
+
+    def tell() -> None:
+        told.append({path.suffix for path in (tmp_path / orders.DIRECTORY).iterdir()} & {".answer"})
 
     async def both() -> list[Outcome]:
-        desk = Desk(tmp_path, Feeds())
+        desk = Desk(tmp_path, Feeds(), tell)
         (tmp_path / orders.DIRECTORY / "1-1-1.order").write_bytes(b"rubbish")
         given = [
             asyncio.to_thread(orders.give, tmp_path, Order(command="block", user="ann", name=f"n{number}.example", reason="x"))
@@ -146,6 +150,8 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
 
     assert [outcome.text for outcome in asyncio.run(both())] == [f"n{number}.example is blocked: x" for number in range(4)]
     assert list((tmp_path / orders.DIRECTORY).iterdir()) == []
+    assert len(told) == 4
+    assert told[0] == set()  # everybody else knows first
 
 
 def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
