@@ -130,10 +130,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 class _Networks:
     """The networks of one prefix length, searched where they are mapped."""
 
-    __slots__ = ("_high", "_host_bits", "_low", "_records", "address_bytes", "prefix_bits")
+    __slots__ = ("_high", "_host_bits", "_low", "_records", "address_bytes", "count", "prefix_bits")
 
     def __init__(self, run: Run, nets: memoryview) -> None:
-        self.address_bytes, self.prefix_bits = run.address_bytes, run.prefix_bits
+        self.address_bytes, self.prefix_bits, self.count = run.address_bytes, run.prefix_bits, run.count
         self._host_bits = 8 * run.address_bytes - run.prefix_bits
         columns_end = run.end - 4 * run.count
         if run.address_bytes == 4:
@@ -144,9 +144,6 @@ class _Networks:
             self._high = nets[run.offset : middle].cast("Q")
             self._low = nets[middle:columns_end].cast("Q")
         self._records = nets[columns_end : run.end].cast("I")
-
-    def __len__(self) -> int:
-        return len(self._low)
 
     def find(self, address: int) -> int | None:
         """The record of the network that holds `address`; None when there is none."""
@@ -331,7 +328,7 @@ class Blockset:
             if (networks.address_bytes, networks.prefix_bits) == (wanted.max_prefixlen // 8, wanted.prefixlen):
                 at = networks.at(int(wanted.network_address))
                 return None if at is None else before + at
-            before += len(networks)
+            before += networks.count
         return None
 
     def combination(self, number: int) -> tuple[tuple[str, int], ...]:

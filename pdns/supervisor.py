@@ -38,7 +38,6 @@ from pdns.configwatch import FileWatch, Loaded, load_version
 from pdns.control import Configure, share_config
 from pdns.counters import Counters
 from pdns.errors import ConfigError, ConfigErrors, PdnsError
-from pdns.hits import WRITE_EVERY_S, Hits
 from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr
 from pdns.net.sockets import bind_tcp
@@ -190,7 +189,7 @@ class Supervisor:
             state.close()
 
     async def _until_stopped(self) -> None:
-        jobs = (self._begin(), self.workers.look_after(), self._obey(), self._keep_hits())
+        jobs = (self._begin(), self.workers.look_after(), self._obey(), self.workers.keep_hits())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
@@ -204,7 +203,7 @@ class Supervisor:
         self.listeners.close_but(ListenerSet())
         if self._workers is not None:
             await self._workers.stop()
-            self._write_hits(self._hits())
+            self._workers.write_hits()
         await self._feeds.stop(None, _FEEDS_EXIT_S)
         for server in (self._pages, self._api):
             if server is not None:
@@ -262,19 +261,6 @@ class Supervisor:
             self._loading(self.status.read().doing or "waiting for feeds")
             await asyncio.sleep(_PROGRESS_S)
         self._loading("")
-
-    async def _keep_hits(self) -> None:
-        while True:
-            await asyncio.sleep(WRITE_EVERY_S)
-            await asyncio.to_thread(self._write_hits, self._hits())
-
-    def _hits(self) -> Hits:
-        self.workers.take_notes()
-        return self.workers.hits.state((*self.counters, *self.past_counters), time.time())
-
-    def _write_hits(self, hits: Hits) -> None:
-        with contextlib.suppress(OSError):  # the next one may find room
-            self.workers.hits.write(hits)
 
     def _feeds_settled(self) -> bool:
         """Whether every feed was tried, and the workers have what came of it."""

@@ -7,6 +7,7 @@ its sockets with the queries that wait in them, its arena with the answers that 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from pathlib import Path
@@ -17,7 +18,7 @@ from pdns.config import Config
 from pdns.control import Cover, Drain
 from pdns.counters import Counters
 from pdns.errors import PdnsError
-from pdns.hits import HitBook
+from pdns.hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.listeners import ListenerSet
 from pdns.memory import Arena, arena_bytes
 from pdns.stats import MISSING_FEED
@@ -41,7 +42,7 @@ class Workers:
         self.count = count
         self.house = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
         self.blocked = BlockedDomains()
-        self.hits = HitBook(Path(live.config.state.dir), time.time())
+        self._hits = HitBook(Path(live.config.state.dir), time.time())
         self.restarts = 0
         self._live = live
         self._loop = loop
@@ -112,6 +113,24 @@ class Workers:
     def start(self) -> None:
         for process in self._current:
             process.child.start()
+
+    async def keep_hits(self) -> None:
+        """Put down every minute what of the feeds was asked for."""
+        while True:
+            await asyncio.sleep(WRITE_EVERY_S)
+            await asyncio.to_thread(self._write, self._hits_now())
+
+    def write_hits(self) -> None:
+        """Put down now what of the feeds was asked for."""
+        self._write(self._hits_now())
+
+    def _hits_now(self) -> Hits:
+        self.take_notes()
+        return self._hits.state((*self.counters, *self.past_counters), time.time())
+
+    def _write(self, hits: Hits) -> None:
+        with contextlib.suppress(OSError):  # the next one may find room
+            self._hits.write(hits)
 
     async def first_answer(self) -> None:
         """Return when all of them answer. Raises `PdnsError` when one cannot."""
@@ -249,7 +268,7 @@ class Workers:
         now = time.monotonic()
         for process in (*self._current, *self._leaving):
             if hashes := process.memory.drain(self.blocked, now):
-                self.hits.saw(hashes, time.time())
+                self._hits.saw(hashes, time.time())
         if drops := self._live.listeners.new_drops():
             self.house.add(drops, "dropped_total", "udp_receive_buffer_full")
 
