@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import random
 import re
@@ -20,10 +21,11 @@ import pytest
 from pdns import feedstatus
 from pdns.feedstatus import FeedStatus
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread
-from tests.unit.feeds_process.feedserver import FeedServer, drip, truncate
+from tests.unit.feeds_process.feedserver import FeedServer, bomb, drip, redirect_to_itself, truncate
 
 HEALTHY = [f"bad{number}.evil.example" for number in range(400)]
 OTHER = [f"other{number}.evil.example" for number in range(5)]
+SIGNED = ["signed.evil.example"]
 ASKED = ("bad0.evil.example", "x.bad399.evil.example", "other4.evil.example")
 INNOCENT = ("www.example.net", "www.bbc.co.uk", "google.com", "ec2.compute.amazonaws.com")
 FLOOD_NAMES = 1_000_000 if os.environ.get("PDNS_FULL") else 50_000
@@ -47,10 +49,10 @@ class Healthy:
         done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment, check=False)
         return done.returncode, done.stdout + done.stderr
 
-    def feed(self) -> FeedStatus:
+    def feed(self, name: str = "main") -> FeedStatus:
         status = feedstatus.read(self.pdns.state_dir)
         assert status is not None
-        return status.feeds["main"]
+        return status.feeds[name]
 
     def update(self) -> FeedStatus:
         """Have every feed asked now; returns how the one under test fared."""
@@ -83,11 +85,14 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
     with FeedServer() as server, UpstreamThread() as upstream:
         server.serve("/main", body(HEALTHY), etag='"healthy"')
         server.serve("/other", body(OTHER), etag='"other"')
+        server.serve("/signed", body(SIGNED))
+        server.serve("/sum", hashlib.sha256(body(SIGNED)).hexdigest().encode())
         config: dict[str, Any] = {
             "upstream": {"servers": [upstream.address]},
             "feed": [
-                {"name": "main", "url": server.url("/main"), "required": True, "timeout_s": 5.0},
+                {"name": "main", "url": server.url("/main"), "required": True, "timeout_s": 5.0, "max_bytes": 50_000_000},
                 {"name": "other", "url": server.url("/other"), "required": True},
+                {"name": "signed", "url": server.url("/signed"), "checksum_url": server.url("/sum"), "required": True},
             ],
             "admin": {"listen": "127.0.0.1:0", "token_file": str(token)},
         }
@@ -152,10 +157,12 @@ def test_an_update_that_looks_wrong_is_held(healthy: Healthy, names: list[str], 
         pytest.param((200, b""), "the list is empty", id="empty"),
         pytest.param(truncate, "", id="truncated"),
         pytest.param(drip, "timeout_s", id="hanging"),
+        pytest.param(redirect_to_itself, "more than 5 redirects", id="redirect-loop"),
+        pytest.param(bomb(60_000_000), "max_bytes = 50,000,000", id="gzip-bomb"),
     ],
 )
 def test_a_source_that_fails_changes_nothing(healthy: Healthy, page: Any, said: str) -> None:
-    """404, an error page with status 200, an empty, truncated or endless body: an error that is told and counted."""
+    """404, an error page with status 200, a body that is empty, cut, endless or explodes, a redirect loop: an error, told and counted."""
     before = healthy.pdns.value("feed_refresh_total", feed="main", result="error")
     if callable(page):
         healthy.server.pages["/main"] = page
@@ -167,6 +174,24 @@ def test_a_source_that_fails_changes_nothing(healthy: Healthy, page: Any, said: 
     assert feed.last_error in healthy.cli("feeds", "status")[1]
     assert healthy.pdns.value("feed_refresh_total", feed="main", result="error") > before
     healthy.assert_protected()
+
+
+def test_a_list_that_is_newer_than_its_signature_changes_nothing(healthy: Healthy) -> None:
+    """What is published of a list is the checksum of the one before: a result of its own, until both fit again."""
+    newer = body([*SIGNED, "unsigned.evil.example"])
+    healthy.server.serve("/signed", newer)
+    healthy.update()
+    feed = healthy.feed("signed")
+    assert (feed.last_result, feed.entries) == ("signature", 1)
+    assert feed.last_error in healthy.cli("feeds", "status")[1]
+    assert healthy.pdns.value("feed_refresh_total", feed="signed", result="signature") == 1
+    assert healthy.pdns.addresses("unsigned.evil.example") != [SINKHOLE]
+    assert healthy.pdns.addresses("signed.evil.example") == [SINKHOLE]
+    healthy.assert_protected()
+    healthy.server.serve("/sum", hashlib.sha256(newer).hexdigest().encode())
+    healthy.update()
+    assert healthy.feed("signed").last_result == "updated"
+    healthy.wait_blocked("unsigned.evil.example")
 
 
 def test_protected_names_are_held_and_the_rest_goes_live(healthy: Healthy) -> None:
