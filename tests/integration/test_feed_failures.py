@@ -162,7 +162,7 @@ def test_an_update_that_looks_wrong_is_held(healthy: Healthy, names: list[str], 
     ],
 )
 def test_a_source_that_fails_changes_nothing(healthy: Healthy, page: Any, said: str) -> None:
-    """404, an error page with status 200, a body empty, cut, endless or exploding, a redirect loop: an error, told and counted."""
+    """404, an error page with status 200, a body empty, cut, endless or exploding, a redirect loop: an error, told, counted."""
     before = healthy.pdns.value("feed_refresh_total", feed="main", result="error")
     if callable(page):
         healthy.server.pages["/main"] = page
