@@ -7,12 +7,14 @@ from pathlib import Path
 
 import msgspec
 
-from pdns import feedstatus
+from pdns import feedstatus, overrides
 from pdns.blockset import AddressListing, Blockset, Listing, Rule
 from pdns.config import Config
 from pdns.core import names
 from pdns.errors import BlocksetError
 from pdns.facts import Fact, Facts
+from pdns.generations import CURRENT, blocksets_directory
+from pdns.overrides import Overrides
 
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
 UNCONFIGURED = "no longer configured"
@@ -27,6 +29,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
     listed: str  # the name that is listed: the one that was asked about, or one above it; or the network
     rule: str  # exact | subtree | below | network
     allow: bool = False  # an exception
+    disabled: bool = False  # the feed is switched off: it has no say
     threat: str = ""  # as the publisher calls it
     reference: str = ""
     published_s: float = 0.0  # first seen, as the publisher says
@@ -42,43 +45,77 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         return ("excepts " if self.allow else "") + _REACH[Rule[self.rule.upper()]]
 
 
+class SaidHere(msgspec.Struct, frozen=True, kw_only=True):
+    """What an administrator says of a name, over the heads of all feeds."""
+
+    name: str  # the name itself or one above it; `*.x`: only what is below x
+    action: str  # block | allow
+    reason: str
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Every feed that lists something."""
+    """Every feed that lists something, and what was said of it here."""
 
     asked: str
     generation: int  # of the blockset that says so; 0: there is none
     said: list[Said]
+    local: SaidHere | None = None
     problem: str = ""  # why less is known than could be
 
 
-def of_name(config: Config, blockset: Blockset | None, name: bytes) -> Explanation:
-    """Of a name in wire form and lower case."""
-    if blockset is None:
-        return Explanation(asked=names.to_text(name), generation=0, said=[])
-    teller = _Teller(config, blockset)
-    said = [teller.name(listing) for listing in blockset.lookup(name)]
-    return Explanation(asked=names.to_text(name), generation=blockset.generation, said=said, problem=teller.problem)
+def explain(config: Config, asked: str, now_s: float) -> Explanation:
+    """Of a name or an address, by the blockset that is live. Raises `InvalidName`, and what `overrides.read` raises."""
+    state_dir = Path(config.state.dir)
+    current = overrides.read(state_dir).at(now_s)
+    try:
+        blockset = Blockset.open(blocksets_directory(state_dir) / CURRENT)
+    except BlocksetError:
+        blockset = None
+    try:
+        return of_address(config, blockset, current, ipaddress.ip_address(asked))
+    except ValueError:
+        return of_name(config, blockset, current, names.from_text(asked))
 
 
-def of_address(config: Config, blockset: Blockset | None, address: ipaddress.IPv4Address | ipaddress.IPv6Address) -> Explanation:
+def of_name(config: Config, blockset: Blockset | None, current: Overrides, name: bytes) -> Explanation:
+    """Of a name in wire form and lower case; `current` is in force."""
+    teller = _Teller(config, blockset, current)
+    said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
+    return teller.explanation(names.to_text(name), said, _said_here(current, name))
+
+
+def of_address(
+    config: Config, blockset: Blockset | None, current: Overrides, address: ipaddress.IPv4Address | ipaddress.IPv6Address
+) -> Explanation:
     """Of an address that answers may lead to."""
-    if blockset is None:
-        return Explanation(asked=str(address), generation=0, said=[])
-    teller = _Teller(config, blockset)
-    said = [teller.address(listing) for listing in blockset.lookup_address(address.packed)]
-    return Explanation(asked=str(address), generation=blockset.generation, said=said, problem=teller.problem)
+    teller = _Teller(config, blockset, current)
+    said = [teller.address(listing) for listing in blockset.lookup_address(address.packed)] if blockset is not None else []
+    return teller.explanation(str(address), said, None)
+
+
+def _said_here(current: Overrides, name: bytes) -> SaidHere | None:
+    entry = current.rules(0.0).find(name)
+    if entry is None:
+        return None
+    spelt = ("*." if entry.below_only else "") + names.to_text(entry.name)
+    return SaidHere(name=spelt, action="allow" if entry.allow else "block", reason=entry.reason)
 
 
 class _Teller:
-    def __init__(self, config: Config, blockset: Blockset) -> None:
+    def __init__(self, config: Config, blockset: Blockset | None, current: Overrides) -> None:
+        self._disabled = current.disabled
+        self._generation = blockset.generation if blockset is not None else 0
         self._configured = {feed.name: feed for feed in config.feed}
         self._status = feedstatus.read(Path(config.state.dir)) or feedstatus.FeedsStatus()
         self._facts: Facts | None = None
-        self.problem = ""
+        self._problem = ""
         try:
-            self._facts = Facts(blockset)
+            self._facts = Facts(blockset) if blockset is not None else None
         except BlocksetError as error:
-            self.problem = str(error)
+            self._problem = str(error)
+
+    def explanation(self, asked: str, said: list[Said], local: SaidHere | None) -> Explanation:
+        return Explanation(asked=asked, generation=self._generation, said=said, local=local, problem=self._problem)
 
     def name(self, listing: Listing) -> Said:
         fact = self._facts.of(listing) if self._facts is not None else Fact()
@@ -97,6 +134,7 @@ class _Teller:
             listed=listed,
             rule=rule,
             allow=allow,
+            disabled=name in self._disabled,
             threat=fact.threat,
             reference=fact.reference,
             published_s=fact.published_s,

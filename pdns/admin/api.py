@@ -19,10 +19,10 @@ import msgspec
 from aiohttp import web
 
 from pdns import orders, overrides
-from pdns.admin.explain import explain
 from pdns.admin.status import StatusFile
 from pdns.config import Config
 from pdns.errors import InvalidName, PdnsError
+from pdns.explanation import explain
 from pdns.feedstatus import FeedsStatus
 from pdns.orders import Command, Order
 from pdns.overrides import as_csv
@@ -143,7 +143,7 @@ class AdminApi:
         return await self._order("remove", msgspec.structs.replace(wanted, name=request.match_info["name"]))
 
     async def _explain(self, request: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(explain, self._facts.config, request.query.get("name", "")))
+        return _json(await asyncio.to_thread(explain, self._facts.config, request.query.get("name", ""), time.time()))
 
     async def _order(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
         order = Order(

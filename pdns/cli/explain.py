@@ -13,6 +13,7 @@ from dnslib import QTYPE, DNSRecord
 from rich.console import Console
 from rich.text import Text
 
+from pdns import overrides
 from pdns.blockset import Blockset
 from pdns.cli.feedtable import aligned
 from pdns.config import Config
@@ -27,6 +28,7 @@ from pdns.core.resolver import Resolver
 from pdns.errors import BlocksetError, ConfigErrors, InvalidName
 from pdns.explanation import Explanation, Said, of_address, of_name
 from pdns.generations import CURRENT, blocksets_directory
+from pdns.overrides import Overrides
 
 EXIT_INVALID = 2
 _TITLES = (
@@ -76,11 +78,11 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     except LookupError as failure:
         errors.print(str(failure.args[0]), style="red")
         return EXIT_INVALID
-    blockset = _blockset(config, errors)
+    blockset, current = _blockset(config, errors), _overrides(config, errors)
     if address is not None:
-        explanation, answers = of_address(config, blockset, address), _what_it_does(config, blockset, address)
+        explanation, answers = of_address(config, blockset, current, address), _what_it_does(config, blockset, current, address)
     else:
-        explanation, answers = of_name(config, blockset, qname), _answers(config, blockset, qname, client)
+        explanation, answers = of_name(config, blockset, current, qname), _answers(config, blockset, current, qname, client)
     if explanation.problem:
         errors.print(f"facts cannot be read: {explanation.problem}", style="yellow")
     if as_json:
@@ -111,6 +113,15 @@ def _blockset(config: Config, errors: Console) -> Blockset | None:
         return None
 
 
+def _overrides(config: Config, errors: Console) -> Overrides:
+    """What is in force beside the configuration."""
+    try:
+        return overrides.read(Path(config.state.dir)).at(time.time())
+    except (OSError, msgspec.DecodeError) as failure:
+        errors.print(f"{overrides.FILE_NAME} cannot be read: {failure}", style="yellow")
+        return Overrides()
+
+
 def _address_of(config: Config, tenant: str) -> str:
     """An address that a client of `tenant` could have. Raises `LookupError` for a tenant that is not configured."""
     if not tenant:
@@ -123,6 +134,8 @@ def _address_of(config: Config, tenant: str) -> str:
 
 
 def _print_listings(output: Console, explanation: Explanation) -> None:
+    if (local := explanation.local) is not None:
+        output.print(f"  {'blocked' if local.action == 'block' else 'allowed'} here: {local.name}: {local.reason}")
     if not explanation.said:
         output.print("  listed by no feed")
         return
@@ -132,10 +145,11 @@ def _print_listings(output: Console, explanation: Explanation) -> None:
 
 
 def _row(said: Said) -> tuple[str, ...]:
+    mode = "switched off" if said.disabled else said.mode
     first, last = _day(said.first_seen_s), _minute(said.last_seen_s)
     published, expires = _day(said.published_s), _minute(said.expires_s)
     return (
-        said.feed, said.category, said.mode, said.listed, said.reach, said.threat, first, last, published, expires, said.reference
+        said.feed, said.category, mode, said.listed, said.reach, said.threat, first, last, published, expires, said.reference
     )  # fmt: skip
 
 
@@ -147,9 +161,12 @@ def _minute(time_s: float) -> str:
     return time.strftime("%Y-%m-%d %H:%M", time.localtime(time_s)) if time_s else ""
 
 
-def _what_it_does(config: Config, blockset: Blockset | None, address: IPv4Address | IPv6Address) -> dict[str, str]:
+def _what_it_does(
+    config: Config, blockset: Blockset | None, current: Overrides, address: IPv4Address | IPv6Address
+) -> dict[str, str]:
     """What becomes of an answer with this address, whoever gets it."""
-    decision = Policy(config).decide_address(blockset, address.packed, b"\0") if blockset is not None else CLEAN
+    policy = Policy(config, current.rules(0.0))
+    decision = policy.decide_address(blockset, address.packed, b"\0") if blockset is not None else CLEAN
     if decision.verdict is not None:
         return {"any": f"is blocked by {decision.verdict.feed} ({decision.verdict.category}), unless an allowlist has the name"}
     if decision.monitored:
@@ -157,9 +174,10 @@ def _what_it_does(config: Config, blockset: Blockset | None, address: IPv4Addres
     return {"any": "passes"}
 
 
-def _answers(config: Config, blockset: Blockset | None, qname: bytes, address: str) -> dict[str, str]:
+def _answers(config: Config, blockset: Blockset | None, current: Overrides, qname: bytes, address: str) -> dict[str, str]:
     resolver = Resolver(config, AnswerCache(config.cache.max_bytes))
     resolver.set_blockset(blockset, ready=True)
+    resolver.override(current.rules(0.0))
     told = {QTYPE[qtype]: _outcome(resolver, qname, qtype, address) for qtype in _SHOWN_TYPES}
     return {"any type": outcomes.pop()} if len(outcomes := set(told.values())) == 1 else told
 

@@ -352,9 +352,7 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     assert call(port, "/api/feeds/main/disable", token, {"for": "1h", "reason": "x"}, "POST")[0] == 200
     healthy.within_a_second(lambda: healthy.pdns.addresses(ASKED[0]) != [SINKHOLE], "off")
     code, said = call(port, f"/api/explain?name={ASKED[0]}", token)
-    assert [(listing["feed"], listing["disabled"], listing["rule"]) for listing in said["listings"]] == [
-        ("main", True, "subtree")
-    ]
+    assert [(listing["feed"], listing["disabled"], listing["rule"]) for listing in said["said"]] == [("main", True, "subtree")]
     assert call(port, "/api/feeds/main/enable", token, {}, "POST")[0] == 200
     healthy.within_a_second(lambda: healthy.pdns.addresses(ASKED[0]) == [SINKHOLE], "on")
 

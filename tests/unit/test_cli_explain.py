@@ -15,6 +15,7 @@ from pdns.config import Feed
 from pdns.facts import DAY_S, FACTS_FILE
 from pdns.feedstatus import FeedsStatus, FeedStatus
 from pdns.generations import publish
+from pdns.overrides import FILE_NAME, Disabled, Indicator, Overrides
 from tests.unit.test_facts import parsed
 
 CONFIG = """
@@ -85,6 +86,7 @@ def test_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert (told["asked"], told["generation"]) == ("evil.test", 1)
     assert told["said"][0] == {
         "feed": "c2", "category": "c2", "mode": "block", "listed": "evil.test", "rule": "subtree", "allow": False,
+        "disabled": False,
         "threat": "Emotet", "reference": "https://example.org/1", "published_s": 19_000.0 * DAY_S,
         "first_seen_s": 20_000.0 * DAY_S, "last_seen_s": 20_001.0 * DAY_S, "expires_s": 4e9,
     }  # fmt: skip
@@ -113,3 +115,32 @@ def test_damaged_facts_are_said(config: Path, capsys: pytest.CaptureFixture[str]
     said = capsys.readouterr()
     assert "c2" in said.out
     assert FACTS_FILE in said.err
+
+
+def test_what_was_said_here(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A local entry and a feed that is switched off are told, and decide what a client gets; what is over says nothing."""
+    path = config.parent / "state" / FILE_NAME
+    block = Indicator(name="*.evil.test", action="block", reason="ticket 4711", author="me", added_s=0.0)
+    allow = Indicator(name="evil.test", action="allow", reason="false positive", author="me", added_s=0.0)
+    path.write_bytes(msgspec.json.encode(Overrides(indicators=(block, allow))))
+    assert explain("www.evil.test", "", config) == 0
+    printed = capsys.readouterr().out
+    assert "blocked here: *.evil.test: ticket 4711" in printed
+    assert "EDE 15: local: ticket 4711 (evil.test)" in printed
+    assert explain("evil.test", "", config) == 0
+    printed = capsys.readouterr().out
+    assert "allowed here: evil.test: false positive" in printed
+    assert "is listed by" not in printed
+    off = Disabled(reason="x", author="me", since_s=0.0, until_s=9e9)
+    path.write_bytes(msgspec.json.encode(Overrides(disabled={"c2": off})))
+    assert explain("evil.test", "", config) == 0
+    printed = capsys.readouterr().out
+    assert next(line for line in printed.splitlines() if line.strip().startswith("c2")).split()[2:4] == ["switched", "off"]
+    assert "is listed by" not in printed
+    over = msgspec.structs.replace(block, name="other.test", expires_s=1.0)
+    path.write_bytes(msgspec.json.encode(Overrides(indicators=(over,))))
+    assert explain("other.test", "", config) == 0
+    assert "blocked here" not in capsys.readouterr().out
+    path.write_bytes(b"{")
+    assert explain("evil.test", "", config) == 0
+    assert f"{FILE_NAME} cannot be read" in capsys.readouterr().err
