@@ -9,7 +9,7 @@ from typing import Final
 
 import msgspec
 
-from feeds.files import sync_directory
+from pdns.generations import sync
 from pdns.orders import Order, Outcome
 
 FILE_NAME: Final = "audit.jsonl"
@@ -31,17 +31,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 def write(state_dir: Path, order: Order, outcome: Outcome) -> None:
     """Add a line, onto the disk. Raises `OSError`."""
-    line = Line(
-        time_s=round(time.time(), 3),
-        user=order.user,
-        command=order.command,
-        feed=order.feed,
-        name=order.name,
-        reason=order.reason,
-        for_s=order.for_s,
-        done=outcome.done,
-        outcome=outcome.text,
-    )
+    ordered = msgspec.structs.asdict(order)
+    line = Line(time_s=round(time.time(), 3), **ordered, done=outcome.done, outcome=outcome.text)
     path = state_dir / FILE_NAME
     new = not path.exists()
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
@@ -51,4 +42,4 @@ def write(state_dir: Path, order: Order, outcome: Outcome) -> None:
     finally:
         os.close(fd)
     if new:
-        sync_directory(state_dir)
+        sync(state_dir)

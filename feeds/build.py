@@ -19,7 +19,7 @@ import msgspec
 
 from feeds.compile import compile_blockset
 from feeds.directory import is_directory, parse_all
-from feeds.entries import DAY_S, DamagedEntries, Entries, whole, write_entries
+from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
 from feeds.guard import MAX_EXAMPLES, judge
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Result, Said
@@ -30,7 +30,9 @@ from feeds.protected import Protected
 from pdns.config import Feed
 from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import BlocksetError, FeedError
+from pdns.facts import DAY_S
 from pdns.feedstatus import Finding
+from pdns.generations import sync
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -89,7 +91,7 @@ def parse(job: Parse) -> Parsed | Failed:
         return Failed(_nothing_in(parsed), unusable=True)
     before = _entries(job.before)
     changes = write_entries(Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S))
-    _sync(raw)
+    sync(raw)
     return Parsed(
         format=parsed.format,
         lines=parsed.lines,
@@ -171,14 +173,6 @@ def _nothing_in(parsed: ParsedFeed) -> str:
     example = f", as in {lines.examples[0]}" if lines.examples else ""
     advice = "; url_hosts = true lists the hosts of URLs" if commonest in (Reason.URL, Reason.URL_WITH_PATH) else ""
     return f"{reason}; most often {commonest}{example}{advice}"
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
 
 
 def _die_with_parent() -> None:

@@ -75,9 +75,8 @@ class Builder:
                 with contextlib.suppress(ConnectionError):  # it died already; its exit status says more
                     child.stdin.write(job)
                     await child.stdin.drain()
-                said = await self._listen(
-                    child.stdout
-                )  # stdin stays open meanwhile: its end would tell the child that we are gone
+                # stdin stays open meanwhile: its end would tell the child that we are gone
+                said = await self._listen(child.stdout)
                 status = await child.wait()
         except TimeoutError:
             raise BuildError(f"given up after {self._timeout_s:g} s") from None

@@ -7,23 +7,13 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from feeds.detail import Detail
-from feeds.entries import DAY_S, Block, Entries
+from feeds.entries import Block, Entries
 from feeds.merge import Listed, Sieve, Table, merge
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE, FeedEntry, Manifest, source_fingerprint
 from pdns.blocksetwriter import write_sorted
 from pdns.config import Feed
-from pdns.facts import Told
-
-
-class _Contents:
-    """What the numbers of the merged names stand for."""
-
-    def __init__(self) -> None:
-        self.table = Table()
-        self.details: list[list[Told]] = []
-        self.combinations = self.table.combinations
-        self.rows = self.table.rows
+from pdns.facts import DAY_S
 
 
 def compile_blockset(
@@ -41,21 +31,21 @@ def compile_blockset(
     `progress` is told (what is being done, names done, names in all; 0 when unknown). Raises `BlocksetError` and, of lists on
     disk, `DamagedEntries`.
     """
-    contents = _Contents()
+    table = Table()
     feeds, names, networks = [], [], []
     for feed, parsed in inputs:
         entries = parsed if isinstance(parsed, Entries) else _InMemory(parsed, int(created_s // DAY_S))
         feeds.append(feed)
-        contents.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
+        table.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
         names.append(Listed(entries.names(), entries.details, created_s, sieve(feed)))
         networks.append(Listed(entries.networks(), entries.details, created_s))
     merged_networks: dict[bytes, int] = {}
-    for keys, rows in merge(networks, contents.table, lambda _: None):
+    for keys, rows in merge(networks, table, lambda _: None):
         merged_networks.update(zip(keys, rows, strict=True))
     addresses = [listed.taken for listed in networks]
 
     def entries_of(names_of_each: Sequence[int]) -> list[FeedEntry]:
-        counts = contents.table.count(names_of_each)
+        counts = table.count(names_of_each)
         return [
             FeedEntry(
                 name=feed.name,
@@ -74,9 +64,9 @@ def compile_blockset(
         out_dir,
         generation=generation,
         created_s=created_s,
-        names=merge(names, contents.table, lambda done: progress("merging", done, 0)),
+        names=merge(names, table, lambda done: progress("merging", done, 0)),
         networks=merged_networks,
-        contents=contents,
+        contents=table,
         feeds=entries_of,
         progress=progress,
     )

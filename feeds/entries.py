@@ -27,7 +27,6 @@ from pdns.blockset import BLOCK_SUBTREE
 from pdns.errors import PdnsError
 from pdns.feedstatus import OddLines
 
-DAY_S: Final = 86400
 GONE_KEPT_DAYS: Final = 400
 GONE_KEPT_LEAST: Final = 100_000  # of a list; of a longer one as many as it lists
 BLOCK_ENTRIES: Final = 4096

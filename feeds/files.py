@@ -6,6 +6,8 @@ import errno
 import os
 from pathlib import Path
 
+from pdns.generations import sync
+
 TEMPORARY = ".tmp"  # whatever ends in this is unfinished work, and counts for nothing
 
 
@@ -24,16 +26,7 @@ def write_whole(path: Path, data: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    sync_directory(path.parent)
-
-
-def sync_directory(directory: Path) -> None:
-    """Make the names in `directory` survive a power cut. Raises `OSError`."""
-    fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    sync(path.parent)
 
 
 def disk_reason(exc: OSError, directory: Path) -> str:

@@ -117,12 +117,12 @@ class Hold:
         if self.pending is not None or self.said is not None:
             self._write(pending=None, said=None)
 
-    def release(self, *, unfreeze: bool = True) -> None:
-        """What waits is in force now, and its content is not held again."""
+    def release(self) -> None:
+        """What waits is in force now, and its content is not held again; updates are no longer held by order."""
         released = self._record.released
         if self.pending is not None:
             released = (*released, self.pending.copy.sha256)[-MAX_REMEMBERED:]
-        self._write(pending=None, said=None, released=released, frozen="" if unfreeze else self.frozen)
+        self._write(pending=None, said=None, released=released, frozen="")
 
     def drop(self) -> None:
         """What waits is not wanted, and its content is not offered again."""

@@ -85,11 +85,7 @@ class Keeper:
         self._runners = {name: self._runner(feed) for name, feed in wanted.items()}
         for runner in self._runners.values():
             runner.limits = limits_of(config, runner.feed)
-        try:
-            await self._publisher.publish()
-        except BuildError as exc:
-            _log.error("no new blockset: %s", exc.reason)
-        else:
+        if await self._publish():
             for name in remove_unconfigured(self._feeds_dir, set(self._runners)):
                 _log.info("feed %s: removed", name)
         self._tell()
@@ -144,6 +140,7 @@ class Keeper:
             _log.error("feed %s: its source has been silent for expire_after_s: its names are no longer in force", name)
         self._expired = expired
         await self._publish()
+        self._tell()
 
     async def expire(self) -> None:
         """Make a new blockset if names are live whose time is over. Not more often than every five minutes."""
@@ -152,6 +149,7 @@ class Keeper:
             return
         self._expire_again_s = now_s + EXPIRY_EVERY_S
         await self._publish()
+        self._tell()
 
     async def carry_out(self, order: Order) -> Outcome:
         """Do what `order` says. Never raises."""
@@ -172,12 +170,14 @@ class Keeper:
         for name in list(self._tasks):
             await self._stop(name)
 
-    async def _publish(self) -> None:
+    async def _publish(self) -> bool:
+        """False when the live blockset could not be brought up to date, which is said."""
         try:
             await self._publisher.publish()
         except BuildError as exc:
             _log.error("no new blockset: %s", exc.reason)
-        self._tell()
+            return False
+        return True
 
     def _sources(self) -> Sequence[FeedRunner]:
         return list(self._runners.values())

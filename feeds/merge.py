@@ -10,6 +10,7 @@ from typing import NamedTuple
 from feeds.detail import Detail
 from feeds.entries import Block
 from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE
+from pdns.facts import Told
 
 Combination = tuple[tuple[int, int], ...]  # (index of a feed, its bits), of every feed that lists a name
 Facts = tuple[tuple[int, int], ...]  # (first day, detail) for each of a combination
@@ -26,6 +27,7 @@ class Table:
     """What is said of names, each different thing once, with a number."""
 
     def __init__(self) -> None:
+        self.details: list[list[Told]] = []  # by feed; number 1 is the first of them
         self.combinations: list[Combination] = [()]
         self.rows: list[Row] = [Row(0, ())]
         self._combination_numbers: dict[Combination, int] = {(): 0}

@@ -16,9 +16,10 @@ from pathlib import Path
 import msgspec
 
 from feeds.fetch import Validators
-from feeds.files import TEMPORARY, sync_directory, write_whole
+from feeds.files import TEMPORARY, write_whole
 from pdns import __version__
 from pdns.feedstatus import OddLines
+from pdns.generations import sync
 
 RECORD = "copy.json"
 
@@ -102,7 +103,7 @@ class FeedStore:
         if parsed is not None:
             parsed.replace(self.directory / copy.reading.parsed)
         if raw is not None or parsed is not None:
-            sync_directory(self.directory)
+            sync(self.directory)
 
     def raw_path(self, copy: Copy) -> Path:
         return self.directory / copy.raw

@@ -31,7 +31,7 @@ from pdns.blockset import (
 )
 from pdns.errors import BlocksetError
 from pdns.facts import FACT_TABLE_FILE, FACTS_FILE, FactTable, Told
-from pdns.generations import sync_directory
+from pdns.generations import sync
 from pdns.spool import BloomWriter, Spool
 
 SPOOL_FILE = "spool"
@@ -145,9 +145,9 @@ def write_sorted(
         )
         (unfinished / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))
         _sealed(unfinished / MANIFEST_FILE)
-        sync_directory(unfinished)
+        sync(unfinished)
         unfinished.rename(directory)
-        sync_directory(directory.parent)
+        sync(directory.parent)
     except OSError as exc:
         raise BlocksetError(f"{exc.filename or directory}: {exc.strerror}") from exc
     finally:

@@ -72,9 +72,10 @@ def explain(config: Config, asked: str, now_s: float) -> Explanation:
     except BlocksetError:
         blockset = None
     try:
-        return of_address(config, blockset, current, ipaddress.ip_address(asked))
+        address = ipaddress.ip_address(asked)
     except ValueError:
         return of_name(config, blockset, current, names.from_text(asked))
+    return of_address(config, blockset, current, address)
 
 
 def of_name(config: Config, blockset: Blockset | None, current: Overrides, name: bytes) -> Explanation:

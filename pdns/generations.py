@@ -46,7 +46,7 @@ def publish(state_dir: Path, built: Path, generation: int) -> Path:
             link.unlink()
         link.symlink_to(str(generation))
         link.replace(directory / CURRENT)
-        sync_directory(directory)
+        sync(directory)
     except OSError as exc:
         raise BlocksetError(f"{exc.filename or target}: {exc.strerror}") from None
     kept = {generation, *sorted(g for g in _generations(state_dir) if g < generation)[-(KEPT_GENERATIONS - 1) :]}
@@ -62,8 +62,9 @@ def _generations(state_dir: Path) -> list[int]:
     return []
 
 
-def sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+def sync(path: Path) -> None:
+    """Have a file's content, or a directory's names, survive a power cut. Raises `OSError`."""
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:

@@ -12,12 +12,13 @@ import pytest
 from aiohttp import web
 
 from feeds.detail import Detail
-from feeds.entries import DAY_S, Entries, whole, write_entries
+from feeds.entries import Entries, whole, write_entries
 from feeds.keeper import Keeper
 from feeds.refresh import build_once
 from feeds.store import RECORD
 from pdns.config import Feed
 from pdns.errors import BlocksetError
+from pdns.facts import DAY_S
 from pdns.feedstatus import FeedStatus, OddLines, read
 from pdns.generations import CURRENT, blocksets_directory
 from tests.unit.feeds_process import feedserver
