@@ -93,6 +93,23 @@ def items(raw: Raw) -> list[Raw]:
     return elements if elements is not None else list(fields(raw).values())
 
 
+def entries_of_dump(content: Content, key: str, kind: type[T], out: Collector) -> Iterator[T]:
+    """What a dump of abuse.ch has as `kind`: in an array, or by id, one or several of each; an answer has them under `key`.
+
+    `out` is told of each; what is no `kind` is counted.
+    """
+    whole = document(content)
+    for entry in items(fields(whole).get(key, whole)):
+        several = decoded(entry, list[Raw])
+        for raw in several if several is not None else [entry]:
+            out.begin(bytes(raw))
+            found = decoded(raw, kind)
+            if found is None:
+                out.refuse(Reason.BAD_ENTRY)
+            else:
+                yield found
+
+
 def _walk(raw: Raw, steps: tuple[str | None, ...]) -> Iterator[tuple[Raw, Raw | None]]:
     """What `steps` lead to, each with what it is in; None for it where a step leads nowhere."""
     around = raw

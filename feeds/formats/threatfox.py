@@ -31,17 +31,8 @@ def read(content: Content, out: Collector) -> None:
         for value, *facts in table.cells(content, out, ",", ("ioc_value",), _FIELDS):
             _read(value, _Indicator(*facts), out)
         return
-    document = jsonvalues.document(content)
-    listed = jsonvalues.fields(document).get("data", document)
-    for entry in jsonvalues.items(listed):
-        several = jsonvalues.decoded(entry, list[msgspec.Raw])  # by id, and more than one if need be
-        for raw in several if several is not None else [entry]:
-            out.begin(bytes(raw))
-            indicator = jsonvalues.decoded(raw, _Indicator)
-            if indicator is None:
-                out.refuse(Reason.BAD_ENTRY)
-            else:
-                _read(indicator.ioc_value or indicator.ioc or "", indicator, out)
+    for indicator in jsonvalues.entries_of_dump(content, "data", _Indicator, out):
+        _read(indicator.ioc_value or indicator.ioc or "", indicator, out)
 
 
 def _read(value: str, indicator: _Indicator, out: Collector) -> None:

@@ -30,17 +30,8 @@ def read(content: Content, out: Collector) -> None:
         for value, added, threat, tags, at in table.cells(content, out, ",", ("url",), _FIELDS):
             _read(_Entry(url=value, dateadded=added, threat=threat, tags=tags, urlhaus_link=at), out)
         return
-    document = jsonvalues.document(content)
-    listed = jsonvalues.fields(document).get("urls", document)
-    for entry in jsonvalues.items(listed):
-        several = jsonvalues.decoded(entry, list[msgspec.Raw])  # by id
-        for raw in several if several is not None else [entry]:
-            out.begin(bytes(raw))
-            url = jsonvalues.decoded(raw, _Entry)
-            if url is None:
-                out.refuse(Reason.BAD_ENTRY)
-            else:
-                _read(url, out)
+    for entry in jsonvalues.entries_of_dump(content, "urls", _Entry, out):
+        _read(entry, out)
 
 
 def _read(entry: _Entry, out: Collector) -> None:
