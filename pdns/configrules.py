@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import ssl
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +34,7 @@ from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
-from pdns.sourcerules import settle_source
+from pdns.sourcerules import check_authority, settle_source
 
 METRICS_PORT: Final = 9153
 ADMIN_PORT: Final = 9154
@@ -196,12 +195,7 @@ def _ca_file(text: str, around: Surroundings) -> str:
     path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
     if path is None:
         return ""
-    try:
-        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
-    except ssl.SSLError:
-        around.report.add(key, f"expected a file of PEM certificates, got {show(text)}")
-    except OSError as error:
-        around.report.add(key, f"cannot be read: {path}: {error.strerror}")
+    check_authority(str(path), key, text, around)
     return str(path)
 
 

@@ -82,15 +82,16 @@ def _paths(feed: Feed, at: str, around: Surroundings) -> dict[str, str]:
         path = around.parse(f"{at}.{key}", text, lambda text: addresses.absolute_path(text, around.directory))
         settled[key] = str(path or text)
     if settled.get("ca_file"):
-        _check_authority(settled["ca_file"], f"{at}.ca_file", around)
+        check_authority(settled["ca_file"], f"{at}.ca_file", settled["ca_file"], around)
     return settled
 
 
-def _check_authority(path: str, key: str, around: Surroundings) -> None:
+def check_authority(path: str, key: str, spelt: str, around: Surroundings) -> None:
+    """Report a file of certificates that cannot be read as such; `spelt` is how the configuration names it."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
-        around.report.add(key, f"expected a file of PEM certificates, got {show(path)}")
+        around.report.add(key, f"expected a file of PEM certificates, got {show(spelt)}")
     except OSError as error:
         around.report.add(key, f"cannot be read: {path}: {os.strerror(error.errno or 0)}")
 
