@@ -14,7 +14,7 @@ from pdns.core.cache import AnswerCache
 from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
 from pdns.core.distill import distill
-from pdns.core.entry import Entry
+from pdns.core.entry import Entry, Verdict
 from pdns.core.indicators import LOCAL, NO_RULES, LocalRules
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.core.message import HEADER, Message, parse_message
@@ -211,9 +211,7 @@ class Resolver:
             return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
-            entry = self._blocked.entry(
-                decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp, decision.reason
-            )
+            entry = self._block_entry(decision, decision.verdict, forward.qtype, now)
         else:
             entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp)
             entry.monitored = decision.monitored
@@ -256,6 +254,9 @@ class Resolver:
         self._cache.put(forward.key, entry)
         return entry
 
+    def _block_entry(self, decision: Decision, verdict: Verdict, qtype: int, now: float) -> Entry:
+        return self._blocked.entry(verdict, qtype, now, decision.monitored, self._cache.stamp, decision.reason)
+
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self._blockset
         if (blockset is None and not self._policy.local_cuts) or self._policy.allows(policy, qname):
@@ -276,9 +277,7 @@ class Resolver:
         message = parse_message(head + question + entry.body)
         decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
         if decision.verdict is not None:
-            blocked = self._blocked.entry(
-                decision.verdict, forward.qtype, now, decision.monitored, self._cache.stamp, decision.reason
-            )
+            blocked = self._block_entry(decision, decision.verdict, forward.qtype, now)
             self._cache.put(forward.key, blocked)
             return blocked
         entry.monitored = decision.monitored
