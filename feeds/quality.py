@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from pdns.addresses import parse_allowed
 from pdns.blockset import BLOCK_BELOW, BLOCK_SUBTREE, Blockset, Rule
 from pdns.core.names import from_reversed_key, from_text, reversed_key, to_text
 from pdns.errors import InvalidName
@@ -112,8 +113,7 @@ def add_overridden(qualities: Mapping[str, FeedQuality], blockset: Blockset, all
     """Listed names that entries of allowlists, as in the configuration, take out of blocking, wholly or below some name."""
     said: set[tuple[str, bytes]] = set()
     for text in allowed:
-        below = text.startswith("*.")
-        name = from_text(text[2:] if below else text)
+        name, below = parse_allowed(text)
         own = reversed_key(name)
         said.update(
             (listing.feed, reversed_key(listing.name))

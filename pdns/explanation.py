@@ -13,7 +13,7 @@ from pdns.config import Config
 from pdns.core import names
 from pdns.errors import BlocksetError
 from pdns.facts import Fact, Facts
-from pdns.generations import CURRENT, blocksets_directory
+from pdns.generations import current_directory
 from pdns.overrides import Overrides
 
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
@@ -68,7 +68,7 @@ def explain(config: Config, asked: str, now_s: float) -> Explanation:
     state_dir = Path(config.state.dir)
     current = overrides.read(state_dir).at(now_s)
     try:
-        blockset = Blockset.open(blocksets_directory(state_dir) / CURRENT)
+        blockset = Blockset.open(current_directory(state_dir))
     except BlocksetError:
         blockset = None
     try:

@@ -17,10 +17,15 @@ def blocksets_directory(state_dir: Path) -> Path:
     return state_dir / "blocksets"
 
 
+def current_directory(state_dir: Path) -> Path:
+    """Where the live blockset is, whichever that may be."""
+    return blocksets_directory(state_dir) / CURRENT
+
+
 def current_generation(state_dir: Path) -> int:
     """The generation that `current` points at; 0 when there is none yet."""
     try:
-        return int((blocksets_directory(state_dir) / CURRENT).readlink().name)
+        return int(current_directory(state_dir).readlink().name)
     except (OSError, ValueError):
         return 0
 

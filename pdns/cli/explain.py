@@ -16,6 +16,7 @@ from rich.text import Text
 from pdns import overrides
 from pdns.blockset import Blockset
 from pdns.cli.feedtable import aligned
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption
 from pdns.config import Config
 from pdns.configload import default_config_path, load
 from pdns.core import names
@@ -27,10 +28,9 @@ from pdns.core.query import Query
 from pdns.core.resolver import Resolver
 from pdns.errors import BlocksetError, ConfigErrors, InvalidName
 from pdns.explanation import Explanation, Said, of_address, of_name
-from pdns.generations import CURRENT, blocksets_directory
+from pdns.generations import current_directory
 from pdns.overrides import Overrides
 
-EXIT_INVALID = 2
 _TITLES = (
     "feed",
     "category",
@@ -51,9 +51,7 @@ _SHOWN_TYPES = (p.A, p.AAAA, p.HTTPS)
 def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The domain name, or the IP address, to explain")],
     tenant: Annotated[str, typer.Option("--tenant", "-t", help="For a client of this tenant [default: of none]")] = "",
-    config: Annotated[
-        Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
-    ] = None,
+    config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print it for a program; times are seconds since the epoch")] = False,
 ) -> None:
     """Say which feeds list a name or an address, by which rule, since when, and what a client gets."""
@@ -106,7 +104,7 @@ def _as_address(text: str) -> IPv4Address | IPv6Address | None:
 
 def _blockset(config: Config, errors: Console) -> Blockset | None:
     try:
-        return Blockset.open(blocksets_directory(Path(config.state.dir)) / CURRENT)
+        return Blockset.open(current_directory(Path(config.state.dir)))
     except BlocksetError as failure:
         if config.feed:
             errors.print(f"no blockset to look in ({failure}); start `pdns serve` or run `pdns feeds update`", style="yellow")

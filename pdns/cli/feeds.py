@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from pathlib import Path
@@ -17,21 +16,18 @@ from pdns import feedstatus
 from pdns.cli import feedorders
 from pdns.cli.catalogue import catalogue_command
 from pdns.cli.feedtable import age, changes, held, odd_lines, show
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config, working_here
 from pdns.cli.quality import quality
 from pdns.config import Config
-from pdns.configload import default_config_path
 from pdns.errors import ConfigError
 from pdns.feedstatus import FeedsStatus
-from pdns.statedir import StateDirectory, is_served
+from pdns.statedir import is_served
 
 UPDATE_TIMEOUT_S = 120.0
 _POLL_S = 0.1
 
 app = typer.Typer(help="How the feeds stand; refresh, hold, release, switch off.", no_args_is_help=True, rich_markup_mode=None)
 feedorders.add_to(app)
-
-
 app.command("catalogue")(catalogue_command)
 
 
@@ -110,7 +106,7 @@ def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
             after = _ask_and_follow(config, asked_s, timeout_s, errors)
         else:
             errors.print(Text(f"no resolver is running on {state_dir}: its feeds are refreshed here"))
-            after = _refresh_here(config, str(default_config_path(path)), asked_s, errors)
+            after = _refresh_here(config, path, asked_s, errors)
     except OSError as exc:
         errors.print(Text(f"{exc.filename}: {exc.strerror}: run this as the user that runs the resolver", "red"))
         return 1
@@ -152,20 +148,15 @@ def _ask_and_follow(config: Config, asked_s: float, timeout_s: float, errors: Co
             time.sleep(_POLL_S)
 
 
-def _refresh_here(config: Config, config_file: str, asked_s: float, errors: Console) -> FeedsStatus:
+def _refresh_here(config: Config, path: Path | None, asked_s: float, errors: Console) -> FeedsStatus:
     from feeds.refresh import build_once  # noqa: PLC0415 (only this command needs all that)
 
-    logging.getLogger("feeds").setLevel(logging.ERROR)  # the rest is in what is printed
-    state = StateDirectory(Path(config.state.dir), config_file)
-    try:
-        with _Bar(errors, asked_s) as bar:
+    with working_here(config, path), _Bar(errors, asked_s) as bar:
 
-            def watch(current: FeedsStatus) -> None:
-                bar.show(current)
+        def watch(current: FeedsStatus) -> None:
+            bar.show(current)
 
-            return build_once(config, watch)
-    finally:
-        state.close()
+        return build_once(config, watch)
 
 
 class _Bar(Progress):

@@ -6,9 +6,12 @@ import asyncio
 import getpass
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 import typer
 from rich.console import Console
 from rich.text import Text
@@ -68,7 +71,7 @@ def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
     for_s = seconds(lasting, errors)
     if config is None or for_s is None:
         return EXIT_INVALID
-    wanted = Order(command=wanted.command, user=user(), feed=wanted.feed, name=wanted.name, reason=wanted.reason, for_s=for_s)
+    wanted = msgspec.structs.replace(wanted, user=user(), for_s=for_s)
     state_dir = Path(config.state.dir)
     try:
         outcome = orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
@@ -85,12 +88,19 @@ def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
     return 1
 
 
-def _here(config: Config, path: Path | None, wanted: Order) -> Outcome:
-    from feeds.refresh import carry_out_once  # noqa: PLC0415 (only where no resolver runs)
-
+@contextmanager
+def working_here(config: Config, path: Path | None) -> Iterator[None]:
+    """Do the work of the feeds process in this one meanwhile. Raises `PdnsError` when a resolver runs, and `OSError`."""
     logging.getLogger("feeds").setLevel(logging.ERROR)  # the rest is in what is printed
     state = StateDirectory(Path(config.state.dir), str(default_config_path(path)))
     try:
-        return asyncio.run(carry_out_once(config, wanted))
+        yield
     finally:
         state.close()
+
+
+def _here(config: Config, path: Path | None, wanted: Order) -> Outcome:
+    from feeds.refresh import carry_out_once  # noqa: PLC0415 (only where no resolver runs)
+
+    with working_here(config, path):
+        return asyncio.run(carry_out_once(config, wanted))

@@ -14,29 +14,27 @@ from rich.text import Text
 from pdns import hits
 from pdns.blockset import Blockset
 from pdns.cli.feedtable import aligned
+from pdns.cli.ordering import EXIT_INVALID, load_config
 from pdns.config import Config
-from pdns.configload import default_config_path, load
-from pdns.errors import BlocksetError, ConfigError
+from pdns.errors import BlocksetError
 from pdns.facts import DAY_S, Facts
-from pdns.generations import CURRENT, blocksets_directory
+from pdns.generations import current_directory
 from pdns.sightings import name_hash
 
 if TYPE_CHECKING:
     from feeds.quality import FeedQuality, Quality
 
-EXIT_INVALID = 2
 _TITLES = ("feed", "entries", "unique", "hits", "only it", "never hit", "benign", "allowed", "new in 7 d", "older than 90 d")
 
 
 def quality(path: Path | None, feed: str, *, as_json: bool) -> int:
     """Prints the numbers of all feeds, or all there is of one; 2 when the configuration is no good, 1 without a blockset."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, soft_wrap=True, highlight=False)
-    try:
-        config = load(default_config_path(path))
-        blockset = Blockset.open(blocksets_directory(Path(config.state.dir)) / CURRENT)
-    except ConfigError as error:
-        errors.print(Text(str(error), "red"))
+    config = load_config(path, errors)
+    if config is None:
         return EXIT_INVALID
+    try:
+        blockset = Blockset.open(current_directory(Path(config.state.dir)))
     except BlocksetError as error:
         errors.print(Text(f"no blockset to look in ({error}); start `pdns serve` or run `pdns feeds update`", "red"))
         return 1
