@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from array import array
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from feeds.detail import Detail
-from feeds.entries import Block, Entries
+from feeds.entries import Entries
 from feeds.merge import Listed, Sieve, Table, merge
-from feeds.parse import ParsedFeed
-from pdns.blockset import BLOCK_SUBTREE, FeedEntry, Manifest, source_fingerprint
-from pdns.blocksetwriter import write_sorted
+from pdns.blockset import FeedEntry, Manifest, source_fingerprint
+from pdns.blocksetwriter import write
 from pdns.config import Feed
-from pdns.facts import DAY_S
 
 
 def compile_blockset(
-    inputs: Iterable[tuple[Feed, Entries | ParsedFeed]],
+    inputs: Iterable[tuple[Feed, Entries]],
     out_dir: Path,
     generation: int,
     created_s: float,
@@ -26,15 +22,14 @@ def compile_blockset(
 ) -> Manifest:
     """Write the blockset of `inputs` to `out_dir`, which must not exist; it appears whole or not at all.
 
-    Lists on disk are never held as a whole. What has expired at `created_s` is left out, and what the `sieve` of a
+    No list is ever held as a whole. What has expired at `created_s` is left out, and what the `sieve` of a
     feed takes out of its names; it is given some thousand of them at a time.
-    `progress` is told (what is being done, names done, names in all; 0 when unknown). Raises `BlocksetError` and, of lists on
-    disk, `DamagedEntries`.
+    `progress` is told (what is being done, names done, names in all; 0 when unknown). Raises `BlocksetError` and
+    `DamagedEntries`.
     """
     table = Table()
     feeds, names, networks = [], [], []
-    for feed, parsed in inputs:
-        entries = parsed if isinstance(parsed, Entries) else _InMemory(parsed, int(created_s // DAY_S))
+    for feed, entries in inputs:
         feeds.append(feed)
         table.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
         names.append(Listed(entries.names(), entries.details, created_s, sieve(feed)))
@@ -60,7 +55,7 @@ def compile_blockset(
             for index, feed in enumerate(feeds)
         ]
 
-    return write_sorted(
+    return write(
         out_dir,
         generation=generation,
         created_s=created_s,
@@ -70,33 +65,3 @@ def compile_blockset(
         feeds=entries_of,
         progress=progress,
     )
-
-
-class _InMemory:
-    """A list that was never on the disk, first seen today."""
-
-    def __init__(self, parsed: ParsedFeed, today: int) -> None:
-        self._parsed = parsed
-        self._today = today
-
-    @property
-    def details(self) -> list[Detail]:
-        return self._parsed.details
-
-    def names(self) -> Iterator[Block]:
-        return self._block(self._parsed.names)
-
-    def networks(self) -> Iterator[Block]:
-        return self._block(dict.fromkeys(self._parsed.networks, BLOCK_SUBTREE))
-
-    def _block(self, bits: dict[bytes, int]) -> Iterator[Block]:
-        if not bits:
-            return
-        keys = sorted(bits)
-        nothing = _column([0] * len(keys))
-        details = _column([self._parsed.detail_of.get(key, -1) + 1 for key in keys])
-        yield Block(keys, bytes([bits[key] for key in keys]), _column([self._today] * len(keys)), nothing, details)
-
-
-def _column(values: list[int]) -> memoryview[int]:
-    return memoryview(array("H", values))

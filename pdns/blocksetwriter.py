@@ -57,43 +57,7 @@ class Contents(Protocol):
         ...
 
 
-class _Plain(NamedTuple):
-    """Names of which nothing is known but who lists them."""
-
-    combinations: Sequence[Sequence[tuple[int, int]]]
-    rows: Sequence[tuple[int, Sequence[tuple[int, int]]]]
-    details: Sequence[Sequence[Told]]
-
-
 def write(
-    directory: Path,
-    *,
-    generation: int,
-    created_s: float,
-    feeds: Sequence[FeedEntry],
-    names: Mapping[bytes, int],
-    networks: Mapping[bytes, int],
-    combinations: Sequence[Sequence[tuple[int, int]]],
-) -> Manifest:
-    """`write_sorted` of what is at hand, without facts.
-
-    `names`: reversed key -> index into `combinations`; `networks`: address octets and one octet of prefix length -> the same.
-    """
-    keys = sorted(names)
-    rows = [(number, [(0, 0)] * len(part)) for number, part in enumerate(combinations)]
-    parts = [(keys, [names[key] for key in keys])] if keys else []
-    return write_sorted(
-        directory,
-        generation=generation,
-        created_s=created_s,
-        names=parts,
-        networks=networks,
-        contents=_Plain(combinations, rows, [[] for _ in feeds]),
-        feeds=lambda _: feeds,
-    )
-
-
-def write_sorted(
     directory: Path,
     *,
     generation: int,

@@ -3,15 +3,71 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Iterable, Mapping, Sequence
 from ipaddress import ip_network
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, FeedEntry, source_fingerprint
+from feeds.compile import compile_blockset
+from feeds.entries import Entries, write_entries
+from feeds.parse import ParsedFeed
+from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, FeedEntry, Manifest, source_fingerprint
 from pdns.blocksetwriter import write
 from pdns.config import Feed
 from pdns.core.names import from_text, reversed_key
+from pdns.facts import DAY_S, Told
+
+
+class _Plain(NamedTuple):
+    """Names of which nothing is known but who lists them."""
+
+    combinations: Sequence[Sequence[tuple[int, int]]]
+    rows: Sequence[tuple[int, Sequence[tuple[int, int]]]]
+    details: Sequence[Sequence[Told]]
+
 
 _BITS = {"": BLOCK_SUBTREE, "=": BLOCK_NAME, "*.": BLOCK_BELOW, "@@": ALLOW_SUBTREE}
+
+
+def write_all(
+    directory: Path,
+    *,
+    generation: int,
+    created_s: float,
+    feeds: Sequence[FeedEntry],
+    names: Mapping[bytes, int],
+    networks: Mapping[bytes, int],
+    combinations: Sequence[Sequence[tuple[int, int]]],
+) -> Manifest:
+    """`write` of what is at hand, without facts.
+
+    `names`: reversed key -> index into `combinations`; `networks`: address octets and one octet of prefix length -> the same.
+    """
+    keys = sorted(names)
+    rows = [(number, [(0, 0)] * len(part)) for number, part in enumerate(combinations)]
+    parts = [(keys, [names[key] for key in keys])] if keys else []
+    return write(
+        directory,
+        generation=generation,
+        created_s=created_s,
+        names=parts,
+        networks=networks,
+        contents=_Plain(combinations, rows, [[] for _ in feeds]),
+        feeds=lambda _: feeds,
+    )
+
+
+def compile_parsed(
+    lists: Iterable[tuple[Feed, ParsedFeed]], out_dir: Path, generation: int, created_s: float, *progress: Any, **more: Any
+) -> Manifest:
+    """`compile_blockset` of lists that are at hand, put on the disk for it, every name first seen on the day of the blockset."""
+    with tempfile.TemporaryDirectory() as folder:
+        inputs = []
+        for number, (feed, parsed) in enumerate(lists):
+            path = Path(folder) / str(number)
+            write_entries(path, parsed, None, int(created_s // DAY_S), 0)
+            inputs.append((feed, Entries(path)))
+        return compile_blockset(inputs, out_dir, generation, created_s, *progress, **more)
 
 
 def make_blockset(
@@ -46,5 +102,7 @@ def make_blockset(
     parts = [FeedEntry(name=name, source=sources.get(name, ""), category=category) for name in feeds]
     with tempfile.TemporaryDirectory() as folder:  # what is mapped outlives its directory
         directory = Path(folder) / "blockset"
-        write(directory, generation=generation, created_s=0.0, feeds=parts, names=names, networks=nets, combinations=combinations)
+        write_all(
+            directory, generation=generation, created_s=0.0, feeds=parts, names=names, networks=nets, combinations=combinations
+        )
         return Blockset.open(directory, verify=True)

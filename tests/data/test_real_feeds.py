@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from feeds.compile import compile_blockset
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.blockset import BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset
 from pdns.config import Feed
 from pdns.core.names import ancestors, from_text, reversed_key
 from pdns.errors import FeedError, InvalidName
+from tests.blocksets import compile_parsed
 from tests.unit.feeds.reading import networks, odd
 
 DATA = Path(os.environ.get("PDNS_DATA", "/nonexistent"))
@@ -203,7 +203,7 @@ def test_a_million_names(tmp_path: Path) -> None:
     assert odd(parsed) == {"label_too_long": 1}
     assert len(parsed.names) == parsed.lines - 1 == 1_160_658
     feed = Feed(name="million", url=MILLION.as_uri())
-    manifest = compile_blockset([(feed, parsed)], tmp_path / "blockset", 1, 0.0)
+    manifest = compile_parsed([(feed, parsed)], tmp_path / "blockset", 1, 0.0)
     size_bytes = sum(path.stat().st_size for path in (tmp_path / "blockset").iterdir() if "facts" not in path.name)
     assert manifest.entries == 1_160_658
     assert size_bytes / manifest.entries < 12

@@ -40,24 +40,9 @@ from tests.fuzz.corpus import RESPONSES
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.responses import response_to
 from tests.property.test_plain import believed, fields, key_of
+from tests.property.test_twins import FIELDS
 
 BURST = 64
-_FIELDS = (
-    "id",
-    "flags",
-    "question",
-    "qname",
-    "qtype",
-    "qclass",
-    "edns",
-    "do",
-    "cd",
-    "rd",
-    "udp_bytes",
-    "key",
-    "cut",
-    "reversed_key",
-)
 _RAW: dict[str, Any] = {
     "upstream": {"servers": ["udp://127.0.0.1:9"], "max_in_flight_per_client": 100_000, "timeout_s": 3},
     "feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}],
@@ -146,7 +131,7 @@ class Parser:
             assert (error.reason, error.rcode, error.question) == (wanted.reason, wanted.rcode, wanted.question)
             assert fast_wire.error_reply(packet) == core_query.error_reply(packet, wanted)
             return
-        for field in _FIELDS:
+        for field in FIELDS:
             assert getattr(parsed, field) == getattr(expected, field), field
 
     def close(self) -> None: ...

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdns.blockset import ALLOW_BELOW, ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, FeedEntry, Listing, Rule
-from pdns.blocksetwriter import write
 from pdns.core.names import ancestors, from_labels, reversed_key
+from tests.blocksets import write_all
 
 LABEL = st.sampled_from([b"a", b"b", b"ab", b"a.b", b"\x01a", b"\0", b"x" * 63])
 NAME = st.lists(LABEL, max_size=4).filter(lambda labels: sum(map(len, labels)) < 240).map(from_labels) | st.just(
@@ -47,7 +47,7 @@ def make(feeds: list[dict[bytes, int]], networks: dict[bytes, int], folder: str)
         names[reversed_key(name)] = len(combinations)
         combinations.append([(index, feed[name]) for index, feed in enumerate(feeds) if name in feed])
     combinations.append([(0, BLOCK_SUBTREE)])
-    write(
+    write_all(
         Path(folder) / "b",
         generation=1,
         created_s=0,

@@ -24,12 +24,11 @@ from pdns.blockset import (
     read_manifest,
     source_fingerprint,
 )
-from pdns.blocksetwriter import write
 from pdns.config import Feed
 from pdns.core.names import from_labels, from_text, labels_of, reversed_key
 from pdns.errors import BlocksetError
 from pdns.generations import blocksets_directory, current_generation, next_generation, publish
-from tests.blocksets import make_blockset
+from tests.blocksets import make_blockset, write_all
 
 FILES = ("manifest.json", "bloom.bin", "names.marisa", "records.bin", "nets.bin")
 
@@ -40,7 +39,7 @@ def listed(blockset: Blockset, name: str) -> list[tuple[str, bytes, Rule, bool]]
 
 def small(directory: Path, generation: int = 1) -> Path:
     """A blockset with a name, an exception and a network, on the disk."""
-    write(
+    write_all(
         directory,
         generation=generation,
         created_s=12.5,
@@ -107,7 +106,7 @@ def test_block_and_allow_of_one_name(tmp_path: Path) -> None:
     key = reversed_key(from_text("both.test"))
     feeds = [FeedEntry(name="a", source="", category="x")]
     said = [[(0, BLOCK_SUBTREE | ALLOW_NAME)]]
-    write(tmp_path / "b", generation=1, created_s=0, feeds=feeds, names={key: 0}, networks={}, combinations=said)
+    write_all(tmp_path / "b", generation=1, created_s=0, feeds=feeds, names={key: 0}, networks={}, combinations=said)
     blockset = Blockset.open(tmp_path / "b")
     name = from_text("both.test")
     assert blockset.lookup(name) == (Listing("a", name, Rule.SUBTREE, False), Listing("a", name, Rule.EXACT, True))
@@ -144,7 +143,9 @@ def test_any_octets(tmp_path: Path) -> None:
     odd = from_labels([b"\x04test", bytes(range(1, 64)), b"\0\xff"])
     feeds = [FeedEntry(name="a", source="", category="x")]
     names = {reversed_key(odd): 0}
-    write(tmp_path / "b", generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=[[(0, BLOCK_SUBTREE)]])
+    write_all(
+        tmp_path / "b", generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=[[(0, BLOCK_SUBTREE)]]
+    )
     blockset = Blockset.open(tmp_path / "b")
     assert blockset.lookup(b"\3www" + odd) == (Listing("a", odd, Rule.SUBTREE, False),)
     assert blockset.lookup(odd[6:]) == ()
@@ -158,7 +159,7 @@ def test_longest_names(tmp_path: Path) -> None:
     feeds = [FeedEntry(name="a", source="", category="x")]
     names = {reversed_key(longest): 0, reversed_key(top): 1}
     said = [[(0, BLOCK_NAME)], [(0, BLOCK_BELOW)]]
-    write(tmp_path / "b", generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=said)
+    write_all(tmp_path / "b", generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=said)
     assert Blockset.open(tmp_path / "b").lookup(longest) == (
         Listing("a", longest, Rule.EXACT, False),
         Listing("a", top, Rule.BELOW, False),
@@ -171,7 +172,7 @@ def test_records_of_any_width(tmp_path: Path, count: int) -> None:
     feeds = [FeedEntry(name=f"f{index}", source="", category="x") for index in range(count)]
     names = {reversed_key(from_text(f"n{index}.test")): index for index in range(count)}
     combinations = [[(index, BLOCK_SUBTREE)] for index in range(count)]
-    write(tmp_path / "b", generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=combinations)
+    write_all(tmp_path / "b", generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=combinations)
     blockset = Blockset.open(tmp_path / "b", verify=True)
     for index in {0, count // 2, count - 1}:
         assert [listing.feed for listing in blockset.lookup(from_text(f"www.n{index}.test"))] == [f"f{index}"]
@@ -183,7 +184,9 @@ def test_bloom_filter_is_one_of_pybloom_live(tmp_path: Path) -> None:
         names = {reversed_key(from_text(f"www.n{index}.test")): 0 for index in range(count)}
         feeds = [FeedEntry(name="a", source="", category="x")]
         directory = tmp_path / str(count)
-        write(directory, generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=[[(0, BLOCK_SUBTREE)]])
+        write_all(
+            directory, generation=1, created_s=0, feeds=feeds, names=names, networks={}, combinations=[[(0, BLOCK_SUBTREE)]]
+        )
         with (directory / "bloom.bin").open("rb") as file:
             bloom = BloomFilter.fromfile(file)
         cuts = [from_text(f"n{index}.test").decode() for index in range(count)]
@@ -194,7 +197,7 @@ def test_bloom_filter_is_one_of_pybloom_live(tmp_path: Path) -> None:
 
 def test_empty(tmp_path: Path) -> None:
     """A blockset of nothing is a blockset: everything is clean."""
-    write(tmp_path / "b", generation=4, created_s=0, feeds=[], names={}, networks={}, combinations=[])
+    write_all(tmp_path / "b", generation=4, created_s=0, feeds=[], names={}, networks={}, combinations=[])
     blockset = Blockset.open(tmp_path / "b", verify=True)
     assert (blockset.generation, blockset.entries, blockset.feeds) == (4, 0, {})
     assert blockset.lookup(from_text("evil.test")) == ()

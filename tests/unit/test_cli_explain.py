@@ -8,7 +8,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feeds.compile import compile_blockset
 from feeds.detail import Detail
 from pdns.cli.explain import explain
 from pdns.config import Feed
@@ -16,6 +15,7 @@ from pdns.facts import DAY_S, FACTS_FILE
 from pdns.feedstatus import FeedsStatus, FeedStatus
 from pdns.generations import publish
 from pdns.overrides import FILE_NAME, Disabled, Indicator, Overrides
+from tests.blocksets import compile_parsed
 from tests.unit.test_facts import parsed
 
 CONFIG = """
@@ -45,7 +45,7 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (Feed(name="c2", url="file:c2"), parsed({"evil.test": EMOTET}, {"192.0.2.1/32": EMOTET})),
         (Feed(name="wide", url="file:wide"), parsed({"evil.test": None, "other.test": None}, {"192.0.2.0/24": None})),
     ]
-    compile_blockset(lists, state / "built", 1, 20_000.0 * DAY_S)
+    compile_parsed(lists, state / "built", 1, 20_000.0 * DAY_S)
     publish(state, state / "built", 1)
     feeds = {
         name: FeedStatus(url="", category="", mode="block", required=False, last_success_s=20_001.0 * DAY_S)

@@ -19,7 +19,7 @@ from pdns.config import Feed
 from pdns.core.names import from_text, reversed_key
 from pdns.errors import BlocksetError
 from pdns.facts import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts
-from tests.blocksets import make_blockset
+from tests.blocksets import compile_parsed, make_blockset
 
 EMOTET, EXPIRING = Detail("Emotet", "https://example.org/emotet", 86400.0), Detail("QakBot", expires_s=5000.0)
 
@@ -46,7 +46,7 @@ def parsed(names: dict[str, Detail | None], networks: dict[str, Detail | None] |
 
 def make(tmp_path: Path, lists: dict[str, ParsedFeed], *, now_s: float = 0.0, generation: int = 1) -> Blockset:
     inputs = [(Feed(name=name, url=f"file:///{name}"), parsed) for name, parsed in lists.items()]
-    compile_blockset(inputs, tmp_path / f"{generation}", generation, now_s)
+    compile_parsed(inputs, tmp_path / f"{generation}", generation, now_s)
     return Blockset.open(tmp_path / f"{generation}", verify=True)
 
 
@@ -117,7 +117,7 @@ def test_the_expired_leave(tmp_path: Path) -> None:
 def test_what_is_held_stays_out(tmp_path: Path) -> None:
     """Names that a sieve takes out of a feed are left out of it, and of no other feed."""
     lists = [(Feed(name=name, url="file:///x"), parsed({"one.test": None, "two.test": None})) for name in ("a", "b")]
-    compile_blockset(
+    compile_parsed(
         lists, tmp_path / "1", 1, 0.0, sieve=lambda feed: (lambda names: names.pop(key("one.test"))) if feed.name == "a" else None
     )
     blockset = Blockset.open(tmp_path / "1")

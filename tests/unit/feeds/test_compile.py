@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from feeds.compile import compile_blockset
 from feeds.entries import write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE, Blockset, Listing, Rule, source_fingerprint
 from pdns.config import Feed
 from pdns.core.names import from_text
 from pdns.errors import BlocksetError
+from tests.blocksets import compile_parsed
 from tests.unit.feeds.reading import read
 
 
@@ -23,7 +23,7 @@ def make(tmp_path: Path, lists: dict[str, str], *, addresses: bool = False) -> B
         (Feed(name=name, url=f"file:///{name}", category=f"of-{name}"), read(content, addresses=addresses))
         for name, content in lists.items()
     ]
-    compile_blockset(inputs, tmp_path / "blockset", 3, 99.5)
+    compile_parsed(inputs, tmp_path / "blockset", 3, 99.5)
     return Blockset.open(tmp_path / "blockset", verify=True)
 
 
@@ -69,7 +69,7 @@ def test_progress_is_told(tmp_path: Path) -> None:
     """Names are counted while lists are merged, and again, towards a known end, while they are written."""
     told: list[tuple[str, int, int]] = []
     lists = [(Feed(name=name, url="file:///x"), read(f"{name}.test\ncommon.test\n")) for name in ("a", "b")]
-    compile_blockset(lists, tmp_path / "blockset", 1, 0.0, lambda *step: told.append(step))
+    compile_parsed(lists, tmp_path / "blockset", 1, 0.0, lambda *step: told.append(step))
     assert [step for step in told if step[0] == "merging"][-1] == ("merging", 3, 0)
     assert told[-1] == ("writing", 3, 3)
 
@@ -107,7 +107,7 @@ def test_failure_leaves_nothing(tmp_path: Path) -> None:
     """A blockset that cannot be written leaves no directory behind, and says why."""
     (tmp_path / "blockset").mkdir()
     with pytest.raises(BlocksetError, match="exists already"):
-        compile_blockset([(Feed(name="a", url="file:///a"), read("one.test\n"))], tmp_path / "blockset", 1, 0.0)
+        compile_parsed([(Feed(name="a", url="file:///a"), read("one.test\n"))], tmp_path / "blockset", 1, 0.0)
     assert [path.name for path in tmp_path.iterdir()] == ["blockset"]
 
 

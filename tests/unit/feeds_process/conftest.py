@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.feedserver import FeedServer
 
 
@@ -11,3 +13,11 @@ from tests.unit.feeds_process.feedserver import FeedServer
 def server() -> Iterator[FeedServer]:
     with FeedServer() as running:
         yield running
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    made = feedserver.make_certificate(tmp_path_factory.mktemp("certificate"))
+    if made is None:
+        pytest.skip("needs openssl to make a certificate")
+    return made

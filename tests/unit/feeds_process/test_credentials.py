@@ -168,14 +168,6 @@ def test_a_token_that_is_not_there(tmp_path: Path, server: FeedServer) -> None:
     assert not server.seen
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = feedserver.make_certificate(tmp_path_factory.mktemp("certificate"))
-    if made is None:
-        pytest.skip("needs openssl to make a certificate")
-    return made
-
-
 def test_an_authority_of_its_own(tmp_path: Path, certificate: Path) -> None:
     """`ca_file` is trusted in place of the system's store, by this feed alone."""
     with FeedServer(certificate) as secure:

@@ -229,14 +229,6 @@ def test_redirects_lead_to_http_only(server: FeedServer, tmp_path: Path, locatio
     assert "redirected to" in refused(server.url("/list"), tmp_path / "new")
 
 
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    made = feedserver.make_certificate(tmp_path_factory.mktemp("certificate"))
-    if made is None:
-        pytest.skip("needs openssl to make a certificate")
-    return made
-
-
 def test_https_and_what_it_forbids(server: FeedServer, tmp_path: Path, certificate: Path) -> None:
     """A trusted certificate is enough, an unknown one is an error, and nothing leads from https down to http."""
     trusting = ssl.create_default_context(cafile=str(certificate))

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from feeds.fetch import Fetched, Kept, Unchanged, misp
+from feeds.fetch import Fetched, Unchanged, misp
 from feeds.fetch.network import Network
 from pdns.config import Feed
-from pdns.errors import FeedError
 from tests.unit.feeds_process.feedserver import FeedServer
+from tests.unit.feeds_process.sourcecopy import SourceCopy
 
 KEY = "misp-key-0123456789"
 
@@ -49,37 +47,13 @@ class EventFeed:
         self._server.serve("/misp/manifest.json", json.dumps(self._manifest).encode())
 
 
-class Copy:
+class Copy(SourceCopy):
     """A copy that is kept up to date."""
 
-    def __init__(self, feed: Feed, directory: Path) -> None:
-        self.feed = feed
-        self.raw, self.new = directory / "raw", directory / "new"
-        self.kept: Kept | None = None
-
-    def refresh(self) -> Fetched | Unchanged:
-        async def run() -> Fetched | Unchanged:
-            trusted = ssl.create_default_context()
-            network = Network((), trusted, trusted)
-            try:
-                if self.feed.url.startswith("misp-api+"):
-                    return await misp.search(self.feed, self.new, network)
-                return await misp.fetch_events(self.feed, self.kept, self.new, network)
-            finally:
-                await asyncio.sleep(0.001)
-
-        result = asyncio.run(run())
-        if isinstance(result, Fetched):
-            assert result.size_bytes == self.new.stat().st_size
-            self.new.rename(self.raw)
-            self.kept = Kept(result.validators, self.raw, result.sha256, 0.0)
-        return result
-
-    def refused(self) -> str:
-        with pytest.raises(FeedError) as caught:
-            self.refresh()
-        assert not self.new.exists()
-        return caught.value.reason
+    async def fetch(self, network: Network) -> Fetched | Unchanged:
+        if self.feed.url.startswith("misp-api+"):
+            return await misp.search(self.feed, self.new, network)
+        return await misp.fetch_events(self.feed, self.kept, self.new, network)
 
     def events(self) -> list[dict[str, Any]]:
         document = json.loads(self.raw.read_bytes())

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import ssl
 from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
-from feeds.fetch import Fetched, Kept, Unchanged, taxii
+from feeds.fetch import Fetched, Unchanged, taxii
 from feeds.fetch.network import Network
 from pdns.config import Feed
-from pdns.errors import FeedError
 from tests.unit.feeds_process.feedserver import FeedServer
+from tests.unit.feeds_process.sourcecopy import SourceCopy
 
 COLLECTION = "/api/collections/c1/"
 MEDIA_TYPE = "application/taxii+json;version=2.1"
@@ -64,34 +62,15 @@ class Collection:
         return web.Response(text=json.dumps(envelope, indent=2), headers={"Content-Type": MEDIA_TYPE, **headers})
 
 
-class Copy:
+class Copy(SourceCopy):
     """A copy that is kept up to date."""
 
     def __init__(self, server: FeedServer, directory: Path, **more: object) -> None:
-        self.feed = Feed(name="taxii", url="taxii+" + server.url(COLLECTION), **more)  # type: ignore[arg-type]
-        self.raw, self.new = directory / "raw", directory / "new"
-        self.kept: Kept | None = None
+        feed = Feed(name="taxii", url="taxii+" + server.url(COLLECTION), **more)  # type: ignore[arg-type]
+        super().__init__(feed, directory)
 
-    def refresh(self) -> Fetched | Unchanged:
-        async def run() -> Fetched | Unchanged:
-            trusted = ssl.create_default_context()
-            try:
-                return await taxii.fetch(self.feed, self.kept, self.new, Network((), trusted, trusted))
-            finally:
-                await asyncio.sleep(0.001)
-
-        result = asyncio.run(run())
-        if isinstance(result, Fetched):
-            assert result.size_bytes == self.new.stat().st_size
-            self.new.rename(self.raw)
-            self.kept = Kept(result.validators, self.raw, result.sha256, 0.0)
-        return result
-
-    def refused(self) -> str:
-        with pytest.raises(FeedError) as caught:
-            self.refresh()
-        assert not self.new.exists()
-        return caught.value.reason
+    async def fetch(self, network: Network) -> Fetched | Unchanged:
+        return await taxii.fetch(self.feed, self.kept, self.new, network)
 
     def objects(self) -> dict[str, dict[str, Any]]:
         bundle = json.loads(self.raw.read_bytes())
