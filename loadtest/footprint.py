@@ -58,7 +58,7 @@ def tree(root: int) -> dict[Life, str]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                fields = process.stat(int(entry.name))
                 command = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
                 if fields[0] != "Z":
                     parents[int(entry.name)] = int(fields[1]), int(fields[19]), command
@@ -76,7 +76,7 @@ def tree(root: int) -> dict[Life, str]:
 def is_alive(life: Life) -> bool:
     """Whether that very process still runs."""
     try:
-        fields = Path(f"/proc/{life.pid}/stat").read_text().rpartition(")")[2].split()
+        fields = process.stat(life.pid)
     except OSError:
         return False
     return fields[0] != "Z" and int(fields[19]) == life.started

@@ -38,6 +38,11 @@ def cores() -> list[int]:
     return sorted(os.sched_getaffinity(0))
 
 
+def stat(pid: int) -> list[str]:
+    """The fields of /proc/PID/stat that follow the name: state, parent, ... Raises `OSError`."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
 def children(pid: int) -> dict[int, str]:
     """The live children of `pid`: id to command line, arguments separated by spaces."""
     found = {}
@@ -45,8 +50,7 @@ def children(pid: int) -> dict[int, str]:
         if not entry.name.isdigit():
             continue
         with contextlib.suppress(OSError):
-            stat = (entry / "stat").read_text()
-            if int(stat.rpartition(")")[2].split()[1]) == pid:
+            if int(stat(int(entry.name))[1]) == pid:
                 found[int(entry.name)] = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
     return found
 

@@ -72,8 +72,12 @@ def generator_command(
     rate: float | None = None,
     window: int | None = None,
     timeout_ms: int = 1000,
+    progress: bool = True,
 ) -> list[str]:
-    """The command line. `rate` (queries a second) makes it an open loop; without, `window` queries are always in flight."""
+    """The command line. `rate` (queries a second) makes it an open loop; without, `window` queries are always in flight.
+
+    `progress` is shown on a terminal only.
+    """
     command = [str(build.program("generator")), "--to", str(to), "--packets", str(packets)]
     command += ["--seconds", f"{seconds:.3f}", "--timeout-ms", str(timeout_ms)]
     if count is not None:
@@ -84,7 +88,7 @@ def generator_command(
         window = CLOSED_LOOP_WINDOW
     if window is not None:
         command += ["--window", str(window)]
-    if sys.stderr.isatty():
+    if progress and sys.stderr.isatty():
         command.append("--progress")
     return command
 

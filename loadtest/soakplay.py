@@ -115,9 +115,8 @@ class Play:
     async def _play_hour(self, each: week.Slice, file: Path, screen: Screen) -> None:
         command = programs.generator_command(
             self.resolver.address, file, count=each.queries, seconds=each.length_s + 1, rate=each.rate,
-            window=max(_LEAST_WINDOW, each.queries), timeout_ms=int(self._give_up_s * 1000),
+            window=max(_LEAST_WINDOW, each.queries), timeout_ms=int(self._give_up_s * 1000), progress=False,
         )  # fmt: skip
-        command = [part for part in command if part != "--progress"]
         process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)
         try:
             out, _ = await process.communicate()
