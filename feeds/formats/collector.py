@@ -73,6 +73,10 @@ class Collector:
         self._unit = "entry"
         self.line_number += 1
         self.line = entry
+        self.describe(detail)
+
+    def describe(self, detail: Detail | None) -> None:
+        """Say what is known of all that is added from now on; a `detail` that says nothing is none."""
         self.detail = detail if detail != Detail() else None
 
     def add_address(self, token: bytes) -> None:

@@ -94,7 +94,7 @@ def _read(attribute: _Attribute, about: Detail, out: Collector) -> None:
     elif not value:
         out.refuse(Reason.NO_VALUE)
     else:
-        out.detail = _detail(attribute, about)
+        out.describe(_detail(attribute, about))
         match attribute.type:
             case "domain" | "hostname":
                 out.add(value)
@@ -108,14 +108,13 @@ def _read(attribute: _Attribute, about: Detail, out: Collector) -> None:
                 out.add_url(value)
 
 
-def _detail(attribute: _Attribute, about: Detail) -> Detail | None:
+def _detail(attribute: _Attribute, about: Detail) -> Detail:
     event = jsonvalues.decoded(attribute.Event, _Event) if attribute.Event is not _NOTHING else None
-    detail = Detail(
+    return Detail(
         threat=words(event.info) if event is not None else about.threat,
         reference=about.reference,
         first_seen_s=seconds(attribute.first_seen) or (seconds(event.date) if event is not None else about.first_seen_s),
     )
-    return detail if detail != Detail() else None
 
 
 def _yes(value: bool | int | str | None) -> bool:  # MISP writes it in all these ways

@@ -36,12 +36,13 @@ def read(content: Content, out: Collector) -> None:
 
 
 def _read(value: str, indicator: _Indicator, out: Collector) -> None:
-    detail = Detail(
-        threat=words(indicator.malware_printable) or words(indicator.threat_type),
-        reference=link(indicator.reference),
-        first_seen_s=seconds(indicator.first_seen_utc or indicator.first_seen),
+    out.describe(
+        Detail(
+            threat=words(indicator.malware_printable) or words(indicator.threat_type),
+            reference=link(indicator.reference),
+            first_seen_s=seconds(indicator.first_seen_utc or indicator.first_seen),
+        )
     )
-    out.detail = detail if detail != Detail() else None
     token = value.strip().encode("utf-8", "surrogateescape")
     if not token:
         out.refuse(Reason.NO_VALUE)

@@ -36,12 +36,13 @@ def read(content: Content, out: Collector) -> None:
 
 def _read(entry: _Entry, out: Collector) -> None:
     tags = words(", ".join(entry.tags) if isinstance(entry.tags, list) else entry.tags)
-    detail = Detail(
-        threat=tags or words(entry.threat),
-        reference=link(entry.urlhaus_link or entry.urlhaus_reference),
-        first_seen_s=seconds(entry.dateadded or entry.date_added),
+    out.describe(
+        Detail(
+            threat=tags or words(entry.threat),
+            reference=link(entry.urlhaus_link or entry.urlhaus_reference),
+            first_seen_s=seconds(entry.dateadded or entry.date_added),
+        )
     )
-    out.detail = detail if detail != Detail() else None
     if entry.url and entry.url.strip():
         out.add_url(entry.url.strip().encode("utf-8", "surrogateescape"))
     else:
