@@ -304,10 +304,11 @@ class Service:
         entry, query, tenant = answer.entry, waiter.query, waiter.client.tenant
         stats = self._stats
         verdict = entry.verdict
-        if entry.monitored or verdict is not None:
+        if entry.monitored:
             for feed, category in entry.monitored:
                 stats.would_block(tenant, feed, category)
             self._monitor_log.saw(query.qname, tenant, waiter.address, entry.monitored)
+        if entry.monitored or verdict is not None:
             stats.hit(entry.listed_by)
         if verdict is not None:
             stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, verdict.listed, now)

@@ -262,6 +262,27 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
     run(body())
 
 
+def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has a line for a name that a feed in monitor mode lists, and none for one that is blocked in earnest, also when that
+    is found out from where the answer leads.
+    """
+
+    async def body() -> None:
+        feeds = [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}]
+        leads_to_bad = fake.records(fake.record(p.CNAME, b"\3bad\7example\0"))
+        async with bench(fake.by_name({"leads.example": leads_to_bad}, fake.answer()), feed=feeds) as b:
+            b.service.set_blockset(make_blockset({"alpha": "bad.example", "watch": "watched.example"}))
+            assert answers(await b.ask("bad.example")) == ["192.0.2.1"]
+            assert answers(await b.ask("leads.example")) == ["192.0.2.1"]
+            assert b.count("blocked_total", "alpha") == 2
+            await b.ask("watched.example")
+
+    with caplog.at_level("INFO", "pdns.monitorlog"):
+        run(body())
+    lines = [record.getMessage() for record in caplog.records if record.name == "pdns.monitorlog"]
+    assert lines == ["would block watched.example for tenant default: listed by watch (malware)"]
+
+
 def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
     """SERVFAIL with EDE 14 until the blockset holds every required feed; once ready, a feed added later does not undo it."""
 
