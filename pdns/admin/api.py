@@ -19,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from pdns import orders, overrides
+from pdns.admin.server import HttpServer
 from pdns.admin.status import StatusFile
 from pdns.config import Config
 from pdns.errors import InvalidName, PdnsError
@@ -28,7 +29,6 @@ from pdns.orders import Command, Order
 from pdns.overrides import as_csv
 
 MAX_BODY_BYTES: Final = 65536
-_CLOSE_S: Final = 0.3
 _FEED_ORDERS: Final = ("hold", "release", "drop", "disable", "enable")
 _log = logging.getLogger(__name__)
 
@@ -52,8 +52,8 @@ class Facts(Protocol):
     def config(self) -> Config: ...
 
 
-class AdminApi:
-    """An HTTP server on a socket that somebody else bound, which it owns from `serve` on."""
+class AdminApi(HttpServer):
+    """What administrators' programs order."""
 
     def __init__(self, facts: Facts, status: StatusFile) -> None:
         self._facts = facts
@@ -66,24 +66,13 @@ class AdminApi:
         app.router.add_post("/api/indicators", self._indicate)
         app.router.add_delete("/api/indicators/{name}", self._remove)
         app.router.add_get("/api/explain", self._explain)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S)
-        self._site: web.SockSite | None = None
+        super().__init__(app)
 
     async def serve(self, sock: socket.socket | None) -> None:
-        """Answer on `sock`, which is bound, and no longer on the one before; None: nowhere."""
-        before, self._site = self._site, None
+        """As `HttpServer`, and says where."""
+        await super().serve(sock)
         if sock is not None:
-            if self._runner.server is None:
-                await self._runner.setup()
-            self._site = web.SockSite(self._runner, sock)
-            await self._site.start()
             _log.info("the admin API listens on %s port %d", *sock.getsockname()[:2])
-        if before is not None:
-            await before.stop()
-
-    async def close(self) -> None:
-        """Stop; answers that are on their way have a moment to finish."""
-        await self._runner.cleanup()
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Sequence
 from typing import Final, Protocol
 
@@ -11,9 +10,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from pdns.admin.collector import Facts, PdnsCollector
+from pdns.admin.server import HttpServer
 from pdns.admin.status import StatusFile
 
-_CLOSE_S: Final = 0.3  # how long a scrape in progress may hold up the end
 _INDEX: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>pdns</title></head><body><h1>pdns</h1>
 <ul><li><a href="/metrics">/metrics</a></li><li><a href="/healthz">/healthz</a></li><li><a href="/readyz">/readyz</a></li></ul>
@@ -29,8 +28,8 @@ class HealthFacts(Facts, Protocol):
     def remarks(self) -> list[str]: ...
 
 
-class AdminPages:
-    """An HTTP server on a socket that somebody else bound, which it owns from `serve` on."""
+class AdminPages(HttpServer):
+    """What machines read."""
 
     def __init__(self, facts: HealthFacts, status: StatusFile) -> None:
         self._facts = facts
@@ -41,22 +40,7 @@ class AdminPages:
         app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        self._runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=_CLOSE_S)
-        self._site: web.SockSite | None = None
-
-    async def serve(self, sock: socket.socket) -> None:
-        """Answer on `sock`, which is bound, and no longer on the one before."""
-        before = self._site
-        if before is None:
-            await self._runner.setup()
-        self._site = web.SockSite(self._runner, sock)
-        await self._site.start()
-        if before is not None:
-            await before.stop()
-
-    async def close(self) -> None:
-        """Stop; answers that are on their way have a moment to finish."""
-        await self._runner.cleanup()
+        super().__init__(app)
 
     async def _index(self, _request: web.Request) -> web.Response:
         return web.Response(text=_INDEX, content_type="text/html")
