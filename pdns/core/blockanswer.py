@@ -53,8 +53,7 @@ class BlockAnswers:
         self, feed: str, category: str, also: tuple[str, ...], monitored: Monitored, qtype: int, reason: str = ""
     ) -> Template:
         """What every answer has in common that blocks a query of this type on the word of `feed`, and `also` of others, or for
-        `reason`. The same
-        object each time.
+        `reason`. The same object each time.
         """
         if qtype not in self._addresses:
             qtype = 0

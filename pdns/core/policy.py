@@ -138,33 +138,27 @@ class Policy:
         blocking = [(feed, at) for feed, (at, allow) in said.items() if not allow and feed in self._feeds]
         if not blocking:
             return None
-        earnest = sorted((feed for feed, _ in blocking if self._feeds[feed][2]), key=lambda feed: self._feeds[feed][0])
+        earnest, monitored = self._weigh([feed for feed, _ in blocking])
         chosen = earnest[0] if earnest else ""
-        monitored = tuple((feed, self._feeds[feed][1]) for feed, _ in blocking if not self._feeds[feed][2])
         category = self._feeds[chosen][1] if chosen else ""
         return Judgement(dict(blocking).get(chosen, 0), chosen, category, tuple(earnest[1:]), monitored)
 
     def decide_address(self, blockset: Blockset | None, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
         listings = blockset.lookup_address(packed) if blockset is not None else ()
-        return self._decision([(listing.feed, name) for listing in listings if listing.feed in self._feeds])
-
-    def _decision(self, blocking: list[tuple[str, bytes]]) -> Decision:
-        if not blocking:
+        feeds = list(dict.fromkeys(listing.feed for listing in listings if listing.feed in self._feeds))
+        if not feeds:
             return CLEAN
-        earnest: dict[str, tuple[int, bytes]] = {}
-        monitored = []
-        for feed, listed in blocking:
-            order, category, blocks = self._feeds[feed]
-            if not blocks:
-                monitored.append((feed, category))
-            else:
-                earnest[feed] = order, listed
-        verdict = None
-        if earnest:
-            chosen, *also = sorted(earnest, key=lambda feed: earnest[feed][0])
-            verdict = Verdict(chosen, self._feeds[chosen][1], earnest[chosen][1], self._action, tuple(also))
-        return Decision(verdict, tuple(monitored))
+        earnest, monitored = self._weigh(feeds)
+        if not earnest:
+            return Decision(None, monitored)
+        chosen, *also = earnest
+        return Decision(Verdict(chosen, self._feeds[chosen][1], name, self._action, tuple(also)), monitored)
+
+    def _weigh(self, feeds: Sequence[str]) -> tuple[list[str], Monitored]:
+        """Those of `feeds` that block, the one that decides first; and those in monitor mode, with their categories."""
+        earnest = sorted((feed for feed in feeds if self._feeds[feed][2]), key=lambda feed: self._feeds[feed][0])
+        return earnest, tuple((feed, self._feeds[feed][1]) for feed in feeds if not self._feeds[feed][2])
 
 
 def merge(first: Decision, second: Decision) -> Decision:

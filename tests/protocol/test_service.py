@@ -263,8 +263,8 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
 
 
 def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has a line for a name that a feed in monitor mode lists, and none for one that is blocked in earnest, also when that
-    is found out from where the answer leads.
+    """The log has a line for a name that a feed in monitor mode lists, and none for one that is blocked in earnest, also when
+    that is found out from where the answer leads.
     """
 
     async def body() -> None:
