@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help run demo test test-all lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -21,7 +21,10 @@ run: venv ## start the resolver on 127.0.0.1:5300, metrics on 127.0.0.1:9153
 demo: venv ## show it at work, with upstream, feeds and traffic of its own; needs no network
 	@exec $(PY) -m pdns demo $(ARGS)
 
-test: lint tools ## check the code and run all tests
+test: lint tools ## check the code and run the tests
+	@exec $(PY) -m pytest -m "not long" $(ARGS)
+
+test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
 	@exec $(PY) -m pytest $(ARGS)
 
 lint: dev ## check style and types
