@@ -17,11 +17,12 @@ from feeds.files import disk_reason, write_whole
 from pdns import orders, overrides
 from pdns.addresses import parse_allowed
 from pdns.errors import FeedError, InvalidAddress
+from pdns.inforce import InForce
 from pdns.orders import Order, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides
 
 MAX_INDICATORS: Final = 10_000
-SLOW: Final = frozenset(("hold", "release", "drop"))  # a kill switch does not wait behind these
+_ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
 _log = logging.getLogger(__name__)
 
 
@@ -41,9 +42,19 @@ class Feeds(Protocol):
 class Desk:
     """One for each state directory."""
 
-    def __init__(self, state_dir: Path, feeds: Feeds, tell: Callable[[], object] = lambda: None) -> None:
-        """`tell` is called when an order was carried out, before who gave it knows: so that he finds it everywhere."""
+    def __init__(
+        self,
+        state_dir: Path,
+        feeds: Feeds,
+        tell: Callable[[], object] = lambda: None,
+        generation: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`tell` is called when an order was carried out, before who gave it knows: so that he finds it everywhere.
+
+        `generation` is that of the blockset that is live.
+        """
         self._state_dir = state_dir
+        self._generation = generation
         self._tell = tell
         self._feeds = feeds
         self._overrides = self._read()
@@ -60,21 +71,24 @@ class Desk:
 
     async def look(self) -> bool:
         """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
-        done = await self._answer(lambda order: order.command not in SLOW)
+        done = await self._answer(slowly=False)
         return self._let_go() or done
 
     async def look_slowly(self) -> bool:
         """Carry out what may wait for a list to be parsed, or a blockset to be compiled. True if there was anything."""
-        return await self._answer(lambda order: order.command in SLOW)
+        return await self._answer(slowly=True)
 
-    async def _answer(self, concerns: Callable[[Order], bool]) -> bool:
+    async def _answer(self, *, slowly: bool) -> bool:
         done = False
+        busy: set[str] = set()  # feeds that a slow order is about: those on updates and names wait their turn behind it
         for path in orders.taken(self._state_dir):
             order = orders.read(path)
             if order is None:
                 path.unlink(missing_ok=True)
                 continue
-            if not concerns(order):
+            if is_slow := _is_slow(order) or (order.command in _ABOUT_UPDATES and order.feed in busy):
+                busy.add(order.feed)
+            if is_slow != slowly:
                 continue
             done = True
             outcome = await self.carry_out(order)
@@ -99,6 +113,8 @@ class Desk:
         except Exception as exc:  # noqa: BLE001 (the next order may be better; who gave this one must be told)
             _log.exception("%s could not be carried out", order.command)
             outcome = Outcome(done=False, text=f"internal error, see the log: {type(exc).__name__}: {exc}")
+        wanted = InForce(overrides=self._overrides.revision, generation=self._generation())
+        outcome = msgspec.structs.replace(outcome, wanted=wanted)
         _log.info("%s, for %s: %s", order.command, order.user, outcome.text)
         try:
             audit.write(self._state_dir, order, outcome)
@@ -192,9 +208,15 @@ class Desk:
         return True
 
     def _write(self, **changes: object) -> None:
-        new = msgspec.structs.replace(self.overrides(), **changes)
+        revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
+        new = msgspec.structs.replace(self.overrides(), **changes, revision=revision)
         write_whole(self._state_dir / overrides.FILE_NAME, msgspec.json.encode(new))
         self._overrides = new
+
+
+def _is_slow(order: Order) -> bool:
+    """Whether a blockset must be compiled for it. A kill switch does not wait behind these."""
+    return order.command == "release" or (order.command in _ABOUT_UPDATES and bool(order.name))
 
 
 def _name(order: Order) -> str:

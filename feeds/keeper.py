@@ -58,7 +58,8 @@ class Keeper:
         self._expired: set[str] = set()
         self._expire_again_s = 0.0
         self._publisher = Publisher(state_dir, self._builder, self._sources)
-        self._desk = Desk(state_dir, Decisions(lambda: self._runners, self._publisher), self._tell)
+        decisions = Decisions(lambda: self._runners, self._publisher)
+        self._desk = Desk(state_dir, decisions, self._tell, lambda: self._publisher.live.generation)
         trusted = ssl.create_default_context()
         self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
         previous = feedstatus.read(state_dir)

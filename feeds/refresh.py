@@ -107,7 +107,8 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
         while True:
             log_to_stderr("feeds", config.log.level)
             if not watching:  # they begin while the first blockset is made: a kill switch does not wait for that
-                watching = [tasks.create_task(_watch(keeper, request, answered_ns)), tasks.create_task(_look_after(keeper))]
+                jobs = (_watch(keeper, request, answered_ns), _look_after(keeper), _watch_files(keeper))
+                watching = [tasks.create_task(job) for job in jobs]
             await keeper.configure(config)
             keeper.start(tasks.create_task)
             await listener.configure(config)
@@ -131,18 +132,20 @@ async def _look_after(keeper: Keeper) -> None:
 
 
 async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
-    """Notice orders, requests for an update, and local lists that have changed."""
-    loop = asyncio.get_running_loop()
-    files_due = loop.time()
+    """Notice orders and requests for an update. Nothing in here waits: a kill switch must not."""
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
         await keeper.obey()
         if (asked_ns := _requested_ns(request)) != answered_ns:
             answered_ns = asked_ns
             keeper.wake()
-        if loop.time() >= files_due:
-            await keeper.poll_files()
-            files_due = loop.time() + FILE_POLL_S
+
+
+async def _watch_files(keeper: Keeper) -> None:
+    """Notice local lists that have changed. A file system that hangs holds up this task and no other."""
+    while True:
+        await keeper.poll_files()
+        await asyncio.sleep(FILE_POLL_S)
 
 
 def _requested_ns(request: Path) -> int:

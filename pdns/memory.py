@@ -9,11 +9,11 @@ from pdns.blockeddomains import BlockedDomains
 from pdns.counters import Counters
 from pdns.metrics import WORKER_GAUGES
 from pdns.sightings import Sightings, SightingsReader
-from pdns.stats import HEARTBEAT, MISSING_FEED, OTHER
+from pdns.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
 
 _PAGE_BYTES: Final = 4096
 _LEAST_ARENA_BYTES: Final = 65536
-_GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED))
+_GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION))
 
 
 class WorkerMemory:

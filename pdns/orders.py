@@ -12,11 +12,13 @@ import re
 import time
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, NoReturn
 
 import msgspec
 
+from pdns import inforce
 from pdns.errors import PdnsError
+from pdns.inforce import InForce
 
 DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"
@@ -24,7 +26,8 @@ ANSWER_SUFFIX: Final = ".answer"
 TIMEOUT_S: Final = 60.0
 UNANSWERED_FOR_S: Final = 600.0  # who asked so long ago has gone
 MAX_REASON_CHARACTERS: Final = 200
-_POLL_S: Final = 0.02
+IN_FORCE_S: Final = 5.0  # from its answer until every worker should have taken it up
+POLL_S: Final = 0.02
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _numbers = itertools.count()
@@ -48,10 +51,11 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it, in words."""
+    """What came of it, in words, and what must be in force everywhere before anyone is told that it is done."""
 
     done: bool
     text: str
+    wanted: InForce = InForce()
 
 
 def parse_duration(text: str) -> float:
@@ -63,28 +67,63 @@ def parse_duration(text: str) -> float:
 
 
 def give(state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> Outcome:
-    """Have `order` carried out by the running resolver, and wait until it is.
+    """Have `order` carried out by the running resolver, and wait until what it changes is in force in every worker.
 
     Raises `OrderError`, and `OSError` when it may not be given.
     """
-    directory = state_dir / DIRECTORY
-    directory.mkdir(exist_ok=True)
-    path = directory / f"{time.time_ns()}-{os.getpid()}-{next(_numbers)}{ORDER_SUFFIX}"
-    new = path.with_suffix(".tmp")
-    new.write_bytes(msgspec.json.encode(order))
-    new.replace(path)
-    answer = path.with_suffix(ANSWER_SUFFIX)
-    give_up_s = time.monotonic() + timeout_s
-    while True:
-        with suppress(FileNotFoundError):
-            said = answer.read_bytes()
-            answer.unlink(missing_ok=True)
-            return msgspec.json.decode(said, type=Outcome)
-        if time.monotonic() > give_up_s:
-            with suppress(OSError):
-                path.unlink(missing_ok=True)
-            raise OrderError(f"no answer within {timeout_s:g} s: is the feeds process alive? The log says what it is at")
-        time.sleep(_POLL_S)
+    command = PendingCommand(state_dir, order, timeout_s)
+    while (outcome := command.outcome()) is None:
+        time.sleep(POLL_S)
+    return outcome
+
+
+class PendingCommand:
+    """An order that was given to the running resolver. No call waits for anything but the disk."""
+
+    def __init__(self, state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> None:
+        """Gives it. Raises `OSError` when it may not be given."""
+        self._state_dir = state_dir
+        self._timeout_s = timeout_s
+        directory = state_dir / DIRECTORY
+        directory.mkdir(exist_ok=True)
+        self._path = directory / f"{time.time_ns()}-{os.getpid()}-{next(_numbers)}{ORDER_SUFFIX}"
+        new = self._path.with_suffix(".tmp")
+        new.write_bytes(msgspec.json.encode(order))
+        new.replace(self._path)
+        self._give_up_s = time.monotonic() + timeout_s
+        self._answer: Outcome | None = None
+
+    def outcome(self) -> Outcome | None:
+        """What came of it, once that is in force in every worker; None until then. Raises `OrderError` when time is up."""
+        now_s = time.monotonic()
+        if self._answer is None:
+            self._answer = self._read_answer()
+            if self._answer is None:
+                if now_s > self._give_up_s:
+                    self._take_back()
+                return None
+            self._give_up_s = now_s + IN_FORCE_S
+        if not self._answer.done or inforce.read(self._state_dir).covers(self._answer.wanted):
+            return self._answer
+        if now_s <= self._give_up_s:
+            return None
+        text = f"{self._answer.text}; not every worker has taken it up within {IN_FORCE_S:g} s: see /readyz and the log"
+        return msgspec.structs.replace(self._answer, text=text)
+
+    def _read_answer(self) -> Outcome | None:
+        path = self._path.with_suffix(ANSWER_SUFFIX)
+        try:
+            said = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        path.unlink(missing_ok=True)
+        return msgspec.json.decode(said, type=Outcome)
+
+    def _take_back(self) -> NoReturn:
+        with suppress(OSError):
+            self._path.unlink(missing_ok=True)
+        reason = f"no answer within {self._timeout_s:g} s: is the feeds process alive? The log says what it is at"
+        raise OrderError(reason)
 
 
 def taken(state_dir: Path) -> list[Path]:

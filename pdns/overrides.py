@@ -52,12 +52,14 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
     disabled: dict[str, Disabled] = {}
     indicators: tuple[Indicator, ...] = ()
+    revision: int = 0  # rises with each change
 
     def at(self, now_s: float) -> Overrides:
         """What of it is in force at `now_s`."""
         return Overrides(
             disabled={feed: entry for feed, entry in self.disabled.items() if now_s < entry.until_s},
             indicators=tuple(entry for entry in self.indicators if not entry.is_over(now_s)),
+            revision=self.revision,
         )
 
     def next_end_s(self, now_s: float) -> float:
@@ -105,6 +107,11 @@ class OverridesWatch:
         self._version: tuple[int, int, int] = (0, 0, 0)
         self._overrides = Overrides()
         self._end_s = math.inf
+
+    @property
+    def revision(self) -> int:
+        """Of the file that was read last."""
+        return self._overrides.revision
 
     def is_due(self, now_s: float) -> bool:
         """Whether `load` would say something else than the last time. Costs one stat()."""

@@ -27,7 +27,7 @@ from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
 from pdns.net.udp import UdpListener
 from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
-from pdns.stats import HEARTBEAT, MISSING_FEED, Stats
+from pdns.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.forwarder import Forwarder
 
 if ACCELERATED:
@@ -53,7 +53,7 @@ class Running:
         self._loop = loop
         self._config = config
         self._stats = stats
-        for family in WORKER_GAUGES:
+        for family in (*WORKER_GAUGES, OVERRIDES_REVISION):
             self._stats.forget(family)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(config.upstream, loop, self._stats)
@@ -237,6 +237,7 @@ class Running:
         finally:
             self._overrides_loading = None
         self._service.override(rules)
+        self._stats.gauge(OVERRIDES_REVISION, self._overrides.revision)
 
     def _tell_missing_feeds(self) -> None:
         self._stats.forget(MISSING_FEED)

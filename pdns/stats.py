@@ -29,6 +29,7 @@ BUCKETS_S: Final = (
 BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +Inf; not cumulative
 SUM_SUFFIX: Final = ":sum_ns"
 HEARTBEAT: Final = "worker_heartbeat_monotonic_ns"
+OVERRIDES_REVISION: Final = "worker_overrides_revision"  # of `overrides.json`, as this worker decides by it
 TENANT: Final = "worker_tenant"  # counts nothing: its slot stands for the label
 MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that keeps the worker from being ready
 

@@ -189,7 +189,7 @@ class Supervisor:
             state.close()
 
     async def _until_stopped(self) -> None:
-        jobs = (self._begin(), self.workers.look_after(), self._obey(), self.workers.keep_hits())
+        jobs = (self._begin(), self._obey(), *self.workers.jobs())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()

@@ -10,21 +10,25 @@ import asyncio
 import contextlib
 import logging
 import time
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Final
 
+from pdns import inforce
 from pdns.blockeddomains import BlockedDomains
 from pdns.config import Config
 from pdns.control import Cover, Drain
 from pdns.counters import Counters
 from pdns.errors import PdnsError
 from pdns.hits import WRITE_EVERY_S, HitBook, Hits
+from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
 from pdns.memory import Arena, arena_bytes
-from pdns.stats import MISSING_FEED
+from pdns.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
 
 _LOOK_S: Final = 0.25
+_IN_FORCE_S: Final = 0.1  # between two looks at what the workers have taken up
 _AWAY_S: Final = 0.5  # a pause before the next start that long, and others read its sockets at once
 _UNHEALTHY_AFTER_S: Final = 2.0
 _APPLY_S: Final = 10.0
@@ -42,7 +46,8 @@ class Workers:
         self.count = count
         self.house = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
         self.blocked = BlockedDomains()
-        self._hits = HitBook(Path(live.config.state.dir), time.time())
+        self._state_dir = Path(live.config.state.dir)
+        self._hits = HitBook(self._state_dir, time.time())
         self.restarts = 0
         self._live = live
         self._loop = loop
@@ -83,6 +88,14 @@ class Workers:
         """The lowest value of a gauge without labels; a worker that does not say counts as 0."""
         return min(counters.value(gauge) or 0 for counters in self.counters)
 
+    def in_force(self) -> InForce:
+        """What every worker that answers has taken up."""
+        answering = [process.memory.counters for process in self._current if process.answers]
+        return InForce(
+            overrides=min((counters.value(OVERRIDES_REVISION) or 0 for counters in answering), default=0),
+            generation=min((counters.value("blockset_generation") or 0 for counters in answering), default=0),
+        )
+
     def unhealthy(self) -> list[str]:
         """Why nobody answers; [] while somebody does."""
         if any(process.child.pid is not None and process.silent_s < _UNHEALTHY_AFTER_S for process in self._current):
@@ -114,11 +127,25 @@ class Workers:
         for process in self._current:
             process.child.start()
 
+    def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
+        """What must run, until cancelled, as long as they do."""
+        return self.look_after(), self.keep_hits(), self.tell_in_force()
+
     async def keep_hits(self) -> None:
         """Put down every minute what of the feeds was asked for."""
         while True:
             await asyncio.sleep(WRITE_EVERY_S)
             await asyncio.to_thread(self._write, self._hits_now())
+
+    async def tell_in_force(self) -> None:
+        """Keep `in_force.json` in step with `in_force`: those who gave a command wait for it."""
+        told = None
+        while True:
+            if (now := self.in_force()) != told:
+                with contextlib.suppress(OSError):  # tried again at the next look
+                    await asyncio.to_thread(inforce.write, self._state_dir, now)
+                    told = now
+            await asyncio.sleep(_IN_FORCE_S)
 
     def write_hits(self) -> None:
         """Put down now what of the feeds was asked for."""

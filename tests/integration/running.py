@@ -184,9 +184,10 @@ class RunningPdns:
         assert self._process is not None
         return self._process.pid
 
-    def children(self, module: str) -> list[int]:
-        """The process ids of the children that run `module`."""
-        children = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()
+    def children(self, module: str, parent: int = 0) -> list[int]:
+        """The process ids of the children of `parent`, or of the supervisor, that run `module`."""
+        parent = parent or self.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
         return [int(child) for child in children if module in _command_line(int(child))]
 
     @property

@@ -6,10 +6,14 @@ import hashlib
 import os
 import random
 import re
+import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -365,6 +369,53 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     audited = (healthy.pdns.state_dir / "audit.jsonl").read_text()
     assert '"user":"api: soc"' in audited
     assert '"user":"api"' in audited
+
+
+def test_no_command_waits_behind_slow_ones(healthy: Healthy) -> None:
+    """While a parser hangs and more commands wait for it than a pool has threads, a feed is switched off over HTTP and a name
+    let through by the command line; each answer comes when every worker does as it says; the slow ones are done afterwards.
+    """
+    found = re.search(r"the admin API listens on 127\.0\.0\.1 port (\d+)", healthy.pdns.log)
+    assert found is not None
+    port, token = int(found[1]), "a-token-of-some-length"
+    names = HEALTHY[10 : 10 + min(32, (os.cpu_count() or 1) + 4) + 2]
+    order = {"reason": "x"}
+    healthy.server.serve("/other", body([*OTHER, *shuffled(50_000, "slow.example")]), etag='"slow"')
+    asked = threading.Thread(target=healthy.update)
+    asked.start()
+    parser = 0
+    while not parser:
+        parser = next(iter(healthy.pdns.children("feeds.build", healthy.pdns.feeds_pid)), 0)
+    os.kill(parser, signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(len(names)) as pool:
+            slow = [pool.submit(call, port, "/api/feeds/main/hold", token, {"name": name, **order}, "POST") for name in names]
+            healthy.pdns.wait_for(
+                lambda: len(list((healthy.pdns.state_dir / "requests").glob("*.order"))) == len(names), "all have been given"
+            )
+            for _ in range(3):
+                assert call(port, "/api/feeds/main/disable", token, {"for": "1h", "reason": "x"}, "POST")[0] == 200
+                assert healthy.pdns.addresses(ASKED[0]) != [SINKHOLE]
+                assert call(port, "/api/feeds/main/enable", token, {}, "POST")[0] == 200
+                assert healthy.pdns.addresses(ASKED[0]) == [SINKHOLE]
+            assert healthy.cli("allow", ASKED[0], "--reason", "x")[0] == 0
+            assert healthy.pdns.addresses(ASKED[0]) != [SINKHOLE]
+            assert healthy.cli("indicators", "remove", ASKED[0])[0] == 0
+            assert healthy.pdns.addresses(ASKED[0]) == [SINKHOLE]
+            assert not any(one.done() for one in slow)
+            os.kill(parser, signal.SIGCONT)
+            assert {one.result()[0] for one in slow} == {200}
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(parser, signal.SIGCONT)
+        asked.join()
+        healthy.server.serve("/other", body(OTHER), etag='"other"')
+        healthy.cli("feeds", "drop", "other", "--reason", "x")
+    assert all(healthy.pdns.addresses(name) != [SINKHOLE] for name in names)
+    assert call(port, "/api/feeds/main/release", token, {"name": names[0]}, "POST")[0] == 200
+    assert healthy.pdns.addresses(names[0]) == [SINKHOLE]
+    for name in names[1:]:
+        assert call(port, "/api/feeds/main/release", token, {"name": name}, "POST")[0] == 200
 
 
 def test_everything_is_kept_across_a_restart(tmp_path: Path) -> None:

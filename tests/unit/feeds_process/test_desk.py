@@ -11,10 +11,13 @@ import pytest
 
 from feeds import audit
 from feeds.desk import MAX_INDICATORS, Desk, RefusedError
-from pdns import orders, overrides
+from pdns import inforce, orders, overrides
 from pdns.core.names import from_text
+from pdns.inforce import InForce
 from pdns.orders import Order, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides, OverridesWatch, as_csv
+
+EVERYTHING = InForce(overrides=2**62, generation=2**62)  # as if workers had taken up whatever there is
 
 
 class Feeds:
@@ -112,7 +115,7 @@ def test_what_ends_by_itself_ends(tmp_path: Path) -> None:
     desk = Desk(tmp_path, Feeds())
     time.sleep(0.25)
     assert asyncio.run(desk.look())
-    assert overrides.read(tmp_path) == Overrides(indicators=(short,))
+    assert (overrides.read(tmp_path).disabled, overrides.read(tmp_path).indicators) == ({}, (short,))
 
 
 def test_a_damaged_file_is_said_once(tmp_path: Path) -> None:
@@ -131,6 +134,7 @@ def test_a_damaged_file_is_said_once(tmp_path: Path) -> None:
 def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
     """Whoever gives an order gets its own answer; the directory is empty afterwards; rubbish in it hurts nobody."""
     told: list[set[str]] = []
+    inforce.write(tmp_path, EVERYTHING)
 
     def tell() -> None:
         told.append({path.suffix for path in (tmp_path / orders.DIRECTORY).iterdir()} & {".answer"})
@@ -163,6 +167,7 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
             return f"feed {feed}: the update is released"
 
     free = asyncio.Event()
+    inforce.write(tmp_path, EVERYTHING)
 
     async def both() -> tuple[str, str]:
         desk = Desk(tmp_path, Busy())
@@ -186,6 +191,29 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
     assert "beta is switched off" in quick
     assert slow == "feed alpha: the update is released"
     assert set(overrides.read(tmp_path).disabled) == {"beta"}
+
+
+def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is passed on only when the workers have what it changed; when that takes too long it says so."""
+    desk = Desk(tmp_path, Feeds())
+    block = Order(command="block", user="ann", name="x.example", reason="x")
+    command = orders.PendingCommand(tmp_path, block)
+    assert asyncio.run(desk.look())
+    assert command.outcome() is None
+    inforce.write(tmp_path, InForce(overrides=overrides.read(tmp_path).revision - 1))
+    assert command.outcome() is None
+    inforce.write(tmp_path, InForce(overrides=overrides.read(tmp_path).revision))
+    outcome = command.outcome()
+    assert outcome is not None
+    assert outcome.text == "x.example is blocked: x"
+    monkeypatch.setattr(orders, "IN_FORCE_S", 0.0)
+    command = orders.PendingCommand(tmp_path, block)
+    assert asyncio.run(desk.look())
+    assert command.outcome() is None
+    time.sleep(0.01)
+    outcome = command.outcome()
+    assert outcome is not None
+    assert "not every worker has taken it up" in outcome.text
 
 
 def test_nobody_there_to_answer(tmp_path: Path) -> None:
