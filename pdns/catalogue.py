@@ -12,7 +12,9 @@ from typing import Any, Final
 from pdns.configshape import Report, show
 
 CATALOGUE: Final = Path(__file__).parent.parent / "feeds" / "catalogue.toml"
-ABOUT: Final = ("licence", "description", "homepage")  # what a person wants to know; all else are keys of [[feed]]
+# What a person wants to know; all else are keys of [[feed]].
+ABOUT: Final = ("licence", "commercial", "service", "kind", "key", "mirrors", "checked", "notice", "description", "homepage")
+_WITH_A_TOKEN: Final = ("token_header", "token_query")  # how a key is sent, for those who have one
 
 
 @cache
@@ -31,7 +33,8 @@ def filled(table: Mapping[str, Any], key: str, report: Report) -> Mapping[str, A
     if entry is None:
         report.add(f"{key}.use", f"{_unknown(name)}, got {show(name)}")
         entry = {"url": "file:///"}  # it is missed only once
-    return {"name": name, **{setting: value for setting, value in entry.items() if setting not in ABOUT}, **table}
+    left_out = ABOUT if "token_file" in table or "token_env" in table else (*ABOUT, *_WITH_A_TOKEN)
+    return {"name": name, **{setting: value for setting, value in entry.items() if setting not in left_out}, **table}
 
 
 def _unknown(name: str) -> str:

@@ -12,15 +12,15 @@ from rich.text import Text
 from pdns.catalogue import catalogue
 from pdns.cli.feedtable import aligned
 
-_TITLES = ("use", "category", "format", "refresh", "licence", "description")
+_TITLES = ("use", "category", "format", "refresh", "licence", "commercial", "service", "key", "checked", "description")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 
 
 def catalogue_command(
-    urls: Annotated[bool, typer.Option("--urls", help="Show each feed's url and homepage too")] = False,
+    urls: Annotated[bool, typer.Option("--urls", help="Show each feed's url, mirrors, homepage, and where to get a key")] = False,
 ) -> None:
     """Show the public feeds that are ready to name, as in use = "urlhaus". Mind their licences."""
-    titles = (*_TITLES, "url", "homepage") if urls else _TITLES
+    titles = (*_TITLES, "url, mirrors", "where to get a key", "homepage") if urls else _TITLES
     rows = [_row(name, urls=urls) for name in catalogue()]
     console = Console(highlight=False)
     if console.is_terminal:
@@ -34,8 +34,22 @@ def catalogue_command(
 
 def _row(name: str, *, urls: bool) -> tuple[str, ...]:
     entry = catalogue()[name]
-    row = (name, entry["category"], entry["format"], _every(entry["refresh_s"]), entry["licence"], entry["description"])
-    return (*row, entry["url"], entry["homepage"]) if urls else row
+    description = f"{entry['description']} ({entry['notice']})" if "notice" in entry else entry["description"]
+    row = (
+        name,
+        entry["category"],
+        entry["format"],
+        _every(entry["refresh_s"]),
+        entry["licence"],
+        entry["commercial"],
+        entry["service"],
+        "needed" if "key" in entry else "no",
+        entry.get("checked", "not yet"),
+        description,
+    )
+    if not urls:
+        return row
+    return (*row, " ".join((entry["url"], *entry.get("mirrors", ()))), entry.get("key", ""), entry["homepage"])
 
 
 def _every(seconds: int) -> str:

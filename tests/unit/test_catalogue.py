@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from datetime import date
 from pathlib import Path
 
 import msgspec
@@ -15,7 +16,8 @@ from pdns.config import CATEGORIES, Config, Feed
 from pdns.configload import load
 from pdns.errors import ConfigError
 
-REQUIRED = {"url", "format", "category", "refresh_s", *ABOUT}
+REQUIRED = {"url", "format", "category", "refresh_s", "licence", "commercial", "service", "kind", "description", "homepage"}
+OPENPHISH = "https://raw.githubusercontent.com/openphish/public_feed/refs/heads/main/feed.txt"
 
 
 def loaded(tmp_path: Path, *feeds: str) -> Config:
@@ -41,7 +43,13 @@ def test_entries_are_whole(name: str) -> None:
     assert entry["url"].startswith("https://")
     assert entry["homepage"].startswith("https://")
     assert entry["category"] in CATEGORIES
-    assert all(entry[key] and entry[key].isprintable() and len(entry[key]) < 120 for key in ABOUT)
+    texts = [entry[key] for key in ABOUT if key in entry and key != "mirrors"]
+    assert all(text and text.isprintable() and len(text) < 120 for text in texts)
+    assert {entry["commercial"], entry["service"]} <= {"yes", "no", "ask", "unknown"}
+    assert entry["kind"] in {"names", "urls", "addresses"}
+    assert all(mirror.startswith("https://") and mirror != entry["url"] for mirror in entry.get("mirrors", ()))
+    assert "checked" not in entry or date.fromisoformat(entry["checked"])
+    assert ("key" in entry) == ("token_header" in entry or "token_query" in entry)
 
 
 def test_every_entry_loads(tmp_path: Path) -> None:
@@ -49,8 +57,29 @@ def test_every_entry_loads(tmp_path: Path) -> None:
     config = loaded(tmp_path, *(f'use = "{name}"' for name in catalogue()))
     assert [feed.name for feed in config.feed] == list(catalogue())
     for feed in config.feed:
-        said = {key: value for key, value in catalogue()[feed.name].items() if key not in ABOUT}
+        said = {key: value for key, value in catalogue()[feed.name].items() if key not in (*ABOUT, "token_header", "token_query")}
         assert msgspec.structs.asdict(feed).items() >= {**said, "use": feed.name}.items()
+
+
+def test_a_key_is_sent_as_its_publisher_wants_it(tmp_path: Path) -> None:
+    """With a token file an entry says how it is sent; without one it loads all the same: the publisher may still answer."""
+    with_key, without, query = loaded(
+        tmp_path,
+        'use = "urlhaus"\ntoken_file = "key"',
+        'use = "threatfox"',
+        'use = "urlhaus-recent"\ntoken_env = "KEY"',
+    ).feed
+    assert (with_key.token_header, without.token_header, query.token_query) == ("Auth-Key", "", "auth-key")
+
+
+def test_stalkerware_is_the_list_without_watchware() -> None:
+    """The publisher's STIX file also has apps by which parents watch children: their sites are no malware."""
+    assert catalogue()["stalkerware"]["url"].endswith("/generated/hosts")
+
+
+def test_what_may_not_serve_others_says_so() -> None:
+    """Whoever protects other organisations sees which lists forbid that."""
+    assert {name for name in ("maltrail", "openphish") if catalogue()[name]["service"] == "no"} == {"maltrail", "openphish"}
 
 
 def test_urls_are_different() -> None:
@@ -67,7 +96,7 @@ def test_keys_beside_use_count(tmp_path: Path) -> None:
         'name = "mirror"\nurl = "https://mirror.example.net/openphish.txt"\nuse = "openphish"',
     ).feed
     assert (first.name, first.url_hosts, first.refresh_s, first.mode) == ("openphish", True, 86400, "monitor")
-    assert (first.url, first.category) == ("https://openphish.com/feed.txt", "phishing")
+    assert (first.url, first.category) == (OPENPHISH, "phishing")
     assert (second.name, second.url, second.url_hosts) == ("mirror", "https://mirror.example.net/openphish.txt", False)
 
 
