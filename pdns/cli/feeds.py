@@ -15,6 +15,7 @@ from rich.text import Text
 from pdns import feedstatus
 from pdns.cli import feedorders
 from pdns.cli.catalogue import catalogue_command
+from pdns.cli.feedcheck import check
 from pdns.cli.feedtable import age, changes, held, odd_lines, show
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config, working_here
 from pdns.cli.quality import quality
@@ -48,6 +49,16 @@ def update_command(
 ) -> None:
     """Refresh every feed now and wait for the outcome. Exits 1 unless each was tried and answered usably."""
     raise typer.Exit(update(config, timeout_s))
+
+
+@app.command("check")
+def check_command(
+    feed: Annotated[str, typer.Argument(metavar="[NAME]", help="This feed only [default: all]")] = "",
+    config: ConfigOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program")] = False,
+) -> None:
+    """Fetch each source once and say what to do where that fails. Changes nothing. Exits 1 unless all are fine."""
+    raise typer.Exit(check(config, feed, as_json=as_json))
 
 
 @app.command("quality")

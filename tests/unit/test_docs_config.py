@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 import pytest
 
+from pdns.catalogue import catalogue
 from pdns.config import Config
 from pdns.configload import load
 from pdns.configshape import describe
@@ -101,3 +102,12 @@ def test_production_sample() -> None:
     config = load(ROOT / "deploy/pdns.toml")
     assert config.server.listen == ("0.0.0.0:53", "[::]:53")
     assert config.state.dir == "/var/lib/pdns"
+
+
+def test_samples_start_without_a_key_and_without_the_network() -> None:
+    """No feed of a sample needs a key, nor keeps the server from answering because a publisher refuses or is away."""
+    for sample in (ROOT / "deploy/pdns.toml", ROOT / "pdns/example/pdns.toml"):
+        for feed in load(sample).feed:
+            assert not feed.required or feed.url.startswith("file:"), feed.name
+            assert "key" not in catalogue().get(feed.use, {}), feed.name
+            assert "abuse.ch" not in feed.url, feed.name

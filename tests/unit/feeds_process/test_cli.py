@@ -206,3 +206,41 @@ def test_ages_are_told_in_the_unit_that_fits() -> None:
         "1 day ago",
         "9 days ago",
     ]
+
+
+def test_check_tries_each_source_and_changes_nothing(config: Path, state_dir: Path, server: FeedServer) -> None:
+    """A row for each source, with the next step for one that fails; no state is left; one feed alone can be asked for."""
+    server.serve("/second", b"<!doctype html><html><body>Please log in</body></html>")
+    code, out, err = run("check", "-c", config)
+    titles, first, second = out.splitlines()
+    assert (code, err) == (1, "")
+    assert first.split()[:4] == ["first", "ok", "domains", "2"]
+    assert second.split()[:2] == ["second", "FAILS"]
+    assert "a web page, not a list" in second
+    assert "look at it in a browser" in second
+    assert second.index("a web page") == titles.index("next step")
+    assert "\x1b" not in out
+    assert list(state_dir.iterdir()) == []
+    assert run("check", "first", "-c", config)[0] == 0
+    assert run("check", "third", "-c", config)[0] == 2
+    told = msgspec.json.decode(run("check", "--json", "-c", config)[1])
+    assert [(one["feed"], one["ok"]) for one in told] == [("first", True), ("second", False)]
+
+
+@pytest.mark.parametrize(
+    ("status", "said"),
+    [
+        (401, "get a key at https://auth.abuse.ch/"),
+        (403, "set token_file"),
+        (404, "the list has moved or ended"),
+        (410, "successor"),
+    ],
+)
+def test_check_says_the_next_step(config: Path, state_dir: Path, server: FeedServer, status: int, said: str) -> None:
+    """A key that is missing, with where to get it; a list that has moved or ended."""
+    server.status("/second", status)
+    config.write_text(config.read_text() + 'use = "urlhaus"\nformat = "auto"\n')
+    code, out, _ = run("check", "second", "-c", config)
+    assert code == 1
+    assert said in out
+    assert list(state_dir.iterdir()) == []
