@@ -6,12 +6,15 @@ import ipaddress
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from pdns import feedstatus, overrides
+from pdns.addresses import parse_address
+from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
 from pdns.blockset import AddressListing, Blockset, Listing, Rule
 from pdns.config import Config
 from pdns.core import names
-from pdns.errors import BlocksetError
+from pdns.errors import BlocksetError, InvalidAddress
 from pdns.facts import Fact, Facts
 from pdns.generations import current_directory
 from pdns.overrides import Overrides
@@ -61,21 +64,36 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     said: list[Said]
     local: SaidHere | None = None
     problem: str = ""  # why less is known than could be
+    answers: dict[str, str] = {}  # query type -> what a client gets, where that was asked for
 
 
-def explain(config: Config, asked: str, now_s: float) -> Explanation:
-    """Of a name or an address, by the blockset that is live. Raises `InvalidName`, and what `overrides.read` raises."""
+def explain(config: Config, asked: str, now_s: float, *, tenant: str = "", client: str = "") -> Explanation:
+    """Of a name or an address, by the blockset that is live, and what a client of `tenant`, or at the address `client`, gets.
+
+    Raises `InvalidName`, `ValueError` for what is no tenant or client, and what `overrides.read` raises.
+    """
     state_dir = Path(config.state.dir)
     current = overrides.read(state_dir).at(now_s)
     try:
         blockset = Blockset.open(current_directory(state_dir))
     except BlocksetError:
         blockset = None
+    if tenant and client:
+        raise ValueError("expected one of tenant and client")
+    try:
+        who = str(parse_address(client)) if client else client_of_tenant(config, tenant)
+    except LookupError as error:
+        raise ValueError(str(error.args[0])) from None
+    except InvalidAddress as error:
+        raise ValueError(f"client: {error}") from None
     try:
         address = ipaddress.ip_address(asked)
     except ValueError:
-        return of_name(config, blockset, current, names.from_text(asked))
-    return of_address(config, blockset, current, address)
+        name = names.from_text(asked)
+        answers = answers_to(config, blockset, current, name, who)
+        return replace(of_name(config, blockset, current, name), answers=answers)
+    answers = answers_leading_to(config, blockset, current, address)
+    return replace(of_address(config, blockset, current, address), answers=answers)
 
 
 def of_name(config: Config, blockset: Blockset | None, current: Overrides, name: bytes) -> Explanation:

@@ -132,7 +132,9 @@ class AdminApi(HttpServer):
         return await self._order("remove", msgspec.structs.replace(wanted, name=request.match_info["name"]))
 
     async def _explain(self, request: web.Request) -> web.Response:
-        return _json(await asyncio.to_thread(explain, self._facts.config, request.query.get("name", ""), time.time()))
+        asked = request.query
+        who = {"tenant": asked.get("tenant", ""), "client": asked.get("client", "")}
+        return _json(await asyncio.to_thread(explain, self._facts.config, asked.get("name", ""), time.time(), **who))
 
     async def _order(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
         order = Order(

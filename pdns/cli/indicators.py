@@ -19,7 +19,16 @@ from pdns.overrides import Indicator, as_csv
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name, with all below it; *.NAME is only what is below")]
 _TITLES = ("action", "name", "until", "by", "reason")
 
-app = typer.Typer(help="Names blocked or allowed here.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Names blocked or allowed here.", invoke_without_command=True, rich_markup_mode=None)
+
+
+@app.callback()
+def indicators(context: typer.Context, config: ConfigOption = None) -> None:
+    """Names blocked or allowed here; without a command: show what is in force."""
+    if context.invoked_subcommand is None:
+        raise typer.Exit(show(config))
+    if config is not None:
+        context.default_map = {context.invoked_subcommand: {"config": str(config)}}
 
 
 def block_command(

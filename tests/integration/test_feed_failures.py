@@ -348,6 +348,14 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     assert call(port, "/api/indicators?format=csv", token)[1].startswith("name,action,")
     code, said = call(port, "/api/explain?name=www.api.example.net", token)
     assert said["local"] == {"name": "api.example.net", "action": "block", "reason": "by a program"}
+    assert "EDE 15: local: by a program" in said["answers"]["A"]
+    told = healthy.cli("explain", "www.api.example.net", "--json")[1]
+    assert said["answers"] == msgspec.json.decode(told)["answers"]
+    said = call(port, "/api/explain?name=www.api.example.net&client=203.0.113.7", token)[1]
+    assert set(said["answers"]) == {"any type"}
+    assert "REFUSED" in said["answers"]["any type"]  # nobody who may ask
+    for wrong in ("client=somebody", "tenant=unknown", "tenant=unknown&client=127.0.0.1"):
+        assert call(port, f"/api/explain?name=x.example&{wrong}", token)[0] == 400
     assert call(port, "/api/indicators/api.example.net", token, method="DELETE")[0] == 200
 
     assert call(port, "/api/feeds/main/disable", token, {"for": "1h"}, "POST")[0] == 409  # no reason

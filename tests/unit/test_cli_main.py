@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
@@ -44,3 +45,14 @@ def test_serve_imports_no_more_than_it_needs() -> None:
     code = "import sys; from pdns.__main__ import build; build(('serve',)); print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert not {"dnslib", "dns", "aiohttp", "marisa_trie", "prometheus_client"} & set(done.stdout.split())
+
+
+def test_indicators_take_a_configuration_before_or_behind_the_command(tmp_path: Path) -> None:
+    """`pdns indicators -c FILE` shows what is in force; a command behind it uses that file, unless it names another."""
+    (tmp_path / "pdns.toml").write_text(f'[upstream]\nservers = ["127.0.0.1:9"]\n[state]\ndir = "{tmp_path}"\n')
+    file, missing = str(tmp_path / "pdns.toml"), str(tmp_path / "missing.toml")
+    indicators = build(("indicators",))
+    for words in (["-c", file], ["-c", file, "list"], ["-c", missing, "list", "-c", file]):
+        shown = CliRunner().invoke(indicators, ["indicators", *words])
+        assert (shown.exit_code, "no local entries" in shown.output) == (0, True), words
+    assert CliRunner().invoke(indicators, ["indicators", "-c", missing, "list"]).exit_code == 2

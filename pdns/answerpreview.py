@@ -1,0 +1,82 @@
+"""What a client gets, decided by the resolver itself, in words: for `pdns explain` and the admin API."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv6Address, ip_network
+
+from dnslib import QTYPE, DNSRecord
+
+from pdns.blockset import Blockset
+from pdns.config import Config
+from pdns.core import protocol as p
+from pdns.core.cache import AnswerCache
+from pdns.core.outcome import Answer, Drop, Forward
+from pdns.core.policy import CLEAN, Policy
+from pdns.core.query import Query
+from pdns.core.resolver import Resolver
+from pdns.overrides import Overrides
+
+_SHOWN_TYPES = (p.A, p.AAAA, p.HTTPS)
+
+
+def client_of_tenant(config: Config, tenant: str) -> str:
+    """An address that a client of `tenant` could have. Raises `LookupError` for a tenant that is not configured."""
+    if not tenant:
+        return next((str(ip_network(text)[0]) for text in config.access.networks), "127.0.0.1")
+    for candidate in config.tenant:
+        if candidate.name == tenant:
+            return str(ip_network(candidate.networks[0])[0])
+    known = ", ".join(candidate.name for candidate in config.tenant) or "none are configured"
+    raise LookupError(f'no tenant "{tenant}"; tenants: {known}')
+
+
+def answers_leading_to(
+    config: Config, blockset: Blockset | None, current: Overrides, address: IPv4Address | IPv6Address
+) -> dict[str, str]:
+    """What becomes of an answer with this address, whoever gets it."""
+    policy = Policy(config, current.rules(0.0))
+    decision = policy.decide_address(blockset, address.packed, b"\0") if blockset is not None else CLEAN
+    if decision.verdict is not None:
+        return {"any": f"is blocked by {decision.verdict.feed} ({decision.verdict.category}), unless an allowlist has the name"}
+    if decision.monitored:
+        return {"any": f"passes; {', '.join(feed for feed, _ in decision.monitored)} would block it, in monitor mode"}
+    return {"any": "passes"}
+
+
+def answers_to(config: Config, blockset: Blockset | None, current: Overrides, qname: bytes, address: str) -> dict[str, str]:
+    resolver = Resolver(config, AnswerCache(config.cache.max_bytes))
+    resolver.set_blockset(blockset, ready=True)
+    resolver.override(current.rules(0.0))
+    told = {QTYPE[qtype]: _outcome(resolver, qname, qtype, address) for qtype in _SHOWN_TYPES}
+    return {"any type": outcomes.pop()} if len(outcomes := set(told.values())) == 1 else told
+
+
+def _outcome(resolver: Resolver, qname: bytes, qtype: int, address: str) -> str:
+    """What the resolver decides, in words."""
+    question = qname + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
+    query = Query(0, p.RD, question, qtype, p.CLASS_IN, edns=False, do=False, udp_bytes=65535)
+    outcome = resolver.handle(query, resolver.client(address), address, 0.0)
+    if isinstance(outcome, Forward):
+        return "what the upstream says, unless its CNAMEs or addresses lead to something listed"
+    if isinstance(outcome, Drop):
+        return f"no answer ({outcome.reason})"
+    assert isinstance(outcome, Answer)  # the others are for queries that come in batches
+    return _answer_text(outcome, query)
+
+
+def _answer_text(answer: Answer, query: Query) -> str:
+    entry = answer.entry
+    if entry.silent:
+        return f"no answer at all ({_reason(answer)})"
+    record = DNSRecord.parse(entry.render(query, 0.0, 65535))
+    rcode = p.RCODE_NAMES.get(entry.rcode, str(entry.rcode))
+    data = ", ".join(f"{QTYPE[rr.rtype]} {rr.rdata}" for rr in record.rr) or ("NODATA" if entry.rcode == p.NOERROR else rcode)
+    ttl_s = min((rr.ttl for rr in (*record.rr, *record.auth)), default=0)
+    return f"{data} for {ttl_s} s ({_reason(answer)})"
+
+
+def _reason(answer: Answer) -> str:
+    if answer.entry.ede is not None:
+        code, text = answer.entry.ede
+        return f"{answer.source}, EDE {code}: {text.decode()}"
+    return answer.source
