@@ -184,6 +184,7 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much one client may ask."""
 
     queries_per_s: NotNegative = 0
+    verified_queries_per_s: NotNegative = 0
     burst: Positive = 1000
     action: Literal["refuse", "drop", "truncate"] = "truncate"
     ipv4_prefix: Annotated[int, Meta(ge=8, le=32)] = 32

@@ -216,6 +216,7 @@ class Service:
             stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
             reply(answer)
             return
+        query.verified = transport == "tcp"
         stats.query(client.tenant, transport, query.qtype)
         outcome = self._resolver.handle(query, client, address, now)
         self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)

@@ -19,7 +19,9 @@ PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS
 class Query:
     """A well-formed query. `question` is byte for byte what came, `qname` the same name in lower case."""
 
-    __slots__ = ("cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes", "watched")
+    __slots__ = (
+        "cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes", "verified", "watched",
+    )  # fmt: skip
 
     batched = False  # whether it came with others, and can be forwarded with others
     remembered = False  # whether there is an answer in the cache, of which more must be known than that it is there
@@ -39,6 +41,7 @@ class Query:
         self.cd = bool(flags & p.CD)
         self.udp_bytes = udp_bytes
         self.watched = False  # a feed in monitor mode lists it
+        self.verified = False  # the client's address is proven: it came over TCP
         # DO and CD change what an upstream says (RFC 4035, 3.2.1 and 3.2.2), so they are part of the question.
         self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")
 

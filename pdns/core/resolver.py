@@ -59,6 +59,7 @@ class Resolver:
         self._policy = Policy(config, self._rules)
         self._clients = ClientTable(config.access, config.tenant, self._policy.tenant_policies)
         self._limiter = RateLimiter(config.rate_limit)
+        self._verified_limiter = RateLimiter(config.rate_limit, verified=True)
         self._special = LocalData(SPECIAL_ZONES, config.local.forward)
         self._unlisted = LocalData(UNDELEGATED_ZONES, config.local.forward)
         self._blocked = BlockAnswers(config.block)
@@ -133,8 +134,9 @@ class Resolver:
             return None
         return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, STRANGER_TEXT)), "refused")
 
-    def _rate_limit(self, _query: Query, _client: Client, address: str, now: float) -> Outcome | None:
-        if self._limiter.admits(address, now):
+    def _rate_limit(self, query: Query, _client: Client, address: str, now: float) -> Outcome | None:
+        limiter = self._verified_limiter if query.verified else self._limiter
+        if limiter.admits(address, now):
             return None
         return _over_limit(self._limiter.action, now)
 

@@ -42,6 +42,7 @@ cdef class Front:
     cdef object _stats
     cdef ClientTable _clients
     cdef RateLimiter _limiter
+    cdef RateLimiter _verified_limiter
     cdef int _limit_action
     cdef Py_ssize_t _max_udp_bytes
     cdef double _max_stale_s

@@ -79,6 +79,7 @@ cdef class Front:
         self._special_cuts = special_cuts
         self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
         self._limiter = RateLimiter(config.rate_limit)
+        self._verified_limiter = RateLimiter(config.rate_limit, verified=True)
         self._limit_action = _ACTIONS[config.rate_limit.action]
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._max_stale_s, self._stale_ttl_s = config.cache.max_stale_s, config.cache.stale_ttl_s
@@ -153,6 +154,7 @@ cdef class Front:
         cdef Question *question = &heard.question
         cdef Record *record
         cdef Py_ssize_t max_bytes, size
+        cdef RateLimiter limiter
         if heard.fault != SOUND:
             size = write_refusal(wire, heard.fault, question, out)
             if size == 0:
@@ -165,7 +167,8 @@ cdef class Front:
         if not heard.allowed:
             source[0] = REFUSED
             return self._refuse(question, heard.client, _STRANGER, False, out)
-        if self._limiter.on and not self._limiter.admits_address(address, now):
+        limiter = self._limiter if transport == UDP else self._verified_limiter
+        if limiter.on and not limiter.admits_address(address, now):
             if self._limit_action == DROP:
                 self._tally.dropped_rate_limit()
                 return SILENCE

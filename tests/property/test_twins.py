@@ -105,16 +105,18 @@ def test_clients_are_told_apart_alike(addresses: list[str]) -> None:
 LIMITS = st.builds(
     RateLimit,
     queries_per_s=st.integers(0, 50),
+    verified_queries_per_s=st.integers(0, 50),
     burst=st.integers(1, 9),
     ipv4_prefix=st.integers(8, 32),
     ipv6_prefix=st.integers(16, 128),
 )
 
 
-@given(LIMITS, st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5)), max_size=60))
-def test_limits_are_kept_alike(limit: RateLimit, asked: list[tuple[str, float]]) -> None:
+@given(LIMITS, st.booleans(), st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5)), max_size=60))
+def test_limits_are_kept_alike(limit: RateLimit, verified: bool, asked: list[tuple[str, float]]) -> None:
     """Both limiters admit the same queries, to the last token."""
-    python, compiled = core_ratelimit.RateLimiter(limit), fast_clients.RateLimiter(limit)
+    python = core_ratelimit.RateLimiter(limit, verified=verified)
+    compiled = fast_clients.RateLimiter(limit, verified=verified)
     now = 1000.0
     for address, later_s in asked:
         now += later_s

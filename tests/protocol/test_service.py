@@ -13,6 +13,7 @@ import pytest
 from pdns.config import Config
 from pdns.core import protocol as p
 from pdns.counters import Counters
+from pdns.fast import ACCELERATED
 from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.forwarder import Forwarder
@@ -26,7 +27,7 @@ from tests.wire import answers, ede, query_wire, read
 class Bench:
     """A service on a real upstream, and a clock that can be moved."""
 
-    def __init__(self, upstream: FakeUpstream, sections: dict[str, Any]) -> None:
+    def __init__(self, upstream: FakeUpstream, sections: dict[str, Any], *, accelerated: bool = ACCELERATED) -> None:
         self.upstream = upstream
         self.ahead_s = 0.0
         self.counters = Counters.create(4096)
@@ -36,7 +37,7 @@ class Bench:
         self.config = msgspec.convert(raw, Config)
         stats = Stats(self.counters)
         self.forwarder = Forwarder(self.config.upstream, self.loop, stats)
-        self.service = Service(self.config, self.forwarder, stats, self.now)
+        self.service = Service(self.config, self.forwarder, stats, self.now, accelerated=accelerated)
 
     def now(self) -> float:
         return self.loop.time() + self.ahead_s
@@ -66,9 +67,9 @@ async def until(condition: Callable[[], bool], patience_s: float = 3.0) -> None:
 
 
 @asynccontextmanager
-async def bench(handler: fake.Handler | None = None, **sections: Any) -> AsyncIterator[Bench]:
+async def bench(handler: fake.Handler | None = None, *, accelerated: bool = ACCELERATED, **sections: Any) -> AsyncIterator[Bench]:
     async with FakeUpstream(handler) as upstream:
-        made = Bench(upstream, sections)
+        made = Bench(upstream, sections, accelerated=accelerated)
         try:
             yield made
         finally:
@@ -304,16 +305,25 @@ def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
     run(body())
 
 
-def test_over_the_rate_udp_is_sent_to_tcp_and_tcp_is_refused(run: Run) -> None:
-    """The default action gives a forged address nothing but TC; a client on TCP, whose address is proven, is refused."""
+@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
+def test_over_the_rate_udp_is_sent_to_tcp_and_answered_there(run: Run, *, accelerated: bool) -> None:
+    """The default action gives a forged address nothing but TC, and a flood over UDP uses up nothing of what TCP may carry: the
+    client that comes back over TCP is answered. TCP has a limit of its own.
+    """
 
     async def body() -> None:
-        async with bench(rate_limit={"queries_per_s": 1, "burst": 1}) as b:
-            b.send(query_wire("localhost"))
+        limit = {"queries_per_s": 1, "verified_queries_per_s": 2, "burst": 3}
+        async with bench(rate_limit=limit, accelerated=accelerated) as b:
             wire = query_wire("localhost")
-            over = b.send(wire)[0]
+            for _ in range(200):
+                over = b.send(wire)[0]
             assert (read(over).header.tc, answers(over), len(over) <= len(wire)) == (1, [], True)
-            assert read(b.send(wire, transport="tcp")[0]).header.rcode == p.REFUSED
+            over_tcp = [read(b.send(wire, transport="tcp")[0]) for _ in range(4)]
+            assert [reply.header.rcode for reply in over_tcp] == [p.NOERROR] * 3 + [p.REFUSED]
+            assert answers(b.send(wire, transport="tcp", client="127.0.0.2")[0]) == ["127.0.0.1"]
+            b.ahead_s += 1.0
+            over_tcp = [read(b.send(wire, transport="tcp")[0]) for _ in range(3)]
+            assert [reply.header.rcode for reply in over_tcp] == [p.NOERROR] * 2 + [p.REFUSED]
 
     run(body())
 
