@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as StructError  # noqa: N812 (it is an exception)
 
 from pdns.core import protocol as p
 from pdns.core.message import HEADER, parse_options, read_name
@@ -65,7 +66,8 @@ def parse_query(wire: bytes) -> Query:
 
     Silence (rcode None) for what is shorter than a header or is itself a response: answering those makes loops.
     NOTIMP for other opcodes, BADVERS for an EDNS version above 0, FORMERR for the rest: not exactly one question
-    (RFC 9619), records where a query has none, a compressed or broken name, two OPT records, octets at the end.
+    (RFC 9619), records where a query has none, a compressed or broken name, two OPT records. What follows the last record is
+    ignored.
     """
     size = len(wire)
     if size < p.HEADER_BYTES:
@@ -95,10 +97,8 @@ def parse_query(wire: bytes) -> Query:
         raise WireError("name over 255 octets")
     question = wire[p.HEADER_BYTES : at]
     if not additionals:
-        if at != size:
-            raise WireError("octets after the last record", p.FORMERR, question)
         return Query(query_id, flags, question, qtype, qclass, edns=False, do=False, udp_bytes=PLAIN_UDP_BYTES)
-    if additionals == 1 and size - at == 11 and wire[at : at + 5] == _COMMON_OPT_START and wire[at + 5 :] in _COMMON_OPT_ENDS:
+    if additionals == 1 and wire[at : at + 5] == _COMMON_OPT_START and wire[at + 5 : at + 11] in _COMMON_OPT_ENDS:
         edns, do, udp_bytes = True, bool(wire[at + 7]), 1232
     else:
         edns, do, udp_bytes = _edns(wire, at, additionals, question)
@@ -127,8 +127,6 @@ def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool
             do = bool(ttl & 0x8000)
             if rdata_bytes:
                 parse_options(wire[at - rdata_bytes : at])
-        if at != size:
-            raise WireError("octets after the last record")
         if version:
             raise WireError("EDNS version above 0", p.BADVERS)
     except WireError as error:
@@ -140,7 +138,8 @@ def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool
 def error_reply(wire: bytes, error: WireError) -> bytes | None:
     """What to send back for bytes that `parse_query` refused; None for silence.
 
-    Only the id, the opcode and (for opcode QUERY) RD are taken over: RA, AD, CD and Z stay clear.
+    Only the id, the opcode and (for opcode QUERY) RD are taken over: RA, AD, CD and Z stay clear. An OPT record answers an OPT
+    record (RFC 6891, 6.1.1 and 7).
     """
     if error.rcode is None:
         return None
@@ -148,6 +147,37 @@ def error_reply(wire: bytes, error: WireError) -> bytes | None:
     flags = p.QR | opcode | (0 if opcode else (wire[2] & 1) << 8) | (error.rcode & p.RCODE_MASK)
     extended = error.rcode >> 4
     reply = wire[:2] + flags.to_bytes(2) + (b"\0\1" if error.question else b"\0\0") + b"\0\0\0\0"
-    if not extended:
+    if not has_opt(wire):
         return reply + b"\0\0" + error.question
     return reply + b"\0\1" + error.question + b"\0\0\x29\x04\xd0" + bytes([extended, 0, 0, 0]) + b"\0\0"
+
+
+def has_opt(wire: bytes) -> bool:
+    """Whether an OPT record can be found in a message of any opcode, whatever else is wrong with it."""
+    try:
+        _, _, questions, answers, authorities, additionals = HEADER.unpack_from(wire)
+        at = p.HEADER_BYTES
+        for _ in range(questions):
+            at = _behind_name(wire, at) + 4
+        for number in range(answers + authorities + additionals):
+            start, at = at, _behind_name(wire, at)
+            rtype, _, _, rdata_bytes = _RR.unpack_from(wire, at)
+            at += 10 + rdata_bytes
+            if at > len(wire):
+                return False
+            if rtype == p.OPT and wire[start] == 0 and number >= answers + authorities:
+                return True
+    except (IndexError, StructError):
+        pass
+    return False
+
+
+def _behind_name(wire: bytes, at: int) -> int:
+    """The offset behind the name at `at`, without following its pointers. Raises `IndexError` for what is no name."""
+    while length := wire[at]:
+        if length >= 192:
+            return at + 2
+        if length > 63:
+            raise IndexError
+        at += 1 + length
+    return at + 1

@@ -42,8 +42,7 @@ cdef enum Fault:
     COMPRESSED
     QUESTION_CUT
     LONG_NAME
-    TRAILING_OCTETS  # this and what follows come with a sound question
-    RECORD_CUT
+    RECORD_CUT  # this and what follows come with a sound question
     RDATA_LEAVES
     TWO_OPTS
     OPTION_CUT
@@ -118,7 +117,7 @@ cdef inline void set_policy(Question *question, uint16_t policy) noexcept nogil:
     put16(question.key + question.bytes + 1, policy)
 
 
-cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil
+cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil  # of a fault only `edns` is sound
 cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil
 cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil
 cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *question, uint8_t *out) noexcept nogil  # 0: silence
