@@ -52,8 +52,8 @@ SPECIAL_ZONES = (
     *_REVERSE,
 )
 # Nobody is asked about these either, but a feed may list names in them, and a client that asks for one is worth knowing:
-# RFC 6761, 6.2 and 6.4; RFC 7686; RFC 9476; RFC 6762.
-UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local", absent=True))
+# RFC 6761, 6.2 and 6.4; RFC 7686; RFC 9476; RFC 6762; ICANN's resolution of 29 July 2024, by which `internal` is never delegated.
+UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local internal", absent=True))
 
 
 class LocalData:

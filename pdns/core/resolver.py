@@ -29,7 +29,8 @@ REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its l
 REFRESH_MIN_LIFE_S = 20
 STRANGER_TEXT = b"this address may not ask here"
 OVER_LIMIT_TEXT = b"too many queries from this network"
-META_TYPES = frozenset((0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA))
+NO_DATA_TYPES = frozenset(range(p.NXNAME, p.TKEY))  # meta types, none of which stands in a question (RFC 6895, 3.1)
+META_TYPES = NO_DATA_TYPES | {0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA}
 _UPSTREAM_EDE_TEXT_BYTES = 120
 
 _Stage = Callable[[Query, Client, str, float], Outcome | None]
@@ -165,6 +166,9 @@ class Resolver:
     def _scope(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
         if query.qclass != p.CLASS_IN:
             return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"class IN only")), "refused")
+        if query.qtype in NO_DATA_TYPES:
+            ede = (p.EDE_INVALID_QUERY_TYPE, b"no record has this type")
+            return Answer(error_entry(p.FORMERR, "refused", now, 0, ede), "refused")
         if query.qtype in META_TYPES:
             rcode = p.FORMERR if query.qtype in (0, p.OPT) else p.REFUSED
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")

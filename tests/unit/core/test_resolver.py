@@ -36,12 +36,23 @@ def test_strangers_are_refused_and_told() -> None:
         ("www.example", "IXFR", {}, p.REFUSED),
         ("www.example", "TYPE0", {}, p.FORMERR),
         ("www.example", "TYPE41", {}, p.FORMERR),
+        *(("www.example", f"TYPE{number}", {}, p.FORMERR) for number in (128, 129, 200, 248)),
+        ("www.example", "TYPE249", {}, p.REFUSED),
+        ("www.example", "TYPE250", {}, p.REFUSED),
+        ("www.example", "TYPE253", {}, p.REFUSED),
+        ("www.example", "TYPE254", {}, p.REFUSED),
         ("www.example", "A", {"rd": 0}, p.REFUSED),
     ],
 )
 def test_what_is_not_ours_to_answer_is_refused(name: str, qtype: str, options: dict[str, Any], rcode: int) -> None:
     """Other classes, transfers, meta types and questions without RD are never forwarded."""
     assert read(Standstill().wire(name, qtype, **options)).header.rcode == rcode
+
+
+@pytest.mark.parametrize("qtype", [128, 248])
+def test_meta_types_are_no_question(qtype: int) -> None:
+    """No record has a meta type: a query for one is FORMERR, and told so (RFC 9824, 3.4; RFC 6895, 3.1)."""
+    assert ede(Standstill().wire("www.example", f"TYPE{qtype}")) == (30, "no record has this type")
 
 
 def test_without_rd_the_cache_is_not_shown() -> None:

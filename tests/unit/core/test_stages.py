@@ -92,6 +92,8 @@ def test_no_rate_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         ("use-application-dns.net", "A", p.NXDOMAIN, []),
         ("_dns.resolver.arpa", "SVCB", p.NOERROR, []),
         ("printer.local", "A", p.NXDOMAIN, []),
+        ("wiki.internal", "A", p.NXDOMAIN, []),
+        ("internal", "NS", p.NXDOMAIN, []),
     ],
 )
 def test_special_names_stay_here(name: str, qtype: str, rcode: int, rdata: list[str]) -> None:
