@@ -96,6 +96,7 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl_s: Annotated[int, Meta(ge=0, le=86400)] = 60
     ede_code: Literal[15, 16, 17, 18] = 15
     allow: tuple[str, ...] = ()
+    nat64_prefixes: tuple[str, ...] = ()
 
 
 class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

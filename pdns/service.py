@@ -344,7 +344,7 @@ class Service:
 
     def _judge_on_lane(self) -> None:
         if self._lane is not None:
-            self._lane.judge_by(self._blockset, self._rules.cuts)
+            self._lane.judge_by(self._blockset, self._resolver.listings, self._rules.cuts)
 
 
 def _flight_limits(config: Config) -> tuple[int, int]:

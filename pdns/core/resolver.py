@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pdns.blockset import Blockset
+from pdns.blockset import AddressListing, Blockset
 from pdns.config import Config
 from pdns.core import protocol as p
 from pdns.core.answers import error_entry, minimal_any_entry
@@ -72,6 +72,10 @@ class Resolver:
     def tenant_policies(self) -> Sequence[int]:
         """The policy of each tenant, in the order of the configuration."""
         return self._policy.tenant_policies
+
+    def listings(self, blockset: Blockset, packed: bytes) -> tuple[AddressListing, ...]:
+        """What the feeds list of an address that an answer leads to, in whatever way."""
+        return self._policy.listings(blockset, packed)
 
     def set_blockset(self, blockset: Blockset | None, *, ready: bool) -> None:
         """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer."""
@@ -184,7 +188,7 @@ class Resolver:
         entry = self._policy.blocked_locally(client.policy, query.qname, query.cut)
         if entry is None:
             return None
-        template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason)
+        template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason, below_only=entry.below_only)
         return self._cache.block(query, client.policy_key, template, len(entry.name), now)
 
     def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
@@ -217,7 +221,7 @@ class Resolver:
             return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
-            entry = self._block_entry(decision, decision.verdict, forward.qtype, now)
+            entry = self._block_entry(decision, decision.verdict, forward, now)
         else:
             entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp)
             entry.monitored = decision.monitored
@@ -260,8 +264,10 @@ class Resolver:
         self._cache.put(forward.key, entry)
         return entry
 
-    def _block_entry(self, decision: Decision, verdict: Verdict, qtype: int, now: float) -> Entry:
-        return self._blocked.entry(verdict, qtype, now, decision.monitored, self._cache.stamp, decision.reason)
+    def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
+        return self._blocked.entry(
+            verdict, decision.rule, forward.qname, forward.qtype, now, decision.monitored, self._cache.stamp, decision.reason
+        )
 
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self._blockset
@@ -283,7 +289,7 @@ class Resolver:
         message = parse_message(head + question + entry.body)
         decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
         if decision.verdict is not None:
-            blocked = self._block_entry(decision, decision.verdict, forward.qtype, now)
+            blocked = self._block_entry(decision, decision.verdict, forward, now)
             self._cache.put(forward.key, blocked)
             return blocked
         entry.monitored = decision.monitored

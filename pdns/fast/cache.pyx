@@ -10,7 +10,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.hashing cimport siphash
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, Query, put16, put32, u16, u32
+from pdns.fast.wire cimport (
+    AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, Query, Question, put16, put32, u16, u32,
+)  # fmt: skip
 
 from pdns.core import protocol as p
 from pdns.core.blockanswer import fill
@@ -43,6 +45,7 @@ cdef enum:
     EDE_TEXT_BYTES = 200
     EDE_TEXT_ROOM = 208  # the last octet spelt may take three more than fit
     MOST_PREPARED = 1024
+    NXDOMAIN = 3
 
 
 cdef inline uint32_t ghost_of(uint64_t hash) noexcept nogil:
@@ -170,13 +173,16 @@ cdef class AnswerCache:
             record = self.begin(query.q.key, &shape)
             if record != NULL:
                 memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
+                if shape.nscount:
+                    put16(body_of(record), soa_owner(&query.q, listed_bytes, shape.rcode))
                 for at in range(shape.ttl_count):
                     put16(ttls_of(record) + 2 * at, prepared.ttls[at])
                 memcpy(ede_of(record), text, shape.ede_bytes)
                 memcpy(listed_of(record), listed, listed_bytes)
                 self.finish(record)
                 return BLOCK_STORED
-        return Answer(fill(template, PyBytes_FromStringAndSize(<char *>listed, listed_bytes), now, self._header.stamp), "blocked")
+        qname = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.name_bytes)
+        return Answer(fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.stamp), "blocked")
 
     def _prepare(self, template):
         cdef Prepared prepared = self._prepared.get(id(template))
@@ -184,7 +190,7 @@ cdef class AnswerCache:
             if len(self._prepared) >= MOST_PREPARED:
                 self._prepared.clear()
             prepared = self._prepared[id(template)] = Prepared.__new__(Prepared)
-            entry = fill(template, b"\0", 0.0, 0)
+            entry = fill(template, b"\0", b"\0", 0.0, 0)
             prepared.template, prepared.body = template, entry.body
             prepared.ede_head, prepared.ede_tail = template.ede_head, template.ede_tail
             memset(&prepared.shape, 0, sizeof(Record))
@@ -546,6 +552,16 @@ cdef class AnswerCache:
         entry.visited = bool(record.visited)
         entry.refreshing = bool(record.refreshing)
         return entry
+
+
+# ---- parts of an answer to a listed name
+
+cdef inline unsigned int soa_owner(const Question *question, int listed_bytes, uint16_t rcode) noexcept nogil:
+    """As `pdns.core.answers.soa_owner`, of a name that ends in the listed one."""
+    cdef unsigned int above = question.name_bytes - listed_bytes
+    if rcode == NXDOMAIN and above == 0 and question.key[0]:
+        above = 1 + question.key[0]
+    return 0xC000 | (HEADER_BYTES + above)
 
 
 # ---- the text of an Extended DNS Error

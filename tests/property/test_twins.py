@@ -148,7 +148,7 @@ def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
 _SOA = "example 900 IN SOA ns.example. host.example. 1 2 3 4 300"
 _BLOCKSET = make_blockset(
     {
-        "alpha": "malware.test =exact.example 192.0.2.0/28",
+        "alpha": "malware.test =exact.example *.below.example badtld 192.0.2.0/28",
         "watch": "watched.example exact.example 192.0.2.0/24",
         "beta": "b.malware.test 192.0.2.64/26",
     }
@@ -194,6 +194,10 @@ _NAMES = (
     "MALWARE.test",
     "exact.example",
     "watched.example",
+    "below.example",
+    "a.below.example",
+    "BadTLD",
+    "x.badtld",
     "localhost",
     "no.example",
     "big.example",

@@ -115,6 +115,15 @@ def test_ordinary_names_are_not_special(name: str) -> None:
     assert LocalData(SPECIAL_ZONES, ()).answer(names.from_text(name), p.A, 0.0) is None
 
 
+@pytest.mark.parametrize(("name", "owner"), [("onion", "."), ("a.onion", "onion."), ("use-application-dns.net", "net.")])
+def test_the_soa_of_a_zone_that_does_not_exist(name: str, owner: str) -> None:
+    """NXDOMAIN for the zone itself has the SOA of the name above it."""
+    asked = query(name)
+    entry = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ()).answer(asked.qname, asked.qtype, 0.0)
+    assert entry is not None
+    assert [str(record.rname) for record in read(entry.render(asked, 0.0, 1232)).auth] == [owner]
+
+
 def test_a_zone_can_be_left_to_the_upstream() -> None:
     """`local.forward` takes a name, and what is below it, out; DS at an apex is the parent's in any case."""
     local = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"])
