@@ -28,7 +28,15 @@ def answer_entry(rtype: int, rdatas: Sequence[bytes], source: str, now: float, t
 
 def negative_entry(rcode: int, apex: bytes, qname: bytes, source: str, now: float, ttl_s: int) -> Entry:
     """NXDOMAIN or NODATA of the zone `apex` with the SOA that makes it cacheable (RFC 2308, 5)."""
-    owner = soa_owner(rcode, apex, qname)
+    return _negative(rcode, soa_owner(rcode, apex, qname), source, now, ttl_s)
+
+
+def denial_entry(source: str, now: float, ttl_s: int) -> Entry:
+    """NXDOMAIN for any name, by the root."""
+    return _negative(p.NXDOMAIN, ROOT, source, now, ttl_s)
+
+
+def _negative(rcode: int, owner: bytes, source: str, now: float, ttl_s: int) -> Entry:
     rdata = _MNAME_RNAME + _TIMERS + ttl_s.to_bytes(4)
     body = owner + b"\0\6\0\1" + ttl_s.to_bytes(4) + len(rdata).to_bytes(2) + rdata
     return Entry(rcode, source, now, ttl_s, body=body, counts=_COUNT_ONE_AUTHORITY, ttls=((len(owner) + 4, ttl_s),))

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pdns.blockset import AddressListing, Blockset
 from pdns.config import Config
 from pdns.core import protocol as p
-from pdns.core.answers import error_entry, minimal_any_entry
+from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
 from pdns.core.blockanswer import BlockAnswers
 from pdns.core.blocking import Asked, Blocker, Sift
 from pdns.core.cache import AnswerCache
@@ -178,11 +178,10 @@ class Resolver:
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
         return None
 
-    def _local(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+    def _local(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if not self._special.may_answer(query.cut):
             return None
-        entry = self._special.answer(query.qname, query.qtype, now)
-        return None if entry is None else Answer(entry, "local")
+        return self._answer_here(self._special, query, client, now)
 
     def _block_here(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         entry = self._policy.blocked_locally(client.policy, query.qname, query.cut)
@@ -191,12 +190,24 @@ class Resolver:
         template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason, below_only=entry.below_only)
         return self._cache.block(query, client.policy_key, template, len(entry.name), now)
 
-    def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+    def _undelegated(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
         if not self._unlisted.may_answer(query.cut):
             return None
-        entry = self._unlisted.answer(query.qname, query.qtype, now)
+        return self._answer_here(self._unlisted, query, client, now)
+
+    def _answer_here(self, data: LocalData, query: Query, client: Client, now: float) -> Outcome | None:
+        """A client that validates believes nothing unsigned below the signed root. It gets the root's own proof that the zone
+        does not exist, which holds for each name below it: only the name of the zone is asked upstream.
+        """
+        if query.do and query.flags & p.RD and (zone := data.denied_by_root(query.qname)) is not None:
+            key = zone + p.DS.to_bytes(2) + p.CLASS_IN.to_bytes(2) + query.key[-1:] + client.policy_key
+            known = self._cache.get(key)
+            if known is not None and known.stamp == self._cache.stamp and now < known.expires_s and known.rcode == p.NXDOMAIN:
+                return Answer(known, "cache" if known.source == "upstream" else known.source)
+            return Forward(key, zone, p.DS, p.CLASS_IN, do=True, cd=query.cd, policy=client.policy, proof=True)
+        entry = data.answer(query.qname, query.qtype, now)
         return None if entry is None else Answer(entry, "local")
 
     def _forward(self, query: Query, client: Client, _address: str, now: float) -> Outcome:
@@ -215,6 +226,8 @@ class Resolver:
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
         """The entry for a NOERROR or NXDOMAIN message that answers `forward`: checked, bounded and stored."""
+        if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
+            return self._store_denial(forward, now)
         try:
             chain = follow(message, forward.qname, forward.qtype)
         except WireError as error:
@@ -223,7 +236,9 @@ class Resolver:
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
         else:
-            entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp)
+            entry = distill(
+                message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp, any_question=forward.proof
+            )
             entry.monitored = decision.monitored
         if entry.expires_s > now:
             self._cache.put(forward.key, entry)
@@ -236,6 +251,8 @@ class Resolver:
 
         `message` is a failure that an upstream did report; its Extended DNS Error is passed on.
         """
+        if forward.proof:
+            return Answer(self._store_denial(forward, now), "local")
         stale = self.stale_answer(forward, now)
         if stale is not None:
             self._cache.retry_after(forward.key, now + self._config.stale_ttl_s)
@@ -258,6 +275,12 @@ class Resolver:
         """What to say at once when there is no room to ask: the stale answer or SERVFAIL, which is not remembered."""
         stale = self.stale_answer(forward, now)
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
+
+    def _store_denial(self, forward: Forward, now: float) -> Entry:
+        entry = denial_entry("local", now, self._config.servfail_ttl_s)
+        entry.stamp = self._cache.stamp
+        self._cache.put(forward.key, entry)
+        return entry
 
     def _store_failure(self, forward: Forward, ede: tuple[int, bytes], now: float) -> Entry:
         entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, ede, self._cache.stamp)  # RFC 9520

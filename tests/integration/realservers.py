@@ -79,7 +79,7 @@ server:
     val-permissive-mode: no
     do-not-query-localhost: no
     ede: yes
-{anchors}
+{more}
 remote-control:
     control-enable: no
 forward-zone:
@@ -240,13 +240,16 @@ class Named(RealServer):
 class Unbound(RealServer):
     """A validating `unbound` that trusts `anchors` (DS or DNSKEY records) and asks nobody but the port `forward_to`."""
 
-    def __init__(self, directory: Path, forward_to: int, anchors: Iterable[str]) -> None:
-        super().__init__("unbound", directory, "localhost")
+    def __init__(self, directory: Path, forward_to: int, anchors: Iterable[str], *, asks_for: Iterable[str] = ()) -> None:
+        """`asks_for`: names that it would otherwise answer itself."""
+        super().__init__("unbound", directory, "localhost" if "localhost." not in asks_for else ".")
+        self._asks_for = "\n".join(f'    local-zone: "{name}" nodefault' for name in asks_for)
         self._forward_to = forward_to
         self._anchors = "\n".join(f'    trust-anchor: "{anchor}"' for anchor in anchors)
 
     def _command(self) -> list[str]:
-        text = _UNBOUND_CONF.format(directory=self._directory, port=self.port, forward_to=self._forward_to, anchors=self._anchors)
+        more = f"{self._anchors}\n{self._asks_for}"
+        text = _UNBOUND_CONF.format(directory=self._directory, port=self.port, forward_to=self._forward_to, more=more)
         (self._directory / "unbound.conf").write_text(text)
         return ["-d", "-c", str(self._directory / "unbound.conf")]
 

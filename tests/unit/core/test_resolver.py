@@ -85,6 +85,46 @@ def test_over_the_rate_limit() -> None:
     assert world.ask("www.example") == Drop("rate_limit")
 
 
+ROOT_PROOF = """. 900 IN SOA a.root-servers.net. nstld.example. 1 2 3 4 900
+loans 900 IN NSEC locker. NS DS RRSIG NSEC
+. 900 IN NSEC aaa. NS SOA RRSIG NSEC DNSKEY"""
+
+
+def test_clients_that_validate_get_the_roots_proof() -> None:
+    """With DO the absence of a special top-level name is asked upstream, by its own name and once, and given for all below it."""
+    world = Standstill()
+    forward = world.ask("printer.office.local", do=True)
+    assert isinstance(forward, Forward)
+    assert (forward.qname, forward.qtype, forward.proof) == (b"\5local\0", p.DS, True)
+    entry = world.resolver.on_answer(forward, parse_message(response_wire("local", "DS", authority=ROOT_PROOF, rcode=3)), 1000.0)
+    for name, qtype in (("printer.office.local", "A"), ("other.local", "TXT"), ("local", "DS"), ("local", "NS")):
+        asked = query(name, qtype, do=True)
+        answer = world.answer(name, qtype, do=True)
+        assert answer.entry.body == entry.body
+        reply = read(answer.entry.render(asked, 1000.0, 1232))
+        assert (reply.header.rcode, [str(one.rname) for one in reply.auth]) == (p.NXDOMAIN, [".", "loans.", "."])
+    assert world.answer("printer.office.local").source == "local"
+    assert world.answer("local", "DS").source == "local"
+    assert world.answer("x.local", do=True, rd=0).source == "local"
+    assert world.answer("localhost").entry.rcode == p.NOERROR
+    assert isinstance(world.ask("localhost", do=True), Forward)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_without_the_roots_proof_names_are_still_denied(*, fails: bool) -> None:
+    """No upstream answers, or it has such a zone itself: NXDOMAIN all the same, and never an answer for another name."""
+    world = Standstill()
+    forward = world.ask("x.internal", do=True)
+    assert isinstance(forward, Forward)
+    if fails:
+        entry = world.resolver.on_failure(forward, 22, "no upstream answered", None, 1000.0).entry
+    else:
+        response = parse_message(response_wire("internal", "DS", authority="internal 60 IN SOA ns.internal. host. 1 2 3 4 5"))
+        entry = world.resolver.on_answer(forward, response, 1000.0)
+    reply = read(entry.render(query("x.internal", do=True), 1000.0, 1232))
+    assert (reply.header.rcode, [str(one.rname) for one in reply.auth]) == (p.NXDOMAIN, ["."])
+
+
 # Blocking
 
 
