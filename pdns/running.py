@@ -48,7 +48,15 @@ Sockets = dict[tuple[Transport, str], socket.socket]
 class Running:
     """One service, and the sockets that feed it. `config` is this worker's share of what all may take."""
 
-    def __init__(self, config: Config, stats: Stats, loop: asyncio.AbstractEventLoop, *, arena_fd: int | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        stats: Stats,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        arena_fd: int | None,
+        cookie_secret: bytes = b"",
+    ) -> None:
         """Without an arena answers are remembered nowhere else. Raises `PdnsError` when the configuration cannot be run by."""
         self._loop = loop
         self._config = config
@@ -58,7 +66,9 @@ class Running:
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(config.upstream, loop, self._stats)
         self._retired: set[Forwarder] = set()
-        self._service = Service(config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd)
+        self._service = Service(
+            config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd, cookie_secret=cookie_secret
+        )
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._udp: dict[str, UdpListener] = {}

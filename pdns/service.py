@@ -14,6 +14,7 @@ from pdns.config import Config
 from pdns.core import protocol as p
 from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
+from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.entry import truncated
 from pdns.core.flights import Flight, Flights, Waiter
 from pdns.core.indicators import NO_RULES, LocalRules
@@ -58,9 +59,13 @@ class Service:
         clock: Callable[[], float],
         *,
         arena_fd: int | None = None,
+        cookie_secret: bytes = b"",
         accelerated: bool = ACCELERATED,
     ) -> None:
-        """`clock` is that of `time.monotonic`, or runs as fast."""
+        """`clock` is that of `time.monotonic`, or runs as fast. Services with the same `cookie_secret` and clock believe each
+        other's cookies; without one a secret is drawn.
+        """
+        self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         self._clock = clock
         self._stats = stats
         self._forwarder = forwarder
@@ -70,7 +75,7 @@ class Service:
         self._lane: Lane | None = None
         if accelerated:
             cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
-            self._cache, self._flights, self.front = cache, flights, Front(cache, stats)
+            self._cache, self._flights, self.front = cache, flights, Front(cache, stats, self._cookie_secret)
             self._lane = Lane(cache, self.front, flights, stats, self._promoted)
         else:
             self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
@@ -216,7 +221,7 @@ class Service:
             stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
             reply(answer)
             return
-        query.verified = transport == "tcp"
+        self._options.take_up(query, address, transport, now)
         stats.query(client.tenant, transport, query.qtype)
         outcome = self._resolver.handle(query, client, address, now)
         self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
@@ -326,6 +331,7 @@ class Service:
 
     def _take_over(self, config: Config) -> None:
         self._config = config
+        self._options = Options(self._cookie_secret, config.server)
         if self.front is not None:
             self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts)
         if self._lane is not None:

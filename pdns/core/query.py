@@ -10,6 +10,7 @@ from pdns.core.message import HEADER, parse_options, read_name
 from pdns.core.names import cut, reversed_key
 from pdns.errors import WireError
 
+Options = tuple[tuple[int, bytes], ...]
 _TAIL = Struct("!HH")
 _RR = Struct("!HHIH")
 _COMMON_OPT_START = b"\0\0\x29\x04\xd0"  # what most clients send, read without taking it apart: 1232 octets,
@@ -21,7 +22,8 @@ class Query:
     """A well-formed query. `question` is byte for byte what came, `qname` the same name in lower case."""
 
     __slots__ = (
-        "cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes", "verified", "watched",
+        "cd", "cookie", "do", "edns", "flags", "id", "keepalive", "key", "options", "qclass", "qname", "qtype", "question",
+        "udp_bytes", "verified", "watched",
     )  # fmt: skip
 
     batched = False  # whether it came with others, and can be forwarded with others
@@ -42,7 +44,10 @@ class Query:
         self.cd = bool(flags & p.CD)
         self.udp_bytes = udp_bytes
         self.watched = False  # a feed in monitor mode lists it
-        self.verified = False  # the client's address is proven: it came over TCP
+        self.verified = False  # the client's address is proven: it came over TCP, or with a valid cookie
+        self.cookie = b""  # the client's, and the server's if it has one (RFC 7873)
+        self.keepalive = False  # it asks how long its TCP connection may stay (RFC 7828)
+        self.options = b""  # of the OPT record of its answer
         # DO and CD change what an upstream says (RFC 4035, 3.2.1 and 3.2.2), so they are part of the question.
         self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")
 
@@ -101,13 +106,18 @@ def parse_query(wire: bytes) -> Query:
     if additionals == 1 and wire[at : at + 5] == _COMMON_OPT_START and wire[at + 5 : at + 11] in _COMMON_OPT_ENDS:
         edns, do, udp_bytes = True, bool(wire[at + 7]), 1232
     else:
-        edns, do, udp_bytes = _edns(wire, at, additionals, question)
+        edns, do, udp_bytes, options = _edns(wire, at, additionals, question)
+        query = Query(query_id, flags, question, qtype, qclass, edns=edns, do=do, udp_bytes=udp_bytes)
+        query.cookie = next((data for code, data in options if code == p.EDNS_OPTION_COOKIE), b"")
+        query.keepalive = any(code == p.EDNS_OPTION_KEEPALIVE for code, _ in options)
+        return query
     return Query(query_id, flags, question, qtype, qclass, edns=edns, do=do, udp_bytes=udp_bytes)
 
 
-def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool, bool, int]:
+def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool, bool, int, Options]:
     size = len(wire)
     edns, do, udp_bytes, version = False, False, PLAIN_UDP_BYTES, 0
+    options: Options = ()
     try:
         for _ in range(additionals):
             owner, at = read_name(wire, at)
@@ -126,13 +136,22 @@ def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool
             version = ttl >> 16 & 0xFF
             do = bool(ttl & 0x8000)
             if rdata_bytes:
-                parse_options(wire[at - rdata_bytes : at])
+                options = _options(wire[at - rdata_bytes : at])
         if version:
             raise WireError("EDNS version above 0", p.BADVERS)
     except WireError as error:
         error.question = question
         raise
-    return edns, do, udp_bytes
+    return edns, do, udp_bytes, options
+
+
+def _options(rdata: bytes) -> Options:
+    """The options, the first COOKIE of which has a size that cookies can have (RFC 7873, 5.2.2)."""
+    options = parse_options(rdata)
+    cookie = next((data for code, data in options if code == p.EDNS_OPTION_COOKIE), None)
+    if cookie is not None and len(cookie) != 8 and not 16 <= len(cookie) <= 40:
+        raise WireError("COOKIE option of a wrong size")
+    return options
 
 
 def error_reply(wire: bytes, error: WireError) -> bytes | None:

@@ -635,7 +635,7 @@ cdef Py_ssize_t render(
     if record.ad and (question.want_dnssec or question.flags & AD):  # RFC 6840, 5.8
         flags |= AD
     if question.edns:
-        opt_bytes = OPT_BYTES
+        opt_bytes = OPT_BYTES + question.option_bytes
         if stale_ttl_s >= 0:
             ede_code = _STALE_NXDOMAIN if record.rcode == 3 else _STALE
         elif record.ede_code != NO_EDE:
@@ -646,7 +646,7 @@ cdef Py_ssize_t render(
     size = HEADER_BYTES + question.bytes + record.body_bytes + opt_bytes
     if size > max_bytes and ede_code != NO_EDE:
         ede_code = NO_EDE
-        size += OPT_BYTES - opt_bytes
+        size += OPT_BYTES + question.option_bytes - opt_bytes
     put16(out, question.id)
     put16(out + 4, 1)
     memcpy(out + at, question.section, question.bytes)
@@ -673,23 +673,31 @@ cdef Py_ssize_t render(
         at += record.body_bytes
     put16(out + 10, 1 if question.edns else 0)
     if question.edns:
-        at += write_opt(out + at, question.want_dnssec, ede_code, ede_of(record), ede_bytes)
+        at += write_opt(out + at, question, ede_code, ede_of(record), ede_bytes)
     must(at <= max_bytes)
     return at
 
 
-cdef Py_ssize_t write_opt(uint8_t *out, bint want_dnssec, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil:
-    """Our OPT record (RFC 6891), with an Extended DNS Error (RFC 8914) unless the code is NO_EDE. Returns its size."""
+cdef Py_ssize_t write_opt(uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil:
+    """Our OPT record (RFC 6891), with an Extended DNS Error (RFC 8914) unless the code is NO_EDE, and the options that the query
+    asked for. Returns its size."""
+    cdef Py_ssize_t at = OPT_BYTES
     out[0] = 0
     put16(out + 1, TYPE_OPT)
     put16(out + 3, 1232)
-    put32(out + 5, 0x8000 if want_dnssec else 0)
-    if ede_code == NO_EDE:
-        put16(out + 9, 0)
-        return OPT_BYTES
-    put16(out + 9, <unsigned int>(6 + text_bytes))
-    put16(out + 11, OPTION_EDE)
-    put16(out + 13, <unsigned int>(2 + text_bytes))
-    put16(out + 15, <unsigned int>ede_code)
-    memcpy(out + 17, text, text_bytes)
-    return OPT_BYTES + 6 + text_bytes
+    put32(out + 5, 0x8000 if question.want_dnssec else 0)
+    if ede_code != NO_EDE:
+        at += write_ede(out + at, ede_code, text, text_bytes)
+    if question.option_bytes:
+        memcpy(out + at, question.options, question.option_bytes)
+        at += question.option_bytes
+    put16(out + 9, <unsigned int>(at - OPT_BYTES))
+    return at
+
+
+cdef inline Py_ssize_t write_ede(uint8_t *out, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil:
+    put16(out, OPTION_EDE)
+    put16(out + 2, <unsigned int>(2 + text_bytes))
+    put16(out + 4, <unsigned int>ede_code)
+    memcpy(out + 6, text, text_bytes)
+    return 6 + text_bytes

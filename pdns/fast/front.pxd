@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.clients cimport ClientTable, RateLimiter
+from pdns.fast.cookies cimport Options
 from pdns.fast.tally cimport Tally
 from pdns.fast.wire cimport Fault, Query, Question
 
@@ -49,6 +50,8 @@ cdef class Front:
     cdef int32_t _stale_ttl_s
     cdef uint32_t _refresh_ahead_hits
     cdef object _special_cuts
+    cdef Options _options
+    cdef bytes _cookie_secret
 
     cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, Heard *heard) except -1
     cdef Py_ssize_t take(

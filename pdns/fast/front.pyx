@@ -70,13 +70,14 @@ cdef class Asked(Query):
 cdef class Front:
     """One for each worker. `configure` changes its rules between two packets."""
 
-    def __init__(self, AnswerCache cache not None, stats):
-        self._cache = cache
+    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None):
+        self._cache, self._cookie_secret = cache, cookie_secret
         self._stats = stats
 
     def configure(self, config, policies, frozenset special_cuts not None):
         """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_cuts` as the resolver has them."""
         self._special_cuts = special_cuts
+        self._options = Options(self._cookie_secret, config.server)
         self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
         self._limiter = RateLimiter(config.rate_limit)
         self._verified_limiter = RateLimiter(config.rate_limit, verified=True)
@@ -155,6 +156,7 @@ cdef class Front:
         cdef Record *record
         cdef Py_ssize_t max_bytes, size
         cdef RateLimiter limiter
+        cdef bint verified = transport == TCP
         if heard.fault != SOUND:
             size = write_refusal(wire, heard.fault, question, out)
             if size == 0:
@@ -164,10 +166,12 @@ cdef class Front:
             self._tally.response(heard.client, ERROR, rcode_of(heard.fault))
             return size
         self._tally.query(heard.client, transport, question.qtype)
+        if question.has_options:
+            verified = self._options.take_up(question, address, transport == TCP, now)
         if not heard.allowed:
             source[0] = REFUSED
             return self._refuse(question, heard.client, _STRANGER, False, out)
-        limiter = self._limiter if transport == UDP else self._verified_limiter
+        limiter = self._verified_limiter if verified else self._limiter
         if limiter.on and not limiter.admits_address(address, now):
             if self._limit_action == DROP:
                 self._tally.dropped_rate_limit()
@@ -222,7 +226,7 @@ cdef class Front:
         memcpy(out + HEADER_BYTES, question.section, question.bytes)
         if question.edns:
             size += write_opt(
-                out + size, question.want_dnssec, NO_EDE if truncate else _PROHIBITED,
+                out + size, question, NO_EDE if truncate else _PROHIBITED,
                 <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text),
             )  # fmt: skip
         self._tally.response(client, REFUSED, _REFUSED_RCODE)

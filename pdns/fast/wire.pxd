@@ -30,6 +30,14 @@ cdef enum:
 cdef enum:
     TYPE_OPT = 41
     OPT_BYTES = 11  # of an OPT record without options
+    OPTION_COOKIE = 10
+    OPTION_KEEPALIVE = 11
+    CLIENT_COOKIE_BYTES = 8
+    SERVER_COOKIE_BYTES = 16
+    LEAST_COOKIES_BYTES = 16  # of a client's and a server's (RFC 7873, 4)
+    MOST_COOKIES_BYTES = 40
+    KEEPALIVE_BYTES = 6
+    MOST_OPTION_BYTES = 34  # of the options in an answer: our cookie and keepalive
 
 # Why bytes are not a query we can serve. `wire.pyx` has the words and the rcode of each.
 cdef enum Fault:
@@ -47,6 +55,7 @@ cdef enum Fault:
     TWO_OPTS
     OPTION_CUT
     OPTION_LEAVES
+    COOKIE_SIZE
     NEWER_EDNS
     NAME_LEAVES
     NAME_OVER_255
@@ -73,6 +82,12 @@ cdef struct Question:  # what a query says, with nothing left that points into i
     uint16_t key_bytes
     bint edns
     bint want_dnssec  # DO
+    bint has_options  # a cookie or keepalive
+    bint keepalive
+    uint8_t cookie_bytes
+    uint8_t option_bytes  # of what the OPT record of the answer is to hold
+    uint8_t cookie[MOST_COOKIES_BYTES]
+    uint8_t options[MOST_OPTION_BYTES]
     uint8_t section[MAX_QUESTION_BYTES]  # as received
     uint8_t key[MAX_KEY_BYTES]  # the same in lower case, DO and CD; two octets of policy follow
 
@@ -118,6 +133,7 @@ cdef inline void set_policy(Question *question, uint16_t policy) noexcept nogil:
 
 
 cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil  # of a fault only `edns` is sound
+cdef Fault read_options(const uint8_t *rdata, Py_ssize_t size, Question *out) noexcept nogil
 cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil
 cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil
 cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *question, uint8_t *out) noexcept nogil  # 0: silence

@@ -92,6 +92,8 @@ cdef inline Fault read_question(const uint8_t *wire, Py_ssize_t size, Question *
     memcpy(out.key + i - 4, at, 4)
     out.edns = False
     out.want_dnssec = False
+    out.has_options = out.keepalive = False
+    out.cookie_bytes = out.option_bytes = 0
     out.udp_bytes = PLAIN_UDP_BYTES
     if additionals == 0:
         pass
@@ -145,10 +147,37 @@ cdef Fault parse_edns(Reader *r, Py_ssize_t size, uint16_t additionals, Question
             out.udp_bytes = PLAIN_UDP_BYTES
         version = head[5]
         out.want_dnssec = (head[6] & 0x80) != 0
-        fault = check_options(rdata, rdata_bytes)
+        fault = read_options(rdata, rdata_bytes, out)
         if fault:
             return fault
     return NEWER_EDNS if version else SOUND
+
+
+cdef Fault read_options(const uint8_t *rdata, Py_ssize_t size, Question *out) noexcept nogil:
+    """Checks the options of a query, and keeps those that its answer takes up."""
+    cdef Reader r = reader(rdata, size)
+    cdef const uint8_t *head
+    cdef const uint8_t *data
+    cdef uint16_t code, data_bytes
+    cdef Fault fault = SOUND
+    while r.left:
+        head = take(&r, 4)
+        if head == NULL:
+            return OPTION_CUT
+        code, data_bytes = u16(head), u16(head + 2)
+        data = take(&r, data_bytes)
+        if data == NULL:
+            return OPTION_LEAVES
+        if code == OPTION_COOKIE and out.cookie_bytes == 0 and fault == SOUND:
+            if data_bytes != CLIENT_COOKIE_BYTES and not LEAST_COOKIES_BYTES <= data_bytes <= MOST_COOKIES_BYTES:
+                fault = COOKIE_SIZE
+                continue
+            out.cookie_bytes = <uint8_t>data_bytes
+            memcpy(out.cookie, data, data_bytes)
+            out.has_options = True
+        elif code == OPTION_KEEPALIVE:
+            out.keepalive = out.has_options = True
+    return fault
 
 
 cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil:
@@ -251,14 +280,14 @@ cdef inline bint pass_name(Reader *r) noexcept nogil:
 cdef int _rcodes[FAULTS]
 _rcodes[:] = [
     0, -1, -1, 4, 1, 1, 1, 1, 1,
-    1, 1, 1, 1, 1, 16, 1, 1, 1, 1, 1,
+    1, 1, 1, 1, 1, 1, 16, 1, 1, 1, 1, 1,
 ]  # fmt: skip
 
 _REASONS = (
     "", "shorter than a header", "a response, not a query", "unknown opcode", "not exactly one question", "a query with answers in it",
     "compressed question", "question cut short", "name over 255 octets", "record cut short",
     "RDATA leaves the message", "more than one OPT record, or one that is not at the root", "EDNS option cut short",
-    "EDNS option leaves its record", "EDNS version above 0", "name leaves the message", "name over 255 octets", "pointer cut short",
+    "EDNS option leaves its record", "COOKIE option of a wrong size", "EDNS version above 0", "name leaves the message", "name over 255 octets", "pointer cut short",
     "pointer that does not lead back", "unknown label type",
 )  # fmt: skip
 
@@ -371,6 +400,18 @@ cdef class Query:
     @property
     def rd(self):
         return self.q.flags & RD != 0
+
+    @property
+    def cookie(self):
+        return PyBytes_FromStringAndSize(<char *>self.q.cookie, self.q.cookie_bytes)
+
+    @property
+    def keepalive(self):
+        return bool(self.q.keepalive)
+
+    @property
+    def options(self):
+        return PyBytes_FromStringAndSize(<char *>self.q.options, self.q.option_bytes)
 
     @property
     def udp_bytes(self):

@@ -52,6 +52,8 @@ FIELDS = (
     "cd",
     "rd",
     "udp_bytes",
+    "cookie",
+    "keepalive",
     "key",
     "cut",
     "reversed_key",
@@ -250,12 +252,23 @@ class _Side:
         stats = Stats(self.counters)
         self.upstream = _Upstream(self.config, stats)
         self.now = 1000.0
-        self.service = Service(self.config, self.upstream, stats, lambda: self.now, accelerated=accelerated)
+        self.service = Service(
+            self.config, self.upstream, stats, lambda: self.now, cookie_secret=bytes(16), accelerated=accelerated
+        )
+        self.cookies = b""  # as the last answer had them
         self.service.set_blockset(_BLOCKSET)
         self.sent: list[tuple[int, bytes]] = []
 
     def ask(self, number: int, wire: bytes, client: str, transport: str) -> None:
         self.service.on_message(wire, client, 4000 + number, transport, lambda reply: self.sent.append((number, reply)))
+        if self.sent and (at := self.sent[-1][1].find(b"\0\x0a\0\x18")) > 0:
+            self.cookies = self.sent[-1][1][at + 4 : at + 28]
+
+    def ask_with(self, number: int, wire: bytes, client: str, transport: str, option: bytes) -> None:
+        """With an option; b"" is the cookies of the last answer."""
+        option = option or (b"\0\x0a" + len(self.cookies).to_bytes(2) + self.cookies if self.cookies else b"")
+        opt = b"\0\0\x29\x04\xd0\0\0\0\0" + len(option).to_bytes(2) + option
+        self.ask(number, wire[:10] + b"\0\1" + wire[12:] + opt, client, transport)
 
     def counted(self) -> dict[tuple[object, ...], int]:
         """Every count but those of time."""
@@ -284,10 +297,18 @@ QUESTIONS = st.builds(
     rd=st.sampled_from([1, 1, 1, 0]),
     query_id=st.integers(0, 65535),
 )
+_COOKIE, _KEEPALIVE = b"\0\x0a\0\x08abcdefgh", b"\0\x0b\0\0"
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), QUESTIONS, st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
         st.tuples(st.just("ask"), PACKETS, st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
+        st.tuples(
+            st.just("ask_with"),
+            st.sampled_from(_NAMES).map(lambda name: query_wire(name, edns=None)),
+            st.sampled_from(_CLIENTS),
+            st.sampled_from(["udp", "tcp"]),
+            st.sampled_from([b"", _COOKIE, _KEEPALIVE, _KEEPALIVE + _COOKIE, b"\0\x0a\0\x09abcdefghi", _COOKIE + b"\0"]),
+        ),
         st.tuples(st.just("answer"), st.booleans()),
         st.tuples(st.just("wait"), st.sampled_from([0.4, 1.0, 2.5, 20.0, 37.0, 61.0, 4000.0])),
         st.tuples(st.just("rules")),
@@ -307,6 +328,8 @@ def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tupl
             for side in sides:
                 if what == "ask":
                     side.ask(number, *how)
+                elif what == "ask_with":
+                    side.ask_with(number, *how)
                 elif what == "answer":
                     side.upstream.answer_all(fail=how[0])
                 elif what == "wait":

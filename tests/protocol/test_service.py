@@ -329,6 +329,32 @@ def test_over_the_rate_udp_is_sent_to_tcp_and_answered_there(run: Run, *, accele
 
 
 @pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
+def test_a_client_with_a_valid_cookie_is_not_sent_to_tcp(run: Run, *, accelerated: bool) -> None:
+    """Its address is not forged, so it has the limit of TCP; without one, or with another's, it is truncated."""
+
+    async def body() -> None:
+        limit = {"queries_per_s": 1, "verified_queries_per_s": 1, "burst": 3}
+        async with bench(rate_limit=limit, accelerated=accelerated) as b:
+            plain = query_wire("localhost", edns=None)
+
+            def asked(cookies: bytes, client: str = "127.0.0.1") -> bytes:
+                opt = b"\0\0\x29\x04\xd0\0\0\0\0" + (4 + len(cookies)).to_bytes(2)
+                option = b"\0\x0a" + len(cookies).to_bytes(2) + cookies
+                return b.send(plain[:10] + b"\0\1" + plain[12:] + opt + option, client=client)[0]
+
+            cookies = asked(b"abcdefgh")[-24:]
+            for _ in range(200):
+                over = asked(b"abcdefgh")
+            assert (read(over).header.tc, over[-24:]) == (1, cookies)
+            assert answers(asked(cookies)) == ["127.0.0.1"]
+            assert answers(asked(cookies)) == ["127.0.0.1"]
+            assert read(asked(cookies[:-1] + b"\0")).header.tc == 1
+            assert [read(asked(cookies)).header.tc for _ in range(2)] == [0, 1], "it has a limit too"
+
+    run(body())
+
+
+@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
 def test_surplus_bytes_cost_no_answer(run: Run, *, accelerated: bool) -> None:
     """A query with bytes behind its last record is answered, over UDP and TCP, with and without an OPT record."""
 
