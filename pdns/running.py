@@ -29,6 +29,7 @@ from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, Stats
 from pdns.upstream.forwarder import Forwarder
+from pdns.zonechanges import Sender
 
 if ACCELERATED:
     from pdns.fast.udp import UdpListener as CompiledUdpListener
@@ -66,9 +67,11 @@ class Running:
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(config.upstream, loop, self._stats)
         self._retired: set[Forwarder] = set()
+        self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
-            config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd, cookie_secret=cookie_secret
-        )
+            config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd, cookie_secret=cookie_secret,
+            zone_changed=self._zone_changes.tell,
+        )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._udp: dict[str, UdpListener] = {}
@@ -150,6 +153,7 @@ class Running:
         if self._tick is not None:
             self._tick.cancel()
         self._connections.close()
+        self._zone_changes.close()
         for udp in (*self._all_udp(), *self._covered_before):
             udp.close()
         return unanswered

@@ -28,6 +28,7 @@ from pdns.monitorlog import MonitorLog
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
+from pdns.zonechanges import Primaries
 
 if TYPE_CHECKING:
     from pdns.fast.flights import Flight as CompiledFlight
@@ -60,11 +61,13 @@ class Service:
         *,
         arena_fd: int | None = None,
         cookie_secret: bytes = b"",
+        zone_changed: Callable[[str], object] = lambda _feed: None,
         accelerated: bool = ACCELERATED,
     ) -> None:
         """`clock` is that of `time.monotonic`, or runs as fast. Services with the same `cookie_secret` and clock believe each
-        other's cookies; without one a secret is drawn.
+        other's cookies; without one a secret is drawn. `zone_changed` is called with the name of a feed whose primary says so.
         """
+        self._zone_changed = zone_changed
         self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         self._clock = clock
         self._stats = stats
@@ -215,6 +218,10 @@ class Service:
             query = parse_query(wire)
         except WireError as error:
             answer = error_reply(wire, error)
+            if error.rcode == p.NOTIMP and self._primaries and (taken := self._primaries.answer(wire, address, now)) is not None:
+                stats.response(client.tenant, "local", p.NOERROR, perf_counter() - started_s)
+                reply(taken)
+                return
             if answer is None:
                 stats.dropped("not_a_query")
                 return
@@ -332,8 +339,9 @@ class Service:
     def _take_over(self, config: Config) -> None:
         self._config = config
         self._options = Options(self._cookie_secret, config.server)
+        self._primaries = Primaries(config.feed, self._zone_changed)
         if self.front is not None:
-            self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts)
+            self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts, self._primaries)
         if self._lane is not None:
             self._lane.configure(config.cache)
         self._monitor_log.configure(config.log)

@@ -23,6 +23,7 @@ cdef struct Heard:  # a message, before anything is done about it
     Question question
     uint64_t hash  # of the question's key
     Fault fault
+    uint32_t size
     uint16_t client  # its number
     bint allowed
 
@@ -50,6 +51,7 @@ cdef class Front:
     cdef int32_t _stale_ttl_s
     cdef uint32_t _refresh_ahead_hits
     cdef object _special_cuts
+    cdef object _primaries  # None when there are none
     cdef Options _options
     cdef bytes _cookie_secret
 
@@ -57,6 +59,7 @@ cdef class Front:
     cdef Py_ssize_t take(
         self, Heard *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3
+    cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3
     cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
     cdef Py_ssize_t _say(

@@ -5,11 +5,11 @@ from cpython.set cimport PySet_Contains
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of, render, write_opt
-from pdns.fast.clients cimport Known, packed
+from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of, render, write_opt
+from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.tally cimport TCP, UDP
 from pdns.fast.wire cimport (
-    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, Fault, cut_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
+    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, cut_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
 
 from time import perf_counter
@@ -74,9 +74,10 @@ cdef class Front:
         self._cache, self._cookie_secret = cache, cookie_secret
         self._stats = stats
 
-    def configure(self, config, policies, frozenset special_cuts not None):
-        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_cuts` as the resolver has them."""
-        self._special_cuts = special_cuts
+    def configure(self, config, policies, frozenset special_cuts not None, primaries):
+        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_cuts` as the resolver has them. `primaries`
+        is asked about messages that are no queries, if it is true."""
+        self._special_cuts, self._primaries = special_cuts, primaries or None
         self._options = Options(self._cookie_secret, config.server)
         self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
         self._limiter = RateLimiter(config.rate_limit)
@@ -137,6 +138,7 @@ cdef class Front:
         """Read a message and find out who sent it. What may be remembered of it is then on its way from memory."""
         cdef Known *known = self._clients.find(address)
         heard.client, heard.allowed = known.number, known.allowed
+        heard.size = <uint32_t>size
         heard.fault = parse_question(wire, size, &heard.question)
         if heard.fault == SOUND:
             set_policy(&heard.question, known.policy)
@@ -157,6 +159,11 @@ cdef class Front:
         cdef Py_ssize_t max_bytes, size
         cdef RateLimiter limiter
         cdef bint verified = transport == TCP
+        if heard.fault == UNKNOWN_OPCODE and self._primaries is not None:
+            size = self._take_notify(heard, wire, address, now, out)
+            if size:
+                source[0] = LOCAL
+                return size
         if heard.fault != SOUND:
             size = write_refusal(wire, heard.fault, question, out)
             if size == 0:
@@ -199,6 +206,15 @@ cdef class Front:
             record.visited = True
             return self._say(record, question, heard.client, STALE, max_bytes, True, now, out)
         return DECIDE_REMEMBERED
+
+    cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
+        """As `pdns.zonechanges.Primaries.answer`. Returns the size of the answer, 0 for none."""
+        answer = self._primaries.answer(PyBytes_FromStringAndSize(<const char *>wire, heard.size), text_of(address), now)
+        if answer is None:
+            return 0
+        memcpy(out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
+        self._tally.response(heard.client, LOCAL, 0)
+        return PyBytes_GET_SIZE(answer)
 
     cdef Py_ssize_t _say(
         self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out

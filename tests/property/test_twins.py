@@ -161,6 +161,7 @@ _RAW: dict[str, Any] = {
         {"name": "beta", "url": "file:b", "category": "phishing"},
         {"name": "alpha", "url": "file:a"},
         {"name": "watch", "url": "file:w", "mode": "monitor", "category": "policy"},
+        {"name": "zone", "url": "axfr://198.51.100.9:53/rpz.example"},
     ],
     "tenant": [
         {"name": "north", "networks": ["198.51.100.0/24"], "allow": ["malware.test"]},
@@ -297,6 +298,7 @@ QUESTIONS = st.builds(
     rd=st.sampled_from([1, 1, 1, 0]),
     query_id=st.integers(0, 65535),
 )
+_NOTIFY = b"\x12\x34\x24\0\0\1\0\0\0\0\0\0\3rpz\7example\0\0\6\0\1"
 _COOKIE, _KEEPALIVE = b"\0\x0a\0\x08abcdefgh", b"\0\x0b\0\0"
 STEPS = st.lists(
     st.one_of(
@@ -309,6 +311,7 @@ STEPS = st.lists(
             st.sampled_from(["udp", "tcp"]),
             st.sampled_from([b"", _COOKIE, _KEEPALIVE, _KEEPALIVE + _COOKIE, b"\0\x0a\0\x09abcdefghi", _COOKIE + b"\0"]),
         ),
+        st.tuples(st.just("ask"), st.just(_NOTIFY), st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
         st.tuples(st.just("answer"), st.booleans()),
         st.tuples(st.just("wait"), st.sampled_from([0.4, 1.0, 2.5, 20.0, 37.0, 61.0, 4000.0])),
         st.tuples(st.just("rules")),

@@ -27,7 +27,14 @@ from tests.wire import answers, ede, query_wire, read
 class Bench:
     """A service on a real upstream, and a clock that can be moved."""
 
-    def __init__(self, upstream: FakeUpstream, sections: dict[str, Any], *, accelerated: bool = ACCELERATED) -> None:
+    def __init__(
+        self,
+        upstream: FakeUpstream,
+        sections: dict[str, Any],
+        *,
+        accelerated: bool = ACCELERATED,
+        zone_changed: Callable[[str], object] = lambda _feed: None,
+    ) -> None:
         self.upstream = upstream
         self.ahead_s = 0.0
         self.counters = Counters.create(4096)
@@ -37,7 +44,7 @@ class Bench:
         self.config = msgspec.convert(raw, Config)
         stats = Stats(self.counters)
         self.forwarder = Forwarder(self.config.upstream, self.loop, stats)
-        self.service = Service(self.config, self.forwarder, stats, self.now, accelerated=accelerated)
+        self.service = Service(self.config, self.forwarder, stats, self.now, accelerated=accelerated, zone_changed=zone_changed)
 
     def now(self) -> float:
         return self.loop.time() + self.ahead_s
@@ -67,9 +74,15 @@ async def until(condition: Callable[[], bool], patience_s: float = 3.0) -> None:
 
 
 @asynccontextmanager
-async def bench(handler: fake.Handler | None = None, *, accelerated: bool = ACCELERATED, **sections: Any) -> AsyncIterator[Bench]:
+async def bench(
+    handler: fake.Handler | None = None,
+    *,
+    accelerated: bool = ACCELERATED,
+    zone_changed: Callable[[str], object] = lambda _feed: None,
+    **sections: Any,
+) -> AsyncIterator[Bench]:
     async with FakeUpstream(handler) as upstream:
-        made = Bench(upstream, sections, accelerated=accelerated)
+        made = Bench(upstream, sections, accelerated=accelerated, zone_changed=zone_changed)
         try:
             yield made
         finally:

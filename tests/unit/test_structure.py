@@ -18,7 +18,7 @@ NOT_IN_CORE = {
 }  # fmt: skip
 OPEN_TO_FEEDS = {
     "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.config", "pdns.control", "pdns.core.names", "pdns.errors",
-    "pdns.facts", "pdns.feedstatus", "pdns.generations", "pdns.logs", "pdns.orders", "pdns.overrides",
+    "pdns.facts", "pdns.feedstatus", "pdns.generations", "pdns.logs", "pdns.orders", "pdns.overrides", "pdns.zonechanges",
 }  # fmt: skip
 OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
 
