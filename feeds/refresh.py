@@ -24,6 +24,7 @@ from pdns.control import Channel, Configure, Message, close_all, read_config
 from pdns.feedstatus import FeedsStatus
 from pdns.logs import log_to_stderr
 from pdns.orders import Order, Outcome
+from pdns.zonechanges import SOCKET_FILE, Receiver
 
 REQUEST_FILE = Path("requests", "update")  # below the state directory; touching it asks for a refresh of everything
 REQUEST_POLL_S = 0.2
@@ -100,6 +101,7 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
     state_dir = Path(config.state.dir)
     keeper = Keeper(state_dir)
     listener = NotifyListener(keeper.wake_soon)
+    receiver = _receiver(state_dir, keeper)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
     watching: list[asyncio.Task[None]] = []
@@ -119,9 +121,19 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
                 _log.warning("state.dir stays %s until the next start", state_dir)
     finally:
         listener.close()
+        if receiver is not None:
+            receiver.close()
         for task in watching:
             task.cancel()
         await keeper.stop()
+
+
+def _receiver(state_dir: Path, keeper: Keeper) -> Receiver | None:
+    try:
+        return Receiver(state_dir, asyncio.get_running_loop(), keeper.wake_soon)
+    except OSError as exc:
+        _log.warning("%s: %s; NOTIFY to server.listen has no effect", state_dir / SOCKET_FILE, exc)
+        return None
 
 
 async def _look_after(keeper: Keeper) -> None:

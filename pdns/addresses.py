@@ -149,6 +149,14 @@ def parse_network(text: str) -> IPNetwork:
     return network
 
 
+def parse_nat64_prefix(text: str) -> str:
+    """The prefix of a NAT64, of a length that RFC 6052 (2.2) permits."""
+    network = parse_network(text)
+    if network.version != 6 or network.prefixlen not in (32, 40, 48, 56, 64, 96):
+        raise InvalidAddress("expected an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as 2001:db8:64::/96")
+    return str(network)
+
+
 def parse_allowed(text: str) -> AllowedName:
     """What an `allow` entry, `x` or `*.x`, lets through."""
     below_only = text.startswith("*.")

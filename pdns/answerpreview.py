@@ -37,7 +37,8 @@ def answers_leading_to(
     policy = Policy(config, current.rules(0.0))
     decision = policy.decide_address(blockset, address.packed, b"\0") if blockset is not None else CLEAN
     if decision.verdict is not None:
-        return {"any": f"is blocked by {decision.verdict.feed} ({decision.verdict.category}), unless an allowlist has the name"}
+        feed, category = decision.verdict.feed, decision.verdict.category
+        return {"any": f"is blocked by {feed} ({category}), which lists {decision.rule}, unless an allowlist has the name"}
     if decision.monitored:
         return {"any": f"passes; {', '.join(feed for feed, _ in decision.monitored)} would block it, in monitor mode"}
     return {"any": "passes"}

@@ -96,6 +96,7 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl_s: Annotated[int, Meta(ge=0, le=86400)] = 60
     ede_code: Literal[15, 16, 17, 18] = 15
     allow: tuple[str, ...] = ()
+    nat64_prefixes: tuple[str, ...] = ()
 
 
 class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -184,6 +185,7 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much one client may ask."""
 
     queries_per_s: NotNegative = 0
+    verified_queries_per_s: NotNegative = 0
     burst: Positive = 1000
     action: Literal["refuse", "drop", "truncate"] = "truncate"
     ipv4_prefix: Annotated[int, Meta(ge=8, le=32)] = 32

@@ -222,7 +222,8 @@ def _block(block: Block, around: Surroundings) -> Block:
             taken[address.version] = key
             sinkhole.append(str(address))
     allow = around.canonical("block.allow", block.allow, addresses.parse_allowed)
-    return replace(block, sinkhole=tuple(sinkhole), allow=allow)
+    prefixes = around.canonical("block.nat64_prefixes", block.nat64_prefixes, addresses.parse_nat64_prefix)
+    return replace(block, sinkhole=tuple(sinkhole), allow=allow, nat64_prefixes=prefixes)
 
 
 def _local(local: Local, around: Surroundings) -> Local:

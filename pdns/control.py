@@ -45,6 +45,7 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
     index: int = 0  # of this worker
     workers: int = 1
     arena: int = 0  # its number; 0: stand by, another worker has it still
+    cookie_secret: str = ""  # in hexadecimal; all workers have the same
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):

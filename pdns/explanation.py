@@ -14,7 +14,12 @@ from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
 from pdns.blockset import AddressListing, Blockset, Listing, Rule
 from pdns.config import Config
 from pdns.core import names
+<<<<<<< HEAD
 from pdns.errors import BlocksetError, InvalidAddress
+=======
+from pdns.core.embedded import Embeddings
+from pdns.errors import BlocksetError
+>>>>>>> query
 from pdns.facts import Fact, Facts
 from pdns.generations import current_directory
 from pdns.overrides import Overrides
@@ -108,7 +113,8 @@ def of_address(
 ) -> Explanation:
     """Of an address that answers may lead to."""
     teller = _Teller(config, blockset, current)
-    said = [teller.address(listing) for listing in blockset.lookup_address(address.packed)] if blockset is not None else []
+    listings = Embeddings(config.block.nat64_prefixes).lookup(blockset, address.packed) if blockset is not None else ()
+    said = [teller.address(listing) for listing in listings]
     return teller.explanation(str(address), said, None)
 
 

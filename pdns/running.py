@@ -29,6 +29,7 @@ from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.forwarder import Forwarder
+from pdns.zonechanges import Sender
 
 if ACCELERATED:
     from pdns.fast.udp import UdpListener as CompiledUdpListener
@@ -48,7 +49,15 @@ Sockets = dict[tuple[Transport, str], socket.socket]
 class Running:
     """One service, and the sockets that feed it. `config` is this worker's share of what all may take."""
 
-    def __init__(self, config: Config, stats: Stats, loop: asyncio.AbstractEventLoop, *, arena_fd: int | None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        stats: Stats,
+        loop: asyncio.AbstractEventLoop,
+        *,
+        arena_fd: int | None,
+        cookie_secret: bytes = b"",
+    ) -> None:
         """Without an arena answers are remembered nowhere else. Raises `PdnsError` when the configuration cannot be run by."""
         self._loop = loop
         self._config = config
@@ -58,7 +67,11 @@ class Running:
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(config.upstream, loop, self._stats)
         self._retired: set[Forwarder] = set()
-        self._service = Service(config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd)
+        self._zone_changes = Sender(Path(config.state.dir))
+        self._service = Service(
+            config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd, cookie_secret=cookie_secret,
+            zone_changed=self._zone_changes.tell,
+        )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._udp: dict[str, UdpListener] = {}
@@ -140,6 +153,7 @@ class Running:
         if self._tick is not None:
             self._tick.cancel()
         self._connections.close()
+        self._zone_changes.close()
         for udp in (*self._all_udp(), *self._covered_before):
             udp.close()
         return unanswered

@@ -14,6 +14,7 @@ from pdns.config import Config
 from pdns.core import protocol as p
 from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
+from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.entry import truncated
 from pdns.core.flights import Flight, Flights, Waiter
 from pdns.core.indicators import NO_RULES, LocalRules
@@ -27,6 +28,7 @@ from pdns.monitorlog import MonitorLog
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
+from pdns.zonechanges import Primaries
 
 if TYPE_CHECKING:
     from pdns.fast.flights import Flight as CompiledFlight
@@ -58,9 +60,15 @@ class Service:
         clock: Callable[[], float],
         *,
         arena_fd: int | None = None,
+        cookie_secret: bytes = b"",
+        zone_changed: Callable[[str], object] = lambda _feed: None,
         accelerated: bool = ACCELERATED,
     ) -> None:
-        """`clock` is that of `time.monotonic`, or runs as fast."""
+        """`clock` is that of `time.monotonic`, or runs as fast. Services with the same `cookie_secret` and clock believe each
+        other's cookies; without one a secret is drawn. `zone_changed` is called with the name of a feed whose primary says so.
+        """
+        self._zone_changed = zone_changed
+        self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         self._clock = clock
         self._stats = stats
         self._forwarder = forwarder
@@ -70,7 +78,7 @@ class Service:
         self._lane: Lane | None = None
         if accelerated:
             cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
-            self._cache, self._flights, self.front = cache, flights, Front(cache, stats)
+            self._cache, self._flights, self.front = cache, flights, Front(cache, stats, self._cookie_secret)
             self._lane = Lane(cache, self.front, flights, stats, self._promoted)
         else:
             self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
@@ -210,12 +218,17 @@ class Service:
             query = parse_query(wire)
         except WireError as error:
             answer = error_reply(wire, error)
+            if error.rcode == p.NOTIMP and self._primaries and (taken := self._primaries.answer(wire, address, now)) is not None:
+                stats.response(client.tenant, "local", p.NOERROR, perf_counter() - started_s)
+                reply(taken)
+                return
             if answer is None:
                 stats.dropped("not_a_query")
                 return
             stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
             reply(answer)
             return
+        self._options.take_up(query, address, transport, now)
         stats.query(client.tenant, transport, query.qtype)
         outcome = self._resolver.handle(query, client, address, now)
         self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
@@ -325,8 +338,10 @@ class Service:
 
     def _take_over(self, config: Config) -> None:
         self._config = config
+        self._options = Options(self._cookie_secret, config.server)
+        self._primaries = Primaries(config.feed, self._zone_changed)
         if self.front is not None:
-            self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts)
+            self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts, self._primaries)
         if self._lane is not None:
             self._lane.configure(config.cache)
         self._monitor_log.configure(config.log)
@@ -343,7 +358,7 @@ class Service:
 
     def _judge_on_lane(self) -> None:
         if self._lane is not None:
-            self._lane.judge_by(self._blockset, self._rules.cuts)
+            self._lane.judge_by(self._blockset, self._resolver.listings, self._rules.cuts)
 
 
 def _flight_limits(config: Config) -> tuple[int, int]:

@@ -18,7 +18,8 @@ def worker_count(configured: int) -> int:
 def share_of(config: Config, workers: int) -> Config:
     """`config` as one of `workers` runs by it: names are spread evenly over them, and so is what is bounded in all.
 
-    A client's TCP connections are not: whichever worker is free accepts, so each allows one client as many as all together may.
+    A client's TCP connections are not: whichever worker is free accepts, so each allows one client as many connections, and as
+    many queries over them, as all together may.
     """
     limit, lines = config.rate_limit, config.log.monitored_per_minute
     return replace(
@@ -33,6 +34,7 @@ def share_of(config: Config, workers: int) -> Config:
         rate_limit=replace(
             limit,
             queries_per_s=_part(limit.queries_per_s, workers) if limit.queries_per_s else 0,
+            verified_queries_per_s=limit.verified_queries_per_s or limit.queries_per_s,
             burst=_part(limit.burst, workers),
         ),
         log=replace(config.log, monitored_per_minute=_part(lines, workers) if lines else 0),

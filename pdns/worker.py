@@ -101,7 +101,7 @@ class Worker:
         }
         try:
             if self._running is None:
-                await self._begin(config, counters_fd, sightings_fd, arena_fd)
+                await self._begin(config, counters_fd, sightings_fd, arena_fd, bytes.fromhex(message.cookie_secret))
             else:
                 close_all((counters_fd, sightings_fd))
                 await self._go_on(self._running, config, message.arena, arena_fd)
@@ -111,9 +111,11 @@ class Worker:
         finally:
             _close_each(sockets.values())  # those that nobody took
 
-    async def _begin(self, config: Config, counters_fd: int, sightings_fd: int, arena_fd: int | None) -> None:
+    async def _begin(
+        self, config: Config, counters_fd: int, sightings_fd: int, arena_fd: int | None, cookie_secret: bytes
+    ) -> None:
         stats = Stats(Counters.attach(counters_fd, writable=True), SightingsWriter(Sightings.attach(sightings_fd)))
-        self._running = Running(config, stats, self._loop, arena_fd=arena_fd)
+        self._running = Running(config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret)
         await self._running.begin()
         _settle_memory()
 

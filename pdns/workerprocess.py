@@ -12,6 +12,7 @@ from pdns.admin.process import is_busy
 from pdns.children import Child
 from pdns.config import Config
 from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, share_config
+from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import PdnsError
 from pdns.listeners import ListenerSet
 from pdns.memory import Arena, WorkerMemory
@@ -22,6 +23,8 @@ SILENT_AFTER_S: Final = 1.0  # no longer relied on, though it may yet come round
 _BUSY_S: Final = 10.0  # instead, when it would run if the machine let it
 _HAND_OVER_S: Final = 2.0
 _STARTING_S: Final = 30.0  # until its first sign of life: a busy machine may take that long
+
+_COOKIE_SECRET: Final = os.urandom(SECRET_BYTES).hex()  # clients keep their cookies when a worker is replaced
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +94,8 @@ class WorkerProcess:
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # not everybody waits for it
         self._drain_s = live.config.server.drain_s
         told, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
-        apply = Apply(self._asked, told, live.config_file, self.index, self._workers, arena.number if arena is not None else 0)
+        arena_number = arena.number if arena is not None else 0
+        apply = Apply(self._asked, told, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET)
         config_fd = share_config(live.config)
         try:
             sent = self.child.send(apply, [config_fd, *self.memory.fds, *([arena.fd] if arena is not None else []), *fds])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from pdns.core import protocol as p
 from pdns.core.entry import Ede, Entry
+from pdns.core.names import ROOT, is_at_or_below
 
 _AT_QNAME = b"\xc0\x0c"  # the question's name, always 12 octets into the message
 _MNAME_RNAME = b"\x09localhost\0" + b"\6nobody\7invalid\0"  # RFC 6303, 3
@@ -26,20 +27,31 @@ def answer_entry(rtype: int, rdatas: Sequence[bytes], source: str, now: float, t
 
 
 def negative_entry(rcode: int, apex: bytes, qname: bytes, source: str, now: float, ttl_s: int) -> Entry:
-    """NXDOMAIN or NODATA with the SOA that makes it cacheable (RFC 2308, 5). `apex` is at or above `qname`."""
-    at = p.HEADER_BYTES + len(qname) - len(apex)
-    return _negative(rcode, b"\0" if apex == b"\0" else (0xC000 | at).to_bytes(2), source, now, ttl_s)
+    """NXDOMAIN or NODATA of the zone `apex` with the SOA that makes it cacheable (RFC 2308, 5)."""
+    return _negative(rcode, soa_owner(rcode, apex, qname), source, now, ttl_s)
 
 
-def negative_entry_of_itself(rcode: int, source: str, now: float, ttl_s: int) -> Entry:
-    """The same for any name, with the SOA at the very name that was asked for."""
-    return _negative(rcode, _AT_QNAME, source, now, ttl_s)
+def denial_entry(source: str, now: float, ttl_s: int) -> Entry:
+    """NXDOMAIN for any name, by the root."""
+    return _negative(p.NXDOMAIN, ROOT, source, now, ttl_s)
 
 
 def _negative(rcode: int, owner: bytes, source: str, now: float, ttl_s: int) -> Entry:
     rdata = _MNAME_RNAME + _TIMERS + ttl_s.to_bytes(4)
     body = owner + b"\0\6\0\1" + ttl_s.to_bytes(4) + len(rdata).to_bytes(2) + rdata
     return Entry(rcode, source, now, ttl_s, body=body, counts=_COUNT_ONE_AUTHORITY, ttls=((len(owner) + 4, ttl_s),))
+
+
+def soa_owner(rcode: int, apex: bytes, qname: bytes) -> bytes:
+    """The owner of the SOA of a negative answer to `qname`, as a pointer into the question.
+
+    It is the zone `apex`, or `qname` where that is not below `apex`. A name that does not exist has no SOA: NXDOMAIN for the
+    owner itself takes the name above it (RFC 2308, 2.1), without which dnsmasq caches it as NODATA.
+    """
+    above = len(qname) - len(apex) if is_at_or_below(qname, apex) else 0
+    if rcode == p.NXDOMAIN and above == 0 and qname != ROOT:
+        above = 1 + qname[0]
+    return (0xC000 | (p.HEADER_BYTES + above)).to_bytes(2)
 
 
 def error_entry(rcode: int, source: str, now: float, ttl_s: int, ede: Ede | None, stamp: int = 0) -> Entry:

@@ -7,25 +7,25 @@ from typing import NamedTuple
 
 from pdns.config import Block
 from pdns.core import protocol as p
-from pdns.core.answers import answer_entry, error_entry, negative_entry_of_itself
+from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
 from pdns.core.entry import Entry, Monitored, Verdict
-from pdns.core.names import to_text
+from pdns.core.names import ROOT, to_text
 
 _ZERO = {p.A: bytes(4), p.AAAA: bytes(16)}
 _REASON_MAX_BYTES = 100  # so that the name still fits
 
 
 class Template(NamedTuple):
-    """An answer for every name that one feed blocks in one way: all of it but the listed name and the time."""
+    """An answer for every name that one feed blocks in one way: all but the listed name, the owner of its SOA and the time."""
 
-    entry: Entry  # with the Extended DNS Error code, and no text
+    entry: Entry  # with the Extended DNS Error code, and no text; a negative one begins with a pointer to the owner of its SOA
     ttl_s: int
     feed: str
     category: str
     action: str
     also: tuple[str, ...]  # as in a verdict
     monitored: Monitored
-    ede_head: bytes  # the text is this, the listed name, then `ede_tail`
+    ede_head: bytes  # the text is this (with "*." of a rule that has it), the listed name, then `ede_tail`
     ede_tail: bytes
 
 
@@ -37,33 +37,54 @@ class BlockAnswers:
         self._ttl_s = config.ttl_s
         self._ede_code = config.ede_code
         self._addresses: dict[int, bytes] = {}
-        self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str], Template] = {}
+        self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str, bool], Template] = {}
         if config.action == "sinkhole":
             packed = [ip_address(text).packed for text in config.sinkhole]
             self._addresses = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
         elif config.action == "zero":
             self._addresses = _ZERO
 
-    def entry(self, verdict: Verdict, qtype: int, now: float, monitored: Monitored, stamp: int, reason: str = "") -> Entry:
-        """The answer. Types without a sinkhole get NODATA; every negative one has an SOA; DO changes nothing."""
+    def entry(
+        self,
+        verdict: Verdict,
+        rule: str,
+        qname: bytes,
+        qtype: int,
+        now: float,
+        monitored: Monitored,
+        stamp: int,
+        reason: str = "",
+    ) -> Entry:
+        """The answer to `qname`, which tells that `rule` blocks it. Types without a sinkhole get NODATA; every negative one has
+        an SOA; DO changes nothing.
+        """
         template = self.template(verdict.feed, verdict.category, verdict.also, monitored, qtype, reason)
-        return fill(template, verdict.listed, now, stamp)
+        return fill(template, qname, verdict.listed, now, stamp, rule)
 
     def template(
-        self, feed: str, category: str, also: tuple[str, ...], monitored: Monitored, qtype: int, reason: str = ""
+        self,
+        feed: str,
+        category: str,
+        also: tuple[str, ...],
+        monitored: Monitored,
+        qtype: int,
+        reason: str = "",
+        *,
+        below_only: bool = False,
     ) -> Template:
         """What every answer has in common that blocks a query of this type on the word of `feed`, and `also` of others, or for
-        `reason`. The same object each time.
+        `reason`; with `below_only` by a rule for what is below the listed name. The same object each time.
         """
         if qtype not in self._addresses:
             qtype = 0
-        key = (feed, category, also, monitored, qtype, reason)
+        key = (feed, category, also, monitored, qtype, reason, below_only)
         template = self._templates.get(key)
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
             if reason:
                 told = reason.encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
                 head, tail = f"{category}: {told} (".encode(), b")"
+            head += b"*." * below_only
             entry = self._entry(qtype)
             entry.ede = (self._ede_code, b"")
             template = self._templates[key] = Template(
@@ -77,20 +98,23 @@ class BlockAnswers:
         if self.action in ("refused", "drop"):
             return error_entry(p.REFUSED, "blocked", 0.0, self._ttl_s, None)
         rcode = p.NXDOMAIN if self.action == "nxdomain" else p.NOERROR
-        return negative_entry_of_itself(rcode, "blocked", 0.0, self._ttl_s)
+        return negative_entry(rcode, ROOT, ROOT, "blocked", 0.0, self._ttl_s)
 
 
-def fill(template: Template, listed: bytes, now: float, stamp: int) -> Entry:
-    """The answer to a query that is blocked because `listed` is."""
+def fill(template: Template, qname: bytes, listed: bytes, now: float, stamp: int, rule: str = "") -> Entry:
+    """The answer to a query for `qname`, which is blocked because `listed` is, by `rule` if that is not the listed name."""
     common = template.entry
     code = common.ede[0] if common.ede is not None else p.EDE_BLOCKED
+    body = common.body
+    if common.counts[3]:
+        body = soa_owner(common.rcode, listed, qname) + body[2:]
     return Entry(
-        common.rcode, "blocked", now, template.ttl_s, body=common.body, counts=common.counts, ttls=common.ttls,
-        ede=(code, ede_text(template, listed)), monitored=template.monitored, stamp=stamp,
+        common.rcode, "blocked", now, template.ttl_s, body=body, counts=common.counts, ttls=common.ttls,
+        ede=(code, ede_text(template, rule or to_text(listed))), monitored=template.monitored, stamp=stamp,
         verdict=Verdict(template.feed, template.category, listed, template.action, template.also),
     )  # fmt: skip
 
 
-def ede_text(template: Template, listed: bytes) -> bytes:
+def ede_text(template: Template, rule: str) -> bytes:
     """Who blocked it and why, within what an OPT record has room for."""
-    return (template.ede_head + to_text(listed).encode() + template.ede_tail)[: p.EDE_TEXT_MAX_BYTES]
+    return (template.ede_head + rule.encode() + template.ede_tail)[: p.EDE_TEXT_MAX_BYTES]

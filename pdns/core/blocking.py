@@ -69,5 +69,7 @@ class Blocker:
             return _NOT_BLOCKED
         if not judgement.feed:
             return _WATCHED
-        template = self._answers.template(judgement.feed, judgement.category, judgement.also, judgement.monitored, query.qtype)
+        template = self._answers.template(
+            judgement.feed, judgement.category, judgement.also, judgement.monitored, query.qtype, below_only=judgement.below_only
+        )
         return Ruling(template, judgement.at)

@@ -82,7 +82,7 @@ class AnswerCache:
     def block(self, query: Query, policy_key: bytes, template: Template, listed_bytes: int, now: float) -> Outcome:
         """Keep the answer to a query that is blocked because the last `listed_bytes` octets of its name are listed."""
         listed = query.qname[len(query.qname) - listed_bytes :]
-        entry = fill(template, listed, now, self.stamp)
+        entry = fill(template, query.qname, listed, now, self.stamp)
         if entry.expires_s > now:
             self.put(query.key + policy_key, entry)
         return Answer(entry, "blocked")

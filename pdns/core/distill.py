@@ -15,16 +15,22 @@ _PROOF_TYPES = (p.NSEC, p.NSEC3)
 _TTL_SIGN_BIT = 0x80000000
 
 
-def distill(message: Message, chain: Chain, config: Cache, *, do: bool, now: float, stamp: int) -> Entry:
+def distill(
+    message: Message, chain: Chain, config: Cache, *, do: bool, now: float, stamp: int, any_question: bool = False
+) -> Entry:
     """The entry for a NOERROR or NXDOMAIN response; one with `expires_s == now` is not worth keeping.
 
     Kept: the answer's own records; of the authority section the SOA of a negative answer and, for DO, the proofs;
     nothing of the additional section. TTLs are bounded by the configuration, never lengthened past what was said
-    except by `min_ttl_s`. A negative answer lives as long as its SOA says (RFC 2308, 5), and without one not at all.
+    except by `min_ttl_s`. A negative answer lives as long as its SOA says (RFC 2308, 5), and without one
+    not at all. With `any_question` no pointer leads into the question, so that it may be another.
     """
     negative = message.rcode == p.NXDOMAIN or not chain.answered
     authority = _authority(message, chain, negative=negative, do=do)
-    body, ttl_offsets = _copy(message, chain.records, authority)
+    if any_question:
+        body, ttl_offsets = _rewrite(message, (*chain.records, *authority), b"")
+    else:
+        body, ttl_offsets = _copy(message, chain.records, authority)
     bound_s = max_s = config.max_ttl_s
     soa_ttl_s = 0
     if negative:

@@ -127,10 +127,11 @@ _OPT = (b"\0\0\x29\x04\xd0\0\0\0\0", b"\0\0\x29\x04\xd0\0\0\x80\0")
 
 
 def opt_record(query: Query, ede: Ede | None) -> bytes:
-    """Our OPT record (RFC 6891): version 0, 1232 octets, DO as the client set it, perhaps an Extended DNS Error."""
-    fixed = _OPT[query.do]
-    if ede is None:
-        return fixed + b"\0\0"
-    code, text = ede
-    size = 2 + len(text)
-    return fixed + (size + 4).to_bytes(2) + b"\0\x0f" + size.to_bytes(2) + code.to_bytes(2) + text
+    """Our OPT record (RFC 6891): version 0, 1232 octets, DO as the client set it, perhaps an Extended DNS Error, and
+    the options that the query asked for.
+    """
+    options = query.options
+    if ede is not None:
+        code, text = ede
+        options = b"\0\x0f" + (2 + len(text)).to_bytes(2) + code.to_bytes(2) + text + options
+    return _OPT[query.do] + len(options).to_bytes(2) + options

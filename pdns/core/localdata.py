@@ -52,8 +52,8 @@ SPECIAL_ZONES = (
     *_REVERSE,
 )
 # Nobody is asked about these either, but a feed may list names in them, and a client that asks for one is worth knowing:
-# RFC 6761, 6.2 and 6.4; RFC 7686; RFC 9476; RFC 6762.
-UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local", absent=True))
+# RFC 6761, 6.2 and 6.4; RFC 7686; RFC 9476; RFC 6762; ICANN's resolution of 29 July 2024, by which `internal` is never delegated.
+UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local internal", absent=True))
 
 
 class LocalData:
@@ -75,17 +75,31 @@ class LocalData:
     def answer(self, qname: bytes, qtype: int, now: float) -> Entry | None:
         """What the zone of `qname` says, or None when it lies in none of them.
 
-        A DS query at an apex belongs to the parent zone and is none of ours (RFC 4035, 3.1.4.1).
+        A DS query at an apex belongs to the parent zone (RFC 4035, 3.1.4.1), and is left to it where that zone delegates the name
+        without a signature, so that validating clients may believe what is answered here. The root delegates none.
         """
         zones = self._zones
         for ancestor in names.ancestors(qname):
             if (zone := zones.get(ancestor)) is not None:
-                if qtype == p.DS and qname == ancestor:
+                if qtype == p.DS and qname == ancestor and not _is_top_level(ancestor):
                     return None
                 return _answer_from(zone, qname, qtype, now)
             if ancestor in self._exempt:
                 return None
         return None
+
+    def denied_by_root(self, qname: bytes) -> bytes | None:
+        """The zone of `qname`, if it is one that the signed root says does not exist."""
+        for ancestor in names.ancestors(qname):
+            if ancestor in self._exempt:
+                return None
+            if ancestor in self._zones:
+                return ancestor if _is_top_level(ancestor) else None
+        return None
+
+
+def _is_top_level(name: bytes) -> bool:
+    return name[0] > 0 and names.parent(name) == names.ROOT
 
 
 def _answer_from(zone: Zone, qname: bytes, qtype: int, now: float) -> Entry:

@@ -18,6 +18,7 @@ class Forward(NamedTuple):
     cd: bool
     policy: int
     stale: Entry | None = None  # what to say when no upstream answers
+    proof: bool = False  # of the absence of `qname`, which is good for every name below it
 
 
 class Answer(NamedTuple):

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from ipaddress import ip_address
 from typing import NamedTuple
 
-from pdns.blockset import ALLOW_NAME, Blockset, Rule
+from pdns.blockset import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Blockset, Rule
 from pdns.config import Config
 from pdns.core import names
+from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.indicators import LOCAL, NO_RULES, LocalEntry, LocalRules
 
@@ -18,6 +20,7 @@ class Decision(NamedTuple):
     verdict: Verdict | None = None
     monitored: Monitored = ()
     reason: str = ""  # an administrator's, of a name that is blocked here
+    rule: str = ""  # what blocks it, as a feed would write it: `x.example`, `*.x.example`, `192.0.2.1 (192.0.2.0/24)`
 
 
 CLEAN = Decision()
@@ -31,6 +34,7 @@ class Judgement(NamedTuple):
     category: str
     also: tuple[str, ...]  # other feeds that would block it
     monitored: Monitored
+    below_only: bool = False  # the listing that decided is for what is below the listed name
 
 
 class AllowList:
@@ -72,6 +76,7 @@ class Policy:
         }
         self._local = local
         self._action = config.block.action
+        self._embeddings = Embeddings(config.block.nat64_prefixes)
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
         self._judged: Blockset | None = None  # the blockset that the judgements are of
@@ -107,7 +112,8 @@ class Policy:
         """
         cut = names.cut(name)
         if (entry := self.blocked_locally(policy, name, cut)) is not None:
-            return Decision(Verdict(LOCAL, LOCAL, entry.name, self._action), (), entry.reason)
+            rule = _rule(entry.name, below_only=entry.below_only)
+            return Decision(Verdict(LOCAL, LOCAL, entry.name, self._action), (), entry.reason, rule)
         found = blockset.find(cut, names.reversed_key(name)) if blockset is not None else ()
         judgement = self.judge(blockset, found) if blockset is not None and found else None
         if judgement is None or self.allows(policy, name):
@@ -116,7 +122,7 @@ class Policy:
             return Decision(None, judgement.monitored)
         listed = name[len(name) - found[judgement.at][0] :]
         verdict = Verdict(judgement.feed, judgement.category, listed, self._action, judgement.also)
-        return Decision(verdict, judgement.monitored)
+        return Decision(verdict, judgement.monitored, "", _rule(listed, below_only=judgement.below_only))
 
     def judge(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> Judgement | None:
         """The verdict on what `Blockset.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
@@ -130,22 +136,27 @@ class Policy:
             return self._judgements.setdefault(codes, self._judge(blockset, found))
 
     def _judge(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> Judgement | None:
-        said: dict[str, tuple[int, bool]] = {}
+        said: dict[str, tuple[int, int]] = {}
+        allowing: set[str] = set()
         for at, (_, code) in enumerate(found):  # the most specific first
-            for feed, _, reaching in blockset.said(code):
+            for feed, bits, reaching in blockset.said(code):
                 if reaching and feed not in said:
-                    said[feed] = (at, bool(reaching & ALLOW_NAME))
-        blocking = [(feed, at) for feed, (at, allow) in said.items() if not allow and feed in self._feeds]
+                    said[feed] = (at, bits & BLOCK_SUBTREE)
+                    if reaching & ALLOW_NAME:
+                        allowing.add(feed)
+        blocking = [feed for feed in said if feed not in allowing and feed in self._feeds]
         if not blocking:
             return None
-        earnest, monitored = self._weigh([feed for feed, _ in blocking])
-        chosen = earnest[0] if earnest else ""
-        category = self._feeds[chosen][1] if chosen else ""
-        return Judgement(dict(blocking).get(chosen, 0), chosen, category, tuple(earnest[1:]), monitored)
+        earnest, monitored = self._weigh(blocking)
+        if not earnest:
+            return Judgement(0, "", "", (), monitored)
+        chosen, *also = earnest
+        at, bits = said[chosen]
+        return Judgement(at, chosen, self._feeds[chosen][1], tuple(also), monitored, bits == BLOCK_BELOW)
 
     def decide_address(self, blockset: Blockset | None, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
-        listings = blockset.lookup_address(packed) if blockset is not None else ()
+        listings = self.listings(blockset, packed) if blockset is not None else ()
         feeds = list(dict.fromkeys(listing.feed for listing in listings if listing.feed in self._feeds))
         if not feeds:
             return CLEAN
@@ -153,7 +164,13 @@ class Policy:
         if not earnest:
             return Decision(None, monitored)
         chosen, *also = earnest
-        return Decision(Verdict(chosen, self._feeds[chosen][1], name, self._action, tuple(also)), monitored)
+        network = next(listing.network for listing in listings if listing.feed == chosen)
+        verdict = Verdict(chosen, self._feeds[chosen][1], name, self._action, tuple(also))
+        return Decision(verdict, monitored, "", _address_rule(packed, network))
+
+    def listings(self, blockset: Blockset, packed: bytes) -> tuple[AddressListing, ...]:
+        """What the feeds list of an address, also of an IPv4 address that is reached through it."""
+        return self._embeddings.lookup(blockset, packed)
 
     def _weigh(self, feeds: Sequence[str]) -> tuple[list[str], Monitored]:
         """Those of `feeds` that block, the one that decides first; and those in monitor mode, with their categories."""
@@ -168,4 +185,13 @@ def merge(first: Decision, second: Decision) -> Decision:
     if first is CLEAN:
         return second
     decided = first if first.verdict is not None else second
-    return Decision(decided.verdict, tuple(dict.fromkeys(first.monitored + second.monitored)), decided.reason)
+    return Decision(decided.verdict, tuple(dict.fromkeys(first.monitored + second.monitored)), decided.reason, decided.rule)
+
+
+def _rule(listed: bytes, *, below_only: bool) -> str:
+    return "*." * below_only + names.to_text(listed)
+
+
+def _address_rule(packed: bytes, network: str) -> str:
+    address = ip_address(packed)
+    return str(address) if network == f"{address}/{address.max_prefixlen}" else f"{address} ({network})"

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from struct import Struct
+from struct import error as StructError  # noqa: N812 (it is an exception)
 
 from pdns.core import protocol as p
 from pdns.core.message import HEADER, parse_options, read_name
 from pdns.core.names import cut, reversed_key
 from pdns.errors import WireError
 
+Options = tuple[tuple[int, bytes], ...]
 _TAIL = Struct("!HH")
 _RR = Struct("!HHIH")
 _COMMON_OPT_START = b"\0\0\x29\x04\xd0"  # what most clients send, read without taking it apart: 1232 octets,
@@ -19,7 +21,10 @@ PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS
 class Query:
     """A well-formed query. `question` is byte for byte what came, `qname` the same name in lower case."""
 
-    __slots__ = ("cd", "do", "edns", "flags", "id", "key", "qclass", "qname", "qtype", "question", "udp_bytes", "watched")
+    __slots__ = (
+        "cd", "cookie", "do", "edns", "flags", "id", "keepalive", "key", "options", "qclass", "qname", "qtype", "question",
+        "udp_bytes", "verified", "watched",
+    )  # fmt: skip
 
     batched = False  # whether it came with others, and can be forwarded with others
     remembered = False  # whether there is an answer in the cache, of which more must be known than that it is there
@@ -39,6 +44,10 @@ class Query:
         self.cd = bool(flags & p.CD)
         self.udp_bytes = udp_bytes
         self.watched = False  # a feed in monitor mode lists it
+        self.verified = False  # the client's address is proven: it came over TCP, or with a valid cookie
+        self.cookie = b""  # the client's, and the server's if it has one (RFC 7873)
+        self.keepalive = False  # it asks how long its TCP connection may stay (RFC 7828)
+        self.options = b""  # of the OPT record of its answer
         # DO and CD change what an upstream says (RFC 4035, 3.2.1 and 3.2.2), so they are part of the question.
         self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")
 
@@ -62,7 +71,8 @@ def parse_query(wire: bytes) -> Query:
 
     Silence (rcode None) for what is shorter than a header or is itself a response: answering those makes loops.
     NOTIMP for other opcodes, BADVERS for an EDNS version above 0, FORMERR for the rest: not exactly one question
-    (RFC 9619), records where a query has none, a compressed or broken name, two OPT records, octets at the end.
+    (RFC 9619), records where a query has none, a compressed or broken name, two OPT records. What follows the last record is
+    ignored.
     """
     size = len(wire)
     if size < p.HEADER_BYTES:
@@ -92,19 +102,22 @@ def parse_query(wire: bytes) -> Query:
         raise WireError("name over 255 octets")
     question = wire[p.HEADER_BYTES : at]
     if not additionals:
-        if at != size:
-            raise WireError("octets after the last record", p.FORMERR, question)
         return Query(query_id, flags, question, qtype, qclass, edns=False, do=False, udp_bytes=PLAIN_UDP_BYTES)
-    if additionals == 1 and size - at == 11 and wire[at : at + 5] == _COMMON_OPT_START and wire[at + 5 :] in _COMMON_OPT_ENDS:
+    if additionals == 1 and wire[at : at + 5] == _COMMON_OPT_START and wire[at + 5 : at + 11] in _COMMON_OPT_ENDS:
         edns, do, udp_bytes = True, bool(wire[at + 7]), 1232
     else:
-        edns, do, udp_bytes = _edns(wire, at, additionals, question)
+        edns, do, udp_bytes, options = _edns(wire, at, additionals, question)
+        query = Query(query_id, flags, question, qtype, qclass, edns=edns, do=do, udp_bytes=udp_bytes)
+        query.cookie = next((data for code, data in options if code == p.EDNS_OPTION_COOKIE), b"")
+        query.keepalive = any(code == p.EDNS_OPTION_KEEPALIVE for code, _ in options)
+        return query
     return Query(query_id, flags, question, qtype, qclass, edns=edns, do=do, udp_bytes=udp_bytes)
 
 
-def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool, bool, int]:
+def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool, bool, int, Options]:
     size = len(wire)
     edns, do, udp_bytes, version = False, False, PLAIN_UDP_BYTES, 0
+    options: Options = ()
     try:
         for _ in range(additionals):
             owner, at = read_name(wire, at)
@@ -123,21 +136,29 @@ def _edns(wire: bytes, at: int, additionals: int, question: bytes) -> tuple[bool
             version = ttl >> 16 & 0xFF
             do = bool(ttl & 0x8000)
             if rdata_bytes:
-                parse_options(wire[at - rdata_bytes : at])
-        if at != size:
-            raise WireError("octets after the last record")
+                options = _options(wire[at - rdata_bytes : at])
         if version:
             raise WireError("EDNS version above 0", p.BADVERS)
     except WireError as error:
         error.question = question
         raise
-    return edns, do, udp_bytes
+    return edns, do, udp_bytes, options
+
+
+def _options(rdata: bytes) -> Options:
+    """The options, the first COOKIE of which has a size that cookies can have (RFC 7873, 5.2.2)."""
+    options = parse_options(rdata)
+    cookie = next((data for code, data in options if code == p.EDNS_OPTION_COOKIE), None)
+    if cookie is not None and len(cookie) != 8 and not 16 <= len(cookie) <= 40:
+        raise WireError("COOKIE option of a wrong size")
+    return options
 
 
 def error_reply(wire: bytes, error: WireError) -> bytes | None:
     """What to send back for bytes that `parse_query` refused; None for silence.
 
-    Only the id, the opcode and (for opcode QUERY) RD are taken over: RA, AD, CD and Z stay clear.
+    Only the id, the opcode and (for opcode QUERY) RD are taken over: RA, AD, CD and Z stay clear. An OPT record answers an OPT
+    record (RFC 6891, 6.1.1 and 7).
     """
     if error.rcode is None:
         return None
@@ -145,6 +166,37 @@ def error_reply(wire: bytes, error: WireError) -> bytes | None:
     flags = p.QR | opcode | (0 if opcode else (wire[2] & 1) << 8) | (error.rcode & p.RCODE_MASK)
     extended = error.rcode >> 4
     reply = wire[:2] + flags.to_bytes(2) + (b"\0\1" if error.question else b"\0\0") + b"\0\0\0\0"
-    if not extended:
+    if not has_opt(wire):
         return reply + b"\0\0" + error.question
     return reply + b"\0\1" + error.question + b"\0\0\x29\x04\xd0" + bytes([extended, 0, 0, 0]) + b"\0\0"
+
+
+def has_opt(wire: bytes) -> bool:
+    """Whether an OPT record can be found in a message of any opcode, whatever else is wrong with it."""
+    try:
+        _, _, questions, answers, authorities, additionals = HEADER.unpack_from(wire)
+        at = p.HEADER_BYTES
+        for _ in range(questions):
+            at = _behind_name(wire, at) + 4
+        for number in range(answers + authorities + additionals):
+            start, at = at, _behind_name(wire, at)
+            rtype, _, _, rdata_bytes = _RR.unpack_from(wire, at)
+            at += 10 + rdata_bytes
+            if at > len(wire):
+                return False
+            if rtype == p.OPT and wire[start] == 0 and number >= answers + authorities:
+                return True
+    except (IndexError, StructError):
+        pass
+    return False
+
+
+def _behind_name(wire: bytes, at: int) -> int:
+    """The offset behind the name at `at`, without following its pointers. Raises `IndexError` for what is no name."""
+    while length := wire[at]:
+        if length >= 192:
+            return at + 2
+        if length > 63:
+            raise IndexError
+        at += 1 + length
+    return at + 1

@@ -10,11 +10,15 @@ _MAX_BUCKETS = 65536
 
 
 class RateLimiter:
-    """At most `queries_per_s` from one prefix, after a first `burst`. Off when `queries_per_s` is 0."""
+    """At most `queries_per_s` from one prefix, after a first `burst`. Off when `queries_per_s` is 0.
 
-    def __init__(self, config: RateLimit) -> None:
+    With `verified` it is the limit for clients whose address is proven. They have buckets of their own: whoever can forge a
+    client's address over UDP must not use up what that client may ask over TCP.
+    """
+
+    def __init__(self, config: RateLimit, *, verified: bool = False) -> None:
         self.action = config.action
-        self._rate = config.queries_per_s
+        self._rate = (verified and config.verified_queries_per_s) or config.queries_per_s
         self._burst = float(config.burst)
         self._prefixes = {4: 32 - config.ipv4_prefix, 6: 128 - config.ipv6_prefix}
         self._buckets: dict[tuple[int, int], list[float]] = {}

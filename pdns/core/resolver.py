@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from pdns.blockset import Blockset
+from pdns.blockset import AddressListing, Blockset
 from pdns.config import Config
 from pdns.core import protocol as p
-from pdns.core.answers import error_entry, minimal_any_entry
+from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
 from pdns.core.blockanswer import BlockAnswers
 from pdns.core.blocking import Asked, Blocker, Sift
 from pdns.core.cache import AnswerCache
@@ -29,7 +29,8 @@ REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its l
 REFRESH_MIN_LIFE_S = 20
 STRANGER_TEXT = b"this address may not ask here"
 OVER_LIMIT_TEXT = b"too many queries from this network"
-META_TYPES = frozenset((0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA))
+NO_DATA_TYPES = frozenset(range(p.NXNAME, p.TKEY))  # meta types, none of which stands in a question (RFC 6895, 3.1)
+META_TYPES = NO_DATA_TYPES | {0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA}
 _UPSTREAM_EDE_TEXT_BYTES = 120
 
 _Stage = Callable[[Query, Client, str, float], Outcome | None]
@@ -59,6 +60,7 @@ class Resolver:
         self._policy = Policy(config, self._rules)
         self._clients = ClientTable(config.access, config.tenant, self._policy.tenant_policies)
         self._limiter = RateLimiter(config.rate_limit)
+        self._verified_limiter = RateLimiter(config.rate_limit, verified=True)
         self._special = LocalData(SPECIAL_ZONES, config.local.forward)
         self._unlisted = LocalData(UNDELEGATED_ZONES, config.local.forward)
         self._blocked = BlockAnswers(config.block)
@@ -70,6 +72,10 @@ class Resolver:
     def tenant_policies(self) -> Sequence[int]:
         """The policy of each tenant, in the order of the configuration."""
         return self._policy.tenant_policies
+
+    def listings(self, blockset: Blockset, packed: bytes) -> tuple[AddressListing, ...]:
+        """What the feeds list of an address that an answer leads to, in whatever way."""
+        return self._policy.listings(blockset, packed)
 
     def set_blockset(self, blockset: Blockset | None, *, ready: bool) -> None:
         """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer."""
@@ -133,8 +139,9 @@ class Resolver:
             return None
         return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, STRANGER_TEXT)), "refused")
 
-    def _rate_limit(self, _query: Query, _client: Client, address: str, now: float) -> Outcome | None:
-        if self._limiter.admits(address, now):
+    def _rate_limit(self, query: Query, _client: Client, address: str, now: float) -> Outcome | None:
+        limiter = self._verified_limiter if query.verified else self._limiter
+        if limiter.admits(address, now):
             return None
         return _over_limit(self._limiter.action, now)
 
@@ -163,30 +170,44 @@ class Resolver:
     def _scope(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
         if query.qclass != p.CLASS_IN:
             return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"class IN only")), "refused")
+        if query.qtype in NO_DATA_TYPES:
+            ede = (p.EDE_INVALID_QUERY_TYPE, b"no record has this type")
+            return Answer(error_entry(p.FORMERR, "refused", now, 0, ede), "refused")
         if query.qtype in META_TYPES:
             rcode = p.FORMERR if query.qtype in (0, p.OPT) else p.REFUSED
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
         return None
 
-    def _local(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+    def _local(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if not self._special.may_answer(query.cut):
             return None
-        entry = self._special.answer(query.qname, query.qtype, now)
-        return None if entry is None else Answer(entry, "local")
+        return self._answer_here(self._special, query, client, now)
 
     def _block_here(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         entry = self._policy.blocked_locally(client.policy, query.qname, query.cut)
         if entry is None:
             return None
-        template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason)
+        template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason, below_only=entry.below_only)
         return self._cache.block(query, client.policy_key, template, len(entry.name), now)
 
-    def _undelegated(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+    def _undelegated(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
         if not self._unlisted.may_answer(query.cut):
             return None
-        entry = self._unlisted.answer(query.qname, query.qtype, now)
+        return self._answer_here(self._unlisted, query, client, now)
+
+    def _answer_here(self, data: LocalData, query: Query, client: Client, now: float) -> Outcome | None:
+        """A client that validates believes nothing unsigned below the signed root. It gets the root's own proof that the zone
+        does not exist, which holds for each name below it: only the name of the zone is asked upstream.
+        """
+        if query.do and query.flags & p.RD and (zone := data.denied_by_root(query.qname)) is not None:
+            key = zone + p.DS.to_bytes(2) + p.CLASS_IN.to_bytes(2) + query.key[-1:] + client.policy_key
+            known = self._cache.get(key)
+            if known is not None and known.stamp == self._cache.stamp and now < known.expires_s and known.rcode == p.NXDOMAIN:
+                return Answer(known, "cache" if known.source == "upstream" else known.source)
+            return Forward(key, zone, p.DS, p.CLASS_IN, do=True, cd=query.cd, policy=client.policy, proof=True)
+        entry = data.answer(query.qname, query.qtype, now)
         return None if entry is None else Answer(entry, "local")
 
     def _forward(self, query: Query, client: Client, _address: str, now: float) -> Outcome:
@@ -205,15 +226,19 @@ class Resolver:
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
         """The entry for a NOERROR or NXDOMAIN message that answers `forward`: checked, bounded and stored."""
+        if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
+            return self._store_denial(forward, now)
         try:
             chain = follow(message, forward.qname, forward.qtype)
         except WireError as error:
             return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
-            entry = self._block_entry(decision, decision.verdict, forward.qtype, now)
+            entry = self._block_entry(decision, decision.verdict, forward, now)
         else:
-            entry = distill(message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp)
+            entry = distill(
+                message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp, any_question=forward.proof
+            )
             entry.monitored = decision.monitored
         if entry.expires_s > now:
             self._cache.put(forward.key, entry)
@@ -226,6 +251,8 @@ class Resolver:
 
         `message` is a failure that an upstream did report; its Extended DNS Error is passed on.
         """
+        if forward.proof:
+            return Answer(self._store_denial(forward, now), "local")
         stale = self.stale_answer(forward, now)
         if stale is not None:
             self._cache.retry_after(forward.key, now + self._config.stale_ttl_s)
@@ -249,13 +276,21 @@ class Resolver:
         stale = self.stale_answer(forward, now)
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
 
+    def _store_denial(self, forward: Forward, now: float) -> Entry:
+        entry = denial_entry("local", now, self._config.servfail_ttl_s)
+        entry.stamp = self._cache.stamp
+        self._cache.put(forward.key, entry)
+        return entry
+
     def _store_failure(self, forward: Forward, ede: tuple[int, bytes], now: float) -> Entry:
         entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, ede, self._cache.stamp)  # RFC 9520
         self._cache.put(forward.key, entry)
         return entry
 
-    def _block_entry(self, decision: Decision, verdict: Verdict, qtype: int, now: float) -> Entry:
-        return self._blocked.entry(verdict, qtype, now, decision.monitored, self._cache.stamp, decision.reason)
+    def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
+        return self._blocked.entry(
+            verdict, decision.rule, forward.qname, forward.qtype, now, decision.monitored, self._cache.stamp, decision.reason
+        )
 
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self._blockset
@@ -277,7 +312,7 @@ class Resolver:
         message = parse_message(head + question + entry.body)
         decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
         if decision.verdict is not None:
-            blocked = self._block_entry(decision, decision.verdict, forward.qtype, now)
+            blocked = self._block_entry(decision, decision.verdict, forward, now)
             self._cache.put(forward.key, blocked)
             return blocked
         entry.monitored = decision.monitored

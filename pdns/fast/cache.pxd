@@ -157,7 +157,7 @@ cdef class AnswerCache:
     cdef _entry(self, Record *record)
 
 
-cdef Py_ssize_t write_opt(uint8_t *out, bint want_dnssec, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil
+cdef Py_ssize_t write_opt(uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil
 cdef Py_ssize_t render(
     Record *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
 ) noexcept nogil

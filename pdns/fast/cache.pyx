@@ -10,7 +10,9 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.hashing cimport siphash
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, Query, put16, put32, u16, u32
+from pdns.fast.wire cimport (
+    AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, Query, Question, put16, put32, u16, u32,
+)  # fmt: skip
 
 from pdns.core import protocol as p
 from pdns.core.blockanswer import fill
@@ -43,6 +45,7 @@ cdef enum:
     EDE_TEXT_BYTES = 200
     EDE_TEXT_ROOM = 208  # the last octet spelt may take three more than fit
     MOST_PREPARED = 1024
+    NXDOMAIN = 3
 
 
 cdef inline uint32_t ghost_of(uint64_t hash) noexcept nogil:
@@ -170,13 +173,16 @@ cdef class AnswerCache:
             record = self.begin(query.q.key, &shape)
             if record != NULL:
                 memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
+                if shape.nscount:
+                    put16(body_of(record), soa_owner(&query.q, listed_bytes, shape.rcode))
                 for at in range(shape.ttl_count):
                     put16(ttls_of(record) + 2 * at, prepared.ttls[at])
                 memcpy(ede_of(record), text, shape.ede_bytes)
                 memcpy(listed_of(record), listed, listed_bytes)
                 self.finish(record)
                 return BLOCK_STORED
-        return Answer(fill(template, PyBytes_FromStringAndSize(<char *>listed, listed_bytes), now, self._header.stamp), "blocked")
+        qname = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.name_bytes)
+        return Answer(fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.stamp), "blocked")
 
     def _prepare(self, template):
         cdef Prepared prepared = self._prepared.get(id(template))
@@ -184,7 +190,7 @@ cdef class AnswerCache:
             if len(self._prepared) >= MOST_PREPARED:
                 self._prepared.clear()
             prepared = self._prepared[id(template)] = Prepared.__new__(Prepared)
-            entry = fill(template, b"\0", 0.0, 0)
+            entry = fill(template, b"\0", b"\0", 0.0, 0)
             prepared.template, prepared.body = template, entry.body
             prepared.ede_head, prepared.ede_tail = template.ede_head, template.ede_tail
             memset(&prepared.shape, 0, sizeof(Record))
@@ -548,6 +554,16 @@ cdef class AnswerCache:
         return entry
 
 
+# ---- parts of an answer to a listed name
+
+cdef inline unsigned int soa_owner(const Question *question, int listed_bytes, uint16_t rcode) noexcept nogil:
+    """As `pdns.core.answers.soa_owner`, of a name that ends in the listed one."""
+    cdef unsigned int above = question.name_bytes - listed_bytes
+    if rcode == NXDOMAIN and above == 0 and question.key[0]:
+        above = 1 + question.key[0]
+    return 0xC000 | (HEADER_BYTES + above)
+
+
 # ---- the text of an Extended DNS Error
 
 cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, uint8_t *out) noexcept:
@@ -619,7 +635,7 @@ cdef Py_ssize_t render(
     if record.ad and (question.want_dnssec or question.flags & AD):  # RFC 6840, 5.8
         flags |= AD
     if question.edns:
-        opt_bytes = OPT_BYTES
+        opt_bytes = OPT_BYTES + question.option_bytes
         if stale_ttl_s >= 0:
             ede_code = _STALE_NXDOMAIN if record.rcode == 3 else _STALE
         elif record.ede_code != NO_EDE:
@@ -630,7 +646,7 @@ cdef Py_ssize_t render(
     size = HEADER_BYTES + question.bytes + record.body_bytes + opt_bytes
     if size > max_bytes and ede_code != NO_EDE:
         ede_code = NO_EDE
-        size += OPT_BYTES - opt_bytes
+        size += OPT_BYTES + question.option_bytes - opt_bytes
     put16(out, question.id)
     put16(out + 4, 1)
     memcpy(out + at, question.section, question.bytes)
@@ -657,23 +673,31 @@ cdef Py_ssize_t render(
         at += record.body_bytes
     put16(out + 10, 1 if question.edns else 0)
     if question.edns:
-        at += write_opt(out + at, question.want_dnssec, ede_code, ede_of(record), ede_bytes)
+        at += write_opt(out + at, question, ede_code, ede_of(record), ede_bytes)
     must(at <= max_bytes)
     return at
 
 
-cdef Py_ssize_t write_opt(uint8_t *out, bint want_dnssec, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil:
-    """Our OPT record (RFC 6891), with an Extended DNS Error (RFC 8914) unless the code is NO_EDE. Returns its size."""
+cdef Py_ssize_t write_opt(uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil:
+    """Our OPT record (RFC 6891), with an Extended DNS Error (RFC 8914) unless the code is NO_EDE, and the options that the query
+    asked for. Returns its size."""
+    cdef Py_ssize_t at = OPT_BYTES
     out[0] = 0
     put16(out + 1, TYPE_OPT)
     put16(out + 3, 1232)
-    put32(out + 5, 0x8000 if want_dnssec else 0)
-    if ede_code == NO_EDE:
-        put16(out + 9, 0)
-        return OPT_BYTES
-    put16(out + 9, <unsigned int>(6 + text_bytes))
-    put16(out + 11, OPTION_EDE)
-    put16(out + 13, <unsigned int>(2 + text_bytes))
-    put16(out + 15, <unsigned int>ede_code)
-    memcpy(out + 17, text, text_bytes)
-    return OPT_BYTES + 6 + text_bytes
+    put32(out + 5, 0x8000 if question.want_dnssec else 0)
+    if ede_code != NO_EDE:
+        at += write_ede(out + at, ede_code, text, text_bytes)
+    if question.option_bytes:
+        memcpy(out + at, question.options, question.option_bytes)
+        at += question.option_bytes
+    put16(out + 9, <unsigned int>(at - OPT_BYTES))
+    return at
+
+
+cdef inline Py_ssize_t write_ede(uint8_t *out, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil:
+    put16(out, OPTION_EDE)
+    put16(out + 2, <unsigned int>(2 + text_bytes))
+    put16(out + 4, <unsigned int>ede_code)
+    memcpy(out + 6, text, text_bytes)
+    return 6 + text_bytes

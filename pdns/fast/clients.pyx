@@ -90,11 +90,12 @@ cdef class ClientTable:
 cdef class RateLimiter:
     """As `pdns.core.ratelimit.RateLimiter`."""
 
-    def __cinit__(self, config):
+    def __cinit__(self, config, *, bint verified=False):
         self._hash_key = _new_hash_key()
         self.action = config.action
-        self.on = config.queries_per_s > 0
-        self._rate, self._burst = config.queries_per_s, config.burst
+        self._rate = (verified and config.verified_queries_per_s) or config.queries_per_s
+        self._burst = config.burst
+        self.on = self._rate > 0
         self._prefix_bits[0], self._prefix_bits[1] = 96 + config.ipv4_prefix, config.ipv6_prefix
         self._buckets = NULL
         if self.on:

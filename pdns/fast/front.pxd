@@ -8,6 +8,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.clients cimport ClientTable, RateLimiter
+from pdns.fast.cookies cimport Options
 from pdns.fast.tally cimport Tally
 from pdns.fast.wire cimport Fault, Query, Question
 
@@ -22,6 +23,7 @@ cdef struct Heard:  # a message, before anything is done about it
     Question question
     uint64_t hash  # of the question's key
     Fault fault
+    uint32_t size
     uint16_t client  # its number
     bint allowed
 
@@ -42,17 +44,22 @@ cdef class Front:
     cdef object _stats
     cdef ClientTable _clients
     cdef RateLimiter _limiter
+    cdef RateLimiter _verified_limiter
     cdef int _limit_action
     cdef Py_ssize_t _max_udp_bytes
     cdef double _max_stale_s
     cdef int32_t _stale_ttl_s
     cdef uint32_t _refresh_ahead_hits
     cdef object _special_cuts
+    cdef object _primaries  # None when there are none
+    cdef Options _options
+    cdef bytes _cookie_secret
 
     cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, Heard *heard) except -1
     cdef Py_ssize_t take(
         self, Heard *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3
+    cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3
     cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
     cdef Py_ssize_t _say(

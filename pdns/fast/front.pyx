@@ -5,11 +5,11 @@ from cpython.set cimport PySet_Contains
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of, render, write_opt
-from pdns.fast.clients cimport Known, packed
+from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of, render, write_opt
+from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.tally cimport TCP, UDP
 from pdns.fast.wire cimport (
-    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, Fault, cut_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
+    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, cut_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
 
 from time import perf_counter
@@ -70,15 +70,18 @@ cdef class Asked(Query):
 cdef class Front:
     """One for each worker. `configure` changes its rules between two packets."""
 
-    def __init__(self, AnswerCache cache not None, stats):
-        self._cache = cache
+    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None):
+        self._cache, self._cookie_secret = cache, cookie_secret
         self._stats = stats
 
-    def configure(self, config, policies, frozenset special_cuts not None):
-        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_cuts` as the resolver has them."""
-        self._special_cuts = special_cuts
+    def configure(self, config, policies, frozenset special_cuts not None, primaries):
+        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_cuts` as the resolver has them. `primaries`
+        is asked about messages that are no queries, if it is true."""
+        self._special_cuts, self._primaries = special_cuts, primaries or None
+        self._options = Options(self._cookie_secret, config.server)
         self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
         self._limiter = RateLimiter(config.rate_limit)
+        self._verified_limiter = RateLimiter(config.rate_limit, verified=True)
         self._limit_action = _ACTIONS[config.rate_limit.action]
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._max_stale_s, self._stale_ttl_s = config.cache.max_stale_s, config.cache.stale_ttl_s
@@ -135,6 +138,7 @@ cdef class Front:
         """Read a message and find out who sent it. What may be remembered of it is then on its way from memory."""
         cdef Known *known = self._clients.find(address)
         heard.client, heard.allowed = known.number, known.allowed
+        heard.size = <uint32_t>size
         heard.fault = parse_question(wire, size, &heard.question)
         if heard.fault == SOUND:
             set_policy(&heard.question, known.policy)
@@ -153,6 +157,13 @@ cdef class Front:
         cdef Question *question = &heard.question
         cdef Record *record
         cdef Py_ssize_t max_bytes, size
+        cdef RateLimiter limiter
+        cdef bint verified = transport == TCP
+        if heard.fault == UNKNOWN_OPCODE and self._primaries is not None:
+            size = self._take_notify(heard, wire, address, now, out)
+            if size:
+                source[0] = LOCAL
+                return size
         if heard.fault != SOUND:
             size = write_refusal(wire, heard.fault, question, out)
             if size == 0:
@@ -162,10 +173,13 @@ cdef class Front:
             self._tally.response(heard.client, ERROR, rcode_of(heard.fault))
             return size
         self._tally.query(heard.client, transport, question.qtype)
+        if question.has_options:
+            verified = self._options.take_up(question, address, transport == TCP, now)
         if not heard.allowed:
             source[0] = REFUSED
             return self._refuse(question, heard.client, _STRANGER, False, out)
-        if self._limiter.on and not self._limiter.admits_address(address, now):
+        limiter = self._verified_limiter if verified else self._limiter
+        if limiter.on and not limiter.admits_address(address, now):
             if self._limit_action == DROP:
                 self._tally.dropped_rate_limit()
                 return SILENCE
@@ -193,6 +207,15 @@ cdef class Front:
             return self._say(record, question, heard.client, STALE, max_bytes, True, now, out)
         return DECIDE_REMEMBERED
 
+    cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
+        """As `pdns.zonechanges.Primaries.answer`. Returns the size of the answer, 0 for none."""
+        answer = self._primaries.answer(PyBytes_FromStringAndSize(<const char *>wire, heard.size), text_of(address), now)
+        if answer is None:
+            return 0
+        memcpy(out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
+        self._tally.response(heard.client, LOCAL, 0)
+        return PyBytes_GET_SIZE(answer)
+
     cdef Py_ssize_t _say(
         self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
     ) except -3:
@@ -219,7 +242,7 @@ cdef class Front:
         memcpy(out + HEADER_BYTES, question.section, question.bytes)
         if question.edns:
             size += write_opt(
-                out + size, question.want_dnssec, NO_EDE if truncate else _PROHIBITED,
+                out + size, question, NO_EDE if truncate else _PROHIBITED,
                 <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text),
             )  # fmt: skip
         self._tally.response(client, REFUSED, _REFUSED_RCODE)

@@ -25,7 +25,7 @@ cdef class Lane(Carrier):
     cdef Bounds _bounds
     cdef Matcher _matcher  # None: nothing is listed
     cdef frozenset _local_cuts  # the last two labels, or the last one, of names that are blocked here
-    cdef object _listed_networks  # Blockset.lookup_address, None when there are none
+    cdef object _listed_networks  # Policy.listings of the blockset, None when there are none
     cdef Query _target
     cdef list _written  # listeners that have something to send
 

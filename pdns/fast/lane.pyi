@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from pdns.blockset import Blockset
+from pdns.blockset import AddressListing, Blockset
 from pdns.config import Cache
 from pdns.fast.cache import AnswerCache
 from pdns.fast.flights import Flight, Flights
@@ -21,7 +21,12 @@ class Lane:
         promote: Callable[[Flight], tuple[UpstreamQuestion, Done]],
     ) -> None: ...
     def configure(self, cache: Cache) -> None: ...
-    def judge_by(self, blockset: Blockset | None, local_cuts: frozenset[bytes] = ...) -> None: ...
+    def judge_by(
+        self,
+        blockset: Blockset | None,
+        listings: Callable[[Blockset, bytes], tuple[AddressListing, ...]],
+        local_cuts: frozenset[bytes] = ...,
+    ) -> None: ...
     def ask(
         self, queries: list[Datagram], pool: UdpPool, forwarder: Forwarder, exact: bool, now: float, due_s: float, room: int
     ) -> list[Datagram]: ...

@@ -1,6 +1,7 @@
 """The common case of forwarding. `lane.pxd` says what that is; `pdns.service` and `pdns.upstream` are the specification."""
 
 import logging
+from functools import partial
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.errno cimport EAGAIN, ENOBUFS
@@ -42,11 +43,12 @@ cdef class Lane(Carrier):
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
 
-    def judge_by(self, blockset, frozenset local_cuts not None=frozenset()):
-        """What answers lead to is looked for in `blockset`, which may be None, and among names that end in `local_cuts`, from now on."""
+    def judge_by(self, blockset, listings, frozenset local_cuts not None=frozenset()):
+        """What answers lead to is looked for in `blockset`, which may be None, and among names that end in `local_cuts`, from now on.
+        `listings` is `Policy.listings`."""
         self._local_cuts = local_cuts
         self._matcher = None if blockset is None else blockset.matcher
-        self._listed_networks = blockset.lookup_address if blockset is not None and blockset.lists_addresses else None
+        self._listed_networks = partial(listings, blockset) if blockset is not None and blockset.lists_addresses else None
 
     def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s, Py_ssize_t room):
         """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`, at most `room` questions.

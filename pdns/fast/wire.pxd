@@ -30,6 +30,14 @@ cdef enum:
 cdef enum:
     TYPE_OPT = 41
     OPT_BYTES = 11  # of an OPT record without options
+    OPTION_COOKIE = 10
+    OPTION_KEEPALIVE = 11
+    CLIENT_COOKIE_BYTES = 8
+    SERVER_COOKIE_BYTES = 16
+    LEAST_COOKIES_BYTES = 16  # of a client's and a server's (RFC 7873, 4)
+    MOST_COOKIES_BYTES = 40
+    KEEPALIVE_BYTES = 6
+    MOST_OPTION_BYTES = 34  # of the options in an answer: our cookie and keepalive
 
 # Why bytes are not a query we can serve. `wire.pyx` has the words and the rcode of each.
 cdef enum Fault:
@@ -42,12 +50,12 @@ cdef enum Fault:
     COMPRESSED
     QUESTION_CUT
     LONG_NAME
-    TRAILING_OCTETS  # this and what follows come with a sound question
-    RECORD_CUT
+    RECORD_CUT  # this and what follows come with a sound question
     RDATA_LEAVES
     TWO_OPTS
     OPTION_CUT
     OPTION_LEAVES
+    COOKIE_SIZE
     NEWER_EDNS
     NAME_LEAVES
     NAME_OVER_255
@@ -74,6 +82,12 @@ cdef struct Question:  # what a query says, with nothing left that points into i
     uint16_t key_bytes
     bint edns
     bint want_dnssec  # DO
+    bint has_options  # a cookie or keepalive
+    bint keepalive
+    uint8_t cookie_bytes
+    uint8_t option_bytes  # of what the OPT record of the answer is to hold
+    uint8_t cookie[MOST_COOKIES_BYTES]
+    uint8_t options[MOST_OPTION_BYTES]
     uint8_t section[MAX_QUESTION_BYTES]  # as received
     uint8_t key[MAX_KEY_BYTES]  # the same in lower case, DO and CD; two octets of policy follow
 
@@ -118,7 +132,8 @@ cdef inline void set_policy(Question *question, uint16_t policy) noexcept nogil:
     put16(question.key + question.bytes + 1, policy)
 
 
-cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil
+cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil  # of a fault only `edns` is sound
+cdef Fault read_options(const uint8_t *rdata, Py_ssize_t size, Question *out) noexcept nogil
 cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil
 cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil
 cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *question, uint8_t *out) noexcept nogil  # 0: silence

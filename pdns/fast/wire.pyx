@@ -38,6 +38,14 @@ cdef bint seek(Reader *r, Py_ssize_t to, Py_ssize_t size) noexcept nogil:
 # ---- a query
 
 cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil:
+    """As `pdns.core.query.parse_query`. What is refused has `edns` set when it has an OPT record."""
+    cdef Fault fault = read_question(wire, size, out)
+    if fault != SOUND:
+        out.edns = has_opt(wire, size)
+    return fault
+
+
+cdef inline Fault read_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil:
     """Everything that `pdns.core.query.parse_query` looks at, in its order."""
     cdef Reader r = reader(wire, size)
     cdef const uint8_t *head = take(&r, HEADER_BYTES)
@@ -84,11 +92,12 @@ cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) n
     memcpy(out.key + i - 4, at, 4)
     out.edns = False
     out.want_dnssec = False
+    out.has_options = out.keepalive = False
+    out.cookie_bytes = out.option_bytes = 0
     out.udp_bytes = PLAIN_UDP_BYTES
     if additionals == 0:
-        if r.left:
-            return TRAILING_OCTETS
-    elif additionals == 1 and r.left == OPT_BYTES and is_plain_opt(r.at):  # what most clients send
+        pass
+    elif additionals == 1 and r.left >= OPT_BYTES and is_plain_opt(r.at):  # what most clients send
         out.edns = True
         out.want_dnssec = (r.at[7] & 0x80) != 0
         out.udp_bytes = u16(r.at + 3)
@@ -138,12 +147,37 @@ cdef Fault parse_edns(Reader *r, Py_ssize_t size, uint16_t additionals, Question
             out.udp_bytes = PLAIN_UDP_BYTES
         version = head[5]
         out.want_dnssec = (head[6] & 0x80) != 0
-        fault = check_options(rdata, rdata_bytes)
+        fault = read_options(rdata, rdata_bytes, out)
         if fault:
             return fault
-    if r.left:
-        return TRAILING_OCTETS
     return NEWER_EDNS if version else SOUND
+
+
+cdef Fault read_options(const uint8_t *rdata, Py_ssize_t size, Question *out) noexcept nogil:
+    """Checks the options of a query, and keeps those that its answer takes up."""
+    cdef Reader r = reader(rdata, size)
+    cdef const uint8_t *head
+    cdef const uint8_t *data
+    cdef uint16_t code, data_bytes
+    cdef Fault fault = SOUND
+    while r.left:
+        head = take(&r, 4)
+        if head == NULL:
+            return OPTION_CUT
+        code, data_bytes = u16(head), u16(head + 2)
+        data = take(&r, data_bytes)
+        if data == NULL:
+            return OPTION_LEAVES
+        if code == OPTION_COOKIE and out.cookie_bytes == 0 and fault == SOUND:
+            if data_bytes != CLIENT_COOKIE_BYTES and not LEAST_COOKIES_BYTES <= data_bytes <= MOST_COOKIES_BYTES:
+                fault = COOKIE_SIZE
+                continue
+            out.cookie_bytes = <uint8_t>data_bytes
+            memcpy(out.cookie, data, data_bytes)
+            out.has_options = True
+        elif code == OPTION_KEEPALIVE:
+            out.keepalive = out.has_options = True
+    return fault
 
 
 cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil:
@@ -200,6 +234,49 @@ cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil:
 
 # ---- what is sent back for what is not a query
 
+cdef bint has_opt(const uint8_t *wire, Py_ssize_t size) noexcept nogil:
+    """As `pdns.core.query.has_opt`."""
+    cdef Reader r = reader(wire, size)
+    cdef const uint8_t *head = take(&r, HEADER_BYTES)
+    cdef const uint8_t *owner
+    cdef const uint8_t *record
+    cdef uint32_t at, before, records
+    if head == NULL:
+        return False
+    for at in range(u16(head + 4)):
+        if not pass_name(&r) or take(&r, 4) == NULL:
+            return False
+    before = <uint32_t>u16(head + 6) + u16(head + 8)
+    records = before + u16(head + 10)
+    for at in range(records):
+        owner = r.at
+        if not pass_name(&r):
+            return False
+        record = take(&r, 10)
+        if record == NULL or take(&r, u16(record + 8)) == NULL:
+            return False
+        if at >= before and u16(record) == TYPE_OPT and owner[0] == 0:
+            return True
+    return False
+
+
+cdef inline bint pass_name(Reader *r) noexcept nogil:
+    """Past the name at `r`, without following its pointers; False for what is no name."""
+    cdef const uint8_t *at
+    cdef uint8_t octet
+    while True:
+        at = take(r, 1)
+        if at == NULL:
+            return False
+        octet = at[0]
+        if octet == 0:
+            return True
+        if octet >= 192:
+            return take(r, 1) != NULL
+        if octet > 63 or take(r, octet) == NULL:
+            return False
+
+
 cdef int _rcodes[FAULTS]
 _rcodes[:] = [
     0, -1, -1, 4, 1, 1, 1, 1, 1,
@@ -208,9 +285,9 @@ _rcodes[:] = [
 
 _REASONS = (
     "", "shorter than a header", "a response, not a query", "unknown opcode", "not exactly one question", "a query with answers in it",
-    "compressed question", "question cut short", "name over 255 octets", "octets after the last record", "record cut short",
+    "compressed question", "question cut short", "name over 255 octets", "record cut short",
     "RDATA leaves the message", "more than one OPT record, or one that is not at the root", "EDNS option cut short",
-    "EDNS option leaves its record", "EDNS version above 0", "name leaves the message", "name over 255 octets", "pointer cut short",
+    "EDNS option leaves its record", "COOKIE option of a wrong size", "EDNS version above 0", "name leaves the message", "name over 255 octets", "pointer cut short",
     "pointer that does not lead back", "unknown label type",
 )  # fmt: skip
 
@@ -224,7 +301,7 @@ cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *
     cdef int rcode = _rcodes[<int>fault]
     cdef unsigned int opcode
     cdef Py_ssize_t size = HEADER_BYTES
-    cdef bint has_question = fault >= TRAILING_OCTETS
+    cdef bint has_question = fault >= RECORD_CUT
     if rcode < 0:
         return 0
     opcode = (wire[2] & 0x78) << 8
@@ -233,11 +310,11 @@ cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *
     put16(out + 2, QR | opcode | (0 if opcode else (wire[2] & 1) << 8) | (rcode & RCODE_MASK))
     put16(out + 4, 1 if has_question else 0)
     put32(out + 6, 0)
-    put16(out + 10, 1 if rcode >> 4 else 0)
+    put16(out + 10, 1 if question.edns else 0)
     if has_question:
         memcpy(out + size, question.section, question.bytes)
         size += question.bytes
-    if rcode >> 4:
+    if question.edns:
         out[size] = 0
         put16(out + size + 1, TYPE_OPT)
         put16(out + size + 3, 1232)
@@ -325,6 +402,18 @@ cdef class Query:
         return self.q.flags & RD != 0
 
     @property
+    def cookie(self):
+        return PyBytes_FromStringAndSize(<char *>self.q.cookie, self.q.cookie_bytes)
+
+    @property
+    def keepalive(self):
+        return bool(self.q.keepalive)
+
+    @property
+    def options(self):
+        return PyBytes_FromStringAndSize(<char *>self.q.options, self.q.option_bytes)
+
+    @property
     def udp_bytes(self):
         return self.q.udp_bytes
 
@@ -354,7 +443,7 @@ def parse_query(bytes wire not None):
     if fault == SOUND:
         return query
     cdef int rcode = _rcodes[<int>fault]
-    raise WireError(_REASONS[<int>fault], None if rcode < 0 else rcode, query.question if fault >= TRAILING_OCTETS else b"")
+    raise WireError(_REASONS[<int>fault], None if rcode < 0 else rcode, query.question if fault >= RECORD_CUT else b"")
 
 
 def error_reply(bytes wire not None):

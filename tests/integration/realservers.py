@@ -9,6 +9,7 @@ The kernel chooses the ports. Where a program is not installed the test is skipp
 from __future__ import annotations
 
 import contextlib
+import getpass
 import os
 import shutil
 import signal
@@ -78,7 +79,7 @@ server:
     val-permissive-mode: no
     do-not-query-localhost: no
     ede: yes
-{anchors}
+{more}
 remote-control:
     control-enable: no
 forward-zone:
@@ -239,15 +240,49 @@ class Named(RealServer):
 class Unbound(RealServer):
     """A validating `unbound` that trusts `anchors` (DS or DNSKEY records) and asks nobody but the port `forward_to`."""
 
-    def __init__(self, directory: Path, forward_to: int, anchors: Iterable[str]) -> None:
-        super().__init__("unbound", directory, "localhost")
+    def __init__(self, directory: Path, forward_to: int, anchors: Iterable[str], *, asks_for: Iterable[str] = ()) -> None:
+        """`asks_for`: names that it would otherwise answer itself."""
+        super().__init__("unbound", directory, "localhost" if "localhost." not in asks_for else ".")
+        self._asks_for = "\n".join(f'    local-zone: "{name}" nodefault' for name in asks_for)
         self._forward_to = forward_to
         self._anchors = "\n".join(f'    trust-anchor: "{anchor}"' for anchor in anchors)
 
     def _command(self) -> list[str]:
-        text = _UNBOUND_CONF.format(directory=self._directory, port=self.port, forward_to=self._forward_to, anchors=self._anchors)
+        more = f"{self._anchors}\n{self._asks_for}"
+        text = _UNBOUND_CONF.format(directory=self._directory, port=self.port, forward_to=self._forward_to, more=more)
         (self._directory / "unbound.conf").write_text(text)
         return ["-d", "-c", str(self._directory / "unbound.conf")]
+
+
+class Dnsmasq(RealServer):
+    """A caching `dnsmasq` that asks nobody but the port `forward_to`."""
+
+    def __init__(self, directory: Path, forward_to: int) -> None:
+        super().__init__("dnsmasq", directory, "localhost")
+        self._forward_to = forward_to
+
+    def _command(self) -> list[str]:
+        return [
+            "--keep-in-foreground", "--conf-file=/dev/null", f"--port={self.port}", "--listen-address=127.0.0.1",
+            "--bind-interfaces", "--no-resolv", "--no-hosts",
+            f"--server=127.0.0.1#{self._forward_to}", f"--pid-file={self._directory / 'pid'}",
+            f"--user={getpass.getuser()}",
+        ]  # fmt: skip
+
+
+class NamedForwarder(RealServer):
+    """A caching `named` that asks nobody but the port `forward_to`, and validates nothing."""
+
+    def __init__(self, directory: Path, forward_to: int) -> None:
+        super().__init__("named", directory, "localhost")
+        self._forward_to = forward_to
+
+    def _command(self) -> list[str]:
+        text = _NAMED_CONF.format(directory=self._directory, port=self.port, more="").replace(
+            "recursion no;", f"recursion yes; forward only; forwarders {{ 127.0.0.1 port {self._forward_to}; }};"
+        )
+        (self._directory / "named.conf").write_text(text)
+        return ["-g", "-n", "1", "-c", str(self._directory / "named.conf")]
 
 
 def _gets_answer(port: int, name: str, *, tcp: bool) -> bool:

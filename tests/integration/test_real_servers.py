@@ -332,6 +332,51 @@ def test_bogus_stays_bogus_beside_cd(front: RunningPdns) -> None:
         assert not has(shown, dns.flags.AD)
 
 
+# What is answered here, behind a validating unbound that trusts a root.
+
+ROOT = """\
+@ 300 IN SOA ns. hostmaster. 2024010101 3600 1200 604800 120
+@ 300 IN NS ns.
+ns. 300 IN A 192.0.2.53
+arpa. 300 IN NS ns.
+loans. 300 IN NS ns.
+locker. 300 IN NS ns.
+"""
+LOCAL_ZONES = ("localhost.", "test.", "invalid.", "onion.", "home.arpa.", "10.in-addr.arpa.")
+
+
+@pytest.fixture(scope="module")
+def believer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Unbound]:
+    """It knows the world through the program only, and the program through nsd with a signed root."""
+    key = Ed25519PrivateKey.generate()
+    dnskey = dns.dnssec.make_dnskey(key.public_key(), dns.dnssectypes.Algorithm.ED25519, flags=257)
+    zone = dns.zone.from_text(ROOT, ".", relativize=False)
+    dns.dnssec.sign_zone(zone, keys=[(key, dnskey)], inception=time.time() - 3600, lifetime=86400)
+    make = tmp_path_factory.mktemp
+    with (
+        Nsd(make("root"), {".": zone.to_text()}) as root,
+        RunningPdns(make("pdns"), upstream(root.port)) as pdns,
+        Unbound(make("unbound"), pdns.dns_port, [f". IN DNSKEY {dnskey}"], asks_for=LOCAL_ZONES) as running,
+    ):
+        yield running
+
+
+@pytest.mark.parametrize("zone", ["local", "localhost", "internal", "test", "invalid", "onion", "alt"])
+@pytest.mark.parametrize("qtype", ["A", "AAAA", "TXT", "DS", "SOA"])
+def test_a_validating_resolver_believes_what_the_root_denies(believer: Unbound, zone: str, qtype: str) -> None:
+    """Special top-level names and the names below them do not exist, and that is proven."""
+    for name in (f"x.y.{zone}", zone):
+        message = ask(believer.port, name, qtype, do=True)
+        assert (rcode(message), has(message, dns.flags.AD)) == ("NXDOMAIN", True)
+
+
+@pytest.mark.parametrize("name", ["printer.home.arpa", "1.2.3.10.in-addr.arpa", "home.arpa"])
+def test_a_validating_resolver_believes_what_is_delegated_unsigned(believer: Unbound, name: str) -> None:
+    """Special names below an unsigned delegation need no proof."""
+    message = ask(believer.port, name, "PTR", do=True)
+    assert (rcode(message), has(message, dns.flags.AD)) == ("NOERROR" if name == "home.arpa" else "NXDOMAIN", False)
+
+
 # dig, as a user types it.
 
 

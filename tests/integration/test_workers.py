@@ -13,6 +13,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
+import dns.edns
+import dns.message
+import dns.query
 import pytest
 
 from tests.fakes.upstream import answer, by_name, delayed
@@ -198,6 +201,23 @@ def test_a_killed_worker_costs_no_query(tmp_path: Path, upstream: UpstreamThread
         assert load.longest_s < 5.0
         assert pdns.value("worker_restarts_total") == WORKERS
         print(f"{load.sent} sent, {load.lost} lost, longest {load.longest_s:.3f} s")  # noqa: T201 (shown when it fails)
+
+
+def test_every_worker_believes_a_cookie(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """A server cookie is given back as it is, whichever worker the name goes to, and by the replacement of a worker that died."""
+    with RunningPdns(tmp_path, config(tmp_path, upstream)) as pdns:
+
+        def cookies(name: str, sent: bytes) -> bytes:
+            query = dns.message.make_query(name, "A", options=[dns.edns.GenericOption(dns.edns.OptionType.COOKIE, sent)])
+            response = dns.query.udp(query, "127.0.0.1", port=pdns.dns_port, timeout=10)
+            return b"".join(option.to_wire() or b"" for option in response.options if option.otype == dns.edns.OptionType.COOKIE)
+
+        given = cookies("first.example", b"abcdefgh")
+        assert (given[:8], len(given)) == (b"abcdefgh", 24)
+        names = [f"n{number}.example" for number in range(40)]
+        assert {cookies(name, given) for name in names} == {given}
+        pdns.kill_worker()
+        assert {cookies(name, given) for name in names} == {given}
 
 
 def test_what_is_queued_when_a_worker_dies_is_answered(tmp_path: Path, upstream: UpstreamThread) -> None:

@@ -31,6 +31,7 @@ from pdns.core.names import from_text, reversed_key
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedsStatus
 from tests.integration.realservers import Named, Nsd
+from tests.integration.running import SINKHOLE, RunningPdns
 from tests.integration.test_feeds_process import FeedsProcess
 from tests.unit.feeds_process.configs import blockers, configuration, files
 
@@ -363,6 +364,21 @@ def test_a_primary_that_tells_is_heard(tmp_path: Path) -> None:
             assert status.feeds["zone"].last_result == "updated"
             assert status.feeds["zone"].last_attempt_s - changed_s < 1
             assert blockers(state_dir, "told.example") == {"zone"}
+
+
+def test_a_primary_is_heard_where_clients_are_served(tmp_path: Path) -> None:
+    """NOTIFY to the port of DNS: taken by a worker, passed on, and the change is live long before the next refresh."""
+    with Named(tmp_path / "named", ORIGIN, zone_text()) as named:
+        url = f"axfr://127.0.0.1:{named.port}/{ORIGIN}"
+        feed = {"name": "zone", "url": url, "format": "rpz", "refresh_s": 86400, "required": True}
+        with RunningPdns(tmp_path, {"feed": [feed]}) as pdns:
+            named.update(add=["told.example 60 CNAME ."])
+            message = dns.message.make_query(ORIGIN, "SOA")
+            message.flags = dns.flags.AA | dns.opcode.to_flags(dns.opcode.NOTIFY)
+            time.sleep(1.1)  # a zone is looked at once a second
+            answer = dns.query.udp(message, "127.0.0.1", port=pdns.dns_port, timeout=10)
+            assert answer.rcode() == dns.rcode.NOERROR
+            pdns.wait_for(lambda: pdns.addresses("told.example") == [SINKHOLE], "the change")
 
 
 def test_who_is_answered_and_how(tmp_path: Path) -> None:

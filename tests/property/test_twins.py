@@ -52,6 +52,8 @@ FIELDS = (
     "cd",
     "rd",
     "udp_bytes",
+    "cookie",
+    "keepalive",
     "key",
     "cut",
     "reversed_key",
@@ -105,16 +107,18 @@ def test_clients_are_told_apart_alike(addresses: list[str]) -> None:
 LIMITS = st.builds(
     RateLimit,
     queries_per_s=st.integers(0, 50),
+    verified_queries_per_s=st.integers(0, 50),
     burst=st.integers(1, 9),
     ipv4_prefix=st.integers(8, 32),
     ipv6_prefix=st.integers(16, 128),
 )
 
 
-@given(LIMITS, st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5)), max_size=60))
-def test_limits_are_kept_alike(limit: RateLimit, asked: list[tuple[str, float]]) -> None:
+@given(LIMITS, st.booleans(), st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5)), max_size=60))
+def test_limits_are_kept_alike(limit: RateLimit, verified: bool, asked: list[tuple[str, float]]) -> None:
     """Both limiters admit the same queries, to the last token."""
-    python, compiled = core_ratelimit.RateLimiter(limit), fast_clients.RateLimiter(limit)
+    python = core_ratelimit.RateLimiter(limit, verified=verified)
+    compiled = fast_clients.RateLimiter(limit, verified=verified)
     now = 1000.0
     for address, later_s in asked:
         now += later_s
@@ -146,7 +150,7 @@ def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
 _SOA = "example 900 IN SOA ns.example. host.example. 1 2 3 4 300"
 _BLOCKSET = make_blockset(
     {
-        "alpha": "malware.test =exact.example 192.0.2.0/28",
+        "alpha": "malware.test =exact.example *.below.example badtld 192.0.2.0/28",
         "watch": "watched.example exact.example 192.0.2.0/24",
         "beta": "b.malware.test 192.0.2.64/26",
     }
@@ -157,6 +161,7 @@ _RAW: dict[str, Any] = {
         {"name": "beta", "url": "file:b", "category": "phishing"},
         {"name": "alpha", "url": "file:a"},
         {"name": "watch", "url": "file:w", "mode": "monitor", "category": "policy"},
+        {"name": "zone", "url": "axfr://198.51.100.9:53/rpz.example"},
     ],
     "tenant": [
         {"name": "north", "networks": ["198.51.100.0/24"], "allow": ["malware.test"]},
@@ -192,6 +197,10 @@ _NAMES = (
     "MALWARE.test",
     "exact.example",
     "watched.example",
+    "below.example",
+    "a.below.example",
+    "BadTLD",
+    "x.badtld",
     "localhost",
     "no.example",
     "big.example",
@@ -244,12 +253,23 @@ class _Side:
         stats = Stats(self.counters)
         self.upstream = _Upstream(self.config, stats)
         self.now = 1000.0
-        self.service = Service(self.config, self.upstream, stats, lambda: self.now, accelerated=accelerated)
+        self.service = Service(
+            self.config, self.upstream, stats, lambda: self.now, cookie_secret=bytes(16), accelerated=accelerated
+        )
+        self.cookies = b""  # as the last answer had them
         self.service.set_blockset(_BLOCKSET)
         self.sent: list[tuple[int, bytes]] = []
 
     def ask(self, number: int, wire: bytes, client: str, transport: str) -> None:
         self.service.on_message(wire, client, 4000 + number, transport, lambda reply: self.sent.append((number, reply)))
+        if self.sent and (at := self.sent[-1][1].find(b"\0\x0a\0\x18")) > 0:
+            self.cookies = self.sent[-1][1][at + 4 : at + 28]
+
+    def ask_with(self, number: int, wire: bytes, client: str, transport: str, option: bytes) -> None:
+        """With an option; b"" is the cookies of the last answer."""
+        option = option or (b"\0\x0a" + len(self.cookies).to_bytes(2) + self.cookies if self.cookies else b"")
+        opt = b"\0\0\x29\x04\xd0\0\0\0\0" + len(option).to_bytes(2) + option
+        self.ask(number, wire[:10] + b"\0\1" + wire[12:] + opt, client, transport)
 
     def counted(self) -> dict[tuple[object, ...], int]:
         """Every count but those of time."""
@@ -278,10 +298,20 @@ QUESTIONS = st.builds(
     rd=st.sampled_from([1, 1, 1, 0]),
     query_id=st.integers(0, 65535),
 )
+_NOTIFY = b"\x12\x34\x24\0\0\1\0\0\0\0\0\0\3rpz\7example\0\0\6\0\1"
+_COOKIE, _KEEPALIVE = b"\0\x0a\0\x08abcdefgh", b"\0\x0b\0\0"
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), QUESTIONS, st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
         st.tuples(st.just("ask"), PACKETS, st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
+        st.tuples(
+            st.just("ask_with"),
+            st.sampled_from(_NAMES).map(lambda name: query_wire(name, edns=None)),
+            st.sampled_from(_CLIENTS),
+            st.sampled_from(["udp", "tcp"]),
+            st.sampled_from([b"", _COOKIE, _KEEPALIVE, _KEEPALIVE + _COOKIE, b"\0\x0a\0\x09abcdefghi", _COOKIE + b"\0"]),
+        ),
+        st.tuples(st.just("ask"), st.just(_NOTIFY), st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
         st.tuples(st.just("answer"), st.booleans()),
         st.tuples(st.just("wait"), st.sampled_from([0.4, 1.0, 2.5, 20.0, 37.0, 61.0, 4000.0])),
         st.tuples(st.just("rules")),
@@ -301,6 +331,8 @@ def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tupl
             for side in sides:
                 if what == "ask":
                     side.ask(number, *how)
+                elif what == "ask_with":
+                    side.ask_with(number, *how)
                 elif what == "answer":
                     side.upstream.answer_all(fail=how[0])
                 elif what == "wait":

@@ -13,6 +13,7 @@ import pytest
 from pdns.config import Config
 from pdns.core import protocol as p
 from pdns.counters import Counters
+from pdns.fast import ACCELERATED
 from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.forwarder import Forwarder
@@ -26,7 +27,14 @@ from tests.wire import answers, ede, query_wire, read
 class Bench:
     """A service on a real upstream, and a clock that can be moved."""
 
-    def __init__(self, upstream: FakeUpstream, sections: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        upstream: FakeUpstream,
+        sections: dict[str, Any],
+        *,
+        accelerated: bool = ACCELERATED,
+        zone_changed: Callable[[str], object] = lambda _feed: None,
+    ) -> None:
         self.upstream = upstream
         self.ahead_s = 0.0
         self.counters = Counters.create(4096)
@@ -36,7 +44,7 @@ class Bench:
         self.config = msgspec.convert(raw, Config)
         stats = Stats(self.counters)
         self.forwarder = Forwarder(self.config.upstream, self.loop, stats)
-        self.service = Service(self.config, self.forwarder, stats, self.now)
+        self.service = Service(self.config, self.forwarder, stats, self.now, accelerated=accelerated, zone_changed=zone_changed)
 
     def now(self) -> float:
         return self.loop.time() + self.ahead_s
@@ -66,9 +74,15 @@ async def until(condition: Callable[[], bool], patience_s: float = 3.0) -> None:
 
 
 @asynccontextmanager
-async def bench(handler: fake.Handler | None = None, **sections: Any) -> AsyncIterator[Bench]:
+async def bench(
+    handler: fake.Handler | None = None,
+    *,
+    accelerated: bool = ACCELERATED,
+    zone_changed: Callable[[str], object] = lambda _feed: None,
+    **sections: Any,
+) -> AsyncIterator[Bench]:
     async with FakeUpstream(handler) as upstream:
-        made = Bench(upstream, sections)
+        made = Bench(upstream, sections, accelerated=accelerated, zone_changed=zone_changed)
         try:
             yield made
         finally:
@@ -304,16 +318,66 @@ def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
     run(body())
 
 
-def test_over_the_rate_udp_is_sent_to_tcp_and_tcp_is_refused(run: Run) -> None:
-    """The default action gives a forged address nothing but TC; a client on TCP, whose address is proven, is refused."""
+@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
+def test_over_the_rate_udp_is_sent_to_tcp_and_answered_there(run: Run, *, accelerated: bool) -> None:
+    """The default action gives a forged address nothing but TC, and a flood over UDP uses up nothing of what TCP may carry: the
+    client that comes back over TCP is answered. TCP has a limit of its own.
+    """
 
     async def body() -> None:
-        async with bench(rate_limit={"queries_per_s": 1, "burst": 1}) as b:
-            b.send(query_wire("localhost"))
+        limit = {"queries_per_s": 1, "verified_queries_per_s": 2, "burst": 3}
+        async with bench(rate_limit=limit, accelerated=accelerated) as b:
             wire = query_wire("localhost")
-            over = b.send(wire)[0]
+            for _ in range(200):
+                over = b.send(wire)[0]
             assert (read(over).header.tc, answers(over), len(over) <= len(wire)) == (1, [], True)
-            assert read(b.send(wire, transport="tcp")[0]).header.rcode == p.REFUSED
+            over_tcp = [read(b.send(wire, transport="tcp")[0]) for _ in range(4)]
+            assert [reply.header.rcode for reply in over_tcp] == [p.NOERROR] * 3 + [p.REFUSED]
+            assert answers(b.send(wire, transport="tcp", client="127.0.0.2")[0]) == ["127.0.0.1"]
+            b.ahead_s += 1.0
+            over_tcp = [read(b.send(wire, transport="tcp")[0]) for _ in range(3)]
+            assert [reply.header.rcode for reply in over_tcp] == [p.NOERROR] * 2 + [p.REFUSED]
+
+    run(body())
+
+
+@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
+def test_a_client_with_a_valid_cookie_is_not_sent_to_tcp(run: Run, *, accelerated: bool) -> None:
+    """Its address is not forged, so it has the limit of TCP; without one, or with another's, it is truncated."""
+
+    async def body() -> None:
+        limit = {"queries_per_s": 1, "verified_queries_per_s": 1, "burst": 3}
+        async with bench(rate_limit=limit, accelerated=accelerated) as b:
+            plain = query_wire("localhost", edns=None)
+
+            def asked(cookies: bytes, client: str = "127.0.0.1") -> bytes:
+                opt = b"\0\0\x29\x04\xd0\0\0\0\0" + (4 + len(cookies)).to_bytes(2)
+                option = b"\0\x0a" + len(cookies).to_bytes(2) + cookies
+                return b.send(plain[:10] + b"\0\1" + plain[12:] + opt + option, client=client)[0]
+
+            cookies = asked(b"abcdefgh")[-24:]
+            for _ in range(200):
+                over = asked(b"abcdefgh")
+            assert (read(over).header.tc, over[-24:]) == (1, cookies)
+            assert answers(asked(cookies)) == ["127.0.0.1"]
+            assert answers(asked(cookies)) == ["127.0.0.1"]
+            assert read(asked(cookies[:-1] + b"\0")).header.tc == 1
+            assert [read(asked(cookies)).header.tc for _ in range(2)] == [0, 1], "it has a limit too"
+
+    run(body())
+
+
+@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
+def test_surplus_bytes_cost_no_answer(run: Run, *, accelerated: bool) -> None:
+    """A query with bytes behind its last record is answered, over UDP and TCP, with and without an OPT record."""
+
+    async def body() -> None:
+        async with bench(accelerated=accelerated) as b:
+            for edns in (None, 1232):
+                for transport in ("udp", "tcp"):
+                    for surplus in (b"\0", b"x" * 40):
+                        wire = query_wire("localhost", edns=edns) + surplus
+                        assert answers(b.send(wire, transport=transport)[0]) == ["127.0.0.1"]
 
     run(body())
 
@@ -326,7 +390,7 @@ def test_junk_is_counted_and_harms_nothing(run: Run) -> None:
             good = query_wire("www.example")
             assert b.send(good[:5]) == []
             assert b.send(good[:2] + b"\x80" + good[3:]) == []
-            assert read(b.send(good + b"x")[0]).header.rcode == p.FORMERR
+            assert read(b.send(good[:-1])[0]).header.rcode == p.FORMERR
             assert b.count("dropped_total", "not_a_query") == 2
             assert b.count("responses_total", "FORMERR") == 1
             b.service.on_message(good, "not an address", 1, "udp", lambda _wire: None)

@@ -126,7 +126,7 @@ def test_what_was_said_here(config: Path, capsys: pytest.CaptureFixture[str]) ->
     assert explain("www.evil.test", "", config) == 0
     printed = capsys.readouterr().out
     assert "blocked here: *.evil.test: ticket 4711" in printed
-    assert "EDE 15: local: ticket 4711 (evil.test)" in printed
+    assert "EDE 15: local: ticket 4711 (*.evil.test)" in printed
     assert explain("evil.test", "", config) == 0
     printed = capsys.readouterr().out
     assert "allowed here: evil.test: false positive" in printed

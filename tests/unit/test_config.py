@@ -124,6 +124,10 @@ def test_shape(text: str, expected: str) -> None:
             '[block]\nallow = ["https://example.org/"]',
             'block.allow[0]: expected a domain name, or "*." and a domain name, got "https://example.org/"',
         ),
+        (
+            '[block]\nnat64_prefixes = ["2001:db8::/44"]',
+            "block.nat64_prefixes[0]: expected an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits",
+        ),
         ('[block]\nallow = ["192.0.2.1"]', 'block.allow[0]: expected a domain name, not an address, got "192.0.2.1"'),
         ('[block]\nallow = ["a..b"]', 'block.allow[0]: expected a domain name (empty label), got "a..b"'),
         ('[local]\nforward = ["*.corp.example"]', 'local.forward[0]: expected a domain name without "*.", got "*.corp.example"'),

@@ -41,6 +41,7 @@ def test_all_together_take_no_more_than_is_configured(workers: int) -> None:
     assert share.upstream.max_in_flight_per_client * workers <= config.upstream.max_in_flight_per_client
     assert 0.5 * 200 < share.rate_limit.queries_per_s * workers <= 200
     assert 0.5 * 1000 < share.rate_limit.burst * workers <= 1000
+    assert share.rate_limit.verified_queries_per_s == 200, "a TCP connection belongs to one worker"
     assert (share.feed, share.block, share.upstream.servers) == (config.feed, config.block, config.upstream.servers)
 
 

@@ -87,8 +87,6 @@ def test_unknown_opcode_gets_notimp_with_clear_flags() -> None:
         pytest.param(PLAIN[:12] + b"\x40abc\0\0\1\0\1", id="an unknown label type"),
         pytest.param(PLAIN[:-1], id="question cut short"),
         pytest.param(PLAIN[:14], id="name cut short"),
-        pytest.param(PLAIN + b"\0", id="octets at the end"),
-        pytest.param(GOOD + b"\0", id="octets after the OPT record"),
         pytest.param(PLAIN[:12] + b"\x3f" + b"x" * 63 + (b"\x3f" + b"x" * 63) * 3 + b"\0\0\1\0\1", id="a name over 255 octets"),
         pytest.param(PLAIN[:10] + b"\0\2" + PLAIN[12:] + OPT + OPT, id="two OPT records"),
         pytest.param(PLAIN[:10] + b"\0\1" + PLAIN[12:] + b"\1x" + OPT, id="an OPT record that is not at the root"),
@@ -106,6 +104,54 @@ def test_malformed_queries_get_formerr(wire: bytes) -> None:
     assert reply is not None
     assert read(reply).header.rcode == p.FORMERR
     assert len(reply) <= len(wire)
+
+
+@pytest.mark.parametrize("surplus", [b"\0", b"\1", b"surplus", bytes(500)])
+@pytest.mark.parametrize("sound", [PLAIN, GOOD, PLAIN[:10] + b"\0\1" + PLAIN[12:] + OPT[:-2] + b"\0\5\xfd\xe9\0\1x"])
+def test_surplus_bytes_are_ignored(sound: bytes, surplus: bytes) -> None:
+    """A query with bytes after its last record is the query without them."""
+    assert parse_query(sound + surplus).key == parse_query(sound).key
+    assert parse_query(sound + surplus).edns == parse_query(sound).edns
+
+
+NOTIFY = bytes([*PLAIN[:2], 0x24, 0, *PLAIN[4:]])
+UPDATE = b"\x12\x34\x28\0\0\1\0\0\0\1\0\0" + PLAIN[12:] + b"\xc0\x0c\0\1\0\xff\0\0\0\0\0\0"
+
+
+def with_opt(wire: bytes, opt: bytes = OPT) -> bytes:
+    """`wire` with one more record in its additional section."""
+    return wire[:10] + (int.from_bytes(wire[10:12]) + 1).to_bytes(2) + wire[12:] + opt
+
+
+@pytest.mark.parametrize(
+    ("wire", "rcode"),
+    [
+        pytest.param(NOTIFY, p.NOTIMP, id="NOTIFY"),
+        pytest.param(UPDATE, p.NOTIMP, id="UPDATE"),
+        pytest.param(PLAIN[:4] + b"\0\0" + PLAIN[6:12], p.FORMERR, id="no question"),
+        pytest.param(PLAIN[:4] + b"\0\2" + PLAIN[6:] + PLAIN[12:], p.FORMERR, id="two questions"),
+        pytest.param(PLAIN[:6] + b"\0\1" + PLAIN[8:] + b"\xc0\x0c\0\1\0\1\0\0\0\0\0\0", p.FORMERR, id="an answer"),
+        pytest.param(PLAIN[:12] + b"\xc0\x0c\0\1\0\1", p.FORMERR, id="a compressed question"),
+    ],
+)
+def test_refusals_have_an_opt_record_when_the_query_has(wire: bytes, rcode: int) -> None:
+    """A refused message gets an OPT record in the reply when it has one itself (RFC 6891, 6.1.1 and 7), and none otherwise."""
+    for message, edns in ((wire, False), (with_opt(wire), True), (with_opt(wire) + b"surplus", True)):
+        error = refused(message)
+        assert error.rcode == rcode
+        reply = error_reply(message, error)
+        assert reply is not None
+        assert len(reply) <= len(message)
+        opts = [record for record in read(reply).ar if record.rtype == p.OPT]
+        assert (len(opts), read(reply).header.rcode) == (int(edns), rcode)
+
+
+@pytest.mark.parametrize("wire", [with_opt(PLAIN, OPT[:-2] + b"\0\4\0\7\0\4"), with_opt(with_opt(PLAIN))])
+def test_a_refused_opt_record_still_gets_one(wire: bytes) -> None:
+    """An OPT record with a broken option, and two OPT records: FORMERR comes with an OPT record (RFC 6891, 6.1.1)."""
+    reply = error_reply(wire, refused(wire))
+    assert reply is not None
+    assert reply.endswith(OPT)
 
 
 def test_edns_version_1_gets_badvers() -> None:

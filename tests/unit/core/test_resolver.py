@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
+from pdns.core import names
 from pdns.core import protocol as p
+from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.core.message import parse_message
 from pdns.core.outcome import Answer, Drop, Forward
 from tests.blocksets import make_blockset
@@ -36,12 +38,23 @@ def test_strangers_are_refused_and_told() -> None:
         ("www.example", "IXFR", {}, p.REFUSED),
         ("www.example", "TYPE0", {}, p.FORMERR),
         ("www.example", "TYPE41", {}, p.FORMERR),
+        *(("www.example", f"TYPE{number}", {}, p.FORMERR) for number in (128, 129, 200, 248)),
+        ("www.example", "TYPE249", {}, p.REFUSED),
+        ("www.example", "TYPE250", {}, p.REFUSED),
+        ("www.example", "TYPE253", {}, p.REFUSED),
+        ("www.example", "TYPE254", {}, p.REFUSED),
         ("www.example", "A", {"rd": 0}, p.REFUSED),
     ],
 )
 def test_what_is_not_ours_to_answer_is_refused(name: str, qtype: str, options: dict[str, Any], rcode: int) -> None:
     """Other classes, transfers, meta types and questions without RD are never forwarded."""
     assert read(Standstill().wire(name, qtype, **options)).header.rcode == rcode
+
+
+@pytest.mark.parametrize("qtype", [128, 248])
+def test_meta_types_are_no_question(qtype: int) -> None:
+    """No record has a meta type: a query for one is FORMERR, and told so (RFC 9824, 3.4; RFC 6895, 3.1)."""
+    assert ede(Standstill().wire("www.example", f"TYPE{qtype}")) == (30, "no record has this type")
 
 
 def test_without_rd_the_cache_is_not_shown() -> None:
@@ -70,6 +83,46 @@ def test_over_the_rate_limit() -> None:
     world = Standstill(rate_limit={**limit, "action": "drop"})
     world.ask("www.example")
     assert world.ask("www.example") == Drop("rate_limit")
+
+
+ROOT_PROOF = """. 900 IN SOA a.root-servers.net. nstld.example. 1 2 3 4 900
+loans 900 IN NSEC locker. NS DS RRSIG NSEC
+. 900 IN NSEC aaa. NS SOA RRSIG NSEC DNSKEY"""
+
+
+def test_clients_that_validate_get_the_roots_proof() -> None:
+    """With DO the absence of a special top-level name is asked upstream, by its own name and once, and given for all below it."""
+    world = Standstill()
+    forward = world.ask("printer.office.local", do=True)
+    assert isinstance(forward, Forward)
+    assert (forward.qname, forward.qtype, forward.proof) == (b"\5local\0", p.DS, True)
+    entry = world.resolver.on_answer(forward, parse_message(response_wire("local", "DS", authority=ROOT_PROOF, rcode=3)), 1000.0)
+    for name, qtype in (("printer.office.local", "A"), ("other.local", "TXT"), ("local", "DS"), ("local", "NS")):
+        asked = query(name, qtype, do=True)
+        answer = world.answer(name, qtype, do=True)
+        assert answer.entry.body == entry.body
+        reply = read(answer.entry.render(asked, 1000.0, 1232))
+        assert (reply.header.rcode, [str(one.rname) for one in reply.auth]) == (p.NXDOMAIN, [".", "loans.", "."])
+    assert world.answer("printer.office.local").source == "local"
+    assert world.answer("local", "DS").source == "local"
+    assert world.answer("x.local", do=True, rd=0).source == "local"
+    assert world.answer("localhost").entry.rcode == p.NOERROR
+    assert isinstance(world.ask("localhost", do=True), Forward)
+
+
+@pytest.mark.parametrize("fails", [True, False])
+def test_without_the_roots_proof_names_are_still_denied(*, fails: bool) -> None:
+    """No upstream answers, or it has such a zone itself: NXDOMAIN all the same, and never an answer for another name."""
+    world = Standstill()
+    forward = world.ask("x.internal", do=True)
+    assert isinstance(forward, Forward)
+    if fails:
+        entry = world.resolver.on_failure(forward, 22, "no upstream answered", None, 1000.0).entry
+    else:
+        response = parse_message(response_wire("internal", "DS", authority="internal 60 IN SOA ns.internal. host. 1 2 3 4 5"))
+        entry = world.resolver.on_answer(forward, response, 1000.0)
+    reply = read(entry.render(query("x.internal", do=True), 1000.0, 1232))
+    assert (reply.header.rcode, [str(one.rname) for one in reply.auth]) == (p.NXDOMAIN, ["."])
 
 
 # Blocking
@@ -174,6 +227,72 @@ def test_block_actions(action: str, qtype: str, rcode: int, rdata: list[str], *,
     reply = read(wire)
     assert (reply.header.rcode, answers(wire), bool(reply.auth)) == (rcode, rdata, soa)
     assert {record.ttl for record in (*reply.rr, *reply.auth)} <= {77}
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "owner"),
+    [
+        ("nxdomain", "malware.test", "test."),
+        ("nxdomain", "a.b.malware.test", "malware.test."),
+        ("nxdomain", "x.below.example", "below.example."),
+        ("nxdomain", "exact.example", "example."),
+        ("nxdomain", "badtld", "."),
+        ("nxdomain", "x.badtld", "badtld."),
+        ("nodata", "malware.test", "malware.test."),
+        ("nodata", "a.b.malware.test", "malware.test."),
+        ("sinkhole", "badtld", "badtld."),
+        ("zero", "x.badtld", "badtld."),
+    ],
+)
+def test_the_soa_of_a_block_is_one_that_caches_believe(action: str, name: str, owner: str) -> None:
+    """The SOA stands at the listed name; where NXDOMAIN says that this does not exist, at the name above it."""
+    world = Standstill(make_blockset({**FEEDS, "alpha": FEEDS["alpha"] + " badtld"}), block={"action": action})
+    assert [str(record.rname) for record in read(world.wire(name, "TXT")).auth] == [owner]
+
+
+def test_the_soa_of_a_listed_root() -> None:
+    """The root has no name above it."""
+    world = Standstill(make_blockset({"alpha": "."}), block={"action": "nxdomain"})
+    assert [[str(record.rname) for record in read(world.wire(name)).auth] for name in (".", "x.example")] == [["."], ["."]]
+
+
+def test_the_soa_of_a_name_that_leads_to_a_listed_one() -> None:
+    """The listed name is elsewhere, so the SOA stands at the name above the one that was asked for."""
+    world = Standstill(block={"action": "nxdomain"})
+    entry = world.forwarded("a.b.example", "A", "a.b.example 60 IN CNAME malware.test.\nmalware.test 60 IN A 192.0.2.1")
+    wire = entry.render(query("a.b.example"), 1000.0, 1232)
+    assert [str(record.rname) for record in read(wire).auth] == ["b.example."]
+
+
+@pytest.mark.parametrize(
+    ("name", "records", "text"),
+    [
+        ("x.below.example", "", "malware: *.below.example is listed by alpha"),
+        ("exact.example", "", "malware: exact.example is listed by alpha"),
+        ("x.malware.test", "", "phishing: malware.test is listed by beta"),
+        ("to.example", "CNAME x.below.example.", "malware: *.below.example is listed by alpha"),
+        ("to.example", "A 203.0.113.7", "malware: 203.0.113.7 (203.0.113.0/24) is listed by alpha"),
+        ("to.example", "A 192.0.2.9", "malware: 192.0.2.9 is listed by alpha"),
+        ("to.example", "AAAA 2001:db8:bad::7", "malware: 2001:db8:bad::7 (2001:db8:bad::/48) is listed by alpha"),
+        ("to.example", "AAAA 64:ff9b::cb00:7107", "malware: 64:ff9b::cb00:7107 (203.0.113.0/24) is listed by alpha"),
+    ],
+)
+def test_the_block_names_the_rule(name: str, records: str, text: str) -> None:
+    """The Extended DNS Error names what the feed lists: a name, `*.` and a name, or the address with its network."""
+    world = Standstill(make_blockset({**FEEDS, "alpha": FEEDS["alpha"] + " 192.0.2.9/32"}))
+    if not records:
+        assert ede(world.wire(name)) == (15, text)
+        return
+    qtype = records.split(maxsplit=1)[0].replace("CNAME", "A")
+    entry = world.forwarded(name, qtype, f"{name} 60 IN {records}")
+    assert ede(entry.render(query(name, qtype), 1000.0, 1232)) == (15, text)
+
+
+def test_an_administrators_block_names_its_rule() -> None:
+    """A local entry for what is below a name is spelt as such."""
+    world = Standstill()
+    world.resolver.override(LocalRules([LocalEntry(names.from_text("shop.example"), True, False, "ticket 7")]))
+    assert ede(world.wire("a.shop.example")) == (15, "local: ticket 7 (*.shop.example)")
 
 
 def test_drop_is_silent() -> None:

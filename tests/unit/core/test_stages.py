@@ -92,6 +92,8 @@ def test_no_rate_no_limit(monkeypatch: pytest.MonkeyPatch) -> None:
         ("use-application-dns.net", "A", p.NXDOMAIN, []),
         ("_dns.resolver.arpa", "SVCB", p.NOERROR, []),
         ("printer.local", "A", p.NXDOMAIN, []),
+        ("wiki.internal", "A", p.NXDOMAIN, []),
+        ("internal", "NS", p.NXDOMAIN, []),
     ],
 )
 def test_special_names_stay_here(name: str, qtype: str, rcode: int, rdata: list[str]) -> None:
@@ -111,6 +113,15 @@ def test_special_names_stay_here(name: str, qtype: str, rcode: int, rdata: list[
 def test_ordinary_names_are_not_special(name: str) -> None:
     """Nothing else is answered here."""
     assert LocalData(SPECIAL_ZONES, ()).answer(names.from_text(name), p.A, 0.0) is None
+
+
+@pytest.mark.parametrize(("name", "owner"), [("onion", "."), ("a.onion", "onion."), ("use-application-dns.net", "net.")])
+def test_the_soa_of_a_zone_that_does_not_exist(name: str, owner: str) -> None:
+    """NXDOMAIN for the zone itself has the SOA of the name above it."""
+    asked = query(name)
+    entry = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ()).answer(asked.qname, asked.qtype, 0.0)
+    assert entry is not None
+    assert [str(record.rname) for record in read(entry.render(asked, 0.0, 1232)).auth] == [owner]
 
 
 def test_a_zone_can_be_left_to_the_upstream() -> None:
