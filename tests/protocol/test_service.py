@@ -354,10 +354,11 @@ def test_every_type_passes(qtype: int) -> None:
 
 _NAME = b"\1x\0"
 RDATA = {
-    **dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 12, 30, 39), _NAME),
+    **dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 12, 23, 30, 39), _NAME),
     p.SOA: _NAME + _NAME + bytes(20), 14: _NAME + _NAME, p.MX: b"\0\1" + _NAME, 17: _NAME + _NAME, 18: b"\0\1" + _NAME,
     21: b"\0\1" + _NAME, 24: bytes(18) + _NAME, 26: b"\0\1" + _NAME + _NAME, p.AAAA: bytes(16), p.SRV: bytes(6) + _NAME,
     36: b"\0\1" + _NAME, p.RRSIG: bytes(18) + _NAME + b"s", p.NSEC: _NAME + b"\0\1\x40", 64: b"\0\1" + _NAME, 65: b"\0\1" + _NAME,
+    p.NAPTR: b"\0\1\0\1\1u\0\0" + _NAME, 38: b"\x80" + _NAME, 55: b"\0\1\0\1k" + _NAME, 58: _NAME + _NAME,
 }  # fmt: skip
 
 
