@@ -247,7 +247,7 @@ cdef class Lane(Carrier):
         cdef Front front = self._front
         cdef uint8_t *out = listener._room(MOST_ANSWER_BYTES)
         cdef Py_ssize_t size = front._say(
-            record, &query.q, query.number, UPSTREAM, front.most_bytes(&query.q, UDP), False, now, out
+            record, &query.q, query.number, UPSTREAM, front.most_bytes(&query.q, UDP), False, now, out, NULL
         )
         if size:
             if not listener._collecting:

@@ -250,6 +250,9 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
             for _ in range(3):
                 assert answers(b.send(query_wire("x.bad.example"), client="10.7.1.1")[0]) == ["192.0.2.1"]
             assert b.count("blocked_total", "coventry", "alpha", "malware", "sinkhole") == 3
+            for number in range(2):
+                b.send(query_wire(f"{number}.bad.example"), transport="tcp")
+            assert b.count("query_duration_seconds:bucket", "blocked") == 5
             await b.ask("watched.example")
             await b.ask("watched.example")
             assert b.count("would_block_total", "default", "watch") == 2
@@ -275,12 +278,14 @@ def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: 
             assert answers(await b.ask("bad.example")) == ["192.0.2.1"]
             assert answers(await b.ask("leads.example")) == ["192.0.2.1"]
             assert b.count("blocked_total", "alpha") == 2
-            await b.ask("watched.example")
+            for transport in ("udp", "udp", "tcp"):
+                await b.ask("watched.example", transport=transport)
+            assert b.upstream.names().count("watched.example") == 1
 
     with caplog.at_level("INFO", "pdns.monitorlog"):
         run(body())
     lines = [record.getMessage() for record in caplog.records if record.name == "pdns.monitorlog"]
-    assert lines == ["would block watched.example for tenant default: listed by watch (malware)"]
+    assert lines == ["would block watched.example for tenant default: listed by watch (malware)"] * 3, "from the cache as well"
 
 
 def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
