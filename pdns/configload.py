@@ -35,10 +35,15 @@ def load(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
 
     Raises `ConfigErrors`, which holds every error found, each naming the file as `path` does.
     """
+    return from_tables(read_tables(path), str(path), path.absolute().parent, resolv_conf=resolv_conf)
+
+
+def read_tables(path: Path) -> Mapping[str, Any]:
+    """The parsed TOML of the file at `path`. Raises `ConfigErrors`, with one error."""
     file = str(path)
     try:
         text = path.read_bytes().decode("utf-8-sig")
-        tables = tomllib.loads(text)
+        return tomllib.loads(text)
     except FileNotFoundError:
         reason = f"no such file; without -c, the first of {', '.join(map(str, SEARCHED[:2]))} and the shipped example is used"
         raise ConfigErrors([ConfigError(file, "", reason)]) from None
@@ -51,7 +56,6 @@ def load(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
         raise ConfigErrors([ConfigError(file, "", "nested too deeply")]) from None
     except ValueError as error:
         raise ConfigErrors([ConfigError(file, "", _syntax(str(error), text))]) from None
-    return from_tables(tables, file, path.absolute().parent, resolv_conf=resolv_conf)
 
 
 def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:

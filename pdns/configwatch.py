@@ -1,15 +1,17 @@
-"""The configuration file on disk: what it says, whether it is another one now."""
+"""The files on disk that configure the server: what they say, whether they are others now."""
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pdns.config import Config
-from pdns.configload import load
+from pdns.configload import from_tables, read_tables
 from pdns.errors import ConfigError
+from pdns.machine import RESOLV_CONF
 
 _TRIES: Final = 5
 _SHORT: Final = 12
@@ -20,15 +22,18 @@ class Loaded(NamedTuple):
 
     config: Config
     sha256: str  # of the file, first 12 hex digits
+    tables: Mapping[str, Any]  # what the file says
+    path: Path
 
 
-def load_version(path: Path) -> Loaded:
+def load_version(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Loaded:
     """What the file says now. Raises `ConfigErrors`."""
     for _ in range(_TRIES):
         before = _sha256(path)
-        config = load(path)
+        tables = read_tables(path)
+        config = from_tables(tables, str(path), path.absolute().parent, resolv_conf=resolv_conf)
         if before == _sha256(path):
-            return Loaded(config, before)
+            return Loaded(config, before, tables, path)
     raise ConfigError(str(path), "", "is being written all the time")
 
 

@@ -14,12 +14,8 @@ from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
 from pdns.blockset import AddressListing, Blockset, Listing, Rule
 from pdns.config import Config
 from pdns.core import names
-<<<<<<< HEAD
-from pdns.errors import BlocksetError, InvalidAddress
-=======
 from pdns.core.embedded import Embeddings
-from pdns.errors import BlocksetError
->>>>>>> query
+from pdns.errors import BlocksetError, InvalidAddress
 from pdns.facts import Fact, Facts
 from pdns.generations import current_directory
 from pdns.overrides import Overrides

@@ -71,6 +71,7 @@ class Service:
         self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         self._clock = clock
         self._stats = stats
+        self._monitor_log = MonitorLog(config.log, clock)
         self._forwarder = forwarder
         self._cache: AnswerCache
         self._flights: Flights
@@ -78,7 +79,8 @@ class Service:
         self._lane: Lane | None = None
         if accelerated:
             cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
-            self._cache, self._flights, self.front = cache, flights, Front(cache, stats, self._cookie_secret)
+            front = Front(cache, stats, self._cookie_secret, self._monitor_log.saw)
+            self._cache, self._flights, self.front = cache, flights, front
             self._lane = Lane(cache, self.front, flights, stats, self._promoted)
         else:
             self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
@@ -86,7 +88,6 @@ class Service:
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
         self._rules = NO_RULES
-        self._monitor_log = MonitorLog(config.log, clock)
         self._config = config
         self._was_ready = False
         self._evictions_counted = 0
@@ -203,7 +204,7 @@ class Service:
         elif query is not None:
             outcome = self._resolver.decide(query, query.client, now)
             if isinstance(outcome, Stored):
-                if (answer := self.front.give(query, outcome.source, transport, now)) is not None:
+                if (answer := self.front.give(query, outcome.source, transport, now, started_s)) is not None:
                     reply(answer)
                 return
             self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)

@@ -11,6 +11,7 @@ from typing import Final
 
 from pdns.core import protocol as p
 from pdns.core.clients import NO_TENANT
+from pdns.core.indicators import LOCAL
 from pdns.counters import Counters
 from pdns.sightings import Sightings, SightingsWriter
 
@@ -189,8 +190,9 @@ class Stats:
     def _hit_slots(self, feeds: tuple[str, ...]) -> tuple[int, ...]:
         slots = self._hits.get(feeds)
         if slots is None:
-            only = [self._slot("feed_only_hits_total", feeds[0])] if len(feeds) == 1 else []
-            slots = self._hits[feeds] = (*only, *(self._slot("feed_hits_total", feed) for feed in feeds))
+            listing = [feed for feed in feeds if feed != LOCAL]  # an administrator's order is no feed
+            only = [self._slot("feed_only_hits_total", listing[0])] if len(listing) == 1 else []
+            slots = self._hits[feeds] = (*only, *(self._slot("feed_hits_total", feed) for feed in listing))
         return slots
 
     def _query_slot(self, tenant: str, transport: str, qtype: int) -> int:

@@ -43,6 +43,7 @@ from pdns.logs import log_to_stderr
 from pdns.net.sockets import bind_tcp
 from pdns.share import worker_count
 from pdns.statedir import StateDirectory
+from pdns.systemservers import SystemServers
 from pdns.workerprocess import Live
 from pdns.workers import Workers
 
@@ -71,7 +72,7 @@ class Supervisor:
         self._path = path
         self._announce = announce
         self._loading = loading
-        self._file = FileWatch(path)
+        self._file, self._system = FileWatch(path), SystemServers()
         self._live = load_version(path)
         self._generation = 1  # of what is live
         self._loop = asyncio.get_running_loop()
@@ -181,6 +182,7 @@ class Supervisor:
             self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self._path)), self._loop)
             self._handle_signals()
             self._workers.start()
+            self._system.warn(self._live)
             await self._serve_pages(metrics_socket)
             await self._serve_api(admin_socket)
             await self._until_stopped()
@@ -292,15 +294,17 @@ class Supervisor:
             self._told.clear()
             if self._reload_wanted or self._file.changed():
                 self._reload_wanted = False
+                self._file.seen()
                 await self._reload()
+            if (followed := self._system.followed(self._live)) is not None:
+                await self._reload(followed)
             if self._roll_wanted:
                 self._roll_wanted = False
                 await self._roll()
 
-    async def _reload(self) -> None:
-        self._file.seen()
+    async def _reload(self, loaded: Loaded | None = None) -> None:
         try:
-            await self._go_live(load_version(self._path))
+            await self._go_live(loaded or self._system.kept(load_version(self._path), self._live))
         except PdnsError as error:
             for one in error.errors if isinstance(error, ConfigErrors) else [error]:
                 _log.error("%s", one)
@@ -339,7 +343,7 @@ class Supervisor:
             raise
         before, self.listeners = self.listeners, listeners
         before.close_but(listeners)
-        self._live, self._generation = Loaded(config, loaded.sha256), self._generation + 1
+        self._live, self._generation = loaded._replace(config=config), self._generation + 1
         log_to_stderr("supervisor", config.log.level)
         self._configure_feeds()
         if metrics_socket is not None:

@@ -6,24 +6,26 @@ from typing import NamedTuple
 
 from pdns.core import protocol as p
 from pdns.core.message import Message, Record, kind_of, read_name
-from pdns.core.names import is_at_or_below
+from pdns.core.names import MAX_NAME_BYTES, is_at_or_below
 from pdns.errors import WireError
 
-MAX_HOPS = 16  # longer chains are somebody's attack on caches (CacheFlush), not a web site
+MAX_HOPS = 32  # resolvers follow 11 to 16 (unbound, BIND); each hop is looked up, and long chains are an attack (CacheFlush)
+_PROOF_TYPES = (p.RRSIG, p.NSEC, p.NSEC3)
 
 
 class Chain(NamedTuple):
     """What is kept of a response's answer section."""
 
     names: tuple[bytes, ...]  # qname, then each CNAME target in turn
-    records: tuple[Record, ...]  # in the order received
+    records: tuple[Record, ...]  # CNAMEs in the order of the chain, then the rest as received
     answered: bool  # the last name has records of the asked type
 
 
-def follow(message: Message, qname: bytes, qtype: int) -> Chain:
+def follow(message: Message, qname: bytes, qtype: int, *, do: bool) -> Chain:
     """The chain from `qname`. Records of other names are left out: an answer speaks for its own question only.
 
-    Raises `WireError` for a chain that loops or has more than 16 hops.
+    Without `do` signatures and proofs are left out as well, unless `qtype` asks for them (RFC 4035, 3.2.1).
+    Raises `WireError` for a chain that loops or has more than 32 hops.
     """
     answer = message.answer
     if not answer:
@@ -36,24 +38,57 @@ def follow(message: Message, qname: bytes, qtype: int) -> Chain:
             target = read_name(message.wire, record.rdata_at)[0]
             if targets.setdefault(record.owner, target) != target:
                 raise WireError("two CNAME records at one name")
-    chain = [qname]
+    names = {qname: 0}
+    end = qname
     if qtype not in (p.CNAME, p.ANY):
-        while (target := targets.get(chain[-1], b"")) and target:
-            if target in chain:
+        while (target := targets.get(end, b"")) and target:
+            if target in names:
                 raise WireError("CNAME loop")
-            chain.append(target)
-            if len(chain) > MAX_HOPS + 1:
+            if len(names) > MAX_HOPS:
                 raise WireError("CNAME chain too long")
-    kept = tuple(record for record in answer if _belongs(message, record, chain, qtype))
-    end = chain[-1]
+            names[target] = len(names)
+            end = target
+    kept = [record for record in answer if _belongs(message, record, names, qtype, do=do)]
+    if len(names) > 1:
+        kept.sort(key=lambda record: _place(message, record, names))
     answered = any(record.owner == end and (record.rtype == qtype or qtype == p.ANY) for record in kept)
-    return Chain(tuple(chain), kept, answered)
+    return Chain(tuple(names), tuple(kept), answered)
 
 
-def _belongs(message: Message, record: Record, chain: list[bytes], qtype: int) -> bool:
-    if record.rtype == qtype == p.RRSIG and record.owner in chain:
+def substitution_is_too_long(message: Message) -> bool:
+    """Whether a DNAME in the answer turns a name of the chain into one of over 255 bytes (RFC 6672, 2.2): so YXDOMAIN."""
+    if not message.question:
+        return False
+    qname, qtype = message.question[:-4].lower(), int.from_bytes(message.question[-4:-2])
+    try:
+        end = follow(message, qname, qtype, do=False).names[-1]
+    except WireError:
+        return False
+    return any(
+        record.rtype == p.DNAME
+        and record.owner != end
+        and is_at_or_below(end, record.owner)
+        and len(end) - len(record.owner) + len(read_name(message.wire, record.rdata_at)[0]) > MAX_NAME_BYTES
+        for record in message.answer
+    )
+
+
+def _belongs(message: Message, record: Record, names: dict[bytes, int], qtype: int, *, do: bool) -> bool:
+    if record.rtype == qtype == p.RRSIG and record.owner in names:
         return True
+    if record.rtype in _PROOF_TYPES and not do and record.rtype != qtype:
+        return False
     rtype = kind_of(message.wire, record)
     if rtype == p.DNAME and qtype != p.DNAME:
-        return any(is_at_or_below(name, record.owner) for name in chain)
-    return record.owner in chain and (rtype in (qtype, p.CNAME) or qtype == p.ANY)
+        return any(is_at_or_below(name, record.owner) for name in names)
+    return record.owner in names and (rtype in (qtype, p.CNAME) or qtype == p.ANY)
+
+
+def _place(message: Message, record: Record, names: dict[bytes, int]) -> tuple[int, int, int]:
+    """Where it goes behind a chain: hop by hop the DNAME, the CNAME made from it, each with its signatures; then the answer."""
+    rtype = kind_of(message.wire, record)
+    is_signature = record.rtype == p.RRSIG
+    if rtype == p.DNAME:
+        hop = next(hop for name, hop in names.items() if is_at_or_below(name, record.owner))
+        return 0, 2 * hop, is_signature
+    return int(rtype != p.CNAME), 2 * names[record.owner] + 1, is_signature

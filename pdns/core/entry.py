@@ -11,7 +11,11 @@ _OVERHEAD_BYTES = 500  # of an entry's Python objects, on average
 
 
 Ede = tuple[int, bytes]  # an Extended DNS Error: info code, UTF-8 text (RFC 8914)
+Rotation = tuple[int, int, int]  # of records that are given in turns: place of the first in the body, bytes of each, how many
 Monitored = tuple[tuple[str, str], ...]  # (feed, category) of each feed in monitor mode that would have blocked
+
+NO_ROTATION: Rotation = (0, 0, 0)
+MAX_TURNS = 255  # larger sets keep the order of the upstream
 
 
 class Verdict(NamedTuple):
@@ -32,8 +36,8 @@ class Entry:
     """
 
     __slots__ = (
-        "ad", "body", "counts", "ede", "expires_s", "hits", "monitored", "rcode", "refreshing",
-        "retry_s", "size_bytes", "source", "stamp", "stored_s", "ttls", "verdict", "visited",
+        "ad", "body", "counts", "ede", "expires_s", "hits", "monitored", "more_ede", "rcode", "refreshing",
+        "retry_s", "rotation", "size_bytes", "source", "stamp", "stored_s", "ttls", "verdict", "visited",
     )  # fmt: skip
 
     def __init__(
@@ -48,6 +52,8 @@ class Entry:
         ttls: tuple[tuple[int, int], ...] = (),
         ad: bool = False,
         ede: Ede | None = None,
+        more_ede: tuple[Ede, ...] = (),
+        rotation: Rotation = NO_ROTATION,
         verdict: Verdict | None = None,
         monitored: Monitored = (),
         stamp: int = 0,
@@ -61,6 +67,8 @@ class Entry:
         self.ttls = ttls
         self.ad = ad
         self.ede = ede
+        self.more_ede = more_ede
+        self.rotation = rotation
         self.verdict = verdict
         self.monitored = monitored
         self.stamp = stamp  # of the decision; an older one is decided again
@@ -84,24 +92,30 @@ class Entry:
     def render(self, query: Query, now: float, max_bytes: int, *, stale_ttl_s: int = -1) -> bytes:
         """The message for this client: its id, its question, TTLs counted down, at most `max_bytes`.
 
+        Several addresses begin with another one each time (RFC 1794), chosen by the id of the query.
         What does not fit is left out and TC set (RFC 2181, 9). With `stale_ttl_s` every TTL is that, and the
         Extended DNS Error says so (RFC 8767, 4; RFC 8914, 4.4 and 4.20).
         """
         body = self.body
+        at, size, count = self.rotation
+        if count:
+            turn, end = at + query.id % count * size, at + count * size
+            body = body[:at] + body[turn:end] + body[at:turn] + body[end:]
         age_s = int(now - self.stored_s)
         if self.ttls and (age_s > 0 or stale_ttl_s >= 0):
             patched = bytearray(body)
-            for at, ttl_s in self.ttls:
+            for at, _ in self.ttls:
+                ttl_s = int.from_bytes(patched[at : at + 4])
                 left_s = stale_ttl_s if stale_ttl_s >= 0 else ttl_s - age_s if ttl_s > age_s else 0
                 patched[at : at + 4] = left_s.to_bytes(4)
             body = bytes(patched)
         flags = p.QR | p.RA | (query.flags & (p.RD | p.CD)) | (self.rcode & p.RCODE_MASK)
         if self.ad and (query.do or query.flags & p.AD):  # RFC 6840, 5.8
             flags |= p.AD
-        ede = self.ede
+        ede, more = self.ede, self.more_ede
         if stale_ttl_s >= 0:
-            ede = (p.EDE_STALE_NXDOMAIN if self.rcode == p.NXDOMAIN else p.EDE_STALE, b"")
-        opt = opt_record(query, ede) if query.edns else b""
+            ede, more = (p.EDE_STALE_NXDOMAIN if self.rcode == p.NXDOMAIN else p.EDE_STALE, b""), ()
+        opt = opt_record(query, ede, more) if query.edns else b""
         size = p.HEADER_BYTES + len(query.question) + len(body) + len(opt)
         if size > max_bytes:
             if ede is not None and query.edns:
@@ -126,12 +140,17 @@ def _header(query_id: int, flags: int, counts: bytes, opt: bytes) -> bytes:
 _OPT = (b"\0\0\x29\x04\xd0\0\0\0\0", b"\0\0\x29\x04\xd0\0\0\x80\0")
 
 
-def opt_record(query: Query, ede: Ede | None) -> bytes:
-    """Our OPT record (RFC 6891): version 0, 1232 octets, DO as the client set it, perhaps an Extended DNS Error, and
-    the options that the query asked for.
+def opt_record(query: Query, ede: Ede | None, more: tuple[Ede, ...] = ()) -> bytes:
+    """Our OPT record (RFC 6891): version 0, 1232 bytes, DO as the client set it, perhaps Extended DNS Errors, and the
+    options that the query asked for.
     """
     options = query.options
     if ede is not None:
-        code, text = ede
-        options = b"\0\x0f" + (2 + len(text)).to_bytes(2) + code.to_bytes(2) + text + options
+        options = b"".join(map(ede_option, (ede, *more))) + options
     return _OPT[query.do] + len(options).to_bytes(2) + options
+
+
+def ede_option(ede: Ede) -> bytes:
+    """The EDNS option (RFC 8914, 2)."""
+    code, text = ede
+    return b"\0\x0f" + (2 + len(text)).to_bytes(2) + code.to_bytes(2) + text

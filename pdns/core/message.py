@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from pdns.core import protocol as p
 from pdns.core.names import MAX_NAME_BYTES
+from pdns.core.rdata import SHAPES, has_names, names_of
 from pdns.errors import WireError
 
 HEADER = Struct("!HHHHHH")
@@ -14,13 +15,6 @@ _RR = Struct("!HHIH")
 _QUESTION_TAIL = Struct("!HH")
 _UPSTREAM_UDP_BYTES = 1232
 
-# Where names stand in RDATA that may be compressed (RFC 3597, 4, and the types before it): fixed octets before
-# the first name, then how many names. A reader that follows these pointers must find them sound.
-RDATA_NAMES = {
-    p.NS: (0, 1), 3: (0, 1), 4: (0, 1), p.CNAME: (0, 1), p.SOA: (0, 2), 7: (0, 1), 8: (0, 1), 9: (0, 1), p.PTR: (0, 1),
-    14: (0, 2), p.MX: (2, 1), 17: (0, 2), 18: (2, 1), 21: (2, 1), 24: (18, 1), 26: (2, 2), 30: (0, 1),
-    p.SRV: (6, 1), 36: (2, 1), p.DNAME: (0, 1), p.RRSIG: (18, 1), p.NSEC: (0, 1), p.SVCB: (2, 1), p.HTTPS: (2, 1),
-}  # fmt: skip
 _FIXED_RDATA_BYTES = {p.A: 4, p.AAAA: 16}
 
 
@@ -115,8 +109,10 @@ def _records(wire: bytes, at: int, count: int) -> tuple[list[Record], int]:
             raise WireError("RDATA leaves the message")
         if (fixed := _FIXED_RDATA_BYTES.get(rtype)) is not None and rclass == p.CLASS_IN and rdata_bytes != fixed:
             raise WireError("address of a wrong size")
-        if (shape := RDATA_NAMES.get(rtype)) is not None:
-            _check_rdata_names(wire, rdata_at + shape[0], shape[1], end, exact=rtype in (p.NS, p.CNAME, p.PTR, p.DNAME, p.MX))
+        if has_names(rtype):
+            behind = rdata_names(wire, rtype, rdata_at, end)[1]
+            if behind != end and rtype in SHAPES and SHAPES[rtype].exact:
+                raise WireError("octets after the name in RDATA")
             if rtype == p.SOA and rdata_bytes < 22:
                 raise WireError("SOA cut short")
         records.append(Record(owner, rtype, rclass, ttl_s, start, rdata_at, end))
@@ -124,13 +120,20 @@ def _records(wire: bytes, at: int, count: int) -> tuple[list[Record], int]:
     return records, at
 
 
-def _check_rdata_names(wire: bytes, at: int, count: int, end: int, *, exact: bool) -> None:
-    for _ in range(count):
-        at = skip_name(wire, at)
+def rdata_names(wire: bytes, rtype: int, at: int, end: int) -> tuple[list[tuple[int, bytes]], int]:
+    """Each name in the RDATA between `at` and `end` with its place, as `read_name` gives it, and the offset behind the last.
+
+    Without names the offset is where they would stand. Raises `WireError`.
+    """
+    found: list[tuple[int, bytes]] = []
+    at, count = names_of(wire, rtype, at, end)
+    while at < end if count < 0 else len(found) < count:
+        start = at
+        name, at = read_name(wire, at)
         if at > end:
             raise WireError("name leaves its RDATA")
-    if exact and at != end:
-        raise WireError("octets after the name in RDATA")
+        found.append((start, name))
+    return found, at
 
 
 def read_name(wire: bytes, at: int) -> tuple[bytes, int]:

@@ -14,7 +14,8 @@ from pdns.core.cache import AnswerCache
 from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
 from pdns.core.distill import distill
-from pdns.core.entry import Entry, Verdict
+from pdns.core.entry import Ede, Entry, Verdict
+from pdns.core.extendederrors import errors_of
 from pdns.core.indicators import LOCAL, NO_RULES, LocalRules
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.core.message import HEADER, Message, parse_message
@@ -31,7 +32,6 @@ STRANGER_TEXT = b"this address may not ask here"
 OVER_LIMIT_TEXT = b"too many queries from this network"
 NO_DATA_TYPES = frozenset(range(p.NXNAME, p.TKEY))  # meta types, none of which stands in a question (RFC 6895, 3.1)
 META_TYPES = NO_DATA_TYPES | {0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA}
-_UPSTREAM_EDE_TEXT_BYTES = 120
 
 _Stage = Callable[[Query, Client, str, float], Outcome | None]
 
@@ -225,13 +225,13 @@ class Resolver:
     # Responses.
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
-        """The entry for a NOERROR or NXDOMAIN message that answers `forward`: checked, bounded and stored."""
+        """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored."""
         if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
             return self._store_denial(forward, now)
         try:
-            chain = follow(message, forward.qname, forward.qtype)
+            chain = follow(message, forward.qname, forward.qtype, do=forward.do)
         except WireError as error:
-            return self._store_failure(forward, (p.EDE_OTHER, error.reason.encode()), now)
+            return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
@@ -257,8 +257,9 @@ class Resolver:
         if stale is not None:
             self._cache.retry_after(forward.key, now + self._config.stale_ttl_s)
             return stale
-        ede = _passed_on(message) or (ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES])
-        return Answer(self._store_failure(forward, ede, now), "error")
+        errors = errors_of(message) if message is not None else ()
+        errors = errors or ((ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES]),)
+        return Answer(self._store_failure(forward, errors, now), "error")
 
     def stale_answer(self, forward: Forward, now: float) -> Answer | None:
         """The expired answer to `forward`, if it may still be given."""
@@ -282,8 +283,9 @@ class Resolver:
         self._cache.put(forward.key, entry)
         return entry
 
-    def _store_failure(self, forward: Forward, ede: tuple[int, bytes], now: float) -> Entry:
-        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, ede, self._cache.stamp)  # RFC 9520
+    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.stamp)  # RFC 9520
+        entry.more_ede = errors[1:]
         self._cache.put(forward.key, entry)
         return entry
 
@@ -310,7 +312,8 @@ class Resolver:
         question = forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
         head = HEADER.pack(0, p.QR | entry.rcode, 1, int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:]), 0)
         message = parse_message(head + question + entry.body)
-        decision = self._decide(forward.qname, forward.policy, message, follow(message, forward.qname, forward.qtype))
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
             blocked = self._block_entry(decision, decision.verdict, forward, now)
             self._cache.put(forward.key, blocked)
@@ -353,12 +356,3 @@ def _over_limit(action: str, now: float) -> Outcome:
     if action == "truncate":
         return Answer(refusal, "refused", truncated=True)
     return Answer(refusal, "refused")
-
-
-def _passed_on(message: Message | None) -> tuple[int, bytes] | None:
-    """The Extended DNS Error of a failure that an upstream reported (a bogus signature, say)."""
-    for code, data in message.options if message is not None else ():
-        if code == p.EDNS_OPTION_EDE and len(data) >= 2:
-            text = data[2 : 2 + _UPSTREAM_EDE_TEXT_BYTES].decode("utf-8", "ignore")
-            return int.from_bytes(data[:2]), "".join(c for c in text if c.isprintable()).encode()
-    return None

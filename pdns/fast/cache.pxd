@@ -63,12 +63,16 @@ cdef struct Record:
     uint8_t in_main
     uint8_t refreshing
     uint8_t silent  # the answer is to give none
-    # then: key, body, a u16 for each TTL's place in the body, EDE text, listed name
+    uint8_t turn_count  # of the addresses that are given in turns; 0: none
+    uint16_t turn_at  # where the first of these records begins in the body
+    uint16_t turn_bytes  # of each
+    uint16_t more_ede_bytes
+    # then: key, body, a u16 for each TTL's place in the body, EDE text, further EDE options, listed name
 
 
 cdef inline size_t octets_of(const Record *record) noexcept nogil:
     """What its parts take together."""
-    return sizeof(Record) + record.key_bytes + record.body_bytes + 2 * record.ttl_count + record.ede_bytes + record.listed_bytes
+    return sizeof(Record) + record.key_bytes + record.body_bytes + 2 * record.ttl_count + record.ede_bytes + record.more_ede_bytes + record.listed_bytes
 
 
 cdef inline uint8_t *key_of(Record *record) noexcept nogil:
@@ -88,7 +92,7 @@ cdef inline uint8_t *ede_of(Record *record) noexcept nogil:
 
 
 cdef inline uint8_t *listed_of(Record *record) noexcept nogil:
-    return ede_of(record) + record.ede_bytes
+    return ede_of(record) + record.ede_bytes + record.more_ede_bytes
 
 
 cdef struct Ring:  # positions count octets since the beginning of time; modulo `size` they are places in the ring
@@ -157,7 +161,9 @@ cdef class AnswerCache:
     cdef _entry(self, Record *record)
 
 
-cdef Py_ssize_t write_opt(uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil
+cdef Py_ssize_t write_opt(
+    uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes, Py_ssize_t more_bytes=*
+) noexcept nogil  # behind `text` further options stand, of `more_bytes`
 cdef Py_ssize_t render(
     Record *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
 ) noexcept nogil

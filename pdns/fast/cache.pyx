@@ -16,7 +16,8 @@ from pdns.fast.wire cimport (
 
 from pdns.core import protocol as p
 from pdns.core.blockanswer import fill
-from pdns.core.entry import Entry, Verdict
+from pdns.core.entry import Entry, Verdict, ede_option
+from pdns.core.message import parse_options
 from pdns.core.names import to_text
 from pdns.core.outcome import BLOCK_STORED, Answer
 
@@ -31,7 +32,7 @@ cdef extern from *:
 SOURCES = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
 SOURCE_NUMBERS = {name: number for number, name in enumerate(SOURCES)}
 
-cdef bytes _MAGIC = b"pdnsarn1"
+cdef bytes _MAGIC = b"pdnsarn2"
 cdef enum:
     HEADER_ROOM = 256
     LEAST_BYTES = 65536
@@ -119,13 +120,14 @@ cdef class AnswerCache:
     def put(self, bytes key not None, entry):
         cdef Record shape
         cdef Record *record
-        cdef bytes body = entry.body, counts = entry.counts, ede_text = b"", listed = b""
+        cdef bytes body = entry.body, counts = entry.counts, ede_text = b"", listed = b"", more_ede = b""
         cdef Py_ssize_t at
         verdict = entry.verdict
         memset(&shape, 0, sizeof(Record))
         shape.ede_code = NO_EDE
         if entry.ede is not None:
             shape.ede_code, ede_text = entry.ede
+            more_ede = b"".join(map(ede_option, entry.more_ede))
         if verdict is not None:
             listed = verdict.listed
         shape.silent = entry.silent
@@ -138,7 +140,9 @@ cdef class AnswerCache:
         shape.rcode, shape.ad, shape.refreshing, shape.attribution = entry.rcode, entry.ad, entry.refreshing, number
         shape.ancount, shape.nscount = u16(<const uint8_t *>PyBytes_AS_STRING(counts)), u16(<const uint8_t *>PyBytes_AS_STRING(counts) + 2)
         shape.key_bytes, shape.body_bytes, shape.ttl_count = PyBytes_GET_SIZE(key), PyBytes_GET_SIZE(body), len(entry.ttls)
-        shape.ede_bytes, shape.listed_bytes = PyBytes_GET_SIZE(ede_text), PyBytes_GET_SIZE(listed)
+        shape.ede_bytes, shape.more_ede_bytes = PyBytes_GET_SIZE(ede_text), PyBytes_GET_SIZE(more_ede)
+        shape.listed_bytes = PyBytes_GET_SIZE(listed)
+        shape.turn_at, shape.turn_bytes, shape.turn_count = entry.rotation
         record = self.begin(<const uint8_t *>PyBytes_AS_STRING(key), &shape)
         if record == NULL:
             return False
@@ -148,6 +152,7 @@ cdef class AnswerCache:
             put16(ttls_of(record) + 2 * at, place)
             at += 1
         memcpy(ede_of(record), PyBytes_AS_STRING(ede_text), PyBytes_GET_SIZE(ede_text))
+        memcpy(ede_of(record) + shape.ede_bytes, PyBytes_AS_STRING(more_ede), PyBytes_GET_SIZE(more_ede))
         memcpy(listed_of(record), PyBytes_AS_STRING(listed), PyBytes_GET_SIZE(listed))
         self.finish(record)
         return True
@@ -497,6 +502,8 @@ cdef class AnswerCache:
         parts = octets_of(record)
         if parts > record.size or record.size - parts >= RECORD_UNIT:
             return False
+        if record.turn_at + record.turn_bytes * record.turn_count > record.body_bytes:
+            return False
         for at in range(record.ttl_count):
             if u16(ttls_of(record) + 2 * at) + 4 > record.body_bytes:
                 return False
@@ -538,13 +545,16 @@ cdef class AnswerCache:
         if decided is not None:
             listed = PyBytes_FromStringAndSize(<char *>listed_of(record), record.listed_bytes)
             verdict = Verdict(decided[0], decided[1], listed, decided[2], decided[3])
-        ede = None
+        ede, more_ede = None, ()
         if record.ede_code != NO_EDE:
             ede = (record.ede_code, PyBytes_FromStringAndSize(<char *>ede_of(record), record.ede_bytes))
+            more = parse_options(PyBytes_FromStringAndSize(<char *>ede_of(record) + record.ede_bytes, record.more_ede_bytes))
+            more_ede = tuple([(int.from_bytes(data[:2]), data[2:]) for _, data in more])
         entry = Entry(
             record.rcode, SOURCES[record.source], record.stored_s, 0,
             body=PyBytes_FromStringAndSize(<char *>body, record.body_bytes), counts=PyBytes_FromStringAndSize(<char *>counts, 4),
             ttls=tuple(ttls), ad=bool(record.ad), ede=ede, verdict=verdict, monitored=monitored, stamp=record.stamp,
+            more_ede=more_ede, rotation=(record.turn_at, record.turn_bytes, record.turn_count),
         )  # fmt: skip
         entry.expires_s = record.expires_s
         entry.retry_s = record.retry_s
@@ -629,7 +639,7 @@ cdef Py_ssize_t render(
     cdef unsigned int flags = QR | RA | (question.flags & (RD | CD)) | (record.rcode & RCODE_MASK)
     cdef Py_ssize_t at = HEADER_BYTES, opt_bytes = 0, size, i, place
     cdef int ede_code = NO_EDE
-    cdef Py_ssize_t ede_bytes = 0
+    cdef Py_ssize_t ede_bytes = 0, more_bytes = 0
     cdef int64_t age_s
     cdef uint32_t ttl_s
     if record.ad and (question.want_dnssec or question.flags & AD):  # RFC 6840, 5.8
@@ -640,9 +650,9 @@ cdef Py_ssize_t render(
             ede_code = _STALE_NXDOMAIN if record.rcode == 3 else _STALE
         elif record.ede_code != NO_EDE:
             ede_code = record.ede_code
-            ede_bytes = record.ede_bytes
+            ede_bytes, more_bytes = record.ede_bytes, record.more_ede_bytes
         if ede_code != NO_EDE:
-            opt_bytes += 6 + ede_bytes
+            opt_bytes += 6 + ede_bytes + more_bytes
     size = HEADER_BYTES + question.bytes + record.body_bytes + opt_bytes
     if size > max_bytes and ede_code != NO_EDE:
         ede_code = NO_EDE
@@ -658,13 +668,16 @@ cdef Py_ssize_t render(
         put16(out + 2, flags)
         put16(out + 6, record.ancount)
         put16(out + 8, record.nscount)
-        memcpy(out + at, body_of(record), record.body_bytes)
+        if record.turn_count:
+            copy_turned(record, question.id, out + at)
+        else:
+            memcpy(out + at, body_of(record), record.body_bytes)
         age_s = <int64_t>(now - record.stored_s)
         if age_s > 0 or stale_ttl_s >= 0:
             for i in range(record.ttl_count):
                 place = u16(ttls_of(record) + 2 * i)
                 must(place + 4 <= record.body_bytes)
-                ttl_s = u32(body_of(record) + place)
+                ttl_s = u32(out + at + place)
                 if stale_ttl_s >= 0:
                     ttl_s = <uint32_t>stale_ttl_s
                 else:
@@ -673,13 +686,27 @@ cdef Py_ssize_t render(
         at += record.body_bytes
     put16(out + 10, 1 if question.edns else 0)
     if question.edns:
-        at += write_opt(out + at, question, ede_code, ede_of(record), ede_bytes)
+        at += write_opt(out + at, question, ede_code, ede_of(record), ede_bytes, more_bytes)
     must(at <= max_bytes)
     return at
 
 
-cdef Py_ssize_t write_opt(uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes) noexcept nogil:
-    """Our OPT record (RFC 6891), with an Extended DNS Error (RFC 8914) unless the code is NO_EDE, and the options that the query
+cdef void copy_turned(Record *record, uint16_t query_id, uint8_t *out) noexcept nogil:
+    """Writes the body with its addresses in the turn of this query: two runs change places."""
+    cdef const uint8_t *body = body_of(record)
+    cdef size_t first = record.turn_at, all_bytes = record.turn_bytes * record.turn_count
+    cdef size_t turned = (query_id % record.turn_count) * record.turn_bytes
+    must(first + all_bytes <= record.body_bytes)
+    memcpy(out, body, first)
+    memcpy(out + first, body + first + turned, all_bytes - turned)
+    memcpy(out + first + all_bytes - turned, body + first, turned)
+    memcpy(out + first + all_bytes, body + first + all_bytes, record.body_bytes - first - all_bytes)
+
+
+cdef Py_ssize_t write_opt(
+    uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes, Py_ssize_t more_bytes=0
+) noexcept nogil:
+    """Our OPT record (RFC 6891), with Extended DNS Errors (RFC 8914) unless the code is NO_EDE, and the options that the query
     asked for. Returns its size."""
     cdef Py_ssize_t at = OPT_BYTES
     out[0] = 0
@@ -688,6 +715,8 @@ cdef Py_ssize_t write_opt(uint8_t *out, const Question *question, int ede_code, 
     put32(out + 5, 0x8000 if question.want_dnssec else 0)
     if ede_code != NO_EDE:
         at += write_ede(out + at, ede_code, text, text_bytes)
+        memcpy(out + at, text + text_bytes, more_bytes)
+        at += more_bytes
     if question.option_bytes:
         memcpy(out + at, question.options, question.option_bytes)
         at += question.option_bytes

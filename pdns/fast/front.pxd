@@ -41,7 +41,7 @@ cdef class Asked(Query):
 cdef class Front:
     cdef AnswerCache _cache
     cdef Tally _tally
-    cdef object _stats
+    cdef object _stats, _saw
     cdef ClientTable _clients
     cdef RateLimiter _limiter
     cdef RateLimiter _verified_limiter
@@ -63,8 +63,10 @@ cdef class Front:
     cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
     cdef Py_ssize_t _say(
-        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
-    ) except -3
+        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
+        const uint8_t *address,
+    ) except -3  # `address`: of who asks, to be logged; NULL where Python logs
+    cdef int _log_monitored(self, Record *record, const Question *question, uint16_t client, const uint8_t *address) except -1
     cdef Py_ssize_t _refuse(
         self, Question *question, uint16_t client, bytes text, bint truncate, uint8_t *out
     ) except -3

@@ -1,8 +1,9 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pdns.config import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
+from pdns.core.entry import Monitored
 from pdns.fast.wire import Query
 from pdns.stats import Stats
 from pdns.zonechanges import Primaries
@@ -12,10 +13,16 @@ class Asked(Query):
     def client(self) -> Client: ...
 
 class Front:
-    def __init__(self, cache: AnswerCache, stats: Stats, cookie_secret: bytes) -> None: ...
+    def __init__(
+        self,
+        cache: AnswerCache,
+        stats: Stats,
+        cookie_secret: bytes,
+        saw: Callable[[bytes, str, str, Monitored], None] | None = None,
+    ) -> None: ...
     def configure(
         self, config: Config, policies: Sequence[int], special_cuts: frozenset[bytes], primaries: Primaries
     ) -> None: ...
     def client(self, address: str) -> Client: ...
-    def give(self, asked: Asked, source: str, transport: str, now: float) -> bytes | None: ...
+    def give(self, asked: Asked, source: str, transport: str, now: float, began_s: float) -> bytes | None: ...
     def answer(self, wire: bytes, address: str, transport: str, now: float) -> bytes | Asked | None: ...

@@ -70,8 +70,9 @@ cdef class Asked(Query):
 cdef class Front:
     """One for each worker. `configure` changes its rules between two packets."""
 
-    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None):
-        self._cache, self._cookie_secret = cache, cookie_secret
+    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None):
+        """`saw` as `MonitorLog.saw`."""
+        self._cache, self._cookie_secret, self._saw = cache, cookie_secret, saw
         self._stats = stats
 
     def configure(self, config, policies, frozenset special_cuts not None, primaries):
@@ -118,16 +119,21 @@ cdef class Front:
         self._tally.lasted(source, 1, perf_counter() - began_s)
         return answer
 
-    def give(self, Asked asked not None, str source not None, str transport not None, double now):
-        """The answer to `asked` that is in the cache now, counted under `source`; None for silence. Raises `LookupError`."""
-        cdef Py_ssize_t size = self.say_known(asked, SOURCE_NUMBERS[source], UDP if transport == "udp" else TCP, now, _buffer)
-        return PyBytes_FromStringAndSize(<char *>_buffer, size) if size else None
+    def give(self, Asked asked not None, str source not None, str transport not None, double now, double began_s):
+        """The answer to `asked`, which came at `began_s` of `time.perf_counter`, that is in the cache now, counted under `source`;
+        None for silence. Raises `LookupError`."""
+        cdef int number = SOURCE_NUMBERS[source]
+        cdef Py_ssize_t size = self.say_known(asked, number, UDP if transport == "udp" else TCP, now, _buffer)
+        if size == SILENCE:
+            return None
+        self._tally.lasted(number, 1, perf_counter() - began_s)
+        return PyBytes_FromStringAndSize(<char *>_buffer, size)
 
     cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3:
         cdef Record *record = self._cache.find(asked.q.key, asked.q.key_bytes)
         if record == NULL:
             raise LookupError
-        return self._say(record, &asked.q, asked.number, source, self.most_bytes(&asked.q, transport), False, now, out)
+        return self._say(record, &asked.q, asked.number, source, self.most_bytes(&asked.q, transport), False, now, out, NULL)
 
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil:
         if transport == TCP:
@@ -199,12 +205,12 @@ cdef class Front:
             source[0] = CACHE if record.source == UPSTREAM else record.source
             record.hits += 1
             record.visited = True
-            return self._say(record, question, heard.client, source[0], max_bytes, False, now, out)
+            return self._say(record, question, heard.client, source[0], max_bytes, False, now, out, address)
         if record.source == UPSTREAM and now < record.expires_s + self._max_stale_s and now < record.retry_s:
             source[0] = STALE
             record.hits += 1
             record.visited = True
-            return self._say(record, question, heard.client, STALE, max_bytes, True, now, out)
+            return self._say(record, question, heard.client, STALE, max_bytes, True, now, out, address)
         return DECIDE_REMEMBERED
 
     cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
@@ -217,19 +223,29 @@ cdef class Front:
         return PyBytes_GET_SIZE(answer)
 
     cdef Py_ssize_t _say(
-        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
+        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
+        const uint8_t *address,
     ) except -3:
         cdef uint32_t minute
         if record.attribution:
             self._tally.blocked(client, record.attribution)
             minute = <uint32_t>(now / SECONDS_A_MINUTE)
-            if record.listed_bytes and (record.seen_minute != minute or record.seen_client != client):
+            if record.listed_bytes == 0:
+                self._log_monitored(record, question, client, address)
+            elif (record.seen_minute != minute or record.seen_client != client):
                 record.seen_minute, record.seen_client = minute, client
                 self._tally.sighted(client, listed_of(record), record.listed_bytes, minute)
             if record.silent:
                 return SILENCE
         self._tally.response(client, source, record.rcode)
         return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)
+
+    cdef int _log_monitored(self, Record *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
+        """As `pdns.service` does it for an answer that only feeds in monitor mode would have blocked."""
+        if address != NULL and self._saw is not None:
+            name = PyBytes_FromStringAndSize(<const char *>question.key, question.name_bytes)
+            self._saw(name, self._clients.clients[client].tenant, text_of(address), self._cache.attributions[record.attribution][1])
+        return 0
 
     cdef Py_ssize_t _refuse(self, Question *question, uint16_t client, bytes text, bint truncate, uint8_t *out) except -3:
         """REFUSED with the reason, or with `truncate` nothing but TC."""

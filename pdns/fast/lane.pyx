@@ -233,6 +233,7 @@ cdef class Lane(Carrier):
         shape.rcode, shape.ad, shape.ancount, shape.nscount = plain.rcode, plain.ad, plain.ancount, plain.nscount
         shape.key_bytes = flight.section_bytes + KEY_TAIL_BYTES
         shape.body_bytes, shape.ttl_count = plain.body_bytes, plain.ttl_count
+        shape.turn_at, shape.turn_bytes, shape.turn_count = plain.turn_at, plain.turn_bytes, <uint8_t>plain.turn_count
         record = self._cache.begin(<const uint8_t *>PyBytes_AS_STRING(flight.key), &shape)
         if record == NULL:
             return NULL
@@ -248,7 +249,7 @@ cdef class Lane(Carrier):
         cdef Front front = self._front
         cdef uint8_t *out = listener._room(MOST_ANSWER_BYTES)
         cdef Py_ssize_t size = front._say(
-            record, &query.q, query.number, UPSTREAM, front.most_bytes(&query.q, UDP), False, now, out
+            record, &query.q, query.number, UPSTREAM, front.most_bytes(&query.q, UDP), False, now, out, NULL
         )
         if size:
             if not listener._collecting:

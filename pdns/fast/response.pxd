@@ -12,7 +12,7 @@ from pdns.fast.wire cimport MAX_NAME_BYTES
 cdef enum:
     MAX_RESPONSE_BYTES = 1232
     MOST_TTLS = 102  # as many records as there can be in that
-    MOST_TARGETS = 16  # as long as a chain may be
+    MOST_TARGETS = 16  # of a chain; longer ones are left to Python
 
 
 cdef struct Bounds:  # of what is kept, in seconds
@@ -35,6 +35,7 @@ cdef struct Plain:
     uint16_t ttl_count
     bint ad
     bint edns
+    uint16_t turn_at, turn_bytes, turn_count  # addresses to give in turns, as `pdns.core.entry.Rotation` has them
     bint hints  # there may be addresses in HTTPS or SVCB records
     uint32_t lifetime_s  # never 0
     uint16_t ttl_at[MOST_TTLS]  # in the body; the type of the record stands 4 octets before, its RDATA 6 behind

@@ -11,7 +11,7 @@ from pdns.fast.wire cimport (
 
 from pdns.core import protocol as p
 from pdns.core.entry import Entry
-from pdns.core.message import RDATA_NAMES
+from pdns.core.rdata import SHAPES, VARIABLE
 
 cdef enum:
     TYPE_A = 1
@@ -31,19 +31,25 @@ cdef enum:
     POINTER = 0xC0
     LEAST_SOA_BYTES = 22
     TTL_SIGN_BIT = 0x80000000
-    TYPES = 66  # every type whose RDATA has names in it is below
+    OPTION_EDE = 15
+    TYPES = 261  # every type whose RDATA has names in it is below
 
-cdef struct Names:  # in the RDATA of a type: so many, behind so many octets
-    uint8_t behind
+cdef struct Names:  # `pdns.core.rdata.Shape`
+    uint8_t fixed
+    uint8_t strings
     uint8_t count
-    bint exact  # nothing may follow
+    bint folded
+    bint exact
+    bint varies  # left to Python
 
 cdef Names _names[TYPES]
 memset(_names, 0, sizeof(_names))
-for _rtype, (_behind, _count) in RDATA_NAMES.items():
-    _names[_rtype].behind, _names[_rtype].count = _behind, _count
-    _names[_rtype].exact = _rtype in (p.NS, p.CNAME, p.PTR, p.DNAME, p.MX)
-assert max(RDATA_NAMES) < TYPES
+for _rtype, _shape in SHAPES.items():
+    _names[_rtype].fixed, _names[_rtype].strings, _names[_rtype].count = _shape.fixed, _shape.strings, _shape.names
+    _names[_rtype].folded, _names[_rtype].exact = _shape.folded, _shape.exact
+for _rtype in VARIABLE:
+    _names[_rtype].varies = True
+assert max(*SHAPES, *VARIABLE) < TYPES
 
 cdef struct Record:
     const uint8_t *start  # of the owner
@@ -77,15 +83,22 @@ cdef bint read_record(Reader *r, Py_ssize_t size, Record *out) noexcept nogil:
         return out.rclass != CLASS_IN or rdata_bytes == (4 if out.rtype == TYPE_A else 16)
     if out.rtype < TYPES and _names[out.rtype].count:
         return has_sound_names(r, size, out)
-    return True
+    return out.rtype >= TYPES or not _names[out.rtype].varies
 
 
 cdef bint has_sound_names(Reader *r, Py_ssize_t size, Record *record) noexcept nogil:
     cdef Reader walk = r[0]
     cdef const Names *names = &_names[record.rtype]
     cdef bint is_root = False
+    cdef const uint8_t *string
     cdef int left
-    if not seek(&walk, (record.rdata - r.start) + names.behind, size):
+    if not seek(&walk, (record.rdata - r.start) + names.fixed, size):
+        return False
+    for left in range(names.strings):
+        string = take(&walk, 1)
+        if string == NULL or string >= record.end or take(&walk, string[0]) == NULL:
+            return False
+    if walk.at > record.end:
         return False
     for left in range(names.count):
         if skip_name(&walk, size, &is_root) or walk.at > record.end:
@@ -93,6 +106,45 @@ cdef bint has_sound_names(Reader *r, Py_ssize_t size, Record *record) noexcept n
     if names.exact and walk.at != record.end:
         return False
     return record.rtype != TYPE_SOA or record.end - record.rdata >= LEAST_SOA_BYTES
+
+
+cdef bint has_our_label(const uint8_t *wire, const uint8_t *at) noexcept nogil:
+    """Whether a label before the first pointer of the name at `at`, which was found sound, has capitals and is one of the
+    question's, in the same letter case."""
+    cdef const uint8_t *asked
+    cdef int i
+    while 0 < at[0] < POINTER:
+        for i in range(1, at[0] + 1):
+            if 65 <= at[i] <= 90:
+                asked = wire + HEADER_BYTES
+                while asked[0]:
+                    if memcmp(asked, at, at[0] + 1) == 0:
+                        return True
+                    asked += 1 + asked[0]
+                break
+        at += 1 + at[0]
+    return False
+
+
+cdef bint has_our_case(Reader *r, Py_ssize_t size, const Record *record) noexcept nogil:
+    """Whether a name has the letter case that we asked in: then `pdns.core.distill` writes it anew."""
+    cdef Reader walk = r[0]
+    cdef const Names *names
+    cdef bint is_root = False
+    cdef int left
+    if has_our_label(r.start, record.start):
+        return True
+    if record.rtype >= TYPES or not _names[record.rtype].folded:
+        return False
+    names = &_names[record.rtype]
+    seek(&walk, (record.rdata - r.start) + names.fixed, size)
+    for left in range(names.strings):
+        take(&walk, walk.at[0] + 1)
+    for left in range(names.count):
+        if has_our_label(r.start, walk.at):
+            return True
+        skip_name(&walk, size, &is_root)
+    return False
 
 
 cdef inline uint32_t bounded(uint32_t ttl_s, const Bounds *bounds) noexcept nogil:
@@ -169,6 +221,22 @@ cdef bint is_new(const Plain *out, const uint8_t *qname, Py_ssize_t name_bytes) 
     return True
 
 
+cdef bint may_turn(const Record *record, const uint8_t *body, Plain *out) noexcept nogil:
+    """Let an address take its turn. False when its record does not begin as those before it do."""
+    cdef uint16_t at = <uint16_t>(record.start - body)
+    cdef Py_ssize_t head_bytes = record.rdata - 10 - record.start
+    if record.rtype != TYPE_A and record.rtype != TYPE_AAAA:
+        return True
+    if record.rclass != CLASS_IN:
+        return False
+    if out.turn_count == 0:
+        out.turn_at, out.turn_bytes = at, <uint16_t>(record.end - record.start)
+    elif record.end - record.start != out.turn_bytes or memcmp(record.start, body + out.turn_at, head_bytes) != 0:
+        return False
+    out.turn_count += 1
+    return True
+
+
 cdef bint read_answer(
     Reader *r, Py_ssize_t size, const uint8_t *key, Py_ssize_t name_bytes, const Bounds *bounds, bint *answered, Plain *out
 ) noexcept nogil:
@@ -193,9 +261,13 @@ cdef bint read_answer(
             owner_bytes = expand(r.start, size, record.start, owner)
             if owner_bytes != last.bytes or memcmp(owner, last.octets, owner_bytes) != 0:
                 return False
+        if has_our_case(r, size, &record):
+            return False
         add_ttl(&record, body, bounded(record.ttl_s, bounds), out)
         if record.rtype == qtype:
             answered[0] = True
+            if not may_turn(&record, body, out):
+                return False
         elif record.rtype == TYPE_CNAME and record.rclass == CLASS_IN and not answered[0]:
             if not add_target(r.start, size, record.rdata, out) or not is_new(out, key, name_bytes):
                 return False
@@ -240,12 +312,23 @@ cdef bint read_authority(
             return False
         if record.start[0] < POINTER and owner_bytes == name_bytes and memcmp(owner, key, name_bytes) == 0:
             return False  # in letter case that no client chose
+        if has_our_case(r, size, &record):
+            return False
         ttl_s = bounded(record.ttl_s, bounds)
         ttl_s = min(ttl_s, u32(record.end - 4), bounds.max_negative_ttl_s)
         add_ttl(&record, body, ttl_s, out)
         out.nscount = 1
         out.body_bytes = <uint16_t>(r.at - body)
     return not negative or out.nscount == 1
+
+
+cdef bint has_ede(const uint8_t *option, const uint8_t *end) noexcept nogil:
+    """Whether there is an Extended DNS Error among options that are sound."""
+    while option < end:
+        if u16(option) == OPTION_EDE:
+            return True
+        option += 4 + u16(option + 2)
+    return False
 
 
 cdef bint read_additional(Reader *r, Py_ssize_t size, uint16_t count, Plain *out) noexcept nogil:
@@ -258,7 +341,7 @@ cdef bint read_additional(Reader *r, Py_ssize_t size, uint16_t count, Plain *out
             if out.edns or not record.at_root or record.ttl_s >> 24:
                 return False
             out.edns = True
-            if check_options(record.rdata, record.end - record.rdata):
+            if check_options(record.rdata, record.end - record.rdata) or has_ede(record.rdata, record.end):
                 return False
     return r.left == 0
 
@@ -281,11 +364,14 @@ cdef bint read_plain(
     out.ad = flags & AD != 0
     out.edns = out.hints = False
     out.ancount, out.nscount, out.ttl_count, out.target_count = u16(head + 6), 0, 0, 0
+    out.turn_at = out.turn_bytes = out.turn_count = 0
     out.lifetime_s = bounds.max_ttl_s
     if not read_answer(&r, size, key, name_bytes, bounds, &answered, out):
         return False
     if out.rcode != 0 and (out.rcode != RCODE_NXDOMAIN or answered):
         return False
+    if out.turn_count < 2:
+        out.turn_at = out.turn_bytes = out.turn_count = 0
     out.body_at = <uint16_t>(body - wire)
     out.body_bytes = <uint16_t>(r.at - body)
     return (
@@ -317,6 +403,6 @@ def plain_entry(bytes wire not None, bytes key not None, config, bint do, double
         ttls.append((plain.ttl_at[at], plain.ttl_s[at]))
     entry = Entry(
         plain.rcode, "upstream", now, plain.lifetime_s, body=bytes(body), counts=plain.ancount.to_bytes(2) + plain.nscount.to_bytes(2),
-        ttls=tuple(ttls), ad=bool(plain.ad), stamp=stamp,
+        ttls=tuple(ttls), ad=bool(plain.ad), stamp=stamp, rotation=(plain.turn_at, plain.turn_bytes, plain.turn_count),
     )  # fmt: skip
     return entry, [PyBytes_FromStringAndSize(<char *>plain.targets[at].octets, plain.targets[at].bytes) for at in range(plain.target_count)]

@@ -85,7 +85,10 @@ cdef class UdpSocket:
         return self._carried[place] if place >= 0 else None
 
     def settle(self, attempt):
-        self.forget(self.place_of(attempt.query_id))
+        cdef int place = self.place_of(attempt.query_id)
+        if place < 0 or self._carried[place] is not attempt:
+            return  # it is settled
+        self.forget(place)
         if attempt.exchange is not None:
             self.release(attempt)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import enum
 
 from pdns.core import protocol as p
+from pdns.core.chain import substitution_is_too_long
 from pdns.core.message import Message, parse_message
 from pdns.errors import WireError
 
@@ -68,6 +69,8 @@ def quality_of(message: Message) -> Quality:
             return Quality.OK
         case p.NOERROR:
             return Quality.ERROR if _is_referral(message) else Quality.OK
+        case p.YXDOMAIN:  # a result like NXDOMAIN, where a DNAME shows it (RFC 6672, 2.2)
+            return Quality.OK if substitution_is_too_long(message) else Quality.ERROR
         case p.SERVFAIL:
             return Quality.SERVFAIL
         case p.REFUSED:

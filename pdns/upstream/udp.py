@@ -190,6 +190,8 @@ class UdpSocket:
         return self._outstanding.get(query_id)
 
     def settle(self, attempt: Attempt) -> None:
+        if self._outstanding.get(attempt.query_id) is not attempt:
+            return  # it is settled
         del self._outstanding[attempt.query_id]
         if attempt.exchange is not None:  # else it was released before
             self.release(attempt)

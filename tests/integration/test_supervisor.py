@@ -333,6 +333,26 @@ def test_a_change_behind_a_symbolic_link_is_seen(tmp_path: Path, upstream: Upstr
         pdns.wait_for(lambda: pdns.addresses("malware.test") == [], "nodata", 5)
 
 
+def test_the_servers_of_the_machine_are_followed(tmp_path: Path) -> None:
+    """A change of resolv.conf goes live by itself, without another worker."""
+    resolv_conf = tmp_path / "resolv.conf"
+    (tmp_path / "sitecustomize.py").write_text(
+        f"from pathlib import Path\nimport pdns.machine\npdns.machine.RESOLV_CONF = Path({str(resolv_conf)!r})\n"
+    )
+    resolv_conf.write_text("nameserver 127.0.0.2\n")
+    environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
+    with RunningPdns(tmp_path, {"upstream": {"servers": ["system"]}}, environment=environment) as pdns:
+        workers = pdns.worker_pids
+        assert ("upstream_up", (("upstream", "udp://127.0.0.2:53"),)) in pdns.scrape()
+        resolv_conf.write_text("nameserver 127.0.0.3\n")
+        pdns.wait_for(lambda: ("upstream_up", (("upstream", "udp://127.0.0.3:53"),)) in pdns.scrape(), "the new server", 15)
+        resolv_conf.unlink()
+        pdns.send_signal(signal.SIGHUP)
+        pdns.wait_for(lambda: pdns.log.count("is live") == 2, "reload", 10)
+        assert ("upstream_up", (("upstream", "udp://127.0.0.3:53"),)) in pdns.scrape()
+        assert pdns.worker_pids == workers
+
+
 def test_a_bad_configuration_changes_nothing(tmp_path: Path, upstream: UpstreamThread) -> None:
     """A mistake is logged with key and reason and shown by a metric; the old configuration stays, the next good one is taken."""
     with RunningPdns(tmp_path, config(tmp_path, upstream)) as pdns:

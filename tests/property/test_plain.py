@@ -39,6 +39,8 @@ PLAIN = {
     "AAAA": response_wire("www.example", "AAAA", "www.example 300 IN AAAA 2001:db8::1"),
     "MX": RESPONSES[2],
     "TXT": response_wire("a.b.example", "TXT", 'a.b.example 300 IN TXT "x" "y"'),
+    "NAPTR": response_wire("x.example", "NAPTR", 'x.example 300 IN NAPTR 1 2 "u" "E2U+sip" "!^.*$!sip:a@b!" .'),
+    "a capital of the zone's": response_wire("www.example", "MX", "www.example 300 IN MX 1 Mail.Example."),
     "SRV": response_wire("_x._tcp.example", "SRV", "_x._tcp.example 300 IN SRV 1 2 3 host.example."),
     "NS": response_wire("example", "NS", "example 300 IN NS ns.example.", additional="ns.example 60 IN A 192.0.2.1"),
     "SOA": response_wire("example", "SOA", SOA),
@@ -58,7 +60,29 @@ PLAIN = {
     "NXDOMAIN at the root": response_wire("nothing", "A", authority=". 60 IN SOA a. b. 1 2 3 4 5", rcode=3),
     "NXDOMAIN with more beside it": response_wire("x.example", "A", authority=NEGATIVE_TTLS, rcode=3),
 }
+WWW_TARGET = "www.target 60 IN A 192.0.2.1\nwww.target 60 IN A 192.0.2.2"
+SIGNATURE = "A 13 2 300 20300101000000 20200101000000 1 example. AAAA"
+
+
+def _with_error(wire: bytes) -> bytes:
+    """The same with an Extended DNS Error in its OPT record, which is the last."""
+    return wire[:-2] + b"\0\x09\0\x0f\0\5\0\6why"
+
+
+def _in_our_case(wire: bytes) -> bytes:
+    """The same with letters in mixed case wherever the first label of the question stands."""
+    return wire.replace(b"\3www", b"\3wWw")
+
+
 NOT_PLAIN = {
+    "an Extended DNS Error": _with_error(response_wire("www.example", "A", "www.example 300 IN A 192.0.2.1", edns=True)),
+    "our letter case": _in_our_case(response_wire("www.example", "A", "www.example 300 IN CNAME www.target.", WWW_TARGET)),
+    "unasked signatures": response_wire(
+        "www.example", "A", "www.example 300 IN A 192.0.2.1", f"www.example 300 IN RRSIG {SIGNATURE}"
+    ),
+    "IPSECKEY": response_wire(
+        "www.example", "IPSECKEY", "www.example 300 IN IPSECKEY 10 3 2 gw.example. AQNRU3mG7TVTO2BkR47usntb"
+    ),
     "17 hops": response_wire("0.example", "A", hops(17), "17.example 60 IN A 192.0.2.1"),
     "a loop": response_wire("0.example", "A", "\n".join((hops(3), "3.example 60 IN CNAME 1.example."))),
     "a chain out of order": response_wire("www.example", "A", "\n".join(reversed(CHAIN)), "c.example 60 IN A 192.0.2.1"),
@@ -93,7 +117,7 @@ def believed(wire: bytes, key: bytes, config: Cache, *, do: bool) -> tuple[Entry
     assert message.flags & (p.QR | p.OPCODE_MASK | p.TC) == p.QR
     assert len(wire) <= MAX_UDP_BYTES
     assert quality_of(message) is Quality.OK
-    chain = follow(message, qname, qtype)
+    chain = follow(message, qname, qtype, do=do)
     targets = []
     for record in chain.records:
         assert record.rtype != p.DNAME

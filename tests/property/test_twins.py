@@ -204,14 +204,17 @@ _NAMES = (
     "localhost",
     "no.example",
     "big.example",
+    "many.example",
 )
 _CLIENTS = ("127.0.0.1", "198.51.100.9", "203.0.113.9", "8.8.8.8", "fd00::1")
 _ANSWERS = {
-    b"www": ("www.example 40 IN CNAME b.example.\nb.example 300 IN A 198.51.100.1", "", 0),
+    b"www": ("www.example 40 IN CNAME b.example.\nb.example 300 IN A 198.51.100.1\nb.example 300 IN A 198.51.100.2", "", 0),
     b"watched": ("watched.example 5 IN A 192.0.2.99", "", 0),
     b"big": ("\n".join(f"big.example 30 IN TXT {'x' * 100}{n}" for n in range(12)), "", 0),
+    b"many": ("\n".join(f"many.example {60 + n} IN A 198.51.100.{n}" for n in range(5)), "", 0),
     b"no": ("", _SOA, 3),
 }
+_ERRORS = b"\0\x0f\0\5\0\x0fads\0\x0f\0\4\0\6\xc3\xa9"  # two, behind the answer to "no"
 
 
 class _Upstream(Forwarder):
@@ -234,7 +237,9 @@ class _Upstream(Forwarder):
                 continue
             answer, authority, rcode = _ANSWERS[label]
             name = f"{label.decode()}.example"
-            wire = response_wire(name, "A", answer, authority=authority, rcode=rcode, ad=1)
+            wire = response_wire(name, "A", answer, authority=authority, rcode=rcode, ad=1, edns=True)
+            if rcode:
+                wire = wire[:-2] + len(_ERRORS).to_bytes(2) + _ERRORS
             head, rest = wire[:12], wire[12 + len(question.qname) + 4 :]
             asked = question.qname + question.qtype.to_bytes(2) + question.qclass.to_bytes(2)
             done(UpstreamAnswer(parse_message(head + asked + rest), "udp://127.0.0.1:9"))

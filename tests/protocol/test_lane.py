@@ -167,6 +167,20 @@ def test_an_answer_reaches_its_client_and_the_cache(run: Run, edge: Open) -> Non
     run(body())
 
 
+def test_addresses_take_turns(run: Run, edge: Open) -> None:
+    """From the upstream and from the cache: the id of a query chooses which of several addresses comes first."""
+
+    async def body() -> None:
+        addresses = ["192.0.2.1", "192.0.2.2", "192.0.2.3"]
+        async with edge(fake.answer(*addresses, ttl_s=300)) as (e, upstream):
+            for query_id in (4, 0, 1, 2):
+                turn = query_id % 3
+                assert answers(await e.ask("www.example", query_id=query_id)) == addresses[turn:] + addresses[:turn]
+            assert len(upstream.queries) == 1
+
+    run(body())
+
+
 def test_a_thousand_identical_queries_are_one(run: Run, edge: Open) -> None:
     """However many ask, one upstream query; everybody is answered with their own id and letter case."""
 

@@ -264,6 +264,9 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
             for _ in range(3):
                 assert answers(b.send(query_wire("x.bad.example"), client="10.7.1.1")[0]) == ["192.0.2.1"]
             assert b.count("blocked_total", "coventry", "alpha", "malware", "sinkhole") == 3
+            for number in range(2):
+                b.send(query_wire(f"{number}.bad.example"), transport="tcp")
+            assert b.count("query_duration_seconds:bucket", "blocked") == 5
             await b.ask("watched.example")
             await b.ask("watched.example")
             assert b.count("would_block_total", "default", "watch") == 2
@@ -289,12 +292,14 @@ def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: 
             assert answers(await b.ask("bad.example")) == ["192.0.2.1"]
             assert answers(await b.ask("leads.example")) == ["192.0.2.1"]
             assert b.count("blocked_total", "alpha") == 2
-            await b.ask("watched.example")
+            for transport in ("udp", "udp", "tcp"):
+                await b.ask("watched.example", transport=transport)
+            assert b.upstream.names().count("watched.example") == 1
 
     with caplog.at_level("INFO", "pdns.monitorlog"):
         run(body())
     lines = [record.getMessage() for record in caplog.records if record.name == "pdns.monitorlog"]
-    assert lines == ["would block watched.example for tenant default: listed by watch (malware)"]
+    assert lines == ["would block watched.example for tenant default: listed by watch (malware)"] * 3, "from the cache as well"
 
 
 def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
@@ -418,10 +423,11 @@ def test_every_type_passes(qtype: int) -> None:
 
 _NAME = b"\1x\0"
 RDATA = {
-    **dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 12, 30, 39), _NAME),
+    **dict.fromkeys((2, 3, 4, 5, 7, 8, 9, 12, 23, 30, 39), _NAME),
     p.SOA: _NAME + _NAME + bytes(20), 14: _NAME + _NAME, p.MX: b"\0\1" + _NAME, 17: _NAME + _NAME, 18: b"\0\1" + _NAME,
     21: b"\0\1" + _NAME, 24: bytes(18) + _NAME, 26: b"\0\1" + _NAME + _NAME, p.AAAA: bytes(16), p.SRV: bytes(6) + _NAME,
     36: b"\0\1" + _NAME, p.RRSIG: bytes(18) + _NAME + b"s", p.NSEC: _NAME + b"\0\1\x40", 64: b"\0\1" + _NAME, 65: b"\0\1" + _NAME,
+    p.NAPTR: b"\0\1\0\1\1u\0\0" + _NAME, 38: b"\x80" + _NAME, 55: b"\0\1\0\1k" + _NAME, 58: _NAME + _NAME,
 }  # fmt: skip
 
 

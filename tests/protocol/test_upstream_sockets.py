@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from pdns.upstream import UpstreamAnswer, udp
+from pdns.upstream.exchange import Attempt
 from tests.fakes.edges import until
 from tests.fakes.forwarding import forwarding
 from tests.fakes.loops import LOOPS, run_on
@@ -175,5 +178,26 @@ def test_running_out_of_descriptors_is_survived(loop: str) -> None:
                 assert all(isinstance(outcome, UpstreamAnswer) for outcome in outcomes)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_settling_twice_is_settling_once(loop: str) -> None:
+    """What was settled before takes no other query's place with it."""
+
+    async def main() -> None:
+        async with FakeUpstream(drop) as upstream, forwarding(upstream) as asker:
+            asker.start("www.example")
+            await until(lambda: bool(upstream.queries))
+            (exchange,) = asker.forwarder._in_flight
+            first = exchange.attempts[0]
+            channel: Any = first.channel
+            second = Attempt(exchange, first.server, first.question, time.monotonic(), "", edns=True, exact=True)
+            assert channel.send(second, time.monotonic())
+            channel.settle(first)
+            channel.settle(first)
+            assert (channel.find(first.query_id), channel.find(second.query_id), channel.live) == (None, second, 1)
+            first.settled = True
 
     run_on(loop, main())

@@ -184,3 +184,14 @@ def test_every_feed_that_lists_a_name_has_a_hit(counters: Counters, stats: Stats
     assert of(counters, "feed_only_hits_total") == {("urlhaus",): 1, ("watch",): 1}
     assert of(counters, "would_block_total") == {("t", "watch", "policy"): 2}
     assert of(counters, "blocked_total") == {("t", "urlhaus", "malware", "sinkhole"): 1}
+
+
+def test_what_administrators_block_is_no_feeds_hit(counters: Counters, stats: Stats) -> None:
+    """`local` is no feed: it has no hits, and a feed that lists the name as well is the only one."""
+    stats.hit(("local",))
+    stats.hit(("local", "urlhaus"))
+    for slot in stats.block_slots("t", ("local", "local", "sinkhole", ("urlhaus",)), ()):
+        stats.values[slot] += 1
+    assert of(counters, "feed_hits_total") == {("urlhaus",): 2}
+    assert of(counters, "feed_only_hits_total") == {("urlhaus",): 2}
+    assert of(counters, "blocked_total") == {("t", "local", "local", "sinkhole"): 1}

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core.entry import Entry, Verdict
+from pdns.core.entry import NO_ROTATION, Entry, Verdict
 from pdns.fast import ACCELERATED
 
 if not ACCELERATED:
@@ -60,6 +60,9 @@ def memory() -> Iterator[int]:
     os.close(fd)
 
 
+EDES = st.tuples(st.integers(0, 30), st.binary(max_size=40))
+
+
 @st.composite
 def entries(draw: st.DrawFn) -> Entry:
     """Anything that an entry can be."""
@@ -68,6 +71,8 @@ def entries(draw: st.DrawFn) -> Entry:
     verdicts = st.builds(
         Verdict, st.sampled_from("ab"), st.just("malware"), st.just(b"\4evil\0"), st.sampled_from(["drop", "zero"])
     )
+    ede = draw(st.none() | EDES)
+    count = draw(st.integers(0, 4))
     return Entry(
         draw(st.sampled_from([0, 2, 3, 5])),
         draw(st.sampled_from(["blocked", "upstream", "error"])),
@@ -77,7 +82,9 @@ def entries(draw: st.DrawFn) -> Entry:
         counts=b"\0\2\0\1",
         ttls=tuple((at, int.from_bytes(body[at : at + 4])) for at in places),
         ad=draw(st.booleans()),
-        ede=draw(st.none() | st.tuples(st.integers(0, 30), st.binary(max_size=40))),
+        ede=ede,
+        more_ede=() if ede is None else draw(st.lists(EDES, max_size=2).map(tuple)),
+        rotation=(1, (len(body) - 1) // count, count) if count and body else NO_ROTATION,
         verdict=draw(st.none() | verdicts),
         monitored=draw(st.sampled_from([(), (("watch", "policy"),)])),
         stamp=7,
@@ -229,7 +236,7 @@ def test_rings_that_cannot_be_are_not_taken_over(memory: int, field: int, value:
 
 _WRITER = """
 import sys
-from pdns.core.entry import Entry
+from pdns.core.entry import NO_ROTATION, Entry
 from pdns.fast.cache import AnswerCache
 cache = AnswerCache(0, int(sys.argv[1]))
 number = 0
@@ -264,7 +271,7 @@ def test_a_writer_killed_at_any_moment_leaves_sound_records(memory: int) -> None
 
 _AT_THE_EDGE = """
 import ctypes, mmap, os, sys
-from pdns.core.entry import Entry
+from pdns.core.entry import NO_ROTATION, Entry
 from pdns.fast.cache import AnswerCache
 size = 65536
 libc = ctypes.CDLL(None, use_errno=True)
