@@ -83,11 +83,19 @@ class Health:
         """A probe was sent."""
         self._probed_s = now
 
+    def probe_later(self, now: float) -> None:
+        """A probe could not be sent: that says nothing of the upstream."""
+        self.probe_at_s = now + _FIRST_BACKOFF_S
+
     def avoid(self, now: float) -> None:
         """It failed with a question, by silence or by an error where another had an answer: others come first for a while."""
         if now >= self._avoided_until_s:
             self._avoided_s = min(max(self._avoided_s * 2, _FIRST_AVOIDED_S), _MAX_AVOIDED_S)
             self._avoided_until_s = now + self._avoided_s
+
+    def forgive(self) -> None:
+        """It has shown by several answers that it is well: it is no longer avoided."""
+        self._avoided_until_s = 0.0
 
     @property
     def rto_s(self) -> float:
