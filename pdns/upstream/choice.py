@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from pdns.upstream.server import Server
 
 _SAMPLE = 65536 // 50  # 2 %: how a slow one gets the chance to show that it has become fast
-_UNKNOWN_COSTS_S = 0.5
 _USELESS_COSTS_S = 2.0
+_MOST = float("inf")
 
 
 def explore(servers: Sequence[Server], now: float) -> Server | None:
@@ -21,7 +21,7 @@ def explore(servers: Sequence[Server], now: float) -> Server | None:
     if len(servers) == 1:
         return None
     for server in servers:
-        if server.health.up and not server.usefulness.clean and server.usefulness.take_turn(now):
+        if server.usefulness.in_doubt and server.health.up and server.usefulness.take_turn(now):
             return server
     return None
 
@@ -33,9 +33,15 @@ def first(servers: Sequence[Server], random: Randomness, now: float) -> Server:
     up = [server for server in servers if server.health.up]
     if not up:
         return min(servers, key=lambda server: server.health.failures)
-    best = min(up, key=lambda server: _cost_s(server, now))
-    if best.usefulness.clean and random.u16() < _SAMPLE:
-        clean = [server for server in up if server.usefulness.clean]
+    best, least_s = up[0], _MOST
+    for server in up:
+        cost_s = server.health.cost_s(now)
+        if not server.usefulness.useful:
+            cost_s += _USELESS_COSTS_S
+        if cost_s < least_s:
+            best, least_s = server, cost_s
+    if not best.usefulness.in_doubt and random.u16() < _SAMPLE:
+        clean = [server for server in up if not server.usefulness.in_doubt]
         return clean[random.below(len(clean))]
     return best
 
@@ -49,7 +55,7 @@ def untried(servers: Sequence[Server], exchange: Exchange, now: float) -> Server
     up = [server for server in fresh if server.health.up]
     if up:
         return min(up, key=lambda server: _cost_s(server, now))
-    if fresh and not any(server.health.up and server.usefulness.clean for server in servers):
+    if fresh and not any(server.health.up and not server.usefulness.in_doubt for server in servers):
         return min(fresh, key=lambda server: server.health.failures)
     return None
 
@@ -69,7 +75,4 @@ def again(servers: Sequence[Server], exchange: Exchange, now: float) -> Server |
 
 def _cost_s(server: Server, now: float) -> float:
     """To choose by, lowest first."""
-    cost_s = server.health.cost_s(now)
-    if server.health.srtt_s is None:
-        cost_s += _UNKNOWN_COSTS_S
-    return cost_s if server.usefulness.useful else cost_s + _USELESS_COSTS_S
+    return server.health.cost_s(now) if server.usefulness.useful else server.health.cost_s(now) + _USELESS_COSTS_S

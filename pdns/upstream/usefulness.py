@@ -23,7 +23,7 @@ class Usefulness:
     broken exist everywhere. A bad answer counts twice when another upstream answered the same question well.
     """
 
-    __slots__ = ("_domains", "_pause_s", "_tried_s", "answered_well", "bad_kinds", "share", "useful")
+    __slots__ = ("_domains", "_pause_s", "_tried_s", "bad_kinds", "in_doubt", "share", "useful")
 
     def __init__(self) -> None:
         self.reset()
@@ -32,7 +32,7 @@ class Usefulness:
         """Know nothing of it: it is believed to be useful, and has to show it."""
         self.useful = True
         self.share = 1.0
-        self.answered_well = False
+        self.in_doubt = True  # it has not answered well, or has answered badly since
         self.bad_kinds: Counter[str] = Counter()  # since it last was clean
         self._domains: list[bytes] = []
         self._tried_s = 0.0
@@ -40,8 +40,8 @@ class Usefulness:
 
     def good(self, count: int = 1) -> bool:
         """It answered so many questions well. True when that made it useful again."""
-        self.answered_well = True
         if self.share == 1.0:
+            self.in_doubt = False
             return False
         self.share = 1.0 - (1.0 - self.share) * _GOOD_KEEPS ** min(count, 32)
         if self.share >= _CLEAN_FROM:
@@ -49,6 +49,7 @@ class Usefulness:
             self.bad_kinds.clear()
             if self.share > 0.999:  # as good as all
                 self.share = 1.0
+        self.in_doubt = self.share < _CLEAN_FROM
         self._pause_s = _PAUSE_AFTER_GOOD_S
         if self.useful or self.share <= _USEFUL_ABOVE:
             return False
@@ -71,15 +72,11 @@ class Usefulness:
         if not proven:
             keeps += (1.0 - keeps) * _UNPROVEN_KEEPS_MORE
         self.share = max(self.share * keeps, _LEAST_SHARE)
+        self.in_doubt = self.in_doubt or self.share < _CLEAN_FROM
         if not self.useful or self.share >= _USELESS_BELOW:
             return False
         self.useful = False
         return True
-
-    @property
-    def clean(self) -> bool:
-        """Whether it has answered well, and next to nothing badly since."""
-        return self.answered_well and self.share >= _CLEAN_FROM
 
     def take_turn(self, now: float) -> bool:
         """Whether a question may be spent on finding out: one a second, then fewer; more after an answer that tells something."""

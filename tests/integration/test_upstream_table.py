@@ -150,6 +150,7 @@ def alone(pdns: RunningPdns, upstreams: Upstreams, kind: str) -> str:
             {"server": {"workers": 1}, "upstream": {"servers": [url(one)], "timeout_s": 3.0}, "cache": {"servfail_ttl_s": 1}}
         )
         pdns.reload()
+        answered = row.query == "answered"
         until_s = time.monotonic() + EXPLORING_S
         began_s = time.monotonic()
         responses = ask_all(pdns, 1)
@@ -158,8 +159,8 @@ def alone(pdns: RunningPdns, upstreams: Upstreams, kind: str) -> str:
             one.handler = GOOD
         while True:
             responses = ask_all(pdns, 6)
-            standing = (pdns.value("upstream_useful", upstream=url(one)), pdns.value("upstream_up", upstream=url(one)))
-            if standing == (row.useful, row.up) and all(map(is_right, responses)) is (row.query == "answered"):
+            standing = [int(pdns.value(name, upstream=url(one))) for name in ("upstream_useful", "upstream_up")]
+            if standing == [row.useful, row.up] and answered == all(map(is_right, responses)):
                 break
             if time.monotonic() > until_s:
                 return f"{kind} alone: useful, up = {standing}; {[dns.rcode.to_text(one.rcode()) for one in responses]}"
@@ -190,7 +191,7 @@ def together(pdns: RunningPdns, upstreams: Upstreams, kinds: tuple[str, ...]) ->
         )
         pdns.reload()
         responses = ask_all(pdns, 4)
-        if all(map(is_right, responses)) is not can:
+        if all(map(is_right, responses)) != can:
             return f"{kinds}: {[dns.rcode.to_text(one.rcode()) for one in responses]}"
         if "changing" in kinds and not can:
             for one, kind in zip(made, kinds, strict=True):
