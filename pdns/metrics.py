@@ -63,6 +63,14 @@ FAMILIES: Final = (
     ),
     Family("upstream_duration_seconds", "histogram", "worker", ("upstream",), "From asking an upstream to its answer."),
     Family("upstream_up", "gauge", "worker", ("upstream",), "1 while every worker thinks that it answers, else 0.", "least"),
+    Family(
+        "upstream_useful",
+        "gauge",
+        "worker",
+        ("upstream",),
+        "0 when a worker gets mostly bad answers, or none where another upstream knows, else 1.",
+        "least",
+    ),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
     Family("cache_bytes", "gauge", "worker", (), "Memory that they take, as counted against cache.max_bytes."),

@@ -193,6 +193,7 @@ class Running:
             for server in config.upstream.servers:
                 if server not in self._config.upstream.servers:
                     self._stats.forget("upstream_up", server)
+                    self._stats.forget("upstream_useful", server)
 
         self._loop.call_later(config.upstream.timeout_s + 1.0, over)
 

@@ -121,6 +121,10 @@ class Stats:
         """Whether an upstream is thought to answer."""
         self._values[self._slot("upstream_up", upstream)] = 1 if up else 0
 
+    def upstream_useful(self, upstream: str, useful: bool) -> None:
+        """Whether an upstream answers well enough to be preferred to none."""
+        self._values[self._slot("upstream_useful", upstream)] = 1 if useful else 0
+
     def gauge(self, family: str, value: int, *labels: str) -> None:
         """Set a gauge of `pdns.metrics.FAMILIES`. Below 0 is 0."""
         self._values[self._slot(family, *labels)] = max(0, value)

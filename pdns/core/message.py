@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from struct import Struct
 from typing import NamedTuple
 
@@ -58,10 +59,12 @@ def build_query(query_id: int, question: bytes, *, do: bool, cd: bool, edns: boo
 
 
 def parse_message(wire: bytes) -> Message:
-    """The response in `wire`, every record, name and pointer checked. Raises `WireError`, and nothing else.
+    """The response in `wire`, every record that is used checked. Raises `WireError`, and nothing else.
 
-    Refused: less than a header, more than one question, counts that lie, names that point forward or leave the
-    message, RDATA that overruns, addresses of a wrong size, two OPT records, octets after the last record.
+    Refused: less than a header, more than one question, and in the sections that are used counts that lie, names that
+    point forward or leave the message, RDATA that overruns, addresses of a wrong size. Bytes after the last record are
+    ignored. The additional section is used for its first OPT record alone, and the authority section only when there is
+    no answer: damage there ends the section.
     """
     if len(wire) < p.HEADER_BYTES:
         raise WireError("shorter than a header", None)
@@ -75,27 +78,39 @@ def parse_message(wire: bytes) -> Message:
             raise WireError("question cut short")
     question = wire[p.HEADER_BYTES : at]
     answer, at = _records(wire, at, answers)
-    authority, at = _records(wire, at, authorities)
-    additional, at = _records(wire, at, additionals)
-    if at != len(wire):
-        raise WireError("octets after the last record")
+    authority, at, whole = _records_until_damage(wire, at, authorities)
+    if not whole and not answer:
+        raise WireError("authority section damaged")
+    additional = _records_until_damage(wire, at, additionals)[0] if whole else []
     rcode = flags & p.RCODE_MASK
     edns = False
     options: tuple[tuple[int, bytes], ...] = ()
     if additional:
-        opt = [record for record in additional if record.rtype == p.OPT]
-        if len(opt) > 1 or any(record.owner != b"\0" for record in opt):
-            raise WireError("more than one OPT record, or one that is not at the root")
-        if opt:
+        opt = next((record for record in additional if record.rtype == p.OPT and record.owner == b"\0"), None)
+        if opt is not None:
             edns = True
-            rcode |= opt[0].ttl_s >> 24 << 4
-            options = parse_options(wire[opt[0].rdata_at : opt[0].end])
+            rcode |= opt.ttl_s >> 24 << 4
+            with suppress(WireError):
+                options = parse_options(wire[opt.rdata_at : opt.end])
         additional = [record for record in additional if record.rtype not in (p.OPT, p.TSIG)]
     return Message(wire, message_id, flags, rcode, question, tuple(answer), tuple(authority), tuple(additional), edns, options)
 
 
 def _records(wire: bytes, at: int, count: int) -> tuple[list[Record], int]:
-    records = []
+    records: list[Record] = []
+    return records, _read_records(wire, at, count, records)
+
+
+def _records_until_damage(wire: bytes, at: int, count: int) -> tuple[list[Record], int, bool]:
+    """The records before the first damaged one, where they end, and whether there was no damage."""
+    records: list[Record] = []
+    try:
+        return records, _read_records(wire, at, count, records), True
+    except WireError:
+        return records, at, False
+
+
+def _read_records(wire: bytes, at: int, count: int, records: list[Record]) -> int:
     size = len(wire)
     for _ in range(count):
         start = at
@@ -117,7 +132,7 @@ def _records(wire: bytes, at: int, count: int) -> tuple[list[Record], int]:
                 raise WireError("SOA cut short")
         records.append(Record(owner, rtype, rclass, ttl_s, start, rdata_at, end))
         at = end
-    return records, at
+    return at
 
 
 def rdata_names(wire: bytes, rtype: int, at: int, end: int) -> tuple[list[tuple[int, bytes]], int]:

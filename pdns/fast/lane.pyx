@@ -85,11 +85,11 @@ cdef class Lane(Carrier):
             flight = self._write(hub, socket, query, key, exact, now)
             flight.due_s = due_s
             if hub.outbox.count >= most:
-                self._send(hub, socket)
+                self._send(hub, socket, now)
                 pool.sent(socket)
                 socket = None
         if socket is not None:
-            self._send(hub, socket)
+            self._send(hub, socket, now)
             pool.sent(socket)
         return left
 
@@ -134,7 +134,7 @@ cdef class Lane(Carrier):
         hub.outbox.add(HEADER_BYTES + query.q.bytes + 11, NULL)
         return flight
 
-    cdef int _send(self, Hub hub, UdpSocket socket) except -1:
+    cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1:
         """Send what was written."""
         cdef int at = 0, tried = -1, error = 0
         while True:
@@ -145,7 +145,9 @@ cdef class Lane(Carrier):
                 at += 1  # as good as lost on the way: it will be sent again
             else:
                 tried = at  # the ICMP error of an earlier query comes up here; this one was not sent
-                socket.report_unreachable()
+                socket.failed(error, now)
+                if socket._fd < 0:
+                    break  # all was asked anew elsewhere
         hub.outbox.clear()
         return 0
 
@@ -278,7 +280,7 @@ cdef class Lane(Carrier):
             listener._flush()
         self._written.clear()
         if hub.answers:
-            hub.forwarder.heard(hub.server, hub.took_s / hub.answers, now, case_kept=bool(hub.case_kept), saw_opt=bool(hub.saw_opt))
+            hub.forwarder.heard(hub.server, hub.answers, hub.took_s / hub.answers, now, case_kept=bool(hub.case_kept), saw_opt=bool(hub.saw_opt))
             hub.answers, hub.took_s = 0, 0
             hub.case_kept = hub.saw_opt = False
         return 0

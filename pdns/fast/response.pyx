@@ -343,7 +343,7 @@ cdef bint read_additional(Reader *r, Py_ssize_t size, uint16_t count, Plain *out
             out.edns = True
             if check_options(record.rdata, record.end - record.rdata) or has_ede(record.rdata, record.end):
                 return False
-    return r.left == 0
+    return True  # bytes after the last record are ignored
 
 
 cdef bint read_plain(

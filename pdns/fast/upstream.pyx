@@ -67,18 +67,29 @@ cdef class UdpSocket:
             self._sock.send(wire)
         except BlockingIOError:
             pass  # as good as lost on the way: it will be sent again
-        except OSError:
+        except OSError as error:
+            if self._pool.is_local(error.errno):
+                return self._not_sent(attempt, error)
             # the ICMP error of an earlier query comes up here; this one was not sent
             self.report_unreachable(attempt)
             try:
                 self._sock.send(wire)
-            except OSError:
-                attempt.channel = None
-                self.forget(self.place_of(attempt.query_id))
-                self.live -= 1
-                self.used -= 1
-                return False
+            except OSError as another:
+                return self._not_sent(attempt, another)
         return True
+
+    def _not_sent(self, attempt, error):
+        attempt.channel = None
+        self.forget(self.place_of(attempt.query_id))
+        self.live -= 1
+        self.used -= 1
+        self._pool.last_error = error.strerror
+        return False
+
+    def waiting(self):
+        """What somebody waits for. Nothing of that is in the lane any more."""
+        self.promote_due(_NEVER)
+        return [one for one in self._carried if one.exchange is not None]
 
     def find(self, uint16_t query_id):
         cdef int place = self.place_of(query_id)
@@ -107,8 +118,15 @@ cdef class UdpSocket:
 
     def report_unreachable(self, but=None):
         """Tell of an error that the network reported, whose query it was of is not known."""
-        self.promote_due(_NEVER)
-        self.hub.events.unreachable([one for one in self._carried if one is not but and one.exchange is not None])
+        self.hub.events.unreachable([one for one in self.waiting() if one is not but])
+
+    def failed(self, int error, double now):
+        """The system reported `error`, which is of this machine or of the network."""
+        if self._pool.is_local(error):
+            self._pool.last_error = os.strerror(error)
+            self._pool.discard(self, now)
+        else:
+            self.report_unreachable()
 
     # ---- for other kernels
 
@@ -226,7 +244,7 @@ cdef class Hub:
         cdef Py_ssize_t size
         if count < 0:
             if count != -EAGAIN:
-                socket.report_unreachable()
+                socket.failed(-count, now)
             return 0
         for at in range(count):
             if socket._fd < 0:

@@ -1,7 +1,8 @@
 """What comes back, and what to make of it.
 
-Nothing that arrives ends the wait for a right answer but a right answer: garbage, forgeries and ICMP errors are counted,
-and at most bring the next query forward, once each.
+What could be forged more easily than a right answer ends no wait: garbage, wrong questions and ICMP errors are counted, and
+at most bring the next query forward, once each. What matches its query in id, port, question and letter case comes from the
+upstream; when it is of no use, that upstream is not waited for any longer.
 """
 
 from __future__ import annotations
@@ -20,8 +21,6 @@ from pdns.upstream.watch import Watch
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server
-
-MAX_BAD_ANSWERS = 2  # upstreams that may say SERVFAIL and the like, before it is believed
 
 SIGN_OF_LIFE = UpstreamFailure(p.EDE_OTHER, "truncated")  # what a probe ends with that was answered by TC=1
 
@@ -54,9 +53,23 @@ class Answers:
                 self._rounds.blame(exchange, attempt, now)
                 self._rounds.elsewhere(exchange, now)
 
-    def lost(self, attempt: Attempt, *, was_open: bool) -> None:
+    def abandoned(self, attempts: list[Attempt]) -> None:
+        now = time.monotonic()
+        for attempt in attempts:
+            attempt.settled = True
+            if (exchange := attempt.exchange) is None:
+                continue
+            self._stats.upstream(attempt.server.name, "local_error", None)
+            if not self._rounds.ask_again(attempt, now, attempt.purpose, stream=False, edns=attempt.edns):
+                self._rounds.give_up(exchange, now)
+
+    def lost(self, attempt: Attempt, *, was_open: bool, local: str = "") -> None:
         exchange, server, now = attempt.exchange, attempt.server, time.monotonic()
         if exchange is None:
+            return
+        if local:
+            if not (was_open and self._rounds.send_again(attempt, now)):
+                self._rounds.not_sent(attempt, local, now)
             return
         self._stats.upstream(server.name, "error", None)
         if was_open and self._rounds.send_again(attempt, now):
@@ -69,7 +82,10 @@ class Answers:
             server.case.lost_without_tcp(now)
             if self._rounds.ask_again(attempt, now, "", stream=False):
                 return
-        self._rounds.give_up(exchange, now)
+        if attempt.purpose in ("truncated", "unusable"):
+            self._no_answer_there(attempt, "truncated" if attempt.purpose == "truncated" else "malformed", None, now)
+        else:
+            self._rounds.give_up(exchange, now)
 
     def _arrived(self, channel: Channel, wire: bytes) -> None:
         server = channel.server
@@ -91,6 +107,10 @@ class Answers:
             self._truncated(attempt, now)
         elif matched is Mismatch.OTHER_CASE:
             self._other_case(attempt, wire, now)
+        elif matched is Mismatch.UNUSABLE:
+            self._unusable(attempt, now)
+        elif matched is Mismatch.NO_QUESTION or (matched is Mismatch.BARE and (attempt.hinted or not attempt.edns)):
+            self._no_question(attempt, now)
         else:
             self._stats.upstream(server.name, "malformed" if matched is Mismatch.MALFORMED else "unmatched", None)
             if matched is Mismatch.BARE and attempt.edns and not attempt.hinted:
@@ -106,6 +126,11 @@ class Answers:
         duration_s = now - attempt.sent_s
         quality = quality_of(message)
         self._stats.upstream(server.name, quality.value, duration_s)
+        if quality is Quality.OK:
+            if exchange is None or exchange.pinned is None:
+                self._watch.good(server)
+        elif attempt.beaten:
+            self._watch.bad(server, quality.value, attempt.question[:-4].lower(), proven=True)
         if quality is Quality.OK and attempt.over_stream is (server.udp is None):
             server.health.sampled(duration_s)
         if message.edns:
@@ -124,18 +149,46 @@ class Answers:
             if not self._rounds.ask_again(attempt, now, "no edns", stream=attempt.over_stream, edns=False):
                 self._rounds.give_up(exchange, now)
         else:
-            exchange.bad.append((server, quality.value, message))
-            self._no_answer_there(exchange, now)
+            self._no_answer_there(attempt, quality.value, message, now)
 
-    def _no_answer_there(self, exchange: Exchange, now: float) -> None:
-        """An upstream said that it has no answer: one other is asked before that is believed."""
-        said_no = {server for server, _quality, _message in exchange.bad}
-        if len(exchange.bad) < MAX_BAD_ANSWERS and (
-            self._rounds.elsewhere(exchange, now)
-            or any(not one.settled and one.server.health.up and one.server not in said_no for one in exchange.attempts)
-        ):
+    def _no_answer_there(self, attempt: Attempt, kind: str, message: Message | None, now: float) -> None:
+        """Its upstream has no answer, and needs not be asked again."""
+        exchange, server = attempt.exchange, attempt.server
+        assert exchange is not None
+        if exchange.pinned is not None:
+            self._rounds.finish(exchange, SIGN_OF_LIFE)
             return
-        self._rounds.fail(exchange)
+        if all(server is not other for other, _kind, _message in exchange.bad):
+            exchange.bad.append((server, kind, message))
+        self._rounds.said_no(exchange, now)
+
+    def _unusable(self, attempt: Attempt, now: float) -> None:
+        """From the upstream, of this question, and damaged: the same over TCP, where less goes wrong on the way."""
+        server, exchange = attempt.server, attempt.exchange
+        _settle(attempt)
+        self._watch.alive(server, now)
+        self._stats.upstream(server.name, "malformed", None)
+        if exchange is None:
+            if attempt.beaten:
+                self._watch.bad(server, "malformed", attempt.question[:-4].lower(), proven=True)
+            return
+        if exchange.pinned is None and not attempt.over_stream and server not in exchange.no_tcp:
+            exchange.needs_tcp.append(server)
+            if self._rounds.ask_again(attempt, now, "unusable", stream=True, edns=attempt.edns):
+                return
+        self._no_answer_there(attempt, "malformed", None, now)
+
+    def _no_question(self, attempt: Attempt, now: float) -> None:
+        """Right in id and port alone. TCP, which is hard to forge, tells whether the upstream answers like that."""
+        server, exchange = attempt.server, attempt.exchange
+        if attempt.over_stream:
+            self._unusable(attempt, now)
+            return
+        self._stats.upstream(server.name, "unmatched", None)
+        if exchange is None or exchange.pinned is not None or attempt.case_seen or server in exchange.no_tcp:
+            return
+        attempt.case_seen = True
+        self._rounds.ask_again(attempt, now, "unusable", stream=True, edns=attempt.edns)
 
     def _truncated(self, attempt: Attempt, now: float) -> None:
         """TC=1: the same upstream over TCP (RFC 7766, 5)."""
@@ -152,7 +205,7 @@ class Answers:
             exchange.needs_tcp.append(server)
             if self._rounds.ask_again(attempt, now, "truncated", stream=True):
                 return
-        self._rounds.give_up(exchange, now)
+        self._no_answer_there(attempt, "truncated", None, now)
 
     def _other_case(self, attempt: Attempt, wire: bytes, now: float) -> None:
         """Right in all but the case: a forgery, or an upstream that does not keep it. TCP, hard to forge, tells which."""

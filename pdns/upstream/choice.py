@@ -11,29 +11,53 @@ if TYPE_CHECKING:
     from pdns.upstream.exchange import Exchange
     from pdns.upstream.server import Server
 
-_EXPLORE = 65536 // 50  # 2 %: how a slow one gets the chance to show that it has become fast
+_SAMPLE = 65536 // 50  # 2 %: how a slow one gets the chance to show that it has become fast
+_USELESS_COSTS_S = 2.0
+_MOST = float("inf")
+
+
+def explore(servers: Sequence[Server], now: float) -> Server | None:
+    """An upstream that is untried, or has answered badly, when it is time to give it one question."""
+    if len(servers) == 1:
+        return None
+    for server in servers:
+        if server.usefulness.in_doubt and server.health.up and server.usefulness.take_turn(now):
+            return server
+    return None
 
 
 def first(servers: Sequence[Server], random: Randomness, now: float) -> Server:
-    """For a new question: the quickest that is up, now and then another; the least bad when none is up."""
+    """For a new question: the quickest that is useful and up, now and then another; the least bad when none is."""
     if len(servers) == 1:
         return servers[0]
     up = [server for server in servers if server.health.up]
     if not up:
         return min(servers, key=lambda server: server.health.failures)
-    best = min(up, key=lambda server: server.health.cost_s(now))
-    if best.health.srtt_s is not None and random.u16() < _EXPLORE:
-        return up[random.below(len(up))]
+    best, least_s = up[0], _MOST
+    for server in up:
+        cost_s = server.health.cost_s(now)
+        if not server.usefulness.useful:
+            cost_s += _USELESS_COSTS_S
+        if cost_s < least_s:
+            best, least_s = server, cost_s
+    if not best.usefulness.in_doubt and random.u16() < _SAMPLE:
+        clean = [server for server in up if not server.usefulness.in_doubt]
+        return clean[random.below(len(clean))]
     return best
 
 
 def untried(servers: Sequence[Server], exchange: Exchange, now: float) -> Server | None:
-    """The quickest that is up and was not yet asked this question."""
+    """The best that is up and was not yet asked this question; one that is down when none that is up can be relied on."""
     if exchange.pinned is not None or len(servers) == 1:
         return None
-    tried = {attempt.server for attempt in exchange.attempts}
-    fresh = [server for server in servers if server.health.up and server not in tried]
-    return min(fresh, key=lambda server: server.health.cost_s(now)) if fresh else None
+    tried = {attempt.server for attempt in exchange.attempts} | set(exchange.unsendable)
+    fresh = [server for server in servers if server not in tried]
+    up = [server for server in fresh if server.health.up]
+    if up:
+        return min(up, key=lambda server: _cost_s(server, now))
+    if fresh and not any(server.health.up and not server.usefulness.in_doubt for server in servers):
+        return min(fresh, key=lambda server: server.health.failures)
+    return None
 
 
 def again(servers: Sequence[Server], exchange: Exchange, now: float) -> Server | None:
@@ -47,3 +71,8 @@ def again(servers: Sequence[Server], exchange: Exchange, now: float) -> Server |
     usable = [server for server in servers if server not in said_no]
     usable = [server for server in usable if server.health.up] or usable
     return min(usable, key=lambda server: last_asked.get(server, -1), default=None)
+
+
+def _cost_s(server: Server, now: float) -> float:
+    """To choose by, lowest first."""
+    return server.health.cost_s(now) if server.usefulness.useful else server.health.cost_s(now) + _USELESS_COSTS_S

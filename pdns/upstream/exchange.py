@@ -42,13 +42,15 @@ Done = Callable[[UpstreamAnswer | UpstreamFailure], None]
 class UpstreamStats(Protocol):
     """What is counted. `upstream` is its configured text.
 
-    Results: ok, servfail, refused, error (another rcode, a lame referral, unreachable, a lost connection), truncated,
-    timeout (no answer within the retransmission time; one may still come), retransmit, unmatched, malformed.
+    Results: ok, servfail, refused, formerr, notimp, error (another rcode, a lame referral, unreachable, a lost connection),
+    truncated, timeout (no answer within the retransmission time; one may still come), retransmit, unmatched, malformed,
+    local_error (this machine could not send).
     `duration_s` is that of one query and its response, None where there was no such pair.
     """
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None: ...
     def upstream_up(self, upstream: str, up: bool) -> None: ...
+    def upstream_useful(self, upstream: str, useful: bool) -> None: ...
 
 
 class Channel(Protocol):
@@ -78,16 +80,21 @@ class Events(Protocol):
     def unreachable(self, attempts: list[Attempt]) -> None:
         """The network reported an error (ICMP) for one of these. Anyone may have forged it."""
 
-    def lost(self, attempt: Attempt, *, was_open: bool) -> None:
-        """The connection that carried `attempt` ended, or could not be made; no answer to it can come."""
+    def lost(self, attempt: Attempt, *, was_open: bool, local: str = "") -> None:
+        """The connection that carried `attempt` ended, or could not be made; no answer to it can come. `local`: why, when this
+        machine is the reason.
+        """
+
+    def abandoned(self, attempts: list[Attempt]) -> None:
+        """The socket that carried these cannot be used any more, for a reason of this machine; no answer to them can come."""
 
 
 class Attempt:
     """One query sent to one upstream."""
 
     __slots__ = (
-        "case_exact", "case_seen", "channel", "edns", "exchange", "hinted", "over_stream", "purpose", "query_id", "question",
-        "resent", "sent_s", "server", "settled", "unreached",
+        "beaten", "case_exact", "case_seen", "channel", "edns", "exchange", "hinted", "over_stream", "purpose", "query_id",
+        "question", "resent", "sent_s", "server", "settled", "unreached",
     )  # fmt: skip
 
     def __init__(
@@ -108,14 +115,15 @@ class Attempt:
         self.hinted = False  # a bare FORMERR was acted upon
         self.unreached = False  # an ICMP error was acted upon
         self.resent = False  # its connection was lost once
+        self.beaten = False  # another upstream has answered its question well
 
 
 class Exchange:
     """One question, from the first query to the one call of `done`."""
 
     __slots__ = (
-        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "max_rounds", "needs_tcp", "no_tcp", "pinned",
-        "question", "rounds", "section", "sent",
+        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "local_error", "max_rounds", "needs_tcp",
+        "no_tcp", "pinned", "question", "rounds", "section", "sent", "unsendable",
     )  # fmt: skip
 
     def __init__(self, question: UpstreamQuestion, done: Done, deadline_s: float, max_rounds: int) -> None:
@@ -128,9 +136,11 @@ class Exchange:
         self.rounds = 0
         self.sent = 0  # queries of any kind
         self.attempts: list[Attempt] = []
-        self.bad: list[tuple[Server, str, Message]] = []  # upstreams that answered but have no answer
+        self.bad: list[tuple[Server, str, Message | None]] = []  # upstreams that answered but have no answer
         self.blamed: list[Server] = []  # upstreams whose health has paid for this question
         self.needs_tcp: list[Server] = []  # said TC=1
         self.no_tcp: list[Server] = []  # failed over TCP
+        self.unsendable: list[Server] = []  # this machine could not send to them
+        self.local_error = ""  # why it last could not
         self.pinned: Server | None = None  # a probe: this upstream and no other
         self.finished = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import resource
 import time
 from typing import TYPE_CHECKING
 
@@ -12,9 +13,10 @@ from pdns.core import protocol as p
 from pdns.errors import ConfigError
 from pdns.upstream import choice
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
+from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
 from pdns.upstream.randomness import Randomness
-from pdns.upstream.rounds import MAX_ROUNDS, Rounds, call
+from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
 from pdns.upstream.server import Server, tls_context
 from pdns.upstream.timers import TICK_S, Timers
 from pdns.upstream.watch import Watch
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from pdns.upstream.udp import UdpSocket
 
 PROBE_TIMEOUT_S = 1.5
+_NO_LIMIT = 1 << 20
 
 _ALL = float("inf")
 _PROBE = UpstreamQuestion(b"\0", p.NS, p.CLASS_IN, do=False, cd=False)
@@ -61,14 +64,26 @@ class Forwarder:
                 tls = tls_context(config.ca_file)
             except OSError as error:
                 raise ConfigError("", "upstream.ca_file", str(error)) from error
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = udp_sockets(len(config.servers), _NO_LIMIT if limit == resource.RLIM_INFINITY else limit)
         self._servers = [
-            Server(name, loop, self._timers, random, answers, case_randomisation=config.case_randomisation, tls=tls)
+            Server(
+                name,
+                loop,
+                self._timers,
+                random,
+                answers,
+                case_randomisation=config.case_randomisation,
+                tls=tls,
+                max_udp_sockets=most,
+            )
             for name in config.servers
         ]
         self._rounds.servers = self._servers
         self._hubs = [server.udp.hub for server in self._servers if server.udp is not None and server.udp.hub is not None]
         for server in self._servers:
             stats.upstream_up(server.name, True)  # innocent until three failures
+            stats.upstream_useful(server.name, True)
 
     @property
     def all_down(self) -> bool:
@@ -95,7 +110,15 @@ class Forwarder:
         now = time.monotonic()
         if self._closed:
             return queries
-        server = choice.first(self._servers, self._random, now)
+        left = []
+        while queries and (server := choice.explore(self._servers, now)) is not None:
+            left += self._ask_one(server, queries[:1], lane, now)
+            queries = queries[1:]
+        if queries:
+            left += self._ask_one(choice.first(self._servers, self._random, now), queries, lane, now)
+        return left
+
+    def _ask_one(self, server: Server, queries: list[Datagram], lane: Lane, now: float) -> list[Datagram]:
         udp = server.udp
         hub = udp.hub if udp is not None else None
         if udp is None or hub is None or not server.health.up or not server.edns.is_on(now):
@@ -126,9 +149,10 @@ class Forwarder:
         self._rounds.adopt(exchange, attempt)
         return attempt
 
-    def heard(self, server: Server, took_s: float, now: float, *, case_kept: bool, saw_opt: bool) -> None:
-        """Plain answers came, which took `took_s` on average: in the case of their questions, with OPT, or not."""
+    def heard(self, server: Server, count: int, took_s: float, now: float, *, case_kept: bool, saw_opt: bool) -> None:
+        """So many plain answers came, which took `took_s` on average: in the case of their questions, with OPT, or not."""
         self._watch.alive(server, now)
+        self._watch.good(server, count)
         server.health.sampled(took_s)
         if case_kept:
             server.case.kept()
@@ -167,6 +191,9 @@ class Forwarder:
             self._leave_lane()
             for exchange in self._in_flight:
                 self._rounds.hurry(exchange, now)
+        else:
+            for exchange in self._in_flight:
+                self._rounds.went_down(exchange, now)
 
     def _leave_lane(self) -> None:
         for hub in self._hubs:
@@ -178,7 +205,7 @@ class Forwarder:
     def _probe(self, server: Server, now: float) -> None:
         def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:
             if not self._closed:
-                answered = isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE
+                answered = None if outcome is NOT_SENT else isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE
                 self._watch.probed(server, now, time.monotonic(), answered=answered)
 
         exchange = Exchange(_PROBE, done, now + PROBE_TIMEOUT_S, 1)

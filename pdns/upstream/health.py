@@ -8,6 +8,7 @@ _FAILURES_TO_GO_DOWN = 3
 _FAILURE_INTERVAL_S = 0.1  # what fails together is one failure
 _PROBE_INTERVAL_S = 1.0  # at least, of one that is up
 _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 30.0
+_UNKNOWN_COSTS_S = 0.5  # of one that never answered
 _AVOIDED_COSTS_S = 1.0  # on top of its round-trip time
 _FIRST_AVOIDED_S, _MAX_AVOIDED_S = 5.0, 60.0
 _NEVER = float("inf")
@@ -83,11 +84,19 @@ class Health:
         """A probe was sent."""
         self._probed_s = now
 
+    def probe_later(self, now: float) -> None:
+        """A probe could not be sent: that says nothing of the upstream."""
+        self.probe_at_s = now + _FIRST_BACKOFF_S
+
     def avoid(self, now: float) -> None:
         """It failed with a question, by silence or by an error where another had an answer: others come first for a while."""
         if now >= self._avoided_until_s:
             self._avoided_s = min(max(self._avoided_s * 2, _FIRST_AVOIDED_S), _MAX_AVOIDED_S)
             self._avoided_until_s = now + self._avoided_s
+
+    def forgive(self) -> None:
+        """It has shown by several answers that it is well: it is no longer avoided."""
+        self._avoided_until_s = 0.0
 
     @property
     def rto_s(self) -> float:
@@ -97,5 +106,7 @@ class Health:
         return min(max(self.srtt_s + 4 * self._rttvar_s, MIN_RTO_S), MAX_RTO_S)
 
     def cost_s(self, now: float) -> float:
-        """To choose by, lowest first. One that never answered costs nothing: somebody must try it."""
-        return (self.srtt_s or 0.0) + (_AVOIDED_COSTS_S if now < self._avoided_until_s else 0.0)
+        """To choose by, lowest first."""
+        return (_UNKNOWN_COSTS_S if self.srtt_s is None else self.srtt_s) + (
+            _AVOIDED_COSTS_S if now < self._avoided_until_s else 0.0
+        )

@@ -1,4 +1,4 @@
-"""Does this message answer that query? What does not (RFC 5452, 9.1) is passed over, and ends no wait.
+"""Does this message answer that query? What does not (RFC 5452, 9.1) ends no wait.
 
 That it came from the address and port that were asked is the socket's promise: sockets are connected.
 """
@@ -19,10 +19,12 @@ class Mismatch(enum.Enum):
     """Why a message is no answer."""
 
     UNMATCHED = "unmatched"  # of another question, id, opcode, or no response at all
-    MALFORMED = "malformed"  # not a sound DNS message
+    MALFORMED = "malformed"  # not a DNS message, or one of another question
+    UNUSABLE = "unusable"  # of this question, in its very case where that must match, but not a sound message
     OTHER_CASE = "other case"  # right in everything but the case of the question, which had to match
     TRUNCATED = "truncated"  # of this question, but TC=1 or longer than allowed: to be asked over TCP
     BARE = "bare"  # FORMERR or NOTIMP with nothing but a header: perhaps from a server that knows no EDNS
+    NO_QUESTION = "no question"  # right id and port, and no question to match: guessed more easily than an answer
 
 
 class Quality(enum.Enum):
@@ -31,6 +33,8 @@ class Quality(enum.Enum):
     OK = "ok"
     SERVFAIL = "servfail"
     REFUSED = "refused"
+    FORMERR = "formerr"
+    NOTIMP = "notimp"
     ERROR = "error"  # another rcode, or a referral: this upstream does not recurse for us
 
 
@@ -43,22 +47,23 @@ def match(wire: bytes, query_id: int, question: bytes, *, exact: bool, max_bytes
         return Mismatch.MALFORMED
     if wire[0] << 8 | wire[1] != query_id or wire[2] & 0xF8 != 0x80:
         return Mismatch.UNMATCHED
-    if wire[4:6] != b"\0\1":
-        if len(wire) == p.HEADER_BYTES and wire[4:] == b"\0\0\0\0\0\0\0\0" and wire[3] & p.RCODE_MASK in (p.FORMERR, p.NOTIMP):
+    questions = wire[4] << 8 | wire[5]
+    if questions == 0:
+        if len(wire) == p.HEADER_BYTES and wire[6:] == b"\0\0\0\0\0\0" and wire[3] & p.RCODE_MASK in (p.FORMERR, p.NOTIMP):
             return Mismatch.BARE
-        return Mismatch.UNMATCHED if wire[4:6] == b"\0\0" else Mismatch.MALFORMED
+        return Mismatch.NO_QUESTION
     end = p.HEADER_BYTES + len(question)
     received = wire[p.HEADER_BYTES : end]
     same_case = received == question
     if not same_case and (received[:-4].lower() != question[:-4].lower() or received[-4:] != question[-4:]):
-        return Mismatch.UNMATCHED
+        return Mismatch.UNMATCHED if questions == 1 else Mismatch.MALFORMED
     if wire[2] & 0x02 or len(wire) > max_bytes:
         # not parsed: some cut a record in half, and none of its records is used
         return Mismatch.TRUNCATED if same_case or not exact else Mismatch.OTHER_CASE
     try:
         message = parse_message(wire)
     except WireError:
-        return Mismatch.MALFORMED
+        return Mismatch.UNUSABLE if same_case or not exact else Mismatch.MALFORMED
     return message if same_case or not exact else Mismatch.OTHER_CASE
 
 
@@ -75,6 +80,10 @@ def quality_of(message: Message) -> Quality:
             return Quality.SERVFAIL
         case p.REFUSED:
             return Quality.REFUSED
+        case p.FORMERR:
+            return Quality.FORMERR
+        case p.NOTIMP:
+            return Quality.NOTIMP
         case _:
             return Quality.ERROR
 
@@ -85,7 +94,7 @@ def refuses_edns(message: Message) -> bool:
 
 
 def _is_referral(message: Message) -> bool:
-    if message.answer or message.flags & p.AA or not message.authority:
+    if message.answer or message.flags & (p.AA | p.RA) or not message.authority:  # who recurses (RA) has no answer: NODATA
         return False
     types = {record.rtype for record in message.authority}
     return p.NS in types and p.SOA not in types

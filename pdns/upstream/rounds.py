@@ -25,14 +25,19 @@ if TYPE_CHECKING:
 MAX_ROUNDS = 4
 MAX_ROUNDS_ALL_DOWN = 2
 MAX_WAIT_ALL_DOWN_S = 2.0
-MAX_QUERIES = 8  # of any kind, for one question
+MAX_QUERIES = 8  # of any kind, for one question; more when there are more than four upstreams
+LOCAL_RETRY_S = 0.25  # when this machine could send to none
 STREAM_RTO_S = 1.5  # TCP repeats what is lost by itself
 
-_NO_ANSWER = UpstreamFailure(p.EDE_NO_REACHABLE_AUTHORITY, "no upstream answered")
-_FAILURES = {
-    Quality.SERVFAIL.value: (p.EDE_NO_REACHABLE_AUTHORITY, "upstream failed"),
-    Quality.REFUSED.value: (p.EDE_NETWORK_ERROR, "upstream refused"),
-    Quality.ERROR.value: (p.EDE_NETWORK_ERROR, "upstream answered with an error"),
+NOT_SENT = UpstreamFailure(p.EDE_NETWORK_ERROR, "not sent")  # what a probe ends with that this machine could not send
+_SAID = {  # the most telling first
+    Quality.SERVFAIL.value: (p.EDE_NO_REACHABLE_AUTHORITY, "answered SERVFAIL"),
+    Quality.REFUSED.value: (p.EDE_NETWORK_ERROR, "answered REFUSED"),
+    Quality.NOTIMP.value: (p.EDE_NETWORK_ERROR, "answered NOTIMP"),
+    Quality.FORMERR.value: (p.EDE_NETWORK_ERROR, "answered FORMERR"),
+    Quality.ERROR.value: (p.EDE_NETWORK_ERROR, "answered with an error"),
+    "malformed": (p.EDE_NETWORK_ERROR, "answered with a damaged message"),
+    "truncated": (p.EDE_NETWORK_ERROR, "has no whole answer over TCP"),
 }
 
 _log = logging.getLogger(__name__)
@@ -51,10 +56,18 @@ class Rounds:
         self._watch = watch
         self._finished = finished
 
+    @property
+    def _max_queries(self) -> int:
+        return max(MAX_QUERIES, 2 * len(self.servers))
+
+    def _is_spent(self, exchange: Exchange) -> bool:
+        """Nothing more may be sent; what was sent may still be answered."""
+        return exchange.rounds >= exchange.max_rounds or exchange.sent >= self._max_queries
+
     def begin(self, exchange: Exchange, now: float) -> None:
         """The first round. Fewer follow, and sooner, when every upstream is down: trying costs little, waiting a lot."""
         if (server := exchange.pinned) is None:
-            server = choice.first(self.servers, self._random, now)
+            server = choice.explore(self.servers, now) or choice.first(self.servers, self._random, now)
             if not server.health.up:
                 exchange.max_rounds = MAX_ROUNDS_ALL_DOWN
                 exchange.deadline_s = min(exchange.deadline_s, now + MAX_WAIT_ALL_DOWN_S)
@@ -75,13 +88,26 @@ class Rounds:
             exchange.due_s = min(exchange.due_s, end_s)
             self._timers.at(exchange.due_s, self._due, exchange)
 
+    def said_no(self, exchange: Exchange, now: float) -> None:
+        """An upstream has no answer to `exchange`: that is believed when no other one has a better one."""
+        exchange.max_rounds += 1  # what costs no waiting is no round
+        if not self.elsewhere(exchange, now) and not self._may_be_answered(exchange):
+            self.fail(exchange, now)
+
+    def went_down(self, exchange: Exchange, now: float) -> None:
+        """An upstream went down. Do not wait long for it, when others have already said that they have no answer."""
+        if exchange.bad and not self._may_be_answered(exchange) and choice.untried(self.servers, exchange, now) is None:
+            self.hurry(exchange, now)
+
     def elsewhere(self, exchange: Exchange, now: float) -> bool:
         """Bring the next round forward, if there is another upstream that was not asked yet."""
-        if exchange.finished or _is_spent(exchange):
+        if exchange.finished or self._is_spent(exchange):
             return False
         server = choice.untried(self.servers, exchange, now)
         if server is None:
             return False
+        if not server.health.up:
+            self.hurry(exchange, now)
         self._stats.upstream(server.name, "retransmit", None)
         self._round(exchange, server, now)
         return True
@@ -89,15 +115,19 @@ class Rounds:
     def ask_again(self, attempt: Attempt, now: float, purpose: str, *, stream: bool, edns: bool = True) -> bool:
         """The same upstream in another way, within the same round. False when the question has cost enough."""
         exchange = attempt.exchange
-        if exchange is None or exchange.sent >= MAX_QUERIES:
+        if exchange is None or exchange.sent >= self._max_queries:
             return False
-        self._schedule(exchange, self._ask(exchange, attempt.server, now, stream=stream, edns=edns, purpose=purpose), now)
+        again = self._ask(exchange, attempt.server, now, stream=stream, edns=edns, purpose=purpose)
+        if again is None:
+            self._try_later(exchange, now)
+        else:
+            self._schedule(exchange, again, now)
         return True
 
     def send_again(self, attempt: Attempt, now: float) -> bool:
         """The same query on a new connection, once. False when it has had that, or the question has cost enough."""
         exchange = attempt.exchange
-        if exchange is None or exchange.sent >= MAX_QUERIES or attempt.resent:
+        if exchange is None or exchange.sent >= self._max_queries or attempt.resent:
             return False
         attempt.resent = True
         exchange.sent += 1
@@ -107,21 +137,34 @@ class Rounds:
     def give_up(self, exchange: Exchange, now: float) -> None:
         """One query came to nothing: on to another upstream now, or else when the next round is due."""
         if exchange.pinned is not None:
-            self.finish(exchange, _NO_ANSWER)
-        elif not self.elsewhere(exchange, now) and _is_spent(exchange):
+            self.fail(exchange, now)
+        elif not self.elsewhere(exchange, now) and self._is_spent(exchange):
             self._schedule(exchange, exchange.attempts[-1], now)
+
+    def not_sent(self, attempt: Attempt, reason: str, now: float) -> None:
+        """No upstream is to blame that `attempt` could not be sent: another one is asked at once, or the same one soon."""
+        exchange = attempt.exchange
+        if exchange is None:
+            return
+        self._take_back(exchange, attempt, reason)
+        self._round(exchange, choice.untried(self.servers, exchange, now), now)
 
     def blame(self, exchange: Exchange, attempt: Attempt, now: float) -> None:
         """Its upstream left `attempt` without an answer: one failure at most for one question, however often it was asked."""
         if exchange.pinned is None and attempt.server not in exchange.blamed:
             exchange.blamed.append(attempt.server)
-            self._watch.failed(attempt.server, attempt.sent_s, now)
+            if not attempt.server.has_moved(now):
+                self._watch.failed(attempt.server, attempt.sent_s, now)
 
     def finish(self, exchange: Exchange, outcome: UpstreamAnswer | UpstreamFailure) -> None:
         """The end, once."""
         exchange.finished = True
+        answered = isinstance(outcome, UpstreamAnswer)
+        if exchange.pinned is None:
+            self._judge(exchange, answered=answered)
         for attempt in exchange.attempts:
             attempt.exchange = None
+            attempt.beaten = answered
             if not attempt.settled and attempt.channel is not None:
                 attempt.channel.release(attempt)
         exchange.attempts.clear()  # timers hold the exchange a little longer; it need not hold more
@@ -129,30 +172,79 @@ class Rounds:
         self._finished(exchange)
         call(exchange.done, outcome)
 
-    def fail(self, exchange: Exchange) -> None:
-        """The end without an answer: what an upstream said, the most telling first, else that none said anything."""
-        for wanted, (ede_code, text) in _FAILURES.items():
-            for _server, quality, message in exchange.bad:
-                if quality == wanted:
-                    self.finish(exchange, UpstreamFailure(ede_code, text, message))
-                    return
-        self.finish(exchange, _NO_ANSWER)
+    def fail(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # as all that ends or goes on
+        """The end without an answer: what each upstream said, the most telling first, and which said nothing."""
+        code, told, parts = p.EDE_NO_REACHABLE_AUTHORITY, None, []
+        ordered = sorted(exchange.bad, key=lambda one: list(_SAID).index(one[1]))
+        if ordered:
+            code = _SAID[ordered[0][1]][0]
+            told = next((message for _server, kind, message in ordered if message is not None), None)
+            parts = [f"{server.name} {_SAID[kind][1]}" for server, kind, _message in ordered]
+        said = {server for server, _kind, _message in ordered}
+        parts += [
+            f"{server.name} did not answer"
+            for server in dict.fromkeys(one.server for one in exchange.attempts)
+            if server not in said
+        ]
+        if exchange.local_error:
+            parts.append(f"this resolver could not send: {exchange.local_error}")
+            if not exchange.attempts:
+                code = p.EDE_NETWORK_ERROR
+        self.finish(exchange, UpstreamFailure(code, "; ".join(parts), told))
 
-    def _round(self, exchange: Exchange, server: Server, now: float) -> None:
+    def _judge(self, exchange: Exchange, *, answered: bool) -> None:
+        """Let each upstream's standing show what it had to say, or that it was silent where another one knew."""
+        qname = exchange.question.qname
+        for server, kind, _message in exchange.bad:
+            self._watch.bad(server, kind, qname, proven=answered)
+        if answered and exchange.blamed:
+            silent = {attempt.server for attempt in exchange.attempts if not attempt.settled}
+            for server in silent.intersection(exchange.blamed):
+                self._watch.bad(server, "timeout", qname, proven=True)
+
+    def _may_be_answered(self, exchange: Exchange) -> bool:
+        said_no = {server for server, _kind, _message in exchange.bad}
+        return any(not one.settled and one.server.health.up and one.server not in said_no for one in exchange.attempts)
+
+    def _round(self, exchange: Exchange, server: Server | None, now: float) -> None:
+        while server is not None:
+            attempt = self._next(exchange, server, now)
+            if attempt is not None:
+                self._schedule(exchange, attempt, now)
+                return
+            server = choice.untried(self.servers, exchange, now)
+        self._try_later(exchange, now)
+
+    def _try_later(self, exchange: Exchange, now: float) -> None:
+        """Nothing could be sent: soon again, though not for long unless something that was sent may still be answered."""
+        if exchange.pinned is not None:
+            self.finish(exchange, NOT_SENT)
+            return
+        if all(attempt.settled for attempt in exchange.attempts):
+            self.hurry(exchange, now)
+        exchange.unsendable.clear()
+        exchange.due_s = min(now + LOCAL_RETRY_S, exchange.deadline_s)
+        self._timers.at(exchange.due_s, self._due, exchange)
+
+    def _take_back(self, exchange: Exchange, attempt: Attempt, reason: str) -> None:
+        attempt.settled = True
+        self._stats.upstream(attempt.server.name, "local_error", None)
+        exchange.attempts.remove(attempt)
+        exchange.unsendable.append(attempt.server)
+        exchange.local_error = reason
+        exchange.sent -= 1
+        exchange.rounds = max(exchange.rounds - 1, 0)
+
+    def _next(self, exchange: Exchange, server: Server, now: float) -> Attempt | None:
         exchange.rounds += 1
         if exchange.rounds == MAX_ROUNDS and server.edns.may_be_dropped(now) and _was_asked_with_edns(exchange, server):
-            attempt = self._ask(exchange, server, now, edns=False, purpose="edns dropped")
-        else:
-            attempt = self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=exchange.pinned is None)
-        self._schedule(exchange, attempt, now)
-        if attempt.settled:  # the system knows no way there
-            self.blame(exchange, attempt, now)
-            self.elsewhere(exchange, now)
+            return self._ask(exchange, server, now, edns=False, purpose="edns dropped")
+        return self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=exchange.pinned is None)
 
     def _ask(
         self, exchange: Exchange, server: Server, now: float, *, stream: bool = False, edns: bool = True, purpose: str = ""
-    ) -> Attempt:
-        """Send one query. The attempt is settled at once when the system would not send it."""
+    ) -> Attempt | None:
+        """Send one query. None when this machine would not send it."""
         section = exchange.section
         exact = server.case.is_on(now)
         if exact:
@@ -164,12 +256,12 @@ class Rounds:
         if stream or server.udp is None:
             server.tcp.send(attempt, now)
         elif not server.udp.send(attempt, now):
-            attempt.settled = True
-            self._stats.upstream(server.name, "error", None)
+            self._take_back(exchange, attempt, server.udp.last_error)
+            return None
         return attempt
 
     def _schedule(self, exchange: Exchange, attempt: Attempt, now: float) -> None:
-        if _is_spent(exchange):
+        if self._is_spent(exchange):
             due_s = now if all(one.settled for one in exchange.attempts) else exchange.deadline_s
         elif attempt.over_stream:
             due_s = now + STREAM_RTO_S
@@ -183,21 +275,24 @@ class Rounds:
         """The time is up that the last query should have taken, or all the time there is."""
         if exchange.finished or now < exchange.due_s:
             return
-        attempt = exchange.attempts[-1]
-        if not attempt.settled:
+        attempt = exchange.attempts[-1] if exchange.attempts else None
+        if attempt is not None and not attempt.settled:
             assert attempt.channel is not None
             self._stats.upstream(attempt.server.name, "timeout", None)
             attempt.channel.overdue(attempt)
             self.blame(exchange, attempt, now)
+            if exchange.finished or now < exchange.due_s:
+                return  # it was sent from an address that is gone, and has just been sent again
             if attempt.purpose == "case":
                 exchange.no_tcp.append(attempt.server)
                 attempt.server.case.lost_without_tcp(now)
-        over = now >= exchange.deadline_s or _is_spent(exchange)
+        over = now >= exchange.deadline_s or self._is_spent(exchange)
         server = None if over else choice.again(self.servers, exchange, now)
         if server is None:
-            self.fail(exchange)
+            self.fail(exchange, now)
             return
-        self._stats.upstream(server.name, "retransmit", None)
+        if attempt is not None:
+            self._stats.upstream(server.name, "retransmit", None)
         self._round(exchange, server, now)
 
 
@@ -211,8 +306,3 @@ def call(done: Done, outcome: UpstreamAnswer | UpstreamFailure) -> None:
 
 def _was_asked_with_edns(exchange: Exchange, server: Server) -> bool:
     return any(attempt.server is server and attempt.edns for attempt in exchange.attempts)
-
-
-def _is_spent(exchange: Exchange) -> bool:
-    """Nothing more may be sent; what was sent may still be answered."""
-    return exchange.rounds >= exchange.max_rounds or exchange.sent >= MAX_QUERIES

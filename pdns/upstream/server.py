@@ -14,6 +14,7 @@ from pdns.upstream.randomness import Randomness
 from pdns.upstream.tcp import TcpPool
 from pdns.upstream.timers import Timers
 from pdns.upstream.udp import UdpPool
+from pdns.upstream.usefulness import Usefulness
 
 
 class Server:
@@ -29,14 +30,21 @@ class Server:
         *,
         case_randomisation: bool,
         tls: ssl.SSLContext | None,
+        max_udp_sockets: int = 512,
     ) -> None:
         self.name = name
         self.address = parse_upstream(name)
         self.health = Health()
+        self.usefulness = Usefulness()
         self.case = CaseMemory(enabled=case_randomisation)
         self.edns = EdnsMemory()
-        self.udp = UdpPool(self, loop, timers, random, events) if self.address.transport == "udp" else None
+        self.udp = UdpPool(self, loop, timers, random, events, max_udp_sockets) if self.address.transport == "udp" else None
         self.tcp = TcpPool(self, loop, timers, random, events, tls if self.address.transport == "tls" else None)
+
+    def has_moved(self, now: float) -> bool:
+        """Whether our own address for it has just changed. Then answers to what was sent cannot come, and it was asked anew."""
+        moved = self.udp is not None and self.udp.has_moved(now)
+        return self.tcp.has_moved(now) or moved
 
     def close(self) -> None:
         if self.udp is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import time
 from typing import TYPE_CHECKING, cast
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, cast
 from pdns.core.framing import Deframer, frame
 from pdns.core.message import build_query
 from pdns.upstream.exchange import Attempt, Events
+from pdns.upstream.local import is_local, source_address
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
 
@@ -21,6 +23,8 @@ BUSY_QUERIES = 100  # outstanding on one connection, from which on a second is o
 MAX_IDS = 16384  # outstanding or given up, after which a connection takes no more queries
 IDLE_S = 10.0
 CONNECT_TIMEOUT_S = 2.0
+_LOOK_S = 1.0
+_LOOK_INTERVAL_S = 0.1
 
 
 class TcpPool:
@@ -44,6 +48,8 @@ class TcpPool:
         self.last_error = ""  # why the last connection could not be made, "" when it could
         self._connections: list[Connection] = []
         self._retired: set[Connection] = set()
+        self._looking = False
+        self._looked_s = -1.0
 
     def send(self, attempt: Attempt, now: float) -> None:
         """Send the query of `attempt`, as soon as there is a connection. Failure is told by `Events.lost`, later."""
@@ -70,6 +76,33 @@ class TcpPool:
         self.retire(connection)
         self._retired.discard(connection)
 
+    def has_moved(self, now: float) -> bool:
+        """Whether a connection was open from an address that the system does not use any more. Such were closed, and what waited
+        was asked anew.
+        """
+        if not (self._connections or self._retired) or now < self._looked_s + _LOOK_INTERVAL_S:
+            return False
+        self._looked_s = now
+        address = self.server.address
+        family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+        source = source_address(family, (address.host, address.port))
+        if not source:
+            return False
+        moved = [one for one in (*self._connections, *self._retired) if one.source not in ("", source)]
+        for connection in moved:
+            connection.abandon()
+        return bool(moved)
+
+    def _look(self, _argument: None, now: float) -> None:
+        self._looking = False
+        self.has_moved(now)
+        self._look_later(now)
+
+    def _look_later(self, now: float) -> None:
+        if not self._looking and (self._connections or self._retired):
+            self._looking = True
+            self.timers.at(now + _LOOK_S, self._look, None)
+
     def _pick(self) -> Connection:
         connections = self._connections
         if connections:
@@ -78,6 +111,7 @@ class TcpPool:
                 return quietest
         connection = Connection(self)
         connections.append(connection)
+        self._look_later(time.monotonic())
         return connection
 
 
@@ -89,6 +123,7 @@ class Connection(asyncio.Protocol):
         self._outstanding: dict[int, Attempt] = {}  # by id; those given up stay, so that a late answer is known for one
         self.live = 0  # of them, how many somebody waits for
         self._pool = pool
+        self.source = ""  # our address
         self._transport: asyncio.Transport | None = None
         self._unsent: list[bytes] = []  # until it is made
         self._deframer = Deframer()
@@ -149,6 +184,13 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
+    def abandon(self) -> None:
+        """End it because its address is no longer ours."""
+        transport = self._transport
+        self._end("address changed", local=True)
+        if transport is not None:
+            transport.abort()
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -156,6 +198,7 @@ class Connection(asyncio.Protocol):
         if self._ended:
             self._transport.abort()
             return
+        self.source = str((transport.get_extra_info("sockname") or ("",))[0])
         self._last_received_s = time.monotonic()
         self._pool.last_error = ""
         if self._unsent:
@@ -186,13 +229,15 @@ class Connection(asyncio.Protocol):
         except TimeoutError:
             self._end("no connection in time")
         except Exception as error:  # noqa: BLE001  # whatever it was, those who wait must hear of it
-            self._end(str(error))
+            self._end(
+                str(error), local=isinstance(error, OSError) and not isinstance(error, ssl.SSLError) and is_local(error.errno)
+            )
 
     def _retire(self) -> None:
         self._retired = True
         self._pool.retire(self)
 
-    def _end(self, reason: str) -> None:
+    def _end(self, reason: str, *, local: bool = False) -> None:
         if self._ended:
             return
         self._ended = True
@@ -201,7 +246,7 @@ class Connection(asyncio.Protocol):
         was_open = self._transport is not None
         for attempt in list(self._outstanding.values()):
             if attempt.exchange is not None:
-                self._pool.events.lost(attempt, was_open=was_open)
+                self._pool.events.lost(attempt, was_open=was_open, local=reason if local else "")
         self._outstanding.clear()
         if self._transport is not None:
             self._transport.close()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from typing import TYPE_CHECKING
 
 from pdns.core.message import build_query
 from pdns.fast import ACCELERATED
 from pdns.upstream.exchange import Attempt, Events
+from pdns.upstream.local import is_local, source_address
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
 
@@ -23,7 +25,8 @@ MAX_RETIRED = 384  # that only wait for answers
 MAX_QUERIES = 64  # on one socket
 MAX_AGE_S = 30.0
 MAX_IDLE_S = 5.0
-_SWEEP_S = 2.5
+_SWEEP_S = 1.0
+_LOOK_INTERVAL_S = 0.1
 _DATAGRAMS_PER_WAKE = 64
 _BIND_TRIES = 64
 _RECEIVE_BYTES = 4096  # more than a query allows: what is too long must be seen to be
@@ -33,12 +36,16 @@ class UdpPool:
     """The sockets of one upstream."""
 
     def __init__(
-        self, server: Server, loop: asyncio.AbstractEventLoop, timers: Timers, random: Randomness, events: Events
+        self, server: Server, loop: asyncio.AbstractEventLoop, timers: Timers, random: Randomness, events: Events, max_open: int
     ) -> None:
         self.server = server
         self.loop = loop
         self.events = events
         self.random = random
+        self.last_error = ""  # why the system last did not send
+        self._max_open = max_open
+        self._source = ""  # our address, for this upstream
+        self._looked_s = -1.0
         address = server.address
         numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
         resolved = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_DGRAM, flags=numeric)[0]
@@ -54,19 +61,59 @@ class UdpPool:
 
     def send(self, attempt: Attempt, now: float) -> bool:
         """Send the query of `attempt` under a fresh id from a random socket. False when the system would not."""
-        try:
-            channel = self.pick(now)
-        except OSError:
-            return False
-        if not channel.send(attempt, now):
-            return False
-        self.sent(channel)
-        return True
+        for _ in range(2):
+            try:
+                channel = self.pick(now)
+            except OSError as error:
+                self.last_error = error.strerror or str(error)
+                return False
+            if channel.send(attempt, now):
+                self.sent(channel)
+                return True
+            self.discard(channel, now)  # which leaves room for a new one
+        return False
 
     def sent(self, channel: UdpSocket) -> None:
         """`channel`, which was picked, has sent what it was picked for."""
-        if channel.used >= MAX_QUERIES:
+        if channel.used >= MAX_QUERIES and channel in self._sockets:
             self._retire(channel)
+
+    def is_local(self, error_number: int) -> bool:
+        """Whether an error of a socket is of this machine."""
+        return is_local(error_number)
+
+    def discard(self, channel: UdpSocket, now: float) -> None:
+        """The system does not let `channel` send: close it, and ask anew what waits there."""
+        attempts = self._abandon(channel)
+        self._looked_s = -1.0
+        self.has_moved(now)
+        self.events.abandoned(attempts)
+
+    def has_moved(self, now: float) -> bool:
+        """Whether the system has begun to use another address of ours. If so, all sockets were closed, as nothing comes there any
+        more, and what waited was asked anew.
+        """
+        if now < self._looked_s + _LOOK_INTERVAL_S:
+            return False
+        self._looked_s = now
+        source = source_address(self._family, self._sockaddr)
+        if not source or source == self._source:
+            return False
+        before, self._source = self._source, source
+        if not before:
+            return False
+        attempts = [attempt for channel in (*self._sockets, *self._retired) for attempt in self._abandon(channel)]
+        self.events.abandoned(attempts)
+        return True
+
+    def _abandon(self, channel: UdpSocket) -> list[Attempt]:
+        """Close `channel`. Gives what somebody still waits for there."""
+        if channel in self._sockets:
+            self._sockets.remove(channel)
+        self._retired.pop(channel, None)
+        waiting = channel.waiting()
+        channel.close()
+        return waiting
 
     def close(self) -> None:
         for channel in (*self._sockets, *self._retired):
@@ -89,7 +136,7 @@ class UdpPool:
     def pick(self, now: float) -> UdpSocket:
         """A socket for the next query. Raises `OSError` when the system gives none."""
         sockets = self._sockets
-        if len(sockets) < MAX_SOCKETS:
+        if len(sockets) < MAX_SOCKETS and (len(sockets) + len(self._retired) < self._max_open or not sockets):
             try:
                 channel = self._open(now)
             except OSError:
@@ -99,6 +146,7 @@ class UdpPool:
                 sockets.append(channel)
                 if not self._sweeping:
                     self._sweeping = True
+                    self.has_moved(now)
                     self._timers.at(now + _SWEEP_S, self._sweep, None)
                 return channel
         return sockets[self.random.below(len(sockets))]
@@ -129,13 +177,14 @@ class UdpPool:
             channel.close()
             return
         self._retired[channel] = None
-        if len(self._retired) > MAX_RETIRED:
+        if len(self._retired) > MAX_RETIRED or self.open_sockets > self._max_open:
             # its queries have waited longest, and were asked again elsewhere or will be
             oldest = next(iter(self._retired))
             del self._retired[oldest]
             oldest.close()
 
     def _sweep(self, _argument: None, now: float) -> None:
+        self.has_moved(now)
         for channel in [one for one in self._sockets if now - one.opened_s > MAX_AGE_S or now - one.last_used_s > MAX_IDLE_S]:
             self._retire(channel)
         self._sweeping = bool(self._sockets)
@@ -171,12 +220,16 @@ class UdpSocket:
             self._socket.send(wire)
         except BlockingIOError:
             pass  # as good as lost on the way: it will be sent again
-        except OSError:
+        except OSError as error:
+            if is_local(error.errno):
+                self._pool.last_error = error.strerror or str(error)
+                return False
             # the ICMP error of an earlier query comes up here; this one was not sent
             self._report_unreachable()
             try:
                 self._socket.send(wire)
-            except OSError:
+            except OSError as another:
+                self._pool.last_error = another.strerror or str(another)
                 return False
         attempt.query_id = query_id
         attempt.channel = self
@@ -204,6 +257,10 @@ class UdpSocket:
     def overdue(self, attempt: Attempt) -> None:
         """Datagrams get lost."""
 
+    def waiting(self) -> list[Attempt]:
+        """What somebody waits for."""
+        return [attempt for attempt in self._outstanding.values() if attempt.exchange is not None]
+
     def close(self) -> None:
         if self._socket.fileno() >= 0:
             self._pool.loop.remove_reader(self._socket)
@@ -217,7 +274,10 @@ class UdpSocket:
                 if count == 0:
                     self._listen_again()
                 return
-            except OSError:
+            except OSError as error:
+                if is_local(error.errno):
+                    self._pool.discard(self, time.monotonic())
+                    return
                 self._listen_again()
                 self._report_unreachable()
                 if self._socket.fileno() < 0:
@@ -233,4 +293,4 @@ class UdpSocket:
         self._pool.loop.add_reader(self._socket, self._readable)
 
     def _report_unreachable(self) -> None:
-        self._events.unreachable([attempt for attempt in self._outstanding.values() if attempt.exchange is not None])
+        self._events.unreachable(self.waiting())

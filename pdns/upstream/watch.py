@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from pdns.core.names import cut
 from pdns.upstream.exchange import UpstreamStats
 from pdns.upstream.timers import Timers
 
@@ -36,8 +37,24 @@ class Watch:
     def alive(self, server: Server, now: float) -> None:
         """It gave a valid answer, whatever that said."""
         if server.health.answered(now):
+            server.usefulness.reset()
+            self._stats.upstream_useful(server.name, True)
             _log.info("upstream %s is up again", server.name)
             self._stats.upstream_up(server.name, True)
+
+    def good(self, server: Server, count: int = 1) -> None:
+        """It answered so many questions well."""
+        if server.usefulness.good(count):
+            server.health.forgive()
+            _log.info("upstream %s is useful again", server.name)
+            self._stats.upstream_useful(server.name, True)
+
+    def bad(self, server: Server, kind: str, qname: bytes, *, proven: bool) -> None:
+        """It answered a question for `qname` badly, or not at all; `proven`: another one answered it well."""
+        if server.usefulness.bad(kind, cut(qname), proven=proven):
+            kinds = ", ".join(f"{kind} {count}" for kind, count in server.usefulness.bad_kinds.most_common())
+            _log.warning("upstream %s answers, but is of no use: %s", server.name, kinds)
+            self._stats.upstream_useful(server.name, False)
 
     def failed(self, server: Server, sent_s: float, now: float, *, probe: bool = False) -> None:
         """It left a question, or a probe, that was sent at `sent_s` without an answer."""
@@ -51,10 +68,13 @@ class Watch:
         if health.probe_at_s != planned_s:
             self._timers.at(health.probe_at_s, self._probe, server)
 
-    def probed(self, server: Server, sent_s: float, now: float, *, answered: bool) -> None:
-        """The probe that was sent at `sent_s` is over."""
+    def probed(self, server: Server, sent_s: float, now: float, *, answered: bool | None) -> None:
+        """The probe that was sent at `sent_s` is over. `answered` is None when this machine could not send it."""
         self._probing.discard(server)
-        if not answered:
+        if answered is None:
+            server.health.probe_later(now)
+            self._timers.at(server.health.probe_at_s, self._probe, server)
+        elif not answered:
             self.failed(server, sent_s, now, probe=True)
 
     def _probe(self, server: Server, now: float) -> None:

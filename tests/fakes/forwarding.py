@@ -26,6 +26,7 @@ class Recorder:
         self.results: Counter[str] = Counter()  # over all upstreams
         self.by_upstream: Counter[tuple[str, str]] = Counter()
         self.up: dict[str, bool] = {}
+        self.useful: dict[str, bool] = {}
         self.changes: list[tuple[str, bool]] = []
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
@@ -36,6 +37,9 @@ class Recorder:
     def upstream_up(self, upstream: str, up: bool) -> None:
         self.up[upstream] = up
         self.changes.append((upstream, up))
+
+    def upstream_useful(self, upstream: str, useful: bool) -> None:
+        self.useful[upstream] = useful
 
 
 class Asker:

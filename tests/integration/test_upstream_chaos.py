@@ -44,7 +44,12 @@ from tests.fakes.upstream import (
 FORGED = answer("203.0.113.66")
 RIGHT = answer("192.0.2.7")
 LOSSES: list[Handler] = [drop, hang_up, hang_up_mid_message, garbage]
-FORGERIES: list[Handler] = [wrong_id(FORGED), wrong_question(FORGED), other_port(FORGED), changed(FORGED, lambda wire: wire[:-1])]
+FORGERIES: list[Handler] = [
+    wrong_id(FORGED),
+    wrong_question(FORGED),
+    other_port(FORGED),
+    changed(FORGED, lambda wire: wire[:-13]),
+]
 ANSWERS: list[Handler] = [RIGHT, RIGHT, RIGHT, lower_casing(RIGHT), over_tcp_only(RIGHT), without_edns(RIGHT), negative()]
 REFUSALS: list[Handler] = [rcode(SERVFAIL), rcode(REFUSED), rcode(NOTIMP), rcode(1, edns=False), lame()]
 

@@ -29,7 +29,6 @@ from tests.fakes.upstream import (
     by_name,
     delayed,
     drop,
-    garbage,
     hang_up,
     hang_up_mid_message,
     in_turn,
@@ -200,7 +199,6 @@ def empty_messages(_query: SeenQuery) -> list[Action]:
 @pytest.mark.parametrize(
     "spoil",
     [
-        pytest.param(garbage, id="garbage"),
         pytest.param(wrong_id(FORGED), id="wrong id"),
         pytest.param(wrong_question(FORGED), id="wrong name"),
         pytest.param(empty_messages, id="empty messages"),

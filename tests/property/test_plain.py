@@ -53,6 +53,7 @@ PLAIN = {
     "16 hops": response_wire("0.example", "A", hops(16), "16.example 60 IN A 192.0.2.1"),
     "HTTPS": response_wire("www.example", "HTTPS", "www.example 300 IN HTTPS 1 . alpn=h2 ipv4hint=192.0.2.1"),
     "an unknown type": response_wire("www.example", "TYPE65280", r"www.example 300 IN TYPE65280 \# 3 010203"),
+    "bytes behind the last record": response_wire("www.example", "A", "www.example 300 IN A 192.0.2.1", edns=True) + b"\0\1",
     "a long TTL": response_wire("www.example", "A", "www.example 2147483647 IN A 192.0.2.1"),
     "NXDOMAIN": RESPONSES[3],
     "NODATA": response_wire("www.example", "AAAA", authority=SOA, edns=True),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -274,12 +276,98 @@ def test_a_failure_is_not_believed_at_once(run: Run, edge: Open) -> None:
 
     async def body() -> None:
         bad = fake.by_name({"bad.example": fake.rcode(fake.SERVFAIL)}, fake.answer(TRUE))
-        async with edge(fake.rcode(fake.SERVFAIL), bad) as (e, _):
+        async with edge(fake.rcode(fake.SERVFAIL), bad) as (e, upstreams):
             for number in range(10):
                 assert answers(await e.ask(f"n{number}.example")) == [TRUE]
             wire = await e.ask("bad.example")
-            assert (read(wire).header.rcode, ede(wire)) == (p.SERVFAIL, (22, "upstream failed"))
+            code, text = ede(wire) or (0, "")
+            assert (read(wire).header.rcode, code) == (p.SERVFAIL, 22)
+            assert set(text.split("; ")) == {f"udp://127.0.0.1:{upstream.port} answered SERVFAIL" for upstream in upstreams}
             assert e.count("upstream_requests_total", "servfail") >= 2
+
+    run(body())
+
+
+@pytest.mark.parametrize(
+    "bad", [fake.rcode(fake.REFUSED), fake.rcode(fake.NOTIMP), fake.lame()], ids=["REFUSED", "NOTIMP", "lame"]
+)
+def test_two_bad_upstreams_of_three_hide_no_good_one(run: Run, edge: Open, bad: fake.Handler) -> None:
+    """Questions that come together, and one by one: all are answered, and soon by the good one alone."""
+
+    async def body() -> None:
+        async with edge(bad, bad, fake.answer(TRUE)) as (e, upstreams):
+            number = 0
+            while e.count("upstream_useful") > 1:
+                wires = [query_wire(f"www.n{number + at}.net", query_id=at) for at in range(20)]
+                number += 20
+                sock = e.send(*wires)
+                for _ in wires:
+                    assert answers(await e.reply(sock)) == [TRUE]
+                await asyncio.sleep(0.05)
+            for upstream in upstreams:
+                upstream.clear()
+            sock = e.send(*[query_wire(f"www.m{number}.net", query_id=number) for number in range(200)])
+            for _ in range(200):
+                assert answers(await e.reply(sock)) == [TRUE]
+            late = e.count("upstream_requests_total", "timeout")  # a slow machine: those were asked elsewhere as well
+            assert max(len(upstream.asked()) for upstream in upstreams[:2]) <= 4 + late
+            assert e.count("upstream_up") == 3
+
+    run(body())
+
+
+def test_what_is_behind_the_message_or_not_used_does_no_harm(run: Run, edge: Open) -> None:
+    """Surplus bytes, a second OPT, a damaged record in the additional section: answered, at once."""
+
+    async def body() -> None:
+        opt = b"\0\0\x29\4\xd0\0\0\0\0\0\0"
+        handlers = {
+            "surplus.example": fake.changed(fake.answer(TRUE), lambda wire: wire + b"\0"),
+            "opts.example": fake.changed(fake.answer(TRUE), lambda wire: wire[:11] + b"\2" + wire[12:] + opt),
+            "damaged.example": fake.changed(fake.answer(TRUE), lambda wire: wire[:11] + b"\2" + wire[12:] + b"\xc0\xff"),
+            "ns.example": lambda query: [fake.Send(fake.reply(query, (), [fake.record(2, b"\2ns\0")]))],
+        }
+        async with edge(fake.by_name(handlers, fake.drop)) as (e, upstream):
+            for name in ("surplus.example", "opts.example", "damaged.example"):
+                assert answers(await e.ask(name)) == [TRUE]
+            empty = read(await e.ask("ns.example"))
+            assert (empty.header.rcode, empty.rr) == (p.NOERROR, [])
+            assert len(upstream.queries) == 4
+
+    run(body())
+
+
+def spoil_sockets_to(port: int) -> None:
+    """Put something that cannot send in the place of every UDP socket of this process that is connected to `port`."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
+        try:
+            with socket.socket(fileno=os.dup(number)) as sock:
+                mine = sock.type == socket.SOCK_DGRAM and sock.getpeername()[1] == port
+        except OSError:
+            continue
+        if mine:
+            os.dup2(null, number)
+    os.close(null)
+
+
+def test_a_send_error_of_ours_costs_no_answer_and_blames_nobody(run: Run, edge: Open) -> None:
+    """Sockets that the system refuses to send from are replaced at once: here those whose descriptor is no socket any more."""
+
+    async def body() -> None:
+        async with edge(fake.drop) as (e, upstream):
+            sock = e.send(*[query_wire(f"www.n{number}.net", query_id=number) for number in range(200)])
+            await e.out(200)
+            spoil_sockets_to(upstream.port)
+            upstream.handler = fake.answer(TRUE)
+            more = e.send(*[query_wire(f"www.m{number}.net", query_id=number) for number in range(200)])
+            for _ in range(200):
+                assert answers(await e.reply(more)) == [TRUE]
+            assert e.count("upstream_requests_total", "local_error") > 0
+            assert (e.count("upstream_up"), e.count("upstream_useful")) == (1, 1)
+            for _ in range(200):
+                assert answers(await e.reply(sock)) == [TRUE]
+            assert e.count("upstream_up") == 1
 
     run(body())
 
@@ -443,7 +531,7 @@ def test_a_dead_upstream_is_not_waited_for(run: Run, edge: Open) -> None:
     """Once the only upstream is known to be down, what is out fails soon, with the reason, and so does what is asked anew."""
 
     async def body() -> None:
-        async with edge(fake.drop, upstream={"timeout_s": 10.0}) as (e, _):
+        async with edge(fake.drop, upstream={"timeout_s": 10.0}) as (e, upstream):
             began_s = e.loop.time()
             socks: list[socket.socket] = []
             while not e.forwarder.all_down:
@@ -452,7 +540,10 @@ def test_a_dead_upstream_is_not_waited_for(run: Run, edge: Open) -> None:
             assert e.in_lane() == 0
             for sock in socks:
                 wire = await e.reply(sock, 9.0)
-                assert (read(wire).header.rcode, ede(wire)) == (p.SERVFAIL, (22, "no upstream answered"))
+                assert (read(wire).header.rcode, ede(wire)) == (
+                    p.SERVFAIL,
+                    (22, f"udp://127.0.0.1:{upstream.port} did not answer"),
+                )
             assert e.loop.time() - began_s < 8.0
 
     run(body())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import socket
 import time
 from collections import Counter
 from pathlib import Path
@@ -12,10 +13,11 @@ from typing import Any
 
 import pytest
 
-from pdns.upstream import UpstreamAnswer, udp
+from pdns.upstream import UpstreamAnswer, UpstreamFailure, tcp, udp
+from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt
 from tests.fakes.edges import until
-from tests.fakes.forwarding import forwarding
+from tests.fakes.forwarding import forwarding, url
 from tests.fakes.loops import LOOPS, run_on
 from tests.fakes.upstream import FakeUpstream, answer, delayed, drop
 
@@ -172,6 +174,7 @@ def test_running_out_of_descriptors_is_survived(loop: str) -> None:
                 hungry = asker.start("no-descriptor.test")
                 await asyncio.sleep(0.05)
                 assert not hungry.done()
+                assert asker.stats.results["error"] == 0, "it is no fault of the upstream's"
                 resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling + 3, hard))
                 assert isinstance(await hungry, UpstreamAnswer)
                 outcomes = await asyncio.gather(*[asker.start(f"host-{number}.test") for number in range(100)])
@@ -199,5 +202,94 @@ def test_settling_twice_is_settling_once(loop: str) -> None:
             channel.settle(first)
             assert (channel.find(first.query_id), channel.find(second.query_id), channel.live) == (None, second, 1)
             first.settled = True
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_without_a_descriptor_for_long_the_question_fails_and_blames_nobody(loop: str) -> None:
+    """After two seconds, with the system's reason; the upstream is up and useful, and asked when there is a descriptor."""
+
+    async def main() -> None:
+        async with FakeUpstream() as upstream, forwarding(upstream, timeout_s=8.0) as asker:
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            ceiling = os.dup(0)
+            os.close(ceiling)
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (ceiling, hard))
+                outcomes = await asyncio.gather(*[asker.start(f"host-{number}.test") for number in range(10)])
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert set(outcomes) == {UpstreamFailure(23, "this resolver could not send: Too many open files")}
+            assert isinstance(await asker.ask("www.example.test"), UpstreamAnswer)
+            assert asker.stats.changes == [(url(upstream), True)]
+            assert asker.stats.useful == {url(upstream): True}
+            assert "timeout" not in asker.stats.results
+
+    run_on(loop, main())
+
+
+@on_both_loops
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_a_second_upstream_is_asked_at_once_when_the_first_cannot_be_sent_to(loop: str, transport: str) -> None:
+    """No route from here is our fault: the other one answers, and nobody is blamed."""
+
+    async def main() -> None:
+        unroutable = f"{transport}://[100::53]:53"
+        async with FakeUpstream() as upstream, forwarding(unroutable, url(upstream, transport)) as asker:
+            for number in range(20):
+                started_s = time.monotonic()
+                assert isinstance(await asker.ask(f"www.host-{number}.test"), UpstreamAnswer)
+                assert time.monotonic() - started_s < 0.5
+            assert asker.stats.by_upstream[unroutable, "local_error"] > 0
+            assert all(asker.stats.up.values())
+
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect(("100::53", 53))
+        except OSError:
+            run_on(loop, main())
+        else:
+            pytest.skip("there is a route to everywhere, the discard prefix included")
+
+
+@on_both_loops
+def test_a_low_limit_bounds_the_sockets(loop: str) -> None:
+    """With few descriptors for the process each upstream has its part of the reserve, and all questions are answered."""
+
+    async def main() -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        async with FakeUpstream(delayed(answer(), 0.05)) as upstream:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (128, hard))
+            try:
+                async with forwarding(upstream, "udp://127.0.0.1:9") as asker:
+                    pool = asker.forwarder._servers[0].udp
+                    assert pool is not None
+                    for start in range(0, 2000, 100):
+                        pending = [asker.start(f"host-{start + number}.test") for number in range(100)]
+                        assert pool.open_sockets <= udp_sockets(2, 128)
+                        assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_when_our_address_changes_what_waits_is_asked_again(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sockets and connections of before are closed, and the questions that wait there go out again at once."""
+
+    async def main() -> None:
+        async with FakeUpstream(drop) as upstream, forwarding(upstream, url(upstream, "tcp")) as asker:
+            pending = [asker.start(f"host-{number}.test") for number in range(20)]
+            await until(lambda: len(upstream.queries) == 20 and len(upstream.names()) == 20)
+            upstream.handler = answer()
+            monkeypatch.setattr(udp, "source_address", lambda *_: "192.0.2.200")
+            monkeypatch.setattr(tcp, "source_address", lambda *_: "192.0.2.200")
+            for server in asker.forwarder._servers:
+                server.has_moved(time.monotonic() + 1.0)
+            assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
+            assert asker.stats.results["timeout"] == 0
+            assert all(asker.stats.up.values())
 
     run_on(loop, main())

@@ -77,6 +77,7 @@ def fill(counters: Counters) -> Stats:
     stats.would_block("coventry", "trial", "malware")
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)
+    stats.upstream_useful("udp://192.0.2.53:53", useful=True)
     stats.dropped("rate_limit")
     for family in FAMILIES:
         if family.source == "worker" and not family.labels:

@@ -40,7 +40,6 @@ def test_a_response_is_read() -> None:
     [
         pytest.param(b"", id="empty"),
         pytest.param(HEAD, id="a lying ANCOUNT"),
-        pytest.param(HEAD + RECORD + b"\0", id="octets at the end"),
         pytest.param(HEAD[:5] + b"\2" + HEAD[6:] + QUESTION + RECORD, id="two questions"),
         pytest.param(HEAD[:-2], id="question cut short"),
         pytest.param(HEAD + RECORD[:9], id="record cut short"),
@@ -57,14 +56,43 @@ def test_a_response_is_read() -> None:
         pytest.param(HEAD + b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\3\xc0\x0c\0", id="octets after a CNAME's name"),
         pytest.param(HEAD + b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\1\xc0\x0c", id="a name that leaves its RDATA"),
         pytest.param(HEAD + b"\xc0\x0c\0\6\0\1\0\0\0\x3c\0\4\xc0\x0c\xc0\x0c", id="an SOA without its numbers"),
-        pytest.param(HEAD[:11] + b"\2" + HEAD[12:] + RECORD + b"\0\0\x29\4\xd0\0\0\0\0\0\0" * 2, id="two OPT records"),
-        pytest.param(HEAD[:11] + b"\1" + HEAD[12:] + RECORD + b"\0\0\x29\4\xd0\0\0\0\0\0\3\0\1\0", id="an EDNS option cut short"),
     ],
 )
 def test_unsound_responses_are_refused(wire: bytes) -> None:
     """Counts that lie, names that loop, records that overrun: none is believed."""
     with pytest.raises(WireError):
         parse_message(wire)
+
+
+NS_RECORD = b"\xc0\x0c\0\2\0\1\0\0\0\x3c\0\2\xc0\x0c"
+BROKEN_NS = NS_RECORD[:-2] + b"\xc0\xff"
+OPT = b"\0\0\x29\4\xd0\0\0\0\0\0\0"
+NO_COUNTS = HEAD[:6]
+
+
+@pytest.mark.parametrize(
+    ("counts", "behind", "edns"),
+    [
+        pytest.param((1, 0, 0), b"\0", False, id="a byte behind the last record"),
+        pytest.param((1, 0, 0), RECORD * 3, False, id="records behind the last record"),
+        pytest.param((1, 0, 2), OPT * 2, True, id="two OPT records"),
+        pytest.param((1, 0, 1), OPT[:-2] + b"\0\3\0\1\0", True, id="an EDNS option cut short"),
+        pytest.param((1, 1, 1), BROKEN_NS + OPT, False, id="a damaged authority section behind an answer"),
+        pytest.param((1, 0, 2), OPT + BROKEN_NS, True, id="a damaged additional section"),
+        pytest.param((1, 0, 9), OPT, True, id="fewer additional records than counted"),
+    ],
+)
+def test_what_is_not_used_is_not_judged(counts: tuple[int, int, int], behind: bytes, edns: bool) -> None:
+    """Bytes and damage where nothing is read from do not cost the answer."""
+    wire = NO_COUNTS + b"".join(count.to_bytes(2) for count in counts) + HEAD[12:] + RECORD + behind
+    message = parse_message(wire)
+    assert (len(message.answer), message.rcode, message.edns) == (1, 0, edns)
+
+
+def test_the_authority_section_of_a_negative_answer_is_judged() -> None:
+    """Without an answer it is what is used."""
+    with pytest.raises(WireError):
+        parse_message(NO_COUNTS + b"\0\0\0\1\0\0" + HEAD[12:] + BROKEN_NS)
 
 
 def test_a_pointer_chain_over_255_octets_is_refused() -> None:

@@ -27,6 +27,7 @@ def servers() -> Iterator[list[Server]]:
         name = f"udp://192.0.2.{number}"
         server = Server(name, loop, Timers(loop), RANDOM, cast("Events", None), case_randomisation=True, tls=None)
         server.health.sampled(number / 100)
+        server.usefulness.good()
         made.append(server)
     yield made
     loop.close()
@@ -69,10 +70,53 @@ def test_when_all_are_down_the_least_bad_is_asked(servers: list[Server]) -> None
     assert asked == servers * 2
 
 
-def test_an_unknown_upstream_is_tried(servers: list[Server]) -> None:
-    """One that never answered is asked before those whose times are known."""
+def test_an_unknown_upstream_is_tried_at_a_bounded_rate(servers: list[Server]) -> None:
+    """One that never answered gets one question at once, and then one after 1, 2, 4 and every 5 s; the others get the rest."""
     servers[2].health.srtt_s = None
-    assert Counter(choice.first(servers, RANDOM, 0.0) for _ in range(500)).most_common(1)[0][0] is servers[2]
+    servers[2].usefulness.reset()
+    tried = [now / 10 for now in range(10, 300) if choice.explore(servers, now / 10) is servers[2]]
+    assert tried == [1, 2, 4, 8, 13, 18, 23, 28]
+    assert Counter(choice.first(servers, RANDOM, 0.0) for _ in range(500)).most_common(1)[0][0] is servers[0]
+
+
+def test_at_first_all_are_tried(servers: list[Server]) -> None:
+    """The first questions of all go to one upstream each, so that none is waited for by many."""
+    for server in servers:
+        server.usefulness.reset()
+    assert [choice.explore(servers, 1.0) for _ in range(4)] == [*servers, None]
+
+
+def spoil(server: Server) -> None:
+    """Make it useless."""
+    for number in range(3):
+        server.usefulness.bad("refused", bytes((number,)), proven=True)
+    assert not server.usefulness.useful
+
+
+def test_the_useless_come_last_and_are_tried_again(servers: list[Server]) -> None:
+    """One that refuses is chosen for no question while another is useful, but for one now and then; when it answers, sooner."""
+    spoil(servers[0])
+    assert servers[0] not in {choice.first(servers, RANDOM, 10.0) for _ in range(2000)}
+    assert [choice.explore(servers, now) for now in (10.0, 10.5, 11.0, 12.0, 13.0)] == [
+        servers[0],
+        None,
+        servers[0],
+        None,
+        servers[0],
+    ]
+    servers[0].usefulness.good()
+    assert choice.explore(servers, 13.2) is servers[0]
+
+
+def test_one_that_is_down_is_the_last_resort(servers: list[Server]) -> None:
+    """When none that is up has answered well of late, one that is down is asked too; else it is left alone."""
+    first, second, third = servers
+    down(third)
+    assert choice.untried(servers, exchange(first, second), 0.0) is None
+    spoil(first)
+    assert choice.untried(servers, exchange(first, second), 0.0) is None
+    spoil(second)
+    assert choice.untried(servers, exchange(first, second), 0.0) is third
 
 
 def test_retransmissions_go_round(servers: list[Server]) -> None:

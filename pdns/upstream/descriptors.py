@@ -1,0 +1,21 @@
+"""How many file descriptors the upstream side of a process needs. What else opens descriptors has to leave these alone."""
+
+from __future__ import annotations
+
+from pdns.upstream.udp import MAX_RETIRED, MAX_SOCKETS
+
+_STREAMS_AND_EPOLL = (
+    8  # for one upstream: connections in use and on their way out, the epoll descriptor, one to look up our address
+)
+_WANTED = MAX_SOCKETS + MAX_RETIRED + _STREAMS_AND_EPOLL
+_LEAST = _STREAMS_AND_EPOLL + 4
+
+
+def reserve(upstreams: int, limit: int) -> int:
+    """How many of the `limit` descriptors that a process may open (RLIMIT_NOFILE) belong to its sockets for so many upstreams."""
+    return min(upstreams * _WANTED, limit // 2)
+
+
+def udp_sockets(upstreams: int, limit: int) -> int:
+    """How many UDP sockets each of the upstreams may have open, within `reserve`. At least 4."""
+    return max(reserve(upstreams, limit) // max(upstreams, 1), _LEAST) - _STREAMS_AND_EPOLL
