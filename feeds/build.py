@@ -33,13 +33,16 @@ from pdns.errors import BlocksetError, FeedError
 from pdns.facts import DAY_S
 from pdns.feedstatus import Finding
 from pdns.generations import sync
+from pdns.logs import log_to_stderr, open_standard_descriptors
 
 _PROGRESS_EVERY_S = 0.2
 
 
 def main() -> None:
     """Do the one job that standard input brings."""
+    open_standard_descriptors()
     step_back()
+    log_to_stderr("feeds", "info")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for those who decide what becomes of us
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever prints, prints into the log

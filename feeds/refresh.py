@@ -22,7 +22,7 @@ from feeds.priority import step_back
 from pdns.config import Config
 from pdns.control import Channel, Configure, Message, close_all, read_config
 from pdns.feedstatus import FeedsStatus
-from pdns.logs import log_to_stderr
+from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.orders import Order, Outcome
 from pdns.zonechanges import SOCKET_FILE, Receiver
 
@@ -64,6 +64,7 @@ def build_once(config: Config, on_event: Callable[[FeedsStatus], None] = lambda 
 
 def main() -> None:
     """Run until told to stop."""
+    open_standard_descriptors()
     step_back()
     log_to_stderr("feeds", "info")
     asyncio.run(_run(Channel.from_fd(int(sys.argv[1]))))

@@ -15,6 +15,7 @@ from feeds.publisher import Live
 from feeds.runner import FeedRunner
 from pdns.addresses import without_secrets
 from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
+from pdns.logs import standard_error
 from pdns.overrides import Overrides
 
 _log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ def snapshot(live: Live, runners: Iterable[FeedRunner], overrides: Overrides, do
         doing=doing,
         feeds={runner.name: _of(runner, live, overrides) for runner in runners},
         indicators=dict(Counter(entry.action for entry in overrides.indicators)),
+        log_lines_dropped=standard_error().dropped,
     )
 
 

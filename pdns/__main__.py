@@ -11,6 +11,7 @@ import typer
 import pdns
 from pdns.errors import PdnsError
 from pdns.fast import require_fast
+from pdns.logs import open_standard_descriptors
 
 _COMMANDS: Final = ("serve", "check", "explain", "feeds", "block", "allow", "indicators", "demo")
 _MODULES: Final = {"block": "indicators", "allow": "indicators"}  # of commands that have none to themselves
@@ -55,6 +56,7 @@ def _options(
 
 def main() -> None:
     """What the `pdns` script runs."""
+    open_standard_descriptors()
     try:
         require_fast()
     except PdnsError as error:

@@ -18,6 +18,7 @@ from pdns.control import Channel, Message
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S: Final = 60.0
 _LEAVE_S: Final = 2.0  # between closing its channel and exiting
+_LOOK_EVERY_S: Final = 0.05  # whether a process that cannot be watched is still there
 
 _log = logging.getLogger(__name__)
 
@@ -88,7 +89,11 @@ class Child:
     def start(self) -> None:
         """Start it, and again whenever it dies, until `stop`."""
         self._again, self._stopping, self.waits_s = None, False, 0.0
-        channel, theirs = Channel.pair()
+        try:
+            channel, theirs = Channel.pair()
+        except OSError as error:
+            self._not_started(error)
+            return
         with theirs:
             try:
                 self._process = subprocess.Popen(  # noqa: S603 (ourselves)
@@ -99,17 +104,19 @@ class Child:
                 )
             except OSError as error:  # out of processes or memory: as if it had died at once
                 channel.close()
-                _log.error("%s cannot be started: %s", self.name, error.strerror)
-                self._start_again(0.0)
+                self._not_started(error)
                 return
         self.started_s = self._loop.time()
         self._exited.clear()
         self._channel = channel
         channel.attach(self._loop, self._heard, self._left)
-        self._pidfd = os.pidfd_open(self._process.pid)
-        self._loop.add_reader(self._pidfd, self._died)
+        self._watch(self._process)
         _log.debug("%s started as process %d", self.name, self._process.pid)
-        self._on_start()
+        try:
+            self._on_start()
+        except OSError as error:  # no descriptor or no memory to tell it what to do: it is replaced
+            _log.error("%s cannot be told what to do: %s", self.name, error.strerror)
+            self.kill()
 
     def start_now(self) -> None:
         """Wait no longer for the next start: what the last one died of may be gone."""
@@ -175,12 +182,30 @@ class Child:
         if process is not None:
             self._loop.call_later(_LEAVE_S, lambda: process.kill() if process is self._process else None)
 
+    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+        try:
+            self._pidfd = os.pidfd_open(process.pid)
+        except OSError:  # refused by a seccomp profile, or no descriptor is left: look again and again
+            self._pidfd = -1
+            self._look(process)
+        else:
+            self._loop.add_reader(self._pidfd, self._died)
+
+    def _look(self, process: subprocess.Popen[bytes]) -> None:
+        if process is not self._process:
+            return
+        if process.poll() is None:
+            self._loop.call_later(_LOOK_EVERY_S, self._look, process)
+        else:
+            self._died()
+
     def _died(self) -> None:
         process = self._process
         if process is None or process.poll() is None:
             return
-        self._loop.remove_reader(self._pidfd)
-        os.close(self._pidfd)
+        if self._pidfd >= 0:
+            self._loop.remove_reader(self._pidfd)
+            os.close(self._pidfd)
         if self._channel is not None:
             self._channel.read()
             self._channel.close()
@@ -193,6 +218,10 @@ class Child:
             self.restarts += 1
             self._start_again(self._loop.time() - self.started_s)
         self._on_exit()
+
+    def _not_started(self, error: OSError) -> None:
+        _log.error("%s cannot be started: %s", self.name, error.strerror)
+        self._start_again(0.0)
 
     def _start_again(self, lived_s: float) -> None:
         if not self._stopping:

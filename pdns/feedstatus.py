@@ -82,6 +82,7 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     doing: str = ""  # what the feeds process is at, where that takes long: "writing 1,200,000 of 10,000,000 names"
     feeds: dict[str, FeedStatus] = {}
     indicators: dict[str, int] = {}  # block | allow -> local entries in force
+    log_lines_dropped: int = 0  # by the feeds process, since it began
 
 
 FILE_NAME = "feeds.json"

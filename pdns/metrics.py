@@ -103,6 +103,13 @@ FAMILIES: Final = (
     Family("feed_expired", "gauge", "feeds", ("feed",), "1 while a feed's names are too old to be in force, else 0."),
     Family("local_indicators", "gauge", "feeds", ("action",), "Names that are blocked or allowed here, whatever feeds say."),
     # Configuration and processes.
+    Family(
+        "log_lines_dropped_total",
+        "counter",
+        "worker",
+        ("process",),
+        "Log lines dropped because standard error was not read in time. `process`: supervisor, worker (all of them), feeds.",
+    ),
     Family("build_info", "info", "supervisor", ("version", "accelerated"), "What runs; always 1."),
     Family(
         "config_info", "info", "supervisor", ("sha256",), "First 12 hex digits of the hash of the file that is live; always 1."

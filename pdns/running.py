@@ -21,6 +21,7 @@ from pdns.control import Transport
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
 from pdns.generations import CURRENT, blocksets_directory
+from pdns.logs import standard_error
 from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
@@ -203,6 +204,8 @@ class Running:
         self._tick = self._loop.call_later(_TICK_S, self._housekeeping)
         now = self._loop.time()
         self._stats.gauge(HEARTBEAT, time.monotonic_ns())
+        if dropped := standard_error().newly_dropped():
+            self._stats.add("log_lines_dropped_total", dropped, "worker")
         try:
             self._look_for_blockset(now)
             if self._overrides_loading is None and self._overrides.is_due(time.time()):

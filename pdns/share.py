@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
-
 from msgspec.structs import replace
 
 from pdns.config import Config
+from pdns.cpus import usable_cores
 from pdns.memory import arena_bytes
 
 
 def worker_count(configured: int) -> int:
-    """How many workers `server.workers` stands for: 0 is one for each core that this process may run on."""
-    return configured or len(os.sched_getaffinity(0))
+    """How many workers `server.workers` stands for: 0 is one for each core that this process may use (`pdns.cpus`)."""
+    return configured or usable_cores()
 
 
 def share_of(config: Config, workers: int) -> Config:

@@ -43,6 +43,7 @@ from pdns.logs import log_to_stderr
 from pdns.net.sockets import bind_tcp
 from pdns.share import worker_count
 from pdns.statedir import StateDirectory
+from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
 from pdns.workerprocess import Live
 from pdns.workers import Workers
@@ -56,6 +57,7 @@ _FIRST_COMPILE_S: Final = 5.0
 _PROGRESS_S: Final = 0.5
 _DESCRIPTORS: Final = 65536
 _FEEDS_EXIT_S: Final = 1.0
+_END_MARGIN_S: Final = 10.0  # beyond drain_s: whatever still hangs then is killed
 
 _log = logging.getLogger(__name__)
 
@@ -173,6 +175,7 @@ class Supervisor:
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
         log_to_stderr("supervisor", self.config.log.level)
+        require_system_calls()
         _raise_descriptor_limit()
         state = StateDirectory(Path(self.config.state.dir), str(self._path))
         try:
@@ -201,6 +204,7 @@ class Supervisor:
             raise failure
 
     async def _end(self) -> None:
+        self._loop.call_later(self.config.server.drain_s + _END_MARGIN_S, self._end_at_once)
         systemd.notify("STOPPING=1")
         self.listeners.close_but(ListenerSet())
         if self._workers is not None:
@@ -240,7 +244,8 @@ class Supervisor:
         self._told_to_stop()
 
     def _end_at_once(self) -> NoReturn:
-        self.workers.kill_now()
+        if self._workers is not None:
+            self._workers.kill_now()
         self._feeds.kill_now()
         os._exit(128 + signal.SIGINT)
 
@@ -394,7 +399,8 @@ def _admin_endpoint(config: Config) -> str:
 
 def _raise_descriptor_limit() -> None:
     """As many as we may have and could need: each TCP client takes one, each query on its way to an upstream may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+    with contextlib.suppress(OSError, ValueError):  # refused: the limit stays as it is
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

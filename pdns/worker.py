@@ -33,7 +33,7 @@ from pdns.control import (
 )
 from pdns.counters import Counters
 from pdns.errors import ConfigError, PdnsError
-from pdns.logs import log_to_stderr
+from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.running import Running, Sockets
 from pdns.share import share_of
 from pdns.sightings import Sightings, SightingsWriter
@@ -173,6 +173,7 @@ async def _serve(channel: Channel) -> None:
 
 def main() -> None:
     """Run until told to leave. The number of the inherited control channel is the only argument."""
+    open_standard_descriptors()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor says what follows from it
     _die_with_parent()
     log_to_stderr("worker", "info")

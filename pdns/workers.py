@@ -23,6 +23,7 @@ from pdns.errors import PdnsError
 from pdns.hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
+from pdns.logs import standard_error
 from pdns.memory import Arena, arena_bytes
 from pdns.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
@@ -298,6 +299,8 @@ class Workers:
                 self._hits.saw(hashes, time.time())
         if drops := self._live.listeners.new_drops():
             self.house.add(drops, "dropped_total", "udp_receive_buffer_full")
+        if lines := standard_error().newly_dropped():
+            self.house.add(lines, "log_lines_dropped_total", "supervisor")
 
     def _settle_cover(self, process: WorkerProcess) -> None:
         index, other = process.index, self._stand_in.get(process.index)

@@ -15,6 +15,7 @@ import pdns
 from pdns.addresses import Endpoint, source_path
 from pdns.configload import EXAMPLE, default_config_path
 from pdns.errors import ConfigError, PdnsError
+from pdns.logs import print_once
 from pdns.supervisor import Supervisor
 
 EXIT_FAILED = 1
@@ -58,8 +59,8 @@ async def _run(path: Path) -> None:
 
 
 def _announce(supervisor: Supervisor) -> None:
-    with contextlib.suppress(OSError):  # nobody reads it
-        print(banner(supervisor, bold=sys.stdout.isatty() and "NO_COLOR" not in os.environ), flush=True)
+    bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    print_once(banner(supervisor, bold=bold) + "\n")
 
 
 def _loading(text: str) -> None:

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -53,8 +53,14 @@ class RunningPdns:
         *,
         environment: Mapping[str, str] | None = None,
         ready: bool = True,
+        through: Sequence[str | Path] = (),
+        stderr: Path | None = None,
     ) -> None:
-        """`config` is laid over `base_config`, table by table. `ready=False`: `start` does not wait for /readyz to say yes."""
+        """`config` is laid over `base_config`, table by table. `ready=False`: `start` does not wait for /readyz to say yes.
+
+        `through`: a command that runs the program with what it is given after its own arguments. `stderr`: logs to this file,
+        which may be a FIFO, and is then not read here.
+        """
         self.directory = directory
         self.config_path = directory / "pdns.toml"
         self.state_dir = directory / "state"
@@ -68,9 +74,11 @@ class RunningPdns:
             **(environment or {}),
         }
         self._wait_ready = ready
+        self._through = [str(part) for part in through]
         self._process: subprocess.Popen[bytes] | None = None
         self._out = directory / "stdout"
         self._err = directory / "stderr"
+        self._log_to = stderr or self._err
         self.write_config(config or {})
 
     def base_config(self) -> dict[str, Any]:
@@ -132,9 +140,9 @@ class RunningPdns:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start it, and wait for nothing."""
         self._out.write_bytes(b"")
-        with self._out.open("ab") as out, self._err.open("ab") as err:
+        with self._out.open("ab") as out, self._log_to.open("ab") as err:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "pdns", "serve", "-c", str(self.config_path)],
+                [*self._through, sys.executable, "-m", "pdns", "serve", "-c", str(self.config_path)],
                 cwd=self.directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,

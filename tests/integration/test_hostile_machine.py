@@ -1,0 +1,223 @@
+"""The real program on a machine that works against it: nothing reads the log, clocks jump, addresses, system calls, memory and
+descriptors are missing. It serves what it can, says what it cannot, and always ends on SIGTERM.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dns.exception
+import pytest
+
+from loadtest.loopback import free_port
+from tests.fakes.upstream import answer
+from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
+
+UPSTREAM_SAYS = "192.0.2.7"
+ONE_WORKER = {"workers": 1}
+
+
+@pytest.fixture
+def upstream() -> Iterator[UpstreamThread]:
+    with UpstreamThread(answer()) as thread:
+        yield thread
+
+
+def config(tmp_path: Path, upstream: UpstreamThread, **sections: Any) -> dict[str, Any]:
+    return {
+        "server": ONE_WORKER,
+        "upstream": {"servers": [upstream.address], "timeout_s": 3.0},
+        "feed": [feed(tmp_path, "listed", "listed.test")],
+        **sections,
+    }
+
+
+# The log.
+
+
+def test_a_log_that_nothing_reads_stops_no_process(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """Standard error is a full FIFO: queries, pages, reloads and the end go on. What was dropped is counted, and said once the
+    log is read again.
+    """
+    fifo = tmp_path / "log"
+    os.mkfifo(fifo)
+    reader = os.open(fifo, os.O_RDONLY | os.O_NONBLOCK)
+    names = [f"m{number}-{'x' * 50}.watched.org" for number in range(3000)]
+    watched = feed(tmp_path, "watched", *names, mode="monitor")
+    sections = config(tmp_path, upstream, feed=[watched], log={"level": "debug", "monitored_per_minute": 100_000})
+    try:
+        with RunningPdns(tmp_path, sections, stderr=fifo) as pdns:
+            pdns.wait_for(lambda: pdns.value("blockset_entries") == len(names), "the feed is loaded")
+            unanswered = 0
+            for name in names:  # about 500 KB of log, eight times what a pipe takes
+                try:
+                    pdns.ask(name, timeout_s=2.0)
+                except dns.exception.Timeout:
+                    unanswered += 1
+                    if unanswered > 3:
+                        break
+            assert unanswered == 0
+            assert pdns.get("/healthz")[0] == 200
+            assert pdns.get("/readyz")[0] == 200
+            pdns.wait_for(lambda: pdns.value("log_lines_dropped_total", process="worker") > 300, "drops are counted")
+            pdns.reload()
+            read = b""
+            until_s = time.monotonic() + 10
+            while b"log lines were dropped" not in read and time.monotonic() < until_s:
+                try:
+                    read += os.read(reader, 65536)
+                except BlockingIOError:
+                    time.sleep(0.02)
+            assert b"log lines were dropped: standard error was not read" in read
+            began_s = time.monotonic()
+            assert pdns.stop() == 0
+            assert time.monotonic() - began_s < 6
+    finally:
+        os.close(reader)
+
+
+@pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
+def test_standard_descriptors_that_are_closed(tmp_path: Path, upstream: UpstreamThread, closed: str) -> None:
+    """No socket or file of ours becomes one of them: it starts, answers and ends."""
+    close = " ".join(f"{fd}{'<' if fd == '0' else '>'}&-" for fd in closed)
+    through = ["sh", "-c", f'exec "$@" {close}', "sh"]
+    port = free_port()
+    where = {"server": {"listen": [f"127.0.0.1:{port}"], **ONE_WORKER}}
+    pdns = RunningPdns(tmp_path, config(tmp_path, upstream, **where), through=through)
+    pdns.launch()
+    try:
+        pdns.dns_port = port
+        answers_within(pdns, "listed.test", SINKHOLE)
+        for pid in (pdns.pid, pdns.worker_pid, pdns.feeds_pid):
+            targets = {str(Path(f"/proc/{pid}/fd/{fd}").readlink()) for fd in (0, 1, 2)}
+            assert targets <= {"/dev/null", str(tmp_path / "stdout"), str(tmp_path / "stderr")}
+        assert pdns.stop() == 0
+    finally:
+        pdns.kill()
+
+
+# System calls.
+
+NATIVE = Path(__file__).with_name("native") / "refuse.c"
+OPTIONAL_CALLS = (
+    "pidfd_open", "io_uring_setup", "close_range", "prctl", "sched_setscheduler", "setpriority", "getpriority", "prlimit64",
+    "sched_getaffinity", "vfork", "madvise", "mremap", "rseq", "sysinfo", "statx", "ioprio_set", "copy_file_range",
+    "setsockopt/2=51", "setsockopt/2=33",
+)  # fmt: skip  # 51: SO_ATTACH_REUSEPORT_CBPF, 33: SO_RCVBUFFORCE
+NECESSARY_CALLS = ("memfd_create", "recvmmsg", "sendmmsg")
+BROKEN_CALLS = ("clone3", "socketpair", "eventfd2", "fsync", "symlink", "flock", "setsockopt", "fcntl", "getrandom", "setpgid")
+
+
+@pytest.fixture(scope="session")
+def refuse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The program that runs another one with a system call refused."""
+    program = tmp_path_factory.mktemp("native") / "refuse"
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", program, NATIVE], check=True)
+    return program
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("call", OPTIONAL_CALLS)
+def test_an_optional_system_call_is_refused(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
+    """It does without: blocks, forwards, replaces a worker that dies, and ends on SIGTERM."""
+    with RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, call]) as pdns:
+        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
+        assert UPSTREAM_SAYS in pdns.ask("tcp.example.com", tcp=True).answer[0].to_text()
+        pdns.kill_worker()
+        pdns.wait_for(lambda: pdns.value("worker_restarts_total") == 1, "the worker is replaced")
+        answers_within(pdns, "listed.test", SINKHOLE)
+        assert pdns.stop() == 0
+
+
+@pytest.mark.parametrize("call", ["pidfd_open"])
+def test_processes_that_cannot_be_watched(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
+    """As above, in the short run."""
+    test_an_optional_system_call_is_refused(tmp_path, upstream, refuse, call)
+
+
+@pytest.mark.parametrize("call", NECESSARY_CALLS)
+def test_a_necessary_system_call_is_refused(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
+    """It does not start, and says which call it was."""
+    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, call])
+    assert pdns.launch().wait(20) == 1
+    assert f"this system refuses {call}" in pdns.log
+    assert "Traceback" not in pdns.log
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("call", BROKEN_CALLS)
+def test_whatever_is_refused_it_ends_on_sigterm(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
+    """It may not serve, but it hangs in no case, and says something."""
+    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, call], ready=False)
+    process = pdns.launch()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(6)
+    if process.poll() is None:
+        process.send_signal(signal.SIGTERM)
+    process.wait(20)
+    assert pdns.log.strip()
+
+
+# Descriptors, files.
+
+
+def test_without_procfs(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """/proc is an empty directory: what is read from there is not needed to answer."""
+    need_root()
+    hide = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none /proc && exec "$@"', "sh"]
+    with RunningPdns(tmp_path, config(tmp_path, upstream), through=hide) as pdns:
+        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        assert pdns.get("/metrics")[0] == 200
+        assert pdns.stop() == 0
+
+
+def test_a_root_file_system_that_is_read_only(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """Nothing is written but below the state directory."""
+    need_root()
+    read_only = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,ro,bind / && exec "$@"']
+    through = [*read_only, str(tmp_path)]
+    with RunningPdns(tmp_path, config(tmp_path, upstream), through=through) as pdns:
+        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        assert pdns.stop() == 0
+
+
+@pytest.mark.long
+def test_memory_that_does_not_suffice(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """With too little memory it starts or says why not, in bounded time, and ends on SIGTERM."""
+    for megabytes in (40, 80, 120, 200, 300):
+        directory = tmp_path / str(megabytes)
+        directory.mkdir()
+        limit = ["sh", "-c", f'ulimit -v {megabytes * 1024} && exec "$@"', "sh"]
+        pdns = RunningPdns(directory, config(directory, upstream), through=limit, ready=False)
+        process = pdns.launch()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        process.wait(20)
+        assert pdns.log.strip() or process.returncode == 0
+
+
+def answers_within(pdns: RunningPdns, name: str, address: str, within_s: float = 20.0) -> None:
+    """Return when `name` is answered by `address`."""
+
+    def answered() -> bool:
+        try:
+            return any(address in rrset.to_text() for rrset in pdns.ask(name, timeout_s=0.5).answer)
+        except (dns.exception.Timeout, OSError):
+            return False
+
+    pdns.wait_for(answered, f"{name} {address}", within_s)
+
+
+def need_root() -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root, for a mount namespace")

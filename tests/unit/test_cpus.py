@@ -1,0 +1,94 @@
+"""The cores that a process may use, on trees of control groups as kernels show them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pdns.cpus import cpu_quota, usable_cores
+
+
+class Machine:
+    """Control groups under `tmp_path`, and what procfs says of a process in them."""
+
+    def __init__(self, directory: Path) -> None:
+        self.proc = directory / "proc"
+        self.mounted = directory / "cgroup with a space"
+        self.proc.mkdir()
+        self.mounted.mkdir()
+
+    def put(self, group: str, **files: str) -> None:
+        path = self.mounted / group.lstrip("/")
+        path.mkdir(parents=True, exist_ok=True)
+        for name, content in files.items():
+            (path / name.replace("__", ".")).write_text(f"{content}\n")
+
+    def member(self, membership: str, filesystem: str, options: str = "rw", root: str = "/") -> None:
+        (self.proc / "cgroup").write_text(f"12:devices:/other\n{membership}\n")
+        where = str(self.mounted).replace(" ", "\\040")
+        lines = [
+            "22 1 0:20 / /proc rw,nosuid shared:5 - proc proc rw",
+            f"30 1 0:26 {root} {where} rw,nosuid shared:9 - {filesystem} cgroup {options}",
+        ]
+        (self.proc / "mountinfo").write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> Machine:
+    return Machine(tmp_path)
+
+
+def test_v2_the_smallest_on_the_path_counts(machine: Machine) -> None:
+    """A group may not use more than any group above it."""
+    machine.put("/a", cpu__max="150000 100000")
+    machine.put("/a/b", cpu__max="400000 100000")
+    machine.put("/a/b/c", cpu__max="max 100000")
+    machine.member("0::/a/b/c", "cgroup2")
+    assert cpu_quota(machine.proc) == 1.5
+
+
+def test_v1(machine: Machine) -> None:
+    """A quota of -1 is none."""
+    machine.put("/", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
+    machine.put("/docker/x", cpu__cfs_quota_us="30000", cpu__cfs_period_us="100000")
+    machine.member("4:cpu,cpuacct:/docker/x", "cgroup", "rw,cpu,cpuacct")
+    assert cpu_quota(machine.proc) == 0.3
+    assert usable_cores(machine.proc) == 1
+
+
+@pytest.mark.parametrize("membership", ["0::/", "0::/kubepods/pod1/c1", "0::/../../init.scope"])
+def test_in_a_container_the_group_itself_is_mounted(machine: Machine, membership: str) -> None:
+    """Whatever path the process is said to be at."""
+    machine.put("/", cpu__max="100000 100000")
+    machine.member(membership, "cgroup2", root="/kubepods/pod1/c2")
+    assert cpu_quota(machine.proc) == 1.0
+
+
+@pytest.mark.parametrize("content", ["max 100000", "", "no numbers", "1 0 3"])
+def test_no_quota(machine: Machine, content: str) -> None:
+    """What says nothing limits nothing."""
+    machine.put("/a", cpu__max=content)
+    machine.member("0::/a", "cgroup2")
+    assert cpu_quota(machine.proc) is None
+    assert usable_cores(machine.proc) == len(os.sched_getaffinity(0))
+
+
+def test_without_procfs(tmp_path: Path) -> None:
+    """A procfs that is not there limits nothing."""
+    assert cpu_quota(tmp_path / "missing") is None
+
+
+def test_a_period_of_zero(machine: Machine) -> None:
+    """A file that cannot be true limits nothing, and raises nothing."""
+    machine.put("/a", cpu__max="100000 0")
+    machine.member("0::/a", "cgroup2")
+    assert cpu_quota(machine.proc) is None
+
+
+def test_rounded_up_and_never_more_than_the_affinity(machine: Machine) -> None:
+    """A thousand cores of quota on this machine are as many as it has."""
+    machine.put("/a", cpu__max="100000000 100000")
+    machine.member("0::/a", "cgroup2")
+    assert usable_cores(machine.proc) == len(os.sched_getaffinity(0))
