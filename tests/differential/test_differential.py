@@ -1,6 +1,6 @@
 """Where the program answers unlike unbound, BIND and dnsmasq alike, `docs/differences.md` says why.
 
-Each server forwards to an upstream of its own that gives the same answers. Peers that differ among themselves leave us the choice.
+Each server forwards to its own upstream; all give the same answers. Peers that differ among themselves leave us the choice.
 """
 
 from __future__ import annotations
