@@ -100,6 +100,7 @@ def _different(seen: Seen, case: str) -> dict[str, str]:
 
 @pytest.mark.parametrize("case", CASES)
 def test_unlike_all_others_only_as_documented(seen: Seen, case: str) -> None:
+    """Unlike all peers only in what a row of the page names."""
     explained = [row for row in rows() if fnmatchcase(case, row.pattern)]
     unexplained = [
         f"{field}: {text}" for field, text in _different(seen, case).items() if not any(field in row.fields for row in explained)
@@ -109,5 +110,6 @@ def test_unlike_all_others_only_as_documented(seen: Seen, case: str) -> None:
 
 @pytest.mark.parametrize("row", rows(), ids=lambda row: row.pattern)
 def test_every_documented_difference_is_there(seen: Seen, row: Row) -> None:
+    """Every field that a row names differs in at least one case."""
     real = {field for case in CASES if fnmatchcase(case, row.pattern) for field in _different(seen, case)} & row.fields
     assert real == row.fields
