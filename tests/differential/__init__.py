@@ -1,0 +1,1 @@
+"""The program beside Debian's unbound, BIND and dnsmasq: the same queries, the same upstream answers."""
