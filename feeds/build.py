@@ -95,7 +95,7 @@ def parse(job: Parse) -> Parsed | Failed:
     popular = popular_keys(Path(job.popularity)) if job.popularity else []
     changes, others = write_entries(Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S), popular)
     sync(raw)
-    listed = {key for key in popular if parsed.names.get(key, 0) & BLOCK_SUBTREE}
+    listed = {key for key in popular if key in parsed.names and parsed.names[key] & BLOCK_SUBTREE}
     change = Change(
         entries=entries + addresses,
         before=job.entries_before,
