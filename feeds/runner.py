@@ -29,7 +29,7 @@ from pdns.feedstatus import Finding
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew
-AT_MOST_TIMES: Final = 3  # a hold is as much older between two refreshes as three of them may be apart
+AT_MOST_TIMES: Final = 1.5  # times `refresh_s`: so much older at most is a hold at the next refresh, whatever the clock says
 UPDATED, UNCHANGED, HELD = "updated", "unchanged", "held"
 _log = logging.getLogger(__name__)
 
