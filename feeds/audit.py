@@ -25,6 +25,9 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     name: str = ""
     reason: str = ""
     for_s: float = 0.0
+    all: bool = False  # with a release: everything, or everything of a category or kind
+    category: str = ""
+    kind: str = ""
     done: bool
     outcome: str
 

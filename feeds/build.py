@@ -21,12 +21,14 @@ from feeds.compile import compile_blockset
 from feeds.directory import is_directory, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
-from feeds.guard import MAX_EXAMPLES, judge
+from feeds.guard import MAX_EXAMPLES, Change, judge
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Result, Said
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
+from feeds.popular import popular_keys
 from feeds.priority import step_back
 from feeds.protected import Protected
+from pdns.blockset import BLOCK_SUBTREE
 from pdns.config import Feed
 from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import BlocksetError, FeedError
@@ -93,8 +95,18 @@ def parse(job: Parse) -> Parsed | Failed:
     if not entries and not (job.feed.addresses and addresses):
         return Failed(_nothing_in(parsed), unusable=True)
     before = _entries(job.before)
-    changes = write_entries(Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S))
+    popular = popular_keys(Path(job.popularity)) if job.popularity else []
+    changes, others = write_entries(Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S), popular)
     sync(raw)
+    listed = {key for key in popular if key in parsed.names and parsed.names[key] & BLOCK_SUBTREE}
+    change = Change(
+        entries=entries + addresses,
+        before=job.entries_before,
+        fresh=changes.fresh + others.fresh,
+        removed=changes.removed + others.removed,
+        popular=len(listed - changes.watched),
+        popular_before=len(changes.watched),
+    )
     return Parsed(
         format=parsed.format,
         lines=parsed.lines,
@@ -103,7 +115,8 @@ def parse(job: Parse) -> Parsed | Failed:
         odd=parsed.odd,
         added=changes.added if before is not None else None,
         removed=changes.removed if before is not None else None,
-        finding=_finding(job, entries + addresses, parsed.names),
+        change=change,
+        finding=_finding(job, change, parsed.names, listed - changes.watched),
     )
 
 
@@ -122,7 +135,7 @@ def compile_all(job: Compile, progress: Callable[[str, int, int], None] = lambda
             damaged.append(part.feed.name)
     if damaged:
         return _damaged(damaged)
-    sieves = {part.feed.name: protected.sieve(part.decided) for part in job.parts}
+    sieves = {part.feed.name: protected.sieve(part.decided, part.feed.name) for part in job.parts}
     try:
         manifest = compile_blockset(
             inputs, Path(job.directory), job.generation, job.created_s, progress, lambda feed: sieves[feed.name]
@@ -156,15 +169,18 @@ def _damaged(names: list[str]) -> Failed:
     return Failed(f"damaged on disk: the entries of {', '.join(names)}", damaged=tuple(names))
 
 
-def _finding(job: Parse, entries: int, names: dict[bytes, int]) -> Finding | None:
-    """What is wrong with so many entries, with some of the names that make the difference."""
-    finding = judge(entries, job.entries_before, job.limits) if job.limits is not None else None
+def _finding(job: Parse, change: Change, names: dict[bytes, int], popular: set[bytes]) -> Finding | None:
+    """What is wrong with `change`, with some of the names that make the difference."""
+    finding = judge(change, job.limits) if job.limits is not None else None
     if finding is None:
         return None
-    last_good = load(Path(job.before)) if job.before else None
-    before = last_good.names if last_good is not None else {}
-    more, fewer = (before, names) if finding.kind == "shrink" else (names, before)
-    examples = islice((key for key in more if key not in fewer), MAX_EXAMPLES)
+    if finding.kind == "popularity":
+        examples = islice(sorted(popular), MAX_EXAMPLES)
+    else:
+        last_good = load(Path(job.before)) if job.before else None
+        before = last_good.names if last_good is not None else {}
+        more, fewer = (before, names) if finding.kind == "shrink" else (names, before)
+        examples = islice((key for key in more if key not in fewer), MAX_EXAMPLES)
     return msgspec.structs.replace(finding, examples=[to_text(from_reversed_key(key)) for key in examples])
 
 

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
+from typing import Protocol
 
 from feeds.entries import Entries
-from feeds.merge import Listed, Sieve, Table, merge
+from feeds.merge import Listed, Table, merge
 from pdns.blockset import FeedEntry, Manifest, source_fingerprint
 from pdns.blocksetwriter import write
 from pdns.config import Feed
+
+
+class Sieves(Protocol):
+    """Takes out of a list what must not go live: of some names, and of some networks."""
+
+    def __call__(self, names: dict[bytes, int]) -> object: ...
+
+    def networks(self, networks: dict[bytes, int]) -> object: ...
 
 
 def compile_blockset(
@@ -18,12 +27,12 @@ def compile_blockset(
     generation: int,
     created_s: float,
     progress: Callable[[str, int, int], None] = lambda *_: None,
-    sieve: Callable[[Feed], Sieve | None] = lambda _: None,
+    sieve: Callable[[Feed], Sieves | None] = lambda _: None,
 ) -> Manifest:
     """Write the blockset of `inputs` to `out_dir`, which must not exist; it appears whole or not at all.
 
     No list is ever held as a whole. What has expired at `created_s` is left out, and what the `sieve` of a
-    feed takes out of its names; it is given some thousand of them at a time.
+    feed takes out of its names and networks; it is given some thousand of them at a time.
     `progress` is told (what is being done, names done, names in all; 0 when unknown). Raises `BlocksetError` and
     `DamagedEntries`.
     """
@@ -32,8 +41,9 @@ def compile_blockset(
     for feed, entries in inputs:
         feeds.append(feed)
         table.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
-        names.append(Listed(entries.names(), entries.details, created_s, sieve(feed)))
-        networks.append(Listed(entries.networks(), entries.details, created_s))
+        taking = sieve(feed)
+        names.append(Listed(entries.names(), entries.details, created_s, taking))
+        networks.append(Listed(entries.networks(), entries.details, created_s, taking.networks if taking is not None else None))
     merged_networks: dict[bytes, int] = {}
     for keys, rows in merge(networks, table, lambda _: None):
         merged_networks.update(zip(keys, rows, strict=True))

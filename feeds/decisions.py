@@ -57,6 +57,43 @@ class Decisions:
             return f"feed {feed}: updates are no longer held"
         return f"feed {feed}: the update is released: {pending.copy.reading.entries:,} names"
 
+    async def release_all(self, feed: str, category: str, kind: str) -> str:
+        """Let everything go live that was held, of one feed or of all, of one category and kind or of all."""
+        runners = {
+            name: runner
+            for name, runner in self._runners().items()
+            if feed in ("", name) and category in ("", runner.feed.category)
+        }
+        updates = names = 0
+        for runner in runners.values():
+            pending = runner.hold.pending
+            found = pending.finding.kind if pending is not None else "hold" if runner.hold.frozen else ""
+            if found and kind in ("", found, "order" if found == "hold" else found):
+                await runner.release()
+                updates += 1
+        if updates:
+            await self._publisher.publish()
+        while more := self._release_names(runners, kind):  # as many at a time as the record of what is held has room for
+            names += more
+            await self._publisher.publish()
+        if not updates and not names:
+            raise RefusedError("nothing of that is held; `pdns feeds held` shows what is")
+        return f"released: {updates:,} update{'s' * (updates != 1)}, {names:,} name{'s' * (names != 1)}"
+
+    def _release_names(self, runners: Mapping[str, FeedRunner], kind: str) -> int:
+        """Note that the names that are known to be held are released; says how many."""
+        count = 0
+        for name, runner in runners.items():
+            held, decided = self._publisher.live.held.get(name, HeldNames()), runner.hold.names
+            known = {*decided.released, *decided.dropped}
+            wanted = [text for text in held.names if kind in ("", held.kinds.get(text, "")) and text not in known]
+            if not wanted:
+                continue
+            out = {text: why for text, why in decided.out.items() if text not in wanted}
+            runner.hold.decide(replace(decided, released=(*decided.released, *wanted), out=out))
+            count += len(wanted)
+        return count
+
     async def drop(self, feed: str, name: str) -> str:
         """Speak no more of what was held: it stays out. The same content is not offered again."""
         hold = self._runners()[feed].hold

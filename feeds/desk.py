@@ -14,8 +14,10 @@ import msgspec
 from feeds import audit
 from feeds.builder import BuildError
 from feeds.files import disk_reason, write_whole
+from feeds.protectednetworks import network_key, network_text
 from pdns import orders, overrides
 from pdns.addresses import parse_allowed
+from pdns.config import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.inforce import InForce
 from pdns.orders import Order, Outcome
@@ -36,6 +38,7 @@ class Feeds(Protocol):
     def names(self) -> list[str]: ...
     async def hold(self, feed: str, name: str, reason: str) -> str: ...
     async def release(self, feed: str, name: str) -> str: ...
+    async def release_all(self, feed: str, category: str, kind: str) -> str: ...
     async def drop(self, feed: str, name: str) -> str: ...
 
 
@@ -125,13 +128,21 @@ class Desk:
     # Feeds.
 
     async def _hold(self, order: Order) -> str:
-        return await self._feeds.hold(self._known(order.feed), _name(order), _reason(order))
+        return await self._feeds.hold(self._known(order.feed), _held_entry(order), _reason(order))
 
     async def _release(self, order: Order) -> str:
-        return await self._feeds.release(self._known(order.feed), _name(order))
+        if not order.is_bulk:
+            return await self._feeds.release(self._known(order.feed), _held_entry(order))
+        if order.name:
+            raise RefusedError("either one name, or all of a category or kind")
+        if order.kind and order.kind not in (*GUARD_KINDS, "order"):
+            raise RefusedError(f"no kind {order.kind[:80]}; kinds: {', '.join(GUARD_KINDS)}, order")
+        if order.category and order.category not in CATEGORIES:
+            raise RefusedError(f"no category {order.category[:80]}; categories: {', '.join(CATEGORIES)}")
+        return await self._feeds.release_all(self._known(order.feed) if order.feed else "", order.category, order.kind)
 
     async def _drop(self, order: Order) -> str:
-        return await self._feeds.drop(self._known(order.feed), _name(order))
+        return await self._feeds.drop(self._known(order.feed), _held_entry(order))
 
     async def _disable(self, order: Order) -> str:
         feed, reason, now_s = self._known(order.feed), _reason(order), time.time()
@@ -217,6 +228,12 @@ class Desk:
 def _is_slow(order: Order) -> bool:
     """Whether a blockset must be compiled for it. A kill switch does not wait behind these."""
     return order.command == "release" or (order.command in _ABOUT_UPDATES and bool(order.name))
+
+
+def _held_entry(order: Order) -> str:
+    """The name, or the address or network, that it is about, in its canonical spelling; "" when it is about none."""
+    key = network_key(order.name)
+    return network_text(key) if key else _name(order)
 
 
 def _name(order: Order) -> str:

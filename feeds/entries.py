@@ -14,7 +14,7 @@ import zlib
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Final, NamedTuple, TypeVar
@@ -75,10 +75,12 @@ class _Tail(msgspec.Struct, frozen=True, array_like=True):
 
 
 class Changes(NamedTuple):
-    """How a list differs from the one before."""
+    """How a list differs from the one before, in names or in networks."""
 
     added: int
     removed: int
+    fresh: int  # of those added, the ones that the list did not have within the time that is remembered either
+    watched: set[bytes]  # of the watched keys, those that the list before had
 
 
 class Entries:
@@ -153,9 +155,12 @@ def whole(entries: Entries) -> ParsedFeed:
     )  # fmt: skip
 
 
-def write_entries(path: Path, parsed: ParsedFeed, before: Entries | None, today: int, last_day: int) -> Changes:
-    """Write `parsed` to `path`, onto the disk, what `before` knows of its entries carried over; says how the names differ.
+def write_entries(
+    path: Path, parsed: ParsedFeed, before: Entries | None, today: int, last_day: int, watched: Sequence[bytes] = ()
+) -> tuple[Changes, Changes]:
+    """Write `parsed` to `path`, onto the disk, what `before` knows of its entries carried over.
 
+    Returns how names and networks differ. `watched` are keys of names, sorted, to be looked for in `before`.
     `today` and `last_day`, when `before` was last what the source says, are days since the epoch. Raises `OSError`; a `before`
     that turns out to be damaged counts for nothing from there on.
     """
@@ -165,13 +170,13 @@ def write_entries(path: Path, parsed: ParsedFeed, before: Entries | None, today:
         _put(file, _HEAD, head)
         gone: Counter[int] = Counter()
         writer = _BlockWriter(file, parsed.detail_of, gone, today, last_day, oldest_day)
-        names = writer.put(_NAMES, parsed.names, before.names() if before is not None else ())
+        names = writer.put(_NAMES, parsed.names, before.names() if before is not None else (), watched)
         networks = dict.fromkeys(parsed.networks, BLOCK_SUBTREE)
-        writer.put(_NETWORKS, networks, before.networks() if before is not None else ())
+        others = writer.put(_NETWORKS, networks, before.networks() if before is not None else ())
         _put(file, _TAIL, _Tail(len(parsed.names), len(networks), dict(gone)))
         file.flush()
         os.fsync(file.fileno())
-    return names
+    return names, others
 
 
 def _forgotten_before(before: Entries | None, today: int, room: int) -> int:
@@ -201,43 +206,48 @@ class _BlockWriter:
         self._last_day = last_day
         self._oldest_day = oldest_day
 
-    def put(self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[Block]) -> Changes:
+    def put(self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[Block], watched: Sequence[bytes] = ()) -> Changes:
         """Everything in `listed` or in `before`, in frames of that kind."""
         keys = sorted(listed)
-        at = added = removed = 0
+        at = added = removed = fresh = watched_at = 0
+        seen: set[bytes] = set()
         try:
             for block in before:
                 end = bisect_right(keys, block.keys[-1], at)
                 known = dict(zip(block.keys, zip(block.bits, block.first_days, block.last_days, strict=True), strict=True))
-                fresh, lost = self._merge(kind, keys[at:end], listed, known)
-                added, removed, at = added + fresh, removed + lost, end
+                unknown, back, lost = self._merge(kind, keys[at:end], listed, known)
+                added, removed, fresh, at = added + unknown + back, removed + lost, fresh + unknown, end
+                watched_end = bisect_right(watched, block.keys[-1], watched_at)
+                seen.update(key for key in watched[watched_at:watched_end] if key in known and known[key][0])
+                watched_at = watched_end
         except DamagedEntries:
             pass  # what is left has no history
         while at < len(keys):
             part = keys[at : at + BLOCK_ENTRIES]
             self._merge(kind, part, listed, {})
             at += len(part)
-            added += len(part)
-        return Changes(added, removed)
+            added, fresh = added + len(part), fresh + len(part)
+        return Changes(added, removed, fresh, seen)
 
     def _merge(
         self, kind: bytes, keys: list[bytes], listed: Mapping[bytes, int], known: Mapping[bytes, tuple[int, int, int]]
-    ) -> tuple[int, int]:
-        """One stretch of keys; returns how many of them were not listed before, and how many only were."""
-        lost = 0
+    ) -> tuple[int, int, int]:
+        """One stretch of keys; returns how many of them are unknown, how many are back, and how many left."""
+        lost = back = 0
         first: dict[bytes, int] = {}
         last: dict[bytes, int] = {}
         now = set(keys)
         for key, (bits, first_day, last_day) in known.items():
             if key in now:
                 first[key] = first_day
+                back += not bits
                 continue
             lost += bits != 0
             left = last_day if not bits else self._last_day
             if left >= self._oldest_day:
                 first[key], last[key] = first_day, left
                 self._gone[left] += 1
-        added = sum(1 for key in keys if key not in known or not known[key][0])
+        unknown = len(keys) - (len(first) - len(last))
         ordered = keys if not last else sorted([*keys, *last])
         for start in range(0, len(ordered), BLOCK_ENTRIES):
             part = ordered[start : start + BLOCK_ENTRIES]
@@ -250,7 +260,7 @@ class _BlockWriter:
                 _days(details),
             )
             _put(self._file, kind, stored)
-        return added, lost
+        return unknown, back, lost
 
 
 def _days(values: Iterable[int]) -> bytes:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from feeds.guard import Limits
+from feeds.guard import Change, Limits
 from feeds.protected import Decided, Protection
 from pdns.blockset import FeedEntry
 from pdns.config import Feed
@@ -22,6 +22,7 @@ class Parse(msgspec.Struct, frozen=True, tag=True):
     seen_s: float = 0.0  # when the copy before was last what the source says
     entries_before: int | None = None  # names and networks of the copy that this may take the place of
     limits: Limits | None = None  # None: whatever it lists is fine
+    popularity: str = ""  # path of the list of popular names that those which are new are compared with; "": none
 
 
 class Parsed(msgspec.Struct, frozen=True, tag=True):
@@ -34,6 +35,7 @@ class Parsed(msgspec.Struct, frozen=True, tag=True):
     odd: dict[str, OddLines]
     added: int | None  # names that were not in `before`; None when there was none
     removed: int | None  # names that only were there
+    change: Change  # how it differs from the copy that it may take the place of
     finding: Finding | None = None  # why it may not take the place of the copy before by itself
 
 

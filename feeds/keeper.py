@@ -86,6 +86,7 @@ class Keeper:
         self._runners = {name: self._runner(feed) for name, feed in wanted.items()}
         for runner in self._runners.values():
             runner.limits = limits_of(config, runner.feed)
+            runner.popularity = self._publisher.protection.popularity
         if await self._publish():
             for name in remove_unconfigured(self._feeds_dir, set(self._runners)):
                 _log.info("feed %s: removed", name)

@@ -1,22 +1,24 @@
-"""Names that no list blocks by itself, because too much hangs on them: taken out of what is compiled, and held for review.
+"""What no list blocks by itself, because too much hangs on it: taken out of what is compiled, and held for review.
 
 A listed name is caught when it is protected, or when a protected one lies below it and the listing reaches that far. What is
-below a protected name is not: `bad.blob.core.windows.net` is as good a listing as any.
+below a protected name is not: `bad.blob.core.windows.net` is as good a listing as any. Networks: `feeds.protectednetworks`.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from importlib import resources
-from itertools import islice
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
-from feeds.normalise import plain_key
+from feeds.guard import skipped_kinds
+from feeds.popular import HELD_OF_SHIPPED, POPULAR, critical, ranked
+from feeds.protectednetworks import ProtectedNetworks, network_key, network_text, networks_of
 from pdns.addresses import parse_allowed, parse_upstream
 from pdns.blockset import BLOCK_BELOW, BLOCK_SUBTREE
 from pdns.config import Config
@@ -27,25 +29,27 @@ from pdns.feedstatus import MAX_HELD_NAMES, HeldNames
 GIANTS: Final = Path(__file__).parent / "giants.txt"
 SUFFIXES: Final = "public_suffix_list.dat"
 PROVIDERS: Final = "===BEGIN PRIVATE DOMAINS==="  # in that file, before the rules that no registry made
-_RANKED = re.compile(rb"(?:\d+\s*[,\t]\s*)?([^\s,]+)").match
 
 
 class Protection(msgspec.Struct, frozen=True, kw_only=True):
-    """What is protected beside public suffixes. `names`: name -> why."""
+    """What is protected beside public suffixes."""
 
-    names: dict[str, str] = {}
-    giants: bool = True
+    names: dict[str, tuple[str, str]] = {}  # name -> why, and its kind
+    networks: dict[str, tuple[str, str]] = {}  # likewise
+    giants: bool = True  # critical hosts, public resolvers and shared networks too
     popularity: str = ""  # path of a list, the most popular name first
     popularity_refuse: int = 0  # up to this rank a name cannot be released
     popularity_hold: int = 0  # up to this rank it is held
     version: str = ""  # of that list
+    widest: tuple[int, int] = (0, 0)  # the shortest prefixes of IPv4 and IPv6 that go through
+    skip: dict[str, frozenset[str]] = {}  # feed -> kinds that go through in it
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
-    """What administrators decided about names of one feed, as text."""
+    """What administrators decided about names and networks of one feed, as text."""
 
     released: tuple[str, ...] = ()  # block these all the same
-    dropped: tuple[str, ...] = ()  # take these out, and speak no more of it
+    dropped: tuple[str, ...] = ()  # take these out, and do not report them again
     out: dict[str, str] = {}  # take these out as well: name -> why
 
 
@@ -53,20 +57,21 @@ class Caught(NamedTuple):
     """Why a listed name is taken out."""
 
     why: str
+    kind: str  # of pdns.config.GUARD_KINDS, or "order"
     refused: bool = False
 
 
 def protection_of(config: Config) -> Protection:
-    """What `config` protects: what it names, tenants' own domains, where feeds come from, the names of upstreams."""
-    names = {text.removeprefix("*."): "configured" for text in config.guard.protect}
+    """What `config` protects: what it names, tenants' own domains, where feeds come from, upstreams, its own networks."""
+    names = {text.removeprefix("*."): ("configured", "own") for text in config.guard.protect}
     for tenant in config.tenant:
-        names |= {text.removeprefix("*."): f"of tenant {tenant.name}" for text in tenant.domains}
+        names |= {text.removeprefix("*."): (f"of tenant {tenant.name}", "own") for text in tenant.domains}
     for feed in config.feed:
         if host := _host(feed.url):
-            names[host] = f"where feed {feed.name} comes from"
+            names[host] = (f"where feed {feed.name} comes from", "own")
     for server in config.upstream.servers:
         if name := parse_upstream(server).server_name:
-            names[name] = "an upstream"
+            names.setdefault(name, ("an upstream", "upstream"))
     guard = config.guard
     version = ""
     if guard.popularity:
@@ -75,14 +80,20 @@ def protection_of(config: Config) -> Protection:
             version = f"{stat.st_mtime_ns}-{stat.st_size}"
         except OSError:
             version = "missing"
-    return Protection(
+    protection = Protection(
         names=names,
+        networks=networks_of(config),
         giants=guard.giants,
         popularity=guard.popularity,
         popularity_refuse=guard.popularity_refuse,
         popularity_hold=guard.popularity_hold,
         version=version,
+        widest=(guard.widest_ipv4, guard.widest_ipv6),
+        skip={feed.name: kinds for feed in config.feed if (kinds := skipped_kinds(config, feed))},
     )
+    if guard.popularity or not guard.popular_names:
+        return protection
+    return replace(protection, popularity=str(POPULAR), popularity_refuse=0, popularity_hold=HELD_OF_SHIPPED, version="shipped")
 
 
 class Protected:
@@ -90,61 +101,59 @@ class Protected:
 
     def __init__(self, protection: Protection) -> None:
         """Raises `OSError` when the popularity list cannot be read."""
-        self._at: dict[bytes, Caught] = {}
-        self._above: dict[bytes, Caught] = {}
+        self._at: dict[bytes, list[Caught]] = {}
+        self._above: dict[bytes, list[Caught]] = {}
         wildcards, self._excepted = self._add_suffixes()
         self._wildcard = re.compile(b"|".join(map(re.escape, sorted(wildcards, key=len, reverse=True)))).match
-        if protection.giants:
-            for line in GIANTS.read_text(encoding="ascii").split():
-                self._add(_key(line), Caught(f"{line}: too many depend on it"))
         if protection.popularity:
             self._add_popular(protection)
-        for name, why in protection.names.items():
-            self._add(_key(name), Caught(f"{name}: {why}"))
+        if protection.giants:
+            for line in GIANTS.read_text(encoding="ascii").split():
+                self._add(_key(line), Caught(f"{line}: too many depend on it", "giant"))
+            for name, purpose in critical():
+                self._add(_key(name), Caught(f"{name}: {purpose}", "critical"))
+        for name, (why, kind) in protection.names.items():
+            self._add(_key(name), Caught(f"{name}: {why}", kind))
+        self._networks = ProtectedNetworks(protection.networks, protection.widest, shipped=protection.giants)
+        self._skip = protection.skip
 
-    def take_out(self, names: dict[bytes, int], decided: Decided) -> HeldNames:
+    def sieve(self, decided: Decided, feed: str = "") -> Sieve:
+        """What takes out of the list of `feed` what must not go live."""
+        return Sieve(self, decided, self._skip.get(feed, frozenset()))
+
+    def take_out(self, names: dict[bytes, int], decided: Decided, feed: str = "") -> HeldNames:
         """Remove from `names`, the entries of one list, what must not go live by itself; says what that was."""
-        released, dropped = set(map(_key, decided.released)), set(map(_key, decided.dropped))
-        held: dict[str, str] = {}
-        refused: dict[str, str] = {}
-        counts = [0, 0]
-        caught = {_key(name): Caught(f"{name}: {why}") for name, why in decided.out.items()}
-        for key, found in {**dict(self._caught(names)), **{key: found for key, found in caught.items() if key in names}}.items():
-            if key in released and not found.refused:
-                continue
-            del names[key]
-            if key in dropped:
-                continue
-            counts[found.refused] += 1
-            told = refused if found.refused else held
-            if len(told) < MAX_HELD_NAMES:
-                told[to_text(from_reversed_key(key))] = found.why
-        return HeldNames(held=counts[0], refused=counts[1], names=held, refused_names=refused)
+        sieve = self.sieve(decided, feed)
+        sieve(names)
+        return sieve.held
 
-    def sieve(self, decided: Decided) -> Sieve:
-        """Does `take_out` with a list that comes in parts."""
-        return Sieve(self, decided)
-
-    def _caught(self, names: Mapping[bytes, int]) -> Iterator[tuple[bytes, Caught]]:
+    def caught(self, names: Mapping[bytes, int], skip: frozenset[str]) -> Iterator[tuple[bytes, Caught]]:
+        """What of `names` is caught, but for the kinds to `skip`; the last reason for a name counts."""
         for key in names.keys() & self._above.keys():
-            if names[key] & BLOCK_BELOW:
-                yield key, self._above[key]
-        for key in names:
-            if (base := self._wildcard(key)) is not None and _is_one_below(key, base.end()) and key not in self._excepted:
-                yield key, Caught(f"{to_text(from_reversed_key(key))}: a public suffix")
+            if names[key] & BLOCK_BELOW and (found := _first(self._above[key], skip)) is not None:
+                yield key, found
+        if "registry" not in skip:
+            for key in names:
+                if (base := self._wildcard(key)) is not None and _is_one_below(key, base.end()) and key not in self._excepted:
+                    yield key, Caught(f"{to_text(from_reversed_key(key))}: a public suffix", "registry")
         for key in names.keys() & self._at.keys():
-            if names[key] & BLOCK_SUBTREE:
-                yield key, self._at[key]
+            if names[key] & BLOCK_SUBTREE and (found := _first(self._at[key], skip)) is not None:
+                yield key, found
+
+    def caught_networks(self, networks: Mapping[bytes, int], skip: frozenset[str]) -> Iterator[tuple[bytes, Caught]]:
+        """Likewise of networks."""
+        for key in networks:
+            for why, kind in self._networks.reasons(key):
+                if kind not in skip:
+                    yield key, Caught(why, kind)
+                    break
 
     def _add(self, key: bytes, caught: Caught) -> None:
-        """Where several reasons fit, one that cannot be released counts, else the last."""
-        if key and (caught.refused or not self._at.get(key, caught).refused):
-            self._at[key] = caught
+        if key:
+            self._at.setdefault(key, []).append(caught)
         end = 0
         while end < len(key):
-            above = key[:end]
-            if caught.refused or not self._above.get(above, caught).refused:
-                self._above[above] = Caught(f"above {caught.why}", caught.refused)
+            self._above.setdefault(key[:end], []).append(caught)
             end += 1 + key[end]
 
     def _add_suffixes(self) -> tuple[set[bytes], set[bytes]]:
@@ -170,26 +179,96 @@ class Protected:
                 continue
             if rule.startswith("*.") and registries:
                 wildcards.add(key)
-            self._add(key, Caught(f"{rule}: a public suffix"))
+            self._add(key, Caught(f"{rule}: a public suffix", "registry" if registries else "provider"))
         return wildcards, excepted
 
     def _add_popular(self, protection: Protection) -> None:
         """The most popular last, so that the best rank counts."""
-        for rank, key in reversed(list(_ranked(Path(protection.popularity), protection.popularity_hold))):
+        for rank, key in reversed(list(ranked(Path(protection.popularity), protection.popularity_hold))):
             why = f"{to_text(from_reversed_key(key))}: number {rank:,} of the popular names"
-            self._add(key, Caught(why, refused=rank <= protection.popularity_refuse))
+            self._add(key, Caught(why, "popular", refused=rank <= protection.popularity_refuse))
 
 
-def _ranked(path: Path, most: int) -> Iterator[tuple[int, bytes]]:
-    """The first `most` names of a list, a name or `rank,name` on each line, and where they stand."""
-    rank = 0
-    with path.open("rb") as file:
-        for line in file:
-            if rank >= most:
-                return
-            if (found := _RANKED(line.strip().lower())) is not None and (key := plain_key(found[1])) is not None:
-                rank += 1
-                yield rank, key
+class Sieve:
+    """Takes out of the parts of one list what must not go live; `held` says what that was so far."""
+
+    def __init__(self, protected: Protected, decided: Decided, skip: frozenset[str]) -> None:
+        self._protected = protected
+        self._skip = skip
+        self._decisions = {form: _Decisions.of(decided, form) for form in (NAMES, NETWORKS)}
+        self._counts = [0, 0]
+        self._told: tuple[dict[str, Caught], dict[str, Caught]] = {}, {}
+
+    @property
+    def held(self) -> HeldNames:
+        """What was taken out so far."""
+        held, refused = self._told
+        return HeldNames(
+            held=self._counts[0],
+            refused=self._counts[1],
+            names={text: caught.why for text, caught in held.items()},
+            refused_names={text: caught.why for text, caught in refused.items()},
+            kinds={text: caught.kind for text, caught in held.items()},
+        )
+
+    def __call__(self, names: dict[bytes, int]) -> None:
+        """Do so with these names."""
+        self._take(names, self._protected.caught(names, self._skip), NAMES)
+
+    def networks(self, networks: dict[bytes, int]) -> None:
+        """Do so with these networks."""
+        self._take(networks, self._protected.caught_networks(networks, self._skip), NETWORKS)
+
+    def _take(self, entries: dict[bytes, int], caught: Iterator[tuple[bytes, Caught]], form: _Form) -> None:
+        decided = self._decisions[form]
+        found = dict(caught)
+        found.update((key, reason) for key, reason in decided.out.items() if key in entries)
+        for key, reason in found.items():
+            if key in decided.released and not reason.refused:
+                continue
+            del entries[key]
+            if key in decided.dropped:
+                continue
+            self._counts[reason.refused] += 1
+            told = self._told[reason.refused]
+            if len(told) < MAX_HELD_NAMES:
+                told[form.text(key)] = reason
+
+
+class _Form(NamedTuple):
+    """How entries are spelt, and what they are called in files of entries."""
+
+    key: Callable[[str], bytes]
+    text: Callable[[bytes], str]
+
+
+class _Decisions(NamedTuple):
+    """What was decided about entries of one form, by key."""
+
+    released: frozenset[bytes]
+    dropped: frozenset[bytes]
+    out: dict[bytes, Caught]
+
+    @classmethod
+    def of(cls, decided: Decided, form: _Form) -> _Decisions:
+        return cls(
+            frozenset(form.key(text) for text in decided.released if _form_of(text) is form),
+            frozenset(form.key(text) for text in decided.dropped if _form_of(text) is form),
+            {form.key(text): Caught(f"{text}: {why}", "order") for text, why in decided.out.items() if _form_of(text) is form},
+        )
+
+
+def _form_of(text: str) -> _Form:
+    return NETWORKS if network_key(text) else NAMES
+
+
+def _first(reasons: list[Caught], skip: frozenset[str]) -> Caught | None:
+    """The reason to tell: one that cannot be released, else the last."""
+    found = None
+    for reason in reasons:
+        if reason.kind not in skip and (found is None or not found.refused):
+            found = reason
+    return found
 
 
 def _is_one_below(key: bytes, end: int) -> bool:
@@ -198,6 +277,10 @@ def _is_one_below(key: bytes, end: int) -> bool:
 
 def _key(text: str) -> bytes:
     return reversed_key(from_text(text))
+
+
+NAMES: Final = _Form(_key, lambda key: to_text(from_reversed_key(key)))
+NETWORKS: Final = _Form(network_key, network_text)
 
 
 def _host(url: str) -> str:
@@ -209,27 +292,3 @@ def _host(url: str) -> str:
         return str(parse_allowed(host))
     except InvalidAddress:
         return ""
-
-
-class Sieve:
-    """Takes out of the parts of one list what must not go live; `held` says what that was so far."""
-
-    def __init__(self, protected: Protected, decided: Decided) -> None:
-        self.held = HeldNames()
-        self._protected = protected
-        self._decided = decided
-
-    def __call__(self, names: dict[bytes, int]) -> None:
-        """Do so with this part."""
-        taken, held = self._protected.take_out(names, self._decided), self.held
-        if taken.held or taken.refused:
-            self.held = HeldNames(
-                held=held.held + taken.held,
-                refused=held.refused + taken.refused,
-                names=_first({**held.names, **taken.names}),
-                refused_names=_first({**held.refused_names, **taken.refused_names}),
-            )
-
-
-def _first(names: dict[str, str]) -> dict[str, str]:
-    return dict(islice(names.items(), MAX_HELD_NAMES))

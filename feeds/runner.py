@@ -17,7 +17,7 @@ from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged,
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.guard import Limits
-from feeds.hold import Hold
+from feeds.hold import Hold, Pending
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, Reading, reader_version
@@ -29,6 +29,7 @@ from pdns.feedstatus import Finding
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew
+AT_MOST_TIMES: Final = 1.5  # times `refresh_s`: so much older at most is a hold at the next refresh, whatever the clock says
 UPDATED, UNCHANGED, HELD = "updated", "unchanged", "held"
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class FeedRunner:
     def __init__(self, feed: Feed, directory: Path, results: Counter[str], limits: Limits | None = None) -> None:
         self.feed = feed  # what does not change its source may be replaced at any time
         self.limits = limits or Limits()  # likewise
+        self.popularity = ""  # path of the list of popular names that its new ones are compared with
         self.source = source_fingerprint(feed)
         self.path = source_path(feed.url)
         self.last_seen: FileStamp | None = None  # of a local file, when it was last tried
@@ -83,13 +85,10 @@ class FeedRunner:
     async def release(self) -> None:
         """Make the update that waits the last-good copy. Raises `OSError`."""
         async with self._keeping:
-            pending = self.hold.pending
+            pending, now_s = self.hold.pending, time.time()
             if pending is not None:
-                now_s = time.time()
-                copy = msgspec.structs.replace(pending.copy, last_success_s=now_s, last_changed_s=now_s)
-                self._store.keep(copy)
-                self.copy, self.predecessor, self._readable = copy, None, True
-            self.hold.release()
+                self._keep_pending(pending, now_s)
+            self.hold.release(now_s)
 
     async def attempt(self, around: Surroundings) -> None:
         """Ask the source, judge what it says, keep it, have it published. Never raises: what went wrong is in `last_error`.
@@ -185,25 +184,30 @@ class FeedRunner:
             async with self._keeping:
                 said = self.hold.said
                 if isinstance(fetched, Unchanged) and said is not None:
-                    self.hold.heard(said.sha256, fetched.validators)
-                    return self._still_held()
+                    self.hold.heard(said.sha256, fetched.validators, began_s, self._at_most_s)
+                    return self._still_held(began_s)
                 if isinstance(fetched, Unchanged) or (self.copy is not None and self.copy.sha256 == fetched.sha256):
                     self._keep_unchanged(fetched.validators, began_s)
                     self.hold.moot()
                     return UNCHANGED
                 if self.hold.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
-                    self.hold.heard(fetched.sha256, fetched.validators)
-                    return self._still_held()
+                    self.hold.heard(fetched.sha256, fetched.validators, began_s, self._at_most_s)
+                    return self._still_held(began_s)
                 result = await self._parse(around.builder, raw, parsed, fetched.sha256)
                 copy = self._new_copy(fetched, result, began_s)
                 if (finding := self._finding(result, fetched.sha256)) is not None:
-                    self.hold.keep(copy, finding, raw=raw, parsed=parsed, now_s=began_s)
+                    self.hold.keep(
+                        copy, finding, result.change, self.limits, raw=raw, parsed=parsed, now_s=began_s,
+                        at_most_s=self._at_most_s, same_format=self.copy is None or self.copy.reading.format == result.format,
+                    )  # fmt: skip
+                    if self.hold.settled(self.limits):
+                        return self._still_held(began_s)
                     _log.warning(
                         "feed %s: update held: %s; %s", self.name, finding.reason, _remains(self.copy or self.predecessor)
                     )
                     return HELD
                 self._keep_new(copy, raw, parsed)
-                self.hold.moot()
+                self.hold.accepted(result.change, began_s)
         except BuildError as exc:
             raise FeedError(self.name, exc.reason) from None
         except OSError as exc:
@@ -214,8 +218,30 @@ class FeedRunner:
         _log.info("feed %s: %s, %d ms", self.name, _news(result, fetched), (time.monotonic() - started) * 1000)
         return UPDATED
 
-    def _still_held(self) -> str:
-        return HELD if self.hold.pending is not None else UNCHANGED
+    @property
+    def _at_most_s(self) -> float:
+        return AT_MOST_TIMES * self.feed.refresh_s
+
+    def _still_held(self, now_s: float) -> str:
+        """What has become of the update that waits. Raises `OSError`."""
+        pending = self.hold.pending
+        if pending is None:
+            return UNCHANGED
+        if not self.hold.settled(self.limits):
+            return HELD
+        self._keep_pending(pending, now_s)
+        self.hold.settle(now_s)
+        _log.warning(
+            "feed %s: the update that was held (%s) is live: its source has said so %d times within %.0f h",
+            self.name, pending.finding.reason, pending.refreshes, pending.persisted_s / 3600,
+        )  # fmt: skip
+        return UPDATED
+
+    def _keep_pending(self, pending: Pending, now_s: float) -> None:
+        """Make the update that waits the last-good copy. Raises `OSError`."""
+        copy = msgspec.structs.replace(pending.copy, last_success_s=now_s, last_changed_s=now_s)
+        self._store.keep(copy)
+        self.copy, self.predecessor, self._readable = copy, None, True
 
     def _finding(self, result: Parsed, sha256: str) -> Finding | None:
         if result.finding is None and self.hold.frozen and not self.hold.was_released(sha256):
@@ -231,7 +257,12 @@ class FeedRunner:
         """What the source last said, for it to say what changed since: the update that waits, or the last-good copy."""
         said, pending, copy = self.hold.said, self.hold.pending, self.copy
         if said is not None and pending is not None:
-            return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, time.time() - pending.since_s)
+            return Kept(
+                said.validators,
+                self._store.raw_path(pending.copy),
+                pending.copy.sha256,
+                time.time() - (pending.seen_s or pending.since_s),
+            )
         if copy is None:
             return None
         validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
@@ -243,7 +274,8 @@ class FeedRunner:
             entries = self.copy.reading.entries + self.copy.reading.addresses
             job = msgspec.structs.replace(job, entries_before=entries)
         if not self.hold.was_released(sha256):
-            job = msgspec.structs.replace(job, limits=self.limits)
+            limits = msgspec.structs.replace(self.limits, usual=self.hold.usual)
+            job = msgspec.structs.replace(job, limits=limits, popularity=self.popularity)
         return await builder.parse(job)
 
     def _job(self, raw: Path, parsed: Path, before: Copy | None) -> Parse:

@@ -46,7 +46,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
         last_result=runner.last_result,
         last_error=runner.last_error,
         results=dict(runner.results),
-        held_update=runner.hold.status(),
+        held_update=runner.hold.status(runner.limits),
         held_names=live.held.get(feed.name, HeldNames()),
         frozen=runner.hold.frozen,
         expired=runner.expired(time.time()),

@@ -20,6 +20,12 @@ TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha22
 CATEGORIES = (  # what a feed can be about
     "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
 )  # fmt: skip
+# What the guard of feeds finds. Updates: shrink to minimum; names: registry to upstream; addresses: wide to network.
+GUARD_KINDS = (
+    "shrink", "growth", "turnover", "popularity", "minimum",
+    "registry", "provider", "giant", "critical", "popular", "own", "upstream",
+    "wide", "resolver", "shared", "network",
+)  # fmt: skip
 MOST = 2**31 - 1  # TTLs have 31 bits (RFC 2181, 8); nothing else here has a use for more
 
 Label = Annotated[
@@ -142,6 +148,9 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     min_entries: Positive = 1
     max_shrink: ShareOrDefault = -1.0
     max_growth: ShareOrDefault = -1.0
+    max_turnover: ShareOrDefault = -1.0
+    guard: Literal["auto", "threat", "policy", "off"] = "auto"
+    guard_skip: tuple[str, ...] = ()
 
 
 class Feeds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -155,12 +164,22 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     max_shrink: Share = 0.3
     max_growth: Share = 1.0
+    max_turnover: Share = 0.7
+    max_popular: Share = 0.01
+    max_popular_first: Share = 0.2
     small_change: NotNegative = 100
     protect: tuple[str, ...] = ()
     giants: bool = True
     popularity: str = ""
     popularity_refuse: NotNegative = 1000
     popularity_hold: NotNegative = 100000
+    popular_names: bool = True
+    widest_ipv4: Annotated[int, Meta(ge=0, le=32)] = 12
+    widest_ipv6: Annotated[int, Meta(ge=0, le=128)] = 28
+    release_after_s: NotNegative = 86400
+    release_after_refreshes: Positive = 3
+    policy_categories: tuple[str, ...] = ("policy", "ads", "tracking")
+    skip: tuple[str, ...] = ()
 
 
 class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

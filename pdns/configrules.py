@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -15,6 +15,7 @@ from pdns import addresses
 from pdns.addresses import Endpoint, UpstreamAddress
 from pdns.config import (
     CATEGORIES,
+    GUARD_KINDS,
     Access,
     Admin,
     Block,
@@ -117,11 +118,19 @@ def _admin(admin: Admin, around: Surroundings) -> Admin:
     return replace(admin, listen=str(endpoint), token_file=str(path or ""))
 
 
+def _known(key: str, values: Iterable[str], known: Sequence[str], around: Surroundings) -> None:
+    for index, value in enumerate(values):
+        if value not in known:
+            around.report.add(f"{key}[{index}]", f"expected one of {', '.join(known)}, got {show(value)}")
+
+
 def _guard(guard: Guard, around: Surroundings) -> Guard:
     path = _file("guard.popularity", guard.popularity, around) if guard.popularity else None
     if guard.popularity_refuse > guard.popularity_hold:
         expected = f"expected at most guard.popularity_hold ({guard.popularity_hold})"
         around.report.add("guard.popularity_refuse", f"{expected}, got {guard.popularity_refuse}")
+    _known("guard.policy_categories", guard.policy_categories, CATEGORIES, around)
+    _known("guard.skip", guard.skip, GUARD_KINDS, around)
     protect = around.canonical("guard.protect", guard.protect, addresses.parse_allowed)
     return replace(guard, popularity=str(path or ""), protect=protect)
 
@@ -256,6 +265,7 @@ def _all_feeds(feeds: Feeds, around: Surroundings) -> Feeds:
 
 def _content(feed: Feed, key: str, around: Surroundings) -> None:
     """The category is a known one. What one format needs is there with it, and not with others, where it would do nothing."""
+    _known(f"{key}.guard_skip", feed.guard_skip, GUARD_KINDS, around)
     if feed.category not in CATEGORIES:
         around.report.add(f"{key}.category", f"expected one of {', '.join(CATEGORIES)}, got {show(feed.category)}")
     is_json = feed.format in ("json", "jsonl")

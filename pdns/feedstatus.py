@@ -17,7 +17,7 @@ class OddLines(msgspec.Struct, frozen=True, kw_only=True):
 class Finding(msgspec.Struct, frozen=True):
     """Why an update may not go live by itself."""
 
-    kind: str  # shrink | growth | minimum | hold
+    kind: str  # shrink | growth | turnover | popularity | minimum | hold
     reason: str
     examples: list[str] = []  # names that it adds or takes away
 
@@ -28,15 +28,23 @@ class HeldUpdate(msgspec.Struct, frozen=True, kw_only=True):
     finding: Finding
     since_s: float
     entries: int
+    refreshes: int = 0  # how often the source said the like of it
+    refreshes_wanted: int = 0  # it goes live by itself after so many, and 0: it needs an administrator
+    persisted_s: float = 0.0  # for how long the source said so
+    persist_s: float = 0.0  # for how long it must, for the update to go live by itself
 
 
 class HeldNames(msgspec.Struct, frozen=True, kw_only=True):
-    """Names of one list that were taken out of what is live. Of each kind the first `MAX_HELD_NAMES` are told: name -> why."""
+    """Names and networks of one list that were taken out of what is live.
+
+    Of each kind the first `MAX_HELD_NAMES` are in `names` and `refused_names`: name -> why.
+    """
 
     held: int = 0  # wait for somebody to release or drop them
     refused: int = 0  # too popular: they cannot be released
     names: dict[str, str] = {}
     refused_names: dict[str, str] = {}
+    kinds: dict[str, str] = {}  # of `names`: name -> kind (pdns.config.GUARD_KINDS, or "order")
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -97,6 +97,9 @@ FAMILIES: Final = (
         ("feed", "result"),
         "Attempts to refresh: updated, unchanged, held, signature, error.",
     ),
+    Family(
+        "feed_update_held_seconds", "gauge", "feeds", ("feed",), "For how long an update as a whole has been held; 0: none is."
+    ),
     Family("feed_held", "gauge", "feeds", ("feed",), "What waits to be released or dropped: names, and 1 for an update."),
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Names that a feed lists and that are too popular to be blocked."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while an administrator has switched a feed off, else 0."),

@@ -40,7 +40,7 @@ class OrderError(PdnsError):
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done. `for_s` 0: for good."""
+    """What is to be done. `for_s` 0: for good. `all`, `category` and `kind` release what they select, of `feed` or of all."""
 
     command: Command
     user: str
@@ -48,6 +48,13 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     name: str = ""
     reason: str = ""
     for_s: float = 0.0
+    all: bool = False
+    category: str = ""
+    kind: str = ""  # of pdns.config.GUARD_KINDS, or "order"
+
+    @property
+    def is_bulk(self) -> bool:
+        return self.all or bool(self.category or self.kind)
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):

@@ -43,6 +43,9 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
     for_: str = msgspec.field(name="for", default="")
     user: str = ""
+    all: bool = False
+    category: str = ""
+    kind: str = ""
 
 
 class Facts(Protocol):
@@ -61,6 +64,7 @@ class AdminApi(HttpServer):
         app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
         app.router.add_get("/api/feeds", self._feeds)
         app.router.add_get("/api/feeds/held", self._held)
+        app.router.add_post("/api/feeds/release", self._release_all)
         app.router.add_post("/api/feeds/{feed}/{command}", self._order_feed)
         app.router.add_get("/api/indicators", self._indicators)
         app.router.add_post("/api/indicators", self._indicate)
@@ -115,6 +119,9 @@ class AdminApi(HttpServer):
             return _say(404, f"known: {', '.join(_FEED_ORDERS)}")
         return await self._order(command, await _wanted(request), request.match_info["feed"])
 
+    async def _release_all(self, request: web.Request) -> web.Response:
+        return await self._order("release", await _wanted(request))
+
     async def _indicators(self, request: web.Request) -> web.Response:
         entries = overrides.read(self._state_dir).at(time.time()).indicators
         if request.query.get("format") == "csv":
@@ -143,6 +150,9 @@ class AdminApi(HttpServer):
             feed=feed,
             name=wanted.name,
             reason=wanted.reason,
+            all=wanted.all,
+            category=wanted.category,
+            kind=wanted.kind,
             for_s=orders.parse_duration(wanted.for_) if wanted.for_ else 0.0,
         )
         outcome = await self._carried_out(order)
@@ -162,6 +172,7 @@ def held(status: FeedsStatus) -> dict[str, Any]:
         name: {
             "update": feed.held_update,
             "names": feed.held_names.names,
+            "kinds": feed.held_names.kinds,
             "names_count": feed.held_names.held,
             "refused_names": feed.held_names.refused_names,
             "refused_names_count": feed.held_names.refused,

@@ -108,6 +108,8 @@ class PdnsCollector(Collector):
             for reason, odd in feed.odd.items():
                 values["feed_odd_lines"][configured.name, reason] = odd.count
             values["feed_held"][key] = feed.held
+            held = feed.held_update
+            values["feed_update_held_seconds"][key] = max(1.0, now_s - held.since_s) if held is not None else 0.0
             values["feed_refused_names"][key] = feed.held_names.refused
             values["feed_disabled"][key] = feed.disabled_until_s > now_s
             values["feed_expired"][key] = feed.expired

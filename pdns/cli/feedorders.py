@@ -18,7 +18,7 @@ NameOption = Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="T
 
 
 def held_command(config: ConfigOption = None) -> None:
-    """Show what was held, with examples and reasons. Exits 1 when anything waits for a decision."""
+    """Show what was held, with examples and reasons. Exits 1 while an update as a whole is held."""
     raise typer.Exit(show_held(config))
 
 
@@ -27,13 +27,27 @@ def hold_command(feed: FeedArgument, config: ConfigOption = None, name: NameOpti
     raise typer.Exit(order(config, Order(command="hold", user="", feed=feed, name=name, reason=reason)))
 
 
-def release_command(feed: FeedArgument, config: ConfigOption = None, name: NameOption = "", reason: ReasonOption = "") -> None:
-    """Let what was held go live, at once."""
-    raise typer.Exit(order(config, Order(command="release", user="", feed=feed, name=name, reason=reason)))
+def release_command(
+    feed: Annotated[str, typer.Argument(metavar="[FEED]", help="The feed; of all feeds, with --all, --category or --kind")] = "",
+    config: ConfigOption = None,
+    name: NameOption = "",
+    everything: Annotated[bool, typer.Option("--all", help="Everything that is held: updates, names and addresses")] = False,
+    category: Annotated[str, typer.Option("--category", metavar="CATEGORY", help="Everything in feeds of it")] = "",
+    kind: Annotated[
+        str, typer.Option("--kind", metavar="KIND", help="Everything held for it, as `pdns feeds held` shows it: provider, giant")
+    ] = "",
+    reason: ReasonOption = "",
+) -> None:
+    """Let what was held go live, at once: of one feed, or all of a category or kind."""
+    wanted = Order(command="release", user="", feed=feed, name=name, reason=reason, all=everything, category=category, kind=kind)
+    if not feed and not wanted.is_bulk:
+        consoles()[1].print(Text("say which FEED, or --all, --category or --kind (--reason only goes on record)", "red"))
+        raise typer.Exit(EXIT_INVALID)
+    raise typer.Exit(order(config, wanted))
 
 
 def drop_command(feed: FeedArgument, config: ConfigOption = None, name: NameOption = "", reason: ReasonOption = "") -> None:
-    """Let what was held stay out, and speak no more of it."""
+    """Discard the update or name that was held: it stays out."""
     raise typer.Exit(order(config, Order(command="drop", user="", feed=feed, name=name, reason=reason)))
 
 
@@ -53,7 +67,7 @@ def enable_command(feed: FeedArgument, config: ConfigOption = None, reason: Reas
 
 
 def show_held(path: Path | None) -> int:
-    """Prints all that was held; 0 when nothing waits, 1 when something does, 2 when the configuration is no good."""
+    """Prints all that was held; 1 while an update as a whole is held, 2 when the configuration is no good, else 0."""
     console, errors = consoles()
     config = load_config(path, errors)
     if config is None:
@@ -61,7 +75,7 @@ def show_held(path: Path | None) -> int:
     current = feedstatus.read(Path(config.state.dir)) or feedstatus.FeedsStatus()
     if not held(console, current, every_name=True):
         console.print(Text("nothing is held"))
-    return 1 if any(feed.held for feed in current.feeds.values()) else 0
+    return 1 if any(feed.held_update is not None for feed in current.feeds.values()) else 0
 
 
 def add_to(app: typer.Typer) -> None:

@@ -18,6 +18,7 @@ from pdns.cli.catalogue import catalogue_command
 from pdns.cli.feedcheck import check
 from pdns.cli.feedtable import age, changes, held, odd_lines, show
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config, working_here
+from pdns.cli.popular import popular_command
 from pdns.cli.quality import quality
 from pdns.config import Config
 from pdns.errors import ConfigError
@@ -30,6 +31,7 @@ _POLL_S = 0.1
 app = typer.Typer(help="How the feeds stand; refresh, hold, release, switch off.", no_args_is_help=True, rich_markup_mode=None)
 feedorders.add_to(app)
 app.command("catalogue")(catalogue_command)
+app.command("popular")(popular_command)
 
 
 @app.command("status")

@@ -9,9 +9,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pdns.feedstatus import FeedsStatus, FeedStatus
+from pdns.feedstatus import FeedsStatus, FeedStatus, HeldUpdate
 
 SHOWN_NAMES = 5
+LONG_HELD_DAYS = 3
 _TITLES = ("feed", "category", "mode", "entries", "unique", "loaded", "last success", "result", "error")
 _NUMBERS = frozenset({"entries", "unique", "addresses"})
 _STEPS = ((60, "s"), (60, "min"), (24, "h"), (10**9, "days"))
@@ -62,10 +63,13 @@ def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
         if feed.frozen:
             lines.append((f"{name}: every update is held: {feed.frozen}", ""))
         if (update := feed.held_update) is not None:
-            lines.append((f"{name}: update held since {_clock(update.since_s)}: {update.finding.reason}", "red"))
+            days = int((time.time() - update.since_s) // 86400)
+            old = f", FOR {days} DAYS" if days >= LONG_HELD_DAYS else ""
+            lines.append((f"{name}: update held since {_clock(update.since_s)}{old}: {update.finding.reason}", "red"))
             if update.finding.examples:
                 lines.append((f"  such as {', '.join(update.finding.examples)}", "dim"))
-            lines.append((f"  `pdns feeds release {name}` lets it go live, `pdns feeds drop {name}` does away with it", "dim"))
+            lines.append((f"  {_end(update)}", "dim"))
+            lines.append((f"  `pdns feeds release {name}` lets it go live, `pdns feeds drop {name}` discards it", "dim"))
         for what, count, names in (
             ("held", feed.held_names.held, feed.held_names.names),
             ("refused", feed.held_names.refused, feed.held_names.refused_names),
@@ -74,12 +78,23 @@ def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
                 continue
             lines.append((f"{name}: {_names(count)} {what}, the rest is in force", "red" if what == "held" else ""))
             shown = list(names.items())[: None if every_name else SHOWN_NAMES]
-            lines += [(f"  {listed}  ({why})", "dim") for listed, why in shown]
+            kinds = feed.held_names.kinds
+            lines += [(f"  {listed}  ({kinds.get(listed, what)}: {why})", "dim") for listed, why in shown]
             if what == "held":
-                lines.append((f"  `pdns feeds release {name} --name NAME`, or drop", "dim"))
+                lines.append((f"  `pdns feeds release {name} --name NAME` or `--kind KIND`, or drop", "dim"))
     for line, style in lines:
         console.print(Text(line, style), soft_wrap=True)
     return bool(lines)
+
+
+def _end(update: HeldUpdate) -> str:
+    """When the hold ends."""
+    if not update.persist_s:
+        return f"it does not go live by itself ({update.finding.kind})"
+    return (
+        f"it goes live by itself when the source says so for {update.persist_s / 3600:.0f} h and {update.refreshes_wanted}"
+        f" refreshes; so far {update.persisted_s / 3600:.1f} h and {update.refreshes}"
+    )
 
 
 def changes(console: Console, before: FeedsStatus, after: FeedsStatus) -> None:

@@ -52,11 +52,14 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_first_days_are_carried_over(tmp_path: Path) -> None:
     """What stays keeps its first day, what leaves its last, what comes back both its first day and its place in the list."""
     write_entries(tmp_path / "1", listing({b"\1a", b"\1b", b"\1c"}), None, 10, 0)
-    assert write_entries(tmp_path / "2", listing({b"\1a", b"\1d"}), Entries(tmp_path / "1"), 20, 19) == Changes(1, 2)
+    watched = [b"\1a", b"\1c", b"\1d", b"\1z"]
+    names, networks = write_entries(tmp_path / "2", listing({b"\1a", b"\1d"}), Entries(tmp_path / "1"), 20, 19, watched)
+    assert (names, networks) == (Changes(1, 2, 1, {b"\1a", b"\1c"}), Changes(0, 0, 0, set()))
     second = Entries(tmp_path / "2")
     assert seen(second) == {b"\1a": (10, 0), b"\1b": (10, 19), b"\1c": (10, 19), b"\1d": (20, 0)}
     assert set(whole(second).names) == {b"\1a", b"\1d"}
-    assert write_entries(tmp_path / "3", listing({b"\1b", b"\1e"}), second, 30, 30) == Changes(2, 2)
+    names, _ = write_entries(tmp_path / "3", listing({b"\1b", b"\1e"}), second, 30, 30, watched)
+    assert names == Changes(2, 2, 1, {b"\1a", b"\1d"})  # b is back, and not new
     assert seen(Entries(tmp_path / "3")) == {
         b"\1a": (10, 30),
         b"\1b": (10, 0),
@@ -111,10 +114,11 @@ def test_history_is_true(tmp_path_factory: pytest.TempPathFactory, steps: list[t
         now = {b"\3%03d" % name for name in names}
         for key in listed - now:
             expected[key] = (expected[key][0], today)
+        fresh = len(now - expected.keys())
         for key in now:
             expected[key] = (expected[key][0] if key in expected else today + later, 0)
-        changes = write_entries(directory / f"{number}", listing(now), before, today + later, today)
-        assert changes == Changes(len(now - listed), len(listed - now))
+        changes, _ = write_entries(directory / f"{number}", listing(now), before, today + later, today)
+        assert changes == Changes(len(now - listed), len(listed - now), fresh, set())
         before, listed, today = Entries(directory / f"{number}"), now, today + later
         assert seen(before) == expected
         keys = [key for block in before.names() for key in block.keys]

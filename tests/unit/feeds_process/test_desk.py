@@ -32,6 +32,9 @@ class Feeds:
     async def release(self, feed: str, _name: str) -> str:
         raise RefusedError(f"feed {feed}: no update is held")
 
+    async def release_all(self, feed: str, category: str, kind: str) -> str:
+        return f"{feed} {category} {kind}"
+
     async def drop(self, feed: str, name: str) -> str:
         raise OSError(28, "No space left on device", name)
 
@@ -52,6 +55,11 @@ def audited(state_dir: Path) -> list[audit.Line]:
         ({"command": "disable", "feed": "alpha", "for_s": 60, "reason": " \t"}, "say why"),
         ({"command": "enable", "feed": "alpha"}, "is not switched off"),
         ({"command": "release", "feed": "alpha"}, "no update is held"),
+        ({"command": "release"}, "no feed ; feeds: alpha, beta"),
+        ({"command": "release", "kind": "suffix"}, "no kind suffix; kinds: shrink, growth"),
+        ({"command": "release", "category": "pets"}, "no category pets; categories: malware"),
+        ({"command": "release", "feed": "gamma", "all": True}, "no feed gamma"),
+        ({"command": "release", "name": "a.example", "all": True}, "either one name"),
         ({"command": "drop", "feed": "alpha"}, "no space left"),
         ({"command": "block", "name": "http://x/", "reason": "x"}, "expected a domain name"),
         ({"command": "block", "name": ".", "reason": "x"}, "say which name"),
