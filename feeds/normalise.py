@@ -36,6 +36,7 @@ class Reason(StrEnum):
     BAD_IDN = "bad_idn"  # letters outside ASCII that no A-label stands for
     MODIFIER = "modifier"  # an adblock rule that means less than the whole domain
     COSMETIC = "cosmetic"  # an adblock rule about elements of a page
+    OVERRULED = "overruled"  # cancelled by another rule of the list
     UNSUPPORTED_RULE = "unsupported_rule"  # of this format, but not about blocking a domain
     OUT_OF_ZONE = "out_of_zone"  # an RPZ owner outside its zone
     EXTRA_TEXT = "extra_text"  # more on the line than its format has room for
@@ -79,6 +80,10 @@ _PORT = re.compile(r"(?:[^/:@]+|\[[0-9a-f:.]+\]):\d+").fullmatch
 _HOST = re.compile(r"[\w.-]+(?::\d+)?(?=[/?#])").match
 _EMAIL = re.compile(r"[^@/]+@[\w.-]+").fullmatch
 _URL_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:/+)?(?:[^/?#\\@]*@)?(\[[0-9a-f:.]+\]|[^/?#\\:@*\s]+)(?::\d*)?(?:[/?#\\]|$)").match
+# A rule about elements of a page: what it is about, one of the separators, then a selector or a script. White space before a `#`
+# makes a comment of it.
+COSMETIC: Final = rb"(?:\[\$[^\]]*\])?[^\s#$/|]+(?:#@?(?:[?$%]|\$\?)?#|\$@?\$)(?!\s|$)"
+_COSMETIC = re.compile(COSMETIC).match
 _REGEX_CHARACTERS = frozenset("\\^$*+|([{")
 _DEFANGED = re.compile(r"\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)")
 _OTHER_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")  # label separators after UTS 46
@@ -105,6 +110,8 @@ def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
     """What `token`, without white space around it, says. Takes any octets; never raises."""
     if b"\0" in token:
         return Reason.NOT_TEXT
+    if is_cosmetic(token):
+        return Reason.COSMETIC
     try:
         text = token.decode().lower()
     except UnicodeDecodeError:
@@ -139,6 +146,11 @@ def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
     if len(labels) == 1:
         return Reason.SINGLE_LABEL
     return NameEntry(b"".join([_LENGTH[len(label)] + label for label in reversed(labels)]), below)
+
+
+def is_cosmetic(line: bytes) -> bool:
+    """Whether `line` is an adblock rule about elements of a page (`site.test##.advert`); it says nothing of the site."""
+    return (b"#" in line or b"$" in line) and _COSMETIC(line) is not None
 
 
 def url_host(token: bytes) -> bytes | None:

@@ -9,7 +9,7 @@ import msgspec
 
 from feeds.detail import Detail
 from feeds.formats import READERS, detect
-from feeds.formats.collector import Collector
+from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content
 from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE
 from pdns.config import Feed
@@ -56,6 +56,8 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
                 raise FeedError(feed.name, "a web page, not a list")
             name = feed.format if feed.format != "auto" else detect(content)
             READERS[name](content, out)
+    except WrongList as exc:
+        raise FeedError(feed.name, str(exc)) from None
     except OSError as exc:
         raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
     return ParsedFeed(

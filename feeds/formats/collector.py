@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_left
 from collections import Counter
 from typing import Final
 
 import msgspec
 
 from feeds.detail import Detail
-from feeds.normalise import NameEntry, NetworkEntry, Reason, plain_key, read_entry, url_host
-from pdns.blockset import ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
+from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, read_entry, url_host
+from pdns.blockset import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
+from pdns.core.names import from_reversed_key, to_text
 from pdns.feedstatus import OddLines
 
 MAX_EXAMPLES: Final = 3
@@ -19,6 +22,18 @@ _ALLOW_SHIFT = ALLOW_NAME // BLOCK_NAME
 _OCTETS_SHOWN = 4 * MAX_EXAMPLE_CHARACTERS
 _RESERVED_DETAILS = 4096  # once only so many are left, a detail is cut to what many names share
 _URLS = frozenset((Reason.URL, Reason.URL_WITH_PATH))
+IMPORTANT_SHIFT: Final = 4  # a rule of higher rank: its bits stand above those of pdns.blockset until `rank` resolves them
+_SECTION_BEGINS: Final = (b"{", b"[", b" ", b"\t")
+_OF_ANOTHER_FORMAT: Final = frozenset((Reason.UNKNOWN_LINE, Reason.UNSUPPORTED_RULE))
+_PLAIN_BITS: Final = BLOCK_SUBTREE | ALLOW_SUBTREE
+# Lists whose sections say whether what follows is blocked or let through. Read line by line, the second kind would be blocked.
+_SECTION = re.compile(
+    rb"\s*(?:\{\s*[+-][a-z]|\{\{|\[[^\]]*(?:allow|white|except|exclu|permit|trusted)[^\]]*\]\s*$)", re.IGNORECASE
+).match
+
+
+class WrongList(Exception):
+    """The list as a whole is of a kind that is not read; its text is the reason."""
 
 
 class Collector:
@@ -43,10 +58,10 @@ class Collector:
         self._odd: Counter[Reason] = Counter()
         self._examples: dict[Reason, list[str]] = {}
 
-    def add(self, token: bytes, *, exact: bool = False, allow: bool = False) -> None:
+    def add(self, token: bytes, *, exact: bool = False, allow: bool = False, important: bool = False) -> None:
         """List what `token` spells: a name with everything below it (`exact`: the name alone), or what is below `*.x`.
 
-        `allow` makes it an exception. A token that is no name is counted.
+        `allow` makes it an exception, `important` a rule that wins over others: call `rank` at the end. Others are counted.
         """
         token = token.lower()
         below = token.startswith(b"*.")
@@ -60,7 +75,9 @@ class Collector:
                 return
             key, below = entry
         bits = self._below_bits if below else BLOCK_NAME if exact else BLOCK_SUBTREE
-        self.put(key, bits * _ALLOW_SHIFT if allow else bits, self.detail)
+        if allow:
+            bits *= _ALLOW_SHIFT
+        self.put(key, bits << IMPORTANT_SHIFT if important else bits, self.detail)
 
     def put(self, key: bytes, bits: int, detail: Detail | None) -> None:
         """List a name, beside what is known of it."""
@@ -132,19 +149,73 @@ class Collector:
             self.details.append(detail)
         self.detail_of[key] = number
 
+    def rank(self) -> None:
+        """Let each name keep only what no rule of higher rank cancels, at the name or above it, as adblock engines do.
+
+        From the highest: an important exception, an important rule, an exception, a rule. An exception for a name that a rule of
+        equal importance lists is kept beside it, and wins.
+        """
+        names = self.names
+        if not any(bits > BLOCK_SUBTREE for bits in names.values()):
+            return
+        keys = sorted(names)
+        for at, key in enumerate(keys):
+            bits = names[key]
+            if bits <= BLOCK_SUBTREE:
+                continue
+            important = bits >> IMPORTANT_SHIFT
+            bits = self._cancel(key, bits, (important & BLOCK_SUBTREE) * _ALLOW_SHIFT)
+            cancelled = 0
+            if bits & ALLOW_BELOW:
+                cancelled |= BLOCK_SUBTREE
+            if important & BLOCK_BELOW:
+                cancelled |= ALLOW_SUBTREE
+            if important & ALLOW_BELOW:
+                cancelled |= BLOCK_SUBTREE | BLOCK_SUBTREE << IMPORTANT_SHIFT
+            if cancelled:
+                for below in keys[at + 1 : bisect_left(keys, key + b"\xff", at)]:
+                    self._cancel(below, names[below], cancelled)
+        for key in keys:
+            bits = (names[key] | names[key] >> IMPORTANT_SHIFT) & _PLAIN_BITS
+            if bits:
+                names[key] = bits
+            else:
+                del names[key]
+
+    def _cancel(self, key: bytes, bits: int, cancelled: int) -> int:
+        """Take `cancelled` from the bits of a name, and count it where that takes anything; returns what is left."""
+        if bits & cancelled:
+            bits = self.names[key] = bits & ~cancelled
+            self.line = to_text(from_reversed_key(key)).encode()
+            self._count(Reason.OVERRULED, str(self.line, "ascii"))
+        return bits
+
     def refuse(self, reason: Reason) -> None:
-        """Count the line, or a part of it."""
+        """Count the line, or a part of it. Raises `WrongList` when it begins a section."""
+        if is_section(self.line):
+            raise WrongList(
+                "it has sections that block and sections that let through, as Privoxy's action files have; "
+                f"such lists are not read (line {self.line_number}: {visible(self.line)})"
+            )
+        if reason in _OF_ANOTHER_FORMAT and is_cosmetic(self.line.lstrip()):
+            reason = Reason.COSMETIC
+        self._count(reason, f"{self._unit} {self.line_number}: {visible(self.line)}")
+
+    def _count(self, reason: Reason, example: str) -> None:
         self._odd[reason] += 1
         examples = self._examples.setdefault(reason, [])
-        if len(examples) < MAX_EXAMPLES:
-            example = f"{self._unit} {self.line_number}: {visible(self.line)}"
-            if example not in examples:
-                examples.append(example)
+        if len(examples) < MAX_EXAMPLES and example not in examples:
+            examples.append(example)
 
     @property
     def odd(self) -> dict[str, OddLines]:
         """Reason -> what was passed over for it, the commonest first."""
         return {str(reason): OddLines(count=count, examples=self._examples[reason]) for reason, count in self._odd.most_common()}
+
+
+def is_section(line: bytes) -> bool:
+    """Whether `line` begins a section of a list that blocks in some and lets through in others."""
+    return line[:1] in _SECTION_BEGINS and _SECTION(line) is not None
 
 
 def visible(line: bytes) -> str:

@@ -38,6 +38,15 @@ class Content:
                 else:
                     yield line
 
+    def contains(self, word: bytes) -> bool:
+        """Whether `word` is in it, in lower case."""
+        end = b""
+        for piece in self._chunks():
+            if word in end + piece:
+                return True
+            end = piece[-len(word) :]
+        return False
+
     def body(self) -> bytes:
         """All of it, at most `feed.max_bytes`."""
         return b"".join(self._chunks())

@@ -1,4 +1,4 @@
-"""Plain lists: a name a line, `*.x` for what is below x. Also the `-d x` lines of Internet Explorer's TPL."""
+"""Plain lists: a name a line, `*.x` for what is below x. Also Internet Explorer's TPL: `-d x`, and `+d x` for an exception."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from feeds.formats import hosts
 from feeds.formats.collector import Collector
-from feeds.normalise import Reason, plain_key
+from feeds.normalise import Reason, is_cosmetic, plain_key
 from pdns.blockset import BLOCK_SUBTREE
 
 _COMMENT = (b"#", b";", b"!", b"//")
@@ -48,12 +48,17 @@ def _read_odd(line: bytes, out: Collector) -> None:
     if line.startswith(b"<"):
         out.refuse(Reason.MARKUP)
         return
+    if is_cosmetic(line):
+        out.refuse(Reason.COSMETIC)
+        return
     match tokens_of(line):
         case [token]:
             out.add(token)
         case [b"-d", token]:
             out.add(token)
-        case [b"-d", _, _]:
+        case [b"+d", token]:
+            out.add(token, allow=True)
+        case [b"-d" | b"+d", _, _]:
             out.refuse(Reason.URL_WITH_PATH)
         case [address, *_] as tokens if address in hosts.SINKHOLES:
             hosts.read_tokens(tokens, out)
