@@ -166,6 +166,9 @@ def _finding(job: Parse, entries: int, names: dict[bytes, int]) -> Finding | Non
 
 
 def _nothing_in(parsed: ParsedFeed) -> str:
+    if parsed.exceptions:
+        count = f"{parsed.exceptions:,} exception{'' if parsed.exceptions == 1 else 's'}"
+        return f"{count} and no name to block, read as {parsed.format}: exceptions reach only what the same feed lists"
     reason = f"no names in {parsed.lines:,} lines, read as {parsed.format}"
     if not parsed.odd:
         return reason

@@ -106,8 +106,8 @@ def plain_key(token: bytes) -> bytes | None:
     return b"".join([_LENGTH[len(label)] + label for label in labels])
 
 
-def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
-    """What `token`, without white space around it, says. Takes any octets; never raises."""
+def read_entry(token: bytes, *, top_level: bool = False) -> NameEntry | NetworkEntry | Reason:
+    """What `token`, without white space around it, says; with `top_level`, a single label is a name. Never raises."""
     if b"\0" in token:
         return Reason.NOT_TEXT
     if is_cosmetic(token):
@@ -143,7 +143,7 @@ def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
         return Reason.LABEL_TOO_LONG
     if len(host) > MAX_NAME_BYTES - 2:
         return Reason.NAME_TOO_LONG
-    if len(labels) == 1:
+    if len(labels) == 1 and not top_level:
         return Reason.SINGLE_LABEL
     return NameEntry(b"".join([_LENGTH[len(label)] + label for label in reversed(labels)]), below)
 

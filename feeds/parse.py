@@ -48,7 +48,12 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
     read, is a web page, is not the JSON that it should be, lacks the column that is asked for, is in a format that cannot be
     told, or is damaged or larger than `feed.max_bytes` once unpacked.
     """
-    out = Collector(wildcard_includes_apex=feed.wildcard_includes_apex, addresses=feed.addresses, url_hosts=feed.url_hosts)
+    out = Collector(
+        wildcard_includes_apex=feed.wildcard_includes_apex,
+        addresses=feed.addresses,
+        url_hosts=feed.url_hosts,
+        top_level=feed.top_level_domains,
+    )
     try:
         with path.open("rb") as file:
             content = Content(file, feed)

@@ -118,6 +118,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     wildcard_includes_apex: bool = False
     addresses: bool = False
     url_hosts: bool = False
+    top_level_domains: bool = False
     column: str = ""
     delimiter: Delimiter = ","
     json_path: JsonPath = ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 import msgspec
@@ -42,7 +43,9 @@ class Collector:
     Where a list has no lines, its entries count as such. `detail` is what the publisher says of the one being read.
     """
 
-    def __init__(self, *, wildcard_includes_apex: bool = False, addresses: bool = False, url_hosts: bool = False) -> None:
+    def __init__(
+        self, *, wildcard_includes_apex: bool = False, addresses: bool = False, url_hosts: bool = False, top_level: bool = False
+    ) -> None:
         self.names: dict[bytes, int] = {}  # reversed key -> BLOCK_* and ALLOW_* bits
         self.networks: set[bytes] = set()  # address octets and one octet of prefix length
         self.line_number = 0
@@ -54,6 +57,8 @@ class Collector:
         self._unit = "line"
         self._addresses = addresses
         self._url_hosts = url_hosts
+        self._top_level = top_level
+        self._excepted_networks: set[bytes] = set()
         self._below_bits = BLOCK_SUBTREE if wildcard_includes_apex else BLOCK_BELOW
         self._odd: Counter[Reason] = Counter()
         self._examples: dict[Reason, list[str]] = {}
@@ -69,7 +74,7 @@ class Collector:
         if key is None and token.endswith(b"."):
             key = plain_key(token[2:-1] if below else token[:-1])
         if key is None:
-            entry = read_entry(token)
+            entry = read_entry(token, top_level=self._top_level or allow)
             if not isinstance(entry, NameEntry):
                 self._add_other(token, entry, allow=allow)
                 return
@@ -78,6 +83,13 @@ class Collector:
         if allow:
             bits *= _ALLOW_SHIFT
         self.put(key, bits << IMPORTANT_SHIFT if important else bits, self.detail)
+
+    def add_root(self, *, allow: bool) -> None:
+        """List every name there is (`*`), or except all that nothing else lists, where the feed may list top-level domains."""
+        if self._top_level or allow:
+            self.put(b"", ALLOW_BELOW if allow else BLOCK_BELOW, self.detail)
+        else:
+            self.refuse(Reason.PATTERN)
 
     def put(self, key: bytes, bits: int, detail: Detail | None) -> None:
         """List a name, beside what is known of it."""
@@ -110,14 +122,54 @@ class Collector:
         reason = entry if isinstance(entry, Reason) and entry is not Reason.PORT else Reason.URL
         self._add_other(token, reason, allow=False)
 
-    def add_network(self, octets: bytes, reason: Reason, *, special: bool) -> None:
-        """List a network, when the feed's addresses are wanted."""
+    def add_network(self, octets: bytes, reason: Reason, *, special: bool, allow: bool = False) -> None:
+        """List a network, or make it an exception, when the feed's addresses are wanted. Call `carve` at the end."""
         if not self._addresses:
             self.refuse(reason)
+        elif allow:
+            self._excepted_networks.add(octets)
         elif special:
             self.refuse(Reason.SPECIAL_ADDRESS)
         else:
             self.networks.add(octets)
+
+    def carve(self) -> None:
+        """Take each excepted network out of the wider ones that hold it, so that the longest prefix decides."""
+        for excepted in sorted(self._excepted_networks, key=lambda octets: octets[-1]):
+            size, bits = len(excepted) - 1, excepted[-1]
+            address = int.from_bytes(excepted[:-1])
+            for prefix_bits in range(bits + 1):
+                kept = address >> 8 * size - prefix_bits << 8 * size - prefix_bits
+                if (around := kept.to_bytes(size) + bytes((prefix_bits,))) not in self.networks:
+                    continue
+                self.networks.remove(around)
+                for half_bits in range(prefix_bits + 1, bits + 1):  # on the way down, the half that does not hold it
+                    half = address >> 8 * size - half_bits << 8 * size - half_bits ^ 1 << 8 * size - half_bits
+                    self.networks.add(half.to_bytes(size) + bytes((half_bits,)))
+
+    def stop_wildcards(self) -> None:
+        """Let a name that exists end the reach of wildcards above it, as in DNS (RFC 4592, 3.3.1): the closest encloser decides.
+
+        Every listed name exists, and so does each name above one. A wildcard of its own reaches what is below it.
+        """
+        names = self.names
+        above: list[bytes] = []  # names with a wildcard, each below the one before
+        made: dict[bytes, int] = {}
+        for key in sorted(names):
+            while above and not key.startswith(above[-1]):
+                above.pop()
+            if above:
+                for name in _between(above[-1], key):
+                    if name not in names:
+                        made[name] = ALLOW_SUBTREE
+                bits = names[key]
+                if not bits & (BLOCK_BELOW | ALLOW_BELOW):
+                    made[key] = bits | ALLOW_BELOW
+                elif not bits & (BLOCK_NAME | ALLOW_NAME):
+                    made[key] = bits | ALLOW_NAME
+            if names[key] & (BLOCK_BELOW | ALLOW_BELOW):
+                above.append(key)
+        names |= made
 
     def _add_other(self, token: bytes, entry: NetworkEntry | Reason, *, allow: bool) -> None:
         if entry in _URLS and self._url_hosts and not allow and (host := url_host(token)) is not None:
@@ -211,6 +263,13 @@ class Collector:
     def odd(self) -> dict[str, OddLines]:
         """Reason -> what was passed over for it, the commonest first."""
         return {str(reason): OddLines(count=count, examples=self._examples[reason]) for reason, count in self._odd.most_common()}
+
+
+def _between(above: bytes, key: bytes) -> Iterator[bytes]:
+    """The keys of all names below that of `above` and above that of `key`."""
+    end = len(above)
+    while (end := end + 1 + key[end]) < len(key):
+        yield key[:end]
 
 
 def is_section(line: bytes) -> bool:

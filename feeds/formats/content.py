@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 from collections.abc import Iterable, Iterator
 from typing import BinaryIO, Final
@@ -14,6 +15,7 @@ from pdns.config import Feed
 MAX_LINE_BYTES: Final = 4096
 _SAMPLE_BYTES: Final = 256 * 1024
 _BOM = b"\xef\xbb\xbf"
+_WIDE: Final = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 class Content:
@@ -22,6 +24,7 @@ class Content:
     def __init__(self, file: BinaryIO, feed: Feed) -> None:
         self.feed = feed
         self._file = file
+        self._wide = False  # UTF-16 or UTF-32, as its byte order mark says
         self.head = self._head()
         self.sample = self._sample()
 
@@ -61,17 +64,29 @@ class Content:
 
     def _sample(self) -> bytes:
         """The beginning of the list and, of a longer one, its end: some lists have the lines that tell the format last."""
-        if is_packed(self._file) or self._file.seek(0, os.SEEK_END) <= 2 * _SAMPLE_BYTES:
+        if self._wide or is_packed(self._file) or self._file.seek(0, os.SEEK_END) <= 2 * _SAMPLE_BYTES:
             return self.head
         self._file.seek(-_SAMPLE_BYTES, os.SEEK_END)
         return self.head.rpartition(b"\n")[0] + b"\n" + self._file.read().partition(b"\n")[2]
 
     def _chunks(self) -> Iterator[bytes]:
-        begun = False
+        """All of it, as UTF-8, without a byte order mark."""
+        begun, decoder = False, None
         for piece in unpacked(self._file, self.feed):
-            if piece:
-                yield piece if begun else piece.removeprefix(_BOM)
+            if not piece:
+                continue
+            data = piece
+            if not begun:
                 begun = True
+                mark, encoding = next((wide for wide in _WIDE if piece.startswith(wide[0])), (_BOM, ""))
+                data = piece.removeprefix(mark)
+                if encoding:
+                    self._wide, decoder = True, codecs.getincrementaldecoder(encoding)("replace")
+            if decoder is not None:
+                data = decoder.decode(data).encode("utf-8", "replace")
+            yield data
+        if decoder is not None:
+            yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
 def _whole_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[list[bytes]]:

@@ -65,10 +65,20 @@ def test_not_text() -> None:
 
 
 def test_utf_16() -> None:
-    """A list in UTF-16 lists nothing, and says why."""
-    parsed = read("one.test\r\ntwo.test\r\n".encode("utf-16"))
+    """A list in UTF-16 or UTF-32 with a byte order mark is read like any other; without one it lists nothing, and says why."""
+    content = "one.test\r\nbücher.test\r\n0.0.0.0 two.test\r\n"
+    marked = [content.encode("utf-16"), content.encode("utf-32"), ("\ufeff" + content).encode("utf-16-be")]
+    for data in (*marked, gzip.compress(marked[0])):
+        assert names(read(data)) == {"one.test": SUBTREE, "two.test": SUBTREE, "xn--bcher-kva.test": SUBTREE}
+    parsed = read(content.encode("utf-16-le"))
     assert names(parsed) == {}
     assert set(odd(parsed)) == {"not_text"}
+    assert names(read('\ufeff{"a": ["one.test"]}'.encode("utf-16-le"), "json", json_path="a[]")) == {"one.test": SUBTREE}
+    cut_short = ("\ufeff" + "".join(f"n{number}.test\n" for number in range(100_000)) + "x\ud83d").encode(
+        "utf-16-le", "surrogatepass"
+    )
+    parsed = read(cut_short)
+    assert (len(parsed.names), sum(odd(parsed).values())) == (100_000, 1)
 
 
 def test_long_lines() -> None:
