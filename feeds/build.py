@@ -98,6 +98,7 @@ def parse(job: Parse) -> Parsed | Failed:
         entries=entries,
         addresses=addresses,
         odd=parsed.odd,
+        notes=parsed.notes,
         added=changes.added if before is not None else None,
         removed=changes.removed if before is not None else None,
         finding=_finding(job, entries + addresses, parsed.names),

@@ -34,6 +34,7 @@ class Parsed(msgspec.Struct, frozen=True, tag=True):
     odd: dict[str, OddLines]
     added: int | None  # names that were not in `before`; None when there was none
     removed: int | None  # names that only were there
+    notes: list[str] = []  # how the list as a whole was read
     finding: Finding | None = None  # why it may not take the place of the copy before by itself
 
 

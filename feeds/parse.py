@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from feeds.detail import Detail
-from feeds.formats import READERS, detect
+from feeds.formats import MAYBE_APEX, READERS, detect
 from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content
 from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE
@@ -27,6 +27,7 @@ class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
     names: dict[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset
     networks: set[bytes]  # address octets and one octet of prefix length
     odd: dict[str, OddLines]  # reason -> what was passed over
+    notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
     details: list[Detail] = []
     detail_of: dict[bytes, int] = {}  # key -> index into `details`, of names that the list says more of
 
@@ -61,6 +62,8 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
                 raise FeedError(feed.name, "a web page, not a list")
             name = feed.format if feed.format != "auto" else detect(content)
             READERS[name](content, out)
+            if name in MAYBE_APEX:
+                out.include_apex()
     except WrongList as exc:
         raise FeedError(feed.name, str(exc)) from None
     except OSError as exc:
@@ -73,4 +76,5 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
         odd=out.odd,
         details=out.details,
         detail_of=out.detail_of,
+        notes=out.notes,
     )

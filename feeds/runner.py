@@ -304,6 +304,7 @@ class FeedRunner:
             entries=result.entries,
             addresses=result.addresses,
             odd=result.odd,
+            notes=result.notes,
         )
 
 

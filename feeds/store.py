@@ -35,6 +35,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     addresses: int
     odd: dict[str, OddLines] = {}
+    notes: list[str] = []
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):

@@ -54,6 +54,9 @@ READERS: Final[dict[str, Reader]] = {
     "wildcard": _by_line(wildcard.read),
 }
 
+# In these `*.x` is a custom, not a syntax that says how far it reaches.
+MAYBE_APEX: Final = frozenset(("csv", "domains", "hosts", "json", "jsonl", "wildcard"))
+
 # What a line of each format looks like that no other format has; the first that fits counts.
 _SHAPES: Final = tuple(
     (name, re.compile(pattern, re.IGNORECASE).match)

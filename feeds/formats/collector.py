@@ -6,7 +6,7 @@ import re
 from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, Literal
 
 import msgspec
 
@@ -44,7 +44,12 @@ class Collector:
     """
 
     def __init__(
-        self, *, wildcard_includes_apex: bool = False, addresses: bool = False, url_hosts: bool = False, top_level: bool = False
+        self,
+        *,
+        wildcard_includes_apex: bool | Literal["auto"] = False,
+        addresses: bool = False,
+        url_hosts: bool = False,
+        top_level: bool = False,
     ) -> None:
         self.names: dict[bytes, int] = {}  # reversed key -> BLOCK_* and ALLOW_* bits
         self.networks: set[bytes] = set()  # address octets and one octet of prefix length
@@ -59,7 +64,9 @@ class Collector:
         self._url_hosts = url_hosts
         self._top_level = top_level
         self._excepted_networks: set[bytes] = set()
-        self._below_bits = BLOCK_SUBTREE if wildcard_includes_apex else BLOCK_BELOW
+        self._below_bits = BLOCK_SUBTREE if wildcard_includes_apex is True else BLOCK_BELOW
+        self._apex_if_only = wildcard_includes_apex == "auto"
+        self.notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
         self._odd: Counter[Reason] = Counter()
         self._examples: dict[Reason, list[str]] = {}
 
@@ -132,6 +139,16 @@ class Collector:
             self.refuse(Reason.SPECIAL_ADDRESS)
         else:
             self.networks.add(octets)
+
+    def include_apex(self) -> None:
+        """Where all names that the list blocks are written `*.x`, and the feed leaves it open, take each to mean x as well."""
+        if not self._apex_if_only or not any(bits & BLOCK_BELOW for bits in self.names.values()):
+            return
+        if not any(bits & BLOCK_NAME for bits in self.names.values()):
+            for key, bits in self.names.items():
+                if bits & BLOCK_BELOW:
+                    self.names[key] = bits | BLOCK_NAME
+            self.notes.append("all its names are written *.x: x is blocked too (wildcard_includes_apex)")
 
     def carve(self) -> None:
         """Take each excepted network out of the wider ones that hold it, so that the longest prefix decides."""

@@ -23,6 +23,7 @@ from tests.unit.feeds.reading import names, networks, odd, read
 
 SUBTREE = "subtree"
 APEX: dict[str, Any] = {"wildcard_includes_apex": True}
+AUTO: dict[str, Any] = {"wildcard_includes_apex": "auto"}
 DOCUMENTS = {"json", "misp", "stix", "threatfox", "urlhaus"}  # refused as a whole when they are something else
 
 
@@ -181,6 +182,25 @@ def test_wildcard_includes_apex() -> None:
         "one.test": "subtree",
         "two.test": "allow subtree",
     }
+
+
+@pytest.mark.parametrize("name", ["auto", "domains", "hosts", "wildcard"])
+def test_lists_of_nothing_but_wildcards(name: FeedFormat) -> None:
+    """Where all names are written `*.x`, x is meant too by default, and the status says so; not if a line says else."""
+    parsed = read("# all\n*.one.test\n*.two.test\n8.8.8.8\n", name, **AUTO)
+    assert names(parsed) == {"one.test": "subtree", "two.test": "subtree"}
+    assert parsed.notes == ["all its names are written *.x: x is blocked too (wildcard_includes_apex)"]
+    mixed = read("*.one.test\n*.two.test\nthree.test\n", name, **AUTO)
+    assert (names(mixed)["one.test"], mixed.notes) == ("below", [])
+    exact = read("*.one.test\n", name, wildcard_includes_apex=False)
+    assert (names(exact), exact.notes) == ({"one.test": "below"}, [])
+    for content, format_ in (
+        ("*.one.test CNAME .\n", "rpz"),
+        ("||*.one.test^\n", "adblock"),
+        ("address=/*.one.test/\n", "dnsmasq"),
+    ):
+        assert names(read(content, cast("FeedFormat", format_), **AUTO)) == {"one.test": "below"}
+    assert names(read("domain\n*.one.test\n", "csv", **AUTO)) == {"one.test": "subtree"}
 
 
 def test_addresses_are_wanted_or_counted() -> None:
