@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from feeds.formats.collector import Collector
 from feeds.normalise import Reason
 
-_TOKEN = re.compile(rb"""\s+|(/\*)|((?:\#|//).*)|"([^"]*)"?|([{};])|((?:(?!/\*|//)[^\s{};"\#])+)""", re.DOTALL).match
+_TOKEN = re.compile(rb"""\s+|(/\*)|((?:\#|//).*)|"([^"]*)"?|([{};])|([^\s{};"\#]+)""", re.DOTALL).match
 _STATEMENTS = frozenset((
     b"acl", b"controls", b"dlz", b"dnssec-policy", b"dyndb", b"http", b"include", b"key", b"key-store", b"logging", b"lwres",
     b"managed-keys", b"masters", b"options", b"parental-agents", b"plugin", b"primaries", b"remote-servers", b"server",
@@ -44,6 +44,8 @@ def read(lines: Iterable[bytes], out: Collector) -> None:
                 statement.word(quoted if quoted is not None else word, out, quoted=quoted is not None)
         statement.end_line(out)
     statement.give_up(out)
+    if comment:
+        out.refuse(Reason.BAD_ENTRY)  # it has no end
 
 
 class _Statement:
