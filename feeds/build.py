@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -154,13 +154,13 @@ def _damaged(names: list[str]) -> Failed:
     return Failed(f"damaged on disk: the entries of {', '.join(names)}", damaged=tuple(names))
 
 
-def _finding(job: Parse, entries: int, names: dict[bytes, int]) -> Finding | None:
+def _finding(job: Parse, entries: int, names: Mapping[bytes, int]) -> Finding | None:
     """What is wrong with so many entries, with some of the names that make the difference."""
     finding = judge(entries, job.entries_before, job.limits) if job.limits is not None else None
     if finding is None:
         return None
     last_good = load(Path(job.before)) if job.before else None
-    before = last_good.names if last_good is not None else {}
+    before: Mapping[bytes, int] = last_good.names if last_good is not None else {}
     more, fewer = (before, names) if finding.kind == "shrink" else (names, before)
     examples = islice((key for key in more if key not in fewer), MAX_EXAMPLES)
     return msgspec.structs.replace(finding, examples=[to_text(from_reversed_key(key)) for key in examples])

@@ -22,6 +22,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 import msgspec
 
 from feeds.detail import Detail
+from feeds.names import Names
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE
 from pdns.errors import PdnsError
@@ -203,25 +204,26 @@ class _BlockWriter:
 
     def put(self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[Block]) -> Changes:
         """Everything in `listed` or in `before`, in frames of that kind."""
-        keys = sorted(listed)
+        names = Names.of(listed)
+        keys = names.keys_sorted
         at = added = removed = 0
         try:
             for block in before:
                 end = bisect_right(keys, block.keys[-1], at)
                 known = dict(zip(block.keys, zip(block.bits, block.first_days, block.last_days, strict=True), strict=True))
-                fresh, lost = self._merge(kind, keys[at:end], listed, known)
+                fresh, lost = self._merge(kind, keys[at:end], names.bits[at:end], known)
                 added, removed, at = added + fresh, removed + lost, end
         except DamagedEntries:
             pass  # what is left has no history
         while at < len(keys):
             part = keys[at : at + BLOCK_ENTRIES]
-            self._merge(kind, part, listed, {})
+            self._merge(kind, part, names.bits[at : at + len(part)], {})
             at += len(part)
             added += len(part)
         return Changes(added, removed)
 
     def _merge(
-        self, kind: bytes, keys: list[bytes], listed: Mapping[bytes, int], known: Mapping[bytes, tuple[int, int, int]]
+        self, kind: bytes, keys: list[bytes], bits_of: bytes, known: Mapping[bytes, tuple[int, int, int]]
     ) -> tuple[int, int]:
         """One stretch of keys; returns how many of them were not listed before, and how many only were."""
         lost = 0
@@ -237,16 +239,17 @@ class _BlockWriter:
             if left >= self._oldest_day:
                 first[key], last[key] = first_day, left
                 self._gone[left] += 1
-        added = sum(1 for key in keys if key not in known or not known[key][0])
+        added = sum(1 for key in keys if key not in known or not known[key][0]) if known else len(keys)
+        listed = dict(zip(keys, bits_of, strict=True)) if last else {}
         ordered = keys if not last else sorted([*keys, *last])
         for start in range(0, len(ordered), BLOCK_ENTRIES):
             part = ordered[start : start + BLOCK_ENTRIES]
             details = [self._detail_of.get(key, -1) + 1 for key in part] if self._detail_of else [0] * len(part)
             stored = _StoredBlock(
                 part,
-                bytes([listed.get(key, 0) for key in part]) if last else bytes([listed[key] for key in part]),
-                _days(first.get(key, self._today) for key in part),
-                _days(last.get(key, 0) for key in part),
+                bytes([listed.get(key, 0) for key in part]) if last else bits_of[start : start + len(part)],
+                _days([first.get(key, self._today) for key in part] if first else [self._today] * len(part)),
+                _days([last.get(key, 0) for key in part] if last else [0] * len(part)),
                 _days(details),
             )
             _put(self._file, kind, stored)

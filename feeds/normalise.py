@@ -69,6 +69,9 @@ class NetworkEntry(NamedTuple):
 _LENGTH: Final = tuple(bytes((length,)) for length in range(MAX_LABEL_BYTES + 1))
 # No address ends in a label like this one, and no local name passes: what is odd is for `read_entry`.
 _PLAIN = re.compile(rb"(?!localhost)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9_-]{0,62}").fullmatch
+PLAIN_NAME: Final = rb"(?!localhost)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9_-]{0,62}"
+_PARENTS: Final[dict[bytes, bytes]] = {}  # top-level domain -> its key
+_MOST_PARENTS: Final = 10_000
 _ALLOWED = re.compile(r"[a-z0-9_.-]+").fullmatch
 _IPV4_LIKE = re.compile(r"(?:0x[0-9a-f]*|\d+|\*)(?:\.(?:0x[0-9a-f]*|\d+|\*)){0,3}\.?").fullmatch
 _QUAD = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?[1-9]?\d|10\d)(?:\.(?!$)|$)){4}", re.ASCII).fullmatch
@@ -104,6 +107,23 @@ def plain_key(token: bytes) -> bytes | None:
     labels = token.split(b".")
     labels.reverse()
     return b"".join([_LENGTH[len(label)] + label for label in labels])
+
+
+def plain_keys(names: list[bytes]) -> list[bytes]:
+    """The keys of names that are all known to be plain (`plain_key`)."""
+    keys = []
+    parents = _PARENTS
+    for name in names:
+        label, _, parent = name.partition(b".")
+        above = parents.get(parent)
+        if above is None:
+            labels = parent.split(b".")
+            labels.reverse()
+            above = b"".join([_LENGTH[len(part)] + part for part in labels])
+            if len(labels) == 1 and len(parents) < _MOST_PARENTS:
+                parents[parent] = above
+        keys.append(above + _LENGTH[len(label)] + label)
+    return keys
 
 
 def read_entry(token: bytes, *, top_level: bool = False) -> NameEntry | NetworkEntry | Reason:

@@ -56,7 +56,7 @@ def reader_version() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for path in (
-        *(here / f"{name}.py" for name in ("parse", "directory", "normalise", "containers", "detail", "entries")),
+        *(here / f"{name}.py" for name in ("parse", "directory", "normalise", "containers", "detail", "entries", "names")),
         *sorted((here / "formats").glob("*.py")),
         Path(names.__file__),
     ):

@@ -41,8 +41,8 @@ READERS: Final[dict[str, Reader]] = {
     "bind": _by_line(bind.read),
     "csv": table.read,
     "dnsmasq": _by_line(dnsmasq.read),
-    "domains": _by_line(domains.read),
-    "hosts": _by_line(hosts.read),
+    "domains": domains.read,
+    "hosts": hosts.read,
     "json": jsonvalues.read,
     "jsonl": jsonvalues.read_lines,
     "misp": misp.read,
@@ -51,7 +51,7 @@ READERS: Final[dict[str, Reader]] = {
     "threatfox": threatfox.read,
     "unbound": _by_line(unbound.read),
     "urlhaus": urlhaus.read,
-    "wildcard": _by_line(wildcard.read),
+    "wildcard": wildcard.read,
 }
 
 # In these `*.x` is a custom, not a syntax that says how far it reaches.

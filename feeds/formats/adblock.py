@@ -8,11 +8,12 @@ from feeds.formats import hosts
 from feeds.formats.collector import Collector, is_section
 from feeds.formats.content import Content
 from feeds.formats.domains import tokens_of
-from feeds.normalise import Reason
+from feeds.normalise import PLAIN_NAME, Reason
 
 # `$all` and `$document` stop the page itself, `$important` ranks rules; any other modifier leaves a part of the domain alone.
 _WHOLE_DOMAIN = frozenset((b"all", b"document", b"doc", b"important"))
 _RULE = re.compile(rb"(@@)?\|\|([^\s/^$|#]+)(\^\*?)?\|?(?:\$([^\s/]+))?").fullmatch
+_PLAIN_RULES = re.compile(rb"^\|\|(" + PLAIN_NAME + rb")\^\r?\n", re.MULTILINE).findall
 _DISABLED = re.compile(rb"(@@)?(\S+?)\$(?:\S*,)?badfilter(?:,\S*)?\s*", re.IGNORECASE).fullmatch
 _HEADER = re.compile(rb"\[[^\[\]]*\]").fullmatch
 _COMMENT = re.compile(rb"!|#(?![#@?$%])").match
@@ -26,7 +27,8 @@ _BADFILTER = b"badfilter"
 def read(content: Content, out: Collector) -> None:
     """Collect every line. A bare name, and a hosts line, mean what they mean elsewhere."""
     disabled = _disabled(content) if content.contains(_BADFILTER) else frozenset()
-    for line in content.lines(out):
+    lines = content.lines(out) if disabled else content.lines_but(_PLAIN_RULES, out)
+    for line in lines:
         text = line.strip()
         if not text or _COMMENT(text):
             continue

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from bisect import bisect_left
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Final, Literal
 
 import msgspec
 
 from feeds.detail import Detail
-from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, read_entry, url_host
+from feeds.names import KeyList
+from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, plain_keys, read_entry, url_host
 from pdns.blockset import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.core.names import from_reversed_key, to_text
 from pdns.feedstatus import OddLines
@@ -53,6 +54,7 @@ class Collector:
     ) -> None:
         self.names: dict[bytes, int] = {}  # reversed key -> BLOCK_* and ALLOW_* bits
         self.networks: set[bytes] = set()  # address octets and one octet of prefix length
+        self._plain = KeyList()  # names with everything below them, which `names` need not have
         self.line_number = 0
         self.line = b""
         self.detail: Detail | None = None
@@ -98,6 +100,18 @@ class Collector:
         else:
             self.refuse(Reason.PATTERN)
 
+    def add_plain(self, names: list[bytes]) -> None:
+        """List plain names in lower case (`feeds.normalise.PLAIN_NAME`), each with everything below it."""
+        self._plain.extend(plain_keys(names))
+
+    def add_plain_key(self, key: bytes) -> None:
+        """List one such name."""
+        self._plain.extend([key])
+
+    def all_names(self) -> Mapping[bytes, int]:
+        """Everything that was listed."""
+        return self._plain.merged(BLOCK_SUBTREE, self.names) if self._plain.keys else self.names
+
     def put(self, key: bytes, bits: int, detail: Detail | None) -> None:
         """List a name, beside what is known of it."""
         if detail is not None or key in self.detail_of:
@@ -142,7 +156,7 @@ class Collector:
 
     def include_apex(self) -> None:
         """Where all names that the list blocks are written `*.x`, and the feed leaves it open, take each to mean x as well."""
-        if not self._apex_if_only or not any(bits & BLOCK_BELOW for bits in self.names.values()):
+        if not self._apex_if_only or self._plain.keys or not any(bits & BLOCK_BELOW for bits in self.names.values()):
             return
         if not any(bits & BLOCK_NAME for bits in self.names.values()):
             for key, bits in self.names.items():
@@ -224,9 +238,9 @@ class Collector:
         From the highest: an important exception, an important rule, an exception, a rule. An exception for a name that a rule of
         equal importance lists is kept beside it, and wins.
         """
-        names = self.names
-        if not any(bits > BLOCK_SUBTREE for bits in names.values()):
+        if not any(bits > BLOCK_SUBTREE for bits in self.names.values()):
             return
+        names = self.names = dict(self.all_names())
         keys = sorted(names)
         for at, key in enumerate(keys):
             bits = names[key]

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import codecs
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Final
 
 from feeds.containers import is_packed, unpacked
 from feeds.formats.collector import Collector
 from feeds.normalise import Reason
 from pdns.config import Feed
+from pdns.core.names import MAX_NAME_BYTES
 
 MAX_LINE_BYTES: Final = 4096
 _SAMPLE_BYTES: Final = 256 * 1024
+_STRETCH_BYTES: Final = 4096
 _BOM = b"\xef\xbb\xbf"
 _WIDE: Final = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
@@ -30,16 +32,26 @@ class Content:
 
     def lines(self, out: Collector, max_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes]:
         """Each line without its end, after telling `out` of it. Lines that no format has are counted instead."""
-        for lines in _whole_lines(self._chunks(), max_bytes):
-            for line in lines:
-                out.line_number += 1
-                out.line = line
-                if len(line) > max_bytes:
-                    out.refuse(Reason.LINE_TOO_LONG)
-                elif b"\0" in line:
-                    out.refuse(Reason.NOT_TEXT)
+        for block in _whole_blocks(self._chunks(), max_bytes):
+            yield from _told(block.splitlines(), max_bytes, out)
+
+    def lines_but(self, plain: Callable[[bytes], list[bytes]], out: Collector) -> Iterator[bytes]:
+        """As `lines`, without those of stretches in which every line is a name and nothing else: `out` has those names already.
+
+        `plain` finds the names, one for each such line that ends in LF, in a stretch in lower case.
+        """
+        for block in _whole_blocks(self._chunks(), MAX_LINE_BYTES):
+            start = 0
+            while start < len(block):
+                end = block.find(b"\n", start + _STRETCH_BYTES) + 1 or len(block)
+                stretch = block[start:end]
+                start = end
+                names = plain(stretch.lower())
+                if len(names) == stretch.count(b"\n") and stretch.endswith(b"\n") and max(map(len, names)) <= MAX_NAME_BYTES - 2:
+                    out.line_number += len(names)
+                    out.add_plain(names)
                 else:
-                    yield line
+                    yield from _told(stretch.splitlines(), MAX_LINE_BYTES, out)
 
     def contains(self, word: bytes) -> bool:
         """Whether `word` is in it, in lower case."""
@@ -89,14 +101,26 @@ class Content:
             yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
-def _whole_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[list[bytes]]:
+def _told(lines: list[bytes], max_bytes: int, out: Collector) -> Iterator[bytes]:
+    for line in lines:
+        out.line_number += 1
+        out.line = line
+        if len(line) > max_bytes:
+            out.refuse(Reason.LINE_TOO_LONG)
+        elif b"\0" in line:
+            out.refuse(Reason.NOT_TEXT)
+        else:
+            yield line
+
+
+def _whole_blocks(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
     """The lines, ended by LF, CRLF or CR, that each chunk completes. A line over the limit is cut, but not to within it."""
     held = b""
     for chunk in chunks:
         data = held + chunk
         end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1  # a CR at the very end may be half of a CRLF
-        yield data[:end].splitlines()
+        yield data[:end]
         held = data[end:]
         if len(held) > max_bytes:
             held = held[: max_bytes + 1]
-    yield held.splitlines()
+    yield held

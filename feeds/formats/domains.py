@@ -3,28 +3,27 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from feeds.formats import hosts
 from feeds.formats.collector import Collector
-from feeds.normalise import Reason, is_cosmetic, plain_key
-from pdns.blockset import BLOCK_SUBTREE
+from feeds.formats.content import Content
+from feeds.normalise import PLAIN_NAME, Reason, is_cosmetic, plain_key
 
 _COMMENT = (b"#", b";", b"!", b"//")
 _TPL_HEADER = re.compile(rb"msFilterList|:(?!:)").match
 
 
-def read(lines: Iterable[bytes], out: Collector) -> None:
+_PLAIN_LINES = re.compile(rb"^(" + PLAIN_NAME + rb")\r?\n", re.MULTILINE).findall
+
+
+def read(content: Content, out: Collector) -> None:
     """Collect every line."""
-    names = out.names
-    for line in lines:
-        key = plain_key(line.strip().lower())
-        if key is None:
+    for line in content.lines_but(_PLAIN_LINES, out):
+        text = line.strip().lower()
+        if (key := plain_key(text)) is None:
             _read_odd(line, out)
-        elif key in names:
-            names[key] |= BLOCK_SUBTREE
         else:
-            names[key] = BLOCK_SUBTREE
+            out.add_plain_key(key)
 
 
 def tokens_of(line: bytes) -> list[bytes]:

@@ -62,6 +62,14 @@ class Ledger(Collector):
         self.accounted.add(self.line_number)
         super().add_network(octets, reason, special=special, allow=allow)
 
+    def add_plain(self, names: list[bytes]) -> None:
+        self.accounted.update(range(self.line_number - len(names) + 1, self.line_number + 1))
+        super().add_plain(names)
+
+    def add_plain_key(self, key: bytes) -> None:
+        self.accounted.add(self.line_number)
+        super().add_plain_key(key)
+
     def refuse(self, reason: Reason) -> None:
         self.accounted.add(self.line_number)
         super().refuse(reason)

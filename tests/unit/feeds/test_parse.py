@@ -130,6 +130,20 @@ def test_memory(tmp_path: Path) -> None:
     assert peak_bytes < 4_000_000
 
 
+@pytest.mark.parametrize("line", ["{}\n", "0.0.0.0 {}\n", "||{}^\n"])
+def test_memory_of_a_big_list(tmp_path: Path, line: str) -> None:
+    """A list of plain names takes at most 110 bytes for each at its peak."""
+    count = 60_000
+    names_of = (f"some-name-{number * 7919 % count}.example.test" for number in range(count))
+    (tmp_path / "list").write_text("".join(map(line.format, names_of)))
+    tracemalloc.start()
+    parsed = parse_feed(tmp_path / "list", Feed(name="test", url="file:///list"))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (parsed.entries, parsed.odd) == (count, {})
+    assert (peak_bytes - 3_000_000) / count < 110
+
+
 def test_gzip(tmp_path: Path) -> None:
     """A list that its publisher packed with gzip is read like any other, in several members too."""
     content = gzip.compress(b"\xef\xbb\xbfone.test\n") + gzip.compress(b"two.test\n")
