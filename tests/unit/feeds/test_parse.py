@@ -133,7 +133,7 @@ def test_memory(tmp_path: Path) -> None:
 @pytest.mark.parametrize("line", ["{}\n", "0.0.0.0 {}\n", "||{}^\n"])
 def test_memory_of_a_big_list(tmp_path: Path, line: str) -> None:
     """A list of plain names takes at most 110 bytes for each at its peak."""
-    count = 60_000
+    count = 180_000
     names_of = (f"some-name-{number * 7919 % count}.example.test" for number in range(count))
     (tmp_path / "list").write_text("".join(map(line.format, names_of)))
     tracemalloc.start()
