@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from itertools import islice
 from pathlib import Path
 
@@ -113,6 +113,7 @@ def parse(job: Parse) -> Parsed | Failed:
         entries=entries,
         addresses=addresses,
         odd=parsed.odd,
+        notes=parsed.notes,
         added=changes.added if before is not None else None,
         removed=changes.removed if before is not None else None,
         change=change,
@@ -169,7 +170,7 @@ def _damaged(names: list[str]) -> Failed:
     return Failed(f"damaged on disk: the entries of {', '.join(names)}", damaged=tuple(names))
 
 
-def _finding(job: Parse, change: Change, names: dict[bytes, int], popular: set[bytes]) -> Finding | None:
+def _finding(job: Parse, change: Change, names: Mapping[bytes, int], popular: set[bytes]) -> Finding | None:
     """What is wrong with `change`, with some of the names that make the difference."""
     finding = judge(change, job.limits) if job.limits is not None else None
     if finding is None:
@@ -178,13 +179,16 @@ def _finding(job: Parse, change: Change, names: dict[bytes, int], popular: set[b
         examples = islice(sorted(popular), MAX_EXAMPLES)
     else:
         last_good = load(Path(job.before)) if job.before else None
-        before = last_good.names if last_good is not None else {}
+        before: Mapping[bytes, int] = last_good.names if last_good is not None else {}
         more, fewer = (before, names) if finding.kind == "shrink" else (names, before)
         examples = islice((key for key in more if key not in fewer), MAX_EXAMPLES)
     return msgspec.structs.replace(finding, examples=[to_text(from_reversed_key(key)) for key in examples])
 
 
 def _nothing_in(parsed: ParsedFeed) -> str:
+    if parsed.exceptions:
+        count = f"{parsed.exceptions:,} exception{'' if parsed.exceptions == 1 else 's'}"
+        return f"{count} and no name to block, read as {parsed.format}: exceptions reach only what the same feed lists"
     reason = f"no names in {parsed.lines:,} lines, read as {parsed.format}"
     if not parsed.odd:
         return reason

@@ -30,6 +30,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
     out = Collector()
     odd: dict[str, OddLines] = {}
     formats: set[str] = set()
+    notes: dict[str, None] = {}
     lines = 0
     unpacked = raw.with_name(f"{raw.name}-member{TEMPORARY}")
     try:
@@ -42,6 +43,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
                     shutil.copyfileobj(content, file)
                 parsed = _parse(unpacked, feed, member.name)
                 lines += parsed.lines
+                notes |= dict.fromkeys(f"{member.name}: {note}" for note in parsed.notes[: _MAX_EXAMPLES - len(notes)])
                 if parsed.names or parsed.networks:
                     formats.add(parsed.format)
                 for key, bits in parsed.names.items():
@@ -63,6 +65,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
         odd=odd,
         details=out.details,
         detail_of=out.detail_of,
+        notes=list(notes),
     )
 
 

@@ -22,6 +22,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 import msgspec
 
 from feeds.detail import Detail
+from feeds.names import Names
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE
 from pdns.errors import PdnsError
@@ -208,14 +209,15 @@ class _BlockWriter:
 
     def put(self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[Block], watched: Sequence[bytes] = ()) -> Changes:
         """Everything in `listed` or in `before`, in frames of that kind."""
-        keys = sorted(listed)
+        names = Names.of(listed)
+        keys = names.keys_sorted
         at = added = removed = fresh = watched_at = 0
         seen: set[bytes] = set()
         try:
             for block in before:
                 end = bisect_right(keys, block.keys[-1], at)
                 known = dict(zip(block.keys, zip(block.bits, block.first_days, block.last_days, strict=True), strict=True))
-                unknown, back, lost = self._merge(kind, keys[at:end], listed, known)
+                unknown, back, lost = self._merge(kind, keys[at:end], names.bits[at:end], known)
                 added, removed, fresh, at = added + unknown + back, removed + lost, fresh + unknown, end
                 watched_end = bisect_right(watched, block.keys[-1], watched_at)
                 seen.update(key for key in watched[watched_at:watched_end] if key in known and known[key][0])
@@ -224,13 +226,13 @@ class _BlockWriter:
             pass  # what is left has no history
         while at < len(keys):
             part = keys[at : at + BLOCK_ENTRIES]
-            self._merge(kind, part, listed, {})
+            self._merge(kind, part, names.bits[at : at + len(part)], {})
             at += len(part)
             added, fresh = added + len(part), fresh + len(part)
         return Changes(added, removed, fresh, seen)
 
     def _merge(
-        self, kind: bytes, keys: list[bytes], listed: Mapping[bytes, int], known: Mapping[bytes, tuple[int, int, int]]
+        self, kind: bytes, keys: list[bytes], bits_of: bytes, known: Mapping[bytes, tuple[int, int, int]]
     ) -> tuple[int, int, int]:
         """One stretch of keys; returns how many of them are unknown, how many are back, and how many left."""
         lost = back = 0
@@ -248,15 +250,16 @@ class _BlockWriter:
                 first[key], last[key] = first_day, left
                 self._gone[left] += 1
         unknown = len(keys) - (len(first) - len(last))
+        listed = dict(zip(keys, bits_of, strict=True)) if last else {}
         ordered = keys if not last else sorted([*keys, *last])
         for start in range(0, len(ordered), BLOCK_ENTRIES):
             part = ordered[start : start + BLOCK_ENTRIES]
             details = [self._detail_of.get(key, -1) + 1 for key in part] if self._detail_of else [0] * len(part)
             stored = _StoredBlock(
                 part,
-                bytes([listed.get(key, 0) for key in part]) if last else bytes([listed[key] for key in part]),
-                _days(first.get(key, self._today) for key in part),
-                _days(last.get(key, 0) for key in part),
+                bytes([listed.get(key, 0) for key in part]) if last else bits_of[start : start + len(part)],
+                _days([first.get(key, self._today) for key in part] if first else [self._today] * len(part)),
+                _days([last.get(key, 0) for key in part] if last else [0] * len(part)),
                 _days(details),
             )
             _put(self._file, kind, stored)

@@ -36,6 +36,7 @@ class Parsed(msgspec.Struct, frozen=True, tag=True):
     added: int | None  # names that were not in `before`; None when there was none
     removed: int | None  # names that only were there
     change: Change  # how it differs from the copy that it may take the place of
+    notes: list[str] = []  # how the list as a whole was read
     finding: Finding | None = None  # why it may not take the place of the copy before by itself
 
 

@@ -36,6 +36,7 @@ class Reason(StrEnum):
     BAD_IDN = "bad_idn"  # letters outside ASCII that no A-label stands for
     MODIFIER = "modifier"  # an adblock rule that means less than the whole domain
     COSMETIC = "cosmetic"  # an adblock rule about elements of a page
+    OVERRULED = "overruled"  # cancelled by another rule of the list
     UNSUPPORTED_RULE = "unsupported_rule"  # of this format, but not about blocking a domain
     OUT_OF_ZONE = "out_of_zone"  # an RPZ owner outside its zone
     EXTRA_TEXT = "extra_text"  # more on the line than its format has room for
@@ -68,6 +69,9 @@ class NetworkEntry(NamedTuple):
 _LENGTH: Final = tuple(bytes((length,)) for length in range(MAX_LABEL_BYTES + 1))
 # No address ends in a label like this one, and no local name passes: what is odd is for `read_entry`.
 _PLAIN = re.compile(rb"(?!localhost)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9_-]{0,62}").fullmatch
+PLAIN_NAME: Final = rb"(?!localhost)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9_-]{0,62}"
+_PARENTS: Final[dict[bytes, bytes]] = {}  # top-level domain -> its key
+_MOST_PARENTS: Final = 10_000
 _ALLOWED = re.compile(r"[a-z0-9_.-]+").fullmatch
 _IPV4_LIKE = re.compile(r"(?:0x[0-9a-f]*|\d+|\*)(?:\.(?:0x[0-9a-f]*|\d+|\*)){0,3}\.?").fullmatch
 _QUAD = re.compile(r"(?:(?:25[0-5]|2[0-4]\d|1?[1-9]?\d|10\d)(?:\.(?!$)|$)){4}", re.ASCII).fullmatch
@@ -79,6 +83,10 @@ _PORT = re.compile(r"(?:[^/:@]+|\[[0-9a-f:.]+\]):\d+").fullmatch
 _HOST = re.compile(r"[\w.-]+(?::\d+)?(?=[/?#])").match
 _EMAIL = re.compile(r"[^@/]+@[\w.-]+").fullmatch
 _URL_HOST = re.compile(r"(?:[a-z][a-z0-9+.-]*:/+)?(?:[^/?#\\@]*@)?(\[[0-9a-f:.]+\]|[^/?#\\:@*\s]+)(?::\d*)?(?:[/?#\\]|$)").match
+# A rule about elements of a page: what it is about, one of the separators, then a selector or a script. White space before a `#`
+# makes a comment of it.
+COSMETIC: Final = rb"(?:\[\$[^\]]*\])?[^\s#$/|]+(?:#@?(?:[?$%]|\$\?)?#|\$@?\$)(?!\s|$)"
+_COSMETIC = re.compile(COSMETIC).match
 _REGEX_CHARACTERS = frozenset("\\^$*+|([{")
 _DEFANGED = re.compile(r"\[\.\]|\(\.\)|\{\.\}|\[dot\]|\(dot\)")
 _OTHER_DOTS = str.maketrans("\u3002\uff0e\uff61", "...")  # label separators after UTS 46
@@ -101,10 +109,29 @@ def plain_key(token: bytes) -> bytes | None:
     return b"".join([_LENGTH[len(label)] + label for label in labels])
 
 
-def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
-    """What `token`, without white space around it, says. Takes any octets; never raises."""
+def plain_keys(names: list[bytes]) -> list[bytes]:
+    """The keys of names that are all known to be plain (`plain_key`)."""
+    keys = []
+    parents = _PARENTS
+    for name in names:
+        label, _, parent = name.partition(b".")
+        above = parents.get(parent)
+        if above is None:
+            labels = parent.split(b".")
+            labels.reverse()
+            above = b"".join([_LENGTH[len(part)] + part for part in labels])
+            if len(labels) == 1 and len(parents) < _MOST_PARENTS:
+                parents[parent] = above
+        keys.append(above + _LENGTH[len(label)] + label)
+    return keys
+
+
+def read_entry(token: bytes, *, top_level: bool = False) -> NameEntry | NetworkEntry | Reason:
+    """What `token`, without white space around it, says; with `top_level`, a single label is a name. Never raises."""
     if b"\0" in token:
         return Reason.NOT_TEXT
+    if is_cosmetic(token):
+        return Reason.COSMETIC
     try:
         text = token.decode().lower()
     except UnicodeDecodeError:
@@ -136,9 +163,14 @@ def read_entry(token: bytes) -> NameEntry | NetworkEntry | Reason:
         return Reason.LABEL_TOO_LONG
     if len(host) > MAX_NAME_BYTES - 2:
         return Reason.NAME_TOO_LONG
-    if len(labels) == 1:
+    if len(labels) == 1 and not top_level:
         return Reason.SINGLE_LABEL
     return NameEntry(b"".join([_LENGTH[len(label)] + label for label in reversed(labels)]), below)
+
+
+def is_cosmetic(line: bytes) -> bool:
+    """Whether `line` is an adblock rule about elements of a page (`site.test##.advert`); it says nothing of the site."""
+    return (b"#" in line or b"$" in line) and _COSMETIC(line) is not None
 
 
 def url_host(token: bytes) -> bytes | None:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import msgspec
 
 from feeds.detail import Detail
-from feeds.formats import READERS, detect
-from feeds.formats.collector import Collector
+from feeds.formats import MAYBE_APEX, READERS, detect
+from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content
+from feeds.names import Names
 from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE
 from pdns.config import Feed
 from pdns.errors import FeedError
@@ -20,25 +22,32 @@ _WEB_PAGE = re.compile(rb"(?>\s*<!--.*?-->)*+\s*(?:<!doctype\s+html|<\?xml|<html
 
 
 class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
-    """What one list says. It costs some 100 bytes a name."""
+    """What one list says. A list of plain names costs some 80 bytes a name, others 150."""
 
     format: str  # as named, or as detected
     lines: int  # or entries, where a list is not made of lines
-    names: dict[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset
+    names: Mapping[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset
     networks: set[bytes]  # address octets and one octet of prefix length
     odd: dict[str, OddLines]  # reason -> what was passed over
+    notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
     details: list[Detail] = []
     detail_of: dict[bytes, int] = {}  # key -> index into `details`, of names that the list says more of
 
     @property
     def entries(self) -> int:
         """Names blocked."""
-        return sum(1 for bits in self.names.values() if bits & BLOCK_SUBTREE)
+        return _having(self.names, BLOCK_SUBTREE)
 
     @property
     def exceptions(self) -> int:
         """Names allowed."""
-        return sum(1 for bits in self.names.values() if bits & ALLOW_SUBTREE)
+        return _having(self.names, ALLOW_SUBTREE)
+
+
+def _having(names: Mapping[bytes, int], wanted: int) -> int:
+    """How many have one of the bits `wanted`."""
+    values = names.bits if isinstance(names, Names) else bytes(names.values())
+    return sum(values.count(bits) for bits in range(16) if bits & wanted)
 
 
 def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
@@ -48,7 +57,12 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
     read, is a web page, is not the JSON that it should be, lacks the column that is asked for, is in a format that cannot be
     told, or is damaged or larger than `feed.max_bytes` once unpacked.
     """
-    out = Collector(wildcard_includes_apex=feed.wildcard_includes_apex, addresses=feed.addresses, url_hosts=feed.url_hosts)
+    out = Collector(
+        wildcard_includes_apex=feed.wildcard_includes_apex,
+        addresses=feed.addresses,
+        url_hosts=feed.url_hosts,
+        top_level=feed.top_level_domains,
+    )
     try:
         with path.open("rb") as file:
             content = Content(file, feed)
@@ -56,14 +70,19 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
                 raise FeedError(feed.name, "a web page, not a list")
             name = feed.format if feed.format != "auto" else detect(content)
             READERS[name](content, out)
+            if name in MAYBE_APEX:
+                out.include_apex()
+    except WrongList as exc:
+        raise FeedError(feed.name, str(exc)) from None
     except OSError as exc:
         raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
     return ParsedFeed(
         format=name,
         lines=out.line_number,
-        names=out.names,
+        names=out.all_names(),
         networks=out.networks,
         odd=out.odd,
         details=out.details,
         detail_of=out.detail_of,
+        notes=out.notes,
     )

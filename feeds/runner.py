@@ -336,6 +336,7 @@ class FeedRunner:
             entries=result.entries,
             addresses=result.addresses,
             odd=result.odd,
+            notes=result.notes,
         )
 
 

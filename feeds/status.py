@@ -59,6 +59,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
             status,
             format=reading.format,
             odd=reading.odd,
+            notes=reading.notes,
             entries=reading.entries,
             addresses=reading.addresses,
             last_success_s=copy.last_success_s,

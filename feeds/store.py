@@ -10,7 +10,6 @@ import hashlib
 import itertools
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -18,6 +17,7 @@ import msgspec
 from feeds.fetch import Validators
 from feeds.files import TEMPORARY, write_whole
 from pdns import __version__
+from pdns.core import names
 from pdns.feedstatus import OddLines
 from pdns.generations import sync
 
@@ -35,6 +35,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     entries: int
     addresses: int
     odd: dict[str, OddLines] = {}
+    notes: list[str] = []
 
 
 class Copy(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,11 +56,11 @@ def reader_version() -> str:
     here = Path(__file__).parent
     digest = hashlib.sha256()
     for path in (
-        *(here / f"{name}.py" for name in ("parse", "directory", "normalise", "containers", "detail", "entries")),
+        *(here / f"{name}.py" for name in ("parse", "directory", "normalise", "containers", "detail", "entries", "names")),
         *sorted((here / "formats").glob("*.py")),
+        Path(names.__file__),
     ):
-        with suppress(OSError):
-            digest.update(path.read_bytes())
+        digest.update(path.read_bytes())
     return f"{__version__}-{digest.hexdigest()[:16]}"
 
 

@@ -355,7 +355,7 @@ def source_fingerprint(feed: Feed) -> str:
     """A hash of what decides a feed's content: under the same one, the same bytes parse to the same names."""
     decisive = [
         feed.url, feed.format, feed.wildcard_includes_apex, feed.addresses,
-        feed.url_hosts, feed.column, feed.delimiter, feed.json_path,
+        feed.url_hosts, feed.top_level_domains, feed.column, feed.delimiter, feed.json_path, feed.active_until,
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:32]
 

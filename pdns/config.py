@@ -38,10 +38,11 @@ Label = Annotated[
 JsonPath = Annotated[
     str,
     Meta(
-        pattern=r"^\$?(?:\.?[\w@:/-]++|\.\*|\[\*?\]|\['[^']++'\])*+\Z",
+        pattern=r"^\$?(?:\.?[\w@:/-]++|\.\*|\[\*?\]|\['[^']++'\])*+~?\Z",
         description='JSON path (such as "data[].host")',
     ),
 ]
+TrueFalseOrAuto = Annotated[bool | Literal["auto"], Meta(description='true, false or "auto"')]
 Delimiter = Annotated[str, Meta(pattern=r'^[^\r\n" ]\Z', description="one character")]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=MOST)]
 NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
@@ -122,12 +123,14 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refresh_s: Annotated[int, Meta(ge=30, le=MOST)] = 3600
     required: bool = False
     mode: Mode = "block"
-    wildcard_includes_apex: bool = False
+    wildcard_includes_apex: TrueFalseOrAuto = "auto"
     addresses: bool = False
     url_hosts: bool = False
+    top_level_domains: bool = False
     column: str = ""
     delimiter: Delimiter = ","
     json_path: JsonPath = ""
+    active_until: str = ""
     max_bytes: Positive = 256 * 1024 * 1024
     timeout_s: PositiveSeconds = 60.0
     ca_file: str = ""

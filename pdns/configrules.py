@@ -273,6 +273,10 @@ def _content(feed: Feed, key: str, around: Surroundings) -> None:
         around.report.add(f"{key}.json_path", f'required with format = "{feed.format}", such as "data[].host"')
     if feed.json_path and not is_json:
         around.report.add(f"{key}.json_path", f'only for format = "json" or "jsonl", not "{feed.format}"')
+    if feed.active_until and not is_json and feed.format != "csv":
+        around.report.add(f"{key}.active_until", f'only for format = "csv", "json" or "jsonl", not "{feed.format}"')
+    if feed.active_until and feed.format == "csv" and feed.column.isdecimal() != feed.active_until.isdecimal():
+        around.report.add(f"{key}.active_until", "expected a name where column has one, and a number where that has one")
     if feed.column and feed.format != "csv":
         around.report.add(f"{key}.column", f'only for format = "csv", not "{feed.format}"')
     if feed.column.isdecimal() and not int(feed.column):

@@ -67,6 +67,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str = ""
     results: dict[str, int] = {}  # result -> how often since the process started
     odd: dict[str, OddLines] = {}  # reason -> lines passed over
+    notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
     held_update: HeldUpdate | None = None
     held_names: HeldNames = HeldNames()
     frozen: str = ""  # why every update of it is held, if an administrator said so

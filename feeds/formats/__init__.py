@@ -25,6 +25,7 @@ from feeds.formats import (
 )  # fmt: skip
 from feeds.formats.collector import Collector, visible
 from feeds.formats.content import Content
+from feeds.normalise import COSMETIC, is_cosmetic
 from pdns.addresses import web_kind
 from pdns.errors import FeedError
 
@@ -36,12 +37,12 @@ def _by_line(read: Callable[[Iterable[bytes], Collector], None]) -> Reader:
 
 
 READERS: Final[dict[str, Reader]] = {
-    "adblock": _by_line(adblock.read),
+    "adblock": adblock.read,
     "bind": _by_line(bind.read),
     "csv": table.read,
     "dnsmasq": _by_line(dnsmasq.read),
-    "domains": _by_line(domains.read),
-    "hosts": _by_line(hosts.read),
+    "domains": domains.read,
+    "hosts": hosts.read,
     "json": jsonvalues.read,
     "jsonl": jsonvalues.read_lines,
     "misp": misp.read,
@@ -50,17 +51,20 @@ READERS: Final[dict[str, Reader]] = {
     "threatfox": threatfox.read,
     "unbound": _by_line(unbound.read),
     "urlhaus": urlhaus.read,
-    "wildcard": _by_line(wildcard.read),
+    "wildcard": wildcard.read,
 }
+
+# In these `*.x` is a custom, not a syntax that says how far it reaches.
+MAYBE_APEX: Final = frozenset(("csv", "domains", "hosts", "json", "jsonl", "wildcard"))
 
 # What a line of each format looks like that no other format has; the first that fits counts.
 _SHAPES: Final = tuple(
     (name, re.compile(pattern, re.IGNORECASE).match)
     for name, pattern in (
         ("dnsmasq", rb"(?:address|local|server)\s*=\s*/"),
-        ("unbound", rb"local-(?:zone|data)\s*:"),
-        ("bind", rb'zone\s+"[^"]+"\s'),
-        ("adblock", rb"(?:@@)?\|\|?[^\s|]|\[adblock"),
+        ("unbound", rb"(?:server:\s+)?local-(?:zone|data)\s*:"),
+        ("bind", rb'zone\s+"?[^\s"{};]+"?\s*(?:in\s*)?\{'),
+        ("adblock", rb"(?:@@)?\|\|?[^\s|]|\[adblock|" + COSMETIC),
         ("hosts", rb"(?:\d{1,3}\.\d{1,3}\.\d{1,3}\.\d{1,3}|[0-9a-f]{0,4}:[0-9a-f:.]{1,41}|0)\s+[a-z0-9_*.-]+\s*(?:#|$)"),
         ("rpz", rb"\$(?:TTL|ORIGIN)\s|\S*\s+(?:\d\w*\s+)?(?:IN\s+)?(?:(?:SOA|NS|CNAME)\s+\S+|A{1,4}\s+[\da-f:.]+\s*$)"),
         ("wildcard", rb"\*\.[^\s*]+\s*(?:#|$)"),
@@ -108,7 +112,7 @@ def detect(content: Content) -> str:
         if header(content.head):
             return name
     lines = content.sample.splitlines()
-    if (row := _only_rows(lines)) is not None:
+    if not any(map(is_cosmetic, lines)) and (row := _only_rows(lines)) is not None:
         advice = f'set format = "csv" and column, to one of {visible(row)} or to a number'
         raise FeedError(content.feed.name, f"CSV, and not clear in which column the names are: {advice}")
     return detect_lines(lines)

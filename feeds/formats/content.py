@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import codecs
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import BinaryIO, Final
 
 from feeds.containers import is_packed, unpacked
 from feeds.formats.collector import Collector
 from feeds.normalise import Reason
 from pdns.config import Feed
+from pdns.core.names import MAX_NAME_BYTES
 
 MAX_LINE_BYTES: Final = 4096
 _SAMPLE_BYTES: Final = 256 * 1024
+_STRETCH_BYTES: Final = 4096
 _BOM = b"\xef\xbb\xbf"
+_WIDE: Final = ((codecs.BOM_UTF32_LE, "utf-32-le"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
 class Content:
@@ -22,21 +26,41 @@ class Content:
     def __init__(self, file: BinaryIO, feed: Feed) -> None:
         self.feed = feed
         self._file = file
+        self._wide = False  # UTF-16 or UTF-32, as its byte order mark says
         self.head = self._head()
         self.sample = self._sample()
 
     def lines(self, out: Collector, max_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes]:
         """Each line without its end, after telling `out` of it. Lines that no format has are counted instead."""
-        for lines in _whole_lines(self._chunks(), max_bytes):
-            for line in lines:
-                out.line_number += 1
-                out.line = line
-                if len(line) > max_bytes:
-                    out.refuse(Reason.LINE_TOO_LONG)
-                elif b"\0" in line:
-                    out.refuse(Reason.NOT_TEXT)
+        for block in _whole_blocks(self._chunks(), max_bytes):
+            yield from _told(block.splitlines(), max_bytes, out)
+
+    def lines_but(self, plain: Callable[[bytes], list[bytes]], out: Collector) -> Iterator[bytes]:
+        """As `lines`, without those of stretches in which every line is a name and nothing else: `out` has those names already.
+
+        `plain` finds the names, one for each such line that ends in LF, in a stretch in lower case.
+        """
+        for block in _whole_blocks(self._chunks(), MAX_LINE_BYTES):
+            start = 0
+            while start < len(block):
+                end = block.find(b"\n", start + _STRETCH_BYTES) + 1 or len(block)
+                stretch = block[start:end]
+                start = end
+                names = plain(stretch.lower())
+                if len(names) == stretch.count(b"\n") and stretch.endswith(b"\n") and max(map(len, names)) <= MAX_NAME_BYTES - 2:
+                    out.line_number += len(names)
+                    out.add_plain(names)
                 else:
-                    yield line
+                    yield from _told(stretch.splitlines(), MAX_LINE_BYTES, out)
+
+    def contains(self, word: bytes) -> bool:
+        """Whether `word` is in it, in lower case."""
+        end = b""
+        for piece in self._chunks():
+            if word in end + piece:
+                return True
+            end = piece[-len(word) :]
+        return False
 
     def body(self) -> bytes:
         """All of it, at most `feed.max_bytes`."""
@@ -52,27 +76,51 @@ class Content:
 
     def _sample(self) -> bytes:
         """The beginning of the list and, of a longer one, its end: some lists have the lines that tell the format last."""
-        if is_packed(self._file) or self._file.seek(0, os.SEEK_END) <= 2 * _SAMPLE_BYTES:
+        if self._wide or is_packed(self._file) or self._file.seek(0, os.SEEK_END) <= 2 * _SAMPLE_BYTES:
             return self.head
         self._file.seek(-_SAMPLE_BYTES, os.SEEK_END)
         return self.head.rpartition(b"\n")[0] + b"\n" + self._file.read().partition(b"\n")[2]
 
     def _chunks(self) -> Iterator[bytes]:
-        begun = False
+        """All of it, as UTF-8, without a byte order mark."""
+        begun, decoder = False, None
         for piece in unpacked(self._file, self.feed):
-            if piece:
-                yield piece if begun else piece.removeprefix(_BOM)
+            if not piece:
+                continue
+            data = piece
+            if not begun:
                 begun = True
+                mark, encoding = next((wide for wide in _WIDE if piece.startswith(wide[0])), (_BOM, ""))
+                data = piece.removeprefix(mark)
+                if encoding:
+                    self._wide, decoder = True, codecs.getincrementaldecoder(encoding)("replace")
+            if decoder is not None:
+                data = decoder.decode(data).encode("utf-8", "replace")
+            yield data
+        if decoder is not None:
+            yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
-def _whole_lines(chunks: Iterable[bytes], max_bytes: int) -> Iterator[list[bytes]]:
+def _told(lines: list[bytes], max_bytes: int, out: Collector) -> Iterator[bytes]:
+    for line in lines:
+        out.line_number += 1
+        out.line = line
+        if len(line) > max_bytes:
+            out.refuse(Reason.LINE_TOO_LONG)
+        elif b"\0" in line:
+            out.refuse(Reason.NOT_TEXT)
+        else:
+            yield line
+
+
+def _whole_blocks(chunks: Iterable[bytes], max_bytes: int) -> Iterator[bytes]:
     """The lines, ended by LF, CRLF or CR, that each chunk completes. A line over the limit is cut, but not to within it."""
     held = b""
     for chunk in chunks:
         data = held + chunk
         end = max(data.rfind(b"\n"), data.rfind(b"\r", 0, -1)) + 1  # a CR at the very end may be half of a CRLF
-        yield data[:end].splitlines()
+        yield data[:end]
         held = data[end:]
         if len(held) > max_bytes:
             held = held[: max_bytes + 1]
-    yield held.splitlines()
+    yield held

@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from feeds.formats.collector import Collector
 from feeds.normalise import Reason
 
-# `address` blocks wherever it points to; the others forward when a server stands behind the last slash.
-_RULE = re.compile(rb"(?:address\s*=\s*/(.*)/[^/]*|(?:local|server)\s*=\s*/(.*)/)").fullmatch
+# `address` blocks wherever it points to; the others forward when a server stands behind the last slash, and so are exceptions.
+_RULE = re.compile(rb"(?:address\s*=\s*/(.*)/[^/]*|(?:local|server)\s*=\s*/(.*)/([^/]*))").fullmatch
 
 
 def read(lines: Iterable[bytes], out: Collector) -> None:
@@ -21,8 +21,9 @@ def read(lines: Iterable[bytes], out: Collector) -> None:
         if (rule := _RULE(text)) is None:
             out.refuse(Reason.UNSUPPORTED_RULE if b"=" in text else Reason.UNKNOWN_LINE)
             continue
+        forwarded = bool(rule[3])
         for name in (rule[1] or rule[2] or b"").split(b"/"):
             if name == b"#":
                 out.refuse(Reason.PATTERN)  # every name there is
             else:
-                out.add(name)
+                out.add(name, allow=forwarded)

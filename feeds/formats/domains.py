@@ -1,30 +1,29 @@
-"""Plain lists: a name a line, `*.x` for what is below x. Also the `-d x` lines of Internet Explorer's TPL."""
+"""Plain lists: a name a line, `*.x` for what is below x. Also Internet Explorer's TPL: `-d x`, and `+d x` for an exception."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from feeds.formats import hosts
 from feeds.formats.collector import Collector
-from feeds.normalise import Reason, plain_key
-from pdns.blockset import BLOCK_SUBTREE
+from feeds.formats.content import Content
+from feeds.normalise import PLAIN_NAME, Reason, is_cosmetic, plain_key
 
 _COMMENT = (b"#", b";", b"!", b"//")
 _TPL_HEADER = re.compile(rb"msFilterList|:(?!:)").match
 
 
-def read(lines: Iterable[bytes], out: Collector) -> None:
+_PLAIN_LINES = re.compile(rb"^(" + PLAIN_NAME + rb")\r?\n", re.MULTILINE).findall
+
+
+def read(content: Content, out: Collector) -> None:
     """Collect every line."""
-    names = out.names
-    for line in lines:
-        key = plain_key(line.strip().lower())
-        if key is None:
+    for line in content.lines_but(_PLAIN_LINES, out):
+        text = line.strip().lower()
+        if (key := plain_key(text)) is None:
             _read_odd(line, out)
-        elif key in names:
-            names[key] |= BLOCK_SUBTREE
         else:
-            names[key] = BLOCK_SUBTREE
+            out.add_plain_key(key)
 
 
 def tokens_of(line: bytes) -> list[bytes]:
@@ -48,12 +47,17 @@ def _read_odd(line: bytes, out: Collector) -> None:
     if line.startswith(b"<"):
         out.refuse(Reason.MARKUP)
         return
+    if is_cosmetic(line):
+        out.refuse(Reason.COSMETIC)
+        return
     match tokens_of(line):
         case [token]:
             out.add(token)
         case [b"-d", token]:
             out.add(token)
-        case [b"-d", _, _]:
+        case [b"+d", token]:
+            out.add(token, allow=True)
+        case [b"-d" | b"+d", _, _]:
             out.refuse(Reason.URL_WITH_PATH)
         case [address, *_] as tokens if address in hosts.SINKHOLES:
             hosts.read_tokens(tokens, out)

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Final
 
+from pdns.facts import DAY_S
+
 MAX_CHARACTERS: Final = 200
+_NUMBER = re.compile(r"\d{9,11}(?:\.\d{1,9})?").fullmatch
+_DATE = re.compile(r"\d{4}-?\d{2}-?\d{2}").fullmatch
+_LATEST_S: Final = 253_402_300_800  # the year 10,000
 _NOTHING = frozenset(("", "none", "null", "unknown", "-"))
 
 
@@ -22,6 +28,19 @@ def link(text: object) -> str:
     shown = text.strip() if isinstance(text, str) else ""
     fits = len(shown) <= MAX_CHARACTERS and shown.isprintable() and " " not in shown
     return shown if fits and shown.lower().startswith(("https://", "http://")) else ""
+
+
+def end_s(text: object) -> float:
+    """When what holds until `text` ends: a time as for `seconds`, the end of a date alone, or seconds since the epoch.
+
+    0 when it is none.
+    """
+    if isinstance(text, str) and _NUMBER(text.strip()):
+        text = float(text)
+    if isinstance(text, (int, float)) and not isinstance(text, bool):
+        return float(text) if 0 < text < _LATEST_S else 0.0
+    ends_s = seconds(text)
+    return ends_s + DAY_S if ends_s and isinstance(text, str) and _DATE(text.strip()) else ends_s
 
 
 def seconds(text: object) -> float:

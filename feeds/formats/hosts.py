@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from feeds.formats.collector import Collector
-from feeds.normalise import NetworkEntry, Reason, read_entry
+from feeds.formats.content import Content
+from feeds.normalise import PLAIN_NAME, NetworkEntry, Reason, is_cosmetic, read_entry
 
 SINKHOLES = frozenset((b"0.0.0.0", b"127.0.0.1", b"::", b"::1", b"0"))
 _COMMENT = re.compile(rb"(?:#|\s[;!]|\s//).*|^[;!].*", re.DOTALL)
 
 
-def read(lines: Iterable[bytes], out: Collector) -> None:
+_PLAIN_LINES = re.compile(rb"^(?:0\.0\.0\.0|127\.0\.0\.1)[ \t]+(" + PLAIN_NAME + rb")\r?\n", re.MULTILINE).findall
+
+
+def read(content: Content, out: Collector) -> None:
     """Collect every line. One name alone, without an address, is taken for what it is."""
-    for line in lines:
+    for line in content.lines_but(_PLAIN_LINES, out):
         if b"#" in line or b";" in line or b"!" in line or b"//" in line:
+            if is_cosmetic(line.lstrip()):
+                out.refuse(Reason.COSMETIC)
+                continue
             line = _COMMENT.sub(b"", line)  # noqa: PLW2901 - the rest of the line is gone
         tokens = line.split()
         if len(tokens) == 2 and tokens[0] in SINKHOLES:

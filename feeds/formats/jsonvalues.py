@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 from msgspec import Raw
 
+from feeds.detail import Detail
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
+from feeds.formats.facts import end_s
 from feeds.normalise import Reason
 from pdns.errors import FeedError
 
@@ -24,19 +26,21 @@ _AT_BYTE = re.compile(r"(?:JSON is malformed: )?(.*) \(byte (\d+)\)").fullmatch
 _BEGINS = re.compile(rb"\s*[\[{]").match
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 T = TypeVar("T")
+KEYS: Final = "~"  # a step to the keys of an object
+Steps = tuple[str | None, ...]
 
 
 def read(content: Content, out: Collector) -> None:
     """Collect what is at the feed's `json_path`."""
-    steps = steps_of(content.feed.json_path)
-    for around, value in _walk(document(content), steps):
-        out.begin(bytes(around if value is None else value))
-        _add(value, out)
+    steps, until = steps_of(content.feed.json_path), steps_of(content.feed.active_until)
+    for found in _walk(document(content), steps, until):
+        out.begin(bytes(found.shown), _detail(found))
+        _add(found.text, out)
 
 
 def read_lines(content: Content, out: Collector) -> None:
-    """Collect what is at the feed's `json_path` in each line; a line that is no JSON is counted."""
-    steps = steps_of(content.feed.json_path)
+    """Collect what is at the feed's `json_path` in each line; a line that is no JSON, or has nothing there, is counted."""
+    steps, until = steps_of(content.feed.json_path), steps_of(content.feed.active_until)
     for line in content.lines(out, MAX_LINE_BYTES):
         if not line.strip():
             continue
@@ -44,8 +48,13 @@ def read_lines(content: Content, out: Collector) -> None:
         if raw is None:
             out.refuse(Reason.BAD_ENTRY)
             continue
-        for _, value in _walk(raw, steps):
-            _add(value, out)
+        nothing = True
+        for found in _walk(raw, steps, until):
+            nothing = False
+            out.describe(_detail(found))
+            _add(found.text, out)
+        if nothing:
+            out.refuse(Reason.NO_VALUE)
 
 
 def is_json(sample: bytes) -> bool:
@@ -54,8 +63,11 @@ def is_json(sample: bytes) -> bool:
 
 
 def steps_of(path: str) -> tuple[str | None, ...]:
-    """`data[].host` as keys, and None for every element of an array or value of an object."""
-    return tuple([quoted or key or None for quoted, _, key in (step.groups() for step in _STEPS(path))])
+    """`data[].host` as keys, and None for every element of an array or value of an object; `KEYS` last for its keys (`~`)."""
+    steps = [quoted or key or None for quoted, _, key in (step.groups() for step in _STEPS(path.removesuffix("~")))]
+    if path.endswith("~"):
+        steps = [*(steps[:-1] if steps and steps[-1] is None else steps), KEYS]
+    return tuple(steps)
 
 
 def document(content: Content) -> Raw:
@@ -110,25 +122,61 @@ def entries_of_dump(content: Content, key: str, kind: type[T], out: Collector) -
                 yield found
 
 
-def _walk(raw: Raw, steps: tuple[str | None, ...]) -> Iterator[tuple[Raw, Raw | None]]:
-    """What `steps` lead to, each with what it is in; None for it where a step leads nowhere."""
+class _Found(NamedTuple):
+    """A place that a path leads to."""
+
+    shown: Raw  # it, or what it should be in
+    text: str | None
+    until: Raw | None  # what is said of its end
+
+
+def _walk(raw: Raw, steps: Steps, until: Steps, end: Raw | None = None) -> Iterator[_Found]:
+    """What `steps` lead to, each with what it is in; no text where a step leads nowhere.
+
+    `until` leads to its end: from what both paths have gone through together, by keys alone. `end` is what it led to before.
+    """
     around = raw
     for number, step in enumerate(steps):
         around = raw
+        if until and not _together(step, until[0]):
+            end, until = _at(raw, until), ()
+        if step is KEYS:
+            for key, value in fields(raw).items():
+                yield _Found(value, key, _at(value, until[1:]) if until else end)
+            return
+        until = until[1:]
         if step is None:
             for item in items(raw):
-                yield from _walk(item, steps[number + 1 :])
+                yield from _walk(item, steps[number + 1 :], until, end)
             return
         found = fields(raw).get(step)
         if found is None:
-            yield around, None
+            yield _Found(around, None, end)
             return
         raw = found
-    yield around, raw
+    yield _Found(raw, decoded(raw, str), _at(raw, until) if until else end)
 
 
-def _add(value: Raw | None, out: Collector) -> None:
-    text = decoded(value, str) if value is not None else None
+def _together(step: str | None, other: str | None) -> bool:
+    return step == other or (step is KEYS and other is None)
+
+
+def _at(raw: Raw, keys: Steps) -> Raw | None:
+    for key in keys:
+        found = fields(raw).get(key) if key is not None else None
+        if found is None:
+            return None
+        raw = found
+    return raw
+
+
+def _detail(found: _Found) -> Detail | None:
+    if found.until is None:
+        return None
+    return Detail(expires_s=end_s(decoded(found.until, str) or decoded(found.until, float)))
+
+
+def _add(text: str | None, out: Collector) -> None:
     if text is not None and (text := text.strip()):
         out.add(text.encode("utf-8", "surrogatepass"))
     else:

@@ -1,6 +1,7 @@
 """Response policy zones (draft-vixie-dnsop-dns-rpz) as zone files: the part of RFC 1035, 5, that published lists use.
 
-`x CNAME .` is about the name x alone, `*.x CNAME .` about what is below it. Whatever a record would answer (NXDOMAIN, NODATA,
+`x CNAME .` is about the name x alone, `*.x CNAME .` about what is below it, up to
+names that the zone has there (RFC 4592). Whatever a record would answer (NXDOMAIN, NODATA,
 nothing, other data), x is listed; `rpz-passthru.`, and a CNAME to the owner itself, make it an exception.
 """
 
@@ -43,6 +44,8 @@ def read(lines: Iterable[bytes], out: Collector) -> None:
             _read_record(zone, rtype, words[1:], out)
         else:
             out.refuse(Reason.UNKNOWN_LINE)
+    out.stop_wildcards()
+    out.carve()
 
 
 def _whole_records(lines: Iterable[bytes]) -> Iterator[bytes]:
@@ -70,6 +73,7 @@ class _Zone:
         self.owner = b"@"
         self.apex: bytes | None = None
         self._origin: bytes | None = None
+        self._unfinished = False  # the names of the file are absolute, but for the final dot
 
     def directive(self, words: list[bytes], out: Collector) -> None:
         match words[0].upper(), words[1:]:
@@ -86,6 +90,7 @@ class _Zone:
         self.apex = self._absolute(self.owner)
         if self._origin is None:
             self._origin = self.apex
+            self._unfinished = self.owner != b"@" and not self.owner.endswith(b".")
 
     def _absolute(self, name: bytes) -> bytes:
         name = name.lower()
@@ -93,6 +98,8 @@ class _Zone:
             return self._origin or b""
         if name.endswith(b"."):
             return name[:-1]
+        if self._unfinished and self.apex and (name == self.apex or name.endswith(b"." + self.apex)):
+            return name
         return name + b"." + self._origin if self._origin else name
 
     def trigger(self) -> bytes | None:
@@ -127,6 +134,8 @@ def _read_record(zone: _Zone, rtype: bytes, rdata: list[bytes], out: Collector) 
         _read_address(trigger[: -1 - len(last)], out, allow=allow)
     elif last in _OTHER_TRIGGERS:
         out.refuse(Reason.UNSUPPORTED_RULE)
+    elif trigger == b"*":
+        out.add_root(allow=allow)
     elif b"\\" in trigger:
         out.refuse(Reason.BAD_CHARACTERS)
     else:
@@ -153,7 +162,5 @@ def _read_address(text: bytes, out: Collector, *, allow: bool) -> None:
     entry = read_entry(f"{address}/".encode() + prefix_bits)
     if not isinstance(entry, NetworkEntry):
         out.refuse(entry if isinstance(entry, Reason) else Reason.BAD_CHARACTERS)
-    elif allow:
-        out.refuse(Reason.UNSUPPORTED_RULE)  # an exception among addresses
     else:
-        out.add_network(entry.octets, entry.reason, special=entry.special)
+        out.add_network(entry.octets, entry.reason, special=entry.special, allow=allow)

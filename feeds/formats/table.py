@@ -6,8 +6,10 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from feeds.detail import Detail
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
+from feeds.formats.facts import end_s
 from feeds.normalise import Reason
 from pdns.config import Feed
 from pdns.errors import FeedError
@@ -23,8 +25,11 @@ _ENCODING = ("utf-8", "surrogateescape")  # what is not UTF-8 comes out as it we
 
 def read(content: Content, out: Collector) -> None:
     """Collect the column that the feed says."""
-    column = content.feed.column.lower()
-    for (cell,) in cells(content, out, content.feed.delimiter, (column,) if column else NAME_COLUMNS):
+    column, until = content.feed.column.lower(), content.feed.active_until.lower()
+    one_of = (column,) if column else NAME_COLUMNS
+    for cell, end in cells(content, out, content.feed.delimiter, one_of, (until,), needed=until):
+        if until:
+            out.describe(Detail(expires_s=end_s(end)))
         if cell:
             out.add(cell.encode(*_ENCODING))
         else:
@@ -32,15 +37,16 @@ def read(content: Content, out: Collector) -> None:
 
 
 def cells(
-    content: Content, out: Collector, delimiter: str, one_of: Sequence[str], others: Sequence[str] = ()
+    content: Content, out: Collector, delimiter: str, one_of: Sequence[str], others: Sequence[str] = (), needed: str = ""
 ) -> Iterator[tuple[str, ...]]:
     """Of each row the column that is called as one of `one_of` (or is counted by it: "1" is the first), then `others` or "".
 
-    The header is the first row, or the last comment (`#`) before it that has the column. Raises `FeedError` without one.
+    The header is the first row, or the last comment (`#`) before it that has the column. Raises `FeedError` without one,
+    and where the header lacks the column `needed`.
     """
     picks: list[int] | None = None
     if one_of[0].isdecimal():
-        picks = [int(one_of[0]) - 1, *(-1 for _ in others)]
+        picks = [int(one_of[0]) - 1, *(int(other) - 1 if other.isdecimal() else -1 for other in others)]
     first = True
     for comment, row in _rows(content.lines(out, MAX_ROW_BYTES), out, delimiter, comments=picks is None):
         if comment:
@@ -50,6 +56,8 @@ def cells(
         first = False
         if header is not None:
             picks = header
+            if needed and needed not in (cell.strip().lower() for cell in row):
+                raise FeedError(content.feed.name, _which_column(row, (needed,), content.feed), out.line_number)
         elif picks is None:
             raise FeedError(content.feed.name, _which_column(row, one_of, content.feed), out.line_number)
         elif picks[0] < len(row):

@@ -40,8 +40,10 @@ def show(console: Console, status: FeedsStatus, now_s: float) -> None:
 
 
 def odd_lines(console: Console, status: FeedsStatus, *, examples: bool) -> None:
-    """The lines that were passed over, by feed and reason."""
+    """How lists were read where that is not what each line says; then the lines that were skipped, by feed and reason."""
     for name, feed in status.feeds.items():
+        for note in feed.notes:
+            console.print(Text(f"{name}: {note}"), soft_wrap=True)
         if not feed.odd:
             continue
         reasons = ", ".join(f"{lines.count:,} {reason}" for reason, lines in feed.odd.items())

@@ -6,6 +6,7 @@ so `bytes.lower()` folds a whole wire name at once.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterator
 
 import idna
@@ -17,6 +18,7 @@ MAX_NAME_BYTES = 255
 MAX_LABEL_BYTES = 63
 
 _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
+_JOINERS = "\u200c\u200d"
 _QUOTED = frozenset(b'.\\"();@$')
 
 
@@ -58,11 +60,32 @@ def from_labels(labels: list[bytes]) -> bytes:
 
 
 def to_ascii(text: str) -> str:
-    """`text` with every U-label turned into its A-label (UTS 46, non-transitional). Raises `InvalidName`."""
+    """`text` with every U-label turned into its A-label (UTS 46, non-transitional). Raises `InvalidName`.
+
+    Symbols that IDNA 2008 refuses and UTS 46 does not, such as a heart, are encoded: such names exist, and browsers look them up.
+    """
     try:
         return idna.encode(text, uts46=True).decode("ascii")
     except (idna.IDNAError, UnicodeError):
+        pass
+    try:
+        mapped = idna.uts46_remap(text, std3_rules=False, transitional=False)
+        return ".".join([label if label.isascii() else _a_label(label) for label in mapped.split(".")])
+    except (idna.IDNAError, UnicodeError):
         raise InvalidName("not a valid internationalised name") from None
+
+
+def _a_label(label: str) -> str:
+    """The A-label of a label that is mapped already, after the criteria of UTS 46, 4.1. Raises `IDNAError` or `UnicodeError`."""
+    if label[2:4] == "--" or label.startswith("-") or label.endswith("-") or unicodedata.category(label[0]).startswith("M"):
+        raise idna.IDNAError("hyphens or a combining mark where none may be")
+    if any(char.isascii() and char.encode() not in _PLAIN for char in label):
+        raise idna.IDNAError("a character that no name has")
+    for at, char in enumerate(label):
+        if char in _JOINERS and not idna.valid_contextj(label, at):
+            raise idna.IDNAError("a joiner where none may be")
+    idna.check_bidi(label)
+    return "xn--" + label.encode("punycode").decode("ascii")
 
 
 def to_text(name: bytes) -> str:

@@ -7,7 +7,7 @@ import random
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -80,7 +80,7 @@ class Copy:
         assert not self.new.exists()
         return result
 
-    def names(self, feed: Feed) -> dict[bytes, int]:
+    def names(self, feed: Feed) -> Mapping[bytes, int]:
         return parse_feed(self.raw, feed).names
 
     @property

@@ -29,7 +29,9 @@ def make(tmp_path: Path, lists: dict[str, str], *, addresses: bool = False) -> B
 
 def test_every_feed_is_told(tmp_path: Path) -> None:
     """A lookup names every feed that lists the name, each with its own rule."""
-    blockset = make(tmp_path, {"a": "one.test\ntwo.test\n", "b": "*.one.test\n", "c": "one.test CNAME .\nthree.test CNAME .\n"})
+    blockset = make(
+        tmp_path, {"a": "one.test\ntwo.test\n", "b": "*.one.test\nsix.test\n", "c": "one.test CNAME .\nthree.test CNAME .\n"}
+    )
     name = from_text("one.test")
     assert blockset.lookup(name) == (Listing("a", name, Rule.SUBTREE, False), Listing("c", name, Rule.EXACT, False))
     assert blockset.lookup(from_text("www.one.test")) == (

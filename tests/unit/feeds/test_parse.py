@@ -23,6 +23,7 @@ from tests.unit.feeds.reading import names, networks, odd, read
 
 SUBTREE = "subtree"
 APEX: dict[str, Any] = {"wildcard_includes_apex": True}
+AUTO: dict[str, Any] = {"wildcard_includes_apex": "auto"}
 DOCUMENTS = {"json", "misp", "stix", "threatfox", "urlhaus"}  # refused as a whole when they are something else
 
 
@@ -65,10 +66,20 @@ def test_not_text() -> None:
 
 
 def test_utf_16() -> None:
-    """A list in UTF-16 lists nothing, and says why."""
-    parsed = read("one.test\r\ntwo.test\r\n".encode("utf-16"))
+    """A list in UTF-16 or UTF-32 with a byte order mark is read like any other; without one it lists nothing, and says why."""
+    content = "one.test\r\nbücher.test\r\n0.0.0.0 two.test\r\n"
+    marked = [content.encode("utf-16"), content.encode("utf-32"), ("\ufeff" + content).encode("utf-16-be")]
+    for data in (*marked, gzip.compress(marked[0])):
+        assert names(read(data)) == {"one.test": SUBTREE, "two.test": SUBTREE, "xn--bcher-kva.test": SUBTREE}
+    parsed = read(content.encode("utf-16-le"))
     assert names(parsed) == {}
     assert set(odd(parsed)) == {"not_text"}
+    assert names(read('\ufeff{"a": ["one.test"]}'.encode("utf-16-le"), "json", json_path="a[]")) == {"one.test": SUBTREE}
+    cut_short = ("\ufeff" + "".join(f"n{number}.test\n" for number in range(100_000)) + "x\ud83d").encode(
+        "utf-16-le", "surrogatepass"
+    )
+    parsed = read(cut_short)
+    assert (len(parsed.names), sum(odd(parsed).values())) == (100_000, 1)
 
 
 def test_long_lines() -> None:
@@ -117,6 +128,20 @@ def test_memory(tmp_path: Path) -> None:
     peak_bytes = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak_bytes < 4_000_000
+
+
+@pytest.mark.parametrize("line", ["{}\n", "0.0.0.0 {}\n", "||{}^\n"])
+def test_memory_of_a_big_list(tmp_path: Path, line: str) -> None:
+    """A list of plain names takes at most 110 bytes for each at its peak."""
+    count = 180_000
+    names_of = (f"some-name-{number * 7919 % count}.example.test" for number in range(count))
+    (tmp_path / "list").write_text("".join(map(line.format, names_of)))
+    tracemalloc.start()
+    parsed = parse_feed(tmp_path / "list", Feed(name="test", url="file:///list"))
+    peak_bytes = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (parsed.entries, parsed.odd) == (count, {})
+    assert (peak_bytes - 3_000_000) / count < 110
 
 
 def test_gzip(tmp_path: Path) -> None:
@@ -171,6 +196,25 @@ def test_wildcard_includes_apex() -> None:
         "one.test": "subtree",
         "two.test": "allow subtree",
     }
+
+
+@pytest.mark.parametrize("name", ["auto", "domains", "hosts", "wildcard"])
+def test_lists_of_nothing_but_wildcards(name: FeedFormat) -> None:
+    """Where all names are written `*.x`, x is meant too by default, and the status says so; not if a line says else."""
+    parsed = read("# all\n*.one.test\n*.two.test\n8.8.8.8\n", name, **AUTO)
+    assert names(parsed) == {"one.test": "subtree", "two.test": "subtree"}
+    assert parsed.notes == ["all its names are written *.x: x is blocked too (wildcard_includes_apex)"]
+    mixed = read("*.one.test\n*.two.test\nthree.test\n", name, **AUTO)
+    assert (names(mixed)["one.test"], mixed.notes) == ("below", [])
+    exact = read("*.one.test\n", name, wildcard_includes_apex=False)
+    assert (names(exact), exact.notes) == ({"one.test": "below"}, [])
+    for content, format_ in (
+        ("*.one.test CNAME .\n", "rpz"),
+        ("||*.one.test^\n", "adblock"),
+        ("address=/*.one.test/\n", "dnsmasq"),
+    ):
+        assert names(read(content, cast("FeedFormat", format_), **AUTO)) == {"one.test": "below"}
+    assert names(read("domain\n*.one.test\n", "csv", **AUTO)) == {"one.test": "subtree"}
 
 
 def test_addresses_are_wanted_or_counted() -> None:

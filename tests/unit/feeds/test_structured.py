@@ -396,3 +396,61 @@ def test_a_list_of_urls_alone_says_what_to_set(tmp_path: Path) -> None:
     assert said.reason.endswith(
         "most often url_with_path, as in line 1: http://one.test/x; url_hosts = true lists the hosts of URLs"
     )
+
+
+CERT_PL = json.dumps([
+    {"DomainAddress": "one.test", "InsertDate": "2020-03-23T10:44:37", "DeleteDate": None},
+    {"DomainAddress": "two.test", "InsertDate": "2020-03-23T10:44:37", "DeleteDate": "2020-06-01T00:00:00"},
+    {"DomainAddress": "two.test", "InsertDate": "2020-03-23T10:44:37", "DeleteDate": "2020-05-01"},
+    {"DomainAddress": "three.test", "DeleteDate": 1590969600},
+])  # fmt: skip
+JUNE_S = 1590969600.0
+
+
+@pytest.mark.parametrize(
+    ("content", "how", "ends"),
+    [
+        (CERT_PL, {"format": "json", "json_path": "[].DomainAddress", "active_until": "[].DeleteDate"},
+         {"one.test": 0.0, "two.test": JUNE_S, "three.test": JUNE_S}),
+        ('{"until": "2020-05-31", "names": ["one.test"]}', {"format": "json", "json_path": "names[]", "active_until": "until"},
+         {"one.test": JUNE_S}),
+        ('[{"to": {"t": "2020-06-01"}, "names": [["one.test"], ["two.test"]]}]',
+         {"format": "json", "json_path": "[].names[][]", "active_until": "[].to.t"},
+         {"one.test": JUNE_S + 86400, "two.test": JUNE_S + 86400}),
+        ('{"one.test": {"end": "2020-06-01T00:00:00Z"}, "two.test": {}}',
+         {"format": "json", "json_path": "[]~", "active_until": "[].end"}, {"one.test": JUNE_S, "two.test": 0.0}),
+        ('{"n": "one.test", "e": "1590969600"}\n{"n": "two.test", "e": "never"}\n',
+         {"format": "jsonl", "json_path": "n", "active_until": "e"}, {"one.test": JUNE_S, "two.test": 0.0}),
+        ("domain,until\none.test,2020-06-01T02:00:00+02:00\ntwo.test,\n",
+         {"format": "csv", "active_until": "Until"}, {"one.test": JUNE_S, "two.test": 0.0}),
+        ("2020-06-01 00:00:00\tone.test\n", {"format": "csv", "delimiter": "\t", "column": "2", "active_until": "1"},
+         {"one.test": JUNE_S}),
+    ],
+)  # fmt: skip
+def test_ends_of_entries(content: str, how: dict[str, Any], ends: dict[str, float]) -> None:
+    """Each name ends when its row or object says so, the last of several; where it says nothing, never."""
+    parsed = read(content, **how)
+    assert names(parsed) == dict.fromkeys(sorted(ends), "subtree")
+    said = details(parsed)
+    assert {name: said.get(name, {}).get("expires_s", 0.0) for name in ends} == ends
+
+
+def test_ends_need_their_column() -> None:
+    """A table without the column that is to say the end is refused, with the columns that it has."""
+    with pytest.raises(FeedError, match='no column "until"; the first row is: domain, end'):
+        read("domain,end\none.test,2020-06-01\n", "csv", active_until="until")
+
+
+def test_names_as_keys() -> None:
+    """Names that are the keys of an object are read by a path that ends in `~`; without a path the advice is to set one."""
+    content = '{"data": {"one.test": {"hits": 3}, "two.test": [], "8.8.8.8": null}}'
+    parsed = read(content, "json", json_path="data[]~")
+    assert (names(parsed), odd(parsed)) == ({"one.test": "subtree", "two.test": "subtree"}, {"address": 1})
+    assert names(read(content, "json", json_path="data~")) == names(parsed)
+    with pytest.raises(FeedError, match="set format"):
+        read(content)
+
+
+def test_json_lines_that_list_nothing_are_counted() -> None:
+    """A line whose array is empty is counted like one without it."""
+    assert odd(read('{"n": []}\n{"n": ["one.test"]}\n{}\n', "jsonl", json_path="n[]")) == {"no_value": 2}
