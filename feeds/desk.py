@@ -17,6 +17,7 @@ from feeds.files import disk_reason, write_whole
 from feeds.protectednetworks import network_key, network_text
 from pdns import orders, overrides
 from pdns.addresses import parse_allowed
+from pdns.clock import steady_s
 from pdns.config import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.inforce import InForce
@@ -70,7 +71,7 @@ class Desk:
 
     def overrides(self) -> Overrides:
         """What of them is in force now."""
-        return self._overrides.at(time.time())
+        return self._overrides.at(steady_s())
 
     async def look(self) -> bool:
         """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
@@ -145,7 +146,7 @@ class Desk:
         return await self._feeds.drop(self._known(order.feed), _held_entry(order))
 
     async def _disable(self, order: Order) -> str:
-        feed, reason, now_s = self._known(order.feed), _reason(order), time.time()
+        feed, reason, now_s = self._known(order.feed), _reason(order), steady_s()
         if order.for_s <= 0:
             raise RefusedError("say for how long, as in --for 2h: what is switched off must come back by itself")
         entry = Disabled(reason=reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
@@ -166,7 +167,7 @@ class Desk:
     # Local indicators.
 
     async def _indicate(self, order: Order) -> str:
-        name, reason, now_s = _name(order), _reason(order), time.time()
+        name, reason, now_s = _name(order), _reason(order), steady_s()
         if name in ("", "."):
             raise RefusedError("say which name")
         assert order.command in ("block", "allow")

@@ -26,6 +26,7 @@ from feeds.runner import FeedRunner, Surroundings
 from feeds.status import StatusFile, snapshot
 from feeds.store import remove_unconfigured
 from pdns import feedstatus
+from pdns.clock import steady_s
 from pdns.config import Config, Feed
 from pdns.feedstatus import FeedsStatus
 from pdns.orders import Order, Outcome
@@ -134,8 +135,7 @@ class Keeper:
     async def look_after(self) -> None:
         """Carry out the orders that take time, and let go of feeds whose source was silent for too long."""
         await self._desk.look_slowly()
-        now_s = time.time()
-        expired = {name for name, runner in self._runners.items() if runner.expired(now_s)}
+        expired = {name for name, runner in self._runners.items() if runner.expired}
         if expired == self._expired:
             return
         for name in expired - self._expired:
@@ -146,7 +146,7 @@ class Keeper:
 
     async def expire(self) -> None:
         """Make a new blockset if names are live whose time is over. Not more often than every five minutes."""
-        now_s = time.time()
+        now_s = steady_s()
         if now_s < self._expire_again_s or not self._publisher.expiry_due(now_s):
             return
         self._expire_again_s = now_s + EXPIRY_EVERY_S

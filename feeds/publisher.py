@@ -19,6 +19,7 @@ from feeds.jobs import Compile, Part
 from feeds.protected import Protection
 from pdns import generations
 from pdns.blockset import Blockset, FeedEntry
+from pdns.clock import steady_s
 from pdns.errors import BlocksetError
 from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
@@ -157,13 +158,13 @@ class Publisher:
         inputs = [entry for entry, _ in shares]
         protection = self.protection
         same = inputs == self.live.inputs and (protection == self.live.protection or not inputs)
-        if same and not self._unknown and not self.expiry_due(time.time()):
+        if same and not self._unknown and not self.expiry_due(steady_s()):
             return False
         started = time.monotonic()
         generation = max(self._highest + 1, generations.next_generation(self._state_dir))
         building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
-            created_s = time.time()
+            created_s = steady_s()
             job = Compile(str(building), generation, created_s, [part for _, part in shares], protection)
             compiled = await self._builder.compile(job)
         except BuildError as exc:

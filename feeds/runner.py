@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import time
 from collections import Counter
 from pathlib import Path
@@ -23,6 +24,7 @@ from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, Reading, reader_version
 from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
+from pdns.clock import boottime_s, steady_s
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import Finding
@@ -66,6 +68,8 @@ class FeedRunner:
         self.copy = kept if kept is not None and kept.url == feed.url else None
         # What the feed listed under another url stays in force until this one delivers: a mistyped url must not lift a block.
         self.predecessor = kept if self.copy is None else None
+        self._failed_at_s = -math.inf
+        self._heard_at_s = boottime_s() - (max(0.0, steady_s() - kept.last_success_s) if kept is not None else 0.0)
         self._readable = True
         self._keeping = asyncio.Lock()
 
@@ -77,10 +81,13 @@ class FeedRunner:
         """Whether `feed` asks for what is kept here."""
         return source_fingerprint(feed) == self.source
 
-    def expired(self, now_s: float) -> bool:
-        """Whether its source has been silent for too long for its names to stay in force."""
+    @property
+    def expired(self) -> bool:
+        """Whether its source has been silent for too long for its names to stay in force: it was asked again when
+        `expire_after_s` had passed since its last success, by a clock that cannot jump, and failed.
+        """
         copy, after_s = self.copy or self.predecessor, self.feed.expire_after_s
-        return copy is not None and 0 < after_s < now_s - copy.last_success_s
+        return copy is not None and 0 < after_s < self._failed_at_s - self._heard_at_s
 
     async def release(self) -> None:
         """Make the update that waits the last-good copy. Raises `OSError`."""
@@ -134,7 +141,7 @@ class FeedRunner:
                 if self.copy is not None and self._needs_reading(self.copy):
                     self.copy = await self._read_again(builder, self.copy)
                     self._readable = True
-        if self.expired(time.time()):
+        if self.expired:
             return None
         copy = self.copy
         if copy is None:
@@ -173,6 +180,8 @@ class FeedRunner:
             _log.info("feed %s: works again", self.name)
         self.last_attempt_s, self.last_result, self.last_error = began_s, result, error
         self.failures = self.failures + 1 if error else 0
+        if error:
+            self._failed_at_s = boottime_s()
         self.results[result] += 1
 
     async def _refresh(self, around: Surroundings, began_s: float) -> str:
@@ -242,6 +251,7 @@ class FeedRunner:
         copy = msgspec.structs.replace(pending.copy, last_success_s=now_s, last_changed_s=now_s)
         self._store.keep(copy)
         self.copy, self.predecessor, self._readable = copy, None, True
+        self._heard_at_s = boottime_s()
 
     def _finding(self, result: Parsed, sha256: str) -> Finding | None:
         if result.finding is None and self.hold.frozen and not self.hold.was_released(sha256):
@@ -302,12 +312,14 @@ class FeedRunner:
         self.copy = copy
         self.predecessor = None
         self._readable = True
+        self._heard_at_s = boottime_s()
 
     def _keep_unchanged(self, validators: Validators, now_s: float) -> None:
         assert self.copy is not None
         copy = msgspec.structs.replace(self.copy, validators=validators, last_success_s=now_s)
         self._store.keep(copy)
         self.copy = copy
+        self._heard_at_s = boottime_s()
 
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()

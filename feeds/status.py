@@ -49,7 +49,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
         held_update=runner.hold.status(runner.limits),
         held_names=live.held.get(feed.name, HeldNames()),
         frozen=runner.hold.frozen,
-        expired=runner.expired(time.time()),
+        expired=runner.expired,
     )
     if (disabled := overrides.disabled.get(feed.name)) is not None:
         status = msgspec.structs.replace(status, disabled_until_s=disabled.until_s, disabled_reason=disabled.reason)

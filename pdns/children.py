@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Final
 
 import pdns
+from pdns.clock import environment
 from pdns.control import Channel, Message
 
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
@@ -100,6 +101,7 @@ class Child:
                     [sys.executable, *_interpreter_flags(), "-m", self._module, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
+                    env=environment(),
                     process_group=0 if self._own_group else None,
                 )
             except OSError as error:  # out of processes or memory: as if it had died at once

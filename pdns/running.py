@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import os
+import resource
 import socket
 import time
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ from typing import Final
 import msgspec
 
 from pdns.blockset import Blockset
+from pdns.clock import boottime_s, steady_s
 from pdns.config import Config
 from pdns.control import Transport
 from pdns.errors import BlocksetError
@@ -29,6 +31,7 @@ from pdns.net.udp import UdpListener
 from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
+from pdns.upstream import descriptors
 from pdns.upstream.forwarder import Forwarder
 from pdns.zonechanges import Sender
 
@@ -40,6 +43,7 @@ _BLOCKSET_RETRY_S: Final = 30.0
 _FULL_COLLECTION_S: Final = 3600.0
 _LINGER_S: Final = 0.25  # on an address that is given up: what arrives until its last holder lets go must not be lost
 _LAST_READS: Final = 8  # of what had arrived before the end was near
+_OWN_DESCRIPTORS: Final = 40  # listeners, memory, channels, the loop; a blockset and a configuration while they change
 _ANSWER_MARGIN_S: Final = 2.0  # TCP waits that much longer for an answer than upstreams are given
 
 _log = logging.getLogger(__name__)
@@ -70,7 +74,7 @@ class Running:
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
-            config, self._forwarder, self._stats, time.monotonic, arena_fd=arena_fd, cookie_secret=cookie_secret,
+            config, self._forwarder, self._stats, boottime_s, arena_fd=arena_fd, cookie_secret=cookie_secret,
             zone_changed=self._zone_changes.tell,
         )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
@@ -208,9 +212,9 @@ class Running:
             self._stats.add("log_lines_dropped_total", dropped, "worker")
         try:
             self._look_for_blockset(now)
-            if self._overrides_loading is None and self._overrides.is_due(time.time()):
+            if self._overrides_loading is None and self._overrides.is_due(steady_s()):
                 self._overrides_loading = asyncio.ensure_future(self._load_overrides())
-            self._service.tick(time.monotonic())
+            self._service.tick(boottime_s())
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S
                 gc.collect()
@@ -248,7 +252,7 @@ class Running:
     async def _load_overrides(self) -> None:
         """In a thread, as above."""
         try:
-            rules = await self._loop.run_in_executor(None, lambda: self._overrides.load(time.time()))
+            rules = await self._loop.run_in_executor(None, lambda: self._overrides.load(steady_s()))
         except (OSError, msgspec.DecodeError) as error:
             _log.error("%s cannot be used, what it said before stays in force: %s", FILE_NAME, error)
             return
@@ -269,4 +273,17 @@ def _let_go(udp: UdpListener) -> None:
 
 
 def _tcp_limits(config: Config) -> TcpLimits:
-    return TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)
+    limits = TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)
+    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if may_open == resource.RLIM_INFINITY:
+        return limits
+    return limits._replace(
+        max_connections=min(limits.max_connections, client_descriptors(len(config.upstream.servers), may_open))
+    )
+
+
+def client_descriptors(upstreams: int, may_open: int) -> int:
+    """How many of the `may_open` descriptors of a process its TCP clients may take: what its upstreams and the process itself
+    leave over, at least one.
+    """
+    return max(1, may_open - descriptors.reserve(upstreams, may_open) - _OWN_DESCRIPTORS)

@@ -64,7 +64,7 @@ class Service:
         zone_changed: Callable[[str], object] = lambda _feed: None,
         accelerated: bool = ACCELERATED,
     ) -> None:
-        """`clock` is that of `time.monotonic`, or runs as fast. Services with the same `cookie_secret` and clock believe each
+        """`clock` is `pdns.clock.boottime_s`, or runs as fast. Services with the same `cookie_secret` and clock believe each
         other's cookies; without one a secret is drawn. `zone_changed` is called with the name of a feed whose primary says so.
         """
         self._zone_changed = zone_changed

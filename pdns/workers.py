@@ -16,6 +16,7 @@ from typing import Final
 
 from pdns import inforce
 from pdns.blockeddomains import BlockedDomains
+from pdns.clock import boottime_s
 from pdns.config import Config
 from pdns.control import Cover, Drain
 from pdns.counters import Counters
@@ -271,7 +272,7 @@ class Workers:
     def _bury(self, process: WorkerProcess) -> None:
         """What it counted is kept; the rest of it goes."""
         self._leaving.remove(process)
-        process.memory.drain(self.blocked, time.monotonic())
+        process.memory.drain(self.blocked, boottime_s())
         process.memory.fold_into(self.house)
         self._lost += process.memory.lost
         process.memory.close()
@@ -293,7 +294,7 @@ class Workers:
 
     def take_notes(self) -> None:
         """Read what the workers and the kernel have told since the last time."""
-        now = time.monotonic()
+        now = boottime_s()
         for process in (*self._current, *self._leaving):
             if hashes := process.memory.drain(self.blocked, now):
                 self._hits.saw(hashes, time.time())

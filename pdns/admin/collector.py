@@ -22,6 +22,7 @@ from pdns import feedstatus
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
 from pdns.blockeddomains import BlockedDomains
+from pdns.clock import boottime_s
 from pdns.config import Config
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
@@ -118,7 +119,7 @@ class PdnsCollector(Collector):
 
     def _supervisor(self, values: defaultdict[str, Series]) -> None:
         facts = self._facts
-        now = time.monotonic()
+        now = boottime_s()
         for tenant, window, names in facts.blocked.totals(now):
             values["blocked_domains"][tenant, window] = names
         for window, names in facts.blocked.totals_overall(now):

@@ -8,9 +8,9 @@ upstream; when it is of no use, that upstream is not waited for any longer.
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
+from pdns.clock import boottime_s
 from pdns.core import protocol as p
 from pdns.core.framing import MAX_MESSAGE_BYTES
 from pdns.core.message import Message
@@ -42,7 +42,7 @@ class Answers:
             _log.exception("error while handling an answer of %s", channel.server.name)
 
     def unreachable(self, attempts: list[Attempt]) -> None:
-        now = time.monotonic()
+        now = boottime_s()
         fresh = [attempt for attempt in attempts if not attempt.unreached]
         for attempt in fresh:
             attempt.unreached = True
@@ -54,7 +54,7 @@ class Answers:
                 self._rounds.elsewhere(exchange, now)
 
     def abandoned(self, attempts: list[Attempt]) -> None:
-        now = time.monotonic()
+        now = boottime_s()
         for attempt in attempts:
             attempt.settled = True
             if (exchange := attempt.exchange) is None:
@@ -64,7 +64,7 @@ class Answers:
                 self._rounds.give_up(exchange, now)
 
     def lost(self, attempt: Attempt, *, was_open: bool, local: str = "") -> None:
-        exchange, server, now = attempt.exchange, attempt.server, time.monotonic()
+        exchange, server, now = attempt.exchange, attempt.server, boottime_s()
         if exchange is None:
             return
         if local:
@@ -98,7 +98,7 @@ class Answers:
             return
         max_bytes = MAX_MESSAGE_BYTES if attempt.over_stream else MAX_UDP_BYTES
         matched = match(wire, attempt.query_id, attempt.question, exact=attempt.case_exact, max_bytes=max_bytes)
-        now = time.monotonic()
+        now = boottime_s()
         if isinstance(matched, Message):
             if attempt.case_exact:
                 server.case.kept()

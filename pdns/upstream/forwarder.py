@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import resource
-import time
 from typing import TYPE_CHECKING
 
+from pdns.clock import boottime_s
 from pdns.config import Upstream
 from pdns.core import protocol as p
 from pdns.errors import ConfigError
@@ -100,14 +100,14 @@ class Forwarder:
         if self._closed or self.in_flight >= self._max_in_flight:
             self._loop.call_soon(call, done, _SHUTTING_DOWN if self._closed else _OVERLOAD)
             return
-        now = time.monotonic()
+        now = boottime_s()
         exchange = Exchange(question, done, now + self._timeout_s, MAX_ROUNDS)
         self._in_flight.add(exchange)
         self._rounds.begin(exchange, now)
 
     def ask(self, queries: list[Datagram], lane: Lane) -> list[Datagram]:
         """Let `lane` ask what it can: gives those that are left, to be asked by `resolve`."""
-        now = time.monotonic()
+        now = boottime_s()
         if self._closed:
             return queries
         left = []
@@ -206,7 +206,7 @@ class Forwarder:
         def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:
             if not self._closed:
                 answered = None if outcome is NOT_SENT else isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE
-                self._watch.probed(server, now, time.monotonic(), answered=answered)
+                self._watch.probed(server, now, boottime_s(), answered=answered)
 
         exchange = Exchange(_PROBE, done, now + PROBE_TIMEOUT_S, 1)
         exchange.pinned = server

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-import time
 from typing import TYPE_CHECKING, cast
 
+from pdns.clock import boottime_s
 from pdns.core.framing import Deframer, frame
 from pdns.core.message import build_query
 from pdns.upstream.exchange import Attempt, Events
@@ -111,7 +111,7 @@ class TcpPool:
                 return quietest
         connection = Connection(self)
         connections.append(connection)
-        self._look_later(time.monotonic())
+        self._look_later(boottime_s())
         return connection
 
 
@@ -169,7 +169,7 @@ class Connection(asyncio.Protocol):
             if self._retired:
                 self._end("")
                 return
-            self._idle_since_s = time.monotonic()
+            self._idle_since_s = boottime_s()
             self._watch_idleness()
 
     def overdue(self, attempt: Attempt) -> None:
@@ -199,14 +199,14 @@ class Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self.source = str((transport.get_extra_info("sockname") or ("",))[0])
-        self._last_received_s = time.monotonic()
+        self._last_received_s = boottime_s()
         self._pool.last_error = ""
         if self._unsent:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
 
     def data_received(self, data: bytes) -> None:
-        self._last_received_s = time.monotonic()
+        self._last_received_s = boottime_s()
         for wire in self._deframer.feed(data):
             if self._ended:
                 return

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from typing import Any
+
+from pdns.clock import boottime_s
 
 TICK_S = 0.025
 
@@ -16,7 +17,7 @@ class Timers:
     Nothing is ever cancelled: a callback looks whether what it was for still matters.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, clock: Callable[[], float] = boottime_s) -> None:
         self._loop = loop
         self._clock = clock
         self._buckets: dict[int, list[tuple[Callable[[Any, float], None], Any]]] = {}

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import time
 from typing import TYPE_CHECKING
 
+from pdns.clock import boottime_s
 from pdns.core.message import build_query
 from pdns.fast import ACCELERATED
 from pdns.upstream.exchange import Attempt, Events
@@ -276,7 +276,7 @@ class UdpSocket:
                 return
             except OSError as error:
                 if is_local(error.errno):
-                    self._pool.discard(self, time.monotonic())
+                    self._pool.discard(self, boottime_s())
                     return
                 self._listen_again()
                 self._report_unreachable()

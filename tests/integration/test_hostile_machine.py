@@ -7,7 +7,9 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +20,7 @@ import pytest
 
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 
 UPSTREAM_SAYS = "192.0.2.7"
 ONE_WORKER = {"workers": 1}
@@ -166,7 +168,75 @@ def test_whatever_is_refused_it_ends_on_sigterm(tmp_path: Path, upstream: Upstre
     assert pdns.log.strip()
 
 
+# Clocks.
+
+DAY_S = 86400
+
+
+@pytest.fixture(scope="session")
+def shift(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library that shifts the wall clock of what it is preloaded into."""
+    library = tmp_path_factory.mktemp("native") / "shift.so"
+    source = NATIVE.with_name("shift.c")
+    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-O1", "-shared", "-fPIC", "-o", library, source], check=True)
+    return library
+
+
+@pytest.mark.parametrize("jump_s", [10 * DAY_S, -10 * DAY_S])
+def test_the_wall_clock_jumps(tmp_path: Path, upstream: UpstreamThread, shift: Path, jump_s: int) -> None:
+    """By ten days: what is listed, blocked or allowed stays so, answers in the cache as well, and a worker that is replaced agrees."""
+    clock = tmp_path / "shift"
+    clock.write_text("0")
+    listed = feed(tmp_path, "listed", "listed.test", "allowed.test", expire_after_s=3600)
+    sections = config(tmp_path, upstream, feed=[listed])
+    environment = {"LD_PRELOAD": str(shift), "WALL_CLOCK_SHIFT": str(clock)}
+    with RunningPdns(tmp_path, sections, environment=environment) as pdns:
+        for command in ("block", "allow"):
+            name = "here.test" if command == "block" else "allowed.test"
+            order = [sys.executable, "-m", "pdns", command, name, "--for", "1h", "--reason", "x", "-c", str(pdns.config_path)]
+            subprocess.run(order, check=True, capture_output=True, cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)})
+        clock.write_text(str(jump_s))
+        (tmp_path / "listed.txt").unlink()  # the source is away as well, but has not been for an hour
+        pdns.kill_worker()
+        answers_within(pdns, "listed.test", SINKHOLE)
+        until_s = time.monotonic() + 5.0
+        while time.monotonic() < until_s:
+            assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+            assert SINKHOLE in pdns.ask("here.test").answer[0].to_text()
+            assert SINKHOLE not in pdns.ask("allowed.test").to_text()
+            time.sleep(0.2)
+        assert pdns.value("feed_expired", feed="listed") == 0
+        assert pdns.stop() == 0
+
+
+def test_clocks_that_differ_by_a_month(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """In a time namespace, as after a month of suspension: the time since the start of the machine and the monotonic one."""
+    need_root()
+    through = ["unshare", "-T", "-f", "--boottime", str(60 * DAY_S), "--monotonic", str(30 * DAY_S), "--kill-child"]
+    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=through)
+    with pdns:
+        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        for _ in range(2):
+            assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
+        assert pdns.value("responses_total", source="cache") == 1
+        os.kill(int(Path(f"/proc/{pdns.pid}/task/{pdns.pid}/children").read_text().split()[0]), signal.SIGTERM)
+        assert pdns.wait() == 0
+
+
 # Descriptors, files.
+
+
+def test_few_descriptors(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """128 in all, and 300 TCP clients that say nothing: what is not in the cache is still asked, and no upstream is blamed."""
+    through = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh"]
+    with RunningPdns(tmp_path, config(tmp_path, upstream), through=through) as pdns, contextlib.ExitStack() as stack:
+        for _ in range(300):
+            stack.enter_context(socket.create_connection(("127.0.0.1", pdns.dns_port), timeout=5))
+        for number in range(60):
+            assert UPSTREAM_SAYS in pdns.ask(f"n{number}.example.com").answer[0].to_text()
+        assert UPSTREAM_SAYS in pdns.ask("tcp.example.com", tcp=True).answer[0].to_text()
+        assert pdns.value("upstream_up") == 1
+        assert pdns.stop() == 0
 
 
 def test_without_procfs(tmp_path: Path, upstream: UpstreamThread) -> None:
