@@ -6,7 +6,6 @@ import asyncio
 import gc
 import logging
 import os
-import resource
 import socket
 import time
 from collections.abc import Iterable
@@ -20,6 +19,7 @@ from pdns.blockset import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config import Config
 from pdns.control import Transport
+from pdns.descriptors import client_descriptors
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
 from pdns.generations import CURRENT, blocksets_directory
@@ -31,7 +31,6 @@ from pdns.net.udp import UdpListener
 from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
-from pdns.upstream import descriptors
 from pdns.upstream.forwarder import Forwarder
 from pdns.zonechanges import Sender
 
@@ -43,7 +42,6 @@ _BLOCKSET_RETRY_S: Final = 30.0
 _FULL_COLLECTION_S: Final = 3600.0
 _LINGER_S: Final = 0.25  # on an address that is given up: what arrives until its last holder lets go must not be lost
 _LAST_READS: Final = 8  # of what had arrived before the end was near
-_OWN_DESCRIPTORS: Final = 40  # listeners, memory, channels, the loop; a blockset and a configuration while they change
 _ANSWER_MARGIN_S: Final = 2.0  # TCP waits that much longer for an answer than upstreams are given
 
 _log = logging.getLogger(__name__)
@@ -274,16 +272,4 @@ def _let_go(udp: UdpListener) -> None:
 
 def _tcp_limits(config: Config) -> TcpLimits:
     limits = TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)
-    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if may_open == resource.RLIM_INFINITY:
-        return limits
-    return limits._replace(
-        max_connections=min(limits.max_connections, client_descriptors(len(config.upstream.servers), may_open))
-    )
-
-
-def client_descriptors(upstreams: int, may_open: int) -> int:
-    """How many of the `may_open` descriptors of a process its TCP clients may take: what its upstreams and the process itself
-    leave over, at least one.
-    """
-    return max(1, may_open - descriptors.reserve(upstreams, may_open) - _OWN_DESCRIPTORS)
+    return limits._replace(max_connections=min(limits.max_connections, client_descriptors(len(config.upstream.servers))))

@@ -18,7 +18,6 @@ import asyncio
 import contextlib
 import logging
 import os
-import resource
 import signal
 import socket
 import time
@@ -37,6 +36,7 @@ from pdns.config import Config
 from pdns.configwatch import FileWatch, Loaded, load_version
 from pdns.control import Configure, share_config
 from pdns.counters import Counters
+from pdns.descriptors import raise_descriptor_limit
 from pdns.errors import ConfigError, ConfigErrors, PdnsError
 from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr
@@ -55,7 +55,6 @@ if TYPE_CHECKING:
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
 _PROGRESS_S: Final = 0.5
-_DESCRIPTORS: Final = 65536
 _FEEDS_EXIT_S: Final = 1.0
 _END_MARGIN_S: Final = 10.0  # beyond drain_s: whatever still hangs then is killed
 
@@ -176,7 +175,7 @@ class Supervisor:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
         log_to_stderr("supervisor", self.config.log.level)
         require_system_calls()
-        _raise_descriptor_limit()
+        raise_descriptor_limit()
         state = StateDirectory(Path(self.config.state.dir), str(self._path))
         try:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
@@ -395,12 +394,3 @@ class Supervisor:
 def _admin_endpoint(config: Config) -> str:
     """Where the admin API is; "" when there is no token for it, and so no API."""
     return config.admin.listen if config.admin.token_file else ""
-
-
-def _raise_descriptor_limit() -> None:
-    """As many as we may have and could need: each TCP client takes one, each query on its way to an upstream may."""
-    with contextlib.suppress(OSError, ValueError):  # refused: the limit stays as it is
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        wanted = _DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, _DESCRIPTORS)
-        if soft != resource.RLIM_INFINITY and soft < wanted:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

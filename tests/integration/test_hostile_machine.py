@@ -184,7 +184,7 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("jump_s", [10 * DAY_S, -10 * DAY_S])
 def test_the_wall_clock_jumps(tmp_path: Path, upstream: UpstreamThread, shift: Path, jump_s: int) -> None:
-    """By ten days: what is listed, blocked or allowed stays so, answers in the cache as well, and a worker that is replaced agrees."""
+    """By ten days: what is listed, blocked or allowed stays so, and a worker that is replaced agrees."""
     clock = tmp_path / "shift"
     clock.write_text("0")
     listed = feed(tmp_path, "listed", "listed.test", "allowed.test", expire_after_s=3600)

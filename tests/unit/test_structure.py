@@ -17,7 +17,8 @@ NOT_IN_CORE = {
     "signal", "socket", "ssl", "subprocess", "sys", "threading", "time", "uvloop",
 }  # fmt: skip
 OPEN_TO_FEEDS = {
-    "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.config", "pdns.control", "pdns.core.names", "pdns.errors",
+    "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.clock", "pdns.config", "pdns.control", "pdns.core.names",
+    "pdns.errors",
     "pdns.facts", "pdns.feedstatus", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.orders", "pdns.overrides",
     "pdns.zonechanges",
 }  # fmt: skip
