@@ -91,8 +91,10 @@ class PdnsCollector(Collector):
         now_s = time.time()
         for action in ("block", "allow"):
             values["local_indicators"][action,] = status.indicators.get(action, 0)
-        if status.log_lines_dropped:
-            values["log_lines_dropped_total"]["feeds",] = status.log_lines_dropped
+        dropped = values["log_lines_dropped_total"]
+        dropped["feeds",] = status.log_lines_dropped
+        for process in ("supervisor", "worker"):
+            dropped.setdefault((process,), 0)
         if status.generation:
             values["blockset_build_seconds"][()] = status.build_s
         for configured in self._facts.config.feed:
