@@ -126,6 +126,13 @@ FAMILIES: Final = (
     ),
     Family("config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "When a configuration last went live."),
     Family("ready", "gauge", "supervisor", (), "1 while /readyz says yes, else 0."),
+    Family(
+        "listen_address_present",
+        "gauge",
+        "supervisor",
+        ("address",),
+        "1 while an interface of this machine has the address, else 0: clients reach it once one has.",
+    ),
     Family("worker_up", "gauge", "supervisor", ("process",), "1 while a worker answers for its part of the names, else 0."),
     Family("worker_restarts_total", "counter", "supervisor", (), "Workers that died or hung, and were replaced."),
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes that died, and were replaced."),

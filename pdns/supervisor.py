@@ -38,6 +38,7 @@ from pdns.control import Configure, share_config
 from pdns.counters import Counters
 from pdns.descriptors import raise_descriptor_limit
 from pdns.errors import ConfigError, ConfigErrors, PdnsError
+from pdns.listenaddresses import ListenAddresses
 from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr
 from pdns.net.sockets import bind_tcp
@@ -84,6 +85,7 @@ class Supervisor:
         self._api: AdminApi | None = None
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.metrics_endpoint = Endpoint("", 0)
+        self.listen_addresses = ListenAddresses(lambda: [*(group.endpoint for group in self.listeners), self.metrics_endpoint])
         self.status = StatusFile(Path(self.config.state.dir))
         self.reload_successful = True
         self.reload_success_s = time.time()
@@ -169,7 +171,7 @@ class Supervisor:
 
     def remarks(self) -> list[str]:
         """What is not as it should be, though clients do not notice."""
-        return self.workers.covered()
+        return [*self.listen_addresses.absent, *self.workers.covered()]
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
@@ -193,7 +195,7 @@ class Supervisor:
             state.close()
 
     async def _until_stopped(self) -> None:
-        jobs = (self._begin(), self._obey(), *self.workers.jobs())
+        jobs = (self.listen_addresses.watch(), self._begin(), self._obey(), *self.workers.jobs())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()

@@ -26,6 +26,7 @@ from pdns.clock import boottime_s
 from pdns.config import Config
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
+from pdns.listenaddresses import ListenAddresses
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
 from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
 
@@ -55,6 +56,8 @@ class Facts(Protocol):
     def sightings_lost(self) -> int: ...
     @property
     def workers_up(self) -> Mapping[str, bool]: ...  # "worker0", ...
+    @property
+    def listen_addresses(self) -> ListenAddresses: ...
     @property
     def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds"
     @property
@@ -132,6 +135,8 @@ class PdnsCollector(Collector):
         values["config_last_reload_successful"][()] = facts.reload_successful
         values["config_last_reload_success_timestamp_seconds"][()] = facts.reload_success_s
         values["ready"][()] = not facts.not_ready()
+        for address, present in facts.listen_addresses.present.items():
+            values["listen_address_present"][address,] = present
         for process, up in facts.workers_up.items():
             values["worker_up"][process,] = up
         values["worker_restarts_total"][()] = facts.restarts["worker"]

@@ -76,6 +76,7 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
     workers = supervisor.workers.count
     rows = [
         ("listens on", ", ".join(map(str, endpoints)) + " (UDP and TCP)"),
+        *[("not there yet", absent) for absent in supervisor.listen_addresses.absent],
         ("answers with", f"{workers} worker{'s' if workers != 1 else ''}"),
         ("forwards to", ", ".join(config.upstream.servers)),
         ("blocks", _blocks(supervisor)),

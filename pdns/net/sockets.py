@@ -16,6 +16,8 @@ from pdns.errors import PdnsError
 
 # Linux (asm-generic/socket.h, linux/in.h, linux/in6.h); the socket module of Python 3.11 does not have them.
 IP_PKTINFO: Final = 8
+IP_FREEBIND: Final = 15
+IPV6_FREEBIND: Final = 78
 IP_MTU_DISCOVER: Final = 10
 IP_PMTUDISC_OMIT: Final = 5
 IPV6_MTU_DISCOVER: Final = 23
@@ -106,10 +108,27 @@ def _bind(sock: socket.socket, endpoint: Endpoint, protocol: str, *, join: bool)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         # numeric, so this asks no resolver; it is what turns %eth0 into a scope
         found = socket.getaddrinfo(endpoint.host, endpoint.port, sock.family, sock.type, flags=socket.AI_NUMERICHOST)
-        sock.bind(found[0][4])
+        try:
+            sock.bind(found[0][4])
+        except OSError as error:
+            if error.errno != errno.EADDRNOTAVAIL:
+                raise
+            _allow_absent_address(sock)
+            sock.bind(found[0][4])
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     except OSError as error:
         _refuse(endpoint, protocol, error)
+
+
+def _allow_absent_address(sock: socket.socket) -> None:
+    """An address that no interface has yet (a standby's virtual address, a link that is late, an IPv6 address that is still
+    being checked) may be bound: it works from the moment when an interface has it. Needs no privilege (ip(7)).
+    """
+    with suppress(OSError):  # refused: the bind fails, and says so
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_FREEBIND, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_FREEBIND, 1)
 
 
 def _enlarge_receive_buffer(sock: socket.socket) -> None:

@@ -20,6 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 from pdns import feedstatus
+from pdns.addresses import Endpoint
 from pdns.admin.collector import PdnsCollector
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
@@ -28,6 +29,7 @@ from pdns.config import Config, Feed, Upstream
 from pdns.core import protocol as p
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
+from pdns.listenaddresses import ListenAddresses
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX
 from pdns.stats import BUCKETS_S, HEARTBEAT, Stats
 
@@ -47,6 +49,8 @@ class Facts:
         self.blocked.saw("coventry", 7, time.monotonic())
         self.sightings_lost = 0
         self.workers_up = {"worker0": True}
+        self.listen_addresses = ListenAddresses(lambda: [Endpoint("127.0.0.1", 53), Endpoint("203.0.113.1", 53)])
+        self.listen_addresses.look()
         self.config = Config(upstream=Upstream(servers=("udp://192.0.2.53:53",)), feed=(Feed(name="urlhaus", url="file:///x"),))
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True

@@ -115,8 +115,24 @@ def test_what_the_kernel_threw_away_is_known() -> None:
 
 
 @both
-def test_an_address_of_another_machine_is_explained(bind: Bind) -> None:
-    """EADDRNOTAVAIL says where to look."""
+def test_an_address_that_is_not_there_yet_can_be_bound(bind: Bind) -> None:
+    """It works once an interface has it (ip(7), IP_FREEBIND)."""
+    with bind(Endpoint("203.0.113.1", 0)) as sock:
+        assert sock.getsockname()[0] == "203.0.113.1"
+
+
+@both
+@pytest.mark.usefixtures("ipv6")
+def test_so_can_one_of_ipv6(bind: Bind) -> None:
+    """Also while it is tentative."""
+    with bind(Endpoint("2001:db8::1", 0)) as sock:
+        assert sock.getsockname()[0] == "2001:db8::1"
+
+
+@both
+def test_an_address_that_cannot_be_bound_is_explained(bind: Bind, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where the system refuses that, EADDRNOTAVAIL says where to look."""
+    monkeypatch.setattr("pdns.net.sockets.IP_FREEBIND", 9999)
     with pytest.raises(PdnsError, match=r"^203\.0\.113\.1:0 \(...\): no interface of this machine has this address; `ip"):
         bind(Endpoint("203.0.113.1", 0))
 
