@@ -56,6 +56,7 @@ class Keeper:
         self._builder = Builder(on_progress=self._progressed)
         self._doing = ""
         self._progress_told_s = 0.0
+        self._silent: set[str] = set()
         self._expired: set[str] = set()
         self._expire_again_s = 0.0
         self._publisher = Publisher(state_dir, self._builder, self._sources)
@@ -135,6 +136,11 @@ class Keeper:
     async def look_after(self) -> None:
         """Carry out the orders that take time, and let go of feeds whose source was silent for too long."""
         await self._desk.look_slowly()
+        silent = {name for name, runner in self._runners.items() if runner.silent}
+        for name in silent - self._silent:
+            if wake := self._wakes.get(name):
+                wake.set()  # its source is asked once more before its names go
+        self._silent = silent
         expired = {name for name, runner in self._runners.items() if runner.expired}
         if expired == self._expired:
             return

@@ -89,6 +89,12 @@ class FeedRunner:
         copy, after_s = self.copy or self.predecessor, self.feed.expire_after_s
         return copy is not None and 0 < after_s < self._failed_at_s - self._heard_at_s
 
+    @property
+    def silent(self) -> bool:
+        """Whether no success is as young as `expire_after_s`: it is expired once it is asked again, and fails."""
+        copy, after_s = self.copy or self.predecessor, self.feed.expire_after_s
+        return copy is not None and 0 < after_s < boottime_s() - self._heard_at_s
+
     async def release(self) -> None:
         """Make the update that waits the last-good copy. Raises `OSError`."""
         async with self._keeping:
