@@ -20,7 +20,8 @@ import dns.tsig
 from feeds.fetch.tsig import key_of
 from pdns.addresses import parse_address, parse_endpoint, zone_of
 from pdns.config import Config
-from pdns.errors import FeedError, InvalidAddress
+from pdns.errors import FeedError, InvalidAddress, PdnsError
+from pdns.net.sockets import bind_tcp, bind_udp
 
 MAX_CONNECTIONS = 16
 CONNECTION_TIMEOUT_S = 5.0
@@ -112,14 +113,14 @@ class NotifyListener:
     async def _listen(self, text: str) -> None:
         if not text:
             return
-        host, port = parse_endpoint(text)
+        endpoint = parse_endpoint(text)
         loop = asyncio.get_running_loop()
         try:
-            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), local_addr=(host, port))
-            self._tcp = await asyncio.start_server(self._serve, host, port)
-        except OSError as exc:
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=bind_udp(endpoint))
+            self._tcp = await asyncio.start_server(self._serve, sock=bind_tcp(endpoint))
+        except (PdnsError, OSError) as exc:
             self.close()
-            _log.error("feeds.notify_listen: %s cannot be listened on: %s", text, exc.strerror)
+            _log.error("feeds.notify_listen: %s", exc)
         else:
             self._endpoint = text
 

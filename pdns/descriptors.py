@@ -6,7 +6,7 @@ import contextlib
 import resource
 from typing import Final
 
-from pdns.upstream.descriptors import reserve
+from pdns.upstream.descriptors import limit, reserve
 
 _WANTED: Final = 65536
 _OWN: Final = 40  # listeners, memory, channels, the loop; a blockset and a configuration while they change
@@ -25,7 +25,5 @@ def client_descriptors(upstreams: int) -> int:
     """How many descriptors the TCP clients of this process may take: what so many upstreams and the process itself leave over,
     at least one.
     """
-    may_open, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if may_open == resource.RLIM_INFINITY:
-        return _WANTED
+    may_open = limit()
     return max(1, may_open - reserve(upstreams, may_open) - _OWN)

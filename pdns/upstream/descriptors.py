@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import resource
+
 from pdns.upstream.udp import MAX_RETIRED, MAX_SOCKETS
 
-_STREAMS_AND_EPOLL = (
-    8  # for one upstream: connections in use and on their way out, the epoll descriptor, one to look up our address
-)
+_NO_LIMIT = 1 << 20
+# for one upstream: connections in use and on their way out, the epoll descriptor, one to look up our address
+_STREAMS_AND_EPOLL = 8
 _WANTED = MAX_SOCKETS + MAX_RETIRED + _STREAMS_AND_EPOLL
 _LEAST = _STREAMS_AND_EPOLL + 4
 
 
-def reserve(upstreams: int, limit: int) -> int:
-    """How many of the `limit` descriptors that a process may open (RLIMIT_NOFILE) belong to its sockets for so many upstreams."""
-    return min(upstreams * _WANTED, limit // 2)
+def limit() -> int:
+    """How many descriptors this process may open (RLIMIT_NOFILE); 1024, which is usual, where the system does not tell."""
+    try:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:
+        return 1024
+    return _NO_LIMIT if soft == resource.RLIM_INFINITY else soft
 
 
-def udp_sockets(upstreams: int, limit: int) -> int:
+def reserve(upstreams: int, may_open: int) -> int:
+    """How many of the descriptors that a process may open belong to its sockets for so many upstreams."""
+    return min(upstreams * _WANTED, may_open // 2)
+
+
+def udp_sockets(upstreams: int, may_open: int) -> int:
     """How many UDP sockets each of the upstreams may have open, within `reserve`. At least 4."""
-    return max(reserve(upstreams, limit) // max(upstreams, 1), _LEAST) - _STREAMS_AND_EPOLL
+    return max(reserve(upstreams, may_open) // max(upstreams, 1), _LEAST) - _STREAMS_AND_EPOLL

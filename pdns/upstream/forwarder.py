@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import resource
 from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
@@ -13,7 +12,7 @@ from pdns.core import protocol as p
 from pdns.errors import ConfigError
 from pdns.upstream import choice
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
-from pdns.upstream.descriptors import udp_sockets
+from pdns.upstream.descriptors import limit, udp_sockets
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
     from pdns.upstream.udp import UdpSocket
 
 PROBE_TIMEOUT_S = 1.5
-_NO_LIMIT = 1 << 20
 
 _ALL = float("inf")
 _PROBE = UpstreamQuestion(b"\0", p.NS, p.CLASS_IN, do=False, cd=False)
@@ -64,8 +62,7 @@ class Forwarder:
                 tls = tls_context(config.ca_file)
             except OSError as error:
                 raise ConfigError("", "upstream.ca_file", str(error)) from error
-        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        most = udp_sockets(len(config.servers), _NO_LIMIT if limit == resource.RLIM_INFINITY else limit)
+        most = udp_sockets(len(config.servers), limit())
         self._servers = [
             Server(
                 name,
