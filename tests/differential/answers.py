@@ -153,14 +153,15 @@ def _chains() -> Iterator[AnswerCase]:
     yield AnswerCase("chain/cname-asked", 5, _fixed([record(5, b"\1x" + ZONE)]))
     yield AnswerCase("chain/cname-and-address", 1, _fixed([record(5, b"\3end" + ZONE), A]))
     yield AnswerCase("chain/two-cnames", 1, _fixed([record(5, b"\3end" + ZONE), record(5, b"\4end2" + ZONE)]))
-    for name, code in (("noerror", 0), ("yxdomain", 6)):
+    short = b"\6target" + ZONE
+    long = b"\x3f" + b"t" * 63 + b"\x3f" + b"t" * 63 + b"\x3f" + b"t" * 63 + b"\x2b" + b"t" * 43 + ZONE  # 254 bytes
+    for name, code, end in (("noerror", 0, short), ("yxdomain", 6, long), ("yxdomain-that-fits", 6, short)):
 
-        def dname(query: SeenQuery, code: int = code) -> bytes:
-            above = query.qname[1 + query.qname[0] :]
-            records = [record(39, b"\6target" + ZONE, 300, above)]
+        def dname(query: SeenQuery, code: int = code, end: bytes = end) -> bytes:
+            first, above = query.qname[: 1 + query.qname[0]], query.qname[1 + query.qname[0] :]
+            records = [record(39, end, 300, above)]
             if code == 0:
-                target = query.qname[: 1 + query.qname[0]] + b"\6target" + ZONE
-                records += [record(5, target, 300), record(1, b"\xc0\0\2\7", 300, target)]
+                records += [record(5, first + end, 300), record(1, b"\xc0\0\2\7", 300, first + end)]
             return reply(query, records, rcode=code)
 
         yield AnswerCase(f"dname/{name}", 1, _sent(dname))

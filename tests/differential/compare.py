@@ -43,12 +43,16 @@ def fields(reply: bytes | None) -> Fields:
         return {"reply": SILENCE}
     if len(reply) < 12:
         return {"reply": f"{len(reply)} bytes"}
+    opcode = reply[2] >> 3 & 15
+    as_query = reply[:2] + bytes((reply[2] & 0x87,)) + reply[3:]  # dnspython reads UPDATE in another way
     try:
-        message = dns.message.from_wire(reply, one_rr_per_rrset=True, ignore_trailing=True, question_only=reply[2] >> 3 & 15 != 0)
+        message = dns.message.from_wire(as_query, one_rr_per_rrset=True, ignore_trailing=True)
     except dns.exception.DNSException as error:
         return {"reply": f"malformed: {type(error).__name__}"}
     names = ("QR", "AA", "TC", "RD", "RA", "AD", "CD")
-    found = {"reply": "reply"} | {name.lower(): str(bool(message.flags & dns.flags.Flag[name])) for name in names}
+    found = {"reply": "reply", "opcode": str(opcode)} | {
+        name.lower(): str(bool(message.flags & dns.flags.Flag[name])) for name in names
+    }
     found["rcode"] = str(int(message.rcode()))
     found["question"] = "; ".join(one.to_text() for one in message.question)
     found["opt"] = str(message.edns) if message.opt is not None else "none"
