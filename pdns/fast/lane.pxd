@@ -30,6 +30,7 @@ cdef class Lane(Carrier):
     cdef list _written  # listeners that have something to send
 
     cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now)
+    cdef int _abandon(self, bytes key) except -1
     cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1

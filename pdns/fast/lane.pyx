@@ -81,8 +81,13 @@ cdef class Lane(Carrier):
                     continue
                 # while there is room for more sockets each query gets a new one, and later none gets many
                 most = 1 if socket.used == 0 else min(MOST_IN_A_ROW, MOST_QUERIES - socket.used)
+            try:
+                flight = self._write(hub, socket, query, key, exact, now)
+            except Exception:
+                _log.exception("a query could not be asked")
+                self._abandon(key)
+                continue
             room -= 1
-            flight = self._write(hub, socket, query, key, exact, now)
             flight.due_s = due_s
             if hub.outbox.count >= most:
                 self._send(hub, socket, now)
@@ -92,6 +97,14 @@ cdef class Lane(Carrier):
             self._send(hub, socket, now)
             pool.sent(socket)
         return left
+
+    cdef int _abandon(self, bytes key) except -1:
+        """Nothing was written for the flight of `key`. Whoever waits for it gets nothing, and may ask again."""
+        cdef Flight flight = self._flights.of(key)
+        if flight is not None:
+            for _ in self._flights.end(flight):
+                self._stats.dropped("internal_error")
+        return 0
 
     cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now):
         """Write the query for a new flight, as `pdns.core.message.build_query` does, and let it wait for its answer."""
@@ -137,18 +150,20 @@ cdef class Lane(Carrier):
     cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1:
         """Send what was written."""
         cdef int at = 0, tried = -1, error = 0
-        while True:
-            at = hub.outbox.send(socket._fd, at, &error)
-            if at >= hub.outbox.count:
-                break
-            if error == EAGAIN or error == ENOBUFS or tried == at:
-                at += 1  # as good as lost on the way: it will be sent again
-            else:
-                tried = at  # the ICMP error of an earlier query comes up here; this one was not sent
-                socket.failed(error, now)
-                if socket._fd < 0:
-                    break  # all was asked anew elsewhere
-        hub.outbox.clear()
+        try:
+            while True:
+                at = hub.outbox.send(socket._fd, at, &error)
+                if at >= hub.outbox.count:
+                    break
+                if error == EAGAIN or error == ENOBUFS or tried == at:
+                    at += 1  # as good as lost on the way: it will be sent again
+                else:
+                    tried = at  # the ICMP error of an earlier query comes up here; this one was not sent
+                    socket.failed(error, now)
+                    if socket._fd < 0:
+                        break  # all was asked anew elsewhere
+        finally:
+            hub.outbox.clear()  # what is left in it would go out from the next socket
         return 0
 
     # ---- what comes back

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
@@ -30,6 +31,7 @@ from pdns.upstream.forwarder import Forwarder
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
+from tests.fakes.forwarding import url
 from tests.fakes.loops import LOOPS, run_on
 from tests.fakes.upstream import FakeUpstream
 from tests.wire import answers, ede, query_wire, read
@@ -707,3 +709,40 @@ def test_a_flood_of_new_names_leaves_popular_answers(run: Run, edge: Open) -> No
             assert upstream.names().count("popular.example") == 1
 
     run(body())
+
+
+@pytest.mark.skipif(not ACCELERATED, reason="of the compiled lane")
+def test_a_query_that_cannot_be_written_is_the_only_one_lost(
+    run: Callable[[Coroutine[Any, Any, None]], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without random bits no query is written. It is forgotten, and counted; those before and after it are answered."""
+
+    class Os(SimpleNamespace):
+        """The module, but for its first call of urandom."""
+
+        failures = 1
+
+        def urandom(self, size: int) -> bytes:
+            if self.failures:
+                self.failures -= 1
+                raise OSError("no random bits")
+            return os.urandom(size)
+
+    async def main() -> None:
+        monkeypatch.setattr("pdns.fast.upstream.os", Os())
+        async with FakeUpstream() as upstream:
+            edge = Edge([url(upstream)], {}, compiled=True)
+            lost = edge.send(query_wire("lost.example"))
+            await until(lambda: edge.count("dropped_total", "internal_error") == 1)
+            assert edge.service.in_flight() == edge.in_lane() == edge.forwarder.in_flight == 0
+            for name in ("lost.example", "next.example", "third.example"):
+                assert answers(await edge.ask(name))
+            with pytest.raises(BlockingIOError):
+                lost.recv(512)
+            edge.listener.close()
+            edge.forwarder.close()
+            for sock in edge.clients:
+                sock.close()
+            await asyncio.sleep(0)
+
+    run(main())
