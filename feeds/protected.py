@@ -29,6 +29,7 @@ from pdns.feedstatus import MAX_HELD_NAMES, HeldNames
 GIANTS: Final = Path(__file__).parent / "giants.txt"
 SUFFIXES: Final = "public_suffix_list.dat"
 PROVIDERS: Final = "===BEGIN PRIVATE DOMAINS==="  # in that file, before the rules that no registry made
+SUFFIX_KINDS: Final = frozenset({"registry", "provider"})
 
 
 class Protection(msgspec.Struct, frozen=True, kw_only=True):
@@ -43,6 +44,7 @@ class Protection(msgspec.Struct, frozen=True, kw_only=True):
     version: str = ""  # of that list
     widest: tuple[int, int] = (0, 0)  # the shortest prefixes of IPv4 and IPv6 that go through
     skip: dict[str, frozenset[str]] = {}  # feed -> kinds that go through in it
+    top_level: frozenset[str] = frozenset()  # feeds in which a top-level domain is no public suffix, for they mean it
 
 
 class Decided(msgspec.Struct, frozen=True, kw_only=True):
@@ -90,6 +92,7 @@ def protection_of(config: Config) -> Protection:
         version=version,
         widest=(guard.widest_ipv4, guard.widest_ipv6),
         skip={feed.name: kinds for feed in config.feed if (kinds := skipped_kinds(config, feed))},
+        top_level=frozenset(feed.name for feed in config.feed if feed.top_level_domains),
     )
     if guard.popularity or not guard.popular_names:
         return protection
@@ -116,10 +119,11 @@ class Protected:
             self._add(_key(name), Caught(f"{name}: {why}", kind))
         self._networks = ProtectedNetworks(protection.networks, protection.widest, shipped=protection.giants)
         self._skip = protection.skip
+        self._top_level = protection.top_level
 
     def sieve(self, decided: Decided, feed: str = "") -> Sieve:
         """What takes out of the list of `feed` what must not go live."""
-        return Sieve(self, decided, self._skip.get(feed, frozenset()))
+        return Sieve(self, decided, self._skip.get(feed, frozenset()), top_level=feed in self._top_level)
 
     def take_out(self, names: dict[bytes, int], decided: Decided, feed: str = "") -> HeldNames:
         """Remove from `names`, the entries of one list, what must not go live by itself; says what that was."""
@@ -127,17 +131,23 @@ class Protected:
         sieve(names)
         return sieve.held
 
-    def caught(self, names: Mapping[bytes, int], skip: frozenset[str]) -> Iterator[tuple[bytes, Caught]]:
-        """What of `names` is caught, but for the kinds to `skip`; the last reason for a name counts."""
+    def caught(
+        self, names: Mapping[bytes, int], skip: frozenset[str], skip_of_top_level: frozenset[str]
+    ) -> Iterator[tuple[bytes, Caught]]:
+        """What of `names` is caught, but for the kinds to skip, some of them in top-level domains; the last reason counts."""
+
+        def reason(key: bytes, reasons: list[Caught]) -> Caught | None:
+            return _first(reasons, skip_of_top_level if key and _is_one_below(key, 0) else skip)
+
         for key in names.keys() & self._above.keys():
-            if names[key] & BLOCK_BELOW and (found := _first(self._above[key], skip)) is not None:
+            if names[key] & BLOCK_BELOW and (found := reason(key, self._above[key])) is not None:
                 yield key, found
         if "registry" not in skip:
             for key in names:
                 if (base := self._wildcard(key)) is not None and _is_one_below(key, base.end()) and key not in self._excepted:
                     yield key, Caught(f"{to_text(from_reversed_key(key))}: a public suffix", "registry")
         for key in names.keys() & self._at.keys():
-            if names[key] & BLOCK_SUBTREE and (found := _first(self._at[key], skip)) is not None:
+            if names[key] & BLOCK_SUBTREE and (found := reason(key, self._at[key])) is not None:
                 yield key, found
 
     def caught_networks(self, networks: Mapping[bytes, int], skip: frozenset[str]) -> Iterator[tuple[bytes, Caught]]:
@@ -192,9 +202,10 @@ class Protected:
 class Sieve:
     """Takes out of the parts of one list what must not go live; `held` says what that was so far."""
 
-    def __init__(self, protected: Protected, decided: Decided, skip: frozenset[str]) -> None:
+    def __init__(self, protected: Protected, decided: Decided, skip: frozenset[str], *, top_level: bool = False) -> None:
         self._protected = protected
         self._skip = skip
+        self._skip_of_top_level = skip | SUFFIX_KINDS if top_level else skip
         self._decisions = {form: _Decisions.of(decided, form) for form in (NAMES, NETWORKS)}
         self._counts = [0, 0]
         self._told: tuple[dict[str, Caught], dict[str, Caught]] = {}, {}
@@ -213,7 +224,7 @@ class Sieve:
 
     def __call__(self, names: dict[bytes, int]) -> None:
         """Do so with these names."""
-        self._take(names, self._protected.caught(names, self._skip), NAMES)
+        self._take(names, self._protected.caught(names, self._skip, self._skip_of_top_level), NAMES)
 
     def networks(self, networks: dict[bytes, int]) -> None:
         """Do so with these networks."""

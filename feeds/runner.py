@@ -58,6 +58,7 @@ class FeedRunner:
         self.last_result = ""
         self.last_error = ""
         self.failures = 0
+        self.moved_to = ""  # where the source last said that it is for good now
         self.retry_after_s = 0.0  # what the source asked for in its last answer
         self.tried = False
         self.results = results
@@ -196,6 +197,7 @@ class FeedRunner:
         try:
             self._store.prepare()
             fetched = await self._fetch(around, raw)
+            self.moved_to = fetched.moved_to
             async with self._keeping:
                 said = self.hold.said
                 if isinstance(fetched, Unchanged) and said is not None:

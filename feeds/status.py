@@ -45,6 +45,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
         last_attempt_s=runner.last_attempt_s,
         last_result=runner.last_result,
         last_error=runner.last_error,
+        moved_to=runner.moved_to,
         results=dict(runner.results),
         held_update=runner.hold.status(runner.limits),
         held_names=live.held.get(feed.name, HeldNames()),

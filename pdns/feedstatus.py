@@ -65,6 +65,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_changed_s: float = 0.0
     last_result: str = ""  # updated | unchanged | held | signature | error
     last_error: str = ""
+    moved_to: str = ""  # where the source says that it is for good now: for `url`
     results: dict[str, int] = {}  # result -> how often since the process started
     odd: dict[str, OddLines] = {}  # reason -> lines passed over
     notes: list[str] = []  # how the list as a whole was read, where that is not what each line says

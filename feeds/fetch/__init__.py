@@ -61,12 +61,14 @@ class Fetched(NamedTuple):
     size_bytes: int
     sha256: str
     validators: Validators
+    moved_to: str = ""  # where the source says that the list is for good now (301, 308)
 
 
 class Unchanged(NamedTuple):
     """The source says that the copy we have is current."""
 
     validators: Validators
+    moved_to: str = ""  # as in `Fetched`
 
 
 class SourceError(FeedError):

@@ -27,6 +27,7 @@ from pdns.errors import FeedError
 MAX_REDIRECTS = 5
 MAX_RETRY_AFTER_S = 86400.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
+_PERMANENT = frozenset({301, 308})
 _SCHEMES = frozenset({"http", "https"})
 _ADVICE = {
     401: "check the user and password in its url, or its token",
@@ -101,6 +102,7 @@ class Client:
         self._token = token
         self._progress = progress
         self._home = URL(web_url(feed.url)).origin()
+        self.moved_to = ""  # where permanent redirects led in the last `ask`
         self._tls = {own: network.tls(feed, identify=own) for own in (True, False)}
 
     @asynccontextmanager
@@ -109,6 +111,7 @@ class Client:
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """The answer to GET, or to POST of the JSON `body`, after at most five redirects; its body is still to come."""
         target = URL(url)
+        self.moved_to, permanent = "", True
         for _ in range(MAX_REDIRECTS + 1):
             own = target.origin() == self._home
             async with self._session.request(
@@ -127,6 +130,9 @@ class Client:
                 if body is not None:
                     raise FeedError(self._feed.name, "redirected, which a search must not be: set url to where the server is now")
                 target = self._redirected(target, response.headers.get("Location", ""))
+                permanent &= response.status in _PERMANENT
+                if permanent:
+                    self.moved_to = self._token.hidden(without_secrets(str(target)))
         raise FeedError(self._feed.name, f"more than {MAX_REDIRECTS} redirects: set url to where the list is now")
 
     def refusal(self, response: aiohttp.ClientResponse, what: str = "") -> SourceError:

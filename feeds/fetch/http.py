@@ -27,7 +27,7 @@ async def fetch(feed: Feed, known: Validators | None, into: Path, network: Netwo
         known = None  # nobody vouched for that copy
     async with client(feed, network) as asking:
         async with asking.ask(feed.url, _conditions(known)) as response:
-            fetched = await _receive(feed, asking, response, known, into)
+            fetched = (await _receive(feed, asking, response, known, into))._replace(moved_to=asking.moved_to)
         if isinstance(fetched, Unchanged) or not demanded(feed):
             return fetched
         try:

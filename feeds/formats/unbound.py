@@ -21,6 +21,7 @@ _BLOCKING = frozenset((
 # Zones whose names are resolved as usual, and as such exceptions; all but the first answer with local data where there is some.
 _ALWAYS_RESOLVED = b"always_transparent"
 _RESOLVED = frozenset((_ALWAYS_RESOLVED, b"transparent", b"typetransparent", b"inform", b"nodefault"))
+_KINDS = _BLOCKING | _RESOLVED
 _CLAUSES = frozenset((
     b"server:", b"remote-control:", b"forward-zone:", b"stub-zone:", b"auth-zone:", b"view:", b"rpz:", b"python:", b"dynlib:",
     b"cachedb:", b"dnscrypt:", b"dnstap:", b"ipset:",
@@ -48,6 +49,10 @@ def read(lines: Iterable[bytes], out: Collector) -> None:
             if attribute in _CLAUSES and not values:
                 attribute = b""
             elif attribute == b"local-zone:" and len(values) == 2:
+                if at[0] != out.line_number and values[1] not in _KINDS:  # a statement without its end, and a new line
+                    _end(attribute, values[:1], at, out)
+                    attribute, values, at = b"?", values[1:], (out.line_number, out.line)
+                    continue
                 _zone(values[0], values[1], resolved, out)
                 attribute, values = b"", []
         if attribute == b"local-data:" and values:

@@ -17,7 +17,7 @@ from pdns.cli.ordering import EXIT_INVALID, consoles, load_config
 from pdns.config import Config, Feed, State
 from pdns.feedstatus import FeedsStatus, FeedStatus
 
-_TITLES = ("feed", "status", "format", "entries", "commercial", "service", "next step")
+_TITLES = ("feed", "status", "format", "entries", "licence", "commercial", "service", "next step")
 _REFUSED = ("the server said 401", "the server said 403", "a web page")
 _STEPS = (  # a part of the reason -> what to do, where the reason does not say so itself
     ("a web page, not a list", "the address leads to a page: it has moved, or wants a login; look at it in a browser"),
@@ -98,8 +98,12 @@ def _checked(feed: Feed, status: FeedStatus) -> Checked:
         licence=entry.get("licence", "") or "unknown",
         commercial=entry.get("commercial", "unknown"),
         service=entry.get("service", "unknown"),
-        next_step=_next_step(feed, error) if error else "",
+        next_step=_next_step(feed, error) if error else _moved(status),
     )
+
+
+def _moved(status: FeedStatus) -> str:
+    return f'moved permanently: set url = "{status.moved_to}"' if status.moved_to else ""
 
 
 def _next_step(feed: Feed, error: str) -> str:
@@ -119,4 +123,4 @@ def _row(checked: Checked) -> tuple[str, ...]:
     entries = f"{checked.entries:,}" + (f" + {checked.addresses:,} addresses" if checked.addresses else "")
     said = "; ".join(filter(None, (checked.error, checked.next_step)))
     result = "ok" if checked.ok else "FAILS"
-    return checked.feed, result, checked.format or "-", entries, checked.commercial, checked.service, said
+    return checked.feed, result, checked.format or "-", entries, checked.licence, checked.commercial, checked.service, said

@@ -145,6 +145,18 @@ def test_shape(text: str, expected: str) -> None:
             '[[feed]]\nname = "a"\nurl = "ftp://example.net/"',
             "feed[0].url: expected an https:, http:, file: or axfr: URL, or a path",
         ),
+        (
+            '[[feed]]\nname = "a"\nurl = "a"\nformat = "hosts"\nactive_until = "end"',
+            'feed[0].active_until: only for format = "csv", "json" or "jsonl", not "hosts"',
+        ),
+        (
+            '[[feed]]\nname = "a"\nurl = "a"\nformat = "csv"\ncolumn = "domain"\nactive_until = "2"',
+            "feed[0].active_until: expected a name where column has one, and a number where that has one",
+        ),
+        (
+            '[[feed]]\nname = "a"\nurl = "a"\nformat = "csv"\ncolumn = "1"\nactive_until = "end"',
+            "feed[0].active_until: expected a name where column has one, and a number where that has one",
+        ),
         ('[[feed]]\nname = "a"\nurl = "https:///list"', "feed[0].url: expected a URL such as https://example.net/list.txt"),
         ('[[feed]]\nname = "a"\nurl = "file://host/list"', "feed[0].url: expected file:path or file:///path, without a host"),
         ('[[feed]]\nname = "a"\nurl = "li\\u0000st"', "feed[0].url: expected a URL or a path"),

@@ -52,6 +52,14 @@ def test_a_list_is_judged_and_its_entries_written(tmp_path: Path) -> None:
     [
         (b"", "the list is empty"),
         (b"\n\n", "no names in 2 lines, read as domains"),
+        (
+            b"@@||one.test^\n@@||two.test^\n",
+            "2 exceptions and no name to block, read as adblock: exceptions reach only what the same feed",
+        ),
+        (
+            b"@@||one.test^\n! x\n",
+            "1 exception and no name to block, read as adblock: exceptions reach only what the same feed lists",
+        ),
         (b"<html>bad.example</html>", "a web page, not a list"),
         (b"1.2.3.4\nhttp://a.example/x\n5.6.7.8", "most often address, as in line 1: 1.2.3.4"),
     ],

@@ -161,6 +161,7 @@ def protected() -> Protected:
             popularity_hold=HELD_OF_SHIPPED,
             widest=(12, 28),
             skip={"ads": PURPOSE},
+            top_level=frozenset({"registries"}),
         )
     )
 
@@ -207,6 +208,21 @@ def test_a_list_with_that_purpose(protected: Protected) -> None:
     assert live(names) == set(entries)
     assert held.kinds == {"co.uk": "registry", "council.example": "own", "login.live.com": "critical"}
     assert protected.take_out(listed(*entries), Decided()).held == len(entries)
+
+
+def test_a_list_of_top_level_domains(protected: Protected) -> None:
+    """A feed that means top-level domains lists one though it is a public suffix, and though suffixes are below it.
+
+    Suffixes that are longer stay held in it, and so does a top-level domain that holds protected names.
+    """
+    entries = ["zip", "*.mov", "gdn", "ac.ck", "co.gg", "uk", "evil.example"]
+    names = listed(*entries)
+    held = protected.take_out(names, Decided(), "registries")
+    assert live(names) == {"zip", "mov", "gdn", "evil.example"}
+    assert (held.kinds["ac.ck"], held.kinds["co.gg"]) == ("registry", "registry")
+    assert held.kinds["uk"] not in ("registry", "provider")
+    other = protected.take_out(listed(*entries), Decided(), "other").kinds
+    assert {name: other.get(name) for name in ("zip", "mov", "gdn")} == dict.fromkeys(("zip", "mov", "gdn"), "registry")
 
 
 @pytest.mark.parametrize(
@@ -272,7 +288,7 @@ def test_what_a_configuration_protects() -> None:
         feed=(
             Feed(name="web", url="https://user:secret@feeds.example.org:8443/list"),
             Feed(name="address", url="http://192.0.2.3/list"),
-            Feed(name="file", url="file:///list"),
+            Feed(name="file", url="file:///list", top_level_domains=True),
         ),
         tenant=(
             Tenant(name="north", networks=("10.0.0.0/8",), allow=("a.example",), domains=("council.example", "*.school.example")),
@@ -280,6 +296,7 @@ def test_what_a_configuration_protects() -> None:
         guard=Guard(protect=("own.example",)),
     )
     protection = protection_of(config)
+    assert protection.top_level == frozenset({"file"})
     assert set(protection.names) == {
         "own.example", "council.example", "school.example", "feeds.example.org", "dns.example.net"
     }  # fmt: skip

@@ -273,7 +273,7 @@ def test_another_url_is_another_source(server: FeedServer, tmp_path: Path) -> No
 def test_another_way_of_reading_needs_no_network(server: FeedServer, tmp_path: Path) -> None:
     """The same source under other settings is read again from its copy."""
     server.serve("/list", b"*.bad.example\n*.worse.example\n")
-    feed = Feed(name="sample", url=server.url("/list"))
+    feed = Feed(name="sample", url=server.url("/list"), wildcard_includes_apex=False)
     refresh(tmp_path, feed)
     assert not blockers(tmp_path, "bad.example")
     assert blockers(tmp_path, "www.bad.example") == {"sample"}
