@@ -83,6 +83,7 @@ def fill(counters: Counters) -> Stats:
     stats.upstream_up("udp://192.0.2.53:53", up=True)
     stats.upstream_useful("udp://192.0.2.53:53", useful=True)
     stats.dropped("rate_limit")
+    stats.add("log_lines_dropped_total", 1, "worker")
     for family in FAMILIES:
         if family.source == "worker" and not family.labels:
             (stats.gauge if family.kind == "gauge" else stats.add)(family.name, 5)
