@@ -274,7 +274,7 @@ class NamedForwarder(RealServer):
     """A caching `named` that asks nobody but the port `forward_to`, and validates nothing."""
 
     def __init__(self, directory: Path, forward_to: int) -> None:
-        super().__init__("named", directory, "localhost")
+        super().__init__("named", directory, "127.in-addr.arpa")  # one of its own empty zones
         self._forward_to = forward_to
 
     def _command(self) -> list[str]:

@@ -312,7 +312,9 @@ def test_a_killed_child_changes_nothing(server: FeedServer, tmp_path: Path) -> N
         assert "it was killed" in status.feeds["sample"].last_error
         assert status.generation == before.generation
         assert blockers(tmp_path, "bad.example") == {"sample"}
-        assert len(list((tmp_path / "feeds" / "sample").iterdir())) == 3
+        left = {path.suffix for path in (tmp_path / "feeds" / "sample").iterdir()}
+        assert left == {".json", ".raw", ".parsed"}
+        assert len(list((tmp_path / "feeds" / "sample").iterdir())) == 4  # copy.json, hold.json, the list and its entries
         assert process.update().entries == 300_000
         assert not blockers(tmp_path, "bad.example")
         assert int(Path(f"/proc/{process.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") < 120e6
