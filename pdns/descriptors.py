@@ -6,9 +6,8 @@ import contextlib
 import resource
 from typing import Final
 
-from pdns.upstream.descriptors import limit, reserve
-
 _WANTED: Final = 65536
+_NO_LIMIT: Final = 1 << 20
 _OWN: Final = 40  # listeners, memory, channels, the loop; a blockset and a configuration while they change
 
 
@@ -21,9 +20,17 @@ def raise_descriptor_limit() -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
-def client_descriptors(upstreams: int) -> int:
-    """How many descriptors the TCP clients of this process may take: what so many upstreams and the process itself leave over,
-    at least one.
+def limit() -> int:
+    """How many descriptors this process may open (RLIMIT_NOFILE); 1024, which is usual, where the system does not tell."""
+    try:
+        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    except OSError:
+        return 1024
+    return _NO_LIMIT if soft == resource.RLIM_INFINITY else soft
+
+
+def client_descriptors(may_open: int, reserved: int) -> int:
+    """How many of the descriptors that a process may open its TCP clients may take: what is left beside the `reserved` ones and
+    the process's own, at least one.
     """
-    may_open = limit()
-    return max(1, may_open - reserve(upstreams, may_open) - _OWN)
+    return max(1, may_open - reserved - _OWN)

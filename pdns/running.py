@@ -19,7 +19,7 @@ from pdns.blockset import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config import Config
 from pdns.control import Transport
-from pdns.descriptors import client_descriptors
+from pdns.descriptors import client_descriptors, limit
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
 from pdns.generations import CURRENT, blocksets_directory
@@ -31,6 +31,7 @@ from pdns.net.udp import UdpListener
 from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
 from pdns.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
+from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
 from pdns.zonechanges import Sender
 
@@ -272,4 +273,6 @@ def _let_go(udp: UdpListener) -> None:
 
 def _tcp_limits(config: Config) -> TcpLimits:
     limits = TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)
-    return limits._replace(max_connections=min(limits.max_connections, client_descriptors(len(config.upstream.servers))))
+    may_open = limit()
+    for_clients = client_descriptors(may_open, reserve(len(config.upstream.servers), may_open))
+    return limits._replace(max_connections=min(limits.max_connections, for_clients))

@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-
 from pdns.upstream.udp import MAX_RETIRED, MAX_SOCKETS
 
-_NO_LIMIT = 1 << 20
 # for one upstream: connections in use and on their way out, the epoll descriptor, one to look up our address
 _STREAMS_AND_EPOLL = 8
 _WANTED = MAX_SOCKETS + MAX_RETIRED + _STREAMS_AND_EPOLL
 _LEAST = _STREAMS_AND_EPOLL + 4
-
-
-def limit() -> int:
-    """How many descriptors this process may open (RLIMIT_NOFILE); 1024, which is usual, where the system does not tell."""
-    try:
-        soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    except OSError:
-        return 1024
-    return _NO_LIMIT if soft == resource.RLIM_INFINITY else soft
 
 
 def reserve(upstreams: int, may_open: int) -> int:

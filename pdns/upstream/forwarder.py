@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING
 from pdns.clock import boottime_s
 from pdns.config import Upstream
 from pdns.core import protocol as p
+from pdns.descriptors import limit
 from pdns.errors import ConfigError
 from pdns.upstream import choice
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
-from pdns.upstream.descriptors import limit, udp_sockets
+from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call

@@ -53,6 +53,7 @@ ORDINARY: dict[str, Callable[[], Lists]] = {
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("kind", list(ORDINARY))
 def test_a_year_without_an_incident(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: asyncio.Runner, kind: str) -> None:
     """At most one false hold in a year, which ends by itself; what is in force afterwards is what the source says."""
@@ -66,6 +67,7 @@ def test_a_year_without_an_incident(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.long
+@pytest.mark.timeout(900)
 def test_a_year_with_incidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: asyncio.Runner) -> None:
     """Outages, an error page, half a list: the old list stays meanwhile, and the feed finds back by itself."""
     replay = Replay(tmp_path, monkeypatch, loop)
