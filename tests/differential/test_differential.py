@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from fnmatch import fnmatchcase
 from functools import partial
@@ -26,6 +26,7 @@ from tests.integration.running import RunningPdns, UpstreamThread
 QUERIES, ANSWERS = query_cases(), answer_cases()
 CASES = [query.name for query in QUERIES] + [f"answer/{answer.name}" for answer in ANSWERS]
 _AT_ONCE = 40
+_REPEATS = 3  # a retransmission that comes late looks like a question of the repetition
 _WAIT_S = 5.0  # for replies to queries, most of which need no upstream
 _WAIT_UPSTREAM_S = 12.0  # a server that tries a bad upstream again and again is not silent before
 Seen = dict[str, dict[str, Fields]]  # by case, by server
@@ -47,10 +48,14 @@ def _ask_answer(port: int, upstream: Upstream, case: AnswerCase) -> Fields:
 
     found = ask()
     if found.get("rcode") in {"0", "3"}:
-        before = upstream.asked[case.label]
-        ask()
-        found["cached"] = str(upstream.asked[case.label] == before)
+        found["cached"] = str(any(_costs_no_question(ask, upstream, case) for _ in range(_REPEATS)))
     return found
+
+
+def _costs_no_question(ask: Callable[[], Fields], upstream: Upstream, case: AnswerCase) -> bool:
+    before = upstream.asked[case.label]
+    ask()
+    return upstream.asked[case.label] == before
 
 
 @pytest.fixture(scope="module")
