@@ -120,7 +120,7 @@ def _copy(
     records = (*answer, *authority)
     wire = message.wire
     base = p.HEADER_BYTES + len(message.question)
-    ours = {label for label in labels_of(message.question[:-4]) if label != label.lower()}
+    ours = {label for label in labels_of(message.question[:-4] or b"\0") if label != label.lower()}
     qname = message.question[:-4].lower()
     at = base
     for record in records:

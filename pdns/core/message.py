@@ -154,7 +154,8 @@ def rdata_names(wire: bytes, rtype: int, at: int, end: int) -> tuple[list[tuple[
 def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
     """The name at `at`, lower-cased and uncompressed, and the offset behind it. Raises `WireError`.
 
-    Each pointer must lead to before the place where the name so far began: loops cannot exist.
+    Each pointer must lead to before the place where the name so far began, and what it leads to must end there: loops cannot
+    exist, and a name says the same wherever the rest of the message goes.
     """
     parts = []
     size = len(wire)
@@ -185,7 +186,7 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
             at = (octet & 63) << 8 | wire[at + 1]
             if at >= limit or at < p.HEADER_BYTES:
                 raise WireError("pointer that does not lead back")
-            limit = at
+            size, limit = limit, at
         else:
             raise WireError("unknown label type")
 

@@ -136,3 +136,12 @@ def test_random_octets_raise_only_wire_errors(tail: bytes) -> None:
     """Random octets behind a header that promises everything are read or refused, nothing else."""
     with suppress(WireError):
         parse_message(b"\0\1\x80\0\0\1\0\2\0\2\0\2" + tail)
+
+
+def test_a_name_does_not_run_into_itself() -> None:
+    """A pointer into the middle of a label makes one that takes in what follows: it would be another one beside other records."""
+    question = b"\5cdn-7\7example\0\0\1\0\1"
+    cname = b"\xc0\x0c\0\5\0\1\0\0\1\x2c\0\4\1b\xc0\x10"
+    wire = b"\0\0\x81\x80\0\1\0\2\0\0\0\0" + question + cname + b"\xc0\x29\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1" + bytes(20)
+    with pytest.raises(WireError, match="name leaves the message"):
+        parse_message(wire)
