@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.blockset import BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset
+from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE, Blockset
 from pdns.config import Feed
 from pdns.core.names import ancestors, from_text, reversed_key
 from pdns.errors import FeedError, InvalidName
@@ -36,7 +36,7 @@ REFUSALS = (
     "not valid JSON",
 )  # of files that are no list, or ask for a format
 NEW, OLD = "2025-07-19/urlhaus-filter", "2022-03-13/urlhaus-filter"
-RULES = {"rpz": {BLOCK_NAME}, "wildcard": {BLOCK_BELOW}}  # of every name in a list of that format; else the whole subtree
+RULES = {"rpz": {BLOCK_NAME}, "wildcard": {BLOCK_SUBTREE}}  # of every name in a list of that format; else the whole subtree
 
 
 @cache
@@ -155,7 +155,7 @@ def test_jarelllama_variants_say_the_same(one: str, other: str, count: int) -> N
 def test_jarelllama_wildcards() -> None:
     """The list of `*.x` lists what is below 56,650 names."""
     parsed = parse(JARELLLAMA / "lists/wildcard_asterisk/scams.txt")
-    assert (parsed.format, Counter(parsed.names.values())) == ("wildcard", {BLOCK_BELOW: 56650})
+    assert (parsed.format, Counter(parsed.names.values())) == ("wildcard", {BLOCK_SUBTREE: 56650})
 
 
 def test_jarelllama_whitelist_is_made_of_patterns() -> None:
