@@ -59,7 +59,7 @@ class Primaries:
 
 
 class Sender:
-    """Tells the feeds process of this state directory; while that is away, nobody."""
+    """Tells the feeds process of this state directory; while that process is away, the message is lost."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = str(state_dir / SOCKET_FILE)

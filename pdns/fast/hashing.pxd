@@ -1,4 +1,4 @@
-"""SipHash-1-3, and 2-4 where others compute the same (Aumasson and Bernstein): where strangers choose what is hashed, they must not choose where it lands."""
+"""SipHash-1-3 for tables, SipHash-2-4 for DNS cookies (RFC 9018): strangers choose what is hashed, not where it lands."""
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy

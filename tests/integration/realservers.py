@@ -238,7 +238,7 @@ class Named(RealServer):
 
 
 class Unbound(RealServer):
-    """A validating `unbound` that trusts `anchors` (DS or DNSKEY records) and asks nobody but the port `forward_to`."""
+    """A validating `unbound` that trusts `anchors` (DS or DNSKEY records) and asks only the port `forward_to`."""
 
     def __init__(self, directory: Path, forward_to: int, anchors: Iterable[str], *, asks_for: Iterable[str] = ()) -> None:
         """`asks_for`: names that it would otherwise answer itself."""
@@ -255,7 +255,7 @@ class Unbound(RealServer):
 
 
 class Dnsmasq(RealServer):
-    """A caching `dnsmasq` that asks nobody but the port `forward_to`."""
+    """A caching `dnsmasq` that asks only the port `forward_to`."""
 
     def __init__(self, directory: Path, forward_to: int) -> None:
         super().__init__("dnsmasq", directory, "localhost")
@@ -271,7 +271,7 @@ class Dnsmasq(RealServer):
 
 
 class NamedForwarder(RealServer):
-    """A caching `named` that asks nobody but the port `forward_to`, and validates nothing."""
+    """A caching `named` that asks only the port `forward_to`, and validates nothing."""
 
     def __init__(self, directory: Path, forward_to: int) -> None:
         super().__init__("named", directory, "127.in-addr.arpa")  # one of its own empty zones

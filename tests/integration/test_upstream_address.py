@@ -87,7 +87,7 @@ print(f"RESULT sent={{len(sent)}} lost={{len(sent) - len(answers)}} failed={{len
 CHANGES = {
     # the address is replaced, as by DHCP or VRRP
     "replaced": f"addr del {BEFORE}/24 dev away;addr add {AFTER}/24 dev away",
-    # both are there, the other one is used: what is sent from the old one comes back to nobody, as with a VPN
+    # both are there, the other one is used: replies to the old one are lost, as with a VPN
     "preferred": (
         f"addr add {AFTER}/24 dev away;route replace 10.91.0.0/24 dev away proto kernel scope link src {AFTER};"
         f"-n UPSTREAMS route add blackhole {BEFORE}/32"

@@ -278,7 +278,7 @@ def test_other_sets_keep_their_order(qtype: int, rdata: bytes) -> None:
     assert entry.rotation[2] == 0
 
 
-# Signatures that nobody asked for.
+# Signatures that were not asked for.
 
 SIGNED = p.A.to_bytes(2) + bytes(16) + b"\0" + bytes(8)
 
