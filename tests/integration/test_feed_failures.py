@@ -74,6 +74,10 @@ class Healthy:
         """Return when the worker of `name` has what is live."""
         self.pdns.wait_for(lambda: self.pdns.addresses(name) == [SINKHOLE], f"{name} blocked")
 
+    def wait_not_blocked(self, name: str) -> None:
+        """Return when the worker of `name` no longer has what blocked it."""
+        self.pdns.wait_for(lambda: self.pdns.addresses(name) != [SINKHOLE], f"{name} not blocked")
+
     def within_a_second(self, condition: Callable[[], bool], what: str) -> float:
         """How long it took; it may take a machine that is busy some time longer than promised."""
         began_s = time.monotonic()
@@ -112,6 +116,8 @@ def healthy(running: Healthy) -> Healthy:
     assert running.feed().held == 0
     for name in ASKED:
         running.wait_blocked(name)
+    for name in INNOCENT:
+        running.wait_not_blocked(name)
     running.assert_protected()
     return running
 
