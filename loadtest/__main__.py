@@ -1,4 +1,4 @@
-"""`python -m loadtest bench | chart | soak | replay | malformed | zone`."""
+"""`python -m loadtest bench | compare | chart | soak | replay | malformed | zone`."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from rich.console import Console
 
 from loadtest import bench as benchmod
 from loadtest import chart as chartmod
+from loadtest import compare as comparemod
 from loadtest import malformed as malformedmod
 from loadtest import replay as replaymod
 from loadtest import server, zoneserver
@@ -44,6 +45,18 @@ def bench(
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--peers") from None
     raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen))
+
+
+@app.command()
+def compare(
+    checkout: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="another tree of the program, after `make dev`")],
+    rounds: Annotated[int, typer.Option(min=4, help="pairs of runs for each path: more of them tell smaller differences")] = 30,
+    only: Annotated[
+        str, typer.Option(help="rows whose keys hold this: hit, blocked_seen, blocked_first, forward, mix, refresh")
+    ] = "",
+) -> None:
+    """CPU time per query of every path here, with that of another tree as 1. Exit status 1: a row is worse by more than 2 %."""
+    raise typer.Exit(comparemod.main(checkout, rounds, only))
 
 
 @app.command()

@@ -10,7 +10,7 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -43,7 +43,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pdns-bench-")))
         say("names")
-        people = _population(plan, data)
+        people = population_of(plan, data)
         if data is not None and people.list_file.parent == build.BUILD_DIR:
             notes.append(f"{data} holds no list that is known here: the names are generated")
         feed = Path(shutil.copyfile(people.list_file, directory / "listed.txt"))
@@ -140,42 +140,15 @@ def _peer(field: peers_measure.Field, peer: Peer, say: _Say) -> PeerResult:
 
 
 def _paths(bench: Bench, people: Population, say: _Say) -> list[PathResult]:
-    def hits(count: int, seed: int) -> Iterator[bytes]:
-        return traffic.hits(people, count, seed)
-
-    def blocked_seen(count: int, seed: int) -> Iterator[bytes]:
-        return traffic.blocked_seen(people, count, seed)
-
-    def blocked_first(count: int, seed: int) -> Iterator[bytes]:
-        return traffic.blocked_first_sight(people, count, seed)
-
-    def never_seen(count: int, seed: int) -> Iterator[bytes]:
-        return traffic.never_seen(people, count, seed)
-
-    def mix(count: int, seed: int) -> Iterator[bytes]:
-        return traffic.mix(people, count, seed)
-
-    def popular() -> Iterator[bytes]:
-        return traffic.every_benign(people)
-
-    def often_blocked() -> Iterator[bytes]:
-        return traffic.every_blocked_seen(people)
-
-    plans = (
-        (goals.HIT, hits, popular),
-        (goals.BLOCKED_SEEN, blocked_seen, often_blocked),
-        (goals.BLOCKED_FIRST, blocked_first, None),
-        (goals.FORWARD, never_seen, None),
-        (goals.MIX, mix, popular),
-    )
     found = []
-    for path, stream, warm_up in plans:
+    for path, stream, warm_up in traffic.of_paths(people):
         say(path.title)
         found.append(measure(bench, path, stream, warm_up))
     return found
 
 
-def _population(plan: Plan, data: Path | None) -> Population:
+def population_of(plan: Plan, data: Path | None) -> Population:
+    """The names that a bench asks for: those of the lists in `data`, or generated ones."""
     real = population.from_data(data, benign=plan.benign) if data is not None else None
     return real or population.generated(build.BUILD_DIR, listed=_LISTED, benign=plan.benign)
 

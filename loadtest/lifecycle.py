@@ -33,7 +33,7 @@ def refresh(bench: Bench, people: Population, feed: Path, rate: float) -> Refres
     before = programs.finish(load(2 * bench.plan.open_s))
     old = bench.resolver.blockset()
     with feed.open("a") as lines:
-        lines.write("one-more-name-for-the-refresh.com\n")
+        lines.write(f"one-more-name-{time.monotonic_ns()}.com\n")
     generator = load(_REBUILD_TIMEOUT_S)
     began = time.monotonic()
     try:

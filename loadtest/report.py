@@ -42,7 +42,7 @@ def show(results: Results, console: Console) -> None:
 def _path_table(results: Results) -> Table:
     """A row for each path, a column for each peer that ran."""
     peers = _ran(results)
-    table = _table("path", "CPU us", "x echo", "goal", "", *(peer.name for peer in peers))
+    table = table_of("path", "CPU us", "x echo", "goal", "", *(peer.name for peer in peers))
     table.add_row("bare echo", f"{results.echo_cpu_us:.2f}", "1.00", *[""] * (2 + len(peers)))
     for path in results.paths:
         table.add_row(*_path_row(path), *(_peer_cell(peer, path.key) for peer in peers))
@@ -74,7 +74,7 @@ def ratio_text(ratio: float) -> str:
 def _list_table(results: Results) -> Table:
     """What a million names cost, ours and the peers'."""
     peers = _ran(results)
-    table = _table("a million names", "ours", "goal", "", *(peer.name for peer in peers))
+    table = table_of("a million names", "ours", "goal", "", *(peer.name for peer in peers))
 
     def row(what: str, verdict: Verdict, theirs: list[str]) -> None:
         table.add_row(what, verdict.measured, verdict.goal.removesuffix(" a million names"), met(verdict), *theirs)
@@ -109,7 +109,7 @@ def _goal_table(results: Results) -> Table:
 
 
 def _latency_table(results: Results) -> Table:
-    table = _table("queries", "a second", "p50", "p90", "p99", "p99.9", "max", "lost", "answers/s on one core")
+    table = table_of("queries", "a second", "p50", "p90", "p99", "p99.9", "max", "lost", "answers/s on one core")
 
     def row(what: str, per_s: float, latency: Latency, lost: int, most: str = "") -> None:
         values = (latency.p50, latency.p90, latency.p99, latency.p99_9, latency.max)
@@ -136,7 +136,8 @@ def _ran(results: Results) -> list[PeerResult]:
     return [peer for peer in results.peers if peer.start_s is not None]
 
 
-def _table(first: str, *others: str) -> Table:
+def table_of(first: str, *others: str) -> Table:
+    """An empty table; the first column is text, the others are numbers."""
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     table.add_column(first, no_wrap=True)
     for head in others:

@@ -31,6 +31,16 @@ class ServerError(Exception):
     """The server did not do what a measurement needs; `str()` says what, and ends with its last words."""
 
 
+class Checkout(msgspec.Struct, frozen=True, kw_only=True):
+    """A tree of the program, and the interpreter that has what it needs."""
+
+    directory: Path
+    python: Path
+
+
+HERE = Checkout(directory=REPOSITORY, python=Path(sys.executable))
+
+
 class Resolver(msgspec.Struct, kw_only=True):
     """One `pdns serve`, running."""
 
@@ -130,29 +140,31 @@ def config_text(
 
 
 @contextlib.contextmanager
-def running(directory: Path, upstream: Address, feed: Path | None, workers: int = 1) -> Iterator[Resolver]:
+def running(
+    directory: Path, upstream: Address, feed: Path | None, workers: int = 1, checkout: Checkout = HERE
+) -> Iterator[Resolver]:
     """`pdns serve` with its state in `directory`, ended with SIGTERM on leaving. The caller waits for readiness."""
     listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
     text = config_text(listen, metrics, upstream, directory / "state", feed, workers)
-    with running_by(directory, text, listen, metrics) as resolver:
+    with running_by(directory, text, listen, metrics, checkout) as resolver:
         yield resolver
 
 
 @contextlib.contextmanager
-def running_by(directory: Path, config: str, listen: Address, metrics: Address) -> Iterator[Resolver]:
+def running_by(directory: Path, config: str, listen: Address, metrics: Address, checkout: Checkout = HERE) -> Iterator[Resolver]:
     """As `running`, by a configuration that names these addresses and `directory`/state; it is in `directory`/pdns.toml."""
     directory.mkdir(parents=True, exist_ok=True)
     file, log = directory / "pdns.toml", directory / "serve.log"
     file.write_text(config)
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    environment = os.environ | {"PYTHONPATH": str(checkout.directory)}
     with log.open("wb") as out:
         started_s = time.monotonic()
         child = subprocess.Popen(
-            [sys.executable, "-m", "pdns", "serve", "-c", str(file)],
+            [checkout.python, "-m", "pdns", "serve", "-c", str(file)],
             stdout=out,
             stderr=subprocess.STDOUT,
             env=environment,
-            cwd=REPOSITORY,
+            cwd=checkout.directory,
         )
     try:
         yield Resolver(

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import accumulate
+from typing import NamedTuple
 
+from loadtest import goals
 from loadtest.packets import query
 from loadtest.population import Population
 from pdns.core import protocol as p
@@ -83,3 +85,32 @@ def _zipf(names: Sequence[bytes], count: int, rng: random.Random) -> Iterator[by
 def _label(rng: random.Random, prefix: bytes) -> bytes:
     """A label of 13 letters that no other call gave, but with a chance of 1 in 2^48."""
     return b"\x0d" + prefix + f"{rng.getrandbits(48):012x}".encode()
+
+
+class PathTraffic(NamedTuple):
+    """What is sent along one path."""
+
+    path: goals.QueryPath
+    stream: Callable[[int, int], Iterator[bytes]]  # count, seed -> queries
+    warm_up: Callable[[], Iterator[bytes]] | None  # what to send before
+
+
+def of_paths(population: Population) -> tuple[PathTraffic, ...]:
+    """The traffic of each path, in the order of `goals.PATHS`."""
+
+    def of(stream: Callable[[Population, int, int], Iterator[bytes]]) -> Callable[[int, int], Iterator[bytes]]:
+        return lambda count, seed: stream(population, count, seed)
+
+    def popular() -> Iterator[bytes]:
+        return every_benign(population)
+
+    def often_blocked() -> Iterator[bytes]:
+        return every_blocked_seen(population)
+
+    return (
+        PathTraffic(goals.HIT, of(hits), popular),
+        PathTraffic(goals.BLOCKED_SEEN, of(blocked_seen), often_blocked),
+        PathTraffic(goals.BLOCKED_FIRST, of(blocked_first_sight), None),
+        PathTraffic(goals.FORWARD, of(never_seen), None),
+        PathTraffic(goals.MIX, of(mix), popular),
+    )
