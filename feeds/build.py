@@ -11,7 +11,8 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -98,7 +99,7 @@ def parse(job: Parse) -> Parsed | Failed:
     popular = popular_keys(Path(job.popularity)) if job.popularity else []
     changes, others = write_entries(Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S), popular)
     sync(raw)
-    listed = {key for key in popular if key in parsed.names and parsed.names[key] & BLOCK_SUBTREE}
+    listed = {key for key in _in_both(popular, parsed.names) if parsed.names[key] & BLOCK_SUBTREE}
     change = Change(
         entries=entries + addresses,
         before=job.entries_before,
@@ -168,6 +169,14 @@ def _entries(path: str) -> Entries | None:
 
 def _damaged(names: list[str]) -> Failed:
     return Failed(f"damaged on disk: the entries of {', '.join(names)}", damaged=tuple(names))
+
+
+def _in_both(keys: Sequence[bytes], names: Mapping[bytes, int]) -> list[bytes]:
+    """Those of `keys`, which are sorted, that `names` has; whichever are fewer are looked up among the others."""
+    if len(keys) < len(names):
+        return [key for key in keys if key in names]
+    places = ((bisect_left(keys, name), name) for name in names)
+    return [name for at, name in places if at < len(keys) and keys[at] == name]
 
 
 def _finding(job: Parse, change: Change, names: Mapping[bytes, int], popular: set[bytes]) -> Finding | None:

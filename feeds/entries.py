@@ -15,6 +15,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import compress, repeat
 from pathlib import Path
 from struct import Struct
 from typing import BinaryIO, Final, NamedTuple, TypeVar
@@ -34,6 +35,7 @@ BLOCK_ENTRIES: Final = 4096
 _FRAME = Struct("<cII")
 _HEAD, _NAMES, _NETWORKS, _TAIL = b"H", b"N", b"A", b"T"
 _FORM: Final = 1
+_IS_ZERO = bytes([1]) + bytes(255)  # for `bytes.translate`
 _T = TypeVar("_T")
 
 
@@ -59,6 +61,9 @@ class Block(NamedTuple):
     first_days: memoryview[int]  # since the epoch
     last_days: memoryview[int]  # of what is gone
     details: memoryview[int]  # index into `Head.details`, plus one; 0 for none
+
+
+NOTHING_KNOWN: Final = Block([], b"", *(memoryview(array("H")) for _ in range(3)))
 
 
 class _StoredBlock(msgspec.Struct, frozen=True, array_like=True):
@@ -216,54 +221,50 @@ class _BlockWriter:
         try:
             for block in before:
                 end = bisect_right(keys, block.keys[-1], at)
-                known = dict(zip(block.keys, zip(block.bits, block.first_days, block.last_days, strict=True), strict=True))
-                unknown, back, lost = self._merge(kind, keys[at:end], names.bits[at:end], known)
+                unknown, back, lost = self._merge(kind, keys[at:end], names.bits[at:end], block)
                 added, removed, fresh, at = added + unknown + back, removed + lost, fresh + unknown, end
                 watched_end = bisect_right(watched, block.keys[-1], watched_at)
-                seen.update(key for key in watched[watched_at:watched_end] if key in known and known[key][0])
+                seen.update(set(compress(block.keys, block.bits)).intersection(watched[watched_at:watched_end]))
                 watched_at = watched_end
         except DamagedEntries:
             pass  # what is left has no history
         while at < len(keys):
             part = keys[at : at + BLOCK_ENTRIES]
-            self._merge(kind, part, names.bits[at : at + len(part)], {})
+            self._merge(kind, part, names.bits[at : at + len(part)])
             at += len(part)
             added, fresh = added + len(part), fresh + len(part)
         return Changes(added, removed, fresh, seen)
 
-    def _merge(
-        self, kind: bytes, keys: list[bytes], bits_of: bytes, known: Mapping[bytes, tuple[int, int, int]]
-    ) -> tuple[int, int, int]:
-        """One stretch of keys; returns how many of them are unknown, how many are back, and how many left."""
-        lost = back = 0
-        first: dict[bytes, int] = {}
-        last: dict[bytes, int] = {}
-        now = set(keys)
-        for key, (bits, first_day, last_day) in known.items():
-            if key in now:
-                first[key] = first_day
-                back += not bits
-                continue
-            lost += bits != 0
-            left = last_day if not bits else self._last_day
-            if left >= self._oldest_day:
-                first[key], last[key] = first_day, left
-                self._gone[left] += 1
-        unknown = len(keys) - (len(first) - len(last))
+    def _merge(self, kind: bytes, keys: list[bytes], bits_of: bytes, block: Block = NOTHING_KNOWN) -> tuple[int, int, int]:
+        """One stretch of keys, and what is known of it; returns how many of them are unknown, how many are back, and how many
+        left.
+        """
+        now, had = set(keys), set(compress(block.keys, block.bits))
+        is_gone = block.bits.translate(_IS_ZERO)
+        last = dict(zip(compress(block.keys, is_gone), compress(block.last_days, is_gone), strict=True))
+        back = last.keys() & now
+        for key in back:
+            del last[key]
+        left = had - now
+        last |= dict.fromkeys(left, self._last_day)
+        if last and min(last.values()) < self._oldest_day:
+            last = {key: day for key, day in last.items() if day >= self._oldest_day}
+        self._gone.update(last.values())
+        first = dict(zip(block.keys, block.first_days, strict=True))
         listed = dict(zip(keys, bits_of, strict=True)) if last else {}
         ordered = keys if not last else sorted([*keys, *last])
         for start in range(0, len(ordered), BLOCK_ENTRIES):
             part = ordered[start : start + BLOCK_ENTRIES]
-            details = [self._detail_of.get(key, -1) + 1 for key in part] if self._detail_of else [0] * len(part)
+            details = [self._detail_of.get(key, -1) + 1 for key in part] if self._detail_of else repeat(0, len(part))
             stored = _StoredBlock(
                 part,
-                bytes([listed.get(key, 0) for key in part]) if last else bits_of[start : start + len(part)],
-                _days([first.get(key, self._today) for key in part] if first else [self._today] * len(part)),
-                _days([last.get(key, 0) for key in part] if last else [0] * len(part)),
+                bytes(map(listed.get, part, repeat(0))) if last else bits_of[start : start + len(part)],
+                _days(map(first.get, part, repeat(self._today)) if first else repeat(self._today, len(part))),
+                _days(map(last.get, part, repeat(0)) if last else repeat(0, len(part))),
                 _days(details),
             )
             _put(self._file, kind, stored)
-        return unknown, back, lost
+        return len(keys) - len(back) - (len(had) - len(left)), len(back), len(left)
 
 
 def _days(values: Iterable[int]) -> bytes:

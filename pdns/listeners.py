@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 from pdns.addresses import Endpoint, parse_endpoint
 from pdns.control import MAX_LISTENERS, Listener
 from pdns.errors import PdnsError
-from pdns.net.sockets import bind_tcp, bind_udp, kernel_drops
+from pdns.net.sockets import bind_tcp, bind_udp, has_interface, kernel_drops
 from pdns.net.steering import steer
 
 _TRIES: Final = 20
@@ -43,6 +43,8 @@ class ListenerSet:
 
     def __init__(self, workers: int = 1) -> None:
         self.workers = workers
+        self.waiting: list[Endpoint] = []  # not bound: the interface that they name does not exist
+        self._came: set[Endpoint] = set()
         self._groups: dict[str, Group] = {}
         self._drops: dict[socket.socket, int] = {}  # as last read
 
@@ -51,6 +53,8 @@ class ListenerSet:
 
     def changed_to(self, endpoints: Iterable[str]) -> ListenerSet:
         """A set for `endpoints`: those that this set has are shared with it, the others newly bound.
+
+        What names an interface that does not exist is left `waiting`; call again when `interface_came`.
 
         Then call `close_but(kept)` on the one of the two sets that is not kept. Raises `PdnsError`, with nothing changed.
         """
@@ -67,11 +71,26 @@ class ListenerSet:
             for text in wanted:
                 endpoint = parse_endpoint(text)
                 kept = self._groups.get(text) or respelt.get(endpoint)
+                if kept is None and not has_interface(endpoint.host):
+                    changed.waiting.append(endpoint)
+                    continue
                 changed._groups[text] = kept or _bind(endpoint, self.workers, ports)
         except BaseException:
             changed.close_but(self)
             raise
         return changed
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """All that are bound, and those that are waiting."""
+        return [*(group.endpoint for group in self), *self.waiting]
+
+    def interface_came(self) -> bool:
+        """Whether the interface of a waiting endpoint exists that did not at the last call: a bind that fails is not tried again
+        every second.
+        """
+        before, self._came = self._came, {endpoint for endpoint in self.waiting if has_interface(endpoint.host)}
+        return not self._came <= before
 
     def close_but(self, kept: ListenerSet) -> None:
         """Close every socket that `kept` does not share."""

@@ -71,7 +71,7 @@ class Supervisor:
         """Reads the file at `path`; `announce` is called once, when clients are answered; `loading` is told how far the feeds are
         as long as they are not, and "" in the end. Raises `ConfigErrors`.
         """
-        self._path = path
+        self.config_path = path
         self._announce = announce
         self._loading = loading
         self._file, self._system = FileWatch(path), SystemServers()
@@ -85,7 +85,8 @@ class Supervisor:
         self._api: AdminApi | None = None
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.metrics_endpoint = Endpoint("", 0)
-        self.listen_addresses = ListenAddresses(lambda: [*(group.endpoint for group in self.listeners), self.metrics_endpoint])
+        self.admin_endpoints: list[Endpoint] = []  # one, or none
+        self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, self.metrics_endpoint, *self.admin_endpoints])
         self.status = StatusFile(Path(self.config.state.dir))
         self.reload_successful = True
         self.reload_success_s = time.time()
@@ -108,10 +109,6 @@ class Supervisor:
     @property
     def config_sha256(self) -> str:
         return self._live.sha256
-
-    @property
-    def config_path(self) -> Path:
-        return self._path
 
     @property
     def workers(self) -> Workers:
@@ -178,12 +175,12 @@ class Supervisor:
         log_to_stderr("supervisor", self.config.log.level)
         require_system_calls()
         raise_descriptor_limit()
-        state = StateDirectory(Path(self.config.state.dir), str(self._path))
+        state = StateDirectory(Path(self.config.state.dir), str(self.config_path))
         try:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
             metrics_socket = self._bind("metrics.listen", self.config.metrics.listen)
             admin_socket = self._bind_admin(self.config)
-            self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self._path)), self._loop)
+            self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self.config_path)), self._loop)
             self._handle_signals()
             self._workers.start()
             self._system.warn(self._live)
@@ -302,35 +299,36 @@ class Supervisor:
                 self._reload_wanted = False
                 self._file.seen()
                 await self._reload()
-            if (followed := self._system.followed(self._live)) is not None:
-                await self._reload(followed)
+            followed = self._system.followed(self._live)
+            if followed is not None or self.listeners.interface_came():
+                await self._reload(followed or self._live)
             if self._roll_wanted:
                 self._roll_wanted = False
                 await self._roll()
 
     async def _reload(self, loaded: Loaded | None = None) -> None:
         try:
-            await self._go_live(loaded or self._system.kept(load_version(self._path), self._live))
+            await self._go_live(loaded or self._system.kept(load_version(self.config_path), self._live))
         except PdnsError as error:
             for one in error.errors if isinstance(error, ConfigErrors) else [error]:
                 _log.error("%s", one)
         except Exception:  # noqa: BLE001 (what is live goes on)
             _log.exception("the new configuration could not be brought to life")
         else:
-            _log.info("%s is live (sha256 %s)", self._path, self._live.sha256)
+            _log.info("%s is live (sha256 %s)", self.config_path, self._live.sha256)
             self.reload_successful, self.reload_success_s = True, time.time()
             return
-        _log.error("%s is not used: the configuration before it stays live", self._path)
+        _log.error("%s is not used: the configuration before it stays live", self.config_path)
         self.reload_successful = False
 
     async def _go_live(self, loaded: Loaded) -> None:
         """Live by `loaded` from now on. Raises with everything as it was."""
         config = loaded.config
         if config.state != self.config.state:
-            _log.warning("%s: state.dir: needs a restart; %s stays in use until then", self._path, self.config.state.dir)
+            _log.warning("%s: state.dir: needs a restart; %s stays in use until then", self.config_path, self.config.state.dir)
             config = msgspec.structs.replace(config, state=self.config.state)
         if worker_count(config.server.workers) != self.workers.count:
-            _log.warning("%s: server.workers: needs a restart; %d answer until then", self._path, self.workers.count)
+            _log.warning("%s: server.workers: needs a restart; %d answer until then", self.config_path, self.workers.count)
         metrics_socket: socket.socket | None = None
         admin_socket: socket.socket | None = None
         admin_moves = _admin_endpoint(config) != _admin_endpoint(self.config)
@@ -360,7 +358,7 @@ class Supervisor:
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)
         try:
-            self._feeds.send(Configure(self._generation, str(self._path)), [config_fd])
+            self._feeds.send(Configure(self._generation, str(self.config_path)), [config_fd])
         finally:
             os.close(config_fd)
 
@@ -370,7 +368,7 @@ class Supervisor:
         try:
             return bind_tcp(parse_endpoint(listen))
         except PdnsError as error:
-            raise ConfigError(str(self._path), key, str(error)) from None
+            raise ConfigError(str(self.config_path), key, str(error)) from None
 
     def _bind_admin(self, config: Config) -> socket.socket | None:
         listen = _admin_endpoint(config)
@@ -385,6 +383,7 @@ class Supervisor:
         await self._pages.serve(metrics_socket)
 
     async def _serve_api(self, admin_socket: socket.socket | None) -> None:
+        self.admin_endpoints = [Endpoint(*admin_socket.getsockname()[:2])] if admin_socket is not None else []
         if self._api is None and admin_socket is not None:
             from pdns.admin.api import AdminApi  # noqa: PLC0415 (as above)
 

@@ -70,6 +70,7 @@ _SHAPES: Final = tuple(
         ("wildcard", rb"\*\.[^\s*]+\s*(?:#|$)"),
     )
 )
+_BARE = re.compile(rb"[\w.-]+").fullmatch  # no shape fits, and it is no comment: most lines of most lists
 # What documents are made of, as opposed to lines; the first of which everything is there counts.
 _JSON = re.compile(rb"""\s*(?:\{\s*(?:"|\})|\[\s*(?:[\[{"\]]|-?\d+\s*[,\]]))""").match
 _JSON_SHAPES: Final = tuple(
@@ -142,7 +143,9 @@ def detect_lines(lines: Iterable[bytes]) -> str:
         start = text.lstrip()
         if not start:
             continue
-        if start.startswith(b"!"):
+        if _BARE(start):
+            content += 1
+        elif start.startswith(b"!"):
             bangs += 1
         elif start.startswith(_COMMENT) and not start.startswith(b"##"):
             comments += 1

@@ -72,10 +72,11 @@ def _loading(text: str) -> None:
 def banner(supervisor: Supervisor, *, bold: bool) -> str:
     """What runs, where, and what to try."""
     config = supervisor.config
-    endpoints = [group.endpoint for group in supervisor.listeners]
+    present = supervisor.listen_addresses.present
+    there = [endpoint for endpoint in supervisor.listeners.endpoints if present.get(str(endpoint), True)]
     workers = supervisor.workers.count
     rows = [
-        ("listens on", ", ".join(map(str, endpoints)) + " (UDP and TCP)"),
+        ("listens on", ", ".join(map(str, supervisor.listeners.endpoints)) + " (UDP and TCP)"),
         *[("not there yet", absent) for absent in supervisor.listen_addresses.absent],
         ("answers with", f"{workers} worker{'s' if workers != 1 else ''}"),
         ("forwards to", ", ".join(config.upstream.servers)),
@@ -83,7 +84,7 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
         ("metrics", f"http://{_reachable(supervisor.metrics_endpoint)}/metrics"),
         ("state in", config.state.dir),
         ("configured by", str(supervisor.config_path)),
-        ("try", f"dig @{_reachable(endpoints[0]).host} -p {endpoints[0].port} {_name_to_try(supervisor)}"),
+        *[("try", f"dig @{_reachable(endpoint).host} -p {endpoint.port} {_name_to_try(supervisor)}") for endpoint in there[:1]],
     ]
     width = max(len(title) for title, _ in rows)
     on, off = ("\x1b[1m", "\x1b[0m") if bold else ("", "")

@@ -91,6 +91,36 @@ def kernel_drops(sock: socket.socket) -> int:
     return memoryview(info).cast("I")[SK_MEMINFO_DROPS] if len(info) == 4 * SK_MEMINFO_VARS else 0
 
 
+def has_address(host: str, *, if_unknown: bool) -> bool:
+    """Whether this machine has the address `host`, or it is a wildcard: only then can something be bound to it.
+
+    Where net.ipv4.ip_nonlocal_bind is set, all are. `if_unknown` is returned when the machine cannot tell, for
+    instance without descriptors.
+    """
+    try:
+        with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_DGRAM) as probe:
+            found = socket.getaddrinfo(host, 0, probe.family, probe.type, flags=socket.AI_NUMERICHOST)
+            probe.bind(found[0][4])
+    except socket.gaierror:  # the interface behind the % does not exist
+        return False
+    except OSError as error:
+        return if_unknown and error.errno not in (errno.EADDRNOTAVAIL, errno.ENODEV)
+    return True
+
+
+def has_interface(host: str) -> bool:
+    """Whether the interface that `host` names behind a % exists; True where it names none. Without it no bind can succeed."""
+    zone = host.partition("%")[2]
+    try:
+        if zone.isdigit():
+            socket.if_indextoname(int(zone))
+        elif zone:
+            socket.if_nametoindex(zone)
+    except (OSError, OverflowError):
+        return False
+    return True
+
+
 def _socket(endpoint: Endpoint, kind: socket.SocketKind) -> socket.socket:
     family = socket.AF_INET6 if ":" in endpoint.host else socket.AF_INET
     try:

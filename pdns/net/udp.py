@@ -9,7 +9,7 @@ from functools import lru_cache, partial
 from typing import Any, Final
 
 from pdns.net.edge import BugLog, EdgeStats, Service
-from pdns.net.sockets import IP_PKTINFO, kernel_drops
+from pdns.net.sockets import IP_PKTINFO, has_address, kernel_drops
 
 MAX_QUERY_BYTES: Final = 4096  # nobody asks a longer question
 _READ_BYTES: Final = MAX_QUERY_BYTES + 1
@@ -146,7 +146,7 @@ def junk_reason(size: int, client: str, port: int, own_host: str) -> str:
         return "udp_source_port_zero"  # nobody listens there; an answer could only hurt somebody else
     if size > MAX_QUERY_BYTES:
         return "udp_too_long"
-    if client == own_host or (own_host in WILDCARDS and _is_local(client, ":" in own_host)):
+    if client == own_host or (own_host in WILDCARDS and has_address(client, if_unknown=False)):
         return "udp_own_address"  # forged: an answer would come back to us, and be answered
     return ""
 
@@ -171,13 +171,3 @@ def _source_v6(pktinfo: bytes) -> _Source | None:
     if pktinfo[0] != 0xFE or pktinfo[1] & 0xC0 != 0x80:
         pktinfo = pktinfo[:16] + b"\0\0\0\0"
     return ((socket.IPPROTO_IPV6, socket.IPV6_PKTINFO, pktinfo),)
-
-
-def _is_local(address: str, v6: bool) -> bool:
-    """Whether this machine has `address`: only then can something be bound to it."""
-    with socket.socket(socket.AF_INET6 if v6 else socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        try:
-            probe.bind((address, 0))
-        except OSError:
-            return False
-    return True

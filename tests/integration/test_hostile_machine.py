@@ -259,6 +259,92 @@ def test_a_root_file_system_that_is_read_only(tmp_path: Path, upstream: Upstream
         assert pdns.stop() == 0
 
 
+SMALL_STATE = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=2m none "$0" && exec "$@"']
+
+
+def test_a_state_directory_that_becomes_full(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """What is in force stays, also in a worker that is new; the feed says why it is not updated, and is once there is room."""
+    need_root()
+    state = tmp_path / "state"
+    state.mkdir()
+    sections = config(tmp_path, upstream, feed=[feed(tmp_path, "listed", "listed.test")])
+    with RunningPdns(tmp_path, sections, through=[*SMALL_STATE, str(state)]) as pdns:
+        answers_within(pdns, "listed.test", SINKHOLE)
+        inside = ["nsenter", "-t", str(pdns.pid), "-m", "sh", "-c"]
+        fill = 'cat /dev/zero > "$0/filler"; test -s "$0/filler"'
+        subprocess.run([*inside, fill, str(state)], check=True, capture_output=True)
+        (tmp_path / "listed.txt").write_text("".join(f"n{number}.later.org\n" for number in range(2000)) + "listed.test\n")
+        pdns.wait_for_log(f"feed listed: no space left in {state}")
+        pdns.kill_worker()
+        answers_within(pdns, "listed.test", SINKHOLE)
+        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
+        assert UPSTREAM_SAYS in pdns.ask("n7.later.org").answer[0].to_text()
+        assert pdns.get("/healthz")[0] == 200
+        assert pdns.get("/metrics")[0] == 200
+        subprocess.run([*inside, 'rm "$0/filler"', str(state)], check=True)
+        (tmp_path / "listed.txt").write_text("n7.later.org\nlisted.test\n")  # tried at once; the failed one is tried again later
+        answers_within(pdns, "n7.later.org", SINKHOLE)
+        assert pdns.stop() == 0
+
+
+@pytest.mark.long
+def test_a_state_directory_that_is_full_from_the_start(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """It answers, says why no feed is loaded, and loads them once there is room."""
+    need_root()
+    state = tmp_path / "state"
+    state.mkdir()
+    through = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4k "$0" "$0" && exec "$@"', str(state)]
+    sections = config(tmp_path, upstream, feed=[feed(tmp_path, "listed", "listed.test", required=False)])
+    with RunningPdns(tmp_path, sections, through=through, ready=False) as pdns:
+        pdns.wait_for_log(f"feed listed: no space left in {state}")
+        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
+        assert pdns.get("/healthz")[0] == 200
+        subprocess.run(["nsenter", "-t", str(pdns.pid), "-m", "mount", "-o", "remount,size=4m", state], check=True)
+        (tmp_path / "listed.txt").write_text("listed.test\nanother.test\n")
+        answers_within(pdns, "another.test", SINKHOLE)
+        assert pdns.stop() == 0
+
+
+def test_a_state_directory_that_is_read_only_from_the_start(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """It does not start, and names the directory."""
+    need_root()
+    state = tmp_path / "state"
+    state.mkdir()
+    through = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none "$0" && exec "$@"', str(state)]
+    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=through)
+    assert pdns.launch().wait(20) == 2
+    assert f"state.dir: {state}: read-only file system" in pdns.log
+    assert "Traceback" not in pdns.log
+
+
+# Time that passes without the program.
+
+
+@pytest.mark.long
+def test_all_processes_stand_still_for_a_while(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """As when a virtual machine is paused and its clocks go on: answers resume, nothing is taken for broken or replaced."""
+    with RunningPdns(tmp_path, config(tmp_path, upstream)) as pdns:
+        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
+        pids = [pdns.pid, pdns.worker_pid, pdns.feeds_pid]
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+        try:
+            time.sleep(10)
+        finally:
+            for pid in pids:
+                os.kill(pid, signal.SIGCONT)
+        assert SINKHOLE in pdns.ask("listed.test", timeout_s=3.0).answer[0].to_text()
+        assert UPSTREAM_SAYS in pdns.ask("example.com", timeout_s=3.0).answer[0].to_text()
+        for number in range(20):
+            assert UPSTREAM_SAYS in pdns.ask(f"n{number}.example.com", timeout_s=3.0).answer[0].to_text()
+        time.sleep(2)  # who looks at the pulse has done so
+        assert pdns.value("upstream_up") == 1
+        assert pdns.value("worker_restarts_total") == 0
+        assert pdns.value("feeds_restarts_total") == 0
+        assert [pdns.pid, pdns.worker_pid, pdns.feeds_pid] == pids
+        assert pdns.stop() == 0
+
+
 @pytest.mark.long
 def test_memory_that_does_not_suffice(tmp_path: Path, upstream: UpstreamThread) -> None:
     """With too little memory it starts or says why not, in bounded time, and ends on SIGTERM."""
@@ -274,6 +360,51 @@ def test_memory_that_does_not_suffice(tmp_path: Path, upstream: UpstreamThread) 
             process.send_signal(signal.SIGTERM)
         process.wait(20)
         assert pdns.log.strip() or process.returncode == 0
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("megabytes", [24, 60, 400])
+def test_a_memory_cgroup(tmp_path: Path, upstream: UpstreamThread, megabytes: int) -> None:
+    """Where the kernel kills for memory: with enough it serves, with too little it ends on SIGTERM, if it was not killed."""
+    group = memory_cgroup(megabytes)
+    through = ["sh", "-c", f'echo $$ > {group}/cgroup.procs && exec "$@"', "sh"]
+    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=through, ready=False)
+    try:
+        process = pdns.launch()
+        if megabytes == 400:
+            pdns.wait_for(lambda: "dig @" in pdns.output, "the banner")
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+        status = process.wait(20)
+        assert status == 0 or megabytes < 400
+    finally:
+        pdns.kill()
+        until_s = time.monotonic() + 10
+        while group.exists() and time.monotonic() < until_s:
+            with contextlib.suppress(OSError):  # until the last of its processes is gone
+                group.rmdir()
+            time.sleep(0.05)
+    assert not group.exists()
+
+
+def memory_cgroup(megabytes: int) -> Path:
+    """A new cgroup with that much memory; skips the test where none can be made."""
+    need_root()
+    version_1, version_2 = Path("/sys/fs/cgroup/memory"), Path("/sys/fs/cgroup")
+    above, limit = (version_1, "memory.limit_in_bytes") if version_1.is_dir() else (version_2, "memory.max")
+    group = above / f"pdns-test-{os.getpid()}-{megabytes}"
+    try:
+        group.mkdir()
+    except OSError as error:
+        pytest.skip(f"no cgroup can be made: {error.strerror}")
+    try:
+        (group / limit).write_text(str(megabytes << 20))
+    except OSError as error:
+        group.rmdir()
+        pytest.skip(f"no limit can be set on memory: {error.strerror}")
+    return group
 
 
 def answers_within(pdns: RunningPdns, name: str, address: str, within_s: float = 20.0) -> None:

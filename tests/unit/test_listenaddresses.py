@@ -7,16 +7,26 @@ import logging
 import pytest
 
 from pdns.addresses import Endpoint
-from pdns.listenaddresses import ListenAddresses, is_present
+from pdns.listenaddresses import ListenAddresses
+from pdns.net.sockets import has_address
 
 
 @pytest.mark.parametrize(
     ("host", "present"),
-    [("127.0.0.1", True), ("127.9.9.9", True), ("0.0.0.0", True), ("203.0.113.1", False), ("2001:db8::1", False), ("::", True)],
+    [
+        ("127.0.0.1", True),
+        ("127.9.9.9", True),
+        ("0.0.0.0", True),
+        ("203.0.113.1", False),
+        ("2001:db8::1", False),
+        ("::", True),
+        ("fe80::1%nosuch9", False),
+    ],
 )
 def test_what_is_present(host: str, present: bool) -> None:
     """All of 127.0.0.0/8, and wildcards."""
-    assert is_present(host) is present
+    assert has_address(host, if_unknown=True) is present
+    assert has_address(host, if_unknown=False) is present
 
 
 def test_what_comes_and_goes_is_said_once(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,7 +36,7 @@ def test_what_comes_and_goes_is_said_once(caplog: pytest.LogCaptureFixture, monk
         addresses.look()
         addresses.look()
         assert addresses.absent == ["203.0.113.1:53: no interface has this address"]
-        monkeypatch.setattr("pdns.listenaddresses.is_present", lambda _: True)
+        monkeypatch.setattr("pdns.listenaddresses.has_address", lambda _, **__: True)
         addresses.look()
         addresses.look()
     assert addresses.absent == []
