@@ -194,7 +194,9 @@ def test_numbers_of_system_calls() -> None:
     if not header.exists():
         pytest.skip("the headers of the kernel are not installed")
     known = {name: int(number) for name, number in re.findall(r"^#define __NR_(\w+) (\d+)$", header.read_text(), re.MULTILINE)}
-    assert {name: numbers[0] for name, numbers in NUMBERS.items()} == {name: known[name] for name in NUMBERS}
+    assert {name: numbers[0] for name, numbers in NUMBERS.items()} == {
+        name: known.get(name, numbers[0]) for name, numbers in NUMBERS.items()
+    }  # older headers do not have the newest
 
 
 # Another user.
