@@ -6,6 +6,7 @@ parent is gone can no longer change anything. It ends when standard input does.
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import sys
@@ -31,12 +32,13 @@ from feeds.priority import step_back
 from feeds.protected import Protected
 from pdns.blockset import BLOCK_SUBTREE
 from pdns.config import Feed
+from pdns.confinement import confine_parser, said
 from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import BlocksetError, FeedError
 from pdns.facts import DAY_S
 from pdns.feedstatus import Finding
 from pdns.generations import sync
-from pdns.logs import log_to_stderr, open_standard_descriptors
+from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 
 _PROGRESS_EVERY_S = 0.2
 
@@ -45,11 +47,16 @@ def main() -> None:
     """Do the one job that standard input brings."""
     open_standard_descriptors()
     step_back()
+    standard_error().threaded = False  # until the process has given up what it does not need
     log_to_stderr("feeds", "info")
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for those who decide what becomes of us
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever prints, prints into the log
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    missing = confine_parser(write=_output(job), read=_inputs(job))
+    standard_error().threaded = True
+    if missing:
+        logging.getLogger(__name__).debug("not confined in every way: %s", said(missing))
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with open(answer, "wb") as pipe:  # noqa: PTH123 (it is a descriptor already)
 
@@ -58,6 +65,19 @@ def main() -> None:
             pipe.flush()
 
         say(perform(job, _sometimes(say)))
+
+
+def _output(job: Job) -> Path:
+    """The directory that the files of `job` are written to."""
+    return Path(job.parsed if isinstance(job, Parse) else job.directory).parent
+
+
+def _inputs(job: Job) -> list[Path]:
+    """The files that `job` is done by."""
+    if isinstance(job, Parse):
+        return [Path(path) for path in (job.raw, job.before, job.popularity) if path]
+    popularity = job.protection.popularity
+    return [*(Path(part.parsed) for part in job.parts), *([Path(popularity)] if popularity else [])]
 
 
 def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None) -> Result:

@@ -13,6 +13,7 @@ import msgspec
 
 import feeds
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Result, Said
+from pdns.environment import for_child
 from pdns.errors import PdnsError
 
 JOB_TIMEOUT_S = 900.0
@@ -64,8 +65,9 @@ class Builder:
         pipe = asyncio.subprocess.PIPE
         try:
             child = await asyncio.create_subprocess_exec(
-                sys.executable, "-m", "feeds.build", stdin=pipe, stdout=pipe, cwd=_IMPORT_ROOT, limit=MAX_ANSWER_BYTES
-            )
+                sys.executable, "-m", "feeds.build",
+                stdin=pipe, stdout=pipe, cwd=_IMPORT_ROOT, limit=MAX_ANSWER_BYTES, env=for_child(),
+            )  # fmt: skip
         except OSError as exc:
             raise BuildError(f"no process could be started for it: {exc.strerror}") from None
         assert child.stdin is not None

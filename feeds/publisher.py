@@ -25,6 +25,7 @@ from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
 
 RECORD = "compiled.json"
+COMPILED = "compiled"  # in the directory that a compiler may write to
 EXPIRY_EVERY_S = 300.0  # names that are over leave at most so often, when nothing else changes
 MAX_DAMAGED_IN_A_ROW = 3  # a copy that was replaced while it waited to be compiled counts as one
 _log = logging.getLogger(__name__)
@@ -165,8 +166,11 @@ class Publisher:
         building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
             created_s = steady_s()
-            job = Compile(str(building), generation, created_s, [part for _, part in shares], protection)
+            building.mkdir(parents=True)  # the only directory that the compiler may write to
+            job = Compile(str(building / COMPILED), generation, created_s, [part for _, part in shares], protection)
             compiled = await self._builder.compile(job)
+        except OSError as exc:
+            raise BuildError(disk_reason(exc, self._state_dir)) from None
         except BuildError as exc:
             damaged = {part.feed.name: part.parsed for _, part in shares if part.feed.name in exc.damaged}
             raise _DamagedError(damaged) if damaged else exc from None
@@ -182,7 +186,7 @@ class Publisher:
                 protection=protection,
                 held=compiled.held,
             )
-            self._go_live(building, live)
+            self._go_live(building / COMPILED, live)
         finally:
             shutil.rmtree(building, ignore_errors=True)
         return True

@@ -20,9 +20,10 @@ from feeds.keeper import Keeper
 from feeds.notify import NotifyListener
 from feeds.priority import step_back
 from pdns.config import Config
+from pdns.confinement import confine_feeds, listens_low, said
 from pdns.control import Channel, Configure, Message, close_all, read_config
 from pdns.feedstatus import FeedsStatus
-from pdns.logs import log_to_stderr, open_standard_descriptors
+from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 from pdns.orders import Order, Outcome
 from pdns.zonechanges import SOCKET_FILE, Receiver
 
@@ -66,16 +67,38 @@ def main() -> None:
     """Run until told to stop."""
     open_standard_descriptors()
     step_back()
+    standard_error().threaded = False  # until the process has given up what it does not need
     log_to_stderr("feeds", "info")
-    asyncio.run(_run(Channel.from_fd(int(sys.argv[1]))))
+    channel = Channel.from_fd(int(sys.argv[1]))
+    if (config := _first_config(channel)) is not None:
+        missing = confine_feeds(Path(config.state.dir), low_port=listens_low(config))
+        standard_error().threaded = True
+        if missing:
+            _log.info("not confined in every way: %s", said(missing))
+        asyncio.run(_run(channel, config))
     logging.shutdown()
     os._exit(0)  # a thread that hangs in a dead file system or a look-up must not keep us
 
 
-async def _run(channel: Channel) -> None:
+def _first_config(channel: Channel) -> Config | None:
+    """What to run by, waited for; None when the supervisor is gone."""
+    while (received := channel.wait()) is not None:
+        message, fds = received
+        try:
+            if isinstance(message, Configure) and fds:
+                return read_config(fds[0])
+        except (OSError, msgspec.DecodeError):
+            _log.exception("the configuration cannot be read")
+        finally:
+            close_all(fds)
+    return None
+
+
+async def _run(channel: Channel, config: Config) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     configurations: asyncio.Queue[Config] = asyncio.Queue()
+    configurations.put_nowait(config)
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, which then tells us
 

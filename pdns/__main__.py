@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import typer
 
 import pdns
+from pdns.confinement import confine_command
 from pdns.errors import PdnsError
 from pdns.fast import require_fast
 from pdns.logs import open_standard_descriptors
@@ -61,6 +62,7 @@ def main() -> None:
         require_fast()
     except PdnsError as error:
         sys.exit(f"pdns: {error}")
+    confine_command()
     asked = next(iter(sys.argv[1:]), "")
     build((asked,) if asked in _COMMANDS else _COMMANDS)()
 

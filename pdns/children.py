@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Final
 
 import pdns
-from pdns.clock import environment
+from pdns.admin import process as processes
 from pdns.control import Channel, Message
+from pdns.descriptors import RESERVE
+from pdns.environment import for_child
 
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S: Final = 60.0
@@ -60,8 +62,10 @@ class Child:
         """`own_group`: a process group of its own, so that a Ctrl-C passes it by and its own children end with it."""
         self.name = name
         self.restarts = 0
+        self.failed_starts = 0  # no process, or none that could be told what to do
         self.started_s = 0.0  # loop time
         self.waits_s = 0.0  # how long the start that is due was put off
+        self.variables: frozenset[str] = frozenset()  # of our environment, beside those that every process has
         self._module = module
         self._loop = loop
         self._on_start = on_start
@@ -90,35 +94,42 @@ class Child:
     def start(self) -> None:
         """Start it, and again whenever it dies, until `stop`."""
         self._again, self._stopping, self.waits_s = None, False, 0.0
-        try:
-            channel, theirs = Channel.pair()
-        except OSError as error:
-            self._not_started(error)
-            return
-        with theirs:
+        with RESERVE.lent():
             try:
-                self._process = subprocess.Popen(  # noqa: S603 (ourselves)
+                self._process, self._channel = self._spawn()
+            except Exception as error:  # noqa: BLE001 (whatever the reason is, it may be gone the next time)
+                self._not_started(error)
+                return
+            processes.watch(self._process.pid)
+            self.started_s = self._loop.time()
+            self._exited.clear()
+            self._watch(self._process)
+            try:
+                self._channel.attach(self._loop, self._heard, self._left)
+                self._on_start()
+            except Exception as error:  # noqa: BLE001 (as above: it is replaced)
+                self.failed_starts += 1
+                _log.error("%s cannot be told what to do: %s", self.name, _reason(error))
+                self.kill()
+                return
+        _log.debug("%s started as process %d", self.name, self._process.pid)
+
+    def _spawn(self) -> tuple[subprocess.Popen[bytes], Channel]:
+        """A process and our end of its channel. Raises `OSError`, and whatever else stands in the way."""
+        channel, theirs = Channel.pair()
+        try:
+            with theirs:
+                process = subprocess.Popen(  # noqa: S603 (ourselves)
                     [sys.executable, *_interpreter_flags(), "-m", self._module, str(theirs.fileno())],
                     pass_fds=[theirs.fileno()],
                     stdin=subprocess.DEVNULL,
-                    env=environment(),
+                    env=for_child(self.variables),
                     process_group=0 if self._own_group else None,
                 )
-            except OSError as error:  # out of processes or memory: as if it had died at once
-                channel.close()
-                self._not_started(error)
-                return
-        self.started_s = self._loop.time()
-        self._exited.clear()
-        self._channel = channel
-        channel.attach(self._loop, self._heard, self._left)
-        self._watch(self._process)
-        _log.debug("%s started as process %d", self.name, self._process.pid)
-        try:
-            self._on_start()
-        except OSError as error:  # no descriptor or no memory to tell it what to do: it is replaced
-            _log.error("%s cannot be told what to do: %s", self.name, error.strerror)
-            self.kill()
+        except BaseException:
+            channel.close()
+            raise
+        return process, channel
 
     def start_now(self) -> None:
         """Wait no longer for the next start: what the last one died of may be gone."""
@@ -205,6 +216,7 @@ class Child:
         process = self._process
         if process is None or process.poll() is None:
             return
+        processes.forget(process.pid)
         if self._pidfd >= 0:
             self._loop.remove_reader(self._pidfd)
             os.close(self._pidfd)
@@ -221,8 +233,9 @@ class Child:
             self._start_again(self._loop.time() - self.started_s)
         self._on_exit()
 
-    def _not_started(self, error: OSError) -> None:
-        _log.error("%s cannot be started: %s", self.name, error.strerror)
+    def _not_started(self, error: Exception) -> None:
+        self.failed_starts += 1
+        _log.error("%s cannot be started: %s", self.name, _reason(error))
         self._start_again(0.0)
 
     def _start_again(self, lived_s: float) -> None:
@@ -242,6 +255,12 @@ def _end_group(process_group: int) -> None:
         os.killpg(process_group, signal.SIGKILL)
     except (ProcessLookupError, PermissionError):
         return
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return error.strerror
+    return f"{type(error).__name__}: {error}"
 
 
 def _how(returncode: int) -> str:

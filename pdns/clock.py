@@ -52,9 +52,9 @@ def _of_this_process() -> SteadyClock:
 
 
 def environment() -> dict[str, str]:
-    """The environment for a child process, whose `steady_s` then agrees with ours, however the wall clock has jumped."""
+    """The part of a child's environment by which its `steady_s` agrees with ours, however the wall clock has jumped."""
     steady_s()
-    return {**os.environ, _ENVIRONMENT: repr(_of_this_process().offset_s)}
+    return {_ENVIRONMENT: repr(_of_this_process().offset_s)}
 
 
 def steady_s() -> float:

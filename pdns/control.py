@@ -9,6 +9,7 @@ import array
 import fcntl
 import logging
 import os
+import select
 import socket
 from collections.abc import Callable, Sequence
 from typing import Final, Literal, Protocol
@@ -153,6 +154,27 @@ class Channel:
             return
         self._loop, self._on_message, self._on_gone = loop, on_message, on_gone
         loop.add_reader(self._sock.fileno(), self.read)
+
+    def wait(self) -> tuple[Message, list[int]] | None:
+        """The next message and its descriptors, waited for; None when the peer is gone. For a process that has no loop yet."""
+        while self._sock is not None:
+            poll = select.poll()
+            poll.register(self._sock, select.POLLIN)
+            poll.poll()
+            try:
+                received = _receive(self._sock)
+            except (BlockingIOError, InterruptedError):
+                continue
+            except OSError:
+                return None
+            if received is None:
+                return None
+            try:
+                return _decode(received[0]), received[1]
+            except msgspec.DecodeError as error:
+                _log.warning("control message not understood: %s", error)
+                close_all(received[1])
+        return None
 
     def close(self) -> None:
         """Leave. The peer sees the end; `on_gone` is not called here."""

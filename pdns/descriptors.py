@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import resource
+from collections.abc import Iterator
 from typing import Final
 
 _WANTED: Final = 65536
@@ -34,3 +36,37 @@ def client_descriptors(may_open: int, reserved: int) -> int:
     the process's own, at least one.
     """
     return max(1, may_open - reserved - _OWN)
+
+
+class Reserve:
+    """Descriptors that nothing is done with, so that they are there when a process must be started although no other is free."""
+
+    def __init__(self, count: int) -> None:
+        """Holds none before `hold`."""
+        self._count = count
+        self._held: list[int] = []
+
+    def hold(self) -> None:
+        """Hold as many of them as can be had."""
+        with contextlib.suppress(OSError):  # none are free: the next call may find some
+            while len(self._held) < self._count:
+                self._held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
+
+    def let_go(self) -> None:
+        """Hold none any more."""
+        while self._held:
+            os.close(self._held.pop())
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[None]:
+        """What was held is free within, and held again, as far as it is still free, after."""
+        held = bool(self._held)
+        self.let_go()
+        try:
+            yield
+        finally:
+            if held:
+                self.hold()
+
+
+RESERVE: Final = Reserve(24)  # a start needs about ten for a moment, and keeps five

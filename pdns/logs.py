@@ -28,6 +28,7 @@ class LineWriter:
     """Writes to a descriptor, and never makes the caller wait. Any thread may call it, at any time."""
 
     def __init__(self, fd: int, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
+        self.threaded = True  # False while a thread would keep what the process is about to give up
         self.dropped = 0  # lines that found no room, or that the descriptor refused
         self._fd = fd
         self._max_waiting_bytes = max_waiting_bytes
@@ -62,6 +63,8 @@ class LineWriter:
 
     def _has_thread(self) -> bool:
         if self._thread is None:
+            if not self.threaded:
+                return False
             thread = threading.Thread(target=self._run, name="log", daemon=True)
             try:
                 thread.start()

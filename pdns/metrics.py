@@ -136,6 +136,28 @@ FAMILIES: Final = (
     Family("worker_up", "gauge", "supervisor", ("process",), "1 while a worker answers for its part of the names, else 0."),
     Family("worker_restarts_total", "counter", "supervisor", (), "Workers that died or hung, and were replaced."),
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes that died, and were replaced."),
+    Family(
+        "confinement",
+        "gauge",
+        "supervisor",
+        ("measure",),
+        "1 where the system lets processes give up what they do not need: core, no_new_privs, landlock, capabilities, dumpable,"
+        " seccomp; user: 1 unless it runs as root.",
+    ),
+    Family(
+        "child_start_failures_total",
+        "counter",
+        "supervisor",
+        ("process",),
+        "Starts of a process that failed, and were tried again: worker (all of them), feeds.",
+    ),
+    Family(
+        "http_connections_dropped_total",
+        "counter",
+        "supervisor",
+        ("server",),
+        "HTTP connections closed because there were too many. `server`: metrics, admin.",
+    ),
     Family("metrics_series_dropped_total", "counter", "supervisor", (), "Series that found no room in the counter memory."),
     Family(
         "process_start_time_seconds",

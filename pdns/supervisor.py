@@ -19,39 +19,37 @@ import contextlib
 import logging
 import os
 import signal
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 import msgspec
 
 from pdns import systemd
-from pdns.addresses import Endpoint, parse_endpoint
+from pdns.addresses import Endpoint
+from pdns.admin import servers
+from pdns.admin.servers import HttpServers
 from pdns.admin.status import StatusFile
 from pdns.blockeddomains import BlockedDomains
 from pdns.children import Child
 from pdns.config import Config
 from pdns.configwatch import FileWatch, Loaded, load_version
+from pdns.confinement import MEASURES, Missing, confine_supervisor, listens_low, said
 from pdns.control import Configure, share_config
 from pdns.counters import Counters
-from pdns.descriptors import raise_descriptor_limit
-from pdns.errors import ConfigError, ConfigErrors, PdnsError
+from pdns.descriptors import RESERVE, raise_descriptor_limit
+from pdns.errors import ConfigErrors, PdnsError
 from pdns.listenaddresses import ListenAddresses
 from pdns.listeners import ListenerSet
-from pdns.logs import log_to_stderr
-from pdns.net.sockets import bind_tcp
+from pdns.logs import log_to_stderr, standard_error
+from pdns.privileges import change_user
 from pdns.share import worker_count
 from pdns.statedir import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
 from pdns.workerprocess import Live
 from pdns.workers import Workers
-
-if TYPE_CHECKING:
-    from pdns.admin.api import AdminApi
-    from pdns.admin.http import AdminPages
 
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
@@ -81,16 +79,14 @@ class Supervisor:
         self._stop = asyncio.Event()
         self._told = asyncio.Event()  # one of the two below
         self._reload_wanted = self._roll_wanted = False
-        self._pages: AdminPages | None = None
-        self._api: AdminApi | None = None
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
-        self.metrics_endpoint = Endpoint("", 0)
-        self.admin_endpoints: list[Endpoint] = []  # one, or none
-        self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, self.metrics_endpoint, *self.admin_endpoints])
+        self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
         self.status = StatusFile(Path(self.config.state.dir))
+        self._http = HttpServers(self, self.status, str(path))
         self.reload_successful = True
         self.reload_success_s = time.time()
         self._workers: Workers | None = None
+        self._missing: Missing = {}
         self._feeds = Child(
             "feeds",
             "feeds.refresh",
@@ -100,6 +96,7 @@ class Supervisor:
             on_exit=lambda: None,
             own_group=True,
         )
+        self._feeds.variables = _variables_of_feeds(self.config)
 
     @property
     def config(self) -> Config:
@@ -109,6 +106,14 @@ class Supervisor:
     @property
     def config_sha256(self) -> str:
         return self._live.sha256
+
+    @property
+    def metrics_endpoint(self) -> Endpoint:
+        return self._http.metrics_endpoint
+
+    @property
+    def http_dropped(self) -> dict[str, int]:
+        return self._http.dropped
 
     @property
     def workers(self) -> Workers:
@@ -127,6 +132,14 @@ class Supervisor:
     @property
     def restarts(self) -> dict[str, int]:
         return {"worker": self.workers.restarts, "feeds": self._feeds.restarts}
+
+    @property
+    def failed_starts(self) -> dict[str, int]:
+        return {"worker": self.workers.failed_starts, "feeds": self._feeds.failed_starts}
+
+    @property
+    def confinement(self) -> dict[str, bool]:
+        return {**{measure: measure not in self._missing for measure in MEASURES}, "user": os.geteuid() != 0}
 
     @property
     def workers_up(self) -> dict[str, bool]:
@@ -172,20 +185,25 @@ class Supervisor:
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
+        standard_error().threaded = False  # until this process has given up what it does not need
         log_to_stderr("supervisor", self.config.log.level)
         require_system_calls()
         raise_descriptor_limit()
+        server = self.config.server
+        change_user(server.user, server.group, Path(self.config.state.dir), str(self.config_path))
+        RESERVE.hold()
         state = StateDirectory(Path(self.config.state.dir), str(self.config_path))
         try:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
-            metrics_socket = self._bind("metrics.listen", self.config.metrics.listen)
-            admin_socket = self._bind_admin(self.config)
+            bound = self._http.bind(self.config)
+            self._missing = confine_supervisor(state.path)
+            standard_error().threaded = True
+            self._warn_of_privileges()
             self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self.config_path)), self._loop)
             self._handle_signals()
             self._workers.start()
             self._system.warn(self._live)
-            await self._serve_pages(metrics_socket)
-            await self._serve_api(admin_socket)
+            await self._http.serve(bound)
             await self._until_stopped()
         finally:
             await self._end()
@@ -209,11 +227,18 @@ class Supervisor:
             await self._workers.stop()
             self._workers.write_hits()
         await self._feeds.stop(None, _FEEDS_EXIT_S)
-        for server in (self._pages, self._api):
-            if server is not None:
-                await server.close()
+        await self._http.close()
         if self._workers is not None:
             self._workers.close()
+        RESERVE.let_go()
+
+    def _warn_of_privileges(self) -> None:
+        if os.geteuid() == 0:
+            _log.warning("runs as root: set server.user to a user that has nothing else, or start it as one")
+        if self._missing:
+            _log.warning("the system refuses what would confine the processes: %s", said(self._missing))
+        if not os.access(self.config_path, os.R_OK):
+            _log.warning("%s cannot be read by user %d: a change of it cannot be taken up", self.config_path, os.geteuid())
 
     # Signals.
 
@@ -283,8 +308,7 @@ class Supervisor:
         except Exception:  # noqa: BLE001 (who is there goes on)
             _log.exception("the workers could not be replaced")
         else:
-            await self._feeds.stop(None, _FEEDS_EXIT_S)
-            self._feeds.start()
+            await self._restart_feeds()
             _log.info("the workers and feeds are new processes")
 
     # The configuration.
@@ -327,33 +351,35 @@ class Supervisor:
         if config.state != self.config.state:
             _log.warning("%s: state.dir: needs a restart; %s stays in use until then", self.config_path, self.config.state.dir)
             config = msgspec.structs.replace(config, state=self.config.state)
+        for key in ("user", "group"):
+            if getattr(config.server, key) != getattr(self.config.server, key):
+                _log.warning("%s: server.%s: needs a restart", self.config_path, key)
         if worker_count(config.server.workers) != self.workers.count:
             _log.warning("%s: server.workers: needs a restart; %d answer until then", self.config_path, self.workers.count)
-        metrics_socket: socket.socket | None = None
-        admin_socket: socket.socket | None = None
-        admin_moves = _admin_endpoint(config) != _admin_endpoint(self.config)
         listeners = self.listeners.changed_to(config.server.listen)
+        bound: servers.Bound = {}
         try:
-            if config.metrics.listen != self.config.metrics.listen:
-                metrics_socket = self._bind("metrics.listen", config.metrics.listen)
-            if admin_moves:
-                admin_socket = self._bind_admin(config)
+            bound = self._http.bind(config, self.config)
             await self.workers.go_live(config, listeners)
         except BaseException:
             listeners.close_but(self.listeners)
-            for sock in (metrics_socket, admin_socket):
-                if sock is not None:
-                    sock.close()
+            servers.close(bound)
             raise
-        before, self.listeners = self.listeners, listeners
-        before.close_but(listeners)
+        listened, self.listeners = self.listeners, listeners
+        listened.close_but(listeners)
+        before = self.config
         self._live, self._generation = loaded._replace(config=config), self._generation + 1
         log_to_stderr("supervisor", config.log.level)
-        self._configure_feeds()
-        if metrics_socket is not None:
-            await self._serve_pages(metrics_socket)
-        if admin_moves:
-            await self._serve_api(admin_socket)
+        if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
+            self._configure_feeds()
+        else:  # what it needs for that it has given up, or was never given
+            self._feeds.variables |= variables
+            await self._restart_feeds()
+        await self._http.serve(bound)
+
+    async def _restart_feeds(self) -> None:
+        await self._feeds.stop(None, _FEEDS_EXIT_S)
+        self._feeds.start()
 
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)
@@ -362,36 +388,7 @@ class Supervisor:
         finally:
             os.close(config_fd)
 
-    # The pages.
 
-    def _bind(self, key: str, listen: str) -> socket.socket:
-        try:
-            return bind_tcp(parse_endpoint(listen))
-        except PdnsError as error:
-            raise ConfigError(str(self.config_path), key, str(error)) from None
-
-    def _bind_admin(self, config: Config) -> socket.socket | None:
-        listen = _admin_endpoint(config)
-        return self._bind("admin.listen", listen) if listen else None
-
-    async def _serve_pages(self, metrics_socket: socket.socket) -> None:
-        if self._pages is None:
-            from pdns.admin.http import AdminPages  # noqa: PLC0415 (takes as long as the children need to start: meanwhile)
-
-            self._pages = AdminPages(self, self.status)
-        self.metrics_endpoint = Endpoint(*metrics_socket.getsockname()[:2])
-        await self._pages.serve(metrics_socket)
-
-    async def _serve_api(self, admin_socket: socket.socket | None) -> None:
-        self.admin_endpoints = [Endpoint(*admin_socket.getsockname()[:2])] if admin_socket is not None else []
-        if self._api is None and admin_socket is not None:
-            from pdns.admin.api import AdminApi  # noqa: PLC0415 (as above)
-
-            self._api = AdminApi(self, self.status)
-        if self._api is not None:
-            await self._api.serve(admin_socket)
-
-
-def _admin_endpoint(config: Config) -> str:
-    """Where the admin API is; "" when there is no token for it, and so no API."""
-    return config.admin.listen if config.admin.token_file else ""
+def _variables_of_feeds(config: Config) -> frozenset[str]:
+    """The environment variables that the feeds process reads."""
+    return frozenset(feed.token_env for feed in config.feed if feed.token_env)

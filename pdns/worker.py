@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import signal
 import socket
@@ -17,6 +18,7 @@ from contextlib import suppress
 from typing import Final
 
 from pdns.config import Config
+from pdns.confinement import confine_worker, said
 from pdns.control import (
     Apply,
     Channel,
@@ -40,6 +42,8 @@ from pdns.sightings import Sightings, SightingsWriter
 from pdns.stats import Stats
 
 _PR_SET_PDEATHSIG: Final = 1
+
+_log = logging.getLogger(__name__)
 
 
 class Worker:
@@ -176,7 +180,10 @@ def main() -> None:
     open_standard_descriptors()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor says what follows from it
     _die_with_parent()
+    missing = confine_worker()  # before there is any thread
     log_to_stderr("worker", "info")
+    if missing:
+        _log.info("not confined in every way: %s", said(missing))
     channel = Channel.from_fd(int(sys.argv[1]))
     with asyncio.Runner(loop_factory=_new_loop) as runner:
         runner.run(_serve(channel))

@@ -51,6 +51,7 @@ class Workers:
         self._state_dir = Path(live.config.state.dir)
         self._hits = HitBook(self._state_dir, time.time())
         self.restarts = 0
+        self._failed_starts = 0  # of workers that are gone for good
         self._live = live
         self._loop = loop
         self._arenas = _new_arenas(1, live.config, count)
@@ -81,6 +82,11 @@ class Workers:
     @property
     def up(self) -> dict[str, bool]:
         return {process.name: process.answers for process in self._current}
+
+    @property
+    def failed_starts(self) -> int:
+        """How often no process could be started for one of them."""
+        return self._failed_starts + sum(process.child.failed_starts for process in (*self._current, *self._leaving))
 
     @property
     def sightings_lost(self) -> int:
@@ -275,6 +281,7 @@ class Workers:
         process.memory.drain(self.blocked, boottime_s())
         process.memory.fold_into(self.house)
         self._lost += process.memory.lost
+        self._failed_starts += process.child.failed_starts
         process.memory.close()
 
     # Looking after them.

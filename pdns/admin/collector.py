@@ -61,6 +61,12 @@ class Facts(Protocol):
     @property
     def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds"
     @property
+    def failed_starts(self) -> Mapping[str, int]: ...  # likewise
+    @property
+    def confinement(self) -> Mapping[str, bool]: ...  # measure -> whether it was taken
+    @property
+    def http_dropped(self) -> Mapping[str, int]: ...  # "metrics", "admin"
+    @property
     def processes(self) -> Mapping[str, int]: ...  # "supervisor", "worker0", "feeds" -> process id, while there is one
 
     def not_ready(self) -> list[str]: ...
@@ -141,6 +147,12 @@ class PdnsCollector(Collector):
             values["worker_up"][process,] = up
         values["worker_restarts_total"][()] = facts.restarts["worker"]
         values["feeds_restarts_total"][()] = facts.restarts["feeds"]
+        for measure, taken in facts.confinement.items():
+            values["confinement"][measure,] = taken
+        for process, failures in facts.failed_starts.items():
+            values["child_start_failures_total"][process,] = failures
+        for server, dropped in facts.http_dropped.items():
+            values["http_connections_dropped_total"][server,] = dropped
         values["metrics_series_dropped_total"][()] = sum(counters.dropped for counters in (*facts.counters, *facts.past_counters))
         for process, pid in facts.processes.items():
             if (used := usage(pid)) is None:

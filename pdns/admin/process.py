@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -22,28 +23,73 @@ class ProcessUsage(NamedTuple):
     max_fds: int
 
 
+class _Opened(NamedTuple):
+    """Files below /proc that are closed to us once the process is not dumpable."""
+
+    stat: int
+    fds: int  # a directory
+    max_fds: int
+
+
+_opened: Final[dict[int, _Opened]] = {}
+
+
+def watch(pid: int) -> None:
+    """Keep open what `usage` and `is_busy` read of the child `pid`: it is to be called before the child hides it from other
+    processes of its user. Where there is nothing to open they have nothing to say later.
+    """
+    proc = Path(f"/proc/{pid}")
+    with suppress(OSError):
+        max_fds = _max_fds((proc / "limits").read_text())
+        stat = os.open(proc / "stat", os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            fds = os.open(proc / "fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError:
+            os.close(stat)
+            raise
+        _opened[pid] = _Opened(stat, fds, max_fds)
+
+
+def forget(pid: int) -> None:
+    """The child is gone."""
+    if (opened := _opened.pop(pid, None)) is not None:
+        os.close(opened.stat)
+        os.close(opened.fds)
+
+
 def usage(pid: int) -> ProcessUsage | None:
     """What process `pid` uses; None when it is gone."""
-    proc = Path(f"/proc/{pid}")
+    opened, proc = _opened.get(pid), Path(f"/proc/{pid}")
     try:
-        fields = (proc / "stat").read_bytes().rpartition(b")")[2].split()  # the name before it may hold anything
-        open_fds = len(os.listdir(proc / "fd"))  # noqa: PTH208 (names suffice)
-        limits = (proc / "limits").read_text()
+        fields = _fields(pid)
+        open_fds = len(os.listdir(proc / "fd" if opened is None else opened.fds))  # noqa: PTH208 (names suffice)
+        max_fds = _max_fds((proc / "limits").read_text()) if opened is None else opened.max_fds
     except OSError:
         return None
-    max_fds = next((line.split()[3] for line in limits.splitlines() if line.startswith("Max open files")), "0")
     return ProcessUsage(
         start_time_s=_BOOTED_S + int(fields[19]) / _TICKS_A_SECOND,
         cpu_s=(int(fields[11]) + int(fields[12])) / _TICKS_A_SECOND,
         resident_bytes=int(fields[21]) * _PAGE_BYTES,
         open_fds=open_fds,
-        max_fds=int(max_fds) if max_fds.isdigit() else 0,
+        max_fds=max_fds,
     )
 
 
 def is_busy(pid: int) -> bool:
     """Whether process `pid` runs, or would if it had a core or what it reads from the disk; not when it sleeps or is stopped."""
     try:
-        return Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()[0] in (b"R", b"D")
+        return _fields(pid)[0] in (b"R", b"D")
     except OSError:
         return False
+
+
+def _fields(pid: int) -> list[bytes]:
+    """Of /proc/PID/stat, from the state on: the name before it may hold anything. Raises `OSError`."""
+    opened = _opened.get(pid)
+    stat = Path(f"/proc/{pid}/stat").read_bytes() if opened is None else os.pread(opened.stat, 4096, 0)
+    return stat.rpartition(b")")[2].split()
+
+
+def _max_fds(limits: str) -> int:
+    said = next((line.split()[3] for line in limits.splitlines() if line.startswith("Max open files")), "0")
+    return int(said) if said.isdigit() else 0

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pdns.children import BACKOFF_S, HEALTHY_AFTER_S, Backoff, Child
-from pdns.control import Drain, Drained, Message, Ready
+from pdns.control import Channel, Drain, Drained, Message, Ready
 from tests.integration.running import is_running
 
 CHILD = """
@@ -208,3 +208,27 @@ def test_how_it_died_is_logged(
 
     run(story)
     assert any("odd (process" in text and words in text for text in caplog.messages)
+
+
+def test_whatever_keeps_it_from_starting_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[Callable[[], Awaitable[None]]], None]
+) -> None:
+    """A start that fails, for a reason that no list of errors has, is said and counted, and the next one is made."""
+    reasons = [RuntimeError("odd"), OSError(24, "Too many open files"), MemoryError()]
+    pair = Channel.pair
+
+    def failing() -> object:
+        if reasons:
+            raise reasons.pop(0)
+        return pair()
+
+    monkeypatch.setattr(Channel, "pair", failing)
+
+    async def story() -> None:
+        scene = Scene(tmp_path, "sys.exit(0)", "")
+        scene.child.start()
+        await scene.until(lambda: scene.messages)
+        assert (scene.child.failed_starts, scene.starts) == (3, 1)
+        await scene.child.stop(Drain(), 5)
+
+    run(story)

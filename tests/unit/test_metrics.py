@@ -56,6 +56,9 @@ class Facts:
         self.reload_successful = True
         self.reload_success_s = 1000.0
         self.restarts = {"worker": 2, "feeds": 1}
+        self.failed_starts = {"worker": 1, "feeds": 0}
+        self.http_dropped = {"metrics": 3, "admin": 0}
+        self.confinement = {"landlock": True, "seccomp": False}
         self.processes = {"supervisor": 1}
         self.missing = ["feed urlhaus: required, not loaded"]
 

@@ -1,4 +1,4 @@
-/* To be preloaded: the wall clock of the process is as many seconds ahead (or behind) as the file named by WALL_CLOCK_SHIFT says,
+/* To be preloaded: the wall clock of the process is as many seconds ahead (or behind) as the file SHIFT_FILE says,
    a decimal number, read anew every time. The other clocks stay as they are. */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -10,9 +10,8 @@
 
 static long shift_s(void)
 {
-    const char *path = getenv("WALL_CLOCK_SHIFT");
     char text[32] = "";
-    int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    int fd = open(SHIFT_FILE, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return 0;
     if (read(fd, text, sizeof text - 1) < 0)

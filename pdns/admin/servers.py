@@ -1,0 +1,105 @@
+"""The HTTP servers of the supervisor: metrics for machines, the API for administrators. Bound before they are served."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING, Protocol
+
+from pdns.addresses import Endpoint, parse_endpoint
+from pdns.admin.status import StatusFile
+from pdns.config import Config
+from pdns.errors import ConfigError, PdnsError
+from pdns.net.sockets import bind_tcp
+
+if TYPE_CHECKING:
+    from pdns.admin.api import AdminApi
+    from pdns.admin.http import AdminPages, HealthFacts
+
+    class AllFacts(HealthFacts, Protocol):
+        """What both servers ask the supervisor."""
+
+
+Bound = dict[str, socket.socket | None]  # "metrics", "admin": those that are to change; None: served nowhere
+
+
+class HttpServers:
+    """Both servers, each where the configuration says."""
+
+    def __init__(self, facts: AllFacts, status: StatusFile, config_file: str) -> None:
+        self.metrics_endpoint = Endpoint("", 0)
+        self._admin_endpoint: Endpoint | None = None
+        self._facts = facts
+        self._status = status
+        self._config_file = config_file
+        self._pages: AdminPages | None = None
+        self._api: AdminApi | None = None
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Connections that were closed because there were too many, by server."""
+        return {
+            "metrics": 0 if self._pages is None else self._pages.dropped,
+            "admin": 0 if self._api is None else self._api.dropped,
+        }
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """Where they answer."""
+        return [self.metrics_endpoint, *([self._admin_endpoint] if self._admin_endpoint is not None else [])]
+
+    def bind(self, config: Config, before: Config | None = None) -> Bound:
+        """The sockets that `config` needs and `before` does not have. Raises `ConfigError` with nothing bound."""
+        bound: Bound = {}
+        try:
+            if before is None or config.metrics.listen != before.metrics.listen:
+                bound["metrics"] = self._bind("metrics.listen", config.metrics.listen)
+            if before is None or _admin_listen(config) != _admin_listen(before):
+                listen = _admin_listen(config)
+                bound["admin"] = self._bind("admin.listen", listen) if listen else None
+        except BaseException:
+            close(bound)
+            raise
+        return bound
+
+    async def serve(self, bound: Bound) -> None:
+        """Answer on the sockets `bound`, and no longer on those before them."""
+        if (metrics_socket := bound.get("metrics")) is not None:
+            if self._pages is None:
+                from pdns.admin.http import AdminPages  # noqa: PLC0415 (slow to import: the children start meanwhile)
+
+                self._pages = AdminPages(self._facts, self._status)
+            self.metrics_endpoint = Endpoint(*metrics_socket.getsockname()[:2])
+            await self._pages.serve(metrics_socket)
+        if "admin" in bound:
+            admin_socket = bound["admin"]
+            self._admin_endpoint = Endpoint(*admin_socket.getsockname()[:2]) if admin_socket is not None else None
+            if self._api is None and admin_socket is not None:
+                from pdns.admin.api import AdminApi  # noqa: PLC0415 (as above)
+
+                self._api = AdminApi(self._facts, self._status)
+            if self._api is not None:
+                await self._api.serve(admin_socket)
+
+    async def close(self) -> None:
+        """Stop both."""
+        for server in (self._pages, self._api):
+            if server is not None:
+                await server.close()
+
+    def _bind(self, key: str, listen: str) -> socket.socket:
+        try:
+            return bind_tcp(parse_endpoint(listen))
+        except PdnsError as error:
+            raise ConfigError(self._config_file, key, str(error)) from None
+
+
+def close(bound: Bound) -> None:
+    """Let go of sockets that are not served."""
+    for sock in bound.values():
+        if sock is not None:
+            sock.close()
+
+
+def _admin_listen(config: Config) -> str:
+    """Where the admin API is; "" when there is no token for it, and so no API."""
+    return config.admin.listen if config.admin.token_file else ""

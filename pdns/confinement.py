@@ -1,0 +1,127 @@
+"""What each process gives up, once it has what it needs and before it starts a thread: `docs/security-model.md` has the table.
+
+Whatever the kernel, a container or a sandbox refuses is done without; which that was is returned, to be logged. Nothing here
+keeps a process from starting.
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final
+
+from pdns import landlock, seccomp
+from pdns.addresses import parse_endpoint
+from pdns.config import Config
+from pdns.kernelcalls import prctl
+from pdns.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE, keep_capabilities
+
+MEASURES: Final = ("core", "no_new_privs", "landlock", "capabilities", "dumpable", "seccomp")
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_NO_NEW_PRIVS: Final = 38
+_FIRST_FREE_PORT: Final = 1024
+_NULL: Final = Path(os.devnull)
+_SYSTEM: Final = (
+    Path("/usr"),
+    Path("/lib"),
+    Path("/lib64"),
+    Path("/etc/ld.so.cache"),
+    Path("/etc/localtime"),
+    Path("/dev/urandom"),
+)
+
+Missing = dict[str, str]  # measure -> why it could not be taken
+
+
+def listens_low(config: Config) -> bool:
+    """Whether the feeds process is to listen on a port below 1024."""
+    return bool(config.feeds.notify_listen) and parse_endpoint(config.feeds.notify_listen).port < _FIRST_FREE_PORT
+
+
+def confine_supervisor(state_dir: Path) -> Missing:
+    """Writes below the state directory only; has CAP_NET_BIND_SERVICE, for addresses of a new configuration."""
+    return _take(
+        no_new_privs=_no_new_privs,
+        landlock=lambda: landlock.restrict(write=(state_dir, _NULL), read=None),
+        capabilities=lambda: keep_capabilities(
+            frozenset({NET_BIND_SERVICE, *_as_root(DAC_OVERRIDE), *_as_root(DAC_READ_SEARCH)}), for_children=True
+        ),
+        dumpable=_not_dumpable,
+        seccomp=lambda: seccomp.refuse(seccomp.NEVER),
+    )
+
+
+def confine_worker() -> Missing:
+    """Writes nowhere, binds no TCP port, starts nothing, signals nobody."""
+    return _take(
+        no_new_privs=_no_new_privs,
+        landlock=lambda: landlock.restrict(write=(_NULL,), read=None, bind=False),
+        capabilities=lambda: keep_capabilities(_as_root(DAC_READ_SEARCH)),
+        dumpable=_not_dumpable,
+        seccomp=lambda: seccomp.refuse((*seccomp.NEVER, *seccomp.PROCESSES, *seccomp.SIGNALS, *seccomp.ATTRIBUTES)),
+    )
+
+
+def confine_feeds(state_dir: Path, *, low_port: bool) -> Missing:
+    """Writes below the state directory only. `low_port`: it is to listen on a port below 1024."""
+    kept = _as_root(DAC_OVERRIDE) | (frozenset({NET_BIND_SERVICE}) if low_port else frozenset())
+    return _take(
+        no_new_privs=_no_new_privs,
+        landlock=lambda: landlock.restrict(write=(state_dir, _NULL), read=None),
+        capabilities=lambda: keep_capabilities(kept),
+        dumpable=_not_dumpable,
+        seccomp=lambda: seccomp.refuse(seccomp.NEVER),
+    )
+
+
+def confine_parser(*, write: Path, read: Iterable[Path]) -> Missing:
+    """Reads the program, the system's libraries and `read`, writes below `write`; no network, no other process, no program."""
+    program = {Path(__file__).parents[1], *(Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path))}
+    readable = (*_SYSTEM, *(path for path in program if path.is_absolute() and len(path.parts) > 1), *read)
+    return _take(
+        no_new_privs=_no_new_privs,
+        landlock=lambda: landlock.restrict(write=(write, _NULL), read=readable, bind=False, connect=False),
+        capabilities=lambda: keep_capabilities(_as_root(DAC_OVERRIDE)),
+        dumpable=_not_dumpable,
+        seccomp=lambda: seccomp.allow(seccomp.PARSER),
+    )
+
+
+def confine_command() -> Missing:
+    """A command of an administrator gains nothing by what it starts, and leaves no memory on the disk."""
+    return _take(no_new_privs=_no_new_privs)
+
+
+def said(missing: Missing) -> str:
+    """`missing` for people, in one line."""
+    return "; ".join(f"{measure}: {reason}" for measure, reason in missing.items())
+
+
+def _take(**measures: Callable[[], object]) -> Missing:
+    missing = {}
+    for name in MEASURES:
+        try:
+            _no_core() if name == "core" else measures.get(name, bool)()
+        except (OSError, ValueError) as error:
+            missing[name] = str(getattr(error, "strerror", None) or error)
+    return missing
+
+
+def _no_core() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
+def _no_new_privs() -> None:
+    prctl(_PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _not_dumpable() -> None:
+    prctl(_PR_SET_DUMPABLE, 0)
+
+
+def _as_root(capability: int) -> frozenset[int]:
+    """`capability` for root, to whom files of other users would be closed otherwise."""
+    return frozenset({capability}) if os.geteuid() == 0 else frozenset()
