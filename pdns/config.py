@@ -224,6 +224,7 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where Prometheus finds the numbers."""
 
     listen: str = "127.0.0.1:9153"
+    hosts: tuple[str, ...] = ()
 
 
 class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -231,6 +232,7 @@ class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:9154"
     token_file: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 class Quality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
