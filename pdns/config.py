@@ -137,6 +137,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     client_cert_file: str = ""
     client_key_file: str = ""
     proxy: str = ""
+    internal_networks: tuple[str, ...] = ()
     token_file: str = ""
     token_env: str = ""
     token_header: HeaderField = ""

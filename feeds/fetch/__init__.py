@@ -38,6 +38,7 @@ class Validators(msgspec.Struct, frozen=True, kw_only=True):
     zone: ZoneState | None = None
     added_after: str = ""  # TAXII 2.1, 3.4: when the newest object that we have was added there
     sha256: str = ""  # of the copy that these two are about: what changed since can be applied to no other
+    public: bool = False  # it came from an address of the internet
     verified: str = ""  # what the copy was verified by, as `feeds.fetch.verify.demanded` has it
 
 

@@ -17,8 +17,8 @@ NOT_IN_CORE = {
     "signal", "socket", "ssl", "subprocess", "sys", "threading", "time", "uvloop",
 }  # fmt: skip
 OPEN_TO_FEEDS = {
-    "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.clock", "pdns.config", "pdns.control", "pdns.core.names",
-    "pdns.errors",
+    "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.clock", "pdns.config", "pdns.control", "pdns.core.embedded",
+    "pdns.core.names", "pdns.errors",
     "pdns.facts", "pdns.feedstatus", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
     "pdns.overrides", "pdns.safefiles", "pdns.zonechanges",
 }  # fmt: skip
