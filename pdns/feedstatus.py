@@ -93,6 +93,7 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     feeds: dict[str, FeedStatus] = {}
     indicators: dict[str, int] = {}  # block | allow -> local entries in force
     log_lines_dropped: int = 0  # by the feeds process, since it began
+    notify_refused: dict[str, int] = {}  # reason -> NOTIFY messages that were not taken, since the process started
 
 
 FILE_NAME = "feeds.json"

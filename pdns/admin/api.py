@@ -145,7 +145,7 @@ class AdminApi(HttpServer):
     async def _order(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
         order = Order(
             command=msgspec.convert(command, Command),
-            user=f"api: {_printable(wanted.user)}" if wanted.user else "api",
+            user=f"api: {wanted.user}" if wanted.user else "api",
             feed=feed,
             name=wanted.name,
             reason=wanted.reason,
@@ -187,10 +187,6 @@ def held(status: FeedsStatus) -> dict[str, Any]:
 async def _wanted(request: web.BaseRequest) -> Wanted:
     body = await request.read()
     return msgspec.json.decode(body, type=Wanted) if body else Wanted()
-
-
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:64])
 
 
 def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

@@ -94,6 +94,8 @@ class PdnsCollector(Collector):
         now_s = time.time()
         for action in ("block", "allow"):
             values["local_indicators"][action,] = status.indicators.get(action, 0)
+        for reason in ("stranger", "zone", "unsigned", "signature", "malformed"):
+            values["notify_refused_total"][reason,] = status.notify_refused.get(reason, 0)
         dropped = values["log_lines_dropped_total"]
         dropped["feeds",] = status.log_lines_dropped
         for process in ("supervisor", "worker"):

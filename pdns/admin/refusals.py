@@ -7,6 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pdns.freetext import visible
+
 EVERY_S: Final = 60.0
 _MAX_CHARACTERS: Final = 160
 _log = logging.getLogger(__name__)
@@ -25,7 +27,9 @@ class RefusalLog:
     def refused(self, client: str, reason: str) -> None:
         """A request of `client` that was not answered as asked."""
         if (others := self._due(fault=False)) is not None:
-            _log.warning("%s: refused a request of %s: %s%s", self._port, client, _visible(reason), others)
+            _log.warning(
+                "%s: refused a request of %s: %s%s", self._port, client, ascii(visible(reason, _MAX_CHARACTERS))[1:-1], others
+            )
 
     def failed(self, error: BaseException) -> None:
         """A request that nothing was wrong with, as far as we know, and that raised `error`."""
@@ -40,7 +44,3 @@ class RefusalLog:
             return None
         unsaid, self._unsaid[fault], self._next_s[fault] = self._unsaid[fault], 0, now_s + EVERY_S
         return f"; {unsaid:,} more since the last such line" if unsaid else ""
-
-
-def _visible(text: str) -> str:
-    return "".join(char if char.isascii() and char.isprintable() else "?" for char in text[:_MAX_CHARACTERS])
