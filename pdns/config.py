@@ -145,6 +145,8 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checksum_url: str = ""
     minisign_key: MinisignKey = ""
     signature_url: str = ""
+    minisign_file: str = ""
+    minisign_prehashed: bool = False
     tsig_name: str = ""
     tsig_algorithm: TsigAlgorithm = "hmac-sha256"
     tsig_secret_file: str = ""

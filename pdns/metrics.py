@@ -95,7 +95,7 @@ FAMILIES: Final = (
         "counter",
         "feeds",
         ("feed", "result"),
-        "Attempts to refresh: updated, unchanged, held, signature, error.",
+        "Attempts to refresh: updated, unchanged, held, signature, outdated, error.",
     ),
     Family(
         "feed_update_held_seconds", "gauge", "feeds", ("feed",), "For how long an update as a whole has been held; 0: none is."

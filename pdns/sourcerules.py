@@ -18,14 +18,17 @@ T = TypeVar("T")
 _WEB_KEYS: Final = (
     "ca_file", "client_cert_file", "client_key_file", "proxy", "internal_networks", "token_file", "token_env", "token_header",
     "token_query",
-    "checksum_url", "minisign_key", "signature_url",
+    "checksum_url", "minisign_key", "signature_url", "minisign_file", "minisign_prehashed",
 )  # fmt: skip
 _ZONE_KEYS: Final = ("tsig_name", "tsig_secret_file")
-_PLAIN_WEB_KEYS: Final = ("checksum_url", "minisign_key", "signature_url")  # of one list that is fetched whole
+# of one list that is fetched whole
+_PLAIN_WEB_KEYS: Final = ("checksum_url", "minisign_key", "signature_url", "minisign_file", "minisign_prehashed")
 _PATHS: Final = ("ca_file", "client_cert_file", "client_key_file", "token_file", "tsig_secret_file")
 _NEEDS: Final = {
     "client_key_file": "client_cert_file",
     "signature_url": "minisign_key",
+    "minisign_file": "minisign_key",
+    "minisign_prehashed": "minisign_key",
     "tsig_name": "tsig_secret_file",
     "tsig_secret_file": "tsig_name",
 }

@@ -30,11 +30,14 @@ async def fetch(feed: Feed, known: Validators | None, into: Path, network: Netwo
         if isinstance(fetched, Unchanged) or not demanded(feed):
             return fetched
         try:
-            await verify(feed, asking, into, fetched.sha256)
+            signed_s = await verify(feed, asking, into, fetched.sha256, known)
         except BaseException:
             discard(into)
             raise
-        return fetched._replace(validators=msgspec.structs.replace(fetched.validators, verified=demanded(feed)))
+        validators = msgspec.structs.replace(
+            fetched.validators, verified=demanded(feed), signed_by=feed.minisign_key, signed_s=signed_s
+        )
+        return fetched._replace(validators=validators)
 
 
 def _conditions(known: Validators | None) -> dict[str, str]:
