@@ -271,7 +271,8 @@ def test_another_key_has_its_own_time(server: FeedServer, tmp_path: Path) -> Non
 @pytest.mark.parametrize(
     ("comment", "fits"),
     [
-        (stamped(5), True), (stamped(5, "other"), False), (b"timestamp:5 file:list", True), (b"timestamp:5 file:list hashed", True),
+        (stamped(5), True), (stamped(5, "other"), False), (b"timestamp:5 file:list", True),
+        (b"timestamp:5 file:list hashed", True),
         (b"file:list.gz", False), (b"file:", False), (b"no name in it", True), (b"profile:other", True),
         (stamped(5, "some/where/list"), False), (b"file:other\tfile:list", False), (b"file:li\xffst", False),
     ],
