@@ -21,7 +21,7 @@ from pdns.clock import steady_s
 from pdns.config import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.inforce import InForce
-from pdns.orders import Order, Outcome
+from pdns.orders import InvalidOrder, Order, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides
 
 MAX_INDICATORS: Final = 10_000
@@ -107,7 +107,10 @@ class Desk:
     async def carry_out(self, order: Order) -> Outcome:
         """Do it, and put it on record. Never raises."""
         try:
+            order = orders.checked(order)
             outcome = Outcome(done=True, text=await self._work[order.command](order))
+        except InvalidOrder as exc:
+            order, outcome = orders.showable(order), Outcome(done=False, text=str(exc))
         except RefusedError as exc:
             outcome = Outcome(done=False, text=str(exc))
         except (BuildError, FeedError) as exc:
@@ -248,10 +251,9 @@ def _name(order: Order) -> str:
 
 
 def _reason(order: Order) -> str:
-    reason = "".join(char if char.isprintable() else " " for char in order.reason).strip()
-    if not reason:
+    if not order.reason:
         raise RefusedError("say why, as in --reason 'a false positive, ticket 4711': others will want to know")
-    return reason[: orders.MAX_REASON_CHARACTERS]
+    return order.reason
 
 
 def _clock(at_s: float) -> str:

@@ -64,6 +64,7 @@ class Keeper:
         self._desk = Desk(state_dir, decisions, self._tell, lambda: self._publisher.live.generation)
         trusted = ssl.create_default_context()
         self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
+        self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
         previous = feedstatus.read(state_dir)
         self._publisher.resume(previous.generation if previous is not None else 0)
 
@@ -171,7 +172,7 @@ class Keeper:
         return self._tell()
 
     def status(self) -> FeedsStatus:
-        return snapshot(self._publisher.live, self._runners.values(), self._desk.overrides(), self._doing)
+        return snapshot(self._publisher.live, self._runners.values(), self._desk.overrides(), self._doing, self.notify_refused)
 
     async def stop(self) -> None:
         """End every refresh where it stands; what is live and what is kept is whole."""

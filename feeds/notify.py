@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import struct
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable
 
 import dns.flags
@@ -44,6 +44,8 @@ class NotifyListener:
         self._zones: dict[tuple[str, dns.name.Name], list[str]] = {}
         self._primaries: set[str] = set()
         self._keys: dict[dns.name.Name, dns.tsig.Key] = {}
+        self._signed: dict[str, dns.name.Name] = {}  # feed -> the key that its primary must sign with
+        self.refused: Counter[str] = Counter()  # reason -> messages that were not taken
         self._reported: set[str] = set()
 
     async def configure(self, config: Config) -> None:
@@ -52,6 +54,7 @@ class NotifyListener:
         """
         zones = defaultdict(list)
         self._keys = {}
+        self._signed = {feed.name: dns.name.from_text(feed.tsig_name) for feed in config.feed if feed.tsig_name}
         for feed in config.feed:
             primary = zone_of(feed.url)
             if primary is None:
@@ -83,15 +86,18 @@ class NotifyListener:
         host = _plain(client)
         if host not in self._primaries:
             self._report(host)
+            self.refused["stranger"] += 1
             return None
         if len(wire) < _HEADER.size or _HEADER.unpack_from(wire)[1] & _QR:
             return None
         try:
             message = dns.message.from_wire(wire, keyring=self._keys)
         except dns.message.UnknownTSIGKey:
+            self.refused["signature"] += 1
             return _short(wire, dns.rcode.NOTAUTH)
         except Exception as exc:  # noqa: BLE001 (whatever octets from outside do to the library)
-            bad_key = isinstance(exc, dns.tsig.BadSignature | dns.tsig.BadKey | dns.tsig.BadTime)
+            bad_key = isinstance(exc, dns.tsig.BadSignature | dns.tsig.BadKey | dns.tsig.BadTime | dns.tsig.BadAlgorithm)
+            self.refused["signature" if bad_key else "malformed"] += 1
             return _short(wire, dns.rcode.NOTAUTH if bad_key else dns.rcode.FORMERR)
         return self._respond(message, host)
 
@@ -103,12 +109,27 @@ class NotifyListener:
         elif len(message.question) != 1 or message.question[0].rdtype != dns.rdatatype.SOA:
             response.set_rcode(dns.rcode.FORMERR)
         elif (names := self._zones.get((host, message.question[0].name))) is None:
+            self.refused["zone"] += 1
+            response.set_rcode(dns.rcode.NOTAUTH)
+        elif not (believed := [name for name in names if self._is_believed(name, message)]):
+            self._report_unsigned(host, names[0], message)
             response.set_rcode(dns.rcode.NOTAUTH)
         else:
-            for name in names:
+            for name in believed:
                 _log.debug("feed %s: its primary says that the zone has changed", name)
                 self._changed(name)
         return response.to_wire()
+
+    def _is_believed(self, feed: str, message: dns.message.Message) -> bool:
+        """Whether it is signed as the zone's transfers are (RFC 8945); where they are not, an address is all there is."""
+        key = self._signed.get(feed)
+        return key is None or (message.had_tsig and message.keyname == key)
+
+    def _report_unsigned(self, host: str, feed: str, message: dns.message.Message) -> None:
+        self.refused["signature" if message.had_tsig else "unsigned"] += 1
+        if feed not in self._reported and len(self._reported) < MAX_REMEMBERED:
+            self._reported.add(feed)
+            _log.warning("feed %s: a NOTIFY of %s is refused: it is not signed with the key tsig_name", feed, host)
 
     async def _listen(self, text: str) -> None:
         if not text:

@@ -125,6 +125,7 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
     state_dir = Path(config.state.dir)
     keeper = Keeper(state_dir)
     listener = NotifyListener(keeper.wake_soon)
+    keeper.notify_refused = listener.refused
     receiver = _receiver(state_dir, keeper)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)

@@ -28,6 +28,7 @@ from pdns.clock import boottime_s, steady_s
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import Finding
+from pdns.freetext import visible
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew
@@ -129,7 +130,7 @@ class FeedRunner:
         except Exception as exc:  # noqa: BLE001
             errors.append(self._internal(exc))
         self.retry_after_s = retry_after_s
-        self._conclude(began_s, failed if errors else result, visible("; ".join(errors)))
+        self._conclude(began_s, failed if errors else result, visible("; ".join(errors), MAX_ERROR_CHARACTERS))
 
     def delay_s(self, random: float) -> float:
         """Seconds until the next attempt: as configured, as a zone's SOA says if sooner, never before the source wants it."""
@@ -358,11 +359,6 @@ class FeedRunner:
             odd=result.odd,
             notes=result.notes,
         )
-
-
-def visible(text: str) -> str:
-    """`text` fit for a terminal: some of it may be a server's, or a list's, own words."""
-    return "".join(char if char.isprintable() else "?" for char in text[:MAX_ERROR_CHARACTERS])
 
 
 def _news(result: Parsed, fetched: Fetched) -> str:

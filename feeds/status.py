@@ -21,7 +21,9 @@ from pdns.overrides import Overrides
 _log = logging.getLogger(__name__)
 
 
-def snapshot(live: Live, runners: Iterable[FeedRunner], overrides: Overrides, doing: str = "") -> FeedsStatus:
+def snapshot(
+    live: Live, runners: Iterable[FeedRunner], overrides: Overrides, doing: str, notify_refused: Counter[str]
+) -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(
         written_s=time.time(),
@@ -32,6 +34,7 @@ def snapshot(live: Live, runners: Iterable[FeedRunner], overrides: Overrides, do
         feeds={runner.name: _of(runner, live, overrides) for runner in runners},
         indicators=dict(Counter(entry.action for entry in overrides.indicators)),
         log_lines_dropped=standard_error().dropped,
+        notify_refused=dict(notify_refused),
     )
 
 

@@ -173,6 +173,22 @@ def parse_allowed(text: str) -> AllowedName:
     return AllowedName(name, below_only)
 
 
+def parse_host(text: str) -> str:
+    """The host that URLs spell so, without a port: a name in canonical text, or an IP address, with or without brackets."""
+    bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        return str(parse_address(bare))
+    except InvalidAddress:
+        pass
+    try:
+        name = names.to_text(names.from_text(text))
+    except InvalidName as error:
+        raise InvalidAddress(f"expected a host name or an address ({error.reason})") from None
+    if not _HOST_NAME.fullmatch(name) or name.rpartition(".")[2].isdigit():
+        raise InvalidAddress("expected a host name or an address")
+    return name
+
+
 def parse_source(text: str, directory: Path) -> str:
     """The URL of a feed: http and https as they stand, and so those of `WEB_KINDS`; `file:` URLs and bare paths as
     `file:///absolute/path`; zone transfers as `ZoneAddress` spells them.

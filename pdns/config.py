@@ -139,6 +139,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     client_cert_file: str = ""
     client_key_file: str = ""
     proxy: str = ""
+    internal_networks: tuple[str, ...] = ()
     token_file: str = ""
     token_env: str = ""
     token_header: HeaderField = ""
@@ -146,6 +147,8 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     checksum_url: str = ""
     minisign_key: MinisignKey = ""
     signature_url: str = ""
+    minisign_file: str = ""
+    minisign_prehashed: bool = False
     tsig_name: str = ""
     tsig_algorithm: TsigAlgorithm = "hmac-sha256"
     tsig_secret_file: str = ""
@@ -226,6 +229,7 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where Prometheus finds the numbers."""
 
     listen: str = "127.0.0.1:9153"
+    hosts: tuple[str, ...] = ()
 
 
 class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -233,6 +237,7 @@ class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:9154"
     token_file: str = ""
+    hosts: tuple[str, ...] = ()
 
 
 class Quality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -35,11 +35,13 @@ from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
+from pdns.safefiles import open_regular, read_bounded
 from pdns.sourcerules import check_authority, settle_source
 
 METRICS_PORT: Final = 9153
 ADMIN_PORT: Final = 9154
 LEAST_TOKEN_BYTES: Final = 16
+MOST_TOKEN_BYTES: Final = 4096
 RESERVED_FEED: Final = "local"  # what is blocked by an administrator's order is counted under this name
 MOST_WORKERS: Final = 64
 RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants past the number that metrics tell apart
@@ -104,7 +106,7 @@ def _metrics(metrics: Metrics, around: Surroundings) -> Metrics:
     if endpoint is None:
         return metrics
     _listen(endpoint, "metrics.listen", around)
-    return replace(metrics, listen=str(endpoint))
+    return replace(metrics, listen=str(endpoint), hosts=around.canonical("metrics.hosts", metrics.hosts, addresses.parse_host))
 
 
 def _admin(admin: Admin, around: Surroundings) -> Admin:
@@ -113,9 +115,10 @@ def _admin(admin: Admin, around: Surroundings) -> Admin:
         return admin
     _listen(endpoint, "admin.listen", around)
     path = _file("admin.token_file", admin.token_file, around)
-    if path is not None and len(path.read_bytes().strip()) < LEAST_TOKEN_BYTES:
-        around.report.add("admin.token_file", f"expected a file with a token of at least {LEAST_TOKEN_BYTES} octets, got {path}")
-    return replace(admin, listen=str(endpoint), token_file=str(path or ""))
+    if path is not None and not _holds_token(path):
+        around.report.add("admin.token_file", f"expected a file with a token of at least {LEAST_TOKEN_BYTES} bytes, got {path}")
+    hosts = around.canonical("admin.hosts", admin.hosts, addresses.parse_host)
+    return replace(admin, listen=str(endpoint), token_file=str(path or ""), hosts=hosts)
 
 
 def _known(key: str, values: Iterable[str], known: Sequence[str], around: Surroundings) -> None:
@@ -135,12 +138,19 @@ def _guard(guard: Guard, around: Surroundings) -> Guard:
     return replace(guard, popularity=str(path or ""), protect=protect)
 
 
+def _holds_token(path: Path) -> bool:
+    try:
+        return len(read_bounded(path, MOST_TOKEN_BYTES, follow_links=True).strip()) >= LEAST_TOKEN_BYTES
+    except OSError:
+        return False
+
+
 def _file(key: str, text: str, around: Surroundings) -> Path | None:
-    """The path of a file that can be read; None when it cannot, which is reported."""
+    """The path of a regular file that can be read; None when it cannot, which is reported. Waits for no pipe."""
     path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
     try:
         if path is not None:
-            path.open("rb").close()
+            os.close(open_regular(path, follow_links=True))
     except OSError as error:
         around.report.add(key, f"cannot be read: {path}: {error.strerror}")
         return None

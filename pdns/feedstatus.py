@@ -63,7 +63,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_attempt_s: float = 0.0
     last_success_s: float = 0.0  # last time the source answered with something usable (changed or not)
     last_changed_s: float = 0.0
-    last_result: str = ""  # updated | unchanged | held | signature | error
+    last_result: str = ""  # updated | unchanged | held | signature | outdated | error
     last_error: str = ""
     moved_to: str = ""  # where the source says that it is for good now: for `url`
     results: dict[str, int] = {}  # result -> how often since the process started
@@ -93,6 +93,7 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     feeds: dict[str, FeedStatus] = {}
     indicators: dict[str, int] = {}  # block | allow -> local entries in force
     log_lines_dropped: int = 0  # by the feeds process, since it began
+    notify_refused: dict[str, int] = {}  # reason -> NOTIFY messages that were not taken, since the process started
 
 
 FILE_NAME = "feeds.json"

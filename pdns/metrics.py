@@ -95,7 +95,7 @@ FAMILIES: Final = (
         "counter",
         "feeds",
         ("feed", "result"),
-        "Attempts to refresh: updated, unchanged, held, signature, error.",
+        "Attempts to refresh: updated, unchanged, held, signature, outdated, error.",
     ),
     Family(
         "feed_update_held_seconds", "gauge", "feeds", ("feed",), "For how long an update as a whole has been held; 0: none is."
@@ -104,6 +104,13 @@ FAMILIES: Final = (
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Names that a feed lists and that are too popular to be blocked."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while an administrator has switched a feed off, else 0."),
     Family("feed_expired", "gauge", "feeds", ("feed",), "1 while a feed's names are too old to be in force, else 0."),
+    Family(
+        "notify_refused_total",
+        "counter",
+        "feeds",
+        ("reason",),
+        "NOTIFY messages not taken: stranger, zone, unsigned, signature, malformed.",
+    ),
     Family("local_indicators", "gauge", "feeds", ("action",), "Names that are blocked or allowed here, whatever feeds say."),
     # Configuration and processes.
     Family(

@@ -18,6 +18,7 @@ import msgspec
 
 from pdns import inforce
 from pdns.errors import PdnsError
+from pdns.freetext import FreeTextError, accepted, visible
 from pdns.inforce import InForce
 
 DIRECTORY: Final = "requests"
@@ -26,10 +27,14 @@ ANSWER_SUFFIX: Final = ".answer"
 TIMEOUT_S: Final = 60.0
 UNANSWERED_FOR_S: Final = 600.0  # who asked so long ago has gone
 MAX_REASON_CHARACTERS: Final = 200
+MAX_FOR_DAYS: Final = 366
+MAX_FOR_S: Final = MAX_FOR_DAYS * 86400.0
 IN_FORCE_S: Final = 5.0  # from its answer until every worker should have taken it up
 POLL_S: Final = 0.02
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
+_TOO_LONG: Final = f"expected at most {MAX_FOR_DAYS} days"
+_MAX_CHARACTERS: Final = {"user": 100, "feed": 64, "name": 1024, "reason": MAX_REASON_CHARACTERS, "category": 64, "kind": 64}
 _numbers = itertools.count()
 
 Command = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove"]
@@ -37,6 +42,10 @@ Command = Literal["hold", "release", "drop", "disable", "enable", "block", "allo
 
 class OrderError(PdnsError):
     """An order that could not be given or was not answered."""
+
+
+class InvalidOrder(OrderError, ValueError):
+    """An order that says what no order may say, whoever gives it and in whichever way."""
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
@@ -65,18 +74,41 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     wanted: InForce = InForce()
 
 
+def checked(order: Order) -> Order:
+    """`order` with its texts as they will be kept. Raises `InvalidOrder` for texts and times that are out of bounds.
+
+    Command line, API and the process that carries it out ask here, so that no way in has other bounds than the rest.
+    """
+    try:
+        texts = {field: accepted(field, getattr(order, field), most) for field, most in _MAX_CHARACTERS.items()}
+    except FreeTextError as error:
+        raise InvalidOrder(str(error)) from None
+    if not 0 <= order.for_s <= MAX_FOR_S:
+        raise InvalidOrder(_TOO_LONG)
+    return msgspec.structs.replace(order, **texts)
+
+
+def showable(order: Order) -> Order:
+    """`order` fit for the record, though it is refused."""
+    texts = {field: visible(getattr(order, field), most) for field, most in _MAX_CHARACTERS.items()}
+    return msgspec.structs.replace(order, **texts, for_s=min(max(order.for_s, 0.0), MAX_FOR_S))
+
+
 def parse_duration(text: str) -> float:
-    """The seconds that `90`, `90s`, `30m`, `2h`, `7d` or `1w` stand for. Raises `ValueError`."""
+    """The seconds that `90`, `90s`, `30m`, `2h`, `7d` or `1w` stand for, at most `MAX_FOR_S`. Raises `ValueError`."""
     found = _DURATION.fullmatch(text.strip().lower())
     if found is None or not float(found[1]):
-        raise ValueError(f'"{text}" is no length of time: write 30m, 2h, 7d or 1w')
-    return float(found[1]) * _UNIT_S[found[2]]
+        raise ValueError(f'"{visible(text, 40)}" is no length of time: write 30m, 2h, 7d or 1w')
+    seconds = float(found[1]) * _UNIT_S[found[2]]
+    if seconds > MAX_FOR_S:
+        raise ValueError(_TOO_LONG)
+    return seconds
 
 
 def give(state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> Outcome:
     """Have `order` carried out by the running resolver, and wait until what it changes is in force in every worker.
 
-    Raises `OrderError`, and `OSError` when it may not be given.
+    Raises `OrderError` (`InvalidOrder` before anything is done), and `OSError` when it may not be given.
     """
     command = PendingCommand(state_dir, order, timeout_s)
     while (outcome := command.outcome()) is None:
@@ -88,7 +120,8 @@ class PendingCommand:
     """An order that was given to the running resolver. No call waits for anything but the disk."""
 
     def __init__(self, state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> None:
-        """Gives it. Raises `OSError` when it may not be given."""
+        """Gives it. Raises `InvalidOrder`, and `OSError` when it may not be given."""
+        order = checked(order)
         self._state_dir = state_dir
         self._timeout_s = timeout_s
         directory = state_dir / DIRECTORY

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Final, Protocol, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -16,15 +16,19 @@ from pdns.configshape import Report, show
 
 T = TypeVar("T")
 _WEB_KEYS: Final = (
-    "ca_file", "client_cert_file", "client_key_file", "proxy", "token_file", "token_env", "token_header", "token_query",
-    "checksum_url", "minisign_key", "signature_url",
+    "ca_file", "client_cert_file", "client_key_file", "proxy", "internal_networks", "token_file", "token_env", "token_header",
+    "token_query",
+    "checksum_url", "minisign_key", "signature_url", "minisign_file", "minisign_prehashed",
 )  # fmt: skip
 _ZONE_KEYS: Final = ("tsig_name", "tsig_secret_file")
-_PLAIN_WEB_KEYS: Final = ("checksum_url", "minisign_key", "signature_url")  # of one list that is fetched whole
+# of one list that is fetched whole
+_PLAIN_WEB_KEYS: Final = ("checksum_url", "minisign_key", "signature_url", "minisign_file", "minisign_prehashed")
 _PATHS: Final = ("ca_file", "client_cert_file", "client_key_file", "token_file", "tsig_secret_file")
 _NEEDS: Final = {
     "client_key_file": "client_cert_file",
     "signature_url": "minisign_key",
+    "minisign_file": "minisign_key",
+    "minisign_prehashed": "minisign_key",
     "tsig_name": "tsig_secret_file",
     "tsig_secret_file": "tsig_name",
 }
@@ -37,12 +41,13 @@ class Surroundings(Protocol):
     directory: Path
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None: ...
+    def canonical(self, key: str, texts: Iterable[str], parser: Callable[[str], object]) -> tuple[str, ...]: ...
 
 
 def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
     """`feed`, which the file has at the key `at`, in canonical form; what breaks a rule is reported."""
     url = around.parse(f"{at}.url", feed.url, lambda text: addresses.parse_source(text, around.directory)) or feed.url
-    settled = {"url": url, **_paths(feed, at, around)}
+    settled: dict[str, Any] = {"url": url, **_paths(feed, at, around)}
     zone, web = url.startswith("axfr:"), addresses.source_path(url) is None and not url.startswith("axfr:")
     _only(feed, at, around, _WEB_KEYS, web, "is for http and https")
     _only(feed, at, around, _PLAIN_WEB_KEYS, not web or not addresses.web_kind(url), "is for a list that is one file")
@@ -64,6 +69,7 @@ def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
     for key in ("checksum_url", "signature_url"):
         if getattr(feed, key):
             around.parse(f"{at}.{key}", getattr(feed, key), addresses.parse_web)
+    settled["internal_networks"] = around.canonical(f"{at}.internal_networks", feed.internal_networks, addresses.parse_network)
     if feed.tsig_name:
         around.parse(f"{at}.tsig_name", feed.tsig_name, addresses.parse_allowed)
     if zone and feed.format not in ("auto", "rpz"):

@@ -9,7 +9,7 @@ import msgspec
 
 from pdns.errors import FeedError
 
-ERROR, SIGNATURE = "error", "signature"  # how an attempt that came to nothing is counted
+ERROR, SIGNATURE, OUTDATED = "error", "signature", "outdated"  # how an attempt that came to nothing is counted
 
 
 class FileStamp(msgspec.Struct, frozen=True):
@@ -38,6 +38,9 @@ class Validators(msgspec.Struct, frozen=True, kw_only=True):
     zone: ZoneState | None = None
     added_after: str = ""  # TAXII 2.1, 3.4: when the newest object that we have was added there
     sha256: str = ""  # of the copy that these two are about: what changed since can be applied to no other
+    public: bool = False  # it came from an address of the internet
+    signed_by: str = ""  # the key that its signature is by
+    signed_s: float = 0.0  # newest time of a signature by it, as trusted comments have it
     verified: str = ""  # what the copy was verified by, as `feeds.fetch.verify.demanded` has it
 
 

@@ -13,11 +13,12 @@ from contextlib import asynccontextmanager
 import aiohttp
 from yarl import URL
 
-from feeds.fetch import SourceError
+from feeds.fetch import SourceError, Validators
 from feeds.fetch.candidate import over_limit
 from feeds.fetch.inflate import InflateError, decoder
 from feeds.fetch.network import Network
 from feeds.fetch.resolve import UpstreamResolver
+from feeds.fetch.targets import CheckedResolver, Targets
 from feeds.fetch.token import Token
 from pdns import __version__
 from pdns.addresses import web_url, without_secrets
@@ -40,17 +41,19 @@ _ADVICE = {
 
 
 @asynccontextmanager
-async def client(feed: Feed, network: Network) -> AsyncIterator[Client]:
-    """For one attempt: everything in the block, from the look-up of the host to the last byte, takes at most `feed.timeout_s`.
+async def client(feed: Feed, network: Network, kept: Validators | None = None) -> AsyncIterator[Client]:
+    """For one attempt to replace the copy that `kept` is about. Everything in the block, from the look-up of the host to the last
+    byte, takes at most `feed.timeout_s`.
 
     Whatever goes wrong in it comes out as `FeedError`, without the feed's secrets.
     """
     token = Token(feed)
     progress = _Progress()
+    targets = Targets(feed, network, was_public=kept is not None and kept.public)
     try:
         try:
-            async with asyncio.timeout(feed.timeout_s), _session(network) as session:
-                yield Client(feed, network, session, token, progress)
+            async with asyncio.timeout(feed.timeout_s), _session(network, targets) as session:
+                yield Client(feed, network, session, token, progress, targets)
         except TimeoutError:
             reason = f"not done after timeout_s = {feed.timeout_s:g} ({progress}): raise it if the list is large or the line slow"
             raise FeedError(feed.name, reason) from None
@@ -67,9 +70,13 @@ async def client(feed: Feed, network: Network) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def _session(network: Network) -> AsyncIterator[aiohttp.ClientSession]:
+async def _session(network: Network, targets: Targets) -> AsyncIterator[aiohttp.ClientSession]:
     connector = aiohttp.TCPConnector(
-        ssl=network.trusted, resolver=UpstreamResolver(network), family=socket.AF_UNSPEC, use_dns_cache=False, force_close=True
+        ssl=network.trusted,
+        resolver=CheckedResolver(UpstreamResolver(network), targets),
+        family=socket.AF_UNSPEC,
+        use_dns_cache=False,
+        force_close=True,
     )
     async with aiohttp.ClientSession(
         connector=connector,
@@ -96,14 +103,22 @@ class _Progress:
 class Client:
     """Asks on behalf of one feed. Its token and its certificate are shown to the host in its url, and to no other."""
 
-    def __init__(self, feed: Feed, network: Network, session: aiohttp.ClientSession, token: Token, progress: _Progress) -> None:
+    def __init__(
+        self, feed: Feed, network: Network, session: aiohttp.ClientSession, token: Token, progress: _Progress, targets: Targets
+    ) -> None:
         self._feed = feed
         self._session = session
         self._token = token
         self._progress = progress
+        self._targets = targets
         self._home = URL(web_url(feed.url)).origin()
         self.moved_to = ""  # where permanent redirects led in the last `ask`
         self._tls = {own: network.tls(feed, identify=own) for own in (True, False)}
+
+    @property
+    def is_public(self) -> bool:
+        """Whether the host of the feed is in the internet, as far as it is known."""
+        return self._targets.public
 
     @asynccontextmanager
     async def ask(
@@ -113,6 +128,7 @@ class Client:
         target = URL(url)
         self.moved_to, permanent = "", True
         for _ in range(MAX_REDIRECTS + 1):
+            self._targets.check_url(target)
             own = target.origin() == self._home
             async with self._session.request(
                 "GET" if body is None else "POST",

@@ -23,19 +23,21 @@ async def fetch(feed: Feed, known: Validators | None, into: Path, network: Netwo
 
     `Unchanged` if the server says that `known` still holds. Raises `FeedError`, and leaves no file then.
     """
-    if known is not None and known.verified != demanded(feed):
-        known = None  # nobody vouched for that copy
-    async with client(feed, network) as asking:
-        async with asking.ask(feed.url, _conditions(known)) as response:
-            fetched = (await _receive(feed, asking, response, known, into))._replace(moved_to=asking.moved_to)
+    vouched = known if known is not None and known.verified == demanded(feed) else None
+    async with client(feed, network, known) as asking:
+        async with asking.ask(feed.url, _conditions(vouched)) as response:
+            fetched = (await _receive(feed, asking, response, vouched, into))._replace(moved_to=asking.moved_to)
         if isinstance(fetched, Unchanged) or not demanded(feed):
             return fetched
         try:
-            await verify(feed, asking, into, fetched.sha256)
+            signed_s = await verify(feed, asking, into, fetched.sha256, known)
         except BaseException:
             discard(into)
             raise
-        return fetched._replace(validators=msgspec.structs.replace(fetched.validators, verified=demanded(feed)))
+        validators = msgspec.structs.replace(
+            fetched.validators, verified=demanded(feed), signed_by=feed.minisign_key, signed_s=signed_s
+        )
+        return fetched._replace(validators=validators)
 
 
 def _conditions(known: Validators | None) -> dict[str, str]:
@@ -49,18 +51,18 @@ async def _receive(
     if response.status == 304:
         if known is None or not _conditions(known):
             raise FeedError(feed.name, "the server said 304 Not Modified although there is no copy to keep")
-        return Unchanged(known)
+        return Unchanged(msgspec.structs.replace(known, public=asking.is_public))
     if response.status != 200:
         raise asking.refusal(response)
     with Candidate(into, feed.name, feed.max_bytes) as candidate:
         async for piece in asking.pieces(response, feed.max_bytes):
             candidate.write(piece)
-    return Fetched(candidate.size_bytes, candidate.sha256, _validators(response))
+    return Fetched(candidate.size_bytes, candidate.sha256, _validators(response, public=asking.is_public))
 
 
-def _validators(response: aiohttp.ClientResponse) -> Validators:
+def _validators(response: aiohttp.ClientResponse, *, public: bool) -> Validators:
     def header(name: str) -> str:
         value = response.headers.get(name, "")
         return value if len(value) <= MAX_VALIDATOR_CHARACTERS else ""
 
-    return Validators(etag=header("ETag"), last_modified=header("Last-Modified"))
+    return Validators(etag=header("ETag"), last_modified=header("Last-Modified"), public=public)

@@ -31,8 +31,31 @@ class Signature(NamedTuple):
     comment_signature: bytes
 
 
-def verify_file(path: Path, signature_file: bytes, key: str) -> str:
-    """The trusted comment of a signature by the public key `key` over the content of `path`. Blocks: call it in a thread.
+class Statement(NamedTuple):
+    """What a signature says beside the list: its trusted comment, and whether it is over a hash of the list."""
+
+    comment: str
+    prehashed: bool
+
+    @property
+    def timestamp_s(self) -> float:
+        """When it was made; 0 when it does not say."""
+        value = self._field("timestamp")
+        return float(value) if value is not None and value.isascii() and value.isdecimal() and len(value) <= 15 else 0.0
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that was signed; None when it does not say."""
+        return self._field("file")
+
+    def _field(self, name: str) -> str | None:
+        """The first field of that name. Minisign puts tabs between them; others put spaces."""
+        parts = self.comment.split("\t") if "\t" in self.comment else self.comment.split(" ")
+        return next((part.removeprefix(f"{name}:") for part in parts if part.startswith(f"{name}:")), None)
+
+
+def verify_file(path: Path, signature_file: bytes, key: str) -> Statement:
+    """What is said by a signature by the public key `key` over the content of `path`. Blocks: call it in a thread.
 
     Raises `BadSignature`, and `OSError` when the file cannot be read.
     """
@@ -55,7 +78,7 @@ def verify_file(path: Path, signature_file: bytes, key: str) -> str:
         verifier.verify(parts.comment_signature, parts.signature + parts.trusted_comment)
     except InvalidSignature:
         raise BadSignature("its trusted comment was altered") from None
-    return parts.trusted_comment.decode("utf-8", "replace")
+    return Statement(parts.trusted_comment.decode("utf-8", "replace"), parts.algorithm == _PREHASHED)
 
 
 def parse(signature_file: bytes) -> Signature:

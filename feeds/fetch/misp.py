@@ -62,13 +62,13 @@ async def fetch_events(feed: Feed, kept: Kept | None, into: Path, network: Netwo
 
     `Unchanged` if the manifest lists what the copy holds. Raises `FeedError`, and leaves no file then.
     """
-    async with client(feed, network) as asking:
+    async with client(feed, network, kept.validators if kept is not None else None) as asking:
         base = _base(feed)
         listed = await _manifest(feed, asking, base / "manifest.json")
         before = await asyncio.to_thread(_held, kept.raw) if kept is not None else {}
         if before == listed:
             assert kept is not None
-            return Unchanged(kept.validators)
+            return Unchanged(msgspec.structs.replace(kept.validators, public=asking.is_public))
         wanted = [uuid for uuid, timestamp in listed.items() if before.get(uuid) != timestamp]
         with Candidate(into, feed.name, feed.max_bytes) as candidate:
             writer = MemberWriter(candidate, _HEAD, _TAIL)
@@ -80,12 +80,12 @@ async def fetch_events(feed: Feed, kept: Kept | None, into: Path, network: Netwo
                 for event in await asyncio.gather(*(_event(feed, asking, base, uuid, room_bytes) for uuid in some)):
                     writer.write(event)
             writer.finish()
-    return Fetched(candidate.size_bytes, candidate.sha256, Validators())
+    return Fetched(candidate.size_bytes, candidate.sha256, Validators(public=asking.is_public))
 
 
-async def search(feed: Feed, into: Path, network: Network) -> Fetched:
+async def search(feed: Feed, known: Validators | None, into: Path, network: Network) -> Fetched:
     """What the MISP instance at `feed.url` finds, grouped by event; the query of the url is the search. Raises `FeedError`."""
-    async with client(feed, network) as asking:
+    async with client(feed, network, known) as asking:
         found = await _search(feed, asking)
     with Candidate(into, feed.name, feed.max_bytes) as candidate:
         writer = MemberWriter(candidate, _HEAD, _TAIL)
@@ -94,7 +94,7 @@ async def search(feed: Feed, into: Path, network: Network) -> Fetched:
             inside = event[:-1] + b"," * (event != b"{}") + b'"Attribute":[' + texts + b"]}"
             writer.write(b'{"Event":' + inside + b"}")
         writer.finish()
-    return Fetched(candidate.size_bytes, candidate.sha256, Validators())
+    return Fetched(candidate.size_bytes, candidate.sha256, Validators(public=asking.is_public))
 
 
 def _base(feed: Feed) -> URL:

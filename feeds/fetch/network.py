@@ -7,6 +7,7 @@ from typing import NamedTuple, Self
 
 from pdns.addresses import UpstreamAddress, parse_upstream
 from pdns.config import Config, Feed
+from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
 
 
@@ -16,6 +17,7 @@ class Network(NamedTuple):
     upstreams: tuple[UpstreamAddress, ...]
     trusted: ssl.SSLContext
     upstream_tls: ssl.SSLContext
+    embeddings: Embeddings = Embeddings(())  # IPv4 addresses inside IPv6 ones, by what is configured of NAT64
 
     @classmethod
     def of(cls, config: Config) -> Self:
@@ -26,6 +28,7 @@ class Network(NamedTuple):
             tuple(map(parse_upstream, config.upstream.servers)),
             trusted,
             ssl.create_default_context(cafile=ca_file) if ca_file else trusted,
+            Embeddings(config.block.nat64_prefixes),
         )
 
     def tls(self, feed: Feed, *, identify: bool) -> ssl.SSLContext:

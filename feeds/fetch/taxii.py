@@ -71,20 +71,22 @@ async def fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) -> 
 
 
 async def _fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) -> Fetched | Unchanged:
+    before = kept.validators if kept is not None else None
     if kept is not None and not kept.can_grow:
         kept = None
     added_after = kept.validators.added_after if kept is not None else ""
-    async with client(feed, network) as asking:
+    async with client(feed, network, before) as asking:
         new, added_last = await _ask(feed, asking, added_after)
     if kept is not None and not new:
-        return Unchanged(kept.validators)
+        return Unchanged(msgspec.structs.replace(kept.validators, public=asking.is_public))
     with Candidate(into, feed.name, feed.max_bytes) as candidate:
-        before = kept.raw if kept is not None and added_after else None
+        copy = kept.raw if kept is not None and added_after else None
         try:
-            await asyncio.to_thread(_merge, before, new, candidate)
+            await asyncio.to_thread(_merge, copy, new, candidate)
         except (OSError, msgspec.DecodeError):
             raise _DamagedCopyError from None
-    return Fetched(candidate.size_bytes, candidate.sha256, Validators(added_after=added_last, sha256=candidate.sha256))
+    validators = Validators(added_after=added_last, sha256=candidate.sha256, public=asking.is_public)
+    return Fetched(candidate.size_bytes, candidate.sha256, validators)
 
 
 async def _ask(feed: Feed, asking: Client, added_after: str) -> tuple[dict[str, _New], str]:

@@ -32,7 +32,7 @@ async def fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) -> 
         case "misp+":
             return await misp.fetch_events(feed, kept, into, network)
         case "misp-api+":
-            return await misp.search(feed, into, network)
+            return await misp.search(feed, kept.validators if kept is not None else None, into, network)
         case _:
             return await http.fetch(feed, kept.validators if kept is not None else None, into, network)
 

@@ -6,12 +6,10 @@ An order goes the same way as one from the command line (`pdns.orders`); nothing
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import secrets
 import socket
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,8 +17,9 @@ import msgspec
 from aiohttp import web
 
 from pdns import orders, overrides
-from pdns.admin.server import HttpServer
+from pdns.admin.server import HttpServer, Problem, Route
 from pdns.admin.status import StatusFile
+from pdns.admin.token import TokenFile, TokenUnreadable
 from pdns.config import Config
 from pdns.errors import InvalidName, PdnsError
 from pdns.explanation import explain
@@ -28,11 +27,8 @@ from pdns.feedstatus import FeedsStatus
 from pdns.orders import Command, Order
 from pdns.overrides import as_csv
 
-MAX_BODY_BYTES: Final = 65536
 _FEED_ORDERS: Final = ("hold", "release", "drop", "disable", "enable")
 _log = logging.getLogger(__name__)
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -61,16 +57,18 @@ class AdminApi(HttpServer):
     def __init__(self, facts: Facts, status: StatusFile) -> None:
         self._facts = facts
         self._status = status
-        app = web.Application(middlewares=[self._guard], client_max_size=MAX_BODY_BYTES)
-        app.router.add_get("/api/feeds", self._feeds)
-        app.router.add_get("/api/feeds/held", self._held)
-        app.router.add_post("/api/feeds/release", self._release_all)
-        app.router.add_post("/api/feeds/{feed}/{command}", self._order_feed)
-        app.router.add_get("/api/indicators", self._indicators)
-        app.router.add_post("/api/indicators", self._indicate)
-        app.router.add_delete("/api/indicators/{name}", self._remove)
-        app.router.add_get("/api/explain", self._explain)
-        super().__init__(app)
+        self._token = TokenFile(lambda: facts.config.admin.token_file)
+        routes = (
+            Route("GET", "/api/feeds", self._feeds),
+            Route("GET", "/api/feeds/held", self._held),
+            Route("POST", "/api/feeds/release", self._release_all),
+            Route("POST", "/api/feeds/([^/]+)/([^/]+)", self._order_feed),
+            Route("GET", "/api/indicators", self._indicators),
+            Route("POST", "/api/indicators", self._indicate),
+            Route("DELETE", "/api/indicators/([^/]+)", self._remove),
+            Route("GET", "/api/explain", self._explain),
+        )
+        super().__init__("admin", routes, lambda: facts.config.admin.hosts)
 
     async def serve(self, sock: socket.socket | None) -> None:
         """As `HttpServer`, and says where."""
@@ -78,67 +76,68 @@ class AdminApi(HttpServer):
         if sock is not None:
             _log.info("the admin API listens on %s port %d", *sock.getsockname()[:2])
 
-    @web.middleware
-    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        scheme, _, given = request.headers.get("Authorization", "").partition(" ")
-        expected = self._token()
-        if expected is None:
-            return _say(503, "admin.token_file cannot be read")
-        same = secrets.compare_digest(hashlib.sha256(given.strip().encode()).digest(), hashlib.sha256(expected).digest())
-        if scheme.lower() != "bearer" or not same:
-            return web.json_response({"error": "a bearer token is needed"}, status=401, headers={"WWW-Authenticate": "Bearer"})
+    async def admit(self, request: web.BaseRequest) -> None:
+        """Let in who brings the token."""
+        given = [value for name, value in request.raw_headers if name.lower() == b"authorization"]
+        scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
         try:
-            return await handler(request)
-        except (msgspec.DecodeError, ValueError, InvalidName) as error:
-            return _say(400, str(error))
-        except PdnsError as error:
-            return _say(504, str(error))
-        except OSError as error:
-            return _say(500, f"{error.filename}: {error.strerror}")
+            accepted = await self._token.accepts(token.strip())
+        except TokenUnreadable:
+            raise Problem(503, "admin.token_file cannot be read or holds no token") from None
+        if scheme.lower() != b"bearer" or not accepted:
+            raise Problem(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
-    def _token(self) -> bytes | None:
-        """As it stands in the file now, so that it can be changed at any time; None when there is none."""
-        try:
-            return Path(self._facts.config.admin.token_file).read_bytes().strip() or None
-        except OSError:
-            return None
+    def said(self, problem: Problem) -> web.Response:
+        """What is told of a problem, as JSON."""
+        return _json({"error": problem.text}, problem.status, problem.headers)
+
+    def problem_of(self, error: Exception) -> Problem | None:
+        """What a request did not say well, or what could not be done for it."""
+        match error:
+            case msgspec.DecodeError() | ValueError() | InvalidName():
+                return Problem(400, str(error))
+            case PdnsError():
+                return Problem(504, str(error))
+            case OSError():
+                return Problem(500, f"{error.filename}: {error.strerror}")
+        return None
 
     @property
     def _state_dir(self) -> Path:
         return Path(self._facts.config.state.dir)
 
-    async def _feeds(self, _request: web.Request) -> web.Response:
+    async def _feeds(self, _request: web.BaseRequest, _path: str) -> web.Response:
         return _json(self._status.read())
 
-    async def _held(self, _request: web.Request) -> web.Response:
+    async def _held(self, _request: web.BaseRequest, _path: str) -> web.Response:
         return _json(held(self._status.read()))
 
-    async def _order_feed(self, request: web.Request) -> web.Response:
-        command = request.match_info["command"]
+    async def _order_feed(self, request: web.BaseRequest, path: str) -> web.Response:
+        feed, _, command = path.partition("/")
         if command not in _FEED_ORDERS:
-            return _say(404, f"known: {', '.join(_FEED_ORDERS)}")
-        return await self._order(command, await _wanted(request), request.match_info["feed"])
+            raise Problem(404, f"known: {', '.join(_FEED_ORDERS)}")
+        return await self._order(command, await _wanted(request), feed)
 
-    async def _release_all(self, request: web.Request) -> web.Response:
+    async def _release_all(self, request: web.BaseRequest, _path: str) -> web.Response:
         return await self._order("release", await _wanted(request))
 
-    async def _indicators(self, request: web.Request) -> web.Response:
+    async def _indicators(self, request: web.BaseRequest, _path: str) -> web.Response:
         entries = overrides.read(self._state_dir).at(time.time()).indicators
         if request.query.get("format") == "csv":
             return web.Response(text=as_csv(entries), content_type="text/csv")
         return _json(entries)
 
-    async def _indicate(self, request: web.Request) -> web.Response:
+    async def _indicate(self, request: web.BaseRequest, _path: str) -> web.Response:
         wanted = await _wanted(request)
         if wanted.action not in ("block", "allow"):
-            return _say(400, 'action: expected "block" or "allow"')
+            raise Problem(400, 'action: expected "block" or "allow"')
         return await self._order(wanted.action, wanted)
 
-    async def _remove(self, request: web.Request) -> web.Response:
+    async def _remove(self, request: web.BaseRequest, path: str) -> web.Response:
         wanted = await _wanted(request)
-        return await self._order("remove", msgspec.structs.replace(wanted, name=request.match_info["name"]))
+        return await self._order("remove", msgspec.structs.replace(wanted, name=path))
 
-    async def _explain(self, request: web.Request) -> web.Response:
+    async def _explain(self, request: web.BaseRequest, _path: str) -> web.Response:
         asked = request.query
         who = {"tenant": asked.get("tenant", ""), "client": asked.get("client", "")}
         return _json(await asyncio.to_thread(explain, self._facts.config, asked.get("name", ""), time.time(), **who))
@@ -146,7 +145,7 @@ class AdminApi(HttpServer):
     async def _order(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
         order = Order(
             command=msgspec.convert(command, Command),
-            user=f"api: {_printable(wanted.user)}" if wanted.user else "api",
+            user=f"api: {wanted.user}" if wanted.user else "api",
             feed=feed,
             name=wanted.name,
             reason=wanted.reason,
@@ -185,18 +184,10 @@ def held(status: FeedsStatus) -> dict[str, Any]:
     }
 
 
-async def _wanted(request: web.Request) -> Wanted:
+async def _wanted(request: web.BaseRequest) -> Wanted:
     body = await request.read()
     return msgspec.json.decode(body, type=Wanted) if body else Wanted()
 
 
-def _printable(text: str) -> str:
-    return "".join(char if char.isprintable() else "?" for char in text[:64])
-
-
-def _json(value: object, status: int = 200) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status)
-
-
-def _say(status: int, text: str) -> web.Response:
-    return web.json_response({"error": text}, status=status)
+def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
+    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status, headers=headers)

@@ -100,6 +100,8 @@ class PdnsCollector(Collector):
         now_s = time.time()
         for action in ("block", "allow"):
             values["local_indicators"][action,] = status.indicators.get(action, 0)
+        for reason in ("stranger", "zone", "unsigned", "signature", "malformed"):
+            values["notify_refused_total"][reason,] = status.notify_refused.get(reason, 0)
         dropped = values["log_lines_dropped_total"]
         dropped["feeds",] = status.log_lines_dropped
         for process in ("supervisor", "worker"):
@@ -125,7 +127,7 @@ class PdnsCollector(Collector):
             values["feed_refused_names"][key] = feed.held_names.refused
             values["feed_disabled"][key] = feed.disabled_until_s > now_s
             values["feed_expired"][key] = feed.expired
-            for result in ("updated", "unchanged", "held", "signature", "error"):
+            for result in ("updated", "unchanged", "held", "signature", "outdated", "error"):
                 values["feed_refresh_total"][configured.name, result] = feed.results.get(result, 0)
 
     def _supervisor(self, values: defaultdict[str, Series]) -> None:

@@ -16,22 +16,10 @@ REQUEST_WITHIN_S: Final = 10.0  # a whole header, from the connection or from th
 BACKLOG: Final = 16
 _MOST: Final = 64
 _SHARE: Final = 8  # of this process's descriptors one server takes no more than this part
-_LINGER_S: Final = 1.0  # for the rest of a body that is not wanted
+LINGER_S: Final = 1.0  # for the rest of a body that is not wanted
 _SAY_EVERY_S: Final = 60.0
 
 _log = logging.getLogger(__name__)
-
-
-def bounded_runner(app: web.Application, shutdown_timeout_s: float) -> web.AppRunner:
-    """An `AppRunner` of `app` that closes a connection whose next request is not there within `REQUEST_WITHIN_S`."""
-    return web.AppRunner(
-        app,
-        access_log=None,
-        handle_signals=False,
-        shutdown_timeout=shutdown_timeout_s,
-        keepalive_timeout=REQUEST_WITHIN_S,
-        lingering_time=_LINGER_S,
-    )
 
 
 def most_connections(descriptors: int) -> int:

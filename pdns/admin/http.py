@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from pdns.admin.collector import Facts, PdnsCollector
-from pdns.admin.server import HttpServer
+from pdns.admin.server import HttpServer, Problem, Route
 from pdns.admin.status import StatusFile
 
 _INDEX: Final = """<!doctype html>
@@ -35,26 +35,30 @@ class AdminPages(HttpServer):
         self._facts = facts
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(PdnsCollector(facts, status))
-        app = web.Application()
-        app.router.add_get("/", self._index)
-        app.router.add_get("/metrics", self._metrics)
-        app.router.add_get("/healthz", self._healthz)
-        app.router.add_get("/readyz", self._readyz)
-        super().__init__(app)
+        routes = (
+            Route("GET", "/", self._index),
+            Route("GET", "/metrics", self._metrics),
+            Route("GET", "/healthz", self._healthz),
+            Route("GET", "/readyz", self._readyz),
+        )
+        super().__init__("metrics", routes, lambda: facts.config.metrics.hosts)
 
-    async def _index(self, _request: web.Request) -> web.Response:
+    async def _index(self, _request: web.BaseRequest, _path: str) -> web.Response:
         return web.Response(text=_INDEX, content_type="text/html")
 
-    async def _metrics(self, request: web.Request) -> web.Response:
-        encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+    async def _metrics(self, request: web.BaseRequest, _path: str) -> web.Response:
+        try:
+            encode, content_type = choose_encoder(request.headers.get("Accept", ""))
+        except ValueError:
+            raise Problem(400, "expected Accept to name versions of a format") from None
         response = web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
         response.enable_compression()
         return response
 
-    async def _healthz(self, _request: web.Request) -> web.Response:
+    async def _healthz(self, _request: web.BaseRequest, _path: str) -> web.Response:
         return _verdict(self._facts.unhealthy())
 
-    async def _readyz(self, _request: web.Request) -> web.Response:
+    async def _readyz(self, _request: web.BaseRequest, _path: str) -> web.Response:
         return _verdict(self._facts.not_ready(), self._facts.remarks())
 
 

@@ -1,23 +1,66 @@
-"""An HTTP server on a socket that somebody else bound, which it owns from `serve` on; the socket may change."""
+"""An HTTP server on a socket that somebody else bound, which it owns from `serve` on; the socket may change.
+
+It answers requests for its own hosts alone (a page elsewhere could point its name here: DNS rebinding), and every request that
+is not sound with a 4xx. Whatever comes in, the log grows by a line a minute, and there are a bounded number of connections.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import Any, Final, NamedTuple
 
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from pdns.admin.connections import BoundedServer, bounded_runner
+from pdns.addresses import parse_host
+from pdns.admin.connections import LINGER_S, REQUEST_WITHIN_S, BoundedServer
+from pdns.admin.refusals import RefusalLog
+from pdns.errors import InvalidAddress
 
+MAX_BODY_BYTES: Final = 65536
 _CLOSE_S: Final = 0.3  # how long an answer in progress may hold up the end
+_HEADERS: Final = {
+    "X-Content-Type-Options": "nosniff",
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+}
+_PORT = re.compile(r":[0-9]{0,5}\Z")
+
+Handler = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
+
+
+class Problem(Exception):
+    """An answer that says what was wrong with a request, or why it cannot be carried out."""
+
+    def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
+        super().__init__(text)
+        self.status, self.text, self.headers = status, text, dict(headers or {})
+
+
+class Route(NamedTuple):
+    """`path` is a regular expression; what its groups match is given to `handler`, joined by `/`. GET includes HEAD."""
+
+    method: str
+    path: str
+    handler: Handler
 
 
 class HttpServer:
-    """Serves one application, to a bounded number of connections."""
+    """Serves some routes. `hosts` says which hosts it goes by beside its address, this machine's name and localhost."""
 
-    def __init__(self, app: web.Application) -> None:
-        self._runner = bounded_runner(app, _CLOSE_S)
+    def __init__(self, name: str, routes: Collection[Route], hosts: Callable[[], Collection[str]]) -> None:
+        """`name` is the section of the configuration that is about it."""
+        self._name = name
+        self._routes = [(route, re.compile(route.path)) for route in routes]
+        self._hosts = hosts
+        self._machine = socket.gethostname().lower()
+        self._log = RefusalLog(name)
+        self._runner: web.ServerRunner | None = None
         self._bounded: BoundedServer | None = None
         self._listening: asyncio.Server | None = None
 
@@ -31,9 +74,10 @@ class HttpServer:
         before, self._listening = self._listening, None
         if sock is not None:
             if self._bounded is None:
+                server = _Server(self)
+                self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_CLOSE_S)
                 await self._runner.setup()
-                assert self._runner.server is not None
-                self._bounded = BoundedServer(self._runner.server)
+                self._bounded = BoundedServer(server)
             self._listening = await self._bounded.listen(sock)
         if before is not None:
             before.close()
@@ -42,4 +86,159 @@ class HttpServer:
         """Stop; answers that are on their way have a moment to finish."""
         if self._listening is not None:
             self._listening.close()
-        await self._runner.cleanup()
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The answer to a request that could be parsed."""
+        try:
+            self._check(request)
+            await self.admit(request)
+            return await self._routed(request)
+        except Problem as problem:
+            return self.refusal(request, problem)
+        except web.HTTPRequestEntityTooLarge:
+            return self.refusal(request, Problem(413, f"the body is longer than {MAX_BODY_BYTES:,} bytes"))
+        except (web.RequestPayloadError, HttpProcessingError):
+            return self.refusal(request, Problem(400, "the body is not as its header fields say"))
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 (whatever it is, the server goes on)
+            if (known := self.problem_of(error)) is not None:
+                return self.refusal(request, known)
+            self._log.failed(error)
+            return self.said(Problem(500, "internal error, see the log"))
+
+    def problem_of(self, _error: Exception) -> Problem | None:
+        """What an exception of a handler means to who asked; None when it is a fault of ours."""
+        return None
+
+    def refusal(self, request: web.BaseRequest, problem: Problem) -> web.Response:
+        """The answer to a request that is refused, which the log counts."""
+        self._log.refused(request.remote or "an unknown address", f"{problem.status}: {problem.text}")
+        return self.said(problem)
+
+    def said(self, problem: Problem) -> web.Response:
+        """What is told of a problem: a line of text."""
+        return web.Response(text=f"{problem.text}\n", status=problem.status, headers=problem.headers)
+
+    async def admit(self, request: web.BaseRequest) -> None:
+        """Raise `Problem` for whoever may not ask."""
+
+    def unparsable(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
+        """The answer to what is not HTTP, as `error` has it, and to what our own code or a library's failed on."""
+        if isinstance(error, HttpProcessingError):
+            too_long = isinstance(error, LineTooLong)
+            problem = Problem(431, "a line or header field is too long") if too_long else Problem(400, "not a sound HTTP request")
+            return self.refusal(request, problem)
+        if error is not None:
+            self._log.failed(error)
+        return self.said(Problem(500, "internal error, see the log"))
+
+    def broken(self, error: BaseException | None) -> None:
+        """An exchange that ended before its answer was out: its body could not be read, or the client went."""
+        if isinstance(error, web.RequestPayloadError | HttpProcessingError | ConnectionError):
+            self._log.refused("a client", "a body that is not as its header fields say")
+        elif error is not None:
+            self._log.failed(error)
+
+    def _check(self, request: web.BaseRequest) -> None:
+        given = request.headers.getall("Host", [])
+        if len(given) > 1 or (not given and request.version >= (1, 1)):
+            raise Problem(400, "expected one Host")
+        named = [*given, *([request.host] if _absolute(request) else [])]
+        if not all(self._is_ours(host, request) for host in named):
+            text = f"this server does not go by that Host; {self._name}.hosts in its configuration names those it goes by"
+            raise Problem(421, text)
+        if not request.raw_path.isascii():
+            raise Problem(400, "expected a target in ASCII")
+        if request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise Problem(415, "expected a body that is not compressed", {"Accept-Encoding": "identity"})
+
+    def _is_ours(self, text: str, request: web.BaseRequest) -> bool:
+        """Whether a Host is of this server. Its port is not looked at: a proxy or a tunnel may have another."""
+        try:
+            host = parse_host(_PORT.sub("", text) if not text.endswith("]") else text)
+        except InvalidAddress:
+            return False
+        if host in ("localhost", self._machine, "127.0.0.1", "::1") or host in self._hosts():
+            return True
+        local = request.transport.get_extra_info("sockname") if request.transport is not None else None
+        return local is not None and host == parse_host(local[0].partition("%")[0])
+
+    async def _routed(self, request: web.BaseRequest) -> web.StreamResponse:
+        method = "GET" if request.method == "HEAD" else request.method
+        allowed = []
+        for route, path in self._routes:
+            if (found := path.fullmatch(request.path)) is not None:
+                if route.method == method:
+                    return await route.handler(request, "/".join(found.groups()))
+                allowed.append(route.method)
+        if allowed:
+            raise Problem(405, f"expected {' or '.join(allowed)}", {"Allow": ", ".join(allowed)})
+        raise Problem(404, "there is nothing at this path")
+
+
+def _absolute(request: web.BaseRequest) -> bool:
+    """Whether the request line names a host, which then counts beside the Host field (RFC 9112, 3.2.2)."""
+    return not request.raw_path.startswith("/")
+
+
+class _Request(web.BaseRequest):
+    """A request whose answer says nothing of what made it, and may be neither guessed at nor kept."""
+
+    async def _prepare_hook(self, response: web.StreamResponse) -> None:
+        response.headers.popall("Server", None)
+        for name, value in _HEADERS.items():
+            response.headers.setdefault(name, value)
+
+
+class _Server(web.Server):
+    """Makes a protocol for each connection."""
+
+    def __init__(self, owner: HttpServer) -> None:
+        super().__init__(owner.answer, request_factory=self._request)
+        self._owner = owner
+        self._on = asyncio.get_running_loop()
+
+    def __call__(self) -> web.RequestHandler:
+        return _Protocol(self, self._owner, self._on)
+
+    def _request(self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any) -> web.BaseRequest:
+        # Any: aiohttp's own types of these are not public
+        return _Request(message, payload, protocol, writer, task, self._on, client_max_size=MAX_BODY_BYTES)
+
+
+class _Protocol(web.RequestHandler):
+    """One connection. What aiohttp would log with a traceback is counted instead."""
+
+    __slots__ = ("_owner",)
+
+    def __init__(self, server: web.Server, owner: HttpServer, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(
+            server,
+            loop=loop,
+            access_log=None,  # type: ignore[arg-type]  # its way to say no log
+            auto_decompress=False,
+            keepalive_timeout=REQUEST_WITHIN_S,
+            lingering_time=LINGER_S,
+        )
+        self._owner = owner
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,  # noqa: ARG002 (what the base class passes)
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002
+    ) -> web.StreamResponse:
+        """As the base class, without its log and its words."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("an answer has begun already")
+        response = self._owner.unparsable(request, exc)
+        response.force_close()
+        return response
+
+    def log_exception(self, *_args: Any, **kw: Any) -> None:
+        """What nothing else handled."""
+        self._owner.broken(kw.get("exc_info"))

@@ -24,6 +24,7 @@ _STEPS = (  # a part of the reason -> what to do, where the reason does not say 
     ("the list is empty", "the publisher has nothing to say at the moment, or the list has ended: ask the publisher"),
     ("no names in", "set format (and column or json_path) to what the publisher says that the list is"),
     ("checksum_url", "wait for the publisher to finish, then try again; if it stays so do not use the list"),
+    ("older than one of", "the server has an old list, or somebody sends one: ask the publisher, and keep the copy that is here"),
     ("signature", "wait for the publisher to finish, then try again; if it stays so do not use the list"),
     ("certificate", "check the clock of this machine and ca_file; a proxy that decrypts needs its authority in ca_file"),
     ("SSL", "check that the server speaks TLS 1.2 or later at this port, and ca_file"),

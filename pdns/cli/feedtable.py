@@ -10,9 +10,11 @@ from rich.table import Table
 from rich.text import Text
 
 from pdns.feedstatus import FeedsStatus, FeedStatus, HeldUpdate
+from pdns.freetext import visible
 
 SHOWN_NAMES = 5
 LONG_HELD_DAYS = 3
+LATEST_S = 253_402_214_400.0  # the last day that calendars here have: of 9999
 _TITLES = ("feed", "category", "mode", "entries", "unique", "loaded", "last success", "result", "error")
 _NUMBERS = frozenset({"entries", "unique", "addresses"})
 _STEPS = ((60, "s"), (60, "min"), (24, "h"), (10**9, "days"))
@@ -115,7 +117,7 @@ def changes(console: Console, before: FeedsStatus, after: FeedsStatus) -> None:
 
 
 def _clock(at_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(min(at_s, LATEST_S)))
 
 
 def _names(count: int) -> str:
@@ -144,6 +146,7 @@ def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
 
 def aligned(console: Console, rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
     """Each row on a line of its own, however long, its cells under those of the rows above."""
+    rows = [[visible(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         line = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))

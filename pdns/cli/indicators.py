@@ -11,7 +11,7 @@ import typer
 from rich.text import Text
 
 from pdns import overrides
-from pdns.cli.feedtable import aligned
+from pdns.cli.feedtable import LATEST_S, aligned
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForOption, ReasonOption, consoles, load_config, order
 from pdns.orders import Order
 from pdns.overrides import Indicator, as_csv
@@ -111,4 +111,4 @@ def _read(path: Path | None) -> list[Indicator] | None:
 
 
 def _clock(at_s: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(at_s)) if at_s else "for good"
+    return time.strftime("%Y-%m-%d %H:%M", time.localtime(min(at_s, LATEST_S))) if at_s else "for good"

@@ -32,11 +32,12 @@ class Embeddings:
         """Every listed network that holds the address (4 or 16 bytes) or an IPv4 address inside it."""
         listings = blockset.lookup_address(packed)
         if len(packed) == 16 and blockset.lists_addresses:
-            for inside in dict.fromkeys(self._inside(packed)):
+            for inside in dict.fromkeys(self.inside(packed)):
                 listings += blockset.lookup_address(inside)
         return listings
 
-    def _inside(self, packed: bytes) -> Iterator[bytes]:
+    def inside(self, packed: bytes) -> Iterator[bytes]:
+        """Each IPv4 address in the IPv6 address `packed`, but that of an IPv4-mapped one."""
         if packed[:12] in _LAST_FOUR:
             yield packed[12:]
         elif packed[:2] == _6TO4:

@@ -228,7 +228,9 @@ class Named(RealServer):
         if not file.exists():
             file.write_text(self.zone)
         allowed = "key transfer-key;" if self._tsig else "127.0.0.1;"
-        notify = f"notify explicit; also-notify {{ 127.0.0.1 port {self._notify_port}; }};" if self._notify_port else "notify no;"
+        signed = " key transfer-key" if self._tsig else ""
+        told = f"127.0.0.1 port {self._notify_port}{signed};"
+        notify = f"notify explicit; also-notify {{ {told} }};" if self._notify_port else "notify no;"
         more = (f'key transfer-key {{ algorithm hmac-sha256; secret "{self._tsig}"; }};\n' if self._tsig else "") + (
             f'zone "{self.origin}" {{ type primary; file "zone"; allow-update {{ 127.0.0.1; }}; allow-transfer {{ {allowed} }}; '
             f"max-ixfr-ratio unlimited; {notify} }};\n"

@@ -18,10 +18,9 @@ NOT_IN_CORE = {
 }  # fmt: skip
 OPEN_TO_FEEDS = {
     "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.clock", "pdns.config", "pdns.confinement", "pdns.control",
-    "pdns.core.names", "pdns.environment",
-    "pdns.errors",
-    "pdns.facts", "pdns.feedstatus", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
-    "pdns.overrides", "pdns.zonechanges",
+    "pdns.core.embedded", "pdns.core.names", "pdns.environment", "pdns.errors", "pdns.facts", "pdns.feedstatus", "pdns.freetext",
+    "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders", "pdns.overrides", "pdns.safefiles",
+    "pdns.zonechanges",
 }  # fmt: skip
 OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
 

@@ -30,10 +30,11 @@ class Seen(NamedTuple):
 class FeedServer:
     """Serves what `pages` holds; anything else is 404. `seen` has the finished requests in order."""
 
-    def __init__(self, certificate: Path | None = None, clients: Path | None = None) -> None:
+    def __init__(self, certificate: Path | None = None, clients: Path | None = None, host: str = "127.0.0.1") -> None:
         """With a `certificate` it is https; with `clients` it wants a certificate of that authority."""
         self.pages: dict[str, Handler] = {}
         self.seen: list[Seen] = []
+        self._host = host
         self._tls: ssl.SSLContext | None = None
         if certificate is not None:
             self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -46,7 +47,7 @@ class FeedServer:
         self.port = 0
 
     def url(self, path: str) -> str:
-        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}{path}"
+        return f"{'https' if self._tls else 'http'}://{self._host}:{self.port}{path}"
 
     def serve(self, path: str, body: bytes, *, etag: str = "", **headers: str) -> None:
         """A well-behaved page, with conditional requests when it has an `etag`."""
@@ -90,7 +91,7 @@ class FeedServer:
         application.router.add_route("*", "/{path:.*}", self._answer)
         self._runner = web.AppRunner(application, shutdown_timeout=0.05, handler_cancellation=True)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", port, ssl_context=self._tls)
+        site = web.TCPSite(self._runner, self._host, port, ssl_context=self._tls)
         await site.start()
         return int(self._runner.addresses[0][1])
 

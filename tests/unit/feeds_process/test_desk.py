@@ -83,12 +83,12 @@ def test_the_record_is_only_added_to(tmp_path: Path) -> None:
     """A line for each order, those before untouched, line breaks in a reason no way to forge one."""
     before = b""
     for reason in ("one", "two\n{}", "three"):
-        assert carried_out(tmp_path, command="block", name="X.Example.", reason=reason).done
+        assert carried_out(tmp_path, command="block", name="X.Example.", reason=reason).done == reason.isprintable()
         now = (tmp_path / audit.FILE_NAME).read_bytes()
         assert now.startswith(before)
         assert len(now) > len(before)
         before = now
-    assert [line.reason for line in audited(tmp_path)] == ["one", "two\n{}", "three"]
+    assert [line.reason for line in audited(tmp_path)] == ["one", "two?{}", "three"]
     (entry,) = overrides.read(tmp_path).indicators  # the last word on a name counts
     assert (entry.name, entry.reason, entry.author, entry.expires_s) == ("x.example", "three", "ann", 0.0)
 

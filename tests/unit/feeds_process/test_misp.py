@@ -52,7 +52,7 @@ class Copy(SourceCopy):
 
     async def fetch(self, network: Network) -> Fetched | Unchanged:
         if self.feed.url.startswith("misp-api+"):
-            return await misp.search(self.feed, self.new, network)
+            return await misp.search(self.feed, None, self.new, network)
         return await misp.fetch_events(self.feed, self.kept, self.new, network)
 
     def events(self) -> list[dict[str, Any]]:

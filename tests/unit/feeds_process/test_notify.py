@@ -5,12 +5,17 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import dns.flags
+import dns.message
+import dns.opcode
+import dns.rcode
+import dns.tsigkeyring
 import msgspec
 import pytest
 
 from feeds.notify import NotifyListener
 from pdns.addresses import parse_endpoint
-from pdns.config import Feeds
+from pdns.config import Feed, Feeds
 from pdns.errors import PdnsError
 from pdns.net.sockets import bind_tcp, bind_udp
 from tests.unit.feeds_process.configs import configuration
@@ -35,3 +40,45 @@ def test_an_address_that_is_not_there_is_bound_all_the_same(
 
     asyncio.run(listen())
     assert not caplog.records
+
+
+def test_a_signature_is_demanded_where_the_zone_has_a_key(tmp_path: Path) -> None:
+    """A NOTIFY without one, or by another key that we have, gets NOTAUTH, changes nothing and is counted; a feed without a key
+    hears of its zone as before.
+    """
+    secret = tmp_path / "secret"
+    secret.write_text("c2VjcmV0LXNlY3JldC1zZWNyZXQtc2VjcmV0LXNlY3JldA==")
+
+    def feed(name: str, zone: str, key: str = "") -> Feed:
+        url, path = f"axfr://192.0.2.1:53/{zone}", str(secret) if key else ""
+        return Feed(name=name, url=url, format="rpz", tsig_name=key, tsig_secret_file=path)
+
+    told: list[str] = []
+    feeds = (feed("signed", "signed.example", "one"), feed("also", "also.example", "two"), feed("plain", "plain.example"))
+    listener = NotifyListener(told.append)
+    asyncio.run(listener.configure(configuration(tmp_path, *feeds)))
+
+    right = secret.read_text()
+
+    def rcode(zone: str, key: str = "", secret_text: str = right) -> int:
+        message = dns.message.make_query(zone, "SOA")
+        message.flags = dns.opcode.to_flags(dns.opcode.NOTIFY) | dns.flags.AA
+        if key:
+            message.use_tsig(dns.tsigkeyring.from_text({key: secret_text}))
+        answer = listener.answer(message.to_wire(), "192.0.2.1")
+        assert answer is not None
+        return answer[3] & 15
+
+    assert rcode("signed.example") == dns.rcode.NOTAUTH
+    assert rcode("signed.example", "two") == dns.rcode.NOTAUTH
+    assert rcode("signed.example", "three") == dns.rcode.NOTAUTH
+    assert rcode("signed.example", "one", "AAAA") == dns.rcode.NOTAUTH
+    assert told == []
+    assert listener.refused == {"unsigned": 1, "signature": 3}
+    assert rcode("signed.example", "one") == dns.rcode.NOERROR
+    assert rcode("plain.example") == dns.rcode.NOERROR
+    assert told == ["signed", "plain"]
+    secret.unlink()  # a key that cannot be read is still demanded
+    asyncio.run(listener.configure(configuration(tmp_path, *feeds)))
+    assert rcode("signed.example") == dns.rcode.NOTAUTH
+    assert told == ["signed", "plain"]

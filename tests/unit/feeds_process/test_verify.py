@@ -6,6 +6,7 @@ import asyncio
 import base64
 import hashlib
 import ssl
+import time
 from pathlib import Path
 
 import msgspec
@@ -50,11 +51,10 @@ class Signer:
         public = self._key.public_key().public_bytes(Encoding.Raw, PublicFormat.Raw)
         self.key = base64.b64encode(b"Ed" + self._id + public).decode()
 
-    def sign(self, content: bytes) -> bytes:
-        signature = self._key.sign(hashlib.blake2b(content).digest())
-        comment = b"today"
+    def sign(self, content: bytes, comment: bytes = b"today", *, prehashed: bool = True) -> bytes:
+        signature = self._key.sign(hashlib.blake2b(content).digest() if prehashed else content)
         over_both = base64.b64encode(self._key.sign(signature + comment))
-        main = base64.b64encode(b"ED" + self._id + signature)
+        main = base64.b64encode((b"ED" if prehashed else b"Ed") + self._id + signature)
         return b"untrusted comment: x\n" + main + b"\ntrusted comment: " + comment + b"\n" + over_both + b"\n"
 
 
@@ -78,7 +78,7 @@ def refused(feed: Feed, into: Path) -> FeedError:
 
 def check(content: bytes, signature: bytes, directory: Path, key: str = KEY) -> str:
     (directory / "content").write_bytes(content)
-    return verify_file(directory / "content", signature, key)
+    return verify_file(directory / "content", signature, key).comment
 
 
 def test_signatures_of_minisign(tmp_path: Path) -> None:
@@ -211,3 +211,99 @@ def test_what_is_not_vouched_for_is_held(server: FeedServer, tmp_path: Path) -> 
     server.serve("/list.minisig", signer.sign(b"new.example\n"))
     assert refresh().last_result == "updated"
     assert (blockers(tmp_path, "bad.example"), blockers(tmp_path, "new.example")) == (set(), {"sample"})
+
+
+def stamped(timestamp: float, name: str = "list") -> bytes:
+    """A trusted comment as minisign writes it."""
+    return f"timestamp:{timestamp:.0f}\tfile:{name}\thashed".encode()
+
+
+def test_an_old_list_with_its_signature_is_refused(server: FeedServer, tmp_path: Path) -> None:
+    """Whoever has kept a list of last month, and its valid signature, cannot put it in force again, before or after a restart;
+    the same list again and a newer one are fine. It is a result of its own.
+    """
+    signer, now_s = Signer(), time.time()
+    feed = Feed(name="sample", url=server.url("/list"), minisign_key=signer.key)
+
+    def publish(name: bytes, comment: bytes) -> FeedStatus:
+        server.serve("/list", name + b"\n")
+        server.serve("/list.minisig", signer.sign(name + b"\n", comment))
+        return build_once(configuration(tmp_path, feed)).feeds["sample"]
+
+    assert publish(b"old.example", stamped(now_s - 2000)).last_result == "updated"
+    assert publish(b"new.example", stamped(now_s - 1000)).last_result == "updated"
+    for comment in (stamped(now_s - 1001), stamped(0), b"today"):
+        said = publish(b"old.example", comment)
+        assert (said.last_result, said.results) == ("outdated", {"outdated": 1}), comment
+        assert "older than" in said.last_error
+        assert blockers(tmp_path, "new.example") == {"sample"}
+        assert blockers(tmp_path, "old.example") == set()
+    assert publish(b"new.example", stamped(now_s - 1000)).last_result == "unchanged"
+    assert publish(b"newer.example", stamped(now_s - 1000)).last_result == "updated"
+    assert publish(b"newest.example", stamped(now_s - 999)).last_result == "updated"
+
+
+def test_a_timestamp_from_the_future_locks_nothing_out_for_good(server: FeedServer, tmp_path: Path) -> None:
+    """A publisher whose clock was wrong once is believed again a day later at the latest."""
+    signer = Signer()
+    feed = Feed(name="sample", url=server.url("/list"), minisign_key=signer.key)
+    server.serve("/list", LIST)
+    server.serve("/list.minisig", signer.sign(LIST, stamped(2**40)))
+    before_s = time.time()
+    signed_s = get(feed, tmp_path / "new").validators.signed_s
+    assert before_s + 86399 <= signed_s <= time.time() + 86400
+
+
+def test_another_key_has_its_own_time(server: FeedServer, tmp_path: Path) -> None:
+    """A key that replaces another need not have signed later."""
+    signer = Signer()
+    server.serve("/list", LIST)
+    server.serve("/list.minisig", signer.sign(LIST, stamped(1000)))
+    feed = Feed(name="sample", url=server.url("/list"), minisign_key=signer.key)
+    known = Validators(signed_s=2000, signed_by=KEY)
+    assert get(feed, tmp_path / "new", known).validators.signed_s == 1000
+    (tmp_path / "new").unlink()
+    with pytest.raises(SourceError, match="older than") as caught:
+        get(feed, tmp_path / "new", msgspec.structs.replace(known, signed_by=signer.key))
+    assert caught.value.result == "outdated"
+
+
+@pytest.mark.parametrize(
+    ("comment", "fits"),
+    [
+        (stamped(5), True), (stamped(5, "other"), False), (b"timestamp:5 file:list", True),
+        (b"timestamp:5 file:list hashed", True),
+        (b"file:list.gz", False), (b"file:", False), (b"no name in it", True), (b"profile:other", True),
+        (stamped(5, "some/where/list"), False), (b"file:other\tfile:list", False), (b"file:li\xffst", False),
+    ],
+)  # fmt: skip
+def test_a_signature_for_another_list(server: FeedServer, tmp_path: Path, comment: bytes, fits: bool) -> None:
+    """Of the same publisher, by the same key, over the same bytes: the name that the publisher signed is that of the url."""
+    signer = Signer()
+    server.serve("/list", LIST)
+    server.serve("/list.minisig", signer.sign(LIST, comment))
+    feed = Feed(name="sample", url=server.url("/list") + "?a=b", minisign_key=signer.key)
+    if fits:
+        get(feed, tmp_path / "new")
+        return
+    error = refused(feed, tmp_path / "new")
+    assert isinstance(error, SourceError)
+    assert error.result == "signature"
+    assert "minisign_file" in error.reason
+    if comment == stamped(5, "other"):
+        get(msgspec.structs.replace(feed, minisign_file="other"), tmp_path / "new")
+
+
+def test_prehashed_signatures_can_be_demanded(server: FeedServer, tmp_path: Path) -> None:
+    """With minisign_prehashed the older form is refused, and a copy that was verified by it is fetched anew."""
+    signer = Signer()
+    server.serve("/list", LIST, etag='"1"')
+    server.serve("/list.minisig", signer.sign(LIST, prehashed=False))
+    feed = Feed(name="sample", url=server.url("/list"), minisign_key=signer.key)
+    known = get(feed, tmp_path / "new").validators
+    (tmp_path / "new").unlink()
+    strict = msgspec.structs.replace(feed, minisign_prehashed=True)
+    with pytest.raises(SourceError, match="prehashed"):
+        get(strict, tmp_path / "new", known)
+    server.serve("/list.minisig", signer.sign(LIST))
+    assert isinstance(get(strict, tmp_path / "new", known), Fetched)
