@@ -35,11 +35,13 @@ from pdns.configshape import Report, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
+from pdns.safefiles import open_regular, read_bounded
 from pdns.sourcerules import check_authority, settle_source
 
 METRICS_PORT: Final = 9153
 ADMIN_PORT: Final = 9154
 LEAST_TOKEN_BYTES: Final = 16
+MAX_TOKEN_BYTES: Final = 16 * 1024
 RESERVED_FEED: Final = "local"  # what is blocked by an administrator's order is counted under this name
 MOST_WORKERS: Final = 64
 RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants past the number that metrics tell apart
@@ -113,7 +115,7 @@ def _admin(admin: Admin, around: Surroundings) -> Admin:
         return admin
     _listen(endpoint, "admin.listen", around)
     path = _file("admin.token_file", admin.token_file, around)
-    if path is not None and len(path.read_bytes().strip()) < LEAST_TOKEN_BYTES:
+    if path is not None and len(_token_in(path)) < LEAST_TOKEN_BYTES:
         around.report.add("admin.token_file", f"expected a file with a token of at least {LEAST_TOKEN_BYTES} octets, got {path}")
     return replace(admin, listen=str(endpoint), token_file=str(path or ""))
 
@@ -140,11 +142,19 @@ def _file(key: str, text: str, around: Surroundings) -> Path | None:
     path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
     try:
         if path is not None:
-            path.open("rb").close()
+            os.close(open_regular(path, follow_links=True))
     except OSError as error:
         around.report.add(key, f"cannot be read: {path}: {error.strerror}")
         return None
     return path
+
+
+def _token_in(path: Path) -> bytes:
+    """The token in a file; nothing when the file cannot be read or is too long for one."""
+    try:
+        return read_bounded(path, MAX_TOKEN_BYTES, follow_links=True).strip()
+    except OSError:
+        return b""
 
 
 def _listen(endpoint: Endpoint, key: str, around: Surroundings) -> None:
