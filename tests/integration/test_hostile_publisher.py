@@ -35,6 +35,7 @@ def feed_name(name: str) -> str:
     return name.lower().replace(" ", "-")[:32].rstrip("-")
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_honest_feeds_beside_a_hostile_publisher(tmp_path: Path) -> None:
     """All the hostile feeds had a good list once: its name stays blocked, each has its reason, and the honest feed's new name

@@ -53,6 +53,7 @@ def job_of(tmp_path: Path, body: Hostile, content: bytes) -> Parse:
     return Parse(feed, str(raw), str(tmp_path / "parsed"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", BODIES)
 def test_hostile_lists_are_read_or_refused_within_bounds(tmp_path: Path, name: str) -> None:
     """An answer comes, whichever; the processor time and the memory that it took, and what is left on the disk, are bounded."""
