@@ -150,7 +150,7 @@ BODIES: Final[dict[str, Hostile]] = {
         ),
         "rpz",
     ),
-    "hosts with many names": Hostile(lambda: _lines(b"0.0.0.0 " + b"1.1 " * 1000, 2000), "hosts"),
+    "hosts with many names": Hostile(lambda: _lines(b"0.0.0.0 " + b"1.1 " * 1000, 200), "hosts"),
     "unbound without end": Hostile(lambda: b"local-zone:\n" * 1_000_000, "unbound"),
     "BIND without end": Hostile(lambda: b'zone "a.example" {' + b"{ x y z\n" * 1_000_000, "bind"),
     "dnsmasq slashes": Hostile(lambda: _lines(b"address=" + b"/" * 4000, 2000), "dnsmasq"),
