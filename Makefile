@@ -8,6 +8,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 ARGS ?=
 PACKETS ?= 1000000
+LISTS ?= 20000
 SECONDS ?= 600
 COMPILED := tests/unit/core tests/unit/fast tests/unit/net tests/unit/upstream tests/protocol tests/property tests/fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
@@ -43,6 +44,7 @@ soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--min
 
 fuzz: dev ## look for inputs that break it, for many minutes
 	@$(PY) -m tests.fuzz.hammer --packets $(PACKETS)
+	@$(PY) -m tests.fuzz.lists --inputs $(LISTS)
 	@HYPOTHESIS_PROFILE=long exec $(PY) -m pytest -m hypothesis --timeout=3600 $(ARGS)
 
 fuzz-guided: dev ## the same, guided by what is reached (libFuzzer, needs clang): make fuzz-guided SECONDS=600

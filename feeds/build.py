@@ -6,6 +6,7 @@ parent is gone can no longer change anything. It ends when standard input does.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import signal
@@ -19,8 +20,9 @@ from pathlib import Path
 
 import msgspec
 
+from feeds.allowance import MIB, allowance_of, hold_to
 from feeds.compile import compile_blockset
-from feeds.directory import is_directory, parse_all
+from feeds.directory import is_tar, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
 from feeds.guard import MAX_EXAMPLES, Change, judge
@@ -30,6 +32,7 @@ from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
 from feeds.priority import step_back
 from feeds.protected import Protected
+from pdns.addresses import source_path
 from pdns.blockset import BLOCK_SUBTREE
 from pdns.config import Feed
 from pdns.confinement import confine_parser, said
@@ -53,6 +56,7 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever prints, prints into the log
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
+    hold_to(allowance_of(job))
     missing = confine_parser(write=_output(job), read=_inputs(job))
     standard_error().threaded = True
     if missing:
@@ -85,9 +89,11 @@ def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: Non
     try:
         return parse(job) if isinstance(job, Parse) else compile_all(job, progress)
     except OSError as exc:
-        return Failed(disk_reason(exc, Path(job.parsed if isinstance(job, Parse) else job.directory).parent))
+        reason = disk_reason(exc, Path(job.parsed if isinstance(job, Parse) else job.directory).parent)
+        return Failed(reason, stopped=exc.errno == errno.EFBIG)
     except MemoryError:
-        return Failed("out of memory: lower max_bytes, or give this machine more")
+        allowed = f"more than {allowance_of(job).memory_bytes // MIB:,} MiB of memory, or than this machine has"
+        return Failed(f"stopped: it needed {allowed}: lower max_bytes", stopped=True)
 
 
 def _sometimes(say: Callable[[Said], None]) -> Callable[[str, int, int], None]:
@@ -109,7 +115,9 @@ def parse(job: Parse) -> Parsed | Failed:
     if not raw.stat().st_size:
         return Failed("the list is empty", unusable=True)
     try:
-        parsed = parse_all(raw, job.feed) if is_directory(raw, job.feed) else parse_feed(raw, job.feed)
+        if not job.packed and source_path(job.feed.url) is not None and is_tar(raw):
+            return Failed("a tar archive, not a list: unpack it, and set url to the directory", unusable=True)
+        parsed = parse_all(raw, job.feed) if job.packed else parse_feed(raw, job.feed)
     except FeedError as exc:
         return Failed(exc.reason if not exc.line else f"line {exc.line}: {exc.reason}", unusable=True)
     entries, addresses = parsed.entries, len(parsed.networks)

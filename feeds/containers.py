@@ -5,24 +5,19 @@ from __future__ import annotations
 import importlib
 import lzma
 import os
-import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any, BinaryIO, Final
 
-from feeds.fetch.inflate import PIECE_BYTES, InflateError, decoder
+from feeds.fetch.inflate import PIECE_BYTES, InflateError, StreamCount, decoder
+from feeds.zips import END_MAGIC, MEMBER_MAGIC, unzipped
 from pdns.config import Feed
 from pdns.errors import FeedError
 
-MAX_MEMBERS: Final = 64  # files in one zip
 MAX_RATIO: Final = 250  # unpacked to packed, of what is not small; lists come to 20
-_SMALL_BYTES = 16 * 1024 * 1024
-_MAX_DIRECTORY_BYTES = 256 * 1024  # of a zip: what so many members, with names that anybody gives, need
+SMALL_BYTES: Final = 16 * 1024 * 1024  # which may unpack from anything
 _MAX_WINDOW_BYTES = 128 * 1024 * 1024  # what xz and zstd may ask for to unpack
 _ZSTD_STEP_BYTES = 256  # packed; so many never become more than 8 MiB
-_ZIP_END, _ZIP64_LOCATOR = b"PK\x05\x06", b"PK\x06\x07"
-_ZIP_END_BYTES, _ZIP_COMMENT_BYTES = 22, 65535
 
 
 def is_packed(file: BinaryIO) -> bool:
@@ -44,17 +39,30 @@ def unpacked(file: BinaryIO, feed: Feed) -> Iterator[bytes]:
         return
     unpacked_bytes = 0
     try:
-        for piece in unpack(file):
+        for piece in _gathered(unpack(file)):
             unpacked_bytes += len(piece)
             if unpacked_bytes > feed.max_bytes:
                 raise FeedError(feed.name, f"more than {feed.max_bytes} bytes when unpacked")
-            if unpacked_bytes > max(_SMALL_BYTES, MAX_RATIO * packed_bytes):
+            if unpacked_bytes > max(SMALL_BYTES, MAX_RATIO * packed_bytes):
                 raise FeedError(feed.name, f"unpacks to more than {MAX_RATIO} times its size: made to do harm, not a list")
             yield piece
     except InflateError as exc:
         raise FeedError(feed.name, str(exc)) from None
-    except (lzma.LZMAError, zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as exc:
+    except lzma.LZMAError as exc:
         raise FeedError(feed.name, f"the packed list is damaged, or packed in a way that is not known here ({exc})") from None
+
+
+def _gathered(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """The same content in pieces that are not small: readers copy what they hold back with each of them."""
+    held: list[bytes] = []
+    held_bytes = 0
+    for piece in pieces:
+        held.append(piece)
+        held_bytes += len(piece)
+        if held_bytes >= PIECE_BYTES // 2 or len(held) == PIECE_BYTES:
+            yield b"".join(held)
+            held, held_bytes = [], 0
+    yield b"".join(held)
 
 
 def _unpacker(file: BinaryIO) -> Callable[[BinaryIO], Iterator[bytes]] | None:
@@ -71,30 +79,39 @@ def _gzip(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _xz(file: BinaryIO) -> Iterator[bytes]:
+    streams = StreamCount()
     engine = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_WINDOW_BYTES)
+    data = b""
     while True:
-        data = file.read(PIECE_BYTES) if engine.needs_input else b""
-        if not data and engine.needs_input:
-            break
-        yield engine.decompress(data, PIECE_BYTES)
-        while engine.eof:  # several streams in a row, zeros between them
-            rest = engine.unused_data.lstrip(b"\0")
-            if not rest and not (rest := file.read(PIECE_BYTES).lstrip(b"\0")):
+        if engine.eof:  # several streams in a row, zeros between them
+            data = engine.unused_data.lstrip(b"\0")
+            while not data and (data := file.read(PIECE_BYTES)):
+                data = data.lstrip(b"\0")
+            if not data:
                 return
+            streams.begin()
             engine = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MAX_WINDOW_BYTES)
-            yield engine.decompress(rest, PIECE_BYTES)
-    raise InflateError("the packed list ends in the middle")
+        elif engine.needs_input and not (data := file.read(PIECE_BYTES)):
+            raise InflateError("the packed list ends in the middle")
+        piece = engine.decompress(data, PIECE_BYTES)
+        data = b""
+        streams.content_bytes += len(piece)
+        yield piece
 
 
 def _zstd(file: BinaryIO) -> Iterator[bytes]:
     start, error = _zstd_engine()
+    streams = StreamCount()
     engine = start()
     try:
         while data := file.read(_ZSTD_STEP_BYTES):
             while data:
                 if engine.eof:
+                    streams.begin()
                     engine = start()
-                yield engine.decompress(data)
+                piece = engine.decompress(data)
+                streams.content_bytes += len(piece)
+                yield piece
                 data = engine.unused_data if engine.eof else b""
     except error as exc:
         raise InflateError(f"the packed list is damaged ({exc})") from None
@@ -115,43 +132,10 @@ def _zstd_engine() -> tuple[Callable[[], Any], type[Exception]]:  # Any: two lib
     return package.ZstdDecompressor(max_window_size=_MAX_WINDOW_BYTES).decompressobj, package.ZstdError
 
 
-def _zip(file: BinaryIO) -> Iterator[bytes]:
-    _check_directory(file)
-    with zipfile.ZipFile(file) as archive:
-        members = [member for member in archive.infolist() if not member.is_dir()]
-        if not members:
-            raise InflateError("a zip without a file in it")
-        if len(members) > MAX_MEMBERS:
-            raise InflateError(f"a zip of {len(members):,} files: at most {MAX_MEMBERS} are read")
-        for member in members:
-            if member.flag_bits & 1:
-                raise InflateError("a zip with a password: unpack it first")
-            last = b"\n"
-            with archive.open(member) as inside:
-                while piece := inside.read(PIECE_BYTES):
-                    last = piece
-                    yield piece
-            if not last.endswith(b"\n"):
-                yield b"\n"
-
-
-def _check_directory(file: BinaryIO) -> None:
-    """Look at how long the directory says it is before all of it is read into memory."""
-    size_bytes = file.seek(0, os.SEEK_END)
-    file.seek(max(0, size_bytes - _ZIP_END_BYTES - _ZIP_COMMENT_BYTES - 20))
-    tail = file.read()
-    end = tail.rfind(_ZIP_END)
-    if end < 0 or len(tail) < end + _ZIP_END_BYTES:
-        raise InflateError("the packed list ends in the middle")
-    too_long = int.from_bytes(tail[end + 12 : end + 16], "little") > _MAX_DIRECTORY_BYTES
-    if too_long or tail[max(0, end - 20) : end].startswith(_ZIP64_LOCATOR):
-        raise InflateError(f"a zip of too many files: at most {MAX_MEMBERS} are read")
-
-
 _UNPACKERS: Final[dict[bytes, Callable[[BinaryIO], Iterator[bytes]]]] = {
     b"\x1f\x8b": _gzip,
     b"\xfd7zXZ\0": _xz,
     b"\x28\xb5\x2f\xfd": _zstd,
-    b"PK\x03\x04": _zip,
-    _ZIP_END: _zip,
+    MEMBER_MAGIC: unzipped,
+    END_MAGIC: unzipped,
 }

@@ -21,7 +21,7 @@ from pdns.clock import steady_s
 from pdns.config import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.inforce import InForce
-from pdns.orders import InvalidOrder, Order, Outcome
+from pdns.orders import InvalidOrder, Order, OrderError, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides
 
 MAX_INDICATORS: Final = 10_000
@@ -62,6 +62,7 @@ class Desk:
         self._tell = tell
         self._feeds = feeds
         self._overrides = self._read()
+        self._stuck: set[str] = set()  # files that are no orders and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
             (state_dir / orders.DIRECTORY).mkdir(mode=0o750, exist_ok=True)
         self._work: dict[str, Callable[[Order], Awaitable[str]]] = {
@@ -86,9 +87,12 @@ class Desk:
         done = False
         busy: set[str] = set()  # feeds that a slow order is about: those on updates and names wait their turn behind it
         for path in orders.taken(self._state_dir):
-            order = orders.read(path)
-            if order is None:
-                path.unlink(missing_ok=True)
+            try:
+                order = orders.read(path)
+            except FileNotFoundError:
+                continue  # it was taken back
+            except (OSError, OrderError) as exc:
+                self._discard(path, exc)
                 continue
             if is_slow := _is_slow(order) or (order.command in _ABOUT_UPDATES and order.feed in busy):
                 busy.add(order.feed)
@@ -103,6 +107,18 @@ class Desk:
                 path.unlink(missing_ok=True)
                 _log.warning("%s: the answer could not be given: %s", order.command, disk_reason(exc, path.parent))
         return done
+
+    def _discard(self, path: Path, exc: OSError | OrderError) -> None:
+        """Remove what is not an order. What cannot be removed is reported once."""
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+        try:
+            orders.discard(path)
+        except OSError as error:
+            if path.name in self._stuck:
+                return
+            reason = f"{reason}; it cannot be removed: {error.strerror}"
+            self._stuck = {*self._stuck, path.name} if len(self._stuck) < orders.MAX_TAKEN else {path.name}
+        _log.warning("requests/%s is not an order: %s", ascii(path.name)[1:-1], ascii(reason)[1:-1])
 
     async def carry_out(self, order: Order) -> Outcome:
         """Do it, and put it on record. Never raises."""

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
-import shutil
-import tarfile
 from pathlib import Path
+from typing import BinaryIO, Final
 
 import msgspec
 
 from feeds.files import TEMPORARY
 from feeds.formats.collector import Collector
+from feeds.pack import DamagedPack, PackedFile, packed_files
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.addresses import source_path
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import OddLines
 
 MIXED = "mixed"  # the format of a list of files that have several
 _MAX_EXAMPLES = 3
+_CHUNK_BYTES: Final = 1024 * 1024
+_TAR_MAGIC_AT, _TAR_MAGIC = 257, b"ustar"
 
 
-def is_directory(raw: Path, feed: Feed) -> bool:
-    """Whether the copy `raw` of `feed` is a directory's, as `feeds.fetch.file` keeps it. Raises `OSError`."""
-    return source_path(feed.url) is not None and tarfile.is_tarfile(raw)
+def is_tar(raw: Path) -> bool:
+    """Whether the file begins as a tar archive does. Raises `OSError`."""
+    with raw.open("rb") as file:
+        return file.read(_TAR_MAGIC_AT + len(_TAR_MAGIC)).endswith(_TAR_MAGIC)
 
 
 def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
@@ -32,16 +34,18 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
     formats: set[str] = set()
     notes: dict[str, None] = {}
     lines = 0
+    unpacked_bytes = 0
     unpacked = raw.with_name(f"{raw.name}-member{TEMPORARY}")
     try:
-        with tarfile.open(raw, "r:") as archive:
-            for member in archive:
-                content = archive.extractfile(member)
-                if content is None or not member.size:
+        with raw.open("rb") as pack:
+            for member in packed_files(pack):
+                if not member.size_bytes:
                     continue
-                with content, unpacked.open("wb") as file:
-                    shutil.copyfileobj(content, file)
+                _copy(pack, member, unpacked)
                 parsed = _parse(unpacked, feed, member.name)
+                unpacked_bytes += parsed.size_bytes
+                if unpacked_bytes > feed.max_bytes:
+                    raise FeedError(feed.name, f"more than {feed.max_bytes} bytes when unpacked")
                 lines += parsed.lines
                 notes |= dict.fromkeys(f"{member.name}: {note}" for note in parsed.notes[: _MAX_EXAMPLES - len(notes)])
                 if parsed.names or parsed.networks:
@@ -51,7 +55,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
                     out.put(key, bits, parsed.details[number] if number is not None else None)
                 out.networks |= parsed.networks
                 _add_odd(odd, parsed.odd, member.name)
-    except tarfile.TarError as exc:
+    except DamagedPack as exc:
         raise FeedError(feed.name, f"its copy is damaged ({exc})") from None
     finally:
         unpacked.unlink(missing_ok=True)
@@ -60,6 +64,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
     return ParsedFeed(
         format=name,
         lines=lines,
+        size_bytes=unpacked_bytes,
         names=out.names,
         networks=out.networks,
         odd=odd,
@@ -67,6 +72,15 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
         detail_of=out.detail_of,
         notes=list(notes),
     )
+
+
+def _copy(pack: BinaryIO, member: PackedFile, to: Path) -> None:
+    pack.seek(member.begin)
+    left = member.size_bytes
+    with to.open("wb") as file:
+        while left and (chunk := pack.read(min(left, _CHUNK_BYTES))):
+            file.write(chunk)
+            left -= len(chunk)
 
 
 def _parse(path: Path, feed: Feed, name: str) -> ParsedFeed:

@@ -23,6 +23,7 @@ class Parse(msgspec.Struct, frozen=True, tag=True):
     entries_before: int | None = None  # names and networks of the copy that this may take the place of
     limits: Limits | None = None  # None: whatever it lists is fine
     popularity: str = ""  # path of the list of popular names that those which are new are compared with; "": none
+    packed: bool = False  # `raw` is the files of a directory, as `feeds.pack` has them
 
 
 class Parsed(msgspec.Struct, frozen=True, tag=True):
@@ -80,6 +81,7 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
 
     reason: str
     unusable: bool = False  # the list itself is to blame, not this machine
+    stopped: bool = False  # it took more than it may (`feeds.allowance`)
     damaged: tuple[str, ...] = ()  # feeds whose file of parsed entries cannot be read
 
 

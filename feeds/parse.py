@@ -26,6 +26,7 @@ class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
 
     format: str  # as named, or as detected
     lines: int  # or entries, where a list is not made of lines
+    size_bytes: int = 0  # of its content, unpacked
     names: Mapping[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset
     networks: set[bytes]  # address octets and one octet of prefix length
     odd: dict[str, OddLines]  # reason -> what was passed over
@@ -79,6 +80,7 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
     return ParsedFeed(
         format=name,
         lines=out.line_number,
+        size_bytes=content.size_bytes,
         names=out.all_names(),
         networks=out.networks,
         odd=out.odd,

@@ -16,6 +16,7 @@ from feeds.normalise import plain_key
 from pdns.config import Feed
 from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import FeedError
+from pdns.safefiles import open_regular
 
 POPULAR: Final = Path(__file__).parent / "popular.txt"
 CRITICAL: Final = Path(__file__).parent / "critical.txt"
@@ -25,6 +26,7 @@ LEAST: Final = 1000  # names of a list that is fit to take the place of the ship
 MAX_BYTES: Final = 64 * 1024 * 1024
 TIMEOUT_S: Final = 60.0
 _HEADER: Final = "# Popular names, the most popular first. docs/feeds.md says where they come from and how to refresh them.\n"
+_MAX_LINE_BYTES: Final = 4096
 _WWW: Final = b"\x03www"
 _RANKED = re.compile(rb"(?:\d+\s*[,\t]\s*)?([^\s,]+)").match
 
@@ -32,8 +34,8 @@ _RANKED = re.compile(rb"(?:\d+\s*[,\t]\s*)?([^\s,]+)").match
 def ranked(path: Path, most: int | None = None) -> Iterator[tuple[int, bytes]]:
     """The first `most` names of a list, a name or `rank,name` on each line, as (rank, key). Raises `OSError`."""
     rank = 0
-    with path.open("rb") as file:
-        for line in file:
+    with open(open_regular(path, follow_links=True), "rb") as file:  # noqa: PTH123 (a descriptor)
+        while line := file.readline(_MAX_LINE_BYTES):
             if most is not None and rank >= most:
                 return
             if (found := _RANKED(line.strip().lower())) is not None and (key := plain_key(found[1])) is not None:

@@ -73,6 +73,7 @@ class FeedRunner:
         self._failed_at_s = -math.inf
         self._heard_at_s = boottime_s() - (max(0.0, steady_s() - kept.last_success_s) if kept is not None else 0.0)
         self._readable = True
+        self._as_read_before = ("", "")  # hash and source of the copy whose entries stay: reading it again was stopped
         self._keeping = asyncio.Lock()
 
     @property
@@ -154,7 +155,8 @@ class FeedRunner:
         copy = self.copy
         if copy is None:
             return self._share_of_predecessor()
-        share = Input(self.name, self.source, self.feed.category, copy.sha256, READER, self.hold.names_fingerprint)
+        reading = copy.reading
+        share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
         return share, Part(self.feed, str(self._store.parsed_path(copy)), self.hold.names)
 
     def reread(self, parsed: str) -> None:
@@ -175,7 +177,9 @@ class FeedRunner:
         return share, Part(earlier, str(self._store.parsed_path(copy)), self.hold.names)
 
     def _needs_reading(self, copy: Copy | None) -> bool:
-        return copy is not None and (copy.reading.source != self.source or copy.reading.reader != READER or not self._readable)
+        if copy is None or (self._readable and self._as_read_before == (copy.sha256, self.source)):
+            return False
+        return copy.reading.source != self.source or copy.reading.reader != READER or not self._readable
 
     def _internal(self, exc: Exception) -> str:
         _log.error("feed %s: internal error", self.name, exc_info=exc)
@@ -211,7 +215,7 @@ class FeedRunner:
                 if self.hold.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
                     self.hold.heard(fetched.sha256, fetched.validators, began_s, self._at_most_s)
                     return self._still_held(began_s)
-                result = await self._parse(around.builder, raw, parsed, fetched.sha256)
+                result = await self._parse(around.builder, raw, parsed, fetched)
                 copy = self._new_copy(fetched, result, began_s)
                 if (finding := self._finding(result, fetched.sha256)) is not None:
                     self.hold.keep(
@@ -287,22 +291,22 @@ class FeedRunner:
         validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
         return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
-    async def _parse(self, builder: Builder, raw: Path, parsed: Path, sha256: str) -> Parsed:
-        job = self._job(raw, parsed, self.copy or self.predecessor)
+    async def _parse(self, builder: Builder, raw: Path, parsed: Path, fetched: Fetched) -> Parsed:
+        job = self._job(raw, parsed, fetched.validators, self.copy or self.predecessor)
         if self.copy is not None:
             entries = self.copy.reading.entries + self.copy.reading.addresses
             job = msgspec.structs.replace(job, entries_before=entries)
-        if not self.hold.was_released(sha256):
+        if not self.hold.was_released(fetched.sha256):
             limits = msgspec.structs.replace(self.limits, usual=self.hold.usual)
             job = msgspec.structs.replace(job, limits=limits, popularity=self.popularity)
         return await builder.parse(job)
 
-    def _job(self, raw: Path, parsed: Path, before: Copy | None) -> Parse:
+    def _job(self, raw: Path, parsed: Path, validators: Validators, before: Copy | None) -> Parse:
         """Parse `raw`; what is known of the entries of `before` is carried over."""
-        now_s = time.time()
+        job = Parse(self.feed, str(raw), str(parsed), packed=validators.packed, now_s=time.time())
         if before is None:
-            return Parse(self.feed, str(raw), str(parsed), now_s=now_s)
-        return Parse(self.feed, str(raw), str(parsed), str(self._store.parsed_path(before)), now_s, before.last_success_s)
+            return job
+        return msgspec.structs.replace(job, before=str(self._store.parsed_path(before)), seen_s=before.last_success_s)
 
     def _new_copy(self, fetched: Fetched, result: Parsed, now_s: float) -> Copy:
         return Copy(
@@ -333,11 +337,15 @@ class FeedRunner:
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()
         try:
-            result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy))
+            result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy.validators, copy))
             copy = msgspec.structs.replace(copy, reading=self._reading(copy.sha256, result))
             self._store.keep(copy, parsed=parsed)
         except BuildError as exc:
-            if not exc.unusable:
+            if exc.stopped and self._readable:
+                _log.warning("feed %s: its last-good copy cannot be read again, its entries stay: %s", self.name, exc.reason)
+                self._as_read_before = (copy.sha256, self.source)
+                return copy
+            if not exc.unusable and not exc.stopped:
                 raise
             _log.warning("feed %s: its last-good copy cannot be used: %s", self.name, exc.reason)
             return None

@@ -55,8 +55,9 @@ def reader_version() -> str:
     """Which program reads lists here: its version, and a hash of the code that decides what a line means."""
     here = Path(__file__).parent
     digest = hashlib.sha256()
+    modules = ("parse", "directory", "normalise", "containers", "zips", "pack", "detail", "entries", "names")
     for path in (
-        *(here / f"{name}.py" for name in ("parse", "directory", "normalise", "containers", "detail", "entries", "names")),
+        *(here / f"{name}.py" for name in modules),
         *sorted((here / "formats").glob("*.py")),
         Path(names.__file__),
     ):

@@ -18,6 +18,7 @@ from pdns.errors import ConfigError, ConfigErrors
 from pdns.machine import RESOLV_CONF
 
 EXAMPLE: Final = Path(__file__).parent / "example" / "pdns.toml"
+MAX_BYTES: Final = 16 * 1024 * 1024
 SEARCHED: Final = (Path("pdns.toml"), Path("/etc/pdns/pdns.toml"), EXAMPLE)
 
 _AT_LINE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
@@ -42,7 +43,11 @@ def read_tables(path: Path) -> Mapping[str, Any]:
     """The parsed TOML of the file at `path`. Raises `ConfigErrors`, with one error."""
     file = str(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as opened:  # it may be a pipe: `-c <(make-config)`
+            content = opened.read(MAX_BYTES + 1)
+        if len(content) > MAX_BYTES:
+            raise ConfigErrors([ConfigError(file, "", f"longer than {MAX_BYTES:,} bytes")])
+        text = content.decode("utf-8-sig")
         return tomllib.loads(text)
     except FileNotFoundError:
         reason = f"no such file; without -c, the first of {', '.join(map(str, SEARCHED[:2]))} and the shipped example is used"

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pdns.config import Config
-from pdns.configload import from_tables, read_tables
+from pdns.configload import MAX_BYTES, from_tables, read_tables
 from pdns.errors import ConfigError
 from pdns.machine import RESOLV_CONF
+from pdns.safefiles import read_bounded
 
 _TRIES: Final = 5
 _SHORT: Final = 12
@@ -39,7 +40,7 @@ def load_version(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Loaded:
 
 def _sha256(path: Path) -> str:
     try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()[:_SHORT]
+        return hashlib.sha256(read_bounded(path, MAX_BYTES, follow_links=True)).hexdigest()[:_SHORT]
     except OSError:  # `load` says it better
         return ""
 

@@ -20,6 +20,7 @@ from pdns import inforce
 from pdns.errors import PdnsError
 from pdns.freetext import FreeTextError, accepted, visible
 from pdns.inforce import InForce
+from pdns.safefiles import read_bounded
 
 DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"
@@ -29,6 +30,9 @@ UNANSWERED_FOR_S: Final = 600.0  # who asked so long ago has gone
 MAX_REASON_CHARACTERS: Final = 200
 MAX_FOR_DAYS: Final = 366
 MAX_FOR_S: Final = MAX_FOR_DAYS * 86400.0
+MAX_TAKEN: Final = 1000  # orders that are looked at in one go
+MAX_BYTES: Final = 64 * 1024  # of an order
+MAX_ANSWER_BYTES: Final = 1024 * 1024
 IN_FORCE_S: Final = 5.0  # from its answer until every worker should have taken it up
 POLL_S: Final = 0.02
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
@@ -153,11 +157,15 @@ class PendingCommand:
     def _read_answer(self) -> Outcome | None:
         path = self._path.with_suffix(ANSWER_SUFFIX)
         try:
-            said = path.read_bytes()
+            answer = msgspec.json.decode(read_bounded(path, MAX_ANSWER_BYTES), type=Outcome)
         except FileNotFoundError:
             return None
+        except OSError as exc:
+            raise OrderError(f"the answer cannot be read: {path}: {exc.strerror}") from None
+        except (ValueError, RecursionError) as exc:
+            raise OrderError(f"the answer is damaged: {path}: {exc}") from None
         path.unlink(missing_ok=True)
-        return msgspec.json.decode(said, type=Outcome)
+        return answer
 
     def _take_back(self) -> NoReturn:
         with suppress(OSError):
@@ -167,25 +175,44 @@ class PendingCommand:
 
 
 def taken(state_dir: Path) -> list[Path]:
-    """The orders that wait, the oldest first. Removes answers that nobody fetched."""
-    waiting = []
+    """Orders that wait, the oldest first, at most `MAX_TAKEN` of them. Removes answers that were not fetched in time."""
+    waiting: list[Path] = []
     with suppress(OSError), os.scandir(state_dir / DIRECTORY) as entries:
         for entry in entries:
             if entry.name.endswith(ORDER_SUFFIX):
                 waiting.append(Path(entry.path))
+                if len(waiting) == MAX_TAKEN:
+                    break
             elif entry.name.endswith(ANSWER_SUFFIX):
                 with suppress(OSError):
-                    if entry.stat().st_mtime < time.time() - UNANSWERED_FOR_S:
-                        Path(entry.path).unlink(missing_ok=True)
+                    if entry.stat(follow_symlinks=False).st_mtime < time.time() - UNANSWERED_FOR_S:
+                        discard(Path(entry.path))
     return sorted(waiting)
 
 
-def read(path: Path) -> Order | None:
-    """The order in a file that `taken` named; None for one that nobody understands, or that was taken back."""
+def read(path: Path) -> Order:
+    """The order in a file that `taken` named. Never waits.
+
+    Raises `OrderError` for a file that holds no order, and `OSError`: `FileNotFoundError` when the order was taken back,
+    another one when there is no regular file of at most `MAX_BYTES`.
+    """
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Order)
-    except (OSError, msgspec.DecodeError):
-        return None
+        return msgspec.json.decode(read_bounded(path, MAX_BYTES), type=Order)
+    except (ValueError, RecursionError) as exc:
+        raise OrderError(str(exc)) from None
+
+
+def discard(path: Path) -> None:
+    """Put `path` out of the way, whatever is there; a directory that is not empty gets another name. Raises `OSError`."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError:
+        if not path.is_dir():
+            raise
+        try:
+            path.rmdir()
+        except OSError:
+            path.rename(path.with_name(f"{path.name}.{time.time_ns()}.refused"))
 
 
 def answer(path: Path, outcome: Outcome) -> None:

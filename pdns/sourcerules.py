@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from pdns import addresses
 from pdns.config import Feed
 from pdns.configshape import Report, show
+from pdns.safefiles import open_regular
 
 T = TypeVar("T")
 _WEB_KEYS: Final = (
@@ -95,11 +96,12 @@ def _paths(feed: Feed, at: str, around: Surroundings) -> dict[str, str]:
 def check_authority(path: str, key: str, spelt: str, around: Surroundings) -> None:
     """Report a file of certificates that cannot be read as such; `spelt` is how the configuration names it."""
     try:
+        os.close(open_regular(Path(path), follow_links=True))  # OpenSSL would wait for the writer of a pipe
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)
     except ssl.SSLError:
         around.report.add(key, f"expected a file of PEM certificates, got {show(spelt)}")
     except OSError as error:
-        around.report.add(key, f"cannot be read: {path}: {os.strerror(error.errno or 0)}")
+        around.report.add(key, f"cannot be read: {path}: {error.strerror or os.strerror(error.errno or 0)}")
 
 
 def _only(feed: Feed, at: str, around: Surroundings, keys: tuple[str, ...], allowed: bool, why: str) -> None:

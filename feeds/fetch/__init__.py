@@ -35,6 +35,7 @@ class Validators(msgspec.Struct, frozen=True, kw_only=True):
     etag: str = ""
     last_modified: str = ""
     stamp: FileStamp | None = None
+    packed: bool = False  # the source is a directory, the copy its files as `feeds.pack` has them
     zone: ZoneState | None = None
     added_after: str = ""  # TAXII 2.1, 3.4: when the newest object that we have was added there
     sha256: str = ""  # of the copy that these two are about: what changed since can be applied to no other

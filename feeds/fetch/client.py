@@ -26,6 +26,7 @@ from pdns.config import Feed
 from pdns.errors import FeedError
 
 MAX_REDIRECTS = 5
+MAX_VALUES = 4_000_000  # in one JSON document; each may take a hundred bytes of memory here
 MAX_RETRY_AFTER_S = 86400.0
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _PERMANENT = frozenset({301, 308})
@@ -61,6 +62,8 @@ async def client(feed: Feed, network: Network, kept: Validators | None = None) -
             raise FeedError(feed.name, _client_reason(exc, progress)) from None
         except InflateError as exc:
             raise FeedError(feed.name, str(exc)) from None
+        except RecursionError:
+            raise FeedError(feed.name, f"its JSON is nested too deeply ({progress})") from None
         except (OSError, ValueError) as exc:
             raise FeedError(feed.name, f"{without_secrets(str(exc)) or type(exc).__name__} ({progress})") from None
     except FeedError as exc:
@@ -196,7 +199,10 @@ class Client:
             if answer_headers is not None:
                 answer_headers.update({name.lower(): value for name, value in response.headers.items()})
             limit = f"{what}: longer than {max_bytes:,} bytes"
-            return b"".join([piece async for piece in self.pieces(response, max_bytes, limit)])
+            content = b"".join([piece async for piece in self.pieces(response, max_bytes, limit)])
+        if content.count(b",") > MAX_VALUES:
+            raise FeedError(self._feed.name, f"{what}: more than {MAX_VALUES:,} values in one answer")
+        return content
 
     def _redirected(self, url: URL, location: str) -> URL:
         name = self._feed.name

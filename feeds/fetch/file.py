@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
-import io
 import os
 import stat
-import tarfile
 from pathlib import Path
-from typing import Any
 
 from feeds.fetch import Fetched, FileStamp, Unchanged, Validators
 from feeds.fetch.candidate import Candidate, over_limit
+from feeds.pack import MAGIC, MAX_FILES, header
 from pdns.config import Feed
 from pdns.errors import FeedError
+from pdns.safefiles import open_regular
 
-MAX_FILES = 20_000  # in one directory
 _CHUNK_BYTES = 1024 * 1024
 _NOT_LISTS = ("~", ".tmp", ".swp", ".part")
 
@@ -37,10 +36,19 @@ def members(directory: Path) -> list[tuple[Path, FileStamp]]:
     found = []
     with os.scandir(directory) as entries:
         for entry in entries:
-            if entry.name.startswith(".") or entry.name.endswith(_NOT_LISTS) or not entry.is_file():
+            if entry.name.startswith(".") or entry.name.endswith(_NOT_LISTS) or not _is_file(entry):
                 continue
             found.append((Path(entry.path), _stamp(entry.stat())))
     return sorted(found)
+
+
+def _is_file(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as exc:
+        if exc.errno == errno.ELOOP:
+            return False  # links that lead to each other
+        raise
 
 
 def fetch(feed: Feed, path: Path, known: Validators | None, into: Path) -> Fetched | Unchanged:
@@ -49,17 +57,15 @@ def fetch(feed: Feed, path: Path, known: Validators | None, into: Path) -> Fetch
     Blocks: call it in a thread. Raises `FeedError`, and leaves no file then.
     """
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)  # a pipe must not make us wait for a writer
+        if path.is_dir():
+            return _fetch_all(feed, path, known, into)
+        fd = open_regular(path, follow_links=True)
     except OSError as exc:
         raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
     try:
         status = os.fstat(fd)
-        if stat.S_ISDIR(status.st_mode):
-            return _fetch_all(feed, path, known, into)
-        if not stat.S_ISREG(status.st_mode):
-            raise FeedError(feed.name, f"{path}: not a regular file, nor a directory of them")
         stamp = _stamp(status)
-        if known is not None and known.stamp == stamp:
+        if known is not None and known.stamp == stamp and not known.packed:
             return Unchanged(known)
         if status.st_size > feed.max_bytes:
             raise FeedError(feed.name, over_limit(feed.max_bytes))
@@ -67,54 +73,54 @@ def fetch(feed: Feed, path: Path, known: Validators | None, into: Path) -> Fetch
             while chunk := _read(feed, path, fd):
                 candidate.write(chunk)
             if _stamp(os.fstat(fd)) != stamp:
-                raise FeedError(feed.name, f"{path}: changed while it was read; write it elsewhere and rename it into place")
+                raise FeedError(feed.name, _changed(path))
     finally:
         os.close(fd)
     return Fetched(candidate.size_bytes, candidate.sha256, Validators(stamp=stamp))
 
 
 def _fetch_all(feed: Feed, directory: Path, known: Validators | None, into: Path) -> Fetched | Unchanged:
-    """The files of a directory in one archive that says where each ends, since each may be in a format of its own."""
+    """The files of a directory in one that says where each ends (`feeds.pack`), since each may be in a format of its own."""
     try:
         files = members(directory)
     except OSError as exc:
         raise FeedError(feed.name, f"{directory}: {exc.strerror}") from None
     stamp = _stamp_of_all(files)
-    if known is not None and known.stamp == stamp:
+    if known is not None and known.stamp == stamp and known.packed:
         return Unchanged(known)
     if not files:
         raise FeedError(feed.name, f"{directory}: no files in it")
     if len(files) > MAX_FILES:
         raise FeedError(feed.name, f"{directory}: {len(files):,} files, more than {MAX_FILES:,}: put them together")
-    with Candidate(into, feed.name, feed.max_bytes) as candidate, tarfile.open(fileobj=_Sink(candidate), mode="w|") as archive:
+    if stamp.size_bytes > feed.max_bytes:
+        raise FeedError(feed.name, over_limit(feed.max_bytes))
+    with Candidate(into, feed.name, feed.max_bytes) as candidate:
+        candidate.write(MAGIC)
         for path, before in files:
-            _add(feed, path, before, archive)
-    return Fetched(candidate.size_bytes, candidate.sha256, Validators(stamp=stamp))
+            _add(feed, path, before, candidate)
+    return Fetched(candidate.size_bytes, candidate.sha256, Validators(stamp=stamp, packed=True))
 
 
-def _add(feed: Feed, path: Path, before: FileStamp, archive: tarfile.TarFile) -> None:
-    member = tarfile.TarInfo(path.name)  # of its name and size alone: the same content makes the same archive
-    member.size = before.size_bytes
-    changed = f"{path}: changed while it was read; write it elsewhere and rename it into place"
+def _add(feed: Feed, path: Path, before: FileStamp, candidate: Candidate) -> None:
+    """One file: of its name and content alone, so that the same files make the same copy."""
+    candidate.write(header(path.name, before.size_bytes))
     try:
-        with path.open("rb") as file:
-            archive.addfile(member, file)
-            if _stamp(os.fstat(file.fileno())) != before:
-                raise FeedError(feed.name, changed)
+        fd = open_regular(path, follow_links=True)
     except OSError as exc:
-        reason = changed if exc.strerror is None else f"{path}: {exc.strerror}"  # tarfile's own, when the file became shorter
-        raise FeedError(feed.name, reason) from None
+        raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
+    try:
+        left = before.size_bytes
+        while left and (chunk := _read(feed, path, fd, left)):
+            candidate.write(chunk)
+            left -= len(chunk)
+        if left or _stamp(os.fstat(fd)) != before:
+            raise FeedError(feed.name, _changed(path))
+    finally:
+        os.close(fd)
 
 
-class _Sink(io.RawIOBase):
-    """A candidate, as `tarfile` wants it."""
-
-    def __init__(self, candidate: Candidate) -> None:
-        self._candidate = candidate
-
-    def write(self, data: Any) -> int:  # Any: what the base class says
-        self._candidate.write(data)
-        return len(data)
+def _changed(path: Path) -> str:
+    return f"{path}: changed while it was read; write it elsewhere and rename it into place"
 
 
 def _stamp_of_all(files: list[tuple[Path, FileStamp]]) -> FileStamp:
@@ -129,8 +135,8 @@ def _stamp(status: os.stat_result) -> FileStamp:
     return FileStamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
 
-def _read(feed: Feed, path: Path, fd: int) -> bytes:
+def _read(feed: Feed, path: Path, fd: int, most_bytes: int = _CHUNK_BYTES) -> bytes:
     try:
-        return os.read(fd, _CHUNK_BYTES)
+        return os.read(fd, min(most_bytes, _CHUNK_BYTES))
     except OSError as exc:
         raise FeedError(feed.name, f"{path}: {exc.strerror}") from None

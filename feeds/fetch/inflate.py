@@ -7,12 +7,28 @@ from collections.abc import Iterator
 from typing import Protocol
 
 PIECE_BYTES = 256 * 1024
+MAX_SMALL_STREAMS = 1000  # in a row; more of them must unpack to `LEAST_STREAM_BYTES` each
+LEAST_STREAM_BYTES = 4096
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS
 _RAW = -zlib.MAX_WBITS
 
 
 class InflateError(ValueError):
     """Bytes that are not what the header said. `str()` is the reason."""
+
+
+class StreamCount:
+    """Compressed streams in a row. Each costs time, so that many without content would cost hours for nothing."""
+
+    def __init__(self) -> None:
+        self.content_bytes = 0
+        self._left = MAX_SMALL_STREAMS
+
+    def begin(self) -> None:
+        """Count another stream. Raises `InflateError` when there are too many for what they unpack to."""
+        self._left -= 1
+        if self._left + self.content_bytes // LEAST_STREAM_BYTES < 0:
+            raise InflateError("packed in too many parts for its size: made to do harm, not a list")
 
 
 class Decoder(Protocol):
@@ -53,6 +69,7 @@ class _Inflate:
         self._raw_too = raw_too  # some servers say deflate and send it without the zlib header
         self._engine = zlib.decompressobj(_ZLIB_OR_GZIP)
         self._head = b""
+        self._streams = StreamCount()
 
     def feed(self, data: bytes) -> Iterator[bytes]:
         if self._raw_too:
@@ -64,6 +81,7 @@ class _Inflate:
                 self._engine = zlib.decompressobj(_RAW)
         while data:
             if self._engine.eof:  # gzip may be several members in a row (RFC 1952, 2.2)
+                self._streams.begin()
                 self._engine = zlib.decompressobj(_ZLIB_OR_GZIP)
             yield from self._inflate(data)
             data = self._engine.unused_data if self._engine.eof else b""
@@ -72,6 +90,7 @@ class _Inflate:
         engine = self._engine
         try:
             while piece := engine.decompress(data, PIECE_BYTES):
+                self._streams.content_bytes += len(piece)
                 yield piece
                 data = engine.unconsumed_tail  # empty, it may still hold content back
                 if engine.eof:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
 import ssl
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from pdns.addresses import UpstreamAddress, parse_upstream
 from pdns.config import Config, Feed
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
+from pdns.safefiles import open_regular
 
 
 class Network(NamedTuple):
@@ -38,6 +41,8 @@ class Network(NamedTuple):
         """
         if not feed.ca_file and not (identify and feed.client_cert_file):
             return self.trusted
+        for key in ("ca_file", "client_cert_file", "client_key_file"):
+            _check_regular(feed, key, getattr(feed, key))
         try:
             context = ssl.create_default_context(cafile=feed.ca_file or None)
         except OSError as exc:
@@ -49,6 +54,15 @@ class Network(NamedTuple):
                 reason = exc.strerror if isinstance(exc, OSError) and not isinstance(exc, ssl.SSLError) else "not a PEM pair"
                 raise FeedError(feed.name, f"client_cert_file = {feed.client_cert_file}: {reason}") from None
         return context
+
+
+def _check_regular(feed: Feed, key: str, path: str) -> None:
+    """Raise `FeedError` unless `path`, if any, is a regular file: OpenSSL would wait for the writer of a pipe."""
+    try:
+        if path:
+            os.close(open_regular(Path(path), follow_links=True))
+    except OSError as exc:
+        raise FeedError(feed.name, f"{key} = {path}: {exc.strerror}") from None
 
 
 def _no_password() -> str:

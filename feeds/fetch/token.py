@@ -10,6 +10,7 @@ from yarl import URL
 
 from pdns.config import Feed
 from pdns.errors import FeedError
+from pdns.safefiles import TooLongError, read_bounded
 
 MAX_BYTES = 16 * 1024
 _SHOWN = "***"
@@ -69,13 +70,13 @@ def _read(feed: Feed) -> str:
 def read_secret(feed: Feed, key: str, path: str) -> str:
     """What the file `path` holds, without the space around it. Raises `FeedError`, which names `key` and never the content."""
     try:
-        with Path(path).open("rb") as file:
-            data = file.read(MAX_BYTES + 1)
-        text = data.decode().strip()
+        text = read_bounded(Path(path), MAX_BYTES, follow_links=True).decode().strip()
+    except TooLongError:
+        raise FeedError(feed.name, f"{key} = {path}: too long for a secret") from None
     except OSError as exc:
         raise FeedError(feed.name, f"{key} = {path}: {exc.strerror}") from None
     except UnicodeDecodeError:
         raise FeedError(feed.name, f"{key} = {path}: not text") from None
-    if not text or len(data) > MAX_BYTES:
-        raise FeedError(feed.name, f"{key} = {path}: {'empty' if not text else 'too long for a secret'}")
+    if not text:
+        raise FeedError(feed.name, f"{key} = {path}: empty")
     return text

@@ -87,8 +87,8 @@ _JSON_SHAPES: Final = tuple(
     )
 )
 _CSV_HEADERS: Final = (
-    ("threatfox", re.compile(rb'^#?\s*"?(?:[\w"]+,\s*)*"?ioc_value"?,\s*"?ioc_type"?,', re.MULTILINE).search),
-    ("urlhaus", re.compile(rb"^#?\s*id,dateadded,url,", re.MULTILINE).search),
+    ("threatfox", re.compile(rb'^#?[ \t]*"?(?:[\w"]+,[ \t]*)*"?ioc_value"?,[ \t]*"?ioc_type"?,', re.MULTILINE).search),
+    ("urlhaus", re.compile(rb"^#?[ \t]*id,dateadded,url,", re.MULTILINE).search),
 )
 _CSV_ROW = re.compile(rb"""[^\s,|#@/*$][^,|#@$]*,""").match
 _OF_TRANSPORT: Final = {"taxii+": "stix", "misp+": "misp", "misp-api+": "misp"}  # whatever is in it, if anything

@@ -14,7 +14,7 @@ from feeds.normalise import PLAIN_NAME, Reason
 _WHOLE_DOMAIN = frozenset((b"all", b"document", b"doc", b"important"))
 _RULE = re.compile(rb"(@@)?\|\|([^\s/^$|#]+)(\^\*?)?\|?(?:\$([^\s/]+))?").fullmatch
 _PLAIN_RULES = re.compile(rb"^\|\|(" + PLAIN_NAME + rb")\^\r?\n", re.MULTILINE).findall
-_DISABLED = re.compile(rb"(@@)?(\S+?)\$(?:\S*,)?badfilter(?:,\S*)?\s*", re.IGNORECASE).fullmatch
+_BADFILTER_MODIFIER = re.compile(rb"[$,]badfilter(?:,|$)", re.IGNORECASE).search
 _HEADER = re.compile(rb"\[[^\[\]]*\]").fullmatch
 _COMMENT = re.compile(rb"!|#(?![#@?$%])").match
 _COSMETIC = re.compile(rb"#[@?$%]{0,3}#|\$@?\$|#@?%#").search
@@ -32,7 +32,7 @@ def read(content: Content, out: Collector) -> None:
         text = line.strip()
         if not text or _COMMENT(text):
             continue
-        if disabled and (_DISABLED(text) or _identity(text) in disabled):
+        if disabled and (_disables(text) or _identity(text) in disabled):
             out.refuse(Reason.OVERRULED)
         elif (rule := _RULE(text)) is not None:
             _read_domain_rule(rule, out)
@@ -48,7 +48,13 @@ def read(content: Content, out: Collector) -> None:
 def _disabled(content: Content) -> frozenset[bytes]:
     """What `$badfilter` rules disable: each rule that is the same but for that modifier, wherever in the list it stands."""
     lines = (line.strip() for line in content.lines(Collector()))
-    return frozenset(_identity(line) for line in lines if not _COMMENT(line) and _DISABLED(line))
+    return frozenset(_identity(line) for line in lines if not _COMMENT(line) and _disables(line))
+
+
+def _disables(rule: bytes) -> bool:
+    """Whether `rule`, without white space around it, has the modifier `badfilter`."""
+    at = rule.find(b"$", 1)
+    return at > 0 and _BADFILTER_MODIFIER(rule, at) is not None and len(rule.split(maxsplit=1)) == 1
 
 
 def _identity(rule: bytes) -> bytes:

@@ -21,6 +21,9 @@ MAX_EXAMPLES: Final = 3
 MAX_EXAMPLE_CHARACTERS: Final = 80
 MAX_DETAILS: Final = 65_535
 _ALLOW_SHIFT = ALLOW_NAME // BLOCK_NAME
+_SECTION_BYTES: Final = 512  # of a line, that are looked at
+MAX_TOKEN_BYTES: Final = 4096  # of one value; what is longer is cut, and longer than any name still
+MAX_MADE: Final = 1_000_000  # entries that follow from others: more of them than of those make no sense
 _OCTETS_SHOWN = 4 * MAX_EXAMPLE_CHARACTERS
 _RESERVED_DETAILS = 4096  # once only so many are left, a detail is cut to what many names share
 _URLS = frozenset((Reason.URL, Reason.URL_WITH_PATH))
@@ -71,13 +74,14 @@ class Collector:
         self.notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
         self._odd: Counter[Reason] = Counter()
         self._examples: dict[Reason, list[str]] = {}
+        self._shown: dict[Reason, int] = {}  # the line that was last thought of as an example
 
     def add(self, token: bytes, *, exact: bool = False, allow: bool = False, important: bool = False) -> None:
         """List what `token` spells: a name with everything below it (`exact`: the name alone), or what is below `*.x`.
 
         `allow` makes it an exception, `important` a rule that wins over others: call `rank` at the end. Others are counted.
         """
-        token = token.lower()
+        token = token[:MAX_TOKEN_BYTES].lower()
         below = token.startswith(b"*.")
         key = plain_key(token[2:] if below else token)
         if key is None and token.endswith(b"."):
@@ -131,6 +135,7 @@ class Collector:
 
     def add_address(self, token: bytes) -> None:
         """List what `token` spells, when that is an address or network. A name in such a place is counted."""
+        token = token[:MAX_TOKEN_BYTES]
         entry = read_entry(token)
         if isinstance(entry, NameEntry):
             self.refuse(Reason.BAD_ENTRY)
@@ -139,6 +144,7 @@ class Collector:
 
     def add_url(self, token: bytes) -> None:
         """List the host of a URL, and nothing below it, where the feed's owner wants that; else count it."""
+        token = token[:MAX_TOKEN_BYTES]
         entry = read_entry(token)
         reason = entry if isinstance(entry, Reason) and entry is not Reason.PORT else Reason.URL
         self._add_other(token, reason, allow=False)
@@ -166,6 +172,7 @@ class Collector:
 
     def carve(self) -> None:
         """Take each excepted network out of the wider ones that hold it, so that the longest prefix decides."""
+        most = MAX_MADE + 2 * len(self.networks)
         for excepted in sorted(self._excepted_networks, key=lambda octets: octets[-1]):
             size, bits = len(excepted) - 1, excepted[-1]
             address = int.from_bytes(excepted[:-1])
@@ -177,6 +184,8 @@ class Collector:
                 for half_bits in range(prefix_bits + 1, bits + 1):  # on the way down, the half that does not hold it
                     half = address >> 8 * size - half_bits << 8 * size - half_bits ^ 1 << 8 * size - half_bits
                     self.networks.add(half.to_bytes(size) + bytes((half_bits,)))
+                if len(self.networks) > most:
+                    raise WrongList(f"its exceptions cut its networks into more than {most:,} parts")
 
     def stop_wildcards(self) -> None:
         """Let a name that exists end the reach of wildcards above it, as in DNS (RFC 4592, 3.3.1): the closest encloser decides.
@@ -186,7 +195,10 @@ class Collector:
         names = self.names
         above: list[bytes] = []  # names with a wildcard, each below the one before
         made: dict[bytes, int] = {}
+        most = MAX_MADE + 2 * len(names)
         for key in sorted(names):
+            if len(made) > most:
+                raise WrongList(f"more than {most:,} names follow from its wildcards")
             while above and not key.startswith(above[-1]):
                 above.pop()
             if above:
@@ -270,11 +282,15 @@ class Collector:
         if bits & cancelled:
             bits = self.names[key] = bits & ~cancelled
             self.line = to_text(from_reversed_key(key)).encode()
-            self._count(Reason.OVERRULED, str(self.line, "ascii"))
+            self._odd[Reason.OVERRULED] += 1
+            self._show(Reason.OVERRULED, str(self.line, "ascii"))
         return bits
 
     def refuse(self, reason: Reason) -> None:
         """Count the line, or a part of it. Raises `WrongList` when it begins a section."""
+        if self._shown.get(reason) == self.line_number:  # a line may have a million values, none of which is a name
+            self._odd[reason] += 1
+            return
         if is_section(self.line):
             raise WrongList(
                 "it has sections that block and sections that let through, as Privoxy's action files have; "
@@ -282,10 +298,11 @@ class Collector:
             )
         if reason in _OF_ANOTHER_FORMAT and is_cosmetic(self.line.lstrip()):
             reason = Reason.COSMETIC
-        self._count(reason, f"{self._unit} {self.line_number}: {visible(self.line)}")
-
-    def _count(self, reason: Reason, example: str) -> None:
         self._odd[reason] += 1
+        self._shown[reason] = self.line_number
+        self._show(reason, f"{self._unit} {self.line_number}: {visible(self.line)}")
+
+    def _show(self, reason: Reason, example: str) -> None:
         examples = self._examples.setdefault(reason, [])
         if len(examples) < MAX_EXAMPLES and example not in examples:
             examples.append(example)
@@ -305,7 +322,7 @@ def _between(above: bytes, key: bytes) -> Iterator[bytes]:
 
 def is_section(line: bytes) -> bool:
     """Whether `line` begins a section of a list that blocks in some and lets through in others."""
-    return line[:1] in _SECTION_BEGINS and _SECTION(line) is not None
+    return line[:1] in _SECTION_BEGINS and _SECTION(line[:_SECTION_BYTES]) is not None
 
 
 def visible(line: bytes) -> str:

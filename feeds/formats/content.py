@@ -26,6 +26,7 @@ class Content:
     def __init__(self, file: BinaryIO, feed: Feed) -> None:
         self.feed = feed
         self._file = file
+        self.size_bytes = 0  # unpacked, of what was read at most at one go
         self._wide = False  # UTF-16 or UTF-32, as its byte order mark says
         self.head = self._head()
         self.sample = self._sample()
@@ -36,7 +37,7 @@ class Content:
             yield from _told(block.splitlines(), max_bytes, out)
 
     def lines_but(self, plain: Callable[[bytes], list[bytes]], out: Collector) -> Iterator[bytes]:
-        """As `lines`, without those of stretches in which every line is a name and nothing else: `out` has those names already.
+        """As `lines`, without empty ones and those of stretches in which every line is a name: `out` has those names already.
 
         `plain` finds the names, one for each such line that ends in LF, in a stretch in lower case.
         """
@@ -51,7 +52,7 @@ class Content:
                     out.line_number += len(names)
                     out.add_plain(names)
                 else:
-                    yield from _told(stretch.splitlines(), MAX_LINE_BYTES, out)
+                    yield from filter(None, _told(stretch.splitlines(), MAX_LINE_BYTES, out))
 
     def contains(self, word: bytes) -> bool:
         """Whether `word` is in it, in lower case."""
@@ -67,12 +68,12 @@ class Content:
         return b"".join(self._chunks())
 
     def _head(self) -> bytes:
-        head = b""
+        head = bytearray()
         for piece in self._chunks():
             head += piece
             if len(head) >= _SAMPLE_BYTES:
                 break
-        return head[:_SAMPLE_BYTES]
+        return bytes(head[:_SAMPLE_BYTES])
 
     def _sample(self) -> bytes:
         """The beginning of the list and, of a longer one, its end: some lists have the lines that tell the format last."""
@@ -84,9 +85,12 @@ class Content:
     def _chunks(self) -> Iterator[bytes]:
         """All of it, as UTF-8, without a byte order mark."""
         begun, decoder = False, None
+        read_bytes = 0
         for piece in unpacked(self._file, self.feed):
             if not piece:
                 continue
+            read_bytes += len(piece)
+            self.size_bytes = max(self.size_bytes, read_bytes)
             data = piece
             if not begun:
                 begun = True

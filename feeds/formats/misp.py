@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Final
 
 import msgspec
 from msgspec import Raw
@@ -14,6 +15,7 @@ from feeds.formats.content import Content
 from feeds.formats.facts import link, seconds, words
 from feeds.normalise import Reason
 
+MAX_WRAPPERS: Final = 8
 _NOTHING = Raw(b"[]")
 
 
@@ -51,20 +53,22 @@ def read(content: Content, out: Collector) -> None:
                 _read(attribute, about, out)
 
 
-def _events(raw: Raw) -> Iterator[Raw]:
-    """Every event in `raw`, whatever it is wrapped in. What has attributes is one."""
+def _events(raw: Raw, wrappers: int = MAX_WRAPPERS) -> Iterator[Raw]:
+    """Every event in `raw`, whatever it is wrapped in, up to a bound. What has attributes is one."""
     keys = jsonvalues.fields(raw)
-    if "response" in keys:
-        yield from _events(keys["response"])
+    if wrappers == 0:
+        yield raw
+    elif "response" in keys:
+        yield from _events(keys["response"], wrappers - 1)
     elif "Event" in keys and "type" not in keys:
-        yield from _events(keys["Event"])
+        yield from _events(keys["Event"], wrappers - 1)
     elif "type" in keys and "value" in keys:
         yield Raw(b'{"Attribute":[' + bytes(raw) + b"]}")  # one attribute alone
     elif keys:
         yield raw
     else:
         for item in jsonvalues.items(raw):
-            yield from _events(item)
+            yield from _events(item, wrappers - 1)
 
 
 def _attributes(raw: Raw) -> Iterator[tuple[Raw, _Attribute | None]]:

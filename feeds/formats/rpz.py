@@ -21,6 +21,7 @@ _TYPE = re.compile(rb"[A-Z][A-Z0-9-]*").fullmatch
 _INFRASTRUCTURE = frozenset(
     (b"SOA", b"NS", b"RRSIG", b"NSEC", b"NSEC3", b"NSEC3PARAM", b"DNSKEY", b"DS", b"ZONEMD", b"CDS", b"CDNSKEY")
 )
+_MAX_RECORD_BYTES = 1 << 16
 _ADDRESS_TRIGGER = b"rpz-ip"
 _OTHER_TRIGGERS = (b"rpz-nsdname", b"rpz-nsip", b"rpz-client-ip")
 _PASSTHRU = b"rpz-passthru"
@@ -50,20 +51,23 @@ def read(lines: Iterable[bytes], out: Collector) -> None:
 
 def _whole_records(lines: Iterable[bytes]) -> Iterator[bytes]:
     """Lines without comments and quoted text, those between parentheses joined to the one before."""
-    held = b""
+    held: list[bytes] = []
+    held_bytes = 0
     for line in lines:
         if b'"' in line:
             line = _QUOTED.sub(b'""', line)  # noqa: PLW2901 - what is quoted decides nothing
         if b";" in line:
             line = line.partition(b";")[0]  # noqa: PLW2901
         if held or b"(" in line:
-            held += b" " + line if held else line
-            if b")" not in line and len(held) < 1 << 16:
+            held.append(line)
+            held_bytes += len(line) + 1
+            if b")" not in line and held_bytes <= _MAX_RECORD_BYTES:
                 continue
-            line, held = held.replace(b"(", b" ").replace(b")", b" "), b""  # noqa: PLW2901
+            line = b" ".join(held).replace(b"(", b" ").replace(b")", b" ")  # noqa: PLW2901
+            held, held_bytes = [], 0
         yield line
     if held:
-        yield held
+        yield b" ".join(held)
 
 
 class _Zone:

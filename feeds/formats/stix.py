@@ -40,7 +40,7 @@ _STRING = re.compile(r"'((?:[^'\\]|\\.)*)'")
 _ESCAPE = re.compile(r"\\(.)")
 _LETTERS = {"comparison": "c", "exists": "c", "or": "o", "and": "o", "qualifier": "q"}
 # A bracket holds comparisons, and a pattern brackets, with operators between; whether parentheses match is counted.
-_WHOLE = re.compile(r"\(*\[\(*c\)*(?:o\(*c\)*)*\](?:\)*q*)*(?:o\(*\[\(*c\)*(?:o\(*c\)*)*\](?:\)*q*)*)*").fullmatch
+_WHOLE = re.compile(r"\(*\[\(*c\)*(?:o\(*c\)*)*\][)q]*(?:o\(*\[\(*c\)*(?:o\(*c\)*)*\][)q]*)*").fullmatch
 _NAMES, _URLS, _ADDRESSES = "domain-name:value", "url:value", ("ipv4-addr:value", "ipv6-addr:value")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import socket
 from pathlib import Path
 from typing import Any
@@ -302,6 +303,21 @@ def test_file_that_cannot_be_read(directory: Path) -> None:
         load(Path("nope.toml"))
     with pytest.raises(ConfigErrors, match="Is a directory"):
         load(directory)
+
+
+def test_files_that_are_no_files(directory: Path) -> None:
+    """An endless configuration is read up to a bound; files that it names must be regular, so that none makes it wait."""
+    with pytest.raises(ConfigErrors, match=r"^/dev/zero: longer than 16,777,216 bytes"):
+        load(Path("/dev/zero"))
+    os.mkfifo(directory / "pipe")
+    assert errors(UPSTREAM + 'ca_file = "pipe"') == [
+        f"pdns.toml: upstream.ca_file: cannot be read: {directory}/pipe: a pipe, not a regular file"
+    ]
+    admin = '[admin]\nlisten = "127.0.0.1:9154"\ntoken_file = "{}"\n'
+    assert "a pipe, not a regular file" in errors(UPSTREAM + admin.format("pipe"))[0]
+    with (directory / "token").open("wb") as file:
+        file.truncate(1 << 40)
+    assert "expected a file with a token" in errors(UPSTREAM + admin.format("token"))[0]
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import zstandard
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.containers import MAX_MEMBERS
+from feeds.zips import MAX_MEMBERS
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import names, read
 
@@ -58,8 +58,37 @@ def test_several_in_a_row(name: str) -> None:
 
 def test_files_of_a_zip_are_one_list() -> None:
     """The files of a zip are read in turn, whatever its method; a last line without an end does not run into the next file."""
-    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA):
+    for method in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         assert names(read(zipped(b"one.test", b"", b"two.test", method=method))) == EXPECTED
+
+
+@pytest.mark.parametrize(("method", "number"), [(zipfile.ZIP_BZIP2, 12), (zipfile.ZIP_LZMA, 14)])
+def test_other_methods_of_zip_are_refused(method: int, number: int) -> None:
+    """What cannot be unpacked in bounded pieces is not unpacked; the reason names what can be."""
+    with pytest.raises(FeedError, match=f"method {number}: only deflate and none at all are read"):
+        read(zipped(b"one.test", method=method))
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("offset", [16, 20, 24], ids=["checksum", "packed size", "size"])
+@pytest.mark.parametrize("change", [-1, 1, 1000])
+def test_a_zip_directory_that_lies_is_refused(method: int, offset: int, change: int) -> None:
+    """A file that has another checksum or size than the directory says is not read to where it says."""
+    packed = bytearray(zipped(LIST * 20, method=method))
+    at = packed.rindex(b"PK\x01\x02") + offset
+    packed[at : at + 4] = (int.from_bytes(packed[at : at + 4], "little") + change).to_bytes(4, "little")
+    with pytest.raises(FeedError, match="damaged"):
+        read(bytes(packed))
+
+
+@pytest.mark.parametrize("name", ["gzip", "xz", "zstd"])
+def test_many_empty_streams_in_a_row_are_refused(name: str) -> None:
+    """They cost time and hold nothing; some thousand are read, and any number that is not tiny."""
+    empty, small = PACKERS[name](b""), PACKERS[name](b"".join(b"name-%d.test\n" % number for number in range(500)))
+    assert names(read(empty * 900 + PACKERS[name](LIST))) == EXPECTED
+    assert len(read(small * 1500).names) == 500
+    with pytest.raises(FeedError, match="too many parts for its size"):
+        read(empty * 1100 + PACKERS[name](LIST))
 
 
 @each_packer

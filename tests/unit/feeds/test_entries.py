@@ -46,7 +46,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     details = [Detail("Emotet", "https://example.org/1"), Detail("QakBot", expires_s=5.0)]
     parsed = msgspec.structs.replace(parsed, details=details, detail_of={SOME: 1, bytes((8, 8, 8, 8, 32)): 0})
     write_entries(tmp_path / "a", parsed, None, 100, 0)
-    assert whole(Entries(tmp_path / "a")) == parsed
+    assert whole(Entries(tmp_path / "a")) == msgspec.structs.replace(parsed, size_bytes=0)
 
 
 def test_first_days_are_carried_over(tmp_path: Path) -> None:

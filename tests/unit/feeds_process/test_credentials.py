@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import socket
 import ssl
 import subprocess
@@ -165,6 +166,25 @@ def test_a_token_that_is_not_there(tmp_path: Path, server: FeedServer) -> None:
     assert "one line of ASCII" in refused(feed, tmp_path / "new").reason
     unset = msgspec.structs.replace(feed, token_file="", token_env="PDNS_NOT_SET")
     assert refused(unset, tmp_path / "new").reason == "token_env: PDNS_NOT_SET is not set where pdns serve was started"
+    assert not server.seen
+
+
+def test_a_token_file_that_is_no_file(tmp_path: Path, server: FeedServer) -> None:
+    """A pipe without a writer, a directory, a device, a file of a terabyte: an error at once, and nothing is asked."""
+    path = tmp_path / "token"
+    feed = Feed(name="sample", url=server.url("/list"), token_file=str(path))
+    os.mkfifo(path)
+    assert refused(feed, tmp_path / "new").reason == f"token_file = {path}: a pipe, not a regular file"
+    path.unlink()
+    path.mkdir()
+    assert "a directory, not a regular file" in refused(feed, tmp_path / "new").reason
+    path.rmdir()
+    path.symlink_to("/dev/zero")
+    assert "a device, not a regular file" in refused(feed, tmp_path / "new").reason
+    path.unlink()
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+    assert refused(feed, tmp_path / "new").reason.endswith("too long for a secret")
     assert not server.seen
 
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -252,3 +255,90 @@ def test_cells_are_no_formulas() -> None:
     assert as_csv([entry]) == (
         'name,action,reason,author,added_s,expires_s\nx.example,block,"\'=cmd|""/c calc""!A1",\'@ann,1.0,0.0\n'
     )
+
+
+def put_in_the_way(path: Path, kind: str) -> None:
+    """Something that is no order, where one is expected."""
+    match kind:
+        case "directory":
+            path.mkdir()
+        case "directory with a file":
+            path.mkdir()
+            (path / "x").touch()
+        case "pipe":
+            os.mkfifo(path)
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as unix:
+                unix.bind(str(path))
+        case "link to a pipe":
+            os.mkfifo(path.with_name("pipe"))
+            path.symlink_to("pipe")
+        case "link to itself":
+            path.symlink_to(path.name)
+        case "link to an order":
+            path.with_name("elsewhere").write_bytes(msgspec.json.encode(Order(command="enable", user="eve", feed="alpha")))
+            path.symlink_to("elsewhere")
+        case "sparse file":
+            with path.open("wb") as file:
+                file.truncate(1 << 40)
+        case "not UTF-8":
+            path.write_bytes(b'{"command":"enable","user":"\xff"}')
+        case "nested deeply":
+            path.write_bytes(b'{"command":"enable","user":"x","y":' + b"[" * 30_000)
+
+
+@pytest.mark.parametrize("suffix", [orders.ORDER_SUFFIX, orders.ANSWER_SUFFIX])
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "directory", "directory with a file", "pipe", "socket", "link to a pipe", "link to itself", "link to an order",
+        "sparse file", "not UTF-8", "nested deeply",
+    ],
+)  # fmt: skip
+def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever lies among the orders is put out of the way with a warning; the order behind it is carried out at once."""
+    inforce.write(tmp_path, EVERYTHING)
+
+    async def both() -> str:
+        desk = Desk(tmp_path, Feeds())
+        path = tmp_path / orders.DIRECTORY / f"1-1-1{suffix}"
+        put_in_the_way(path, kind)
+        with suppress(OSError):
+            os.utime(path, (0, 0), follow_symlinks=False)  # as if nobody had fetched it for long
+        order = Order(command="block", user="ann", name="x.example", reason="x")
+        given = asyncio.ensure_future(asyncio.to_thread(orders.give, tmp_path, order))
+        async with asyncio.timeout(20):
+            while not given.done():
+                await desk.look()
+                await desk.look_slowly()
+                await asyncio.sleep(0.01)
+        return given.result().text
+
+    assert asyncio.run(both()) == "x.example is blocked: x"
+    left = {path.suffix for path in (tmp_path / orders.DIRECTORY).iterdir()}
+    assert not left & {orders.ORDER_SUFFIX, orders.ANSWER_SUFFIX}
+    said = [record.getMessage() for record in caplog.records if "1-1-1" in record.getMessage()]
+    assert len(said) == (1 if suffix == orders.ORDER_SUFFIX else 0)
+
+
+@pytest.mark.parametrize("kind", ["directory with a file", "pipe", "link to a pipe", "sparse file", "not UTF-8", "nested deeply"])
+def test_what_is_no_answer_is_an_error(tmp_path: Path, kind: str) -> None:
+    """The one who gave the order is told; nothing waits for a writer that never comes."""
+    command = orders.PendingCommand(tmp_path, Order(command="enable", user="ann", feed="alpha"))
+    (given,) = orders.taken(tmp_path)
+    put_in_the_way(given.with_suffix(orders.ANSWER_SUFFIX), kind)
+    with pytest.raises(orders.OrderError, match="answer"):
+        command.outcome()
+
+
+def test_orders_beyond_count(tmp_path: Path) -> None:
+    """Of any number of files that look like orders only so many are looked at in one go, the oldest of those first."""
+    directory = tmp_path / orders.DIRECTORY
+    directory.mkdir()
+    for number in range(orders.MAX_TAKEN + 100):
+        (directory / f"{number}-1-1.order").touch()
+    assert len(orders.taken(tmp_path)) == orders.MAX_TAKEN
+    desk = Desk(tmp_path, Feeds())
+    for _ in range(2):
+        asyncio.run(desk.look())
+    assert list(directory.iterdir()) == []

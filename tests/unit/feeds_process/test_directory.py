@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,13 @@ from feeds.detail import Detail
 from feeds.directory import parse_all
 from feeds.fetch import Fetched, Unchanged, file
 from feeds.fetch.candidate import Candidate
+from feeds.pack import MAGIC, MAX_FILES, header
 from feeds.refresh import build_once
 from feeds.store import FeedStore
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedStatus
+from tests.fakes.hostile import linked_tar, sparse_tar
 from tests.unit.feeds_process.configs import blockers, configuration, files, kept
 
 
@@ -124,6 +128,64 @@ def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, lists:
         with pytest.raises(FeedError, match=r"b.txt: changed while it was read"):
             file.fetch(feed_of(lists), lists, None, tmp_path / "new")
         assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("content", [sparse_tar(1 << 33), linked_tar(b"link"), linked_tar(b"nothing")])
+def test_a_file_is_no_directory_whatever_is_in_it(tmp_path: Path, content: bytes) -> None:
+    """A tar archive is refused with the next step; what it says of itself is not looked at, and nothing is written."""
+    (tmp_path / "list").write_bytes(content)
+    feed = Feed(name="lists", url=(tmp_path / "list").as_uri(), max_bytes=1_000_000)
+    assert refresh(tmp_path, feed).last_error == "a tar archive, not a list: unpack it, and set url to the directory"
+    (tmp_path / "list").write_bytes(MAGIC + header("a.txt", 1 << 40) + b"\nplain.example\n")
+    assert refresh(tmp_path, feed).format == "domains"  # lines like any other
+    assert not list(tmp_path.rglob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda pack: pack[:-1], "cut short"),
+        (lambda pack: pack[: len(MAGIC) + 5], "cut short"),
+        (lambda pack: pack[1:], "does not begin as one"),
+        (lambda pack: MAGIC + header("a.txt", 1 << 62), "cut short"),
+        (lambda pack: MAGIC + header("", 0) * (MAX_FILES + 1), "more than 20,000 files"),
+    ],
+)
+def test_a_damaged_copy_is_refused(tmp_path: Path, lists: Path, damage: Callable[[bytes], bytes], reason: str) -> None:
+    """What does not hold together is not read, however much it says that there is."""
+    feed = feed_of(lists)
+    file.fetch(feed, lists, None, tmp_path / "new")
+    (tmp_path / "new").write_bytes(damage((tmp_path / "new").read_bytes()))
+    with pytest.raises(FeedError, match=f"its copy is damaged .*{reason}"):
+        parse_all(tmp_path / "new", feed)
+
+
+def test_packed_files_are_bounded_together(tmp_path: Path, lists: Path) -> None:
+    """Files that each unpack to less than max_bytes must not come to more than that together."""
+    for number in range(3):
+        (lists / f"{number}.gz").write_bytes(gzip.compress(b"x.example\n" * 60_000))
+    assert refresh(tmp_path, feed_of(lists, max_bytes=1_000_000)).last_error == "more than 1000000 bytes when unpacked"
+    assert refresh(tmp_path, feed_of(lists, max_bytes=2_000_000)).last_error == ""
+
+
+def test_what_is_in_a_directory_cannot_make_it_wait(tmp_path: Path, lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pipes and devices are no lists; a file that becomes one, after the directory was looked at, is an error at once."""
+    os.mkfifo(lists / "pipe")
+    (lists / "device").symlink_to("/dev/zero")
+    (lists / "loop").symlink_to("loop")
+    assert [path.name for path, _ in file.members(lists)] == ["a.txt", "b.txt"]
+    (lists / "sparse.txt").touch()
+    os.truncate(lists / "sparse.txt", 1 << 40)
+    with pytest.raises(FeedError, match="max_bytes"):
+        file.fetch(feed_of(lists), lists, None, tmp_path / "new")
+    (lists / "sparse.txt").unlink()
+    found = file.members(lists)
+    monkeypatch.setattr(file, "members", lambda _: found)
+    (lists / "b.txt").unlink()
+    os.mkfifo(lists / "b.txt")
+    with pytest.raises(FeedError, match=r"b.txt: a pipe, not a regular file"):
+        file.fetch(feed_of(lists), lists, None, tmp_path / "new")
+    assert not (tmp_path / "new").exists()
 
 
 def test_too_many_files(tmp_path: Path, lists: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,15 @@ def search_copy(server: FeedServer, directory: Path, query: str = "", **more: ob
     return Copy(feed, directory)
 
 
+def test_answers_that_would_take_memory_are_refused(server: FeedServer, tmp_path: Path) -> None:
+    """JSON nested deeply, and more values than any honest answer has, are an error before they are taken apart."""
+    copy = feed_copy(server, tmp_path)
+    server.serve("/misp/manifest.json", b'{"x":{"y":' + b"[" * 100_000)
+    assert "nested too deeply" in copy.refused()
+    server.serve("/misp/manifest.json", b'{"x":[' + b"1," * 4_000_001 + b"1]}")
+    assert copy.refused() == "manifest.json: more than 4,000,000 values in one answer"
+
+
 def test_a_search_is_grouped_by_event(server: FeedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """All pages; each event once with its attributes; the same find makes the same file, whatever its order."""
     monkeypatch.setattr(misp, "PAGE_ATTRIBUTES", 4)

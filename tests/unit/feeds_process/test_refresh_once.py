@@ -379,7 +379,8 @@ def test_an_unchanged_feed_costs_nothing(server: FeedServer, tmp_path: Path) -> 
 
     async def again() -> None:
         keeper = Keeper(tmp_path)
-        keeper._builder._run = jobs.append  # type: ignore[method-assign,assignment]
+        keeper._builder.parse = jobs.append  # type: ignore[method-assign,assignment]
+        keeper._builder.compile = jobs.append  # type: ignore[method-assign,assignment]
         await keeper.configure(configuration(tmp_path, *feeds))
         status = await keeper.refresh_once()
         assert {name: feed.last_result for name, feed in status.feeds.items()} == {"a": "unchanged", "b": "unchanged"}

@@ -1,0 +1,79 @@
+"""What one job may take of this machine. The kernel holds the process that does it to that: a list decides what happens there."""
+
+from __future__ import annotations
+
+import resource
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from feeds.containers import MAX_RATIO, SMALL_BYTES, is_packed
+from feeds.jobs import Job, Parse
+
+MIB: Final = 1024 * 1024
+MAX_DESCRIPTORS: Final = 64
+KILLED_AFTER_S: Final = 5  # of processor time, when SIGXCPU has not ended it
+# Parsing: of the content, unpacked, and of the entries that it is compared with. Honest lists take at most a fifth of it.
+PARSE_CPU_S, PARSE_CPU_S_A_MIB = 30, 1.5
+PARSE_MEMORY_BYTES, PARSE_MEMORY_A_BYTE = 512 * MIB, 16
+PARSE_FILE_BYTES, PARSE_FILE_A_BYTE = 64 * MIB, 8
+# Compiling: of the entries of all lists, which this program has written; `JOB_TIMEOUT_S` bounds its time.
+COMPILE_MEMORY_BYTES, COMPILE_MEMORY_A_BYTE = 1024 * MIB, 32
+COMPILE_FILE_BYTES, COMPILE_FILE_A_BYTE = 256 * MIB, 8
+COMPILE_CPU_S: Final = 900
+
+
+class Allowance(NamedTuple):
+    """Processor time, memory (`RLIMIT_DATA`), and the length of each file that is written."""
+
+    cpu_s: int
+    memory_bytes: int
+    file_bytes: int
+
+
+def allowance_of(job: Job) -> Allowance:
+    """What `job` may take, by the size of the files that it reads."""
+    if isinstance(job, Parse):
+        content_bytes = _content_bytes(job) + _size_bytes(job.before)
+        return Allowance(
+            PARSE_CPU_S + int(PARSE_CPU_S_A_MIB * content_bytes / MIB),
+            PARSE_MEMORY_BYTES + PARSE_MEMORY_A_BYTE * content_bytes,
+            PARSE_FILE_BYTES + PARSE_FILE_A_BYTE * content_bytes,
+        )
+    entries_bytes = sum(_size_bytes(part.parsed) for part in job.parts)
+    return Allowance(
+        COMPILE_CPU_S,
+        COMPILE_MEMORY_BYTES + COMPILE_MEMORY_A_BYTE * entries_bytes,
+        COMPILE_FILE_BYTES + COMPILE_FILE_A_BYTE * entries_bytes,
+    )
+
+
+def hold_to(allowance: Allowance) -> None:
+    """Bound this process from now on, for good. Past its processor time it dies of SIGXCPU; the rest are errors in it."""
+    for limit, value in (
+        (resource.RLIMIT_CPU, allowance.cpu_s),
+        (resource.RLIMIT_DATA, allowance.memory_bytes),
+        (resource.RLIMIT_FSIZE, allowance.file_bytes),
+        (resource.RLIMIT_NOFILE, MAX_DESCRIPTORS),
+        (resource.RLIMIT_CORE, 0),
+    ):
+        _, hard = resource.getrlimit(limit)
+        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        last = most + KILLED_AFTER_S if limit == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else most
+        resource.setrlimit(limit, (most, last))
+
+
+def _content_bytes(job: Parse) -> int:
+    """What the list has at most, unpacked."""
+    raw_bytes = _size_bytes(job.raw)
+    packed = job.packed
+    with suppress(OSError), Path(job.raw).open("rb") as file:
+        packed = packed or is_packed(file)
+    return min(job.feed.max_bytes, max(SMALL_BYTES, MAX_RATIO * raw_bytes)) if packed else raw_bytes
+
+
+def _size_bytes(path: str) -> int:
+    try:
+        return Path(path).stat().st_size if path else 0
+    except OSError:
+        return 0
