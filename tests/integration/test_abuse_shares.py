@@ -101,8 +101,15 @@ def plays(
     return Counter(ended.get(number, -1) for number in range(asked))
 
 
-@pytest.mark.parametrize("attackers", [1, 3, 6, 50])
-@pytest.mark.parametrize("name", [one_domain, many_domains])
+@pytest.mark.parametrize(
+    ("attackers", "name"),
+    [
+        (3, one_domain),
+        (50, many_domains),
+        *[pytest.param(n, one_domain, marks=pytest.mark.long) for n in (1, 6, 50)],
+        *[pytest.param(n, many_domains, marks=pytest.mark.long) for n in (1, 3, 6)],
+    ],
+)
 def test_names_that_hang_cost_others_nothing(
     tmp_path: Path, upstream: UpstreamThread, attackers: int, name: Callable[[int], str]
 ) -> None:
@@ -176,7 +183,7 @@ def mixed(sock: socket.socket, number: int) -> None:
     (busy, slow, idle, deaf)[number % 4](sock, number)
 
 
-@pytest.mark.parametrize("way", [busy, slow, idle, deaf, mixed])
+@pytest.mark.parametrize("way", [busy, mixed, *[pytest.param(way, marks=pytest.mark.long) for way in (slow, idle, deaf)]])
 def test_connections_that_are_kept_busy_make_room(
     tmp_path: Path, upstream: UpstreamThread, way: Callable[[socket.socket, int], None]
 ) -> None:
