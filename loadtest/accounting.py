@@ -18,7 +18,8 @@ BEFORE = frozenset({
 })  # fmt: skip
 AFTER = frozenset({"rate_limit", "waiters_limit", "internal_error"})
 ON_THE_WAY_OUT = frozenset({"udp_send_buffer_full", "udp_send_error", "tcp_slow_reader", "tcp_unanswered", "tcp_shutdown"})
-# `in_flight_limit` is answered; `tcp_refused` and the like are of connections, whose queries the sender knows to be unanswered.
+# What begins with `in_flight_` is answered; `tcp_refused` and the like are of connections, whose queries the sender knows to be
+# unanswered.
 
 Samples = Mapping[str, Mapping[tuple[tuple[str, str], ...], float]]
 

@@ -66,7 +66,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     workers: NotNegative = 0
     max_udp_answer_bytes: Annotated[int, Meta(ge=512, le=4096)] = 1232
     tcp_max_connections: Positive = 1000
-    tcp_max_connections_per_client: Positive = 200
+    tcp_max_connections_per_client: Positive = 50
     tcp_idle_timeout_s: PositiveSeconds = 10.0
     drain_s: PositiveSeconds = 5.0
     user: str = ""

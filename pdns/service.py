@@ -16,7 +16,7 @@ from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.entry import truncated
-from pdns.core.flights import Flight, Flights, Waiter
+from pdns.core.flights import REASONS, Flight, Flights, Waiter
 from pdns.core.indicators import NO_RULES, LocalRules
 from pdns.core.names import to_text
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
@@ -81,9 +81,10 @@ class Service:
             cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
             front = Front(cache, stats, self._cookie_secret, self._monitor_log.saw)
             self._cache, self._flights, self.front = cache, flights, front
-            self._lane = Lane(cache, self.front, flights, stats, self._promoted)
+            self._lane = Lane(cache, self.front, flights, stats, self._promoted, self._overloaded)
         else:
             self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
+        self._flights.shed = self._shed
         self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker)
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
@@ -237,7 +238,7 @@ class Service:
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
             self._answer(waiter, outcome, now)
-            if outcome.refresh is not None and not self._flights.full("") and self._flights.get(outcome.refresh.key) is None:
+            if outcome.refresh is not None and not self._flights.is_full and self._flights.get(outcome.refresh.key) is None:
                 self._ask(outcome.refresh, now)
         elif type(outcome) is Forward:
             self._wait(outcome, port, waiter, now)
@@ -246,31 +247,53 @@ class Service:
 
     def _wait(self, forward: Forward, port: int, waiter: Waiter, now: float) -> None:
         flight = self._flights.get(forward.key)
-        full = "" if flight is not None else self._flights.full(waiter.address)
-        if flight is None and self._forwarder.all_down and (stale := self._resolver.stale_answer(forward, now)) is not None:
-            self._answer(waiter, stale, now)
-            if not full:
-                self._ask(forward, now)  # whether it is back
-            return
-        if full:
-            self._stats.dropped("in_flight_limit")
-            self._answer(waiter, self._resolver.overloaded(forward, full, now), now)
-            return
         if flight is not None:
             if flight.stale_given and (stale := self._resolver.stale_answer(flight.forward, now)) is not None:
                 self._answer(waiter, stale, now)
             elif not self._flights.join(flight, port, waiter):
                 self._stats.dropped("waiters_limit")
             return
-        self._ask(forward, now, port, waiter)
+        if self._forwarder.all_down and (stale := self._resolver.stale_answer(forward, now)) is not None:
+            self._answer(waiter, stale, now)
+            if not self._flights.is_full:
+                self._ask(forward, now)  # whether it is back
+        elif why := self._flights.room(waiter.address, forward.qname, now):
+            self._stats.dropped(REASONS[why])
+            self._answer(waiter, self._resolver.overloaded(forward, why, now), now)
+        else:
+            self._ask(forward, now, port, waiter)
 
     def _ask(self, forward: Forward, now: float, port: int = 0, waiter: Waiter | None = None) -> None:
-        flight = self._flights.start(forward, now)
+        flight = self._flights.start(forward, now, "" if waiter is None else waiter.address)
         if waiter is not None:
             self._flights.join(flight, port, waiter)
             if forward.stale is not None:
                 self._awaiting_stale.append(flight)
-        self._forwarder.resolve(_question(forward), partial(self._landed, flight))
+        flight.cancel = partial(
+            self._forwarder.cancel, self._forwarder.resolve(_question(forward), partial(self._landed, flight))
+        )
+
+    def _shed(self, flight: Flight, why: str) -> None:
+        """End `flight`, since others need its place: whoever waits for it gets what there is without it."""
+        now = self._clock()
+        forward: Forward | None = flight.forward
+        if forward is None:
+            assert self._lane is not None
+            self._lane.shed(flight, why, now)
+            return
+        if flight.cancel is not None:
+            flight.cancel()
+            flight.cancel = None
+        for waiter in self._flights.land(flight):
+            self._stats.dropped(REASONS[why])
+            self._overloaded(waiter, why, now, forward)
+
+    def _overloaded(self, waiter: Waiter, why: str, now: float, forward: Forward | None = None) -> None:
+        try:
+            forward = forward or self._resolver.forward_of(waiter.query, waiter.client)
+            self._answer(waiter, self._resolver.overloaded(forward, why, now), now)
+        except Exception:  # noqa: BLE001 - the others still wait
+            _log.exception("an answer could not be given")
 
     def _ask_plain(self, queries: list[Datagram], now: float) -> None:
         assert self._lane is not None
@@ -296,6 +319,7 @@ class Service:
     def _landed(self, flight: Flight, result: UpstreamAnswer | UpstreamFailure) -> None:
         now = self._clock()
         forward = flight.forward
+        flight.cancel = None
         try:
             if isinstance(result, UpstreamAnswer):
                 entry = self._resolver.on_answer(forward, result.message, now)
@@ -362,8 +386,10 @@ class Service:
             self._lane.judge_by(self._blockset, self._resolver.listings, self._rules.cuts)
 
 
-def _flight_limits(config: Config) -> tuple[int, int]:
-    return config.upstream.max_in_flight, config.upstream.max_in_flight_per_client
+def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
+    upstream, limit = config.upstream, config.rate_limit
+    prefixes = limit.ipv4_prefix, limit.ipv6_prefix
+    return upstream.max_in_flight, upstream.max_in_flight_per_client, upstream.timeout_s, prefixes
 
 
 def _question(forward: Forward) -> UpstreamQuestion:

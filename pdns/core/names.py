@@ -16,6 +16,7 @@ from pdns.errors import InvalidName
 ROOT = b"\0"
 MAX_NAME_BYTES = 255
 MAX_LABEL_BYTES = 63
+_COUNTRY_BYTES, _SUFFIX_BYTES = 2, 3  # of the labels of a suffix like co.uk
 
 _PLAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_"
 _JOINERS = "\u200c\u200d"
@@ -125,6 +126,17 @@ def cut(name: bytes) -> bytes:
         last = at
         at += 1 + length
     return name[above:]
+
+
+def domain_of(name: bytes) -> bytes:
+    """The last labels of `name` that somebody has registered, as near as the labels themselves tell: the last two, or the last
+    three where those two look like the suffix of a country (`gov.uk`).
+    """
+    third = above = last = at = 0
+    while length := name[at]:
+        third, above, last = above, last, at
+        at += 1 + length
+    return name[third if name[last] == _COUNTRY_BYTES and name[above] <= _SUFFIX_BYTES else above :]
 
 
 def is_at_or_below(name: bytes, ancestor: bytes) -> bool:

@@ -51,6 +51,7 @@ cdef class RateLimiter:
     cdef bint admits_address(self, const uint8_t *address, double now) noexcept nogil
 
 
+cdef HashKey new_hash_key()
 cdef bint is_ipv4(const uint8_t *address) noexcept nogil
 cdef object text_of(const uint8_t *address)
 cdef bytes packed(str address)  # raises OSError for what is no address

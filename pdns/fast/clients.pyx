@@ -14,7 +14,7 @@ from pdns.core import clients as reference
 cdef bytes _MAPPED = bytes(10) + b"\xff\xff"
 
 
-cdef HashKey _new_hash_key():
+cdef HashKey new_hash_key():
     cdef HashKey key
     drawn = os.urandom(16)
     memcpy(&key, <const char *>drawn, 16)
@@ -46,7 +46,7 @@ cdef class ClientTable:
     """
 
     def __cinit__(self, access, tenants, policies, ClientTable before=None):
-        self._hash_key = _new_hash_key()
+        self._hash_key = new_hash_key()
         self._reference = reference.ClientTable(access, tenants, policies, remember=False)
         self.clients = [] if before is None else before.clients
         self._numbers = {} if before is None else before._numbers
@@ -91,7 +91,7 @@ cdef class RateLimiter:
     """As `pdns.core.ratelimit.RateLimiter`."""
 
     def __cinit__(self, config, *, bint verified=False):
-        self._hash_key = _new_hash_key()
+        self._hash_key = new_hash_key()
         self.action = config.action
         self._rate = (verified and config.verified_queries_per_s) or config.queries_per_s
         self._burst = config.burst

@@ -1,19 +1,39 @@
 """Questions on their way upstream, and who waits for each: the compiled twin of `pdns.core.flights`."""
 
-from libc.stdint cimport uint8_t, uint16_t, uint64_t
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
+from pdns.fast.hashing cimport HashKey
 from pdns.fast.udp cimport Datagram
 from pdns.fast.wire cimport MAX_QUESTION_BYTES
+
+cdef enum:
+    DOMAIN_PLACES = 8192  # of each of the two counts of a domain
+
+
+cdef class Holder:
+    """What a client has in flight, all addresses of its prefix together."""
+    cdef bytes key
+    cdef Py_ssize_t held  # flights that it was the first to ask for
+    cdef Py_ssize_t waiting  # of its queries
+    cdef Flight oldest, newest
+    cdef Holder before, after  # among those that hold as many
 
 
 cdef class Flight:
     cdef readonly bytes key
     cdef public object forward  # None in the lane, which needs no more of it than the key
+    cdef public object cancel  # as in the specification
     cdef public bint stale_given
     cdef public double started_s
     cdef object _first  # who waits, while it is only one: a Datagram, or what Python joined
     cdef dict _waiters  # by place, when there are more
+    cdef Holder _holder  # None: it has ended
+    cdef uint64_t _domain
+    cdef Flight _older, _newer  # of all
+    cdef Flight _own_older, _own_newer  # of its client
     # What the lane knows of the query that it sent.
+    cdef object socket  # that it was sent from
+    cdef bint shed  # nobody waits for the answer any more
     cdef uint64_t stamp  # of the rules by which the question may be asked
     cdef double sent_s
     cdef double due_s
@@ -26,18 +46,41 @@ cdef class Flight:
 
 
 cdef class Flights:
+    cdef public object shed
     cdef dict _flights
-    cdef dict _per_client
-    cdef Py_ssize_t _max_flights
-    cdef Py_ssize_t _max_per_client
+    cdef dict _holders
+    cdef Flight _oldest, _newest
+    cdef list _ranked  # the first holder of so many, or None
+    cdef Py_ssize_t _count, _most, _holding, _waiting
+    cdef Py_ssize_t _max_flights, _max_per_client, _small, _max_of_domain
+    cdef double _patience_s
+    cdef int _prefix_bits[2]  # of the 128, for IPv4 and IPv6
     cdef bytes _last_client  # most queries come after one of the same client
+    cdef HashKey _hash_key
+    cdef uint32_t _domains[2][DOMAIN_PLACES]  # an upper bound of what each domain has: the smaller count of two
 
     cdef Flight of(self, bytes key)
-    cdef bint has_room(self, Datagram query) except -1
-    cdef Flight begin(self, bytes key, double now)
+    cdef str room_for(self, Datagram query, double now)
+    cdef Flight begin(self, Datagram query, bytes key, double now)
     cdef bint wait(self, Flight flight, Datagram query) except -1
     cdef list leave(self, Flight flight)
     cdef list end(self, Flight flight)
+    cdef str _room(self, bytes client, uint64_t domain, double now)
+    cdef Py_ssize_t _share(self) noexcept
+    cdef Flight _spare(self, bint any_domain, uint64_t domain)
+    cdef Flight _dispensable(self)
+    cdef int _lose_patience(self, double now) except -1
+    cdef uint64_t _domain_of(self, const uint8_t *name, Py_ssize_t size) noexcept
+    cdef Holder _holder_of(self, bytes client)
+    cdef int _start(self, Flight flight, bytes client, uint64_t domain) except -1
+    cdef int _rank(self, Holder holder) except -1
+    cdef int _unrank(self, Holder holder) except -1
+    cdef int _forget(self, Holder holder) except -1
+    cdef bytes _client(self, const uint8_t *address)
     cdef bytes _client_of(self, waiter)
     cdef bint _join(self, Flight flight, int port, waiter) except -1
-    cdef int _count(self, waiter) except -1
+    cdef int _count_in(self, waiter) except -1
+    cdef int _count_out(self, waiter) except -1
+
+
+cdef list all_of(Flight flight)

@@ -4,18 +4,31 @@ Who waits is a `Datagram`, or whatever `join` was given; to Python all are `Wait
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t
-from libc.string cimport memcmp, memcpy
+from libc.stdint cimport uint8_t, uint64_t
+from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.batch cimport address_of, port_of
-from pdns.fast.clients cimport ADDRESS_BYTES, packed
-from pdns.fast.wire cimport put16
+from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4, new_hash_key, packed
+from pdns.fast.hashing cimport siphash
+from pdns.fast.wire cimport domain_of, put16
 
 from pdns.core import flights as specification
+from pdns.core import names
 from pdns.core.flights import Waiter
 
 cdef enum:
     PLACE_BYTES = 20  # address, port, id
+
+
+cdef str _FULL = specification.FULL
+cdef str _FULL_FOR_CLIENT = specification.FULL_FOR_CLIENT
+cdef str _FULL_FOR_DOMAIN = specification.FULL_FOR_DOMAIN
+cdef str _MADE_ROOM = specification.MADE_ROOM
+cdef str _IMPATIENT = specification.IMPATIENT
+cdef Py_ssize_t _LOOKED_AT = specification.LOOKED_AT
+cdef Py_ssize_t _ENDED_AT_ONCE = specification.ENDED_AT_ONCE
+cdef double _LEAST_PATIENCE = specification.LEAST_PATIENCE
+cdef bytes _NO_CLIENT = bytes(ADDRESS_BYTES)
 
 
 cdef bytes place_of(waiter, int port):
@@ -34,6 +47,10 @@ cdef bytes place_of(waiter, int port):
         put16(place + ADDRESS_BYTES, port)
         put16(place + ADDRESS_BYTES + 2, waiter.query.id)
     return PyBytes_FromStringAndSize(<char *>place, PLACE_BYTES)
+
+
+cdef class Holder:
+    pass
 
 
 cdef class Flight:
@@ -58,31 +75,52 @@ cdef class Flight:
 
 cdef class Flights:
 
-    def __init__(self, max_flights, max_per_client):
-        self._flights = {}
-        self._per_client = {}
-        self._last_client = bytes(ADDRESS_BYTES)
-        self.limit(max_flights, max_per_client)
+    def __init__(self, max_flights, max_per_client, patience_s=10.0, prefixes=(32, 56)):
+        self.shed = lambda flight, _why: self.land(flight)
+        self._flights, self._holders = {}, {}
+        self._ranked = [None]
+        self._last_client = _NO_CLIENT
+        self._hash_key = new_hash_key()
+        memset(self._domains, 0, sizeof(self._domains))
+        self.limit(max_flights, max_per_client, patience_s, prefixes)
 
     def __len__(self):
-        return len(self._flights)
+        return self._count
 
-    def limit(self, max_flights, max_per_client):
-        self._max_flights, self._max_per_client = max_flights, max_per_client
+    def limit(self, max_flights, max_per_client, patience_s=10.0, prefixes=(32, 56)):
+        self._max_flights, self._max_per_client, self._patience_s = max_flights, max_per_client, patience_s
+        self._small = max(max_flights // specification.SMALL_PART, 1)
+        self._max_of_domain = max(max_flights // specification.DOMAIN_PART, 1)
+        if (self._prefix_bits[0], self._prefix_bits[1]) == (96 + prefixes[0], prefixes[1]):
+            return
+        waiters = [waiter for flight in self._flights.values() for waiter in all_of(flight)]
+        for waiter in waiters:
+            self._count_out(waiter)
+        self._prefix_bits[0], self._prefix_bits[1] = 96 + prefixes[0], prefixes[1]
+        self._last_client = _NO_CLIENT
+        for waiter in waiters:
+            self._count_in(waiter)
+
+    @property
+    def is_full(self):
+        return self._count >= self._max_flights
 
     def get(self, bytes key not None):
         return self._flights.get(key)
 
-    def full(self, str address not None):
-        if len(self._flights) >= self._max_flights:
-            return specification.FULL
-        if address and self._per_client.get(packed(address), 0) >= self._max_per_client:
-            return specification.FULL_FOR_CLIENT
-        return ""
+    def room(self, str address not None, bytes qname not None, double now):
+        domain = names.domain_of(qname)
+        return self._room(
+            self._client_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain)), now
+        )
 
-    def start(self, forward, double now):
-        cdef Flight flight = self.begin(forward.key, now)
-        flight.forward = forward
+    def start(self, forward, double now, str address not None=""):
+        cdef Flight flight = Flight.__new__(Flight)
+        domain = names.domain_of(forward.qname)
+        flight.key, flight.forward, flight.started_s = forward.key, forward, now
+        self._start(
+            flight, self._client_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain))
+        )
         return flight
 
     def join(self, Flight flight not None, int port, waiter):
@@ -99,15 +137,17 @@ cdef class Flights:
     cdef Flight of(self, bytes key):
         return self._flights.get(key)
 
-    cdef bint has_room(self, Datagram query) except -1:
-        """Whether one more question of this client can be taken up."""
-        return len(self._flights) < self._max_flights and self._per_client.get(self._client_of(query), 0) < self._max_per_client
+    cdef str room_for(self, Datagram query, double now):
+        """As `room`."""
+        cdef Py_ssize_t at = domain_of(&query.q)
+        return self._room(self._client_of(query), self._domain_of(query.q.key + at, query.q.name_bytes - at), now)
 
-    cdef Flight begin(self, bytes key, double now):
+    cdef Flight begin(self, Datagram query, bytes key, double now):
+        """As `start`."""
         cdef Flight flight = Flight.__new__(Flight)
-        flight.key = key
-        flight.started_s = now
-        self._flights[key] = flight
+        cdef Py_ssize_t at = domain_of(&query.q)
+        flight.key, flight.started_s = key, now
+        self._start(flight, self._client_of(query), self._domain_of(query.q.key + at, query.q.name_bytes - at))
         return flight
 
     cdef bint wait(self, Flight flight, Datagram query) except -1:
@@ -116,44 +156,205 @@ cdef class Flights:
 
     cdef list end(self, Flight flight):
         """As `land`."""
-        self._flights.pop(flight.key, None)
+        cdef Holder holder = flight._holder
+        if holder is not None:
+            flight._holder = None
+            del self._flights[flight.key]
+            self._count -= 1
+            self._domains[0][flight._domain % DOMAIN_PLACES] -= 1
+            self._domains[1][(flight._domain >> 32) % DOMAIN_PLACES] -= 1
+            if flight._older is None:
+                self._oldest = flight._newer
+            else:
+                flight._older._newer = flight._newer
+            if flight._newer is None:
+                self._newest = flight._older
+            else:
+                flight._newer._older = flight._older
+            if flight._own_older is None:
+                holder.oldest = flight._own_newer
+            else:
+                flight._own_older._own_newer = flight._own_newer
+            if flight._own_newer is None:
+                holder.newest = flight._own_older
+            else:
+                flight._own_newer._own_older = flight._own_older
+            flight._older = flight._newer = flight._own_older = flight._own_newer = None
+            self._unrank(holder)
+            holder.held -= 1
+            self._rank(holder)
+            self._forget(holder)
         return self.leave(flight)
 
     cdef list leave(self, Flight flight):
         """Whoever waits, as they joined, in order of arrival."""
-        cdef list waiters
-        if flight._waiters is not None:
-            waiters = list(flight._waiters.values())
-            flight._waiters = None
-        elif flight._first is not None:
-            waiters = [flight._first]
-            flight._first = None
-        else:
-            return []
+        cdef list waiters = all_of(flight)
+        flight._waiters = flight._first = None
         for waiter in waiters:
-            client = self._client_of(waiter)
-            left = self._per_client[client] - 1
-            if left:
-                self._per_client[client] = left
-            else:
-                del self._per_client[client]
+            self._count_out(waiter)
         return waiters
+
+    # ---- shares
+
+    cdef str _room(self, bytes client, uint64_t domain, double now):
+        cdef Holder holder = self._holders.get(client)
+        cdef Flight spare
+        cdef bint has_share
+        if holder is not None and holder.waiting >= self._max_per_client:
+            return _FULL if self._count >= self._max_flights else _FULL_FOR_CLIENT
+        if 2 * self._count > self._max_flights:
+            self._lose_patience(now)
+        has_share = holder is not None and holder.held >= max(self._share(), self._small)
+        if min(
+            self._domains[0][domain % DOMAIN_PLACES], self._domains[1][(domain >> 32) % DOMAIN_PLACES]
+        ) >= <size_t>self._max_of_domain:
+            spare = None if has_share else self._spare(False, domain)
+            if spare is None:
+                return _FULL_FOR_DOMAIN
+            self.shed(spare, _MADE_ROOM)
+        if self._count >= self._max_flights:
+            if has_share:
+                return _FULL
+            self.shed(self._dispensable(), _MADE_ROOM)
+        return _FULL if self._count >= self._max_flights else ""
+
+    cdef Py_ssize_t _share(self) noexcept:
+        return max(self._count // max(self._holding, 1), 1)
+
+    cdef int _lose_patience(self, double now) except -1:
+        cdef Flight oldest
+        cdef double free
+        cdef Py_ssize_t _
+        for _ in range(_ENDED_AT_ONCE):
+            free = <double>(self._max_flights - self._count) / <double>self._max_flights
+            oldest = self._spare(True, 0)
+            if oldest is None or now - oldest.started_s <= self._patience_s * max(2 * free, _LEAST_PATIENCE):
+                return 0
+            self.shed(oldest, _IMPATIENT)
+        return 0
+
+    cdef Flight _dispensable(self):
+        cdef Holder largest = self._ranked[self._most]
+        cdef Flight spare
+        if largest.held > max(2 * self._share(), self._small):
+            return largest.oldest
+        spare = self._spare(True, 0)
+        return largest.oldest if spare is None else spare
+
+    cdef Flight _spare(self, bint any_domain, uint64_t domain):
+        cdef Py_ssize_t share = self._share(), _
+        cdef Flight flight = self._oldest
+        for _ in range(_LOOKED_AT):
+            if flight is None:
+                return None
+            if flight._holder.held >= share and (any_domain or flight._domain == domain):
+                return flight
+            flight = flight._newer
+        return None
+
+    cdef uint64_t _domain_of(self, const uint8_t *name, Py_ssize_t size) noexcept:
+        return siphash(self._hash_key, name, size)
+
+    cdef Holder _holder_of(self, bytes client):
+        cdef Holder holder = self._holders.get(client)
+        if holder is None:
+            holder = self._holders[client] = Holder.__new__(Holder)
+            holder.key = client
+        return holder
+
+    cdef int _start(self, Flight flight, bytes client, uint64_t domain) except -1:
+        cdef Holder holder = self._holder_of(client)
+        self._flights[flight.key] = flight
+        self._count += 1
+        flight._holder, flight._domain = holder, domain
+        self._domains[0][domain % DOMAIN_PLACES] += 1
+        self._domains[1][(domain >> 32) % DOMAIN_PLACES] += 1
+        flight._older = self._newest
+        if self._newest is None:
+            self._oldest = flight
+        else:
+            self._newest._newer = flight
+        self._newest = flight
+        flight._own_older = holder.newest
+        if holder.newest is None:
+            holder.oldest = flight
+        else:
+            holder.newest._own_newer = flight
+        holder.newest = flight
+        self._unrank(holder)
+        holder.held += 1
+        self._rank(holder)
+        return 0
+
+    cdef int _rank(self, Holder holder) except -1:
+        cdef Holder first
+        if holder.held == 0:
+            return 0
+        self._holding += 1
+        if holder.held == len(self._ranked):
+            self._ranked.append(None)
+        first = self._ranked[holder.held]
+        if first is not None:
+            holder.after, first.before = first, holder
+        self._ranked[holder.held] = holder
+        if holder.held > self._most:
+            self._most = holder.held
+        return 0
+
+    cdef int _unrank(self, Holder holder) except -1:
+        if holder.held == 0:
+            return 0
+        self._holding -= 1
+        if holder.before is None:
+            self._ranked[holder.held] = holder.after
+            if holder.after is None and holder.held == self._most:
+                self._most -= 1
+        else:
+            holder.before.after = holder.after
+        if holder.after is not None:
+            holder.after.before = holder.before
+        holder.before = holder.after = None
+        return 0
+
+    cdef int _forget(self, Holder holder) except -1:
+        if holder.held == 0 and holder.waiting == 0 and self._holders.get(holder.key) is holder:
+            del self._holders[holder.key]
+        return 0
+
+    # ---- who waits
+
+    cdef bytes _client(self, const uint8_t *address):
+        """What the client at `address` is known by: its prefix."""
+        cdef uint8_t prefix[ADDRESS_BYTES]
+        cdef int bits = self._prefix_bits[0 if is_ipv4(address) else 1]
+        memset(prefix, 0, ADDRESS_BYTES)
+        memcpy(prefix, address, bits // 8)
+        if bits % 8:
+            prefix[bits // 8] = <uint8_t>(address[bits // 8] & (0xFF00 >> (bits % 8)))
+        if memcmp(prefix, PyBytes_AS_STRING(self._last_client), ADDRESS_BYTES) != 0:
+            self._last_client = PyBytes_FromStringAndSize(<char *>prefix, ADDRESS_BYTES)
+        return self._last_client
+
+    def _client_at(self, str address):
+        if not address:
+            return _NO_CLIENT
+        wanted = packed(address)
+        return self._client(<const uint8_t *>PyBytes_AS_STRING(wanted))
 
     cdef bytes _client_of(self, waiter):
         cdef uint8_t address[ADDRESS_BYTES]
         if type(waiter) is not Datagram:
-            return packed(waiter.address)
+            return self._client_at(waiter.address)
         address_of(&(<Datagram>waiter)._peer, address)
-        if memcmp(address, PyBytes_AS_STRING(self._last_client), ADDRESS_BYTES) != 0:
-            self._last_client = PyBytes_FromStringAndSize(<char *>address, ADDRESS_BYTES)
-        return self._last_client
+        return self._client(address)
 
     cdef bint _join(self, Flight flight, int port, waiter) except -1:
         cdef bytes place
+        cdef Holder holder
         if flight._first is None and flight._waiters is None:
             if type(waiter) is Datagram:  # most have nobody else, and need no place
                 flight._first = waiter
-                self._count(waiter)
+                self._count_in(waiter)
                 return True
             flight._waiters = {}
         elif flight._waiters is None:
@@ -161,16 +362,35 @@ cdef class Flights:
             flight._first = None
         place = place_of(waiter, port)
         if place not in flight._waiters:
-            if len(flight._waiters) >= specification.MAX_WAITERS:
+            holder = self._holders.get(self._client_of(waiter))
+            if flight._waiters and (
+                len(flight._waiters) >= specification.MAX_WAITERS
+                or self._waiting >= max(specification.MAX_WAITERS_ON_AVERAGE * self._max_flights, specification.MAX_WAITERS)
+                or (holder is not None and holder.waiting >= self._max_per_client)
+            ):
                 return False
-            self._count(waiter)
+            self._count_in(waiter)
         flight._waiters[place] = waiter
         return True
 
-    cdef int _count(self, waiter) except -1:
-        client = self._client_of(waiter)
-        self._per_client[client] = self._per_client.get(client, 0) + 1
+    cdef int _count_in(self, waiter) except -1:
+        cdef Holder holder = self._holder_of(self._client_of(waiter))
+        holder.waiting += 1
+        self._waiting += 1
         return 0
+
+    cdef int _count_out(self, waiter) except -1:
+        cdef Holder holder = self._holder_of(self._client_of(waiter))
+        holder.waiting -= 1
+        self._waiting -= 1
+        return self._forget(holder)
+
+
+cdef list all_of(Flight flight):
+    """Whoever waits for it, in order of arrival."""
+    if flight._waiters is not None:
+        return list(flight._waiters.values())
+    return [] if flight._first is None else [flight._first]
 
 
 def as_waiter(waiter):

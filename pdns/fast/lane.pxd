@@ -21,7 +21,7 @@ cdef class Lane(Carrier):
     cdef AnswerCache _cache
     cdef Front _front
     cdef Flights _flights
-    cdef object _stats, _promote
+    cdef object _stats, _promote, _refuse
     cdef Bounds _bounds
     cdef Matcher _matcher  # None: nothing is listed
     cdef frozenset _local_cuts  # the last two labels, or the last one, of names that are blocked here
@@ -31,6 +31,7 @@ cdef class Lane(Carrier):
 
     cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now)
     cdef int _abandon(self, bytes key) except -1
+    cdef int _overloaded(self, query, str why, double now) except -1
     cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1

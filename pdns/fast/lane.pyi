@@ -2,6 +2,8 @@ from collections.abc import Callable
 
 from pdns.blockset import AddressListing, Blockset
 from pdns.config import Cache
+from pdns.core.flights import Flight as AnyFlight
+from pdns.core.flights import Waiter
 from pdns.fast.cache import AnswerCache
 from pdns.fast.flights import Flight, Flights
 from pdns.fast.front import Front
@@ -19,6 +21,7 @@ class Lane:
         flights: Flights,
         stats: Stats,
         promote: Callable[[Flight], tuple[UpstreamQuestion, Done]],
+        refuse: Callable[[Waiter, str, float], None],
     ) -> None: ...
     def configure(self, cache: Cache) -> None: ...
     def judge_by(
@@ -28,5 +31,6 @@ class Lane:
         local_cuts: frozenset[bytes] = ...,
     ) -> None: ...
     def ask(
-        self, queries: list[Datagram], pool: UdpPool, forwarder: Forwarder, exact: bool, now: float, due_s: float, room: int
+        self, queries: list[Datagram], pool: UdpPool, forwarder: Forwarder, exact: bool, now: float, due_s: float
     ) -> list[Datagram]: ...
+    def shed(self, flight: AnyFlight, why: str, now: float) -> None: ...

@@ -3,18 +3,24 @@
 import logging
 from functools import partial
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ENOBUFS
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from pdns.fast.cache cimport NO_EDE, UPSTREAM, body_of, ttls_of
+from pdns.fast.cache cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of, write_opt
 from pdns.fast.checks cimport must
+from pdns.fast.clock cimport clock_s
 from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.tally cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
-from pdns.fast.wire cimport AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, RD, TYPE_OPT, Query, ends_in_one_of, put16, put32, u16
+from pdns.fast.wire cimport (
+    AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, QR, RA, RD, TYPE_OPT, Query, Question, ends_in_one_of, put16, put32, u16,
+)  # fmt: skip
+
+from pdns.core import protocol as p
+from pdns.core.flights import REASONS
 
 cdef enum:
     UPSTREAM_UDP_BYTES = 1232
@@ -26,14 +32,19 @@ cdef enum:
     TYPE_BEFORE_TTL = 4
     RDATA_BEHIND_TYPE = 10
 
+cdef int _OTHER = p.EDE_OTHER
+cdef int _SERVFAIL = p.SERVFAIL
+
 _log = logging.getLogger("pdns.service")
 
 
 cdef class Lane(Carrier):
-    """One for each worker. `promote(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end."""
+    """One for each worker. `promote(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end; `refuse(waiter, why,
+    now)` answers whoever came in no datagram."""
 
-    def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, promote):
+    def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, promote, refuse):
         self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, promote
+        self._refuse = refuse
         self._written = []
         self._local_cuts = frozenset()
         self._target = Query.__new__(Query)
@@ -50,15 +61,16 @@ cdef class Lane(Carrier):
         self._matcher = None if blockset is None else blockset.matcher
         self._listed_networks = partial(listings, blockset) if blockset is not None and blockset.lists_addresses else None
 
-    def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s, Py_ssize_t room):
-        """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`, at most `room` questions.
-        Gives those of `queries` that Python must take care of."""
+    def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s):
+        """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`. Gives those of `queries` that
+        Python must take care of."""
         cdef Hub hub = pool.hub
         cdef UdpSocket socket = None
         cdef Datagram query
         cdef Flight flight
         cdef list left = []
         cdef bytes key
+        cdef str why
         cdef int most = 0
         hub.carrier, hub.forwarder = self, forwarder
         for query in queries:
@@ -70,8 +82,9 @@ cdef class Lane(Carrier):
                 elif not self._flights.wait(flight, query):
                     self._stats.dropped("waiters_limit")
                 continue
-            if room <= 0 or not self._flights.has_room(query):
-                left.append(query)
+            why = self._flights.room_for(query, now)
+            if why:
+                self._overloaded(query, why, now)
                 continue
             if socket is None:
                 try:
@@ -87,7 +100,6 @@ cdef class Lane(Carrier):
                 _log.exception("a query could not be asked")
                 self._abandon(key)
                 continue
-            room -= 1
             flight.due_s = due_s
             if hub.outbox.count >= most:
                 self._send(hub, socket, now)
@@ -106,11 +118,47 @@ cdef class Lane(Carrier):
                 self._stats.dropped("internal_error")
         return 0
 
+    def shed(self, Flight flight not None, str why not None, double now):
+        """End `flight`, which is in the lane: whoever waits for it is told `why`."""
+        if flight.socket is not None:
+            (<UdpSocket>flight.socket).shed(flight)
+        for query in self._flights.end(flight):
+            self._overloaded(query, why, now)
+
+    cdef int _overloaded(self, query, str why, double now) except -1:
+        """Say SERVFAIL with the reason, which is not remembered: as `pdns.core.resolver.Resolver.overloaded`."""
+        cdef Datagram datagram
+        cdef const Question *question
+        cdef uint8_t *out
+        cdef bytes text
+        cdef Py_ssize_t size
+        self._stats.dropped(REASONS[why])
+        if type(query) is not Datagram:
+            self._refuse(query, why, now)
+            return 0
+        datagram = query
+        question = &datagram.q
+        text = why.encode()
+        out = datagram._listener._room(MOST_ANSWER_BYTES)
+        size = HEADER_BYTES + question.bytes
+        put16(out, question.id)
+        put16(out + 2, QR | RA | (question.flags & (RD | CD)) | _SERVFAIL)
+        put16(out + 4, 1)
+        put32(out + 6, 0)
+        put16(out + ARCOUNT_AT, 1 if question.edns else 0)
+        memcpy(out + HEADER_BYTES, question.section, question.bytes)
+        if question.edns:
+            size += write_opt(out + size, question, _OTHER, <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
+        datagram._listener._send(size, &datagram._peer)
+        self._front._tally.response(datagram.number, ERROR, _SERVFAIL)
+        self._front._tally.lasted(ERROR, 1, clock_s() - datagram.started_s)
+        return 0
+
     cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now):
         """Write the query for a new flight, as `pdns.core.message.build_query` does, and let it wait for its answer."""
         cdef uint8_t *out = hub.outbox.room(MOST_QUERY_BYTES)
         cdef uint8_t *section
-        cdef Flight flight = self._flights.begin(key, now)
+        cdef Flight flight = self._flights.begin(query, key, now)
         cdef uint8_t asked = query.q.key[query.q.bytes]
         cdef uint8_t octet
         cdef uint64_t bits = 0
@@ -131,6 +179,7 @@ cdef class Lane(Carrier):
                 section[at] = octet ^ <uint8_t>((bits & 1) << 5 if 97 <= octet <= 122 else 0)
                 bits >>= 1
         flight.query_id = socket.add(flight, now)
+        flight.socket = socket
         put16(out, flight.query_id)
         hub.in_lane += 1
         put16(out + 2, RD | AD | (CD if query.q.flags & CD else 0))
@@ -199,6 +248,9 @@ cdef class Lane(Carrier):
 
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1:
         """Let Python make of it what it can."""
+        if flight.shed:
+            socket.landed(flight)
+            return 0
         socket.promote(flight)
         socket.hub.events.arrived(socket, PyBytes_FromStringAndSize(<const char *>wire, size))
         return 0
@@ -207,7 +259,9 @@ cdef class Lane(Carrier):
         cdef Hub hub = socket.hub
         cdef bytes section = PyBytes_FromStringAndSize(<char *>flight.section, flight.section_bytes)
         question, done = self._promote(flight)
-        return hub.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
+        attempt = hub.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
+        flight.cancel = partial(hub.forwarder.cancel, attempt.exchange)
+        return attempt
 
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1:
         """Whether Python must judge what the answer leads to: a feed has something to say of it."""

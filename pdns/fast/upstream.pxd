@@ -42,6 +42,7 @@ cdef class UdpSocket:
     cdef int forget(self, int place) except -1
     cdef int nobody_waits(self) except -1
     cdef int landed(self, Flight flight) except -1
+    cdef int shed(self, Flight flight) except -1
     cdef int promote(self, Flight flight) except -1
     cdef int promote_due(self, double now) except -1
 

@@ -89,11 +89,11 @@ cdef class UdpSocket:
     def waiting(self):
         """What somebody waits for. Nothing of that is in the lane any more."""
         self.promote_due(_NEVER)
-        return [one for one in self._carried if one.exchange is not None]
+        return [one for one in self._carried if type(one) is not Flight and one.exchange is not None]
 
     def find(self, uint16_t query_id):
         cdef int place = self.place_of(query_id)
-        return self._carried[place] if place >= 0 else None
+        return self._carried[place] if place >= 0 and type(self._carried[place]) is not Flight else None
 
     def settle(self, attempt):
         cdef int place = self.place_of(attempt.query_id)
@@ -171,19 +171,30 @@ cdef class UdpSocket:
     cdef int landed(self, Flight flight) except -1:
         """`flight` was answered."""
         self.forget(self.place_of(flight.query_id))
+        flight.socket = None
+        if flight.shed:
+            return 0
+        self.hub.in_lane -= 1
+        return self.nobody_waits()
+
+    cdef int shed(self, Flight flight) except -1:
+        """Nobody waits for `flight` any more. A late answer to it is still known for one, and kept."""
+        flight.shed = True
+        flight.socket = None
         self.hub.in_lane -= 1
         return self.nobody_waits()
 
     cdef int promote(self, Flight flight) except -1:
         """Let Python go on with `flight`, which waits here."""
         self._carried[self.place_of(flight.query_id)] = self.hub.carrier.promote(flight, self)
+        flight.socket = None
         self.hub.in_lane -= 1
         return 0
 
     cdef int promote_due(self, double now) except -1:
         """The same for every flight that was due before `now`."""
         for one in list(self._carried):
-            if type(one) is Flight and (<Flight>one).due_s <= now:
+            if type(one) is Flight and (<Flight>one).due_s <= now and not (<Flight>one).shed:
                 self.promote(one)
         return 0
 

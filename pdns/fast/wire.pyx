@@ -337,6 +337,14 @@ cdef Py_ssize_t write_reversed_key(const Question *question, uint8_t *out) noexc
     return question.name_bytes - 1
 
 
+cdef Py_ssize_t domain_of(const Question *question) noexcept nogil:
+    cdef Py_ssize_t third = 0, above = 0, last = 0, at = 0
+    while at < question.name_bytes - 1:
+        third, above, last = above, last, at
+        at += 1 + question.key[at]
+    return third if question.key[last] == 2 and question.key[above] <= 3 else above
+
+
 cdef Py_ssize_t cut_of(const Question *question) noexcept nogil:
     cdef Py_ssize_t at = 0, last = 0, above = 0
     while question.key[at]:
@@ -424,6 +432,12 @@ cdef class Query:
     @property
     def cut(self):
         cdef Py_ssize_t at = cut_of(&self.q)
+        return PyBytes_FromStringAndSize(<char *>self.q.key + at, self.q.name_bytes - at)
+
+    @property
+    def domain(self):
+        """As `names.domain_of`."""
+        cdef Py_ssize_t at = domain_of(&self.q)
         return PyBytes_FromStringAndSize(<char *>self.q.key + at, self.q.name_bytes - at)
 
     @property

@@ -24,7 +24,7 @@ class TcpLimits(NamedTuple):
     """What one client, and all of them, may take. For IPv6 a client is a /64: whoever has one has all of it."""
 
     max_connections: int = 1000
-    max_per_client: int = 200
+    max_per_client: int = 50
     idle_timeout_s: float = 10.0  # since the last whole message; also how long a peer may leave answers unread
     answer_deadline_s: float = 10.0  # after that long nothing asked before will be answered
     max_outstanding: int = 128  # queries of one connection at a time; the next ones wait
@@ -43,11 +43,11 @@ class TcpLimits(NamedTuple):
 class TcpConnections:
     """Every connection of one worker, whatever address it came to, within common limits.
 
-    A new connection always finds room while any other is idle: the longest idle one makes it, of the same client if
-    that one is at its own bound, else of the client that has most. Only when nobody is idle is the new one turned away.
-    The fuller it gets (from half full on) the sooner idle connections are closed.
-    Counted as dropped: `tcp_made_room`, `tcp_refused`, `tcp_slow_reader`, `tcp_unanswered`, `tcp_unfinished_message`,
-    `tcp_no_header`, `tcp_answer_too_long`, `tcp_shutdown`. The gauge `tcp_connections` says how many there are.
+    A new connection finds room while any other is idle, and while its client has fewer than another: `ConnectionTable` says who
+    makes it. The fuller it gets (from half full on) the sooner idle connections are closed.
+    Counted as dropped: `tcp_made_room`, `tcp_busy_made_room`, `tcp_refused`, `tcp_slow_reader`, `tcp_unanswered`,
+    `tcp_unfinished_message`, `tcp_no_header`, `tcp_answer_too_long`, `tcp_shutdown`. The gauge `tcp_connections` says how many
+    there are.
     """
 
     def __init__(
@@ -113,7 +113,7 @@ class TcpConnections:
             if dispensable is None:
                 self.stats.dropped("tcp_refused")
                 return False
-            dispensable.reset("tcp_made_room")
+            dispensable.reset("tcp_busy_made_room" if self._table.is_busy(dispensable) else "tcp_made_room")
         self._table.add(stream, client)
         self._nobody.clear()
         self.stats.gauge("tcp_connections", len(self._table))

@@ -93,15 +93,23 @@ class Forwarder:
         """Questions without an answer yet."""
         return len(self._in_flight) + sum(hub.in_lane for hub in self._hubs)
 
-    def resolve(self, question: UpstreamQuestion, done: Done) -> None:
-        """Ask. `done` is called once, from the loop and never from here, at most `timeout_s` and a tick (25 ms) later."""
+    def resolve(self, question: UpstreamQuestion, done: Done) -> Exchange | None:
+        """Ask. `done` is called once, from the loop and never from here, at most `timeout_s` and a tick (25 ms) later, unless
+        what this gives is cancelled before.
+        """
         if self._closed or self.in_flight >= self._max_in_flight:
             self._loop.call_soon(call, done, _SHUTTING_DOWN if self._closed else _OVERLOAD)
-            return
+            return None
         now = boottime_s()
         exchange = Exchange(question, done, now + self._timeout_s, MAX_ROUNDS)
         self._in_flight.add(exchange)
         self._rounds.begin(exchange, now)
+        return exchange
+
+    def cancel(self, exchange: Exchange | None) -> None:
+        """Ask no more, and tell nobody. What is still answered says something of the upstream, and no more."""
+        if exchange is not None and not exchange.finished:
+            self._rounds.end(exchange)
 
     def ask(self, queries: list[Datagram], lane: Lane) -> list[Datagram]:
         """Let `lane` ask what it can: gives those that are left, to be asked by `resolve`."""
@@ -125,8 +133,7 @@ class Forwarder:
         if hub.tick != (tick := int(due_s / TICK_S)):
             hub.tick = tick
             self._timers.at(due_s, self._overdue, hub)
-        room = self._max_in_flight - self.in_flight
-        return lane.ask(queries, udp, self, server.case.is_on(now), now, due_s, room)
+        return lane.ask(queries, udp, self, server.case.is_on(now), now, due_s)
 
     def adopt(
         self,

@@ -18,8 +18,8 @@ class Health:
     """Smoothed as RFC 6298 does; each sample is sound, as every query has an id of its own (no Karn ambiguity)."""
 
     __slots__ = (
-        "_answered_s", "_avoided_s", "_avoided_until_s", "_backoff_s", "_failed_s", "_probed_s", "_rttvar_s", "failures",
-        "probe_at_s", "srtt_s", "up",
+        "_answered_s", "_avoided_s", "_avoided_until_s", "_backoff_s", "_failed_s", "_probed_s", "_rttvar_s", "_silent_domains",
+        "failures", "probe_at_s", "srtt_s", "up",
     )  # fmt: skip
 
     def __init__(self) -> None:
@@ -34,6 +34,7 @@ class Health:
         self._probed_s = -_NEVER
         self._answered_s = -_NEVER
         self._failed_s = -_NEVER
+        self._silent_domains: list[bytes] = []  # since the last answer
 
     def sampled(self, rtt_s: float) -> None:
         """A useful answer took `rtt_s`."""
@@ -52,18 +53,24 @@ class Health:
             self.up = True
             self._avoided_until_s = 0.0
         self.failures = 0
+        self._silent_domains.clear()
         self.probe_at_s = _NEVER
         return came_up
 
-    def failed(self, sent_s: float, now: float, *, probe: bool = False) -> bool:
-        """A question, or a probe, sent at `sent_s` was left without an answer. True when that brought it down.
+    def failed(self, sent_s: float, now: float, *, domain: bytes = b"", probe: bool = False) -> bool:
+        """A question below `domain`, or a probe, sent at `sent_s` was left without an answer. True when that brought it down.
 
-        It is no failure if anything else was answered since: some names are slow everywhere. A failure asks for a probe:
-        one that is well answers it, and stays up; one that is dead is known for dead within seconds, although most
-        questions go elsewhere after its first failure.
+        It is no failure if anything else was answered since: some names are slow everywhere. A domain fails once until something
+        is answered: whoever asks for many names of it says no more by that. A failure asks for a probe: one that is well answers
+        it, and stays up; one that is dead is known for dead within seconds, although most questions go elsewhere after its first
+        failure.
         """
         if self._answered_s >= sent_s or (now - self._failed_s < _FAILURE_INTERVAL_S and not probe):
             return False
+        if domain and self.up:
+            if domain in self._silent_domains:
+                return False
+            self._silent_domains.append(domain)
         self._failed_s = now
         self.failures += 1
         self.avoid(now)

@@ -154,14 +154,19 @@ class Rounds:
         if exchange.pinned is None and attempt.server not in exchange.blamed:
             exchange.blamed.append(attempt.server)
             if not attempt.server.has_moved(now):
-                self._watch.failed(attempt.server, attempt.sent_s, now)
+                self._watch.failed(attempt.server, attempt.sent_s, now, qname=exchange.question.qname)
 
     def finish(self, exchange: Exchange, outcome: UpstreamAnswer | UpstreamFailure) -> None:
         """The end, once."""
-        exchange.finished = True
         answered = isinstance(outcome, UpstreamAnswer)
         if exchange.pinned is None:
             self._judge(exchange, answered=answered)
+        self.end(exchange, answered=answered)
+        call(exchange.done, outcome)
+
+    def end(self, exchange: Exchange, *, answered: bool = False) -> None:
+        """The same without an outcome, which nobody is told."""
+        exchange.finished = True
         for attempt in exchange.attempts:
             attempt.exchange = None
             attempt.beaten = answered
@@ -170,7 +175,6 @@ class Rounds:
         exchange.attempts.clear()  # timers hold the exchange a little longer; it need not hold more
         exchange.bad.clear()
         self._finished(exchange)
-        call(exchange.done, outcome)
 
     def fail(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # as all that ends or goes on
         """The end without an answer: what each upstream said, the most telling first, and which said nothing."""

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pdns.core.names import cut
+from pdns.core.names import cut, domain_of
 from pdns.upstream.exchange import UpstreamStats
 from pdns.upstream.timers import Timers
 
@@ -56,11 +56,11 @@ class Watch:
             _log.warning("upstream %s answers, but is of no use: %s", server.name, kinds)
             self._stats.upstream_useful(server.name, False)
 
-    def failed(self, server: Server, sent_s: float, now: float, *, probe: bool = False) -> None:
-        """It left a question, or a probe, that was sent at `sent_s` without an answer."""
+    def failed(self, server: Server, sent_s: float, now: float, *, qname: bytes = b"", probe: bool = False) -> None:
+        """It left a question for `qname`, or a probe, that was sent at `sent_s` without an answer."""
         health = server.health
         planned_s = health.probe_at_s
-        if health.failed(sent_s, now, probe=probe):
+        if health.failed(sent_s, now, domain=domain_of(qname) if qname else b"", probe=probe):
             reason = f": {server.tcp.last_error}" if server.udp is None and server.tcp.last_error else ""
             _log.warning("upstream %s is down%s", server.name, reason)
             self._stats.upstream_up(server.name, False)

@@ -649,13 +649,32 @@ def test_in_a_full_house_the_client_with_most_connections_makes_room(loop: str) 
 
 
 @on_both_loops
+def test_a_client_that_keeps_many_connections_busy_makes_room(loop: str) -> None:
+    """Who has one connection, or none, does not wait until somebody with three has his answers."""
+
+    async def main() -> None:
+        held = Held()
+        async with listening(held, ROOMY._replace(max_connections=3)) as running:
+            busy = [await running.connect() for _ in range(3)]
+            for count, peer in enumerate(busy, 1):
+                peer.send(message(1))
+                await until(lambda count=count: len(held.replies) == count)  # type: ignore[misc]  # a lambda's default
+            running.service.act = echo
+            assert await (await running.connect("127.0.0.2", counted=False)).ask(message(2)) == message(2)
+            assert await busy[0].rest() == b""
+            assert running.tally.drops == {"tcp_busy_made_room": 1}
+
+    run_on(loop, main())
+
+
+@on_both_loops
 def test_when_everybody_waits_for_an_answer_the_new_one_is_turned_away(loop: str) -> None:
-    """Who was promised an answer is not cut off; as soon as one has it there is room again."""
+    """Who was promised an answer is not cut off for one who has no fewer; as soon as one has it there is room again."""
 
     async def main() -> None:
         held = Held()
         async with listening(held, ROOMY._replace(max_connections=2)) as running:
-            busy = [await running.connect() for _ in range(2)]
+            busy = [await running.connect(address) for address in ("127.0.0.1", "127.0.0.3")]
             for peer in busy:
                 peer.send(message(1))
             await until(lambda: len(held.replies) == 2)

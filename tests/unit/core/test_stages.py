@@ -146,18 +146,18 @@ def test_flights_are_bounded_and_shared(kind: str) -> None:
     """Identical questions share a flight; flights, waiters of one and waiters of one client are bounded; places come free."""
     flights = FLIGHTS[kind](2, MAX_WAITERS + 2)
     forward = Forward(b"k", b"\1a\0", 1, 1, do=False, cd=False, policy=0)
-    flight = flights.start(forward, 0.0)
+    flight = flights.start(forward, 0.0, "10.0.0.1")
     assert flights.get(b"k") is flight
     assert all(flights.join(flight, 1, waiter(number)) for number in range(MAX_WAITERS))
     assert not flights.join(flight, 1, waiter(MAX_WAITERS))
     assert flights.join(flight, 1, waiter(0)), "a retransmission takes its own place"
-    assert flights.full("10.0.0.1") == ""
-    other = flights.start(forward._replace(key=b"l"), 0.0)
-    assert flights.full("10.0.0.2") == "too many queries in flight"
+    assert flights.room("10.0.0.1", b"\1b\0", 0.0) == ""
+    other = flights.start(forward._replace(key=b"l", qname=b"\1b\0"), 0.0, "10.0.0.1")
+    assert flights.room("10.0.0.1", b"\1c\0", 0.0) == "too many queries in flight"
     flights.land(other)
     flights.limit(2, MAX_WAITERS)
-    assert flights.full("10.0.0.1") == "too many queries in flight for this client"
+    assert flights.room("10.0.0.1", b"\1a\0", 0.0) == "too many queries in flight for this client"
     assert flight.waiting == MAX_WAITERS
     assert [one.query.id for one in flights.land(flight)] == list(range(MAX_WAITERS))
     flights.limit(2, 1)
-    assert (flights.full("10.0.0.1"), len(flights)) == ("", 0)
+    assert (flights.room("10.0.0.1", b"\1a\0", 0.0), len(flights)) == ("", 0)

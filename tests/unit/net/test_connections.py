@@ -51,17 +51,36 @@ def test_among_clients_of_one_size_the_longest_idle_makes_room() -> None:
     assert table.dispensable("d") == "b1"
 
 
-def test_who_waits_for_an_answer_makes_no_room() -> None:
-    """A busy connection is passed over; when all are busy nobody is dispensable."""
+def test_who_waits_for_an_answer_is_the_last_to_make_room() -> None:
+    """A busy connection is closed for a client that has none, when nothing is idle, and for none that has as many."""
     table = table_of("a1", "a2", "b1", max_connections=3)
     table.mark_busy("a1")
     assert table.dispensable("c") == "a2"
     table.mark_busy("a2")
     assert table.dispensable("c") == "b1"
     table.mark_busy("b1")
-    assert table.dispensable("c") is None
+    assert table.dispensable("c") == "a1"
+    assert table.dispensable("b") is None
+    assert table.is_busy("a1")
     table.mark_idle("a1")
     assert table.dispensable("c") == "a1"
+    assert not table.is_busy("a1")
+
+
+def test_a_client_far_above_the_others_makes_room_before_an_idle_one_of_theirs() -> None:
+    """Whoever keeps many connections busy does not live on what others leave idle."""
+    table = table_of("b1", "a1", "a2", "a3")
+    for connection in ("a2", "a1", "a3"):
+        table.mark_busy(connection)
+    assert table.dispensable("c") == "a2"
+    assert table.dispensable("a") == "b1"
+
+
+def test_the_last_places_are_for_clients_that_have_none() -> None:
+    """An eighth of all."""
+    table = table_of("a1", "a2", "a3", "b1", "b2", "b3", "c1", max_connections=8)
+    assert not table.has_room("c")
+    assert table.has_room("d")
 
 
 def test_a_client_whose_connections_are_all_busy_is_not_let_off_at_the_cost_of_others() -> None:
@@ -99,19 +118,25 @@ class Model:
         self.max_connections = max_connections
         self.max_per_client = max_per_client
         self.idle: list[tuple[int, int]] = []
-        self.busy: set[tuple[int, int]] = set()
+        self.busy: list[tuple[int, int]] = []
 
     def size(self, client: int) -> int:
         return sum(connection[0] == client for connection in (*self.idle, *self.busy))
 
     def has_room(self, client: int) -> bool:
-        return len(self.idle) + len(self.busy) < self.max_connections and self.size(client) < self.max_per_client
+        size = self.size(client)
+        reserved = self.max_connections // 8 if size else 0
+        return len(self.idle) + len(self.busy) < self.max_connections - reserved and size < self.max_per_client
 
     def dispensable(self, client: int) -> set[tuple[int, int] | None]:
-        """Those that may be chosen: among clients of one size, the longest idle connection of any."""
+        """Those that may be chosen: among clients of one size, the longest idle, or busy, connection of any."""
         if self.size(client) >= self.max_per_client:
             return {next((connection for connection in self.idle if connection[0] == client), None)}
         biggest = max((self.size(connection[0]) for connection in self.idle), default=0)
+        most = max((self.size(connection[0]) for connection in (*self.idle, *self.busy)), default=0)
+        if most > self.size(client) + 1 and most > 2 * biggest:
+            clients = {connection[0] for connection in (*self.idle, *self.busy) if self.size(connection[0]) == most}
+            return {next(connection for connection in (*self.idle, *self.busy) if connection[0] == each) for each in clients}
         clients = {connection[0] for connection in self.idle if self.size(connection[0]) == biggest}
         return {next(connection for connection in self.idle if connection[0] == each) for each in clients} or {None}
 
@@ -134,14 +159,14 @@ def test_whatever_happens_the_table_agrees_with_its_plain_model(script: list[Ste
             model.idle.append(connection)
         elif action == "discard":
             table.discard(connection)
-            model.busy.discard(connection)
+            model.busy = [each for each in model.busy if each != connection]
             model.idle = [each for each in model.idle if each != connection]
         elif action in ("busy", "idle") and present:
-            model.busy.discard(connection)
+            model.busy = [each for each in model.busy if each != connection]
             model.idle = [each for each in model.idle if each != connection]
             if action == "busy":
                 table.mark_busy(connection)
-                model.busy.add(connection)
+                model.busy.append(connection)
             else:
                 table.mark_idle(connection)
                 model.idle.append(connection)

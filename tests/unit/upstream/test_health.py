@@ -51,6 +51,18 @@ def test_three_failures_in_a_row_bring_it_down() -> None:
     assert not fail(health, 7), "it is down already"
 
 
+def test_a_domain_fails_once() -> None:
+    """Many names of one domain that get no answer are one failure, until something is answered; names of three are three."""
+    health = Health()
+    for now in range(1, 20):
+        health.failed(now - 1, now, domain=b"slow")
+    assert (health.up, health.failures) == (True, 1)
+    assert [health.failed(now - 1, now, domain=b"d%d" % now) for now in (20, 21)] == [False, True]
+    assert health.answered(22)
+    assert not health.failed(22.5, 23, domain=b"slow")
+    assert health.failures == 1
+
+
 def test_slow_names_are_no_failures() -> None:
     """A question without an answer says nothing when the upstream has answered another one since it was sent."""
     health = Health()
