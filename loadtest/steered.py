@@ -61,4 +61,4 @@ def _letters(rng: random.Random, count: int) -> bytes:
 
 
 def _below_test(label: bytes) -> bytes:
-    return bytes((len(label),)) + label + b"\7steered\4test\0"
+    return bytes((len(label),)) + label + b"\7steered\3zzz\0"

@@ -40,7 +40,7 @@ def pdns(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) -> 
     sections = {
         "server": {"workers": WORKERS},
         "upstream": {"servers": [upstream.address]},
-        "feed": [feed(directory, "listed", "steered.test")],
+        "feed": [feed(directory, "listed", "steered.zzz")],
     }
     with RunningPdns(directory, sections) as running:
         yield running
