@@ -128,14 +128,14 @@ def test_limits_are_kept_alike(limit: RateLimit, verified: bool, asked: list[tup
 @given(LIMITS, LIMITS, st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5), st.integers(0, 3)), max_size=60))
 def test_limits_are_shared_alike(limit: RateLimit, later: RateLimit, asked: list[tuple[str, float, int]]) -> None:
     """Limiters on one memory count together, two of one configuration and two that came with another, as one of each would."""
-    kinds = (core_ratelimit.RateLimiter, fast_clients.RateLimiter)
-    memories = [memoryview(bytearray(core_ratelimit.MEMORY_BYTES)) for _ in kinds]
-    groups = [[kind(each, memory) for each in (limit, limit, later, later)] for kind, memory in zip(kinds, memories, strict=True)]
+    memories = [memoryview(bytearray(core_ratelimit.MEMORY_BYTES)) for _ in range(2)]
+    configs = (limit, limit, later, later)
+    python = [core_ratelimit.RateLimiter(config, memories[0]) for config in configs]
+    compiled = [fast_clients.RateLimiter(config, memories[1]) for config in configs]
     now = 1000.0
     for address, later_s, which in asked:
         now += later_s
-        python, compiled = (group[which].admits(address, now) for group in groups)
-        assert python is compiled
+        assert compiled[which].admits(address, now) is python[which].admits(address, now)
 
 
 @given(st.binary(min_size=17, max_size=128))
