@@ -1,4 +1,4 @@
-"""`python -m loadtest bench | compare | chart | soak | replay | malformed | zone`."""
+"""`python -m loadtest bench | compare | chart | soak | abuse | replay | malformed | zone`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from loadtest import abuse as abusemod
 from loadtest import bench as benchmod
 from loadtest import chart as chartmod
 from loadtest import compare as comparemod
@@ -81,6 +82,21 @@ def soak(
 ) -> None:
     """A council's week in an hour, while everything fails that can. Exit status 1: a query is lost, a leak, a wrong answer."""
     raise typer.Exit(soakmod.main(Plan(minutes=minutes, rate_scale=rate_scale, seed=seed)))
+
+
+@app.command()
+def abuse(
+    seconds: Annotated[float, typer.Option(min=1, max=300, help="of each measurement, of which a row has two")] = 8.0,
+    only: Annotated[
+        list[str] | None, typer.Option(help=f"a row, may be repeated: {', '.join(a.key for a in abusemod.ATTACKS)}")
+    ] = None,
+) -> None:
+    """What an honest client gets while others attack. Exit status 1: less than the goal."""
+    try:
+        attacks = abusemod.chosen(only or [])
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--only") from None
+    raise typer.Exit(abusemod.main(attacks, seconds))
 
 
 @app.command()

@@ -4,13 +4,17 @@
  *                                  COUNT_FD: a file of 8 octets, kept at how many queries were answered
  *
  * The question is echoed byte for byte. An OPT record is answered with one of ours. The address is made from the
- * name, so that an answer given to the wrong question shows. What is not a plain query gets silence.
+ * name, so that an answer given to the wrong question shows. What is not a plain query gets silence, and so do names
+ * below hang.zzz; names below slow.zzz are answered after a second and a half.
  */
 #define _GNU_SOURCE
 #include "common.h"
 
 #include <errno.h>
+#include <poll.h>
+#include <strings.h>
 #include <sys/mman.h>
+#include <time.h>
 
 enum {
     BUFFER_BYTES = 1232,
@@ -22,6 +26,8 @@ enum {
     CLASS_IN = 1,
     OPT_BYTES = 11,
     ROOM_FOR_ANSWER = 64,
+    SLOW_MS = 1500,
+    MOST_DELAYED = 32768, /* beyond that many the slow servers are silent, too */
 };
 
 static uint8_t queries[BATCH][BUFFER_BYTES];
@@ -106,6 +112,60 @@ static size_t answer_to(const uint8_t *query, size_t length, uint8_t *answer) {
     return (size_t)(end - answer);
 }
 
+/* Whether the name of a query that `answer_to` answered is below `domain`, in wire form and lower case. */
+static bool is_below(const uint8_t *query, const char *domain, size_t length) {
+    size_t at = HEADER_BYTES, end = HEADER_BYTES;
+    while (query[end] != 0) end += 1u + query[end];
+    while (end - at > length) at += 1u + query[at];
+    return end - at == length && strncasecmp((const char *)query + at, domain, length) == 0;
+}
+
+/* ---- answers that wait: a ring, all for the same time ---- */
+
+static struct delayed {
+    uint64_t due_ms;
+    struct sockaddr_storage client;
+    socklen_t client_length;
+    size_t length;
+    uint8_t answer[512];
+} delayed[MOST_DELAYED];
+static uint32_t delayed_first, delayed_count;
+
+static uint64_t now_ms(void) {
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+static void delay(const uint8_t *answer, size_t length, const struct msghdr *to) {
+    if (delayed_count == MOST_DELAYED || length > sizeof delayed[0].answer) return;
+    struct delayed *one = &delayed[(delayed_first + delayed_count++) % MOST_DELAYED];
+    one->due_ms = now_ms() + SLOW_MS;
+    memcpy(&one->client, to->msg_name, to->msg_namelen);
+    one->client_length = to->msg_namelen;
+    memcpy(one->answer, answer, length);
+    one->length = length;
+}
+
+/* Sends what is due, and waits for a query, or for what is due next. */
+static uint64_t send_delayed(int fd) {
+    uint64_t done = 0;
+    while (delayed_count > 0) {
+        struct delayed *one = &delayed[delayed_first];
+        uint64_t now = now_ms();
+        if (one->due_ms <= now) {
+            sendto(fd, one->answer, one->length, 0, (const struct sockaddr *)&one->client, one->client_length);
+            delayed_first = (delayed_first + 1) % MOST_DELAYED;
+            delayed_count--;
+            done++;
+        } else {
+            struct pollfd polled = {fd, POLLIN, 0};
+            if (poll(&polled, 1, (int)(one->due_ms - now)) > 0) break;
+        }
+    }
+    return done;
+}
+
 int main(int argc, char **argv) {
     if (argc != 3) die("usage: authority FD COUNT_FD");
     int fd = inherited_loopback_socket(argv[1]);
@@ -118,6 +178,7 @@ int main(int argc, char **argv) {
         received[i].msg_hdr.msg_name = &clients[i];
     }
     for (;;) {
+        *answered += send_delayed(fd);
         for (unsigned i = 0; i < BATCH; i++) received[i].msg_hdr.msg_namelen = sizeof clients[i];
         int count = recvmmsg(fd, received, BATCH, MSG_WAITFORONE, NULL);
         if (count < 0) {
@@ -127,7 +188,11 @@ int main(int argc, char **argv) {
         unsigned ready = 0;
         for (int i = 0; i < count; i++) {
             size_t length = answer_to(queries[i], received[i].msg_len, answers[ready]);
-            if (length == 0) continue;
+            if (length == 0 || is_below(queries[i], "\4hang\3zzz", 9)) continue;
+            if (is_below(queries[i], "\4slow\3zzz", 9)) {
+                delay(answers[ready], length, &received[i].msg_hdr);
+                continue;
+            }
             answer_parts[ready] = (struct iovec){.iov_base = answers[ready], .iov_len = length};
             sending[ready].msg_hdr = received[i].msg_hdr;
             sending[ready].msg_hdr.msg_iov = &answer_parts[ready];

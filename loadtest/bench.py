@@ -37,7 +37,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
         build.program(name)
     cores = process.cores()
     server_core, generator_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
-    machine = _machine(len(cores))
+    machine = this_machine()
     notes = list(of_machine(machine))
     say = _Say(console)
     with contextlib.ExitStack() as stack:
@@ -161,12 +161,13 @@ def _accelerated(resolver: Resolver) -> str:
     raise server.ServerError("pdns_build_info has no label accelerated: see docs/metrics.md")
 
 
-def _machine(cores: int) -> Machine:
+def this_machine() -> Machine:
+    """Where this runs, now."""
     cpu_info = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in cpu_info if line.startswith("model name")]
     return Machine(
         cpu=models[0] if models else platform.machine(),
-        cores=cores,
+        cores=len(process.cores()),
         kernel=platform.release(),
         python=platform.python_version(),
         load_before=os.getloadavg()[0],

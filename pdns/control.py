@@ -20,7 +20,7 @@ from pdns.config import Config
 
 MAX_MESSAGE_BYTES: Final = 65536
 MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
-MAX_LISTENERS: Final = MAX_FDS - 4  # beside configuration, counters, sightings and arena
+MAX_LISTENERS: Final = MAX_FDS - 5  # beside configuration, counters, sightings, arena and limits
 
 Transport = Literal["udp", "tcp"]
 
@@ -37,7 +37,8 @@ class Listener(msgspec.Struct, frozen=True):
 class Apply(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: run by this configuration.
 
-    Descriptors: configuration, counters, sightings, the arena if there is one, one for each listener.
+    Descriptors: configuration, counters, sightings, the arena if there is one, the rate limits' memory if `limits`, one for each
+    listener.
     """
 
     generation: int  # of this message; `Ready` and `Refused` name it
@@ -47,6 +48,7 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
     workers: int = 1
     arena: int = 0  # its number; 0: stand by, another worker has it still
     cookie_secret: str = ""  # in hexadecimal; all workers have the same
+    limits: bool = False
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):

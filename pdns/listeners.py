@@ -18,7 +18,7 @@ from pdns.addresses import Endpoint, parse_endpoint
 from pdns.control import MAX_LISTENERS, Listener
 from pdns.errors import PdnsError
 from pdns.net.sockets import bind_tcp, bind_udp, has_interface, kernel_drops
-from pdns.net.steering import steer
+from pdns.net.steering import new_key, steer
 
 _TRIES: Final = 20
 
@@ -41,10 +41,12 @@ class Group(NamedTuple):
 class ListenerSet:
     """What is bound, by its spelling in the configuration."""
 
-    def __init__(self, workers: int = 1) -> None:
+    def __init__(self, workers: int = 1, steering_key: bytes = b"") -> None:
+        """Sets that have the same `steering_key` steer names alike; without one it is drawn."""
         self.workers = workers
         self.waiting: list[Endpoint] = []  # not bound: the interface that they name does not exist
         self._came: set[Endpoint] = set()
+        self._steering_key = steering_key or new_key()
         self._groups: dict[str, Group] = {}
         self._drops: dict[socket.socket, int] = {}  # as last read
 
@@ -63,7 +65,7 @@ class ListenerSet:
             raise PdnsError(
                 f"server.listen: at most {MAX_LISTENERS // 2} addresses; a wildcard such as 0.0.0.0:53 stands for all"
             )
-        changed = ListenerSet(self.workers)
+        changed = ListenerSet(self.workers, self._steering_key)
         changed._drops = self._drops
         ports = {group.endpoint.port for group in self}
         respelt = {group.endpoint: group for text, group in self._groups.items() if text not in wanted}
@@ -74,7 +76,7 @@ class ListenerSet:
                 if kept is None and not has_interface(endpoint.host):
                     changed.waiting.append(endpoint)
                     continue
-                changed._groups[text] = kept or _bind(endpoint, self.workers, ports)
+                changed._groups[text] = kept or _bind(endpoint, self.workers, self._steering_key, ports)
         except BaseException:
             changed.close_but(self)
             raise
@@ -125,23 +127,23 @@ class ListenerSet:
         return total
 
 
-def _bind(endpoint: Endpoint, workers: int, own_ports: set[int]) -> Group:
+def _bind(endpoint: Endpoint, workers: int, key: bytes, own_ports: set[int]) -> Group:
     if endpoint.port:
-        return _bind_group(endpoint, workers, join=False, own_ports=own_ports)
+        return _bind_group(endpoint, workers, key, join=False, own_ports=own_ports)
     for _ in range(_TRIES):  # the kernel chooses for TCP; UDP may have that port in use
         tcp = bind_tcp(endpoint)
         chosen = endpoint._replace(port=tcp.getsockname()[1])
         try:
-            return Group(chosen, _bind_udp(chosen, workers, join=False), tcp)
+            return Group(chosen, _bind_udp(chosen, workers, key, join=False), tcp)
         except PdnsError as error:
             tcp.close()
             failure = error
     raise failure
 
 
-def _bind_group(endpoint: Endpoint, workers: int, *, join: bool, own_ports: set[int]) -> Group:
+def _bind_group(endpoint: Endpoint, workers: int, key: bytes, *, join: bool, own_ports: set[int]) -> Group:
     try:
-        udp = _bind_udp(endpoint, workers, join=join)
+        udp = _bind_udp(endpoint, workers, key, join=join)
         try:
             return Group(endpoint, udp, bind_tcp(endpoint, join=join))
         except BaseException:
@@ -151,10 +153,10 @@ def _bind_group(endpoint: Endpoint, workers: int, *, join: bool, own_ports: set[
         # From 0.0.0.0:53 to 192.0.2.1:53, or back, without a gap: both are bound for a moment, and both are ours.
         if join or endpoint.port not in own_ports:
             raise
-    return _bind_group(endpoint, workers, join=True, own_ports=own_ports)
+    return _bind_group(endpoint, workers, key, join=True, own_ports=own_ports)
 
 
-def _bind_udp(endpoint: Endpoint, workers: int, *, join: bool) -> tuple[socket.socket, ...]:
+def _bind_udp(endpoint: Endpoint, workers: int, key: bytes, *, join: bool) -> tuple[socket.socket, ...]:
     sockets: list[socket.socket] = []
     try:
         for _ in range(workers):
@@ -164,7 +166,7 @@ def _bind_udp(endpoint: Endpoint, workers: int, *, join: bool) -> tuple[socket.s
         raise
     if workers > 1:
         try:
-            steer(sockets[0], workers)
+            steer(sockets[0], workers, key)
         except OSError as error:  # then the kernel goes by the client's address: every worker caches what it is asked
             _log.warning("%s (UDP): queries are not steered by name: %s", endpoint, error.strerror)
     return tuple(sockets)

@@ -1,11 +1,17 @@
-"""What the supervisor gives a worker to write to, and keeps when that one is gone: counters, sightings, an arena for answers."""
+"""What the supervisor gives workers to write to, and keeps when they are gone.
+
+Counters, sightings and an arena for answers are of one worker each, the buckets of the rate limit of all together.
+"""
 
 from __future__ import annotations
 
+import fcntl
+import mmap
 import os
 from typing import Final
 
 from pdns.blockeddomains import BlockedDomains
+from pdns.core import ratelimit
 from pdns.counters import Counters
 from pdns.metrics import WORKER_GAUGES
 from pdns.sightings import Sightings, SightingsReader
@@ -65,6 +71,39 @@ class Arena:
 
     def close(self) -> None:
         os.close(self.fd)
+
+
+class Limits:
+    """Memory for the buckets of the rate limit, for all workers: a client has one limit, whichever of them its names meet."""
+
+    def __init__(self) -> None:
+        self.fd = os.memfd_create("pdns-limits", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        try:
+            os.ftruncate(self.fd, ratelimit.MEMORY_BYTES)
+            os.pwrite(self.fd, os.urandom(ratelimit.KEY_BYTES), 0)
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
+        except BaseException:
+            os.close(self.fd)
+            raise
+
+    def close(self) -> None:
+        os.close(self.fd)
+
+
+def map_limits(fd: int) -> memoryview:
+    """The memory of a `Limits`, whose descriptor stays open. Raises `ValueError` when it is of another size."""
+    if (size := os.fstat(fd).st_size) != ratelimit.MEMORY_BYTES:
+        raise ValueError(f"{size} bytes for the rate limit instead of {ratelimit.MEMORY_BYTES}")
+    return memoryview(mmap.mmap(fd, size))
+
+
+def new_limits() -> memoryview:
+    """Such memory for one worker alone."""
+    limits = Limits()
+    try:
+        return map_limits(limits.fd)
+    finally:
+        limits.close()
 
 
 def arena_bytes(max_bytes: int, workers: int) -> int:

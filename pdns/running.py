@@ -61,8 +61,12 @@ class Running:
         *,
         arena_fd: int | None,
         cookie_secret: bytes = b"",
+        limits: memoryview | None = None,
     ) -> None:
-        """Without an arena answers are remembered nowhere else. Raises `PdnsError` when the configuration cannot be run by."""
+        """Without an arena answers are remembered nowhere else; without `limits` this worker counts a client's queries alone.
+
+        Raises `PdnsError` when the configuration cannot be run by.
+        """
         self._loop = loop
         self._config = config
         self._stats = stats
@@ -74,7 +78,7 @@ class Running:
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
             config, self._forwarder, self._stats, boottime_s, arena_fd=arena_fd, cookie_secret=cookie_secret,
-            zone_changed=self._zone_changes.tell,
+            limits=limits, zone_changed=self._zone_changes.tell,
         )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)

@@ -24,6 +24,7 @@ from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
+from pdns.memory import new_limits
 from pdns.monitorlog import MonitorLog
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
@@ -61,14 +62,17 @@ class Service:
         *,
         arena_fd: int | None = None,
         cookie_secret: bytes = b"",
+        limits: memoryview | None = None,
         zone_changed: Callable[[str], object] = lambda _feed: None,
         accelerated: bool = ACCELERATED,
     ) -> None:
         """`clock` is `pdns.clock.boottime_s`, or runs as fast. Services with the same `cookie_secret` and clock believe each
-        other's cookies; without one a secret is drawn. `zone_changed` is called with the name of a feed whose primary says so.
+        other's cookies; without one a secret is drawn. Those with the same `limits`, memory of `pdns.core.ratelimit`, count a
+        client's queries together. `zone_changed` is called with the name of a feed whose primary says so.
         """
         self._zone_changed = zone_changed
         self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
+        limits = new_limits() if limits is None else limits
         self._clock = clock
         self._stats = stats
         self._monitor_log = MonitorLog(config.log, clock)
@@ -79,13 +83,13 @@ class Service:
         self._lane: Lane | None = None
         if accelerated:
             cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
-            front = Front(cache, stats, self._cookie_secret, self._monitor_log.saw)
+            front = Front(cache, stats, self._cookie_secret, self._monitor_log.saw, limits)
             self._cache, self._flights, self.front = cache, flights, front
             self._lane = Lane(cache, self.front, flights, stats, self._promoted, self._overloaded)
         else:
             self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
         self._flights.shed = self._shed
-        self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker)
+        self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker, limits)
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
         self._rules = NO_RULES

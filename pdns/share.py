@@ -18,9 +18,9 @@ def share_of(config: Config, workers: int) -> Config:
     """`config` as one of `workers` runs by it: names are spread evenly over them, and so is what is bounded in all.
 
     A client's TCP connections are not: whichever worker is free accepts, so each allows one client as many connections, and as
-    many queries over them, as all together may.
+    many queries over them, as all together may. Its rate limit is not either: the workers count together (`pdns.core.ratelimit`).
     """
-    limit, lines = config.rate_limit, config.log.monitored_per_minute
+    lines = config.log.monitored_per_minute
     return replace(
         config,
         server=replace(config.server, tcp_max_connections=_part(config.server.tcp_max_connections, workers)),
@@ -30,12 +30,6 @@ def share_of(config: Config, workers: int) -> Config:
             max_in_flight_per_client=_part(config.upstream.max_in_flight_per_client, workers),
         ),
         cache=replace(config.cache, max_bytes=arena_bytes(config.cache.max_bytes, workers)),
-        rate_limit=replace(
-            limit,
-            queries_per_s=_part(limit.queries_per_s, workers) if limit.queries_per_s else 0,
-            verified_queries_per_s=limit.verified_queries_per_s or limit.queries_per_s,
-            burst=_part(limit.burst, workers),
-        ),
         log=replace(config.log, monitored_per_minute=_part(lines, workers) if lines else 0),
     )
 

@@ -36,6 +36,7 @@ from pdns.control import (
 from pdns.counters import Counters
 from pdns.errors import ConfigError, PdnsError
 from pdns.logs import log_to_stderr, open_standard_descriptors
+from pdns.memory import map_limits
 from pdns.running import Running, Sockets
 from pdns.share import share_of
 from pdns.sightings import Sightings, SightingsWriter
@@ -96,6 +97,7 @@ class Worker:
     async def _apply(self, message: Apply, fds: list[int]) -> None:
         config_fd, counters_fd, sightings_fd, *others = fds
         arena_fd = others.pop(0) if message.arena else None
+        limits_fd = others.pop(0) if message.limits else None
         config = share_of(read_config(config_fd), message.workers)
         os.close(config_fd)
         log_to_stderr(f"worker{message.index}", config.log.level)
@@ -105,7 +107,9 @@ class Worker:
         }
         try:
             if self._running is None:
-                await self._begin(config, counters_fd, sightings_fd, arena_fd, bytes.fromhex(message.cookie_secret))
+                await self._begin(
+                    config, counters_fd, sightings_fd, arena_fd, bytes.fromhex(message.cookie_secret), _limits_in(limits_fd)
+                )
             else:
                 close_all((counters_fd, sightings_fd))
                 await self._go_on(self._running, config, message.arena, arena_fd)
@@ -114,12 +118,20 @@ class Worker:
                 await self._running.listen(sockets)
         finally:
             _close_each(sockets.values())  # those that nobody took
+            if limits_fd is not None:
+                os.close(limits_fd)
 
     async def _begin(
-        self, config: Config, counters_fd: int, sightings_fd: int, arena_fd: int | None, cookie_secret: bytes
+        self,
+        config: Config,
+        counters_fd: int,
+        sightings_fd: int,
+        arena_fd: int | None,
+        cookie_secret: bytes,
+        limits: memoryview | None,
     ) -> None:
         stats = Stats(Counters.attach(counters_fd, writable=True), SightingsWriter(Sightings.attach(sightings_fd)))
-        self._running = Running(config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret)
+        self._running = Running(config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits)
         await self._running.begin()
         _settle_memory()
 
@@ -132,6 +144,15 @@ class Worker:
         finally:
             if arena_fd is not None:
                 os.close(arena_fd)
+
+
+def _limits_in(fd: int | None) -> memoryview | None:
+    """The memory of the rate limits; None when there is none, or it is that of another version: then this worker counts alone."""
+    try:
+        return None if fd is None else map_limits(fd)
+    except ValueError as error:
+        _log.warning("rate limits are not shared until a restart: %s", error)
+        return None
 
 
 def _close_each(sockets: Iterable[socket.socket]) -> None:

@@ -15,7 +15,7 @@ from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, R
 from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import PdnsError
 from pdns.listeners import ListenerSet
-from pdns.memory import Arena, WorkerMemory
+from pdns.memory import Arena, Limits, WorkerMemory
 from pdns.stats import HEARTBEAT
 
 HUNG_AFTER_S: Final = 3.0
@@ -48,6 +48,7 @@ class WorkerProcess:
         self,
         index: int,
         workers: int,
+        limits: Limits,
         loop: asyncio.AbstractEventLoop,
         *,
         on_start: Callable[[WorkerProcess], None],
@@ -60,6 +61,7 @@ class WorkerProcess:
         self.ready = False  # it has done what it was told since it started
         self.silent_s = 0.0  # since its last sign of life
         self._workers = workers
+        self._limits = limits
         self._loop = loop
         self._on_start, self._on_ready, self._on_exit = on_start, on_ready, on_exit
         self._seen_alive = False
@@ -95,10 +97,11 @@ class WorkerProcess:
         self._drain_s = live.config.server.drain_s
         told, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
         arena_number = arena.number if arena is not None else 0
-        apply = Apply(self._asked, told, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET)
+        apply = Apply(self._asked, told, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET, limits=True)
         config_fd = share_config(live.config)
         try:
-            sent = self.child.send(apply, [config_fd, *self.memory.fds, *([arena.fd] if arena is not None else []), *fds])
+            arena_fds = [arena.fd] if arena is not None else []
+            sent = self.child.send(apply, [config_fd, *self.memory.fds, *arena_fds, self._limits.fd, *fds])
         finally:
             os.close(config_fd)
         if not sent:

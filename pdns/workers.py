@@ -25,7 +25,7 @@ from pdns.hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
 from pdns.logs import standard_error
-from pdns.memory import Arena, arena_bytes
+from pdns.memory import Arena, Limits, arena_bytes
 from pdns.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
 
@@ -56,6 +56,7 @@ class Workers:
         self._loop = loop
         self._arenas = _new_arenas(1, live.config, count)
         self._arenas_made = 1
+        self._limits = Limits()
         self._lost = 0  # sightings, of workers that are gone for good
         self._answered: asyncio.Future[None] = loop.create_future()
         self._current = [self._process(index) for index in range(count)]
@@ -188,6 +189,7 @@ class Workers:
             process.memory.close()
         for arena in self._arenas:
             arena.close()
+        self._limits.close()
         self.house.close()
 
     def kill_now(self) -> None:
@@ -332,7 +334,9 @@ class Workers:
     # What they say.
 
     def _process(self, index: int) -> WorkerProcess:
-        return WorkerProcess(index, self.count, self._loop, on_start=self._started, on_ready=self._is_ready, on_exit=self._died)
+        return WorkerProcess(
+            index, self.count, self._limits, self._loop, on_start=self._started, on_ready=self._is_ready, on_exit=self._died
+        )
 
     def _started(self, process: WorkerProcess) -> None:
         if process in self._current:

@@ -1,12 +1,25 @@
-"""Token buckets by client prefix. The key is the socket's address, never anything that a packet says."""
+"""Token buckets by client prefix. The key is the socket's address, never anything that a packet says.
+
+All workers share the buckets, in memory that holds a secret key and then sets of four. A bucket is two numbers of 64 bits: a
+keyed digest of its prefix, 0 where there is none, and the time when it is full again, in nanoseconds. A change is a change of one
+number, which the compiled part makes atomically: there is no lock that a worker could hold when it dies.
+"""
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from ipaddress import ip_address
+from typing import Final
 
 from pdns.config import RateLimit
 
-_MAX_BUCKETS = 65536
+KEY_BYTES: Final = 16
+HEADER_BYTES: Final = 64  # the key, and nothing up to the next line of the processor's cache, which holds one set
+SETS: Final = 32768
+WAYS: Final = 4
+MEMORY_BYTES: Final = HEADER_BYTES + SETS * WAYS * 16
+SECOND_NS: Final = 10**9
+MOST_NS: Final = 2**62
 
 
 class RateLimiter:
@@ -16,25 +29,54 @@ class RateLimiter:
     client's address over UDP must not use up what that client may ask over TCP.
     """
 
-    def __init__(self, config: RateLimit, *, verified: bool = False) -> None:
+    def __init__(self, config: RateLimit, memory: memoryview | None = None, *, verified: bool = False) -> None:
+        """The buckets are in `memory`, MEMORY_BYTES that begin with a key; without it this limiter has its own.
+
+        Here, unlike in the compiled part, two workers that count one client in the same microsecond may count one query.
+        """
         self.action = config.action
-        self._rate = (verified and config.verified_queries_per_s) or config.queries_per_s
-        self._burst = float(config.burst)
+        self._interval_ns, self._burst_ns = times_of(config, verified=verified)
         self._prefixes = {4: 32 - config.ipv4_prefix, 6: 128 - config.ipv6_prefix}
-        self._buckets: dict[tuple[int, int], list[float]] = {}
+        self._kind = b"verified" if verified else b""
+        if memory is None:
+            memory = memoryview(bytearray(MEMORY_BYTES if self._interval_ns else HEADER_BYTES))
+        self._key = bytes(memory[:KEY_BYTES])
+        self._words = memory[HEADER_BYTES:].cast("Q")
 
     def admits(self, address: str, now: float) -> bool:
-        """Whether one more query from `address` is within the limit; counts it if so."""
-        if not self._rate:
+        """Whether one more query from `address` is within the limit; counts it if so. `now` is of `pdns.clock.boottime_s`."""
+        if not self._interval_ns:
             return True
+        now_ns = int(now * SECOND_NS)
+        at = self._bucket(address, now_ns)
+        latest_ns = now_ns + self._burst_ns  # when a bucket that is empty now will be full
+        full_ns = min(max(self._words[at], now_ns), latest_ns)
+        admitted = full_ns + self._interval_ns <= latest_ns
+        self._words[at] = full_ns + self._interval_ns if admitted else full_ns
+        return admitted
+
+    def _bucket(self, address: str, now_ns: int) -> int:
+        """Where it is noted when the bucket of `address` is full again."""
         parsed = ip_address(address)
-        key = (parsed.version, int(parsed) >> self._prefixes[parsed.version])
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            if len(self._buckets) >= _MAX_BUCKETS:  # the oldest prefix starts afresh: a flood of prefixes limits nobody else
-                del self._buckets[next(iter(self._buckets))]
-            bucket = self._buckets[key] = [self._burst, now]
-        tokens = min(self._burst, bucket[0] + (now - bucket[1]) * self._rate)
-        bucket[1] = now
-        bucket[0] = tokens - 1 if tokens >= 1 else tokens
-        return tokens >= 1
+        bits = self._prefixes[parsed.version]
+        prefix = int(parsed) >> bits << bits
+        tag = blake2b(prefix.to_bytes(16) + bytes([parsed.version]) + self._kind, digest_size=8, key=self._key).digest()
+        wanted = int.from_bytes(tag) | 1
+        first = (wanted >> 32) % SETS * WAYS * 2
+        places = range(first, first + WAYS * 2, 2)
+        for at in places:
+            if self._words[at] == wanted:
+                return at + 1
+        # The fullest makes room: a full one loses nothing by it, and a flood of prefixes frees no client from its limit.
+        at = min(places, key=lambda at: self._words[at + 1])
+        self._words[at], self._words[at + 1] = wanted, min(self._words[at + 1], now_ns)
+        return at + 1
+
+
+def times_of(config: RateLimit, *, verified: bool) -> tuple[int, int]:
+    """In which time one query comes back, and in which a whole burst, in nanoseconds; (0, 0) when there is no limit."""
+    per_s = (verified and config.verified_queries_per_s) or config.queries_per_s
+    if not per_s:
+        return 0, 0
+    interval_ns = -(-SECOND_NS // per_s)
+    return interval_ns, min(config.burst * interval_ns, MOST_NS)

@@ -39,7 +39,11 @@ _Stage = Callable[[Query, Client, str, float], Outcome | None]
 class Resolver:
     """Decides. One per worker; `configure` and `set_blockset` change its rules between two queries."""
 
-    def __init__(self, config: Config, cache: AnswerCache, blocker: type[Blocker] = Blocker) -> None:
+    def __init__(
+        self, config: Config, cache: AnswerCache, blocker: type[Blocker] = Blocker, limits: memoryview | None = None
+    ) -> None:
+        """`limits` is the memory of `RateLimiter`."""
+        self._limits = limits
         self._cache = cache
         self._new_blocker = blocker
         self._blockset: Blockset | None = None
@@ -59,8 +63,8 @@ class Resolver:
         self._whole_config = config
         self._policy = Policy(config, self._rules)
         self._clients = ClientTable(config.access, config.tenant, self._policy.tenant_policies)
-        self._limiter = RateLimiter(config.rate_limit)
-        self._verified_limiter = RateLimiter(config.rate_limit, verified=True)
+        self._limiter = RateLimiter(config.rate_limit, self._limits)
+        self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
         self._special = LocalData(SPECIAL_ZONES, config.local.forward)
         self._unlisted = LocalData(UNDELEGATED_ZONES, config.local.forward)
         self._blocked = BlockAnswers(config.block)

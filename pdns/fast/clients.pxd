@@ -1,6 +1,7 @@
 """Who a client is and how much it may ask: the compiled twins of `pdns.core.clients` and `pdns.core.ratelimit`.
 
-Addresses are 16 octets, IPv4 as ::ffff:a.b.c.d. What is remembered of them has a fixed size, in sets of four.
+Addresses are 16 octets, IPv4 as ::ffff:a.b.c.d. What is remembered of them has a fixed size, in sets of four. What all workers share, they
+change with atomic operations.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
@@ -22,10 +23,8 @@ cdef struct Known:
 
 
 cdef struct Bucket:
-    uint8_t prefix[ADDRESS_BYTES]
-    double tokens
-    double at_s
-    bint used
+    uint64_t tag  # of the prefix; 0: a free place
+    uint64_t full_ns  # when it is full again
 
 
 cdef class ClientTable:
@@ -42,13 +41,15 @@ cdef class ClientTable:
 cdef class RateLimiter:
     cdef readonly object action
     cdef readonly bint on
-    cdef double _rate
-    cdef double _burst
+    cdef uint64_t _interval_ns
+    cdef uint64_t _burst_ns
     cdef int _prefix_bits[2]  # of the 128, for IPv4 and IPv6
     cdef Bucket *_buckets
+    cdef object _memory
     cdef HashKey _hash_key
 
     cdef bint admits_address(self, const uint8_t *address, double now) noexcept nogil
+    cdef Bucket *_bucket(self, const uint8_t *address, uint64_t now_ns) noexcept nogil
 
 
 cdef HashKey new_hash_key()

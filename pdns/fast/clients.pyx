@@ -3,6 +3,7 @@
 import os
 import socket
 
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
@@ -10,6 +11,21 @@ from libc.string cimport memcmp, memcpy, memset
 from pdns.fast.hashing cimport siphash
 
 from pdns.core import clients as reference
+from pdns.core import ratelimit
+
+cdef extern from *:
+    """
+    #define load64(at) __atomic_load_n(at, __ATOMIC_RELAXED)
+    #define exchange64(at, before, after) __atomic_compare_exchange_n(at, before, after, 0, __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+    """
+    uint64_t load64(const uint64_t *at) noexcept nogil
+    bint exchange64(uint64_t *at, uint64_t *before, uint64_t after) noexcept nogil  # `before` becomes what was there, if it was not that
+
+cdef enum:
+    BUCKET_SETS = 32768  # as pdns.core.ratelimit has it
+    TURNS = 8
+    SECOND_NS = 1000000000
+assert (BUCKET_SETS, WAYS, SECOND_NS) == (ratelimit.SETS, ratelimit.WAYS, ratelimit.SECOND_NS)
 
 cdef bytes _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -90,57 +106,74 @@ cdef class ClientTable:
 cdef class RateLimiter:
     """As `pdns.core.ratelimit.RateLimiter`."""
 
-    def __cinit__(self, config, *, bint verified=False):
-        self._hash_key = new_hash_key()
+    def __cinit__(self, config, memory=None, *, bint verified=False):
+        cdef Py_buffer view
         self.action = config.action
-        self._rate = (verified and config.verified_queries_per_s) or config.queries_per_s
-        self._burst = config.burst
-        self.on = self._rate > 0
+        self._interval_ns, self._burst_ns = ratelimit.times_of(config, verified=verified)
+        self.on = self._interval_ns > 0
         self._prefix_bits[0], self._prefix_bits[1] = 96 + config.ipv4_prefix, config.ipv6_prefix
-        self._buckets = NULL
-        if self.on:
-            self._buckets = <Bucket *>calloc(SETS * WAYS, sizeof(Bucket))
-            if self._buckets == NULL:
-                raise MemoryError
-
-    def __dealloc__(self):
-        free(self._buckets)
+        if not self.on:
+            return
+        self._memory = bytearray(ratelimit.MEMORY_BYTES) if memory is None else memory
+        PyObject_GetBuffer(self._memory, &view, PyBUF_WRITABLE)
+        try:
+            if view.len != ratelimit.MEMORY_BYTES:
+                raise ValueError(f"{view.len} bytes for the rate limit instead of {ratelimit.MEMORY_BYTES}")
+            memcpy(&self._hash_key, view.buf, sizeof(HashKey))
+            self._buckets = <Bucket *>(<uint8_t *>view.buf + <Py_ssize_t>ratelimit.HEADER_BYTES)
+        finally:
+            PyBuffer_Release(&view)  # the memory is there as long as this is
+        self._hash_key.k1 ^= verified
 
     def admits(self, str address not None, double now):
         wanted = packed(address)
         return self.admits_address(<const uint8_t *>PyBytes_AS_STRING(wanted), now)
 
     cdef bint admits_address(self, const uint8_t *address, double now) noexcept nogil:
-        cdef uint8_t prefix[ADDRESS_BYTES]
-        cdef Bucket *ways
-        cdef Bucket *bucket = NULL
-        cdef int way, bits
-        cdef double tokens
+        cdef uint64_t now_ns, latest_ns, before_ns, full_ns, after_ns
+        cdef Bucket *bucket
+        cdef bint admitted
         if not self.on:
             return True
+        now_ns = <uint64_t>(now * SECOND_NS)
+        latest_ns = now_ns + self._burst_ns
+        bucket = self._bucket(address, now_ns)
+        before_ns = load64(&bucket.full_ns)
+        while True:
+            full_ns = before_ns if before_ns > now_ns else now_ns
+            if full_ns > latest_ns:
+                full_ns = latest_ns
+            admitted = full_ns + self._interval_ns <= latest_ns
+            after_ns = full_ns + self._interval_ns if admitted else full_ns
+            if after_ns == before_ns or exchange64(&bucket.full_ns, &before_ns, after_ns):
+                return admitted
+
+    cdef Bucket *_bucket(self, const uint8_t *address, uint64_t now_ns) noexcept nogil:
+        cdef uint8_t prefix[ADDRESS_BYTES]
+        cdef Bucket *ways
+        cdef Bucket *fullest
+        cdef int way, bits, turn
+        cdef uint64_t wanted, tag, full_ns, least_ns
         memset(prefix, 0, ADDRESS_BYTES)
         bits = self._prefix_bits[0 if is_ipv4(address) else 1]
         memcpy(prefix, address, bits // 8)
         if bits % 8:
             prefix[bits // 8] = <uint8_t>(address[bits // 8] & (0xFF00 >> (bits % 8)))
-        ways = &self._buckets[(siphash(self._hash_key, prefix, ADDRESS_BYTES) % SETS) * WAYS]
+        wanted = siphash(self._hash_key, prefix, ADDRESS_BYTES) | 1
+        ways = &self._buckets[(wanted >> 32) % BUCKET_SETS * WAYS]
         for way in range(WAYS):
-            if ways[way].used and memcmp(ways[way].prefix, prefix, ADDRESS_BYTES) == 0:
-                bucket = &ways[way]
-                break
-        if bucket == NULL:  # the prefix that was quiet for longest starts afresh: a flood of prefixes limits nobody else
-            bucket = ways
+            if load64(&ways[way].tag) == wanted:
+                return &ways[way]
+        for turn in range(TURNS):  # until a place is taken and no worker has taken one before it for the same prefix
+            fullest, least_ns = ways, load64(&ways[0].full_ns)
+            for way in range(1, WAYS):
+                full_ns = load64(&ways[way].full_ns)
+                if full_ns < least_ns:
+                    fullest, least_ns = &ways[way], full_ns
+            tag = load64(&fullest.tag)
+            if exchange64(&fullest.tag, &tag, wanted) and least_ns > now_ns:
+                exchange64(&fullest.full_ns, &least_ns, now_ns)
             for way in range(WAYS):
-                if not ways[way].used:
-                    bucket = &ways[way]
-                    break
-                if ways[way].at_s < bucket.at_s:
-                    bucket = &ways[way]
-            memcpy(bucket.prefix, prefix, ADDRESS_BYTES)
-            bucket.used, bucket.tokens, bucket.at_s = True, self._burst, now
-        tokens = bucket.tokens + (now - bucket.at_s) * self._rate
-        if tokens > self._burst:
-            tokens = self._burst
-        bucket.at_s = now
-        bucket.tokens = tokens - 1 if tokens >= 1 else tokens
-        return tokens >= 1
+                if load64(&ways[way].tag) == wanted:
+                    return &ways[way]
+        return fullest  # of another prefix, whose query this counts as: that many workers at once are after this set

@@ -41,7 +41,7 @@ cdef class Asked(Query):
 cdef class Front:
     cdef AnswerCache _cache
     cdef Tally _tally
-    cdef object _stats, _saw
+    cdef object _stats, _saw, _limits
     cdef ClientTable _clients
     cdef RateLimiter _limiter
     cdef RateLimiter _verified_limiter

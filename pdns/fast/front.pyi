@@ -19,6 +19,7 @@ class Front:
         stats: Stats,
         cookie_secret: bytes,
         saw: Callable[[bytes, str, str, Monitored], None] | None = None,
+        limits: memoryview | None = None,
     ) -> None: ...
     def configure(
         self, config: Config, policies: Sequence[int], special_cuts: frozenset[bytes], primaries: Primaries

@@ -70,9 +70,9 @@ cdef class Asked(Query):
 cdef class Front:
     """One for each worker. `configure` changes its rules between two packets."""
 
-    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None):
-        """`saw` as `MonitorLog.saw`."""
-        self._cache, self._cookie_secret, self._saw = cache, cookie_secret, saw
+    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None):
+        """`saw` as `MonitorLog.saw`, `limits` the memory of `RateLimiter`."""
+        self._cache, self._cookie_secret, self._saw, self._limits = cache, cookie_secret, saw, limits
         self._stats = stats
 
     def configure(self, config, policies, frozenset special_cuts not None, primaries):
@@ -81,8 +81,8 @@ cdef class Front:
         self._special_cuts, self._primaries = special_cuts, primaries or None
         self._options = Options(self._cookie_secret, config.server)
         self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
-        self._limiter = RateLimiter(config.rate_limit)
-        self._verified_limiter = RateLimiter(config.rate_limit, verified=True)
+        self._limiter = RateLimiter(config.rate_limit, self._limits)
+        self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
         self._limit_action = _ACTIONS[config.rate_limit.action]
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._max_stale_s, self._stale_ttl_s = config.cache.max_stale_s, config.cache.stale_ttl_s

@@ -3,35 +3,57 @@
 The sockets of one UDP address are a SO_REUSEPORT group. A classic BPF program (SO_ATTACH_REUSEPORT_CBPF, no privilege
 needed) that the kernel runs on each datagram's payload says which of them, by their order of binding, is given it. Closing
 one of them moves the last into its place, so a group is closed as a whole or not at all.
+
+The hash has a secret key, and covers every byte of the name: clients cannot choose names that meet in one worker.
 """
 
 from __future__ import annotations
 
 import array
+import hashlib
+import os
 import socket
 import struct
+from collections.abc import Iterator
 from typing import Final, NamedTuple
 
 SO_ATTACH_REUSEPORT_CBPF: Final = 51  # Linux (asm-generic/socket.h); the socket module does not have it
+KEY_BYTES: Final = 32
 QNAME_AT: Final = 12  # behind the header (RFC 1035, 4.1.1)
-OCTETS: Final = 40  # of the name: as far as a jump reaches over them; past `a-long-host-name.a-long-domain.`
+LABELS: Final = 36  # a name has at most so many to be steered; the reverse name of an IPv6 address has 34
+WORDS: Final = 24  # and fills at most so many words of 4 bytes, and 3 bytes more
 
-# Instructions (linux/bpf_common.h): A is the accumulator, X the other register.
-LOAD_OCTET: Final = 0x30  # A = packet[k]; past its end the program returns 0
+# Instructions (linux/bpf_common.h): A is the accumulator, X the other register, M sixteen words of memory.
+LOAD_WORD: Final = 0x20  # A = packet[k:k+4]; past its end the program returns 0
+LOAD_WORD_AT_X: Final = 0x40  # A = packet[X+k:X+k+4]
+LOAD_BYTE_AT_X: Final = 0x50  # A = packet[X+k]
+LOAD_SIZE: Final = 0x80  # A = the bytes of the packet
 LOAD_NUMBER: Final = 0x00  # A = k
-JUMP_IF_EQUAL: Final = 0x15  # A == k
-OR_NUMBER: Final = 0x44
-XOR_X: Final = 0xAC
+LOAD_MEMORY: Final = 0x60  # A = M[k]
+X_NUMBER: Final = 0x01  # X = k
+X_MEMORY: Final = 0x61  # X = M[k]
+STORE: Final = 0x02  # M[k] = A
+ADD_NUMBER: Final = 0x04
+ADD_X: Final = 0x0C
+SUBTRACT: Final = 0x14
 MULTIPLY: Final = 0x24
+OR_X: Final = 0x4C
+AND_NUMBER: Final = 0x54
 SHIFT_RIGHT: Final = 0x74
 MODULO: Final = 0x94
+XOR_NUMBER: Final = 0xA4
+XOR_X: Final = 0xAC
 A_TO_X: Final = 0x07
 X_TO_A: Final = 0x87
+JUMP: Final = 0x05
+JUMP_IF_EQUAL: Final = 0x15  # A == k
+JUMP_IF_ABOVE_X: Final = 0x2D  # A > X
+JUMP_IF_AT_LEAST: Final = 0x35  # A >= k
 RETURN_A: Final = 0x16
 
-_START: Final = 0x811C9DC5
-_PRIME: Final = 0x01000193
-_MIX: Final = 0x85EBCA6B
+RANDOM: Final = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM (linux/filter.h): where LOAD_WORD finds a random number
+
+_END, _SUM, _WORD = 0, 1, 2  # in M: where the name ends, what is summed up, the word at work
 
 
 class Instruction(NamedTuple):
@@ -43,39 +65,133 @@ class Instruction(NamedTuple):
     k: int
 
 
-def program(sockets: int) -> list[Instruction]:
-    """What picks one of `sockets`: a hash of the name's first octets, in lower case, up to the zero that ends it.
+class _Assembler:
+    """Instructions in the making. The targets of jumps are labels that `here` places later."""
 
-    A packet too short to have a name, or to end it, goes to socket 0.
+    def __init__(self) -> None:
+        self.steps: list[Instruction] = []
+        self._jumps: dict[str, list[int]] = {}
+
+    def step(self, code: int, k: int = 0) -> None:
+        self.steps.append(Instruction(code, 0, 0, k))
+
+    def go(self, label: str) -> None:
+        self._jumps.setdefault(label, []).append(len(self.steps))
+        self.step(JUMP)
+
+    def go_if(self, code: int, k: int, label: str) -> None:
+        self.steps.append(Instruction(code, 0, 1, k))
+        self.go(label)
+
+    def go_unless(self, code: int, k: int, label: str) -> None:
+        self.steps.append(Instruction(code, 1, 0, k))
+        self.go(label)
+
+    def here(self, label: str) -> None:
+        for at in self._jumps.pop(label, ()):
+            self.steps[at] = self.steps[at]._replace(k=len(self.steps) - at - 1)
+
+
+def program(sockets: int, key: bytes) -> list[Instruction]:
+    """What picks one of `sockets`: a keyed hash of the name in lower case. `key` has KEY_BYTES.
+
+    The sum of 16-bit pieces, each times a secret number of its own, is strongly universal in its upper 17 bits (Lemire and
+    Kaser, "Strongly universal string hashing is fast"): two different names meet in one of N sockets under one key in N.
+    The keyed rounds behind it keep who learns some of its results from solving for the secret numbers at once.
+    What has no whole name, or one beyond LABELS and WORDS, goes to any socket.
     """
-    steps: list[Instruction] = []
-
-    def step(code: int, k: int = 0, skip_if_equal: int = 0) -> None:
-        steps.append(Instruction(code, skip_if_equal, 0, k))
-
-    step(LOAD_NUMBER, _START)
-    step(A_TO_X)
-    for octet in range(OCTETS):
-        step(LOAD_OCTET, QNAME_AT + octet)
-        step(JUMP_IF_EQUAL, 0, skip_if_equal=6 * (OCTETS - octet) - 2)
-        step(OR_NUMBER, 0x20)  # lower case; that a length or a digit becomes another is no harm
-        step(XOR_X)
-        step(MULTIPLY, _PRIME)
+    numbers = _numbers(key)
+    out = _Assembler()
+    step = out.step
+    step(X_NUMBER, QNAME_AT)
+    for _ in range(LABELS + 1):  # from label to label: a zero within one does not end the name
+        step(LOAD_SIZE)
+        out.go_unless(JUMP_IF_ABOVE_X, 0, "anywhere")
+        step(LOAD_BYTE_AT_X)
+        out.go_if(JUMP_IF_EQUAL, 0, "end")
+        step(ADD_X)
+        step(ADD_NUMBER, 1)
         step(A_TO_X)
-    for shift, factor in ((16, _MIX), (13, 1)):  # the upper bits know more of the name than the lower ones
-        step(X_TO_A)
+    out.go("anywhere")
+    out.here("end")
+    step(LOAD_NUMBER, next(numbers))
+    step(STORE, _SUM)
+    step(X_TO_A)
+    step(STORE, _END)
+    out.go_unless(JUMP_IF_AT_LEAST, QNAME_AT + 3, "finish")  # the root, and names of one byte, are one to us
+    out.go_if(JUMP_IF_AT_LEAST, QNAME_AT + 4 * WORDS + 3, "anywhere")
+    _add(out, next(numbers))
+    for at in range(QNAME_AT, QNAME_AT + 4 * WORDS, 4):
+        step(LOAD_MEMORY, _END)
+        out.go_unless(JUMP_IF_AT_LEAST, at + 3, "rest")
+        step(LOAD_WORD, at)
+        _add_word(out, next(numbers), next(numbers))
+    out.here("rest")
+    step(LOAD_MEMORY, _END)
+    step(SUBTRACT, 3)
+    step(A_TO_X)
+    step(LOAD_WORD_AT_X)  # the last four bytes, some of which may have been in the word before
+    _add_word(out, next(numbers), next(numbers))
+    out.here("finish")
+    step(LOAD_MEMORY, _SUM)
+    step(SHIFT_RIGHT, 15)
+    for shift in (16, 15):
+        step(XOR_NUMBER, next(numbers))
+        step(MULTIPLY, next(numbers) | 1)
+        step(A_TO_X)
         step(SHIFT_RIGHT, shift)
         step(XOR_X)
-        step(MULTIPLY, factor)
-        step(A_TO_X)
-    step(X_TO_A)
     step(MODULO, sockets)
     step(RETURN_A)
-    return steps
+    out.here("anywhere")
+    step(LOAD_WORD, RANDOM)
+    step(MODULO, sockets)
+    step(RETURN_A)
+    return out.steps
 
 
-def steer(first: socket.socket, sockets: int) -> None:
+def _add_word(out: _Assembler, upper: int, lower: int) -> None:
+    """Add both halves of the word in A, in lower case, times `upper` and `lower` to the sum."""
+    step = out.step
+    step(STORE, _WORD)
+    step(AND_NUMBER, 0x7F7F7F7F)  # which of its four bytes are at least A, and which beyond Z: the uppermost bit of each says
+    step(ADD_NUMBER, 0x3F3F3F3F)
+    step(A_TO_X)
+    step(SUBTRACT, 0x1A1A1A1A)
+    step(XOR_X)
+    step(AND_NUMBER, 0x80808080)
+    step(X_MEMORY, _WORD)
+    step(OR_X)  # and not those beyond ASCII
+    step(XOR_X)
+    step(SHIFT_RIGHT, 2)
+    step(OR_X)
+    step(STORE, _WORD)
+    step(SHIFT_RIGHT, 16)
+    _add(out, upper)
+    step(LOAD_MEMORY, _WORD)
+    step(AND_NUMBER, 0xFFFF)
+    _add(out, lower)
+
+
+def _add(out: _Assembler, factor: int) -> None:
+    out.step(MULTIPLY, factor)
+    out.step(X_MEMORY, _SUM)
+    out.step(ADD_X)
+    out.step(STORE, _SUM)
+
+
+def _numbers(key: bytes) -> Iterator[int]:
+    """Secret numbers of 32 bits, as many as a program needs."""
+    return (number for (number,) in struct.iter_unpack("=I", hashlib.shake_256(key).digest(4 * (2 * WORDS + 16))))
+
+
+def new_key() -> bytes:
+    """A fresh key. Groups that are opened with the same one give the same names to the same workers."""
+    return os.urandom(KEY_BYTES)
+
+
+def steer(first: socket.socket, sockets: int, key: bytes) -> None:
     """Have the kernel spread what arrives at the group of `first` over its `sockets`, all of them bound. Raises `OSError`."""
-    steps = program(sockets)
+    steps = program(sockets, key)
     code = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in steps))
     first.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("@HP", len(steps), code.buffer_info()[0]))

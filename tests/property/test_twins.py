@@ -125,6 +125,19 @@ def test_limits_are_kept_alike(limit: RateLimit, verified: bool, asked: list[tup
         assert compiled.admits(address, now) is python.admits(address, now)
 
 
+@given(LIMITS, LIMITS, st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5), st.integers(0, 3)), max_size=60))
+def test_limits_are_shared_alike(limit: RateLimit, later: RateLimit, asked: list[tuple[str, float, int]]) -> None:
+    """Limiters on one memory count together, two of one configuration and two that came with another, as one of each would."""
+    memories = [memoryview(bytearray(core_ratelimit.MEMORY_BYTES)) for _ in range(2)]
+    configs = (limit, limit, later, later)
+    python = [core_ratelimit.RateLimiter(config, memories[0]) for config in configs]
+    compiled = [fast_clients.RateLimiter(config, memories[1]) for config in configs]
+    now = 1000.0
+    for address, later_s, which in asked:
+        now += later_s
+        assert compiled[which].admits(address, now) is python[which].admits(address, now)
+
+
 @given(st.binary(min_size=17, max_size=128))
 def test_the_hash_is_that_of_the_library(data: bytes) -> None:
     """The digest that finds places in the Bloom filter is the one that `xxhash` gives."""

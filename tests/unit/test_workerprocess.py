@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pdns.admin.process import is_busy
+from pdns.memory import Limits
 from pdns.stats import HEARTBEAT
 from pdns.workerprocess import SILENT_AFTER_S, WorkerProcess
 
@@ -74,7 +75,9 @@ def test_patience(
     async def story() -> None:
         def nothing(_: WorkerProcess) -> None: ...
 
-        worker = WorkerProcess(0, 1, asyncio.get_running_loop(), on_start=nothing, on_ready=nothing, on_exit=nothing)
+        limits = Limits()
+
+        worker = WorkerProcess(0, 1, limits, asyncio.get_running_loop(), on_start=nothing, on_ready=nothing, on_exit=nothing)
         process = start(code)
         await asyncio.sleep(0.2)  # until it is at it
         monkeypatch.setattr(worker.child, "_process", process)
@@ -92,5 +95,6 @@ def test_patience(
         assert not worker.answers
         monkeypatch.undo()
         worker.memory.close()
+        limits.close()
 
     asyncio.run(story())
