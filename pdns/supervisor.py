@@ -80,9 +80,9 @@ class Supervisor:
         self._told = asyncio.Event()  # one of the two below
         self._reload_wanted = self._roll_wanted = False
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
-        self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
         self.status = StatusFile(Path(self.config.state.dir))
         self._http = HttpServers(self, self.status, str(path))
+        self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
         self.reload_successful = True
         self.reload_success_s = time.time()
         self._workers: Workers | None = None
