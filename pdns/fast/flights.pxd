@@ -55,29 +55,31 @@ cdef class Flights:
     cdef Py_ssize_t _max_flights, _max_per_client, _small, _max_of_domain
     cdef double _patience_s
     cdef int _prefix_bits[2]  # of the 128, for IPv4 and IPv6
-    cdef bytes _last_client  # most queries come after one of the same client
+    cdef Holder _last  # of the client of the last query
     cdef HashKey _hash_key
     cdef uint32_t _domains[2][DOMAIN_PLACES]  # an upper bound of what each domain has: the smaller count of two
 
     cdef Flight of(self, bytes key)
-    cdef str room_for(self, Datagram query, double now)
-    cdef Flight begin(self, Datagram query, bytes key, double now)
+    cdef str room_for(self, Datagram query, double now, uint64_t *domain)
+    cdef Flight begin(self, Datagram query, bytes key, uint64_t domain, double now)
     cdef bint wait(self, Flight flight, Datagram query) except -1
     cdef list leave(self, Flight flight)
     cdef list end(self, Flight flight)
-    cdef str _room(self, bytes client, uint64_t domain, double now)
+    cdef str _room(self, Holder holder, uint64_t domain, double now)
     cdef Py_ssize_t _share(self) noexcept
     cdef Flight _spare(self, bint any_domain, uint64_t domain)
     cdef Flight _dispensable(self)
     cdef int _lose_patience(self, double now) except -1
     cdef uint64_t _domain_of(self, const uint8_t *name, Py_ssize_t size) noexcept
     cdef Holder _holder_of(self, bytes client)
-    cdef int _start(self, Flight flight, bytes client, uint64_t domain) except -1
+    cdef int _start(self, Flight flight, Holder holder, uint64_t domain) except -1
     cdef int _rank(self, Holder holder) except -1
     cdef int _unrank(self, Holder holder) except -1
     cdef int _forget(self, Holder holder) except -1
-    cdef bytes _client(self, const uint8_t *address)
-    cdef bytes _client_of(self, waiter)
+    cdef Holder _client(self, const uint8_t *address)
+    cdef Holder _client_of(self, waiter)
+    cdef Holder _holder_at(self, str address)
+    cdef int _keep(self, Holder holder) except -1
     cdef bint _join(self, Flight flight, int port, waiter) except -1
     cdef int _count_in(self, waiter) except -1
     cdef int _count_out(self, waiter) except -1

@@ -79,7 +79,7 @@ cdef class Flights:
         self.shed = lambda flight, _why: self.land(flight)
         self._flights, self._holders = {}, {}
         self._ranked = [None]
-        self._last_client = _NO_CLIENT
+        self._last = self._holder_of(_NO_CLIENT)
         self._hash_key = new_hash_key()
         memset(self._domains, 0, sizeof(self._domains))
         self.limit(max_flights, max_per_client, patience_s, prefixes)
@@ -97,7 +97,7 @@ cdef class Flights:
         for waiter in waiters:
             self._count_out(waiter)
         self._prefix_bits[0], self._prefix_bits[1] = 96 + prefixes[0], prefixes[1]
-        self._last_client = _NO_CLIENT
+        self._keep(self._holder_of(_NO_CLIENT))
         for waiter in waiters:
             self._count_in(waiter)
 
@@ -111,7 +111,7 @@ cdef class Flights:
     def room(self, str address not None, bytes qname not None, double now):
         domain = names.domain_of(qname)
         return self._room(
-            self._client_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain)), now
+            self._holder_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain)), now
         )
 
     def start(self, forward, double now, str address not None=""):
@@ -119,7 +119,7 @@ cdef class Flights:
         domain = names.domain_of(forward.qname)
         flight.key, flight.forward, flight.started_s = forward.key, forward, now
         self._start(
-            flight, self._client_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain))
+            flight, self._holder_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain))
         )
         return flight
 
@@ -137,17 +137,17 @@ cdef class Flights:
     cdef Flight of(self, bytes key):
         return self._flights.get(key)
 
-    cdef str room_for(self, Datagram query, double now):
-        """As `room`."""
+    cdef str room_for(self, Datagram query, double now, uint64_t *domain):
+        """As `room`. Sets `domain` to what `begin` takes."""
         cdef Py_ssize_t at = domain_of(&query.q)
-        return self._room(self._client_of(query), self._domain_of(query.q.key + at, query.q.name_bytes - at), now)
+        domain[0] = self._domain_of(query.q.key + at, query.q.name_bytes - at)
+        return self._room(self._client_of(query), domain[0], now)
 
-    cdef Flight begin(self, Datagram query, bytes key, double now):
+    cdef Flight begin(self, Datagram query, bytes key, uint64_t domain, double now):
         """As `start`."""
         cdef Flight flight = Flight.__new__(Flight)
-        cdef Py_ssize_t at = domain_of(&query.q)
         flight.key, flight.started_s = key, now
-        self._start(flight, self._client_of(query), self._domain_of(query.q.key + at, query.q.name_bytes - at))
+        self._start(flight, self._client_of(query), domain)
         return flight
 
     cdef bint wait(self, Flight flight, Datagram query) except -1:
@@ -196,15 +196,14 @@ cdef class Flights:
 
     # ---- shares
 
-    cdef str _room(self, bytes client, uint64_t domain, double now):
-        cdef Holder holder = self._holders.get(client)
+    cdef str _room(self, Holder holder, uint64_t domain, double now):
         cdef Flight spare
         cdef bint has_share
-        if holder is not None and holder.waiting >= self._max_per_client:
+        if holder.waiting >= self._max_per_client:
             return _FULL if self._count >= self._max_flights else _FULL_FOR_CLIENT
         if 2 * self._count > self._max_flights:
             self._lose_patience(now)
-        has_share = holder is not None and holder.held >= max(self._share(), self._small)
+        has_share = holder.held >= max(self._share(), self._small)
         if min(
             self._domains[0][domain % DOMAIN_PLACES], self._domains[1][(domain >> 32) % DOMAIN_PLACES]
         ) >= <size_t>self._max_of_domain:
@@ -262,8 +261,7 @@ cdef class Flights:
             holder.key = client
         return holder
 
-    cdef int _start(self, Flight flight, bytes client, uint64_t domain) except -1:
-        cdef Holder holder = self._holder_of(client)
+    cdef int _start(self, Flight flight, Holder holder, uint64_t domain) except -1:
         self._flights[flight.key] = flight
         self._count += 1
         flight._holder, flight._domain = holder, domain
@@ -317,34 +315,41 @@ cdef class Flights:
         return 0
 
     cdef int _forget(self, Holder holder) except -1:
-        if holder.held == 0 and holder.waiting == 0 and self._holders.get(holder.key) is holder:
+        if holder.held == 0 and holder.waiting == 0 and holder is not self._last and self._holders.get(holder.key) is holder:
             del self._holders[holder.key]
         return 0
 
     # ---- who waits
 
-    cdef bytes _client(self, const uint8_t *address):
-        """What the client at `address` is known by: its prefix."""
+    cdef Holder _client(self, const uint8_t *address):
+        """The client at `address`, which is known by its prefix."""
         cdef uint8_t prefix[ADDRESS_BYTES]
         cdef int bits = self._prefix_bits[0 if is_ipv4(address) else 1]
         memset(prefix, 0, ADDRESS_BYTES)
         memcpy(prefix, address, bits // 8)
         if bits % 8:
             prefix[bits // 8] = <uint8_t>(address[bits // 8] & (0xFF00 >> (bits % 8)))
-        if memcmp(prefix, PyBytes_AS_STRING(self._last_client), ADDRESS_BYTES) != 0:
-            self._last_client = PyBytes_FromStringAndSize(<char *>prefix, ADDRESS_BYTES)
-        return self._last_client
+        if memcmp(prefix, PyBytes_AS_STRING(self._last.key), ADDRESS_BYTES) != 0:
+            self._keep(self._holder_of(PyBytes_FromStringAndSize(<char *>prefix, ADDRESS_BYTES)))
+        return self._last
 
-    def _client_at(self, str address):
+    cdef int _keep(self, Holder holder) except -1:
+        """Most queries come after one of the same client: it is kept, even when it holds nothing."""
+        cdef Holder before = self._last
+        self._last = holder
+        return self._forget(before)
+
+    cdef Holder _holder_at(self, str address):
         if not address:
-            return _NO_CLIENT
+            self._keep(self._holder_of(_NO_CLIENT))
+            return self._last
         wanted = packed(address)
         return self._client(<const uint8_t *>PyBytes_AS_STRING(wanted))
 
-    cdef bytes _client_of(self, waiter):
+    cdef Holder _client_of(self, waiter):
         cdef uint8_t address[ADDRESS_BYTES]
         if type(waiter) is not Datagram:
-            return self._client_at(waiter.address)
+            return self._holder_at(waiter.address)
         address_of(&(<Datagram>waiter)._peer, address)
         return self._client(address)
 
@@ -362,11 +367,11 @@ cdef class Flights:
             flight._first = None
         place = place_of(waiter, port)
         if place not in flight._waiters:
-            holder = self._holders.get(self._client_of(waiter))
+            holder = self._client_of(waiter)
             if flight._waiters and (
                 len(flight._waiters) >= specification.MAX_WAITERS
                 or self._waiting >= max(specification.MAX_WAITERS_ON_AVERAGE * self._max_flights, specification.MAX_WAITERS)
-                or (holder is not None and holder.waiting >= self._max_per_client)
+                or holder.waiting >= self._max_per_client
             ):
                 return False
             self._count_in(waiter)
@@ -374,13 +379,13 @@ cdef class Flights:
         return True
 
     cdef int _count_in(self, waiter) except -1:
-        cdef Holder holder = self._holder_of(self._client_of(waiter))
+        cdef Holder holder = self._client_of(waiter)
         holder.waiting += 1
         self._waiting += 1
         return 0
 
     cdef int _count_out(self, waiter) except -1:
-        cdef Holder holder = self._holder_of(self._client_of(waiter))
+        cdef Holder holder = self._client_of(waiter)
         holder.waiting -= 1
         self._waiting -= 1
         return self._forget(holder)

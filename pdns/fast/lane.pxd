@@ -5,7 +5,7 @@ Whatever turns out otherwise is *promoted*: an `Exchange` and an `Attempt` are m
 forwarder goes on from there.
 """
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.flights cimport Flight, Flights
@@ -29,7 +29,7 @@ cdef class Lane(Carrier):
     cdef Query _target
     cdef list _written  # listeners that have something to send
 
-    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, bint exact, double now)
+    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, uint64_t domain, bint exact, double now)
     cdef int _abandon(self, bytes key) except -1
     cdef int _overloaded(self, query, str why, double now) except -1
     cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1
