@@ -42,7 +42,8 @@ _CACHED_NAMES: Final = 50
 _PATIENCE_S: Final = 5.0  # what a stub resolver waits
 _READY_TIMEOUT_S: Final = 30.0
 _BEGUN_S: Final = 1.0  # the attack has, before the honest client is looked at
-_SETTLE_S: Final = 2.0  # after it, until what it left in flight is gone
+_SETTLE_S: Final = 60.0  # after it, until what it left in flight is gone, at most
+_GOOD_ANSWERS: Final = 20  # in a row: then it is as before
 _CAPACITY_S: Final = 2.0
 _REPOSITORY: Final = Path(__file__).resolve().parent.parent
 _NOERROR = 0
@@ -154,7 +155,7 @@ def run(attacks: Sequence[Attack], seconds: float, console: Console) -> AbuseRes
             for attack in attacks:
                 say(attack.title)
                 rows.append(_row(attack, resolver, directory, seconds, capacity))
-                time.sleep(_SETTLE_S)
+                _settle(resolver)
     return AbuseResults(
         when=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         machine=machine,
@@ -236,6 +237,23 @@ def _capacity(directory: Path, upstream: Address, workers: int) -> float:
         return programs.generate(
             programs.generator_command(resolver.address, directory / "many", seconds=_CAPACITY_S, progress=False)
         ).answers_per_s
+
+
+def _settle(resolver: Resolver) -> None:
+    """Wait until the last attack has left nothing, or the next row would be compared with that. Raises `ServerError`."""
+    until_s = time.monotonic() + _SETTLE_S
+    while sum(resolver.scrape().get("pdns_in_flight", {}).values()):
+        if time.monotonic() > until_s:
+            raise server.ServerError(f"questions are in flight {_SETTLE_S:.0f} s after an attack{resolver.last_words()}")
+        time.sleep(0.25)
+    good = 0
+    for wire in _honest_queries(10**6):
+        answer = server.ask(resolver.address, wire)
+        good = good + 1 if answer is not None and server.rcode(answer) == _NOERROR else 0
+        if good == _GOOD_ANSWERS:
+            return
+        if time.monotonic() > until_s:
+            raise server.ServerError(f"not as before {_SETTLE_S:.0f} s after an attack{resolver.last_words()}")
 
 
 def _row(attack: Attack, resolver: Resolver, directory: Path, seconds: float, capacity: float) -> AbuseRow:

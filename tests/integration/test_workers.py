@@ -175,7 +175,7 @@ def test_blocked_domains_are_counted_over_all_workers(tmp_path: Path, upstream: 
 
 
 def test_a_limit_is_that_of_all_workers_together(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """A burst of 30 is 10 a worker: of 300 names asked at once about 30 are answered, not 90."""
+    """A burst of 30 is one of all workers: of 300 names asked at once about 30 are answered, not 90."""
     limit = {"queries_per_s": 3, "burst": 30, "action": "refuse"}
     with RunningPdns(tmp_path, config(tmp_path, upstream, rate_limit=limit)) as pdns:
         for name in NAMES[:300]:
