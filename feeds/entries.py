@@ -236,9 +236,7 @@ class _BlockWriter:
         return Changes(added, removed, fresh, seen)
 
     def _merge(self, kind: bytes, keys: list[bytes], bits_of: bytes, block: Block = NOTHING_KNOWN) -> tuple[int, int, int]:
-        """One stretch of keys, and what is known of it; returns how many of them are unknown, how many are back, and how many
-        left.
-        """
+        """Write one stretch of keys. `block` has its history. Returns how many keys are new, came back, and are gone."""
         now, had = set(keys), set(compress(block.keys, block.bits))
         is_gone = block.bits.translate(_IS_ZERO)
         last = dict(zip(compress(block.keys, is_gone), compress(block.last_days, is_gone), strict=True))

@@ -118,6 +118,7 @@ async def _run(channel: Channel, config: Config) -> None:
         loop.call_later(LEAVE_WITHIN_S, os._exit, 0)
         work.cancel()
     channel.close()
+    signal.set_wakeup_fd(-1)  # a SIGTERM while the loop closes has nothing left to tell it, and would complain on stderr
 
 
 async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup) -> None:

@@ -32,7 +32,7 @@ _WARM_EVERY = 10  # rounds: an answer lives for 300 s, ten rounds take less
 _START_TIMEOUT_S = 180.0
 _REFRESH, _REFRESH_PER_S = "refresh", 20_000.0
 _ROUNDS_A_REFRESH = 6
-_SPREAD_KEPT = 0.9  # of an interval: it leaves the true median out once in ten times
+_CONFIDENCE = 0.9  # an interval leaves the true median out at most once in ten times
 
 
 class Comparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +70,7 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     ordered, count = sorted(values), len(values)
     below, chance = 0, 0.5**count  # of exactly `below` values below the median
     outside = 2 * chance
-    while outside + 2 * (chance := chance * (count - below) / (below + 1)) < 1 - _SPREAD_KEPT and below + 1 < (count - 1) / 2:
+    while outside + 2 * (chance := chance * (count - below) / (below + 1)) < 1 - _CONFIDENCE and below + 1 < (count - 1) / 2:
         below += 1
         outside += 2 * chance
     return ordered[below], ordered[count - 1 - below]

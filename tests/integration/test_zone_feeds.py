@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -26,7 +27,7 @@ import pytest
 from feeds.fetch import SIGNATURE, Fetched, Kept, SourceError, Unchanged, zone
 from feeds.parse import parse_feed
 from pdns.addresses import zone_of
-from pdns.config import Config, Feed, Feeds
+from pdns.config import Config, Feed, Feeds, Log
 from pdns.core.names import from_text, reversed_key
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedsStatus
@@ -341,7 +342,8 @@ def attempted_since(told_s: float, status: FeedsStatus) -> bool:
 
 
 def listening(state_dir: Path, feed: Feed, port: int) -> Config:
-    return msgspec.structs.replace(configuration(state_dir, feed), feeds=Feeds(notify_listen=f"127.0.0.1:{port}"))
+    feeds = Feeds(notify_listen=f"127.0.0.1:{port}")
+    return msgspec.structs.replace(configuration(state_dir, feed), feeds=feeds, log=Log(level="debug"))
 
 
 def notify(zone_name: str = ORIGIN) -> dns.message.Message:
@@ -351,7 +353,7 @@ def notify(zone_name: str = ORIGIN) -> dns.message.Message:
 
 
 def test_a_primary_that_tells_is_heard(tmp_path: Path) -> None:
-    """A change at BIND is live without being asked for: its NOTIFY has the zone looked at, an hour before the next refresh."""
+    """A change at BIND is live without being asked for: a second after its NOTIFY at most, the zone is looked at."""
     port, state_dir = free_port(), tmp_path / "state"
     with Named(tmp_path / "named", ORIGIN, zone_text(), tsig=SECRET, notify_port=port) as named:
         feed = signed(named.port, tmp_path, refresh_s=3600)
@@ -362,6 +364,9 @@ def test_a_primary_that_tells_is_heard(tmp_path: Path) -> None:
             changed_s = time.time()
             status = process.wait(lambda status: status.feeds["zone"].last_attempt_s > changed_s - 0.5)
             assert status.feeds["zone"].last_result == "updated"
+            told = [line for line in process.log if "its primary says that the zone has changed" in line]
+            assert told, process.log
+            assert status.feeds["zone"].last_attempt_s - datetime.fromisoformat(told[-1].split()[0]).timestamp() < 1
             assert blockers(state_dir, "told.example") == {"zone"}
 
 

@@ -1,4 +1,4 @@
-"""What a comparison of two trees says of its pairs, and that it compares the trees that it was given."""
+"""What a comparison of two trees says of its pairs of runs."""
 
 from __future__ import annotations
 
