@@ -30,7 +30,12 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def disk_reason(exc: OSError, directory: Path) -> str:
-    """What to tell a person about a write under `directory` that failed, and what to do about it."""
+    """What to tell a person about a write under `directory` that failed, and what to do about it.
+
+    A hidden directory is work in progress and gone when this is read: the one that it lies in is named.
+    """
+    if directory.name.startswith("."):
+        directory = directory.parent
     if exc.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"no space left in {directory}: make room there (a copy and a blockset are about twice the size of the lists)"
     if exc.errno in (errno.EACCES, errno.EPERM, errno.EROFS):

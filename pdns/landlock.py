@@ -46,7 +46,8 @@ def restrict(*, write: Iterable[Path], read: Iterable[Path] | None, bind: bool =
     only; None: all. Without `bind` or `connect` it does neither with TCP sockets, where the kernel knows that (Linux 6.7).
     Signals, and abstract sockets, of processes outside are out of its reach (Linux 6.12), and so is their memory.
 
-    A path that does not exist is left out. Raises `OSError` with nothing changed where the kernel cannot do it.
+    A path to read that does not exist is left out. Raises `OSError` with nothing changed where the kernel cannot do it, and where
+    a path to write does not exist: it could not be made later.
     """
     version = abi()
     if version < LEAST_ABI:
@@ -61,17 +62,15 @@ def restrict(*, write: Iterable[Path], read: Iterable[Path] | None, bind: bool =
         for path in write:
             _allow(ruleset, path, changing | reading & _READ)
         for path in read or ():
-            _allow(ruleset, path, reading)
+            with suppress(FileNotFoundError):
+                _allow(ruleset, path, reading)
         call(_RESTRICT_SELF, ruleset, 0)
     finally:
         os.close(ruleset)
 
 
 def _allow(ruleset: int, path: Path, rights: int) -> None:
-    try:
-        fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return
+    fd = os.open(path, os.O_PATH | os.O_CLOEXEC)
     try:
         if not path.is_dir():
             rights &= _OF_FILES

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -51,7 +52,7 @@ def status_of(task: Path) -> dict[str, str]:
 
 @pytest.fixture
 def pdns(tmp_path: Path) -> Iterator[RunningPdns]:
-    sections = {"feed": [feed(tmp_path, "listed", "listed.test")]}
+    sections = {"feed": [feed(tmp_path, "listed", "listed.test", max_growth=1e6)]}
     with (
         UpstreamThread(answer()) as upstream,
         RunningPdns(
@@ -70,21 +71,53 @@ def test_the_table_is_what_the_kernel_says(pdns: RunningPdns) -> None:
     rows = table("Processes")
     assert pdns.addresses("listed.test") == [SINKHOLE]
     for name, pids in processes(pdns).items():
-        row = rows[name]
         for pid in pids:
-            for task in Path(f"/proc/{pid}/task").iterdir():
-                status = status_of(task)
-                permitted = int(status["CapPrm"], 16)
-                allowed = mask(row["capabilities, as root" if os.geteuid() == 0 else "capabilities"])
-                assert permitted & ~allowed == 0, (name, status["CapPrm"])
-                assert permitted == int(status["CapEff"], 16)
-                if os.geteuid() == 0:
-                    assert permitted == allowed, (name, status["CapPrm"])
-                assert status["NoNewPrivs"] == row["no_new_privs"], name
-                assert status["Seccomp"] == row["seccomp"].split()[0], name
-            assert re.search(r"^Max core file size +0 +0 ", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
-            kinds = {kind_of(str(entry.readlink()), pdns) for entry in Path(f"/proc/{pid}/fd").iterdir()}
-            assert kinds <= set(row["descriptors"].split(", ")), name
+            compare(pid, name, rows[name], pdns)
+
+
+def test_the_row_of_the_parser_is_what_the_kernel_says(pdns: RunningPdns) -> None:
+    """The same for a parser that the running program has started: it is halted in the middle of a long list."""
+    row = table("Processes")["parser"]
+    (pdns.directory / "listed.txt").write_text("".join(f"n{number}.listed.test\n" for number in range(300_000)))
+    parser = confined_parser(pdns)
+    try:
+        compare(parser, "parser", row, pdns)
+    finally:
+        os.kill(parser, signal.SIGCONT)
+    pdns.wait_for(lambda: pdns.addresses("n299999.listed.test") == [SINKHOLE], "the long list is in force")
+
+
+def confined_parser(pdns: RunningPdns) -> int:
+    """The id of a parser that the feeds process has started, halted when it has given up all that it gives up."""
+    feeds = Path(f"/proc/{pdns.feeds_pid}")
+    inherited = status_of(feeds)["Seccomp_filters"]
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        for child in " ".join(path.read_text() for path in feeds.glob("task/*/children")).split():
+            with suppress(OSError):
+                os.kill(int(child), signal.SIGSTOP)
+                if status_of(Path(f"/proc/{child}"))["Seccomp_filters"] > inherited:  # the filter is the last measure
+                    return int(child)
+                os.kill(int(child), signal.SIGCONT)
+        time.sleep(0.002)
+    raise AssertionError("no parser was seen")
+
+
+def compare(pid: int, name: str, row: dict[str, str], pdns: RunningPdns) -> None:
+    """Assert that every thread of process `pid` has what `row` says."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        status = status_of(task)
+        permitted = int(status["CapPrm"], 16)
+        allowed = mask(row["capabilities, as root" if os.geteuid() == 0 else "capabilities"])
+        assert permitted & ~allowed == 0, (name, status["CapPrm"])
+        assert permitted == int(status["CapEff"], 16)
+        if os.geteuid() == 0:
+            assert permitted == allowed, (name, status["CapPrm"])
+        assert status["NoNewPrivs"] == row["no_new_privs"], name
+        assert status["Seccomp"] == row["seccomp"].split()[0], name
+    assert re.search(r"^Max core file size +0 +0 ", Path(f"/proc/{pid}/limits").read_text(), re.MULTILINE)
+    kinds = {kind_of(str(entry.readlink()), pdns) for entry in Path(f"/proc/{pid}/fd").iterdir()}
+    assert kinds <= set(row["descriptors"].split(", ")), name
 
 
 def kind_of(target: str, pdns: RunningPdns) -> str:
@@ -93,6 +126,7 @@ def kind_of(target: str, pdns: RunningPdns) -> str:
         "/dev/null": "null", "socket": "sockets", "pipe": "pipes", "/memfd": "memory", "anon_inode:[eventpoll]": "loop",
         "anon_inode:[eventfd]": "loop", "anon_inode:[pidfd]": "children", "/proc/": "children", "anon_inode:[timerfd]": "loop",
         str(pdns.directory / "std"): "log", str(pdns.state_dir / "lock"): "lock", str(pdns.state_dir / "blocksets"): "blockset",
+        str(pdns.state_dir / "feeds"): "files of its job",
     }  # fmt: skip
     return next((kind for start, kind in known.items() if target.startswith(start)), target)
 
@@ -125,29 +159,43 @@ ATTEMPTS: Final = {
     "connect": "socket.create_connection(('127.0.0.1', PORT), timeout=2)",
     "open a socket": "socket.socket(socket.AF_INET, socket.SOCK_DGRAM)",
     "bind port 53": "socket.socket().bind(('127.0.0.1', 53))",
-    "read a worker's memory": "open(f'/proc/{WORKER}/mem', 'rb')",
-    "read a worker's environment": "open(f'/proc/{WORKER}/environ').read()",
-    "trace a worker": "trace(WORKER)",
+    "read the memory of another": "open(f'/proc/{WORKER}/mem', 'rb')",
+    "read the environment of another": "open(f'/proc/{WORKER}/environ').read()",
+    "trace another": "trace(WORKER)",
     "end a worker": "os.kill(WORKER, 9)",
     "run a program": "os.execv('/bin/true', ['true'])",
     "start a process": "os.fork() or os._exit(0)",
 }
-MAY: Final = {  # the words of the page for what is left to a process
+MAY: Final = {  # what the page leaves to a process outside of the directory that it may write
+    "supervisor": {
+        "change modes", "read a secret", "connect", "open a socket", "bind port 53", "read the environment of another",
+        "run a program", "start a process",
+    },
+    "feeds": {
+        "change modes", "read a secret", "connect", "open a socket", "read the environment of another", "run a program",
+        "start a process",
+    },
     "parser": set(),
-    "worker": {"read a secret", "connect", "open a socket", "read a worker's environment"},
-}
+    "worker": {"read a secret", "connect", "open a socket", "read the environment of another"},
+}  # fmt: skip
 SNIPPET: Final = """
 import ctypes, os, socket, sys
 from pathlib import Path
-from pdns.confinement import confine_parser, confine_worker
+from pdns.confinement import confine_feeds, confine_parser, confine_supervisor, confine_worker
 def trace(pid):
     if ctypes.CDLL(None, use_errno=True).ptrace(16, pid, None, None):
         raise OSError(ctypes.get_errno(), "ptrace")
 STATE, SECRET_FILE, WORKER, PORT = sys.argv[2], sys.argv[3], int(sys.argv[4]), int(sys.argv[5])
-missing = confine_parser(write=Path(sys.argv[6]), read=()) if sys.argv[1] == "parser" else confine_worker()
+OWN = Path(sys.argv[6])
+missing = {
+    "supervisor": lambda: confine_supervisor(OWN),
+    "feeds": lambda: confine_feeds(OWN, low_port=False),
+    "parser": lambda: confine_parser(write=OWN, read=()),
+    "worker": confine_worker,
+}[sys.argv[1]]()
 print("missing", missing)
-if sys.argv[1] == "parser":
-    Path(sys.argv[6], "mine").write_text("x")
+if sys.argv[1] != "worker":
+    (OWN / "mine").write_text("x")
 try:
     exec(sys.argv[7])
 except OSError as error:
@@ -158,11 +206,9 @@ else:
 
 
 @with_landlock
-@pytest.mark.parametrize("role", ["parser", "worker"])
+@pytest.mark.parametrize("role", MAY)
 def test_what_a_confined_process_cannot_do(pdns: RunningPdns, tmp_path: Path, role: str) -> None:
-    """The very confinement of a parser and of a worker, beside the running program: each attempt fails, as the page says, and
-    succeeds without the confinement where it does no harm.
-    """
+    """The very confinement of each process, beside the running program: each attempt that the page excludes fails."""
     secret, own = tmp_path / "secret", tmp_path / "own"
     secret.write_text(SECRET)
     own.mkdir()
@@ -186,6 +232,30 @@ def test_what_a_confined_process_cannot_do(pdns: RunningPdns, tmp_path: Path, ro
     assert may <= MAY[role], may
     assert pdns.worker_pid == worker
     assert pdns.addresses("listed.test") == [SINKHOLE]
+
+
+def test_no_process_can_be_read_by_its_user(pdns: RunningPdns) -> None:
+    """Their memory is closed to a process of the same user with the same capabilities; that of a dumpable process is not."""
+    attempt = f"""
+import subprocess, sys
+from pdns.privileges import keep_capabilities
+keep_capabilities(frozenset({sorted(CAPABILITIES.values())}))
+with subprocess.Popen(["sleep", "60"]) as dumpable:
+    for pid in (dumpable.pid, *sys.argv[1:]):
+        try:
+            open(f"/proc/{{pid}}/mem", "rb").close()
+            print("read")
+        except PermissionError:
+            print("refused")
+    dumpable.kill()
+"""
+    row = table("Processes")
+    ours = processes(pdns)
+    pids = [pid for each in ours.values() for pid in each]
+    command = [sys.executable, "-c", attempt, *map(str, pids)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=60, check=True)
+    assert done.stdout.split() == ["read", *["refused"] * len(pids)]
+    assert {row[name]["dumpable"] for name in ours} == {"no"}
 
 
 def test_numbers_of_system_calls() -> None:

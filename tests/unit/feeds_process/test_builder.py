@@ -271,7 +271,7 @@ import os, signal, sys
 sys.path.insert(0, os.getcwd())
 from feeds import build
 parse = build.parse
-build.parse = lambda job: os.kill(os.getpid(), signal.SIGXCPU) if job.feed.name == "hostile" else parse(job)
+build.parse = lambda job: signal.raise_signal(signal.SIGXCPU) if job.feed.name == "hostile" else parse(job)
 build.main()
 """
     )
