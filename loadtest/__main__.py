@@ -86,7 +86,7 @@ def soak(
 
 @app.command()
 def abuse(
-    seconds: Annotated[float, typer.Option(min=1, max=300, help="of each measurement, of which a row has two")] = 8.0,
+    seconds: Annotated[float, typer.Option(min=1, max=300, help="of each round, of which a row has six")] = 5.0,
     only: Annotated[
         list[str] | None, typer.Option(help=f"a row, may be repeated: {', '.join(a.key for a in abusemod.ATTACKS)}")
     ] = None,

@@ -94,8 +94,7 @@ class Service:
         self._blockset: Blockset | None = None
         self._rules = NO_RULES
         self._config = config
-        self._was_ready = False
-        self._evictions_counted = 0
+        self._was_ready, self._evictions_counted = False, 0
         self._take_over(config)
         if arena_fd is not None:
             self.take_arena(arena_fd)
@@ -150,13 +149,14 @@ class Service:
         """How many questions wait for an upstream."""
         return len(self._flights)
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: str, reply: Reply) -> None:
-        """Take up one message. `reply` is called at most once, now or later. Never raises."""
+    def on_message(self, wire: bytes, client: str, port: int, transport: str, reply: Reply) -> bool:
+        """Take up one message, as `pdns.net.edge.Service`. `reply` is called at most once, now or later. Never raises."""
         try:
-            self._serve(wire, client, port, transport, reply)
+            return self._serve(wire, client, port, transport, reply)
         except Exception:  # noqa: BLE001 - a bug must cost one query, not the service
             _log.exception("a query of %d octets raised", len(wire))
             self._stats.dropped("internal_error")
+            return False
 
     def on_queries(self, queries: list[Datagram]) -> None:
         """Decide about each of `queries`, which the front could not answer. Never raises."""
@@ -198,25 +198,25 @@ class Service:
         self._stats.add("cache_evictions_total", self._cache.evictions - self._evictions_counted)
         self._evictions_counted = self._cache.evictions
 
-    def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> None:
+    def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> bool:
         started_s, now = perf_counter(), self._clock()
         if self.front is None:
-            self._serve_pure(wire, address, port, transport, reply, started_s, now)
-            return
+            return self._serve_pure(wire, address, port, transport, reply, started_s, now)
         query = self.front.answer(wire, address, transport, now)
+        refused = self.front.refused
         if isinstance(query, bytes):
             reply(query)
         elif query is not None:
             outcome = self._resolver.decide(query, query.client, now)
-            if isinstance(outcome, Stored):
-                if (answer := self.front.give(query, outcome.source, transport, now, started_s)) is not None:
-                    reply(answer)
-                return
-            self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
+            if not isinstance(outcome, Stored):
+                self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
+            elif (answer := self.front.give(query, outcome.source, transport, now, started_s)) is not None:
+                reply(answer)
+        return refused
 
     def _serve_pure(
         self, wire: bytes, address: str, port: int, transport: str, reply: Reply, started_s: float, now: float
-    ) -> None:
+    ) -> bool:
         """What the front does, and then what it does not."""
         stats = self._stats
         client = self._resolver.client(address)
@@ -227,17 +227,18 @@ class Service:
             if error.rcode == p.NOTIMP and self._primaries and (taken := self._primaries.answer(wire, address, now)) is not None:
                 stats.response(client.tenant, "local", p.NOERROR, perf_counter() - started_s)
                 reply(taken)
-                return
-            if answer is None:
+            elif answer is None:
                 stats.dropped("not_a_query")
-                return
-            stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
-            reply(answer)
-            return
+            else:
+                stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
+                reply(answer)
+            return False
         self._options.take_up(query, address, transport, now)
         stats.query(client.tenant, transport, query.qtype)
         outcome = self._resolver.handle(query, client, address, now)
+        refused = self._resolver.refused
         self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
+        return refused
 
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
@@ -344,8 +345,7 @@ class Service:
 
     def _answer(self, waiter: Waiter, answer: Answer, now: float) -> None:
         entry, query, tenant = answer.entry, waiter.query, waiter.client.tenant
-        stats = self._stats
-        verdict = entry.verdict
+        stats, verdict = self._stats, entry.verdict
         if entry.monitored:
             for feed, category in entry.monitored:
                 stats.would_block(tenant, feed, category)

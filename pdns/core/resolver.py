@@ -48,6 +48,7 @@ class Resolver:
         self._new_blocker = blocker
         self._blockset: Blockset | None = None
         self._ready = False
+        self.refused = False  # the last query that was handled, because its client may not ask, or not as much
         self._rules = NO_RULES
         # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
         # then what is answered here, so that special names never leave the house; then what is blocked here (a stage
@@ -114,6 +115,7 @@ class Resolver:
 
     def handle(self, query: Query, client: Client, address: str, now: float) -> Outcome:
         """The outcome of the first stage that has one; the last stage always has."""
+        self.refused = False
         for stage in self._stages:
             outcome = stage(query, client, address, now)
             if outcome is not None:
@@ -141,12 +143,14 @@ class Resolver:
     def _client_access(self, _query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if client.allowed:
             return None
+        self.refused = True
         return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, STRANGER_TEXT)), "refused")
 
     def _rate_limit(self, query: Query, _client: Client, address: str, now: float) -> Outcome | None:
         limiter = self._verified_limiter if query.verified else self._limiter
         if limiter.admits(address, now):
             return None
+        self.refused = True
         return _over_limit(self._limiter.action, now)
 
     def _cached(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:

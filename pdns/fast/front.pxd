@@ -54,6 +54,7 @@ cdef class Front:
     cdef object _primaries  # None when there are none
     cdef Options _options
     cdef bytes _cookie_secret
+    cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much
 
     cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, Heard *heard) except -1
     cdef Py_ssize_t take(

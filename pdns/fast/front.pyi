@@ -13,6 +13,7 @@ class Asked(Query):
     def client(self) -> Client: ...
 
 class Front:
+    refused: bool
     def __init__(
         self,
         cache: AnswerCache,

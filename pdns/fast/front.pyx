@@ -102,6 +102,7 @@ cdef class Front:
         cdef bytes client = packed(address)
         cdef int source = ERROR
         cdef Py_ssize_t size
+        self.refused = False
         self.hear(
             <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(client), &heard
         )
@@ -183,9 +184,11 @@ cdef class Front:
             verified = self._options.take_up(question, address, transport == TCP, now)
         if not heard.allowed:
             source[0] = REFUSED
+            self.refused = True
             return self._refuse(question, heard.client, _STRANGER, False, out)
         limiter = self._verified_limiter if verified else self._limiter
         if limiter.on and not limiter.admits_address(address, now):
+            self.refused = True
             if self._limit_action == DROP:
                 self._tally.dropped_rate_limit()
                 return SILENCE

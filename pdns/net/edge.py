@@ -18,8 +18,11 @@ _BUG_INTERVAL_S: Final = 10.0
 class Service(Protocol):
     """Answers messages. What an edge is given to call."""
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> None:
-        """Take one message from `client` (an IP address as text, without scope); call `reply` once, later, or never."""
+    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
+        """Take one message from `client` (an IP address as text, without scope); call `reply` once, later, or never.
+
+        True when it was refused because of the client, which may not ask, or not as much: it is to be given time.
+        """
 
 
 class EdgeStats(Protocol):

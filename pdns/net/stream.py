@@ -23,13 +23,14 @@ _RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 class Stream(asyncio.BufferedProtocol):
     """Reads messages as fast as they can be answered, and no faster.
 
-    Nothing is read while too many queries wait for their answers, or while the peer does not read its own. A peer
+    Nothing is read while messages wait for their turn, while too many queries wait for their answers, while the peer
+    does not read its own, or while its client rests because it was refused too often. A peer
     that has said all (half-closed), or that talks nonsense, still gets the answers to what it asked before.
     """
 
     __slots__ = (
         "_active", "_active_s", "_asked", "_busy", "_client", "_connections", "_deframer", "_finishing", "_handling", "_over",
-        "_port", "_reading", "_resting", "_service", "_stalled_since_s", "_transport", "_waiting",
+        "_port", "_reading", "_resting", "_service", "_stalled_since_s", "_transport", "_waiting", "key",
     )  # fmt: skip
 
     def __init__(self, service: Service, connections: TcpConnections) -> None:
@@ -53,7 +54,8 @@ class Stream(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         peer = transport.get_extra_info("peername")
-        if not peer or not self._connections.admit(self, peer[0]):
+        self.key = client_key(peer[0]) if peer else ""  # what its client is known by
+        if not peer or not self._connections.admit(self):
             self._abort()
             return
         self._client, self._port = peer[0], peer[1]
@@ -127,6 +129,12 @@ class Stream(asyncio.BufferedProtocol):
         self._finishing = True
         self._go_on()
 
+    def go_on(self, most: int) -> None:
+        """It is its turn: hand over so many of the messages that wait."""
+        if not self._over:
+            self._hand_over(most)
+            self._settle_unless_over()
+
     def reset(self, reason: str) -> None:
         """End it now, leaving nothing in the kernel either; count why."""
         self._connections.stats.dropped(reason)
@@ -158,17 +166,36 @@ class Stream(asyncio.BufferedProtocol):
     def _go_on(self) -> None:
         """Hand over what waits, as far as the bounds allow; then see whether to read, to wait, or to close."""
         if self._handling or self._over:
-            return  # `on_message` replied at once: the loop below goes on
+            return  # `on_message` replied at once: the loop of `_hand_over` goes on
+        if self._waiting and self._may_hand_over:
+            self._hand_over(self._connections.grant(self, len(self._waiting)))
+        self._settle_unless_over()
+
+    @property
+    def _may_hand_over(self) -> bool:
+        return self._asked < self._connections.limits.max_outstanding and self._stalled_since_s is None
+
+    def _hand_over(self, most: int) -> None:
+        """Hand over at most so many, and wait for the next turn if there are more."""
         self._handling = True
-        max_outstanding = self._connections.limits.max_outstanding
+        connections = self._connections
         waiting = self._waiting
-        while waiting and self._asked < max_outstanding and self._stalled_since_s is None:
+        while waiting and self._may_hand_over:
+            if most <= 0:
+                connections.wait(self)
+                break
+            most -= 1
             self._asked += 1
             try:
-                self._service.on_message(waiting.popleft(), self._client, self._port, "tcp", _Reply(self))
+                refused = self._service.on_message(waiting.popleft(), self._client, self._port, "tcp", _Reply(self))
             except Exception as error:  # noqa: BLE001 (the next message may be a good one)
-                self._connections.bugs.caught(error, "the answer to a message over TCP")
+                connections.bugs.caught(error, "the answer to a message over TCP")
+                continue
+            if refused and connections.refused(self):
+                most = 0
         self._handling = False
+
+    def _settle_unless_over(self) -> None:
         if not self._over:
             self._settle()
 
@@ -233,6 +260,11 @@ class Stream(asyncio.BufferedProtocol):
         with suppress(OSError):  # without this the kernel would keep unread answers, and the ports, for a minute
             self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self._transport.abort()
+
+
+def client_key(host: str) -> str | bytes:
+    """What connections are counted by: an IPv4 address, or the /64 of an IPv6 address."""
+    return socket.inet_pton(socket.AF_INET6, host)[:8] if ":" in host else host
 
 
 class _Reply:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from time import perf_counter
 from typing import Final, NamedTuple, Self
 
 from pdns.config import Server
@@ -12,12 +13,17 @@ from pdns.net.connections import ConnectionTable
 from pdns.net.edge import BugLog, EdgeStats, Service
 from pdns.net.sockets import TCP_BACKLOG
 from pdns.net.stream import Stream
+from pdns.net.turns import Turns
 
 _READ_BYTES: Final = 2048  # at a time from one connection: some dozens of queries, then others have their turn
 _ACCEPTS_PER_WAKE: Final = 16
 _SHORTEST_IDLE_S: Final = 0.2  # of a connection while there is no room for another
 _SWEEP_S: Final = 1.0
 _SHORTEST_SWEEP_S: Final = 0.05
+_MESSAGES_A_TURN: Final = 32  # of all connections
+_TURN_S: Final = 0.001  # after which the others have to wait; forwarding some messages takes longer
+_MESSAGES_A_CONNECTION: Final = 4  # then another client goes on
+_REST_S: Final = 0.02
 
 
 class TcpLimits(NamedTuple):
@@ -61,6 +67,10 @@ class TcpConnections:
         self.read_buffer: Final = memoryview(bytearray(_READ_BYTES))  # one for all: a read is taken up at once
         self._table: ConnectionTable[Stream] = ConnectionTable(limits.max_connections, limits.max_per_client)
         self._timer: asyncio.TimerHandle | None = None
+        self._turns: Turns[Stream] = Turns()
+        self._left = _MESSAGES_A_TURN  # that may still be handed over in this turn
+        self._is_turn_due = False
+        self._rest: asyncio.TimerHandle | None = None
         self._nobody = asyncio.Event()
         self._nobody.set()
         self._draining = False
@@ -97,17 +107,18 @@ class TcpConnections:
         self._draining = True
         for stream in self._table:
             stream.reset("tcp_shutdown")
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        for timer in (self._timer, self._rest):
+            if timer is not None:
+                timer.cancel()
+        self._timer = self._rest = None
 
     # what a stream says
 
-    def admit(self, stream: Stream, host: str) -> bool:
+    def admit(self, stream: Stream) -> bool:
         """Count `stream` in, if there is room or can be."""
         if self._draining:
             return False
-        client = client_key(host)
+        client = stream.key
         while not self._table.has_room(client):
             dispensable = self._table.dispensable(client)
             if dispensable is None:
@@ -128,13 +139,53 @@ class TcpConnections:
         else:
             self._table.mark_idle(stream)
 
+    def grant(self, stream: Stream, wanted: int) -> int:
+        """How many of the messages that it has `stream` may hand over now. For the others it is to `wait`."""
+        if self._turns or self._turns.rests(stream.key):
+            return 0
+        granted = min(wanted, self._left)
+        self._left -= granted
+        return granted
+
+    def wait(self, stream: Stream) -> None:
+        """`stream` has messages to hand over: it is told to `go_on` in its turn."""
+        self._turns.wait(stream, stream.key)
+        self._go_on_later()
+
+    def refused(self, stream: Stream) -> bool:
+        """A message of `stream` was refused because of its client. True when the client is to rest now."""
+        self._turns.refused(stream.key)
+        if self._rest is None:
+            self._rest = self.loop.call_later(_REST_S, self._end_rests)
+        return self._turns.rests(stream.key)
+
     def left(self, stream: Stream) -> None:
         """`stream` has ended. No matter if that was said before."""
+        self._turns.leave(stream, stream.key)
         if stream in self._table:
             self._table.discard(stream)
             self.stats.gauge("tcp_connections", len(self._table))
             if not len(self._table):
                 self._nobody.set()
+
+    def _take_turns(self) -> None:
+        self._is_turn_due = False
+        left, ends_s = _MESSAGES_A_TURN, perf_counter() + _TURN_S
+        while left > 0 and perf_counter() < ends_s and (stream := self._turns.take()) is not None:
+            stream.go_on(_MESSAGES_A_CONNECTION)
+            left -= _MESSAGES_A_CONNECTION
+        self._left = left
+        self._go_on_later()
+
+    def _end_rests(self) -> None:
+        self._rest = None
+        self._turns.end_rests()
+        self._go_on_later()
+
+    def _go_on_later(self) -> None:
+        if self._turns and not self._is_turn_due:
+            self._is_turn_due = True
+            self.loop.call_soon(self._take_turns)
 
     def _set_timer(self) -> None:
         delay_s = min(_SWEEP_S, max(_SHORTEST_SWEEP_S, self.idle_limit_s / 4))
@@ -172,8 +223,3 @@ class TcpListener:
             self._sock.close()
         else:
             self._server.close()
-
-
-def client_key(host: str) -> str | bytes:
-    """What connections are counted by: an IPv4 address, or the /64 of an IPv6 address."""
-    return socket.inet_pton(socket.AF_INET6, host)[:8] if ":" in host else host

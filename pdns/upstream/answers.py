@@ -50,7 +50,7 @@ class Answers:
             self._stats.upstream(fresh[0].server.name, "error", None)
         for attempt in fresh:
             if (exchange := attempt.exchange) is not None:
-                self._rounds.blame(exchange, attempt, now)
+                self._rounds.blame(exchange, attempt, now, silent=False)
                 self._rounds.elsewhere(exchange, now)
 
     def abandoned(self, attempts: list[Attempt]) -> None:
@@ -77,7 +77,7 @@ class Answers:
         attempt.settled = True
         exchange.no_tcp.append(server)
         if server.udp is None:
-            self._rounds.blame(exchange, attempt, now)
+            self._rounds.blame(exchange, attempt, now, silent=was_open)
         if attempt.purpose == "case":
             server.case.lost_without_tcp(now)
             if self._rounds.ask_again(attempt, now, "", stream=False):

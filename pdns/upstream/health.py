@@ -58,12 +58,14 @@ class Health:
         return came_up
 
     def failed(self, sent_s: float, now: float, *, domain: bytes = b"", probe: bool = False) -> bool:
-        """A question below `domain`, or a probe, sent at `sent_s` was left without an answer. True when that brought it down.
+        """A question, or a probe, sent at `sent_s` was left without an answer. True when that brought it down.
 
-        It is no failure if anything else was answered since: some names are slow everywhere. A domain fails once until something
-        is answered: whoever asks for many names of it says no more by that. A failure asks for a probe: one that is well answers
-        it, and stays up; one that is dead is known for dead within seconds, although most questions go elsewhere after its first
-        failure.
+        With a `domain` the upstream was silent, which may be due to the name: such a domain fails once until something is
+        answered, however many of its names are asked for. Without one the upstream could not be reached: each question counts.
+
+        It is no failure if anything else was answered since: some names are slow everywhere. A failure asks for a probe: one that
+        is well answers it, and stays up; one that is dead is known for dead within seconds, although most questions go elsewhere
+        after its first failure.
         """
         if self._answered_s >= sent_s or (now - self._failed_s < _FAILURE_INTERVAL_S and not probe):
             return False

@@ -149,12 +149,15 @@ class Rounds:
         self._take_back(exchange, attempt, reason)
         self._round(exchange, choice.untried(self.servers, exchange, now), now)
 
-    def blame(self, exchange: Exchange, attempt: Attempt, now: float) -> None:
-        """Its upstream left `attempt` without an answer: one failure at most for one question, however often it was asked."""
+    def blame(self, exchange: Exchange, attempt: Attempt, now: float, *, silent: bool) -> None:
+        """Its upstream left `attempt` without an answer: one failure at most for one question, however often it was asked.
+
+        `silent`: that may be due to the name. Else the upstream could not be reached.
+        """
         if exchange.pinned is None and attempt.server not in exchange.blamed:
             exchange.blamed.append(attempt.server)
             if not attempt.server.has_moved(now):
-                self._watch.failed(attempt.server, attempt.sent_s, now, qname=exchange.question.qname)
+                self._watch.failed(attempt.server, attempt.sent_s, now, qname=exchange.question.qname if silent else b"")
 
     def finish(self, exchange: Exchange, outcome: UpstreamAnswer | UpstreamFailure) -> None:
         """The end, once."""
@@ -284,7 +287,7 @@ class Rounds:
             assert attempt.channel is not None
             self._stats.upstream(attempt.server.name, "timeout", None)
             attempt.channel.overdue(attempt)
-            self.blame(exchange, attempt, now)
+            self.blame(exchange, attempt, now, silent=True)
             if exchange.finished or now < exchange.due_s:
                 return  # it was sent from an address that is gone, and has just been sent again
             if attempt.purpose == "case":

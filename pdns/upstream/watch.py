@@ -57,7 +57,7 @@ class Watch:
             self._stats.upstream_useful(server.name, False)
 
     def failed(self, server: Server, sent_s: float, now: float, *, qname: bytes = b"", probe: bool = False) -> None:
-        """It left a question for `qname`, or a probe, that was sent at `sent_s` without an answer."""
+        """It left a question, or a probe, that was sent at `sent_s` without an answer; with `qname`, maybe due to that name."""
         health = server.health
         planned_s = health.probe_at_s
         if health.failed(sent_s, now, domain=domain_of(qname) if qname else b"", probe=probe):

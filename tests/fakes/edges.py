@@ -39,10 +39,12 @@ class FakeService:
     def __init__(self, act: Callable[[bytes, Reply], None]) -> None:
         self.asked: list[Asked] = []
         self.act = act
+        self.refuses = False  # whoever asks
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> None:
+    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
         self.asked.append(Asked(wire, client, port, transport))
         self.act(wire, reply)
+        return self.refuses
 
 
 class Held:

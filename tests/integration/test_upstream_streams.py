@@ -172,6 +172,39 @@ def test_a_refused_connection_leads_elsewhere_at_once(loop: str) -> None:
 
 
 @on_both_loops
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+def test_an_upstream_that_cannot_be_reached_is_down_whatever_is_asked(loop: str, transport: str) -> None:
+    """No listener: three questions for one name bring it down, as three for different names do."""
+
+    async def main() -> None:
+        async with FakeUpstream() as upstream:
+            server = url(upstream, transport)
+            await upstream.stop()
+            async with forwarding(server, timeout_s=0.15) as asker:
+                for _ in range(3):
+                    assert isinstance(await asker.ask("www.example.test"), UpstreamFailure)
+                assert not asker.stats.up[server]
+
+    run_on(loop, main())
+
+
+@on_both_loops
+@pytest.mark.parametrize("handler", [drop, hang_up], ids=["silent", "hangs up"])
+def test_one_domain_brings_no_upstream_down_over_tcp(loop: str, handler: Handler) -> None:
+    """An upstream that gives no answer for one domain, or closes the connection instead, and answers all else, stays up."""
+
+    async def main() -> None:
+        names = {f"h{number}.slow.test": handler for number in range(5)}
+        async with FakeUpstream(by_name(names, answer())) as upstream, forwarding(url(upstream, "tcp"), timeout_s=0.15) as asker:
+            for name in names:
+                assert isinstance(await asker.ask(name), UpstreamFailure)
+            assert asker.stats.changes == [(url(upstream, "tcp"), True)]
+            assert isinstance(await asker.ask("www.example.test"), UpstreamAnswer)
+
+    run_on(loop, main())
+
+
+@on_both_loops
 def test_a_connection_gone_silent_is_replaced(loop: str) -> None:
     """When nothing came back since a question was sent, the next one gets a new connection: a NAT may have forgotten the old."""
 

@@ -8,6 +8,7 @@ import gc
 import socket
 import struct
 import threading
+import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
@@ -22,8 +23,9 @@ from pdns.config import Server
 from pdns.core.framing import MAX_MESSAGE_BYTES, frame
 from pdns.net.edge import Reply
 from pdns.net.sockets import TCP_BACKLOG, bind_tcp
-from pdns.net.stream import MAX_UNSENT_BYTES
-from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener, client_key
+from pdns.net.stream import MAX_UNSENT_BYTES, client_key
+from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
+from pdns.net.turns import MAX_REFUSALS
 from tests.fakes.edges import FakeService, Held, Tally, drop, echo, fail, message, until
 from tests.fakes.loops import LOOPS, run_on
 
@@ -198,6 +200,74 @@ def test_a_flood_of_pipelined_queries_is_answered_and_others_have_their_turn(loo
                 await until(lambda: len(running.service.asked) == sent + 1)
                 clients = [asked.port for asked in running.service.asked]
                 assert clients.index(modest.getsockname()[1]) <= 150
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_one_client_with_much_to_ask_does_not_hold_up_another(loop: str) -> None:
+    """Twenty connections with a hundred queries each, and then one with a single one of another client: that is among the first
+    that are answered.
+    """
+
+    async def main() -> None:
+        def slowly(wire: bytes, reply: Reply) -> None:
+            until_s = time.perf_counter() + 0.0005  # as a query that is forwarded
+            while time.perf_counter() < until_s:
+                pass
+            reply(wire)
+
+        async with listening(slowly) as running:
+            greedy = [await running.connect() for _ in range(20)]
+            modest = await running.connect("127.0.0.2")
+            for peer in greedy:
+                peer.send(*(message(number) for number in range(100)))
+            modest.send(message(7))
+            assert await modest.receive() == message(7)
+            assert [one.client for one in running.service.asked].index("127.0.0.2") < 200
+            for peer in greedy:
+                assert [await peer.receive() for _ in range(100)] == [message(number) for number in range(100)]
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_a_client_that_is_refused_is_not_read_for_a_while(loop: str) -> None:
+    """Of a flood that is refused only so many queries a second are taken up, over however many connections; none is lost, and the
+    client is served at once when it is not refused any more.
+    """
+
+    async def main() -> None:
+        async with listening(echo) as running:
+            running.service.refuses = True
+            peers = [await running.connect() for _ in range(4)]
+            began_s = time.monotonic()
+            for peer in peers:
+                peer.send(*(message(number) for number in range(1000)))
+            await until(lambda: len(running.service.asked) >= 5 * MAX_REFUSALS)
+            rests = 1 + (time.monotonic() - began_s) / 0.02
+            assert len(running.service.asked) <= MAX_REFUSALS * (rests + 1)
+            running.service.refuses = False
+            for peer in peers:
+                assert [await peer.receive() for _ in range(1000)] == [message(number) for number in range(1000)]
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_a_client_that_leaves_while_it_rests_is_forgotten(loop: str) -> None:
+    """What it still had to ask is not taken up."""
+
+    async def main() -> None:
+        async with listening(echo) as running:
+            running.service.refuses = True
+            peer = await running.connect()
+            peer.send(*(message(number) for number in range(MAX_REFUSALS + 20)))
+            await until(lambda: len(running.service.asked) >= MAX_REFUSALS)
+            running.connections.close()
+            asked = len(running.service.asked)
+            await asyncio.sleep(0.1)
+            assert len(running.service.asked) == asked
 
     run_on(loop, main())
 

@@ -63,6 +63,15 @@ def test_a_domain_fails_once() -> None:
     assert health.failures == 1
 
 
+def test_what_could_not_be_reached_fails_with_every_question() -> None:
+    """Failures without a domain count each, also after one that has been silent for a domain."""
+    health = Health()
+    health.failed(0, 1, domain=b"slow")
+    assert [health.failed(now - 1, now) for now in (2, 3)] == [False, True]
+    health = Health()
+    assert [health.failed(now - 1, now) for now in (1, 2, 3)] == [False, False, True]
+
+
 def test_slow_names_are_no_failures() -> None:
     """A question without an answer says nothing when the upstream has answered another one since it was sent."""
     health = Health()
