@@ -20,7 +20,7 @@ OPEN_TO_FEEDS = {
     "pdns.addresses", "pdns.blockset", "pdns.blocksetwriter", "pdns.clock", "pdns.config", "pdns.control", "pdns.core.names",
     "pdns.errors",
     "pdns.facts", "pdns.feedstatus", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
-    "pdns.overrides", "pdns.zonechanges",
+    "pdns.overrides", "pdns.safefiles", "pdns.zonechanges",
 }  # fmt: skip
 OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
 
