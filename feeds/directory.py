@@ -8,13 +8,13 @@ from pathlib import Path
 
 import msgspec
 
-from feeds.files import TEMPORARY
 from feeds.formats.collector import Collector
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.addresses import source_path
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import OddLines
+from pdns.safefiles import TEMPORARY, create
 
 MIXED = "mixed"  # the format of a list of files that have several
 _MAX_EXAMPLES = 3
@@ -39,7 +39,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
                 content = archive.extractfile(member)
                 if content is None or not member.size:
                     continue
-                with content, unpacked.open("wb") as file:
+                with content, create(unpacked) as file:
                     shutil.copyfileobj(content, file)
                 parsed = _parse(unpacked, feed, member.name)
                 lines += parsed.lines

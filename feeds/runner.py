@@ -14,7 +14,7 @@ import msgspec
 
 from feeds import schedule
 from feeds.builder import Builder, BuildError
-from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged, Validators, transports
+from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged, transports
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.guard import Limits
@@ -22,6 +22,7 @@ from feeds.hold import Hold, Pending
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, Reading, reader_version
+from pdns import safefiles
 from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
 from pdns.clock import boottime_s, steady_s
@@ -163,6 +164,27 @@ class FeedRunner:
         elif self.predecessor is not None and parsed == str(self._store.parsed_path(self.predecessor)):
             self.predecessor = None
 
+    @property
+    def damaged(self) -> bool:
+        """Whether its files look otherwise than they were written."""
+        copy = self.copy or self.predecessor
+        return self.hold.damaged or (copy is not None and self._store.damaged(copy))
+
+    async def mend(self) -> bool:
+        """Have damaged files say what is in force. True when the source must be asked for it. Raises `OSError`."""
+        self.hold.mend()
+        copy = self.copy or self.predecessor
+        if copy is None or self._keeping.locked() or not (changed := self._store.changed(copy)):
+            return False
+        async with self._keeping:
+            if copy is not (self.copy or self.predecessor):
+                return False
+            _log.error("feed %s: changed on the disk: %s; it is made anew", self.name, ", ".join(sorted(changed)))
+            self._store.keep(copy)
+            self.reread(str(self._store.parsed_path(copy)))
+            sound = await asyncio.to_thread(self._store.is_sound, copy)
+        return not sound
+
     def _share_of_predecessor(self) -> tuple[Input, Part] | None:
         copy = self.predecessor
         if copy is None:
@@ -204,7 +226,7 @@ class FeedRunner:
                     self.hold.heard(said.sha256, fetched.validators, began_s, self._at_most_s)
                     return self._still_held(began_s)
                 if isinstance(fetched, Unchanged) or (self.copy is not None and self.copy.sha256 == fetched.sha256):
-                    self._keep_unchanged(fetched.validators, began_s)
+                    self._keep_unchanged(fetched, raw, began_s)
                     self.hold.moot()
                     return UNCHANGED
                 if self.hold.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
@@ -281,8 +303,8 @@ class FeedRunner:
                 pending.copy.sha256,
                 time.time() - (pending.seen_s or pending.since_s),
             )
-        if copy is None:
-            return None
+        if copy is None or not self._store.is_whole(copy):
+            return None  # nothing that changes could be added to
         validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
         return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
@@ -322,15 +344,19 @@ class FeedRunner:
         self._readable = True
         self._heard_at_s = boottime_s()
 
-    def _keep_unchanged(self, validators: Validators, now_s: float) -> None:
+    def _keep_unchanged(self, fetched: Fetched | Unchanged, raw: Path, now_s: float) -> None:
         assert self.copy is not None
-        copy = msgspec.structs.replace(self.copy, validators=validators, last_success_s=now_s)
-        self._store.keep(copy)
+        copy = msgspec.structs.replace(self.copy, validators=fetched.validators, last_success_s=now_s)
+        self._store.keep(copy, raw=raw if isinstance(fetched, Fetched) else None)
         self.copy = copy
         self._heard_at_s = boottime_s()
 
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()
+        if not await asyncio.to_thread(self._store.is_sound, copy):
+            _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
+            safefiles.put_aside(self._store.raw_path(copy))
+            return None
         try:
             result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy))
             copy = msgspec.structs.replace(copy, reading=self._reading(copy.sha256, result))

@@ -10,7 +10,10 @@ from typing import Final
 
 import msgspec
 
+from pdns.safefiles import read_state, write_whole
+
 FILE_NAME: Final = "in_force.json"
+_MAX_BYTES: Final = 4096
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,14 +30,16 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
 def read(state_dir: Path) -> InForce:
     """What is in force; nothing when that is not known."""
     try:
-        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=InForce)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_state(state_dir / FILE_NAME, _MAX_BYTES), type=InForce)
+    except (OSError, ValueError, RecursionError):
         return InForce()
 
 
 def write(state_dir: Path, now: InForce) -> None:
     """Replace the file. Raises `OSError`."""
-    path = state_dir / FILE_NAME
-    temporary = path.with_name(FILE_NAME + ".tmp")
-    temporary.write_bytes(msgspec.json.encode(now))
-    temporary.replace(path)
+    write_whole(state_dir / FILE_NAME, msgspec.json.encode(now), synced=False)
+
+
+def changed(state_dir: Path, now: InForce) -> bool:
+    """Whether the file does not say `now`. Costs a read of some bytes."""
+    return read(state_dir) != now

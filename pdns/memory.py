@@ -8,6 +8,7 @@ from typing import Final
 from pdns.blockeddomains import BlockedDomains
 from pdns.counters import Counters
 from pdns.metrics import WORKER_GAUGES
+from pdns.sealed import new_memory
 from pdns.sightings import Sightings, SightingsReader
 from pdns.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
 
@@ -56,12 +57,7 @@ class Arena:
         """`number` tells it from every other arena that the same worker was ever given; from 1."""
         self.number = number
         self.size_bytes = size_bytes
-        self.fd = os.memfd_create("pdns-answers", os.MFD_CLOEXEC)
-        try:
-            os.ftruncate(self.fd, size_bytes)
-        except BaseException:
-            os.close(self.fd)
-            raise
+        self.fd = new_memory("pdns-answers", size_bytes)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -70,3 +66,13 @@ class Arena:
 def arena_bytes(max_bytes: int, workers: int) -> int:
     """The size of each worker's arena: its part of `cache.max_bytes` in whole pages, and enough for some hundred answers."""
     return max(_LEAST_ARENA_BYTES, max_bytes // workers // _PAGE_BYTES * _PAGE_BYTES)
+
+
+def new_arenas(number: int, max_bytes: int, workers: int) -> list[Arena]:
+    """One for each worker, of its part of `cache.max_bytes`."""
+    return [Arena(number, arena_bytes(max_bytes, workers)) for _ in range(workers)]
+
+
+def close_arenas(arenas: list[Arena]) -> None:
+    for arena in arenas:
+        arena.close()

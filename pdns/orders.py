@@ -19,6 +19,7 @@ import msgspec
 from pdns import inforce
 from pdns.errors import PdnsError
 from pdns.inforce import InForce
+from pdns.safefiles import make_directory, write_whole
 
 DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"
@@ -92,11 +93,9 @@ class PendingCommand:
         self._state_dir = state_dir
         self._timeout_s = timeout_s
         directory = state_dir / DIRECTORY
-        directory.mkdir(exist_ok=True)
+        make_directory(directory, 0o750)
         self._path = directory / f"{time.time_ns()}-{os.getpid()}-{next(_numbers)}{ORDER_SUFFIX}"
-        new = self._path.with_suffix(".tmp")
-        new.write_bytes(msgspec.json.encode(order))
-        new.replace(self._path)
+        write_whole(self._path, msgspec.json.encode(order), synced=False)
         self._give_up_s = time.monotonic() + timeout_s
         self._answer: Outcome | None = None
 
@@ -157,7 +156,5 @@ def read(path: Path) -> Order | None:
 
 def answer(path: Path, outcome: Outcome) -> None:
     """Tell who gave the order in `path` what came of it, and have it out of the way. Raises `OSError`."""
-    new = path.with_suffix(".tmp")
-    new.write_bytes(msgspec.json.encode(outcome))
-    new.replace(path.with_suffix(ANSWER_SUFFIX))
+    write_whole(path.with_suffix(ANSWER_SUFFIX), msgspec.json.encode(outcome), synced=False)
     path.unlink(missing_ok=True)

@@ -34,7 +34,7 @@ from pdns.blockeddomains import BlockedDomains
 from pdns.children import Child
 from pdns.config import Config
 from pdns.configwatch import FileWatch, Loaded, load_version
-from pdns.control import Configure, share_config
+from pdns.control import Configure, Distrust, share_config
 from pdns.counters import Counters
 from pdns.descriptors import raise_descriptor_limit
 from pdns.errors import ConfigError, ConfigErrors, PdnsError
@@ -162,7 +162,7 @@ class Supervisor:
             return lines
         missing = self.workers.missing_feeds()
         if missing is None:
-            return []
+            return self.workers.unprotected()
         feeds = self.status.read().feeds
         errors = {name: feeds[name].last_error if name in feeds else "" for name in missing}
         return [f"feed {name}: required, not loaded{error and ': '}{error}" for name, error in errors.items()] or [
@@ -171,7 +171,7 @@ class Supervisor:
 
     def remarks(self) -> list[str]:
         """What is not as it should be, though clients do not notice."""
-        return [*self.listen_addresses.absent, *self.workers.covered()]
+        return [*self.listen_addresses.absent, *self.workers.remarks()]
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
@@ -183,9 +183,10 @@ class Supervisor:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
             metrics_socket = self._bind("metrics.listen", self.config.metrics.listen)
             admin_socket = self._bind_admin(self.config)
-            self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self._path)), self._loop)
+            live = Live(self.config, self.listeners, str(self._path))
+            self._workers = Workers(self.listeners.workers, live, self._loop, lambda number: self._feeds.send(Distrust(number)))
             self._handle_signals()
-            self._workers.start()
+            await self._workers.start()
             self._system.warn(self._live)
             await self._serve_pages(metrics_socket)
             await self._serve_api(admin_socket)
