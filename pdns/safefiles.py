@@ -14,6 +14,7 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -110,7 +111,7 @@ def read_state(path: Path, max_bytes: int) -> bytes:
     return content
 
 
-def open_state(path: Path) -> BinaryIO:
+def open_state(path: Path) -> BufferedReader:
     """The regular file at `path`, to read from; checks and errors as `read_state`."""
     with _parent(path) as directory:
         fd = open_regular(path, directory=directory)

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -142,7 +143,7 @@ def _flip(path: Path) -> None:
     content = bytearray(path.read_bytes())
     if content:
         content[len(content) // 2] ^= 0x01
-    _write_over(path, content)
+    _write_over(path, bytes(content))
 
 
 def _later(path: Path) -> None:
@@ -202,7 +203,7 @@ class Damaged:
         self.order("block", name=LOCAL)
         self.order("hold", feed="bad")
         for name in FILES:
-            self.pdns.wait_for(lambda name=name: self.there(name), name)
+            self.pdns.wait_for(partial(self.there, name), name)
         self.outside.write_text("somebody else's\n")
 
     def there(self, name: str) -> bool:
@@ -210,8 +211,8 @@ class Damaged:
             return self.find(name).exists()
         return False
 
-    def order(self, command: str, **what: str) -> None:
-        outcome = orders.give(self.pdns.state_dir, Order(command=command, user="t", reason="a test", **what), 20.0)
+    def order(self, command: orders.Command, *, name: str = "", feed: str = "") -> None:
+        outcome = orders.give(self.pdns.state_dir, Order(command=command, user="t", reason="a test", name=name, feed=feed), 20.0)
         assert outcome.done, outcome.text
 
     def assert_protected(self) -> None:
