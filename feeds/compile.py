@@ -8,7 +8,8 @@ from typing import Protocol
 
 from feeds.entries import Entries
 from feeds.merge import Listed, Table, merge
-from pdns.blockset import FeedEntry, Manifest, source_fingerprint
+from pdns.blockset import source_fingerprint
+from pdns.blocksetfiles import FeedEntry, Manifest
 from pdns.blocksetwriter import write
 from pdns.config import Feed
 

@@ -14,18 +14,22 @@ from typing import Protocol
 import msgspec
 
 from feeds.builder import Builder, BuildError
-from feeds.files import disk_reason, write_whole
+from feeds.files import disk_reason
 from feeds.jobs import Compile, Part
 from feeds.protected import Protection
-from pdns import generations
-from pdns.blockset import Blockset, FeedEntry
+from pdns import generations, records, safefiles
+from pdns.blockset import Blockset
+from pdns.blocksetfiles import FeedEntry
 from pdns.clock import steady_s
 from pdns.errors import BlocksetError
 from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
+from pdns.records import DamagedError
+from pdns.safefiles import write_whole
 
 RECORD = "compiled.json"
 COMPILED = "compiled"  # in the directory that a compiler may write to
+MAX_RECORD_BYTES = 256 * 1024 * 1024
 EXPIRY_EVERY_S = 300.0  # names that are over leave at most so often, when nothing else changes
 MAX_DAMAGED_IN_A_ROW = 3  # a copy that was replaced while it waited to be compiled counts as one
 _log = logging.getLogger(__name__)
@@ -95,7 +99,9 @@ class Publisher:
         self._sources = sources
         self._turn = asyncio.Lock()
         self._highest = 0
-        self._unknown = False  # whether `live.inputs` says what the live blockset was made of
+        self._unknown = False  # whether `live.inputs` may be other than what the live blockset was made of
+        self._looks: tuple[object, ...] = ()  # how the files of the live blockset looked when they were last found whole
+        self._damaged = 0  # a generation whose files are not what was published
         self.live = Live()
         self.protection = Protection()  # what no list blocks by itself; from the next `publish` on
 
@@ -108,12 +114,16 @@ class Publisher:
         self._unknown = generation > 0
         if not generation:
             return
+        record = self._read_record(generation)
+        looks = self._look(generation)
         try:
-            found = Blockset.open(generations.blocksets_directory(self._state_dir) / str(generation), verify=True)
-            Facts(found)
+            found = self._open(generation)
         except BlocksetError as exc:
-            _log.warning("the blockset of the last run cannot be used and is built anew: %s", exc)
+            _log.error("blockset %d, of the last run, is damaged and is made anew: %s", generation, exc)
+            self._damaged = generation
+            self.live = record or self.live
             return
+        self._looks = looks
         self.live = Live(
             generation=generation,
             entries=found.entries,
@@ -121,12 +131,55 @@ class Publisher:
             next_expiry_s=found.next_expiry_s,
             feeds=found.feeds,
         )
-        try:
-            record = msgspec.json.decode(self._record.read_bytes(), type=Live)
-        except (OSError, msgspec.DecodeError):
-            return
-        if record.generation == generation:
+        if record is not None:
             self.live, self._unknown = record, False
+
+    def distrust(self, generation: int) -> None:
+        """The blockset of that generation cannot be used, whatever it looks like here."""
+        if generation == self.live.generation:
+            self._damaged, self._unknown = generation, True
+
+    async def damaged(self) -> bool:
+        """Whether `publish` must make the live blockset anew, because its files are not what was published.
+
+        Looks at the files, and reads them only when they look otherwise than the last time.
+        """
+        generation = self.live.generation
+        if self._turn.locked() or not generation:
+            return False
+        if self._damaged == generation:
+            return True
+        looks = self._look(generation)
+        if looks == self._looks:
+            return False
+        try:
+            await asyncio.to_thread(self._open, generation)
+        except BlocksetError as exc:
+            if generation != self.live.generation:
+                return False
+            _log.error("blockset %d is damaged on the disk and is made anew: %s", generation, exc)
+            self._damaged, self._unknown = generation, True
+            return True
+        if generation == self.live.generation:
+            self._looks = looks
+        return False
+
+    def _open(self, generation: int) -> Blockset:
+        found = Blockset.open(generations.blocksets_directory(self._state_dir) / str(generation))
+        Facts(found)
+        if generations.current_generation(self._state_dir) != generation:
+            raise BlocksetError(f"{generations.CURRENT} does not name it")
+        return found
+
+    def _look(self, generation: int) -> tuple[object, ...]:
+        return generations.appearance(self._state_dir, generation)
+
+    def _read_record(self, generation: int) -> Live | None:
+        try:
+            record = records.decode(safefiles.read_state(self._record, MAX_RECORD_BYTES), Live)
+        except (OSError, DamagedError):
+            return None
+        return record if record.generation == generation else None
 
     async def publish(self) -> bool:
         """Have the live blockset say what the sources said at the time of the call, or later. True if a new one was needed.
@@ -166,7 +219,8 @@ class Publisher:
         building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
             created_s = steady_s()
-            building.mkdir(parents=True)  # the only directory that the compiler may write to
+            safefiles.make_directory(building.parent)
+            safefiles.make_directory(building)  # the only directory that the compiler may write to
             job = Compile(str(building / COMPILED), generation, created_s, [part for _, part in shares], protection)
             compiled = await self._builder.compile(job)
         except OSError as exc:
@@ -197,13 +251,14 @@ class Publisher:
 
     def _go_live(self, building: Path, live: Live) -> None:
         try:
-            write_whole(self._record, msgspec.json.encode(live))  # first: a record of what is not live is seen to be that
-            generations.publish(self._state_dir, building, live.generation)
+            write_whole(self._record, records.encode(live))  # first: a record of what is not live is seen to be that
+            generations.publish(self._state_dir, building, live.generation, damaged=self._damaged)
         except BlocksetError as exc:
             raise BuildError(str(exc)) from None
         except OSError as exc:
             raise BuildError(disk_reason(exc, self._state_dir)) from None
         self._highest = live.generation
-        self.live, self._unknown = live, False
+        self.live, self._unknown, self._damaged = live, False, 0
+        self._looks = self._look(live.generation)
         names = f"{live.entries:,}"
         _log.info("blockset %d: %s names, feeds: %d, built in %.1f s", live.generation, names, len(live.inputs), live.build_s)

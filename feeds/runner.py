@@ -21,7 +21,8 @@ from feeds.guard import Limits
 from feeds.hold import Hold, Pending
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
-from feeds.store import Copy, FeedStore, Reading, reader_version
+from feeds.store import Copy, FeedStore, reader_version, reading_of
+from pdns import safefiles
 from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
 from pdns.clock import boottime_s, steady_s
@@ -166,6 +167,27 @@ class FeedRunner:
         elif self.predecessor is not None and parsed == str(self._store.parsed_path(self.predecessor)):
             self.predecessor = None
 
+    @property
+    def damaged(self) -> bool:
+        """Whether its files look otherwise than they were written."""
+        copy = self.copy or self.predecessor
+        return self.hold.damaged or (copy is not None and self._store.damaged(copy))
+
+    async def mend(self) -> bool:
+        """Have damaged files say what is in force. True when the source must be asked for it. Raises `OSError`."""
+        self.hold.mend()
+        copy = self.copy or self.predecessor
+        if copy is None or self._keeping.locked() or not (changed := self._store.changed(copy)):
+            return False
+        async with self._keeping:
+            if copy is not (self.copy or self.predecessor):
+                return False
+            _log.error("feed %s: changed on the disk: %s; it is made anew", self.name, ", ".join(sorted(changed)))
+            self._store.keep(copy)
+            self.reread(str(self._store.parsed_path(copy)))
+            sound = await asyncio.to_thread(self._store.is_sound, copy)
+        return not sound
+
     def _share_of_predecessor(self) -> tuple[Input, Part] | None:
         copy = self.predecessor
         if copy is None:
@@ -209,7 +231,7 @@ class FeedRunner:
                     self.hold.heard(said.sha256, fetched.validators, began_s, self._at_most_s)
                     return self._still_held(began_s)
                 if isinstance(fetched, Unchanged) or (self.copy is not None and self.copy.sha256 == fetched.sha256):
-                    self._keep_unchanged(fetched.validators, began_s)
+                    self._keep_unchanged(fetched, raw, began_s)
                     self.hold.moot()
                     return UNCHANGED
                 if self.hold.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
@@ -280,14 +302,10 @@ class FeedRunner:
         """What the source last said, for it to say what changed since: the update that waits, or the last-good copy."""
         said, pending, copy = self.hold.said, self.hold.pending, self.copy
         if said is not None and pending is not None:
-            return Kept(
-                said.validators,
-                self._store.raw_path(pending.copy),
-                pending.copy.sha256,
-                time.time() - (pending.seen_s or pending.since_s),
-            )
-        if copy is None:
-            return None
+            age_s = time.time() - (pending.seen_s or pending.since_s)
+            return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, age_s)
+        if copy is None or not self._store.is_whole(copy):
+            return None  # nothing that changes could be added to
         validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
         return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
@@ -317,7 +335,7 @@ class FeedRunner:
             validators=fetched.validators,
             last_success_s=now_s,
             last_changed_s=now_s,
-            reading=self._reading(fetched.sha256, result),
+            reading=reading_of(result, self.source, READER, fetched.sha256),
         )
 
     def _keep_new(self, copy: Copy, raw: Path, parsed: Path) -> None:
@@ -327,18 +345,22 @@ class FeedRunner:
         self._readable = True
         self._heard_at_s = boottime_s()
 
-    def _keep_unchanged(self, validators: Validators, now_s: float) -> None:
+    def _keep_unchanged(self, fetched: Fetched | Unchanged, raw: Path, now_s: float) -> None:
         assert self.copy is not None
-        copy = msgspec.structs.replace(self.copy, validators=validators, last_success_s=now_s)
-        self._store.keep(copy)
+        copy = msgspec.structs.replace(self.copy, validators=fetched.validators, last_success_s=now_s)
+        self._store.keep(copy, raw=raw if isinstance(fetched, Fetched) else None)
         self.copy = copy
         self._heard_at_s = boottime_s()
 
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()
+        if not await asyncio.to_thread(self._store.is_sound, copy):
+            _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
+            safefiles.put_aside(self._store.raw_path(copy))
+            return None
         try:
             result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy.validators, copy))
-            copy = msgspec.structs.replace(copy, reading=self._reading(copy.sha256, result))
+            copy = msgspec.structs.replace(copy, reading=reading_of(result, self.source, READER, copy.sha256))
             self._store.keep(copy, parsed=parsed)
         except BuildError as exc:
             if exc.stopped and self._readable:
@@ -354,19 +376,6 @@ class FeedRunner:
         finally:
             parsed.unlink(missing_ok=True)
         return copy
-
-    def _reading(self, sha256: str, result: Parsed) -> Reading:
-        return Reading(
-            source=self.source,
-            reader=READER,
-            parsed=f"{sha256[:16]}-{self.source[:8]}.parsed",
-            format=result.format,
-            lines=result.lines,
-            entries=result.entries,
-            addresses=result.addresses,
-            odd=result.odd,
-            notes=result.notes,
-        )
 
 
 def _news(result: Parsed, fetched: Fetched) -> str:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from pdns.safefiles import read_state
+
 
 class OddLines(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of one feed that were passed over for one reason."""
@@ -97,12 +99,13 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FILE_NAME = "feeds.json"
+MAX_BYTES = 256 * 1024 * 1024
 MAX_HELD_NAMES = 1000
 
 
 def read(state_dir: Path) -> FeedsStatus | None:
     """The status last written, or None when there is none yet or it cannot be read."""
     try:
-        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=FeedsStatus)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), type=FeedsStatus)
+    except (OSError, ValueError, RecursionError):
         return None

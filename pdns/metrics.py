@@ -132,6 +132,7 @@ FAMILIES: Final = (
         "0 while the file on disk is refused, and the one before live.",
     ),
     Family("config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "When a configuration last went live."),
+    Family("damaged_files", "gauge", "supervisor", (), "Damaged files of the state directory that were put aside."),
     Family("ready", "gauge", "supervisor", (), "1 while /readyz says yes, else 0."),
     Family(
         "listen_address_present",
