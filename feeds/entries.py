@@ -93,6 +93,8 @@ class Changes(NamedTuple):
 class Entries:
     """A file of entries, read from start to end as often as wanted."""
 
+    source = ""  # the configured one
+
     def __init__(self, path: Path) -> None:
         """Raises `DamagedEntries` when there is no such file, or not of this form."""
         self.path = path

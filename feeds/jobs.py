@@ -45,8 +45,9 @@ class Part(msgspec.Struct, frozen=True):
     """One feed's share of a blockset."""
 
     feed: Feed
-    parsed: str
+    parsed: str  # "": its files are lost
     decided: Decided = Decided()
+    blockset: str = ""  # directory of a blockset that has its entries: they are taken from there
 
 
 class Compile(msgspec.Struct, frozen=True, tag=True):

@@ -30,7 +30,7 @@ from pdns.clock import boottime_s, steady_s
 from pdns.config import Config, Feed
 from pdns.feedstatus import FeedsStatus
 from pdns.orders import Order, Outcome
-from pdns.safefiles import make_directory
+from pdns.safefiles import make_directory, make_state_directory
 
 LEAST_BETWEEN_WORDS_S = 1.0
 PROGRESS_EVERY_S = 1.0
@@ -80,6 +80,7 @@ class Keeper:
         except OSError as exc:
             _log.error("upstream.ca_file cannot be read: %s; upstreams over TLS are checked as before", exc.strerror)
         try:
+            make_state_directory(self._state_dir)
             make_directory(self._feeds_dir, 0o700)
         except OSError as exc:
             _log.error("%s", disk_reason(exc, self._feeds_dir))

@@ -8,6 +8,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from pdns import generations, records, safefiles
 from pdns.blockset import Blockset
 from pdns.blocksetfiles import FeedEntry
 from pdns.clock import steady_s
+from pdns.config import Feed
 from pdns.errors import BlocksetError
 from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
@@ -63,17 +65,21 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 class Source(Protocol):
     """A feed, as the publisher sees it."""
 
-    tried: bool  # by this process, at least once
+    feed: Feed
 
     @property
     def name(self) -> str: ...
     @property
-    def source(self) -> str:
-        """Fingerprint of where its names come from and how they are read."""
+    def lost(self) -> bool:
+        """Whether there is nothing that its share could be made of: it never loaded, or its files are gone."""
         ...
 
     async def ready(self, builder: Builder) -> tuple[Input, Part] | None:
         """Its share of the next blockset; None while it has no usable copy. Raises `BuildError`."""
+        ...
+
+    def remains(self, before: Input, blockset: str) -> tuple[Input, Part]:
+        """Its share when it is lost: what the blockset in that directory, made of `before`, has of it."""
         ...
 
     def reread(self, parsed: str) -> None:
@@ -102,6 +108,8 @@ class Publisher:
         self._unknown = False  # whether `live.inputs` may be other than what the live blockset was made of
         self._looks: tuple[object, ...] = ()  # how the files of the live blockset looked when they were last found whole
         self._damaged = 0  # a generation whose files are not what was published
+        self._held = True  # whether workers can be expected to have in memory what is on the disk no longer
+        self._salvaged: set[str] = set()  # feeds whose share was last taken from a blockset
         self.live = Live()
         self.protection = Protection()  # what no list blocks by itself; from the next `publish` on
 
@@ -120,8 +128,9 @@ class Publisher:
             found = self._open(generation)
         except BlocksetError as exc:
             _log.error("blockset %d, of the last run, is damaged and is made anew: %s", generation, exc)
-            self._damaged = generation
-            self.live = record or self.live
+            self._damaged, self._held = generation, False
+            if record is not None:
+                self.live = msgspec.structs.replace(record, generation=0)
             return
         self._looks = looks
         self.live = Live(
@@ -164,8 +173,11 @@ class Publisher:
             self._looks = looks
         return False
 
+    def _directory(self, generation: int) -> Path:
+        return generations.blocksets_directory(self._state_dir) / str(generation)
+
     def _open(self, generation: int) -> Blockset:
-        found = Blockset.open(generations.blocksets_directory(self._state_dir) / str(generation))
+        found = Blockset.open(self._directory(generation))
         Facts(found)
         if generations.current_generation(self._state_dir) != generation:
             raise BlocksetError(f"{generations.CURRENT} does not name it")
@@ -202,13 +214,7 @@ class Publisher:
         return 0 < live.next_expiry_s <= now_s and now_s >= live.created_s + EXPIRY_EVERY_S
 
     async def _publish(self) -> bool:
-        shares = []
-        for source in self._sources():
-            share = await source.ready(self._builder)
-            if share is not None:
-                shares.append(share)
-            elif not source.tried and self._lists(source):
-                return False  # its copy is lost, its names are live: ask for it before they are given up
+        shares = await self._shares()
         inputs = [entry for entry, _ in shares]
         protection = self.protection
         same = inputs == self.live.inputs and (protection == self.live.protection or not inputs)
@@ -245,9 +251,46 @@ class Publisher:
             shutil.rmtree(building, ignore_errors=True)
         return True
 
-    def _lists(self, source: Source) -> bool:
-        part = self.live.feeds.get(source.name)
-        return part is not None and part.source == source.source
+    async def _shares(self) -> list[tuple[Input, Part]]:
+        """What the next blockset is made of. Raises `BuildError` when it would list less because files are lost."""
+        shares: list[tuple[Input, Part]] = []
+        salvaged: set[str] = set()
+        missing = []
+        whole: tuple[int, dict[str, FeedEntry]] | None = None  # what lost shares are taken from
+        for source in self._sources():
+            share = await source.ready(self._builder)
+            if share is None and source.lost:
+                if whole is None:
+                    whole = await asyncio.to_thread(self._whole)
+                generation, listed = whole
+                if source.name in listed:
+                    share = source.remains(self._input_of(source, listed[source.name]), str(self._directory(generation)))
+                    salvaged.add(source.name)
+                elif source.name in self.live.feeds or (self._damaged and not self.live.feeds):
+                    missing.append(source.name)
+            if share is not None:
+                shares.append(share)
+        if missing and (self._held or not shares):
+            raise BuildError(f"nothing is left on the disk of {', '.join(missing)}: waiting for the source")
+        for name in sorted(salvaged - self._salvaged):
+            _log.error("feed %s: its files are lost: its names stay in force as the blockset has them", name)
+        self._salvaged = salvaged
+        return shares
+
+    def _whole(self) -> tuple[int, dict[str, FeedEntry]]:
+        """A blockset that is whole on the disk, the live one if that is: its generation, and the feeds in it. 0: none is."""
+        if not self._damaged:
+            return self.live.generation, self.live.feeds
+        for generation in sorted(generations.all_generations(self._state_dir), reverse=True):
+            with suppress(BlocksetError):
+                found = Blockset.open(self._directory(generation))
+                Facts(found)
+                return generation, found.feeds
+        return 0, {}
+
+    def _input_of(self, source: Source, listed: FeedEntry) -> Input:
+        known = next((entry for entry in self.live.inputs if entry.name == source.name), None)
+        return known or Input(source.name, listed.source, source.feed.category, "", "")
 
     def _go_live(self, building: Path, live: Live) -> None:
         try:
@@ -258,7 +301,7 @@ class Publisher:
         except OSError as exc:
             raise BuildError(disk_reason(exc, self._state_dir)) from None
         self._highest = live.generation
-        self.live, self._unknown, self._damaged = live, False, 0
+        self.live, self._unknown, self._damaged, self._held = live, False, 0, True
         self._looks = self._look(live.generation)
         names = f"{live.entries:,}"
         _log.info("blockset %d: %s names, feeds: %d, built in %.1f s", live.generation, names, len(live.inputs), live.build_s)

@@ -168,6 +168,16 @@ class FeedRunner:
             self.predecessor = None
 
     @property
+    def lost(self) -> bool:
+        """Whether nothing is left of it that could be read: it never loaded, or its files are gone."""
+        return self.copy is None and self.predecessor is None
+
+    def remains(self, before: Input, blockset: str) -> tuple[Input, Part]:
+        """Its share of the next blockset when it is lost: what the blockset in that directory, made of `before`, has of it."""
+        share = msgspec.structs.replace(before, category=self.feed.category, decided=self.hold.names_fingerprint)
+        return share, Part(self.feed, "", self.hold.names, blockset)
+
+    @property
     def damaged(self) -> bool:
         """Whether its files look otherwise than they were written."""
         copy = self.copy or self.predecessor
@@ -184,7 +194,8 @@ class FeedRunner:
                 return False
             _log.error("feed %s: changed on the disk: %s; it is made anew", self.name, ", ".join(sorted(changed)))
             self._store.keep(copy)
-            self.reread(str(self._store.parsed_path(copy)))
+            if copy.reading.parsed in changed:
+                self.reread(str(self._store.parsed_path(copy)))
             sound = await asyncio.to_thread(self._store.is_sound, copy)
         return not sound
 

@@ -55,6 +55,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
         held_names=live.held.get(feed.name, HeldNames()),
         frozen=runner.hold.frozen,
         expired=runner.expired,
+        lost=runner.lost and feed.name in live.feeds,
     )
     if (disabled := overrides.disabled.get(feed.name)) is not None:
         status = msgspec.structs.replace(status, disabled_until_s=disabled.until_s, disabled_reason=disabled.reason)
@@ -71,7 +72,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
             last_changed_s=copy.last_changed_s,
         )
     part = live.feeds.get(feed.name)
-    if part is not None:
+    if part is not None and live.generation:
         status = msgspec.structs.replace(
             status,
             loaded=part.source == runner.source,

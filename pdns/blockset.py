@@ -253,6 +253,17 @@ class Blockset:
         for key, at in self._trie.iteritems(below):
             yield key, self._records[at]
 
+    def numbered_names(self) -> Iterator[tuple[bytes, int, int]]:
+        """Every name: its reversed key, its number and its combination; in no particular order."""
+        for key, number in self._trie.iteritems():
+            yield key, number, self._records[number]
+
+    def numbered_networks(self) -> Iterator[tuple[bytes, int, int]]:
+        """Every network: the bytes of its address and one of prefix length, its number in the facts, and its combination."""
+        listed = (network for networks in self._networks for network in networks.listed())
+        for number, (key, record) in enumerate(listed, self.names):
+            yield key, number, record
+
     def listings(self) -> Iterator[Listing]:
         """Every listing of every name, in no particular order."""
         for key, record in self.combinations():

@@ -83,15 +83,24 @@ class Facts:
         for (feed, day), count in days.items():
             yield feed, day, count
 
+    def about(self, number: int, feed: str) -> tuple[int, int]:
+        """First day and detail, counted from 1 (0: none), of what `feed` says of the name or network with that number."""
+        row = self._rows[number]
+        for (said_by, _), known in zip(self._combination(row), self._table.facts[row], strict=False):
+            if said_by == feed:
+                return known
+        return 0, 0
+
+    def details(self, feed: str) -> list[Told]:
+        """What its publisher says of names of `feed`, each different thing once."""
+        return self._table.details[self._feeds.index(feed)]
+
     def _combination(self, row: int) -> tuple[tuple[str, int], ...]:
         return self._blockset.combination(self._table.combinations[row])
 
     def _of(self, number: int | None, feed: str) -> Fact:
         if number is None:
             return Fact()
-        row = self._rows[number]
-        for (said_by, _), (day, detail) in zip(self._combination(row), self._table.facts[row], strict=False):
-            if said_by == feed:
-                told = self._table.details[self._feeds.index(feed)][detail - 1] if detail else ("", "", 0.0, 0.0)
-                return Fact(told[0], told[1], told[2], float(day * DAY_S), told[3])
-        return Fact()
+        day, detail = self.about(number, feed)
+        told = self.details(feed)[detail - 1] if detail else ("", "", 0.0, 0.0)
+        return Fact(told[0], told[1], told[2], float(day * DAY_S), told[3])

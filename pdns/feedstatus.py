@@ -77,6 +77,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     disabled_until_s: float = 0.0
     disabled_reason: str = ""
     expired: bool = False  # its source was silent for too long: its names are no longer in force
+    lost: bool = False  # its files are lost: its names stay in force as the blockset has them, until its source delivers
 
     @property
     def held(self) -> int:

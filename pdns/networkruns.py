@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated, Literal
 
 import msgspec
@@ -57,6 +57,12 @@ class Networks:
             last = bisect_right(self._high, top, first)
         at = bisect_left(low, wanted, first, last)
         return at if at < last and low[at] == wanted else None
+
+    def listed(self) -> Iterator[tuple[bytes, int]]:
+        """Every network, as the bytes of its address and one of its prefix length; and its record."""
+        for at, record in enumerate(self._records):
+            number = self._low[at] | (self._high[at] << 64 if self._high is not None else 0)
+            yield number.to_bytes(self.address_bytes) + bytes((self.prefix_bits,)), record
 
     def text(self, address: int) -> str:
         kind = ipaddress.IPv4Address if self.address_bytes == 4 else ipaddress.IPv6Address

@@ -26,6 +26,10 @@ _DIGEST: Final = re.compile(rb',"checksum":"([0-9a-f]{64})"\}\s*\Z')
 _DIGEST_CHARACTERS: Final = 85  # and some white space
 
 
+class _Version(msgspec.Struct):
+    version: int = 1
+
+
 class DamagedError(PdnsError, msgspec.DecodeError):
     """Content that is not what was written, or that a later version wrote."""
 
@@ -47,11 +51,10 @@ def decode(raw: bytes, form: type[_T], version: int = 1) -> _T:
     """What `encode` was given. Raises `DamagedError`, also when the member `version` is above `version`."""
     check_digest(raw)
     try:
-        content = msgspec.json.decode(raw)
-        written_by = content.get("version", 1) if isinstance(content, dict) else 1
-        if isinstance(written_by, int) and written_by > version:
+        written_by = msgspec.json.decode(raw, type=_Version).version
+        if written_by > version:
             raise DamagedError(f"it has version {written_by}, which this program does not know: a later one wrote it")
-        return msgspec.convert(content, form)
+        return msgspec.json.decode(raw, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DamagedError(str(exc)) from None
 

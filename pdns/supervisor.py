@@ -181,7 +181,7 @@ class Supervisor:
 
     def remarks(self) -> list[str]:
         """What is not as it should be, though clients do not notice."""
-        return [*self.listen_addresses.absent, *self.workers.remarks()]
+        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks()]
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""

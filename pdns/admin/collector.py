@@ -129,6 +129,7 @@ class PdnsCollector(Collector):
             values["feed_refused_names"][key] = feed.held_names.refused
             values["feed_disabled"][key] = feed.disabled_until_s > now_s
             values["feed_expired"][key] = feed.expired
+            values["feed_lost"][key] = feed.lost
             for result in ("updated", "unchanged", "held", "signature", "outdated", "error"):
                 values["feed_refresh_total"][configured.name, result] = feed.results.get(result, 0)
 
