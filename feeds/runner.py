@@ -200,12 +200,10 @@ class FeedRunner:
         return not sound
 
     def _share_of_predecessor(self) -> tuple[Input, Part] | None:
-        copy = self.predecessor
-        if copy is None:
+        if (copy := self.predecessor) is None:
             return None
-        share = Input(
-            self.name, copy.reading.source, self.feed.category, copy.sha256, copy.reading.reader, self.hold.names_fingerprint
-        )
+        reading = copy.reading
+        share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
         earlier = msgspec.structs.replace(self.feed, url=copy.url)  # its fingerprint says that the new source is not loaded
         return share, Part(earlier, str(self._store.parsed_path(copy)), self.hold.names)
 
