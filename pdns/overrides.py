@@ -114,7 +114,7 @@ class OverridesWatch:
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE_NAME
-        self._version: tuple[int, ...] = ()
+        self._version: tuple[int, ...] = (-1,)  # of nothing: where the file is gone, its second copy is read
         self._overrides = Overrides()
         self._end_s = math.inf
 

@@ -27,7 +27,7 @@ from pdns.generations import current_directory
 from pdns.orders import Order
 from pdns.records import DamagedError
 from pdns.safefiles import read_state
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
 LISTED = ("bad.example", "worse.example")
 
@@ -148,11 +148,11 @@ def _flip(path: Path) -> None:
 
 def _later(path: Path) -> None:
     content = path.read_bytes()
-    if content.startswith(b"{"):
+    if path.suffix == ".json":
         said = msgspec.json.decode(content)
         said.pop("checksum", None)
         content = msgspec.json.encode({**said, "version": 99, "format": 99, "feeds": 7, "indicators": 7})
-    path.write_bytes(content if content.startswith(b"{") else b"\x63" + content)
+    path.write_bytes(content if path.suffix == ".json" else b"\x63" + content)
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -199,6 +199,8 @@ class Damaged:
 
     def settle(self) -> None:
         """Everything as it should be, and every file there."""
+        if not self.pdns.is_up:  # the test before has failed
+            self.pdns.start()
         self.pdns.wait_for(lambda: self.pdns.get("/readyz")[0] == 200, "/readyz")
         self.order("block", name=LOCAL)
         self.order("hold", feed="bad")
@@ -240,6 +242,13 @@ class Damaged:
         self.pdns.wait_for(lambda: feedstatus.read(state_dir) is not None, "feeds.json")
         self.pdns.wait_for(lambda: _opens(self.pdns.state_dir), "the blockset")
 
+    def assert_no_other_starts(self) -> None:
+        command = [sys.executable, "-m", "pdns", "serve", "-c", str(self.pdns.config_path)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert done.returncode
+        assert "is in use by another pdns serve" in done.stderr
+
     def whole(self, name: str) -> bool:
         path = self.pdns.state_dir / name
         with suppress(OSError, DamagedError):
@@ -273,6 +282,11 @@ def test_damage_while_running(running: Damaged, name: str, way: str) -> None:
     running.assert_orders_work()
     running.assert_kept_files_are_whole()
     running.assert_protected()
+    if name == "lock":  # it is made anew at the next start, of which there is no second one at the same time
+        running.assert_no_other_starts()
+        assert running.pdns.stop() == 0
+        running.pdns.start()
+        assert (running.pdns.state_dir / name).read_text() == f"{running.pdns.pid}\n"
 
 
 @pytest.mark.parametrize(("name", "way"), list(_cases()))
@@ -317,6 +331,7 @@ def test_damaged_files_are_kept_within_bounds_and_said(running: Damaged) -> None
 # Root.
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 def test_root_does_not_follow_what_the_owner_put_there(tmp_path: Path) -> None:
     """The command line, run by root on a state directory of another user, full of links: root's files stay as they are, and
     nothing in the directory belongs to root afterwards.
@@ -342,6 +357,30 @@ def test_root_does_not_follow_what_the_owner_put_there(tmp_path: Path) -> None:
         environment = {**os.environ, "PYTHONPATH": str(ROOT)}
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
         assert "Traceback" not in done.stderr
+        if runs_python(OWNER):
+            assert done.returncode == 0, (words, done)
+        else:
+            assert done.returncode == 2
+            assert f"the state directory belongs to user {OWNER}, who cannot read" in done.stderr
         assert secret.read_text() == "root's\n", (words, done)
         assert list(secrets.iterdir()) == []
         assert {path.lstat().st_uid for path in state.rglob("*")} == {OWNER}, (words, done)
+    if runs_python(OWNER):
+        assert [entry.name for entry in overrides.read(state).indicators] == [LOCAL]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_refuses_what_a_third_user_can_replace(tmp_path: Path) -> None:
+    """A directory above the state directory belongs to another user, who could exchange what is in it at any moment."""
+    above, config = tmp_path / "above", tmp_path / "pdns.toml"
+    state = above / "state"
+    state.mkdir(parents=True)
+    os.chown(above, OWNER + 1, OWNER + 1)
+    os.chown(state, OWNER, OWNER)
+    config.write_text(f'[state]\ndir = "{state}"\n[upstream]\nservers = ["udp://127.0.0.1:9"]\n')
+    command = [sys.executable, "-m", "pdns", "block", LOCAL, "--reason", "a test", "-c", str(config)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert done.returncode == 2
+    assert f"{above} belongs to user {OWNER + 1}, who can replace {state}" in done.stderr
+    assert list(state.iterdir()) == []
