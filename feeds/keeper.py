@@ -165,6 +165,7 @@ class Keeper:
             return
         changed = self._status_file.changed()
         try:
+            self._publisher.mend_record()
             for name, runner in list(self._runners.items()):
                 if runner.damaged:
                     changed = True

@@ -107,6 +107,7 @@ class Publisher:
         self._highest = 0
         self._unknown = False  # whether `live.inputs` may be other than what the live blockset was made of
         self._looks: tuple[object, ...] = ()  # how the files of the live blockset looked when they were last found whole
+        self._record_looks: tuple[int, ...] = ()  # how the record looked when it was read or written
         self._damaged = 0  # a generation whose files are not what was published
         self._held = True  # whether workers can be expected to have in memory what is on the disk no longer
         self._salvaged: set[str] = set()  # feeds whose share was last taken from a blockset
@@ -123,6 +124,7 @@ class Publisher:
         if not generation:
             return
         record = self._read_record(generation)
+        self._record_looks = safefiles.appearance(self._record)
         looks = self._look(generation)
         try:
             found = self._open(generation)
@@ -147,6 +149,12 @@ class Publisher:
         """The blockset of that generation cannot be used, whatever it looks like here."""
         if generation == self.live.generation:
             self._damaged, self._unknown = generation, True
+
+    def mend_record(self) -> None:
+        """Write the record of the live blockset again, if it is no longer what was written. Raises `OSError`."""
+        if self.live.generation and not self._unknown and safefiles.appearance(self._record) != self._record_looks:
+            _log.error("%s has changed on the disk: it is written again", self._record)
+            self._write_record(self.live)
 
     async def damaged(self) -> bool:
         """Whether `publish` must make the live blockset anew, because its files are not what was published.
@@ -292,9 +300,13 @@ class Publisher:
         known = next((entry for entry in self.live.inputs if entry.name == source.name), None)
         return known or Input(source.name, listed.source, source.feed.category, "", "")
 
+    def _write_record(self, live: Live) -> None:
+        write_whole(self._record, records.encode(live))
+        self._record_looks = safefiles.appearance(self._record)
+
     def _go_live(self, building: Path, live: Live) -> None:
         try:
-            write_whole(self._record, records.encode(live))  # first: a record of what is not live is seen to be that
+            self._write_record(live)  # first: a record of what is not live is seen to be that
             generations.publish(self._state_dir, building, live.generation, damaged=self._damaged)
         except BlocksetError as exc:
             raise BuildError(str(exc)) from None

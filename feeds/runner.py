@@ -73,7 +73,7 @@ class FeedRunner:
         self.predecessor = kept if self.copy is None else None
         self._failed_at_s = -math.inf
         self._heard_at_s = boottime_s() - (max(0.0, steady_s() - kept.last_success_s) if kept is not None else 0.0)
-        self._readable = True
+        self._readable = self.copy is None or self._store.has_entries(self.copy)
         self._as_read_before = ("", "")  # hash and source of the copy whose entries stay: reading it again was stopped
         self._keeping = asyncio.Lock()
 
@@ -113,8 +113,7 @@ class FeedRunner:
         `last_attempt_s` is when it began; it is set when the attempt is over and what it changed is live.
         """
         began_s = time.time()
-        result = failed = ERROR
-        errors, retry_after_s = [], 0.0
+        result, failed, errors, retry_after_s = ERROR, ERROR, [], 0.0
         try:
             result = await self._refresh(around, began_s)
         except SourceError as exc:
@@ -193,10 +192,11 @@ class FeedRunner:
             if copy is not (self.copy or self.predecessor):
                 return False
             _log.error("feed %s: changed on the disk: %s; it is made anew", self.name, ", ".join(sorted(changed)))
+            if not (sound := await asyncio.to_thread(self._store.is_sound, copy)):
+                safefiles.put_aside(self._store.raw_path(copy))  # the source is asked for all of it
             self._store.keep(copy)
             if copy.reading.parsed in changed:
                 self.reread(str(self._store.parsed_path(copy)))
-            sound = await asyncio.to_thread(self._store.is_sound, copy)
         return not sound
 
     def _share_of_predecessor(self) -> tuple[Input, Part] | None:

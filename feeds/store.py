@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import stat
 from pathlib import Path
 
 import msgspec
@@ -135,15 +134,18 @@ class FeedStore:
 
     def _read_record(self) -> Copy | None:
         copy = records.recover(self.directory / RECORD, lambda raw: records.decode(raw, Copy), MAX_BYTES).value
-        if copy is None or not (self.is_whole(copy) or safefiles.appearance(self.parsed_path(copy))):
+        if copy is None or not (self.is_whole(copy) or self.has_entries(copy)):
             return None
         self._looks = self._look(copy)
         return copy
 
     def is_whole(self, copy: Copy) -> bool:
         """Whether the list itself is there, as far as can be seen without reading it."""
-        looks = safefiles.appearance(self.raw_path(copy))
-        return bool(looks) and stat.S_ISREG(looks[0]) and looks[3] == copy.size_bytes
+        return _size_bytes(self.raw_path(copy)) == copy.size_bytes
+
+    def has_entries(self, copy: Copy) -> bool:
+        """Whether there is a file of its entries."""
+        return _size_bytes(self.parsed_path(copy)) is not None
 
     def is_sound(self, copy: Copy) -> bool:
         """Whether the list itself is what was fetched. Reads it."""
@@ -177,6 +179,15 @@ class FeedStore:
                         safefiles.remove(Path(entry.path))
         except OSError:
             return  # it costs room, nothing else
+
+
+def _size_bytes(path: Path) -> int | None:
+    """Of a file that may be read; None when there is none."""
+    try:
+        with safefiles.open_state(path) as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError:
+        return None
 
 
 def remove_unconfigured(feeds_dir: Path, configured: set[str]) -> list[str]:

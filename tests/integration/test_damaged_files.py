@@ -212,7 +212,8 @@ class Damaged:
 
     def there(self, name: str) -> bool:
         with suppress(StopIteration, OSError):
-            return self.find(name).exists()
+            path = self.find(name)
+            return path.is_symlink() if name == "blocksets/current" else path.exists() and not path.is_symlink()
         return False
 
     def order(self, command: orders.Command, *, name: str = "", feed: str = "") -> None:
