@@ -110,6 +110,42 @@ def test_the_generation_before_is_used_until_a_new_one_is_made(tmp_path: Path, u
         assert pdns.get("/readyz") == (200, "ok\n")
 
 
+@pytest.mark.parametrize("running", [True, False], ids=["while running", "while stopped"])
+def test_no_name_is_lost_with_the_files_of_a_feed(tmp_path: Path, upstream: UpstreamThread, running: bool) -> None:
+    """Record, second copy, list and entries of the only feed are removed, and its source is away: its names stay blocked, also
+    when another feed is taken up; the log, /readyz, a metric and the command line say so until the source is back.
+    """
+    listed, other = feed(tmp_path, "listed", *LISTED), feed(tmp_path, "other", "other.example")
+    source = tmp_path / "listed.txt"
+    sections = {"upstream": {"servers": [upstream.address]}}
+    with RunningPdns(tmp_path, {**sections, "feed": [listed]}) as pdns:
+        if not running:
+            pdns.stop()
+        content = source.read_bytes()
+        source.unlink()
+        for path in (pdns.state_dir / "feeds" / "listed").iterdir():
+            path.unlink()
+        if not running:
+            pdns.start()
+        command = [sys.executable, "-m", "pdns", "feeds", "update", "-c", str(pdns.config_path)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        assert subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False).returncode == 1
+        pdns.write_config({**sections, "feed": [listed, other]})
+        pdns.wait_for(lambda: pdns.addresses("other.example") == [SINKHOLE], "the other feed")
+        assert [pdns.addresses(name) for name in LISTED] == [[SINKHOLE], [SINKHOLE]]
+        said = "its names stay in force as the blockset has them"
+        pdns.wait_for_log(f"feed listed: its files are lost: {said}")
+        pdns.wait_for(lambda: pdns.value("feed_lost", feed="listed") == 1, "the metric")
+        assert "feed listed: its files are lost" in pdns.get("/readyz")[1]
+        command[4:5] = ["status"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert f"listed: its files are lost: {said}" in done.stdout
+        source.write_bytes(content + b"third.example\n")
+        pdns.wait_for(lambda: pdns.addresses("third.example") == [SINKHOLE], "the source")
+        pdns.wait_for(lambda: pdns.value("feed_lost", feed="listed") == 0, "the metric")
+        assert pdns.value("feed_lost", feed="other") == 0
+
+
 # Every file, in every way.
 
 LOCAL = "local.example"
