@@ -79,10 +79,10 @@ class Desk:
 
     async def look(self) -> bool:
         """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
+        mended = self.mend()  # first: an order writes the file anew
         done = await self._answer(slowly=False)
         with suppress(OSError):
             make_directory(self._state_dir / orders.DIRECTORY, 0o750)  # if something else has taken its place
-        mended = self.mend()
         return self._let_go() or mended or done
 
     async def look_slowly(self) -> bool:
