@@ -18,7 +18,7 @@ import msgspec
 from pdns.errors import BlocksetError
 from pdns.networkruns import Run
 from pdns.records import DamagedError, check_digest
-from pdns.safefiles import open_regular, read_bounded
+from pdns.safefiles import open_state, read_state
 from pdns.sealed import sealed_memory
 
 FORMAT = 2
@@ -98,7 +98,7 @@ def copy_to_memory(directory: Path) -> int:
 def _read_manifest(directory: Path) -> bytes:
     path = directory / MANIFEST_FILE
     try:
-        raw = read_bounded(path, _MAX_MANIFEST_BYTES)
+        raw = read_state(path, _MAX_MANIFEST_BYTES)
         check_digest(raw)
     except OSError as exc:
         raise BlocksetError(f"{path}: {exc.strerror}") from None
@@ -130,7 +130,7 @@ def _checked(path: Path, expected: FileEntry) -> Iterator[bytes]:
     """The content of a file, in pieces. Raises `BlocksetError` when it is not what the manifest says."""
     digest, left = hashlib.sha256(), expected.size_bytes
     try:
-        with open(open_regular(path), "rb", buffering=0) as file:  # noqa: PTH123 (it is a descriptor already)
+        with open_state(path) as file:
             size = os.fstat(file.fileno()).st_size
             if size != left:
                 raise BlocksetError(f"{path}: {size} bytes where {left} are announced")

@@ -103,8 +103,8 @@ FAMILIES: Final = (
     Family("feed_held", "gauge", "feeds", ("feed",), "What waits to be released or dropped: names, and 1 for an update."),
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Names that a feed lists and that are too popular to be blocked."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while an administrator has switched a feed off, else 0."),
-    Family("feed_lost", "gauge", "feeds", ("feed",), "1 while a feed's files are lost: only the blockset has its names."),
     Family("feed_expired", "gauge", "feeds", ("feed",), "1 while a feed's names are too old to be in force, else 0."),
+    Family("feed_lost", "gauge", "feeds", ("feed",), "1 while a feed's files are lost: only the blockset has its names."),
     Family(
         "notify_refused_total",
         "counter",

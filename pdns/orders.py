@@ -20,7 +20,7 @@ from pdns import inforce
 from pdns.errors import PdnsError
 from pdns.freetext import FreeTextError, accepted, visible
 from pdns.inforce import InForce
-from pdns.safefiles import make_directory, read_bounded, remove, write_whole
+from pdns.safefiles import make_directory, read_state, remove, write_whole
 
 DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"
@@ -155,7 +155,7 @@ class PendingCommand:
     def _read_answer(self) -> Outcome | None:
         path = self._path.with_suffix(ANSWER_SUFFIX)
         try:
-            answer = msgspec.json.decode(read_bounded(path, MAX_ANSWER_BYTES), type=Outcome)
+            answer = msgspec.json.decode(read_state(path, MAX_ANSWER_BYTES), type=Outcome)
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -195,7 +195,7 @@ def read(path: Path) -> Order:
     another one when there is no regular file of at most `MAX_BYTES`.
     """
     try:
-        return msgspec.json.decode(read_bounded(path, MAX_BYTES), type=Order)
+        return msgspec.json.decode(read_state(path, MAX_BYTES), type=Order)
     except (ValueError, RecursionError) as exc:
         raise OrderError(str(exc)) from None
 
