@@ -260,7 +260,8 @@ def put_aside(path: Path) -> Path | None:
 
     Raises `OSError`.
     """
-    moment = time.strftime("%Y%m%dT%H%M%S", time.gmtime())
+    seconds, fraction_ns = divmod(time.time_ns(), 10**9)
+    moment = f"{time.strftime('%Y%m%dT%H%M%S', time.gmtime(seconds))}.{fraction_ns // 1000:06}"
     with _parent(path) as directory:
         earlier = sorted(name for name in _names(directory) if name.startswith(path.name + DAMAGED))
         aside = path.with_name(f"{path.name}{DAMAGED}{moment}")
@@ -271,7 +272,7 @@ def put_aside(path: Path) -> Path | None:
         except FileNotFoundError:
             return None
     _log.error("%s is damaged, or no file of this program: it is kept as %s", path, aside.name)
-    for name in earlier[: len(earlier) + 1 - MAX_DAMAGED_KEPT]:
+    for name in earlier[: max(0, len(earlier) + 1 - MAX_DAMAGED_KEPT)]:
         with suppress(OSError), _parent(path) as directory:
             _remove(name, directory, _MAX_DEPTH)
     return aside
