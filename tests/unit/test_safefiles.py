@@ -91,12 +91,19 @@ def test_the_descriptor_is_not_inherited(tmp_path: Path) -> None:
 
 # The state directory.
 
+
+def _rename_onto(path: Path) -> None:
+    new = path.with_name("new")
+    safefiles.create(new).close()
+    safefiles.rename(new, path)
+
+
 WRITES: dict[str, Callable[[Path], object]] = {
     "write_whole": lambda path: safefiles.write_whole(path, b"new"),
     "create": lambda path: safefiles.create(path).close(),
     "append": lambda path: safefiles.append(path, b"new"),
     "open_lock": lambda path: os.close(safefiles.open_lock(path)),
-    "rename": lambda path: (safefiles.create(path.with_name("new")).close(), safefiles.rename(path.with_name("new"), path)),
+    "rename": _rename_onto,
     "make_directory": safefiles.make_directory,
     "remove": safefiles.remove,
     "put_aside": safefiles.put_aside,
