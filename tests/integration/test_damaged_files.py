@@ -167,7 +167,10 @@ def _replace_by(path: Path, make: Callable[[], object]) -> None:
         shutil.rmtree(path)
     else:
         path.unlink()
-    make()
+    try:
+        make()
+    except FileExistsError:  # the program was quicker
+        _replace_by(path, make)
 
 
 def _outside(path: Path) -> Path:
@@ -213,11 +216,12 @@ FILES = (
 )  # fmt: skip
 
 
-def _cases() -> Iterator[object]:
+def _cases(every: int) -> Iterator[object]:
+    """All of them; those that always run meet every way, and one file in so many."""
     for at, name in enumerate(FILES):
         ways = OF_ENTRIES if name in ("requests", "blocksets/current", "zone-changes.sock") else tuple(DAMAGES)
         for number, way in enumerate(ways):
-            often = number == at % len(ways) or name in ("overrides.json", "feeds/bad/copy.json")
+            often = number == at % len(ways) and (at + 1) % every == 0
             yield pytest.param(name, way, id=f"{name}-{way}", marks=() if often else pytest.mark.long)
 
 
@@ -310,7 +314,7 @@ def running(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) 
         yield Damaged(pdns)
 
 
-@pytest.mark.parametrize(("name", "way"), list(_cases()))
+@pytest.mark.parametrize(("name", "way"), list(_cases(1)))
 def test_damage_while_running(running: Damaged, name: str, way: str) -> None:
     """Names stay blocked, orders are carried out, nothing outside is written to, and what the next start needs is there again."""
     running.settle()
@@ -326,7 +330,7 @@ def test_damage_while_running(running: Damaged, name: str, way: str) -> None:
         assert (running.pdns.state_dir / name).read_text() == f"{running.pdns.pid}\n"
 
 
-@pytest.mark.parametrize(("name", "way"), list(_cases()))
+@pytest.mark.parametrize(("name", "way"), list(_cases(3)))
 def test_damage_while_stopped(running: Damaged, name: str, way: str) -> None:
     """After the next start the same holds, though no source answers."""
     pdns, source = running.pdns, running.pdns.directory / "bad.txt"
