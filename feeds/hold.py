@@ -193,6 +193,11 @@ class Hold:
                 usual = with_usual(usual, pending.change, now_s, proven=ends_by_itself(pending.finding, pending.change))
         self._write(pending=None, said=None, released=released, frozen="", usual=usual, dropped_last=False)
 
+    def trust(self, sha256: str) -> None:
+        """That content is in force: it is not held when it comes again. Raises `OSError`."""
+        if not self.was_released(sha256):
+            self._write(released=(*self._record.released, sha256)[-MAX_REMEMBERED:])
+
     def settle(self, now_s: float) -> None:
         """What waits is in force now, because its source persisted in it."""
         assert self.pending is not None

@@ -152,8 +152,7 @@ class FeedRunner:
                     self._readable = True
         if self.expired:
             return None
-        copy = self.copy
-        if copy is None:
+        if (copy := self.copy) is None:
             return self._share_of_predecessor()
         reading = copy.reading
         share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
@@ -331,9 +330,9 @@ class FeedRunner:
     def _job(self, raw: Path, parsed: Path, validators: Validators, before: Copy | None) -> Parse:
         """Parse `raw`; what is known of the entries of `before` is carried over."""
         job = Parse(self.feed, str(raw), str(parsed), packed=validators.packed, now_s=time.time())
-        if before is None:
-            return job
-        return msgspec.structs.replace(job, before=str(self._store.parsed_path(before)), seen_s=before.last_success_s)
+        if before is not None:
+            job = msgspec.structs.replace(job, before=str(self._store.parsed_path(before)), seen_s=before.last_success_s)
+        return job
 
     def _new_copy(self, fetched: Fetched, result: Parsed, now_s: float) -> Copy:
         return Copy(
@@ -365,6 +364,7 @@ class FeedRunner:
         parsed = self._store.new_file()
         if not await asyncio.to_thread(self._store.is_sound, copy):
             _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
+            self.hold.trust(copy.sha256)  # what is in force is no update
             safefiles.put_aside(self._store.raw_path(copy))
             return None
         try:
