@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from pdns.generations import sync
 from pdns.orders import Order, Outcome
+from pdns.safefiles import append
 
 FILE_NAME: Final = "audit.jsonl"
 
@@ -36,13 +35,4 @@ def write(state_dir: Path, order: Order, outcome: Outcome) -> None:
     """Add a line, onto the disk. Raises `OSError`."""
     ordered = msgspec.structs.asdict(order)
     line = Line(time_s=round(time.time(), 3), **ordered, done=outcome.done, outcome=outcome.text)
-    path = state_dir / FILE_NAME
-    new = not path.exists()
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o640)
-    try:
-        os.write(fd, msgspec.json.encode(line) + b"\n")
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-    if new:
-        sync(state_dir)
+    append(state_dir / FILE_NAME, msgspec.json.encode(line) + b"\n")

@@ -32,13 +32,14 @@ from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
 from feeds.priority import step_back
 from feeds.protected import Protected
+from feeds.salvage import Salvaged
 from pdns.addresses import source_path
-from pdns.blockset import BLOCK_SUBTREE
+from pdns.blockset import BLOCK_SUBTREE, Blockset
 from pdns.config import Feed
 from pdns.confinement import confine_parser, said
 from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import BlocksetError, FeedError
-from pdns.facts import DAY_S
+from pdns.facts import DAY_S, Facts
 from pdns.feedstatus import Finding
 from pdns.generations import sync
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
@@ -81,7 +82,7 @@ def _inputs(job: Job) -> list[Path]:
     if isinstance(job, Parse):
         return [Path(path) for path in (job.raw, job.before, job.popularity) if path]
     popularity = job.protection.popularity
-    return [*(Path(part.parsed) for part in job.parts), *([Path(popularity)] if popularity else [])]
+    return [*(Path(part.blockset or part.parsed) for part in job.parts), *([Path(popularity)] if popularity else [])]
 
 
 def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None) -> Result:
@@ -157,12 +158,21 @@ def compile_all(job: Compile, progress: Callable[[str, int, int], None] = lambda
         protected = Protected(job.protection)
     except OSError as exc:
         return Failed(f"guard.popularity: {exc.filename} cannot be read: {exc.strerror}")
-    inputs: list[tuple[Feed, Entries]] = []
+    inputs: list[tuple[Feed, Entries | Salvaged]] = []
+    opened: dict[str, tuple[Blockset, Facts]] = {}
     for part in job.parts:
         try:
-            inputs.append((part.feed, Entries(Path(part.parsed))))
+            if not part.blockset:
+                inputs.append((part.feed, Entries(Path(part.parsed))))
+                continue
+            if part.blockset not in opened:
+                blockset = Blockset.open(Path(part.blockset))
+                opened[part.blockset] = blockset, Facts(blockset)
+            inputs.append((part.feed, Salvaged(*opened[part.blockset], part.feed.name)))
         except DamagedEntries:
             damaged.append(part.feed.name)
+        except BlocksetError as exc:
+            return Failed(str(exc))
     if damaged:
         return _damaged(damaged)
     sieves = {part.feed.name: protected.sieve(part.decided, part.feed.name) for part in job.parts}

@@ -8,7 +8,9 @@ from typing import Protocol
 
 from feeds.entries import Entries
 from feeds.merge import Listed, Table, merge
-from pdns.blockset import FeedEntry, Manifest, source_fingerprint
+from feeds.salvage import Salvaged
+from pdns.blockset import source_fingerprint
+from pdns.blocksetfiles import FeedEntry, Manifest
 from pdns.blocksetwriter import write
 from pdns.config import Feed
 
@@ -22,7 +24,7 @@ class Sieves(Protocol):
 
 
 def compile_blockset(
-    inputs: Iterable[tuple[Feed, Entries]],
+    inputs: Iterable[tuple[Feed, Entries | Salvaged]],
     out_dir: Path,
     generation: int,
     created_s: float,
@@ -37,9 +39,10 @@ def compile_blockset(
     `DamagedEntries`.
     """
     table = Table()
-    feeds, names, networks = [], [], []
+    feeds, sources, names, networks = [], [], [], []
     for feed, entries in inputs:
         feeds.append(feed)
+        sources.append(entries.source or source_fingerprint(feed))
         table.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
         taking = sieve(feed)
         names.append(Listed(entries.names(), entries.details, created_s, taking))
@@ -54,7 +57,7 @@ def compile_blockset(
         return [
             FeedEntry(
                 name=feed.name,
-                source=source_fingerprint(feed),
+                source=sources[index],
                 category=feed.category,
                 entries=counts["entries", index],
                 unique_entries=counts["unique_entries", index],

@@ -13,9 +13,9 @@ import msgspec
 
 from feeds import audit
 from feeds.builder import BuildError
-from feeds.files import disk_reason, write_whole
+from feeds.files import disk_reason
 from feeds.protectednetworks import network_key, network_text
-from pdns import orders, overrides
+from pdns import orders, overrides, records
 from pdns.addresses import parse_allowed
 from pdns.clock import steady_s
 from pdns.config import CATEGORIES, GUARD_KINDS
@@ -23,6 +23,7 @@ from pdns.errors import FeedError, InvalidAddress
 from pdns.inforce import InForce
 from pdns.orders import InvalidOrder, Order, OrderError, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides
+from pdns.safefiles import appearance, make_directory, remove
 
 MAX_INDICATORS: Final = 10_000
 _ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
@@ -61,10 +62,12 @@ class Desk:
         self._generation = generation
         self._tell = tell
         self._feeds = feeds
+        self._path = state_dir / overrides.FILE_NAME
+        self._locked = ""  # why the file may not be read
         self._overrides = self._read()
         self._stuck: set[str] = set()  # files that are no orders and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
-            (state_dir / orders.DIRECTORY).mkdir(mode=0o750, exist_ok=True)
+            make_directory(state_dir / orders.DIRECTORY, 0o750)
         self._work: dict[str, Callable[[Order], Awaitable[str]]] = {
             "hold": self._hold, "release": self._release, "drop": self._drop, "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove,
@@ -76,8 +79,11 @@ class Desk:
 
     async def look(self) -> bool:
         """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
+        mended = self.mend()  # first: an order writes the file anew
         done = await self._answer(slowly=False)
-        return self._let_go() or done
+        with suppress(OSError):
+            make_directory(self._state_dir / orders.DIRECTORY, 0o750)  # if something else has taken its place
+        return self._let_go() or mended or done
 
     async def look_slowly(self) -> bool:
         """Carry out what may wait for a list to be parsed, or a blockset to be compiled. True if there was anything."""
@@ -112,7 +118,7 @@ class Desk:
         """Remove what is not an order. What cannot be removed is reported once."""
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
         try:
-            orders.discard(path)
+            remove(path)
         except OSError as error:
             if path.name in self._stuck:
                 return
@@ -216,11 +222,25 @@ class Desk:
     # The file.
 
     def _read(self) -> Overrides:
-        try:
-            return overrides.read(self._state_dir)
-        except (OSError, msgspec.DecodeError) as exc:
-            _log.error("%s cannot be used, and is written anew with the next order: %s", overrides.FILE_NAME, exc)
-            return Overrides()
+        found = records.recover(self._path, overrides.parse, overrides.MAX_BYTES)
+        self._locked = found.locked
+        self._looks = appearance(self._path)
+        return found.value or Overrides()
+
+    def mend(self) -> bool:
+        """Have the file say what is in force, if it has changed on the disk. True if it had.
+
+        A file that is whole counts: somebody has restored it.
+        """
+        if appearance(self._path) == self._looks:
+            return False
+        before, self._overrides = self._overrides, self._read()
+        if not self._overrides.revision and before.revision:
+            self._overrides = before
+            if not self._locked:
+                with suppress(OSError):
+                    self._write()
+        return True
 
     def _let_go(self) -> bool:
         """Forget what has ended by itself."""
@@ -233,7 +253,7 @@ class Desk:
         ]
         try:
             self._write()
-        except OSError:
+        except (OSError, RefusedError):
             self._overrides = current
         _log.info("%s", "; ".join(ended))
         return True
@@ -241,7 +261,11 @@ class Desk:
     def _write(self, **changes: object) -> None:
         revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
         new = msgspec.structs.replace(self.overrides(), **changes, revision=revision)
-        write_whole(self._state_dir / overrides.FILE_NAME, msgspec.json.encode(new))
+        if self._locked:
+            owner = f"chown --reference={self._state_dir} {self._path}"
+            raise RefusedError(f"nothing is changed: {self._path} cannot be read ({self._locked}). As root: {owner}")
+        records.store(self._path, records.encode(new))
+        self._looks = appearance(self._path)
         self._overrides = new
 
 

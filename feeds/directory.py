@@ -7,13 +7,13 @@ from typing import BinaryIO, Final
 
 import msgspec
 
-from feeds.files import TEMPORARY
 from feeds.formats.collector import Collector
 from feeds.pack import DamagedPack, PackedFile, packed_files
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import OddLines
+from pdns.safefiles import TEMPORARY, create
 
 MIXED = "mixed"  # the format of a list of files that have several
 _MAX_EXAMPLES = 3
@@ -77,7 +77,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
 def _copy(pack: BinaryIO, member: PackedFile, to: Path) -> None:
     pack.seek(member.begin)
     left = member.size_bytes
-    with to.open("wb") as file:
+    with create(to) as file:
         while left and (chunk := pack.read(min(left, _CHUNK_BYTES))):
             file.write(chunk)
             left -= len(chunk)

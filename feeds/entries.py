@@ -28,6 +28,7 @@ from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE
 from pdns.errors import PdnsError
 from pdns.feedstatus import OddLines
+from pdns.safefiles import create, open_state
 
 GONE_KEPT_DAYS: Final = 400
 GONE_KEPT_LEAST: Final = 100_000  # of a list; of a longer one as many as it lists
@@ -92,11 +93,13 @@ class Changes(NamedTuple):
 class Entries:
     """A file of entries, read from start to end as often as wanted."""
 
+    source = ""  # the configured one
+
     def __init__(self, path: Path) -> None:
         """Raises `DamagedEntries` when there is no such file, or not of this form."""
         self.path = path
         try:
-            with path.open("rb") as file:
+            with open_state(path) as file:
                 self.head = _decoded(_expect(file, path, _HEAD), Head, path)
         except OSError:
             raise DamagedEntries(str(path)) from None
@@ -132,7 +135,7 @@ class Entries:
     def _frames(self) -> Iterator[tuple[bytes, bytes]]:
         """Every frame behind the head; the tail is the last."""
         try:
-            with self.path.open("rb") as file:
+            with open_state(self.path) as file:
                 _expect(file, self.path, _HEAD)
                 while True:
                     kind, data = _frame(file, self.path)
@@ -172,7 +175,7 @@ def write_entries(
     """
     head = Head(_FORM, parsed.format, parsed.lines, parsed.odd, parsed.details)
     oldest_day = _forgotten_before(before, today, max(len(parsed.names), GONE_KEPT_LEAST))
-    with path.open("wb") as file:
+    with create(path) as file:
         _put(file, _HEAD, head)
         gone: Counter[int] = Counter()
         writer = _BlockWriter(file, parsed.detail_of, gone, today, last_day, oldest_day)

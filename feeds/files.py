@@ -1,32 +1,9 @@
-"""Files that are whole at any moment: written beside their place, synced, renamed into it."""
+"""What to tell people about a disk that refuses."""
 
 from __future__ import annotations
 
 import errno
-import os
 from pathlib import Path
-
-from pdns.generations import sync
-
-TEMPORARY = ".tmp"  # whatever ends in this is unfinished work, and counts for nothing
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Replace `path` by `data` in one step: a reader, a full disk or a kill meets the old content or the new, never a part.
-
-    One process at a time may write `path`. Raises `OSError`, and leaves no temporary file then.
-    """
-    temporary = path.with_name(path.name + TEMPORARY)
-    try:
-        with temporary.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-    sync(path.parent)
 
 
 def disk_reason(exc: OSError, directory: Path) -> str:

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from feeds.fetch import Validators
-from feeds.files import write_whole
 from feeds.guard import Change, Limits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
 from feeds.protected import Decided
 from feeds.store import Copy, FeedStore
-from pdns import feedstatus
+from pdns import feedstatus, records
 from pdns.feedstatus import Finding
+from pdns.safefiles import appearance
 
 RECORD: Final = "hold.json"
+MAX_BYTES: Final = 256 * 1024 * 1024
 MAX_REMEMBERED: Final = 20  # contents that were released or dropped
 
 
@@ -52,6 +52,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     frozen: str = ""  # why every update is held; "" when not
     names: Decided = Decided()
     usual: dict[int, Usual] = {}  # what was in force, by `feeds.guard.period`
+    version: int = 1
     dropped_last: bool = False  # an administrator refused the last update that waited: the next needs one too
 
 
@@ -63,8 +64,8 @@ class Hold:
         self._path = store.directory / RECORD
         self._url = url
         self._record = Record(url=url)
-        with suppress(OSError, msgspec.DecodeError):
-            self._record = msgspec.json.decode(self._path.read_bytes(), type=Record)
+        self._looks: tuple[int, ...] = ()
+        self._record = self._read() or self._record
         if self._record.url != url:  # what another source said is of no interest
             self._record = msgspec.structs.replace(self._record, url=url, pending=None, said=None, usual={})
         self._keep_beside()
@@ -192,6 +193,11 @@ class Hold:
                 usual = with_usual(usual, pending.change, now_s, proven=ends_by_itself(pending.finding, pending.change))
         self._write(pending=None, said=None, released=released, frozen="", usual=usual, dropped_last=False)
 
+    def trust(self, sha256: str) -> None:
+        """That content is in force: it is not held when it comes again. Raises `OSError`."""
+        if not self.was_released(sha256):
+            self._write(released=(*self._record.released, sha256)[-MAX_REMEMBERED:])
+
     def settle(self, now_s: float) -> None:
         """What waits is in force now, because its source persisted in it."""
         assert self.pending is not None
@@ -215,13 +221,29 @@ class Hold:
     def _write(self, **changes: object) -> None:
         record = msgspec.structs.replace(self._record, **changes)
         self._store.prepare()
-        write_whole(self._path, msgspec.json.encode(record))
+        records.store(self._path, records.encode(record))
+        self._looks = appearance(self._path)
         self._record = record
         self._keep_beside()
 
+    def _read(self) -> Record | None:
+        found = records.recover(self._path, lambda raw: records.decode(raw, Record), MAX_BYTES).value
+        self._looks = appearance(self._path)
+        return found
+
+    @property
+    def damaged(self) -> bool:
+        """Whether the file looks otherwise than it was written."""
+        return appearance(self._path) != self._looks
+
+    def mend(self) -> None:
+        """Write the file again if it is no longer what was written. Raises `OSError`."""
+        if self.damaged and self._read() != self._record:
+            self._write()
+
     def _keep_beside(self) -> None:
         files = {self.pending.copy.raw, self.pending.copy.reading.parsed} if self.pending is not None else set()
-        self._store.beside = {RECORD, *files}
+        self._store.beside = {RECORD, RECORD + records.SECOND_COPY, *files}
 
 
 def _again(pending: Pending, now_s: float, at_most_s: float) -> Pending:

@@ -6,7 +6,7 @@ import msgspec
 
 from feeds.guard import Change, Limits
 from feeds.protected import Decided, Protection
-from pdns.blockset import FeedEntry
+from pdns.blocksetfiles import FeedEntry
 from pdns.config import Feed
 from pdns.feedstatus import Finding, HeldNames, OddLines
 
@@ -45,8 +45,9 @@ class Part(msgspec.Struct, frozen=True):
     """One feed's share of a blockset."""
 
     feed: Feed
-    parsed: str
+    parsed: str  # "": its files are lost
     decided: Decided = Decided()
+    blockset: str = ""  # directory of a blockset that has its entries: they are taken from there
 
 
 class Compile(msgspec.Struct, frozen=True, tag=True):

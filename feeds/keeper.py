@@ -26,13 +26,15 @@ from feeds.runner import FeedRunner, Surroundings
 from feeds.status import StatusFile, snapshot
 from feeds.store import remove_unconfigured
 from pdns import feedstatus
-from pdns.clock import steady_s
+from pdns.clock import boottime_s, steady_s
 from pdns.config import Config, Feed
 from pdns.feedstatus import FeedsStatus
 from pdns.orders import Order, Outcome
+from pdns.safefiles import make_directory, make_state_directory
 
 LEAST_BETWEEN_WORDS_S = 1.0
 PROGRESS_EVERY_S = 1.0
+MEND_EVERY_S = 5.0  # a disk that damages whatever is written must not keep us busy
 Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 _log = logging.getLogger(__name__)
 
@@ -58,7 +60,7 @@ class Keeper:
         self._progress_told_s = 0.0
         self._silent: set[str] = set()
         self._expired: set[str] = set()
-        self._expire_again_s = 0.0
+        self._expire_again_s = self._mend_again_s = 0.0
         self._publisher = Publisher(state_dir, self._builder, self._sources)
         decisions = Decisions(lambda: self._runners, self._publisher)
         self._desk = Desk(state_dir, decisions, self._tell, lambda: self._publisher.live.generation)
@@ -78,7 +80,8 @@ class Keeper:
         except OSError as exc:
             _log.error("upstream.ca_file cannot be read: %s; upstreams over TLS are checked as before", exc.strerror)
         try:
-            self._feeds_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            make_state_directory(self._state_dir)
+            make_directory(self._feeds_dir, 0o700)
         except OSError as exc:
             _log.error("%s", disk_reason(exc, self._feeds_dir))
         self._publisher.protection = protection_of(config)
@@ -150,6 +153,32 @@ class Keeper:
         self._expired = expired
         await self._publish()
         self._tell()
+
+    def distrust(self, generation: int) -> None:
+        """The blockset of that generation cannot be used: the next `mend` makes another one, if it is the live one."""
+        self._publisher.distrust(generation)
+
+    async def mend(self) -> None:
+        """Make anew at once what was damaged on the disk."""
+        now_s = boottime_s()
+        if now_s < self._mend_again_s:
+            return
+        changed = self._status_file.changed()
+        try:
+            self._publisher.mend_record()
+            for name, runner in list(self._runners.items()):
+                if runner.damaged:
+                    changed = True
+                    if await runner.mend() and name in self._wakes:
+                        self._wakes[name].set()
+        except OSError as exc:
+            _log.error("%s", disk_reason(exc, self._feeds_dir))
+        if await self._publisher.damaged():
+            changed = True
+        if changed:
+            self._mend_again_s = now_s + MEND_EVERY_S
+            await self._publish()
+            self._tell()
 
     async def expire(self) -> None:
         """Make a new blockset if names are live whose time is over. Not more often than every five minutes."""

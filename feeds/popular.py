@@ -11,12 +11,11 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from feeds.containers import unpacked
-from feeds.files import write_whole
 from feeds.normalise import plain_key
 from pdns.config import Feed
 from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import FeedError
-from pdns.safefiles import open_regular
+from pdns.safefiles import open_regular, write_whole
 
 POPULAR: Final = Path(__file__).parent / "popular.txt"
 CRITICAL: Final = Path(__file__).parent / "critical.txt"
@@ -79,7 +78,7 @@ def refresh(source: str, out: Path, most: int) -> int:
             "popular", f"{source}: {len(keys):,} names, expected at least {LEAST:,}: one, or `rank,name`, on each line"
         )
     names = "".join(f"{to_text(from_reversed_key(key))}\n" for key in keys)
-    write_whole(out, (_HEADER + names).encode())
+    write_whole(out.resolve(), (_HEADER + names).encode())
     return len(keys)
 
 

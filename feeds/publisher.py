@@ -8,24 +8,30 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
 from feeds.builder import Builder, BuildError
-from feeds.files import disk_reason, write_whole
+from feeds.files import disk_reason
 from feeds.jobs import Compile, Part
 from feeds.protected import Protection
-from pdns import generations
-from pdns.blockset import Blockset, FeedEntry
+from pdns import generations, records, safefiles
+from pdns.blockset import Blockset
+from pdns.blocksetfiles import FeedEntry
 from pdns.clock import steady_s
+from pdns.config import Feed
 from pdns.errors import BlocksetError
 from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
+from pdns.records import DamagedError
+from pdns.safefiles import write_whole
 
 RECORD = "compiled.json"
 COMPILED = "compiled"  # in the directory that a compiler may write to
+MAX_RECORD_BYTES = 256 * 1024 * 1024
 EXPIRY_EVERY_S = 300.0  # names that are over leave at most so often, when nothing else changes
 MAX_DAMAGED_IN_A_ROW = 3  # a copy that was replaced while it waited to be compiled counts as one
 _log = logging.getLogger(__name__)
@@ -59,17 +65,21 @@ class Live(msgspec.Struct, frozen=True, kw_only=True):
 class Source(Protocol):
     """A feed, as the publisher sees it."""
 
-    tried: bool  # by this process, at least once
+    feed: Feed
 
     @property
     def name(self) -> str: ...
     @property
-    def source(self) -> str:
-        """Fingerprint of where its names come from and how they are read."""
+    def lost(self) -> bool:
+        """Whether there is nothing that its share could be made of: it never loaded, or its files are gone."""
         ...
 
     async def ready(self, builder: Builder) -> tuple[Input, Part] | None:
         """Its share of the next blockset; None while it has no usable copy. Raises `BuildError`."""
+        ...
+
+    def remains(self, before: Input, blockset: str) -> tuple[Input, Part]:
+        """Its share when it is lost: what the blockset in that directory, made of `before`, has of it."""
         ...
 
     def reread(self, parsed: str) -> None:
@@ -95,7 +105,12 @@ class Publisher:
         self._sources = sources
         self._turn = asyncio.Lock()
         self._highest = 0
-        self._unknown = False  # whether `live.inputs` says what the live blockset was made of
+        self._unknown = False  # whether `live.inputs` may be other than what the live blockset was made of
+        self._looks: tuple[object, ...] = ()  # how the files of the live blockset looked when they were last found whole
+        self._record_looks: tuple[int, ...] = ()  # how the record looked when it was read or written
+        self._damaged = 0  # a generation whose files are not what was published
+        self._held = True  # whether workers can be expected to have in memory what is on the disk no longer
+        self._salvaged: set[str] = set()  # feeds whose share was last taken from a blockset
         self.live = Live()
         self.protection = Protection()  # what no list blocks by itself; from the next `publish` on
 
@@ -108,12 +123,18 @@ class Publisher:
         self._unknown = generation > 0
         if not generation:
             return
+        record = self._read_record(generation)
+        self._record_looks = safefiles.appearance(self._record)
+        looks = self._look(generation)
         try:
-            found = Blockset.open(generations.blocksets_directory(self._state_dir) / str(generation), verify=True)
-            Facts(found)
+            found = self._open(generation)
         except BlocksetError as exc:
-            _log.warning("the blockset of the last run cannot be used and is built anew: %s", exc)
+            _log.error("blockset %d, of the last run, is damaged and is made anew: %s", generation, exc)
+            self._damaged, self._held = generation, False
+            if record is not None:
+                self.live = msgspec.structs.replace(record, generation=0)
             return
+        self._looks = looks
         self.live = Live(
             generation=generation,
             entries=found.entries,
@@ -121,12 +142,64 @@ class Publisher:
             next_expiry_s=found.next_expiry_s,
             feeds=found.feeds,
         )
-        try:
-            record = msgspec.json.decode(self._record.read_bytes(), type=Live)
-        except (OSError, msgspec.DecodeError):
-            return
-        if record.generation == generation:
+        if record is not None:
             self.live, self._unknown = record, False
+
+    def distrust(self, generation: int) -> None:
+        """The blockset of that generation cannot be used, whatever it looks like here."""
+        if generation == self.live.generation:
+            self._damaged, self._unknown = generation, True
+
+    def mend_record(self) -> None:
+        """Write the record of the live blockset again, if it is no longer what was written. Raises `OSError`."""
+        if self.live.generation and not self._unknown and safefiles.appearance(self._record) != self._record_looks:
+            _log.error("%s has changed on the disk: it is written again", self._record)
+            self._write_record(self.live)
+
+    async def damaged(self) -> bool:
+        """Whether `publish` must make the live blockset anew, because its files are not what was published.
+
+        Looks at the files, and reads them only when they look otherwise than the last time.
+        """
+        generation = self.live.generation
+        if self._turn.locked() or not generation:
+            return False
+        if self._damaged == generation:
+            return True
+        looks = self._look(generation)
+        if looks == self._looks:
+            return False
+        try:
+            await asyncio.to_thread(self._open, generation)
+        except BlocksetError as exc:
+            if generation != self.live.generation:
+                return False
+            _log.error("blockset %d is damaged on the disk and is made anew: %s", generation, exc)
+            self._damaged, self._unknown = generation, True
+            return True
+        if generation == self.live.generation:
+            self._looks = looks
+        return False
+
+    def _directory(self, generation: int) -> Path:
+        return generations.blocksets_directory(self._state_dir) / str(generation)
+
+    def _open(self, generation: int) -> Blockset:
+        found = Blockset.open(self._directory(generation))
+        Facts(found)
+        if generations.current_generation(self._state_dir) != generation:
+            raise BlocksetError(f"{generations.CURRENT} does not name it")
+        return found
+
+    def _look(self, generation: int) -> tuple[object, ...]:
+        return generations.appearance(self._state_dir, generation)
+
+    def _read_record(self, generation: int) -> Live | None:
+        try:
+            record = records.decode(safefiles.read_state(self._record, MAX_RECORD_BYTES), Live)
+        except (OSError, DamagedError):
+            return None
+        return record if record.generation == generation else None
 
     async def publish(self) -> bool:
         """Have the live blockset say what the sources said at the time of the call, or later. True if a new one was needed.
@@ -149,13 +222,7 @@ class Publisher:
         return 0 < live.next_expiry_s <= now_s and now_s >= live.created_s + EXPIRY_EVERY_S
 
     async def _publish(self) -> bool:
-        shares = []
-        for source in self._sources():
-            share = await source.ready(self._builder)
-            if share is not None:
-                shares.append(share)
-            elif not source.tried and self._lists(source):
-                return False  # its copy is lost, its names are live: ask for it before they are given up
+        shares = await self._shares()
         inputs = [entry for entry, _ in shares]
         protection = self.protection
         same = inputs == self.live.inputs and (protection == self.live.protection or not inputs)
@@ -166,7 +233,8 @@ class Publisher:
         building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
             created_s = steady_s()
-            building.mkdir(parents=True)  # the only directory that the compiler may write to
+            safefiles.make_directory(building.parent)
+            safefiles.make_directory(building)  # the only directory that the compiler may write to
             job = Compile(str(building / COMPILED), generation, created_s, [part for _, part in shares], protection)
             compiled = await self._builder.compile(job)
         except OSError as exc:
@@ -191,19 +259,61 @@ class Publisher:
             shutil.rmtree(building, ignore_errors=True)
         return True
 
-    def _lists(self, source: Source) -> bool:
-        part = self.live.feeds.get(source.name)
-        return part is not None and part.source == source.source
+    async def _shares(self) -> list[tuple[Input, Part]]:
+        """What the next blockset is made of. Raises `BuildError` when it would list less because files are lost."""
+        shares: list[tuple[Input, Part]] = []
+        salvaged: set[str] = set()
+        missing = []
+        whole: tuple[int, dict[str, FeedEntry]] | None = None  # what lost shares are taken from
+        for source in self._sources():
+            share = await source.ready(self._builder)
+            if share is None and source.lost:
+                if whole is None:
+                    whole = await asyncio.to_thread(self._whole)
+                generation, listed = whole
+                if source.name in listed:
+                    share = source.remains(self._input_of(source, listed[source.name]), str(self._directory(generation)))
+                    salvaged.add(source.name)
+                elif source.name in self.live.feeds or (self._damaged and not self.live.feeds):
+                    missing.append(source.name)
+            if share is not None:
+                shares.append(share)
+        if missing and (self._held or not shares):
+            raise BuildError(f"nothing is left on the disk of {', '.join(missing)}: waiting for the source")
+        for name in sorted(salvaged - self._salvaged):
+            _log.error("feed %s: its files are lost: its names stay in force as the blockset has them", name)
+        self._salvaged = salvaged
+        return shares
+
+    def _whole(self) -> tuple[int, dict[str, FeedEntry]]:
+        """A blockset that is whole on the disk, the live one if that is: its generation, and the feeds in it. 0: none is."""
+        if not self._damaged:
+            return self.live.generation, self.live.feeds
+        for generation in sorted(generations.all_generations(self._state_dir), reverse=True):
+            with suppress(BlocksetError):
+                found = Blockset.open(self._directory(generation))
+                Facts(found)
+                return generation, found.feeds
+        return 0, {}
+
+    def _input_of(self, source: Source, listed: FeedEntry) -> Input:
+        known = next((entry for entry in self.live.inputs if entry.name == source.name), None)
+        return known or Input(source.name, listed.source, source.feed.category, "", "")
+
+    def _write_record(self, live: Live) -> None:
+        write_whole(self._record, records.encode(live))
+        self._record_looks = safefiles.appearance(self._record)
 
     def _go_live(self, building: Path, live: Live) -> None:
         try:
-            write_whole(self._record, msgspec.json.encode(live))  # first: a record of what is not live is seen to be that
-            generations.publish(self._state_dir, building, live.generation)
+            self._write_record(live)  # first: a record of what is not live is seen to be that
+            generations.publish(self._state_dir, building, live.generation, damaged=self._damaged)
         except BlocksetError as exc:
             raise BuildError(str(exc)) from None
         except OSError as exc:
             raise BuildError(disk_reason(exc, self._state_dir)) from None
         self._highest = live.generation
-        self.live, self._unknown = live, False
+        self.live, self._unknown, self._damaged, self._held = live, False, 0, True
+        self._looks = self._look(live.generation)
         names = f"{live.entries:,}"
         _log.info("blockset %d: %s names, feeds: %d, built in %.1f s", live.generation, names, len(live.inputs), live.build_s)

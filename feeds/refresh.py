@@ -21,7 +21,7 @@ from feeds.notify import NotifyListener
 from feeds.priority import step_back
 from pdns.config import Config
 from pdns.confinement import confine_feeds, listens_low, said
-from pdns.control import Channel, Configure, Message, close_all, read_config
+from pdns.control import Channel, Configure, Distrust, Message, close_all, read_config
 from pdns.feedstatus import FeedsStatus
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 from pdns.orders import Order, Outcome
@@ -99,12 +99,15 @@ async def _run(channel: Channel, config: Config) -> None:
     stopping = asyncio.Event()
     configurations: asyncio.Queue[Config] = asyncio.Queue()
     configurations.put_nowait(config)
+    distrusted: list[int] = []  # generations that cannot be used, as the supervisor says
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, which then tells us
 
     def heard(message: Message, fds: list[int]) -> None:
         try:
-            if isinstance(message, Configure) and fds:
+            if isinstance(message, Distrust):
+                distrusted.append(message.generation)
+            elif isinstance(message, Configure) and fds:
                 configurations.put_nowait(read_config(fds[0]))
         except (OSError, msgspec.DecodeError):
             _log.exception("the new configuration cannot be read; the one before stays in force")
@@ -113,7 +116,7 @@ async def _run(channel: Channel, config: Config) -> None:
 
     channel.attach(loop, heard, stopping.set)
     async with asyncio.TaskGroup() as tasks:
-        work = tasks.create_task(_work(configurations, tasks))
+        work = tasks.create_task(_work(configurations, distrusted, tasks))
         await stopping.wait()
         loop.call_later(LEAVE_WITHIN_S, os._exit, 0)
         work.cancel()
@@ -121,13 +124,13 @@ async def _run(channel: Channel, config: Config) -> None:
     signal.set_wakeup_fd(-1)  # a SIGTERM while the loop closes has nothing left to tell it, and would complain on stderr
 
 
-async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup) -> None:
+async def _work(configurations: asyncio.Queue[Config], distrusted: list[int], tasks: asyncio.TaskGroup) -> None:
     config = await configurations.get()
     state_dir = Path(config.state.dir)
     keeper = Keeper(state_dir)
     listener = NotifyListener(keeper.wake_soon)
     keeper.notify_refused = listener.refused
-    receiver = _receiver(state_dir, keeper)
+    receiver = _Receiving(state_dir, keeper)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
     watching: list[asyncio.Task[None]] = []
@@ -135,7 +138,7 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
         while True:
             log_to_stderr("feeds", config.log.level)
             if not watching:  # they begin while the first blockset is made: a kill switch does not wait for that
-                jobs = (_watch(keeper, request, answered_ns), _look_after(keeper), _watch_files(keeper))
+                jobs = (_watch(keeper, request, answered_ns), _look_after(keeper, distrusted, receiver), _watch_files(keeper))
                 watching = [tasks.create_task(job) for job in jobs]
             await keeper.configure(config)
             keeper.start(tasks.create_task)
@@ -147,24 +150,49 @@ async def _work(configurations: asyncio.Queue[Config], tasks: asyncio.TaskGroup)
                 _log.warning("state.dir stays %s until the next start", state_dir)
     finally:
         listener.close()
-        if receiver is not None:
-            receiver.close()
+        receiver.close()
         for task in watching:
             task.cancel()
         await keeper.stop()
 
 
-def _receiver(state_dir: Path, keeper: Keeper) -> Receiver | None:
-    try:
-        return Receiver(state_dir, asyncio.get_running_loop(), keeper.wake_soon)
-    except OSError as exc:
-        _log.warning("%s: %s; NOTIFY to server.listen has no effect", state_dir / SOCKET_FILE, exc)
-        return None
+class _Receiving:
+    """The socket that workers write to, made again when something else has taken its place."""
+
+    def __init__(self, state_dir: Path, keeper: Keeper) -> None:
+        self._state_dir, self._keeper = state_dir, keeper
+        self._receiver: Receiver | None = None
+        self._failed = False
+        self._open()
+
+    def mend(self) -> None:
+        if self._receiver is None or self._receiver.lost:
+            self.close()
+            self._open()
+
+    def close(self) -> None:
+        if self._receiver is not None:
+            self._receiver.close()
+            self._receiver = None
+
+    def _open(self) -> None:
+        try:
+            self._receiver = Receiver(self._state_dir, asyncio.get_running_loop(), self._keeper.wake_soon)
+        except OSError as exc:
+            if not self._failed:
+                _log.warning("%s: %s; NOTIFY to server.listen has no effect", self._state_dir / SOCKET_FILE, exc)
+            self._failed = True
+        else:
+            self._failed = False
 
 
-async def _look_after(keeper: Keeper) -> None:
+async def _look_after(keeper: Keeper, distrusted: list[int], receiver: _Receiving) -> None:
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
+        while distrusted:
+            keeper.distrust(distrusted.pop())
+        receiver.mend()
+        await keeper.mend()
         await keeper.look_after()
         await keeper.expire()
 

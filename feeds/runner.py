@@ -21,7 +21,8 @@ from feeds.guard import Limits
 from feeds.hold import Hold, Pending
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
-from feeds.store import Copy, FeedStore, Reading, reader_version
+from feeds.store import Copy, FeedStore, reader_version, reading_of
+from pdns import safefiles
 from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
 from pdns.clock import boottime_s, steady_s
@@ -72,7 +73,7 @@ class FeedRunner:
         self.predecessor = kept if self.copy is None else None
         self._failed_at_s = -math.inf
         self._heard_at_s = boottime_s() - (max(0.0, steady_s() - kept.last_success_s) if kept is not None else 0.0)
-        self._readable = True
+        self._readable = self.copy is None or self._store.has_entries(self.copy)
         self._as_read_before = ("", "")  # hash and source of the copy whose entries stay: reading it again was stopped
         self._keeping = asyncio.Lock()
 
@@ -112,8 +113,7 @@ class FeedRunner:
         `last_attempt_s` is when it began; it is set when the attempt is over and what it changed is live.
         """
         began_s = time.time()
-        result = failed = ERROR
-        errors, retry_after_s = [], 0.0
+        result, failed, errors, retry_after_s = ERROR, ERROR, [], 0.0
         try:
             result = await self._refresh(around, began_s)
         except SourceError as exc:
@@ -152,8 +152,7 @@ class FeedRunner:
                     self._readable = True
         if self.expired:
             return None
-        copy = self.copy
-        if copy is None:
+        if (copy := self.copy) is None:
             return self._share_of_predecessor()
         reading = copy.reading
         share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
@@ -166,13 +165,44 @@ class FeedRunner:
         elif self.predecessor is not None and parsed == str(self._store.parsed_path(self.predecessor)):
             self.predecessor = None
 
+    @property
+    def lost(self) -> bool:
+        """Whether nothing is left of it that could be read: it never loaded, or its files are gone."""
+        return self.copy is None and self.predecessor is None
+
+    def remains(self, before: Input, blockset: str) -> tuple[Input, Part]:
+        """Its share of the next blockset when it is lost: what the blockset in that directory, made of `before`, has of it."""
+        share = msgspec.structs.replace(before, category=self.feed.category, decided=self.hold.names_fingerprint)
+        return share, Part(self.feed, "", self.hold.names, blockset)
+
+    @property
+    def damaged(self) -> bool:
+        """Whether its files look otherwise than they were written."""
+        copy = self.copy or self.predecessor
+        return self.hold.damaged or (copy is not None and self._store.damaged(copy))
+
+    async def mend(self) -> bool:
+        """Have damaged files say what is in force. True when the source must be asked for it. Raises `OSError`."""
+        self.hold.mend()
+        copy = self.copy or self.predecessor
+        if copy is None or self._keeping.locked() or not (changed := self._store.changed(copy)):
+            return False
+        async with self._keeping:
+            if copy is not (self.copy or self.predecessor):
+                return False
+            _log.error("feed %s: changed on the disk: %s; it is made anew", self.name, ", ".join(sorted(changed)))
+            if not (sound := await asyncio.to_thread(self._store.is_sound, copy)):
+                safefiles.put_aside(self._store.raw_path(copy))  # the source is asked for all of it
+            self._store.keep(copy)
+            if copy.reading.parsed in changed:
+                self.reread(str(self._store.parsed_path(copy)))
+        return not sound
+
     def _share_of_predecessor(self) -> tuple[Input, Part] | None:
-        copy = self.predecessor
-        if copy is None:
+        if (copy := self.predecessor) is None:
             return None
-        share = Input(
-            self.name, copy.reading.source, self.feed.category, copy.sha256, copy.reading.reader, self.hold.names_fingerprint
-        )
+        reading = copy.reading
+        share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
         earlier = msgspec.structs.replace(self.feed, url=copy.url)  # its fingerprint says that the new source is not loaded
         return share, Part(earlier, str(self._store.parsed_path(copy)), self.hold.names)
 
@@ -209,7 +239,7 @@ class FeedRunner:
                     self.hold.heard(said.sha256, fetched.validators, began_s, self._at_most_s)
                     return self._still_held(began_s)
                 if isinstance(fetched, Unchanged) or (self.copy is not None and self.copy.sha256 == fetched.sha256):
-                    self._keep_unchanged(fetched.validators, began_s)
+                    self._keep_unchanged(fetched, raw, began_s)
                     self.hold.moot()
                     return UNCHANGED
                 if self.hold.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
@@ -280,14 +310,10 @@ class FeedRunner:
         """What the source last said, for it to say what changed since: the update that waits, or the last-good copy."""
         said, pending, copy = self.hold.said, self.hold.pending, self.copy
         if said is not None and pending is not None:
-            return Kept(
-                said.validators,
-                self._store.raw_path(pending.copy),
-                pending.copy.sha256,
-                time.time() - (pending.seen_s or pending.since_s),
-            )
-        if copy is None:
-            return None
+            age_s = time.time() - (pending.seen_s or pending.since_s)
+            return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, age_s)
+        if copy is None or not self._store.is_whole(copy):
+            return None  # nothing that changes could be added to
         validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
         return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
@@ -304,9 +330,9 @@ class FeedRunner:
     def _job(self, raw: Path, parsed: Path, validators: Validators, before: Copy | None) -> Parse:
         """Parse `raw`; what is known of the entries of `before` is carried over."""
         job = Parse(self.feed, str(raw), str(parsed), packed=validators.packed, now_s=time.time())
-        if before is None:
-            return job
-        return msgspec.structs.replace(job, before=str(self._store.parsed_path(before)), seen_s=before.last_success_s)
+        if before is not None:
+            job = msgspec.structs.replace(job, before=str(self._store.parsed_path(before)), seen_s=before.last_success_s)
+        return job
 
     def _new_copy(self, fetched: Fetched, result: Parsed, now_s: float) -> Copy:
         return Copy(
@@ -317,7 +343,7 @@ class FeedRunner:
             validators=fetched.validators,
             last_success_s=now_s,
             last_changed_s=now_s,
-            reading=self._reading(fetched.sha256, result),
+            reading=reading_of(result, self.source, READER, fetched.sha256),
         )
 
     def _keep_new(self, copy: Copy, raw: Path, parsed: Path) -> None:
@@ -327,18 +353,23 @@ class FeedRunner:
         self._readable = True
         self._heard_at_s = boottime_s()
 
-    def _keep_unchanged(self, validators: Validators, now_s: float) -> None:
+    def _keep_unchanged(self, fetched: Fetched | Unchanged, raw: Path, now_s: float) -> None:
         assert self.copy is not None
-        copy = msgspec.structs.replace(self.copy, validators=validators, last_success_s=now_s)
-        self._store.keep(copy)
+        copy = msgspec.structs.replace(self.copy, validators=fetched.validators, last_success_s=now_s)
+        self._store.keep(copy, raw=raw if isinstance(fetched, Fetched) else None)
         self.copy = copy
         self._heard_at_s = boottime_s()
 
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()
+        if not await asyncio.to_thread(self._store.is_sound, copy):
+            _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
+            self.hold.trust(copy.sha256)  # what is in force is no update
+            safefiles.put_aside(self._store.raw_path(copy))
+            return None
         try:
             result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy.validators, copy))
-            copy = msgspec.structs.replace(copy, reading=self._reading(copy.sha256, result))
+            copy = msgspec.structs.replace(copy, reading=reading_of(result, self.source, READER, copy.sha256))
             self._store.keep(copy, parsed=parsed)
         except BuildError as exc:
             if exc.stopped and self._readable:
@@ -354,19 +385,6 @@ class FeedRunner:
         finally:
             parsed.unlink(missing_ok=True)
         return copy
-
-    def _reading(self, sha256: str, result: Parsed) -> Reading:
-        return Reading(
-            source=self.source,
-            reader=READER,
-            parsed=f"{sha256[:16]}-{self.source[:8]}.parsed",
-            format=result.format,
-            lines=result.lines,
-            entries=result.entries,
-            addresses=result.addresses,
-            odd=result.odd,
-            notes=result.notes,
-        )
 
 
 def _news(result: Parsed, fetched: Fetched) -> str:

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from feeds.files import disk_reason, write_whole
+from feeds.files import disk_reason
 from feeds.publisher import Live
 from feeds.runner import FeedRunner
 from pdns.addresses import without_secrets
 from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
 from pdns.logs import standard_error
 from pdns.overrides import Overrides
+from pdns.safefiles import appearance, write_whole
 
 _log = logging.getLogger(__name__)
 
@@ -54,6 +55,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
         held_names=live.held.get(feed.name, HeldNames()),
         frozen=runner.hold.frozen,
         expired=runner.expired,
+        lost=runner.lost and feed.name in live.feeds,
     )
     if (disabled := overrides.disabled.get(feed.name)) is not None:
         status = msgspec.structs.replace(status, disabled_until_s=disabled.until_s, disabled_reason=disabled.reason)
@@ -70,7 +72,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
             last_changed_s=copy.last_changed_s,
         )
     part = live.feeds.get(feed.name)
-    if part is not None:
+    if part is not None and live.generation:
         status = msgspec.structs.replace(
             status,
             loaded=part.source == runner.source,
@@ -88,11 +90,17 @@ class StatusFile:
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE_NAME
         self._failed = False
+        self._looks: tuple[int, ...] = ()
+
+    def changed(self) -> bool:
+        """Whether the file is no longer what was written."""
+        return self._looks != () and appearance(self._path) != self._looks
 
     def write(self, status: FeedsStatus) -> None:
         """Replace its content. Never raises."""
         try:
             write_whole(self._path, msgspec.json.encode(status))
+            self._looks = appearance(self._path)
         except OSError as exc:
             if not self._failed:
                 _log.warning("the feed status cannot be written: %s", disk_reason(exc, self._path.parent))

@@ -9,19 +9,20 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import shutil
 from pathlib import Path
 
 import msgspec
 
 from feeds.fetch import Validators
-from feeds.files import TEMPORARY, write_whole
-from pdns import __version__
+from feeds.jobs import Parsed
+from pdns import __version__, records, safefiles
 from pdns.core import names
 from pdns.feedstatus import OddLines
 from pdns.generations import sync
+from pdns.safefiles import DAMAGED, TEMPORARY, make_directory, rename
 
 RECORD = "copy.json"
+MAX_BYTES = 16 * 1024 * 1024
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +50,7 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     last_success_s: float
     last_changed_s: float
     reading: Reading
+    version: int = 1
 
 
 def reader_version() -> str:
@@ -65,17 +67,33 @@ def reader_version() -> str:
     return f"{__version__}-{digest.hexdigest()[:16]}"
 
 
+def reading_of(result: Parsed, source: str, reader: str, sha256: str) -> Reading:
+    """What the program `reader` made of the copy with that hash, under the configuration `source`."""
+    return Reading(
+        source=source,
+        reader=reader,
+        parsed=f"{sha256[:16]}-{source[:8]}.parsed",
+        format=result.format,
+        lines=result.lines,
+        entries=result.entries,
+        addresses=result.addresses,
+        odd=result.odd,
+        notes=result.notes,
+    )
+
+
 class FeedStore:
     """The directory of one feed."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.beside: set[str] = set()  # names of files that are kept beside the last-good copy
+        self._looks: dict[str, tuple[int, ...]] = {}
         self._numbers = itertools.count()
 
     def prepare(self) -> None:
         """Make the directory. Raises `OSError`."""
-        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        make_directory(self.directory, 0o700)
 
     def new_file(self) -> Path:
         """A path that nobody else uses, for what is still on trial."""
@@ -95,15 +113,16 @@ class FeedStore:
         Raises `OSError`; what was kept before is then still whole and still counts.
         """
         self.place(copy, raw=raw, parsed=parsed)
-        write_whole(self.directory / RECORD, msgspec.json.encode(copy))
+        records.store(self.directory / RECORD, records.encode(copy))
+        self._looks = self._look(copy)
         self._sweep(copy, unfinished_too=False)
 
     def place(self, copy: Copy, *, raw: Path | None, parsed: Path | None) -> None:
         """Give the files of `copy`, where they are new, their names. Raises `OSError`."""
         if raw is not None:
-            raw.replace(self.directory / copy.raw)
+            rename(raw, self.directory / copy.raw)
         if parsed is not None:
-            parsed.replace(self.directory / copy.reading.parsed)
+            rename(parsed, self.directory / copy.reading.parsed)
         if raw is not None or parsed is not None:
             sync(self.directory)
 
@@ -114,22 +133,61 @@ class FeedStore:
         return self.directory / copy.reading.parsed
 
     def _read_record(self) -> Copy | None:
-        try:
-            copy = msgspec.json.decode((self.directory / RECORD).read_bytes(), type=Copy)
-            whole = (self.directory / copy.raw).stat().st_size == copy.size_bytes
-        except (OSError, msgspec.DecodeError):
+        copy = records.recover(self.directory / RECORD, lambda raw: records.decode(raw, Copy), MAX_BYTES).value
+        if copy is None or not (self.is_whole(copy) or self.has_entries(copy)):
             return None
-        return copy if whole else None
+        self._looks = self._look(copy)
+        return copy
+
+    def is_whole(self, copy: Copy) -> bool:
+        """Whether the list itself is there, as far as can be seen without reading it."""
+        return _size_bytes(self.raw_path(copy)) == copy.size_bytes
+
+    def has_entries(self, copy: Copy) -> bool:
+        """Whether there is a file of its entries."""
+        return _size_bytes(self.parsed_path(copy)) is not None
+
+    def is_sound(self, copy: Copy) -> bool:
+        """Whether the list itself is what was fetched. Reads it."""
+        try:
+            with safefiles.open_state(self.raw_path(copy)) as file:
+                return hashlib.file_digest(file, "sha256").hexdigest() == copy.sha256
+        except OSError:
+            return False
+
+    def damaged(self, copy: Copy) -> bool:
+        """Whether any file of `copy` looks otherwise than when it was kept, loaded or asked about last."""
+        return self._look(copy) != self._looks
+
+    def changed(self, copy: Copy) -> set[str]:
+        """Which files of `copy` no longer look as they did when it was kept, loaded or asked about last."""
+        before, self._looks = self._looks, self._look(copy)
+        return {name for name, looks in self._looks.items() if before.get(name) != looks}
+
+    def _look(self, copy: Copy) -> dict[str, tuple[int, ...]]:
+        return {name: safefiles.appearance(self.directory / name) for name in (RECORD, copy.raw, copy.reading.parsed)}
 
     def _sweep(self, copy: Copy | None, *, unfinished_too: bool) -> None:
-        needed = {RECORD, copy.raw, copy.reading.parsed, *self.beside} if copy is not None else self.beside
+        needed = {RECORD, RECORD + records.SECOND_COPY, *self.beside}
+        if copy is not None:
+            needed |= {copy.raw, copy.reading.parsed}
         try:
             with os.scandir(self.directory) as entries:
                 for entry in entries:
-                    if entry.name not in needed and (unfinished_too or not entry.name.endswith(TEMPORARY)):
-                        Path(entry.path).unlink(missing_ok=True)
+                    unneeded = entry.name not in needed and DAMAGED not in entry.name
+                    if unneeded and (unfinished_too or not entry.name.endswith(TEMPORARY)):
+                        safefiles.remove(Path(entry.path))
         except OSError:
             return  # it costs room, nothing else
+
+
+def _size_bytes(path: Path) -> int | None:
+    """Of a file that may be read; None when there is none."""
+    try:
+        with safefiles.open_state(path) as file:
+            return os.fstat(file.fileno()).st_size
+    except OSError:
+        return None
 
 
 def remove_unconfigured(feeds_dir: Path, configured: set[str]) -> list[str]:
@@ -139,7 +197,7 @@ def remove_unconfigured(feeds_dir: Path, configured: set[str]) -> list[str]:
         with os.scandir(feeds_dir) as entries:
             for entry in entries:
                 if entry.name not in configured and entry.is_dir(follow_symlinks=False):
-                    shutil.rmtree(entry.path, ignore_errors=True)
+                    safefiles.remove(Path(entry.path))
                     gone.append(entry.name)
     except OSError:
         pass

@@ -1,4 +1,4 @@
-"""Blocksets: what all feeds list, as an immutable directory that is mapped, never loaded.
+"""Blocksets: what all feeds list, as an immutable directory; a sealed copy of it in memory is mapped.
 
 A Bloom filter says *surely clean*; only the exact set behind it says *listed*, by which feeds and by which rule.
 `docs/blockset-format.md` describes every file.
@@ -9,14 +9,12 @@ from __future__ import annotations
 import enum
 import hashlib
 import ipaddress
-import mmap
 import os
 import sys
-from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from struct import Struct
-from typing import Annotated, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import marisa_trie
 import msgspec
@@ -24,23 +22,20 @@ from bitarray import bitarray
 from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
+from pdns.blocksetfiles import BLOOM_FILE, MANIFEST_FILE, NAMES_FILE, NETS_FILE, RECORDS_FILE, Manifest, copy_to_memory, map_copy
 from pdns.config import Feed
 from pdns.core.names import cut, from_reversed_key, reversed_key
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
+from pdns.networkruns import Networks
 
 if ACCELERATED:
     from pdns.fast.matcher import Matcher
-
-FORMAT = 2
 
 # What one feed says of one name, in bits: whether the name itself, and what is below it, is blocked or allowed.
 BLOCK_NAME, BLOCK_BELOW, ALLOW_NAME, ALLOW_BELOW = 1, 2, 4, 8
 BLOCK_SUBTREE, ALLOW_SUBTREE = BLOCK_NAME | BLOCK_BELOW, ALLOW_NAME | ALLOW_BELOW
 
-MANIFEST_FILE = "manifest.json"
-BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE = "bloom.bin", "names.marisa", "records.bin", "nets.bin"
-DATA_FILES = (BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE)
 RECORD_CODES: dict[Literal[1, 2, 4], Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}
 BLOOM_HEADER = Struct(BloomFilter.FILE_FMT.decode())
 BLOOM_SLICES = 4  # one 128-bit hash gives all four positions
@@ -76,97 +71,6 @@ class AddressListing(NamedTuple):
     network: str  # "192.0.2.0/24", a single address as "192.0.2.1/32"
 
 
-class FeedEntry(msgspec.Struct, frozen=True, kw_only=True):
-    """One feed's part of a blockset."""
-
-    name: str
-    source: str  # `source_fingerprint` of the configuration it was made under
-    category: str
-    entries: int = 0  # names blocked
-    unique_entries: int = 0  # names blocked that no other feed blocks
-    exceptions: int = 0  # names allowed
-    addresses: int = 0  # addresses and networks listed
-    expired: int = 0  # entries of the list that were left out, for the publisher says that they are over
-
-
-class FileEntry(msgspec.Struct, frozen=True):
-    """One file of a blockset, as it was written."""
-
-    size_bytes: int
-    sha256: str
-
-
-class Run(msgspec.Struct, frozen=True):
-    """The networks of one prefix length in `nets.bin`: columns of sorted numbers, then a record for each."""
-
-    address_bytes: Literal[4, 16]
-    prefix_bits: Annotated[int, msgspec.Meta(ge=0, le=128)]
-    count: Annotated[int, msgspec.Meta(ge=1)]
-    offset: Annotated[int, msgspec.Meta(ge=0)]
-
-    @property
-    def end(self) -> int:
-        return self.offset + self.count * (self.address_bytes + 4)
-
-
-class Manifest(msgspec.Struct, frozen=True, kw_only=True):
-    """`manifest.json`: what the other files hold, and how to tell that they still do."""
-
-    format: int
-    generation: int
-    created_s: float
-    entries: int  # names that at least one feed blocks
-    names: int  # keys of names.marisa: blocked, allowed or both
-    shallowest: Literal[0, 1, 2]  # labels of the shortest name, at most 2: decides what the Bloom filter is asked
-    record_bytes: Literal[1, 2, 4]
-    combinations: list[list[tuple[int, int]]]  # record -> (index into `feeds`, bits) of every feed that lists the name
-    counts: list[int]  # names of each combination
-    next_expiry_s: float = 0.0  # when the first of the names is to leave, seconds since the epoch; 0: none
-    feeds: list[FeedEntry]
-    runs: list[Run]  # longest prefix first
-    files: dict[str, FileEntry]
-
-
-class _Networks:
-    """The networks of one prefix length, searched where they are mapped."""
-
-    __slots__ = ("_high", "_host_bits", "_low", "_records", "address_bytes", "count", "prefix_bits")
-
-    def __init__(self, run: Run, nets: memoryview) -> None:
-        self.address_bytes, self.prefix_bits, self.count = run.address_bytes, run.prefix_bits, run.count
-        self._host_bits = 8 * run.address_bytes - run.prefix_bits
-        columns_end = run.end - 4 * run.count
-        if run.address_bytes == 4:
-            self._high = None
-            self._low: Sequence[int] = nets[run.offset : columns_end].cast("I")
-        else:
-            middle = run.offset + 8 * run.count
-            self._high = nets[run.offset : middle].cast("Q")
-            self._low = nets[middle:columns_end].cast("Q")
-        self._records = nets[columns_end : run.end].cast("I")
-
-    def find(self, address: int) -> int | None:
-        """The record of the network that holds `address`; None when there is none."""
-        at = self.at(address)
-        return None if at is None else self._records[at]
-
-    def at(self, address: int) -> int | None:
-        """The place of the network that holds `address`; None when there is none."""
-        wanted = address >> self._host_bits << self._host_bits
-        low, first, last = self._low, 0, len(self._low)
-        if self._high is not None:
-            top = wanted >> 64
-            wanted &= 0xFFFF_FFFF_FFFF_FFFF
-            first = bisect_left(self._high, top)
-            last = bisect_right(self._high, top, first)
-        at = bisect_left(low, wanted, first, last)
-        return at if at < last and low[at] == wanted else None
-
-    def text(self, address: int) -> str:
-        kind = ipaddress.IPv4Address if self.address_bytes == 4 else ipaddress.IPv6Address
-        return f"{kind(address >> self._host_bits << self._host_bits)}/{8 * self.address_bytes - self._host_bits}"
-
-
 class Blockset:
     """What the feeds of one generation list. Immutable, and safe to share between threads."""
 
@@ -193,7 +97,7 @@ class Blockset:
         self._shallowest = manifest.shallowest
         self._trie = trie
         self._records = files[RECORDS_FILE].cast(RECORD_CODES[manifest.record_bytes])
-        self._networks = [_Networks(run, files[NETS_FILE]) for run in manifest.runs]
+        self._networks = [Networks(run, files[NETS_FILE]) for run in manifest.runs]
         self.lists_addresses = bool(self._networks)
         self._bits_per_slice = BLOOM_HEADER.unpack_from(files[BLOOM_FILE])[2]
         self._positions = bloom_positions(self._bits_per_slice)
@@ -214,17 +118,26 @@ class Blockset:
             )
 
     @classmethod
-    def open(cls, directory: Path, *, verify: bool = False) -> Blockset:
-        """Map the blockset in `directory`; `verify` also compares the SHA-256 of every file (some 10 ms a million names).
+    def open(cls, directory: Path) -> Blockset:
+        """A copy of the blockset in `directory`, in memory of its own: nothing that happens to the files reaches it.
 
-        Raises `BlocksetError` when a file is missing, cut short, damaged or of another format. Without `verify` only sizes and
-        headers are looked at: damage inside a file is then not noticed.
+        Raises `BlocksetError` when a file is missing, cut short, damaged or of another format.
+        """
+        fd = copy_to_memory(directory)
+        try:
+            return cls.map(fd, directory.resolve())
+        finally:
+            os.close(fd)
+
+    @classmethod
+    def map(cls, fd: int, directory: Path) -> Blockset:
+        """The blockset in the memory behind `fd`, which `copy_to_memory` made of `directory`; `fd` stays open.
+
+        Costs a millisecond or less. Raises `BlocksetError`.
         """
         if sys.byteorder != "little":
             raise BlocksetError("blocksets hold little-endian numbers, which this machine does not")
-        directory = directory.resolve()  # `current` may move on while the files are opened
-        manifest = read_manifest(directory)
-        files = {name: _map(directory / name, manifest.files[name], verify=verify) for name in DATA_FILES}
+        manifest, files = map_copy(fd, directory)
         bloom = files[BLOOM_FILE]
         if len(bloom) < BLOOM_HEADER.size:
             raise BlocksetError(f"{directory / BLOOM_FILE}: no header")
@@ -233,8 +146,8 @@ class Blockset:
             raise BlocksetError(f"{directory / BLOOM_FILE}: {slices} slices of {bits_per_slice} bits are not what the file holds")
         trie = marisa_trie.BinaryTrie()
         try:
-            trie.mmap(str(directory / NAMES_FILE))
-        except (OSError, RuntimeError) as exc:
+            trie.map(files[NAMES_FILE])  # does not keep the mapping: the views of the other files do
+        except RuntimeError as exc:
             raise BlocksetError(f"{directory / NAMES_FILE}: not a marisa trie ({exc})") from None
         if len(trie) != manifest.names:
             raise BlocksetError(f"{directory / NAMES_FILE}: {len(trie)} names where {manifest.names} are announced")
@@ -340,6 +253,17 @@ class Blockset:
         for key, at in self._trie.iteritems(below):
             yield key, self._records[at]
 
+    def numbered_names(self) -> Iterator[tuple[bytes, int, int]]:
+        """Every name: its reversed key, its number and its combination; in no particular order."""
+        for key, number in self._trie.iteritems():
+            yield key, number, self._records[number]
+
+    def numbered_networks(self) -> Iterator[tuple[bytes, int, int]]:
+        """Every network: the bytes of its address and one of prefix length, its number in the facts, and its combination."""
+        listed = (network for networks in self._networks for network in networks.listed())
+        for number, (key, record) in enumerate(listed, self.names):
+            yield key, number, record
+
     def listings(self) -> Iterator[Listing]:
         """Every listing of every name, in no particular order."""
         for key, record in self.combinations():
@@ -358,39 +282,6 @@ def source_fingerprint(feed: Feed) -> str:
         feed.url_hosts, feed.top_level_domains, feed.column, feed.delimiter, feed.json_path, feed.active_until,
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:32]
-
-
-def read_manifest(directory: Path) -> Manifest:
-    """The manifest of the blockset in `directory`. Raises `BlocksetError`."""
-    path = directory / MANIFEST_FILE
-    try:
-        raw = path.read_bytes()
-        head = msgspec.json.decode(raw)
-        if not isinstance(head, dict) or head.get("format") != FORMAT:
-            raise BlocksetError(f"{path}: not a blockset of format {FORMAT}")
-        manifest = msgspec.convert(head, Manifest)
-    except OSError as exc:
-        raise BlocksetError(f"{path}: {exc.strerror}") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise BlocksetError(f"{path}: {exc}") from None
-    for name in DATA_FILES:
-        if name not in manifest.files:
-            raise BlocksetError(f"{path}: says nothing of {name}")
-    return manifest
-
-
-def _map(path: Path, expected: FileEntry, *, verify: bool) -> memoryview:
-    try:
-        with path.open("rb") as file:
-            size = os.fstat(file.fileno()).st_size
-            if size != expected.size_bytes:
-                raise BlocksetError(f"{path}: {size} bytes where {expected.size_bytes} are announced")
-            content = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size else b"")
-    except OSError as exc:
-        raise BlocksetError(f"{path}: {exc.strerror}") from None
-    if verify and hashlib.sha256(content).hexdigest() != expected.sha256:
-        raise BlocksetError(f"{path}: its SHA-256 is not the announced one")
-    return content
 
 
 def bloom_positions(bits_per_slice: int) -> Callable[[bytes], tuple[int, ...]]:

@@ -14,24 +14,25 @@ from typing import Literal, NamedTuple, Protocol
 import marisa_trie
 import msgspec
 
-from pdns.blockset import (
-    BLOCK_SUBTREE,
+from pdns import safefiles
+from pdns.blockset import BLOCK_SUBTREE, RECORD_CODES
+from pdns.blocksetfiles import (
     BLOOM_FILE,
     DATA_FILES,
     FORMAT,
     MANIFEST_FILE,
     NAMES_FILE,
     NETS_FILE,
-    RECORD_CODES,
     RECORDS_FILE,
     FeedEntry,
     FileEntry,
     Manifest,
-    Run,
 )
 from pdns.errors import BlocksetError
 from pdns.facts import FACT_TABLE_FILE, FACTS_FILE, FactTable, Told
 from pdns.generations import sync
+from pdns.networkruns import Run
+from pdns.records import encode
 from pdns.spool import BloomWriter, Spool
 
 SPOOL_FILE = "spool"
@@ -79,12 +80,14 @@ def write(
     try:
         if directory.exists():
             raise BlocksetError(f"{directory}: exists already")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        safefiles.remove(unfinished)
+        safefiles.make_directory(unfinished)
         spool = Spool(unfinished / SPOOL_FILE)
         trie = marisa_trie.BinaryTrie(spool.fill(names), num_tries=_NUM_TRIES, cache_size=marisa_trie.HUGE_CACHE)
         progress("writing", 0, spool.names)
-        trie.save(str(unfinished / NAMES_FILE))
+        with safefiles.create(unfinished / NAMES_FILE) as file:
+            trie.save(f"/proc/self/fd/{file.fileno()}")  # the file itself, whatever has its name by now
         trie = marisa_trie.BinaryTrie()  # what it was built from is as large again: let go of it
         trie.mmap(str(unfinished / NAMES_FILE))
         written = _write_columns(unfinished, spool, trie, networks, contents, progress)
@@ -107,7 +110,8 @@ def write(
             runs=written.runs,
             files=files,
         )
-        (unfinished / MANIFEST_FILE).write_bytes(msgspec.json.encode(manifest))
+        with safefiles.create(unfinished / MANIFEST_FILE) as file:
+            file.write(encode(manifest))
         _sealed(unfinished / MANIFEST_FILE)
         sync(unfinished)
         unfinished.rename(directory)
@@ -163,7 +167,8 @@ def _write_columns(
         (RECORDS_FILE, records.obj), (BLOOM_FILE, bloom.content()), (NETS_FILE, nets), (FACTS_FILE, facts.obj),
         (FACT_TABLE_FILE, msgspec.msgpack.encode(table)),
     ):  # fmt: skip
-        (directory / name).write_bytes(content)
+        with safefiles.create(directory / name) as file:
+            file.write(content)
     return _Written(record_bytes, counts, runs)
 
 

@@ -327,7 +327,7 @@ def _state(state: State, around: Surroundings) -> State:
     )
     if path is not None and os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112 (Path's raise on EACCES)
         around.report.add("state.dir", f"expected a directory, got {show(str(path))}")
-    return replace(state, dir=str(path or ""))
+    return replace(state, dir=os.path.realpath(path) if path else "")  # below it no link is followed
 
 
 _RULES: Final[dict[str, Callable[[Any, Surroundings], Any]]] = {

@@ -6,7 +6,6 @@ A channel never blocks its process, and the end of one is the end of the other: 
 from __future__ import annotations
 
 import array
-import fcntl
 import logging
 import os
 import select
@@ -17,6 +16,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from pdns.config import Config
+from pdns.sealed import sealed_memory
 
 MAX_MESSAGE_BYTES: Final = 65536
 MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
@@ -49,6 +49,13 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
     arena: int = 0  # its number; 0: stand by, another worker has it still
     cookie_secret: str = ""  # in hexadecimal; all workers have the same
     limits: bool = False
+    blocksets: bool = False  # the supervisor hands them out; else the worker looks for them itself
+
+
+class TakeBlockset(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: decide by this blockset. Before the first `Apply` and after it. Descriptors: its sealed copy."""
+
+    generation: int
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):
@@ -66,6 +73,12 @@ class Configure(msgspec.Struct, frozen=True, tag=True):
 
     generation: int
     config_file: str
+
+
+class Distrust(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to feeds: the blockset of this generation cannot be used. Make another one."""
+
+    generation: int
 
 
 class HandOver(msgspec.Struct, frozen=True, tag=True):
@@ -99,7 +112,7 @@ class Drained(msgspec.Struct, frozen=True, tag=True):
     unanswered: int = 0  # queries given up at the end of `drain_s`
 
 
-Message = Apply | Cover | Configure | HandOver | HandedOver | Drain | Ready | Refused | Drained
+Message = Apply | TakeBlockset | Cover | Configure | Distrust | HandOver | HandedOver | Drain | Ready | Refused | Drained
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Message).decode
@@ -241,17 +254,7 @@ def close_all(fds: Sequence[int]) -> None:
 
 def share_config(config: Config) -> int:
     """`config` in a sealed memfd: nobody who gets the descriptor can change it. The caller closes it."""
-    data = msgspec.json.encode(config)
-    fd = os.memfd_create("pdns-config", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        view = memoryview(data)
-        while view:
-            view = view[os.write(fd, view) :]
-        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
+    return sealed_memory("pdns-config", [msgspec.json.encode(config)])
 
 
 def read_config(fd: int) -> Config:

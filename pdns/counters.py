@@ -13,6 +13,8 @@ import struct
 from collections.abc import Container, Iterator
 from typing import Final
 
+from pdns.sealed import new_memory
+
 _HEADER = struct.Struct("=8sIIQQ")  # magic, slots, bytes a key, slots in use, slots wanted in vain
 _MAGIC: Final = b"pdnsctr1"
 _HEADER_BYTES: Final = 64
@@ -50,9 +52,8 @@ class Counters:
     @classmethod
     def create(cls, slots: int = 65536) -> Counters:
         """New memory for `slots` series, all zero, writable here and by whom the descriptor is sent to."""
-        fd = os.memfd_create("pdns-counters", os.MFD_CLOEXEC)
+        fd = new_memory("pdns-counters", _size_bytes(slots))
         try:
-            os.ftruncate(fd, _size_bytes(slots))
             os.pwrite(fd, _HEADER.pack(_MAGIC, slots, _KEY_BYTES, 0, 0), 0)
             return cls(fd, writable=True)
         except BaseException:

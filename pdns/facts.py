@@ -5,15 +5,14 @@ Two files of a blockset's directory, which workers do not map. `docs/blockset-fo
 
 from __future__ import annotations
 
-import hashlib
-import mmap
 from collections import Counter
 from collections.abc import Iterator
 from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from pdns.blockset import AddressListing, Blockset, FileEntry, Listing, read_manifest
+from pdns.blockset import AddressListing, Blockset, Listing
+from pdns.blocksetfiles import read_checked, read_manifest
 from pdns.core.names import reversed_key
 from pdns.errors import BlocksetError
 
@@ -47,7 +46,7 @@ class Facts:
     """The facts of one blockset."""
 
     def __init__(self, blockset: Blockset) -> None:
-        """Map them, after a look at their checksums. Raises `BlocksetError`."""
+        """Read them, and compare their checksums. Raises `BlocksetError`."""
         directory = blockset.directory
         files = read_manifest(directory).files
         self._blockset = blockset
@@ -55,15 +54,8 @@ class Facts:
         for name in (FACTS_FILE, FACT_TABLE_FILE):
             if name not in files:
                 raise BlocksetError(f"{directory / 'manifest.json'}: says nothing of {name}")
-        try:
-            with (directory / FACTS_FILE).open("rb") as file:
-                size = file.seek(0, 2)
-                octets = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ) if size else b"")
-            encoded = (directory / FACT_TABLE_FILE).read_bytes()
-        except OSError as exc:
-            raise BlocksetError(f"{exc.filename or directory}: {exc.strerror}") from None
-        _check(f"{directory / FACTS_FILE}", octets, files[FACTS_FILE])
-        _check(f"{directory / FACT_TABLE_FILE}", encoded, files[FACT_TABLE_FILE])
+        octets = memoryview(read_checked(directory / FACTS_FILE, files[FACTS_FILE]))
+        encoded = read_checked(directory / FACT_TABLE_FILE, files[FACT_TABLE_FILE])
         try:
             self._table = msgspec.msgpack.decode(encoded, type=FactTable)
         except msgspec.DecodeError as exc:
@@ -91,22 +83,24 @@ class Facts:
         for (feed, day), count in days.items():
             yield feed, day, count
 
+    def about(self, number: int, feed: str) -> tuple[int, int]:
+        """First day and detail, counted from 1 (0: none), of what `feed` says of the name or network with that number."""
+        row = self._rows[number]
+        for (said_by, _), known in zip(self._combination(row), self._table.facts[row], strict=False):
+            if said_by == feed:
+                return known
+        return 0, 0
+
+    def details(self, feed: str) -> list[Told]:
+        """What its publisher says of names of `feed`, each different thing once."""
+        return self._table.details[self._feeds.index(feed)]
+
     def _combination(self, row: int) -> tuple[tuple[str, int], ...]:
         return self._blockset.combination(self._table.combinations[row])
 
     def _of(self, number: int | None, feed: str) -> Fact:
         if number is None:
             return Fact()
-        row = self._rows[number]
-        for (said_by, _), (day, detail) in zip(self._combination(row), self._table.facts[row], strict=False):
-            if said_by == feed:
-                told = self._table.details[self._feeds.index(feed)][detail - 1] if detail else ("", "", 0.0, 0.0)
-                return Fact(told[0], told[1], told[2], float(day * DAY_S), told[3])
-        return Fact()
-
-
-def _check(path: str, content: bytes | memoryview, expected: FileEntry) -> None:
-    if len(content) != expected.size_bytes:
-        raise BlocksetError(f"{path}: {len(content)} bytes where {expected.size_bytes} are announced")
-    if hashlib.sha256(content).hexdigest() != expected.sha256:
-        raise BlocksetError(f"{path}: its SHA-256 is not the announced one")
+        day, detail = self.about(number, feed)
+        told = self.details(feed)[detail - 1] if detail else ("", "", 0.0, 0.0)
+        return Fact(told[0], told[1], told[2], float(day * DAY_S), told[3])

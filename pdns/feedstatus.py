@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from pdns.safefiles import read_state
+
 
 class OddLines(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of one feed that were passed over for one reason."""
@@ -75,6 +77,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     disabled_until_s: float = 0.0
     disabled_reason: str = ""
     expired: bool = False  # its source was silent for too long: its names are no longer in force
+    lost: bool = False  # its files are lost: its names stay in force as the blockset has them, until its source delivers
 
     @property
     def held(self) -> int:
@@ -97,12 +100,13 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
 
 
 FILE_NAME = "feeds.json"
+MAX_BYTES = 256 * 1024 * 1024
 MAX_HELD_NAMES = 1000
 
 
 def read(state_dir: Path) -> FeedsStatus | None:
     """The status last written, or None when there is none yet or it cannot be read."""
     try:
-        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=FeedsStatus)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), type=FeedsStatus)
+    except (OSError, ValueError, RecursionError):
         return None

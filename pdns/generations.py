@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 from contextlib import suppress
 from pathlib import Path
 
+from pdns import safefiles
 from pdns.errors import BlocksetError
 
 CURRENT = "current"
@@ -18,25 +18,39 @@ def blocksets_directory(state_dir: Path) -> Path:
 
 
 def current_directory(state_dir: Path) -> Path:
-    """Where the live blockset is, whichever that may be."""
-    return blocksets_directory(state_dir) / CURRENT
+    """Where the live blockset is, whichever that may be: the directory itself, not the link."""
+    generation = current_generation(state_dir)
+    return blocksets_directory(state_dir) / (str(generation) if generation else CURRENT)
 
 
 def current_generation(state_dir: Path) -> int:
     """The generation that `current` points at; 0 when there is none yet."""
     try:
-        return int(current_directory(state_dir).readlink().name)
+        return int((blocksets_directory(state_dir) / CURRENT).readlink().name)
     except (OSError, ValueError):
         return 0
 
 
 def next_generation(state_dir: Path) -> int:
     """A number above that of every generation on the disk, published or not."""
-    return max(_generations(state_dir), default=0) + 1
+    return max(all_generations(state_dir), default=0) + 1
 
 
-def publish(state_dir: Path, built: Path, generation: int) -> Path:
+def appearance(state_dir: Path, generation: int) -> tuple[object, ...]:
+    """What changes when anything about the files of a blockset does, or `current` names another one."""
+    directory = blocksets_directory(state_dir) / str(generation)
+    try:
+        files = sorted(entry.name for entry in os.scandir(directory))
+    except OSError:
+        files = []
+    current = current_generation(state_dir)
+    return (current, safefiles.appearance(directory), *((name, safefiles.appearance(directory / name)) for name in files))
+
+
+def publish(state_dir: Path, built: Path, generation: int, *, damaged: int = 0) -> Path:
     """Make `built` the current blockset, atomically, and remove all but the last two generations. Returns where it now is.
+
+    Of these `damaged` is none: the one before it stays instead.
 
     `built` lies on the same file system. A process that has mapped a removed generation keeps it. Raises `BlocksetError`.
     """
@@ -44,24 +58,29 @@ def publish(state_dir: Path, built: Path, generation: int) -> Path:
     target = directory / str(generation)
     link = directory / f".{CURRENT}.{os.getpid()}"
     try:
-        directory.mkdir(parents=True, exist_ok=True)
+        safefiles.make_directory(directory)
         if built != target:
+            safefiles.remove(target)
             built.rename(target)
-        with suppress(FileNotFoundError):
-            link.unlink()
+        safefiles.remove(link)
         link.symlink_to(str(generation))
+        if not (directory / CURRENT).is_symlink():
+            safefiles.remove(directory / CURRENT)
         link.replace(directory / CURRENT)
         sync(directory)
     except OSError as exc:
         raise BlocksetError(f"{exc.filename or target}: {exc.strerror}") from None
-    kept = {generation, *sorted(g for g in _generations(state_dir) if g < generation)[-(KEPT_GENERATIONS - 1) :]}
+    earlier = sorted(g for g in all_generations(state_dir) if g < generation and g != damaged)
+    kept = {generation, *earlier[-(KEPT_GENERATIONS - 1) :]}
     for entry in directory.iterdir():
         if entry.name.startswith(".") or (entry.name.isdecimal() and int(entry.name) not in kept):
-            shutil.rmtree(entry, ignore_errors=True)
+            with suppress(OSError):
+                safefiles.remove(entry)
     return target
 
 
-def _generations(state_dir: Path) -> list[int]:
+def all_generations(state_dir: Path) -> list[int]:
+    """Those that are on the disk, published or not, in no particular order."""
     with suppress(OSError):
         return [int(entry.name) for entry in blocksets_directory(state_dir).iterdir() if entry.name.isdecimal()]
     return []

@@ -13,9 +13,12 @@ from typing import Final
 
 import msgspec
 
+from pdns import records
 from pdns.counters import Counters
+from pdns.records import DamagedError
 
 FILE_NAME: Final = "hits.msgpack"
+MAX_BYTES: Final = 64 * 1024 * 1024
 WRITE_EVERY_S: Final = 60.0
 MAX_NAMES: Final = 100_000  # the ones not met for longest are forgotten
 _DAY_S: Final = 86400
@@ -41,9 +44,17 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
 def read(state_dir: Path) -> Hits | None:
     """What was last written; None when there is nothing, or nothing that can be read."""
     try:
-        return msgspec.msgpack.decode((state_dir / FILE_NAME).read_bytes(), type=Hits)
-    except (OSError, msgspec.DecodeError):
+        return records.read(state_dir / FILE_NAME, parse, MAX_BYTES)
+    except (OSError, DamagedError):
         return None
+
+
+def parse(raw: bytes) -> Hits:
+    """The content of the file. Raises `DamagedError`."""
+    try:
+        return msgspec.msgpack.decode(raw, type=Hits)
+    except (ValueError, RecursionError) as exc:
+        raise DamagedError(str(exc)) from None
 
 
 class HitBook:
@@ -52,7 +63,7 @@ class HitBook:
     def __init__(self, state_dir: Path, now_s: float) -> None:
         """Goes on where the one before ended."""
         self._path = state_dir / FILE_NAME
-        before = read(state_dir) or Hits(since_s=now_s)
+        before = records.recover(self._path, parse, MAX_BYTES).value or Hits(since_s=now_s)
         self._since_s, self._before = before.since_s, before.feeds
         self._names = dict(before.names)
 
@@ -82,6 +93,4 @@ class HitBook:
 
     def write(self, hits: Hits) -> None:
         """Replace the file. Raises `OSError`."""
-        temporary = self._path.with_name(FILE_NAME + ".tmp")
-        temporary.write_bytes(msgspec.msgpack.encode(hits))
-        temporary.replace(self._path)
+        records.store(self._path, msgspec.msgpack.encode(hits), synced=False)

@@ -5,12 +5,19 @@ Losing it costs nothing: it says how things stand now, and is written anew at ea
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
+from pdns.safefiles import read_state, write_whole
+
 FILE_NAME: Final = "in_force.json"
+_MAX_BYTES: Final = 4096
+_LOOK_S: Final = 0.1  # between two looks at what the workers have taken up
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,14 +34,26 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
 def read(state_dir: Path) -> InForce:
     """What is in force; nothing when that is not known."""
     try:
-        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=InForce)
-    except (OSError, msgspec.DecodeError):
+        return msgspec.json.decode(read_state(state_dir / FILE_NAME, _MAX_BYTES), type=InForce)
+    except (OSError, ValueError, RecursionError):
         return InForce()
 
 
 def write(state_dir: Path, now: InForce) -> None:
     """Replace the file. Raises `OSError`."""
-    path = state_dir / FILE_NAME
-    temporary = path.with_name(FILE_NAME + ".tmp")
-    temporary.write_bytes(msgspec.json.encode(now))
-    temporary.replace(path)
+    write_whole(state_dir / FILE_NAME, msgspec.json.encode(now), synced=False)
+
+
+async def keep(state_dir: Path, now: Callable[[], InForce]) -> None:
+    """Keep the file in step with what `now` returns: those who gave a command wait for it. Runs until cancelled."""
+    while True:
+        what = now()
+        with suppress(OSError):  # tried again at the next look
+            if await asyncio.to_thread(changed, state_dir, what):
+                await asyncio.to_thread(write, state_dir, what)
+        await asyncio.sleep(_LOOK_S)
+
+
+def changed(state_dir: Path, now: InForce) -> bool:
+    """Whether the file does not say `now`. Costs a read of some bytes."""
+    return read(state_dir) != now

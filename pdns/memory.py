@@ -5,7 +5,6 @@ Counters, sightings and an arena for answers are of one worker each, the buckets
 
 from __future__ import annotations
 
-import fcntl
 import mmap
 import os
 from typing import Final
@@ -14,6 +13,7 @@ from pdns.blockeddomains import BlockedDomains
 from pdns.core import ratelimit
 from pdns.counters import Counters
 from pdns.metrics import WORKER_GAUGES
+from pdns.sealed import new_memory
 from pdns.sightings import Sightings, SightingsReader
 from pdns.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
 
@@ -62,12 +62,7 @@ class Arena:
         """`number` tells it from every other arena that the same worker was ever given; from 1."""
         self.number = number
         self.size_bytes = size_bytes
-        self.fd = os.memfd_create("pdns-answers", os.MFD_CLOEXEC)
-        try:
-            os.ftruncate(self.fd, size_bytes)
-        except BaseException:
-            os.close(self.fd)
-            raise
+        self.fd = new_memory("pdns-answers", size_bytes)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -77,14 +72,8 @@ class Limits:
     """Memory for the buckets of the rate limit, for all workers: a client has one limit, whichever of them its names meet."""
 
     def __init__(self) -> None:
-        self.fd = os.memfd_create("pdns-limits", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        try:
-            os.ftruncate(self.fd, ratelimit.MEMORY_BYTES)
-            os.pwrite(self.fd, os.urandom(ratelimit.KEY_BYTES), 0)
-            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
-        except BaseException:
-            os.close(self.fd)
-            raise
+        self.fd = new_memory("pdns-limits", ratelimit.MEMORY_BYTES)
+        os.pwrite(self.fd, os.urandom(ratelimit.KEY_BYTES), 0)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -109,3 +98,13 @@ def new_limits() -> memoryview:
 def arena_bytes(max_bytes: int, workers: int) -> int:
     """The size of each worker's arena: its part of `cache.max_bytes` in whole pages, and enough for some hundred answers."""
     return max(_LEAST_ARENA_BYTES, max_bytes // workers // _PAGE_BYTES * _PAGE_BYTES)
+
+
+def new_arenas(number: int, max_bytes: int, workers: int) -> list[Arena]:
+    """One for each worker, of its part of `cache.max_bytes`."""
+    return [Arena(number, arena_bytes(max_bytes, workers)) for _ in range(workers)]
+
+
+def close_arenas(arenas: list[Arena]) -> None:
+    for arena in arenas:
+        arena.close()

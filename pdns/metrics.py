@@ -104,6 +104,7 @@ FAMILIES: Final = (
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Names that a feed lists and that are too popular to be blocked."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while an administrator has switched a feed off, else 0."),
     Family("feed_expired", "gauge", "feeds", ("feed",), "1 while a feed's names are too old to be in force, else 0."),
+    Family("feed_lost", "gauge", "feeds", ("feed",), "1 while a feed's files are lost: only the blockset has its names."),
     Family(
         "notify_refused_total",
         "counter",
@@ -132,6 +133,7 @@ FAMILIES: Final = (
         "0 while the file on disk is refused, and the one before live.",
     ),
     Family("config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "When a configuration last went live."),
+    Family("damaged_files", "gauge", "supervisor", (), "Damaged files of the state directory that were put aside."),
     Family("ready", "gauge", "supervisor", (), "1 while /readyz says yes, else 0."),
     Family(
         "listen_address_present",

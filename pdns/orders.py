@@ -20,7 +20,7 @@ from pdns import inforce
 from pdns.errors import PdnsError
 from pdns.freetext import FreeTextError, accepted, visible
 from pdns.inforce import InForce
-from pdns.safefiles import read_bounded
+from pdns.safefiles import make_directory, read_state, remove, write_whole
 
 DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"
@@ -129,11 +129,9 @@ class PendingCommand:
         self._state_dir = state_dir
         self._timeout_s = timeout_s
         directory = state_dir / DIRECTORY
-        directory.mkdir(exist_ok=True)
+        make_directory(directory, 0o750)
         self._path = directory / f"{time.time_ns()}-{os.getpid()}-{next(_numbers)}{ORDER_SUFFIX}"
-        new = self._path.with_suffix(".tmp")
-        new.write_bytes(msgspec.json.encode(order))
-        new.replace(self._path)
+        write_whole(self._path, msgspec.json.encode(order), synced=False)
         self._give_up_s = time.monotonic() + timeout_s
         self._answer: Outcome | None = None
 
@@ -157,7 +155,7 @@ class PendingCommand:
     def _read_answer(self) -> Outcome | None:
         path = self._path.with_suffix(ANSWER_SUFFIX)
         try:
-            answer = msgspec.json.decode(read_bounded(path, MAX_ANSWER_BYTES), type=Outcome)
+            answer = msgspec.json.decode(read_state(path, MAX_ANSWER_BYTES), type=Outcome)
         except FileNotFoundError:
             return None
         except OSError as exc:
@@ -186,7 +184,7 @@ def taken(state_dir: Path) -> list[Path]:
             elif entry.name.endswith(ANSWER_SUFFIX):
                 with suppress(OSError):
                     if entry.stat(follow_symlinks=False).st_mtime < time.time() - UNANSWERED_FOR_S:
-                        discard(Path(entry.path))
+                        remove(Path(entry.path))
     return sorted(waiting)
 
 
@@ -197,27 +195,12 @@ def read(path: Path) -> Order:
     another one when there is no regular file of at most `MAX_BYTES`.
     """
     try:
-        return msgspec.json.decode(read_bounded(path, MAX_BYTES), type=Order)
+        return msgspec.json.decode(read_state(path, MAX_BYTES), type=Order)
     except (ValueError, RecursionError) as exc:
         raise OrderError(str(exc)) from None
 
 
-def discard(path: Path) -> None:
-    """Put `path` out of the way, whatever is there; a directory that is not empty gets another name. Raises `OSError`."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError:
-        if not path.is_dir():
-            raise
-        try:
-            path.rmdir()
-        except OSError:
-            path.rename(path.with_name(f"{path.name}.{time.time_ns()}.refused"))
-
-
 def answer(path: Path, outcome: Outcome) -> None:
     """Tell who gave the order in `path` what came of it, and have it out of the way. Raises `OSError`."""
-    new = path.with_suffix(".tmp")
-    new.write_bytes(msgspec.json.encode(outcome))
-    new.replace(path.with_suffix(ANSWER_SUFFIX))
+    write_whole(path.with_suffix(ANSWER_SUFFIX), msgspec.json.encode(outcome), synced=False)
     path.unlink(missing_ok=True)

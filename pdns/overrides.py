@@ -15,11 +15,14 @@ from typing import Final, Literal
 
 import msgspec
 
+from pdns import records
 from pdns.addresses import parse_allowed
 from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.errors import InvalidAddress
+from pdns.safefiles import appearance
 
 FILE_NAME: Final = "overrides.json"
+MAX_BYTES: Final = 64 * 1024 * 1024
 
 IndicatorAction = Literal["block", "allow"]
 
@@ -53,6 +56,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     disabled: dict[str, Disabled] = {}
     indicators: tuple[Indicator, ...] = ()
     revision: int = 0  # rises with each change
+    version: int = 1  # of this form: a program that does not know it does not use the file
 
     def at(self, now_s: float) -> Overrides:
         """What of it is in force at `now_s`."""
@@ -60,6 +64,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
             disabled={feed: entry for feed, entry in self.disabled.items() if now_s < entry.until_s},
             indicators=tuple(entry for entry in self.indicators if not entry.is_over(now_s)),
             revision=self.revision,
+            version=self.version,
         )
 
     def next_end_s(self, now_s: float) -> float:
@@ -92,11 +97,16 @@ def as_csv(indicators: Iterable[Indicator]) -> str:
 
 
 def read(state_dir: Path) -> Overrides:
-    """What the file says; nothing when it is not there. Raises `OSError`, and `msgspec.DecodeError` when it is damaged."""
-    try:
-        return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=Overrides)
-    except FileNotFoundError:
-        return Overrides()
+    """What the file says, or its second copy where it is damaged; nothing when neither is there.
+
+    Raises `OSError`, and `DamagedError` when neither can be used.
+    """
+    return records.read(state_dir / FILE_NAME, parse, MAX_BYTES) or Overrides()
+
+
+def parse(raw: bytes) -> Overrides:
+    """The content of the file. Raises `DamagedError`."""
+    return records.decode(raw, Overrides)
 
 
 class OverridesWatch:
@@ -104,7 +114,7 @@ class OverridesWatch:
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE_NAME
-        self._version: tuple[int, int, int] = (0, 0, 0)
+        self._version: tuple[int, ...] = (-1,)  # of nothing: where the file is gone, its second copy is read
         self._overrides = Overrides()
         self._end_s = math.inf
 
@@ -118,16 +128,12 @@ class OverridesWatch:
         return now_s >= self._end_s or self._look() != self._version
 
     def load(self, now_s: float) -> LocalRules:
-        """The rules in force. Raises `OSError` or `msgspec.DecodeError` for a file that cannot be used, once for each."""
+        """The rules in force. Raises `OSError` or `DamagedError` for a file that cannot be used, once for each."""
         if (version := self._look()) != self._version:
             self._version = version
             self._overrides = read(self._path.parent)
         self._end_s = self._overrides.next_end_s(now_s)
         return self._overrides.rules(now_s)
 
-    def _look(self) -> tuple[int, int, int]:
-        try:
-            stat = self._path.stat()
-        except OSError:
-            return 0, 0, 0
-        return stat.st_mtime_ns, stat.st_ino, stat.st_size
+    def _look(self) -> tuple[int, ...]:
+        return appearance(self._path)

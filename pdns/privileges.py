@@ -15,6 +15,7 @@ from typing import Final
 
 from pdns.errors import ConfigError
 from pdns.kernelcalls import checked, libc, prctl
+from pdns.safefiles import make_state_directory
 
 DAC_OVERRIDE: Final = 1  # every file may be read and written, whoever owns it
 DAC_READ_SEARCH: Final = 2  # every file may be read
@@ -87,7 +88,7 @@ def change_user(user: str, group: str, state_dir: Path, config_file: str) -> Non
     if os.geteuid() != 0:
         raise ConfigError(config_file, "server.user", f"only root can become {user}; this is user {os.geteuid()}")
     try:
-        state_dir.mkdir(mode=0o750, parents=True, exist_ok=True)
+        make_state_directory(state_dir)
         _hand_over(state_dir, entry.pw_uid, gid)
         os.setgroups(sorted({gid, *os.getgrouplist(user, gid)}))
         os.setresgid(gid, gid, gid)

@@ -62,8 +62,10 @@ class Running:
         arena_fd: int | None,
         cookie_secret: bytes = b"",
         limits: memoryview | None = None,
+        finds_blocksets: bool = False,
     ) -> None:
         """Without an arena answers are remembered nowhere else; without `limits` this worker counts a client's queries alone.
+        `finds_blocksets`: it looks for them, for the supervisor does not hand them out.
 
         Raises `PdnsError` when the configuration cannot be run by.
         """
@@ -87,6 +89,7 @@ class Running:
         self._covered_before: set[UdpListener] = set()
         self._tcp: dict[str, TcpListener] = {}
         self._blocksets = blocksets_directory(Path(config.state.dir))
+        self._finds_blocksets = finds_blocksets
         self._blockset_link = ""
         self._blockset_opening: asyncio.Future[None] | None = None
         self._blockset_again_s = 0.0
@@ -225,8 +228,8 @@ class Running:
             self._bugs.caught(error, "housekeeping")
 
     def _look_for_blockset(self, now: float) -> None:
-        """Map the current blockset if it is another one, in a thread: a disk may take its time."""
-        if self._blockset_opening is not None:
+        """Under a supervisor of an earlier version: take up the current blockset if it is another one, in a thread."""
+        if not self._finds_blocksets or self._blockset_opening is not None:
             return
         try:
             link = os.readlink(self._blocksets / CURRENT)  # noqa: PTH115 (the text of the link is its version)
@@ -238,7 +241,7 @@ class Running:
 
     async def _open_blockset(self, directory: Path) -> None:
         try:
-            blockset = await self._loop.run_in_executor(None, lambda: Blockset.open(directory, verify=True))
+            blockset = await self._loop.run_in_executor(None, lambda: Blockset.open(directory))
         except (BlocksetError, OSError) as error:
             _log.error("%s: not used, the blockset before it stays: %s", directory, error)
             self._stats.add("blockset_rejected_total", 1)
@@ -246,6 +249,21 @@ class Running:
             return
         finally:
             self._blockset_opening = None
+        self._decide_by(blockset)
+
+    async def take_blockset(self, generation: int, fd: int) -> None:
+        """Decide by the blockset behind `fd`, which is owned from here on."""
+        try:
+            blockset = await self._loop.run_in_executor(None, Blockset.map, fd, self._blocksets / str(generation))
+        except BlocksetError as error:
+            _log.error("blockset %d: not used, the one before it stays: %s", generation, error)
+            self._stats.add("blockset_rejected_total", 1)
+            return
+        finally:
+            os.close(fd)
+        self._decide_by(blockset)
+
+    def _decide_by(self, blockset: Blockset) -> None:
         self._service.set_blockset(blockset)
         self._stats.gauge("blockset_generation", blockset.generation)
         self._stats.gauge("blockset_entries", blockset.entries)

@@ -22,6 +22,8 @@ from typing import Final
 
 from xxhash import xxh128_digest
 
+from pdns.sealed import new_memory
+
 _HEADER = struct.Struct("=8sIIQ")
 _EVENT = struct.Struct("=QII")
 _MAGIC: Final = b"pdnssee1"
@@ -58,9 +60,8 @@ class Sightings:
     @classmethod
     def create(cls, capacity: int = CAPACITY) -> Sightings:
         """New memory, for reading here; whoever the descriptor is sent to may write."""
-        fd = os.memfd_create("pdns-sightings", os.MFD_CLOEXEC)
+        fd = new_memory("pdns-sightings", _EVENTS_AT + capacity * _EVENT.size)
         try:
-            os.ftruncate(fd, _EVENTS_AT + capacity * _EVENT.size)
             os.pwrite(fd, _HEADER.pack(_MAGIC, capacity, _EVENT.size, 0), 0)
             return cls(fd, writable=False)
         except BaseException:

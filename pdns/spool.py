@@ -16,6 +16,7 @@ from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
 from pdns.blockset import BLOOM_HEADER, BLOOM_SALT, BLOOM_SLICES, bloom_positions
+from pdns.safefiles import create
 
 _MIN_CAPACITY: Final = 4096
 _LENGTH_BYTES: Final = 4
@@ -35,7 +36,7 @@ class Spool:
     def fill(self, names: Iterable[tuple[list[bytes], list[int]]]) -> Iterator[bytes]:
         """Every name, which is written on the way. Raises `OSError`."""
         cuts = Cuts()
-        with self._path.open("wb") as file:
+        with create(self._path) as file:
             for keys, rows in names:
                 data = msgspec.msgpack.encode((keys, array("I", rows).tobytes()))
                 file.write(len(data).to_bytes(_LENGTH_BYTES, "little"))

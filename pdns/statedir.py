@@ -1,4 +1,8 @@
-"""The state directory: one `pdns serve` at a time."""
+"""The state directory: one `pdns serve` at a time.
+
+The lock is on the directory itself, and on the file `lock` in it, which says who has it: the file alone could be replaced by
+another one while it is locked.
+"""
 
 from __future__ import annotations
 
@@ -7,28 +11,26 @@ import os
 from pathlib import Path
 from typing import Final
 
+from pdns import safefiles
 from pdns.errors import ConfigError
+from pdns.safefiles import NotRegularError, open_regular
 
 LOCK_NAME: Final = "lock"
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def is_served(state_dir: Path, *, unknown: bool | None = None) -> bool:
     """Whether a `pdns serve` runs on `state_dir`. When that may not be looked at: `unknown`, or `OSError` is raised."""
     try:
-        fd = os.open(state_dir / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
-    except FileNotFoundError:
+        if not _is_free(os.open(state_dir, _DIRECTORY)):
+            return True
+        return not _is_free(open_regular(state_dir / LOCK_NAME))
+    except (FileNotFoundError, NotRegularError):
         return False
     except PermissionError:
         if unknown is None:
             raise
         return unknown
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
 
 
 class StateDirectory:
@@ -37,21 +39,48 @@ class StateDirectory:
     def __init__(self, path: Path, config_file: str) -> None:
         """Raises `ConfigError` (for `state.dir` in `config_file`) when it cannot be used or another process holds it."""
         self.path = path
+        self._fds: list[int] = []
         try:
-            path.mkdir(mode=0o750, parents=True, exist_ok=True)
-            self._fd = os.open(path / LOCK_NAME, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            safefiles.make_state_directory(path)
+            self._fds.append(os.open(path, _DIRECTORY))
+            free = _lock(self._fds[0])
+            self._fds.append(safefiles.open_lock(path / LOCK_NAME))
+            free = _lock(self._fds[1]) and free
         except OSError as error:
+            self.close()
             raise ConfigError(config_file, "state.dir", f"{path}: {(error.strerror or str(error)).lower()}") from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.pread(self._fd, 20, 0).decode("ascii", "replace").strip()
-            os.close(self._fd)
+        if not free:
+            holder = os.pread(self._fds[1], 20, 0).decode("ascii", "replace").strip()
+            self.close()
             who = f" (process {holder})" if holder.isdigit() else ""
             raise ConfigError(config_file, "state.dir", f"{path} is in use by another pdns serve{who}") from None
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode("ascii"), 0)
+        os.ftruncate(self._fds[1], 0)
+        os.pwrite(self._fds[1], f"{os.getpid()}\n".encode("ascii"), 0)
 
     def close(self) -> None:
         """Let others have it."""
-        os.close(self._fd)
+        while self._fds:
+            os.close(self._fds.pop())
+
+
+def _lock(fd: int) -> bool:
+    """False when another process has it. A file system that cannot lock a directory is no reason to stay away."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _is_free(fd: int) -> bool:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    finally:
+        os.close(fd)
+    return True

@@ -36,7 +36,7 @@ from pdns.children import Child
 from pdns.config import Config
 from pdns.configwatch import FileWatch, Loaded, load_version
 from pdns.confinement import MEASURES, Missing, confine_supervisor, listens_low, said
-from pdns.control import Configure, share_config
+from pdns.control import Configure, Distrust, share_config
 from pdns.counters import Counters
 from pdns.descriptors import RESERVE, raise_descriptor_limit
 from pdns.errors import ConfigErrors, PdnsError
@@ -172,7 +172,7 @@ class Supervisor:
             return lines
         missing = self.workers.missing_feeds()
         if missing is None:
-            return []
+            return self.workers.unprotected()
         feeds = self.status.read().feeds
         errors = {name: feeds[name].last_error if name in feeds else "" for name in missing}
         return [f"feed {name}: required, not loaded{error and ': '}{error}" for name, error in errors.items()] or [
@@ -181,7 +181,7 @@ class Supervisor:
 
     def remarks(self) -> list[str]:
         """What is not as it should be, though clients do not notice."""
-        return [*self.listen_addresses.absent, *self.workers.covered()]
+        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks()]
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
@@ -199,9 +199,10 @@ class Supervisor:
             self._missing = confine_supervisor(state.path)
             standard_error().threaded = True
             self._warn_of_privileges()
-            self._workers = Workers(self.listeners.workers, Live(self.config, self.listeners, str(self.config_path)), self._loop)
+            live = Live(self.config, self.listeners, str(self.config_path))
+            self._workers = Workers(self.listeners.workers, live, self._loop, lambda number: self._feeds.send(Distrust(number)))
             self._handle_signals()
-            self._workers.start()
+            await self._workers.start()
             self._system.warn(self._live)
             await self._http.serve(bound)
             await self._until_stopped()

@@ -30,6 +30,7 @@ from pdns.control import (
     Message,
     Ready,
     Refused,
+    TakeBlockset,
     close_all,
     read_config,
 )
@@ -56,6 +57,8 @@ class Worker:
         self._inbox: asyncio.Queue[tuple[Message, list[int]]] = asyncio.Queue()
         self._running: Running | None = None
         self._arena = 0
+        self._finds_blocksets = False
+        self._blockset: tuple[int, int] | None = None  # what was given before `Apply`: generation, descriptor
         channel.attach(loop, self._heard, _leave_at_once)
         loop.add_signal_handler(signal.SIGTERM, self._heard, Drain(), [])
 
@@ -80,6 +83,8 @@ class Worker:
                         _close_each(sockets)
                     else:
                         self._running.cover(worker, sockets)
+                case TakeBlockset(generation):
+                    await self._take_blockset(generation, fds[0])
                 case HandOver():
                     if self._running is not None:
                         self._running.hand_over()
@@ -107,6 +112,7 @@ class Worker:
         }
         try:
             if self._running is None:
+                self._finds_blocksets = not message.blocksets
                 await self._begin(
                     config, counters_fd, sightings_fd, arena_fd, bytes.fromhex(message.cookie_secret), _limits_in(limits_fd)
                 )
@@ -131,9 +137,23 @@ class Worker:
         limits: memoryview | None,
     ) -> None:
         stats = Stats(Counters.attach(counters_fd, writable=True), SightingsWriter(Sightings.attach(sightings_fd)))
-        self._running = Running(config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits)
+        self._running = Running(
+            config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits,
+            finds_blocksets=self._finds_blocksets,
+        )  # fmt: skip
+        if self._blockset is not None:
+            await self._running.take_blockset(*self._blockset)
+            self._blockset = None
         await self._running.begin()
         _settle_memory()
+
+    async def _take_blockset(self, generation: int, fd: int) -> None:
+        if self._running is not None:
+            await self._running.take_blockset(generation, fd)
+            return
+        if self._blockset is not None:
+            os.close(self._blockset[1])
+        self._blockset = generation, fd
 
     async def _go_on(self, running: Running, config: Config, arena: int, arena_fd: int | None) -> None:
         try:

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from pdns.admin.process import is_busy
 from pdns.children import Child
 from pdns.config import Config
-from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, share_config
+from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset, share_config
 from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import PdnsError
 from pdns.listeners import ListenerSet
@@ -97,7 +97,10 @@ class WorkerProcess:
         self._drain_s = live.config.server.drain_s
         told, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
         arena_number = arena.number if arena is not None else 0
-        apply = Apply(self._asked, told, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET, limits=True)
+        apply = Apply(
+            self._asked, told, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET,
+            limits=True, blocksets=True,
+        )  # fmt: skip
         config_fd = share_config(live.config)
         try:
             arena_fds = [arena.fd] if arena is not None else []
@@ -107,6 +110,10 @@ class WorkerProcess:
         if not sent:
             answer.set_exception(WorkerGone(f"{self.name} does not listen"))
         return answer
+
+    def give_blockset(self, generation: int, fd: int) -> None:
+        """Have it decide by the blockset behind `fd`, which stays open here."""
+        self.child.send(TakeBlockset(generation), [fd])
 
     async def hand_over(self) -> None:
         """Have it read nothing more and leave its arena, at the latest by its death. Nothing replaces it from now on."""

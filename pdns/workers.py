@@ -10,12 +10,13 @@ import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
 from pdns import inforce
 from pdns.blockeddomains import BlockedDomains
+from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.clock import boottime_s
 from pdns.config import Config
 from pdns.control import Cover, Drain
@@ -25,12 +26,12 @@ from pdns.hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
 from pdns.logs import standard_error
-from pdns.memory import Arena, Limits, arena_bytes
+from pdns.memory import Limits, arena_bytes, close_arenas, new_arenas
+from pdns.safefiles import damaged_files
 from pdns.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
 
 _LOOK_S: Final = 0.25
-_IN_FORCE_S: Final = 0.1  # between two looks at what the workers have taken up
 _AWAY_S: Final = 0.5  # a pause before the next start that long, and others read its sockets at once
 _UNHEALTHY_AFTER_S: Final = 2.0
 _APPLY_S: Final = 10.0
@@ -44,17 +45,22 @@ _log = logging.getLogger(__name__)
 class Workers:
     """What `pdns serve` runs `count` of."""
 
-    def __init__(self, count: int, live: Live, loop: asyncio.AbstractEventLoop) -> None:
+    def __init__(
+        self, count: int, live: Live, loop: asyncio.AbstractEventLoop, distrust: Callable[[int], object] = lambda _: None
+    ) -> None:
+        """`distrust` is called with the generation of a blockset that cannot be used."""
         self.count = count
         self.house = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
         self.blocked = BlockedDomains()
         self._state_dir = Path(live.config.state.dir)
+        self._distrust = distrust
+        self.blockset = BlocksetKeeper(self._state_dir, lambda: (*self._current, *self._leaving), self._blockset_refused)
         self._hits = HitBook(self._state_dir, time.time())
         self.restarts = 0
         self._failed_starts = 0  # of workers that are gone for good
         self._live = live
         self._loop = loop
-        self._arenas = _new_arenas(1, live.config, count)
+        self._arenas = new_arenas(1, live.config.cache.max_bytes, count)
         self._arenas_made = 1
         self._limits = Limits()
         self._lost = 0  # sightings, of workers that are gone for good
@@ -115,12 +121,14 @@ class Workers:
         """A line for each worker whose names nobody answers."""
         return [process.condition for process in self._current if not process.answers and process.index not in self._stand_in]
 
-    def covered(self) -> list[str]:
-        """A line for each worker that is away, and whose names another one answers."""
-        return [
+    def remarks(self) -> list[str]:
+        """A line for each worker that is away, and whose names another one answers; and what is wrong with the blockset."""
+        away = [
             f"{self._current[index].condition or self._current[index].name}; {other.name} answers for it"
             for index, other in self._stand_in.items()
         ]
+        damaged = [f"{name}: damaged and kept aside" for name in damaged_files(self._state_dir)]
+        return [*away, *filter(None, [self.blockset.problem]), *damaged]
 
     def missing_feeds(self) -> list[str] | None:
         """The required feeds that keep a worker from being ready; None when all are."""
@@ -130,31 +138,29 @@ class Workers:
             return None
         return [feed.name for feed in self._live.config.feed if any(one.value(MISSING_FEED, feed.name) for one in unready)]
 
+    def unprotected(self) -> list[str]:
+        """Why nothing is blocked though feeds are configured; [] when that is not so."""
+        if not self._live.config.feed or self.in_force().generation:
+            return []
+        return [f"no blockset: nothing that feeds list is blocked{self.blockset.problem and ': '}{self.blockset.problem}"]
+
     # Start and end.
 
-    def start(self) -> None:
+    async def start(self) -> None:
+        """Start them, with the blockset that is there already, if one is."""
+        await self.blockset.look()
         for process in self._current:
             process.child.start()
 
     def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
         """What must run, until cancelled, as long as they do."""
-        return self.look_after(), self.keep_hits(), self.tell_in_force()
+        return self.look_after(), self.keep_hits(), inforce.keep(self._state_dir, self.in_force), self.blockset.watch()
 
     async def keep_hits(self) -> None:
         """Put down every minute what of the feeds was asked for."""
         while True:
             await asyncio.sleep(WRITE_EVERY_S)
             await asyncio.to_thread(self._write, self._hits_now())
-
-    async def tell_in_force(self) -> None:
-        """Keep `in_force.json` in step with `in_force`: those who gave a command wait for it."""
-        told = None
-        while True:
-            if (now := self.in_force()) != told:
-                with contextlib.suppress(OSError):  # tried again at the next look
-                    await asyncio.to_thread(inforce.write, self._state_dir, now)
-                    told = now
-            await asyncio.sleep(_IN_FORCE_S)
 
     def write_hits(self) -> None:
         """Put down now what of the feeds was asked for."""
@@ -180,17 +186,16 @@ class Workers:
     async def stop(self) -> None:
         """Have them answer what is in flight, and leave."""
         within_s = self._live.config.server.drain_s + EXIT_S
-        everybody = (*self._current, *self._leaving)
-        await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in everybody))
+        await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in (*self._current, *self._leaving)))
 
     def close(self) -> None:
         """Forget everything. They have stopped."""
         for process in (*self._current, *self._leaving):
             process.memory.close()
-        for arena in self._arenas:
-            arena.close()
+        close_arenas(self._arenas)
         self._limits.close()
         self.house.close()
+        self.blockset.close()
 
     def kill_now(self) -> None:
         for process in (*self._current, *self._leaving):
@@ -203,7 +208,7 @@ class Workers:
         live = self._live._replace(config=config, listeners=listeners)
         arenas = self._arenas
         if arena_bytes(config.cache.max_bytes, self.count) != arenas[0].size_bytes:
-            arenas = _new_arenas(self._arenas_made + 1, config, self.count)
+            arenas = new_arenas(self._arenas_made + 1, config.cache.max_bytes, self.count)
         asked = {process: process.ask(live, arenas[process.index]) for process in self._current if process.child.pid is not None}
         try:
             await self._all_done(asked)
@@ -212,11 +217,11 @@ class Workers:
                 if process.child.pid is not None:
                     process.ask(self._live, self._arenas[process.index])
             if arenas is not self._arenas:
-                _close(arenas)
+                close_arenas(arenas)
             raise
         self._live = live
         if arenas is not self._arenas:
-            _close(self._arenas)
+            close_arenas(self._arenas)
             self._arenas, self._arenas_made = arenas, self._arenas_made + 1
         for process in self._current:
             if process not in asked and process.child.pid is not None:
@@ -268,6 +273,7 @@ class Workers:
 
     async def _stand_by(self, process: WorkerProcess) -> None:
         process.child.start()
+        self.blockset.give(process)
         answer = process.ask(self._live, None)
         done, _ = await asyncio.wait([answer], timeout=_STAND_BY_S)
         if not done:
@@ -340,7 +346,12 @@ class Workers:
 
     def _started(self, process: WorkerProcess) -> None:
         if process in self._current:
+            self.blockset.give(process)
             self._begin(process)
+
+    def _blockset_refused(self, generation: int) -> None:
+        self.house.add(1, "blockset_rejected_total")
+        self._distrust(generation)
 
     def _begin(self, process: WorkerProcess) -> asyncio.Future[None]:
         answer = process.ask(self._live, self._arenas[process.index])
@@ -378,12 +389,3 @@ class Workers:
             self._settle_cover(process)
         if process.child.restarts >= _FIRST_STARTS and not self._answered.done():
             self._answered.set_exception(PdnsError(f"{process.name} does not start; what it said is above"))
-
-
-def _new_arenas(number: int, config: Config, count: int) -> list[Arena]:
-    return [Arena(number, arena_bytes(config.cache.max_bytes, count)) for _ in range(count)]
-
-
-def _close(arenas: list[Arena]) -> None:
-    for arena in arenas:
-        arena.close()

@@ -6,7 +6,6 @@ The feeds process has a datagram socket in the state directory. A worker writes 
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pdns.core import protocol as p
 from pdns.core.names import from_text
 from pdns.core.query import error_reply
 from pdns.errors import WireError
+from pdns.safefiles import appearance, bind
 
 SOCKET_FILE: Final = "zone-changes.sock"
 _OFTEN_S: Final = 1.0  # one zone is passed on once in that time: a primary's address can be forged
@@ -83,16 +83,17 @@ class Receiver:
         self._loop, self._changed = loop, changed
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK)
         try:
-            self._path.unlink(missing_ok=True)
-            mask = os.umask(0o177)
-            try:
-                self._socket.bind(str(self._path))
-            finally:
-                os.umask(mask)
+            bind(self._path, self._socket)
         except OSError:
             self._socket.close()
             raise
+        self._looks = appearance(self._path)
         loop.add_reader(self._socket, self._read)
+
+    @property
+    def lost(self) -> bool:
+        """Whether something else is where the socket was: another one is needed."""
+        return appearance(self._path) != self._looks
 
     def close(self) -> None:
         self._loop.remove_reader(self._socket)

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 from feeds.compile import compile_blockset
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, FeedEntry, Manifest, source_fingerprint
+from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, source_fingerprint
+from pdns.blocksetfiles import FeedEntry, Manifest
 from pdns.blocksetwriter import write
 from pdns.config import Feed
 from pdns.core.names import from_text, reversed_key
@@ -105,4 +106,4 @@ def make_blockset(
         write_all(
             directory, generation=generation, created_s=0.0, feeds=parts, names=names, networks=nets, combinations=combinations
         )
-        return Blockset.open(directory, verify=True)
+        return Blockset.open(directory)

@@ -9,6 +9,7 @@ from typing import Self
 
 from feeds.files import disk_reason
 from pdns.errors import FeedError
+from pdns.safefiles import create
 
 
 class Candidate:
@@ -23,7 +24,7 @@ class Candidate:
 
     def __enter__(self) -> Self:
         try:
-            self._file = self._path.open("wb")
+            self._file = create(self._path)
         except OSError as exc:
             raise FeedError(self._feed, disk_reason(exc, self._path.parent)) from None
         return self

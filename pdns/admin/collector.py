@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from prometheus_client.metrics_core import (
@@ -28,6 +29,7 @@ from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.listenaddresses import ListenAddresses
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
+from pdns.safefiles import damaged_files
 from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
 
 Series = dict[tuple[str, ...], float]
@@ -127,6 +129,7 @@ class PdnsCollector(Collector):
             values["feed_refused_names"][key] = feed.held_names.refused
             values["feed_disabled"][key] = feed.disabled_until_s > now_s
             values["feed_expired"][key] = feed.expired
+            values["feed_lost"][key] = feed.lost
             for result in ("updated", "unchanged", "held", "signature", "outdated", "error"):
                 values["feed_refresh_total"][configured.name, result] = feed.results.get(result, 0)
 
@@ -142,6 +145,7 @@ class PdnsCollector(Collector):
         values["config_info"][facts.config_sha256,] = 1
         values["config_last_reload_successful"][()] = facts.reload_successful
         values["config_last_reload_success_timestamp_seconds"][()] = facts.reload_success_s
+        values["damaged_files"][()] = len(damaged_files(Path(facts.config.state.dir)))
         values["ready"][()] = not facts.not_ready()
         for address, present in facts.listen_addresses.present.items():
             values["listen_address_present"][address,] = present

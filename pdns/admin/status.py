@@ -15,6 +15,11 @@ class StatusFile:
         self._version: tuple[int, int, int] | None = None
         self._status = feedstatus.FeedsStatus()
 
+    def remarks(self) -> list[str]:
+        """A line for each feed whose files are lost."""
+        lost = (name for name, feed in self.read().feeds.items() if feed.lost)
+        return [f"feed {name}: its files are lost: only the blockset has its names, until its source delivers" for name in lost]
+
     def read(self) -> feedstatus.FeedsStatus:
         """What the feeds process last said; empty before it said anything."""
         try:

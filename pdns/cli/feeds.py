@@ -23,6 +23,7 @@ from pdns.cli.quality import quality
 from pdns.config import Config
 from pdns.errors import ConfigError
 from pdns.feedstatus import FeedsStatus
+from pdns.safefiles import make_directory, read_state, write_whole
 from pdns.statedir import is_served
 
 UPDATE_TIMEOUT_S = 120.0
@@ -85,7 +86,7 @@ def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> in
         errors.print(Text(f"no feed status in {state_dir}: {_next_step(state_dir)}"))
         return 1
     if as_json:
-        print((state_dir / feedstatus.FILE_NAME).read_text())
+        print(read_state(state_dir / feedstatus.FILE_NAME, feedstatus.MAX_BYTES).decode())
     else:
         now_s = time.time()
         if not is_served(state_dir, unknown=True):
@@ -147,10 +148,8 @@ def _next_step(state_dir: Path) -> str:
 def _ask_and_follow(config: Config, asked_s: float, timeout_s: float, errors: Console) -> FeedsStatus:
     state_dir = Path(config.state.dir)
     request = state_dir / "requests" / "update"
-    request.parent.mkdir(exist_ok=True)
-    new = request.with_name(f"{os.getpid()}.tmp")
-    new.touch()
-    new.replace(request)  # not touched: the one before may belong to another user
+    make_directory(request.parent, 0o750)
+    write_whole(request, b"", synced=False)  # another file: the one before may belong to another user
     with _Bar(errors, asked_s) as bar:
         while True:
             current = feedstatus.read(state_dir)

@@ -39,6 +39,9 @@ def show(console: Console, status: FeedsStatus, now_s: float) -> None:
         aligned(console, [_TITLES, *rows])
     live = f"blockset {status.generation}: {_names(status.entries)}, built in {status.build_s:.1f} s"
     console.print(Text(live if status.generation else "no blockset is live yet"), soft_wrap=True)
+    for name in (name for name, feed in status.feeds.items() if feed.lost):
+        lost = f"{name}: its files are lost: its names stay in force as the blockset has them, until its source delivers"
+        console.print(Text(lost, "red"), soft_wrap=True)
 
 
 def odd_lines(console: Console, status: FeedsStatus, *, examples: bool) -> None:

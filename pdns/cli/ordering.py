@@ -22,6 +22,7 @@ from pdns.configload import default_config_path, load
 from pdns.errors import ConfigError, PdnsError
 from pdns.orders import Order, Outcome
 from pdns.statedir import StateDirectory, is_served
+from pdns.stateowner import StateOwnerError, become_owner
 
 EXIT_INVALID = 2
 ConfigOption = Annotated[
@@ -47,12 +48,14 @@ def consoles() -> tuple[Console, Console]:
 
 
 def load_config(path: Path | None, errors: Console) -> Config | None:
-    """The configuration; None when it is no good, which is said."""
+    """The configuration; None when it is no good, which is said. Root is the owner of the state directory from here on."""
     try:
-        return load(default_config_path(path))
-    except ConfigError as exc:
+        config = load(default_config_path(path))
+        become_owner(Path(config.state.dir))
+    except (ConfigError, StateOwnerError) as exc:
         errors.print(Text(str(exc), "red"))
         return None
+    return config
 
 
 def seconds(text: str, errors: Console) -> float | None:
@@ -67,11 +70,12 @@ def seconds(text: str, errors: Console) -> float | None:
 def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
     """Have `wanted` carried out, for as long as `lasting` says, and print what came of it. 0 when it was done."""
     console, errors = consoles()
+    who = user()
     config = load_config(path, errors)
     for_s = seconds(lasting, errors)
     if config is None or for_s is None:
         return EXIT_INVALID
-    wanted = msgspec.structs.replace(wanted, user=user(), for_s=for_s)
+    wanted = msgspec.structs.replace(wanted, user=who, for_s=for_s)
     state_dir = Path(config.state.dir)
     try:
         outcome = orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)

@@ -158,6 +158,11 @@ class RunningPdns:
         assert metrics is not None
         self.dns_port, self.metrics_port = int(port[1]), int(metrics[1])
 
+    @property
+    def is_up(self) -> bool:
+        """Whether it runs."""
+        return self._process is not None and self._process.poll() is None
+
     def stop(self, sig: signal.Signals = signal.SIGTERM, within_s: float = 15.0) -> int:
         """Send `sig` and return the exit code."""
         self.send_signal(sig)
@@ -338,6 +343,15 @@ def feed(directory: Path, name: str, *lines: str, **keys: Any) -> dict[str, Any]
     path = directory / f"{name}.txt"
     path.write_text("".join(f"{line}\n" for line in lines))
     return {"name": name, "url": path.as_uri(), "required": True, **keys}
+
+
+def runs_python(user: int) -> bool:
+    """Whether a process of this one may become `user`, and run this Python then."""
+    try:
+        command = [sys.executable, "-c", "import ssl"]
+        return subprocess.run(command, user=user, group=user, extra_groups=[], capture_output=True, check=False).returncode == 0
+    except OSError:
+        return False
 
 
 def is_running(pid: int) -> bool:

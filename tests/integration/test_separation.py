@@ -123,11 +123,13 @@ def compare(pid: int, name: str, row: dict[str, str], pdns: RunningPdns) -> None
 def kind_of(target: str, pdns: RunningPdns) -> str:
     """What sort of thing a descriptor is, in the words of the page."""
     known = {
-        "/dev/null": "null", "socket": "sockets", "pipe": "pipes", "/memfd": "memory", "anon_inode:[eventpoll]": "loop",
+        "/dev/null": "null", "socket": "sockets", "pipe": "pipes",
+        "/memfd:pdns-blockset": "blockset", "/memfd": "memory", "anon_inode:[eventpoll]": "loop",
         "anon_inode:[eventfd]": "loop", "anon_inode:[pidfd]": "children", "/proc/": "children", "anon_inode:[timerfd]": "loop",
-        str(pdns.directory / "std"): "log", str(pdns.state_dir / "lock"): "lock", str(pdns.state_dir / "blocksets"): "blockset",
-        str(pdns.state_dir / "feeds"): "files of its job",
+        str(pdns.directory / "std"): "log", str(pdns.state_dir / "lock"): "lock", str(pdns.state_dir / "feeds"): "files of its job",
     }  # fmt: skip
+    if target == str(pdns.state_dir):
+        return "lock"
     return next((kind for start, kind in known.items() if target.startswith(start)), target)
 
 

@@ -16,6 +16,7 @@ from pdns.counters import Counters
 from pdns.facts import Facts
 from pdns.generations import publish
 from pdns.hits import MAX_NAMES, FeedHits, HitBook
+from pdns.records import SECOND_COPY
 from pdns.sightings import name_hash
 from pdns.stats import Stats
 from tests.blocksets import make_blockset
@@ -110,6 +111,9 @@ def test_hits_outlive_the_process(tmp_path: Path) -> None:
     names = again.state([], 0.0).names
     assert (len(names), 1 in names, 2 in names) == (MAX_NAMES, False, True)
     (tmp_path / hits.FILE_NAME).write_bytes(b"rubbish")
+    assert HitBook(tmp_path, 5.0).state([], 6.0).names == {1: 3, 2: 3}  # of the second copy
+    (tmp_path / hits.FILE_NAME).write_bytes(b"rubbish")
+    (tmp_path / f"{hits.FILE_NAME}{SECOND_COPY}").write_bytes(b"rubbish")
     assert HitBook(tmp_path, 5.0).state([], 6.0) == hits.Hits(since_s=5.0, written_s=6.0)
     counters.close()
 
@@ -118,6 +122,7 @@ def test_hits_outlive_the_process(tmp_path: Path) -> None:
 def config(tmp_path: Path) -> Path:
     state = tmp_path / "state"
     lists = {"a": parsed({"one.test": None, "two.test": None}), "b": parsed({"two.test": None})}
+    state.mkdir()
     publish(state, make(tmp_path, lists, now_s=86400.0 * 20_000).directory, 1)
     book = HitBook(state, 1.0)
     book.saw([name_hash(from_text("two.test"))], 86400.0)
@@ -160,7 +165,8 @@ def test_for_programs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert (told["names"], told["benign_names"], told["problem"]) == (2, 2, "")
     assert told["feeds"][0]["candidates"] == [{"benign": "one.test", "listed": "one.test"}]
-    (config.parent / "state" / hits.FILE_NAME).unlink()
+    for path in (config.parent / "state").glob(f"{hits.FILE_NAME}*"):
+        path.unlink()
     assert quality(config, "", as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert told["feeds"][0]["hits"] is None

@@ -19,7 +19,7 @@ def configuration(state_dir: Path, *feeds: Feed) -> Config:
 
 def live(state_dir: Path) -> Blockset:
     """The live blockset, every byte of it checked."""
-    return Blockset.open(blocksets_directory(state_dir) / CURRENT, verify=True)
+    return Blockset.open(blocksets_directory(state_dir) / CURRENT)
 
 
 def blockers(state_dir: Path, name: str) -> set[str]:

@@ -89,7 +89,7 @@ def test_parts_become_a_blockset(tmp_path: Path) -> None:
     result = perform(Compile(str(tmp_path / "1"), 1, 5.0, parts))
     assert isinstance(result, Compiled)
     assert result.entries == 2
-    blockset = Blockset.open(tmp_path / "1", verify=True)
+    blockset = Blockset.open(tmp_path / "1")
     assert [listing.feed for listing in blockset.lookup(from_text("www.b.example"))] == ["b"]
     (tmp_path / "a.parsed").write_bytes(b"rubbish")
     assert perform(Compile(str(tmp_path / "2"), 2, 5.0, parts)) == Failed("damaged on disk: the entries of a", damaged=("a",))

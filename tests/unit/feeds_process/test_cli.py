@@ -13,10 +13,10 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from feeds.files import write_whole
 from pdns import feedstatus
 from pdns.cli.feedtable import age, odd_lines
 from pdns.feedstatus import FeedsStatus, FeedStatus, OddLines
+from pdns.safefiles import write_whole
 from pdns.statedir import StateDirectory
 from tests.unit.feeds_process.configs import blockers
 from tests.unit.feeds_process.feedserver import FeedServer

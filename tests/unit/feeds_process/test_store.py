@@ -8,10 +8,12 @@ import msgspec
 import pytest
 
 from feeds.fetch import FileStamp, Validators
-from feeds.files import write_whole
 from feeds.store import RECORD, Copy, FeedStore, Reading, remove_unconfigured
 from pdns.feedstatus import OddLines
+from pdns.records import SECOND_COPY
+from pdns.safefiles import write_whole
 
+BACKUP = RECORD + SECOND_COPY
 URL = "https://lists.example/bad"
 
 
@@ -51,7 +53,7 @@ def test_what_is_kept_is_found_again(tmp_path: Path) -> None:
     assert store.load() == copy
     assert store.raw_path(copy).read_text() == "one"
     assert store.parsed_path(copy).read_text() == "entries of one"
-    assert content(tmp_path / "feed") == {"one.raw", "one.parsed", RECORD}
+    assert content(tmp_path / "feed") == {"one.raw", "one.parsed", RECORD, BACKUP}
     assert (tmp_path / "feed").stat().st_mode & 0o077 == 0
 
 
@@ -61,7 +63,7 @@ def test_a_new_copy_replaces_the_old(tmp_path: Path) -> None:
     keep(store, "one")
     assert store.load() == a_copy("one")
     assert keep(store, "two") == store.load()
-    assert content(tmp_path) == {"two.raw", "two.parsed", RECORD}
+    assert content(tmp_path) == {"two.raw", "two.parsed", RECORD, BACKUP}
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
@@ -80,7 +82,7 @@ def test_an_interrupted_replacement_leaves_the_old_copy(tmp_path: Path, step: in
     found = FeedStore(tmp_path)
     assert found.load() == a_copy("one")
     found.tidy(a_copy("one"))
-    assert content(tmp_path) == {"one.raw", "one.parsed", RECORD}
+    assert content(tmp_path) == {"one.raw", "one.parsed", RECORD, BACKUP}
 
 
 def test_work_in_progress_is_not_swept_away(tmp_path: Path) -> None:
@@ -93,9 +95,9 @@ def test_work_in_progress_is_not_swept_away(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", ["no record", "record cut short", "another form", "copy cut short", "copy missing"])
-def test_a_damaged_copy_is_none(tmp_path: Path, damage: str) -> None:
-    """What is not whole is not used, and does not stand in the way of the next one."""
-    keep(FeedStore(tmp_path), "one")
+def test_a_damaged_copy_is_recovered(tmp_path: Path, damage: str) -> None:
+    """The record has a second copy. A list that is not whole is not read again, but its entries stay in use."""
+    copy = keep(FeedStore(tmp_path), "one")
     record, raw = tmp_path / RECORD, tmp_path / "one.raw"
     match damage:
         case "no record":
@@ -108,6 +110,17 @@ def test_a_damaged_copy_is_none(tmp_path: Path, damage: str) -> None:
             raw.write_text("o")
         case _:
             raw.unlink()
+    store = FeedStore(tmp_path)
+    assert store.load() == copy
+    assert store.is_whole(copy) == (damage not in ("copy cut short", "copy missing"))
+    assert keep(store, "two") == store.load()
+
+
+def test_without_a_list_and_its_entries_there_is_no_copy(tmp_path: Path) -> None:
+    """What is left of it does not stand in the way of the next one."""
+    keep(FeedStore(tmp_path), "one")
+    (tmp_path / "one.raw").unlink()
+    (tmp_path / "one.parsed").unlink()
     store = FeedStore(tmp_path)
     assert store.load() is None
     assert keep(store, "two") == store.load()

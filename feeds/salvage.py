@@ -1,0 +1,47 @@
+"""The entries of one feed as a blockset has them: what is left of a feed whose own files are lost."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterable, Iterator
+
+from feeds.detail import Detail
+from feeds.entries import BLOCK_ENTRIES, Block
+from pdns.blockset import Blockset
+from pdns.facts import Facts
+
+_Entry = tuple[bytes, int, int, int]  # key, bits, first day, detail
+
+
+class Salvaged:
+    """In the form of `feeds.entries.Entries`, but for what was listed earlier: no blockset knows that."""
+
+    def __init__(self, blockset: Blockset, facts: Facts, feed: str) -> None:
+        """`facts` are those of `blockset`, which lists something for `feed`."""
+        self._blockset, self._facts, self._feed = blockset, facts, feed
+        self.source = blockset.feeds[feed].source  # as it was read: `feed` may be configured otherwise by now
+        self.details = [Detail(*told) for told in facts.details(feed)]
+
+    def names(self) -> Iterator[Block]:
+        """Names by key."""
+        return _blocks(self._entries(self._blockset.numbered_names()))
+
+    def networks(self) -> Iterator[Block]:
+        """Networks, likewise."""
+        return _blocks(self._entries(self._blockset.numbered_networks()))
+
+    def _entries(self, listed: Iterable[tuple[bytes, int, int]]) -> Iterator[_Entry]:
+        bits_of: dict[int, int] = {}
+        for key, number, combination in listed:
+            if combination not in bits_of:
+                bits_of[combination] = dict(self._blockset.combination(combination)).get(self._feed, 0)
+            if bits := bits_of[combination]:
+                yield key, bits, *self._facts.about(number, self._feed)
+
+
+def _blocks(entries: Iterable[_Entry]) -> Iterator[Block]:
+    in_order = sorted(entries)
+    for start in range(0, len(in_order), BLOCK_ENTRIES):
+        keys, bits, days, details = zip(*in_order[start : start + BLOCK_ENTRIES], strict=True)
+        last_days = array("H", bytes(2 * len(keys)))
+        yield Block(list(keys), bytes(bits), memoryview(array("H", days)), memoryview(last_days), memoryview(array("H", details)))

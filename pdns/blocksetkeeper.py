@@ -1,0 +1,93 @@
+"""The blockset that workers answer by: one sealed copy in memory, made by the supervisor and mapped by each worker.
+
+What happens to the files afterwards reaches nobody who answers. See `docs/decisions/0032-a-sealed-copy.md`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Final, Protocol
+
+from pdns.blocksetfiles import copy_to_memory
+from pdns.errors import BlocksetError
+from pdns.generations import all_generations, blocksets_directory, current_generation
+
+_LOOK_S: Final = 0.25
+_RETRY_S: Final = 30.0  # of one that was refused; the feeds process makes another one meanwhile
+
+_log = logging.getLogger(__name__)
+
+
+class Receiver(Protocol):
+    """A worker."""
+
+    def give_blockset(self, generation: int, fd: int) -> None: ...
+
+
+class BlocksetKeeper:
+    """Follows `<state>/blocksets/current`. What it holds stays until something better is whole."""
+
+    def __init__(self, state_dir: Path, receivers: Callable[[], Iterable[Receiver]], refused: Callable[[int], object]) -> None:
+        """Each of `receivers()` is given each new copy; `refused` is called with the generation of one that cannot be used."""
+        self.generation = 0  # of what is held; 0: nothing
+        self.fd = -1
+        self.problem = ""  # why the blockset on the disk is not the one that is held
+        self._state_dir = state_dir
+        self._receivers, self._refused = receivers, refused
+        self._refused_generation, self._again_s = 0, 0.0
+
+    async def watch(self) -> None:
+        """Run until cancelled."""
+        while True:
+            await self.look()
+            await asyncio.sleep(_LOOK_S)
+
+    async def look(self) -> None:
+        """Take up the blockset that is current, if it is another one and whole.
+
+        While nothing is held, an older one that is still there will do.
+        """
+        current = current_generation(self._state_dir)
+        now_s = asyncio.get_running_loop().time()
+        if (current == self.generation and self.fd >= 0) or (current == self._refused_generation and now_s < self._again_s):
+            return
+        older = [] if self.fd >= 0 else sorted((set(all_generations(self._state_dir)) - {current}), reverse=True)
+        for generation in ([current] if current else []) + older:
+            directory = blocksets_directory(self._state_dir) / str(generation)
+            try:
+                fd = await asyncio.to_thread(copy_to_memory, directory)
+            except BlocksetError as error:
+                held = f"blockset {self.generation} stays in use" if self.fd >= 0 else "there is no blockset"
+                _log.error("%s: not used, %s: %s", directory, held, error)
+                if generation == current:
+                    self.problem = str(error)
+                    self._refused_generation, self._again_s = current, now_s + _RETRY_S
+                self._refused(generation)
+                continue
+            self._hold(generation, fd)
+            if generation == current:
+                self.problem = ""
+            elif current:
+                _log.error("blockset %d is used until %d has been made anew", generation, current)
+            return
+
+    def give(self, receiver: Receiver) -> None:
+        """Have it decide by what is held, if that is anything."""
+        if self.fd >= 0:
+            receiver.give_blockset(self.generation, self.fd)
+
+    def close(self) -> None:
+        """Let go of it. Workers keep what they have."""
+        if self.fd >= 0:
+            os.close(self.fd)
+            self.fd = -1
+
+    def _hold(self, generation: int, fd: int) -> None:
+        self.close()
+        self.generation, self.fd = generation, fd
+        for receiver in self._receivers():
+            self.give(receiver)

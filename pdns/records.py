@@ -1,0 +1,127 @@
+"""JSON that says whether it is still what was written: its last member is the SHA-256 of what stands before it.
+
+`{"a":1}` becomes `{"a":1,"checksum":"..."}`, which every reader of JSON understands. A file without it is taken as it is: earlier
+versions wrote none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from pdns.errors import PdnsError
+from pdns.safefiles import ForeignError, NotRegularError, TooLongError, put_aside, read_state, write_whole
+
+SECOND_COPY: Final = ".backup"
+_log = logging.getLogger(__name__)
+_T = TypeVar("_T")
+_DIGEST: Final = re.compile(rb',"checksum":"([0-9a-f]{64})"\}\s*\Z')
+_DIGEST_CHARACTERS: Final = 85  # and some white space
+
+
+class _Version(msgspec.Struct):
+    version: int = 1
+
+
+class DamagedError(PdnsError, msgspec.DecodeError):
+    """Content that is not what was written, or that a later version wrote."""
+
+
+def encode(value: msgspec.Struct) -> bytes:
+    """`value`, which has at least one member, as JSON with a checksum."""
+    body = msgspec.json.encode(value)[:-1]
+    return body + b',"checksum":"' + hashlib.sha256(body).hexdigest().encode() + b'"}'
+
+
+def check_digest(raw: bytes) -> None:
+    """Raises `DamagedError` when `raw` has a checksum, and another one is right."""
+    found = _DIGEST.search(raw, max(0, len(raw) - 2 * _DIGEST_CHARACTERS))
+    if found is not None and hashlib.sha256(raw[: found.start()]).hexdigest().encode() != found[1]:
+        raise DamagedError("its checksum is wrong (whoever edits it removes the member checksum)")
+
+
+def decode(raw: bytes, form: type[_T], version: int = 1) -> _T:
+    """What `encode` was given. Raises `DamagedError`, also when the member `version` is above `version`."""
+    check_digest(raw)
+    try:
+        written_by = msgspec.json.decode(raw, type=_Version).version
+        if written_by > version:
+            raise DamagedError(f"it has version {written_by}, which this program does not know: a later one wrote it")
+        return msgspec.json.decode(raw, type=form)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise DamagedError(str(exc)) from None
+
+
+class Recovered(NamedTuple, Generic[_T]):
+    """What the one writer of a file found when it took it up."""
+
+    value: _T | None  # None: neither the file nor its second copy holds anything that can be used
+    locked: str = ""  # why the file may not be read: whoever restored it must mend that, and it is not written until then
+
+
+def read(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> _T | None:
+    """What the file says, for those who do not write it; where it is damaged or gone, what its second copy says.
+
+    None when there is neither. Raises `OSError` or `DamagedError`, as of the file itself.
+    """
+    try:
+        return parse(read_state(path, max_bytes))
+    except (OSError, DamagedError) as exc:
+        try:
+            return parse(read_state(_second(path), max_bytes))
+        except (OSError, DamagedError):
+            if isinstance(exc, FileNotFoundError):
+                return None
+            raise exc from None
+
+
+def recover(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> Recovered[_T]:
+    """As `read`, for the one writer: a damaged file is put aside, and its second copy takes its place. Never raises."""
+    try:
+        return Recovered(parse(read_state(path, max_bytes)))
+    except FileNotFoundError:
+        problem, locked = "it is gone", ""
+    except (NotRegularError, TooLongError, ForeignError) as exc:
+        problem, locked = str(exc.strerror), ""
+    except DamagedError as exc:
+        problem, locked = str(exc), ""
+    except OSError as exc:
+        problem = locked = str(exc.strerror)
+    try:
+        raw = read_state(_second(path), max_bytes)
+        value = parse(raw)
+    except (OSError, DamagedError):
+        if problem != "it is gone":
+            _log.error("%s cannot be used (%s), and there is no second copy of it", path, problem)
+            _put_aside(path, locked)
+        return Recovered(None, locked)
+    _log.error("%s cannot be used (%s): its second copy is used", path, problem)
+    _put_aside(path, locked)
+    if not locked:
+        with suppress(OSError):
+            write_whole(path, raw)
+    return Recovered(value, locked)
+
+
+def store(path: Path, data: bytes, *, synced: bool = True) -> None:
+    """Replace the file, then its second copy. Raises `OSError`; the file is as it was, then, or says `data`."""
+    write_whole(path, data, synced=synced)
+    with suppress(OSError):  # the file itself is whole
+        write_whole(_second(path), data, synced=synced)
+
+
+def _put_aside(path: Path, locked: str) -> None:
+    if not locked:
+        with suppress(OSError):
+            put_aside(path)
+
+
+def _second(path: Path) -> Path:
+    return path.with_name(path.name + SECOND_COPY)

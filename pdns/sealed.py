@@ -1,0 +1,46 @@
+"""Memory that processes share by descriptor: whoever has it can neither cut it short nor, once it is sealed, change it.
+
+A mapping of a file on a disk dies with SIGBUS when the file is truncated. A mapping of such memory cannot.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterable
+from typing import Final
+
+_FIXED_SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+
+
+def new_memory(name: str, size_bytes: int) -> int:
+    """A descriptor of `size_bytes` of zeros, writable, of a size that never changes. `name` is for people who read /proc.
+
+    Raises `OSError`.
+    """
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        os.ftruncate(fd, size_bytes)
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _FIXED_SIZE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def sealed_memory(name: str, parts: Iterable[bytes | memoryview]) -> int:
+    """A descriptor of memory that holds `parts`, one behind the other, and never changes again.
+
+    Raises `OSError`, and whatever `parts` raises.
+    """
+    fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+    try:
+        for part in parts:
+            view = memoryview(part)
+            while view:
+                view = view[os.write(fd, view) :]
+        fcntl.fcntl(fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_WRITE | _FIXED_SIZE)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd

@@ -1,0 +1,71 @@
+"""Root at the command line works on a state directory as the user who owns it.
+
+That user can put links where root would write next. What root makes there would also be in the way of that user's resolver.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+from pathlib import Path
+
+from pdns.errors import PdnsError
+
+
+class StateOwnerError(PdnsError):
+    """A state directory that root must not work on."""
+
+
+def become_owner(state_dir: Path) -> None:
+    """For good, be the user who owns `state_dir`, if this is root and that is somebody else. Without the directory, do nothing.
+
+    Raises `StateOwnerError` when a directory above it belongs to yet another user, who could put another one in its place.
+    """
+    if os.geteuid() != 0:
+        return
+    try:
+        owner = state_dir.stat()
+    except OSError:
+        return
+    for above in state_dir.parents:
+        user = above.stat().st_uid
+        if user not in (0, owner.st_uid):
+            raise StateOwnerError(
+                f"{above} belongs to {_name(user)}, who can replace {state_dir}: run this as {_name(owner.st_uid)}"
+            )
+        if user and not owner.st_uid:
+            raise StateOwnerError(f"{above} belongs to {_name(user)}, who can replace {state_dir}, which belongs to root")
+    if not owner.st_uid:
+        return
+    _check_program(owner.st_uid, owner.st_gid)
+    try:
+        groups = os.getgrouplist(_name(owner.st_uid), owner.st_gid)
+        group = pwd.getpwuid(owner.st_uid).pw_gid
+    except (KeyError, OSError):
+        groups, group = [owner.st_gid], owner.st_gid
+    try:
+        os.setgroups(groups)
+        os.setresgid(group, group, group)
+        os.setresuid(owner.st_uid, owner.st_uid, owner.st_uid)
+    except OSError as exc:
+        raise StateOwnerError(f"{state_dir} belongs to {_name(owner.st_uid)}: run this as that user ({exc.strerror})") from None
+
+
+def _check_program(user: int, group: int) -> None:
+    """That user must be able to go on with this program: the rest of it is loaded when it is needed."""
+    os.setegid(group)
+    os.seteuid(user)
+    try:
+        unreadable = [file for file in (os.__file__, __file__) if not os.access(file, os.R_OK, effective_ids=True)]
+    finally:
+        os.seteuid(0)
+        os.setegid(0)
+    if unreadable:
+        raise StateOwnerError(f"the state directory belongs to {_name(user)}, who cannot read {unreadable[0]} of this program")
+
+
+def _name(user: int) -> str:
+    try:
+        return pwd.getpwuid(user).pw_name
+    except KeyError:
+        return f"user {user}"

@@ -1,0 +1,427 @@
+"""Every file of the state directory damaged in ten ways, while the real program runs and while it is stopped.
+
+Protection never ends: what feeds list stays blocked, and so does what an administrator blocked. What can be made anew is.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pdns import feedstatus, hits, orders, overrides, records, safefiles
+from pdns.blockset import Blockset
+from pdns.errors import BlocksetError
+from pdns.facts import Facts
+from pdns.generations import current_directory
+from pdns.orders import Order
+from pdns.records import DamagedError
+from pdns.safefiles import read_state
+from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
+
+LISTED = ("bad.example", "worse.example")
+
+
+@pytest.fixture(scope="module")
+def upstream() -> Iterator[UpstreamThread]:
+    with UpstreamThread() as upstream:
+        yield upstream
+
+
+@pytest.mark.parametrize("how", ["truncated", "overwritten"])
+@pytest.mark.parametrize("required", [True, False])
+def test_a_live_blockset_that_is_damaged_is_made_anew(tmp_path: Path, upstream: UpstreamThread, how: str, required: bool) -> None:
+    """Its files are cut short or overwritten where they are: no worker dies, every name stays blocked, and a new blockset is live
+    within seconds.
+    """
+    config = {"upstream": {"servers": [upstream.address]}, "feed": [feed(tmp_path, "bad", *LISTED, required=required)]}
+    with RunningPdns(tmp_path, config) as pdns:
+        pdns.wait_for(lambda: pdns.addresses(LISTED[0]) == [SINKHOLE], "blocked")
+        workers, generation = pdns.worker_pids, pdns.value("blockset_generation")
+        for path in sorted((pdns.state_dir / "blocksets" / "current").resolve().iterdir()):
+            size = path.stat().st_size
+            with path.open("r+b") as file:
+                if how == "truncated":
+                    file.truncate(0)
+                else:
+                    file.write(b"\xa5" * size)
+        until_s = time.monotonic() + 20
+        while time.monotonic() < until_s and pdns.value("blockset_generation") <= generation:
+            for number in range(20):
+                assert pdns.addresses(f"x{number}.{LISTED[number % 2]}") == [SINKHOLE]
+                assert pdns.rcode(f"fine{number}.example.net") == "NOERROR"
+        assert pdns.value("blockset_generation") > generation
+        assert pdns.worker_pids == workers
+        assert "is damaged on the disk and is made anew" in pdns.log
+
+
+def test_without_a_blockset_it_is_not_ready(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """A feed is configured and none of it is in force: /readyz says so, though clients are answered: the feed is not required."""
+    config = {
+        "upstream": {"servers": [upstream.address]},
+        "feed": [{"name": "gone", "url": (tmp_path / "gone").as_uri(), "required": False}],
+    }
+    with RunningPdns(tmp_path, config, ready=False) as pdns:
+        assert pdns.rcode("www.example.net") == "NOERROR"
+        status, text = pdns.get("/readyz")
+        assert (status, text) == (503, "no blockset: nothing that feeds list is blocked\n")
+        assert pdns.value("ready") == 0
+
+
+def test_a_worker_that_dies_gets_the_same_blockset_again(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """Also when nothing of it is left on the disk."""
+    config = {"server": {"workers": 1}, "upstream": {"servers": [upstream.address]}, "feed": [feed(tmp_path, "bad", *LISTED)]}
+    with RunningPdns(tmp_path, config) as pdns:
+        os.kill(pdns.feeds_pid, signal.SIGSTOP)
+        try:
+            for path in (pdns.state_dir / "blocksets" / "current").resolve().iterdir():
+                path.unlink()
+            before = pdns.kill_worker()
+            pdns.wait_for(lambda: pdns.worker_pid not in (0, before), "another worker")
+            assert pdns.addresses(LISTED[0]) == [SINKHOLE]
+        finally:
+            os.kill(pdns.feeds_pid, signal.SIGCONT)
+
+
+def test_the_generation_before_is_used_until_a_new_one_is_made(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """The live blockset is damaged while the program is stopped: at the start the one before blocks, then a new one."""
+    path = tmp_path / "bad.txt"
+    config = {"upstream": {"servers": [upstream.address]}, "feed": [feed(tmp_path, "bad", *LISTED)]}
+    with RunningPdns(tmp_path, config) as pdns:
+        path.write_text("".join(f"{name}\n" for name in (*LISTED, "third.example")))
+        pdns.wait_for(lambda: pdns.addresses("third.example") == [SINKHOLE], "the second generation")
+        pdns.stop()
+        names = (pdns.state_dir / "blocksets" / "current").resolve() / "names.marisa"
+        os.truncate(names, names.stat().st_size // 2)
+        pdns.start()
+        assert pdns.addresses(LISTED[0]) == [SINKHOLE]
+        pdns.wait_for(lambda: pdns.addresses("third.example") == [SINKHOLE], "the third generation")
+        assert "is used until" in pdns.log
+        assert pdns.get("/readyz") == (200, "ok\n")
+
+
+@pytest.mark.parametrize("running", [True, False], ids=["while running", "while stopped"])
+def test_no_name_is_lost_with_the_files_of_a_feed(tmp_path: Path, upstream: UpstreamThread, running: bool) -> None:
+    """Record, second copy, list and entries of the only feed are removed, and its source is away: its names stay blocked, also
+    when another feed is taken up; the log, /readyz, a metric and the command line say so until the source is back.
+    """
+    listed, other = feed(tmp_path, "listed", *LISTED), feed(tmp_path, "other", "other.example")
+    source = tmp_path / "listed.txt"
+    sections = {"upstream": {"servers": [upstream.address]}}
+    with RunningPdns(tmp_path, {**sections, "feed": [listed]}) as pdns:
+        if not running:
+            pdns.stop()
+        content = source.read_bytes()
+        source.unlink()
+        for path in (pdns.state_dir / "feeds" / "listed").iterdir():
+            path.unlink()
+        if not running:
+            pdns.start()
+        command = [sys.executable, "-m", "pdns", "feeds", "update", "-c", str(pdns.config_path)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        assert subprocess.run(command, capture_output=True, timeout=60, env=environment, check=False).returncode == 1
+        pdns.write_config({**sections, "feed": [listed, other]})
+        pdns.wait_for(lambda: pdns.addresses("other.example") == [SINKHOLE], "the other feed")
+        assert [pdns.addresses(name) for name in LISTED] == [[SINKHOLE], [SINKHOLE]]
+        said = "its names stay in force as the blockset has them"
+        pdns.wait_for_log(f"feed listed: its files are lost: {said}")
+        pdns.wait_for(lambda: pdns.value("feed_lost", feed="listed") == 1, "the metric")
+        assert "feed listed: its files are lost" in pdns.get("/readyz")[1]
+        command[4:5] = ["status"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert f"listed: its files are lost: {said}" in done.stdout
+        source.write_bytes(content + b"third.example\n")
+        pdns.wait_for(lambda: pdns.addresses("third.example") == [SINKHOLE], "the source")
+        pdns.wait_for(lambda: pdns.value("feed_lost", feed="listed") == 0, "the metric")
+        assert pdns.value("feed_lost", feed="other") == 0
+
+
+# Every file, in every way.
+
+LOCAL = "local.example"
+OWNER = 12345
+
+
+def _cut(path: Path, size: int) -> None:
+    with path.open("r+b") as file:
+        file.truncate(size)
+
+
+def _write_over(path: Path, content: bytes) -> None:
+    with path.open("r+b") as file:
+        file.write(content)
+
+
+def _replace_by(path: Path, make: Callable[[], object]) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
+    try:
+        make()
+    except FileExistsError:  # the program was quicker
+        _replace_by(path, make)
+
+
+def _outside(path: Path) -> Path:
+    """A file of somebody else, which must stay as it is."""
+    return next(parent for parent in path.parents if parent.name == "state").parent / "outside"
+
+
+def _flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    if content:
+        content[len(content) // 2] ^= 0x01
+    _write_over(path, bytes(content))
+
+
+def _later(path: Path) -> None:
+    content = path.read_bytes()
+    if path.suffix == ".json":
+        said = msgspec.json.decode(content)
+        said.pop("checksum", None)
+        content = msgspec.json.encode({**said, "version": 99, "format": 99, "feeds": 7, "indicators": 7})
+    path.write_bytes(content if path.suffix == ".json" else b"\x63" + content)
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "half": lambda path: _cut(path, path.stat().st_size // 2),
+    "empty": lambda path: _cut(path, 0),
+    "flipped": _flip,
+    "zeros": lambda path: _write_over(path, bytes(path.stat().st_size)),
+    "directory": lambda path: _replace_by(path, path.mkdir),
+    "pipe": lambda path: _replace_by(path, lambda: os.mkfifo(path)),
+    "link": lambda path: _replace_by(path, lambda: path.symlink_to(_outside(path))),
+    "foreign": lambda path: os.chown(path, OWNER, OWNER),
+    "later": _later,
+    "gone": lambda path: _replace_by(path, lambda: None),
+}
+OF_ENTRIES = ("directory", "pipe", "link", "gone")  # what can happen to what is no regular file
+
+FILES = (
+    "lock", "overrides.json", "audit.jsonl", "feeds.json", "in_force.json", "hits.msgpack", "zone-changes.sock", "requests",
+    "feeds/compiled.json", "feeds/bad/copy.json", "feeds/bad/*.raw", "feeds/bad/*.parsed", "feeds/bad/hold.json",
+    "blocksets/current", "blocksets/N/manifest.json", "blocksets/N/bloom.bin", "blocksets/N/names.marisa",
+    "blocksets/N/records.bin", "blocksets/N/nets.bin", "blocksets/N/facts.bin", "blocksets/N/facts.msgpack",
+)  # fmt: skip
+
+
+def _cases(every: int) -> Iterator[object]:
+    """All of them; those that always run meet every way, and one file in so many."""
+    for at, name in enumerate(FILES):
+        ways = OF_ENTRIES if name in ("requests", "blocksets/current", "zone-changes.sock") else tuple(DAMAGES)
+        for number, way in enumerate(ways):
+            often = number == at % len(ways) and (at + 1) % every == 0
+            yield pytest.param(name, way, id=f"{name}-{way}", marks=() if often else pytest.mark.long)
+
+
+class Damaged:
+    """A resolver with a list, a local block and a hold, whose files are damaged."""
+
+    def __init__(self, pdns: RunningPdns) -> None:
+        self.pdns = pdns
+        self.outside = pdns.directory / "outside"
+        self.orders = 0
+
+    def find(self, name: str) -> Path:
+        current = (self.pdns.state_dir / "blocksets" / "current").resolve().name
+        return next(iter(self.pdns.state_dir.glob(name.replace("/N/", f"/{current}/"))))
+
+    def settle(self) -> None:
+        """Everything as it should be, and every file there."""
+        if not self.pdns.is_up:  # the test before has failed
+            self.pdns.start()
+        self.pdns.wait_for(lambda: self.pdns.get("/readyz")[0] == 200, "/readyz")
+        self.order("block", name=LOCAL)
+        self.order("hold", feed="bad")
+        if not self.there(hits.FILE_NAME):  # it is written once a minute
+            hits.HitBook(self.pdns.state_dir, 1.0).write(hits.Hits())
+        for name in FILES:
+            self.pdns.wait_for(partial(self.there, name), name)
+        self.outside.write_text("somebody else's\n")
+
+    def there(self, name: str) -> bool:
+        with suppress(StopIteration, OSError):
+            path = self.find(name)
+            return path.is_symlink() if name == "blocksets/current" else path.exists() and not path.is_symlink()
+        return False
+
+    def order(self, command: orders.Command, *, name: str = "", feed: str = "") -> None:
+        outcome = orders.give(self.pdns.state_dir, Order(command=command, user="t", reason="a test", name=name, feed=feed), 20.0)
+        assert outcome.done, outcome.text
+
+    def assert_protected(self) -> None:
+        for name in (LISTED[0], f"x.{LISTED[1]}", LOCAL):
+            assert self.pdns.addresses(name) == [SINKHOLE], name
+        assert self.pdns.addresses("www.example.net") not in ([SINKHOLE], [])
+        assert self.outside.read_text() == "somebody else's\n"
+
+    def assert_orders_work(self) -> None:
+        """One is given, is in force, and took nothing else out of force."""
+        self.orders += 1
+        name = f"order{self.orders}.example"
+        self.order("block", name=name)
+        assert self.pdns.addresses(name) == [SINKHOLE]
+        self.assert_protected()
+
+    def assert_kept_files_are_whole(self) -> None:
+        """What the next start needs."""
+        state_dir = self.pdns.state_dir
+        self.pdns.wait_for(lambda: any(one.name == LOCAL for one in overrides.read(state_dir).indicators), "overrides")
+        self.pdns.wait_for((state_dir / "overrides.json").is_file, "overrides.json")
+        self.pdns.wait_for(lambda: self.whole("feeds/bad/hold.json") and self.whole("feeds/bad/copy.json"), "the feed's files")
+        self.pdns.wait_for(lambda: feedstatus.read(state_dir) is not None, "feeds.json")
+        self.pdns.wait_for(lambda: _opens(self.pdns.state_dir), "the blockset")
+
+    def assert_no_other_starts(self) -> None:
+        command = [sys.executable, "-m", "pdns", "serve", "-c", str(self.pdns.config_path)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert done.returncode
+        assert "is in use by another pdns serve" in done.stderr
+
+    def whole(self, name: str) -> bool:
+        path = self.pdns.state_dir / name
+        with suppress(OSError, DamagedError):
+            records.decode(read_state(path, 1 << 24), dict)
+            return True
+        return False
+
+
+def _opens(state_dir: Path) -> bool:
+    with suppress(BlocksetError):
+        Facts(Blockset.open(current_directory(state_dir)))
+        return (state_dir / "blocksets" / "current").is_symlink()
+    return False
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) -> Iterator[Damaged]:
+    directory = tmp_path_factory.mktemp("damaged")
+    bad = feed(directory, "bad", *LISTED, addresses=True)
+    (directory / "bad.txt").write_text("".join(f"{name}\n" for name in (*LISTED, "203.0.113.9")))
+    with RunningPdns(directory, {"upstream": {"servers": [upstream.address]}, "feed": [bad]}) as pdns:
+        yield Damaged(pdns)
+
+
+@pytest.mark.parametrize(("name", "way"), list(_cases(1)))
+def test_damage_while_running(running: Damaged, name: str, way: str) -> None:
+    """Names stay blocked, orders are carried out, nothing outside is written to, and what the next start needs is there again."""
+    running.settle()
+    DAMAGES[way](running.find(name))
+    running.assert_protected()
+    running.assert_orders_work()
+    running.assert_kept_files_are_whole()
+    running.assert_protected()
+    if name == "lock":  # it is made anew at the next start, of which there is no second one at the same time
+        running.assert_no_other_starts()
+        assert running.pdns.stop() == 0
+        running.pdns.start()
+        assert (running.pdns.state_dir / name).read_text() == f"{running.pdns.pid}\n"
+
+
+@pytest.mark.parametrize(("name", "way"), list(_cases(3)))
+def test_damage_while_stopped(running: Damaged, name: str, way: str) -> None:
+    """After the next start the same holds, though no source answers."""
+    pdns, source = running.pdns, running.pdns.directory / "bad.txt"
+    running.settle()
+    pdns.stop()
+    DAMAGES[way](running.find(name))
+    content = source.read_bytes()
+    source.unlink()
+    try:
+        pdns.start()
+        running.assert_protected()
+        running.assert_orders_work()
+        running.assert_kept_files_are_whole()
+    finally:
+        source.write_bytes(content)
+    running.assert_protected()
+    if name == "overrides.json" and way != "gone":
+        assert list(pdns.state_dir.glob("overrides.json.damaged-*"))
+
+
+def test_damaged_files_are_kept_within_bounds_and_said(running: Damaged) -> None:
+    """The last five of a name stay; /readyz and a metric speak of them until they are removed."""
+    running.settle()
+    for _ in range(7):
+        _cut(running.find("overrides.json"), 3)
+        running.assert_orders_work()
+    kept = list(running.pdns.state_dir.glob("overrides.json.damaged-*"))
+    assert len(kept) == 5
+    text = running.pdns.get("/readyz")[1]
+    assert text.startswith("ok\n")
+    assert f"{kept[0].name}: damaged and kept aside" in text
+    assert running.pdns.value("damaged_files") >= 5
+    for path in running.pdns.state_dir.rglob("*.damaged-*"):
+        safefiles.remove(path)
+    assert running.pdns.get("/readyz") == (200, "ok\n")
+    assert running.pdns.value("damaged_files") == 0
+
+
+# Root.
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_does_not_follow_what_the_owner_put_there(tmp_path: Path) -> None:
+    """The command line, run by root on a state directory of another user, full of links: root's files stay as they are, and
+    nothing in the directory belongs to root afterwards.
+    """
+    tmp_path.chmod(0o755)
+    for parent in tmp_path.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    state, secret, secrets = tmp_path / "state", tmp_path / "root-file", tmp_path / "root-directory"
+    secret.write_text("root's\n")
+    secrets.mkdir()
+    state.mkdir()
+    for name in ("audit.jsonl", "overrides.json", "overrides.json.tmp", "lock", "feeds.json.tmp", "feeds.json"):
+        (state / name).symlink_to(secret)
+    for name in ("requests", "feeds", "blocksets"):
+        (state / name).symlink_to(secrets)
+    os.chown(state, OWNER, OWNER)
+    for path in state.iterdir():
+        os.chown(path, OWNER, OWNER, follow_symlinks=False)
+    config = tmp_path / "pdns.toml"
+    config.write_text(f'[state]\ndir = "{state}"\n[upstream]\nservers = ["udp://127.0.0.1:9"]\n')
+    for words in (["block", LOCAL, "--reason", "a test"], ["feeds", "update"]):
+        command = [sys.executable, "-m", "pdns", *words, "-c", str(config)]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+        assert "Traceback" not in done.stderr
+        if runs_python(OWNER):
+            assert done.returncode == 0, (words, done)
+        else:
+            assert done.returncode == 2
+            assert f"the state directory belongs to user {OWNER}, who cannot read" in done.stderr
+        assert secret.read_text() == "root's\n", (words, done)
+        assert list(secrets.iterdir()) == []
+        assert {path.lstat().st_uid for path in state.rglob("*")} == {OWNER}, (words, done)
+    if runs_python(OWNER):
+        assert [entry.name for entry in overrides.read(state).indicators] == [LOCAL]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
+def test_root_refuses_what_a_third_user_can_replace(tmp_path: Path) -> None:
+    """A directory above the state directory belongs to another user, who could exchange what is in it at any moment."""
+    above, config = tmp_path / "above", tmp_path / "pdns.toml"
+    state = above / "state"
+    state.mkdir(parents=True)
+    os.chown(above, OWNER + 1, OWNER + 1)
+    os.chown(state, OWNER, OWNER)
+    config.write_text(f'[state]\ndir = "{state}"\n[upstream]\nservers = ["udp://127.0.0.1:9"]\n')
+    command = [sys.executable, "-m", "pdns", "block", LOCAL, "--reason", "a test", "-c", str(config)]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    assert done.returncode == 2
+    assert f"{above} belongs to user {OWNER + 1}, who can replace {state}" in done.stderr
+    assert list(state.iterdir()) == []
