@@ -126,7 +126,8 @@ def kind_of(target: str, pdns: RunningPdns) -> str:
         "/dev/null": "null", "socket": "sockets", "pipe": "pipes",
         "/memfd:pdns-blockset": "blockset", "/memfd": "memory", "anon_inode:[eventpoll]": "loop",
         "anon_inode:[eventfd]": "loop", "anon_inode:[pidfd]": "children", "/proc/": "children", "anon_inode:[timerfd]": "loop",
-        str(pdns.directory / "std"): "log", str(pdns.state_dir / "lock"): "lock", str(pdns.state_dir / "feeds"): "files of its job",
+        str(pdns.directory / "std"): "log", str(pdns.state_dir / "lock"): "lock",
+        str(pdns.state_dir / "feeds"): "files of its job",
     }  # fmt: skip
     if target == str(pdns.state_dir):
         return "lock"
