@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 
 from feeds.containers import MAX_RATIO, SMALL_BYTES, is_packed
 from feeds.jobs import Job, Parse
+from pdns.confinement import Missing
 
 MIB: Final = 1024 * 1024
 MAX_DESCRIPTORS: Final = 64
@@ -51,19 +52,40 @@ def allowance_of(job: Job) -> Allowance:
     )
 
 
-def hold_to(allowance: Allowance) -> None:
-    """Bound this process from now on, for good. Past its processor time it dies of SIGXCPU; the rest are errors in it."""
-    for limit, value in (
-        (resource.RLIMIT_CPU, allowance.cpu_s),
-        (resource.RLIMIT_DATA, allowance.memory_bytes),
-        (resource.RLIMIT_FSIZE, allowance.file_bytes),
-        (resource.RLIMIT_NOFILE, MAX_DESCRIPTORS),
-        (resource.RLIMIT_CORE, 0),
+def hold_to(allowance: Allowance) -> Missing:
+    """Bound this process from now on, for good. Past its processor time it dies of SIGXCPU; the rest are errors in it.
+
+    Returns the limits that the system refuses to set, each with its reason: the job is done without them.
+    """
+    missing = {}
+    for name, limit, value in (
+        ("cpu", resource.RLIMIT_CPU, allowance.cpu_s),
+        ("data", resource.RLIMIT_DATA, allowance.memory_bytes),
+        ("fsize", resource.RLIMIT_FSIZE, allowance.file_bytes),
+        ("nofile", resource.RLIMIT_NOFILE, MAX_DESCRIPTORS),
+        ("core", resource.RLIMIT_CORE, 0),
     ):
-        _, hard = resource.getrlimit(limit)
-        most = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        last = most + KILLED_AFTER_S if limit == resource.RLIMIT_CPU and hard == resource.RLIM_INFINITY else most
-        resource.setrlimit(limit, (most, last))
+        spare = KILLED_AFTER_S if limit == resource.RLIMIT_CPU else 0
+        try:
+            _, hard = resource.getrlimit(limit)
+            most, last = (
+                (value, value + spare) if hard == resource.RLIM_INFINITY else (min(value, hard), min(value + spare, hard))
+            )
+            resource.setrlimit(limit, (most, last))
+        except (OSError, ValueError) as error:  # ValueError: how `resource` says EPERM
+            missing[name] = str(getattr(error, "strerror", None) or error)
+    return missing
+
+
+def refused_limits() -> Missing:
+    """Which limits `hold_to` could not set in a process started by this one, without changing any."""
+    missing = {}
+    for name, limit in (("cpu", resource.RLIMIT_CPU), ("data", resource.RLIMIT_DATA), ("fsize", resource.RLIMIT_FSIZE)):
+        try:
+            resource.setrlimit(limit, resource.getrlimit(limit))
+        except (OSError, ValueError) as error:
+            missing[name] = str(getattr(error, "strerror", None) or error)
+    return missing
 
 
 def _content_bytes(job: Parse) -> int:

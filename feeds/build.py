@@ -57,8 +57,7 @@ def main() -> None:
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever prints, prints into the log
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
-    hold_to(allowance_of(job))
-    missing = confine_parser(write=_output(job), read=_inputs(job))
+    missing = hold_to(allowance_of(job)) | confine_parser(write=_output(job), read=_inputs(job))
     standard_error().threaded = True
     if missing:
         logging.getLogger(__name__).debug("not confined in every way: %s", said(missing))

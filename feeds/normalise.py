@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import StrEnum
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from pdns.core.names import MAX_LABEL_BYTES, MAX_NAME_BYTES, to_ascii
@@ -48,6 +49,7 @@ class Reason(StrEnum):
     WITHDRAWN = "withdrawn"  # deleted or revoked by its publisher
     MARKUP = "markup"
     LINE_TOO_LONG = "line_too_long"
+    TOO_MANY_VALUES = "too_many_values"  # more on a line than a line of names can have
     NOT_TEXT = "not_text"  # NUL, or not UTF-8
 
 
@@ -66,6 +68,8 @@ class NetworkEntry(NamedTuple):
     special: bool  # loopback, private, multicast, or too wide: blocking it would hurt, whoever lists it
 
 
+_SHORT_BYTES: Final = 2  # a list may have millions of these, which are no names: each is thought about once
+_SHORT_TOKENS: Final = 2 * 256**_SHORT_BYTES
 _LENGTH: Final = tuple(bytes((length,)) for length in range(MAX_LABEL_BYTES + 1))
 # No address ends in a label like this one, and no local name passes: what is odd is for `read_entry`.
 _PLAIN = re.compile(rb"(?!localhost)(?:[a-z0-9_-]{1,63}\.)+[a-z][a-z0-9_-]{0,62}").fullmatch
@@ -128,6 +132,10 @@ def plain_keys(names: list[bytes]) -> list[bytes]:
 
 def read_entry(token: bytes, *, top_level: bool = False) -> NameEntry | NetworkEntry | Reason:
     """What `token`, without white space around it, says; with `top_level`, a single label is a name. Never raises."""
+    return (_read_short if len(token) <= _SHORT_BYTES else _read)(token, top_level)
+
+
+def _read(token: bytes, top_level: bool) -> NameEntry | NetworkEntry | Reason:
     if b"\0" in token:
         return Reason.NOT_TEXT
     if is_cosmetic(token):
@@ -166,6 +174,9 @@ def read_entry(token: bytes, *, top_level: bool = False) -> NameEntry | NetworkE
     if len(labels) == 1 and not top_level:
         return Reason.SINGLE_LABEL
     return NameEntry(b"".join([_LENGTH[len(label)] + label for label in reversed(labels)]), below)
+
+
+_read_short = lru_cache(_SHORT_TOKENS)(_read)
 
 
 def is_cosmetic(line: bytes) -> bool:

@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from feeds.allowance import refused_limits
 from feeds.keeper import Keeper
 from feeds.notify import NotifyListener
 from feeds.priority import step_back
@@ -75,6 +76,8 @@ def main() -> None:
         standard_error().threaded = True
         if missing:
             _log.info("not confined in every way: %s", said(missing))
+        if unbounded := refused_limits():
+            _log.warning("lists are parsed without limits of the kernel, which the system refuses to set: %s", said(unbounded))
         asyncio.run(_run(channel, config))
     logging.shutdown()
     os._exit(0)  # a thread that hangs in a dead file system or a look-up must not keep us

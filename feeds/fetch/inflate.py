@@ -28,7 +28,10 @@ class StreamCount:
         """Count another stream. Raises `InflateError` when there are too many for what they unpack to."""
         self._left -= 1
         if self._left + self.content_bytes // LEAST_STREAM_BYTES < 0:
-            raise InflateError("packed in too many parts for its size: made to do harm, not a list")
+            raise InflateError(
+                f"packed in too many parts for its size (more than {MAX_SMALL_STREAMS:,} that unpack to less than "
+                f"{LEAST_STREAM_BYTES:,} bytes): made to do harm; if it is a list, it must be packed as one part"
+            )
 
 
 class Decoder(Protocol):

@@ -22,6 +22,7 @@ MAX_EXAMPLE_CHARACTERS: Final = 80
 MAX_DETAILS: Final = 65_535
 _ALLOW_SHIFT = ALLOW_NAME // BLOCK_NAME
 _SECTION_BYTES: Final = 512  # of a line, that are looked at
+MAX_LINE_VALUES: Final = 1000  # a line of 4096 bytes has room for 819 names
 MAX_TOKEN_BYTES: Final = 4096  # of one value; what is longer is cut, and longer than any name still
 MAX_MADE: Final = 1_000_000  # entries that follow from others: more of them than of those make no sense
 _OCTETS_SHOWN = 4 * MAX_EXAMPLE_CHARACTERS
@@ -281,9 +282,10 @@ class Collector:
         """Take `cancelled` from the bits of a name, and count it where that takes anything; returns what is left."""
         if bits & cancelled:
             bits = self.names[key] = bits & ~cancelled
-            self.line = to_text(from_reversed_key(key)).encode()
             self._odd[Reason.OVERRULED] += 1
-            self._show(Reason.OVERRULED, str(self.line, "ascii"))
+            if self._wants_example(Reason.OVERRULED):
+                examples, name = self._examples[Reason.OVERRULED], to_text(from_reversed_key(key))
+                examples += [name] if name not in examples else []
         return bits
 
     def refuse(self, reason: Reason) -> None:
@@ -300,12 +302,12 @@ class Collector:
             reason = Reason.COSMETIC
         self._odd[reason] += 1
         self._shown[reason] = self.line_number
-        self._show(reason, f"{self._unit} {self.line_number}: {visible(self.line)}")
+        if self._wants_example(reason):
+            self._examples[reason].append(f"{self._unit} {self.line_number}: {visible(self.line)}")
 
-    def _show(self, reason: Reason, example: str) -> None:
-        examples = self._examples.setdefault(reason, [])
-        if len(examples) < MAX_EXAMPLES and example not in examples:
-            examples.append(example)
+    def _wants_example(self, reason: Reason) -> bool:
+        """Whether fewer are kept for `reason` than may be: most of a million odd lines are never made visible."""
+        return len(self._examples.setdefault(reason, [])) < MAX_EXAMPLES
 
     @property
     def odd(self) -> dict[str, OddLines]:

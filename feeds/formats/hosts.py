@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from feeds.formats.collector import Collector
+from feeds.formats.collector import MAX_LINE_VALUES, Collector
 from feeds.formats.content import Content
 from feeds.normalise import PLAIN_NAME, NetworkEntry, Reason, is_cosmetic, read_entry
 
@@ -36,6 +36,8 @@ def read_tokens(tokens: Sequence[bytes], out: Collector) -> None:
     first, *names = tokens
     if not names:
         out.add(first)
+    elif len(names) > MAX_LINE_VALUES:
+        out.refuse(Reason.TOO_MANY_VALUES)
     elif is_address(first):
         for name in names:
             _add(name, out)

@@ -25,7 +25,7 @@ import pytest
 from pdns import feedstatus
 from pdns.feedstatus import FeedStatus
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread
-from tests.unit.feeds_process.feedserver import FeedServer, bomb, drip, redirect_to_itself, truncate
+from tests.unit.feeds_process.feedserver import FeedServer, bomb, drip, parts, redirect_to_itself, truncate
 
 HEALTHY = [f"bad{number}.evil.example" for number in range(400)]
 OTHER = [f"other{number}.evil.example" for number in range(5)]
@@ -171,6 +171,9 @@ def test_an_update_that_looks_wrong_is_held(healthy: Healthy, names: list[str], 
         pytest.param(drip, "timeout_s", id="hanging"),
         pytest.param(redirect_to_itself, "more than 5 redirects", id="redirect-loop"),
         pytest.param(bomb(60_000_000), "max_bytes = 50,000,000", id="gzip-bomb"),
+        pytest.param(
+            parts(60_000), "too many parts for its size (more than 1,000 that unpack to less than 4,096 bytes)", id="gzip-parts"
+        ),
     ],
 )
 def test_a_source_that_fails_changes_nothing(healthy: Healthy, page: Any, said: str) -> None:

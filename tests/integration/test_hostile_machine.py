@@ -146,6 +146,17 @@ def test_processes_that_cannot_be_watched(tmp_path: Path, upstream: UpstreamThre
     test_an_optional_system_call_is_refused(tmp_path, upstream, refuse, call)
 
 
+def test_limits_that_cannot_be_set(tmp_path: Path, upstream: UpstreamThread, refuse: Path) -> None:
+    """Lists are parsed without them, and the log says so once."""
+    with RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, "prlimit64"]) as pdns:
+        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        said = [line for line in pdns.log.splitlines() if "without limits of the kernel" in line]
+        assert len(said) == 1
+        assert "warning feeds:" in said[0]
+        assert "cpu: " in said[0]
+        assert "data: " in said[0]
+
+
 @pytest.mark.parametrize("call", NECESSARY_CALLS)
 def test_a_necessary_system_call_is_refused(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
     """It does not start, and says which call it was."""

@@ -22,7 +22,10 @@ from tests.integration.running import ROOT, RunningPdns, UpstreamThread, feed
 
 PROMETHEUS = shutil.which("prometheus")
 PAGE = (ROOT / "docs/metrics.md").read_text()
-EXAMPLES = re.findall(r"^\| `pdns_\w+` .* `([^`]+)` \|$", PAGE, re.MULTILINE) + re.findall(r"```promql\n(.+?)\n```", PAGE)
+_IN_TABLES = re.findall(r"^\| `pdns_\w+` .* `([^`]+)` \|$", PAGE, re.MULTILINE)
+EXAMPLES = [cell.replace(r"\|", "|") for cell in _IN_TABLES] + re.findall(
+    r"```promql\n(.+?)\n```", PAGE
+)  # as Markdown shows cells
 
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import os
 import re
 import subprocess
 import tomllib
@@ -101,12 +102,20 @@ def test_the_lock_is_closed() -> None:
     assert missing == []
 
 
+def registry_answers(python: str) -> bool:
+    """Whether pip, as it is configured here, gets an answer about a library that the lock has."""
+    ask = [python, "-m", "pip", "--retries", "0", "--timeout", "20", "index", "versions", "uvloop"]
+    return subprocess.run(ask, capture_output=True, check=False).returncode == 0
+
+
 @pytest.mark.long
 @pytest.mark.timeout(900)
 def test_the_locked_libraries_install(tmp_path: Path) -> None:
-    """In a clean environment, by hash alone, and the program starts with them."""
+    """In a clean environment, by hash alone, and the program starts with them. In CI a registry that is missing is a failure."""
     venv.create(tmp_path / "venv", with_pip=True)
     python = str(tmp_path / "venv/bin/python")
+    if os.environ.get("CI") != "true" and not registry_answers(python):
+        pytest.skip("needs a package registry, and pip reaches none from here")
     install = [python, "-m", "pip", "install", "--quiet", "--require-hashes"]
     subprocess.run([*install, "-r", str(ROOT / "deploy/build.lock")], check=True)
     subprocess.run([*install, "--no-build-isolation", "-r", str(ROOT / "deploy/requirements.lock")], check=True)

@@ -24,6 +24,7 @@ from tests.unit.feeds.reading import names, networks, odd, read
 SUBTREE = "subtree"
 APEX: dict[str, Any] = {"wildcard_includes_apex": True}
 AUTO: dict[str, Any] = {"wildcard_includes_apex": "auto"}
+LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 DOCUMENTS = {"json", "misp", "stix", "threatfox", "urlhaus"}  # refused as a whole when they are something else
 
 
@@ -89,6 +90,28 @@ def test_long_lines() -> None:
     assert names(parsed) == {"one.test": SUBTREE, "two.test": SUBTREE, "four.test": SUBTREE}
     assert odd(parsed) == {"line_too_long": 2}
     assert parsed.lines == 5
+
+
+@pytest.mark.parametrize(
+    ("list_format", "begin", "separator", "end"),
+    [
+        ("dnsmasq", "address=/", "/", "/0.0.0.0"),
+        ("hosts", "0.0.0.0 ", " ", ""),
+        ("domains", "0.0.0.0 ", " ", ""),
+        ("adblock", "0.0.0.0 ", " ", ""),
+    ],
+)
+def test_lines_of_many_values(list_format: FeedFormat, begin: str, separator: str, end: str) -> None:
+    """As many names as a line has room for are read; a line of more values than that is one odd line, whatever they are."""
+    full = begin + separator.join(f"{one}{other}.t" for one in LETTERS[:25] for other in LETTERS[:32]) + end
+    assert len(full) < MAX_LINE_BYTES
+    parsed = read(f"{full}\n", list_format)
+    assert (len(parsed.names), odd(parsed)) == (800, {})
+    for value in ("", "1", "x"):
+        if value or separator == "/":
+            line = begin + separator.join([value] * 1001) + end
+            parsed = read(f"{line}\n{full}\n", list_format)
+            assert (len(parsed.names), odd(parsed)) == (800, {"too_many_values": 1})
 
 
 def test_examples() -> None:

@@ -11,6 +11,7 @@ import ssl
 import struct
 import subprocess
 import threading
+import zlib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -181,9 +182,18 @@ async def redirect_to_itself(request: web.Request) -> web.StreamResponse:
 
 
 def bomb(content_bytes: int) -> Handler:
-    """A gzip body, a thousand times smaller than its content."""
-    body = gzip.compress(b"a" * 999 + b"\n", 9) * (content_bytes // 1000)
+    """A gzip body of one member, a thousand times smaller than its content."""
+    engine = zlib.compressobj(9, wbits=zlib.MAX_WBITS + 16)
+    body = b"".join(engine.compress((b"a" * 999 + b"\n") * 1000) for _ in range(content_bytes // 1_000_000)) + engine.flush()
+    return _gzipped(body)
 
+
+def parts(count: int) -> Handler:
+    """A gzip body of so many members of one line each."""
+    return _gzipped(gzip.compress(b"a.example\n", mtime=0) * count)
+
+
+def _gzipped(body: bytes) -> Handler:
     async def page(_: web.Request) -> web.StreamResponse:
         return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
