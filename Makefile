@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help run demo test test-all test-damage lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -23,10 +23,13 @@ demo: venv ## show it at work, with upstream, feeds and traffic of its own; need
 	@exec $(PY) -m pdns demo $(ARGS)
 
 test: lint tools ## check the code and run the tests
-	@exec $(PY) -m pytest -m "not long" $(ARGS)
+	@exec $(PY) -m pytest -m "not long and not matrix" $(ARGS)
 
 test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
-	@exec $(PY) -m pytest $(ARGS)
+	@exec $(PY) -m pytest -m "not matrix" $(ARGS)
+
+test-damage: dev ## damage every file of the state directory in every way, while the resolver runs and while it is stopped: half an hour
+	@exec $(PY) -m pytest -m matrix $(ARGS)
 
 lint: dev ## check style and types
 	@$(PY) -m ruff check .

@@ -222,7 +222,7 @@ def _cases(every: int) -> Iterator[object]:
         ways = OF_ENTRIES if name in ("requests", "blocksets/current", "zone-changes.sock") else tuple(DAMAGES)
         for number, way in enumerate(ways):
             often = number == at % len(ways) and (at + 1) % every == 0
-            yield pytest.param(name, way, id=f"{name}-{way}", marks=() if often else pytest.mark.long)
+            yield pytest.param(name, way, id=f"{name}-{way}", marks=() if often else pytest.mark.matrix)
 
 
 class Damaged:
