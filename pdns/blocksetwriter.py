@@ -87,7 +87,7 @@ def write(
         trie = marisa_trie.BinaryTrie(spool.fill(names), num_tries=_NUM_TRIES, cache_size=marisa_trie.HUGE_CACHE)
         progress("writing", 0, spool.names)
         with safefiles.create(unfinished / NAMES_FILE) as file:
-            trie.save(f"/proc/self/fd/{file.fileno()}")  # the file itself, whatever has its name by now
+            trie.save(str(safefiles.itself(file.fileno(), unfinished / NAMES_FILE)))
         trie = marisa_trie.BinaryTrie()  # what it was built from is as large again: let go of it
         trie.mmap(str(unfinished / NAMES_FILE))
         written = _write_columns(unfinished, spool, trie, networks, contents, progress)

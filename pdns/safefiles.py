@@ -180,9 +180,18 @@ def bind(path: Path, sock: socket.socket) -> None:
         remove(path)
         mask = os.umask(0o177)
         try:
-            sock.bind(f"/proc/self/fd/{directory}/{path.name}")
+            sock.bind(str(itself(directory, path.parent) / path.name))
         finally:
             os.umask(mask)
+
+
+def itself(fd: int, path: Path) -> Path:
+    """A path to what `fd` is open for, whatever has its name by now: for calls that take no descriptor.
+
+    Where /proc is not mounted it is `path`.
+    """
+    descriptor = Path(f"/proc/self/fd/{fd}")
+    return descriptor if descriptor.exists() else path
 
 
 def rename(old: Path, new: Path) -> None:
