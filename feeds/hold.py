@@ -63,7 +63,7 @@ class Hold:
         self._path = store.directory / RECORD
         self._url = url
         self._record = Record(url=url)
-        with suppress(OSError, msgspec.DecodeError):
+        with suppress(OSError, ValueError, RecursionError):
             self._record = msgspec.json.decode(self._path.read_bytes(), type=Record)
         if self._record.url != url:  # what another source said is of no interest
             self._record = msgspec.structs.replace(self._record, url=url, pending=None, said=None, usual={})

@@ -117,7 +117,7 @@ class FeedStore:
         try:
             copy = msgspec.json.decode((self.directory / RECORD).read_bytes(), type=Copy)
             whole = (self.directory / copy.raw).stat().st_size == copy.size_bytes
-        except (OSError, msgspec.DecodeError):
+        except (OSError, ValueError, RecursionError):
             return None
         return copy if whole else None
 

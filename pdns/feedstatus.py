@@ -104,5 +104,5 @@ def read(state_dir: Path) -> FeedsStatus | None:
     """The status last written, or None when there is none yet or it cannot be read."""
     try:
         return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=FeedsStatus)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return None

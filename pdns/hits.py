@@ -42,7 +42,7 @@ def read(state_dir: Path) -> Hits | None:
     """What was last written; None when there is nothing, or nothing that can be read."""
     try:
         return msgspec.msgpack.decode((state_dir / FILE_NAME).read_bytes(), type=Hits)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return None
 
 

@@ -28,7 +28,7 @@ def read(state_dir: Path) -> InForce:
     """What is in force; nothing when that is not known."""
     try:
         return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=InForce)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, ValueError, RecursionError):
         return InForce()
 
 

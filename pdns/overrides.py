@@ -97,6 +97,8 @@ def read(state_dir: Path) -> Overrides:
         return msgspec.json.decode((state_dir / FILE_NAME).read_bytes(), type=Overrides)
     except FileNotFoundError:
         return Overrides()
+    except (UnicodeDecodeError, RecursionError) as exc:
+        raise msgspec.DecodeError(str(exc)) from None
 
 
 class OverridesWatch:
