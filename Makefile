@@ -47,7 +47,7 @@ soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--min
 
 fuzz: dev ## look for inputs that break it, for many minutes
 	@$(PY) -m tests.fuzz.hammer --packets $(PACKETS)
-	@$(PY) -m tests.fuzz.lists --inputs $(LISTS)
+	@$(PY) -m tests.fuzz.parsers --inputs $(LISTS)
 	@HYPOTHESIS_PROFILE=long exec $(PY) -m pytest -m hypothesis --timeout=3600 $(ARGS)
 
 fuzz-guided: dev ## the same, guided by what is reached (libFuzzer, needs clang): make fuzz-guided SECONDS=600

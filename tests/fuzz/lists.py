@@ -1,26 +1,13 @@
-"""Lists of every format, broken in many ways, through the whole path of the parser:
-
-    python -m tests.fuzz.lists --inputs 20000 --seed 1
-
-feeds each format and each container so many inputs. A finding is an exception other than `FeedError`, a result that does not hold
-together, or an input that takes longer than it may; it is written to `tests/fuzz/regressions/lists/`, which
-`test_lists.py` reads.
-"""
+"""Lists of every format and container, broken in many ways, and the whole path of the parser for one of them."""
 
 from __future__ import annotations
 
-import argparse
+import bz2
 import gzip
 import json
 import lzma
 import random
-import resource
-import sys
-import tempfile
-import time
-import traceback
-from collections.abc import Callable, Iterator
-from hashlib import sha256
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -35,10 +22,8 @@ from pdns.config import Feed
 from pdns.errors import FeedError
 from tests.fakes.hostile import linked_tar, sparse_tar, zipped
 
-REGRESSIONS: Final = Path(__file__).parent / "regressions" / "lists"
 SAMPLES: Final = Path(__file__).parents[1] / "fixtures" / "feeds"
 MAX_BYTES: Final = 1 << 20
-MAX_CPU_S: Final = 2.0  # over one input of some kilobytes
 _JSON: Final = (b"{", b"[", b'"', b"}", b"]", b",", b":", b"null", b'{"Event":', b'{"response":[', b'"to_ids":true')
 _PIECES: Final = (
     b"\0", b"\n", b"\r", b"\r\n", b" ", b"\t", b"\xff", b"\xef\xbb\xbf", b"\xff\xfe", b"\xff\xfe\0\0", b".", b"*.", b"$", b"@@",
@@ -63,6 +48,7 @@ _VALUES: Final = (
 _PACKERS: Final[dict[str, Callable[[bytes], bytes]]] = {
     "gzip": lambda content: gzip.compress(content, 1, mtime=0),
     "xz": lambda content: lzma.compress(content, preset=0),
+    "bzip2": lambda content: bz2.compress(content, 1),  # which is not unpacked
     "zstd": zstandard.ZstdCompressor(level=1).compress,
     "zip": lambda content: zipped(content[: len(content) // 2], content[len(content) // 2 :]),
     "directory": lambda content: MAGIC + header("a", len(content)) + content + header("b", 4) + b"b.c\n",
@@ -88,6 +74,31 @@ class Mutant:
                     content = self._broken(content)
             yield content
 
+    def around(self, examples: Sequence[bytes]) -> Iterator[bytes]:
+        """`examples`, and without end what is made of them: each changed in one to four places, of JSON also its values."""
+        yield from examples
+        while True:
+            content = self._random.choice(examples)
+            changes = self._random.randrange(1, 5)
+            if content.startswith(b"{") and self._random.random() < 0.7:
+                content = self._other_values(content)
+                changes = self._random.choice((0, 0, 1))
+            for _ in range(changes):
+                content = self._broken(content, examples)
+            yield content
+
+    def _other_values(self, content: bytes) -> bytes:
+        """The document with one value of it, or of what is in it, replaced."""
+        document = json.loads(content)
+        place = document
+        while isinstance(place, dict) and place:
+            key = self._random.choice(list(place))
+            if not isinstance(place[key], dict) or self._random.random() < 0.3:
+                place[key] = self._random.choice((self._value(3), {}, [], "", 2**70, -1, 1e308, None, "\ud800", [place[key]]))
+                break
+            place = place[key]
+        return json.dumps(document).encode()
+
     def _document(self) -> bytes:
         """JSON of keys and values that formats know, in any place; one in four is broken."""
         content = json.dumps(self._value(0)).encode()
@@ -97,7 +108,7 @@ class Mutant:
         kind = self._random.random()
         if depth > 5 or (depth > 1 and kind < 0.4):
             return self._random.choice(_VALUES)
-        count = self._random.randrange(1, 6)
+        count = self._random.randrange(1, 5)
         if kind < 0.8:
             return {self._random.choice(_KEYS): self._value(depth + 1) for _ in range(count)}
         return [self._value(depth + 1) for _ in range(count)]
@@ -110,7 +121,7 @@ class Mutant:
             content = self._broken(content)
         return content
 
-    def _broken(self, content: bytes) -> bytes:
+    def _broken(self, content: bytes, others: Sequence[bytes] = ()) -> bytes:
         choose = self._random.randrange
         at = choose(len(content) + 1)
         match choose(7):
@@ -119,7 +130,7 @@ class Mutant:
             case 1:
                 return content[:at] + self._random.choice(_PIECES) + content[at:]
             case 2:
-                return content[:at] + self._random.choice(_PIECES) * choose(1, 2000) + content[at:]
+                return content[:at] + self._random.choice(_PIECES) * choose(1, self._random.choice((8, 60, 2000))) + content[at:]
             case 3:
                 end = at + choose(64)
                 return content[:at] + content[at:end] * choose(2, 50) + content[end:]
@@ -130,7 +141,7 @@ class Mutant:
                 changed[choose(len(content))] ^= 1 << choose(8)
                 return bytes(changed)
             case _:
-                return content[:at] + self._random.choice(self._samples)[: choose(1, 2000)] + content[at:]
+                return content[:at] + self._random.choice(others or self._samples)[: choose(1, 2000)] + content[at:]
 
 
 def feed_one(target: str, content: bytes, directory: Path) -> ParsedFeed | None:
@@ -149,14 +160,10 @@ def feed_one(target: str, content: bytes, directory: Path) -> ParsedFeed | None:
         json_path="[].url" if target in ("json", "jsonl") else "",
         wildcard_includes_apex="auto",
     )
-    began_s = time.process_time()
     try:
         parsed = parse_all(raw, feed) if target == "directory" else parse_feed(raw, feed)
     except FeedError:
         return None
-    finally:
-        took_s = time.process_time() - began_s
-        assert took_s < MAX_CPU_S, f"{took_s:.1f} s of processor time for {len(content):,} bytes"
     assert parsed.size_bytes <= MAX_BYTES
     assert all(0 < bits < 16 for bits in parsed.names.values())
     assert all(1 <= len(key) <= 254 or not key for key in parsed.names)
@@ -167,34 +174,3 @@ def feed_one(target: str, content: bytes, directory: Path) -> ParsedFeed | None:
     assert dict(again.names) == dict(parsed.names)
     assert again.networks == parsed.networks
     return parsed
-
-
-def main() -> int:
-    """0: nothing was found."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.lists")
-    parser.add_argument("--inputs", type=int, default=20_000, help="for each format and container")
-    parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--only", choices=TARGETS)
-    arguments = parser.parse_args()
-    resource.setrlimit(resource.RLIMIT_DATA, (1 << 30, 1 << 30))
-    found = 0
-    with tempfile.TemporaryDirectory() as directory:
-        for target in (arguments.only,) if arguments.only else TARGETS:
-            listed, began_s = 0, time.perf_counter()
-            for content in Mutant(arguments.seed).inputs(target, arguments.inputs):
-                try:
-                    listed += feed_one(target, content, Path(directory)) is not None
-                except Exception:  # noqa: BLE001 - whatever it is, it was found
-                    found += 1
-                    traceback.print_exc()
-                    path = REGRESSIONS / f"{target}-{sha256(content).hexdigest()[:12]}"
-                    path.parent.mkdir(parents=True, exist_ok=True)
-                    path.write_bytes(content)
-            took_s = time.perf_counter() - began_s
-            sys.stdout.write(f"  {target:10} {arguments.inputs:>8,} inputs, {listed:>8,} read, {took_s:6.0f} s\n")
-            sys.stdout.flush()
-    return 1 if found else 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
