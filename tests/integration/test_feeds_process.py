@@ -314,7 +314,7 @@ def test_a_killed_child_changes_nothing(server: FeedServer, tmp_path: Path) -> N
         assert blockers(tmp_path, "bad.example") == {"sample"}
         left = {path.suffix for path in (tmp_path / "feeds" / "sample").iterdir()}
         assert left == {".json", ".backup", ".raw", ".parsed"}
-        assert len(list((tmp_path / "feeds" / "sample").iterdir())) == 4  # copy.json, hold.json, the list and its entries
+        assert len(list((tmp_path / "feeds" / "sample").iterdir())) == 6  # two records, each twice, the list and its entries
         assert process.update().entries == 300_000
         assert not blockers(tmp_path, "bad.example")
         assert int(Path(f"/proc/{process.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") < 120e6
