@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import BinaryIO, Final
 
 import msgspec
 
-from feeds.formats.collector import Collector
+from feeds.formats.collector import Collector, visible
 from feeds.pack import DamagedPack, PackedFile, packed_files
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.config import Feed
@@ -42,27 +43,28 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
                 if not member.size_bytes:
                     continue
                 _copy(pack, member, unpacked)
-                parsed = _parse(unpacked, feed, member.name)
+                name = visible(os.fsencode(member.name))
+                parsed = _parse(unpacked, feed, name)
                 unpacked_bytes += parsed.size_bytes
                 if unpacked_bytes > feed.max_bytes:
                     raise FeedError(feed.name, f"more than {feed.max_bytes} bytes when unpacked")
                 lines += parsed.lines
-                notes |= dict.fromkeys(f"{member.name}: {note}" for note in parsed.notes[: _MAX_EXAMPLES - len(notes)])
+                notes |= dict.fromkeys(f"{name}: {note}" for note in parsed.notes[: _MAX_EXAMPLES - len(notes)])
                 if parsed.names or parsed.networks:
                     formats.add(parsed.format)
                 for key, bits in parsed.names.items():
                     number = parsed.detail_of.get(key)
                     out.put(key, bits, parsed.details[number] if number is not None else None)
                 out.networks |= parsed.networks
-                _add_odd(odd, parsed.odd, member.name)
+                _add_odd(odd, parsed.odd, name)
     except DamagedPack as exc:
         raise FeedError(feed.name, f"its copy is damaged ({exc})") from None
     finally:
         unpacked.unlink(missing_ok=True)
-    name = formats.pop() if len(formats) == 1 else MIXED if formats else feed.format
+    format_name = formats.pop() if len(formats) == 1 else MIXED if formats else feed.format
     odd = dict(sorted(odd.items(), key=lambda item: -item[1].count))
     return ParsedFeed(
-        format=name,
+        format=format_name,
         lines=lines,
         size_bytes=unpacked_bytes,
         names=out.names,

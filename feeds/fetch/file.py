@@ -13,8 +13,10 @@ from feeds.fetch.candidate import Candidate, over_limit
 from feeds.pack import MAGIC, MAX_FILES, header
 from pdns.config import Feed
 from pdns.errors import FeedError
+from pdns.freetext import visible
 from pdns.safefiles import open_regular
 
+_MAX_PATH_CHARACTERS = 500
 _CHUNK_BYTES = 1024 * 1024
 _NOT_LISTS = ("~", ".tmp", ".swp", ".part")
 
@@ -107,7 +109,7 @@ def _add(feed: Feed, path: Path, before: FileStamp, candidate: Candidate) -> Non
     try:
         fd = open_regular(path, follow_links=True)
     except OSError as exc:
-        raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
+        raise FeedError(feed.name, f"{_shown(path)}: {exc.strerror}") from None
     try:
         left = before.size_bytes
         while left and (chunk := _read(feed, path, fd, left)):
@@ -120,7 +122,12 @@ def _add(feed: Feed, path: Path, before: FileStamp, candidate: Candidate) -> Non
 
 
 def _changed(path: Path) -> str:
-    return f"{path}: changed while it was read; write it elsewhere and rename it into place"
+    return f"{_shown(path)}: changed while it was read; write it elsewhere and rename it into place"
+
+
+def _shown(path: Path) -> str:
+    """The path of a file whose name may be any bytes, fit for a status file and a terminal."""
+    return visible(str(path), _MAX_PATH_CHARACTERS)
 
 
 def _stamp_of_all(files: list[tuple[Path, FileStamp]]) -> FileStamp:
@@ -139,4 +146,4 @@ def _read(feed: Feed, path: Path, fd: int, most_bytes: int = _CHUNK_BYTES) -> by
     try:
         return os.read(fd, min(most_bytes, _CHUNK_BYTES))
     except OSError as exc:
-        raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
+        raise FeedError(feed.name, f"{_shown(path)}: {exc.strerror}") from None

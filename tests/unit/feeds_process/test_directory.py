@@ -69,6 +69,18 @@ def test_what_is_no_list_is_left_out(tmp_path: Path, lists: Path) -> None:
     assert not blockers(tmp_path / "state", "left-out.example")
 
 
+def test_a_file_name_may_be_any_bytes(tmp_path: Path, lists: Path) -> None:
+    """Names that are not UTF-8, or would act on a terminal, are shown spelled out, in what was odd and in errors."""
+    strange = os.fsdecode(b"\xa2\x1b[31m.txt")
+    (lists / strange).write_bytes(b"strange.example\n||odd^\n")
+    said = refresh(tmp_path, feed_of(lists))
+    assert (said.last_error, said.entries) == ("", 3)
+    assert any(example.startswith("\\xa2\\x1b[31m.txt, line 2") for odd in said.odd.values() for example in odd.examples)
+    (lists / strange).write_bytes(b"<html>")
+    assert refresh(tmp_path, feed_of(lists)).last_error == "\\xa2\\x1b[31m.txt: a web page, not a list"
+    assert file._changed(lists / strange).startswith(f"{lists}/??[31m.txt: changed while")
+
+
 def test_any_change_is_noticed(lists: Path) -> None:
     """A file that is new, gone, renamed, longer or touched makes another stamp; looking twice does not."""
     seen = [file.look(lists)]
