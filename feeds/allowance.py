@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from feeds.containers import MAX_RATIO, SMALL_BYTES, is_packed
 from feeds.jobs import Job, Parse
-from pdns.confinement import Missing
+from pdns.confinement import Missing, reason_of
 
 MIB: Final = 1024 * 1024
 MAX_DESCRIPTORS: Final = 64
@@ -72,8 +72,8 @@ def hold_to(allowance: Allowance) -> Missing:
                 (value, value + spare) if hard == resource.RLIM_INFINITY else (min(value, hard), min(value + spare, hard))
             )
             resource.setrlimit(limit, (most, last))
-        except (OSError, ValueError) as error:  # ValueError: how `resource` says EPERM
-            missing[name] = str(getattr(error, "strerror", None) or error)
+        except (OSError, ValueError) as error:
+            missing[name] = reason_of(error)
     return missing
 
 
@@ -84,7 +84,7 @@ def refused_limits() -> Missing:
         try:
             resource.setrlimit(limit, resource.getrlimit(limit))
         except (OSError, ValueError) as error:
-            missing[name] = str(getattr(error, "strerror", None) or error)
+            missing[name] = reason_of(error)
     return missing
 
 

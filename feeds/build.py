@@ -89,8 +89,7 @@ def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: Non
     try:
         return parse(job) if isinstance(job, Parse) else compile_all(job, progress)
     except OSError as exc:
-        reason = disk_reason(exc, Path(job.parsed if isinstance(job, Parse) else job.directory).parent)
-        return Failed(reason, stopped=exc.errno == errno.EFBIG)
+        return Failed(disk_reason(exc, _output(job)), stopped=exc.errno == errno.EFBIG)
     except MemoryError:
         allowed = f"more than {allowance_of(job).memory_bytes // MIB:,} MiB of memory, or than this machine has"
         return Failed(f"stopped: it needed {allowed}: lower max_bytes", stopped=True)

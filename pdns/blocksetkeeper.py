@@ -1,6 +1,6 @@
 """The blockset that workers answer by: one sealed copy in memory, made by the supervisor and mapped by each worker.
 
-What happens to the files afterwards reaches nobody who answers. See `docs/decisions/0032-a-sealed-copy.md`.
+What happens to the files afterwards changes no answer. See `docs/decisions/0032-a-sealed-copy.md`.
 """
 
 from __future__ import annotations

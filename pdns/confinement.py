@@ -55,7 +55,7 @@ def confine_supervisor(state_dir: Path) -> Missing:
 
 
 def confine_worker() -> Missing:
-    """Writes nowhere, binds no TCP port, starts nothing, signals nobody."""
+    """Writes no file, binds no TCP port, starts no process and signals none."""
     return _take(
         no_new_privs=_no_new_privs,
         landlock=lambda: landlock.restrict(write=(_NULL,), read=None, bind=False),
@@ -95,6 +95,11 @@ def confine_command() -> Missing:
     return _take(no_new_privs=_no_new_privs)
 
 
+def reason_of(error: OSError | ValueError) -> str:
+    """Why the system refuses a measure; `ValueError` is how `resource` says EPERM."""
+    return str(getattr(error, "strerror", None) or error)
+
+
 def said(missing: Missing) -> str:
     """`missing` for people, in one line."""
     return "; ".join(f"{measure}: {reason}" for measure, reason in missing.items())
@@ -106,7 +111,7 @@ def _take(**measures: Callable[[], object]) -> Missing:
         try:
             _no_core() if name == "core" else measures.get(name, bool)()
         except (OSError, ValueError) as error:
-            missing[name] = str(getattr(error, "strerror", None) or error)
+            missing[name] = reason_of(error)
     return missing
 
 

@@ -115,7 +115,7 @@ def _hand_over(directory: Path, uid: int, gid: int) -> None:
 
 
 def _hand_over_fd(fd: int, uid: int, gid: int) -> None:
-    """The directory itself comes last: up to then it is root's, and nobody exchanges anything in it."""
+    """The directory itself comes last: while it is root's, the user cannot exchange anything in it."""
     for name in os.listdir(fd):
         found = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if found.st_uid != 0:

@@ -63,10 +63,10 @@ class StateDirectory:
             os.close(self._fds.pop())
 
 
-def _lock(fd: int) -> bool:
+def _lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:
     """False when another process has it. A file system that cannot lock a directory is no reason to stay away."""
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(fd, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     except OSError:
@@ -76,11 +76,6 @@ def _lock(fd: int) -> bool:
 
 def _is_free(fd: int) -> bool:
     try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    except OSError:
-        return True
+        return _lock(fd, fcntl.LOCK_SH)
     finally:
         os.close(fd)
-    return True

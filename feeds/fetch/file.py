@@ -16,7 +16,6 @@ from pdns.errors import FeedError
 from pdns.freetext import visible
 from pdns.safefiles import open_regular
 
-_MAX_PATH_CHARACTERS = 500
 _CHUNK_BYTES = 1024 * 1024
 _NOT_LISTS = ("~", ".tmp", ".swp", ".part")
 
@@ -127,7 +126,7 @@ def _changed(path: Path) -> str:
 
 def _shown(path: Path) -> str:
     """The path of a file whose name may be any bytes, fit for a status file and a terminal."""
-    return visible(str(path), _MAX_PATH_CHARACTERS)
+    return visible(str(path))
 
 
 def _stamp_of_all(files: list[tuple[Path, FileStamp]]) -> FileStamp:

@@ -50,7 +50,7 @@ class Targets:
             raise FeedError(self._feed, self._reason(str(address), str(address)))
 
     def checked(self, host: str, found: list[ResolveResult]) -> list[ResolveResult]:
-        """Those of `found`, the addresses of `host`, that may be asked. Raises `FeedError` when there is none of them.
+        """Which addresses in `found` may be asked; they are those of `host`. Raises `FeedError` when none may.
 
         A host that the configuration names may be in a network of one's own, as a mirror is; not so one that was in the
         internet before, and none by way of a link-local address. With addresses in both, those in the internet count.

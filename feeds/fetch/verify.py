@@ -66,7 +66,7 @@ def _check_form(feed: Feed, statement: Statement) -> None:
 
 
 def _newest(feed: Feed, statement: Statement, known: Validators | None) -> float:
-    """The newest time by the key of `feed`. Raises `SourceError` when `statement` is older than what is known.
+    """The newest time that the key of `feed` has signed. Raises `SourceError` when `statement` is older than that.
 
     A time in the future is remembered as tomorrow: a publisher whose clock was wrong once is not locked out for good.
     """

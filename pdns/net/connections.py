@@ -61,7 +61,7 @@ class ConnectionTable(Generic[Connection]):
         """The connection that should make room for one of client `key`; None when that client has no fewer than the others.
 
         A client at its own bound makes room itself, by an idle one. Else the client with the most connections does, idle ones
-        first, so that who opens many displaces nobody but itself. One that is busy is closed when its client has at least two
+        first, so that a client that opens many closes its own. One that is busy is closed when its client has at least two
         more than the new one, and no idle connection is left but of clients with less than half as many.
         """
         client = self._clients.get(key)
