@@ -26,7 +26,7 @@ from pdns.generations import CURRENT, blocksets_directory
 from pdns.logs import standard_error
 from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
-from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
+from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpLimits, TcpListener
 from pdns.net.udp import UdpListener
 from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
@@ -169,7 +169,7 @@ class Running:
             udp.close()
         return unanswered
 
-    async def listen(self, sockets: Sockets) -> None:
+    def listen(self, sockets: Sockets) -> None:
         """Listen on all of `sockets`, taking those that are new out of it, and on no other."""
         for address in [address for address in self._udp if ("udp", address) not in sockets]:
             self._loop.call_later(_LINGER_S, _let_go, self._udp.pop(address))
@@ -180,7 +180,7 @@ class Running:
                 self._udp[address] = self._udp_listener(sockets.pop((transport, address)))
             elif transport == "tcp" and address not in self._tcp:
                 self._tcp[address] = TcpListener(sockets.pop((transport, address)), self._service, self._connections)
-                await self._tcp[address].start()
+                self._tcp[address].start()
 
     def _udp_listener(self, sock: socket.socket) -> UdpListener:
         if ACCELERATED:
@@ -296,5 +296,5 @@ def _let_go(udp: UdpListener) -> None:
 def _tcp_limits(config: Config) -> TcpLimits:
     limits = TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)
     may_open = limit()
-    for_clients = client_descriptors(may_open, reserve(len(config.upstream.servers), may_open))
+    for_clients = client_descriptors(may_open, reserve(len(config.upstream.servers), may_open) + MAX_ARRIVALS)
     return limits._replace(max_connections=min(limits.max_connections, for_clients))

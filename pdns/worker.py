@@ -121,7 +121,7 @@ class Worker:
                 await self._go_on(self._running, config, message.arena, arena_fd)
             self._arena = message.arena
             if self._running is not None:
-                await self._running.listen(sockets)
+                self._running.listen(sockets)
         finally:
             _close_each(sockets.values())  # those that nobody took
             if limits_fd is not None:
