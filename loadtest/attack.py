@@ -142,13 +142,11 @@ def _is_closed(sock: socket.socket) -> bool:
 
 
 def main(kind: str, port: int, clients: int, rate: float, seconds: float) -> int:
-    """Plays one kind; returns how many queries it sent.
-
-    Attackers are elsewhere: here they get the time that resolver, upstream and honest client leave, who need not wait for it.
-    """
-    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
+    """Plays one kind; returns how many queries it sent."""
     return over_tcp(kind, port, clients, seconds) if kind.startswith("tcp-") else over_udp(kind, port, clients, rate, seconds)
 
 
 if __name__ == "__main__":
+    # elsewhere, attackers would have cores of their own: here they get the time that resolver, upstream and honest client leave
+    os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
     print(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])))
