@@ -144,9 +144,9 @@ def _is_closed(sock: socket.socket) -> bool:
 
 def main(kind: str, port: int, clients: int, rate: float, seconds: float) -> int:
     """Plays one kind; returns how many queries it sent."""
-    os.nice(_NICE)
     return over_tcp(kind, port, clients, seconds) if kind.startswith("tcp-") else over_udp(kind, port, clients, rate, seconds)
 
 
 if __name__ == "__main__":
+    os.nice(_NICE)
     print(main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])))
