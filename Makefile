@@ -22,14 +22,14 @@ run: venv ## start the resolver on 127.0.0.1:5300, metrics on 127.0.0.1:9153
 demo: venv ## show it at work, with upstream, feeds and traffic of its own; needs no network
 	@exec $(PY) -m pdns demo $(ARGS)
 
-test: lint tools ## check the code and run the tests
-	@exec $(PY) -m pytest -m "not long and not matrix" $(ARGS)
+test: lint tools ## check the code and run the tests: under five minutes on two cores
+	@exec .ci/tests "not long and not matrix" $(ARGS)
 
 test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
-	@exec $(PY) -m pytest -m "not matrix" $(ARGS)
+	@HYPOTHESIS_PROFILE=all exec .ci/tests "not matrix" $(ARGS)
 
 test-damage: dev ## damage every file of the state directory in every way, while the resolver runs and while it is stopped: half an hour
-	@exec $(PY) -m pytest -m matrix $(ARGS)
+	@exec .ci/tests matrix $(ARGS)
 
 lint: dev ## check style and types
 	@$(PY) -m ruff check .
@@ -48,7 +48,7 @@ soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--min
 fuzz: dev ## look for inputs that break it, for many minutes
 	@$(PY) -m tests.fuzz.hammer --packets $(PACKETS)
 	@$(PY) -m tests.fuzz.parsers --inputs $(LISTS)
-	@HYPOTHESIS_PROFILE=long exec $(PY) -m pytest -m hypothesis --timeout=3600 $(ARGS)
+	@HYPOTHESIS_PROFILE=fuzz exec .ci/tests hypothesis --timeout=3600 $(ARGS)
 
 fuzz-guided: dev ## the same, guided by what is reached (libFuzzer, needs clang): make fuzz-guided SECONDS=600
 	@exec .ci/fuzz-guided $(SECONDS)
