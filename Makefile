@@ -3,13 +3,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-damage lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help run demo test test-all test-damage coverage lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
 PACKETS ?= 1000000
 LISTS ?= 20000
 SECONDS ?= 600
+DECISIONS := tests/unit/core tests/unit/fast tests/property tests/protocol tests/fuzz tests/unit/test_metrics.py
 COMPILED := tests/unit/core tests/unit/fast tests/unit/net tests/unit/upstream tests/protocol tests/property tests/fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -27,6 +28,10 @@ test: lint tools ## check the code and run the tests: under five minutes on two 
 
 test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
 	@HYPOTHESIS_PROFILE=all exec .ci/tests "not matrix" $(ARGS)
+
+coverage: dev ## which lines and branches of pdns/core no test reaches: a minute
+	@$(PY) -m coverage run -m pytest -q -m "not long and not matrix" $(DECISIONS) $(ARGS)
+	@exec $(PY) -m coverage report
 
 test-damage: dev ## damage every file of the state directory in every way, while the resolver runs and while it is stopped: half an hour
 	@exec .ci/tests matrix $(ARGS)

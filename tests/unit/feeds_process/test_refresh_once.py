@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -86,12 +88,29 @@ BAD_ANSWERS = {
 }
 
 
+class Loaded(NamedTuple):
+    """A state directory with one feed in force, to be copied."""
+
+    server: FeedServer
+    feed: Feed
+    state_dir: Path
+    status: FeedStatus
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    with FeedServer() as server:
+        server.serve("/list", GOOD)
+        feed = Feed(name="sample", url=server.url("/list"), max_bytes=100_000, timeout_s=0.4)
+        state_dir = tmp_path_factory.mktemp("loaded")
+        yield Loaded(server, feed, state_dir, refresh(state_dir, feed)["sample"])
+
+
 @pytest.mark.parametrize(("answer", "reason"), BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
-def test_a_bad_answer_changes_nothing(server: FeedServer, tmp_path: Path, answer: Handler, reason: str) -> None:
+def test_a_bad_answer_changes_nothing(loaded: Loaded, tmp_path: Path, answer: Handler, reason: str) -> None:
     """Blockset, copy and entries stay byte for byte; the status names the reason and keeps the time of the last success."""
-    server.serve("/list", GOOD)
-    feed = Feed(name="sample", url=server.url("/list"), max_bytes=100_000, timeout_s=0.4)
-    before = refresh(tmp_path, feed)["sample"]
+    server, feed, state_dir, before = loaded
+    shutil.copytree(state_dir, tmp_path, symlinks=True, dirs_exist_ok=True)
     on_disk = files(tmp_path / "feeds"), files(tmp_path / "blocksets")
     server.pages["/list"] = answer
     after = refresh(tmp_path, feed)["sample"]
