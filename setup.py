@@ -8,6 +8,7 @@ PDNS_COVERAGE=1  as well with what libFuzzer wants to know; needs CC=clang
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ PURE = os.environ.get("PDNS_PURE") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
 SANITIZE = os.environ.get("PDNS_SANITIZE") == "1"
 COVERAGE = os.environ.get("PDNS_COVERAGE") == "1"
+CORES = len(os.sched_getaffinity(0))
 
 _WHAT_TO_DO = """
 pdns: its compiled part could not be built: {reason}
@@ -34,6 +36,10 @@ Without it answers cost four times as much. To install it that way all the same,
 class BuildFast(build_ext):
     """A compiler that fails ends the installation: a slow program must not look like a fast one."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or CORES
+
     def run(self) -> None:
         try:
             super().run()
@@ -45,7 +51,7 @@ def extensions() -> list[Extension]:
     from Cython.Build import cythonize  # noqa: PLC0415 (not needed, and perhaps not there, with PDNS_PURE=1)
 
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
-    flags += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O2", "-fno-semantic-interposition"]
+    flags += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O2", "-g0", "-fno-semantic-interposition"]
     links: list[str] = []
     if SANITIZE:
         flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
@@ -73,7 +79,10 @@ def extensions() -> list[Extension]:
         "embedsignature": False,
         "freethreading_compatible": False,
     }
-    return list(cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet="-v" not in sys.argv))
+    multiprocessing.set_start_method("fork", force=True)  # another one would run this file again in each process
+    return list(
+        cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet="-v" not in sys.argv, nthreads=CORES)
+    )
 
 
 setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast})

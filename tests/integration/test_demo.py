@@ -51,6 +51,7 @@ def test_everything_shown_is_true(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.long
 def test_interrupt_ends_all_of_it(temporary: Path) -> None:
     """Ctrl-C in the middle of the traffic stops the resolver too, and takes its directory away."""
     with _demo(temporary, "--seconds", "60") as demo:

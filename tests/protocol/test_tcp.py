@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.addresses import Endpoint
@@ -27,6 +27,7 @@ from pdns.net.sockets import TCP_BACKLOG, bind_tcp
 from pdns.net.stream import MAX_UNSENT_BYTES, client_key
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
 from pdns.net.turns import MAX_REFUSALS
+from tests.effort import examples
 from tests.fakes.edges import FakeService, Held, Tally, drop, echo, fail, message, until
 from tests.fakes.loops import LOOPS, run_on
 
@@ -1025,7 +1026,7 @@ def test_a_listener_may_be_closed_before_it_starts(loop: str) -> None:
 
 
 @on_both_loops
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(junk=st.lists(st.binary(max_size=200), max_size=8))
 def test_whatever_one_peer_sends_another_is_answered(loop: str, junk: Iterable[bytes]) -> None:
     """Random octets in random segments end with nothing worse than the end of their own connection."""

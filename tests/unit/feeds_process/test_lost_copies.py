@@ -17,6 +17,8 @@ from pdns.generations import blocksets_directory, current_generation
 from pdns.safefiles import remove
 from tests.unit.feeds_process.configs import blockers, configuration, live
 
+pytestmark = pytest.mark.long
+
 LIST = "bad.example\n*.below.example\n192.0.2.77\n198.51.100.0/24\n2001:db8:1::/48\n"
 
 
