@@ -133,7 +133,7 @@ class Child:
 
     def start_now(self) -> None:
         """Wait no longer for the next start: what the last one died of may be gone."""
-        if self._again is not None:
+        if self._again is not None and not self._stopping:
             self._again.cancel()
             self._backoff = Backoff()
             self.start()

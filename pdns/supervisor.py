@@ -48,6 +48,7 @@ from pdns.share import worker_count
 from pdns.statedir import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
+from pdns.upgrade import Upgrade
 from pdns.workerprocess import Live
 from pdns.workers import Workers
 
@@ -78,7 +79,8 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._told = asyncio.Event()  # one of the two below
-        self._reload_wanted = self._roll_wanted = False
+        self._reload_wanted = False
+        self._upgrade = Upgrade(self._restart_feeds)
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.status = StatusFile(Path(self.config.state.dir))
         self._http = HttpServers(self, self.status, str(path))
@@ -181,7 +183,7 @@ class Supervisor:
 
     def remarks(self) -> list[str]:
         """What is not as it should be, though clients do not notice."""
-        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks()]
+        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks(), *self._upgrade.remarks]
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
@@ -200,7 +202,7 @@ class Supervisor:
             standard_error().threaded = True
             self._warn_of_privileges()
             live = Live(self.config, self.listeners, str(self.config_path))
-            self._workers = Workers(self.listeners.workers, live, self._loop, lambda number: self._feeds.send(Distrust(number)))
+            self._workers = Workers(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
             await self._workers.start()
             self._system.warn(self._live)
@@ -254,7 +256,7 @@ class Supervisor:
         self._told.set()
 
     def _told_to_roll(self) -> None:
-        self._roll_wanted = True
+        self._upgrade.want()
         self._told.set()
 
     def _told_to_stop(self) -> None:
@@ -300,17 +302,12 @@ class Supervisor:
         tried = all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
         return tried and self.workers.least("blockset_generation") >= status.generation
 
-    async def _roll(self) -> None:
-        _log.info("the workers and feeds are replaced by new processes, one after the other")
-        try:
-            await self.workers.roll()
-        except PdnsError as error:
-            _log.error("%s", error)
-        except Exception:  # noqa: BLE001 (who is there goes on)
-            _log.exception("the workers could not be replaced")
+    def _distrust(self, generation: int, whole: bool) -> None:
+        if whole:
+            self._upgrade.unread(generation)
+            self._told.set()
         else:
-            await self._restart_feeds()
-            _log.info("the workers and feeds are new processes")
+            self._feeds.send(Distrust(generation))
 
     # The configuration.
 
@@ -327,9 +324,7 @@ class Supervisor:
             followed = self._system.followed(self._live)
             if followed is not None or self.listeners.interface_came():
                 await self._reload(followed or self._live)
-            if self._roll_wanted:
-                self._roll_wanted = False
-                await self._roll()
+            await self._upgrade.go_on(self.workers)
 
     async def _reload(self, loaded: Loaded | None = None) -> None:
         try:
@@ -385,7 +380,8 @@ class Supervisor:
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)
         try:
-            self._feeds.send(Configure(self._generation, str(self.config_path)), [config_fd])
+            held = self.workers.in_force().generation
+            self._feeds.send(Configure(self._generation, str(self.config_path), held), [config_fd])
         finally:
             os.close(config_fd)
 
