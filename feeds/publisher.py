@@ -115,10 +115,10 @@ class Publisher:
         self.live = Live()
         self.protection = Protection()  # what no list blocks by itself; from the next `publish` on
 
-    def resume(self, highest_seen: int, *, held: bool = False) -> None:
+    def resume(self, highest_seen: int, *, in_memory: int = 0) -> None:
         """Take up the blockset that an earlier process left live, if it is whole. Numbers go on above `highest_seen`.
 
-        `held`: workers have it in memory, whatever is on the disk.
+        `in_memory`: the generation that workers have in memory, whatever is on the disk.
         """
         for unfinished in generations.blocksets_directory(self._state_dir).glob(".*"):
             shutil.rmtree(unfinished, ignore_errors=True)
@@ -134,14 +134,14 @@ class Publisher:
             found = self._open(generation)
         except OtherFormatError as exc:
             _log.warning("blockset %d, of another version of the program, is made anew: %s", generation, exc)
-            self._damaged, self._held, self._keep_damaged = generation, held, True
+            self._damaged, self._held, self._keep_damaged = generation, in_memory == generation, True
             names = feeds_in(self._directory(generation))
             feeds = {name: FeedEntry(name=name, source="", category="") for name in names}
             self.live = msgspec.structs.replace(record or Live(feeds=feeds), generation=0)
             return
         except BlocksetError as exc:
             _log.error("blockset %d, of the last run, is damaged and is made anew: %s", generation, exc)
-            self._damaged, self._held = generation, held
+            self._damaged, self._held = generation, in_memory == generation
             if record is not None:
                 self.live = msgspec.structs.replace(record, generation=0)
             return

@@ -144,8 +144,8 @@ class FeedStore:
 
     def _read_record(self) -> Copy | None:
         path = self.directory / RECORD
-        copy, _ = records.recover(path, lambda raw: records.decode(raw, Copy), MAX_BYTES)
-        self._unread = _locked(path, *(() if copy is None else (self.raw_path(copy), self.parsed_path(copy))))
+        copy, unread = records.recover(path, lambda raw: records.decode(raw, Copy), MAX_BYTES)
+        self._unread = unread or _locked(*(() if copy is None else (self.raw_path(copy), self.parsed_path(copy))))
         if copy is None or not (self.is_whole(copy) or self.has_entries(copy)):
             return None
         self._looks = self._look(copy)

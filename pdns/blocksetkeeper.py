@@ -47,6 +47,16 @@ class BlocksetKeeper:
         self._refused_generation, self._again_s = 0, 0.0
         self._needed = False
 
+    @property
+    def is_of_other_version(self) -> bool:
+        """Whether nothing is held, and what is there can be read by another version of the program only."""
+        return self.fd < 0 and self._again_s == math.inf
+
+    @property
+    def in_use(self) -> int:
+        """The highest generation that a worker decides by; 0: none has a blockset."""
+        return max((worker.decides_by for worker in self._receivers()), default=0)
+
     async def watch(self) -> None:
         """Run until cancelled."""
         while True:
@@ -96,7 +106,7 @@ class BlocksetKeeper:
 
         One that `starts` must not answer without it, once a worker has decided by a blockset.
         """
-        self._needed = self._needed or any(worker.decides_by for worker in self._receivers())
+        self._needed = self._needed or self.in_use > 0
         if self.fd >= 0:
             receiver.give_blockset(self.generation, self.fd, needed=starts and self._needed)
 

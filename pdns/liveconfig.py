@@ -14,7 +14,7 @@ import msgspec
 
 from pdns import records
 from pdns.addresses import absolute_path
-from pdns.config import Config
+from pdns.config import Config, State
 from pdns.configload import MAX_BYTES as MAX_TOML_BYTES
 from pdns.configload import read_tables
 from pdns.errors import ConfigErrors, InvalidAddress
@@ -48,8 +48,8 @@ def of_running_server(file: Path) -> Config | None:
         try:
             if is_served(state_dir):
                 live = records.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), LiveConfig)
-                if live.file == str(file.resolve()):
-                    return live.config
+                if live.file == str(file.resolve()):  # which directory it is, only the configuration file says
+                    return msgspec.structs.replace(live.config, state=State(dir=str(state_dir)))
         except (OSError, DamagedError):
             continue
     return None

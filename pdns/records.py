@@ -80,6 +80,20 @@ def require_readable(path: Path, *, whole: bool = True) -> None:
         raise locked(path, exc) from None
 
 
+def _require_ours(path: Path) -> None:
+    """Raises `LockedError` when the file at `path` is another user's, unless its second copy is ours: then it is put aside."""
+    try:
+        open_state(path).close()
+    except ForeignError as exc:
+        try:
+            open_state(_second(path)).close()
+        except OSError:
+            raise locked(path, exc) from None
+        put_aside(path)
+    except OSError:
+        return
+
+
 def _is_ours(path: Path) -> bool:
     try:
         return path.lstat().st_uid == os.geteuid()
@@ -116,7 +130,7 @@ class Recovered(NamedTuple, Generic[_T]):
     """What the one writer of a file found when it took it up."""
 
     value: _T | None  # None: neither the file nor its second copy holds anything that can be used
-    locked: str = ""  # why the file cannot be read, and what mends that; it is not written until then
+    locked: LockedError | None = None  # why the file cannot be read; it is not written until it can be
 
 
 def read(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> _T | None:
@@ -138,28 +152,37 @@ def read(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> _T | None:
 
 
 def recover(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> Recovered[_T]:
-    """As `read`, for the one writer: a damaged file is put aside, and its second copy takes its place. Never raises."""
+    """As `read`, for the one writer: a damaged file is put aside, and its second copy takes its place. Never raises.
+
+    A file of another user is put aside when its second copy can be used; else it may have been restored, and stays.
+    """
+    unread: LockedError | None = None
+    foreign: LockedError | None = None
     try:
         return Recovered(parse(read_state(path, max_bytes)))
     except FileNotFoundError:
-        problem, unread = "it is gone", ""
-    except (NotRegularError, TooLongError, ForeignError) as exc:
-        problem, unread = str(exc.strerror), ""
+        problem = "it is gone"
+    except ForeignError as exc:
+        problem, foreign = str(exc.strerror), locked(path, exc)
+    except (NotRegularError, TooLongError) as exc:
+        problem = str(exc.strerror)
     except DamagedError as exc:
-        problem, unread = str(exc), ""
+        problem = str(exc)
     except OSError as exc:
-        problem = unread = f"{exc.strerror}. {remedy(path, exc)}"
+        unread = locked(path, exc)
+        problem = unread.strerror
     try:
         raw = read_state(_second(path), max_bytes)
         value = parse(raw)
     except (OSError, DamagedError):
+        unread = unread or foreign
         if problem != "it is gone":
-            _log.error("%s cannot be used (%s), and there is no second copy of it", path, problem)
+            _log.error("%s cannot be used (%s), and neither can its second copy", path, unread.strerror if unread else problem)
             _put_aside(path, unread)
         return Recovered(None, unread)
     _log.error("%s cannot be used (%s): its second copy is used", path, problem)
     _put_aside(path, unread)
-    if not unread:
+    if unread is None:
         with suppress(OSError):
             write_whole(path, raw)
     return Recovered(value, unread)
@@ -171,14 +194,17 @@ def store(path: Path, data: bytes, *, synced: bool = True) -> None:
     Raises `LockedError` or another `OSError`; the file is as it was, then, or says `data`.
     """
     require_readable(path)
+    _require_ours(path)
     write_whole(path, data, synced=synced)
-    with suppress(OSError):  # the file itself is whole
+    try:
         require_readable(_second(path))
         write_whole(_second(path), data, synced=synced)
+    except OSError as exc:  # the file itself is whole
+        _log.warning("the second copy of %s is not written: %s", path, exc)
 
 
-def _put_aside(path: Path, unread: str) -> None:
-    if not unread:
+def _put_aside(path: Path, unread: LockedError | None) -> None:
+    if unread is None:
         with suppress(OSError):
             put_aside(path)
 

@@ -48,7 +48,7 @@ from pdns.share import worker_count
 from pdns.statedir import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
-from pdns.upgrade import Upgrade
+from pdns.upgrade import Upgrade, compile_first
 from pdns.workerprocess import Live
 from pdns.workers import Workers
 
@@ -205,6 +205,7 @@ class Supervisor:
             self._workers = Workers(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
             self._write_live_config()
+            await compile_first(self._workers.blockset, self._feeds.start, self._stop.is_set)
             await self._workers.start()
             self._system.warn(self._live)
             await self._http.serve(bound)
@@ -388,8 +389,8 @@ class Supervisor:
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)
         try:
-            held = self.workers.in_force().generation
-            self._feeds.send(Configure(self._generation, str(self.config_path), held), [config_fd])
+            configure = Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)
+            self._feeds.send(configure, [config_fd])
         finally:
             os.close(config_fd)
 

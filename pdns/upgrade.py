@@ -6,13 +6,38 @@ feeds process is replaced first, and makes one that it reads. See `docs/decision
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from typing import Final
 
+from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.workers import Workers
 
+FIRST_COMPILE_S: Final = 10.0
+_LOOK_S: Final = 0.1
+
 _log = logging.getLogger(__name__)
+
+
+async def compile_first(blockset: BlocksetKeeper, start_feeds: Callable[[], None], stopping: Callable[[], bool]) -> None:
+    """At the start, before there are workers: where the blockset is of another version of the program, have another one made.
+
+    Queries wait in the kernel meanwhile. If it takes longer, they are answered as at a first start.
+    """
+    await blockset.look(of_this_format=True)
+    if not blockset.is_of_other_version:
+        return
+    _log.warning(
+        "nothing is answered for up to %g s: the feeds process makes a blockset that this program reads", FIRST_COMPILE_S
+    )
+    start_feeds()
+    until_s = time.monotonic() + FIRST_COMPILE_S
+    while blockset.is_of_other_version and time.monotonic() < until_s and not stopping():
+        await asyncio.sleep(_LOOK_S)
+        await blockset.look(of_this_format=True)
 
 
 class Upgrade:

@@ -127,8 +127,6 @@ def in_force(state_dir: Path, revision: int) -> bool:
     """Whether every worker has taken up that revision of the local entries, or does so within a moment."""
     until_s = time.monotonic() + _TAKEN_UP_S
     while not inforce.read(state_dir).covers(InForce(overrides=revision)):
-        if not (state_dir / inforce.FILE_NAME).exists():
-            return True  # a supervisor of an earlier version does not say
         if time.monotonic() > until_s:
             return False
         time.sleep(_POLL_S)

@@ -206,3 +206,34 @@ def test_workers_stay_when_no_blockset_can_be_made(tmp_path: Path, upstream: Ups
         assert client.open == []
         assert live_format(pdns) == 3
         pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
+
+
+@pytest.mark.parametrize("required", [True, False], ids=["required", "not required"])
+def test_a_restart_with_another_format_leaves_no_name_open(
+    tmp_path: Path, upstream: UpstreamThread, program: Program, required: bool
+) -> None:
+    """The program is stopped and another version started, on the same port. Nothing is answered until there is a blockset that it
+    reads. The version before, when it is started again, takes its own blockset, which is still there, and needs no compile.
+    """
+    sections = config(tmp_path, upstream, required=required)
+    with RunningPdns(tmp_path, sections, environment=program.environment) as pdns:
+        wait_until_blocked(pdns)
+        port = pdns.dns_port
+        pdns.write_config({**sections, "server": {"workers": WORKERS, "listen": [f"127.0.0.1:{port}"]}})
+        assert pdns.stop() == 0
+        program.install(OTHER_FORMAT)
+        with Client(port) as client:
+            pdns.start()
+            assert live_format(pdns) == 3
+            blocked = client.blocked
+            pdns.wait_for(lambda: client.blocked > blocked + 50, "blocked")
+            assert pdns.stop() == 0
+            for feeds in (program.directory / "feeds").glob("*.py"):
+                feeds.write_text("raise SystemExit(1)\n")
+            program.install({})
+            (program.directory / "feeds" / "entries.py").write_text("raise SystemExit(1)\n")
+            pdns.start()
+            assert live_format(pdns) == 3
+            blocked = client.blocked
+            pdns.wait_for(lambda: client.blocked > blocked + 50, "blocked")
+        assert client.open == []

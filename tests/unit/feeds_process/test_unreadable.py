@@ -176,3 +176,25 @@ def test_a_disk_that_cannot_read_is_no_reason_to_write() -> None:
     """An error of the disk is told from missing rights: no command of root's would help."""
     with pytest.raises(LockedError, match=r"cannot be read \(Input/output error\)\. Check the disk"):
         records.require_readable(Path(f"/proc/{os.getpid()}/mem"))
+
+
+def test_a_file_of_another_user_is_not_replaced_without_a_second_copy(state: Path) -> None:
+    """It can be read, but its owner may not write here: a restore from another machine. With a second copy that is ours it is
+    put aside, and the second copy counts.
+    """
+    block = Order(command="block", user="ann", name="x.example", reason="x")
+    assert asyncio.run(Desk(state, Feeds()).carry_out(block)).done
+    file, second = both(state / overrides.FILE_NAME)
+    before = raw_content(file, second)
+    with root():
+        for path in (file, second):
+            os.chown(path, OWNER + 1, OWNER + 1)
+    desk = Desk(state, Feeds())
+    outcome = asyncio.run(desk.carry_out(block))
+    assert not outcome.done
+    assert "it belongs to user 12346, who may not write in this directory" in outcome.text
+    assert raw_content(file, second) == before
+    unlock(second)
+    desk = Desk(state, Feeds())
+    assert [entry.name for entry in desk.overrides().indicators] == ["x.example"]
+    assert len(list(state.glob("overrides.json.damaged-*"))) == 1
