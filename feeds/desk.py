@@ -63,7 +63,6 @@ class Desk:
         self._tell = tell
         self._feeds = feeds
         self._path = state_dir / overrides.FILE_NAME
-        self._locked = ""  # why the file may not be read
         self._overrides = self._read()
         self._stuck: set[str] = set()  # files that are no orders and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
@@ -223,7 +222,6 @@ class Desk:
 
     def _read(self) -> Overrides:
         found = records.recover(self._path, overrides.parse, overrides.MAX_BYTES)
-        self._locked = found.locked
         self._looks = appearance(self._path)
         return found.value or Overrides()
 
@@ -237,9 +235,8 @@ class Desk:
         before, self._overrides = self._overrides, self._read()
         if not self._overrides.revision and before.revision:
             self._overrides = before
-            if not self._locked:
-                with suppress(OSError):
-                    self._write()
+            with suppress(OSError):
+                self._write()
         return True
 
     def _let_go(self) -> bool:
@@ -253,7 +250,7 @@ class Desk:
         ]
         try:
             self._write()
-        except (OSError, RefusedError):
+        except OSError:
             self._overrides = current
         _log.info("%s", "; ".join(ended))
         return True
@@ -261,9 +258,6 @@ class Desk:
     def _write(self, **changes: object) -> None:
         revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
         new = msgspec.structs.replace(self.overrides(), **changes, revision=revision)
-        if self._locked:
-            owner = f"chown --reference={self._state_dir} {self._path}"
-            raise RefusedError(f"nothing is changed: {self._path} cannot be read ({self._locked}). As root: {owner}")
         records.store(self._path, records.encode(new))
         self._looks = appearance(self._path)
         self._overrides = new

@@ -20,7 +20,7 @@ from pdns.clock import boottime_s, steady_s
 from pdns.config import Config
 from pdns.control import Transport
 from pdns.descriptors import client_descriptors, limit
-from pdns.errors import BlocksetError
+from pdns.errors import BlocksetError, OtherFormatError
 from pdns.fast import ACCELERATED
 from pdns.generations import CURRENT, blocksets_directory
 from pdns.logs import standard_error
@@ -251,10 +251,18 @@ class Running:
             self._blockset_opening = None
         self._decide_by(blockset)
 
-    async def take_blockset(self, generation: int, fd: int) -> None:
-        """Decide by the blockset behind `fd`, which is owned from here on."""
+    async def take_blockset(self, generation: int, fd: int, *, needed: bool = False) -> None:
+        """Decide by the blockset behind `fd`, which is owned from here on.
+
+        Raises `OtherFormatError` when it is `needed` and another version of the program made it.
+        """
         try:
             blockset = await self._loop.run_in_executor(None, Blockset.map, fd, self._blocksets / str(generation))
+        except OtherFormatError as error:  # the program on the disk is another version by now
+            if needed:
+                raise
+            _log.warning("blockset %d: not used, the one before it stays: %s", generation, error)
+            return
         except BlocksetError as error:
             _log.error("blockset %d: not used, the one before it stays: %s", generation, error)
             self._stats.add("blockset_rejected_total", 1)

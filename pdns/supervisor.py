@@ -26,7 +26,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from pdns import systemd
+from pdns import liveconfig, systemd
 from pdns.addresses import Endpoint
 from pdns.admin import servers
 from pdns.admin.servers import HttpServers
@@ -48,6 +48,7 @@ from pdns.share import worker_count
 from pdns.statedir import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
+from pdns.upgrade import Upgrade, compile_first
 from pdns.workerprocess import Live
 from pdns.workers import Workers
 
@@ -78,7 +79,8 @@ class Supervisor:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         self._told = asyncio.Event()  # one of the two below
-        self._reload_wanted = self._roll_wanted = False
+        self._reload_wanted = False
+        self._upgrade = Upgrade(self._restart_feeds)
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.status = StatusFile(Path(self.config.state.dir))
         self._http = HttpServers(self, self.status, str(path))
@@ -181,7 +183,7 @@ class Supervisor:
 
     def remarks(self) -> list[str]:
         """What is not as it should be, though clients do not notice."""
-        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks()]
+        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks(), *self._upgrade.remarks]
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
@@ -200,8 +202,10 @@ class Supervisor:
             standard_error().threaded = True
             self._warn_of_privileges()
             live = Live(self.config, self.listeners, str(self.config_path))
-            self._workers = Workers(self.listeners.workers, live, self._loop, lambda number: self._feeds.send(Distrust(number)))
+            self._workers = Workers(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
+            self._write_live_config()
+            await compile_first(self._workers.blockset, self._feeds.start, self._stop.is_set)
             await self._workers.start()
             self._system.warn(self._live)
             await self._http.serve(bound)
@@ -254,7 +258,7 @@ class Supervisor:
         self._told.set()
 
     def _told_to_roll(self) -> None:
-        self._roll_wanted = True
+        self._upgrade.want()
         self._told.set()
 
     def _told_to_stop(self) -> None:
@@ -300,17 +304,12 @@ class Supervisor:
         tried = all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
         return tried and self.workers.least("blockset_generation") >= status.generation
 
-    async def _roll(self) -> None:
-        _log.info("the workers and feeds are replaced by new processes, one after the other")
-        try:
-            await self.workers.roll()
-        except PdnsError as error:
-            _log.error("%s", error)
-        except Exception:  # noqa: BLE001 (who is there goes on)
-            _log.exception("the workers could not be replaced")
+    def _distrust(self, generation: int, whole: bool) -> None:
+        if whole:
+            self._upgrade.unread(generation)
+            self._told.set()
         else:
-            await self._restart_feeds()
-            _log.info("the workers and feeds are new processes")
+            self._feeds.send(Distrust(generation))
 
     # The configuration.
 
@@ -327,9 +326,7 @@ class Supervisor:
             followed = self._system.followed(self._live)
             if followed is not None or self.listeners.interface_came():
                 await self._reload(followed or self._live)
-            if self._roll_wanted:
-                self._roll_wanted = False
-                await self._roll()
+            await self._upgrade.go_on(self.workers)
 
     async def _reload(self, loaded: Loaded | None = None) -> None:
         try:
@@ -370,6 +367,7 @@ class Supervisor:
         listened.close_but(listeners)
         before = self.config
         self._live, self._generation = loaded._replace(config=config), self._generation + 1
+        self._write_live_config()
         log_to_stderr("supervisor", config.log.level)
         if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
             self._configure_feeds()
@@ -378,6 +376,12 @@ class Supervisor:
             await self._restart_feeds()
         await self._http.serve(bound)
 
+    def _write_live_config(self) -> None:
+        try:
+            liveconfig.write(Path(self.config.state.dir), self.config_path, self.config)
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", liveconfig.FILE_NAME, error.strerror)
+
     async def _restart_feeds(self) -> None:
         await self._feeds.stop(None, _FEEDS_EXIT_S)
         self._feeds.start()
@@ -385,7 +389,8 @@ class Supervisor:
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)
         try:
-            self._feeds.send(Configure(self._generation, str(self.config_path)), [config_fd])
+            configure = Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)
+            self._feeds.send(configure, [config_fd])
         finally:
             os.close(config_fd)
 

@@ -22,7 +22,7 @@ from pdns.admin.status import StatusFile
 from pdns.admin.token import TokenFile, TokenUnreadable
 from pdns.config import Config
 from pdns.errors import InvalidName, PdnsError
-from pdns.explanation import explain
+from pdns.explanation import UnknownError, explain
 from pdns.feedstatus import FeedsStatus
 from pdns.orders import Command, Order
 from pdns.overrides import as_csv
@@ -96,6 +96,8 @@ class AdminApi(HttpServer):
         match error:
             case msgspec.DecodeError() | ValueError() | InvalidName():
                 return Problem(400, str(error))
+            case UnknownError():
+                return Problem(503, str(error))
             case PdnsError():
                 return Problem(504, str(error))
             case OSError():

@@ -225,6 +225,7 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
     outcome = command.outcome()
     assert outcome is not None
     assert "not every worker has taken it up" in outcome.text
+    assert not outcome.done
 
 
 def test_nobody_there_to_answer(tmp_path: Path) -> None:
