@@ -47,10 +47,10 @@ async def _demo(seconds: float, rate: float, console: Console, *, leave: bool) -
             show = tasks.create_task(_Show(seconds, rate, console, leave=leave).run())
 
             def end() -> None:
-                if not show.cancelling():  # a second Ctrl-C must not leave the resolver behind
+                if not show.cancelling():  # a second one must not leave the resolver behind
                     show.cancel()
 
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, end)
     except* (ResolverFailed, OSError, ClientError) as group:
         failures = list(_leaves(group))

@@ -80,6 +80,7 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
         *[("not there yet", absent) for absent in supervisor.listen_addresses.absent],
         ("answers with", f"{workers} worker{'s' if workers != 1 else ''}"),
         ("forwards to", ", ".join(config.upstream.servers)),
+        *[("NOT READY", line) for line in supervisor.not_ready()],
         ("blocks", _blocks(supervisor)),
         ("metrics", f"http://{_reachable(supervisor.metrics_endpoint)}/metrics"),
         ("state in", config.state.dir),
