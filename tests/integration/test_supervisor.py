@@ -18,6 +18,7 @@ import dns.edns
 import dns.exception
 import pytest
 
+from pdns.version import VERSION
 from tests.fakes.upstream import answer, by_name, delayed, drop
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, is_running
 
@@ -88,6 +89,10 @@ def test_the_banner_says_what_runs(tmp_path: Path, upstream: UpstreamThread) -> 
         assert said["metrics"] == f"http://127.0.0.1:{pdns.metrics_port}/metrics"
         assert said["try"] == f"dig @127.0.0.1 -p {pdns.dns_port} example.com"
         assert "\x1b" not in pdns.output
+        assert pdns.output.startswith(f"pdns {VERSION}\n")
+        done = subprocess.run(["sh", "-c", said["explain"]], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "example.com" in done.stdout
 
 
 def test_one_server_for_a_state_directory(tmp_path: Path, upstream: UpstreamThread) -> None:
