@@ -39,6 +39,9 @@ def show(console: Console, status: FeedsStatus, now_s: float) -> None:
         aligned(console, [_TITLES, *rows])
     live = f"blockset {status.generation}: {_names(status.entries)}, built in {status.build_s:.1f} s"
     console.print(Text(live if status.generation else "no blockset is live yet"), soft_wrap=True)
+    for name, feed in status.feeds.items():
+        if feed.disabled_until_s > now_s:
+            console.print(Text(_switched_off(name, feed), "red"), soft_wrap=True)
     for name in (name for name, feed in status.feeds.items() if feed.lost):
         lost = f"{name}: its files are lost: its names stay in force as the blockset has them, until its source delivers"
         console.print(Text(lost, "red"), soft_wrap=True)
@@ -66,7 +69,7 @@ def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
         if feed.expired:
             lines.append((f"{name}: EXPIRED: its source was silent for too long, none of its names is in force", "red"))
         if feed.disabled_until_s > time.time():
-            lines.append((f"{name}: switched off until {_clock(feed.disabled_until_s)}: {feed.disabled_reason}", "red"))
+            lines.append((_switched_off(name, feed), "red"))
         if feed.frozen:
             lines.append((f"{name}: every update is held: {feed.frozen}", ""))
         if (update := feed.held_update) is not None:
@@ -92,6 +95,10 @@ def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
     for line, style in lines:
         console.print(Text(line, style), soft_wrap=True)
     return bool(lines)
+
+
+def _switched_off(name: str, feed: FeedStatus) -> str:
+    return f"{name}: switched off until {_clock(feed.disabled_until_s)}: {feed.disabled_reason}"
 
 
 def _end(update: HeldUpdate) -> str:
@@ -132,7 +139,8 @@ def _row(name: str, feed: FeedStatus, now_s: float) -> tuple[str, ...]:
     loaded = "yes" if feed.loaded else "NO, required" if feed.required else "no"
     success = age(now_s - feed.last_success_s) if feed.last_success_s else "never"
     unique = f"{feed.unique_entries:,}"
-    return name, feed.category, feed.mode, entries, unique, loaded, success, feed.last_result or "-", feed.last_error
+    mode = "OFF" if feed.disabled_until_s > now_s else feed.mode
+    return name, feed.category, mode, entries, unique, loaded, success, feed.last_result or "-", feed.last_error
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
