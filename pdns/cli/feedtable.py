@@ -39,9 +39,6 @@ def show(console: Console, status: FeedsStatus, now_s: float) -> None:
         aligned(console, [_TITLES, *rows])
     live = f"blockset {status.generation}: {_names(status.entries)}, built in {status.build_s:.1f} s"
     console.print(Text(live if status.generation else "no blockset is live yet"), soft_wrap=True)
-    for name, feed in status.feeds.items():
-        if feed.disabled_until_s > now_s:
-            console.print(Text(_switched_off(name, feed), "red"), soft_wrap=True)
     for name in (name for name, feed in status.feeds.items() if feed.lost):
         lost = f"{name}: its files are lost: its names stay in force as the blockset has them, until its source delivers"
         console.print(Text(lost, "red"), soft_wrap=True)
@@ -69,7 +66,7 @@ def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
         if feed.expired:
             lines.append((f"{name}: EXPIRED: its source was silent for too long, none of its names is in force", "red"))
         if feed.disabled_until_s > time.time():
-            lines.append((_switched_off(name, feed), "red"))
+            lines.append((f"{name}: switched off until {_clock(feed.disabled_until_s)}: {feed.disabled_reason}", "red"))
         if feed.frozen:
             lines.append((f"{name}: every update is held: {feed.frozen}", ""))
         if (update := feed.held_update) is not None:
@@ -95,10 +92,6 @@ def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
     for line, style in lines:
         console.print(Text(line, style), soft_wrap=True)
     return bool(lines)
-
-
-def _switched_off(name: str, feed: FeedStatus) -> str:
-    return f"{name}: switched off until {_clock(feed.disabled_until_s)}: {feed.disabled_reason}"
 
 
 def _end(update: HeldUpdate) -> str:
