@@ -222,7 +222,7 @@ class Desk:
         until = f" until {_clock(entry.expires_s)}" if entry.expires_s else ""
         said = f"{name} is {_done(entry.action)}{until}: {reason}"
         if replaced is not None and replaced.action != entry.action:
-            said += f"; this replaces that it was {_done(replaced.action)}, by {replaced.author}: {replaced.reason}"
+            said += f"; this replaces an entry by {replaced.author}, which {_done(replaced.action)} it: {replaced.reason}"
         return said
 
     async def _remove(self, order: Order) -> str:

@@ -136,10 +136,10 @@ def _repetition(place: _Place) -> str:
     if heading is not None:
         name = heading[2]
         earlier = list(re.finditer(rf"^\s*\[{{1,2}}\s*{re.escape(name)}\s*\]", above, re.MULTILINE))
-        where = f" first in line {_line_of(above, earlier[0])}," if earlier else ""
+        said = f"appears twice, first in line {_line_of(above, earlier[0])}" if earlier else "is set above already"
         if name in _ARRAYS:
-            return place.says(f"[{name}] is there already,{where} and each of several is headed [[{name}]]")
-        return place.says(f"[{name}] is there already,{where} and may be there only once: put all its keys below one heading")
+            return place.says(f"[{name}] {said}: write [[{name}]] each time")
+        return place.says(f"[{name}] {said}: put all its keys under one heading")
     if key is not None and place.line[key.end() :].startswith("="):
         section = above[max((found.start() for found in re.finditer(r"^\s*\[", above, re.MULTILINE)), default=0) :]
         earlier = list(re.finditer(rf"^\s*{re.escape(key[1])}\s*=", section, re.MULTILINE))
@@ -158,7 +158,7 @@ def _bracket(place: _Place, scan: _Scan) -> str:
     """A heading or an array that is not closed."""
     heading = _HEADING.fullmatch(place.line)
     if place.message.startswith("Invalid initial") and place.character == "}":
-        return place.says("no comma stands before a }: remove it")
+        return place.says("a comma must not stand before }: remove it")
     if "declaration" in place.message or (place.message.startswith("Invalid initial") and place.line.lstrip()[:1] == "["):
         if heading is None or (len(heading[1]) == len(heading[3])):
             return place.says("a heading is [name], or [[name]] for one of several, and stands alone on its line")
@@ -212,18 +212,18 @@ def _value(place: _Place, scan: _Scan) -> str:
     if string := re.match(r"\"(?:\\.|[^\"\\])*\"|'[^']*'", written):
         rest = written[string.end() :].strip()
         if rest == ",":
-            return place.says("a line does not end with a comma here: remove it")
+            return place.says("a line must not end with a comma: remove it")
         if rest.startswith(","):
             return place.says("several values need square brackets: write [ before the first and ] after the last", start)
         return place.says(f"nothing may follow the closing quote but a comment: {_shown(rest)}")
     if not inside and written.endswith((",", ";")):
-        return place.says(f"a line does not end with {written[-1]} here: remove it")
+        return place.says(f"a line must not end with {written[-1]} outside brackets: remove it")
     if truth := _TRUTH.get(written.lower()):
         return place.says(f"write {truth} instead of {_shown(written)}", start)
     if written.lower() in ("null", "none", "nil"):
-        return place.says(f"there is no {_shown(written)} here: leave the key out", start)
+        return place.says(f"TOML has no {_shown(written)}: leave the key out", start)
     if number := _NUMBER_WITH_UNIT.fullmatch(written):
-        return place.says(f"a number has no unit here: write {number[1]}, got {_shown(written)}", start)
+        return place.says(f"a number has no unit: write {number[1]} instead of {_shown(written)}", start)
     if number := _LEADING_ZERO.fullmatch(written):
         return place.says(f"a number does not begin with 0: write {number[1]}{number[2]}", start)
     if _NO_NUMBER.fullmatch(written):

@@ -123,7 +123,7 @@ class _Show:
             return code or int(exit_code != 0)
 
     async def _play(self, story: Story, crowd: Crowd, resolver: Resolver) -> Reading:
-        """Play, and show how it goes. The last that is shown, when all is counted, is returned."""
+        """Plays the traffic and shows it. Returns the reading of the last frame, which is taken when everything is counted."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._seconds
         async with asyncio.TaskGroup() as tasks:

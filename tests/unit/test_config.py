@@ -333,7 +333,7 @@ def test_all_errors_are_reported() -> None:
         (b"a = 1\n[server]\nlisten = \n", "pdns.toml: line 3: a value is missing after = (column 10)"),
         (b"\xef\xbb\xbfa b", 'pdns.toml: line 1: = is missing after "a" (column 3)'),
         (b"a = 1\na = 2\n", 'pdns.toml: line 2: "a" is set twice in this section: line 1 sets it already (column 6)'),
-        (b"[a.b]\n[a.b]\n", "pdns.toml: line 2: [a.b] is there already, first in line 1, and may be there only once"),
+        (b"[a.b]\n[a.b]\n", "pdns.toml: line 2: [a.b] appears twice, first in line 1: put all its keys under one heading"),
         (b'\na = """', "pdns.toml: line 2: the quote that begins here is not closed (column 5)"),
         (b'a = 1\n\nb = "\xff"', "pdns.toml: line 3: not UTF-8: save the file in that encoding"),
         ("[server]\n".encode("utf-16"), "pdns.toml: is in UTF-16: save it in UTF-8"),

@@ -14,7 +14,7 @@ QUOTE = "the quote that begins here is not closed"
 BACKSLASH = r"a backslash inside double quotes must be written twice (\\); inside single quotes, once"
 SEVERAL = "several values need square brackets: write [ before the first and ] after the last"
 LINES = "expected a key with a value (key = value), a heading such as [server], or a comment that begins with #"
-ONCE = "and may be there only once: put all its keys below one heading"
+ONCE = "put all its keys under one heading"
 HEADING = "a heading is [name], or [[name]] for one of several, and stands alone on its line"
 
 
@@ -53,16 +53,16 @@ def explained(text: str) -> str:
         ),
         ("a = Yes\n", "line 1: write true instead of Yes (column 5)"),
         ("a = False\n", "line 1: write false instead of False (column 5)"),
-        ("a = null\n", "line 1: there is no null here: leave the key out (column 5)"),
-        ("a = 30s\n", "line 1: a number has no unit here: write 30, got 30s (column 5)"),
-        ("a = 50 %\n", "line 1: a number has no unit here: write 50, got 50 % (column 5)"),
+        ("a = null\n", "line 1: TOML has no null: leave the key out (column 5)"),
+        ("a = 30s\n", "line 1: a number has no unit: write 30 instead of 30s (column 5)"),
+        ("a = 50 %\n", "line 1: a number has no unit: write 50 instead of 50 % (column 5)"),
         ("a = 01\n", "line 1: a number does not begin with 0: write 1 (column 5)"),
         ("a = .5\n", "line 1: .5 is not a number: write digits, with at most one dot between them (column 5)"),
         ("a =\n", "line 1: a value is missing after = (column 4)"),
         ("a = [1,, 2]\n", "line 1: a value is missing here (column 8)"),
         ("a == 1\n", "line 1: write = once (column 4)"),
-        ('a = "x",\n', "line 1: a line does not end with a comma here: remove it (column 8)"),
-        ("a = 1;\n", "line 1: a line does not end with ; here: remove it (column 6)"),
+        ('a = "x",\n', "line 1: a line must not end with a comma: remove it (column 8)"),
+        ("a = 1;\n", "line 1: a line must not end with ; outside brackets: remove it (column 6)"),
         ('a = "x", "y"\n', f"line 1: {SEVERAL} (column 5)"),
         ('a = "x" y\n', "line 1: nothing may follow the closing quote but a comment: y (column 9)"),
         ("a = [1]]\n", "line 1: nothing but a comment may follow here: ] (column 8)"),
@@ -73,7 +73,7 @@ def explained(text: str) -> str:
         ("a = {b = 1\n}\n", "line 1: the { that begins here is not closed (column 5)"),
         ('a = ["x" "y"]\n', 'line 1: a comma is missing before "y" (column 10)'),
         ('a = [\n  "x"\n  "y",\n]\n', 'line 3: a comma is missing before "y" (column 3)'),
-        ('a = {b = "x", }\n', "line 1: no comma stands before a }: remove it (column 15)"),
+        ('a = {b = "x", }\n', "line 1: a comma must not stand before }: remove it (column 15)"),
         ("[server\na = 1\n", "line 1: the heading is not closed: write [server] (column 1)"),
         ("[[feed]]\na = 1\n[[feed]\n", "line 3: the heading is not closed: write [[feed]] (column 1)"),
         ("[feed\n", "line 1: the heading is not closed: write [[feed]] (column 1)"),
@@ -88,10 +88,10 @@ def explained(text: str) -> str:
         ("// x\n", "line 1: a comment begins with # (column 1)"),
         ('{ "a": 1 }\n', f"line 1: {LINES} (column 1)"),
         ("[s]\na = 1\n\na = 2\n", 'line 4: "a" is set twice in this section: line 2 sets it already (column 6)'),
-        ("[s]\na = 1\n[t]\n[s]\n", f"line 4: [s] is there already, first in line 1, {ONCE} (column 3)"),
+        ("[s]\na = 1\n[t]\n[s]\n", f"line 4: [s] appears twice, first in line 1: {ONCE} (column 3)"),
         (
             "[feed]\n[[feed]]\n",
-            "line 2: [feed] is there already, first in line 1, and each of several is headed [[feed]] (column 7)",
+            "line 2: [feed] appears twice, first in line 1: write [[feed]] each time (column 7)",
         ),
         ("a.b = 1\na = 2\n", "line 2: a key above has set this already (column 6)"),
     ],

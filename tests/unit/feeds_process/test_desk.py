@@ -99,7 +99,7 @@ def test_an_opposite_entry_that_is_replaced_is_named(tmp_path: Path) -> None:
     """An order that turns an entry round says what was there, by whom and why; one that repeats it does not."""
     carried_out(tmp_path, command="allow", name="x.example", reason="ticket 1", user="bob")
     blocked = carried_out(tmp_path, command="block", name="x.example", reason="ticket 2")
-    assert blocked.text == "x.example is blocked: ticket 2; this replaces that it was allowed, by bob: ticket 1"
+    assert blocked.text == "x.example is blocked: ticket 2; this replaces an entry by bob, which allowed it: ticket 1"
     assert carried_out(tmp_path, command="block", name="x.example", reason="y").text == "x.example is blocked: y"
     (entry,) = overrides.read(tmp_path).indicators
     assert (entry.name, entry.action) == ("x.example", "block")
