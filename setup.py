@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 PURE = os.environ.get("PDNS_PURE") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
@@ -45,6 +47,21 @@ class BuildFast(build_ext):
             super().run()
         except Exception as error:
             raise SystemExit(_WHAT_TO_DO.format(reason=str(error) or type(error).__name__)) from error
+
+
+class BuildWithCommit(build_py):
+    """Leaves in the package which commit it was built from, for `pdns --version`. Without git, or outside a checkout: nothing."""
+
+    def run(self) -> None:
+        super().run()
+        if self.editable_mode:
+            return  # the checkout itself says it
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)  # noqa: S603 (ours)
+        except (OSError, subprocess.CalledProcessError):
+            return
+        (Path(self.build_lib) / "pdns" / "commit.txt").write_text(done.stdout, encoding="ascii")
 
 
 def extensions() -> list[Extension]:
@@ -85,4 +102,4 @@ def extensions() -> list[Extension]:
     )
 
 
-setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast})
+setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast, "build_py": BuildWithCommit})

@@ -15,6 +15,7 @@ from feeds import audit
 from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protectednetworks import network_key, network_text
+from feeds.suffixes import is_public_suffix
 from pdns import orders, overrides, records
 from pdns.addresses import parse_allowed
 from pdns.clock import steady_s
@@ -32,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 class RefusedError(Exception):
     """An order that is not carried out. The text says why, and what to do instead."""
+
+
+class NeedsForceError(RefusedError):
+    """One that is carried out when it is given with `force`."""
 
 
 class Feeds(Protocol):
@@ -133,7 +138,7 @@ class Desk:
         except InvalidOrder as exc:
             order, outcome = orders.showable(order), Outcome(done=False, text=str(exc))
         except RefusedError as exc:
-            outcome = Outcome(done=False, text=str(exc))
+            outcome = Outcome(done=False, text=str(exc), needs_force=isinstance(exc, NeedsForceError))
         except (BuildError, FeedError) as exc:
             outcome = Outcome(done=False, text=f"it is on record, but there is no new blockset yet: {exc.reason}")
         except OSError as exc:
@@ -195,6 +200,10 @@ class Desk:
         if name in ("", "."):
             raise RefusedError("say which name")
         assert order.command in ("block", "allow")
+        if not order.force and is_public_suffix(name.removeprefix("*.")):
+            raise NeedsForceError(
+                f"every name below {name.removeprefix('*.')} would be {_done(order.command)}: it is a public suffix"
+            )
         entry = Indicator(
             name=name,
             action="block" if order.command == "block" else "allow",
@@ -203,12 +212,17 @@ class Desk:
             added_s=now_s,
             expires_s=now_s + order.for_s if order.for_s > 0 else 0.0,
         )
-        others = tuple(other for other in self.overrides().indicators if other.name != name)
+        before = {other.name: other for other in self.overrides().indicators}
+        replaced = before.pop(name, None)
+        others = tuple(before.values())
         if len(others) >= MAX_INDICATORS:
             raise RefusedError(f"there are {len(others):,} local entries already: make a feed of them, with a file: url")
         self._write(indicators=(*others, entry))
         until = f" until {_clock(entry.expires_s)}" if entry.expires_s else ""
-        return f"{name} is {'blocked' if entry.action == 'block' else 'allowed'}{until}: {reason}"
+        said = f"{name} is {_done(entry.action)}{until}: {reason}"
+        if replaced is not None and replaced.action != entry.action:
+            said += f"; this replaces an entry by {replaced.author}, which {_done(replaced.action)} it: {replaced.reason}"
+        return said
 
     async def _remove(self, order: Order) -> str:
         name = _name(order)
@@ -261,6 +275,10 @@ class Desk:
         records.store(self._path, records.encode(new))
         self._looks = appearance(self._path)
         self._overrides = new
+
+
+def _done(action: str) -> str:
+    return "blocked" if action == "block" else "allowed"
 
 
 def _is_slow(order: Order) -> bool:

@@ -64,6 +64,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     all: bool = False
     category: str = ""
     kind: str = ""  # of pdns.config.GUARD_KINDS, or "order"
+    force: bool = False  # though it concerns more names than is usually meant
 
     @property
     def is_bulk(self) -> bool:
@@ -79,6 +80,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     done: bool
     text: str
     wanted: InForce = InForce()
+    needs_force: bool = False  # it was not done, and is with `Order.force`
 
 
 def checked(order: Order) -> Order:

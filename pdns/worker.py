@@ -220,7 +220,8 @@ async def _serve(channel: Channel) -> None:
 def main() -> None:
     """Run until told to leave. The number of the inherited control channel is the only argument."""
     open_standard_descriptors()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor says what follows from it
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal reach the whole group; the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
     missing = confine_worker()  # before there is any thread
     log_to_stderr("worker", "info")

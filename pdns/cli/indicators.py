@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pdns import inforce, overrides
 from pdns.cli.feedtable import LATEST_S, aligned
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, order
 from pdns.inforce import InForce
 from pdns.orders import Order
 from pdns.overrides import Indicator, as_csv
@@ -41,9 +41,10 @@ def block_command(
     reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; clients are told")],
     lasting: ForOption = "",
     config: ConfigOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Order(command="block", user="", name=name, reason=reason), lasting))
+    raise typer.Exit(order(config, Order(command="block", user="", name=name, reason=reason, force=force), lasting))
 
 
 def allow_command(
@@ -51,9 +52,10 @@ def allow_command(
     reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")],
     lasting: ForOption = "",
     config: ConfigOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Let no feed block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Order(command="allow", user="", name=name, reason=reason), lasting))
+    raise typer.Exit(order(config, Order(command="allow", user="", name=name, reason=reason, force=force), lasting))
 
 
 @app.command("list")

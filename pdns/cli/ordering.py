@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,7 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask, though it concerns more names than is usually meant")]
 ForOption = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long: 30m, 2h, 7d [default: for good]")]
 
 
@@ -99,11 +101,14 @@ def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
     if config is None or for_s is None:
         return EXIT_INVALID
     wanted = msgspec.structs.replace(wanted, user=who, for_s=for_s)
-    state_dir = Path(config.state.dir)
     try:
-        outcome = orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
+        outcome = _given(config, path, wanted)
+        if outcome.needs_force and sys.stdin.isatty():
+            if not typer.confirm(f"{outcome.text}. Do it all the same?"):
+                return 1
+            outcome = _given(config, path, msgspec.structs.replace(wanted, force=True))
     except OSError as exc:
-        errors.print(Text(refused(exc, state_dir), "red"))
+        errors.print(Text(refused(exc, Path(config.state.dir)), "red"))
         return 1
     except PdnsError as exc:
         errors.print(Text(str(exc), "red"))
@@ -111,7 +116,8 @@ def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
     if outcome.done:
         console.print(Text(outcome.text), soft_wrap=True)
         return 0
-    errors.print(Text(outcome.text, "red"))
+    how = "; to do it all the same: --force" if outcome.needs_force else ""
+    errors.print(Text(f"{outcome.text}{how}", "red"))
     return 1
 
 
@@ -121,6 +127,11 @@ def refused(exc: OSError, state_dir: Path) -> str:
     if state_dir.exists() and state_dir.stat().st_uid == os.geteuid() and path.is_absolute():
         return f"{path}: {exc.strerror}. {remedy(path, exc)}"
     return f"{exc.filename}: {exc.strerror}: run this as root or as the user that runs the resolver"
+
+
+def _given(config: Config, path: Path | None, wanted: Order) -> Outcome:
+    state_dir = Path(config.state.dir)
+    return orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,6 +49,9 @@ def test_everything_shown_is_true(temporary: Path) -> None:
     for sentence in ("A new threat:", "The feed server was away", "The upstream was away", "questions, all answered"):
         assert sentence in output
     assert "WRONG" not in output
+    (last,) = re.findall(r"queries ([\d,]+)  blocked ([\d,]+)  names ([\d,]+) .* \| the traffic is over", output)
+    counted = [re.search(rf"([\d,]+) {what}", output) for what in ("queries, say", "blocked, say", "different listed names")]
+    assert list(last) == [found[1] for found in counted if found is not None]
     assert list(temporary.iterdir()) == []
 
 

@@ -363,6 +363,11 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
             assert call(port, path, wrong, {} if method == "POST" else None, method)[0] == 401, (path, wrong)
     assert healthy.pdns.get("/api/feeds")[0] == 404  # not on the page of metrics
 
+    wide = {"action": "block", "name": "co.uk", "reason": "by a program"}
+    code, said = call(port, "/api/indicators", token, wide, "POST")
+    assert (code, said["done"]) == (409, False)
+    assert said["text"] == 'every name below co.uk would be blocked: it is a public suffix; to do it all the same: "force": true'
+
     order = {"action": "block", "name": "api.example.net", "reason": "by a program", "for": "1h", "user": "soc"}
     code, said = call(port, "/api/indicators", token, order, "POST")
     assert (code, said["done"]) == (200, True)

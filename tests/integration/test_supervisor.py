@@ -14,10 +14,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import dns.edns
 import dns.exception
 import pytest
 
 from loadtest.loopback import free_port
+from pdns.version import VERSION
 from tests.fakes.upstream import answer, by_name, delayed, drop
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, is_running
 
@@ -97,6 +99,10 @@ def test_the_banner_says_what_runs(tmp_path: Path, upstream: UpstreamThread) -> 
         assert said["metrics"] == f"http://127.0.0.1:{pdns.metrics_port}/metrics"
         assert said["try"] == f"dig @127.0.0.1 -p {pdns.dns_port} example.com"
         assert "\x1b" not in pdns.output
+        assert pdns.output.startswith(f"pdns {VERSION}\n")
+        done = subprocess.run(["sh", "-c", said["explain"]], capture_output=True, text=True, cwd=ROOT, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert "example.com" in done.stdout
 
 
 @pytest.mark.long
@@ -106,6 +112,7 @@ def test_one_server_for_a_state_directory(tmp_path: Path, upstream: UpstreamThre
         second = run_serve(tmp_path, pdns.config_path)
         assert second.returncode == 2
         assert f"state.dir: {pdns.state_dir} is in use by another pdns serve (process {pdns.pid})" in second.stderr
+        assert f"to stop it, `kill {pdns.pid}`" in second.stderr
         assert pdns.addresses("malware.test") == [SINKHOLE]
 
 
@@ -144,6 +151,12 @@ def test_not_ready_until_required_feeds_are_loaded(tmp_path: Path, upstream: Ups
         assert pdns.value("ready") == 0
         assert pdns.value("feed_loaded", feed="late") == 0
         assert "not loaded yet: late" in pdns.output
+        said = "feed late: required, not loaded, so queries get SERVFAIL"
+        assert re.search(rf"^  NOT READY +{said}", pdns.output, re.MULTILINE)
+        reason = re.compile(rf"not ready: {said}: \S+/late.txt: No such file or directory")
+        pdns.wait_for(lambda: reason.search(pdns.log) is not None, "the reason in the log")
+        (error,) = [option for option in pdns.ask("www.example.net").options if isinstance(option, dns.edns.EDEOption)]
+        assert (error.code, error.text) == (14, "required feeds are not loaded yet: late")
         (tmp_path / "late.txt").write_text("malware.test\n")
         pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
         assert pdns.addresses("malware.test") == [SINKHOLE]
@@ -506,6 +519,15 @@ def test_what_is_in_flight_is_answered_before_the_end(tmp_path: Path, upstream: 
         assert not any(map(is_running, children))
 
 
+def test_an_end_in_the_same_moment_as_a_reload_is_an_end(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """SIGHUP and SIGTERM that arrive together end it, as SIGTERM alone does."""
+    with RunningPdns(tmp_path, config(tmp_path, upstream)) as pdns:
+        os.kill(pdns.pid, signal.SIGSTOP)
+        for sig in (signal.SIGHUP, signal.SIGTERM, signal.SIGCONT):
+            os.kill(pdns.pid, sig)
+        assert pdns.stop() == 0
+
+
 @pytest.mark.long
 def test_the_end_is_bounded(tmp_path: Path, upstream: UpstreamThread) -> None:
     """An upstream that never answers, a client that never closes: exit 0 all the same, and what was given up is said."""
@@ -553,6 +575,21 @@ def test_a_second_interrupt_ends_it_at_once(tmp_path: Path, upstream: UpstreamTh
         wait_until_gone(children)
 
 
+def test_the_service_manager_is_told_what_is_missing(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """Its STATUS says why a start is not ready, with the feed and the reason, and that it is ready once the feed is there."""
+    missing = {"name": "late", "url": (tmp_path / "late.txt").as_uri(), "required": True, "refresh_s": 30}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(tmp_path / "notify"))
+        manager.settimeout(30)
+        environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
+        with RunningPdns(tmp_path, config(tmp_path, upstream, feed=[missing]), environment=environment, ready=False):
+            said = manager.recv(1000).decode()
+            assert said.startswith("READY=1\nSTATUS=not ready: feed late: required, not loaded, so queries get SERVFAIL")
+            (tmp_path / "late.txt").write_text("malware.test\n")
+            while said != "STATUS=ready: queries are answered":
+                said = manager.recv(1000).decode()
+
+
 @pytest.mark.long
 def test_the_service_manager_is_told(tmp_path: Path, upstream: UpstreamThread) -> None:
     """Under systemd, READY=1 comes once queries are answered, STOPPING=1 when the end begins."""
@@ -561,7 +598,10 @@ def test_the_service_manager_is_told(tmp_path: Path, upstream: UpstreamThread) -
         manager.settimeout(10)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "JOURNAL_STREAM": "8:1"}
         with RunningPdns(tmp_path, config(tmp_path, upstream), environment=environment) as pdns:
-            assert manager.recv(100) == b"READY=1"
+            said = manager.recv(1000)
+            assert said.startswith(b"READY=1\nSTATUS=")
+            while not said.endswith(b"STATUS=ready: queries are answered"):
+                said = manager.recv(1000)
             assert pdns.stop() == 0
-            assert manager.recv(100) == b"STOPPING=1"
+            assert manager.recv(1000) == b"STOPPING=1"
             assert re.search(r"^<6>supervisor: stopping", pdns.log, re.MULTILINE)
