@@ -170,7 +170,7 @@ def recover(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> Recover
         problem = str(exc)
     except OSError as exc:
         unread = locked(path, exc)
-        problem = unread.strerror
+        problem = str(unread.strerror)
     try:
         raw = read_state(_second(path), max_bytes)
         value = parse(raw)
