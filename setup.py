@@ -14,6 +14,7 @@ from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.build_py import build_py
 
 PURE = os.environ.get("PDNS_PURE") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
@@ -39,6 +40,19 @@ class BuildFast(build_ext):
             super().run()
         except Exception as error:
             raise SystemExit(_WHAT_TO_DO.format(reason=str(error) or type(error).__name__)) from error
+
+
+class BuildWithCommit(build_py):
+    """What is installed says which commit it was made from."""
+
+    def run(self) -> None:
+        super().run()
+        root = Path(__file__).parent
+        sys.path.insert(0, str(root))
+        from pdns.version import COMMIT_FILE, checked_out  # noqa: PLC0415 (a build that is isolated does not look here)
+
+        if not self.editable_mode and (commit := checked_out(root)):
+            (Path(self.build_lib) / "pdns" / COMMIT_FILE).write_text(f"{commit}\n")
 
 
 def extensions() -> list[Extension]:
@@ -76,4 +90,4 @@ def extensions() -> list[Extension]:
     return list(cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet="-v" not in sys.argv))
 
 
-setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast})
+setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast, "build_py": BuildWithCommit})

@@ -8,11 +8,11 @@ from typing import Annotated, Final
 
 import typer
 
-import pdns
 from pdns.confinement import confine_command
 from pdns.errors import PdnsError
 from pdns.fast import require_fast
 from pdns.logs import open_standard_descriptors
+from pdns.version import VERSION
 
 _COMMANDS: Final = ("serve", "check", "explain", "feeds", "block", "allow", "indicators", "demo")
 _MODULES: Final = {"block": "indicators", "allow": "indicators"}  # of commands that have none to themselves
@@ -42,7 +42,7 @@ def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
 
 def _version(asked: bool) -> None:
     if asked:
-        typer.echo(f"pdns {pdns.__version__}")
+        typer.echo(f"pdns {VERSION}")
         raise typer.Exit
 
 

@@ -18,7 +18,6 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
-import pdns
 from pdns import feedstatus
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
@@ -31,6 +30,7 @@ from pdns.listenaddresses import ListenAddresses
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
 from pdns.safefiles import damaged_files
 from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
+from pdns.version import VERSION
 
 Series = dict[tuple[str, ...], float]
 _BOUNDS = (*map(repr, BUCKETS_S), "+Inf")
@@ -141,7 +141,7 @@ class PdnsCollector(Collector):
         for window, names in facts.blocked.totals_overall(now):
             values["blocked_domains_overall"][window,] = names
         values["blocked_domains_missed_total"][()] = facts.sightings_lost
-        values["build_info"][pdns.__version__, "yes" if ACCELERATED else "no"] = 1
+        values["build_info"][VERSION, "yes" if ACCELERATED else "no"] = 1
         values["config_info"][facts.config_sha256,] = 1
         values["config_last_reload_successful"][()] = facts.reload_successful
         values["config_last_reload_success_timestamp_seconds"][()] = facts.reload_success_s

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-import pdns
 from pdns.__main__ import build
+from pdns.version import VERSION
 
 
 def test_every_command_is_offered() -> None:
@@ -37,7 +37,7 @@ def test_every_command_explains_itself(command: str) -> None:
 
 def test_version() -> None:
     """`pdns --version` says which."""
-    assert CliRunner().invoke(build(), ["--version"]).output == f"pdns {pdns.__version__}\n"
+    assert CliRunner().invoke(build(), ["--version"]).output == f"pdns {VERSION}\n"
 
 
 def test_serve_imports_no_more_than_it_needs() -> None:
