@@ -82,6 +82,15 @@ def test_the_banner_has_what_is_shown(example: RunningPdns) -> None:
     assert [title for title in titles if not re.search(rf"^  {title} ", example.output, re.MULTILINE)] == []
 
 
+@pytest.mark.parametrize(("page", "command"), [("feeds.md", "feeds status"), ("feed-quality.md", "feeds quality")])
+def test_tables_of_other_pages_have_the_titles_of_the_program(example: RunningPdns, page: str, command: str) -> None:
+    """Above the sample of a table on a page stand the titles that the command prints."""
+    (shown,) = re.findall(rf"^\$ pdns {command}\n(.+)$", (ROOT / "docs" / page).read_text(encoding="utf-8"), re.MULTILINE)
+    real = [sys.executable, "-m", "pdns", *command.split(), "-c", str(example.config_path)]
+    printed = subprocess.run(real, capture_output=True, text=True, timeout=60, check=True, cwd=ROOT).stdout.splitlines()
+    assert re.split(r" {2,}", printed[0].strip()) == re.split(r" {2,}", shown.strip())
+
+
 def test_the_picture_is_what_the_program_prints(tmp_path: Path) -> None:
     """Every line of the picture is printed by the command above it, but for times, ids and ports."""
 
