@@ -139,6 +139,9 @@ def test_installed_paths_are_those_of_the_unit() -> None:
     for path in ("/opt/pdns/bin/pdns", "/etc/pdns/pdns.toml"):
         assert path in unit
         assert path in consoles
+    (source,) = re.findall(r"^# git clone SOURCE (\S+)$", consoles, re.MULTILINE)
+    (manual,) = re.findall(rf"^Documentation=file://{source}/(\S+)$", unit, re.MULTILINE)
+    assert (ROOT / manual).is_file()
     assert 'dir = "/var/lib/pdns"' in sample
     assert "rm -rf /etc/pdns /var/lib/pdns" in consoles
     for path in set(re.findall(r"(?:^|\s)(deploy/[\w./]+)", consoles)):

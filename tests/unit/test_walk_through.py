@@ -29,6 +29,8 @@ class Step(NamedTuple):
 @cache
 def functions(path: str) -> dict[str, str]:
     """Every function and method of a file, by qualified name, with its source."""
+    if not (ROOT / path).is_file():
+        return {}
     text = (ROOT / path).read_text(encoding="utf-8")
     return _in_python(text) if path.endswith(".py") else _in_cython(text)
 
@@ -85,9 +87,16 @@ def test_the_page_has_every_path() -> None:
 
 @pytest.mark.parametrize(("path", "function"), ALL, ids=[f"{path}:{function}" for path, function in ALL])
 def test_every_function_exists(path: str, function: str) -> None:
-    """Each function that the page names is defined in the file that it names."""
-    assert (ROOT / path).is_file()
-    assert function in functions(path)
+    """Each function that the page names is defined in the file that it names; else the message tells where one like it is."""
+    assert function in functions(path), f"{path}:{function} is gone; now there are {', '.join(_like(function)) or 'none like it'}"
+
+
+def _like(function: str) -> list[str]:
+    """Every function with the same last name."""
+    name = function.rpartition(".")[2]
+    files = sorted(str(file.relative_to(ROOT)) for folder in ("pdns", "feeds") for file in (ROOT / folder).rglob("*.py*"))
+    sources = [file for file in files if file.endswith((".py", ".pyx"))]
+    return [f"{file}:{found}" for file in sources for found in functions(file) if found.rpartition(".")[2] == name]
 
 
 @pytest.mark.parametrize("section", SECTIONS)
@@ -97,7 +106,7 @@ def test_a_step_is_called_by_one_before_it(section: str) -> None:
     for steps in STEPS[section]:
         for at, step in enumerate(steps):
             name = re.compile(rf"\b{step.function.rpartition('.')[2]}\b")
-            before = [functions(earlier.path)[earlier.function] for earlier in steps[:at]]
+            before = [functions(earlier.path).get(earlier.function, "") for earlier in steps[:at]]
             if not step.started and not any(name.search(source) for source in before):
                 orphans.append(f"{step.path}:{step.function}")
     assert orphans == []
