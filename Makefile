@@ -3,13 +3,14 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-damage lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help run demo test test-all test-damage coverage lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
 PACKETS ?= 1000000
 LISTS ?= 20000
 SECONDS ?= 600
+DECISIONS := tests/unit/core tests/unit/fast tests/property tests/protocol tests/fuzz tests/unit/test_metrics.py
 COMPILED := tests/unit/core tests/unit/fast tests/unit/net tests/unit/upstream tests/protocol tests/property tests/fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -22,14 +23,18 @@ run: venv ## start the resolver on 127.0.0.1:5300, metrics on 127.0.0.1:9153
 demo: venv ## show it at work, with upstream, feeds and traffic of its own; needs no network
 	@exec $(PY) -m pdns demo $(ARGS)
 
-test: lint tools ## check the code and run the tests
-	@exec $(PY) -m pytest -m "not long and not matrix" $(ARGS)
+test: lint tools ## check the code and run the tests: under five minutes on two cores
+	@exec .ci/tests "not long and not matrix" $(ARGS)
 
 test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
-	@exec $(PY) -m pytest -m "not matrix" $(ARGS)
+	@HYPOTHESIS_PROFILE=all exec .ci/tests "not matrix" $(ARGS)
+
+coverage: dev ## which lines and branches of pdns/core no test reaches: a minute
+	@$(PY) -m coverage run -m pytest -q -m "not long and not matrix" $(DECISIONS) $(ARGS)
+	@exec $(PY) -m coverage report
 
 test-damage: dev ## damage every file of the state directory in every way, while the resolver runs and while it is stopped: half an hour
-	@exec $(PY) -m pytest -m matrix $(ARGS)
+	@exec .ci/tests matrix $(ARGS)
 
 lint: dev ## check style and types
 	@$(PY) -m ruff check .
@@ -48,7 +53,7 @@ soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--min
 fuzz: dev ## look for inputs that break it, for many minutes
 	@$(PY) -m tests.fuzz.hammer --packets $(PACKETS)
 	@$(PY) -m tests.fuzz.parsers --inputs $(LISTS)
-	@HYPOTHESIS_PROFILE=long exec $(PY) -m pytest -m hypothesis --timeout=3600 $(ARGS)
+	@HYPOTHESIS_PROFILE=fuzz exec .ci/tests hypothesis --timeout=3600 $(ARGS)
 
 fuzz-guided: dev ## the same, guided by what is reached (libFuzzer, needs clang): make fuzz-guided SECONDS=600
 	@exec .ci/fuzz-guided $(SECONDS)

@@ -8,7 +8,9 @@ PDNS_COVERAGE=1  as well with what libFuzzer wants to know; needs CC=clang
 
 from __future__ import annotations
 
+import multiprocessing
 import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -20,6 +22,7 @@ PURE = os.environ.get("PDNS_PURE") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
 SANITIZE = os.environ.get("PDNS_SANITIZE") == "1"
 COVERAGE = os.environ.get("PDNS_COVERAGE") == "1"
+CORES = len(os.sched_getaffinity(0))
 
 _WHAT_TO_DO = """
 pdns: its compiled part could not be built: {reason}
@@ -35,6 +38,10 @@ Without it answers cost four times as much. To install it that way all the same,
 class BuildFast(build_ext):
     """A compiler that fails ends the installation: a slow program must not look like a fast one."""
 
+    def finalize_options(self) -> None:
+        super().finalize_options()
+        self.parallel = self.parallel or CORES
+
     def run(self) -> None:
         try:
             super().run()
@@ -43,23 +50,30 @@ class BuildFast(build_ext):
 
 
 class BuildWithCommit(build_py):
-    """What is installed says which commit it was made from."""
+    """Leaves in the package which commit it was built from, for `pdns --version`. Outside a checkout: nothing."""
 
     def run(self) -> None:
         super().run()
-        root = Path(__file__).parent
-        sys.path.insert(0, str(root))
-        from pdns.version import COMMIT_FILE, checked_out  # noqa: PLC0415 (a build that is isolated does not look here)
+        if self.editable_mode:
+            return  # the checkout itself says it
+        checkout = Path(__file__).parent
+        command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
+        try:
+            commit = subprocess.run(command, capture_output=True, text=True, check=True, cwd=checkout).stdout  # noqa: S603 (ours)
+        except (OSError, subprocess.CalledProcessError):  # no git, or it refuses a checkout of another user
+            sys.path.insert(0, str(checkout))  # an isolated build does not look there
+            from pdns.version import commit_of  # noqa: PLC0415 (needed here only)
 
-        if not self.editable_mode and (commit := checked_out(root)):
-            (Path(self.build_lib) / "pdns" / COMMIT_FILE).write_text(f"{commit}\n")
+            commit = commit_of(checkout / "pdns")
+        if commit:
+            (Path(self.build_lib) / "pdns" / "commit.txt").write_text(commit, encoding="ascii")
 
 
 def extensions() -> list[Extension]:
     from Cython.Build import cythonize  # noqa: PLC0415 (not needed, and perhaps not there, with PDNS_PURE=1)
 
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
-    flags += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O2", "-fno-semantic-interposition"]
+    flags += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O2", "-g0", "-fno-semantic-interposition"]
     links: list[str] = []
     if SANITIZE:
         flags += ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-fno-omit-frame-pointer"]
@@ -87,7 +101,10 @@ def extensions() -> list[Extension]:
         "embedsignature": False,
         "freethreading_compatible": False,
     }
-    return list(cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet="-v" not in sys.argv))
+    multiprocessing.set_start_method("fork", force=True)  # another one would run this file again in each process
+    return list(
+        cythonize(modules, build_dir="build/cython", compiler_directives=directives, quiet="-v" not in sys.argv, nthreads=CORES)
+    )
 
 
 setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast, "build_py": BuildWithCommit})

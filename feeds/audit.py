@@ -27,6 +27,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     all: bool = False  # with a release: everything, or everything of a category or kind
     category: str = ""
     kind: str = ""
+    force: bool = False
     done: bool
     outcome: str
 

@@ -15,6 +15,7 @@ from feeds import audit
 from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protectednetworks import network_key, network_text
+from feeds.suffixes import is_public_suffix
 from pdns import orders, overrides, records
 from pdns.addresses import parse_allowed
 from pdns.clock import steady_s
@@ -32,6 +33,10 @@ _log = logging.getLogger(__name__)
 
 class RefusedError(Exception):
     """An order that is not carried out. The text says why, and what to do instead."""
+
+
+class NeedsForceError(RefusedError):
+    """One that is carried out when it is given with `force`."""
 
 
 class Feeds(Protocol):
@@ -63,7 +68,6 @@ class Desk:
         self._tell = tell
         self._feeds = feeds
         self._path = state_dir / overrides.FILE_NAME
-        self._locked = ""  # why the file may not be read
         self._overrides = self._read()
         self._stuck: set[str] = set()  # files that are no orders and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
@@ -134,7 +138,7 @@ class Desk:
         except InvalidOrder as exc:
             order, outcome = orders.showable(order), Outcome(done=False, text=str(exc))
         except RefusedError as exc:
-            outcome = Outcome(done=False, text=str(exc))
+            outcome = Outcome(done=False, text=str(exc), needs_force=isinstance(exc, NeedsForceError))
         except (BuildError, FeedError) as exc:
             outcome = Outcome(done=False, text=f"it is on record, but there is no new blockset yet: {exc.reason}")
         except OSError as exc:
@@ -196,6 +200,10 @@ class Desk:
         if name in ("", "."):
             raise RefusedError("say which name")
         assert order.command in ("block", "allow")
+        if not order.force and is_public_suffix(name.removeprefix("*.")):
+            raise NeedsForceError(
+                f"every name below {name.removeprefix('*.')} would be {_done(order.command)}: it is a public suffix"
+            )
         entry = Indicator(
             name=name,
             action="block" if order.command == "block" else "allow",
@@ -204,12 +212,17 @@ class Desk:
             added_s=now_s,
             expires_s=now_s + order.for_s if order.for_s > 0 else 0.0,
         )
-        others = tuple(other for other in self.overrides().indicators if other.name != name)
+        before = {other.name: other for other in self.overrides().indicators}
+        replaced = before.pop(name, None)
+        others = tuple(before.values())
         if len(others) >= MAX_INDICATORS:
             raise RefusedError(f"there are {len(others):,} local entries already: make a feed of them, with a file: url")
         self._write(indicators=(*others, entry))
         until = f" until {_clock(entry.expires_s)}" if entry.expires_s else ""
-        return f"{name} is {'blocked' if entry.action == 'block' else 'allowed'}{until}: {reason}"
+        said = f"{name} is {_done(entry.action)}{until}: {reason}"
+        if replaced is not None and replaced.action != entry.action:
+            said += f"; this replaces an entry by {replaced.author}, which {_done(replaced.action)} it: {replaced.reason}"
+        return said
 
     async def _remove(self, order: Order) -> str:
         name = _name(order)
@@ -223,7 +236,6 @@ class Desk:
 
     def _read(self) -> Overrides:
         found = records.recover(self._path, overrides.parse, overrides.MAX_BYTES)
-        self._locked = found.locked
         self._looks = appearance(self._path)
         return found.value or Overrides()
 
@@ -237,9 +249,8 @@ class Desk:
         before, self._overrides = self._overrides, self._read()
         if not self._overrides.revision and before.revision:
             self._overrides = before
-            if not self._locked:
-                with suppress(OSError):
-                    self._write()
+            with suppress(OSError):
+                self._write()
         return True
 
     def _let_go(self) -> bool:
@@ -253,7 +264,7 @@ class Desk:
         ]
         try:
             self._write()
-        except (OSError, RefusedError):
+        except OSError:
             self._overrides = current
         _log.info("%s", "; ".join(ended))
         return True
@@ -261,12 +272,13 @@ class Desk:
     def _write(self, **changes: object) -> None:
         revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
         new = msgspec.structs.replace(self.overrides(), **changes, revision=revision)
-        if self._locked:
-            owner = f"chown --reference={self._state_dir} {self._path}"
-            raise RefusedError(f"nothing is changed: {self._path} cannot be read ({self._locked}). As root: {owner}")
         records.store(self._path, records.encode(new))
         self._looks = appearance(self._path)
         self._overrides = new
+
+
+def _done(action: str) -> str:
+    return "blocked" if action == "block" else "allowed"
 
 
 def _is_slow(order: Order) -> bool:

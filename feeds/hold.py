@@ -65,6 +65,7 @@ class Hold:
         self._url = url
         self._record = Record(url=url)
         self._looks: tuple[int, ...] = ()
+        self._unread = False  # the file is there and cannot be read: what it says is not known
         self._record = self._read() or self._record
         if self._record.url != url:  # what another source said is of no interest
             self._record = msgspec.structs.replace(self._record, url=url, pending=None, said=None, usual={})
@@ -227,9 +228,10 @@ class Hold:
         self._keep_beside()
 
     def _read(self) -> Record | None:
-        found = records.recover(self._path, lambda raw: records.decode(raw, Record), MAX_BYTES).value
+        found = records.recover(self._path, lambda raw: records.decode(raw, Record), MAX_BYTES)
+        self._unread = bool(found.locked)
         self._looks = appearance(self._path)
-        return found
+        return found.value
 
     @property
     def damaged(self) -> bool:
@@ -237,8 +239,17 @@ class Hold:
         return appearance(self._path) != self._looks
 
     def mend(self) -> None:
-        """Write the file again if it is no longer what was written. Raises `OSError`."""
-        if self.damaged and self._read() != self._record:
+        """Write the file again if it is no longer what was written; take it up if it could not be read before.
+
+        Raises `OSError`.
+        """
+        if not self.damaged:
+            return
+        could_not_be_read, found = self._unread, self._read()
+        if could_not_be_read and found is not None:
+            self._record = found
+            self._keep_beside()
+        elif found != self._record and not self._unread:
             self._write()
 
     def _keep_beside(self) -> None:

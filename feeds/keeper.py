@@ -45,7 +45,8 @@ class Keeper:
     One instance at a time may work on a state directory. Nothing here raises because of a feed, or of a full disk.
     """
 
-    def __init__(self, state_dir: Path, on_event: Callable[[FeedsStatus], None] = lambda _: None) -> None:
+    def __init__(self, state_dir: Path, on_event: Callable[[FeedsStatus], None] = lambda _: None, *, in_memory: int = 0) -> None:
+        """`in_memory`: the generation of the blockset that workers have in memory; 0: none."""
         self._state_dir = state_dir
         self._feeds_dir = state_dir / "feeds"
         self._on_event = on_event
@@ -68,7 +69,7 @@ class Keeper:
         self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
         previous = feedstatus.read(state_dir)
-        self._publisher.resume(previous.generation if previous is not None else 0)
+        self._publisher.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
 
     async def configure(self, config: Config) -> None:
         """Go on under `config`. What it leaves alone keeps its copy, its counters and its place in the schedule.

@@ -20,10 +20,10 @@ from feeds.jobs import Compile, Part
 from feeds.protected import Protection
 from pdns import generations, records, safefiles
 from pdns.blockset import Blockset
-from pdns.blocksetfiles import FeedEntry
+from pdns.blocksetfiles import FeedEntry, feeds_in
 from pdns.clock import steady_s
 from pdns.config import Feed
-from pdns.errors import BlocksetError
+from pdns.errors import BlocksetError, OtherFormatError
 from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
 from pdns.records import DamagedError
@@ -108,14 +108,18 @@ class Publisher:
         self._unknown = False  # whether `live.inputs` may be other than what the live blockset was made of
         self._looks: tuple[object, ...] = ()  # how the files of the live blockset looked when they were last found whole
         self._record_looks: tuple[int, ...] = ()  # how the record looked when it was read or written
-        self._damaged = 0  # a generation whose files are not what was published
+        self._damaged = 0  # a generation that cannot be read: its files are not what was published, or of another format
+        self._keep_damaged = False  # it is of another format: that version of the program may come back
         self._held = True  # whether workers can be expected to have in memory what is on the disk no longer
         self._salvaged: set[str] = set()  # feeds whose share was last taken from a blockset
         self.live = Live()
         self.protection = Protection()  # what no list blocks by itself; from the next `publish` on
 
-    def resume(self, highest_seen: int) -> None:
-        """Take up the blockset that an earlier process left live, if it is whole. Numbers go on above `highest_seen`."""
+    def resume(self, highest_seen: int, *, in_memory: int = 0) -> None:
+        """Take up the blockset that an earlier process left live, if it is whole. Numbers go on above `highest_seen`.
+
+        `in_memory`: the generation that workers have in memory, whatever is on the disk.
+        """
         for unfinished in generations.blocksets_directory(self._state_dir).glob(".*"):
             shutil.rmtree(unfinished, ignore_errors=True)
         generation = generations.current_generation(self._state_dir)
@@ -128,9 +132,16 @@ class Publisher:
         looks = self._look(generation)
         try:
             found = self._open(generation)
+        except OtherFormatError as exc:
+            _log.warning("blockset %d, of another version of the program, is made anew: %s", generation, exc)
+            self._damaged, self._held, self._keep_damaged = generation, in_memory == generation, True
+            names = feeds_in(self._directory(generation))
+            feeds = {name: FeedEntry(name=name, source="", category="") for name in names}
+            self.live = msgspec.structs.replace(record or Live(feeds=feeds), generation=0)
+            return
         except BlocksetError as exc:
             _log.error("blockset %d, of the last run, is damaged and is made anew: %s", generation, exc)
-            self._damaged, self._held = generation, False
+            self._damaged, self._held = generation, in_memory == generation
             if record is not None:
                 self.live = msgspec.structs.replace(record, generation=0)
             return
@@ -307,13 +318,14 @@ class Publisher:
     def _go_live(self, building: Path, live: Live) -> None:
         try:
             self._write_record(live)  # first: a record of what is not live is seen to be that
-            generations.publish(self._state_dir, building, live.generation, damaged=self._damaged)
+            damaged = 0 if self._keep_damaged else self._damaged
+            generations.publish(self._state_dir, building, live.generation, damaged=damaged)
         except BlocksetError as exc:
             raise BuildError(str(exc)) from None
         except OSError as exc:
             raise BuildError(disk_reason(exc, self._state_dir)) from None
         self._highest = live.generation
-        self.live, self._unknown, self._damaged, self._held = live, False, 0, True
+        self.live, self._unknown, self._damaged, self._held, self._keep_damaged = live, False, 0, True, False
         self._looks = self._look(live.generation)
         names = f"{live.entries:,}"
         _log.info("blockset %d: %s names, feeds: %d, built in %.1f s", live.generation, names, len(live.inputs), live.build_s)

@@ -71,25 +71,26 @@ def main() -> None:
     standard_error().threaded = False  # until the process has given up what it does not need
     log_to_stderr("feeds", "info")
     channel = Channel.from_fd(int(sys.argv[1]))
-    if (config := _first_config(channel)) is not None:
+    if (first := _first_config(channel)) is not None:
+        config, in_memory = first
         missing = confine_feeds(Path(config.state.dir), low_port=listens_low(config))
         standard_error().threaded = True
         if missing:
             _log.info("not confined in every way: %s", said(missing))
         if unbounded := refused_limits():
             _log.warning("lists are parsed without limits of the kernel, which the system refuses to set: %s", said(unbounded))
-        asyncio.run(_run(channel, config))
+        asyncio.run(_run(channel, config, in_memory=in_memory))
     logging.shutdown()
     os._exit(0)  # a thread that hangs in a dead file system or a look-up must not keep us
 
 
-def _first_config(channel: Channel) -> Config | None:
-    """What to run by, waited for; None when the supervisor is gone."""
+def _first_config(channel: Channel) -> tuple[Config, int] | None:
+    """What to run by, waited for, and the generation that workers have in memory; None when the supervisor is gone."""
     while (received := channel.wait()) is not None:
         message, fds = received
         try:
             if isinstance(message, Configure) and fds:
-                return read_config(fds[0])
+                return read_config(fds[0]), message.blockset
         except (OSError, msgspec.DecodeError):
             _log.exception("the configuration cannot be read")
         finally:
@@ -97,7 +98,7 @@ def _first_config(channel: Channel) -> Config | None:
     return None
 
 
-async def _run(channel: Channel, config: Config) -> None:
+async def _run(channel: Channel, config: Config, *, in_memory: int) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
     configurations: asyncio.Queue[Config] = asyncio.Queue()
@@ -119,7 +120,7 @@ async def _run(channel: Channel, config: Config) -> None:
 
     channel.attach(loop, heard, stopping.set)
     async with asyncio.TaskGroup() as tasks:
-        work = tasks.create_task(_work(configurations, distrusted, tasks))
+        work = tasks.create_task(_work(configurations, distrusted, tasks, in_memory=in_memory))
         await stopping.wait()
         loop.call_later(LEAVE_WITHIN_S, os._exit, 0)
         work.cancel()
@@ -127,10 +128,12 @@ async def _run(channel: Channel, config: Config) -> None:
     signal.set_wakeup_fd(-1)  # a SIGTERM while the loop closes has nothing left to tell it, and would complain on stderr
 
 
-async def _work(configurations: asyncio.Queue[Config], distrusted: list[int], tasks: asyncio.TaskGroup) -> None:
+async def _work(
+    configurations: asyncio.Queue[Config], distrusted: list[int], tasks: asyncio.TaskGroup, *, in_memory: int
+) -> None:
     config = await configurations.get()
     state_dir = Path(config.state.dir)
-    keeper = Keeper(state_dir)
+    keeper = Keeper(state_dir, in_memory=in_memory)
     listener = NotifyListener(keeper.wake_soon)
     keeper.notify_refused = listener.refused
     receiver = _Receiving(state_dir, keeper)

@@ -66,16 +66,20 @@ class FeedRunner:
         self.results = results
         self._store = FeedStore(directory)
         self.hold = Hold(self._store, feed.url)
-        kept = self._store.load()
-        self._store.tidy(kept)
-        self.copy = kept if kept is not None and kept.url == feed.url else None
-        # What the feed listed under another url stays in force until this one delivers: a mistyped url must not lift a block.
-        self.predecessor = kept if self.copy is None else None
         self._failed_at_s = -math.inf
-        self._heard_at_s = boottime_s() - (max(0.0, steady_s() - kept.last_success_s) if kept is not None else 0.0)
-        self._readable = self.copy is None or self._store.has_entries(self.copy)
+        self._take_up()
         self._as_read_before = ("", "")  # hash and source of the copy whose entries stay: reading it again was stopped
         self._keeping = asyncio.Lock()
+
+    def _take_up(self) -> None:
+        """Go on with the copy that is kept on the disk."""
+        kept = self._store.load()
+        self._store.tidy(kept)
+        self.copy: Copy | None = kept if kept is not None and kept.url == self.feed.url else None
+        # What the feed listed under another url stays in force until this one delivers: a mistyped url must not lift a block.
+        self.predecessor = kept if self.copy is None else None
+        self._heard_at_s = boottime_s() - (max(0.0, steady_s() - kept.last_success_s) if kept is not None else 0.0)
+        self._readable = self.copy is None or self._store.has_entries(self.copy)
 
     @property
     def name(self) -> str:
@@ -152,11 +156,11 @@ class FeedRunner:
                     self._readable = True
         if self.expired:
             return None
-        if (copy := self.copy) is None:
-            return self._share_of_predecessor()
-        reading = copy.reading
-        share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
-        return share, Part(self.feed, str(self._store.parsed_path(copy)), self.hold.names)
+        if self.copy is not None:
+            return self._share(self.copy, self.feed)
+        if (copy := self.predecessor) is None:
+            return None
+        return self._share(copy, msgspec.structs.replace(self.feed, url=copy.url))  # it says that the new source is not loaded
 
     def reread(self, parsed: str) -> None:
         """The entries in the file `parsed` turned out to be damaged: read the copy again, if they are still its entries."""
@@ -198,13 +202,10 @@ class FeedRunner:
                 self.reread(str(self._store.parsed_path(copy)))
         return not sound
 
-    def _share_of_predecessor(self) -> tuple[Input, Part] | None:
-        if (copy := self.predecessor) is None:
-            return None
+    def _share(self, copy: Copy, feed: Feed) -> tuple[Input, Part]:
         reading = copy.reading
         share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
-        earlier = msgspec.structs.replace(self.feed, url=copy.url)  # its fingerprint says that the new source is not loaded
-        return share, Part(earlier, str(self._store.parsed_path(copy)), self.hold.names)
+        return share, Part(feed, str(self._store.parsed_path(copy)), self.hold.names)
 
     def _needs_reading(self, copy: Copy | None) -> bool:
         if copy is None or (self._readable and self._as_read_before == (copy.sha256, self.source)):
@@ -230,6 +231,8 @@ class FeedRunner:
         started = time.monotonic()
         raw, parsed = self._store.new_file(), self._store.new_file()
         try:
+            if self._store.unread:
+                self._take_up()
             self._store.prepare()
             fetched = await self._fetch(around, raw)
             self.moved_to = fetched.moved_to
@@ -320,8 +323,7 @@ class FeedRunner:
     async def _parse(self, builder: Builder, raw: Path, parsed: Path, fetched: Fetched) -> Parsed:
         job = self._job(raw, parsed, fetched.validators, self.copy or self.predecessor)
         if self.copy is not None:
-            entries = self.copy.reading.entries + self.copy.reading.addresses
-            job = msgspec.structs.replace(job, entries_before=entries)
+            job = msgspec.structs.replace(job, entries_before=self.copy.reading.entries + self.copy.reading.addresses)
         if not self.hold.was_released(fetched.sha256):
             limits = msgspec.structs.replace(self.limits, usual=self.hold.usual)
             job = msgspec.structs.replace(job, limits=limits, popularity=self.popularity)
@@ -348,9 +350,7 @@ class FeedRunner:
 
     def _keep_new(self, copy: Copy, raw: Path, parsed: Path) -> None:
         self._store.keep(copy, raw=raw, parsed=parsed)
-        self.copy = copy
-        self.predecessor = None
-        self._readable = True
+        self.copy, self.predecessor, self._readable = copy, None, True
         self._heard_at_s = boottime_s()
 
     def _keep_unchanged(self, fetched: Fetched | Unchanged, raw: Path, now_s: float) -> None:
@@ -362,12 +362,12 @@ class FeedRunner:
 
     async def _read_again(self, builder: Builder, copy: Copy) -> Copy | None:
         parsed = self._store.new_file()
-        if not await asyncio.to_thread(self._store.is_sound, copy):
-            _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
-            self.hold.trust(copy.sha256)  # what is in force is no update
-            safefiles.put_aside(self._store.raw_path(copy))
-            return None
         try:
+            if not await asyncio.to_thread(self._store.is_sound, copy):
+                _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
+                self.hold.trust(copy.sha256)  # what is in force is no update
+                safefiles.put_aside(self._store.raw_path(copy))
+                return None
             result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy.validators, copy))
             copy = msgspec.structs.replace(copy, reading=reading_of(result, self.source, READER, copy.sha256))
             self._store.keep(copy, parsed=parsed)

@@ -19,6 +19,7 @@ from pdns import __version__, records, safefiles
 from pdns.core import names
 from pdns.feedstatus import OddLines
 from pdns.generations import sync
+from pdns.records import LockedError
 from pdns.safefiles import DAMAGED, TEMPORARY, make_directory, rename
 
 RECORD = "copy.json"
@@ -88,20 +89,29 @@ class FeedStore:
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.beside: set[str] = set()  # names of files that are kept beside the last-good copy
+        self._unread: LockedError | None = None  # why a file that is there cannot be read: nothing is changed until it can be
         self._looks: dict[str, tuple[int, ...]] = {}
         self._numbers = itertools.count()
 
     def prepare(self) -> None:
-        """Make the directory. Raises `OSError`."""
+        """Make the directory. Raises `OSError`, also when what is kept here could not be read by the last `load`."""
         make_directory(self.directory, 0o700)
+        if self._unread is not None:
+            raise self._unread
 
     def new_file(self) -> Path:
         """A path that nobody else uses, for what is still on trial."""
         return self.directory / f"{os.getpid()}-{next(self._numbers)}{TEMPORARY}"
 
+    @property
+    def unread(self) -> bool:
+        """Whether files are here that the last `load` could not read."""
+        return self._unread is not None
+
     def load(self) -> Copy | None:
-        """The whole copy that is kept here, of whatever url; None when there is none."""
-        return self._read_record()
+        """The whole copy that is kept here, of whatever url; None when there is none, or it cannot be read."""
+        copy = self._read_record()
+        return None if self.unread else copy
 
     def tidy(self, copy: Copy | None) -> None:
         """Remove all but the files of `copy`, the last-good one, and those `beside` it: unfinished work of an earlier process."""
@@ -133,7 +143,9 @@ class FeedStore:
         return self.directory / copy.reading.parsed
 
     def _read_record(self) -> Copy | None:
-        copy = records.recover(self.directory / RECORD, lambda raw: records.decode(raw, Copy), MAX_BYTES).value
+        path = self.directory / RECORD
+        copy, unread = records.recover(path, lambda raw: records.decode(raw, Copy), MAX_BYTES)
+        self._unread = unread or _locked(*(() if copy is None else (self.raw_path(copy), self.parsed_path(copy))))
         if copy is None or not (self.is_whole(copy) or self.has_entries(copy)):
             return None
         self._looks = self._look(copy)
@@ -148,7 +160,8 @@ class FeedStore:
         return _size_bytes(self.parsed_path(copy)) is not None
 
     def is_sound(self, copy: Copy) -> bool:
-        """Whether the list itself is what was fetched. Reads it."""
+        """Whether the list itself is what was fetched. Reads it. Raises `LockedError` when it is there and cannot be read."""
+        records.require_readable(self.raw_path(copy))
         try:
             with safefiles.open_state(self.raw_path(copy)) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == copy.sha256
@@ -168,6 +181,8 @@ class FeedStore:
         return {name: safefiles.appearance(self.directory / name) for name in (RECORD, copy.raw, copy.reading.parsed)}
 
     def _sweep(self, copy: Copy | None, *, unfinished_too: bool) -> None:
+        if self.unread:
+            return
         needed = {RECORD, RECORD + records.SECOND_COPY, *self.beside}
         if copy is not None:
             needed |= {copy.raw, copy.reading.parsed}
@@ -179,6 +194,15 @@ class FeedStore:
                         safefiles.remove(Path(entry.path))
         except OSError:
             return  # it costs room, nothing else
+
+
+def _locked(*paths: Path) -> LockedError | None:
+    try:
+        for path in paths:
+            records.require_readable(path, whole=False)
+    except LockedError as exc:
+        return exc
+    return None
 
 
 def _size_bytes(path: Path) -> int | None:

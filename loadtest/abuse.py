@@ -20,7 +20,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from loadtest import bench, build, packets, programs, server
+from loadtest import bench, build, packets, programs, server, tcpecho
 from loadtest.attack import HONEST, random_names
 from loadtest.client import ask_tcp
 from loadtest.goals import Verdict
@@ -102,6 +102,8 @@ class AbuseRow(msgspec.Struct, frozen=True, kw_only=True):
     attack_per_s: float  # queries that it sent
     before: Service
     during: Service
+    bystander_before: Service  # what the same client gets from a server that is not attacked
+    bystander_during: Service
     verdict: Verdict
 
 
@@ -126,9 +128,17 @@ def chosen(keys: Sequence[str]) -> tuple[Attack, ...]:
     return tuple(attack for attack in ATTACKS if not keys or attack.key in keys)
 
 
-def verdict(attack: Attack, before: Service, during: Service, remaining: float) -> Verdict:
-    """99 % answered and p99 at most twice what it was; in a flood, the share of the machine that `remaining` says."""
-    ratio = during.p99_ms / max(before.p99_ms, 0.001)
+def slower(before: Service, during: Service) -> float:
+    """How much p99 has grown."""
+    return during.p99_ms / max(before.p99_ms, 0.001)
+
+
+def verdict(attack: Attack, before: Service, during: Service, remaining: float, bystander: float = 1.0) -> Verdict:
+    """99 % answered and p99 at most twice what it was; in a flood, the share of the machine that `remaining` says.
+
+    `bystander` is how much slower a server became that is not attacked, on the same cores: that much is not of the attack.
+    """
+    ratio = slower(before, during) / max(bystander, 1.0)
     measured = f"{100 * during.share:.1f} %, p99 x {ratio:.1f}"
     if attack.flood and remaining < 1:
         least = min(MIN_ANSWERED, remaining)
@@ -146,17 +156,23 @@ def run(attacks: Sequence[Attack], seconds: float, console: Console) -> AbuseRes
     def say(step: str) -> None:
         console.print(f"{time.monotonic() - began_s:5.0f} s  {step}", style="dim", highlight=False, markup=False)
 
-    with tempfile.TemporaryDirectory(prefix="pdns-abuse-") as name, programs.serving("authority") as authority:
+    with (
+        tempfile.TemporaryDirectory(prefix="pdns-abuse-") as name,
+        programs.serving("authority") as authority,
+        programs.serving("echo") as echo,
+        tcpecho.running() as tcp_echo,
+    ):
         directory = Path(name)
         with _resolver(directory, authority.address, workers) as resolver:
             resolver.wait_ready(_READY_TIMEOUT_S)
             say("what it can do")
-            _honest_udp(resolver, directory, 1.0)  # fills the cache
+            _honest_udp(resolver.address, directory, 1.0)  # fills the cache
             capacity = _capacity(directory, authority.address, workers)
             rows = []
             for attack in attacks:
                 say(attack.title)
-                rows.append(_row(attack, resolver, directory, seconds, capacity))
+                both = (resolver.address, tcp_echo if attack.tcp else echo.address)
+                rows.append(_row(attack, both, resolver, directory, seconds, capacity))
                 _settle(resolver)
     return AbuseResults(
         when=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -183,16 +199,19 @@ def show(results: AbuseResults, console: Console) -> None:
         markup=False,
     )
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
-    for head in ("attack", "its queries/s", "answered before", "answered", "p99 before", "p99", "goal", ""):
+    for head in ("attack", "its queries/s", "answered before", "answered", "p99 before", "p99", "another's", "goal", ""):
         table.add_column(head, no_wrap=True, justify="left" if head in ("attack", "goal", "") else "right")
     for row in results.rows:
+        bystander = slower(row.bystander_before, row.bystander_during)
         table.add_row(
             row.title, f"{row.attack_per_s:,.0f}", f"{100 * row.before.share:.1f} %", f"{100 * row.during.share:.1f} %",
-            f"{row.before.p99_ms:.2f} ms", f"{row.during.p99_ms:.2f} ms", row.verdict.goal, met(row.verdict),
+            f"{row.before.p99_ms:.2f} ms", f"{row.during.p99_ms:.2f} ms", f"x {bystander:.1f}", row.verdict.goal,
+            met(row.verdict),
         )  # fmt: skip
     console.print(table)
     for note in results.notes:
         console.print(f"note: {note}", style="yellow", highlight=False, markup=False)
+    console.print("another's: p99 of a server that is not attacked, on the same cores, against before", style="dim")
     missed = sum(not row.verdict.met for row in results.rows)
     summary = f"{missed} of {len(results.rows)} goals missed" if missed else f"all {len(results.rows)} goals met"
     console.print(f"\n{summary}", style="bold red" if missed else "bold green", highlight=False)
@@ -258,15 +277,17 @@ def _settle(resolver: Resolver) -> None:
             raise server.ServerError(f"not as before {_SETTLE_S:.0f} s after an attack{resolver.last_words()}")
 
 
-def _row(attack: Attack, resolver: Resolver, directory: Path, seconds: float, capacity: float) -> AbuseRow:
-    before = _honest(attack, resolver, directory, seconds)
+def _row(
+    attack: Attack, both: tuple[Address, Address], resolver: Resolver, directory: Path, seconds: float, capacity: float
+) -> AbuseRow:
+    before, bystander_before = _honest(attack, both, directory, seconds)
     command = [sys.executable, "-m", "loadtest.attack", attack.kind, str(resolver.address.port), str(attack.clients)]
-    lasts_s = _BEGUN_S + ROUNDS * seconds
+    lasts_s = _BEGUN_S + 2 * ROUNDS * seconds
     with subprocess.Popen(
         [*command, str(attack.per_s), str(lasts_s + _PATIENCE_S)], stdout=subprocess.PIPE, text=True, cwd=_REPOSITORY
     ) as attacker:
         time.sleep(_BEGUN_S)
-        during = _honest(attack, resolver, directory, seconds)
+        during, bystander_during = _honest(attack, both, directory, seconds)
         sent, _ = attacker.communicate()
     if attacker.returncode != 0:
         raise server.ServerError(f"{attack.key}: the attackers ended with {attacker.returncode}{resolver.last_words()}")
@@ -278,7 +299,9 @@ def _row(attack: Attack, resolver: Resolver, directory: Path, seconds: float, ca
         attack_per_s=attack_per_s,
         before=before,
         during=during,
-        verdict=verdict(attack, before, during, remaining),
+        bystander_before=bystander_before,
+        bystander_during=bystander_during,
+        verdict=verdict(attack, before, during, remaining, slower(bystander_before, bystander_during)),
     )
 
 
@@ -290,24 +313,30 @@ def _honest_queries(count: int) -> Iterator[bytes]:
         yield query(name)
 
 
-def _honest(attack: Attack, resolver: Resolver, directory: Path, seconds: float) -> Service:
-    """So many rounds of `seconds`: what was answered in all, and the median of their p99s, which a single pause does not move."""
+def _honest(attack: Attack, servers: Sequence[Address], directory: Path, seconds: float) -> list[Service]:
+    """For each of `servers`, asked by turns, so many rounds of `seconds`: what was answered in all, and the median of their p99s.
+
+    A single pause does not move a median.
+    """
     measure = _honest_tcp if attack.tcp else _honest_udp
-    rounds = [measure(resolver, directory, seconds) for _ in range(ROUNDS)]
-    return Service(
-        asked=sum(one.asked for one in rounds),
-        answered=sum(one.answered for one in rounds),
-        p99_ms=statistics.median(one.p99_ms for one in rounds),
-    )
+    turns = [[measure(server, directory, seconds) for server in servers] for _ in range(ROUNDS)]
+    return [
+        Service(
+            asked=sum(one.asked for one in rounds),
+            answered=sum(one.answered for one in rounds),
+            p99_ms=statistics.median(one.p99_ms for one in rounds),
+        )
+        for rounds in zip(*turns, strict=True)
+    ]
 
 
-def _honest_udp(resolver: Resolver, directory: Path, seconds: float) -> Service:
+def _honest_udp(to: Address, directory: Path, seconds: float) -> Service:
     """The generator, a process of its own, from an address that no attacker has."""
     file = directory / "honest"
     count = packets.write(file, _honest_queries(int(HONEST_PER_S * seconds)))
     found = programs.generate(
         programs.generator_command(
-            resolver.address, file, count=count, rate=HONEST_PER_S, seconds=seconds + 1, timeout_ms=int(_PATIENCE_S * 1000),
+            to, file, count=count, rate=HONEST_PER_S, seconds=seconds + 1, timeout_ms=int(_PATIENCE_S * 1000),
             progress=False,
         )
     )  # fmt: skip
@@ -315,12 +344,12 @@ def _honest_udp(resolver: Resolver, directory: Path, seconds: float) -> Service:
     return Service(asked=found.sent, answered=max(0, answered), p99_ms=found.latency_us.p99 / 1000)
 
 
-def _honest_tcp(resolver: Resolver, directory: Path, seconds: float) -> Service:  # noqa: ARG001 (as `_honest_udp`)
+def _honest_tcp(to: Address, directory: Path, seconds: float) -> Service:  # noqa: ARG001 (as `_honest_udp`)
     """A connection for each query, each in the time that it is due, whatever became of those before."""
 
     async def one(wire: bytes, due_s: float) -> float | None:
         await asyncio.sleep(due_s - time.monotonic())
-        answer = await ask_tcp(resolver.address, wire, _PATIENCE_S)
+        answer = await ask_tcp(to, wire, _PATIENCE_S)
         good = answer is not None and server.rcode(answer) == _NOERROR
         return time.monotonic() - due_s if good else None
 

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import ipaddress
+import os
+import random
 import socket
+from pathlib import Path
 from typing import NamedTuple
 
 _RECEIVE_BUFFER_BYTES = 4 << 20
+_KERNEL_PORTS = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_FIRST_PORT = 10_000
+_BLOCK = 16
 
 
 class Address(NamedTuple):
@@ -37,13 +43,63 @@ def udp_socket(host: str = "127.0.0.1") -> socket.socket:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 that was free for UDP and TCP a moment ago, for programs that cannot take a socket."""
-    for _ in range(20):
-        with udp_socket() as udp, socket.socket() as tcp:
-            port: int = udp.getsockname()[1]
-            try:
-                tcp.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+    """A port that is free for UDP and TCP on all addresses, for programs that cannot take a socket.
+
+    It belongs to this process until it ends: the kernel does not choose it for any socket, and no other process gets it here.
+    """
+    while True:
+        if not _ports.free:
+            _ports.take_block()
+        port = _ports.free.pop()
+        if _is_free(port):
             return port
-    raise OSError("no port is free for both UDP and TCP")
+
+
+class _Ports:
+    """Ports below those that the kernel chooses from. A process takes them in blocks.
+
+    An abstract Unix socket that is named after a block marks it as taken: its name is unique in a network namespace, and the
+    kernel closes it with the process.
+    """
+
+    def __init__(self) -> None:
+        self.free: list[int] = []
+        self._marks: list[socket.socket] = []
+
+    def take_block(self) -> None:
+        end = int(_KERNEL_PORTS.read_text().split()[0])
+        starts = list(range(_FIRST_PORT, end - _BLOCK, _BLOCK))
+        random.shuffle(starts)  # so that a port that was used a moment ago is seldom used again
+        for start in starts:
+            mark = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+            try:
+                mark.bind(f"\0pdns-ports-{start}")
+            except OSError:
+                mark.close()
+                continue
+            self._marks.append(mark)
+            self.free = list(range(start, start + _BLOCK))
+            return
+        raise OSError(f"no port between {_FIRST_PORT} and {end} is free; the kernel chooses from {_KERNEL_PORTS}")
+
+    def forget(self) -> None:
+        """In a child: the ports are those of the parent."""
+        self.free = []
+
+
+def _is_free(port: int) -> bool:
+    try:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        ):
+            tcp.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            udp.bind(("0.0.0.0", port))  # bound for a moment, on every address
+            tcp.bind(("0.0.0.0", port))
+    except OSError:
+        return False
+    return True
+
+
+_ports = _Ports()
+os.register_at_fork(after_in_child=_ports.forget)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import os
 import signal
@@ -78,7 +79,11 @@ class Resolver(msgspec.Struct, kw_only=True):
         while time.monotonic() < self.started_s + timeout_s:
             if self.process.poll() is not None:
                 raise ServerError(f"pdns serve ended with {self.process.returncode}{self.last_words()}")
-            with contextlib.suppress(OSError), urllib.request.urlopen(f"http://{self.metrics}/readyz", timeout=2) as response:
+            # HTTPException: before it listens, a connection to its port may come from that port, and meet itself
+            with (
+                contextlib.suppress(OSError, http.client.HTTPException),
+                urllib.request.urlopen(f"http://{self.metrics}/readyz", timeout=2) as response,
+            ):
                 if response.status == 200:
                     return time.monotonic() - self.started_s
             time.sleep(_POLL_S)

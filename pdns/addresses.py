@@ -29,6 +29,8 @@ _AXFR = "axfr://"
 _ENDPOINT = '"ip:port" or "[ipv6]:port"'
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_MISSPELT = re.compile(r"(?:ht+p|hpp|htt|hxxp|http)(s?)(?:[:;]/{0,3}|/{2})(?=[\w-]+\.)", re.IGNORECASE)
+_BARE_HOST = re.compile(r"(?:www\.[\w.-]+\Z|(?:[a-z0-9-]+\.)+[a-z]{2,}(?::[0-9]+)?/)", re.IGNORECASE)
 _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
@@ -161,6 +163,8 @@ def parse_allowed(text: str) -> AllowedName:
     """What an `allow` entry, `x` or `*.x`, lets through."""
     below_only = text.startswith("*.")
     bare = text[2:] if below_only else text
+    if "://" in text:
+        raise InvalidAddress("expected a domain name, which is the part of a URL between // and the next /")
     try:
         name = names.from_text(bare)
     except InvalidName as error:
@@ -215,6 +219,15 @@ def parse_source(text: str, directory: Path) -> str:
         raise InvalidAddress("expected an https:, http:, file: or axfr: URL, or a path")
     parse_web(text[len(kind + plus) :])
     return text
+
+
+def meant_url(text: str) -> str:
+    """The URL that somebody meant who left out its scheme or misspelt it; "" where `text` looks like none, or is one."""
+    if misspelt := _MISSPELT.match(text):
+        return (
+            f"http{misspelt[1].lower()}://{text[misspelt.end() :]}" if misspelt[0].lower() not in ("http://", "https://") else ""
+        )
+    return f"https://{text}" if _BARE_HOST.match(text) else ""
 
 
 def parse_web(text: str, *schemes: str) -> str:

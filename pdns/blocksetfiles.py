@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from pdns.errors import BlocksetError
+from pdns.errors import BlocksetError, OtherFormatError
 from pdns.networkruns import Run
 from pdns.records import DamagedError, check_digest
 from pdns.safefiles import open_state, read_state
@@ -67,6 +67,19 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     feeds: list[FeedEntry]
     runs: list[Run]  # longest prefix first
     files: dict[str, FileEntry]
+    mapped: tuple[str, ...] = DATA_FILES  # of `files`, in the order in which they follow the manifest in memory
+
+
+class _Named(msgspec.Struct, frozen=True):
+    name: str
+
+
+class _Contents(msgspec.Struct, frozen=True):
+    """What manifests of every format say in the same way: enough to copy a blockset that only another version reads."""
+
+    files: dict[str, FileEntry]
+    feeds: list[_Named] = []
+    mapped: tuple[str, ...] = DATA_FILES
 
 
 def read_manifest(directory: Path) -> Manifest:
@@ -74,20 +87,26 @@ def read_manifest(directory: Path) -> Manifest:
     return _manifest(_read_manifest(directory), directory / MANIFEST_FILE)
 
 
+def feeds_in(directory: Path) -> list[str]:
+    """The feeds of the blockset in `directory`, of whatever format it is. Raises `BlocksetError`."""
+    return [feed.name for feed in _contents(_read_manifest(directory), directory / MANIFEST_FILE).feeds]
+
+
 def copy_to_memory(directory: Path) -> int:
     """A descriptor of sealed memory that holds the blockset in `directory` as its manifest describes it, for `Blockset.map`.
 
-    Reads every byte once and compares each SHA-256: some 15 ms a million names. Raises `BlocksetError`.
+    Whatever its format is: a supervisor hands blocksets to workers of a later version. Reads every byte once and compares each
+    SHA-256: some 15 ms a million names. Raises `BlocksetError`.
     """
     directory = directory.resolve()  # `current` may move on while the files are read
     raw = _read_manifest(directory)
-    manifest = _manifest(raw, directory / MANIFEST_FILE)
+    contents = _contents(raw, directory / MANIFEST_FILE)
 
     def parts() -> Iterator[bytes]:
         yield _LENGTH.pack(len(raw)) + raw + bytes(-(len(raw) + _LENGTH.size) % _PAGE_BYTES)
-        for name in DATA_FILES:
-            yield from _checked(directory / name, manifest.files[name])
-            yield bytes(-manifest.files[name].size_bytes % _PAGE_BYTES)
+        for name in contents.mapped:
+            yield from _checked(directory / name, contents.files[name])
+            yield bytes(-contents.files[name].size_bytes % _PAGE_BYTES)
 
     try:
         return sealed_memory("pdns-blockset", parts())
@@ -107,16 +126,29 @@ def _read_manifest(directory: Path) -> bytes:
     return raw
 
 
+def _contents(raw: bytes, path: Path) -> _Contents:
+    try:
+        contents = msgspec.json.decode(raw, type=_Contents)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise BlocksetError(f"{path}: {exc}") from None
+    for name in contents.mapped:
+        if name not in contents.files or name != Path(name).name:
+            raise BlocksetError(f"{path}: says nothing of {name}")
+    return contents
+
+
 def _manifest(raw: bytes, path: Path) -> Manifest:
     try:
         head = msgspec.json.decode(raw)
-        if not isinstance(head, dict) or head.get("format") != FORMAT:
-            raise BlocksetError(f"{path}: not a blockset of format {FORMAT}")
+        written_as = head.get("format") if isinstance(head, dict) else None
+        if written_as != FORMAT:
+            kind = OtherFormatError if isinstance(written_as, int) else BlocksetError
+            raise kind(f"{path}: not a blockset of format {FORMAT}: its format is {written_as!r}")
         manifest = msgspec.convert(head, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BlocksetError(f"{path}: {exc}") from None
     for name in DATA_FILES:
-        if name not in manifest.files:
+        if name not in manifest.files or name not in manifest.mapped:
             raise BlocksetError(f"{path}: says nothing of {name}")
     return manifest
 
@@ -154,7 +186,7 @@ def map_copy(fd: int, directory: Path) -> tuple[Manifest, dict[str, memoryview]]
     start, end = _LENGTH.size, _LENGTH.size + size
     manifest = _manifest(bytes(memory[start:end]), directory / MANIFEST_FILE)
     files = {}
-    for name in DATA_FILES:
+    for name in manifest.mapped:
         start = end + -end % _PAGE_BYTES
         end = start + manifest.files[name].size_bytes
         files[name] = memory[start:end]

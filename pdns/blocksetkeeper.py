@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from pdns.blocksetfiles import copy_to_memory
-from pdns.errors import BlocksetError
+from pdns.blocksetfiles import copy_to_memory, read_manifest
+from pdns.errors import BlocksetError, OtherFormatError
 from pdns.generations import all_generations, blocksets_directory, current_generation
 
 _LOOK_S: Final = 0.25
@@ -25,7 +26,12 @@ _log = logging.getLogger(__name__)
 class Receiver(Protocol):
     """A worker."""
 
-    def give_blockset(self, generation: int, fd: int) -> None: ...
+    @property
+    def decides_by(self) -> int:
+        """The generation of its blockset; 0: it has none."""
+        ...
+
+    def give_blockset(self, generation: int, fd: int, *, needed: bool = False) -> None: ...
 
 
 class BlocksetKeeper:
@@ -39,6 +45,17 @@ class BlocksetKeeper:
         self._state_dir = state_dir
         self._receivers, self._refused = receivers, refused
         self._refused_generation, self._again_s = 0, 0.0
+        self._needed = False
+
+    @property
+    def is_of_other_version(self) -> bool:
+        """Whether nothing is held, and what is there can be read by another version of the program only."""
+        return self.fd < 0 and self._again_s == math.inf
+
+    @property
+    def in_use(self) -> int:
+        """The highest generation that a worker decides by; 0: none has a blockset."""
+        return max((worker.decides_by for worker in self._receivers()), default=0)
 
     async def watch(self) -> None:
         """Run until cancelled."""
@@ -46,10 +63,11 @@ class BlocksetKeeper:
             await self.look()
             await asyncio.sleep(_LOOK_S)
 
-    async def look(self) -> None:
+    async def look(self, *, of_this_format: bool = False) -> None:
         """Take up the blockset that is current, if it is another one and whole.
 
-        While nothing is held, an older one that is still there will do.
+        While nothing is held, an older one that is still there will do. Before there are workers it must be `of_this_format`,
+        which they read; later on the feeds process may be of another version of the program, and so may the next workers.
         """
         current = current_generation(self._state_dir)
         now_s = asyncio.get_running_loop().time()
@@ -59,7 +77,15 @@ class BlocksetKeeper:
         for generation in ([current] if current else []) + older:
             directory = blocksets_directory(self._state_dir) / str(generation)
             try:
+                if of_this_format or generation != current:
+                    read_manifest(directory)
                 fd = await asyncio.to_thread(copy_to_memory, directory)
+            except OtherFormatError as error:
+                if generation == current:
+                    _log.warning("blockset %d is of another version of the program: %s", generation, error)
+                    self.problem = str(error)
+                    self._refused_generation, self._again_s = current, math.inf
+                continue
             except BlocksetError as error:
                 held = f"blockset {self.generation} stays in use" if self.fd >= 0 else "there is no blockset"
                 _log.error("%s: not used, %s: %s", directory, held, error)
@@ -75,10 +101,14 @@ class BlocksetKeeper:
                 _log.error("blockset %d is used until %d has been made anew", generation, current)
             return
 
-    def give(self, receiver: Receiver) -> None:
-        """Have it decide by what is held, if that is anything."""
+    def give(self, receiver: Receiver, *, starts: bool = False) -> None:
+        """Have it decide by what is held, if that is anything.
+
+        One that `starts` must not answer without it, once a worker has decided by a blockset.
+        """
+        self._needed = self._needed or self.in_use > 0
         if self.fd >= 0:
-            receiver.give_blockset(self.generation, self.fd)
+            receiver.give_blockset(self.generation, self.fd, needed=starts and self._needed)
 
     def close(self) -> None:
         """Let go of it. Workers keep what they have."""

@@ -12,6 +12,14 @@ from typing import Any, Final
 from pdns.configshape import Report, show
 
 CATALOGUE: Final = Path(__file__).parent.parent / "feeds" / "catalogue.toml"
+# `use` of these is for what is shipped with the program, so that a configuration that names it works wherever it is copied to.
+SHIPPED: Final[Mapping[str, Mapping[str, Any]]] = {
+    "example": {
+        "url": (Path(__file__).parent / "example" / "example-feed.hosts").as_uri(),
+        "format": "hosts",
+        "category": "malware",
+    }
+}
 # What a person wants to know; all else are keys of [[feed]].
 ABOUT: Final = ("licence", "commercial", "service", "kind", "key", "mirrors", "checked", "notice", "description", "homepage")
 _WITH_A_TOKEN: Final = ("token_header", "token_query")  # how a key is sent, for those who have one
@@ -29,7 +37,7 @@ def filled(table: Mapping[str, Any], key: str, report: Report) -> Mapping[str, A
     name = table.get("use")
     if not isinstance(name, str) or not name:
         return table
-    entry = catalogue().get(name)
+    entry = SHIPPED.get(name) or catalogue().get(name)
     if entry is None:
         report.add(f"{key}.use", f"{_unknown(name)}, got {show(name)}")
         entry = {"url": "file:///"}  # it is missed only once

@@ -92,7 +92,9 @@ class Child:
         return self._stopping
 
     def start(self) -> None:
-        """Start it, and again whenever it dies, until `stop`."""
+        """Start it, if it does not run, and again whenever it dies, until `stop`."""
+        if self._process is not None:
+            return
         self._again, self._stopping, self.waits_s = None, False, 0.0
         with RESERVE.lent():
             try:
@@ -133,7 +135,7 @@ class Child:
 
     def start_now(self) -> None:
         """Wait no longer for the next start: what the last one died of may be gone."""
-        if self._again is not None:
+        if self._again is not None and not self._stopping:
             self._again.cancel()
             self._backoff = Backoff()
             self.start()

@@ -76,7 +76,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where queries go that nothing here answers, and how many at a time."""
 
-    servers: AtLeastOne
+    servers: AtLeastOne = ("system",)
     timeout_s: PositiveSeconds = 10.0
     max_in_flight: Positive = 8192
     max_in_flight_per_client: Positive = 4096
@@ -258,7 +258,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything an administrator can say. Sections are tables, `feed` and `tenant` arrays of tables."""
 
     server: Server = Server()
-    upstream: Upstream
+    upstream: Upstream = Upstream()
     cache: Cache = Cache()
     block: Block = Block()
     local: Local = Local()

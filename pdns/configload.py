@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,6 +13,7 @@ from pdns.catalogue import filled
 from pdns.config import Config
 from pdns.configrules import Surroundings, settle
 from pdns.configshape import Report, check, check_names
+from pdns.configsyntax import explain
 from pdns.errors import ConfigError, ConfigErrors
 from pdns.machine import RESOLV_CONF
 
@@ -21,9 +21,7 @@ EXAMPLE: Final = Path(__file__).parent / "example" / "pdns.toml"
 MAX_BYTES: Final = 16 * 1024 * 1024
 SEARCHED: Final = (Path("pdns.toml"), Path("/etc/pdns/pdns.toml"), EXAMPLE)
 
-_AT_LINE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
-_AT_END = " (at end of document)"
-_KEY_TUPLE = re.compile(r"\('(.*)',?\)")
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")  # how files of Windows may begin
 
 
 def default_config_path(explicit: Path | None = None) -> Path:
@@ -56,11 +54,14 @@ def read_tables(path: Path) -> Mapping[str, Any]:
         raise ConfigErrors([ConfigError(file, "", error.strerror or "cannot be read")]) from None
     except UnicodeDecodeError as error:
         line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigErrors([ConfigError(file, "", f"line {line}: not UTF-8")]) from None
+        reason = f"line {line}: not UTF-8: save the file in that encoding"
+        if error.object.startswith(_UTF_16):
+            reason = "is in UTF-16: save it in UTF-8"
+        raise ConfigErrors([ConfigError(file, "", reason)]) from None
     except RecursionError:
         raise ConfigErrors([ConfigError(file, "", "nested too deeply")]) from None
     except ValueError as error:
-        raise ConfigErrors([ConfigError(file, "", _syntax(str(error), text))]) from None
+        raise ConfigErrors([ConfigError(file, "", explain(str(error), text))]) from None
 
 
 def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
@@ -101,14 +102,3 @@ def _is_there(path: Path) -> bool:
     except OSError:
         pass  # it may not be looked at: better to fail saying so than to run on another, and protect nobody
     return True
-
-
-def _syntax(message: str, text: str) -> str:
-    """What tomllib says, the line first."""
-    message = _KEY_TUPLE.sub(lambda key: "[" + key[1].replace("', '", ".") + "]", message)
-    message = message.replace("Cannot overwrite a value", "a key above has set this already")
-    if at := _AT_LINE.fullmatch(message):
-        return f"line {at[2]}: {at[1][:1].lower()}{at[1][1:]} (column {at[3]})"
-    if message.endswith(_AT_END):
-        return f"line {text.count(chr(10)) + 1}: {message[:1].lower()}{message[1:].removesuffix(_AT_END)}, at the end of the file"
-    return message

@@ -31,7 +31,7 @@ from pdns.config import (
     Tenant,
     Upstream,
 )  # fmt: skip
-from pdns.configshape import Report, show
+from pdns.configshape import Report, meant, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
@@ -124,7 +124,7 @@ def _admin(admin: Admin, around: Surroundings) -> Admin:
 def _known(key: str, values: Iterable[str], known: Sequence[str], around: Surroundings) -> None:
     for index, value in enumerate(values):
         if value not in known:
-            around.report.add(f"{key}[{index}]", f"expected one of {', '.join(known)}, got {show(value)}")
+            around.report.add(f"{key}[{index}]", f"expected one of {', '.join(known)}, got {show(value)}{meant(value, known)}")
 
 
 def _guard(guard: Guard, around: Surroundings) -> Guard:
@@ -277,7 +277,10 @@ def _content(feed: Feed, key: str, around: Surroundings) -> None:
     """The category is a known one. What one format needs is there with it, and not with others, where it would do nothing."""
     _known(f"{key}.guard_skip", feed.guard_skip, GUARD_KINDS, around)
     if feed.category not in CATEGORIES:
-        around.report.add(f"{key}.category", f"expected one of {', '.join(CATEGORIES)}, got {show(feed.category)}")
+        around.report.add(
+            f"{key}.category",
+            f"expected one of {', '.join(CATEGORIES)}, got {show(feed.category)}{meant(feed.category, CATEGORIES)}",
+        )
     is_json = feed.format in ("json", "jsonl")
     if is_json and not feed.json_path:
         around.report.add(f"{key}.json_path", f'required with format = "{feed.format}", such as "data[].host"')

@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time
 from itertools import islice
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -13,10 +13,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from pdns.addresses import without_secrets
-from pdns.config import MOST, Config
+from pdns.config import MOST, Config, Label
 from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60
+_HEADINGS = {"feed": "[[feed]]", "tenant": "[[tenant]]"}  # of sections that can be there several times
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -44,7 +45,7 @@ def check(value: object, hint: Any, key: str, report: Report) -> bool:
     elif get_origin(bare) is tuple:
         item = get_args(bare)[0]
         if not isinstance(value, list | tuple) or len(value) < (meta.min_length or 0 if meta else 0):
-            report.add(key, f"expected {describe(hint)}{_brackets(key, value)}, got {show(value)}")
+            report.add(key, f"expected {describe(hint)}{_brackets(key, value)}, got {show(value)}{_in_brackets(value, item)}")
         else:
             for index, entry in enumerate(value):
                 check(entry, item, f"{key}[{index}]", report)
@@ -52,7 +53,10 @@ def check(value: object, hint: Any, key: str, report: Report) -> bool:
         try:
             msgspec.convert(value, hint)
         except msgspec.ValidationError:
-            report.add(key, f"expected {describe(hint, value)}, got {show(value)}{_meant(value, get_args(bare))}")
+            if hint == Label and isinstance(value, str) and _fits(value.lower(), hint):
+                report.add(key, f"lower case only: {show(value.lower())}, got {show(value)}")
+            else:
+                report.add(key, f"expected {describe(hint, value)}, got {show(value)}{_meant(value, hint)}")
     return len(report.errors) == before
 
 
@@ -145,7 +149,7 @@ def _brackets(key: str, value: object) -> str:
         case Mapping():
             return f" (write [[{key}]])"
         case [Mapping(), *_] if "[" not in key:
-            return f" (write [{key}])"
+            return f" (write {_HEADINGS.get(key.removesuffix('s')) or f'[{key}]'})"
     return ""
 
 
@@ -160,11 +164,44 @@ def _nearest(name: object, known: list[str]) -> str:
         ]
         if elsewhere:
             return f"; did you mean {' or '.join(elsewhere)}?"
+        several = [
+            _HEADINGS[section.name]
+            for section in msgspec.structs.fields(Config)
+            if section.name in _HEADINGS and name in get_args(section.type)[0].__struct_fields__
+        ]
+        if several:
+            return f"; its place is below {' or '.join(several)}"
     return f"; known here: {', '.join(known)}"
 
 
-def _meant(value: object, choices: tuple[Any, ...]) -> str:
+def _meant(value: object, hint: Any) -> str:
+    """What somebody who wrote `value` may have wanted to write."""
     if not isinstance(value, str):
         return ""
-    near = difflib.get_close_matches(value[:_SHOWN_CHARACTERS], [str(choice) for choice in choices], n=1)
+    bare = _split(hint)[0]
+    if hint == Label:
+        label = re.sub(r"[^a-z0-9_-]+", "-", value.lower()).strip("-_")
+        return f"; did you mean {show(label)}?" if _fits(label, hint) else ""
+    if bare in (int, float, bool):
+        text = value.strip().lower()
+        return f"; write {text} without quotes" if _fits(text, hint, strict=False) else ""
+    return meant(value, [str(choice) for choice in get_args(bare)])
+
+
+def meant(value: str, choices: Sequence[str]) -> str:
+    """Which of `choices` the misspelt `value` is closest to, as the end of a reason."""
+    near = difflib.get_close_matches(value[:_SHOWN_CHARACTERS].lower(), choices, n=1)
     return f'; did you mean "{near[0]}"?' if near else ""
+
+
+def _fits(value: str, hint: Any, *, strict: bool = True) -> bool:
+    try:
+        msgspec.convert(value, hint, strict=strict)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _in_brackets(value: object, item: Any) -> str:
+    """How to write one value where several are possible."""
+    return f"; write [{show(value)}]" if value and isinstance(value, str) and not _is_struct(item) else ""

@@ -56,6 +56,7 @@ class TakeBlockset(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: decide by this blockset. Before the first `Apply` and after it. Descriptors: its sealed copy."""
 
     generation: int
+    needed: bool = False  # names are blocked by now: refuse to start rather than answer without a blockset
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):
@@ -73,6 +74,7 @@ class Configure(msgspec.Struct, frozen=True, tag=True):
 
     generation: int
     config_file: str
+    blockset: int = 0  # the generation that workers have in memory, whatever becomes of its files; 0: none
 
 
 class Distrust(msgspec.Struct, frozen=True, tag=True):
@@ -104,6 +106,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
     generation: int
     reason: str
+    other_format: bool = False  # it needs the blockset that it was given, and only another version of the program reads that
 
 
 class Drained(msgspec.Struct, frozen=True, tag=True):

@@ -72,3 +72,7 @@ class FeedError(PdnsError):
 
 class BlocksetError(PdnsError):
     """A blockset directory that is missing, damaged or of another format version."""
+
+
+class OtherFormatError(BlocksetError):
+    """A blockset that another version of the program made. Nothing is wrong with it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec.structs import replace
@@ -15,7 +16,8 @@ from pdns.blockset import AddressListing, Blockset, Listing, Rule
 from pdns.config import Config
 from pdns.core import names
 from pdns.core.embedded import Embeddings
-from pdns.errors import BlocksetError, InvalidAddress
+from pdns.core.policy import AllowList
+from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError
 from pdns.facts import Fact, Facts
 from pdns.generations import current_directory
 from pdns.overrides import Overrides
@@ -57,6 +59,13 @@ class SaidHere(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class Allowed(msgspec.Struct, frozen=True, kw_only=True):
+    """An entry of the configuration that keeps a name from being blocked."""
+
+    by: str  # "block.allow", or "tenant" and its name: for clients of that tenant
+    name: str  # the name itself or one above it; `*.x`: only what is below x
+
+
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Every feed that lists something, and what was said of it here."""
 
@@ -64,21 +73,63 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     generation: int  # of the blockset that says so; 0: there is none
     said: list[Said]
     local: SaidHere | None = None
+    allowed: list[Allowed] = []
     problem: str = ""  # why less is known than could be
     answers: dict[str, str] = {}  # query type -> what a client gets, where that was asked for
+
+
+class UnknownError(PdnsError):
+    """What is listed cannot be said: the blockset is not there, may not be read or is of another version of the program.
+
+    `advice` is what to do about it, where that is known here.
+    """
+
+    def __init__(self, reason: str, advice: str = "") -> None:
+        super().__init__(f"{reason}; {advice}" if advice else reason)
+        self.advice = advice
+
+
+def host_of(asked: str) -> str:
+    """The host in a URL, or before a port or a path; a name or an address as it is. Raises `InvalidName` where there is none."""
+    try:
+        if ipaddress.ip_network(asked).num_addresses == 1:
+            return asked
+    except ValueError:
+        pass
+    else:
+        raise InvalidName("a network: ask about one of its addresses")
+    if "\\" in asked or not any(mark in asked for mark in "/:?"):
+        return asked
+    try:
+        host = urlsplit(asked if "://" in asked else f"//{asked}").hostname
+    except ValueError:
+        host = None
+    if not host:
+        raise InvalidName("a URL without a host")
+    return host
+
+
+def live_blockset(config: Config) -> Blockset | None:
+    """The blockset that is live; None where no feed is configured. Raises `UnknownError`."""
+    if not config.feed:
+        return None
+    try:
+        return Blockset.open(current_directory(Path(config.state.dir)))
+    except OtherFormatError as error:
+        advice = "use the pdns of the version that runs, or have this one run: SIGUSR2 to the supervisor"
+        raise UnknownError(f"which feeds list it is not known: {error}", advice) from None
+    except BlocksetError as error:
+        raise UnknownError(f"which feeds list it is not known: {error}") from None
 
 
 def explain(config: Config, asked: str, now_s: float, *, tenant: str = "", client: str = "") -> Explanation:
     """Of a name or an address, by the blockset that is live, and what a client of `tenant`, or at the address `client`, gets.
 
-    Raises `InvalidName`, `ValueError` for what is no tenant or client, and what `overrides.read` raises.
+    Raises `InvalidName`, `UnknownError`, `ValueError` for what is no tenant or client, and what `overrides.read` raises.
     """
-    state_dir = Path(config.state.dir)
-    current = overrides.read(state_dir).at(now_s)
-    try:
-        blockset = Blockset.open(current_directory(state_dir))
-    except BlocksetError:
-        blockset = None
+    asked = host_of(asked)
+    current = overrides.read(Path(config.state.dir)).at(now_s)
+    blockset = live_blockset(config)
     if tenant and client:
         raise ValueError("expected one of tenant and client")
     try:
@@ -101,7 +152,7 @@ def of_name(config: Config, blockset: Blockset | None, current: Overrides, name:
     """Of a name in wire form and lower case; `current` is in force."""
     teller = _Teller(config, blockset, current)
     said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
-    return teller.explanation(names.to_text(name), said, _said_here(current, name))
+    return replace(teller.explanation(names.to_text(name), said, _said_here(current, name)), allowed=_allowed(config, name))
 
 
 def of_address(
@@ -120,6 +171,11 @@ def _said_here(current: Overrides, name: bytes) -> SaidHere | None:
         return None
     spelt = ("*." if entry.below_only else "") + names.to_text(entry.name)
     return SaidHere(name=spelt, action="allow" if entry.allow else "block", reason=entry.reason)
+
+
+def _allowed(config: Config, name: bytes) -> list[Allowed]:
+    lists = [("block.allow", config.block.allow), *((f"tenant {tenant.name}", tenant.allow) for tenant in config.tenant)]
+    return [Allowed(by=by, name=entry) for by, entries in lists for entry in entries if AllowList([entry]).allows(name)]
 
 
 class _Teller:

@@ -16,6 +16,7 @@ import msgspec
 from pdns import records
 from pdns.counters import Counters
 from pdns.records import DamagedError
+from pdns.safefiles import appearance
 
 FILE_NAME: Final = "hits.msgpack"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -63,9 +64,16 @@ class HitBook:
     def __init__(self, state_dir: Path, now_s: float) -> None:
         """Goes on where the one before ended."""
         self._path = state_dir / FILE_NAME
-        before = records.recover(self._path, parse, MAX_BYTES).value or Hits(since_s=now_s)
-        self._since_s, self._before = before.since_s, before.feeds
-        self._names = dict(before.names)
+        self._since_s, self._before, self._names = now_s, dict[str, FeedHits](), dict[int, int]()
+        self._unread = False  # the file is there and cannot be read
+        self._take_up()
+
+    def _take_up(self) -> None:
+        before, unread = records.recover(self._path, parse, MAX_BYTES)
+        self._unread, self._looks = bool(unread), appearance(self._path)
+        if before is not None:
+            self._since_s, self._before = before.since_s, before.feeds
+            self._names = {**before.names, **self._names}
 
     def saw(self, hashes: Iterable[int], now_s: float) -> None:
         """These names were met."""
@@ -92,5 +100,9 @@ class HitBook:
         return Hits(since_s=self._since_s, written_s=now_s, feeds=feeds, names=dict(self._names))
 
     def write(self, hits: Hits) -> None:
-        """Replace the file. Raises `OSError`."""
+        """Replace the file. Raises `OSError`. As long as it cannot be read it stays; what it says is added once it can be."""
+        if self._unread:
+            if appearance(self._path) != self._looks:
+                self._take_up()
+            return
         records.store(self._path, msgspec.msgpack.encode(hits), synced=False)

@@ -121,7 +121,7 @@ FAMILIES: Final = (
         ("process",),
         "Log lines dropped because standard error was not read in time. `process`: supervisor, worker (all of them), feeds.",
     ),
-    Family("build_info", "info", "supervisor", ("version", "accelerated"), "What runs; always 1."),
+    Family("build_info", "info", "supervisor", ("version", "commit", "accelerated"), "What runs; always 1."),
     Family(
         "config_info", "info", "supervisor", ("sha256",), "First 12 hex digits of the hash of the file that is live; always 1."
     ),

@@ -64,6 +64,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     all: bool = False
     category: str = ""
     kind: str = ""  # of pdns.config.GUARD_KINDS, or "order"
+    force: bool = False  # though it concerns more names than is usually meant
 
     @property
     def is_bulk(self) -> bool:
@@ -71,11 +72,15 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it, in words, and what must be in force everywhere before anyone is told that it is done."""
+    """What came of it, in words, and what must be in force everywhere before anyone is told that it is done.
+
+    `done` is false as well for what is on record and not in force everywhere.
+    """
 
     done: bool
     text: str
     wanted: InForce = InForce()
+    needs_force: bool = False  # it was not done, and is with `Order.force`
 
 
 def checked(order: Order) -> Order:
@@ -150,7 +155,7 @@ class PendingCommand:
         if now_s <= self._give_up_s:
             return None
         text = f"{self._answer.text}; not every worker has taken it up within {IN_FORCE_S:g} s: see /readyz and the log"
-        return msgspec.structs.replace(self._answer, text=text)
+        return msgspec.structs.replace(self._answer, done=False, text=text)
 
     def _read_answer(self) -> Outcome | None:
         path = self._path.with_suffix(ANSWER_SUFFIX)

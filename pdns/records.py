@@ -6,9 +6,12 @@ versions wrote none.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
+import os
 import re
+import shlex
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -17,13 +20,15 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 from pdns.errors import PdnsError
-from pdns.safefiles import ForeignError, NotRegularError, TooLongError, put_aside, read_state, write_whole
+from pdns.safefiles import ForeignError, NotRegularError, TooLongError, open_state, put_aside, read_state, write_whole
 
 SECOND_COPY: Final = ".backup"
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _DIGEST: Final = re.compile(rb',"checksum":"([0-9a-f]{64})"\}\s*\Z')
 _DIGEST_CHARACTERS: Final = 85  # and some white space
+_CHUNK_BYTES: Final = 1024 * 1024
+_UNUSABLE: Final = (FileNotFoundError, NotRegularError, TooLongError, ForeignError)  # not there, or no file of ours
 
 
 class _Version(msgspec.Struct):
@@ -32,6 +37,68 @@ class _Version(msgspec.Struct):
 
 class DamagedError(PdnsError, msgspec.DecodeError):
     """Content that is not what was written, or that a later version wrote."""
+
+
+class LockedError(OSError):
+    """A file that is there and cannot be read. Its text names the file, and the command that mends it."""
+
+    def __str__(self) -> str:
+        return f"{self.filename}: {self.strerror}"
+
+
+def locked(path: Path, exc: OSError) -> LockedError:
+    """What to raise when reading `path` failed with `exc`."""
+    return LockedError(exc.errno, f"cannot be read ({exc.strerror}). {remedy(path, exc)}", str(path))
+
+
+def remedy(path: Path, exc: OSError) -> str:
+    """What to do about `exc`, which stood in the way of reading or writing `path`."""
+    if exc.errno not in (errno.EACCES, errno.EPERM):
+        return "Check the disk, then restore the file from a backup, or remove it"
+    if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
+        path = path.parent
+    recursive = "-R " if path.is_dir() else ""
+    if _is_ours(path):
+        return f"As root: chmod {recursive}u+rwX {shlex.quote(str(path))}"
+    ours = next((above for above in path.parents if _is_ours(above)), None)
+    owner = f"--reference={shlex.quote(str(ours))}" if ours is not None else str(os.geteuid())
+    return f"As root: chown {recursive}{owner} {shlex.quote(str(path))}"
+
+
+def require_readable(path: Path, *, whole: bool = True) -> None:
+    """Raises `LockedError` when there is a file at `path`, and it cannot be read: it must not be written over.
+
+    Without `whole` only the beginning is tried.
+    """
+    try:
+        with open_state(path) as file:
+            while file.read(_CHUNK_BYTES) and whole:
+                pass
+    except _UNUSABLE:
+        return
+    except OSError as exc:
+        raise locked(path, exc) from None
+
+
+def _require_ours(path: Path) -> None:
+    """Raises `LockedError` when the file at `path` is another user's, unless its second copy is ours: then it is put aside."""
+    try:
+        open_state(path).close()
+    except ForeignError as exc:
+        try:
+            open_state(_second(path)).close()
+        except OSError:
+            raise locked(path, exc) from None
+        put_aside(path)
+    except OSError:
+        return
+
+
+def _is_ours(path: Path) -> bool:
+    try:
+        return path.lstat().st_uid == os.geteuid()
+    except OSError:
+        return False
 
 
 def encode(value: msgspec.Struct) -> bytes:
@@ -63,13 +130,13 @@ class Recovered(NamedTuple, Generic[_T]):
     """What the one writer of a file found when it took it up."""
 
     value: _T | None  # None: neither the file nor its second copy holds anything that can be used
-    locked: str = ""  # why the file may not be read: whoever restored it must mend that, and it is not written until then
+    locked: LockedError | None = None  # why the file cannot be read; it is not written until it can be
 
 
 def read(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> _T | None:
     """What the file says, for those who do not write it; where it is damaged or gone, what its second copy says.
 
-    None when there is neither. Raises `OSError` or `DamagedError`, as of the file itself.
+    None when there is neither. Raises `LockedError`, another `OSError` or `DamagedError`, as of the file itself.
     """
     try:
         return parse(read_state(path, max_bytes))
@@ -79,46 +146,65 @@ def read(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> _T | None:
         except (OSError, DamagedError):
             if isinstance(exc, FileNotFoundError):
                 return None
-            raise exc from None
+            if isinstance(exc, DamagedError | NotRegularError | TooLongError):
+                raise exc from None
+            raise locked(path, exc) from None
 
 
 def recover(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> Recovered[_T]:
-    """As `read`, for the one writer: a damaged file is put aside, and its second copy takes its place. Never raises."""
+    """As `read`, for the one writer: a damaged file is put aside, and its second copy takes its place. Never raises.
+
+    A file of another user is put aside when its second copy can be used; else it may have been restored, and stays.
+    """
+    unread: LockedError | None = None
+    foreign: LockedError | None = None
     try:
         return Recovered(parse(read_state(path, max_bytes)))
     except FileNotFoundError:
-        problem, locked = "it is gone", ""
-    except (NotRegularError, TooLongError, ForeignError) as exc:
-        problem, locked = str(exc.strerror), ""
+        problem = "it is gone"
+    except ForeignError as exc:
+        problem, foreign = str(exc.strerror), locked(path, exc)
+    except (NotRegularError, TooLongError) as exc:
+        problem = str(exc.strerror)
     except DamagedError as exc:
-        problem, locked = str(exc), ""
+        problem = str(exc)
     except OSError as exc:
-        problem = locked = str(exc.strerror)
+        unread = locked(path, exc)
+        problem = str(unread.strerror)
     try:
         raw = read_state(_second(path), max_bytes)
         value = parse(raw)
     except (OSError, DamagedError):
+        unread = unread or foreign
         if problem != "it is gone":
-            _log.error("%s cannot be used (%s), and there is no second copy of it", path, problem)
-            _put_aside(path, locked)
-        return Recovered(None, locked)
+            _log.error("%s cannot be used (%s), and neither can its second copy", path, unread.strerror if unread else problem)
+            _put_aside(path, unread)
+        return Recovered(None, unread)
     _log.error("%s cannot be used (%s): its second copy is used", path, problem)
-    _put_aside(path, locked)
-    if not locked:
+    _put_aside(path, unread)
+    if unread is None:
         with suppress(OSError):
             write_whole(path, raw)
-    return Recovered(value, locked)
+    return Recovered(value, unread)
 
 
 def store(path: Path, data: bytes, *, synced: bool = True) -> None:
-    """Replace the file, then its second copy. Raises `OSError`; the file is as it was, then, or says `data`."""
+    """Replace the file, then its second copy, but neither while it cannot be read.
+
+    Raises `LockedError` or another `OSError`; the file is as it was, then, or says `data`.
+    """
+    require_readable(path)
+    _require_ours(path)
     write_whole(path, data, synced=synced)
-    with suppress(OSError):  # the file itself is whole
+    try:
+        require_readable(_second(path))
         write_whole(_second(path), data, synced=synced)
+    except OSError as exc:  # the file itself is whole
+        _log.warning("the second copy of %s is not written: %s", path, exc)
 
 
-def _put_aside(path: Path, locked: str) -> None:
-    if not locked:
+def _put_aside(path: Path, unread: LockedError | None) -> None:
+    if unread is None:
         with suppress(OSError):
             put_aside(path)
 

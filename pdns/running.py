@@ -20,13 +20,13 @@ from pdns.clock import boottime_s, steady_s
 from pdns.config import Config
 from pdns.control import Transport
 from pdns.descriptors import client_descriptors, limit
-from pdns.errors import BlocksetError
+from pdns.errors import BlocksetError, OtherFormatError
 from pdns.fast import ACCELERATED
 from pdns.generations import CURRENT, blocksets_directory
 from pdns.logs import standard_error
 from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
-from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
+from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpLimits, TcpListener
 from pdns.net.udp import UdpListener
 from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
@@ -169,7 +169,7 @@ class Running:
             udp.close()
         return unanswered
 
-    async def listen(self, sockets: Sockets) -> None:
+    def listen(self, sockets: Sockets) -> None:
         """Listen on all of `sockets`, taking those that are new out of it, and on no other."""
         for address in [address for address in self._udp if ("udp", address) not in sockets]:
             self._loop.call_later(_LINGER_S, _let_go, self._udp.pop(address))
@@ -180,7 +180,7 @@ class Running:
                 self._udp[address] = self._udp_listener(sockets.pop((transport, address)))
             elif transport == "tcp" and address not in self._tcp:
                 self._tcp[address] = TcpListener(sockets.pop((transport, address)), self._service, self._connections)
-                await self._tcp[address].start()
+                self._tcp[address].start()
 
     def _udp_listener(self, sock: socket.socket) -> UdpListener:
         if ACCELERATED:
@@ -251,10 +251,18 @@ class Running:
             self._blockset_opening = None
         self._decide_by(blockset)
 
-    async def take_blockset(self, generation: int, fd: int) -> None:
-        """Decide by the blockset behind `fd`, which is owned from here on."""
+    async def take_blockset(self, generation: int, fd: int, *, needed: bool = False) -> None:
+        """Decide by the blockset behind `fd`, which is owned from here on.
+
+        Raises `OtherFormatError` when it is `needed` and another version of the program made it.
+        """
         try:
             blockset = await self._loop.run_in_executor(None, Blockset.map, fd, self._blocksets / str(generation))
+        except OtherFormatError as error:  # the program on the disk is another version by now
+            if needed:
+                raise
+            _log.warning("blockset %d: not used, the one before it stays: %s", generation, error)
+            return
         except BlocksetError as error:
             _log.error("blockset %d: not used, the one before it stays: %s", generation, error)
             self._stats.add("blockset_rejected_total", 1)
@@ -296,5 +304,5 @@ def _let_go(udp: UdpListener) -> None:
 def _tcp_limits(config: Config) -> TcpLimits:
     limits = TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)
     may_open = limit()
-    for_clients = client_descriptors(may_open, reserve(len(config.upstream.servers), may_open))
+    for_clients = client_descriptors(may_open, reserve(len(config.upstream.servers), may_open) + MAX_ARRIVALS)
     return limits._replace(max_connections=min(limits.max_connections, for_clients))

@@ -119,7 +119,7 @@ def open_state(path: Path) -> BufferedReader:
         owner = os.fstat(fd).st_uid
         if owner not in (0, os.geteuid(), os.fstat(directory).st_uid):
             os.close(fd)
-            raise ForeignError(errno.EPERM, f"it belongs to user {owner}, who has no business here", str(path))
+            raise ForeignError(errno.EPERM, f"it belongs to user {owner}, who may not write in this directory", str(path))
     return open(fd, "rb")  # noqa: PTH123 (a descriptor; the caller closes it)
 
 

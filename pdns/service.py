@@ -381,7 +381,7 @@ class Service:
     def _settle_readiness(self) -> None:
         """Once ready, always ready: a feed that an administrator adds must not take the service down while it loads."""
         self._was_ready = (self._was_ready and self._blockset is not None) or not self.missing_feeds()
-        self._resolver.set_blockset(self._blockset, ready=self._was_ready)
+        self._resolver.set_blockset(self._blockset, ready=self._was_ready, missing=self.missing_feeds())
         self._judge_on_lane()
         self._stats.gauge("ready", int(self._was_ready))
 

@@ -47,7 +47,7 @@ class Surroundings(Protocol):
 
 def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
     """`feed`, which the file has at the key `at`, in canonical form; what breaks a rule is reported."""
-    url = around.parse(f"{at}.url", feed.url, lambda text: addresses.parse_source(text, around.directory)) or feed.url
+    url = _url(feed.url, f"{at}.url", around)
     settled: dict[str, Any] = {"url": url, **_paths(feed, at, around)}
     zone, web = url.startswith("axfr:"), addresses.source_path(url) is None and not url.startswith("axfr:")
     _only(feed, at, around, _WEB_KEYS, web, "is for http and https")
@@ -78,6 +78,15 @@ def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
     if zone:
         settled["format"] = "rpz"
     return replace(feed, **settled)
+
+
+def _url(text: str, key: str, around: Surroundings) -> str:
+    meant = addresses.meant_url(text)
+    if meant and not (around.directory / text.partition("/")[0]).is_dir():
+        expected = "expected https:// or http:// before a host, or file: before a path"
+        around.report.add(key, f"{expected}; did you mean {show(meant)}?")
+        return meant
+    return around.parse(key, text, lambda text: addresses.parse_source(text, around.directory)) or text
 
 
 def _paths(feed: Feed, at: str, around: Surroundings) -> dict[str, str]:

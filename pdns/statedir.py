@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -52,7 +54,7 @@ class StateDirectory:
         if not free:
             holder = os.pread(self._fds[1], 20, 0).decode("ascii", "replace").strip()
             self.close()
-            who = f" (process {holder})" if holder.isdigit() else ""
+            who = f" (process {holder}): to stop it, `{how_to_stop(int(holder))}`" if holder.isdigit() else ""
             raise ConfigError(config_file, "state.dir", f"{path} is in use by another pdns serve{who}") from None
         os.ftruncate(self._fds[1], 0)
         os.pwrite(self._fds[1], f"{os.getpid()}\n".encode("ascii"), 0)
@@ -61,6 +63,15 @@ class StateDirectory:
         """Let others have it."""
         while self._fds:
             os.close(self._fds.pop())
+
+
+def how_to_stop(process: int) -> str:
+    """The command that ends the `pdns serve` that is `process`: that of systemd where systemd would start it again."""
+    with suppress(OSError):
+        groups = Path(f"/proc/{process}/cgroup").read_text(encoding="utf-8", errors="replace")
+        if unit := re.search(r"/system\.slice/(?:[^/\n]+\.slice/)*([\w@.-]+\.service)$", groups, re.MULTILINE):
+            return f"systemctl stop {unit[1]}"
+    return f"kill {process}"
 
 
 def _lock(fd: int, kind: int = fcntl.LOCK_EX) -> bool:

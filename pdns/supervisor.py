@@ -8,8 +8,8 @@ Order of the end (SIGTERM, SIGINT), so that nothing accepted is lost; `drain_s` 
   our copies of the sockets - the workers, when they have answered what is in flight - feeds - pages - lock.
   A second SIGINT ends all at once.
 
-SIGHUP, or a change of the file, brings a new configuration to life, whole or not at all. SIGUSR2 replaces the children, one after
-the other, by new processes.
+SIGHUP, or a change of the file, brings a new configuration to life, whole or not at all; when the terminal that started it is
+closed, SIGHUP is SIGTERM. SIGUSR2 replaces the children, one after the other, by new processes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from pdns import systemd
+from pdns import liveconfig, systemd
 from pdns.addresses import Endpoint
 from pdns.admin import servers
 from pdns.admin.servers import HttpServers
@@ -44,10 +44,13 @@ from pdns.listenaddresses import ListenAddresses
 from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr, standard_error
 from pdns.privileges import change_user
+from pdns.readiness import Readiness
 from pdns.share import worker_count
 from pdns.statedir import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
+from pdns.terminal import Terminal
+from pdns.upgrade import Upgrade, compile_first
 from pdns.workerprocess import Live
 from pdns.workers import Workers
 
@@ -72,19 +75,20 @@ class Supervisor:
         self.config_path = path
         self._announce = announce
         self._loading = loading
+        self._terminal = Terminal()
         self._file, self._system = FileWatch(path), SystemServers()
         self._live = load_version(path)
         self._generation = 1  # of what is live
         self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        self._told = asyncio.Event()  # one of the two below
-        self._reload_wanted = self._roll_wanted = False
+        self._stop, self._announced = asyncio.Event(), asyncio.Event()
+        self._told = asyncio.Event()  # to reload or to roll
+        self._reload_wanted = False
+        self._upgrade = Upgrade(self._restart_feeds)
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.status = StatusFile(Path(self.config.state.dir))
         self._http = HttpServers(self, self.status, str(path))
         self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
-        self.reload_successful = True
-        self.reload_success_s = time.time()
+        self.reload_successful, self.reload_success_s = True, time.time()
         self._workers: Workers | None = None
         self._missing: Missing = {}
         self._feeds = Child(
@@ -175,13 +179,12 @@ class Supervisor:
             return self.workers.unprotected()
         feeds = self.status.read().feeds
         errors = {name: feeds[name].last_error if name in feeds else "" for name in missing}
-        return [f"feed {name}: required, not loaded{error and ': '}{error}" for name, error in errors.items()] or [
-            "workers: not ready"
-        ]
+        why = "required, not loaded, so queries get SERVFAIL"
+        return [f"feed {name}: {why}{error and ': '}{error}" for name, error in errors.items()] or ["workers: not ready"]
 
     def remarks(self) -> list[str]:
         """What is not as it should be, though clients do not notice."""
-        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks()]
+        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks(), *self._upgrade.remarks]
 
     async def run(self) -> None:
         """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
@@ -189,10 +192,10 @@ class Supervisor:
         log_to_stderr("supervisor", self.config.log.level)
         require_system_calls()
         raise_descriptor_limit()
-        server = self.config.server
-        change_user(server.user, server.group, Path(self.config.state.dir), str(self.config_path))
+        server, state_dir = self.config.server, Path(self.config.state.dir)
+        change_user(server.user, server.group, state_dir, str(self.config_path))
         RESERVE.hold()
-        state = StateDirectory(Path(self.config.state.dir), str(self.config_path))
+        state = StateDirectory(state_dir, str(self.config_path))
         try:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
             bound = self._http.bind(self.config)
@@ -200,8 +203,10 @@ class Supervisor:
             standard_error().threaded = True
             self._warn_of_privileges()
             live = Live(self.config, self.listeners, str(self.config_path))
-            self._workers = Workers(self.listeners.workers, live, self._loop, lambda number: self._feeds.send(Distrust(number)))
+            self._workers = Workers(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
+            self._write_live_config()
+            await compile_first(self._workers.blockset, self._feeds.start, self._stop.is_set)
             await self._workers.start()
             self._system.warn(self._live)
             await self._http.serve(bound)
@@ -211,7 +216,8 @@ class Supervisor:
             state.close()
 
     async def _until_stopped(self) -> None:
-        jobs = (self.listen_addresses.watch(), self._begin(), self._obey(), *self.workers.jobs())
+        ready = Readiness(self.not_ready, self._announced)
+        jobs = (self.listen_addresses.watch(), self._begin(), ready.watch(), self._obey(), *self.workers.jobs())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
@@ -231,6 +237,7 @@ class Supervisor:
         await self._http.close()
         if self._workers is not None:
             self._workers.close()
+        self._terminal.close()
         RESERVE.let_go()
 
     def _warn_of_privileges(self) -> None:
@@ -250,11 +257,12 @@ class Supervisor:
         self._loop.add_signal_handler(signal.SIGINT, self._interrupted)
 
     def _told_to_reload(self) -> None:
+        follow = self._told_to_stop if self._terminal.is_gone() else self._told.set
         self._reload_wanted = True
-        self._told.set()
+        follow()
 
     def _told_to_roll(self) -> None:
-        self._roll_wanted = True
+        self._upgrade.want()
         self._told.set()
 
     def _told_to_stop(self) -> None:
@@ -287,7 +295,7 @@ class Supervisor:
         while not self._feeds_settled() and self._loop.time() < deadline_s:  # noqa: ASYNC110 (a file and a memory tell of no event)
             await asyncio.sleep(0.02)
         self._announce(self)
-        systemd.notify("READY=1")
+        self._announced.set()
         while not self._feeds_settled():
             self._loading(self.status.read().doing or "waiting for feeds")
             await asyncio.sleep(_PROGRESS_S)
@@ -300,17 +308,12 @@ class Supervisor:
         tried = all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
         return tried and self.workers.least("blockset_generation") >= status.generation
 
-    async def _roll(self) -> None:
-        _log.info("the workers and feeds are replaced by new processes, one after the other")
-        try:
-            await self.workers.roll()
-        except PdnsError as error:
-            _log.error("%s", error)
-        except Exception:  # noqa: BLE001 (who is there goes on)
-            _log.exception("the workers could not be replaced")
+    def _distrust(self, generation: int, whole: bool) -> None:
+        if whole:
+            self._upgrade.unread(generation)
+            self._told.set()
         else:
-            await self._restart_feeds()
-            _log.info("the workers and feeds are new processes")
+            self._feeds.send(Distrust(generation))
 
     # The configuration.
 
@@ -318,7 +321,8 @@ class Supervisor:
         """Do what signals and the file ask for, one thing after the other."""
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._told.wait(), _LOOK_AT_FILE_S)
+                async with asyncio.timeout(_LOOK_AT_FILE_S):  # wait_for of Python 3.11 may lose the cancellation
+                    await self._told.wait()
             self._told.clear()
             if self._reload_wanted or self._file.changed():
                 self._reload_wanted = False
@@ -327,9 +331,7 @@ class Supervisor:
             followed = self._system.followed(self._live)
             if followed is not None or self.listeners.interface_came():
                 await self._reload(followed or self._live)
-            if self._roll_wanted:
-                self._roll_wanted = False
-                await self._roll()
+            await self._upgrade.go_on(self.workers)
 
     async def _reload(self, loaded: Loaded | None = None) -> None:
         try:
@@ -370,6 +372,7 @@ class Supervisor:
         listened.close_but(listeners)
         before = self.config
         self._live, self._generation = loaded._replace(config=config), self._generation + 1
+        self._write_live_config()
         log_to_stderr("supervisor", config.log.level)
         if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
             self._configure_feeds()
@@ -378,6 +381,12 @@ class Supervisor:
             await self._restart_feeds()
         await self._http.serve(bound)
 
+    def _write_live_config(self) -> None:
+        try:
+            liveconfig.write(Path(self.config.state.dir), self.config_path, self.config)
+        except OSError as error:
+            _log.warning("%s cannot be written: %s", liveconfig.FILE_NAME, error.strerror)
+
     async def _restart_feeds(self) -> None:
         await self._feeds.stop(None, _FEEDS_EXIT_S)
         self._feeds.start()
@@ -385,7 +394,8 @@ class Supervisor:
     def _configure_feeds(self) -> None:
         config_fd = share_config(self.config)
         try:
-            self._feeds.send(Configure(self._generation, str(self.config_path)), [config_fd])
+            configure = Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)
+            self._feeds.send(configure, [config_fd])
         finally:
             os.close(config_fd)
 

@@ -1,55 +1,52 @@
-"""Which version this is: that of the release, and the commit that it was made from.
-
-`setup.py` writes the commit into an installed package. A clone that is run in place has it in `.git`.
-"""
+"""Which program this is: its version, and the commit that it was built from, or that the checkout it runs from is at."""
 
 from __future__ import annotations
 
 import re
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from pdns import __version__
 
-COMMIT_FILE: Final = "commit.txt"
 _PACKAGE: Final = Path(__file__).parent
-_HASH: Final = re.compile(r"[0-9a-f]{40,64}")
-_SHOWN: Final = 10
+_BUILT_FROM: Final = "commit.txt"  # beside this file in an installed package; setup.py writes it
+_HASH = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
+_SHOWN_DIGITS: Final = 12
 
 
-def checked_out(repository: Path) -> str:
-    """The commit that is checked out in `repository`; "" when that is no clone, or cannot be read."""
-    with suppress(OSError, UnicodeDecodeError):
-        directory = repository / ".git"
-        if directory.is_file():  # a worktree
-            directory = repository / directory.read_text().removeprefix("gitdir:").strip()
-        head = (directory / "HEAD").read_text().strip()
-        if not head.startswith("ref: "):
-            return _commit(head)
-        ref = head.removeprefix("ref: ")
-        common = directory / (directory / "commondir").read_text().strip() if (directory / "commondir").exists() else directory
-        if (common / ref).exists():
-            return _commit((common / ref).read_text().strip())
-        for line in (common / "packed-refs").read_text().splitlines():
-            if line.endswith(f" {ref}"):
-                return _commit(line.partition(" ")[0])
+def commit_of(package: Path) -> str:
+    """The commit of the package in that directory, twelve digits and perhaps `-dirty`; "" when it is not known."""
+    try:
+        return (package / _BUILT_FROM).read_text(encoding="ascii").strip()[:64]
+    except (OSError, ValueError):
+        pass
+    try:
+        return _head_of(package.parent)[:_SHOWN_DIGITS]
+    except (OSError, ValueError):
+        return ""
+
+
+def _head_of(checkout: Path) -> str:
+    """The commit that a checkout of git is at. Read without git, which may not be installed. Raises `OSError`, `ValueError`."""
+    git = checkout / ".git"
+    if git.is_file():  # of a worktree
+        git = checkout / git.read_text(encoding="utf-8").partition("gitdir:")[2].strip()
+    head = (git / "HEAD").read_text(encoding="utf-8").strip()
+    if not head.startswith("ref: "):
+        return head if _HASH.fullmatch(head) else ""
+    ref = head.removeprefix("ref: ")
+    common = git / "commondir"
+    shared = git / common.read_text(encoding="utf-8").strip() if common.is_file() else git
+    for directory in (git, shared):
+        if (directory / ref).is_file():
+            found = (directory / ref).read_text(encoding="utf-8").strip()
+            return found if _HASH.fullmatch(found) else ""
+    for line in (shared / "packed-refs").read_text(encoding="utf-8").splitlines():
+        found, _, name = line.partition(" ")
+        if name == ref and _HASH.fullmatch(found):
+            return found
     return ""
 
 
-def _commit(text: str) -> str:
-    return text if _HASH.fullmatch(text) else ""
-
-
-def _installed() -> str:
-    with suppress(OSError, UnicodeDecodeError):
-        return _commit((_PACKAGE / COMMIT_FILE).read_text().strip())
-    return ""
-
-
-def _version() -> str:
-    commit = _installed() or checked_out(_PACKAGE.parent)
-    return f"{__version__}+{commit[:_SHOWN]}" if commit else __version__
-
-
-VERSION: Final = _version()  # as it was when this process began
+COMMIT: Final = commit_of(_PACKAGE)  # read before the processes give up what they do not need
+VERSION: Final = f"{__version__} (commit {COMMIT})" if COMMIT else __version__

@@ -35,7 +35,7 @@ from pdns.control import (
     read_config,
 )
 from pdns.counters import Counters
-from pdns.errors import ConfigError, PdnsError
+from pdns.errors import ConfigError, OtherFormatError, PdnsError
 from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.memory import map_limits
 from pdns.running import Running, Sockets
@@ -58,7 +58,7 @@ class Worker:
         self._running: Running | None = None
         self._arena = 0
         self._finds_blocksets = False
-        self._blockset: tuple[int, int] | None = None  # what was given before `Apply`: generation, descriptor
+        self._blockset: tuple[int, int, bool] | None = None  # what was given before `Apply`: generation, descriptor, needed
         channel.attach(loop, self._heard, _leave_at_once)
         loop.add_signal_handler(signal.SIGTERM, self._heard, Drain(), [])
 
@@ -74,7 +74,7 @@ class Worker:
                         reason = str(ConfigError(message.config_file, error.key, error.reason))
                         self._channel.send(Refused(message.generation, reason))
                     except PdnsError as error:
-                        self._channel.send(Refused(message.generation, str(error)))
+                        self._channel.send(Refused(message.generation, str(error), isinstance(error, OtherFormatError)))
                     else:
                         self._channel.send(Ready(message.generation))
                 case Cover(worker, _):
@@ -83,8 +83,8 @@ class Worker:
                         _close_each(sockets)
                     else:
                         self._running.cover(worker, sockets)
-                case TakeBlockset(generation):
-                    await self._take_blockset(generation, fds[0])
+                case TakeBlockset(generation, needed):
+                    await self._take_blockset(generation, fds[0], needed)
                 case HandOver():
                     if self._running is not None:
                         self._running.hand_over()
@@ -121,7 +121,7 @@ class Worker:
                 await self._go_on(self._running, config, message.arena, arena_fd)
             self._arena = message.arena
             if self._running is not None:
-                await self._running.listen(sockets)
+                self._running.listen(sockets)
         finally:
             _close_each(sockets.values())  # those that nobody took
             if limits_fd is not None:
@@ -142,18 +142,19 @@ class Worker:
             finds_blocksets=self._finds_blocksets,
         )  # fmt: skip
         if self._blockset is not None:
-            await self._running.take_blockset(*self._blockset)
+            generation, fd, needed = self._blockset
             self._blockset = None
+            await self._running.take_blockset(generation, fd, needed=needed)
         await self._running.begin()
         _settle_memory()
 
-    async def _take_blockset(self, generation: int, fd: int) -> None:
+    async def _take_blockset(self, generation: int, fd: int, needed: bool) -> None:
         if self._running is not None:
             await self._running.take_blockset(generation, fd)
             return
         if self._blockset is not None:
             os.close(self._blockset[1])
-        self._blockset = generation, fd
+        self._blockset = generation, fd, needed
 
     async def _go_on(self, running: Running, config: Config, arena: int, arena_fd: int | None) -> None:
         try:
@@ -219,7 +220,8 @@ async def _serve(channel: Channel) -> None:
 def main() -> None:
     """Run until told to leave. The number of the inherited control channel is the only argument."""
     open_standard_descriptors()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the supervisor says what follows from it
+    for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal reach the whole group; the supervisor decides
+        signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
     missing = confine_worker()  # before there is any thread
     log_to_stderr("worker", "info")

@@ -13,7 +13,7 @@ from pdns.children import Child
 from pdns.config import Config
 from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset, share_config
 from pdns.core.cookies import SECRET_BYTES
-from pdns.errors import PdnsError
+from pdns.errors import OtherFormatError, PdnsError
 from pdns.listeners import ListenerSet
 from pdns.memory import Arena, Limits, WorkerMemory
 from pdns.stats import HEARTBEAT
@@ -111,9 +111,18 @@ class WorkerProcess:
             answer.set_exception(WorkerGone(f"{self.name} does not listen"))
         return answer
 
-    def give_blockset(self, generation: int, fd: int) -> None:
-        """Have it decide by the blockset behind `fd`, which stays open here."""
-        self.child.send(TakeBlockset(generation), [fd])
+    @property
+    def decides_by(self) -> int:
+        """The generation of its blockset, also of one that has just died; 0: it has none."""
+        return self.memory.counters.value("blockset_generation") or 0
+
+    def give_blockset(self, generation: int, fd: int, *, needed: bool = False) -> None:
+        """Have it decide by the blockset behind `fd`, which stays open here. `needed`: it must not answer without one.
+
+        A process that is not there may have refused the blockset before: it is started at once.
+        """
+        if not self.child.send(TakeBlockset(generation, needed), [fd]):
+            self.child.start_now()
 
     async def hand_over(self) -> None:
         """Have it read nothing more and leave its arena, at the latest by its death. Nothing replaces it from now on."""
@@ -154,9 +163,9 @@ class WorkerProcess:
                 if not self._answer.done():
                     self._answer.set_result(None)
                 self._on_ready(self)
-            case Refused(generation, reason) if generation == self._asked:
+            case Refused(generation, reason, other_format) if generation == self._asked:
                 if not self._answer.done():
-                    self._answer.set_exception(PdnsError(reason))
+                    self._answer.set_exception(OtherFormatError(reason) if other_format else PdnsError(reason))
             case HandedOver():
                 self._let_go()
             case Drained(unanswered) if unanswered:

@@ -21,7 +21,7 @@ from pdns.clock import boottime_s
 from pdns.config import Config
 from pdns.control import Cover, Drain
 from pdns.counters import Counters
-from pdns.errors import PdnsError
+from pdns.errors import OtherFormatError, PdnsError
 from pdns.hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
@@ -46,9 +46,11 @@ class Workers:
     """What `pdns serve` runs `count` of."""
 
     def __init__(
-        self, count: int, live: Live, loop: asyncio.AbstractEventLoop, distrust: Callable[[int], object] = lambda _: None
+        self, count: int, live: Live, loop: asyncio.AbstractEventLoop, distrust: Callable[[int, bool], object] = lambda *_: None
     ) -> None:
-        """`distrust` is called with the generation of a blockset that cannot be used."""
+        """`distrust` is called with the generation of a blockset that cannot be used, and whether it is whole: the program on the
+        disk is another version then, which does not read it.
+        """
         self.count = count
         self.house = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
         self.blocked = BlockedDomains()
@@ -148,7 +150,7 @@ class Workers:
 
     async def start(self) -> None:
         """Start them, with the blockset that is there already, if one is."""
-        await self.blockset.look()
+        await self.blockset.look(of_this_format=True)
         for process in self._current:
             process.child.start()
 
@@ -247,7 +249,8 @@ class Workers:
     async def roll(self) -> None:
         """Replace each by a new process, of the program as it is on the disk now; no query is lost.
 
-        Raises `PdnsError` when a replacement cannot start: it and those after it stay as they are.
+        Raises `PdnsError` when a replacement cannot start: it and those after it stay as they are. `OtherFormatError`: the new
+        program does not read the blockset that is held.
         """
         for index in range(self.count):
             await self._roll(index)
@@ -273,13 +276,15 @@ class Workers:
 
     async def _stand_by(self, process: WorkerProcess) -> None:
         process.child.start()
-        self.blockset.give(process)
+        self.blockset.give(process, starts=True)
         answer = process.ask(self._live, None)
         done, _ = await asyncio.wait([answer], timeout=_STAND_BY_S)
         if not done:
             raise PdnsError(f"{process.name}: the new process was not ready within {_STAND_BY_S:.0f} s: the old one stays")
         try:
             answer.result()
+        except OtherFormatError:
+            raise
         except PdnsError as error:
             raise PdnsError(f"{process.name}: the new process does not start, the old one stays: {error}") from None
 
@@ -346,12 +351,12 @@ class Workers:
 
     def _started(self, process: WorkerProcess) -> None:
         if process in self._current:
-            self.blockset.give(process)
+            self.blockset.give(process, starts=True)
             self._begin(process)
 
     def _blockset_refused(self, generation: int) -> None:
         self.house.add(1, "blockset_rejected_total")
-        self._distrust(generation)
+        self._distrust(generation, False)
 
     def _begin(self, process: WorkerProcess) -> asyncio.Future[None]:
         answer = process.ask(self._live, self._arenas[process.index])
@@ -367,6 +372,8 @@ class Workers:
         else:  # what it needs, such as a certificate file, is gone: tried again until it is back
             _log.error("%s cannot run: %s", process.name, failure)
             process.child.kill()
+            if isinstance(failure, OtherFormatError):
+                self._distrust(self.blockset.generation, True)
 
     def _is_ready(self, process: WorkerProcess) -> None:
         if process in self._current:

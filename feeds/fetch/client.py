@@ -125,16 +125,16 @@ class Client:
 
     @asynccontextmanager
     async def ask(
-        self, url: str | URL, headers: Mapping[str, str] | None = None, body: bytes | None = None
+        self, url: str | URL, headers: Mapping[str, str] | None = None, body: bytes | None = None, *, method: str = "GET"
     ) -> AsyncIterator[aiohttp.ClientResponse]:
-        """The answer to GET, or to POST of the JSON `body`, after at most five redirects; its body is still to come."""
+        """The answer to `method`, or to POST of the JSON `body`, after at most five redirects; its body is still to come."""
         target = URL(url)
         self.moved_to, permanent = "", True
         for _ in range(MAX_REDIRECTS + 1):
             self._targets.check_url(target)
             own = target.origin() == self._home
             async with self._session.request(
-                "GET" if body is None else "POST",
+                method if body is None else "POST",
                 self._token.added_to(target) if own else target,
                 data=body,
                 headers={**(headers or {}), **(self._token.headers() if own else {})},

@@ -27,6 +27,10 @@ async def fetch(feed: Feed, known: Validators | None, into: Path, network: Netwo
     async with client(feed, network, known) as asking:
         async with asking.ask(feed.url, _conditions(vouched)) as response:
             fetched = (await _receive(feed, asking, response, vouched, into))._replace(moved_to=asking.moved_to)
+            date = response.headers.get("Last-Modified", "")
+        if isinstance(fetched, Unchanged) and not await _has_date(asking, feed, fetched.validators, date):
+            async with asking.ask(feed.url) as response:
+                fetched = (await _receive(feed, asking, response, None, into))._replace(moved_to=asking.moved_to)
         if isinstance(fetched, Unchanged) or not demanded(feed):
             return fetched
         try:
@@ -43,6 +47,20 @@ async def fetch(feed: Feed, known: Validators | None, into: Path, network: Netwo
 def _conditions(known: Validators | None) -> dict[str, str]:
     pairs = (("If-None-Match", known.etag), ("If-Modified-Since", known.last_modified)) if known is not None else ()
     return {name: value for name, value in pairs if value}
+
+
+async def _has_date(asking: Client, feed: Feed, known: Validators, date: str) -> bool:
+    """Whether the source has the very list that `known` is about, where 304 only says that it has no newer one.
+
+    A publisher may go back to an older list. An entity tag is compared for equality, a date is not. `date` is that of the answer,
+    which may be silent about it.
+    """
+    if known.etag:
+        return True
+    if not date:
+        async with asking.ask(feed.url, method="HEAD") as response:
+            date = response.headers.get("Last-Modified", "") if response.status == 200 else ""
+    return date == known.last_modified
 
 
 async def _receive(

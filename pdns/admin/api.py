@@ -22,7 +22,7 @@ from pdns.admin.status import StatusFile
 from pdns.admin.token import TokenFile, TokenUnreadable
 from pdns.config import Config
 from pdns.errors import InvalidName, PdnsError
-from pdns.explanation import explain
+from pdns.explanation import UnknownError, explain
 from pdns.feedstatus import FeedsStatus
 from pdns.orders import Command, Order
 from pdns.overrides import as_csv
@@ -42,6 +42,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     all: bool = False
     category: str = ""
     kind: str = ""
+    force: bool = False
 
 
 class Facts(Protocol):
@@ -96,6 +97,8 @@ class AdminApi(HttpServer):
         match error:
             case msgspec.DecodeError() | ValueError() | InvalidName():
                 return Problem(400, str(error))
+            case UnknownError():
+                return Problem(503, str(error))
             case PdnsError():
                 return Problem(504, str(error))
             case OSError():
@@ -152,10 +155,12 @@ class AdminApi(HttpServer):
             all=wanted.all,
             category=wanted.category,
             kind=wanted.kind,
+            force=wanted.force,
             for_s=orders.parse_duration(wanted.for_) if wanted.for_ else 0.0,
         )
         outcome = await self._carried_out(order)
-        return _json({"done": outcome.done, "text": outcome.text}, status=200 if outcome.done else 409)
+        how = '; to do it all the same: "force": true' if outcome.needs_force else ""
+        return _json({"done": outcome.done, "text": f"{outcome.text}{how}"}, status=200 if outcome.done else 409)
 
     async def _carried_out(self, order: Order) -> orders.Outcome:
         """As `orders.give`, but no thread waits: whoever gives a slow order keeps none from the next."""

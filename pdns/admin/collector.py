@@ -18,9 +18,11 @@ from prometheus_client.metrics_core import (
 from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
+import pdns
 from pdns import feedstatus
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
+from pdns.admin.zeros import zeros
 from pdns.blockeddomains import BlockedDomains
 from pdns.clock import boottime_s
 from pdns.config import Config
@@ -30,7 +32,7 @@ from pdns.listenaddresses import ListenAddresses
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
 from pdns.safefiles import damaged_files
 from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
-from pdns.version import VERSION
+from pdns.version import COMMIT
 
 Series = dict[tuple[str, ...], float]
 _BOUNDS = (*map(repr, BUCKETS_S), "+Inf")
@@ -75,7 +77,7 @@ class Facts(Protocol):
 
 
 class PdnsCollector(Collector):
-    """All families of the page, in its order; those that have nothing to say come without samples."""
+    """All families of the page, in its order, but for those that have nothing to say."""
 
     def __init__(self, facts: Facts, status: StatusFile) -> None:
         self._facts = facts
@@ -94,8 +96,12 @@ class PdnsCollector(Collector):
             del values[name]
         self._feeds(values)
         self._supervisor(values)
+        for name, series in zeros(self._facts.config):
+            values[name].setdefault(series, 0)
         for family in FAMILIES:
-            yield _histogram(family, values) if family.kind == "histogram" else _plain(family, values[family.name])
+            metric = _histogram(family, values) if family.kind == "histogram" else _plain(family, values[family.name])
+            if metric.samples:
+                yield metric
 
     def _feeds(self, values: defaultdict[str, Series]) -> None:
         status = self._status.read()
@@ -141,7 +147,7 @@ class PdnsCollector(Collector):
         for window, names in facts.blocked.totals_overall(now):
             values["blocked_domains_overall"][window,] = names
         values["blocked_domains_missed_total"][()] = facts.sightings_lost
-        values["build_info"][VERSION, "yes" if ACCELERATED else "no"] = 1
+        values["build_info"][pdns.__version__, COMMIT, "yes" if ACCELERATED else "no"] = 1
         values["config_info"][facts.config_sha256,] = 1
         values["config_last_reload_successful"][()] = facts.reload_successful
         values["config_last_reload_success_timestamp_seconds"][()] = facts.reload_success_s

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -12,10 +13,11 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.addresses import source_path, without_secrets
-from pdns.config import Config
+from pdns.config import Config, Feed
 from pdns.configload import default_config_path, load
 from pdns.errors import ConfigErrors
 from pdns.machine import RESOLV_CONF, system_servers
+from pdns.safefiles import open_regular
 from pdns.share import worker_count
 
 EXIT_INVALID = 2
@@ -95,3 +97,31 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
         if path is not None and not path.exists():
             need = "the server is not ready before it is there" if feed.required else "it lists nothing until it is there"
             yield f"feed {feed.name}: no such file or directory: {path}: {need}"
+        yield from _secrets(feed)
+    yield from _overlaps(config)
+
+
+def _secrets(feed: Feed) -> Iterator[str]:
+    """What a feed needs to be fetched, and is not there. No reason not to start: its last-good copy still counts."""
+    without = "the feed cannot be fetched until it is there"
+    for key in ("token_file", "tsig_secret_file", "client_cert_file", "client_key_file"):
+        if path := getattr(feed, key):
+            try:
+                os.close(open_regular(Path(path), follow_links=True))
+            except OSError as error:
+                yield f"feed {feed.name}: {key}: {path}: {error.strerror}: {without}"
+    if feed.token_env and not os.environ.get(feed.token_env):
+        yield f"feed {feed.name}: token_env: {feed.token_env} is not set here; it must be where pdns serve is started"
+
+
+def _overlaps(config: Config) -> Iterator[str]:
+    """Networks of tenants inside networks of other tenants: whose their clients are."""
+    owned = [(ipaddress.ip_network(text), tenant.name) for tenant in config.tenant for text in tenant.networks]
+    for inner, owner in owned:
+        around = [
+            (outer, name) for outer, name in owned
+            if name != owner and outer.version == inner.version and outer != inner and inner.subnet_of(outer)  # type: ignore[arg-type]  # of one version
+        ]  # fmt: skip
+        if around:
+            outer, name = max(around, key=lambda one: one[0].prefixlen)
+            yield f'tenants overlap: {inner} of "{owner}" is inside {outer} of "{name}": its clients are of "{owner}"'

@@ -26,6 +26,7 @@ from pdns.demo.traffic import Crowd
 _LONG_TTL_S = 300
 _SCREEN_EVERY_S = 0.5
 _LINE_EVERY_S = 2.0
+_OVER = "the traffic is over, everything is counted"
 _COUNTED_WITHIN_S = 10.0
 _NEWS_OF_DEATH_S = 0.2  # what a dead resolver left in its log says more than a refused connection
 
@@ -47,10 +48,10 @@ async def _demo(seconds: float, rate: float, console: Console, *, leave: bool) -
             show = tasks.create_task(_Show(seconds, rate, console, leave=leave).run())
 
             def end() -> None:
-                if not show.cancelling():  # a second Ctrl-C must not leave the resolver behind
+                if not show.cancelling():  # a second one must not leave the resolver behind
                     show.cancel()
 
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, end)
     except* (ResolverFailed, OSError, ClientError) as group:
         failures = list(_leaves(group))
@@ -112,8 +113,7 @@ class _Show:
                 f" {reading.total('blockset_entries'):.0f} names of {len(FORMATS)} feeds ({', '.join(FORMATS.values())})."
             )
             story = Story(self._seconds, crowd, self._feeds, self._authority, resolver, read)
-            await self._play(story, crowd, resolver)
-            reading = await self._settled(story, crowd)
+            reading = await self._play(story, crowd, resolver)
             code = self._verdict(reading, crowd, story)
             if not self._leave:
                 await self._stay(resolver)
@@ -122,7 +122,8 @@ class _Show:
                 self._say(f"pdns serve ended with exit code {exit_code}")
             return code or int(exit_code != 0)
 
-    async def _play(self, story: Story, crowd: Crowd, resolver: Resolver) -> None:
+    async def _play(self, story: Story, crowd: Crowd, resolver: Resolver) -> Reading:
+        """Plays the traffic and shows it. Returns the reading of the last frame, which is taken when everything is counted."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._seconds
         async with asyncio.TaskGroup() as tasks:
@@ -133,15 +134,20 @@ class _Show:
                     while not playing.done():
                         resolver.check()
                         elapsed_s = self._seconds - ends + loop.time()
-                        seen = table.render(elapsed_s, self._seconds, await story.read(), _clients(crowd), story.now)
+                        seen = table.Frame(elapsed_s, self._seconds, await story.read(), _clients(crowd), story.now)
                         live.update(seen, refresh=True)
                         await asyncio.wait([playing], timeout=_SCREEN_EVERY_S)
+                    reading = await self._settled(story, crowd)
+                    live.update(table.Frame(self._seconds, self._seconds, reading, _clients(crowd), _OVER), refresh=True)
             else:
                 while not playing.done():
                     resolver.check()
                     elapsed_s = self._seconds - ends + loop.time()
                     self._say(table.line(elapsed_s, await story.read(), _clients(crowd), story.now))
                     await asyncio.wait([playing], timeout=_LINE_EVERY_S)
+                reading = await self._settled(story, crowd)
+                self._say(table.line(self._seconds, reading, _clients(crowd), _OVER))
+        return reading
 
     async def _settled(self, story: Story, crowd: Crowd) -> Reading:
         """The metrics once the distinct names, which are counted every few seconds, have caught up."""
@@ -168,6 +174,7 @@ class _Show:
         self._console.print("\nWhat was shown", style="bold")
         for number, sentence in enumerate(story.told, 1):
             self._say(f"{number}. {sentence}")
+        self._say("Latency is read off the buckets of pdns_query_duration_seconds, for the resolver and for the clients alike.")
         good = True
         self._console.print("\nWhat was counted", style="bold")
         for what, (expected, found) in checks.items():

@@ -14,16 +14,11 @@ from rich.text import Text
 
 from pdns import overrides
 from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
-from pdns.blockset import Blockset
 from pdns.cli.feedtable import aligned
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption
-from pdns.config import Config
-from pdns.configload import default_config_path, load
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.core import names
-from pdns.errors import BlocksetError, ConfigErrors, InvalidName
-from pdns.explanation import Explanation, Said, of_address, of_name
-from pdns.generations import current_directory
-from pdns.overrides import Overrides
+from pdns.errors import InvalidName
+from pdns.explanation import Explanation, Said, UnknownError, host_of, live_blockset, of_address, of_name
 
 _TITLES = (
     "feed",
@@ -33,7 +28,7 @@ _TITLES = (
     "reaches",
     "threat",
     "first seen",
-    "last seen",
+    "last in the feed",
     "published",
     "expires",
     "reference",
@@ -52,24 +47,34 @@ def command(
 
 
 def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False) -> int:
-    """Prints the explanation and returns 0; 2 with the reason on stderr when the name or the configuration is no good."""
+    """Prints the explanation and returns 0; 2 with the reason on stderr when the name or the configuration is no good, or when
+    what is listed cannot be known.
+    """
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
-        address = _as_address(name)
-        qname = b"" if address is not None else names.from_text(name)
-        config = load(default_config_path(path))
+        host = host_of(name)
+        address = _as_address(host)
+        qname = b"" if address is not None else names.from_text(host)
+        config = load_config(path, errors, reads_only=True)
+        if config is None:
+            return EXIT_INVALID
         client = client_of_tenant(config, tenant)
     except InvalidName as failure:
         errors.print(f'"{name}" is not a domain name: {failure.reason}', style="red")
         return EXIT_INVALID
-    except ConfigErrors as failure:
-        for error in failure.errors:
-            errors.print(str(error), style="red")
-        return EXIT_INVALID
     except LookupError as failure:
         errors.print(str(failure.args[0]), style="red")
         return EXIT_INVALID
-    blockset, current = _blockset(config, errors), _overrides(config, errors)
+    try:
+        blockset = live_blockset(config)
+        current = overrides.read(Path(config.state.dir)).at(time.time())
+    except UnknownError as failure:
+        advice = "" if failure.advice else f"; {next_step(Path(config.state.dir))}"
+        errors.print(f"{failure}{advice}", style="red")
+        return EXIT_INVALID
+    except (OSError, msgspec.DecodeError) as failure:
+        errors.print(f"local entries are not known: {overrides.FILE_NAME} cannot be read: {failure}", style="red")
+        return EXIT_INVALID
     if address is not None:
         explanation, answers = (
             of_address(config, blockset, current, address),
@@ -84,7 +89,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
         return 0
     output = Console(soft_wrap=True, highlight=False, markup=False)
     output.print(Text(explanation.asked, style="bold"))
-    _print_listings(output, explanation)
+    _print_listings(output, explanation, tenant)
     output.print("  a client gets" if address is None else "  an answer that leads there")
     for qtype, outcome in answers.items():
         output.print(f"    {qtype:<8}  {outcome}")
@@ -98,25 +103,10 @@ def _as_address(text: str) -> IPv4Address | IPv6Address | None:
         return None
 
 
-def _blockset(config: Config, errors: Console) -> Blockset | None:
-    try:
-        return Blockset.open(current_directory(Path(config.state.dir)))
-    except BlocksetError as failure:
-        if config.feed:
-            errors.print(f"no blockset to look in ({failure}); start `pdns serve` or run `pdns feeds update`", style="yellow")
-        return None
-
-
-def _overrides(config: Config, errors: Console) -> Overrides:
-    """What is in force beside the configuration."""
-    try:
-        return overrides.read(Path(config.state.dir)).at(time.time())
-    except (OSError, msgspec.DecodeError) as failure:
-        errors.print(f"{overrides.FILE_NAME} cannot be read: {failure}", style="yellow")
-        return Overrides()
-
-
-def _print_listings(output: Console, explanation: Explanation) -> None:
+def _print_listings(output: Console, explanation: Explanation, tenant: str) -> None:
+    for entry in explanation.allowed:
+        if not tenant or entry.by in ("block.allow", f"tenant {tenant}"):
+            output.print(f"  allowed by {entry.by}: {entry.name}")
     if (local := explanation.local) is not None:
         output.print(f"  {'blocked' if local.action == 'block' else 'allowed'} here: {local.name}: {local.reason}")
     if not explanation.said:

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pdns import feedstatus
 from pdns.cli.feedtable import held
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ReasonOption, consoles, load_config, order
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ReasonOption, consoles, load_config, next_step, order
 from pdns.orders import Order
 
 FeedArgument = Annotated[str, typer.Argument(metavar="FEED", help="The feed, as the configuration names it")]
@@ -67,12 +67,18 @@ def enable_command(feed: FeedArgument, config: ConfigOption = None, reason: Reas
 
 
 def show_held(path: Path | None) -> int:
-    """Prints all that was held; 1 while an update as a whole is held, 2 when the configuration is no good, else 0."""
+    """Prints all that was held; 1 while an update as a whole is held, 2 when that cannot be known, else 0."""
     console, errors = consoles()
     config = load_config(path, errors)
     if config is None:
         return EXIT_INVALID
-    current = feedstatus.read(Path(config.state.dir)) or feedstatus.FeedsStatus()
+    state_dir = Path(config.state.dir)
+    current = feedstatus.read(state_dir)
+    if current is None:
+        if config.feed:
+            errors.print(Text(f"what is held is not known: no feed status in {state_dir}: {next_step(state_dir)}", "red"))
+            return EXIT_INVALID
+        current = feedstatus.FeedsStatus()
     if not held(console, current, every_name=True):
         console.print(Text("nothing is held"))
     return 1 if any(feed.held_update is not None for feed in current.feeds.values()) else 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Annotated
@@ -17,7 +16,7 @@ from pdns.cli import feedorders
 from pdns.cli.catalogue import catalogue_command
 from pdns.cli.feedcheck import check
 from pdns.cli.feedtable import age, changes, held, odd_lines, show
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config, working_here
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config, next_step, refused, working_here
 from pdns.cli.popular import popular_command
 from pdns.cli.quality import quality
 from pdns.config import Config
@@ -83,7 +82,7 @@ def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> in
     state_dir = Path(config.state.dir)
     current = feedstatus.read(state_dir)
     if current is None:
-        errors.print(Text(f"no feed status in {state_dir}: {_next_step(state_dir)}"))
+        errors.print(Text(f"no feed status in {state_dir}: {next_step(state_dir)}"))
         return 1
     if as_json:
         print(read_state(state_dir / feedstatus.FILE_NAME, feedstatus.MAX_BYTES).decode())
@@ -122,7 +121,7 @@ def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
             errors.print(Text(f"no resolver is running on {state_dir}: its feeds are refreshed here"))
             after = _refresh_here(config, path, asked_s, errors)
     except OSError as exc:
-        errors.print(Text(f"{exc.filename}: {exc.strerror}: run this as the user that runs the resolver", "red"))
+        errors.print(Text(refused(exc, state_dir), "red"))
         return 1
     except ConfigError as exc:
         errors.print(Text(str(exc), "red"))
@@ -137,12 +136,6 @@ def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
         )
     failed = any(feed.last_error or feed.held_update for feed in after.feeds.values())
     return 1 if late or unknown or failed else 0
-
-
-def _next_step(state_dir: Path) -> str:
-    if state_dir.exists() and not os.access(state_dir, os.R_OK | os.X_OK):
-        return "it may not be read; run this as the user that runs the resolver"
-    return "start `pdns serve`, or fetch the feeds now with `pdns feeds update`"
 
 
 def _ask_and_follow(config: Config, asked_s: float, timeout_s: float, errors: Console) -> FeedsStatus:

@@ -132,7 +132,8 @@ def _row(name: str, feed: FeedStatus, now_s: float) -> tuple[str, ...]:
     loaded = "yes" if feed.loaded else "NO, required" if feed.required else "no"
     success = age(now_s - feed.last_success_s) if feed.last_success_s else "never"
     unique = f"{feed.unique_entries:,}"
-    return name, feed.category, feed.mode, entries, unique, loaded, success, feed.last_result or "-", feed.last_error
+    mode = "OFF" if feed.disabled_until_s > now_s else feed.mode
+    return name, feed.category, mode, entries, unique, loaded, success, feed.last_result or "-", feed.last_error
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -10,13 +10,18 @@ import msgspec
 import typer
 from rich.text import Text
 
-from pdns import overrides
+from pdns import inforce, overrides
 from pdns.cli.feedtable import LATEST_S, aligned
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.inforce import InForce
 from pdns.orders import Order
 from pdns.overrides import Indicator, as_csv
+from pdns.records import LockedError
+from pdns.statedir import is_served
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name, with all below it; *.NAME is only what is below")]
+_TAKEN_UP_S = 2.0
+_POLL_S = 0.05
 _TITLES = ("action", "name", "until", "by", "reason")
 
 app = typer.Typer(help="Names blocked or allowed here.", invoke_without_command=True, rich_markup_mode=None)
@@ -36,9 +41,10 @@ def block_command(
     reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; clients are told")],
     lasting: ForOption = "",
     config: ConfigOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Order(command="block", user="", name=name, reason=reason), lasting))
+    raise typer.Exit(order(config, Order(command="block", user="", name=name, reason=reason, force=force), lasting))
 
 
 def allow_command(
@@ -46,9 +52,10 @@ def allow_command(
     reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")],
     lasting: ForOption = "",
     config: ConfigOption = None,
+    force: ForceOption = False,
 ) -> None:
     """Let no feed block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Order(command="allow", user="", name=name, reason=reason), lasting))
+    raise typer.Exit(order(config, Order(command="allow", user="", name=name, reason=reason, force=force), lasting))
 
 
 @app.command("list")
@@ -103,11 +110,29 @@ def _read(path: Path | None) -> list[Indicator] | None:
     config = load_config(path, errors)
     if config is None:
         return None
+    state_dir = Path(config.state.dir)
     try:
-        return list(overrides.read(Path(config.state.dir)).at(time.time()).indicators)
+        current = overrides.read(state_dir)
+        if is_served(state_dir, unknown=False) and not in_force(state_dir, current.revision):
+            errors.print(Text(f"not in force in every worker: what {state_dir / overrides.FILE_NAME} says. See the log", "red"))
+            return None
+    except LockedError as exc:
+        errors.print(Text(str(exc), "red"))
+        return None
     except (OSError, msgspec.DecodeError) as exc:
         errors.print(Text(f"{overrides.FILE_NAME} cannot be read: {exc}", "red"))
         return None
+    return list(current.at(time.time()).indicators)
+
+
+def in_force(state_dir: Path, revision: int) -> bool:
+    """Whether every worker has taken up that revision of the local entries, or does so within a moment."""
+    until_s = time.monotonic() + _TAKEN_UP_S
+    while not inforce.read(state_dir).covers(InForce(overrides=revision)):
+        if time.monotonic() > until_s:
+            return False
+        time.sleep(_POLL_S)
+    return True
 
 
 def _clock(at_s: float) -> str:

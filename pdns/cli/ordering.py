@@ -6,6 +6,7 @@ import asyncio
 import getpass
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,9 @@ from pdns import orders
 from pdns.config import Config
 from pdns.configload import default_config_path, load
 from pdns.errors import ConfigError, PdnsError
+from pdns.liveconfig import of_running_server
 from pdns.orders import Order, Outcome
+from pdns.records import remedy
 from pdns.statedir import StateDirectory, is_served
 from pdns.stateowner import StateOwnerError, become_owner
 
@@ -29,6 +32,7 @@ ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask, though it concerns more names than is usually meant")]
 ForOption = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long: 30m, 2h, 7d [default: for good]")]
 
 
@@ -47,15 +51,36 @@ def consoles() -> tuple[Console, Console]:
     return Console(highlight=False), Console(stderr=True, soft_wrap=True, highlight=False)
 
 
-def load_config(path: Path | None, errors: Console) -> Config | None:
-    """The configuration; None when it is no good, which is said. Root is the owner of the state directory from here on."""
+def load_config(path: Path | None, errors: Console, *, reads_only: bool = False) -> Config | None:
+    """The configuration; None when it is no good, which is said. Root is the owner of the state directory from here on, unless
+    the command `reads_only`.
+
+    While the file is no good, the configuration that the running server uses, with a warning.
+    """
+    file = default_config_path(path)
     try:
-        config = load(default_config_path(path))
-        become_owner(Path(config.state.dir))
-    except (ConfigError, StateOwnerError) as exc:
+        config = load(file)
+    except ConfigError as exc:
+        live = of_running_server(file)
+        errors.print(Text(str(exc), "red" if live is None else "yellow"))
+        if live is None:
+            return None
+        errors.print(Text(f"{file} cannot be used as it is: this is by the configuration that the running server uses", "yellow"))
+        config = live
+    try:
+        if not reads_only:
+            become_owner(Path(config.state.dir))
+    except StateOwnerError as exc:
         errors.print(Text(str(exc), "red"))
         return None
     return config
+
+
+def next_step(state_dir: Path) -> str:
+    """What to do when there is nothing to be read in the state directory."""
+    if state_dir.exists() and not os.access(state_dir, os.R_OK | os.X_OK):
+        return "it may not be read; run this as root or as the user that runs the resolver"
+    return "start `pdns serve`, or fetch the feeds now with `pdns feeds update`"
 
 
 def seconds(text: str, errors: Console) -> float | None:
@@ -76,11 +101,14 @@ def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
     if config is None or for_s is None:
         return EXIT_INVALID
     wanted = msgspec.structs.replace(wanted, user=who, for_s=for_s)
-    state_dir = Path(config.state.dir)
     try:
-        outcome = orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
+        outcome = _given(config, path, wanted)
+        if outcome.needs_force and sys.stdin.isatty():
+            if not typer.confirm(f"{outcome.text}. Do it all the same?"):
+                return 1
+            outcome = _given(config, path, msgspec.structs.replace(wanted, force=True))
     except OSError as exc:
-        errors.print(Text(f"{exc.filename}: {exc.strerror}: run this as the user that runs the resolver", "red"))
+        errors.print(Text(refused(exc, Path(config.state.dir)), "red"))
         return 1
     except PdnsError as exc:
         errors.print(Text(str(exc), "red"))
@@ -88,8 +116,22 @@ def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
     if outcome.done:
         console.print(Text(outcome.text), soft_wrap=True)
         return 0
-    errors.print(Text(outcome.text, "red"))
+    how = "; to do it all the same: --force" if outcome.needs_force else ""
+    errors.print(Text(f"{outcome.text}{how}", "red"))
     return 1
+
+
+def refused(exc: OSError, state_dir: Path) -> str:
+    """What to tell whoever may not do in the state directory what the command does."""
+    path = Path(exc.filename or state_dir)
+    if state_dir.exists() and state_dir.stat().st_uid == os.geteuid() and path.is_absolute():
+        return f"{path}: {exc.strerror}. {remedy(path, exc)}"
+    return f"{exc.filename}: {exc.strerror}: run this as root or as the user that runs the resolver"
+
+
+def _given(config: Config, path: Path | None, wanted: Order) -> Outcome:
+    state_dir = Path(config.state.dir)
+    return orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
 
 
 @contextmanager

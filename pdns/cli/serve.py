@@ -5,18 +5,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shlex
+import shutil
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-import pdns
 from pdns.addresses import Endpoint, source_path
 from pdns.configload import EXAMPLE, default_config_path
 from pdns.errors import ConfigError, PdnsError
 from pdns.logs import print_once
 from pdns.supervisor import Supervisor
+from pdns.version import VERSION
 
 EXIT_FAILED = 1
 EXIT_INTERRUPTED = 130
@@ -80,16 +82,33 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
         *[("not there yet", absent) for absent in supervisor.listen_addresses.absent],
         ("answers with", f"{workers} worker{'s' if workers != 1 else ''}"),
         ("forwards to", ", ".join(config.upstream.servers)),
+        *[("NOT READY", line) for line in supervisor.not_ready()],
         ("blocks", _blocks(supervisor)),
         ("metrics", f"http://{_reachable(supervisor.metrics_endpoint)}/metrics"),
         ("state in", config.state.dir),
         ("configured by", str(supervisor.config_path)),
         *[("try", f"dig @{_reachable(endpoint).host} -p {endpoint.port} {_name_to_try(supervisor)}") for endpoint in there[:1]],
+        ("explain", f"{shlex.join(_program())} explain {_name_to_try(supervisor)}{_option(supervisor.config_path)}"),
     ]
     width = max(len(title) for title, _ in rows)
     on, off = ("\x1b[1m", "\x1b[0m") if bold else ("", "")
-    lines = [f"{on}pdns {pdns.__version__}{off}", "", *(f"  {on}{title:<{width}}{off}  {value}" for title, value in rows), ""]
+    lines = [f"{on}pdns {VERSION}{off}", "", *(f"  {on}{title:<{width}}{off}  {value}" for title, value in rows), ""]
     return "\n".join(lines)
+
+
+def _program() -> list[str]:
+    """What to type for `pdns`: that where the shell finds this program, else the whole path of it."""
+    script = Path(sys.executable).with_name("pdns")
+    found = shutil.which("pdns")
+    if found and script.exists() and Path(found).resolve() == script.resolve():
+        return ["pdns"]
+    program, rest = (script, []) if os.access(script, os.X_OK) else (Path(sys.executable), ["-m", "pdns"])
+    return [str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program), *rest]
+
+
+def _option(config: Path) -> str:
+    """How to name the configuration to another command; nothing where it would find the same one by itself."""
+    return "" if config == default_config_path() else f" -c {shlex.quote(str(config))}"
 
 
 def _blocks(supervisor: Supervisor) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from pdns.blockset import AddressListing, Blockset
 from pdns.config import Config
@@ -30,6 +31,7 @@ REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its l
 REFRESH_MIN_LIFE_S = 20
 STRANGER_TEXT = b"this address may not ask here"
 OVER_LIMIT_TEXT = b"too many queries from this network"
+MOST_NAMED = 3  # feeds in one text
 NO_DATA_TYPES = frozenset(range(p.NXNAME, p.TKEY))  # meta types, none of which stands in a question (RFC 6895, 3.1)
 META_TYPES = NO_DATA_TYPES | {0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA}
 
@@ -48,6 +50,7 @@ class Resolver:
         self._new_blocker = blocker
         self._blockset: Blockset | None = None
         self._ready = False
+        self._missing: tuple[str, ...] = ()
         self.refused = False  # the last query that was handled, because its client may not ask, or not as much
         self._rules = NO_RULES
         # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
@@ -82,10 +85,13 @@ class Resolver:
         """What the feeds list of an address that an answer leads to, in whatever way."""
         return self._policy.listings(blockset, packed)
 
-    def set_blockset(self, blockset: Blockset | None, *, ready: bool) -> None:
-        """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer."""
+    def set_blockset(self, blockset: Blockset | None, *, ready: bool, missing: Sequence[str] = ()) -> None:
+        """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer;
+        `missing` are the feeds that clients are told of.
+        """
         self._blockset = blockset
         self._ready = ready
+        self._missing = tuple(missing)
         self._new_rules()
 
     def override(self, rules: LocalRules) -> None:
@@ -100,7 +106,7 @@ class Resolver:
         self.sift = _nothing_to_sift
         block: tuple[_Stage, ...] = ()
         if not self._ready:
-            block = (_not_ready,)
+            block = (partial(_not_ready, _not_ready_text(self._missing)),)
         elif self._blockset is not None:
             blocker = self._new_blocker(self._policy, self._blocked, self._cache, self._blockset)
             block, self.sift = (blocker.block,), blocker.sift
@@ -352,8 +358,14 @@ def _nothing_to_sift(queries: list[Asked], _now: float, /) -> tuple[list[Asked],
     return [], queries
 
 
-def _not_ready(_query: Query, _client: Client, _address: str, now: float) -> Outcome:
-    entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, b"the threat feeds are being loaded"))
+def _not_ready_text(missing: Sequence[str]) -> bytes:
+    """What clients are told as long as `missing`, the required feeds, are."""
+    named = ", ".join(missing[:MOST_NAMED]) + f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED)
+    return f"required feeds are not loaded yet: {named}".encode() if named else b"the threat feeds are being loaded"
+
+
+def _not_ready(text: bytes, _query: Query, _client: Client, _address: str, now: float) -> Outcome:
+    entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, text))
     return Answer(entry, "error")
 
 

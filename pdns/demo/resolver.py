@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -17,6 +18,7 @@ from pdns.errors import PdnsError
 UPSTREAM_TIMEOUT_S = 1
 SERVFAIL_TTL_S = 1
 
+_PR_SET_PDEATHSIG = 1
 _READY_WITHIN_S = 30.0
 _STOPPED_WITHIN_S = 15.0
 _LOG_LINES_SHOWN = 20
@@ -68,6 +70,14 @@ required = true
     return "".join(parts)
 
 
+def _end_with_parent() -> None:
+    """SIGTERM when the demo dies, however it does. Called in the new process before it is `pdns serve`."""
+    with suppress(ImportError, OSError, AttributeError, MemoryError):
+        import ctypes  # noqa: PLC0415 (not every Python has it)
+
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
 class Resolver:
     """One `pdns serve` whose configuration, log and state are in `directory`."""
 
@@ -96,6 +106,7 @@ class Resolver:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,  # Ctrl-C is for the demo, which then stops this one
+                preexec_fn=_end_with_parent,
             )
         loop = asyncio.get_running_loop()
         began = loop.time()

@@ -34,23 +34,27 @@ class Reading:
 
     def quantile(self, family: str, q: float) -> float:
         """The `q`-quantile of a histogram over all its series, by straight lines inside buckets; 0.0 when it is empty."""
-        buckets = sorted((float(bound), count) for bound, count in self.by(f"{family}_bucket", "le").items())
-        if not buckets or not buckets[-1][1]:
-            return 0.0
-        rank = q * buckets[-1][1]
-        lower, below = 0.0, 0.0
-        for bound, count in buckets:
-            if count >= rank:
-                if bound == float("inf"):
-                    return lower
-                return lower + (bound - lower) * (rank - below) / (count - below)
-            lower, below = bound, count
-        return lower
+        return of_buckets(sorted((float(bound), count) for bound, count in self.by(f"{family}_bucket", "le").items()), q)
 
     def _with(self, family: str, labels: Mapping[str, str]) -> Iterator[Sample]:
         for sample in self._samples.get(family, ()):
             if all(sample.labels.get(label) == value for label, value in labels.items()):
                 yield sample
+
+
+def of_buckets(buckets: list[tuple[float, float]], q: float) -> float:
+    """The `q`-quantile of a histogram: each upper bound with how many are at most that, the last bound infinite."""
+    if not buckets or not buckets[-1][1]:
+        return 0.0
+    rank = q * buckets[-1][1]
+    lower, below = 0.0, 0.0
+    for bound, count in buckets:
+        if count >= rank:
+            if bound == float("inf"):
+                return lower
+            return lower + (bound - lower) * (rank - below) / (count - below)
+        lower, below = bound, count
+    return lower
 
 
 async def scrape(session: ClientSession, url: str) -> Reading:

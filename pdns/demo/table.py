@@ -6,12 +6,14 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rich import box
-from rich.console import Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderResult
 from rich.table import Table
 from rich.text import Text
 
-from pdns.demo.scrape import Reading
+from pdns.demo.scrape import Reading, of_buckets
+from pdns.stats import BUCKETS_S
 
+_WIDE_COLUMNS = 80
 _FROM_CACHE = ("cache", "stale")
 
 
@@ -25,10 +27,12 @@ class Clients(NamedTuple):
 
 
 def quantile(waits_s: list[float], q: float) -> float:
-    """The `q`-quantile of `waits_s`, the nearest that was really seen; 0.0 when there is none."""
-    if not waits_s:
-        return 0.0
-    return sorted(waits_s)[min(len(waits_s) - 1, int(q * len(waits_s)))]
+    """The `q`-quantile of `waits_s`, read off the buckets of the resolver's histogram, so that the two can be compared.
+
+    0.0 when there is none.
+    """
+    at_most = ((bound, float(sum(wait_s <= bound for wait_s in waits_s))) for bound in (*BUCKETS_S, float("inf")))
+    return of_buckets(list(at_most), q)
 
 
 def cache_hit_rate(reading: Reading) -> float:
@@ -56,22 +60,47 @@ def line(elapsed_s: float, reading: Reading, clients: Clients, now: str) -> str:
     )
 
 
-def render(elapsed_s: float, seconds: float, reading: Reading, clients: Clients, now: str) -> RenderableType:
-    """The whole table, at most 80 columns wide."""
-    head = Text.assemble(
-        ("pdns demo", "bold"),
-        f"   {min(elapsed_s, seconds):.0f} of {seconds:.0f} s   ",
-        (f"{reading.total('queries_total'):,.0f}", "bold cyan"),
-        " queries   ",
-        (f"{reading.total('blocked_total'):,.0f}", "bold red"),
-        " blocked   ",
-        (f"{reading.total('blocked_domains_overall', window='1h'):,.0f}", "bold red"),
-        " distinct names",
-    )
-    side_by_side = Table.grid(padding=(0, 2))
-    side_by_side.add_row(_feeds(reading), _sources(reading))
-    side_by_side.add_row(_tenants(reading), _latency(reading, clients))
-    return Group(head, "", side_by_side, "", Text(now, style="italic"))
+class Frame:
+    """The whole table: side by side where the terminal has 80 columns and the lines for it, else one below the other."""
+
+    def __init__(self, elapsed_s: float, seconds: float, reading: Reading, clients: Clients, now: str) -> None:
+        self._elapsed_s = min(elapsed_s, seconds)
+        self._seconds = seconds
+        self._reading = reading
+        self._clients = clients
+        self._now = now
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        wide = self._wide()
+        fits = len(console.render_lines(wide, options.update(height=None), pad=False)) < console.height
+        yield wide if fits and options.max_width >= _WIDE_COLUMNS else self._narrow()
+
+    def _wide(self) -> RenderableType:
+        reading = self._reading
+        side_by_side = Table.grid(padding=(0, 2))
+        side_by_side.add_row(_feeds(reading), _sources(reading))
+        side_by_side.add_row(_tenants(reading), _latency(reading, self._clients))
+        return Group(self._head(), "", side_by_side, "", Text(self._now, style="italic"))
+
+    def _narrow(self) -> RenderableType:
+        reading = self._reading
+        tables = (_feeds(reading), _sources(reading), _tenants(reading), _latency(reading, self._clients))
+        for table in tables:
+            table.title, table.box, table.header_style = None, None, "bold"
+        return Group(self._head(), *tables, Text(self._now, style="italic"))
+
+    def _head(self) -> Text:
+        reading = self._reading
+        return Text.assemble(
+            ("pdns demo", "bold"),
+            f"  {self._elapsed_s:.0f} of {self._seconds:.0f} s  ",
+            (f"{reading.total('queries_total'):,.0f}", "bold cyan"),
+            " queries  ",
+            (f"{reading.total('blocked_total'):,.0f}", "bold red"),
+            " blocked  ",
+            (f"{reading.total('blocked_domains_overall', window='1h'):,.0f}", "bold red"),
+            " names",
+        )
 
 
 def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
@@ -100,6 +129,7 @@ def _tenants(reading: Reading) -> Table:
     rows = [
         (tenant, f"{queries:,.0f}", f"{blocked.get(tenant, 0):,.0f}", f"{names.get(tenant, 0):,.0f}")
         for tenant, queries in sorted(reading.by("queries_total", "tenant").items())
+        if queries
     ]
     return _table("Tenants", ("tenant", "queries", "blocked", "names"), rows)
 
@@ -108,7 +138,9 @@ def _sources(reading: Reading) -> Table:
     sources = reading.by("responses_total", "source")
     total = sum(sources.values()) or 1.0
     rows = [
-        (source, f"{count:,.0f}", f"{count / total:.1%}") for source, count in sorted(sources.items(), key=lambda item: -item[1])
+        (source, f"{count:,.0f}", f"{count / total:.1%}")
+        for source, count in sorted(sources.items(), key=lambda item: -item[1])
+        if count
     ]
     return _table(f"Answers (cache hits {cache_hit_rate(reading):.0%})", ("from", "answers", "share"), rows)
 

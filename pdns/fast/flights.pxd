@@ -1,5 +1,6 @@
 """Questions on their way upstream, and who waits for each: the compiled twin of `pdns.core.flights`."""
 
+cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.hashing cimport HashKey
@@ -10,6 +11,7 @@ cdef enum:
     DOMAIN_PLACES = 8192  # of each of the two counts of a domain
 
 
+@cython.final
 cdef class Holder:
     """What a client has in flight, all addresses of its prefix together."""
     cdef bytes key
@@ -19,13 +21,16 @@ cdef class Holder:
     cdef Holder before, after  # among those that hold as many
 
 
+@cython.final
+@cython.freelist(64)
 cdef class Flight:
     cdef readonly bytes key
     cdef public object forward  # None in the lane, which needs no more of it than the key
     cdef public object cancel  # as in the specification
     cdef public bint stale_given
     cdef public double started_s
-    cdef object _first  # who waits, while it is only one: a Datagram, or what Python joined
+    cdef Datagram _first  # who waits, while it is only one that came in a datagram
+    cdef Holder _first_holder  # its client
     cdef dict _waiters  # by place, when there are more
     cdef Holder _holder  # None: it has ended
     cdef uint64_t _domain
@@ -33,7 +38,7 @@ cdef class Flight:
     cdef Flight _own_older, _own_newer  # of its client
     # What the lane knows of the query that it sent.
     cdef object socket  # that it was sent from
-    cdef bint shed  # nobody waits for the answer any more
+    cdef bint shed  # it was given up; a late answer is still kept
     cdef uint64_t stamp  # of the rules by which the question may be asked
     cdef double sent_s
     cdef double due_s
@@ -45,6 +50,7 @@ cdef class Flight:
     cdef bint has_only_datagrams(self) noexcept
 
 
+@cython.final
 cdef class Flights:
     cdef public object shed
     cdef dict _flights
@@ -60,17 +66,18 @@ cdef class Flights:
     cdef uint32_t _domains[2][DOMAIN_PLACES]  # an upper bound of what each domain has: the smaller count of two
 
     cdef Flight of(self, bytes key)
-    cdef str room_for(self, Datagram query, double now, uint64_t *domain)
-    cdef Flight begin(self, Datagram query, bytes key, uint64_t domain, double now)
+    cdef Holder client_of(self, Datagram query)
+    cdef uint64_t domain_of(self, Datagram query) noexcept
+    cdef str room_for(self, Holder client, uint64_t domain, double now)
+    cdef Flight begin(self, Datagram query, bytes key, Holder client, uint64_t domain, double now)
     cdef bint wait(self, Flight flight, Datagram query) except -1
     cdef list leave(self, Flight flight)
     cdef list end(self, Flight flight)
-    cdef str _room(self, Holder holder, uint64_t domain, double now)
     cdef Py_ssize_t _share(self) noexcept
     cdef Flight _spare(self, bint any_domain, uint64_t domain)
     cdef Flight _dispensable(self)
     cdef int _lose_patience(self, double now) except -1
-    cdef uint64_t _domain_of(self, const uint8_t *name, Py_ssize_t size) noexcept
+    cdef uint64_t _hash(self, bytes domain) noexcept
     cdef Holder _holder_of(self, bytes client)
     cdef int _start(self, Flight flight, Holder holder, uint64_t domain) except -1
     cdef int _rank(self, Holder holder) except -1
@@ -81,8 +88,10 @@ cdef class Flights:
     cdef Holder _holder_at(self, str address)
     cdef int _keep(self, Holder holder) except -1
     cdef bint _join(self, Flight flight, int port, waiter) except -1
-    cdef int _count_in(self, waiter) except -1
-    cdef int _count_out(self, waiter) except -1
+    cdef int _count_all_in(self, Flight flight) except -1
+    cdef int _count_all_out(self, Flight flight) except -1
+    cdef int _count_in(self, Holder holder) except -1
+    cdef int _count_out(self, Holder holder) except -1
 
 
 cdef list all_of(Flight flight)

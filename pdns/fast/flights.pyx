@@ -3,8 +3,8 @@
 Who waits is a `Datagram`, or whatever `join` was given; to Python all are `Waiter`.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t, uint64_t
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.batch cimport address_of, port_of
@@ -93,13 +93,12 @@ cdef class Flights:
         self._max_of_domain = max(max_flights // specification.DOMAIN_PART, 1)
         if (self._prefix_bits[0], self._prefix_bits[1]) == (96 + prefixes[0], prefixes[1]):
             return
-        waiters = [waiter for flight in self._flights.values() for waiter in all_of(flight)]
-        for waiter in waiters:
-            self._count_out(waiter)
+        for flight in self._flights.values():
+            self._count_all_out(flight)
         self._prefix_bits[0], self._prefix_bits[1] = 96 + prefixes[0], prefixes[1]
         self._keep(self._holder_of(_NO_CLIENT))
-        for waiter in waiters:
-            self._count_in(waiter)
+        for flight in self._flights.values():
+            self._count_all_in(flight)
 
     @property
     def is_full(self):
@@ -109,18 +108,12 @@ cdef class Flights:
         return self._flights.get(key)
 
     def room(self, str address not None, bytes qname not None, double now):
-        domain = names.domain_of(qname)
-        return self._room(
-            self._holder_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain)), now
-        )
+        return self.room_for(self._holder_at(address), self._hash(names.domain_of(qname)), now)
 
     def start(self, forward, double now, str address not None=""):
         cdef Flight flight = Flight.__new__(Flight)
-        domain = names.domain_of(forward.qname)
         flight.key, flight.forward, flight.started_s = forward.key, forward, now
-        self._start(
-            flight, self._holder_at(address), self._domain_of(<const uint8_t *>PyBytes_AS_STRING(domain), len(domain))
-        )
+        self._start(flight, self._holder_at(address), self._hash(names.domain_of(forward.qname)))
         return flight
 
     def join(self, Flight flight not None, int port, waiter):
@@ -137,17 +130,50 @@ cdef class Flights:
     cdef Flight of(self, bytes key):
         return self._flights.get(key)
 
-    cdef str room_for(self, Datagram query, double now, uint64_t *domain):
-        """As `room`. Sets `domain` to what `begin` takes."""
-        cdef Py_ssize_t at = domain_of(&query.q)
-        domain[0] = self._domain_of(query.q.key + at, query.q.name_bytes - at)
-        return self._room(self._client_of(query), domain[0], now)
+    cdef Holder client_of(self, Datagram query):
+        """What `room_for` and `begin` take."""
+        cdef uint8_t address[ADDRESS_BYTES]
+        address_of(&query._peer, address)
+        return self._client(address)
 
-    cdef Flight begin(self, Datagram query, bytes key, uint64_t domain, double now):
-        """As `start`."""
+    cdef uint64_t domain_of(self, Datagram query) noexcept:
+        """The same."""
+        cdef Py_ssize_t at = domain_of(&query.q)
+        return siphash(self._hash_key, query.q.key + at, query.q.name_bytes - at)
+
+    cdef str room_for(self, Holder client, uint64_t domain, double now):
+        """As `room`."""
+        cdef Flight spare
+        cdef uint32_t of_domain
+        cdef bint has_share
+        if client.waiting >= self._max_per_client:
+            return _FULL if self._count >= self._max_flights else _FULL_FOR_CLIENT
+        if 2 * self._count > self._max_flights:
+            self._lose_patience(now)
+        of_domain = min(self._domains[0][domain % DOMAIN_PLACES], self._domains[1][(domain >> 32) % DOMAIN_PLACES])
+        if self._count < self._max_flights and of_domain < <size_t>self._max_of_domain:
+            return ""
+        has_share = client.held >= max(self._share(), self._small)
+        if of_domain >= <size_t>self._max_of_domain:
+            spare = None if has_share else self._spare(False, domain)
+            if spare is None:
+                return _FULL_FOR_DOMAIN
+            self.shed(spare, _MADE_ROOM)
+        if self._count >= self._max_flights:
+            if has_share:
+                return _FULL
+            self.shed(self._dispensable(), _MADE_ROOM)
+        return _FULL if self._count >= self._max_flights else ""
+
+    cdef Flight begin(self, Datagram query, bytes key, Holder client, uint64_t domain, double now):
+        """As `start`, then `join` of `query`."""
         cdef Flight flight = Flight.__new__(Flight)
+        if client.held == 0 and client.waiting == 0:  # making room may have forgotten it
+            client = self._holders.setdefault(client.key, client)
         flight.key, flight.started_s = key, now
-        self._start(flight, self._client_of(query), domain)
+        flight._first, flight._first_holder = query, client
+        self._count_in(client)
+        self._start(flight, client, domain)
         return flight
 
     cdef bint wait(self, Flight flight, Datagram query) except -1:
@@ -189,33 +215,11 @@ cdef class Flights:
     cdef list leave(self, Flight flight):
         """Whoever waits, as they joined, in order of arrival."""
         cdef list waiters = all_of(flight)
+        self._count_all_out(flight)
         flight._waiters = flight._first = None
-        for waiter in waiters:
-            self._count_out(waiter)
         return waiters
 
     # ---- shares
-
-    cdef str _room(self, Holder holder, uint64_t domain, double now):
-        cdef Flight spare
-        cdef bint has_share
-        if holder.waiting >= self._max_per_client:
-            return _FULL if self._count >= self._max_flights else _FULL_FOR_CLIENT
-        if 2 * self._count > self._max_flights:
-            self._lose_patience(now)
-        has_share = holder.held >= max(self._share(), self._small)
-        if min(
-            self._domains[0][domain % DOMAIN_PLACES], self._domains[1][(domain >> 32) % DOMAIN_PLACES]
-        ) >= <size_t>self._max_of_domain:
-            spare = None if has_share else self._spare(False, domain)
-            if spare is None:
-                return _FULL_FOR_DOMAIN
-            self.shed(spare, _MADE_ROOM)
-        if self._count >= self._max_flights:
-            if has_share:
-                return _FULL
-            self.shed(self._dispensable(), _MADE_ROOM)
-        return _FULL if self._count >= self._max_flights else ""
 
     cdef Py_ssize_t _share(self) noexcept:
         return max(self._count // max(self._holding, 1), 1)
@@ -251,8 +255,8 @@ cdef class Flights:
             flight = flight._newer
         return None
 
-    cdef uint64_t _domain_of(self, const uint8_t *name, Py_ssize_t size) noexcept:
-        return siphash(self._hash_key, name, size)
+    cdef uint64_t _hash(self, bytes domain) noexcept:
+        return siphash(self._hash_key, <const uint8_t *>PyBytes_AS_STRING(domain), PyBytes_GET_SIZE(domain))
 
     cdef Holder _holder_of(self, bytes client):
         cdef Holder holder = self._holders.get(client)
@@ -358,13 +362,13 @@ cdef class Flights:
         cdef Holder holder
         if flight._first is None and flight._waiters is None:
             if type(waiter) is Datagram:  # most have nobody else, and need no place
-                flight._first = waiter
-                self._count_in(waiter)
+                flight._first, flight._first_holder = waiter, self._client_of(waiter)
+                self._count_in(flight._first_holder)
                 return True
             flight._waiters = {}
         elif flight._waiters is None:
             flight._waiters = {place_of(flight._first, 0): flight._first}
-            flight._first = None
+            flight._first = flight._first_holder = None
         place = place_of(waiter, port)
         if place not in flight._waiters:
             holder = self._client_of(waiter)
@@ -374,18 +378,35 @@ cdef class Flights:
                 or holder.waiting >= self._max_per_client
             ):
                 return False
-            self._count_in(waiter)
+            self._count_in(holder)
         flight._waiters[place] = waiter
         return True
 
-    cdef int _count_in(self, waiter) except -1:
-        cdef Holder holder = self._client_of(waiter)
+    cdef int _count_all_in(self, Flight flight) except -1:
+        """Whoever waits for `flight`."""
+        if flight._first is not None:
+            flight._first_holder = self._client_of(flight._first)
+            self._count_in(flight._first_holder)
+        elif flight._waiters is not None:
+            for waiter in flight._waiters.values():
+                self._count_in(self._client_of(waiter))
+        return 0
+
+    cdef int _count_all_out(self, Flight flight) except -1:
+        if flight._first is not None:
+            self._count_out(flight._first_holder)
+            flight._first_holder = None
+        elif flight._waiters is not None:
+            for waiter in flight._waiters.values():
+                self._count_out(self._client_of(waiter))
+        return 0
+
+    cdef int _count_in(self, Holder holder) except -1:
         holder.waiting += 1
         self._waiting += 1
         return 0
 
-    cdef int _count_out(self, waiter) except -1:
-        cdef Holder holder = self._client_of(waiter)
+    cdef int _count_out(self, Holder holder) except -1:
         holder.waiting -= 1
         self._waiting -= 1
         return self._forget(holder)

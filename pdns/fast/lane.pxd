@@ -8,7 +8,7 @@ forwarder goes on from there.
 from libc.stdint cimport uint8_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
-from pdns.fast.flights cimport Flight, Flights
+from pdns.fast.flights cimport Flight, Flights, Holder
 from pdns.fast.front cimport Front
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.response cimport Bounds, Plain
@@ -29,7 +29,7 @@ cdef class Lane(Carrier):
     cdef Query _target
     cdef list _written  # listeners that have something to send
 
-    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, uint64_t domain, bint exact, double now)
+    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now)
     cdef int _abandon(self, bytes key) except -1
     cdef int _overloaded(self, query, str why, double now) except -1
     cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1

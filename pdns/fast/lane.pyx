@@ -71,7 +71,8 @@ cdef class Lane(Carrier):
         cdef list left = []
         cdef bytes key
         cdef str why
-        cdef uint64_t domain = 0
+        cdef Holder client
+        cdef uint64_t domain
         cdef int most = 0
         hub.carrier, hub.forwarder = self, forwarder
         for query in queries:
@@ -83,7 +84,8 @@ cdef class Lane(Carrier):
                 elif not self._flights.wait(flight, query):
                     self._stats.dropped("waiters_limit")
                 continue
-            why = self._flights.room_for(query, now, &domain)
+            client, domain = self._flights.client_of(query), self._flights.domain_of(query)
+            why = self._flights.room_for(client, domain, now)
             if why:
                 self._overloaded(query, why, now)
                 continue
@@ -96,7 +98,7 @@ cdef class Lane(Carrier):
                 # while there is room for more sockets each query gets a new one, and later none gets many
                 most = 1 if socket.used == 0 else min(MOST_IN_A_ROW, MOST_QUERIES - socket.used)
             try:
-                flight = self._write(hub, socket, query, key, domain, exact, now)
+                flight = self._write(hub, socket, query, key, client, domain, exact, now)
             except Exception:
                 _log.exception("a query could not be asked")
                 self._abandon(key)
@@ -155,16 +157,15 @@ cdef class Lane(Carrier):
         self._front._tally.lasted(ERROR, 1, clock_s() - datagram.started_s)
         return 0
 
-    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, uint64_t domain, bint exact, double now):
+    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now):
         """Write the query for a new flight, as `pdns.core.message.build_query` does, and let it wait for its answer."""
         cdef uint8_t *out = hub.outbox.room(MOST_QUERY_BYTES)
         cdef uint8_t *section
-        cdef Flight flight = self._flights.begin(query, key, domain, now)
+        cdef Flight flight = self._flights.begin(query, key, client, domain, now)
         cdef uint8_t asked = query.q.key[query.q.bytes]
         cdef uint8_t octet
         cdef uint64_t bits = 0
         cdef int at
-        self._flights.wait(flight, query)
         flight.stamp = self._cache._header.stamp
         flight.sent_s = now
         flight.exact = exact

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pdns.net.tcp import TcpConnections
 
 MAX_UNSENT_BYTES: Final = 512 * 1024  # of answers that one client does not read
-_RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
 class Stream(asyncio.BufferedProtocol):
@@ -258,7 +258,7 @@ class Stream(asyncio.BufferedProtocol):
 
     def _abort(self) -> None:
         with suppress(OSError):  # without this the kernel would keep unread answers, and the ports, for a minute
-            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
+            self._transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
         self._transport.abort()
 
 

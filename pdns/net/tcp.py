@@ -5,24 +5,27 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from time import perf_counter
 from typing import Final, NamedTuple, Self
 
 from pdns.config import Server
+from pdns.net.arrivals import Arrivals
 from pdns.net.connections import ConnectionTable
 from pdns.net.edge import BugLog, EdgeStats, Service
-from pdns.net.sockets import TCP_BACKLOG
-from pdns.net.stream import Stream
+from pdns.net.stream import RESET_ON_CLOSE, Stream, client_key
 from pdns.net.turns import Turns
 
 _READ_BYTES: Final = 2048  # at a time from one connection: some dozens of queries, then others have their turn
-_ACCEPTS_PER_WAKE: Final = 16
+_ACCEPTS_PER_WAKE: Final = 16  # cheap: nothing is spent on a connection before its turn
+MAX_ARRIVALS: Final = 128  # connections that were accepted and wait for their turn
+_SHORTAGE_PAUSE_S: Final = 0.1
 _SHORTEST_IDLE_S: Final = 0.2  # of a connection while there is no room for another
 _SWEEP_S: Final = 1.0
 _SHORTEST_SWEEP_S: Final = 0.05
 _MESSAGES_A_TURN: Final = 32  # of all connections
 _TURN_S: Final = 0.001  # after which the others have to wait; forwarding some messages takes longer
-_MESSAGES_A_CONNECTION: Final = 4  # then another client goes on
+_MESSAGES_A_CONNECTION: Final = 4  # then another client goes on; a new connection counts as many
 _REST_S: Final = 0.02
 
 
@@ -67,7 +70,9 @@ class TcpConnections:
         self.read_buffer: Final = memoryview(bytearray(_READ_BYTES))  # one for all: a read is taken up at once
         self._table: ConnectionTable[Stream] = ConnectionTable(limits.max_connections, limits.max_per_client)
         self._timer: asyncio.TimerHandle | None = None
-        self._turns: Turns[Stream] = Turns()
+        self._turns: Turns[Stream | Arrival] = Turns()
+        self._arrivals: Arrivals[Arrival] = Arrivals(MAX_ARRIVALS)
+        self._opening: set[asyncio.Task[None]] = set()
         self._left = _MESSAGES_A_TURN  # that may still be handed over in this turn
         self._is_turn_due = False
         self._rest: asyncio.TimerHandle | None = None
@@ -95,6 +100,7 @@ class TcpConnections:
     def drain(self) -> None:
         """Turn new connections away, close the idle ones, and each other one once all it asked has been answered."""
         self._draining = True
+        self._turn_arrivals_away()
         for stream in self._table:
             stream.finish()
 
@@ -105,12 +111,69 @@ class TcpConnections:
     def close(self) -> None:
         """End every connection now."""
         self._draining = True
+        self._turn_arrivals_away()
         for stream in self._table:
             stream.reset("tcp_shutdown")
         for timer in (self._timer, self._rest):
             if timer is not None:
                 timer.cancel()
         self._timer = self._rest = None
+
+    # what a listener says
+
+    @property
+    def may_arrive(self) -> bool:
+        """Whether another connection may be accepted now."""
+        return not self._arrivals.is_full
+
+    def arrived(self, arrival: Arrival) -> None:
+        """`arrival` is opened in its turn. When too many wait, one of the client with the most is refused."""
+        if self._draining:
+            arrival.close()
+            return
+        self._turns.wait(arrival, arrival.key)
+        excess = self._arrivals.add(arrival, arrival.key)
+        if excess is not None:
+            self._turns.leave(excess, excess.key)
+            self._refuse(excess)
+        self._go_on_later()
+
+    def open(self, arrival: Arrival, sock: socket.socket, service: Service) -> None:
+        """It is the turn of `arrival`, whose `sock` it is."""
+        self._arrivals.discard(arrival, arrival.key)
+        if self._draining:
+            arrival.close()
+        elif not self._table.has_room(arrival.key) and self._table.dispensable(arrival.key) is None:
+            self._refuse(arrival)
+        else:
+            opening = self.loop.create_task(self._open(sock, service))
+            self._opening.add(opening)
+            opening.add_done_callback(self._opening.discard)
+
+    def make_room(self) -> None:
+        """Close the connection that is missed least, if there is one that may be closed for a new client."""
+        dispensable = self._table.dispensable(None)
+        if dispensable is not None:
+            self._end(dispensable)
+
+    def _turn_arrivals_away(self) -> None:
+        for arrival in self._arrivals:
+            self._arrivals.discard(arrival, arrival.key)
+            self._turns.leave(arrival, arrival.key)
+            arrival.close()
+
+    def _refuse(self, arrival: Arrival) -> None:
+        self.stats.dropped("tcp_refused")
+        arrival.refuse()
+
+    def _end(self, dispensable: Stream) -> None:
+        dispensable.reset("tcp_busy_made_room" if self._table.is_busy(dispensable) else "tcp_made_room")
+
+    async def _open(self, sock: socket.socket, service: Service) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: Stream(service, self), sock)
+        except OSError:  # its client has gone
+            sock.close()
 
     # what a stream says
 
@@ -124,7 +187,7 @@ class TcpConnections:
             if dispensable is None:
                 self.stats.dropped("tcp_refused")
                 return False
-            dispensable.reset("tcp_busy_made_room" if self._table.is_busy(dispensable) else "tcp_made_room")
+            self._end(dispensable)
         self._table.add(stream, client)
         self._nobody.clear()
         self.stats.gauge("tcp_connections", len(self._table))
@@ -171,8 +234,8 @@ class TcpConnections:
     def _take_turns(self) -> None:
         self._is_turn_due = False
         left, ends_s = _MESSAGES_A_TURN, perf_counter() + _TURN_S
-        while left > 0 and perf_counter() < ends_s and (stream := self._turns.take()) is not None:
-            stream.go_on(_MESSAGES_A_CONNECTION)
+        while left > 0 and perf_counter() < ends_s and (one := self._turns.take()) is not None:
+            one.go_on(_MESSAGES_A_CONNECTION)
             left -= _MESSAGES_A_CONNECTION
         self._left = left
         self._go_on_later()
@@ -201,25 +264,71 @@ class TcpConnections:
             self._set_timer()
 
 
+class Arrival:
+    """A connection that was accepted and waits for its turn, before anything is spent on it."""
+
+    __slots__ = ("_connections", "_service", "_socket", "key")
+
+    def __init__(self, sock: socket.socket, client: str, service: Service, connections: TcpConnections) -> None:
+        self.key: Final = client_key(client)
+        self._socket = sock
+        self._service = service
+        self._connections = connections
+
+    def go_on(self, most: int) -> None:  # noqa: ARG002 (it has no messages yet)
+        """It is its turn: make a `Stream` of it, or refuse it."""
+        self._connections.open(self, self._socket, self._service)
+
+    def refuse(self) -> None:
+        """End it; the client sees a reset. Nothing of it stays in the kernel."""
+        with suppress(OSError):
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
+        self.close()
+
+    def close(self) -> None:
+        """End it in peace."""
+        self._socket.close()
+
+
 class TcpListener:
     """Accepts connections on a listening socket (from `bind_tcp`), which it owns, for `service`."""
 
     def __init__(self, sock: socket.socket, service: Service, connections: TcpConnections) -> None:
-        self._sock = sock
+        self._socket = sock
         self._service = service
         self._connections = connections
-        self._server: asyncio.Server | None = None
+        self._again: asyncio.TimerHandle | None = None
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Accept from now on."""
-        self._server = await self._connections.loop.create_server(
-            lambda: Stream(self._service, self._connections), sock=self._sock, backlog=_ACCEPTS_PER_WAKE
-        )
-        self._sock.listen(TCP_BACKLOG)  # a loop takes its number for both: how many wait, and how many it takes at a time
+        self._connections.loop.add_reader(self._socket.fileno(), self._acceptable)
 
     def close(self) -> None:
-        """Accept no more. Connections stay; who waits in the kernel waits for whoever else has the socket."""
-        if self._server is None:
-            self._sock.close()
-        else:
-            self._server.close()
+        """Accept no more. Connections stay; those in the queue of the kernel stay there while another process has the socket."""
+        if self._socket.fileno() < 0:
+            return
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+        self._connections.loop.remove_reader(self._socket.fileno())
+        self._socket.close()
+
+    def _acceptable(self) -> None:
+        for _ in range(_ACCEPTS_PER_WAKE):
+            if not self._connections.may_arrive:
+                return  # the loop asks again in its next turn
+            try:
+                sock, peer = self._socket.accept()
+            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
+                return  # another worker was faster, or the client has gone
+            except OSError:
+                self._pause()
+                return
+            sock.setblocking(False)
+            self._connections.arrived(Arrival(sock, peer[0], self._service, self._connections))
+
+    def _pause(self) -> None:
+        """There is no descriptor, or no memory. Room is made, and used after a moment: the kernel would say so without end."""
+        self._connections.make_room()
+        self._connections.loop.remove_reader(self._socket.fileno())
+        self._again = self._connections.loop.call_later(_SHORTAGE_PAUSE_S, self.start)

@@ -76,7 +76,7 @@ def message(number: int, text: bytes = b"") -> bytes:
     return number.to_bytes(2) + bytes(10) + text
 
 
-async def until(true: Callable[[], bool], timeout_s: float = 3.0) -> None:
+async def until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Return when `true()` is. Fails after `timeout_s`."""
     async with asyncio.timeout(timeout_s):
         while not true():  # noqa: ASYNC110 (what is waited for knows nothing of this test)

@@ -17,6 +17,7 @@ from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQu
 from tests.fakes.upstream import FakeUpstream
 
 Outcome = UpstreamAnswer | UpstreamFailure
+PATIENCE_S = 30.0
 
 
 class Recorder:
@@ -61,7 +62,7 @@ class Asker:
 
         def done(outcome: Outcome) -> None:
             took_s = time.monotonic() - started_s
-            if took_s > self._timeout_s + 0.5:
+            if took_s > self._timeout_s + PATIENCE_S:
                 self.problems.append(f"{name}: an outcome after {took_s:.3f} s")
             if future.done():
                 self.problems.append(f"{name}: a second outcome")
@@ -97,7 +98,7 @@ def url(upstream: FakeUpstream, transport: str = "udp") -> str:
 @asynccontextmanager
 async def forwarding(
     *upstreams: FakeUpstream | str,
-    timeout_s: float = 4.0,
+    timeout_s: float = PATIENCE_S,
     case_randomisation: bool = True,
     max_in_flight: int = 8192,
     ca_file: str = "",
@@ -105,7 +106,8 @@ async def forwarding(
 ) -> AsyncIterator[Asker]:
     """A forwarder to these upstreams, closed at the end. It fails the test by what it logs as an error.
 
-    An impatient one waits for tens of milliseconds where it would wait for hundreds and more, so that tests need not.
+    It retransmits and gives up so late that a busy machine cannot cause it. An impatient one waits for tens of milliseconds
+    where it would wait for hundreds and more, so that tests need not.
     """
     servers = tuple(one if isinstance(one, str) else url(one) for one in upstreams)
     config = Upstream(
@@ -128,6 +130,12 @@ async def forwarding(
             patch.setattr(health, "_PROBE_INTERVAL_S", 0.1)
             patch.setattr(rounds, "STREAM_RTO_S", 0.2)
             patch.setattr(forwarder, "PROBE_TIMEOUT_S", 0.2)
+        else:
+            for module, name in (
+                (health, "MIN_RTO_S"), (health, "MAX_RTO_S"), (health, "_FIRST_RTO_S"),
+                (rounds, "STREAM_RTO_S"), (forwarder, "PROBE_TIMEOUT_S"),
+            ):  # fmt: skip
+                patch.setattr(module, name, PATIENCE_S)
         try:
             yield asker
         finally:

@@ -37,8 +37,8 @@ from tests.fakes.upstream import FakeUpstream, Handler
 
 ROOT = Path(__file__).parents[2]
 SINKHOLE = "192.0.2.1"
-_READY_WITHIN_S = 30.0
-_POLL_S = 0.02
+_PATIENCE_S = 120.0  # a busy machine is no failure
+_POLL_S = 0.05
 
 Series = tuple[str, tuple[tuple[str, str], ...]]
 
@@ -163,12 +163,12 @@ class RunningPdns:
         """Whether it runs."""
         return self._process is not None and self._process.poll() is None
 
-    def stop(self, sig: signal.Signals = signal.SIGTERM, within_s: float = 15.0) -> int:
+    def stop(self, sig: signal.Signals = signal.SIGTERM, within_s: float = _PATIENCE_S) -> int:
         """Send `sig` and return the exit code."""
         self.send_signal(sig)
         return self.wait(within_s)
 
-    def wait(self, within_s: float = 15.0) -> int:
+    def wait(self, within_s: float = _PATIENCE_S) -> int:
         """The exit code, once it has ended."""
         assert self._process is not None
         return self._process.wait(within_s)
@@ -184,11 +184,11 @@ class RunningPdns:
         assert self._process is not None
         self._process.send_signal(sig)
 
-    def reload(self, within_s: float = 10.0) -> None:
+    def reload(self) -> None:
         """Send SIGHUP, and return when the file is live."""
         before = self.value("config_last_reload_success_timestamp_seconds")
         self.send_signal(signal.SIGHUP)
-        self.wait_for(lambda: self.value("config_last_reload_success_timestamp_seconds") > before, "reload", within_s)
+        self.wait_for(lambda: self.value("config_last_reload_success_timestamp_seconds") > before, "reload")
 
     # Its processes.
 
@@ -263,7 +263,7 @@ class RunningPdns:
         return sum(value for (sample, has), value in self.scrape().items() if sample == name and wanted <= set(has))
 
     def ask(
-        self, name: str, qtype: str = "A", *, tcp: bool = False, timeout_s: float = 5.0, where: str = "127.0.0.1", port: int = 0
+        self, name: str, qtype: str = "A", *, tcp: bool = False, timeout_s: float = 20.0, where: str = "127.0.0.1", port: int = 0
     ) -> dns.message.Message:
         """The answer to a question, with EDNS. Raises `dns.exception.Timeout`."""
         query = dns.message.make_query(name, qtype, use_edns=0)
@@ -278,7 +278,7 @@ class RunningPdns:
         """The response code that `ask` gets, as text."""
         return dns.rcode.to_text(self.ask(name, **how).rcode())
 
-    def wait_for(self, condition: Callable[[], Any], what: str, within_s: float = _READY_WITHIN_S) -> None:
+    def wait_for(self, condition: Callable[[], Any], what: str, within_s: float = _PATIENCE_S) -> None:
         """Return when `condition()` holds; fail when it does not in time, or when the program has ended meanwhile."""
         until_s = time.monotonic() + within_s
         while not condition():
@@ -287,7 +287,7 @@ class RunningPdns:
             assert time.monotonic() < until_s, f"not within {within_s} s: {what}"
             time.sleep(_POLL_S)
 
-    def wait_for_log(self, text: str, within_s: float = _READY_WITHIN_S, times: int = 1) -> None:
+    def wait_for_log(self, text: str, within_s: float = _PATIENCE_S, times: int = 1) -> None:
         """Return when the log holds `text`, so many times."""
         self.wait_for(lambda: self.log.count(text) >= times, f"log: {text}", within_s)
 

@@ -15,6 +15,8 @@ from tests.fakes.upstream import answer
 from tests.integration.running import RunningPdns, UpstreamThread
 from tests.wire import query_wire
 
+pytestmark = [pytest.mark.long, pytest.mark.realtime]
+
 ATTACK_S = 6.0
 PATIENCE_S = 5.0
 

@@ -19,6 +19,8 @@ from tests.fakes import upstream as fake
 from tests.integration.running import RunningPdns, UpstreamThread
 from tests.wire import query_wire, read
 
+pytestmark = [pytest.mark.long, pytest.mark.realtime]
+
 HANDLER = fake.by_name(
     {"hang.example": fake.drop, "slow.example": fake.delayed(fake.answer(), 4.0)}, fake.delayed(fake.answer(), 0.05)
 )
@@ -104,10 +106,8 @@ def plays(
 @pytest.mark.parametrize(
     ("attackers", "name"),
     [
-        (3, one_domain),
-        (50, many_domains),
-        *[pytest.param(n, one_domain, marks=pytest.mark.long) for n in (1, 6, 50)],
-        *[pytest.param(n, many_domains, marks=pytest.mark.long) for n in (1, 3, 6)],
+        *[(attackers, one_domain) for attackers in (1, 3, 6, 50)],
+        *[(attackers, many_domains) for attackers in (1, 3, 6, 50)],
     ],
 )
 def test_names_that_hang_cost_others_nothing(
@@ -183,7 +183,7 @@ def mixed(sock: socket.socket, number: int) -> None:
     (busy, slow, idle, deaf)[number % 4](sock, number)
 
 
-@pytest.mark.parametrize("way", [busy, mixed, *[pytest.param(way, marks=pytest.mark.long) for way in (slow, idle, deaf)]])
+@pytest.mark.parametrize("way", [busy, mixed, slow, idle, deaf])
 def test_connections_that_are_kept_busy_make_room(
     tmp_path: Path, upstream: UpstreamThread, way: Callable[[socket.socket, int], None]
 ) -> None:

@@ -29,6 +29,8 @@ from pdns.records import DamagedError
 from pdns.safefiles import read_state
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
+pytestmark = pytest.mark.long
+
 LISTED = ("bad.example", "worse.example")
 
 

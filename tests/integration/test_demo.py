@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -48,9 +49,13 @@ def test_everything_shown_is_true(temporary: Path) -> None:
     for sentence in ("A new threat:", "The feed server was away", "The upstream was away", "questions, all answered"):
         assert sentence in output
     assert "WRONG" not in output
+    (last,) = re.findall(r"queries ([\d,]+)  blocked ([\d,]+)  names ([\d,]+) .* \| the traffic is over", output)
+    counted = [re.search(rf"([\d,]+) {what}", output) for what in ("queries, say", "blocked, say", "different listed names")]
+    assert list(last) == [found[1] for found in counted if found is not None]
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.long
 def test_interrupt_ends_all_of_it(temporary: Path) -> None:
     """Ctrl-C in the middle of the traffic stops the resolver too, and takes its directory away."""
     with _demo(temporary, "--seconds", "60") as demo:

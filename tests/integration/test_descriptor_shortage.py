@@ -12,8 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
 from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
+
+pytestmark = pytest.mark.long
 
 FEW = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"]
 
@@ -21,9 +24,7 @@ FEW = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"]
 @pytest.fixture
 def pdns(tmp_path: Path) -> Iterator[RunningPdns]:
     (tmp_path / "token").write_text("secret of 16 characters\n")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        admin_port = free.getsockname()[1]
+    admin_port = free_port()
     with UpstreamThread(answer()) as upstream:
         sections = {
             "server": {"workers": 1},

@@ -127,6 +127,7 @@ def shuffled(count: int, suffix: str) -> list[str]:
     return [f"{draw.getrandbits(60):015x}.{suffix}" for _ in range(count)]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("names", "kind", "said"),
     [
@@ -161,6 +162,7 @@ def test_an_update_that_looks_wrong_is_held(healthy: Healthy, names: list[str], 
     healthy.assert_protected()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("page", "said"),
     [
@@ -191,6 +193,7 @@ def test_a_source_that_fails_changes_nothing(healthy: Healthy, page: Any, said: 
     healthy.assert_protected()
 
 
+@pytest.mark.long
 def test_a_list_that_is_newer_than_its_signature_changes_nothing(healthy: Healthy) -> None:
     """What is published of a list is the checksum of the one before: a result of its own, until both fit again."""
     newer = body([*SIGNED, "unsigned.evil.example"])
@@ -209,6 +212,7 @@ def test_a_list_that_is_newer_than_its_signature_changes_nothing(healthy: Health
     healthy.wait_blocked("unsigned.evil.example")
 
 
+@pytest.mark.long
 def test_protected_names_are_held_and_the_rest_goes_live(healthy: Healthy) -> None:
     """`com`, a public suffix, a giant and what is above one are taken out of an update; its other names are blocked at once,
     and what lies below a giant too. Released, a name is blocked; dropped, no more is said of it.
@@ -245,6 +249,7 @@ def test_protected_names_are_held_and_the_rest_goes_live(healthy: Healthy) -> No
     assert healthy.feed().held == 0
 
 
+@pytest.mark.long
 def test_a_release_goes_live_without_a_fetch_and_stays_released(healthy: Healthy) -> None:
     """What is released is in force at once; the same content is not held again, not even after another came between."""
     half = body(HEALTHY[:150])
@@ -266,6 +271,7 @@ def test_a_release_goes_live_without_a_fetch_and_stays_released(healthy: Healthy
     assert healthy.update().last_result == "updated"
 
 
+@pytest.mark.long
 def test_what_was_dropped_is_not_offered_again(healthy: Healthy) -> None:
     """A dropped update leaves what was in force, and the same content changes nothing when it comes again."""
     tiny = body(HEALTHY[:7])
@@ -357,6 +363,11 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
             assert call(port, path, wrong, {} if method == "POST" else None, method)[0] == 401, (path, wrong)
     assert healthy.pdns.get("/api/feeds")[0] == 404  # not on the page of metrics
 
+    wide = {"action": "block", "name": "co.uk", "reason": "by a program"}
+    code, said = call(port, "/api/indicators", token, wide, "POST")
+    assert (code, said["done"]) == (409, False)
+    assert said["text"] == 'every name below co.uk would be blocked: it is a public suffix; to do it all the same: "force": true'
+
     order = {"action": "block", "name": "api.example.net", "reason": "by a program", "for": "1h", "user": "soc"}
     code, said = call(port, "/api/indicators", token, order, "POST")
     assert (code, said["done"]) == (200, True)
@@ -397,6 +408,8 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     assert '"user":"api"' in audited
 
 
+@pytest.mark.realtime
+@pytest.mark.long
 def test_no_command_waits_behind_slow_ones(healthy: Healthy) -> None:
     """While a parser hangs and more commands wait for it than a pool has threads, a feed is switched off over HTTP and a name
     let through by the command line; each answer comes when every worker does as it says; the slow ones are done afterwards.
@@ -444,6 +457,7 @@ def test_no_command_waits_behind_slow_ones(healthy: Healthy) -> None:
         assert call(port, "/api/feeds/main/release", token, {"name": name}, "POST")[0] == 200
 
 
+@pytest.mark.long
 def test_everything_is_kept_across_a_restart(tmp_path: Path) -> None:
     """Held updates, decisions, local entries and the kill switch are as they were when the program comes back."""
     with FeedServer() as server, UpstreamThread() as upstream:
@@ -469,6 +483,7 @@ def test_everything_is_kept_across_a_restart(tmp_path: Path) -> None:
             pdns.wait_for(lambda: pdns.addresses("bad399.evil.example") == [SINKHOLE], "on again")
 
 
+@pytest.mark.long
 def test_expired_names_leave(tmp_path: Path) -> None:
     """Past `expire_after_s` without its source a feed blocks nothing more, and says so everywhere; the source back, it does."""
     with FeedServer() as server, UpstreamThread() as upstream:
@@ -496,6 +511,7 @@ def test_expired_names_leave(tmp_path: Path) -> None:
             pdns.wait_for(lambda: pdns.addresses(ASKED[0]) == [SINKHOLE], "back")
 
 
+@pytest.mark.long
 def test_a_monitored_feed_is_logged_within_bounds(tmp_path: Path) -> None:
     """What a feed in monitor mode would have blocked is in the log, without clients unless so configured, no more than so many
     lines a minute, and is counted all the same.

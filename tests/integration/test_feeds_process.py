@@ -204,6 +204,7 @@ def test_an_outage_and_its_end(server: FeedServer, tmp_path: Path) -> None:
         assert blockers(tmp_path, "new.example") == {"sample"}
 
 
+@pytest.mark.long
 def test_a_request_during_an_attempt_is_not_lost(server: FeedServer, tmp_path: Path) -> None:
     """A feed that is being fetched when an update is asked for is fetched once more."""
     arrived, gate = threading.Event(), threading.Event()
@@ -223,6 +224,7 @@ def test_a_request_during_an_attempt_is_not_lost(server: FeedServer, tmp_path: P
     assert len(server.seen) == 2
 
 
+@pytest.mark.long
 def test_a_new_configuration_keeps_what_it_does_not_change(server: FeedServer, tmp_path: Path) -> None:
     """Feeds come, go and change while the process runs; an untouched one keeps its counters and is not fetched again."""
     for name in "abc":
@@ -267,6 +269,7 @@ def test_local_files_are_noticed(tmp_path: Path) -> None:
         assert blockers(state_dir, "three.example") == {"local"}
 
 
+@pytest.mark.long
 def test_directories_are_noticed(tmp_path: Path) -> None:
     """A file that comes, and one that goes, change what is live, without being asked for."""
     lists, state_dir = tmp_path / "lists", tmp_path / "state"
@@ -296,10 +299,11 @@ def test_it_leaves_at_once(server: FeedServer, tmp_path: Path, how: str) -> None
         else:
             process.channel.close()
             assert process.gone() == 0
-        assert time.monotonic() - began < 2
+        assert time.monotonic() - began < WITHIN_S
     assert not any("Traceback" in line for line in process.log), process.log
 
 
+@pytest.mark.long
 def test_a_killed_child_changes_nothing(server: FeedServer, tmp_path: Path) -> None:
     """The process that parses is killed with -9: the error says so, the old list blocks, and the next attempt succeeds."""
     server.serve("/list", b"bad.example\n")
@@ -320,6 +324,7 @@ def test_a_killed_child_changes_nothing(server: FeedServer, tmp_path: Path) -> N
         assert int(Path(f"/proc/{process.process.pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") < 120e6
 
 
+@pytest.mark.long
 def test_a_kill_at_any_moment_leaves_everything_whole(server: FeedServer, tmp_path: Path) -> None:
     """The process itself is killed with -9, again and again, while it fetches, parses, compiles and publishes.
 
@@ -377,6 +382,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "--lazy", directory], check=True)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("room_bytes", "full"),
     [(300_000, "feeds/sample"), (800_000, "feeds/sample"), (1_200_000, "blocksets")],

@@ -44,6 +44,7 @@ def config(tmp_path: Path, upstream: UpstreamThread, **sections: Any) -> dict[st
 # The log.
 
 
+@pytest.mark.long
 def test_a_log_that_nothing_reads_stops_no_process(tmp_path: Path, upstream: UpstreamThread) -> None:
     """Standard error is a full FIFO: queries, pages, reloads and the end go on. What was dropped is counted, and said once the
     log is read again.
@@ -78,13 +79,12 @@ def test_a_log_that_nothing_reads_stops_no_process(tmp_path: Path, upstream: Ups
                 except BlockingIOError:
                     time.sleep(0.02)
             assert b"log lines were dropped: standard error was not read" in read
-            began_s = time.monotonic()
             assert pdns.stop() == 0
-            assert time.monotonic() - began_s < 6
     finally:
         os.close(reader)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("closed", ["0", "1", "2", "012"])
 def test_standard_descriptors_that_are_closed(tmp_path: Path, upstream: UpstreamThread, closed: str) -> None:
     """No socket or file of ours becomes one of them: it starts, answers and ends."""
@@ -140,12 +140,14 @@ def test_an_optional_system_call_is_refused(tmp_path: Path, upstream: UpstreamTh
         assert pdns.stop() == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("call", ["pidfd_open"])
 def test_processes_that_cannot_be_watched(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
     """As above, in the short run."""
     test_an_optional_system_call_is_refused(tmp_path, upstream, refuse, call)
 
 
+@pytest.mark.long
 def test_limits_that_cannot_be_set(tmp_path: Path, upstream: UpstreamThread, refuse: Path) -> None:
     """Lists are parsed without them, and the log says so once."""
     with RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, "prlimit64"]) as pdns:
@@ -195,6 +197,7 @@ def shift(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return library
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("jump_s", [10 * DAY_S, -10 * DAY_S])
 def test_the_wall_clock_jumps(tmp_path: Path, upstream: UpstreamThread, shift: Path, jump_s: int) -> None:
     """By ten days: what is listed, blocked or allowed stays so, and a worker that is replaced agrees."""
@@ -222,6 +225,7 @@ def test_the_wall_clock_jumps(tmp_path: Path, upstream: UpstreamThread, shift: P
         assert pdns.stop() == 0
 
 
+@pytest.mark.long
 def test_clocks_that_differ_by_a_month(tmp_path: Path, upstream: UpstreamThread) -> None:
     """In a time namespace, as after a month of suspension: the time since the start of the machine and the monotonic one."""
     need_root()
@@ -239,6 +243,7 @@ def test_clocks_that_differ_by_a_month(tmp_path: Path, upstream: UpstreamThread)
 # Descriptors, files.
 
 
+@pytest.mark.long
 def test_few_descriptors(tmp_path: Path, upstream: UpstreamThread) -> None:
     """128 in all, and 300 TCP clients that say nothing: what is not in the cache is still asked, and no upstream is blamed."""
     through = ["sh", "-c", 'ulimit -n 128 && exec "$@"', "sh"]
@@ -252,6 +257,7 @@ def test_few_descriptors(tmp_path: Path, upstream: UpstreamThread) -> None:
         assert pdns.stop() == 0
 
 
+@pytest.mark.long
 def test_without_procfs(tmp_path: Path, upstream: UpstreamThread) -> None:
     """/proc is an empty directory: what is read from there is not needed to answer."""
     need_root()
@@ -262,6 +268,7 @@ def test_without_procfs(tmp_path: Path, upstream: UpstreamThread) -> None:
         assert pdns.stop() == 0
 
 
+@pytest.mark.long
 def test_a_root_file_system_that_is_read_only(tmp_path: Path, upstream: UpstreamThread) -> None:
     """Nothing is written but below the state directory."""
     need_root()
@@ -275,6 +282,7 @@ def test_a_root_file_system_that_is_read_only(tmp_path: Path, upstream: Upstream
 SMALL_STATE = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=2m none "$0" && exec "$@"']
 
 
+@pytest.mark.long
 def test_a_state_directory_that_becomes_full(tmp_path: Path, upstream: UpstreamThread) -> None:
     """What is in force stays, also in a worker that is new; the feed says why it is not updated, and is once there is room."""
     need_root()
@@ -318,6 +326,7 @@ def test_a_state_directory_that_is_full_from_the_start(tmp_path: Path, upstream:
         assert pdns.stop() == 0
 
 
+@pytest.mark.long
 def test_a_state_directory_that_is_read_only_from_the_start(tmp_path: Path, upstream: UpstreamThread) -> None:
     """It does not start, and names the directory."""
     need_root()

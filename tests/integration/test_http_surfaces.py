@@ -130,7 +130,7 @@ def test_a_token_that_changes(ports: Ports) -> None:
         return ports.ask("admin", b"/api/feeds", HOST, BEARER + token)[0]
 
     def becomes(expected: int, token: bytes = TOKEN) -> None:
-        ports.pdns.wait_for(lambda: status(token) == expected, f"status {expected}", 10.0)
+        ports.pdns.wait_for(lambda: status(token) == expected, f"status {expected}")
 
     assert ports.ask("admin", b"/api/feeds", *good)[0] == 200
     ports.token.write_bytes(b"another-token-of-this-length")
@@ -145,7 +145,7 @@ def test_a_token_that_changes(ports: Ports) -> None:
     began_s = time.monotonic()
     assert status() == 503
     assert ports.ask("metrics", b"/healthz", HOST)[0] == 200
-    assert time.monotonic() - began_s < 10
+    assert time.monotonic() - began_s < 60
     ports.token.unlink()
     ports.token.mkdir()
     assert status() == 503

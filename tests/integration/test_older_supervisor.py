@@ -22,6 +22,8 @@ from pdns.counters import Counters
 from pdns.sightings import Sightings
 from tests.integration.running import ROOT, SINKHOLE, runs_python
 
+pytestmark = pytest.mark.long
+
 USER = 12345
 LISTED, LATER = "listed.test", "later.test"
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -17,6 +16,7 @@ from urllib.request import urlopen
 
 import pytest
 
+from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
 from tests.integration.running import ROOT, RunningPdns, UpstreamThread, feed
 
@@ -35,9 +35,7 @@ class Prometheus:
 
     def __init__(self, directory: Path, target_port: int) -> None:
         self._directory = directory
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         shutil.copy(ROOT / "deploy/prometheus/alerts.yml", directory)
         shipped = (ROOT / "deploy/prometheus/prometheus.yml").read_text()
         config = shipped.replace("15s", "200ms").replace("127.0.0.1:9153", f"127.0.0.1:{target_port}")

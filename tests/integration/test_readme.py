@@ -76,7 +76,7 @@ def test_the_configuration_shown_replaces_the_example(tmp_path: Path) -> None:
 
 def test_the_banner_has_what_is_shown(example: RunningPdns) -> None:
     """Every row of the banner in the README is one that the program prints."""
-    (shown,) = re.findall(r"^pdns [\d.]+\n\n((?:  \S.*\n)+)", README, re.MULTILINE)
+    (shown,) = re.findall(r"^pdns [\d.]+ \(commit [0-9a-f]{12}\)\n\n((?:  \S.*\n)+)", README, re.MULTILINE)
     titles = [re.split(r" {2,}", line.strip())[0] for line in shown.splitlines()]
     assert len(titles) >= 8
     assert [title for title in titles if not re.search(rf"^  {title} ", example.output, re.MULTILINE)] == []

@@ -478,7 +478,7 @@ def test_an_upstream_that_goes_away_and_comes_back(tmp_path: Path, way: str) -> 
             else:
                 nsd.signal(signal.SIGCONT)
             for name in ("new.short.example", "www.short.example"):
-                pdns.wait_for(partial(answered_afresh, pdns.dns_port, name, after), f"{name}, fresh", 4)
+                pdns.wait_for(partial(answered_afresh, pdns.dns_port, name, after), f"{name}, fresh")
             assert pdns.worker_pid == worker_pid
 
 

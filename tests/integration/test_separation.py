@@ -50,8 +50,9 @@ def status_of(task: Path) -> dict[str, str]:
     return dict(line.split(":\t", 1) for line in (task / "status").read_text().splitlines() if ":\t" in line)
 
 
-@pytest.fixture
-def pdns(tmp_path: Path) -> Iterator[RunningPdns]:
+@pytest.fixture(scope="module")
+def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
+    tmp_path = tmp_path_factory.mktemp("separation")
     sections = {"feed": [feed(tmp_path, "listed", "listed.test", max_growth=1e6)]}
     with (
         UpstreamThread(answer()) as upstream,
@@ -78,13 +79,13 @@ def test_the_table_is_what_the_kernel_says(pdns: RunningPdns) -> None:
 def test_the_row_of_the_parser_is_what_the_kernel_says(pdns: RunningPdns) -> None:
     """The same for a parser that the running program has started: it is halted in the middle of a long list."""
     row = table("Processes")["parser"]
-    (pdns.directory / "listed.txt").write_text("".join(f"n{number}.listed.test\n" for number in range(300_000)))
+    (pdns.directory / "listed.txt").write_text("listed.test\n" + "".join(f"n{number}.other.test\n" for number in range(300_000)))
     parser = confined_parser(pdns)
     try:
         compare(parser, "parser", row, pdns)
     finally:
         os.kill(parser, signal.SIGCONT)
-    pdns.wait_for(lambda: pdns.addresses("n299999.listed.test") == [SINKHOLE], "the long list is in force")
+    pdns.wait_for(lambda: pdns.addresses("n299999.other.test") == [SINKHOLE], "the long list is in force")
 
 
 def confined_parser(pdns: RunningPdns) -> int:

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.realtime,
     pytest.mark.skipif(os.geteuid() != 0, reason="network namespaces need root"),
     pytest.mark.skipif(shutil.which("ip") is None, reason="iproute2 is not installed"),
 ]

@@ -41,7 +41,7 @@ from tests.fakes.upstream import (
 )
 from tests.integration.running import ROOT, RunningPdns
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.long, pytest.mark.realtime, pytest.mark.timeout(300)]
 
 ADDRESS = "192.0.2.7"
 GOOD = answer(ADDRESS)

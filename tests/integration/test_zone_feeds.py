@@ -26,6 +26,7 @@ import pytest
 
 from feeds.fetch import SIGNATURE, Fetched, Kept, SourceError, Unchanged, zone
 from feeds.parse import parse_feed
+from loadtest.loopback import free_port
 from pdns.addresses import zone_of
 from pdns.config import Config, Feed, Feeds, Log
 from pdns.core.names import from_text, reversed_key
@@ -136,6 +137,7 @@ def test_a_primary_without_differences_gives_the_whole(tmp_path: Path) -> None:
         assert (copy.serial, key("new.example") in copy.names(feed)) == (2, True)
 
 
+@pytest.mark.long
 @pytest.mark.timeout(600)
 def test_a_thousand_changes_end_with_the_same_zone(tmp_path: Path) -> None:
     """Additions and removals, fetched as signed differences: at the end, and on the way, the records are those of the primary."""
@@ -258,10 +260,11 @@ def test_transfers_that_end_early_or_never(tmp_path: Path) -> None:
         with cutting(named.port, None) as port:
             began = time.monotonic()
             assert "timeout_s = 0.5" in refused(copy, feed_of(port, timeout_s=0.5)).reason
-            assert time.monotonic() - began < 5
+            assert time.monotonic() - began < 60
         assert copy.serial == 1
 
 
+@pytest.mark.long
 def test_a_large_zone_signed(tmp_path: Path) -> None:
     """Many messages, each covered by the signature of the one before: whole, and as a difference of several messages."""
     many = "".join(f"n{number}.example 60 CNAME .\n" for number in range(20_000))
@@ -328,14 +331,6 @@ def test_a_serial_of_another_copy_is_not_used(tmp_path: Path) -> None:
         assert sorted(kept_records(copy)) == sorted(transferred(named.port))
 
 
-def free_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp, socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp:
-        udp.bind(("127.0.0.1", 0))
-        port: int = udp.getsockname()[1]
-        tcp.bind(("127.0.0.1", port))
-        return port
-
-
 def attempted_since(told_s: float, status: FeedsStatus) -> bool:
     """Whether the zone was looked at after `told_s`."""
     return status.feeds["zone"].last_attempt_s >= told_s
@@ -352,6 +347,8 @@ def notify(zone_name: str = ORIGIN) -> dns.message.Message:
     return message
 
 
+@pytest.mark.realtime
+@pytest.mark.long
 def test_a_primary_that_tells_is_heard(tmp_path: Path) -> None:
     """A change at BIND is live without being asked for: a second after its NOTIFY at most, the zone is looked at."""
     port, state_dir = free_port(), tmp_path / "state"
@@ -385,6 +382,8 @@ def test_a_primary_is_heard_where_clients_are_served(tmp_path: Path) -> None:
             pdns.wait_for(lambda: pdns.addresses("told.example") == [SINKHOLE], "the change")
 
 
+@pytest.mark.realtime
+@pytest.mark.long
 def test_who_is_answered_and_how(tmp_path: Path) -> None:
     """Over UDP and TCP: a primary gets an answer for its zone (RFC 1996), an error for anything else, a stranger nothing."""
     port = free_port()
@@ -413,6 +412,8 @@ def test_who_is_answered_and_how(tmp_path: Path) -> None:
     assert sum("127.0.0.2 is not the primary" in line for line in process.log) == 1
 
 
+@pytest.mark.realtime
+@pytest.mark.long
 def test_a_thousand_words_are_one_look_a_second(tmp_path: Path) -> None:
     """Whoever forges the primary's address cannot make us keep it busy."""
     port = free_port()

@@ -6,13 +6,14 @@ import tempfile
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.blockset import ALLOW_BELOW, ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, Listing, Rule
 from pdns.blocksetfiles import FeedEntry
 from pdns.core.names import ancestors, from_labels, reversed_key
 from tests.blocksets import write_all
+from tests.effort import examples
 
 LABEL = st.sampled_from([b"a", b"b", b"ab", b"a.b", b"\x01a", b"\0", b"x" * 63])
 NAME = st.lists(LABEL, max_size=4).filter(lambda labels: sum(map(len, labels)) < 240).map(from_labels) | st.just(
@@ -60,7 +61,7 @@ def make(feeds: list[dict[bytes, int]], networks: dict[bytes, int], folder: str)
     return Blockset.open(Path(folder) / "b")
 
 
-@settings(max_examples=150, deadline=None)
+@examples(150)
 @given(FEEDS, st.lists(NAME, max_size=20))
 def test_lookup_means_what_the_rules_say(feeds: list[dict[bytes, int]], asked: list[bytes]) -> None:
     """Every listing that applies is found, in order, and no other: for listed names, names below them, and any others."""
@@ -79,7 +80,7 @@ def test_lookup_means_what_the_rules_say(feeds: list[dict[bytes, int]], asked: l
         )
 
 
-@settings(max_examples=60, deadline=None)
+@examples(60)
 @given(st.sets(NETWORK, max_size=12), st.lists(st.integers(0, 2**32 - 1), max_size=20))
 def test_lookup_address_means_what_the_networks_say(networks: set[IPv4Network], asked: list[int]) -> None:
     """An address is listed by exactly those networks that hold it, the narrowest first."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 from xxhash import xxh128_digest
 
@@ -28,6 +28,7 @@ from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from tests.blocksets import make_blockset
+from tests.effort import examples
 from tests.fuzz.corpus import QUERIES, RESPONSES
 from tests.fuzz.test_packets import mutated
 from tests.wire import query_wire, response_wire
@@ -339,7 +340,7 @@ STEPS = st.lists(
 )  # fmt: skip
 
 
-@settings(max_examples=150)
+@examples(150)
 @given(st.sampled_from(_VARIANTS), STEPS)
 def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
     """Queries, answers, failures, time, reloads and overrides in any order: every octet sent and every count is the same."""

@@ -357,7 +357,7 @@ def test_a_send_error_of_ours_costs_no_answer_and_blames_nobody(run: Run, edge: 
     """Sockets that the system refuses to send from are replaced at once: here those whose descriptor is no socket any more."""
 
     async def body() -> None:
-        async with edge(fake.drop) as (e, upstream):
+        async with edge(fake.drop, upstream={"timeout_s": 30.0}) as (e, upstream):
             sock = e.send(*[query_wire(f"www.n{number}.net", query_id=number) for number in range(200)])
             await e.out(200)
             spoil_sockets_to(upstream.port)

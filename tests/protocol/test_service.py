@@ -316,7 +316,7 @@ def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
     async def body() -> None:
         feeds = [{"name": "alpha", "url": "file:a", "required": True}]
         async with bench(fake.answer("192.0.2.9"), feed=feeds) as b:
-            assert ede(b.send(query_wire("www.example"))[0]) == (14, "the threat feeds are being loaded")
+            assert ede(b.send(query_wire("www.example"))[0]) == (14, "required feeds are not loaded yet: alpha")
             b.service.set_blockset(make_blockset({"other": "bad.example"}))
             assert (b.service.ready, b.service.missing_feeds()) == (False, ["alpha"])
             b.service.set_blockset(make_blockset({"alpha": "bad.example"}, configured=b.config.feed))

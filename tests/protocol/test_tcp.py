@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import gc
+import resource
 import socket
 import struct
 import threading
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Final, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.addresses import Endpoint
@@ -26,6 +27,7 @@ from pdns.net.sockets import TCP_BACKLOG, bind_tcp
 from pdns.net.stream import MAX_UNSENT_BYTES, client_key
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
 from pdns.net.turns import MAX_REFUSALS
+from tests.effort import examples
 from tests.fakes.edges import FakeService, Held, Tally, drop, echo, fail, message, until
 from tests.fakes.loops import LOOPS, run_on
 
@@ -104,7 +106,7 @@ class Running:
 @asynccontextmanager
 async def listening(act: Callable[[bytes, Reply], None], limits: TcpLimits = ROOMY) -> AsyncIterator[Running]:
     running = Running(act, limits)
-    await running.listener.start()
+    running.listener.start()
     try:
         yield running
     finally:
@@ -227,6 +229,85 @@ def test_one_client_with_much_to_ask_does_not_hold_up_another(loop: str) -> None
             assert [one.client for one in running.service.asked].index("127.0.0.2") < 200
             for peer in greedy:
                 assert [await peer.receive() for _ in range(100)] == [message(number) for number in range(100)]
+
+    run_on(loop, main())
+
+
+def knock(port: int, client: str, count: int = 1) -> list[socket.socket]:
+    """So many connections of `client`, which wait in the kernel."""
+    knocking = []
+    for _ in range(count):
+        sock = socket.socket()
+        sock.bind((client, 0))
+        sock.connect(("127.0.0.1", port))
+        sock.setblocking(False)
+        knocking.append(sock)
+    return knocking
+
+
+@on_both_loops
+def test_a_new_connection_does_not_wait_for_those_of_another_client(loop: str) -> None:
+    """Three hundred connections of one client wait, and behind them one of another: that is opened when few of them are."""
+
+    async def main() -> None:
+        async with listening(echo, ROOMY._replace(max_per_client=400)) as running:
+            opened: list[int] = []
+
+            def note(wire: bytes, reply: Reply) -> None:
+                opened.append(len(running.connections))
+                reply(wire)
+
+            running.service.act = note
+            many = knock(running.port, "127.0.0.3", 300)
+            modest = knock(running.port, "127.0.0.2")[0]
+            modest.send(frame(message(7)))
+            await until(lambda: bool(opened))
+            assert opened[0] < 200
+            await until(lambda: len(running.connections) + running.tally.drops["tcp_refused"] == 301)
+            assert set(running.tally.drops) <= {"tcp_refused"}
+            for sock in (*many, modest):
+                sock.close()
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_many_clients_that_connect_at_once_are_all_served(loop: str) -> None:
+    """As after a restart: none is turned away for another."""
+
+    async def main() -> None:
+        async with listening(echo) as running:
+            knocking = [knock(running.port, f"127.0.3.{1 + number % 200}")[0] for number in range(600)]
+            for number, sock in enumerate(knocking):
+                sock.send(frame(message(number)))
+            await until(lambda: len(running.service.asked) == 600)
+            await until(lambda: len(running.connections) == 600)
+            assert not running.tally.drops
+            for number, sock in enumerate(knocking):
+                assert sock.recv(512) == frame(message(number))
+                sock.close()
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_a_lack_of_descriptors_makes_room_and_passes(loop: str) -> None:
+    """Who connects meanwhile is served when there are descriptors again, or an idle connection has made room."""
+
+    async def main() -> None:
+        async with listening(echo) as running:
+            idle = [await running.connect() for _ in range(2)]
+            waiting = knock(running.port, "127.0.0.2")[0]
+            waiting.send(frame(message(1)))
+            soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno(), hard))
+            try:
+                await until(lambda: running.tally.drops["tcp_made_room"] == 1)
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            await until(lambda: len(running.service.asked) == 1)
+            await until(lambda: sum(peer.is_open for peer in idle) == 1)
+            waiting.close()
 
     run_on(loop, main())
 
@@ -894,7 +975,7 @@ def test_who_connects_while_the_queue_of_the_kernel_is_kept_waits_for_the_next_w
             await asyncio.sleep(0.01)
             peer = await running.connect(counted=False)
             successor = TcpListener(kept, FakeService(echo), running.connections)
-            await successor.start()
+            successor.start()
             assert await peer.ask(message(1)) == message(1)
             successor.close()
 
@@ -945,7 +1026,7 @@ def test_a_listener_may_be_closed_before_it_starts(loop: str) -> None:
 
 
 @on_both_loops
-@settings(max_examples=25, deadline=None)
+@examples(25)
 @given(junk=st.lists(st.binary(max_size=200), max_size=8))
 def test_whatever_one_peer_sends_another_is_answered(loop: str, junk: Iterable[bytes]) -> None:
     """Random octets in random segments end with nothing worse than the end of their own connection."""

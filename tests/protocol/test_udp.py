@@ -11,14 +11,16 @@ from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
+from loadtest.loopback import free_port
 from pdns.addresses import Endpoint
 from pdns.fast import ACCELERATED
 from pdns.net.edge import Reply
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import MAX_QUERY_BYTES, UdpListener
+from tests.effort import examples
 from tests.fakes.edges import Asked, FakeService, Held, Tally, drop, echo, fail, message, until
 from tests.fakes.loops import LOOPS, run_on
 
@@ -57,8 +59,8 @@ class Running:
 
 
 @asynccontextmanager
-async def listening(act: Callable[[bytes, Reply], None], host: str = "127.0.0.1") -> AsyncIterator[Running]:
-    running = Running(bind_udp(Endpoint(host, 0)), FakeService(act))
+async def listening(act: Callable[[bytes, Reply], None], host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Running]:
+    running = Running(bind_udp(Endpoint(host, port)), FakeService(act))
     try:
         yield running
     finally:
@@ -267,7 +269,7 @@ def test_our_own_port_number_at_another_address_is_a_client_like_any_other(loop:
     """Some forwarders ask from port 53."""
 
     async def main() -> None:
-        async with listening(echo) as running:
+        async with listening(echo, port=free_port()) as running:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.setblocking(False)
                 sock.bind(("127.0.0.2", running.port))
@@ -421,7 +423,7 @@ def test_what_the_kernel_drops_can_be_read() -> None:
 
 @on_both_binds
 @on_both_loops
-@settings(max_examples=15, deadline=None)
+@examples(15)
 @given(junk=st.lists(st.binary(max_size=5000), max_size=20))
 def test_whatever_was_sent_before_the_next_query_is_answered(loop: str, host: str, junk: Iterable[bytes]) -> None:
     """Random octets, nothing at all included, reach the service as they are or are counted; none stops the reader."""

@@ -17,7 +17,7 @@ from pdns.upstream import UpstreamAnswer, UpstreamFailure, tcp, udp
 from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt
 from tests.fakes.edges import until
-from tests.fakes.forwarding import forwarding, url
+from tests.fakes.forwarding import PATIENCE_S, forwarding, url
 from tests.fakes.loops import LOOPS, run_on
 from tests.fakes.upstream import FakeUpstream, answer, delayed, drop
 
@@ -110,7 +110,7 @@ def test_retired_sockets_are_bounded(loop: str, monkeypatch: pytest.MonkeyPatch)
 @on_both_loops
 def test_no_socket_lingers(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Sockets that nobody has used for a while are closed."""
-    monkeypatch.setattr(udp, "MAX_IDLE_S", 0.05)
+    monkeypatch.setattr(udp, "MAX_IDLE_S", PATIENCE_S)
     monkeypatch.setattr(udp, "_SWEEP_S", 0.05)
 
     async def main() -> None:
@@ -118,6 +118,7 @@ def test_no_socket_lingers(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
             before = open_descriptors()
             await asyncio.gather(*[asker.start(f"host-{number}.test") for number in range(30)])
             assert open_descriptors() - before == 30
+            monkeypatch.setattr(udp, "MAX_IDLE_S", 0.05)
             await until(lambda: open_descriptors() == before)
             assert isinstance(await asker.ask("again.test"), UpstreamAnswer)
 
@@ -133,10 +134,11 @@ def test_sockets_grow_old(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     async def main() -> None:
         async with FakeUpstream() as upstream, forwarding(upstream) as asker:
+            started_s = time.monotonic()
             for number in range(40):
                 await asker.ask(f"host-{number}.test")
                 await asyncio.sleep(0.01)
-            assert 3 <= len({query.source for query in upstream.queries}) <= 10
+            assert 3 <= len({query.source for query in upstream.queries}) <= 2 + (time.monotonic() - started_s) / 0.1
 
     run_on(loop, main())
 
@@ -240,7 +242,7 @@ def test_a_second_upstream_is_asked_at_once_when_the_first_cannot_be_sent_to(loo
             for number in range(20):
                 started_s = time.monotonic()
                 assert isinstance(await asker.ask(f"www.host-{number}.test"), UpstreamAnswer)
-                assert time.monotonic() - started_s < 0.5
+                assert time.monotonic() - started_s < PATIENCE_S
             assert asker.stats.by_upstream[unroutable, "local_error"] > 0
             assert all(asker.stats.up.values())
 

@@ -90,6 +90,43 @@ def test_notes(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+def test_notes_on_what_feeds_need(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file or variable that a feed needs to be fetched, and that is missing, is noted by feed, key and path."""
+    monkeypatch.delenv("FEED_TOKEN", raising=False)
+    feed = '[[feed]]\nname = "{}"\nurl = "https://feeds.example.net/{}"\n'
+    Path("pdns.toml").write_text(
+        f'{UPSTREAM}{feed.format("a", "a")}token_file = "a.token"\n{feed.format("b", "b")}token_env = "FEED_TOKEN"\n'
+        f'{feed.format("c", "c")}client_cert_file = "c.pem"\nclient_key_file = "c.key"\n'
+        '[[feed]]\nname = "d"\nurl = "axfr://192.0.2.1/rpz.example"\ntsig_name = "key"\ntsig_secret_file = "."\n'
+    )
+    Path("c.key").touch()
+    assert check(None) == 0
+    here, without = Path.cwd(), "the feed cannot be fetched until it is there"
+    assert capsys.readouterr().err.splitlines() == [
+        f"note: feed a: token_file: {here}/a.token: No such file or directory: {without}",
+        "note: feed b: token_env: FEED_TOKEN is not set here; it must be where pdns serve is started",
+        f"note: feed c: client_cert_file: {here}/c.pem: No such file or directory: {without}",
+        f"note: feed d: tsig_secret_file: {here}: a directory, not a regular file: {without}",
+    ]
+
+
+def test_notes_on_tenants_that_overlap(capsys: pytest.CaptureFixture[str]) -> None:
+    """A tenant's network inside another tenant's is noted, with whose its clients are; the narrowest one around it counts."""
+    tenant = '[[tenant]]\nname = "{}"\nnetworks = {}\n'
+    Path("pdns.toml").write_text(
+        UPSTREAM
+        + '[[feed]]\nname = "a"\nurl = "https://feeds.example.net/a"\n'
+        + tenant.format("county", '["10.0.0.0/8", "10.1.0.0/24", "2001:db8::/32"]')
+        + tenant.format("library", '["10.1.0.0/16", "192.0.2.0/24", "2001:db8:1::/48"]')
+    )
+    assert check(None) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        'note: tenants overlap: 10.1.0.0/24 of "county" is inside 10.1.0.0/16 of "library": its clients are of "county"',
+        'note: tenants overlap: 10.1.0.0/16 of "library" is inside 10.0.0.0/8 of "county": its clients are of "library"',
+        'note: tenants overlap: 2001:db8:1::/48 of "library" is inside 2001:db8::/32 of "county": its clients are of "library"',
+    ]
+
+
 def test_command() -> None:
     """As a command it takes -c or --config, and its status is that of the check."""
     app = typer.Typer()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -10,6 +12,7 @@ import pytest
 
 from feeds.detail import Detail
 from pdns.cli.explain import explain
+from pdns.cli.feedorders import show_held
 from pdns.config import Feed
 from pdns.facts import DAY_S, FACTS_FILE
 from pdns.feedstatus import FeedsStatus, FeedStatus
@@ -62,7 +65,7 @@ def test_every_feed_on_a_line(config: Path, capsys: pytest.CaptureFixture[str]) 
     titles, first, second = (line.strip() for line in printed.splitlines()[1:4])
     reach = "the name and everything below it"
     shown = " ".join(titles.split())
-    assert shown == "feed category mode listed reaches threat first seen last seen published expires reference"
+    assert shown == "feed category mode listed reaches threat first seen last in the feed published expires reference"
     assert first.split("  ")[0] == "c2"
     for cell in (reach, "Emotet", "2024-10-04", "2024-10-05 00:00", "2022-01-08", "https://example.org/1", "2096-10-02 07:06"):
         assert cell in first
@@ -76,7 +79,7 @@ def test_columns_that_say_nothing_are_left_out(config: Path, capsys: pytest.Capt
     """A name without threat, reference and expiry has no empty columns for them."""
     assert explain("other.test", "", config) == 0
     titles = " ".join(capsys.readouterr().out.splitlines()[1].split())
-    assert titles == "feed category mode listed reaches first seen last seen"
+    assert titles == "feed category mode listed reaches first seen last in the feed"
 
 
 def test_json(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -142,5 +145,107 @@ def test_what_was_said_here(config: Path, capsys: pytest.CaptureFixture[str]) ->
     assert explain("other.test", "", config) == 0
     assert "blocked here" not in capsys.readouterr().out
     path.write_bytes(b"{")
+    assert explain("evil.test", "", config) == 2
+    assert f"local entries are not known: {FILE_NAME} cannot be read" in capsys.readouterr().err
+
+
+URLS = (
+    "https://www.evil.test/path?q=1", "http://user@WWW.evil.test:8080", "hxxp://www.evil.test/", "www.evil.test:53",
+    "www.evil.test/x",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("asked", URLS)
+def test_the_host_of_a_url(config: Path, capsys: pytest.CaptureFixture[str], asked: str) -> None:
+    """A URL is explained by its host, which is shown."""
+    assert explain(asked, "", config) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[0] == "www.evil.test"
+    assert any(line.split()[:1] == ["c2"] for line in printed)
+
+
+def test_the_address_in_a_url(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Likewise."""
+    assert explain("http://192.0.2.1:8080/x", "", config) == 0
+    assert "192.0.2.1/32" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("asked", ["https://", "https:///path", "http://[::1/", ":53", "192.0.2.0/24"])
+def test_what_is_no_name_is_refused(config: Path, capsys: pytest.CaptureFixture[str], asked: str) -> None:
+    """It is not a name that no feed lists."""
+    assert explain(asked, "", config) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert f'"{asked}" is not a domain name' in said.err
+
+
+def test_without_a_blockset_nothing_is_known(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """That is an error with the next step, and no statement about any feed; without feeds there is nothing to know."""
+    shutil.rmtree(config.parent / "state" / "blocksets")
+    assert explain("evil.test", "", config) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "which feeds list it is not known" in said.err
+    assert "start `pdns serve`, or fetch the feeds now with `pdns feeds update`" in said.err
+    config.write_text(config.read_text().partition("[[feed]]")[0])
     assert explain("evil.test", "", config) == 0
-    assert f"{FILE_NAME} cannot be read" in capsys.readouterr().err
+    assert "listed by no feed" in capsys.readouterr().out
+
+
+def test_the_blockset_of_another_version(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """It cannot be read, and the message says by which program it can."""
+    manifest = config.parent / "state" / "blocksets" / "1" / "manifest.json"
+    written = json.loads(manifest.read_bytes())
+    del written["checksum"]
+    manifest.write_text(json.dumps({**written, "format": 99}))
+    assert explain("evil.test", "", config) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "its format is 99; use the pdns of the version that runs" in said.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
+@pytest.mark.parametrize("command", ["explain", "held"])
+def test_what_may_not_be_read_is_not_known(config: Path, capsys: pytest.CaptureFixture[str], command: str) -> None:
+    """A user who may not look into the state directory is told so."""
+    (config.parent / "state").chmod(0o700)
+    for parent in config.parents[:3]:
+        parent.chmod(parent.stat().st_mode | 0o055)
+    os.seteuid(12345)
+    try:
+        assert (explain("evil.test", "", config) if command == "explain" else show_held(config)) == 2
+    finally:
+        os.seteuid(0)
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert "not known" in said.err
+
+
+def test_the_entry_that_allows_is_named(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Whose it is, and how it is spelt; with --tenant only what counts for its clients."""
+    config.write_text(
+        config.read_text()
+        + """
+[block]
+allow = ["other.test"]
+[[tenant]]
+name = "library"
+networks = ["10.1.0.0/16"]
+allow = ["evil.test", "*.other.test"]
+[[tenant]]
+name = "school"
+networks = ["10.2.0.0/16"]
+allow = ["www.evil.test"]
+"""
+    )
+    assert explain("www.evil.test", "library", config) == 0
+    printed = capsys.readouterr().out
+    assert "  allowed by tenant library: evil.test\n" in printed
+    assert "school" not in printed
+    assert "is listed by" not in printed
+    assert explain("www.evil.test", "", config) == 0
+    printed = capsys.readouterr().out
+    assert "  allowed by tenant library: evil.test\n  allowed by tenant school: www.evil.test\n" in printed
+    assert "is listed by" in printed
+    assert explain("other.test", "library", config, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["allowed"] == [{"by": "block.allow", "name": "other.test"}]

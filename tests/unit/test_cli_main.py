@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+import pdns
 from pdns.__main__ import build
-from pdns.version import VERSION
+from pdns.version import COMMIT
 
 
 def test_every_command_is_offered() -> None:
@@ -36,8 +37,9 @@ def test_every_command_explains_itself(command: str) -> None:
 
 
 def test_version() -> None:
-    """`pdns --version` says which."""
-    assert CliRunner().invoke(build(), ["--version"]).output == f"pdns {VERSION}\n"
+    """`pdns --version` says which, and the commit where it is known."""
+    commit = f" (commit {COMMIT})" if COMMIT else ""
+    assert CliRunner().invoke(build(), ["--version"]).output == f"pdns {pdns.__version__}{commit}\n"
 
 
 def test_serve_imports_no_more_than_it_needs() -> None:

@@ -15,6 +15,7 @@ from pdns.catalogue import catalogue
 from pdns.config import Config
 from pdns.configload import load
 from pdns.configshape import describe
+from pdns.core.clients import ClientTable
 from tests.unit.test_config import CERTIFICATE
 
 ROOT = Path(__file__).parents[2]
@@ -76,9 +77,7 @@ def default(row: Row) -> Any:
     "snippet", SNIPPETS, ids=[f"line-{TEXT[: TEXT.index(snippet)].count(chr(10)) + 1}" for snippet in SNIPPETS]
 )
 def test_snippets(snippet: str, tmp_path: Path) -> None:
-    """Every snippet loads, as it stands or with the one section that each file must have."""
-    if "[upstream]" not in snippet:
-        snippet += '\n[upstream]\nservers = ["192.0.2.53"]\n'
+    """Every snippet loads as it stands."""
     (tmp_path / "authority.pem").write_text(CERTIFICATE)
     (tmp_path / "pdns.toml").write_text(snippet)
     assert load(tmp_path / "pdns.toml")
@@ -102,6 +101,25 @@ def test_production_sample() -> None:
     config = load(ROOT / "deploy/pdns.toml")
     assert config.server.listen == ("0.0.0.0:53", "[::]:53")
     assert config.state.dir == "/var/lib/pdns"
+
+
+@pytest.mark.parametrize("client", ["127.0.0.1", "10.9.8.7", "172.31.0.1", "192.168.1.20", "fd00::1", "fe80::1", "::1"])
+def test_the_sample_serves_private_networks(client: str) -> None:
+    """The sample answers the clients of every private network, and no others."""
+    config = load(ROOT / "deploy/pdns.toml")
+    table = ClientTable(config.access, config.tenant, [0] * len(config.tenant))
+    assert table.lookup(client).allowed
+    assert not table.lookup("198.51.100.1").allowed
+    assert not table.lookup("2001:db8::1").allowed
+
+
+def test_the_sample_forwards_to_servers_that_are_there(tmp_path: Path) -> None:
+    """The sample forwards to the servers of the machine: no address in it is reserved for documentation, but the sinkhole."""
+    (tmp_path / "resolv.conf").write_text("nameserver 10.0.0.10\nnameserver 10.0.0.11\n")
+    config = load(ROOT / "deploy/pdns.toml", resolv_conf=tmp_path / "resolv.conf")
+    assert config.upstream.servers == ("udp://10.0.0.10:53", "udp://10.0.0.11:53")
+    assert all(not feed.url.startswith("file:") for feed in config.feed)
+    assert config.tenant == ()
 
 
 def test_samples_start_without_a_key_and_without_the_network() -> None:

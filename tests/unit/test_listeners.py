@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from loadtest.loopback import free_port
 from pdns.errors import PdnsError
 from pdns.listeners import ListenerSet
 from tests.unit.test_control import open_fds
@@ -15,7 +16,12 @@ from tests.wire import query_wire
 
 
 @pytest.fixture
-def empty() -> Iterator[ListenerSet]:
+def port() -> int:
+    return free_port()
+
+
+@pytest.fixture
+def empty(port: int) -> Iterator[ListenerSet]:
     before = open_fds()
     yield ListenerSet()
     assert open_fds() == before, "sockets were leaked"
@@ -65,9 +71,9 @@ def test_a_change_that_fails_leaves_all_as_it_was(empty: ListenerSet) -> None:
     first.close_but(ListenerSet())
 
 
-def test_from_one_address_to_all_and_back_without_a_gap(empty: ListenerSet) -> None:
+def test_from_one_address_to_all_and_back_without_a_gap(empty: ListenerSet, port: int) -> None:
     """The same port can be bound on the wildcard while it is still bound on one address, and the other way round."""
-    first = empty.changed_to(["127.0.0.1:0"])
+    first = empty.changed_to([f"127.0.0.1:{port}"])
     (group,) = first
     every = first.changed_to([f"0.0.0.0:{group.endpoint.port}"])
     first.close_but(every)
@@ -76,9 +82,9 @@ def test_from_one_address_to_all_and_back_without_a_gap(empty: ListenerSet) -> N
     one.close_but(ListenerSet())
 
 
-def test_a_port_of_somebody_else_is_never_shared(empty: ListenerSet) -> None:
+def test_a_port_of_somebody_else_is_never_shared(empty: ListenerSet, port: int) -> None:
     """What another program listens on is an error, also on a port that is ours on another address."""
-    first = empty.changed_to(["127.0.0.1:0"])
+    first = empty.changed_to([f"127.0.0.1:{port}"])
     (group,) = first
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other:
         other.bind(("127.0.0.2", group.endpoint.port))

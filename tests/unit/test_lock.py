@@ -109,6 +109,7 @@ def registry_answers(python: str) -> bool:
 
 
 @pytest.mark.long
+@pytest.mark.realtime  # because it needs the network of the machine, and processes beside others have one of their own
 @pytest.mark.timeout(900)
 def test_the_locked_libraries_install(tmp_path: Path) -> None:
     """In a clean environment, by hash alone, and the program starts with them. In CI a registry that is missing is a failure."""

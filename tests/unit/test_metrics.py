@@ -19,19 +19,23 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+import pdns
 from pdns import feedstatus
 from pdns.addresses import Endpoint
 from pdns.admin.collector import PdnsCollector
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
+from pdns.admin.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
 from pdns.blockeddomains import BlockedDomains
-from pdns.config import Config, Feed, Upstream
+from pdns.config import Config, Feed, Tenant, Upstream
 from pdns.core import protocol as p
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.listenaddresses import ListenAddresses
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX
 from pdns.stats import BUCKETS_S, HEARTBEAT, Stats
+from pdns.upstream.matching import Quality
+from pdns.version import COMMIT
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/metrics.md").read_text()
@@ -133,6 +137,64 @@ def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_pat
             assert set(sample.labels) - {"le"} == set(family.labels), family.name
 
 
+def test_series_are_there_from_the_start(counters: Counters, tmp_path: Path) -> None:
+    """Each tenant has a series of each feed before anything is blocked, so that increase() sees the first block."""
+    facts = Facts(counters)
+    facts.config = msgspec.structs.replace(
+        facts.config,
+        tenant=(Tenant(name="coventry", networks=("10.0.0.0/8",)),),
+        feed=(Feed(name="urlhaus", url="file:///x"), Feed(name="trial", url="file:///y", mode="monitor")),
+    )
+    collector = PdnsCollector(facts, StatusFile(tmp_path))
+    before = page(collector)
+    for tenant in ("default", "coventry"):
+        for feed, category in (("urlhaus", "malware"), ("local", "local")):
+            labels = {"tenant": tenant, "feed": feed, "category": category, "action": "sinkhole"}
+            assert before["blocked_total", tuple(sorted(labels.items()))] == 0
+        labels = {"tenant": tenant, "feed": "trial", "category": "malware"}
+        assert before["would_block_total", tuple(sorted(labels.items()))] == 0
+    assert before["upstream_requests_total", (("result", "timeout"), ("upstream", "udp://192.0.2.53:53"))] == 0
+    assert before["feed_hits_total", (("feed", "urlhaus"),)] == 0
+    fill(counters)
+    grown = {series for series, value in page(collector).items() if value and series[0] in ("blocked_total", "would_block_total")}
+    assert len(grown) == 2
+    assert grown <= set(before)
+
+
+def test_the_series_from_the_start_are_bounded(counters: Counters, tmp_path: Path) -> None:
+    """Many tenants and feeds make at most 5,000 pairs, those of the first tenants."""
+    facts = Facts(counters)
+    facts.config = msgspec.structs.replace(
+        facts.config,
+        tenant=tuple(Tenant(name=f"t{number}", networks=(f"10.{number}.0.0/16",)) for number in range(250)),
+        feed=tuple(Feed(name=f"f{number}", url=f"file:///{number}") for number in range(40)),
+    )
+    series = [labels for name, labels in page(PdnsCollector(facts, StatusFile(tmp_path))) if name == "blocked_total"]
+    assert len(series) == MOST_OF_A_FAMILY
+    assert {"default", "t0"} <= {dict(labels)["tenant"] for labels in series}
+
+
+def test_no_family_without_a_sample(counters: Counters, tmp_path: Path) -> None:
+    """A page says nothing of a metric that has no value: every HELP line is followed by a sample."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
+    families = list(text_string_to_metric_families(generate_latest(registry).decode()))
+    assert [family.name for family in families if not family.samples] == []
+
+
+def test_the_vocabularies_are_those_of_the_program() -> None:
+    """Each reason and result that the program counts by is among those that are there from the start."""
+    code = [
+        path.read_text() for folder in ("pdns", "pdns/fast") for path in (ROOT / folder).rglob("*.py*") if path.suffix != ".pyc"
+    ]
+    dropped = {reason for text in code for reason in re.findall(r"(?:\bdropped|drop_slot|Drop)\(\"(\w+)\"", text)}
+    assert dropped == set(DROPPED)
+    assert {quality.value for quality in Quality} <= set(UPSTREAM_RESULTS)
+    results = {result for text in code for result in re.findall(r"\.upstream\([\w.\[\]]+, \"(\w+)\"", text)}
+    assert results
+    assert results <= set(UPSTREAM_RESULTS)
+
+
 def test_values(counters: Counters, tmp_path: Path) -> None:
     """What was counted is what is exposed, from all three sources."""
     fill(counters)
@@ -150,6 +212,7 @@ def test_values(counters: Counters, tmp_path: Path) -> None:
     assert values["config_info", (("sha256", "0123456789ab"),)] == 1
     assert values["ready", ()] == 0
     (built,) = [dict(labels) for name, labels in values if name == "build_info"]
+    assert (built["version"], built["commit"]) == (pdns.__version__, COMMIT)
     assert built["accelerated"] == ("yes" if ACCELERATED else "no")
 
 
@@ -157,7 +220,11 @@ def test_histograms_are_cumulative_and_sum_up(counters: Counters, tmp_path: Path
     """Each bucket holds those below it, +Inf is the count, and the sum is in seconds."""
     fill(counters)
     values = page(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
-    buckets = {dict(labels)["le"]: value for (name, labels), value in values.items() if name == "query_duration_seconds_bucket"}
+    buckets = {
+        dict(labels)["le"]: value
+        for (name, labels), value in values.items()
+        if name == "query_duration_seconds_bucket" and ("source", "cache") in labels
+    }
     assert len(buckets) == len(BUCKETS_S) + 1
     assert [buckets[le] for le in ("0.001", "0.0025", "0.01", "0.025", "10.0", "+Inf")] == [0, 1, 1, 2, 2, 2]
     assert values["query_duration_seconds_count", (("source", "cache"),)] == 2
@@ -231,6 +298,7 @@ def test_the_status_file_is_read_when_it_is_another_one(tmp_path: Path) -> None:
 def test_both_formats_parse(counters: Counters, tmp_path: Path) -> None:
     """OpenMetrics, stricter than the old format, accepts the page too."""
     fill(counters)
+    write_status(tmp_path, odd={"address": {"count": 2}})
     registry = CollectorRegistry(auto_describe=False)
     registry.register(PdnsCollector(Facts(counters), StatusFile(tmp_path)))
     encode, _ = choose_encoder("application/openmetrics-text")

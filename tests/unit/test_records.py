@@ -74,7 +74,7 @@ def test_the_second_copy_takes_the_place_of_a_damaged_file(tmp_path: Path) -> No
     assert records.read(path, parse, 1000) == SAMPLE
     assert path.read_bytes() == b"{"
     found = records.recover(path, parse, 1000)
-    assert (found.value, found.locked) == (SAMPLE, "")
+    assert (found.value, found.locked) == (SAMPLE, None)
     assert parse(path.read_bytes()) == SAMPLE
     assert [one.read_bytes() for one in tmp_path.glob("record.json.damaged-*")] == [b"{"]
 

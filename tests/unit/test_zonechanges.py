@@ -56,6 +56,7 @@ def test_a_primary_is_answered(*, edns: bool) -> None:
         (notify("rpz.example")[:4] + b"\0\2" + notify("rpz.example")[6:], "192.0.2.1"),
         (bytes([0, 0, 0x28, 0]) + notify("rpz.example")[4:], "192.0.2.1"),
     ],
+    ids=["a stranger", "another zone", "another type", "a zone with a key", "cut short", "two questions", "another opcode"],
 )
 def test_others_are_not(wire: bytes, address: str) -> None:
     """Strangers, other zones and types, zones with a key, what is cut short, and other opcodes."""

@@ -6,7 +6,7 @@ from typing import Any
 
 import dns.message
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.config import Cache
@@ -19,6 +19,7 @@ from pdns.core.names import from_labels
 from pdns.core.outcome import Answer, Forward
 from pdns.errors import WireError
 from pdns.upstream.matching import Quality, quality_of
+from tests.effort import examples
 from tests.unit.core.conftest import Standstill
 from tests.wire import query, read
 
@@ -90,7 +91,7 @@ OTHER = from_labels([b"other", b"name", b"test"])
 
 
 @pytest.mark.parametrize("kind", SHAPES)
-@settings(max_examples=20)
+@examples(20)
 @given(data=st.data())
 def test_compressed_names_are_written_out(kind: str, data: st.DataObject) -> None:
     """Where an answer is written anew no pointer of its RDATA is left, whatever the type: dnspython reads the same record."""

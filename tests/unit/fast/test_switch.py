@@ -36,6 +36,7 @@ def test_the_switch_is_the_environment(pure: str, said: str) -> None:
     assert run.stdout.strip() == said
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not fast.ACCELERATED, reason="Cython is not needed, and perhaps not there")
 def test_a_build_that_fails_ends_the_installation(tmp_path: Path) -> None:
     """A compiler that fails is a failed installation with a clear message, not a slow program."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.formats import READERS
@@ -20,6 +20,7 @@ from feeds.normalise import Reason
 from feeds.parse import parse_feed
 from pdns.config import Feed, FeedFormat
 from pdns.errors import FeedError
+from tests.effort import examples
 
 DATA = Path(os.environ.get("PDNS_DATA", "/nonexistent"))
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "feeds"
@@ -108,7 +109,7 @@ SHAPES = [
 LINE = st.builds(lambda shape, one, two: shape.format(one, two), st.sampled_from(SHAPES), NAME, NAME)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(300)
 @given(st.sampled_from(sorted(SILENT)), st.lists(LINE, max_size=8))
 def test_no_line_is_lost(name: str, lines: list[str]) -> None:
     """Whatever lines follow each other, each comes to something, in every format that is made of lines."""

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from feeds.containers import is_packed
@@ -19,6 +19,7 @@ from feeds.formats.content import MAX_LINE_BYTES
 from feeds.parse import parse_feed
 from pdns.config import Feed, FeedFormat
 from pdns.errors import FeedError
+from tests.effort import examples
 from tests.unit.feeds.reading import names, networks, odd, read
 
 SUBTREE = "subtree"
@@ -153,6 +154,7 @@ def test_memory(tmp_path: Path) -> None:
     assert peak_bytes < 4_000_000
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("line", ["{}\n", "0.0.0.0 {}\n", "||{}^\n"])
 def test_memory_of_a_big_list(tmp_path: Path, line: str) -> None:
     """A list of plain names takes at most 110 bytes for each at its peak."""
@@ -311,7 +313,7 @@ def test_named_format_is_kept() -> None:
     assert (parsed.format, odd(parsed)) == ("dnsmasq", {"unknown_line": 2})
 
 
-@settings(max_examples=200, deadline=None)
+@examples(200)
 @given(
     st.sampled_from(sorted(READERS)),
     st.lists(

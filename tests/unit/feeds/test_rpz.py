@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.blockset import Blockset
@@ -15,6 +15,7 @@ from pdns.config import Config, Feed, Upstream
 from pdns.core.names import from_text
 from pdns.core.policy import Policy
 from tests.blocksets import compile_parsed
+from tests.effort import examples
 from tests.unit.feeds.reading import names, networks, odd, read
 
 TLDS: dict[str, Any] = {"top_level_domains": True}
@@ -39,7 +40,7 @@ def test_closest_encloser(tmp_path: Path, zone: str, blocked: list[str], open_: 
 LABELS = st.lists(st.sampled_from("ab"), min_size=1, max_size=4).map(".".join)
 
 
-@settings(max_examples=30, deadline=None)
+@examples(30)
 @given(st.dictionaries(st.tuples(st.booleans(), LABELS), st.booleans(), min_size=1, max_size=6), st.lists(LABELS, min_size=1))
 def test_zones_are_looked_up_as_dns_does(
     tmp_path_factory: pytest.TempPathFactory, owners: dict[tuple[bool, str], bool], asked: list[str]

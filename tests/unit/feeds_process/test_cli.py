@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -121,6 +123,19 @@ def test_json_is_the_file(config: Path, state_dir: Path) -> None:
     code, out, _ = run("status", "-c", config, "--json")
     assert code == 0
     assert msgspec.json.decode(out, type=FeedsStatus) == feedstatus.read(state_dir)
+
+
+def test_status_shows_a_feed_that_is_switched_off(config: Path, state_dir: Path) -> None:
+    """Its mode is OFF, and below the table it says until when and why; once that is over it is as before."""
+    feed = FeedStatus(url="u", category="c", mode="block", required=False, loaded=True)
+    off = msgspec.structs.replace(feed, disabled_until_s=time.time() + 3600, disabled_reason="too many false positives")
+    over = msgspec.structs.replace(off, disabled_until_s=time.time() - 1)
+    write(state_dir, FeedsStatus(written_s=1, generation=1, feeds={"first": off, "second": over}))
+    _, out, _ = run("status", "-c", config)
+    title, first, second, _, said = out.splitlines()
+    at = title.index("mode")
+    assert (first[at : at + 5].strip(), second[at : at + 5]) == ("OFF", "block")
+    assert re.fullmatch(r"first: switched off until [-\d]+ [:\d]+: too many false positives", said)
 
 
 def test_status_fails_while_a_required_feed_is_missing(config: Path, state_dir: Path) -> None:

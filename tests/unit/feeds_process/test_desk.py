@@ -69,6 +69,9 @@ def audited(state_dir: Path) -> list[audit.Line]:
         ({"command": "block", "name": "", "reason": "x"}, "say which name"),
         ({"command": "allow", "name": "192.0.2.1", "reason": "x"}, "not an address"),
         ({"command": "allow", "name": "x.example"}, "say why"),
+        ({"command": "block", "name": "com", "reason": "x"}, "every name below com would be blocked: it is a public suffix"),
+        ({"command": "block", "name": "*.Co.UK.", "reason": "x"}, "every name below co.uk would be blocked"),
+        ({"command": "allow", "name": "co.uk", "reason": "x"}, "every name below co.uk would be allowed"),
         ({"command": "remove", "name": "x.example"}, "there is no local entry for x.example"),
     ],
 )
@@ -80,6 +83,26 @@ def test_refused_with_a_reason_and_on_record(tmp_path: Path, order: dict[str, ob
     assert not (tmp_path / overrides.FILE_NAME).exists()
     (line,) = audited(tmp_path)
     assert (line.user, line.command, line.done, line.outcome) == ("ann", order["command"], False, outcome.text)
+
+
+@pytest.mark.parametrize("command", ["block", "allow"])
+def test_a_public_suffix_needs_force(tmp_path: Path, command: str) -> None:
+    """A name below which anybody may register others is not blocked or allowed unless forced; who asks learns that it can be."""
+    refused = carried_out(tmp_path, command=command, name="co.uk", reason="x")
+    assert (refused.done, refused.needs_force) == (False, True)
+    assert carried_out(tmp_path, command=command, name="co.uk", reason="x", force=True).done
+    other = carried_out(tmp_path, command=command, name="council.co.uk", reason="x")
+    assert (other.done, other.needs_force) == (True, False)
+
+
+def test_an_opposite_entry_that_is_replaced_is_named(tmp_path: Path) -> None:
+    """An order that turns an entry round says what was there, by whom and why; one that repeats it does not."""
+    carried_out(tmp_path, command="allow", name="x.example", reason="ticket 1", user="bob")
+    blocked = carried_out(tmp_path, command="block", name="x.example", reason="ticket 2")
+    assert blocked.text == "x.example is blocked: ticket 2; this replaces an entry by bob, which allowed it: ticket 1"
+    assert carried_out(tmp_path, command="block", name="x.example", reason="y").text == "x.example is blocked: y"
+    (entry,) = overrides.read(tmp_path).indicators
+    assert (entry.name, entry.action) == ("x.example", "block")
 
 
 def test_the_record_is_only_added_to(tmp_path: Path) -> None:
@@ -225,6 +248,7 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
     outcome = command.outcome()
     assert outcome is not None
     assert "not every worker has taken it up" in outcome.text
+    assert not outcome.done
 
 
 def test_nobody_there_to_answer(tmp_path: Path) -> None:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from pathlib import Path
 
+import msgspec
 import pytest
 
+from feeds.keeper import Keeper
+from feeds.publisher import RECORD
 from feeds.refresh import build_once
 from pdns.blockset import Blockset
+from pdns.blocksetfiles import MANIFEST_FILE
 from pdns.config import Feed
 from pdns.core.names import from_text
 from pdns.facts import Facts
 from pdns.feedstatus import FeedsStatus
-from pdns.generations import blocksets_directory, current_generation
+from pdns.generations import all_generations, blocksets_directory, current_generation
 from pdns.safefiles import remove
 from tests.unit.feeds_process.configs import blockers, configuration, live
+
+pytestmark = pytest.mark.long
 
 LIST = "bad.example\n*.below.example\n192.0.2.77\n198.51.100.0/24\n2001:db8:1::/48\n"
 
@@ -171,3 +178,48 @@ def test_what_can_be_had_is_made_when_nothing_else_is_left(lists: Lists) -> None
     shutil.rmtree(blocksets_directory(lists.state) / "1")
     lists.refresh()
     assert blockers(lists.state, "first.example") == {"two"}
+
+
+def make_of_another_format(state: Path) -> int:
+    """The live blockset, as another version of the program would have made it, and none before it. Its generation."""
+    generation = current_generation(state)
+    for earlier in set(all_generations(state)) - {generation}:
+        remove(blocksets_directory(state) / str(earlier))
+    manifest = blocksets_directory(state) / str(generation) / MANIFEST_FILE
+    said = msgspec.json.decode(manifest.read_bytes())
+    del said["checksum"]
+    manifest.write_bytes(msgspec.json.encode({**said, "format": 99}))
+    (state / "feeds" / RECORD).unlink()  # its form may be another one, too
+    return generation
+
+
+@pytest.mark.parametrize("held", [True, False], ids=["workers have it in memory", "nobody has it in memory"])
+def test_the_blockset_of_another_version_is_made_anew(lists: Lists, held: bool) -> None:
+    """One feed has lost its files and its source, another one has never loaded. As long as workers have the names of the lost one
+    in memory, none is made without it; else the rest is not kept waiting. The old blockset stays on the disk in any case.
+    """
+    lists.add("two", "first.example\n")
+    lists.refresh()
+    lists.feeds.append(Feed(name="never", url=lists.file("never").as_uri()))
+    lists.lose_source("one")
+    lists.lose_copy("one")
+    generation = make_of_another_format(lists.state)
+    keeper = Keeper(lists.state, in_memory=generation if held else 0)
+    asyncio.run(keeper.configure(configuration(lists.state, *lists.feeds)))
+    if held:
+        assert current_generation(lists.state) == generation
+        assert keeper.status().generation == 0
+    else:
+        assert blockers(lists.state, "first.example") == {"two"}
+        assert keeper.status().generation == current_generation(lists.state) > generation
+    assert (blocksets_directory(lists.state) / str(generation) / MANIFEST_FILE).exists()
+
+
+def test_a_feed_that_never_loaded_keeps_no_upgrade_waiting(lists: Lists) -> None:
+    """Its files are not lost: there were none."""
+    lists.refresh()
+    lists.feeds.append(Feed(name="never", url=lists.file("never").as_uri()))
+    generation = make_of_another_format(lists.state)
+    asyncio.run(Keeper(lists.state, in_memory=generation).configure(configuration(lists.state, *lists.feeds)))
+    assert blockers(lists.state, "bad.example") == {"one"}
+    assert current_generation(lists.state) > generation

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import shutil
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pytest
@@ -86,12 +88,29 @@ BAD_ANSWERS = {
 }
 
 
+class Loaded(NamedTuple):
+    """A state directory with one feed in force, to be copied."""
+
+    server: FeedServer
+    feed: Feed
+    state_dir: Path
+    status: FeedStatus
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Loaded]:
+    with FeedServer() as server:
+        server.serve("/list", GOOD)
+        feed = Feed(name="sample", url=server.url("/list"), max_bytes=100_000, timeout_s=0.4)
+        state_dir = tmp_path_factory.mktemp("loaded")
+        yield Loaded(server, feed, state_dir, refresh(state_dir, feed)["sample"])
+
+
 @pytest.mark.parametrize(("answer", "reason"), BAD_ANSWERS.values(), ids=BAD_ANSWERS.keys())
-def test_a_bad_answer_changes_nothing(server: FeedServer, tmp_path: Path, answer: Handler, reason: str) -> None:
+def test_a_bad_answer_changes_nothing(loaded: Loaded, tmp_path: Path, answer: Handler, reason: str) -> None:
     """Blockset, copy and entries stay byte for byte; the status names the reason and keeps the time of the last success."""
-    server.serve("/list", GOOD)
-    feed = Feed(name="sample", url=server.url("/list"), max_bytes=100_000, timeout_s=0.4)
-    before = refresh(tmp_path, feed)["sample"]
+    server, feed, state_dir, before = loaded
+    shutil.copytree(state_dir, tmp_path, symlinks=True, dirs_exist_ok=True)
     on_disk = files(tmp_path / "feeds"), files(tmp_path / "blocksets")
     server.pages["/list"] = answer
     after = refresh(tmp_path, feed)["sample"]
@@ -103,6 +122,7 @@ def test_a_bad_answer_changes_nothing(server: FeedServer, tmp_path: Path, answer
     assert blockers(tmp_path, "bad.example") == {"sample"}
 
 
+@pytest.mark.long
 def test_one_bad_feed_harms_no_other(server: FeedServer, tmp_path: Path) -> None:
     """Many failing feeds beside a good one: the good one loads, and none of the others' names are lost."""
     server.serve("/list", GOOD)
@@ -138,6 +158,7 @@ def test_unchanged_content_is_not_compiled(server: FeedServer, tmp_path: Path) -
     assert [seen.status for seen in server.seen if seen.path == "/tagged"] == [200, 304]
 
 
+@pytest.mark.long
 def test_only_what_changed_is_parsed_again(server: FeedServer, tmp_path: Path) -> None:
     """A new version of one list leaves the parsed entries of the other alone."""
     server.serve("/a", b"a.example\n")
@@ -180,6 +201,7 @@ def test_a_damaged_blockset_is_built_anew(server: FeedServer, tmp_path: Path, fi
     assert blockers(tmp_path, "bad.example") == {"sample"}
 
 
+@pytest.mark.long
 def test_lost_copies_are_asked_for_before_their_names_are_given_up(server: FeedServer, tmp_path: Path) -> None:
     """Without its directory a feed is fetched first; until that was tried, its names stay live."""
     server.serve("/slow", GOOD)
@@ -214,6 +236,7 @@ def test_unfinished_work_is_cleared_away(server: FeedServer, tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.rglob("*")) == whole
 
 
+@pytest.mark.long
 def test_damaged_entries_are_parsed_again(server: FeedServer, tmp_path: Path) -> None:
     """The parsed entries are a cache: when they cannot be read, the copy itself is."""
     server.serve("/a", b"a.example\n")
@@ -240,6 +263,7 @@ def test_a_copy_cut_short_is_not_used(server: FeedServer, tmp_path: Path) -> Non
     assert blockers(tmp_path, "bad.example") == {"sample"}
 
 
+@pytest.mark.long
 def test_a_feed_that_is_no_longer_configured_leaves_no_trace(server: FeedServer, tmp_path: Path) -> None:
     """Its names are in no blockset, its directory is gone."""
     server.serve("/a", b"a.example\n")
@@ -390,6 +414,7 @@ def test_an_unchanged_feed_costs_nothing(server: FeedServer, tmp_path: Path) -> 
     assert live(tmp_path).generation == generation
 
 
+@pytest.mark.long
 def test_the_first_day_stays(server: FeedServer, tmp_path: Path) -> None:
     """A new copy of a list, and the same one under a new url, keep the day on which each name was first seen."""
     server.serve("/list", GOOD)

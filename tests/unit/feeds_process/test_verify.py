@@ -218,6 +218,7 @@ def stamped(timestamp: float, name: str = "list") -> bytes:
     return f"timestamp:{timestamp:.0f}\tfile:{name}\thashed".encode()
 
 
+@pytest.mark.long
 def test_an_old_list_with_its_signature_is_refused(server: FeedServer, tmp_path: Path) -> None:
     """Whoever has kept a list of last month, and its valid signature, cannot put it in force again, before or after a restart;
     the same list again and a newer one are fine. It is a result of its own.

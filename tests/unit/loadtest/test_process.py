@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from loadtest import process
-from loadtest.loopback import Address, free_port, loopback
+from loadtest.loopback import loopback
 
 
 def test_cpu_time_is_that_of_the_process() -> None:
@@ -73,8 +73,3 @@ def test_other_addresses_are_refused(host: str, port: int) -> None:
     """Anything else is refused, names included."""
     with pytest.raises(ValueError):
         loopback(host, port)
-
-
-def test_free_port_is_usable() -> None:
-    """The port is one of the ephemeral kind."""
-    assert isinstance(loopback("127.0.0.1", free_port()), Address)

@@ -14,7 +14,7 @@ from loadtest.accounting import Sent
 from loadtest.soakplay import Plan, Play
 from loadtest.soakresults import Results
 
-pytestmark = pytest.mark.usefixtures("compiled")
+pytestmark = [pytest.mark.usefixtures("compiled"), pytest.mark.long, pytest.mark.realtime]
 SHORT = Plan(minutes=1 / 3, rate_scale=0.02)
 NO_FAULTS = Plan(minutes=0.06, rate_scale=0.02)
 

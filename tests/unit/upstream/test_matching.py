@@ -5,11 +5,12 @@ from __future__ import annotations
 import struct
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pdns.core.message import Message
 from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, Quality, match, quality_of, refuses_edns
+from tests.effort import examples
 
 ID = 0xBEEF
 TAIL = b"\0\1\0\1"  # A, IN
@@ -91,7 +92,7 @@ mutations = st.one_of(
 )
 
 
-@settings(max_examples=500)
+@examples(500)
 @given(changes=st.lists(mutations, min_size=1, max_size=4), exact=st.booleans())
 @example(changes=[("set", 0, 0)], exact=True)
 @example(changes=[("set", 14, 0x57)], exact=True)

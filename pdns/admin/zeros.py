@@ -1,0 +1,61 @@
+"""Series that are there from the start, at 0: `increase()` of a series that begins at 1 is 0, and its first event is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice, product
+from typing import Final
+
+from pdns.config import Config
+from pdns.core.clients import NO_TENANT
+from pdns.core.indicators import LOCAL
+from pdns.distinct import WINDOWS
+from pdns.metrics import FAMILIES
+from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
+
+MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series begins when it counts
+
+DROPPED: Final = (
+    "internal_error", "not_a_query", "rate_limit", "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
+    "tcp_unfinished_message", "udp_not_unicast", "udp_receive_error", "udp_send_buffer_full", "udp_send_error", "waiters_limit",
+)  # fmt: skip
+UPSTREAM_RESULTS: Final = (
+    "ok", "servfail", "refused", "formerr", "notimp", "error", "timeout", "truncated", "retransmit", "local_error",
+    "unmatched", "malformed",
+)  # fmt: skip
+SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
+_FIRST_SOURCES: Final = ("blocked", "cache", "upstream")
+_FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")
+_UNLABELLED: Final = tuple(family.name for family in FAMILIES if family.source == "worker" and not family.labels)
+
+
+def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Family and labels of each, as the counter memory spells them."""
+    tenants = (NO_TENANT, *(tenant.name for tenant in config.tenant))[:MAX_TENANTS]
+    action = config.block.action
+    for name in _UNLABELLED:
+        yield name, ()
+    for reason in DROPPED:
+        yield "dropped_total", (reason,)
+    for source in SOURCES:
+        yield "query_duration_seconds" + BUCKET_SUFFIX, (source, repr(BUCKETS_S[0]))
+    for tenant in tenants:
+        for qtype in _FIRST_TYPES:
+            yield "queries_total", (tenant, "udp", qtype)
+        for source in _FIRST_SOURCES:
+            yield "responses_total", (tenant, source, "NOERROR")
+        for window, _ in WINDOWS:
+            yield "blocked_domains", (tenant, window)
+    blocking = [(feed.name, feed.category) for feed in config.feed if feed.mode == "block"]
+    for tenant, (feed, category) in islice(product(tenants, [(LOCAL, LOCAL), *blocking]), MOST_OF_A_FAMILY):
+        yield "blocked_total", (tenant, feed, category, action)
+    monitored = [(feed.name, feed.category) for feed in config.feed if feed.mode == "monitor"]
+    for tenant, (feed, category) in islice(product(tenants, monitored), MOST_OF_A_FAMILY):
+        yield "would_block_total", (tenant, feed, category)
+    for configured in config.feed:
+        yield "feed_hits_total", (configured.name,)
+        yield "feed_only_hits_total", (configured.name,)
+    for server in config.upstream.servers:
+        for result in UPSTREAM_RESULTS:
+            yield "upstream_requests_total", (server, result)
+        yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))

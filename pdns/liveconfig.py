@@ -1,0 +1,83 @@
+"""`<state>/live.json`: the configuration that the running server uses. Commands use it while its file cannot be.
+
+The supervisor alone writes it, when it starts and after each reload. It says which file the server was started with.
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from pdns import records
+from pdns.addresses import absolute_path
+from pdns.config import Config, State
+from pdns.configload import MAX_BYTES as MAX_TOML_BYTES
+from pdns.configload import read_tables
+from pdns.errors import ConfigErrors, InvalidAddress
+from pdns.machine import default_state_dir
+from pdns.records import DamagedError
+from pdns.safefiles import read_bounded, read_state, write_whole
+from pdns.statedir import is_served
+
+FILE_NAME: Final = "live.json"
+MAX_BYTES: Final = 64 * 1024 * 1024
+_SECTION: Final = re.compile(r"^[ \t]*\[[ \t]*state[ \t]*\][ \t]*(?:#.*)?$", re.MULTILINE)
+_DIR: Final = re.compile(r"""^[ \t]*dir[ \t]*=[ \t]*["']([^"'\n]+)["']""", re.MULTILINE)
+
+
+class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The whole file."""
+
+    file: str  # absolute
+    config: Config
+
+
+def write(state_dir: Path, file: Path, config: Config) -> None:
+    """Replace the file; it is for its owner alone. Raises `OSError`."""
+    live = LiveConfig(file=str(file.resolve()), config=config)
+    write_whole(state_dir / FILE_NAME, records.encode(live), mode=0o600, synced=False)
+
+
+def of_running_server(file: Path) -> Config | None:
+    """What the server uses that was started with `file`, which is no good at the moment. None when no such server is found."""
+    for state_dir in _state_directories(file):
+        try:
+            if is_served(state_dir):
+                live = records.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), LiveConfig)
+                if live.file == str(file.resolve()):  # which directory it is, only the configuration file says
+                    return msgspec.structs.replace(live.config, state=State(dir=str(state_dir)))
+        except (OSError, DamagedError):
+            continue
+    return None
+
+
+def _state_directories(file: Path) -> list[Path]:
+    """Where the state directory may be, by what can be made out of a file that is half edited."""
+    found = []
+    for name in dict.fromkeys((_named_in_tables(file), _named_in_text(file), default_state_dir())):
+        with suppress(InvalidAddress):
+            found.append(Path(absolute_path(name, file.absolute().parent)).resolve())
+    return found
+
+
+def _named_in_tables(file: Path) -> str:
+    try:
+        section: Any = read_tables(file).get("state", {})
+    except ConfigErrors:
+        return ""
+    name = section.get("dir") if isinstance(section, dict) else None
+    return name if isinstance(name, str) else ""
+
+
+def _named_in_text(file: Path) -> str:
+    try:
+        text = read_bounded(file, MAX_TOML_BYTES, follow_links=True).decode("utf-8", "replace")
+    except OSError:
+        return ""
+    section = _SECTION.search(text)
+    found = _DIR.search(text, section.end()) if section is not None else None
+    return found[1] if found is not None else ""

@@ -1,0 +1,83 @@
+"""The configuration that the running server uses, for commands while its file is half edited."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pdns import liveconfig
+from pdns.config import Config, Feed, State, Upstream
+from pdns.statedir import StateDirectory
+
+BROKEN = '[[feed]]\nname = "ne'
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Iterator[Path]:
+    """Of a server that runs, started with `pdns.toml` beside it."""
+    path = tmp_path / "state"
+    directory = StateDirectory(path, "pdns.toml")
+    write(path, tmp_path / "pdns.toml")
+    yield path
+    directory.close()
+
+
+def write(state: Path, file: Path, state_dir: str = "") -> None:
+    config = Config(
+        upstream=Upstream(servers=("udp://127.0.0.1:9",)),
+        state=State(dir=state_dir or str(state)),
+        feed=(Feed(name="live", url="file:x"),),
+    )
+    liveconfig.write(state, file, config)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '[state]\ndir = "state"\n' + BROKEN,
+        "[state] # where\n  dir = 'state'  # here\n" + BROKEN,
+        BROKEN + '\n[state]\ndir = "{state}"\n',
+        '[state]\ndir = "state"\n[server]\nlisten = 7\n',
+    ],
+)
+def test_it_is_found_by_the_state_directory(state: Path, tmp_path: Path, text: str) -> None:
+    """As far as that can be made out of the file, wherever the mistake is."""
+    file = tmp_path / "pdns.toml"
+    file.write_text(text.replace("{state}", str(state)))
+    found = liveconfig.of_running_server(file)
+    assert found is not None
+    assert [feed.name for feed in found.feed] == ["live"]
+    assert (state / liveconfig.FILE_NAME).stat().st_mode & 0o077 == 0
+
+
+def test_another_file_has_another_server(state: Path, tmp_path: Path) -> None:
+    """The server that runs on the directory was started with another file: its configuration says nothing about this one."""
+    other = tmp_path / "other.toml"
+    other.write_text(f'[state]\ndir = "{state}"\n{BROKEN}')
+    assert liveconfig.of_running_server(other) is None
+
+
+def test_without_a_server_there_is_none(tmp_path: Path) -> None:
+    """Also where an earlier one has left its configuration, and where what is there is damaged."""
+    file, state = tmp_path / "pdns.toml", tmp_path / "state"
+    file.write_text(f'[state]\ndir = "state"\n{BROKEN}')
+    assert liveconfig.of_running_server(file) is None
+    directory = StateDirectory(state, "pdns.toml")
+    write(state, file)
+    (state / liveconfig.FILE_NAME).write_bytes(b'{"file":"x"}')
+    assert liveconfig.of_running_server(file) is None
+    write(state, file)
+    directory.close()
+    assert liveconfig.of_running_server(file) is None
+
+
+def test_it_does_not_lead_elsewhere(state: Path, tmp_path: Path) -> None:
+    """Root trusts the configuration file for where the state directory is, and no file that its user could have written."""
+    file = tmp_path / "pdns.toml"
+    file.write_text(f'[state]\ndir = "state"\n{BROKEN}')
+    write(state, file, state_dir="/etc")
+    found = liveconfig.of_running_server(file)
+    assert found is not None
+    assert found.state.dir == str(state)
