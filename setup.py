@@ -50,18 +50,23 @@ class BuildFast(build_ext):
 
 
 class BuildWithCommit(build_py):
-    """Leaves in the package which commit it was built from, for `pdns --version`. Without git, or outside a checkout: nothing."""
+    """Leaves in the package which commit it was built from, for `pdns --version`. Outside a checkout: nothing."""
 
     def run(self) -> None:
         super().run()
         if self.editable_mode:
             return  # the checkout itself says it
+        checkout = Path(__file__).parent
         command = ["git", "describe", "--always", "--dirty", "--abbrev=12", "--exclude=*"]
         try:
-            done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=Path(__file__).parent)  # noqa: S603 (ours)
-        except (OSError, subprocess.CalledProcessError):
-            return
-        (Path(self.build_lib) / "pdns" / "commit.txt").write_text(done.stdout, encoding="ascii")
+            commit = subprocess.run(command, capture_output=True, text=True, check=True, cwd=checkout).stdout  # noqa: S603 (ours)
+        except (OSError, subprocess.CalledProcessError):  # no git, or it refuses a checkout of another user
+            sys.path.insert(0, str(checkout))  # an isolated build does not look there
+            from pdns.version import commit_of  # noqa: PLC0415 (needed here only)
+
+            commit = commit_of(checkout / "pdns")
+        if commit:
+            (Path(self.build_lib) / "pdns" / "commit.txt").write_text(commit, encoding="ascii")
 
 
 def extensions() -> list[Extension]:

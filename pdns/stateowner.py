@@ -37,7 +37,7 @@ def become_owner(state_dir: Path) -> None:
             raise StateOwnerError(f"{above} belongs to {_name(user)}, who can replace {state_dir}, which belongs to root")
     if not owner.st_uid:
         return
-    _check_program(owner.st_uid, owner.st_gid)
+    _check_access(state_dir, owner.st_uid, owner.st_gid)
     try:
         groups = os.getgrouplist(_name(owner.st_uid), owner.st_gid)
         group = pwd.getpwuid(owner.st_uid).pw_gid
@@ -51,15 +51,19 @@ def become_owner(state_dir: Path) -> None:
         raise StateOwnerError(f"{state_dir} belongs to {_name(owner.st_uid)}: run this as that user ({exc.strerror})") from None
 
 
-def _check_program(user: int, group: int) -> None:
-    """That user must be able to go on with this program: the rest of it is loaded when it is needed."""
+def _check_access(state_dir: Path, user: int, group: int) -> None:
+    """That user must be able to reach the directory and to read this program, of which the rest is loaded when it is needed."""
     os.setegid(group)
     os.seteuid(user)
     try:
+        reachable = os.access(state_dir, os.R_OK | os.W_OK | os.X_OK, effective_ids=True)
         unreadable = [file for file in (os.__file__, __file__) if not os.access(file, os.R_OK, effective_ids=True)]
     finally:
         os.seteuid(0)
         os.setegid(0)
+    if not reachable:
+        closed = f"{state_dir} belongs to {_name(user)}, who cannot reach it: a directory above is closed to that user"
+        raise StateOwnerError(f"{closed}. If systemd made it with DynamicUser=yes, use the unit of this version: docs/install.md")
     if unreadable:
         raise StateOwnerError(f"the state directory belongs to {_name(user)}, who cannot read {unreadable[0]} of this program")
 

@@ -76,3 +76,17 @@ def test_a_build_leaves_its_commit(checkout: Path, tmp_path: Path) -> None:
             (checkout / "pyproject.toml").write_text((checkout / "pyproject.toml").read_text() + "\n")
         subprocess.run(command, cwd=checkout, env={**os.environ, "PDNS_PURE": "1"}, check=True, capture_output=True)
         assert commit_of(built / "pdns") == head + suffix
+
+
+@needs_git
+def test_a_build_without_git_names_the_commit(checkout: Path, tmp_path: Path) -> None:
+    """Where git is missing, or refuses the checkout of another user, the build reads the commit from the files."""
+    for name in ("setup.py", "pdns/version.py"):
+        (checkout / name).write_bytes((ROOT / name).read_bytes())
+    (checkout / "pdns/__init__.py").write_bytes((ROOT / "pdns/__init__.py").read_bytes())
+    (checkout / "pyproject.toml").write_text('[project]\nname = "pdns"\nversion = "1"\n[tool.setuptools]\npackages = ["pdns"]\n')
+    (tmp_path / "no programs").mkdir()
+    command = [sys.executable, "setup.py", "-q", "build_py", "-d", str(tmp_path / "built")]
+    environment = {**os.environ, "PATH": str(tmp_path / "no programs"), "PDNS_PURE": "1"}
+    subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True)
+    assert commit_of(tmp_path / "built/pdns") == git(checkout, "rev-parse", "HEAD")[:12]
