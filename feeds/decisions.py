@@ -38,6 +38,7 @@ class Decisions:
         """Let what was held go live: `name`, or the update that waits; updates are no longer held by order."""
         runner = self._runners()[feed]
         hold = runner.hold
+        hold.require_known()
         if name:
             found = self._publisher.live.held.get(feed, HeldNames())
             if (why := found.refused_names.get(name)) is not None:
@@ -97,6 +98,7 @@ class Decisions:
     async def drop(self, feed: str, name: str) -> str:
         """Speak no more of what was held: it stays out. The same content is not offered again."""
         hold = self._runners()[feed].hold
+        hold.require_known()
         if name:
             if not self._is_taken_out(feed, name):
                 raise RefusedError(f"feed {feed}: {name} is not held; `pdns feeds held` shows what is")

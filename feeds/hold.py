@@ -14,6 +14,7 @@ from feeds.protected import Decided
 from feeds.store import Copy, FeedStore
 from pdns import feedstatus, records
 from pdns.feedstatus import Finding
+from pdns.records import LockedError
 from pdns.safefiles import appearance
 
 RECORD: Final = "hold.json"
@@ -65,11 +66,16 @@ class Hold:
         self._url = url
         self._record = Record(url=url)
         self._looks: tuple[int, ...] = ()
-        self._unread = False  # the file is there and cannot be read: what it says is not known
+        self._unread: LockedError | None = None  # the file is there and cannot be read: what it says is not known
         self._record = self._read() or self._record
         if self._record.url != url:  # what another source said is of no interest
             self._record = msgspec.structs.replace(self._record, url=url, pending=None, said=None, usual={})
         self._keep_beside()
+
+    def require_known(self) -> None:
+        """Raises `LockedError` while the file is there and cannot be read."""
+        if self._unread is not None:
+            raise self._unread
 
     @property
     def pending(self) -> Pending | None:
@@ -229,7 +235,7 @@ class Hold:
 
     def _read(self) -> Record | None:
         found = records.recover(self._path, lambda raw: records.decode(raw, Record), MAX_BYTES)
-        self._unread = bool(found.locked)
+        self._unread = found.locked
         self._looks = appearance(self._path)
         return found.value
 
@@ -246,7 +252,7 @@ class Hold:
         if not self.damaged:
             return
         could_not_be_read, found = self._unread, self._read()
-        if could_not_be_read and found is not None:
+        if could_not_be_read is not None and found is not None:
             self._record = found
             self._keep_beside()
         elif found != self._record and not self._unread:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
+from collections.abc import Iterable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Final
 
 import msgspec
 
 from feeds.fetch import Validators
 from feeds.jobs import Parsed
 from pdns import __version__, records, safefiles
-from pdns.core import names
 from pdns.feedstatus import OddLines
 from pdns.generations import sync
 from pdns.records import LockedError
@@ -24,6 +26,10 @@ from pdns.safefiles import DAMAGED, TEMPORARY, make_directory, rename
 
 RECORD = "copy.json"
 MAX_BYTES = 16 * 1024 * 1024
+READERS: Final = (  # what decides what a line means; a package stands for its modules
+    "feeds.parse", "feeds.directory", "feeds.normalise", "feeds.containers", "feeds.zips", "feeds.fetch.inflate", "feeds.pack",
+    "feeds.detail", "feeds.entries", "feeds.names", "feeds.formats", "pdns.core.names",
+)  # fmt: skip
 
 
 class Reading(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,18 +60,25 @@ class Copy(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1
 
 
-def reader_version() -> str:
-    """Which program reads lists here: its version, and a hash of the code that decides what a line means."""
-    here = Path(__file__).parent
+def reader_version(modules: Iterable[str] = READERS) -> str:
+    """Which program reads lists here: its version, and a hash of the code that decides what a line means.
+
+    Raises `ModuleNotFoundError` when one of `modules` is missing: without it a changed parser would keep old readings in use.
+    """
     digest = hashlib.sha256()
-    modules = ("parse", "directory", "normalise", "containers", "zips", "pack", "detail", "entries", "names")
-    for path in (
-        *(here / f"{name}.py" for name in modules),
-        *sorted((here / "formats").glob("*.py")),
-        Path(names.__file__),
-    ):
-        digest.update(path.read_bytes())
+    for module in modules:
+        for path in _sources(module):
+            digest.update(path.read_bytes())
     return f"{__version__}-{digest.hexdigest()[:16]}"
+
+
+def _sources(module: str) -> list[Path]:
+    """The files of a module, or of every module in a package. Does not run it."""
+    spec = find_spec(module)
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(f"{__name__}: READERS names {module}, which does not exist; name the module that replaces it")
+    path = Path(spec.origin)
+    return sorted(path.parent.glob("*.py")) if spec.submodule_search_locations else [path]
 
 
 def reading_of(result: Parsed, source: str, reader: str, sha256: str) -> Reading:

@@ -30,7 +30,7 @@ from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.configs import blockers, configuration, kept, live
 from tests.unit.feeds_process.feedserver import FeedServer
 
-WITHIN_S = 30.0
+WITHIN_S = 120.0  # the feeds process comes last on a busy machine
 
 
 class FeedsProcess:

@@ -442,7 +442,7 @@ def test_addresses_come_and_go(tmp_path: Path, upstream: UpstreamThread) -> None
         asking = threading.Thread(target=keep_asking)
         asking.start()
         try:
-            for listen in (["127.0.0.1:0", "127.0.0.3:0"], [f"0.0.0.0:{port}"], [f"127.0.0.1:{port}"]):
+            for listen in ([f"127.0.0.1:{port}", "127.0.0.3:0"], [f"0.0.0.0:{port}"], [f"127.0.0.1:{port}"]):
                 pdns.write_config(config(tmp_path, upstream, server={"listen": listen}))
                 pdns.reload()
                 assert pdns.addresses("malware.test", tcp=True, port=port) == [SINKHOLE]

@@ -157,13 +157,15 @@ async def started(before: set[int]) -> int:
     return new.pop()
 
 
+@pytest.mark.long
+@pytest.mark.realtime
 def test_a_slow_list_makes_way(tmp_path: Path) -> None:
     """Past its slice a list goes on beside the others; the next slow one is begun again when the first is done: all are read."""
     for name in "abcd":
         (tmp_path / name).write_bytes(f"{name}.example\n".encode())
 
     async def run() -> list[str]:
-        builder = Builder(slice_s=2.0)
+        builder = Builder(slice_s=5.0)
         done: list[str] = []
 
         async def parse(name: str) -> None:

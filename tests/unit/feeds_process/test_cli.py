@@ -41,7 +41,7 @@ category = "phishing"
 
 def run(*arguments: str | Path) -> tuple[int, str, str]:
     command = [sys.executable, "-m", "pdns", "feeds", *arguments]
-    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, check=False, capture_output=True, text=True, timeout=240)
     return done.returncode, done.stdout, done.stderr
 
 

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
 import msgspec
 import pytest
 
+import feeds
 from feeds.fetch import FileStamp, Validators
-from feeds.store import RECORD, Copy, FeedStore, Reading, remove_unconfigured
+from feeds.store import READERS, RECORD, Copy, FeedStore, Reading, reader_version, remove_unconfigured
 from pdns.feedstatus import OddLines
 from pdns.records import SECOND_COPY
 from pdns.safefiles import write_whole
@@ -124,6 +130,65 @@ def test_without_a_list_and_its_entries_there_is_no_copy(tmp_path: Path) -> None
     store = FeedStore(tmp_path)
     assert store.load() is None
     assert keep(store, "two") == store.load()
+
+
+ROOT = Path(feeds.__file__).parents[1]
+
+
+def run(code: str, root: Path) -> subprocess.CompletedProcess[str]:
+    libraries = {"PYTHONPATH": sysconfig.get_path("purelib")}  # without `site`, which may add where the program is installed
+    command = [sys.executable, "-S", "-c", code]
+    return subprocess.run(command, cwd=root, env=os.environ | libraries, capture_output=True, text=True, check=False)
+
+
+@pytest.fixture
+def source_copy(tmp_path: Path) -> Path:
+    """The source of both packages, as it would be installed."""
+    for package in ("pdns", "feeds"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    return tmp_path
+
+
+VERSION = "from feeds.store import reader_version; print(reader_version(), end='')"
+
+
+CHANGE_EACH = """
+from pathlib import Path
+from feeds.store import READERS, reader_version
+for module in READERS:
+    place = Path(*module.split("."))
+    for path in sorted(place.glob("*.py")) or [place.with_suffix(".py")]:
+        path.write_text(path.read_text() + "# changed")
+        print(path, reader_version())
+"""
+
+
+def test_a_changed_reader_reads_lists_again(source_copy: Path) -> None:
+    """A change to any module that decides what a line means gives another version; so does each module of a package."""
+    before = run(VERSION, source_copy).stdout
+    assert before == reader_version()
+    changed = dict(line.split() for line in run(CHANGE_EACH, source_copy).stdout.splitlines())
+    assert len(changed) >= len(READERS) + len(list((ROOT / "feeds/formats").glob("*.py"))) - 1
+    assert len({before, *changed.values()}) == len(changed) + 1
+
+
+@pytest.mark.parametrize("module", ["feeds.formats", "feeds.entries"])
+def test_a_missing_reader_is_an_error(source_copy: Path, module: str) -> None:
+    """A module or a package that was moved or renamed ends the process, and the message names it and the list to correct."""
+    place = source_copy.joinpath(*module.split("."))
+    place.rename(place.with_name("moved")) if place.is_dir() else place.with_suffix(".py").unlink()
+    done = run(VERSION, source_copy)
+    assert done.stdout == ""
+    assert done.returncode == 1
+    assert f"feeds.store: READERS names {module}, which does not exist" in done.stderr
+
+
+def test_all_code_that_reads_lists_is_in_the_version() -> None:
+    """Every module of `feeds` that a parser imports, directly or not, is part of the version."""
+    loaded = run("import sys, feeds.parse, feeds.directory, feeds.entries; print(*sys.modules)", ROOT).stdout.split()
+    of_feeds = {name for name in loaded if name.startswith("feeds.")} - {"feeds.fetch"}  # its package is imported with a module
+    assert len(of_feeds) > 20
+    assert {name for name in of_feeds if name not in READERS and name.rpartition(".")[0] not in READERS} == set()
 
 
 def test_directories_of_feeds_that_are_gone_are_removed(tmp_path: Path) -> None:

@@ -124,6 +124,8 @@ def test_decisions_about_a_feed_stay_until_they_can_be_read(state: Path) -> None
     assert hold.frozen == ""
     with pytest.raises(LockedError, match=r"hold\.json: cannot be read"):
         hold.freeze("another order")
+    with pytest.raises(LockedError, match=r"hold\.json: cannot be read"):
+        hold.require_known()
     hold.mend()
     assert raw_content(*files) == before
     unlock(*files)
