@@ -5,6 +5,7 @@ The supervisor alone writes it, when it starts and after each reload. It says wh
 
 from __future__ import annotations
 
+import logging
 import re
 from contextlib import suppress
 from pathlib import Path
@@ -28,6 +29,8 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 _SECTION: Final = re.compile(r"^[ \t]*\[[ \t]*state[ \t]*\][ \t]*(?:#.*)?$", re.MULTILINE)
 _DIR: Final = re.compile(r"""^[ \t]*dir[ \t]*=[ \t]*["']([^"'\n]+)["']""", re.MULTILINE)
 
+_log = logging.getLogger(__name__)
+
 
 class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
@@ -40,6 +43,14 @@ def write(state_dir: Path, file: Path, config: Config) -> None:
     """Replace the file; it is for its owner alone. Raises `OSError`."""
     live = LiveConfig(file=str(file.resolve()), config=config)
     write_whole(state_dir / FILE_NAME, records.encode(live), mode=0o600, synced=False)
+
+
+def keep(file: Path, config: Config) -> None:
+    """Write it to the state directory of `config`. A failure is logged: commands need it only while `file` has errors."""
+    try:
+        write(Path(config.state.dir), file, config)
+    except OSError as error:
+        _log.warning("%s cannot be written: %s", FILE_NAME, error.strerror)
 
 
 def of_running_server(file: Path) -> Config | None:

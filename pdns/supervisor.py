@@ -205,7 +205,7 @@ class Supervisor:
             live = Live(self.config, self.listeners, str(self.config_path))
             self._workers = Workers(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
-            self._write_live_config()
+            liveconfig.keep(self.config_path, self.config)
             await compile_first(self._workers.blockset, self._feeds.start, self._stop.is_set)
             await self._workers.start()
             self._system.warn(self._live)
@@ -372,7 +372,7 @@ class Supervisor:
         listened.close_but(listeners)
         before = self.config
         self._live, self._generation = loaded._replace(config=config), self._generation + 1
-        self._write_live_config()
+        liveconfig.keep(self.config_path, self.config)
         log_to_stderr("supervisor", config.log.level)
         if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
             self._configure_feeds()
@@ -380,12 +380,6 @@ class Supervisor:
             self._feeds.variables |= variables
             await self._restart_feeds()
         await self._http.serve(bound)
-
-    def _write_live_config(self) -> None:
-        try:
-            liveconfig.write(Path(self.config.state.dir), self.config_path, self.config)
-        except OSError as error:
-            _log.warning("%s cannot be written: %s", liveconfig.FILE_NAME, error.strerror)
 
     async def _restart_feeds(self) -> None:
         await self._feeds.stop(None, _FEEDS_EXIT_S)

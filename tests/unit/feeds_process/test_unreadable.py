@@ -17,6 +17,7 @@ import pytest
 from feeds.desk import Desk
 from feeds.hold import Hold
 from feeds.store import RECORD, FeedStore
+from feeds.suffixes import is_public_suffix
 from pdns import hits, overrides, records
 from pdns.hits import FeedHits, HitBook, Hits
 from pdns.orders import Order
@@ -26,6 +27,7 @@ from tests.unit.feeds_process.test_desk import Feeds
 from tests.unit.feeds_process.test_store import URL, content, keep
 
 OWNER = 12345
+is_public_suffix("é.example")  # reads its list and codecs when it is first asked, which another user may not do below /root
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to give files to somebody else")
 
