@@ -52,8 +52,7 @@ def on_terminal(*command: str, directory: Path, ignore: bool = False) -> Iterato
     terminal, end = pty.openpty()
 
     def prepare() -> None:
-        if ignore:
-            signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGHUP, signal.SIG_IGN if ignore else signal.SIG_DFL)  # these tests may run under nohup themselves
         os.login_tty(end)
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(directory), "NO_COLOR": "1", "COLUMNS": "200"}

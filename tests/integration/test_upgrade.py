@@ -64,8 +64,9 @@ class Program:
 class Client:
     """Asks for listed names, one after the other, each below another name so that no cache knows it."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, patience_s: float = 0.5) -> None:
         self._address = ("127.0.0.1", port)
+        self._patience_s = patience_s
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._ask)
         self.blocked = self.unanswered = 0
@@ -82,7 +83,7 @@ class Client:
     def _ask(self) -> None:
         number = 0
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-            sock.settimeout(0.5)
+            sock.settimeout(self._patience_s)
             while not self._stop.is_set():
                 number += 1
                 name = f"x{number}.{SECOND if number % 10 == 0 else NAMES[number % len(NAMES)]}"
@@ -147,7 +148,7 @@ def test_an_upgrade_to_another_format_leaves_no_name_open(
     """
     with RunningPdns(tmp_path, config(tmp_path, upstream, required=required), environment=program.environment) as pdns:
         wait_until_blocked(pdns)
-        with Client(pdns.dns_port) as client:
+        with Client(pdns.dns_port, patience_s=60) as client:
             program.install(OTHER_FORMAT)
             upgrade(pdns)
             assert live_format(pdns) == 3

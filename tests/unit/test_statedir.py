@@ -17,7 +17,9 @@ def test_one_at_a_time(tmp_path: Path) -> None:
     first = StateDirectory(path, "pdns.toml")
     with pytest.raises(ConfigError) as raised:
         StateDirectory(path, "pdns.toml")
-    assert str(raised.value) == f"pdns.toml: state.dir: {path} is in use by another pdns serve (process {os.getpid()})"
+    me = os.getpid()
+    said = f"pdns.toml: state.dir: {path} is in use by another pdns serve (process {me}): to stop it, `kill {me}`"
+    assert str(raised.value) == said
     first.close()
     StateDirectory(path, "pdns.toml").close()
 

@@ -266,9 +266,10 @@ def test_a_copy_that_cannot_be_read_again_holds_up_no_feed(tmp_path: Path, monke
     older = msgspec.structs.replace(copy, reading=msgspec.structs.replace(copy.reading, reader="older"))
     record.write_bytes(msgspec.json.encode(older))
     (tmp_path / "honest").write_bytes(b"new.example\n")
-    python = tmp_path / "python"
-    python.write_text(
-        f"""#!{sys.executable}
+    program, python = tmp_path / "program.py", tmp_path / "python"
+    python.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{program}'\n")
+    program.write_text(
+        """
 import os, signal, sys
 sys.path.insert(0, os.getcwd())
 from feeds import build
