@@ -1,8 +1,7 @@
 """The process that `pdns serve` is: it owns configuration, sockets and children, and answers no DNS itself.
 
-Order of start, so that nothing is promised before it can be kept:
-  configuration - lock of the state directory - every socket - the workers' memory - workers, pages - feeds - word of it, once
-  clients are answered.
+Order of start, so that nothing is promised before it can be kept; the banner comes once clients are answered:
+  configuration - lock of the state directory - every socket - the workers' memory - workers, pages - feeds - banner.
 
 Order of the end (SIGTERM, SIGINT), so that nothing accepted is lost; `drain_s` and two seconds at most:
   our copies of the sockets - the workers, when they have answered what is in flight - feeds - pages - lock.
@@ -257,9 +256,11 @@ class Supervisor:
         self._loop.add_signal_handler(signal.SIGINT, self._interrupted)
 
     def _told_to_reload(self) -> None:
-        follow = self._told_to_stop if self._terminal.is_gone() else self._told.set
-        self._reload_wanted = True
-        follow()
+        if self._terminal.is_gone():
+            self._told_to_stop()
+        else:
+            self._reload_wanted = True
+            self._told.set()
 
     def _told_to_roll(self) -> None:
         self._upgrade.want()

@@ -16,7 +16,7 @@ from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.workers import Workers
 
-FIRST_COMPILE_S: Final = 10.0
+OTHER_FORMAT_COMPILE_S: Final = 10.0
 _LOOK_S: Final = 0.1
 
 _log = logging.getLogger(__name__)
@@ -31,10 +31,10 @@ async def compile_first(blockset: BlocksetKeeper, start_feeds: Callable[[], None
     if not blockset.is_of_other_version:
         return
     _log.warning(
-        "nothing is answered for up to %g s: the feeds process makes a blockset that this program reads", FIRST_COMPILE_S
+        "nothing is answered for up to %g s: the feeds process makes a blockset that this program reads", OTHER_FORMAT_COMPILE_S
     )
     start_feeds()
-    until_s = time.monotonic() + FIRST_COMPILE_S
+    until_s = time.monotonic() + OTHER_FORMAT_COMPILE_S
     while blockset.is_of_other_version and time.monotonic() < until_s and not stopping():
         await asyncio.sleep(_LOOK_S)
         await blockset.look(of_this_format=True)

@@ -137,7 +137,7 @@ cdef class Flights:
         return self._client(address)
 
     cdef uint64_t domain_of(self, Datagram query) noexcept:
-        """The same."""
+        """What `room_for` and `begin` take."""
         cdef Py_ssize_t at = domain_of(&query.q)
         return siphash(self._hash_key, query.q.key + at, query.q.name_bytes - at)
 
@@ -351,11 +351,7 @@ cdef class Flights:
         return self._client(<const uint8_t *>PyBytes_AS_STRING(wanted))
 
     cdef Holder _client_of(self, waiter):
-        cdef uint8_t address[ADDRESS_BYTES]
-        if type(waiter) is not Datagram:
-            return self._holder_at(waiter.address)
-        address_of(&(<Datagram>waiter)._peer, address)
-        return self._client(address)
+        return self.client_of(waiter) if type(waiter) is Datagram else self._holder_at(waiter.address)
 
     cdef bint _join(self, Flight flight, int port, waiter) except -1:
         cdef bytes place

@@ -141,9 +141,7 @@ class TcpConnections:
     def open(self, arrival: Arrival, sock: socket.socket, service: Service) -> None:
         """It is the turn of `arrival`, whose `sock` it is."""
         self._arrivals.discard(arrival, arrival.key)
-        if self._draining:
-            arrival.close()
-        elif not self._table.has_room(arrival.key) and self._table.dispensable(arrival.key) is None:
+        if not self._table.has_room(arrival.key) and self._table.dispensable(arrival.key) is None:
             self._refuse(arrival)
         else:
             opening = self.loop.create_task(self._open(sock, service))
@@ -151,7 +149,7 @@ class TcpConnections:
             opening.add_done_callback(self._opening.discard)
 
     def make_room(self) -> None:
-        """Close the connection that is missed least, if there is one that may be closed for a new client."""
+        """Close one connection, if one may be closed for a new client."""
         dispensable = self._table.dispensable(None)
         if dispensable is not None:
             self._end(dispensable)
@@ -328,7 +326,7 @@ class TcpListener:
             self._connections.arrived(Arrival(sock, peer[0], self._service, self._connections))
 
     def _pause(self) -> None:
-        """There is no descriptor, or no memory. Room is made, and used after a moment: the kernel would say so without end."""
+        """There is no descriptor, or no memory: make room, and accept again after a moment; without it the loop would spin."""
         self._connections.make_room()
         self._connections.loop.remove_reader(self._socket.fileno())
         self._again = self._connections.loop.call_later(_SHORTAGE_PAUSE_S, self.start)

@@ -39,8 +39,8 @@ SHOWN = (
     Shown("The security team: why?", f"pdns explain www.{BLOCKED}", r"^  feed |^  phishing-list |^    A "),
     Shown(
         "How much, by which feed, for whom: for Prometheus",
-        "curl -s localhost:9153/metrics | grep blocked_total",
-        r"^pdns.* [1-9]",  # others are 0 from the start
+        "curl -s localhost:9153/metrics | grep 'blocked_total.* [1-9]'",
+        r"^pdns.* [1-9]",
     ),
     Shown("How the feeds stand", "pdns feeds status", r"feed|list"),
     Shown("Somebody needs the site all the same", f'pdns allow {BLOCKED} --reason "training exercise" --for 2h', r"."),

@@ -1,5 +1,5 @@
-"""Commands of administrators: done means in force in every worker, a file that cannot be read is not written over, and half of an
-edited configuration keeps nobody from giving one.
+"""Commands of administrators: done means in force in every worker, a file that cannot be read is not written over, and a
+half-edited configuration does not stop them.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ SOURCES = ("cache", "upstream", "stale", "error", "blocked", "local")
 
 
 def reading() -> Reading:
-    """A page as the demo's resolver has it, with a tenant and a source that nobody met."""
+    """A page as the demo's resolver has it, with a tenant and a source without traffic."""
     lines = []
     for number, feed in enumerate(("botnet", "malware", "phishing")):
         lines += [f'pdns_feed_entries{{feed="{feed}"}} {50 + number}', f'pdns_blocked_total{{feed="{feed}",tenant="eastvale"}} 3']

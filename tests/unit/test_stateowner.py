@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-OTHER = 65321  # nobody has this id
+OTHER = 65321  # no user has this id
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 

@@ -193,7 +193,7 @@ def make_of_another_format(state: Path) -> int:
     return generation
 
 
-@pytest.mark.parametrize("held", [True, False], ids=["workers have it in memory", "nobody has it in memory"])
+@pytest.mark.parametrize("held", [True, False], ids=["workers have it in memory", "no worker has it in memory"])
 def test_the_blockset_of_another_version_is_made_anew(lists: Lists, held: bool) -> None:
     """One feed has lost its files and its source, another one has never loaded. As long as workers have the names of the lost one
     in memory, none is made without it; else the rest is not kept waiting. The old blockset stays on the disk in any case.
