@@ -30,7 +30,7 @@ def zipped(*contents: bytes, method: int = zipfile.ZIP_DEFLATED) -> bytes:
     packed = io.BytesIO()
     with zipfile.ZipFile(packed, "w", method) as archive:
         for number, content in enumerate(contents):
-            archive.writestr(f"{number}.txt", content)
+            archive.writestr(zipfile.ZipInfo(f"{number}.txt"), content, method)  # without a time: the same bytes each time
     return packed.getvalue()
 
 

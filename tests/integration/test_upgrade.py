@@ -209,6 +209,7 @@ def test_workers_stay_when_no_blockset_can_be_made(tmp_path: Path, upstream: Ups
         pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("required", [True, False], ids=["required", "not required"])
 def test_a_restart_with_another_format_leaves_no_name_open(
     tmp_path: Path, upstream: UpstreamThread, program: Program, required: bool
