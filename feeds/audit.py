@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
+from pdns.files.safe_files import append
 from pdns.orders import Order, Outcome
-from pdns.safefiles import append
 
 FILE_NAME: Final = "audit.jsonl"
 

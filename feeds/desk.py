@@ -16,15 +16,16 @@ from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protectednetworks import network_key, network_text
 from feeds.suffixes import is_public_suffix
-from pdns import orders, overrides, records
+from pdns import orders, overrides
 from pdns.addresses import parse_allowed
 from pdns.clock import steady_s
 from pdns.config import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
+from pdns.files import records
+from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.inforce import InForce
 from pdns.orders import InvalidOrder, Order, OrderError, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides
-from pdns.safefiles import appearance, make_directory, remove
 
 MAX_INDICATORS: Final = 10_000
 _ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))

@@ -14,7 +14,7 @@ from feeds.parse import ParsedFeed, parse_feed
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import OddLines
-from pdns.safefiles import TEMPORARY, create
+from pdns.files.safe_files import TEMPORARY, create
 
 MIXED = "mixed"  # the format of a list of files that have several
 _MAX_EXAMPLES = 3

@@ -28,7 +28,7 @@ from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE
 from pdns.errors import PdnsError
 from pdns.feedstatus import OddLines
-from pdns.safefiles import create, open_state
+from pdns.files.safe_files import create, open_state
 
 GONE_KEPT_DAYS: Final = 400
 GONE_KEPT_LEAST: Final = 100_000  # of a list; of a longer one as many as it lists

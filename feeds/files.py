@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from pathlib import Path
 
-from pdns.records import LockedError, remedy
+from pdns.files.records import LockedError, remedy
 
 
 def disk_reason(exc: OSError, directory: Path) -> str:

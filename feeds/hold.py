@@ -12,10 +12,11 @@ from feeds.fetch import Validators
 from feeds.guard import Change, Limits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
 from feeds.protected import Decided
 from feeds.store import Copy, FeedStore
-from pdns import feedstatus, records
+from pdns import feedstatus
 from pdns.feedstatus import Finding
-from pdns.records import LockedError
-from pdns.safefiles import appearance
+from pdns.files import records
+from pdns.files.records import LockedError
+from pdns.files.safe_files import appearance
 
 RECORD: Final = "hold.json"
 MAX_BYTES: Final = 256 * 1024 * 1024

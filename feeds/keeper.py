@@ -29,8 +29,8 @@ from pdns import feedstatus
 from pdns.clock import boottime_s, steady_s
 from pdns.config import Config, Feed
 from pdns.feedstatus import FeedsStatus
+from pdns.files.safe_files import make_directory, make_state_directory
 from pdns.orders import Order, Outcome
-from pdns.safefiles import make_directory, make_state_directory
 
 LEAST_BETWEEN_WORDS_S = 1.0
 PROGRESS_EVERY_S = 1.0

@@ -18,7 +18,7 @@ from feeds.builder import Builder, BuildError
 from feeds.files import disk_reason
 from feeds.jobs import Compile, Part
 from feeds.protected import Protection
-from pdns import generations, records, safefiles
+from pdns import generations
 from pdns.blockset import Blockset
 from pdns.blocksetfiles import FeedEntry, feeds_in
 from pdns.clock import steady_s
@@ -26,8 +26,9 @@ from pdns.config import Feed
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
-from pdns.records import DamagedError
-from pdns.safefiles import write_whole
+from pdns.files import records, safe_files
+from pdns.files.records import DamagedError
+from pdns.files.safe_files import write_whole
 
 RECORD = "compiled.json"
 COMPILED = "compiled"  # in the directory that a compiler may write to
@@ -128,7 +129,7 @@ class Publisher:
         if not generation:
             return
         record = self._read_record(generation)
-        self._record_looks = safefiles.appearance(self._record)
+        self._record_looks = safe_files.appearance(self._record)
         looks = self._look(generation)
         try:
             found = self._open(generation)
@@ -163,7 +164,7 @@ class Publisher:
 
     def mend_record(self) -> None:
         """Write the record of the live blockset again, if it is no longer what was written. Raises `OSError`."""
-        if self.live.generation and not self._unknown and safefiles.appearance(self._record) != self._record_looks:
+        if self.live.generation and not self._unknown and safe_files.appearance(self._record) != self._record_looks:
             _log.error("%s has changed on the disk: it is written again", self._record)
             self._write_record(self.live)
 
@@ -207,7 +208,7 @@ class Publisher:
 
     def _read_record(self, generation: int) -> Live | None:
         try:
-            record = records.decode(safefiles.read_state(self._record, MAX_RECORD_BYTES), Live)
+            record = records.decode(safe_files.read_state(self._record, MAX_RECORD_BYTES), Live)
         except (OSError, DamagedError):
             return None
         return record if record.generation == generation else None
@@ -244,8 +245,8 @@ class Publisher:
         building = generations.blocksets_directory(self._state_dir) / f".building-{generation}-{os.getpid()}"
         try:
             created_s = steady_s()
-            safefiles.make_directory(building.parent)
-            safefiles.make_directory(building)  # the only directory that the compiler may write to
+            safe_files.make_directory(building.parent)
+            safe_files.make_directory(building)  # the only directory that the compiler may write to
             job = Compile(str(building / COMPILED), generation, created_s, [part for _, part in shares], protection)
             compiled = await self._builder.compile(job)
         except OSError as exc:
@@ -313,7 +314,7 @@ class Publisher:
 
     def _write_record(self, live: Live) -> None:
         write_whole(self._record, records.encode(live))
-        self._record_looks = safefiles.appearance(self._record)
+        self._record_looks = safe_files.appearance(self._record)
 
     def _go_live(self, building: Path, live: Live) -> None:
         try:

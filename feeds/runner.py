@@ -22,14 +22,14 @@ from feeds.hold import Hold, Pending
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, reader_version, reading_of
-from pdns import safefiles
 from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
 from pdns.clock import boottime_s, steady_s
 from pdns.config import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import Finding
-from pdns.freetext import visible
+from pdns.files import safe_files
+from pdns.free_text import visible
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew
@@ -196,7 +196,7 @@ class FeedRunner:
                 return False
             _log.error("feed %s: changed on the disk: %s; it is made anew", self.name, ", ".join(sorted(changed)))
             if not (sound := await asyncio.to_thread(self._store.is_sound, copy)):
-                safefiles.put_aside(self._store.raw_path(copy))  # the source is asked for all of it
+                safe_files.put_aside(self._store.raw_path(copy))  # the source is asked for all of it
             self._store.keep(copy)
             if copy.reading.parsed in changed:
                 self.reread(str(self._store.parsed_path(copy)))
@@ -366,7 +366,7 @@ class FeedRunner:
             if not await asyncio.to_thread(self._store.is_sound, copy):
                 _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
                 self.hold.trust(copy.sha256)  # what is in force is no update
-                safefiles.put_aside(self._store.raw_path(copy))
+                safe_files.put_aside(self._store.raw_path(copy))
                 return None
             result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy.validators, copy))
             copy = msgspec.structs.replace(copy, reading=reading_of(result, self.source, READER, copy.sha256))

@@ -15,9 +15,9 @@ from feeds.publisher import Live
 from feeds.runner import FeedRunner
 from pdns.addresses import without_secrets
 from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
+from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error
 from pdns.overrides import Overrides
-from pdns.safefiles import appearance, write_whole
 
 _log = logging.getLogger(__name__)
 

@@ -18,11 +18,12 @@ import msgspec
 
 from feeds.fetch import Validators
 from feeds.jobs import Parsed
-from pdns import __version__, records, safefiles
+from pdns import __version__
 from pdns.feedstatus import OddLines
+from pdns.files import records, safe_files
+from pdns.files.records import LockedError
+from pdns.files.safe_files import DAMAGED, TEMPORARY, make_directory, rename
 from pdns.generations import sync
-from pdns.records import LockedError
-from pdns.safefiles import DAMAGED, TEMPORARY, make_directory, rename
 
 RECORD = "copy.json"
 MAX_BYTES = 16 * 1024 * 1024
@@ -176,7 +177,7 @@ class FeedStore:
         """Whether the list itself is what was fetched. Reads it. Raises `LockedError` when it is there and cannot be read."""
         records.require_readable(self.raw_path(copy))
         try:
-            with safefiles.open_state(self.raw_path(copy)) as file:
+            with safe_files.open_state(self.raw_path(copy)) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest() == copy.sha256
         except OSError:
             return False
@@ -191,7 +192,7 @@ class FeedStore:
         return {name for name, looks in self._looks.items() if before.get(name) != looks}
 
     def _look(self, copy: Copy) -> dict[str, tuple[int, ...]]:
-        return {name: safefiles.appearance(self.directory / name) for name in (RECORD, copy.raw, copy.reading.parsed)}
+        return {name: safe_files.appearance(self.directory / name) for name in (RECORD, copy.raw, copy.reading.parsed)}
 
     def _sweep(self, copy: Copy | None, *, unfinished_too: bool) -> None:
         if self.unread:
@@ -204,7 +205,7 @@ class FeedStore:
                 for entry in entries:
                     unneeded = entry.name not in needed and DAMAGED not in entry.name
                     if unneeded and (unfinished_too or not entry.name.endswith(TEMPORARY)):
-                        safefiles.remove(Path(entry.path))
+                        safe_files.remove(Path(entry.path))
         except OSError:
             return  # it costs room, nothing else
 
@@ -221,7 +222,7 @@ def _locked(*paths: Path) -> LockedError | None:
 def _size_bytes(path: Path) -> int | None:
     """Of a file that may be read; None when there is none."""
     try:
-        with safefiles.open_state(path) as file:
+        with safe_files.open_state(path) as file:
             return os.fstat(file.fileno()).st_size
     except OSError:
         return None
@@ -234,7 +235,7 @@ def remove_unconfigured(feeds_dir: Path, configured: set[str]) -> list[str]:
         with os.scandir(feeds_dir) as entries:
             for entry in entries:
                 if entry.name not in configured and entry.is_dir(follow_symlinks=False):
-                    safefiles.remove(Path(entry.path))
+                    safe_files.remove(Path(entry.path))
                     gone.append(entry.name)
     except OSError:
         pass

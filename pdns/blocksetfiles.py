@@ -16,10 +16,10 @@ from typing import Final, Literal
 import msgspec
 
 from pdns.errors import BlocksetError, OtherFormatError
+from pdns.files.records import DamagedError, check_digest
+from pdns.files.safe_files import open_state, read_state
+from pdns.files.sealed import sealed_memory
 from pdns.networkruns import Run
-from pdns.records import DamagedError, check_digest
-from pdns.safefiles import open_state, read_state
-from pdns.sealed import sealed_memory
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"

@@ -14,7 +14,6 @@ from typing import Literal, NamedTuple, Protocol
 import marisa_trie
 import msgspec
 
-from pdns import safefiles
 from pdns.blockset import BLOCK_SUBTREE, RECORD_CODES
 from pdns.blocksetfiles import (
     BLOOM_FILE,
@@ -30,9 +29,10 @@ from pdns.blocksetfiles import (
 )
 from pdns.errors import BlocksetError
 from pdns.facts import FACT_TABLE_FILE, FACTS_FILE, FactTable, Told
+from pdns.files import safe_files
+from pdns.files.records import encode
 from pdns.generations import sync
 from pdns.networkruns import Run
-from pdns.records import encode
 from pdns.spool import BloomWriter, Spool
 
 SPOOL_FILE = "spool"
@@ -81,13 +81,13 @@ def write(
         if directory.exists():
             raise BlocksetError(f"{directory}: exists already")
         directory.parent.mkdir(parents=True, exist_ok=True)
-        safefiles.remove(unfinished)
-        safefiles.make_directory(unfinished)
+        safe_files.remove(unfinished)
+        safe_files.make_directory(unfinished)
         spool = Spool(unfinished / SPOOL_FILE)
         trie = marisa_trie.BinaryTrie(spool.fill(names), num_tries=_NUM_TRIES, cache_size=marisa_trie.HUGE_CACHE)
         progress("writing", 0, spool.names)
-        with safefiles.create(unfinished / NAMES_FILE) as file:
-            trie.save(str(safefiles.itself(file.fileno(), unfinished / NAMES_FILE)))
+        with safe_files.create(unfinished / NAMES_FILE) as file:
+            trie.save(str(safe_files.itself(file.fileno(), unfinished / NAMES_FILE)))
         trie = marisa_trie.BinaryTrie()  # what it was built from is as large again: let go of it
         trie.mmap(str(unfinished / NAMES_FILE))
         written = _write_columns(unfinished, spool, trie, networks, contents, progress)
@@ -110,7 +110,7 @@ def write(
             runs=written.runs,
             files=files,
         )
-        with safefiles.create(unfinished / MANIFEST_FILE) as file:
+        with safe_files.create(unfinished / MANIFEST_FILE) as file:
             file.write(encode(manifest))
         _sealed(unfinished / MANIFEST_FILE)
         sync(unfinished)
@@ -167,7 +167,7 @@ def _write_columns(
         (RECORDS_FILE, records.obj), (BLOOM_FILE, bloom.content()), (NETS_FILE, nets), (FACTS_FILE, facts.obj),
         (FACT_TABLE_FILE, msgspec.msgpack.encode(table)),
     ):  # fmt: skip
-        with safefiles.create(directory / name) as file:
+        with safe_files.create(directory / name) as file:
             file.write(content)
     return _Written(record_bytes, counts, runs)
 

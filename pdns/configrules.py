@@ -34,8 +34,8 @@ from pdns.config import (
 from pdns.configshape import Report, meant, show
 from pdns.core import names
 from pdns.errors import InvalidAddress
+from pdns.files.safe_files import open_regular, read_bounded
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
-from pdns.safefiles import open_regular, read_bounded
 from pdns.sourcerules import check_authority, settle_source
 
 METRICS_PORT: Final = 9153

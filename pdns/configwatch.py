@@ -11,8 +11,8 @@ from typing import Any, Final, NamedTuple
 from pdns.config import Config
 from pdns.configload import MAX_BYTES, from_tables, read_tables
 from pdns.errors import ConfigError
+from pdns.files.safe_files import read_bounded
 from pdns.machine import RESOLV_CONF
-from pdns.safefiles import read_bounded
 
 _TRIES: Final = 5
 _SHORT: Final = 12

@@ -16,7 +16,7 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from pdns.config import Config
-from pdns.sealed import sealed_memory
+from pdns.files.sealed import sealed_memory
 
 MAX_MESSAGE_BYTES: Final = 65536
 MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel

@@ -13,7 +13,7 @@ import struct
 from collections.abc import Container, Iterator
 from typing import Final
 
-from pdns.sealed import new_memory
+from pdns.files.sealed import new_memory
 
 _HEADER = struct.Struct("=8sIIQQ")  # magic, slots, bytes a key, slots in use, slots wanted in vain
 _MAGIC: Final = b"pdnsctr1"

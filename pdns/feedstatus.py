@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 
-from pdns.safefiles import read_state
+from pdns.files.safe_files import read_state
 
 
 class OddLines(msgspec.Struct, frozen=True, kw_only=True):

@@ -6,8 +6,8 @@ import os
 from contextlib import suppress
 from pathlib import Path
 
-from pdns import safefiles
 from pdns.errors import BlocksetError
+from pdns.files import safe_files
 
 CURRENT = "current"
 KEPT_GENERATIONS = 2
@@ -44,7 +44,7 @@ def appearance(state_dir: Path, generation: int) -> tuple[object, ...]:
     except OSError:
         files = []
     current = current_generation(state_dir)
-    return (current, safefiles.appearance(directory), *((name, safefiles.appearance(directory / name)) for name in files))
+    return (current, safe_files.appearance(directory), *((name, safe_files.appearance(directory / name)) for name in files))
 
 
 def publish(state_dir: Path, built: Path, generation: int, *, damaged: int = 0) -> Path:
@@ -58,14 +58,14 @@ def publish(state_dir: Path, built: Path, generation: int, *, damaged: int = 0) 
     target = directory / str(generation)
     link = directory / f".{CURRENT}.{os.getpid()}"
     try:
-        safefiles.make_directory(directory)
+        safe_files.make_directory(directory)
         if built != target:
-            safefiles.remove(target)
+            safe_files.remove(target)
             built.rename(target)
-        safefiles.remove(link)
+        safe_files.remove(link)
         link.symlink_to(str(generation))
         if not (directory / CURRENT).is_symlink():
-            safefiles.remove(directory / CURRENT)
+            safe_files.remove(directory / CURRENT)
         link.replace(directory / CURRENT)
         sync(directory)
     except OSError as exc:
@@ -75,7 +75,7 @@ def publish(state_dir: Path, built: Path, generation: int, *, damaged: int = 0) 
     for entry in directory.iterdir():
         if entry.name.startswith(".") or (entry.name.isdecimal() and int(entry.name) not in kept):
             with suppress(OSError):
-                safefiles.remove(entry)
+                safe_files.remove(entry)
     return target
 
 

@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from pdns import records
 from pdns.counters import Counters
-from pdns.records import DamagedError
-from pdns.safefiles import appearance
+from pdns.files import records
+from pdns.files.records import DamagedError
+from pdns.files.safe_files import appearance
 
 FILE_NAME: Final = "hits.msgpack"
 MAX_BYTES: Final = 64 * 1024 * 1024

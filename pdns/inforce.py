@@ -13,7 +13,7 @@ from typing import Final
 
 import msgspec
 
-from pdns.safefiles import read_state, write_whole
+from pdns.files.safe_files import read_state, write_whole
 
 FILE_NAME: Final = "in_force.json"
 _MAX_BYTES: Final = 4096

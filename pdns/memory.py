@@ -12,8 +12,8 @@ from typing import Final
 from pdns.blockeddomains import BlockedDomains
 from pdns.core import ratelimit
 from pdns.counters import Counters
+from pdns.files.sealed import new_memory
 from pdns.metrics import WORKER_GAUGES
-from pdns.sealed import new_memory
 from pdns.sightings import Sightings, SightingsReader
 from pdns.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
 

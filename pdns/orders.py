@@ -18,9 +18,9 @@ import msgspec
 
 from pdns import inforce
 from pdns.errors import PdnsError
-from pdns.freetext import FreeTextError, accepted, visible
+from pdns.files.safe_files import make_directory, read_state, remove, write_whole
+from pdns.free_text import FreeTextError, accepted, visible
 from pdns.inforce import InForce
-from pdns.safefiles import make_directory, read_state, remove, write_whole
 
 DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"

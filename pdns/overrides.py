@@ -15,11 +15,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from pdns import records
 from pdns.addresses import parse_allowed
 from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.errors import InvalidAddress
-from pdns.safefiles import appearance
+from pdns.files import records
+from pdns.files.safe_files import appearance
 
 FILE_NAME: Final = "overrides.json"
 MAX_BYTES: Final = 64 * 1024 * 1024

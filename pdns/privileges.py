@@ -14,8 +14,8 @@ from struct import pack, unpack
 from typing import Final
 
 from pdns.errors import ConfigError
+from pdns.files.safe_files import make_state_directory
 from pdns.kernelcalls import checked, libc, prctl
-from pdns.safefiles import make_state_directory
 
 DAC_OVERRIDE: Final = 1  # every file may be read and written, whoever owns it
 DAC_READ_SEARCH: Final = 2  # every file may be read

@@ -22,7 +22,7 @@ from typing import Final
 
 from xxhash import xxh128_digest
 
-from pdns.sealed import new_memory
+from pdns.files.sealed import new_memory
 
 _HEADER = struct.Struct("=8sIIQ")
 _EVENT = struct.Struct("=QII")

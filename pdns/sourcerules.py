@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pdns import addresses
 from pdns.config import Feed
 from pdns.configshape import Report, show
-from pdns.safefiles import open_regular
+from pdns.files.safe_files import open_regular
 
 T = TypeVar("T")
 _WEB_KEYS: Final = (

@@ -16,7 +16,7 @@ from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
 from pdns.blockset import BLOOM_HEADER, BLOOM_SALT, BLOOM_SLICES, bloom_positions
-from pdns.safefiles import create
+from pdns.files.safe_files import create
 
 _MIN_CAPACITY: Final = 4096
 _LENGTH_BYTES: Final = 4

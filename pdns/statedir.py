@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pdns import safefiles
 from pdns.errors import ConfigError
-from pdns.safefiles import NotRegularError, open_regular
+from pdns.files import safe_files
+from pdns.files.safe_files import NotRegularError, open_regular
 
 LOCK_NAME: Final = "lock"
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -43,10 +43,10 @@ class StateDirectory:
         self.path = path
         self._fds: list[int] = []
         try:
-            safefiles.make_state_directory(path)
+            safe_files.make_state_directory(path)
             self._fds.append(os.open(path, _DIRECTORY))
             free = _lock(self._fds[0])
-            self._fds.append(safefiles.open_lock(path / LOCK_NAME))
+            self._fds.append(safe_files.open_lock(path / LOCK_NAME))
             free = _lock(self._fds[1]) and free
         except OSError as error:
             self.close()

@@ -22,12 +22,12 @@ from pdns.config import Config
 from pdns.control import Cover, Drain
 from pdns.counters import Counters
 from pdns.errors import OtherFormatError, PdnsError
+from pdns.files.safe_files import damaged_files
 from pdns.hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
 from pdns.logs import standard_error
 from pdns.memory import Limits, arena_bytes, close_arenas, new_arenas
-from pdns.safefiles import damaged_files
 from pdns.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
 

@@ -9,7 +9,7 @@ from typing import Self
 
 from feeds.files import disk_reason
 from pdns.errors import FeedError
-from pdns.safefiles import create
+from pdns.files.safe_files import create
 
 
 class Candidate:

@@ -13,8 +13,8 @@ from feeds.fetch.candidate import Candidate, over_limit
 from feeds.pack import MAGIC, MAX_FILES, header
 from pdns.config import Feed
 from pdns.errors import FeedError
-from pdns.freetext import visible
-from pdns.safefiles import open_regular
+from pdns.files.safe_files import open_regular
+from pdns.free_text import visible
 
 _CHUNK_BYTES = 1024 * 1024
 _NOT_LISTS = ("~", ".tmp", ".swp", ".part")

@@ -11,7 +11,7 @@ from pdns.addresses import UpstreamAddress, parse_upstream
 from pdns.config import Config, Feed
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
-from pdns.safefiles import open_regular
+from pdns.files.safe_files import open_regular
 
 
 class Network(NamedTuple):

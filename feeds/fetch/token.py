@@ -10,7 +10,7 @@ from yarl import URL
 
 from pdns.config import Feed
 from pdns.errors import FeedError
-from pdns.safefiles import TooLongError, read_bounded
+from pdns.files.safe_files import TooLongError, read_bounded
 
 MAX_BYTES = 16 * 1024
 _SHOWN = "***"

@@ -28,9 +28,9 @@ from pdns.clock import boottime_s
 from pdns.config import Config
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
+from pdns.files.safe_files import damaged_files
 from pdns.listenaddresses import ListenAddresses
 from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
-from pdns.safefiles import damaged_files
 from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
 from pdns.version import COMMIT
 

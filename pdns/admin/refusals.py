@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pdns.freetext import visible
+from pdns.free_text import visible
 
 EVERY_S: Final = 60.0
 _MAX_CHARACTERS: Final = 160

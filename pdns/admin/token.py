@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 from pdns.configrules import LEAST_TOKEN_BYTES, MOST_TOKEN_BYTES
-from pdns.safefiles import read_bounded
+from pdns.files.safe_files import read_bounded
 
 KEPT_S: Final = 1.0  # a new token counts, and an old one no longer does, within this time
 _READ_S: Final = 2.0

@@ -16,8 +16,8 @@ from pdns.addresses import source_path, without_secrets
 from pdns.config import Config, Feed
 from pdns.configload import default_config_path, load
 from pdns.errors import ConfigErrors
+from pdns.files.safe_files import open_regular
 from pdns.machine import RESOLV_CONF, system_servers
-from pdns.safefiles import open_regular
 from pdns.share import worker_count
 
 EXIT_INVALID = 2

@@ -22,7 +22,7 @@ from pdns.cli.quality import quality
 from pdns.config import Config
 from pdns.errors import ConfigError
 from pdns.feedstatus import FeedsStatus
-from pdns.safefiles import make_directory, read_state, write_whole
+from pdns.files.safe_files import make_directory, read_state, write_whole
 from pdns.statedir import is_served
 
 UPDATE_TIMEOUT_S = 120.0

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pdns.feedstatus import FeedsStatus, FeedStatus, HeldUpdate
-from pdns.freetext import visible
+from pdns.free_text import visible
 
 SHOWN_NAMES = 5
 LONG_HELD_DAYS = 3

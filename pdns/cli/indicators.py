@@ -13,10 +13,10 @@ from rich.text import Text
 from pdns import inforce, overrides
 from pdns.cli.feedtable import LATEST_S, aligned
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.files.records import LockedError
 from pdns.inforce import InForce
 from pdns.orders import Order
 from pdns.overrides import Indicator, as_csv
-from pdns.records import LockedError
 from pdns.statedir import is_served
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name, with all below it; *.NAME is only what is below")]

@@ -21,9 +21,9 @@ from pdns import orders
 from pdns.config import Config
 from pdns.configload import default_config_path, load
 from pdns.errors import ConfigError, PdnsError
+from pdns.files.records import remedy
 from pdns.liveconfig import of_running_server
 from pdns.orders import Order, Outcome
-from pdns.records import remedy
 from pdns.statedir import StateDirectory, is_served
 from pdns.stateowner import StateOwnerError, become_owner
 

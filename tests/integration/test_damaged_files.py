@@ -19,14 +19,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pdns import feedstatus, hits, orders, overrides, records, safefiles
+from pdns import feedstatus, hits, orders, overrides
 from pdns.blockset import Blockset
 from pdns.errors import BlocksetError
 from pdns.facts import Facts
+from pdns.files import records, safe_files
+from pdns.files.records import DamagedError
+from pdns.files.safe_files import read_state
 from pdns.generations import current_directory
 from pdns.orders import Order
-from pdns.records import DamagedError
-from pdns.safefiles import read_state
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
 pytestmark = pytest.mark.long
@@ -366,7 +367,7 @@ def test_damaged_files_are_kept_within_bounds_and_said(running: Damaged) -> None
     assert f"{kept[0].name}: damaged and kept aside" in text
     assert running.pdns.value("damaged_files") >= 5
     for path in running.pdns.state_dir.rglob("*.damaged-*"):
-        safefiles.remove(path)
+        safe_files.remove(path)
     assert running.pdns.get("/readyz") == (200, "ok\n")
     assert running.pdns.value("damaged_files") == 0
 

@@ -12,7 +12,7 @@ import pytest
 from feeds import audit
 from feeds.desk import Desk
 from pdns import orders, overrides
-from pdns.freetext import FreeTextError, accepted, visible
+from pdns.free_text import FreeTextError, accepted, visible
 from pdns.orders import InvalidOrder, Order, PendingCommand, parse_duration
 from pdns.overrides import Indicator
 from tests.unit.feeds_process.test_desk import Feeds, audited

@@ -19,8 +19,8 @@ NOT_IN_CORE = {
 OPEN_TO_FEEDS = {
     "pdns.addresses", "pdns.blockset", "pdns.blocksetfiles", "pdns.blocksetwriter", "pdns.clock", "pdns.config",
     "pdns.confinement", "pdns.control", "pdns.core.embedded", "pdns.core.names", "pdns.environment", "pdns.errors", "pdns.facts",
-    "pdns.feedstatus", "pdns.freetext", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
-    "pdns.overrides", "pdns.records", "pdns.safefiles", "pdns.zonechanges",
+    "pdns.feedstatus", "pdns.free_text", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
+    "pdns.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.zonechanges",
 }  # fmt: skip
 OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
 
@@ -120,7 +120,7 @@ def _loose_tasks(file: str) -> Iterator[str]:
 
 # What may write files outside the state directory, and why.
 WRITERS = {
-    "pdns/safefiles.py",
+    "pdns/files/safe_files.py",
     "pdns/logs.py",  # standard error
     "pdns/demo/resolver.py",  # a directory of its own
     "feeds/build.py",  # the pipe to its parent
@@ -133,7 +133,7 @@ _LINKS = {"pdns/generations.py": {"symlink_to"}, "pdns/statedir.py": {"mkdir"}, 
 
 @pytest.mark.parametrize("file", [file for file in _files("pdns", "feeds") if file not in WRITERS])
 def test_one_module_writes_files(file: str) -> None:
-    """Nothing else opens a file for writing, makes a directory or follows a link on the way: `pdns.safefiles` does."""
+    """Nothing else opens a file for writing, makes a directory or follows a link on the way: `pdns.files.safe_files` does."""
     assert sorted(_writes(file)) == []
 
 

@@ -14,9 +14,9 @@ from pdns.cli.quality import quality
 from pdns.core.names import from_text
 from pdns.counters import Counters
 from pdns.facts import Facts
+from pdns.files.records import SECOND_COPY
 from pdns.generations import publish
 from pdns.hits import MAX_NAMES, FeedHits, HitBook
-from pdns.records import SECOND_COPY
 from pdns.sightings import name_hash
 from pdns.stats import Stats
 from tests.blocksets import make_blockset

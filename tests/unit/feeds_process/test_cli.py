@@ -18,7 +18,7 @@ from rich.console import Console
 from pdns import feedstatus
 from pdns.cli.feedtable import age, odd_lines
 from pdns.feedstatus import FeedsStatus, FeedStatus, OddLines
-from pdns.safefiles import write_whole
+from pdns.files.safe_files import write_whole
 from pdns.statedir import StateDirectory
 from tests.unit.feeds_process.configs import blockers
 from tests.unit.feeds_process.feedserver import FeedServer

@@ -18,8 +18,8 @@ from pdns.config import Feed
 from pdns.core.names import from_text
 from pdns.facts import Facts
 from pdns.feedstatus import FeedsStatus
+from pdns.files.safe_files import remove
 from pdns.generations import all_generations, blocksets_directory, current_generation
-from pdns.safefiles import remove
 from tests.unit.feeds_process.configs import blockers, configuration, live
 
 pytestmark = pytest.mark.long

@@ -18,11 +18,12 @@ from feeds.desk import Desk
 from feeds.hold import Hold
 from feeds.store import RECORD, FeedStore
 from feeds.suffixes import is_public_suffix
-from pdns import hits, overrides, records
+from pdns import hits, overrides
+from pdns.files import records
+from pdns.files.records import SECOND_COPY, LockedError
 from pdns.hits import FeedHits, HitBook, Hits
 from pdns.orders import Order
 from pdns.overrides import Overrides
-from pdns.records import SECOND_COPY, LockedError
 from tests.unit.feeds_process.test_desk import Feeds
 from tests.unit.feeds_process.test_store import URL, content, keep
 

@@ -10,8 +10,8 @@ import msgspec
 import pytest
 
 from feeds.guard import Usual
-from pdns import records
-from pdns.records import SECOND_COPY, DamagedError
+from pdns.files import records
+from pdns.files.records import SECOND_COPY, DamagedError
 
 
 class Sample(msgspec.Struct, frozen=True, kw_only=True):

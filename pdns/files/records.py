@@ -20,7 +20,7 @@ from typing import Final, Generic, NamedTuple, TypeVar
 import msgspec
 
 from pdns.errors import PdnsError
-from pdns.safefiles import ForeignError, NotRegularError, TooLongError, open_state, put_aside, read_state, write_whole
+from pdns.files.safe_files import ForeignError, NotRegularError, TooLongError, open_state, put_aside, read_state, write_whole
 
 SECOND_COPY: Final = ".backup"
 _log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pdns import safefiles
-from pdns.safefiles import MAX_DAMAGED_KEPT, ForeignError, NotRegularError, TooLongError, open_regular, read_bounded
+from pdns.files import safe_files
+from pdns.files.safe_files import MAX_DAMAGED_KEPT, ForeignError, NotRegularError, TooLongError, open_regular, read_bounded
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * 100])
@@ -94,19 +94,19 @@ def test_the_descriptor_is_not_inherited(tmp_path: Path) -> None:
 
 def _rename_onto(path: Path) -> None:
     new = path.with_name("new")
-    safefiles.create(new).close()
-    safefiles.rename(new, path)
+    safe_files.create(new).close()
+    safe_files.rename(new, path)
 
 
 WRITES: dict[str, Callable[[Path], object]] = {
-    "write_whole": lambda path: safefiles.write_whole(path, b"new"),
-    "create": lambda path: safefiles.create(path).close(),
-    "append": lambda path: safefiles.append(path, b"new"),
-    "open_lock": lambda path: os.close(safefiles.open_lock(path)),
+    "write_whole": lambda path: safe_files.write_whole(path, b"new"),
+    "create": lambda path: safe_files.create(path).close(),
+    "append": lambda path: safe_files.append(path, b"new"),
+    "open_lock": lambda path: os.close(safe_files.open_lock(path)),
     "rename": _rename_onto,
-    "make_directory": safefiles.make_directory,
-    "remove": safefiles.remove,
-    "put_aside": safefiles.put_aside,
+    "make_directory": safe_files.make_directory,
+    "remove": safe_files.remove,
+    "put_aside": safe_files.put_aside,
 }
 
 
@@ -138,7 +138,7 @@ def test_no_write_goes_through_a_linked_directory(tmp_path: Path, write: Callabl
     with pytest.raises(OSError, match="Not a directory"):
         write(tmp_path / "state" / "file")
     with pytest.raises(OSError, match="Not a directory"):
-        safefiles.read_state(tmp_path / "state" / "file", 100)
+        safe_files.read_state(tmp_path / "state" / "file", 100)
     assert [(path.name, path.read_bytes()) for path in outside.iterdir()] == [("file", b"theirs")]
 
 
@@ -161,11 +161,11 @@ def test_the_last_few_are_kept_aside(tmp_path: Path) -> None:
     path = tmp_path / "file"
     for number in range(3 * MAX_DAMAGED_KEPT):
         path.write_bytes(b"%d" % number)
-        assert safefiles.put_aside(path) is not None
+        assert safe_files.put_aside(path) is not None
         kept = sorted(int(one.read_bytes()) for one in tmp_path.iterdir())
         assert kept == list(range(max(0, number + 1 - MAX_DAMAGED_KEPT), number + 1))
-    assert safefiles.put_aside(path) is None
-    assert len(safefiles.damaged_files(tmp_path)) == MAX_DAMAGED_KEPT
+    assert safe_files.put_aside(path) is None
+    assert len(safe_files.damaged_files(tmp_path)) == MAX_DAMAGED_KEPT
 
 
 def test_deep_directories_are_not_walked(tmp_path: Path) -> None:
@@ -174,10 +174,10 @@ def test_deep_directories_are_not_walked(tmp_path: Path) -> None:
     for _ in range(60):
         deepest /= "d" * 50
     deepest.mkdir(parents=True)
-    safefiles.remove(path)
+    safe_files.remove(path)
     assert not path.exists()
     assert len(list(tmp_path.glob("file.damaged-*"))) == 1
-    safefiles.write_whole(path, b"new")
+    safe_files.write_whole(path, b"new")
     assert path.read_bytes() == b"new"
 
 
@@ -188,19 +188,19 @@ def test_a_foreign_file_is_not_read(tmp_path: Path) -> None:
     path.write_bytes(b"theirs")
     os.chown(path, 12345, 12345)
     with pytest.raises(ForeignError, match="belongs to user 12345"):
-        safefiles.read_state(path, 100)
+        safe_files.read_state(path, 100)
     os.chown(tmp_path, 12345, 12345)
-    assert safefiles.read_state(path, 100) == b"theirs"
+    assert safe_files.read_state(path, 100) == b"theirs"
 
 
 def test_a_line_that_was_cut_short_stays_alone(tmp_path: Path) -> None:
     """What is added begins a line of its own. A file with a second name is not added to."""
     path = tmp_path / "lines"
-    safefiles.append(path, b"one\n")
+    safe_files.append(path, b"one\n")
     path.write_bytes(b"one\nha")
-    safefiles.append(path, b"two\n")
+    safe_files.append(path, b"two\n")
     assert path.read_bytes() == b"one\nha\ntwo\n"
     (tmp_path / "other").hardlink_to(path)
-    safefiles.append(path, b"three\n")
+    safe_files.append(path, b"three\n")
     assert path.read_bytes() == b"three\n"
     assert (tmp_path / "other").read_bytes() == b"one\nha\ntwo\n"
