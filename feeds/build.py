@@ -37,12 +37,12 @@ from pdns.addresses import source_path
 from pdns.blockset import BLOCK_SUBTREE, Blockset
 from pdns.config import Feed
 from pdns.confinement import confine_parser, said
-from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import BlocksetError, FeedError
 from pdns.facts import DAY_S, Facts
 from pdns.feedstatus import Finding
 from pdns.generations import sync
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
+from pdns.wire.names import from_reversed_key, to_text
 
 _PROGRESS_EVERY_S = 0.2
 

@@ -11,8 +11,8 @@ from enum import StrEnum
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from pdns.core.names import MAX_LABEL_BYTES, MAX_NAME_BYTES, to_ascii
 from pdns.errors import InvalidName
+from pdns.wire.names import MAX_LABEL_BYTES, MAX_NAME_BYTES, to_ascii
 
 
 class Reason(StrEnum):
@@ -56,7 +56,7 @@ class Reason(StrEnum):
 class NameEntry(NamedTuple):
     """A name to list."""
 
-    key: bytes  # `pdns.core.names.reversed_key` of it
+    key: bytes  # `pdns.wire.names.reversed_key` of it
     below: bool  # written `*.x`
 
 

@@ -13,9 +13,9 @@ from typing import BinaryIO, Final
 from feeds.containers import unpacked
 from feeds.normalise import plain_key
 from pdns.config import Feed
-from pdns.core.names import from_reversed_key, to_text
 from pdns.errors import FeedError
 from pdns.files.safe_files import open_regular, write_whole
+from pdns.wire.names import from_reversed_key, to_text
 
 POPULAR: Final = Path(__file__).parent / "popular.txt"
 CRITICAL: Final = Path(__file__).parent / "critical.txt"

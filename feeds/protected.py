@@ -22,9 +22,9 @@ from feeds.protectednetworks import ProtectedNetworks, network_key, network_text
 from pdns.addresses import parse_allowed, parse_upstream
 from pdns.blockset import BLOCK_BELOW, BLOCK_SUBTREE
 from pdns.config import Config
-from pdns.core.names import from_reversed_key, from_text, reversed_key, to_text
 from pdns.errors import InvalidAddress, InvalidName
 from pdns.feedstatus import MAX_HELD_NAMES, HeldNames
+from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
 
 GIANTS: Final = Path(__file__).parent / "giants.txt"
 SUFFIXES: Final = "public_suffix_list.dat"

@@ -13,9 +13,9 @@ import msgspec
 
 from pdns.addresses import parse_allowed
 from pdns.blockset import BLOCK_BELOW, BLOCK_SUBTREE, Blockset, Rule
-from pdns.core.names import from_reversed_key, from_text, reversed_key, to_text
 from pdns.errors import InvalidName
 from pdns.facts import Facts
+from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
 
 MAX_EXAMPLES: Final = 5
 AGES_DAYS: Final = (1, 7, 30, 90)  # upper ends; then older, then unknown

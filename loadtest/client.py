@@ -7,8 +7,8 @@ import random
 from typing import Self
 
 from loadtest.loopback import Address
-from pdns.core import protocol as p
-from pdns.core.framing import frame
+from pdns.wire import protocol as p
+from pdns.wire.framing import frame
 
 TIMEOUT_S = 3.0
 _TRIES = 2

@@ -21,7 +21,7 @@ from loadtest.lists import Lists, Manner
 from loadtest.server import Resolver
 from loadtest.unruly import Mode, Running
 from loadtest.witness import Witness
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 _SETTLE_S = 15.0  # for what is done at once, on a machine that is busy
 _AFTERMATH_S = 0.5

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from loadtest.loopback import Address
 from loadtest.population import Population
-from pdns.core import names
+from pdns.wire import names
 
 Manner = Literal["well", "404", "page", "empty", "cut", "hangs"]
 

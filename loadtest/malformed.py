@@ -13,8 +13,8 @@ from rich.console import Console
 from loadtest.client import Client, ask_tcp
 from loadtest.loopback import Address
 from loadtest.packets import query
-from pdns.core import names
-from pdns.core import protocol as p
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 GOOD_QUERY_EVERY = 50
 GOOD_ANSWER_WITHIN_S = 1.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 _HEAD = b"\0\0" + p.RD.to_bytes(2) + b"\0\1\0\0\0\0\0\1"
 _OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"  # 1232 octets, no options (RFC 6891)

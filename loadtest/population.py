@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from pdns.core import names
 from pdns.errors import InvalidName
+from pdns.wire import names
 
 _TLDS = ("com", "net", "org", "info", "co.uk", "xyz", "top", "ru", "de", "com.br", "online", "site", "io", "shop", "club", "cn")
 _WORDS = """

@@ -17,9 +17,9 @@ from rich.console import Console
 from loadtest.client import Client
 from loadtest.loopback import Address
 from loadtest.packets import query
-from pdns.core import names
-from pdns.core import protocol as p
 from pdns.errors import InvalidName
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 _IN_FLIGHT = 32
 _MAX_EXAMPLES = 5

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from loadtest import process
 from loadtest.loopback import Address, free_port
 from loadtest.packets import query
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 STOP_TIMEOUT_S = 20.0

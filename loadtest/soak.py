@@ -25,7 +25,7 @@ from loadtest.soakplay import Plan, Play
 from loadtest.soakresults import Hour, Results
 from loadtest.soakscreen import Screen
 from pdns import __version__
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 RESULTS_DIR = build.HERE / "results"
 UPSTREAM_HOSTS = ("127.0.0.2", "127.0.0.3")

@@ -17,7 +17,7 @@ from loadtest.lists import Lists
 from loadtest.server import Resolver, ServerError
 from loadtest.soakscreen import Screen
 from loadtest.witness import Witness
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 _GIVE_UP_S = 27.0  # a worker that hangs is killed after 10 s, its replacement starts, and then upstreams may be slow
 _SHORT_GIVE_UP_S = 14.0  # when no worker hangs

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from loadtest import goals
 from loadtest.packets import query
 from loadtest.population import Population
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 BLOCKED_SHARE = 0.001  # of the mix: the service this is sized after blocks 1 query in 1,238
 HIT_SHARE = 0.9  # of the mix's benign queries

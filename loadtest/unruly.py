@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Literal, cast, get_args
 
 from loadtest.loopback import Address, loopback
-from pdns.core import protocol as p
-from pdns.core.framing import frame
+from pdns.wire import protocol as p
+from pdns.wire.framing import frame
 
 Mode = Literal["well", "silent", "servfail", "truncating", "slow", "gone"]
 

@@ -11,7 +11,7 @@ from loadtest.client import ask_tcp
 from loadtest.loopback import Address
 from loadtest.packets import query
 from loadtest.unruly import address_of
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 Expected = Literal["blocked", "clean", "either"]
 

@@ -6,8 +6,8 @@ import zlib
 from collections.abc import Iterable, Iterator
 
 from loadtest.replay import Question
-from pdns.core import names
-from pdns.core import protocol as p
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 SOA = "a.root. hostmaster.root. 2026010100 3600 900 604800 300"
 _NXDOMAIN, _NODATA, _ALIAS, _LONG = 8, 14, 26, 29  # per cent, each counted on from the one before

@@ -23,9 +23,9 @@ import dns.zone
 from loadtest.client import Client
 from loadtest.loopback import Address, free_port
 from loadtest.packets import query
-from pdns.core import names
-from pdns.core import protocol as p
-from pdns.core.framing import frame
+from pdns.wire import names
+from pdns.wire import protocol as p
+from pdns.wire.framing import frame
 
 _START_TIMEOUT_S = 15.0
 _MAX_HOPS = 8

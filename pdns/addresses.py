@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple, cast
 from urllib.parse import unquote, urlsplit
 
-from pdns.core import names
 from pdns.errors import InvalidAddress, InvalidName
+from pdns.wire import names
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network

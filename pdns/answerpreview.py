@@ -8,13 +8,13 @@ from dnslib import QTYPE, DNSRecord
 
 from pdns.blockset import Blockset
 from pdns.config import Config
-from pdns.core import protocol as p
 from pdns.core.cache import AnswerCache
 from pdns.core.outcome import Answer, Drop, Forward
 from pdns.core.policy import CLEAN, Policy
 from pdns.core.query import Query
 from pdns.core.resolver import Resolver
 from pdns.overrides import Overrides
+from pdns.wire import protocol as p
 
 _SHOWN_TYPES = (p.A, p.AAAA, p.HTTPS)
 

@@ -24,10 +24,10 @@ from xxhash import xxh128_digest
 
 from pdns.blocksetfiles import BLOOM_FILE, MANIFEST_FILE, NAMES_FILE, NETS_FILE, RECORDS_FILE, Manifest, copy_to_memory, map_copy
 from pdns.config import Feed
-from pdns.core.names import cut, from_reversed_key, reversed_key
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
 from pdns.networkruns import Networks
+from pdns.wire.names import cut, from_reversed_key, reversed_key
 
 if ACCELERATED:
     from pdns.fast.matcher import Matcher

@@ -32,11 +32,11 @@ from pdns.config import (
     Upstream,
 )  # fmt: skip
 from pdns.configshape import Report, meant, show
-from pdns.core import names
 from pdns.errors import InvalidAddress
 from pdns.files.safe_files import open_regular, read_bounded
 from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
 from pdns.sourcerules import check_authority, settle_source
+from pdns.wire import names
 
 METRICS_PORT: Final = 9153
 ADMIN_PORT: Final = 9154

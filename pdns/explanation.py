@@ -14,13 +14,13 @@ from pdns.addresses import parse_address
 from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
 from pdns.blockset import AddressListing, Blockset, Listing, Rule
 from pdns.config import Config
-from pdns.core import names
 from pdns.core.embedded import Embeddings
 from pdns.core.policy import AllowList
 from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError
 from pdns.facts import Fact, Facts
 from pdns.generations import current_directory
 from pdns.overrides import Overrides
+from pdns.wire import names
 
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
 UNCONFIGURED = "no longer configured"

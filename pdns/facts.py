@@ -13,8 +13,8 @@ import msgspec
 
 from pdns.blockset import AddressListing, Blockset, Listing
 from pdns.blocksetfiles import read_checked, read_manifest
-from pdns.core.names import reversed_key
 from pdns.errors import BlocksetError
+from pdns.wire.names import reversed_key
 
 FACTS_FILE, FACT_TABLE_FILE = "facts.bin", "facts.msgpack"
 FACT_CODES: Final[dict[int, Literal["B", "H", "I"]]] = {1: "B", 2: "H", 4: "I"}

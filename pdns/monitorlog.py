@@ -8,7 +8,7 @@ from typing import Final
 
 from pdns.config import Log
 from pdns.core.entry import Monitored
-from pdns.core.names import to_text
+from pdns.wire.names import to_text
 
 _MINUTE_S: Final = 60.0
 _log = logging.getLogger(__name__)

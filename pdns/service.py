@@ -11,14 +11,12 @@ from typing import TYPE_CHECKING
 
 from pdns.blockset import Blockset, source_fingerprint
 from pdns.config import Config
-from pdns.core import protocol as p
 from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.entry import truncated
 from pdns.core.flights import REASONS, Flight, Flights, Waiter
 from pdns.core.indicators import NO_RULES, LocalRules
-from pdns.core.names import to_text
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
@@ -29,6 +27,8 @@ from pdns.monitorlog import MonitorLog
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
+from pdns.wire import protocol as p
+from pdns.wire.names import to_text
 from pdns.zonechanges import Primaries
 
 if TYPE_CHECKING:

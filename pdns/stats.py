@@ -9,11 +9,11 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from pdns.core import protocol as p
 from pdns.core.clients import NO_TENANT
 from pdns.core.indicators import LOCAL
 from pdns.counters import Counters
 from pdns.sightings import Sightings, SightingsWriter
+from pdns.wire import protocol as p
 
 MAX_TENANTS: Final = 300
 OTHER: Final = "other"

@@ -14,11 +14,11 @@ from typing import Final
 
 from pdns.addresses import zone_of
 from pdns.config import Feed
-from pdns.core import protocol as p
-from pdns.core.names import from_text
 from pdns.core.query import error_reply
 from pdns.errors import WireError
 from pdns.files.safe_files import appearance, bind
+from pdns.wire import protocol as p
+from pdns.wire.names import from_text
 
 SOCKET_FILE: Final = "zone-changes.sock"
 _OFTEN_S: Final = 1.0  # one zone is passed on once in that time: a primary's address can be forged

@@ -15,8 +15,8 @@ from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE,
 from pdns.blocksetfiles import FeedEntry, Manifest
 from pdns.blocksetwriter import write
 from pdns.config import Feed
-from pdns.core.names import from_text, reversed_key
 from pdns.facts import DAY_S, Told
+from pdns.wire.names import from_text, reversed_key
 
 
 class _Plain(NamedTuple):

@@ -24,7 +24,7 @@ from feeds.protected import Decided, Protected, protection_of
 from feeds.publisher import Publisher
 from feeds.runner import FeedRunner, Surroundings
 from pdns.config import Config, Feed, Guard, Tenant, Upstream
-from pdns.core.names import from_reversed_key, to_text
+from pdns.wire.names import from_reversed_key, to_text
 
 HOUR_S = 3600
 DAY_S = 24 * HOUR_S

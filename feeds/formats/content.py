@@ -11,7 +11,7 @@ from feeds.containers import is_packed, unpacked
 from feeds.formats.collector import Collector
 from feeds.normalise import Reason
 from pdns.config import Feed
-from pdns.core.names import MAX_NAME_BYTES
+from pdns.wire.names import MAX_NAME_BYTES
 
 MAX_LINE_BYTES: Final = 4096
 _SAMPLE_BYTES: Final = 256 * 1024

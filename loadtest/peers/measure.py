@@ -18,7 +18,7 @@ from loadtest.peers.running import PeerError, Running, is_blocked, is_forwarded,
 from loadtest.population import Population
 from loadtest.results import PeerPath, PeerResult
 from loadtest.server import ask
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 ASKED_FOR_MEMORY = 2_000
 _MOST_QUERIES = 300_000  # more than any peer answers in one round

@@ -16,7 +16,7 @@ from loadtest.loopback import Address, free_port
 from loadtest.packets import query
 from loadtest.peers.peer import Peer, Setup
 from loadtest.server import ask, is_sinkhole, last_lines, rcode
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 _POLL_S, _ASK_S = 0.01, 0.1
 

@@ -16,9 +16,9 @@ from pdns import overrides
 from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
 from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, load_config, next_step
-from pdns.core import names
 from pdns.errors import InvalidName
 from pdns.explanation import Explanation, Said, UnknownError, host_of, live_blockset, of_address, of_name
+from pdns.wire import names
 
 _TITLES = (
     "feed",

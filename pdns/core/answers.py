@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pdns.core import protocol as p
 from pdns.core.entry import Ede, Entry
-from pdns.core.names import ROOT, is_at_or_below
+from pdns.wire import protocol as p
+from pdns.wire.names import ROOT, is_at_or_below
 
 _AT_QNAME = b"\xc0\x0c"  # the question's name, always 12 octets into the message
 _MNAME_RNAME = b"\x09localhost\0" + b"\6nobody\7invalid\0"  # RFC 6303, 3

@@ -6,10 +6,10 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from pdns.config import Block
-from pdns.core import protocol as p
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
 from pdns.core.entry import Entry, Monitored, Verdict
-from pdns.core.names import ROOT, to_text
+from pdns.wire import protocol as p
+from pdns.wire.names import ROOT, to_text
 
 _ZERO = {p.A: bytes(4), p.AAAA: bytes(16)}
 _REASON_MAX_BYTES = 100  # so that the name still fits

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pdns.core import protocol as p
-from pdns.core.message import Message, Record, kind_of, read_name
-from pdns.core.names import MAX_NAME_BYTES, is_at_or_below
 from pdns.errors import WireError
+from pdns.wire import protocol as p
+from pdns.wire.message import Message, Record, kind_of, read_name
+from pdns.wire.names import MAX_NAME_BYTES, is_at_or_below
 
 MAX_HOPS = 32  # resolvers follow 11 to 16 (unbound, BIND); each hop is looked up, and long chains are an attack (CacheFlush)
 _PROOF_TYPES = (p.RRSIG, p.NSEC, p.NSEC3)

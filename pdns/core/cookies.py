@@ -6,8 +6,8 @@ import hashlib
 from ipaddress import ip_address
 
 from pdns.config import Server
-from pdns.core import protocol as p
 from pdns.core.query import Query
+from pdns.wire import protocol as p
 
 CLIENT_COOKIE_BYTES = 8
 SERVER_COOKIE_BYTES = 16

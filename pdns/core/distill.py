@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from pdns.config import Cache
-from pdns.core import protocol as p
 from pdns.core.chain import Chain
 from pdns.core.entry import MAX_TURNS, NO_ROTATION, Entry, Rotation
 from pdns.core.extendederrors import errors_of
-from pdns.core.message import Message, Record, kind_of, rdata_names
-from pdns.core.names import is_at_or_below, labels_of
-from pdns.core.rdata import SHAPES, has_names
+from pdns.wire import protocol as p
+from pdns.wire.message import Message, Record, kind_of, rdata_names
+from pdns.wire.names import is_at_or_below, labels_of
+from pdns.wire.rdata import SHAPES, has_names
 
 _PROOF_TYPES = (p.NSEC, p.NSEC3)
 _ADDRESS_TYPES = (p.A, p.AAAA)

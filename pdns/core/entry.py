@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pdns.core import protocol as p
 from pdns.core.query import Query
+from pdns.wire import protocol as p
 
 _OVERHEAD_BYTES = 500  # of an entry's Python objects, on average
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pdns.core import protocol as p
 from pdns.core.entry import Ede
-from pdns.core.message import Message
+from pdns.wire import protocol as p
+from pdns.wire.message import Message
 
 MAX_ERRORS = 3  # what is sent takes room from the answer, and counts towards amplification
 MAX_TEXT_BYTES = 120

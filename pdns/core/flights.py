@@ -13,9 +13,9 @@ from itertools import islice
 from typing import NamedTuple
 
 from pdns.core.clients import Client
-from pdns.core.names import domain_of
 from pdns.core.outcome import Forward
 from pdns.core.query import Query
+from pdns.wire.names import domain_of
 
 FULL = "too many queries in flight"
 FULL_FOR_CLIENT = "too many queries in flight for this client"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pdns.core import names
+from pdns.wire import names
 
 LOCAL = "local"  # stands where the name of a feed would
 

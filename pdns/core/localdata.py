@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from pdns.core import names
-from pdns.core import protocol as p
 from pdns.core.answers import answer_entry, negative_entry
 from pdns.core.entry import Entry
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 TTL_S = 10800  # RFC 6303, 3: as the built-in zones of others
 

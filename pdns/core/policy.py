@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from pdns.blockset import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Blockset, Rule
 from pdns.config import Config
-from pdns.core import names
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.indicators import LOCAL, NO_RULES, LocalEntry, LocalRules
+from pdns.wire import names
 
 
 class Decision(NamedTuple):

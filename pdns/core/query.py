@@ -5,10 +5,10 @@ from __future__ import annotations
 from struct import Struct
 from struct import error as StructError  # noqa: N812 (it is an exception)
 
-from pdns.core import protocol as p
-from pdns.core.message import HEADER, parse_options, read_name
-from pdns.core.names import cut, reversed_key
 from pdns.errors import WireError
+from pdns.wire import protocol as p
+from pdns.wire.message import HEADER, parse_options, read_name
+from pdns.wire.names import cut, reversed_key
 
 Options = tuple[tuple[int, bytes], ...]
 _TAIL = Struct("!HH")

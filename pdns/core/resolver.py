@@ -7,7 +7,6 @@ from functools import partial
 
 from pdns.blockset import AddressListing, Blockset
 from pdns.config import Config
-from pdns.core import protocol as p
 from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
 from pdns.core.blockanswer import BlockAnswers
 from pdns.core.blocking import Asked, Blocker, Sift
@@ -19,13 +18,14 @@ from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extendederrors import errors_of
 from pdns.core.indicators import LOCAL, NO_RULES, LocalRules
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
-from pdns.core.message import HEADER, Message, parse_message
 from pdns.core.outcome import PLAIN, Answer, Drop, Forward, Outcome
 from pdns.core.policy import CLEAN, Decision, Policy, merge
 from pdns.core.query import Query
 from pdns.core.ratelimit import RateLimiter
 from pdns.core.responsecheck import check_response
 from pdns.errors import WireError
+from pdns.wire import protocol as p
+from pdns.wire.message import HEADER, Message, parse_message
 
 REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its life
 REFRESH_MIN_LIFE_S = 20

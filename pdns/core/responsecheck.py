@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdns.blockset import Blockset
-from pdns.core import protocol as p
 from pdns.core.chain import Chain
-from pdns.core.message import Message, Record, read_name
 from pdns.core.policy import CLEAN, Decision, Policy, merge
+from pdns.wire import protocol as p
+from pdns.wire.message import Message, Record, read_name
 
 _IPV4HINT, _IPV6HINT = 4, 6  # SvcParamKeys (RFC 9460, 14.3.2)
 

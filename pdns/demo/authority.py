@@ -8,9 +8,9 @@ from typing import Any
 
 from dnslib import EDNS0, QTYPE, RCODE, RR, DNSError, DNSRecord
 
-from pdns.core.framing import Deframer, frame
 from pdns.demo import world
 from pdns.demo.ports import bind_udp_and_tcp
+from pdns.wire.framing import Deframer, frame
 
 _MAX_UDP_BYTES = 512  # without EDNS (RFC 1035, 4.2.1)
 _MAX_EDNS_BYTES = 1232

@@ -8,10 +8,10 @@ import random
 import socket
 from typing import NamedTuple
 
-from pdns.core import protocol as p
-from pdns.core.framing import frame
-from pdns.core.message import Message, build_query, parse_message
-from pdns.core.names import from_text
+from pdns.wire import protocol as p
+from pdns.wire.framing import frame
+from pdns.wire.message import Message, build_query, parse_message
+from pdns.wire.names import from_text
 
 _BLOCK_CODES = (p.EDE_BLOCKED, 16, 17, 18)  # RFC 8914: blocked, censored, filtered, prohibited
 _STALE_CODES = (p.EDE_STALE, p.EDE_STALE_NXDOMAIN)

@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from pdns.core import protocol as p
 from pdns.demo import world
 from pdns.demo.authority import Authority
 from pdns.demo.feeds import FORMATS, FeedServer
@@ -14,6 +13,7 @@ from pdns.demo.resolver import SERVFAIL_TTL_S, UPSTREAM_TIMEOUT_S, Resolver
 from pdns.demo.scrape import Reading
 from pdns.demo.table import duration
 from pdns.demo.traffic import Crowd
+from pdns.wire import protocol as p
 
 _PATIENCE_S = 15.0
 _NO_ANSWER_CODES = (p.EDE_NO_REACHABLE_AUTHORITY, p.EDE_NETWORK_ERROR)

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import NamedTuple
 
-from pdns.core import protocol as p
 from pdns.demo import world
 from pdns.demo.client import Client, Reply
 from pdns.errors import WireError
+from pdns.wire import protocol as p
 
 ONE_BAD_IN = 50
 _QTYPES = {p.A: 58, p.AAAA: 24, p.HTTPS: 12}  # weights, as stub resolvers ask for one host

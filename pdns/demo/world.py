@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 SINKHOLE_V4 = "192.0.2.1"
 SINKHOLE_V6 = "2001:db8::1"

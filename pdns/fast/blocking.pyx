@@ -13,7 +13,7 @@ from pdns.fast.wire cimport RD, Query, ends_in_one_of, u16
 
 from pdns.core.outcome import BLOCK_STORED
 from pdns.core import blocking as specification
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 cdef uint16_t _A, _AAAA
 _A, _AAAA = p.A, p.AAAA

@@ -14,11 +14,11 @@ from pdns.fast.wire cimport (
     AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, Query, Question, put16, put32, u16, u32,
 )  # fmt: skip
 
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 from pdns.core.blockanswer import fill
 from pdns.core.entry import Entry, Verdict, ede_option
-from pdns.core.message import parse_options
-from pdns.core.names import to_text
+from pdns.wire.message import parse_options
+from pdns.wire.names import to_text
 from pdns.core.outcome import BLOCK_STORED, Answer
 
 cdef extern from *:
@@ -606,7 +606,7 @@ cdef inline Py_ssize_t append(uint8_t *out, Py_ssize_t at, const uint8_t *text, 
 
 
 cdef inline int write_octet(uint8_t *out, uint8_t octet) noexcept nogil:
-    """One octet of a label as `pdns.core.names.to_text` spells it: one, two or four characters."""
+    """One octet of a label as `pdns.wire.names.to_text` spells it: one, two or four characters."""
     cdef int kind = _spelling[octet]
     if kind == 1:
         out[0] = octet

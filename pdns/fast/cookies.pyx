@@ -9,7 +9,7 @@ from pdns.fast.hashing cimport siphash24
 from pdns.fast.wire cimport CLIENT_COOKIE_BYTES, KEEPALIVE_BYTES, SERVER_COOKIE_BYTES, put16, put32, u32
 
 from pdns.core import cookies as specification
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 
 cdef enum:
     HEAD_BYTES = 8  # of a server cookie: version, reserved, time

@@ -13,7 +13,7 @@ from pdns.fast.hashing cimport siphash
 from pdns.fast.wire cimport domain_of, put16
 
 from pdns.core import flights as specification
-from pdns.core import names
+from pdns.wire import names
 from pdns.core.flights import Waiter
 
 cdef enum:

@@ -15,7 +15,7 @@ from pdns.fast.wire cimport (
 from time import perf_counter
 
 from pdns.fast.cache import SOURCE_NUMBERS
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 from pdns.core import resolver as specification
 
 cdef enum:

@@ -19,7 +19,7 @@ from pdns.fast.wire cimport (
     AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, QR, RA, RD, TYPE_OPT, Query, Question, ends_in_one_of, put16, put32, u16,
 )  # fmt: skip
 
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 from pdns.core.flights import REASONS
 
 cdef enum:
@@ -158,7 +158,7 @@ cdef class Lane(Carrier):
         return 0
 
     cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now):
-        """Write the query for a new flight, as `pdns.core.message.build_query` does, and let it wait for its answer."""
+        """Write the query for a new flight, as `pdns.wire.message.build_query` does, and let it wait for its answer."""
         cdef uint8_t *out = hub.outbox.room(MOST_QUERY_BYTES)
         cdef uint8_t *section
         cdef Flight flight = self._flights.begin(query, key, client, domain, now)

@@ -1,4 +1,4 @@
-"""Plain responses. `response.pxd` has the contract; `pdns.core.message`, `chain` and `distill` are the specification."""
+"""Plain responses. `response.pxd` has the contract; `pdns.wire.message`, `chain` and `distill` are the specification."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
@@ -9,9 +9,9 @@ from pdns.fast.wire cimport (
     skip_name, take, u16, u32,
 )  # fmt: skip
 
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 from pdns.core.entry import Entry
-from pdns.core.rdata import SHAPES, VARIABLE
+from pdns.wire.rdata import SHAPES, VARIABLE
 
 cdef enum:
     TYPE_A = 1
@@ -34,7 +34,7 @@ cdef enum:
     OPTION_EDE = 15
     TYPES = 261  # every type whose RDATA has names in it is below
 
-cdef struct Names:  # `pdns.core.rdata.Shape`
+cdef struct Names:  # `pdns.wire.rdata.Shape`
     uint8_t fixed
     uint8_t strings
     uint8_t count
@@ -62,7 +62,7 @@ cdef struct Record:
 
 
 cdef bint read_record(Reader *r, Py_ssize_t size, Record *out) noexcept nogil:
-    """One record, checked as `pdns.core.message` does. False when it is not sound."""
+    """One record, checked as `pdns.wire.message` does. False when it is not sound."""
     cdef const uint8_t *head
     cdef uint16_t rdata_bytes
     out.start = r.at

@@ -13,7 +13,7 @@ from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
 from pdns.fast.wire cimport HEADER_BYTES, u16
 
-from pdns.core.message import build_query
+from pdns.wire.message import build_query
 
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:

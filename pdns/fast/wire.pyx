@@ -193,7 +193,7 @@ cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil:
 
 
 cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil:
-    """Past the name at `r`, which is checked as `pdns.core.message.read_name` does: each pointer leads to before the
+    """Past the name at `r`, which is checked as `pdns.wire.message.read_name` does: each pointer leads to before the
     place where the name so far began, and what it leads to ends there: loops cannot exist."""
     cdef Reader walk = r[0]
     cdef Py_ssize_t limit = r.at - r.start, behind = -1, length = 0, to

@@ -9,9 +9,9 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pdns.core.framing import MAX_MESSAGE_BYTES, Deframer, frame
-from pdns.core.protocol import HEADER_BYTES
 from pdns.net.edge import Service
+from pdns.wire.framing import MAX_MESSAGE_BYTES, Deframer, frame
+from pdns.wire.protocol import HEADER_BYTES
 
 if TYPE_CHECKING:
     from pdns.net.tcp import TcpConnections

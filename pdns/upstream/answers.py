@@ -11,13 +11,13 @@ import logging
 from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
-from pdns.core import protocol as p
-from pdns.core.framing import MAX_MESSAGE_BYTES
-from pdns.core.message import Message
 from pdns.upstream.exchange import Attempt, Channel, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
 from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, Quality, match, quality_of, refuses_edns
 from pdns.upstream.rounds import Rounds
 from pdns.upstream.watch import Watch
+from pdns.wire import protocol as p
+from pdns.wire.framing import MAX_MESSAGE_BYTES
+from pdns.wire.message import Message
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server

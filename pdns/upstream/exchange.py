@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from pdns.core.message import Message
+from pdns.wire.message import Message
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server

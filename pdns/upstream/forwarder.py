@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
 from pdns.config import Upstream
-from pdns.core import protocol as p
 from pdns.descriptors import limit
 from pdns.errors import ConfigError
 from pdns.upstream import choice
@@ -20,6 +19,7 @@ from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
 from pdns.upstream.server import Server, tls_context
 from pdns.upstream.timers import TICK_S, Timers
 from pdns.upstream.watch import Watch
+from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
     from pdns.fast.lane import Lane

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import enum
 
-from pdns.core import protocol as p
 from pdns.core.chain import substitution_is_too_long
-from pdns.core.message import Message, parse_message
 from pdns.errors import WireError
+from pdns.wire import protocol as p
+from pdns.wire.message import Message, parse_message
 
 MAX_UDP_BYTES = 1232  # what our queries allow; a longer one may have come in fragments, which can be forged one by one
 

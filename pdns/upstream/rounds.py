@@ -10,7 +10,6 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pdns.core import protocol as p
 from pdns.upstream import case, choice
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
 from pdns.upstream.health import MAX_RTO_S
@@ -18,6 +17,7 @@ from pdns.upstream.matching import Quality
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
 from pdns.upstream.watch import Watch
+from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server

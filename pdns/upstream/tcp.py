@@ -8,12 +8,12 @@ import ssl
 from typing import TYPE_CHECKING, cast
 
 from pdns.clock import boottime_s
-from pdns.core.framing import Deframer, frame
-from pdns.core.message import build_query
 from pdns.upstream.exchange import Attempt, Events
 from pdns.upstream.local import is_local, source_address
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
+from pdns.wire.framing import Deframer, frame
+from pdns.wire.message import build_query
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server

@@ -7,12 +7,12 @@ import socket
 from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
-from pdns.core.message import build_query
 from pdns.fast import ACCELERATED
 from pdns.upstream.exchange import Attempt, Events
 from pdns.upstream.local import is_local, source_address
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
+from pdns.wire.message import build_query
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server

@@ -6,9 +6,9 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from pdns.core.names import cut, domain_of
 from pdns.upstream.exchange import UpstreamStats
 from pdns.upstream.timers import Timers
+from pdns.wire.names import cut, domain_of
 
 if TYPE_CHECKING:
     from pdns.upstream.server import Server

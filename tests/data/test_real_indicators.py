@@ -11,8 +11,8 @@ import pytest
 
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.config import Feed, FeedFormat
-from pdns.core.names import from_text, reversed_key
 from pdns.errors import FeedError
+from pdns.wire.names import from_text, reversed_key
 from tests.unit.feeds.reading import names, odd
 
 DATA = Path(os.environ.get("PDNS_DATA", "/nonexistent"))

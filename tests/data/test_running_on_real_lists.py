@@ -16,7 +16,7 @@ import pytest
 
 from feeds.protected import Decided, Protected, Protection
 from pdns.blockset import BLOCK_SUBTREE
-from pdns.core.names import from_text, reversed_key
+from pdns.wire.names import from_text, reversed_key
 from tests.fakes.upstream import answer
 from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
 from tests.wire import answers, query_wire

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pdns.config import Upstream
-from pdns.core.names import from_text
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, forwarder, health, rounds
+from pdns.wire.names import from_text
 from tests.fakes.upstream import FakeUpstream
 
 Outcome = UpstreamAnswer | UpstreamFailure

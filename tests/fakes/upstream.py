@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
 from typing import Any, NamedTuple, Self
 
-from pdns.core.framing import Deframer, frame
+from pdns.wire.framing import Deframer, frame
 
 A, NS, CNAME, SOA, AAAA, OPT = 1, 2, 5, 6, 28, 41
 BADVERS_OPT = b"\0\0\x29\x04\xd0\1\0\0\0\0\0"  # extended rcode 1 << 4

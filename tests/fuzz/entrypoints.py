@@ -21,7 +21,6 @@ from pdns.addresses import Endpoint
 from pdns.config import Cache, Config
 from pdns.core import query as core_query
 from pdns.core.cache import AnswerCache as PythonCache
-from pdns.core.message import parse_message
 from pdns.core.outcome import Forward
 from pdns.core.resolver import Resolver
 from pdns.counters import Counters
@@ -35,6 +34,7 @@ from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
+from pdns.wire.message import parse_message
 from tests.blocksets import make_blockset
 from tests.fuzz.corpus import RESPONSES
 from tests.fuzz.mutate import Mutator

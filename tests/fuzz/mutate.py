@@ -7,7 +7,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Sequence
 
-from pdns.core.names import from_text
+from pdns.wire.names import from_text
 
 _MOST_BYTES = 4200  # a little more than anybody reads
 _OCTETS = (0, 1, 2, 3, 11, 12, 13, 41, 63, 64, 65, 127, 128, 191, 192, 193, 255)

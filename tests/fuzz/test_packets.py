@@ -11,9 +11,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pdns.config import Config
-from pdns.core import protocol as p
 from pdns.core.cache import AnswerCache
-from pdns.core.message import parse_message
 from pdns.core.outcome import Forward
 from pdns.core.query import parse_query
 from pdns.core.resolver import Resolver
@@ -22,6 +20,8 @@ from pdns.errors import WireError
 from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.forwarder import Forwarder
+from pdns.wire import protocol as p
+from pdns.wire.message import parse_message
 from tests.blocksets import make_blockset
 from tests.fuzz.corpus import QUERIES, RESPONSES, real_packets
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 from tests.fakes import upstream as fake
 from tests.integration.running import RunningPdns, UpstreamThread
 from tests.wire import query_wire, read

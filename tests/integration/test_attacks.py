@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 from tests.fakes import upstream as fake
 from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
 from tests.wire import answers, ede, query_wire, read

@@ -13,10 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from pdns.core import protocol as p
 from pdns.demo import world
 from pdns.demo.authority import Authority
 from pdns.demo.client import Client
+from pdns.wire import protocol as p
 
 ROOT = Path(__file__).parents[2]
 

@@ -23,7 +23,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from pdns.configload import EXAMPLE
-from pdns.core import protocol as p
+from pdns.wire import protocol as p
 from tests.integration.realservers import Nsd, Unbound, ask, program
 from tests.integration.running import SINKHOLE, RunningPdns
 

@@ -29,9 +29,9 @@ from feeds.parse import parse_feed
 from loadtest.loopback import free_port
 from pdns.addresses import zone_of
 from pdns.config import Config, Feed, Feeds, Log
-from pdns.core.names import from_text, reversed_key
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedsStatus
+from pdns.wire.names import from_text, reversed_key
 from tests.integration.realservers import Named, Nsd
 from tests.integration.running import SINKHOLE, RunningPdns
 from tests.integration.test_feeds_process import FeedsProcess

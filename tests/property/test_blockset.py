@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from pdns.blockset import ALLOW_BELOW, ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, Listing, Rule
 from pdns.blocksetfiles import FeedEntry
-from pdns.core.names import ancestors, from_labels, reversed_key
+from pdns.wire.names import ancestors, from_labels, reversed_key
 from tests.blocksets import write_all
 from tests.effort import examples
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core.names import (
+from pdns.errors import InvalidName
+from pdns.wire.names import (
     MAX_NAME_BYTES,
     ancestors,
     from_labels,
@@ -17,7 +18,6 @@ from pdns.core.names import (
     reversed_key,
     to_text,
 )
-from pdns.errors import InvalidName
 
 LABELS = st.lists(st.binary(min_size=1, max_size=63), max_size=8).filter(
     lambda labels: sum(len(label) + 1 for label in labels) < MAX_NAME_BYTES

@@ -7,13 +7,13 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pdns.config import Cache
-from pdns.core import protocol as p
 from pdns.core.chain import follow
 from pdns.core.distill import distill
 from pdns.core.entry import Entry
-from pdns.core.message import parse_message, read_name
 from pdns.fast import ACCELERATED
 from pdns.upstream.matching import MAX_UDP_BYTES, Quality, quality_of
+from pdns.wire import protocol as p
+from pdns.wire.message import parse_message, read_name
 from tests.fuzz.corpus import RESPONSES, SOA
 from tests.fuzz.test_packets import mutated
 from tests.wire import response_wire

@@ -12,10 +12,10 @@ from pdns.config import Access
 from pdns.core import flights as specification
 from pdns.core.clients import ClientTable
 from pdns.core.flights import Waiter
-from pdns.core.names import domain_of, from_text
 from pdns.core.outcome import Forward
 from pdns.core.query import parse_query
 from pdns.fast import ACCELERATED
+from pdns.wire.names import domain_of, from_text
 from tests.wire import query_wire
 
 KINDS: list[Any] = [specification.Flights]

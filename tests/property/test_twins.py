@@ -18,8 +18,6 @@ from pdns.core import clients as core_clients
 from pdns.core import query as core_query
 from pdns.core import ratelimit as core_ratelimit
 from pdns.core.indicators import LocalEntry, LocalRules
-from pdns.core.message import parse_message
-from pdns.core.names import cut, from_labels, from_text, reversed_key
 from pdns.counters import Counters
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
@@ -27,6 +25,8 @@ from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
+from pdns.wire.message import parse_message
+from pdns.wire.names import cut, from_labels, from_text, reversed_key
 from tests.blocksets import make_blockset
 from tests.effort import examples
 from tests.fuzz.corpus import QUERIES, RESPONSES

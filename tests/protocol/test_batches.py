@@ -13,7 +13,6 @@ import pytest
 
 from pdns.addresses import Endpoint
 from pdns.config import Config
-from pdns.core import protocol as p
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
@@ -21,6 +20,7 @@ from pdns.net.udp import UdpListener
 from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.forwarder import Forwarder
+from pdns.wire import protocol as p
 from tests.blocksets import make_blockset
 from tests.fakes.loops import LOOPS, run_on
 from tests.wire import answers, ede, query_wire, read

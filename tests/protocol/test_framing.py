@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core.framing import MAX_MESSAGE_BYTES, Deframer, frame
+from pdns.wire.framing import MAX_MESSAGE_BYTES, Deframer, frame
 
 
 @given(st.lists(st.binary(max_size=600), max_size=6), st.data())

@@ -19,7 +19,6 @@ from pdns.addresses import Endpoint
 from pdns.blockset import Blockset
 from pdns.config import Config
 from pdns.core import flights
-from pdns.core import protocol as p
 from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
@@ -28,6 +27,7 @@ from pdns.net.udp import UdpListener
 from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.forwarder import Forwarder
+from pdns.wire import protocol as p
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until

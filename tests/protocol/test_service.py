@@ -11,12 +11,12 @@ import msgspec
 import pytest
 
 from pdns.config import Config
-from pdns.core import protocol as p
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.service import Service
 from pdns.stats import Stats
 from pdns.upstream.forwarder import Forwarder
+from pdns.wire import protocol as p
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.loops import LOOPS, run_on

@@ -21,12 +21,12 @@ from hypothesis import strategies as st
 
 from pdns.addresses import Endpoint
 from pdns.config import Server
-from pdns.core.framing import MAX_MESSAGE_BYTES, frame
 from pdns.net.edge import Reply
 from pdns.net.sockets import TCP_BACKLOG, bind_tcp
 from pdns.net.stream import MAX_UNSENT_BYTES, client_key
 from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
 from pdns.net.turns import MAX_REFUSALS
+from pdns.wire.framing import MAX_MESSAGE_BYTES, frame
 from tests.effort import examples
 from tests.fakes.edges import FakeService, Held, Tally, drop, echo, fail, message, until
 from tests.fakes.loops import LOOPS, run_on

@@ -24,9 +24,9 @@ from pdns.blockset import (
 )
 from pdns.blocksetfiles import FeedEntry, read_manifest
 from pdns.config import Feed
-from pdns.core.names import from_labels, from_text, labels_of, reversed_key
 from pdns.errors import BlocksetError
 from pdns.generations import blocksets_directory, current_generation, next_generation, publish
+from pdns.wire.names import from_labels, from_text, labels_of, reversed_key
 from tests.blocksets import make_blockset, write_all
 
 FILES = ("manifest.json", "bloom.bin", "names.marisa", "records.bin", "nets.bin")

@@ -16,9 +16,9 @@ from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE, Blockset
 from pdns.config import Feed
-from pdns.core.names import from_text, reversed_key
 from pdns.errors import BlocksetError
 from pdns.facts import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts
+from pdns.wire.names import from_text, reversed_key
 from tests.blocksets import compile_parsed, make_blockset
 
 EMOTET, EXPIRING = Detail("Emotet", "https://example.org/emotet", 86400.0), Detail("QakBot", expires_s=5000.0)
@@ -170,7 +170,7 @@ _MAP_AND_ASK = """
 import os, sys
 from pathlib import Path
 from pdns.blockset import Blockset
-from pdns.core.names import from_text
+from pdns.wire.names import from_text
 def pss():
     total = 0
     mine = False

@@ -28,7 +28,6 @@ from pdns.admin.status import StatusFile
 from pdns.admin.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
 from pdns.blockeddomains import BlockedDomains
 from pdns.config import Config, Feed, Tenant, Upstream
-from pdns.core import protocol as p
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.listenaddresses import ListenAddresses
@@ -36,6 +35,7 @@ from pdns.metrics import BY_NAME, FAMILIES, PREFIX
 from pdns.stats import BUCKETS_S, HEARTBEAT, Stats
 from pdns.upstream.matching import Quality
 from pdns.version import COMMIT
+from pdns.wire import protocol as p
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/metrics.md").read_text()

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdns.core import protocol as p
 from pdns.counters import Counters
 from pdns.sightings import Sightings, SightingsReader, SightingsWriter, name_hash
 from pdns.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
+from pdns.wire import protocol as p
 
 
 @pytest.fixture

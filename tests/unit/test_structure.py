@@ -18,7 +18,7 @@ NOT_IN_CORE = {
 }  # fmt: skip
 OPEN_TO_FEEDS = {
     "pdns.addresses", "pdns.blockset", "pdns.blocksetfiles", "pdns.blocksetwriter", "pdns.clock", "pdns.config",
-    "pdns.confinement", "pdns.control", "pdns.core.embedded", "pdns.core.names", "pdns.environment", "pdns.errors", "pdns.facts",
+    "pdns.confinement", "pdns.control", "pdns.core.embedded", "pdns.wire.names", "pdns.environment", "pdns.errors", "pdns.facts",
     "pdns.feedstatus", "pdns.free_text", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
     "pdns.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.zonechanges",
 }  # fmt: skip

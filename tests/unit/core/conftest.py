@@ -12,9 +12,9 @@ from pdns.blockset import Blockset
 from pdns.config import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.entry import Entry
-from pdns.core.message import parse_message
 from pdns.core.outcome import Answer, Forward, Outcome
 from pdns.core.resolver import Resolver
+from pdns.wire.message import parse_message
 from tests.blocksets import make_blockset
 from tests.wire import query, response_wire
 

@@ -10,8 +10,8 @@ import pytest
 from pdns.blockset import Blockset
 from pdns.config import Config
 from pdns.core.indicators import LocalEntry, LocalRules
-from pdns.core.names import from_text
 from pdns.core.policy import CLEAN, Policy
+from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
 
 BLOCKSET = make_blockset({"alpha": "evil.test @@good.evil.test shared.test", "beta": "shared.test", "watch": "watched.test"})

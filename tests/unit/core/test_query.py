@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core import protocol as p
 from pdns.core.query import error_reply, parse_query
 from pdns.errors import WireError
+from pdns.wire import protocol as p
 from tests.wire import query_wire, read
 
 GOOD = query_wire("www.Example.com", "AAAA", do=True, cd=1)

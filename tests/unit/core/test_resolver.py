@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from pdns.core import names
-from pdns.core import protocol as p
 from pdns.core.indicators import LocalEntry, LocalRules
-from pdns.core.message import parse_message
 from pdns.core.outcome import Answer, Drop, Forward
+from pdns.wire import names
+from pdns.wire import protocol as p
+from pdns.wire.message import parse_message
 from tests.blocksets import make_blockset
 from tests.unit.core.conftest import FEEDS, Standstill
 from tests.wire import answers, ede, query, query_wire, read, response_wire

@@ -10,15 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.config import Cache
-from pdns.core import protocol as p
 from pdns.core.chain import follow
 from pdns.core.distill import distill
 from pdns.core.entry import Entry
-from pdns.core.message import parse_message
-from pdns.core.names import from_labels
 from pdns.core.outcome import Answer, Forward
 from pdns.errors import WireError
 from pdns.upstream.matching import Quality, quality_of
+from pdns.wire import protocol as p
+from pdns.wire.message import parse_message
+from pdns.wire.names import from_labels
 from tests.effort import examples
 from tests.unit.core.conftest import Standstill
 from tests.wire import query, read

@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from pdns.config import Access, RateLimit, Tenant
-from pdns.core import names
-from pdns.core import protocol as p
 from pdns.core.clients import ClientTable
 from pdns.core.flights import MAX_WAITERS, Flights, Waiter
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.core.outcome import Forward
 from pdns.core.ratelimit import RateLimiter
 from pdns.fast import ACCELERATED
+from pdns.wire import names
+from pdns.wire import protocol as p
 from tests.wire import answers, query, read
 
 if ACCELERATED:

@@ -11,7 +11,7 @@ import msgspec
 
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.config import Feed, FeedFormat
-from pdns.core.names import from_reversed_key, to_text
+from pdns.wire.names import from_reversed_key, to_text
 
 _REACH = {0: "", 1: "exact", 2: "below", 3: "subtree"}
 

@@ -12,8 +12,8 @@ from feeds.entries import write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE, Blockset, Listing, Rule, source_fingerprint
 from pdns.config import Feed
-from pdns.core.names import from_text
 from pdns.errors import BlocksetError
+from pdns.wire.names import from_text
 from tests.blocksets import compile_parsed
 from tests.unit.feeds.reading import read
 

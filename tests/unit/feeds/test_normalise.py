@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds.normalise import NameEntry, NetworkEntry, Reason, plain_key, read_entry
-from pdns.core.names import from_labels, from_reversed_key, from_text, labels_of, reversed_key
+from pdns.wire.names import from_labels, from_reversed_key, from_text, labels_of, reversed_key
 
 A_LABEL = "a" * 63
 

@@ -11,7 +11,6 @@ from feeds.quality import Candidate, add_ages, add_benign, add_never_hit, add_ov
 from pdns import hits
 from pdns.blockset import Blockset
 from pdns.cli.quality import quality
-from pdns.core.names import from_text
 from pdns.counters import Counters
 from pdns.facts import Facts
 from pdns.files.records import SECOND_COPY
@@ -19,6 +18,7 @@ from pdns.generations import publish
 from pdns.hits import MAX_NAMES, FeedHits, HitBook
 from pdns.sightings import name_hash
 from pdns.stats import Stats
+from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
 from tests.unit.test_facts import make, parsed
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from pdns.blockset import Blockset
 from pdns.config import Config, Feed, Upstream
-from pdns.core.names import from_text
 from pdns.core.policy import Policy
+from pdns.wire.names import from_text
 from tests.blocksets import compile_parsed
 from tests.effort import examples
 from tests.unit.feeds.reading import names, networks, odd, read

@@ -7,8 +7,8 @@ from pathlib import Path
 from feeds.store import RECORD, Copy, FeedStore
 from pdns.blockset import Blockset
 from pdns.config import Config, Feed, State, Upstream
-from pdns.core.names import from_text
 from pdns.generations import CURRENT, blocksets_directory
+from pdns.wire.names import from_text
 
 NO_UPSTREAM = "udp://127.0.0.1:9"
 

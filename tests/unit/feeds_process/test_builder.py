@@ -22,7 +22,7 @@ from feeds.refresh import build_once
 from feeds.store import Copy
 from pdns.blockset import Blockset
 from pdns.config import Feed
-from pdns.core.names import from_text
+from pdns.wire.names import from_text
 from tests.unit.feeds_process.configs import blockers, configuration
 
 

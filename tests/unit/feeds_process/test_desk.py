@@ -15,10 +15,10 @@ import pytest
 from feeds import audit
 from feeds.desk import MAX_INDICATORS, Desk, RefusedError
 from pdns import inforce, orders, overrides
-from pdns.core.names import from_text
 from pdns.inforce import InForce
 from pdns.orders import Order, Outcome
 from pdns.overrides import Disabled, Indicator, Overrides, OverridesWatch, as_csv
+from pdns.wire.names import from_text
 
 EVERYTHING = InForce(overrides=2**62, generation=2**62)  # as if workers had taken up whatever there is
 

@@ -19,9 +19,9 @@ from feeds.protected import Decided, Protected, Protection, protection_of
 from feeds.protectednetworks import network_key
 from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.config import GUARD_KINDS, Access, Config, Feed, Guard, Tenant, Upstream
-from pdns.core.names import from_reversed_key, from_text, reversed_key, to_text
 from pdns.errors import FeedError
 from pdns.facts import DAY_S
+from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
 
 LIMITS = Limits(
     max_shrink=0.3, max_growth=1.0, max_turnover=0.7, max_popular=0.01, max_popular_first=0.2, small_change=100, min_entries=1

@@ -15,11 +15,11 @@ from feeds.refresh import build_once
 from pdns.blockset import Blockset
 from pdns.blocksetfiles import MANIFEST_FILE
 from pdns.config import Feed
-from pdns.core.names import from_text
 from pdns.facts import Facts
 from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import remove
 from pdns.generations import all_generations, blocksets_directory, current_generation
+from pdns.wire.names import from_text
 from tests.unit.feeds_process.configs import blockers, configuration, live
 
 pytestmark = pytest.mark.long

@@ -12,7 +12,7 @@ from loadtest import abuse, attack, programs, steered
 from loadtest.abuse import ATTACKS, Service
 from loadtest.packets import query
 from loadtest.server import ask
-from pdns.core import names
+from pdns.wire import names
 
 BEFORE = Service(asked=800, answered=800, p99_ms=2.0)
 USUAL, FLOOD = abuse.chosen(["hang-1"])[0], abuse.chosen(["forged"])[0]

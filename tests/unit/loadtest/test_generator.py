@@ -12,7 +12,7 @@ import pytest
 from loadtest import build, packets, programs
 from loadtest.loopback import Address
 from loadtest.programs import generate, generator_command
-from pdns.core import names
+from pdns.wire import names
 from tests.unit.loadtest.conftest import udp_server
 
 pytestmark = pytest.mark.usefixtures("compiled")

@@ -11,7 +11,7 @@ import pytest
 from loadtest import lists as listsmod
 from loadtest import population
 from loadtest.lists import Lists, Manner
-from pdns.core import names
+from pdns.wire import names
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import pytest
 
 from loadtest import malformed, zone, zoneserver
 from loadtest.packets import query
-from pdns.core import names
+from pdns.wire import names
 from tests.unit.loadtest.conftest import udp_server
 
 GOOD = names.from_text("com")

@@ -16,7 +16,7 @@ from loadtest.peers.peer import Peer, Setup
 from loadtest.peers.running import PeerError, is_blocked, is_forwarded, running
 from loadtest.population import Population
 from loadtest.results import PeerResult
-from pdns.core import names
+from pdns.wire import names
 
 HERE, UPSTREAM = Address("127.0.0.1", 5399), Address("127.0.0.1", 5398)
 LISTED = "evil.example.com\nworse-1.example.net\nunder_.score.example.org\n"  # real lists have such names

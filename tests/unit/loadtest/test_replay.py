@@ -14,8 +14,8 @@ import pytest
 from loadtest import replay, zone, zoneserver
 from loadtest.packets import query
 from loadtest.replay import Question
-from pdns.core import names
-from pdns.core import protocol as p
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 WIRE = query(names.from_text("www.example.com"))
 SOA = "ns.example.com. admin.example.com. 1 2 3 4 5"

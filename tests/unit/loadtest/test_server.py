@@ -11,7 +11,7 @@ from loadtest.loopback import Address
 from loadtest.packets import query
 from loadtest.server import ask, config_text, is_sinkhole, rcode
 from pdns.config import Config
-from pdns.core import names
+from pdns.wire import names
 from tests.unit.loadtest.conftest import udp_server
 
 HERE = Address("127.0.0.1", 5300)

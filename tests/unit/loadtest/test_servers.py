@@ -14,8 +14,8 @@ import pytest
 from loadtest import build, programs
 from loadtest.packets import query
 from loadtest.server import ask
-from pdns.core import names
-from pdns.core import protocol as p
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 pytestmark = pytest.mark.usefixtures("compiled")
 NAME = names.from_text("www.example.com")

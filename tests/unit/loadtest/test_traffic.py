@@ -12,8 +12,8 @@ import pytest
 
 from loadtest import packets, population, traffic
 from loadtest.population import Population
-from pdns.core import names
-from pdns.core import protocol as p
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 
 @pytest.fixture(scope="module")

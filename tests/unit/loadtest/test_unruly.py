@@ -17,8 +17,8 @@ from loadtest.client import ask_tcp
 from loadtest.loopback import Address, free_port
 from loadtest.packets import query
 from loadtest.server import ask
-from pdns.core import names
-from pdns.core import protocol as p
+from pdns.wire import names
+from pdns.wire import protocol as p
 
 NAME = names.from_text("www.example.com")
 WIRE = query(NAME, query_id=9)

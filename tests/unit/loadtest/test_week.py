@@ -8,7 +8,7 @@ import pytest
 
 from loadtest import population, week
 from loadtest.packets import query
-from pdns.core import names
+from pdns.wire import names
 
 
 def test_the_curve_has_the_average_and_the_peak_of_the_service() -> None:

@@ -8,8 +8,8 @@ import pytest
 
 from loadtest.unruly import address_of, answer_to
 from loadtest.witness import SINKHOLE, Expected, Witness, is_wrong, verdict
-from pdns.core import names
-from pdns.core import protocol as p
+from pdns.wire import names
+from pdns.wire import protocol as p
 from tests.unit.loadtest.conftest import Answer, udp_server
 
 NAME = names.from_text("login.example.com")

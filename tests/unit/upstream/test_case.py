@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core.names import from_text
 from pdns.upstream.case import RETRY_S, CaseMemory, mix
+from pdns.wire.names import from_text
 
 
 @given(st.lists(st.binary(min_size=1, max_size=63), max_size=3), st.binary(min_size=193, max_size=193))

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pdns.core.message import Message
 from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, Quality, match, quality_of, refuses_edns
+from pdns.wire.message import Message
 from tests.effort import examples
 
 ID = 0xBEEF

@@ -6,10 +6,10 @@ from contextlib import suppress
 from struct import Struct
 from typing import NamedTuple
 
-from pdns.core import protocol as p
-from pdns.core.names import MAX_NAME_BYTES
-from pdns.core.rdata import SHAPES, has_names, names_of
 from pdns.errors import WireError
+from pdns.wire import protocol as p
+from pdns.wire.names import MAX_NAME_BYTES
+from pdns.wire.rdata import SHAPES, has_names, names_of
 
 HEADER = Struct("!HHHHHH")
 _RR = Struct("!HHIH")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core import names
 from pdns.errors import InvalidName
+from pdns.wire import names
 
 labels = st.lists(st.binary(min_size=1, max_size=63), max_size=4).filter(lambda parts: sum(len(part) + 1 for part in parts) < 255)
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pdns.core import protocol as p
 from pdns.errors import WireError
+from pdns.wire import protocol as p
 
 _A6, _IPSECKEY, _HIP, _AMTRELAY = 38, 45, 55, 260
 _TO_THE_END = -1

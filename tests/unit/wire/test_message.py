@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core import protocol as p
-from pdns.core.message import build_query, parse_message, read_name
 from pdns.errors import WireError
+from pdns.wire import protocol as p
+from pdns.wire.message import build_query, parse_message, read_name
 from tests.wire import read, response_wire
 
 GOOD = response_wire(
