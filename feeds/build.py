@@ -33,9 +33,9 @@ from feeds.popular import popular_keys
 from feeds.priority import step_back
 from feeds.protected import Protected
 from feeds.salvage import Salvaged
-from pdns.addresses import source_path
 from pdns.blockset import BLOCK_SUBTREE, Blockset
-from pdns.config import Feed
+from pdns.config.addresses import source_path
+from pdns.config.schema import Feed
 from pdns.confinement import confine_parser, said
 from pdns.errors import BlocksetError, FeedError
 from pdns.facts import DAY_S, Facts

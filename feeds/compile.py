@@ -12,7 +12,7 @@ from feeds.salvage import Salvaged
 from pdns.blockset import source_fingerprint
 from pdns.blocksetfiles import FeedEntry, Manifest
 from pdns.blocksetwriter import write
-from pdns.config import Feed
+from pdns.config.schema import Feed
 
 
 class Sieves(Protocol):

@@ -11,7 +11,7 @@ from typing import Any, BinaryIO, Final
 
 from feeds.fetch.inflate import PIECE_BYTES, InflateError, StreamCount, decoder
 from feeds.zips import END_MAGIC, MEMBER_MAGIC, unzipped
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 MAX_RATIO: Final = 250  # unpacked to packed, of what is not small; lists come to 20

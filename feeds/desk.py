@@ -17,9 +17,9 @@ from feeds.files import disk_reason
 from feeds.protectednetworks import network_key, network_text
 from feeds.suffixes import is_public_suffix
 from pdns import orders, overrides
-from pdns.addresses import parse_allowed
 from pdns.clock import steady_s
-from pdns.config import CATEGORIES, GUARD_KINDS
+from pdns.config.addresses import parse_allowed
+from pdns.config.schema import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.files import records
 from pdns.files.safe_files import appearance, make_directory, remove

@@ -11,7 +11,7 @@ import msgspec
 from feeds.formats.collector import Collector, visible
 from feeds.pack import DamagedPack, PackedFile, packed_files
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import OddLines
 from pdns.files.safe_files import TEMPORARY, create

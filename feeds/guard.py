@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from pdns.config import GUARD_KINDS, Config, Feed
+from pdns.config.schema import GUARD_KINDS, Config, Feed
 from pdns.facts import DAY_S
 from pdns.feedstatus import Finding
 
@@ -69,7 +69,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def skipped_kinds(config: Config, feed: Feed) -> frozenset[str]:
-    """The kinds of findings (`pdns.config.GUARD_KINDS`) that go through in `feed`, by its category and its own keys."""
+    """The kinds of findings (`pdns.config.schema.GUARD_KINDS`) that go through in `feed`, by its category and its own keys."""
     level = feed.guard
     if level == "auto":
         level = "policy" if feed.category in config.guard.policy_categories else "threat"

@@ -27,7 +27,7 @@ from feeds.status import StatusFile, snapshot
 from feeds.store import remove_unconfigured
 from pdns import feedstatus
 from pdns.clock import boottime_s, steady_s
-from pdns.config import Config, Feed
+from pdns.config.schema import Config, Feed
 from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import make_directory, make_state_directory
 from pdns.orders import Order, Outcome

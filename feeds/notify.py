@@ -18,8 +18,8 @@ import dns.rdatatype
 import dns.tsig
 
 from feeds.fetch.tsig import key_of
-from pdns.addresses import parse_address, parse_endpoint, zone_of
-from pdns.config import Config
+from pdns.config.addresses import parse_address, parse_endpoint, zone_of
+from pdns.config.schema import Config
 from pdns.errors import FeedError, InvalidAddress, PdnsError
 from pdns.net.sockets import bind_tcp, bind_udp
 

@@ -14,7 +14,7 @@ from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content
 from feeds.names import Names
 from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import OddLines
 

@@ -12,7 +12,7 @@ from typing import BinaryIO, Final
 
 from feeds.containers import unpacked
 from feeds.normalise import plain_key
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.files.safe_files import open_regular, write_whole
 from pdns.wire.names import from_reversed_key, to_text

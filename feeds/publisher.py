@@ -22,7 +22,7 @@ from pdns import generations
 from pdns.blockset import Blockset
 from pdns.blocksetfiles import FeedEntry, feeds_in
 from pdns.clock import steady_s
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.facts import Facts
 from pdns.feedstatus import HeldNames

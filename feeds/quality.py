@@ -11,8 +11,8 @@ from typing import Final
 
 import msgspec
 
-from pdns.addresses import parse_allowed
 from pdns.blockset import BLOCK_BELOW, BLOCK_SUBTREE, Blockset, Rule
+from pdns.config.addresses import parse_allowed
 from pdns.errors import InvalidName
 from pdns.facts import Facts
 from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text

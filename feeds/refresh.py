@@ -20,7 +20,7 @@ from feeds.allowance import refused_limits
 from feeds.keeper import Keeper
 from feeds.notify import NotifyListener
 from feeds.priority import step_back
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.confinement import confine_feeds, listens_low, said
 from pdns.control import Channel, Configure, Distrust, Message, close_all, read_config
 from pdns.feedstatus import FeedsStatus

@@ -22,10 +22,10 @@ from feeds.hold import Hold, Pending
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, reader_version, reading_of
-from pdns.addresses import source_path
 from pdns.blockset import source_fingerprint
 from pdns.clock import boottime_s, steady_s
-from pdns.config import Feed
+from pdns.config.addresses import source_path
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import Finding
 from pdns.files import safe_files

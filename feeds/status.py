@@ -13,7 +13,7 @@ import msgspec
 from feeds.files import disk_reason
 from feeds.publisher import Live
 from feeds.runner import FeedRunner
-from pdns.addresses import without_secrets
+from pdns.config.addresses import without_secrets
 from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
 from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error

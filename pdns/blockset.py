@@ -23,7 +23,7 @@ from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
 from pdns.blocksetfiles import BLOOM_FILE, MANIFEST_FILE, NAMES_FILE, NETS_FILE, RECORDS_FILE, Manifest, copy_to_memory, map_copy
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
 from pdns.networkruns import Networks

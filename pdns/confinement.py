@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from pdns import landlock, seccomp
-from pdns.addresses import parse_endpoint
-from pdns.config import Config
+from pdns.config.addresses import parse_endpoint
+from pdns.config.schema import Config
 from pdns.kernelcalls import prctl
 from pdns.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE, keep_capabilities
 

@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol
 
 import msgspec
 
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
 MAX_MESSAGE_BYTES: Final = 65536

@@ -10,10 +10,10 @@ import msgspec
 from msgspec.structs import replace
 
 from pdns import feedstatus, overrides
-from pdns.addresses import parse_address
 from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
 from pdns.blockset import AddressListing, Blockset, Listing, Rule
-from pdns.config import Config
+from pdns.config.addresses import parse_address
+from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
 from pdns.core.policy import AllowList
 from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError

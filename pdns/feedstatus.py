@@ -46,7 +46,7 @@ class HeldNames(msgspec.Struct, frozen=True, kw_only=True):
     refused: int = 0  # too popular: they cannot be released
     names: dict[str, str] = {}
     refused_names: dict[str, str] = {}
-    kinds: dict[str, str] = {}  # of `names`: name -> kind (pdns.config.GUARD_KINDS, or "order")
+    kinds: dict[str, str] = {}  # of `names`: name -> kind (pdns.config.schema.GUARD_KINDS, or "order")
 
 
 class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from pdns.addresses import Endpoint
+from pdns.config.addresses import Endpoint
 from pdns.net.sockets import has_address
 
 _LOOK_EVERY_S: Final = 1.0

@@ -14,7 +14,7 @@ import socket
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
-from pdns.addresses import Endpoint, parse_endpoint
+from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.control import MAX_LISTENERS, Listener
 from pdns.errors import PdnsError
 from pdns.net.sockets import bind_tcp, bind_udp, has_interface, kernel_drops

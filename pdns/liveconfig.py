@@ -13,15 +13,15 @@ from typing import Any, Final
 
 import msgspec
 
-from pdns.addresses import absolute_path
-from pdns.config import Config, State
-from pdns.configload import MAX_BYTES as MAX_TOML_BYTES
-from pdns.configload import read_tables
+from pdns.config.addresses import absolute_path
+from pdns.config.load import MAX_BYTES as MAX_TOML_BYTES
+from pdns.config.load import read_tables
+from pdns.config.schema import Config, State
+from pdns.config.system import default_state_dir
 from pdns.errors import ConfigErrors, InvalidAddress
 from pdns.files import records
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_bounded, read_state, write_whole
-from pdns.machine import default_state_dir
 from pdns.statedir import is_served
 
 FILE_NAME: Final = "live.json"

@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from pdns.config import Log
+from pdns.config.schema import Log
 from pdns.core.entry import Monitored
 from pdns.wire.names import to_text
 

@@ -63,7 +63,7 @@ class Order(msgspec.Struct, frozen=True, kw_only=True):
     for_s: float = 0.0
     all: bool = False
     category: str = ""
-    kind: str = ""  # of pdns.config.GUARD_KINDS, or "order"
+    kind: str = ""  # of pdns.config.schema.GUARD_KINDS, or "order"
     force: bool = False  # though it concerns more names than is usually meant
 
     @property

@@ -15,7 +15,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from pdns.addresses import parse_allowed
+from pdns.config.addresses import parse_allowed
 from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.errors import InvalidAddress
 from pdns.files import records

@@ -17,7 +17,7 @@ import msgspec
 
 from pdns.blockset import Blockset
 from pdns.clock import boottime_s, steady_s
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.control import Transport
 from pdns.descriptors import client_descriptors, limit
 from pdns.errors import BlocksetError, OtherFormatError

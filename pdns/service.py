@@ -10,7 +10,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from pdns.blockset import Blockset, source_fingerprint
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cookies import SECRET_BYTES, Options

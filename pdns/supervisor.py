@@ -26,14 +26,15 @@ from typing import Final, NoReturn
 import msgspec
 
 from pdns import liveconfig, systemd
-from pdns.addresses import Endpoint
 from pdns.admin import servers
 from pdns.admin.servers import HttpServers
 from pdns.admin.status import StatusFile
 from pdns.blockeddomains import BlockedDomains
 from pdns.children import Child
-from pdns.config import Config
-from pdns.configwatch import FileWatch, Loaded, load_version
+from pdns.config.addresses import Endpoint
+from pdns.config.per_worker import worker_count
+from pdns.config.schema import Config
+from pdns.config.watch import FileWatch, Loaded, load_version
 from pdns.confinement import MEASURES, Missing, confine_supervisor, listens_low, said
 from pdns.control import Configure, Distrust, share_config
 from pdns.counters import Counters
@@ -44,7 +45,6 @@ from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr, standard_error
 from pdns.privileges import change_user
 from pdns.readiness import Readiness
-from pdns.share import worker_count
 from pdns.statedir import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers

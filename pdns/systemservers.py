@@ -7,10 +7,10 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from pdns.configload import from_tables
-from pdns.configwatch import FileWatch, Loaded
+from pdns.config.load import from_tables
+from pdns.config.system import RESOLV_CONF, system_servers
+from pdns.config.watch import FileWatch, Loaded
 from pdns.errors import ConfigErrors
-from pdns.machine import RESOLV_CONF, system_servers
 
 _log = logging.getLogger(__name__)
 

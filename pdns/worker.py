@@ -17,7 +17,8 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
-from pdns.config import Config
+from pdns.config.per_worker import share_of
+from pdns.config.schema import Config
 from pdns.confinement import confine_worker, said
 from pdns.control import (
     Apply,
@@ -39,7 +40,6 @@ from pdns.errors import ConfigError, OtherFormatError, PdnsError
 from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.memory import map_limits
 from pdns.running import Running, Sockets
-from pdns.share import share_of
 from pdns.sightings import Sightings, SightingsWriter
 from pdns.stats import Stats
 

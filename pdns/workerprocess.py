@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from pdns.admin.process import is_busy
 from pdns.children import Child
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset, share_config
 from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import OtherFormatError, PdnsError

@@ -18,7 +18,7 @@ from pdns import inforce
 from pdns.blockeddomains import BlockedDomains
 from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.clock import boottime_s
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.control import Cover, Drain
 from pdns.counters import Counters
 from pdns.errors import OtherFormatError, PdnsError

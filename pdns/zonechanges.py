@@ -12,8 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pdns.addresses import zone_of
-from pdns.config import Feed
+from pdns.config.addresses import zone_of
+from pdns.config.schema import Feed
 from pdns.core.query import error_reply
 from pdns.errors import WireError
 from pdns.files.safe_files import appearance, bind

@@ -14,7 +14,7 @@ from feeds.parse import ParsedFeed
 from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, source_fingerprint
 from pdns.blocksetfiles import FeedEntry, Manifest
 from pdns.blocksetwriter import write
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.facts import DAY_S, Told
 from pdns.wire.names import from_text, reversed_key
 

@@ -23,7 +23,7 @@ from feeds.popular import POPULAR, popular_keys
 from feeds.protected import Decided, Protected, protection_of
 from feeds.publisher import Publisher
 from feeds.runner import FeedRunner, Surroundings
-from pdns.config import Config, Feed, Guard, Tenant, Upstream
+from pdns.config.schema import Config, Feed, Guard, Tenant, Upstream
 from pdns.wire.names import from_reversed_key, to_text
 
 HOUR_S = 3600

@@ -21,8 +21,8 @@ from feeds.fetch.resolve import UpstreamResolver
 from feeds.fetch.targets import CheckedResolver, Targets
 from feeds.fetch.token import Token
 from pdns import __version__
-from pdns.addresses import web_url, without_secrets
-from pdns.config import Feed
+from pdns.config.addresses import web_url, without_secrets
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 MAX_REDIRECTS = 5

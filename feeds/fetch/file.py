@@ -11,7 +11,7 @@ from pathlib import Path
 from feeds.fetch import Fetched, FileStamp, Unchanged, Validators
 from feeds.fetch.candidate import Candidate, over_limit
 from feeds.pack import MAGIC, MAX_FILES, header
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.files.safe_files import open_regular
 from pdns.free_text import visible

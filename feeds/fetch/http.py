@@ -12,7 +12,7 @@ from feeds.fetch.candidate import Candidate, discard
 from feeds.fetch.client import Client, client
 from feeds.fetch.network import Network
 from feeds.fetch.verify import demanded, verify
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 MAX_VALIDATOR_CHARACTERS = 1024

@@ -7,8 +7,8 @@ import ssl
 from pathlib import Path
 from typing import NamedTuple, Self
 
-from pdns.addresses import UpstreamAddress, parse_upstream
-from pdns.config import Config, Feed
+from pdns.config.addresses import UpstreamAddress, parse_upstream
+from pdns.config.schema import Config, Feed
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
 from pdns.files.safe_files import open_regular

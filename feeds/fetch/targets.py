@@ -15,8 +15,8 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from feeds.fetch.network import Network
-from pdns.addresses import IPAddress, IPNetwork, parse_host, web_url
-from pdns.config import Feed
+from pdns.config.addresses import IPAddress, IPNetwork, parse_host, web_url
+from pdns.config.schema import Feed
 from pdns.errors import FeedError, InvalidAddress
 
 _NEVER_BY_NAME = (

@@ -14,8 +14,8 @@ from feeds.fetch.candidate import Candidate, over_limit
 from feeds.fetch.client import Client, client
 from feeds.fetch.members import MemberWriter, members_of, one_line
 from feeds.fetch.network import Network
-from pdns.addresses import web_url
-from pdns.config import Feed
+from pdns.config.addresses import web_url
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 MAX_PAGES = 2000

@@ -8,7 +8,7 @@ from urllib.parse import quote, quote_plus
 
 from yarl import URL
 
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.files.safe_files import TooLongError, read_bounded
 

@@ -9,8 +9,8 @@ from typing import ParamSpec, TypeVar
 
 from feeds.fetch import Fetched, FileStamp, Kept, Unchanged, file, http, misp, taxii, zone
 from feeds.fetch.network import Network
-from pdns.addresses import source_path, web_kind, zone_of
-from pdns.config import Feed
+from pdns.config.addresses import source_path, web_kind, zone_of
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 P = ParamSpec("P")

@@ -11,7 +11,7 @@ import dns.rcode
 import dns.tsig
 
 from feeds.fetch.token import read_secret
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 

@@ -13,7 +13,7 @@ from yarl import URL
 from feeds.fetch import OUTDATED, SIGNATURE, SourceError, Validators
 from feeds.fetch.client import Client
 from feeds.fetch.minisign import MAX_BYTES, BadSignature, Statement, verify_file
-from pdns.config import Feed
+from pdns.config.schema import Feed
 
 MAX_CHECKSUMS_BYTES = 1024 * 1024
 _CLOCK_S = 86400.0  # how far ahead of ours a publisher's clock may be

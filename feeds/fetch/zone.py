@@ -28,8 +28,8 @@ from feeds.fetch import SIGNATURE, Fetched, Kept, SourceError, Unchanged, Valida
 from feeds.fetch.candidate import Candidate, discard
 from feeds.fetch.tsig import key_of, tsig_reason
 from feeds.fetch.zonetext import Changes, Inconsistent, head, line_of
-from pdns.addresses import ZoneAddress
-from pdns.config import Feed
+from pdns.config.addresses import ZoneAddress
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 MAX_RECORDS = 5_000_000  # of a zone

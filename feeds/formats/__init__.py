@@ -26,7 +26,7 @@ from feeds.formats import (
 from feeds.formats.collector import Collector, visible
 from feeds.formats.content import Content
 from feeds.normalise import COSMETIC, is_cosmetic
-from pdns.addresses import web_kind
+from pdns.config.addresses import web_kind
 from pdns.errors import FeedError
 
 Reader = Callable[[Content, Collector], None]

@@ -10,7 +10,7 @@ from typing import BinaryIO, Final
 from feeds.containers import is_packed, unpacked
 from feeds.formats.collector import Collector
 from feeds.normalise import Reason
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.wire.names import MAX_NAME_BYTES
 
 MAX_LINE_BYTES: Final = 4096

@@ -11,7 +11,7 @@ from feeds.formats.collector import Collector
 from feeds.formats.content import Content
 from feeds.formats.facts import end_s
 from feeds.normalise import Reason
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 MAX_ROW_BYTES: Final = 64 * 1024

@@ -20,7 +20,7 @@ from pdns import orders, overrides
 from pdns.admin.server import HttpServer, Problem, Route
 from pdns.admin.status import StatusFile
 from pdns.admin.token import TokenFile, TokenUnreadable
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
 from pdns.explanation import UnknownError, explain
 from pdns.feedstatus import FeedsStatus

@@ -25,7 +25,7 @@ from pdns.admin.status import StatusFile
 from pdns.admin.zeros import zeros
 from pdns.blockeddomains import BlockedDomains
 from pdns.clock import boottime_s
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.files.safe_files import damaged_files

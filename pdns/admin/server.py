@@ -15,9 +15,9 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from pdns.addresses import parse_host
 from pdns.admin.connections import LINGER_S, REQUEST_WITHIN_S, BoundedServer
 from pdns.admin.refusals import RefusalLog
+from pdns.config.addresses import parse_host
 from pdns.errors import InvalidAddress
 
 MAX_BODY_BYTES: Final = 65536

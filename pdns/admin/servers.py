@@ -5,9 +5,9 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Protocol
 
-from pdns.addresses import Endpoint, parse_endpoint
 from pdns.admin.status import StatusFile
-from pdns.config import Config
+from pdns.config.addresses import Endpoint, parse_endpoint
+from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.net.sockets import bind_tcp
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from pdns.configrules import LEAST_TOKEN_BYTES, MOST_TOKEN_BYTES
+from pdns.config.rules import LEAST_TOKEN_BYTES, MOST_TOKEN_BYTES
 from pdns.files.safe_files import read_bounded
 
 KEPT_S: Final = 1.0  # a new token counts, and an old one no longer does, within this time

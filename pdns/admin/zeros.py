@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import islice, product
 from typing import Final
 
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.clients import NO_TENANT
 from pdns.core.indicators import LOCAL
 from pdns.distinct import WINDOWS

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pdns.catalogue import catalogue
 from pdns.cli.feedtable import aligned
+from pdns.config.catalogue import catalogue
 
 _TITLES = ("use", "category", "format", "refresh", "licence", "commercial", "service", "key", "checked", "description")
 _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))

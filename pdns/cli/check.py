@@ -12,13 +12,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pdns.addresses import source_path, without_secrets
-from pdns.config import Config, Feed
-from pdns.configload import default_config_path, load
+from pdns.config.addresses import source_path, without_secrets
+from pdns.config.load import default_config_path, load
+from pdns.config.per_worker import worker_count
+from pdns.config.schema import Config, Feed
+from pdns.config.system import RESOLV_CONF, system_servers
 from pdns.errors import ConfigErrors
 from pdns.files.safe_files import open_regular
-from pdns.machine import RESOLV_CONF, system_servers
-from pdns.share import worker_count
 
 EXIT_INVALID = 2
 

@@ -11,10 +11,10 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from pdns.catalogue import catalogue
 from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, consoles, load_config
-from pdns.config import Config, Feed, State
+from pdns.config.catalogue import catalogue
+from pdns.config.schema import Config, Feed, State
 from pdns.feedstatus import FeedsStatus, FeedStatus
 
 _TITLES = ("feed", "status", "format", "entries", "licence", "commercial", "service", "next step")

@@ -19,7 +19,7 @@ from pdns.cli.feedtable import age, changes, held, odd_lines, show
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config, next_step, refused, working_here
 from pdns.cli.popular import popular_command
 from pdns.cli.quality import quality
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.errors import ConfigError
 from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import make_directory, read_state, write_whole

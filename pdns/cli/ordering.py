@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns import orders
-from pdns.config import Config
-from pdns.configload import default_config_path, load
+from pdns.config.load import default_config_path, load
+from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.files.records import remedy
 from pdns.liveconfig import of_running_server

@@ -15,7 +15,7 @@ from pdns import hits
 from pdns.blockset import Blockset
 from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, load_config
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.errors import BlocksetError
 from pdns.facts import DAY_S, Facts
 from pdns.generations import current_directory

@@ -13,8 +13,8 @@ from typing import Annotated
 
 import typer
 
-from pdns.addresses import Endpoint, source_path
-from pdns.configload import EXAMPLE, default_config_path
+from pdns.config.addresses import Endpoint, source_path
+from pdns.config.load import EXAMPLE, default_config_path
 from pdns.errors import ConfigError, PdnsError
 from pdns.logs import print_once
 from pdns.supervisor import Supervisor

@@ -5,7 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from pdns.config import Block
+from pdns.config.schema import Block
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
 from pdns.core.entry import Entry, Monitored, Verdict
 from pdns.wire import protocol as p

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
-from pdns.config import Access, Tenant
+from pdns.config.schema import Access, Tenant
 
 NO_TENANT = "default"
 _MAX_KNOWN = 65536

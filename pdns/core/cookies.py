@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from ipaddress import ip_address
 
-from pdns.config import Server
+from pdns.config.schema import Server
 from pdns.core.query import Query
 from pdns.wire import protocol as p
 

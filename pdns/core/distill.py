@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from pdns.config import Cache
+from pdns.config.schema import Cache
 from pdns.core.chain import Chain
 from pdns.core.entry import MAX_TURNS, NO_ROTATION, Entry, Rotation
 from pdns.core.extendederrors import errors_of

@@ -7,7 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from pdns.blockset import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Blockset, Rule
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.indicators import LOCAL, NO_RULES, LocalEntry, LocalRules

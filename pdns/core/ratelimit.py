@@ -11,7 +11,7 @@ from hashlib import blake2b
 from ipaddress import ip_address
 from typing import Final
 
-from pdns.config import RateLimit
+from pdns.config.schema import RateLimit
 
 KEY_BYTES: Final = 16
 HEADER_BYTES: Final = 64  # the key, and nothing up to the next line of the processor's cache, which holds one set

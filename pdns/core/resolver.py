@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from pdns.blockset import AddressListing, Blockset
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
 from pdns.core.blockanswer import BlockAnswers
 from pdns.core.blocking import Asked, Blocker, Sift

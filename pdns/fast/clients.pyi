@@ -1,6 +1,6 @@
 from collections.abc import Sequence
 
-from pdns.config import Access, RateLimit, Tenant
+from pdns.config.schema import Access, RateLimit, Tenant
 from pdns.core.clients import Client
 
 class ClientTable:

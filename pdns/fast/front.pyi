@@ -1,6 +1,6 @@
 from collections.abc import Callable, Sequence
 
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.entry import Monitored

@@ -1,7 +1,7 @@
 from collections.abc import Callable
 
 from pdns.blockset import AddressListing, Blockset
-from pdns.config import Cache
+from pdns.config.schema import Cache
 from pdns.core.flights import Flight as AnyFlight
 from pdns.core.flights import Waiter
 from pdns.fast.cache import AnswerCache

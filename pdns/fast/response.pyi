@@ -1,4 +1,4 @@
-from pdns.config import Cache
+from pdns.config.schema import Cache
 from pdns.core.entry import Entry
 
 def plain_entry(wire: bytes, key: bytes, config: Cache, do: bool, now: float, stamp: int) -> tuple[Entry, list[bytes]] | None: ...

@@ -11,7 +11,7 @@ import socket
 from contextlib import suppress
 from typing import Final, NoReturn
 
-from pdns.addresses import Endpoint
+from pdns.config.addresses import Endpoint
 from pdns.errors import PdnsError
 
 # Linux (asm-generic/socket.h, linux/in.h, linux/in6.h); the socket module of Python 3.11 does not have them.

@@ -9,7 +9,7 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Final, NamedTuple, Self
 
-from pdns.config import Server
+from pdns.config.schema import Server
 from pdns.net.arrivals import Arrivals
 from pdns.net.connections import ConnectionTable
 from pdns.net.edge import BugLog, EdgeStats, Service

@@ -7,7 +7,7 @@ import contextlib
 from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
-from pdns.config import Upstream
+from pdns.config.schema import Upstream
 from pdns.descriptors import limit
 from pdns.errors import ConfigError
 from pdns.upstream import choice

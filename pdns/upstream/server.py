@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
-from pdns.addresses import parse_upstream
+from pdns.config.addresses import parse_upstream
 from pdns.upstream.case import CaseMemory
 from pdns.upstream.edns import EdnsMemory
 from pdns.upstream.exchange import Events

@@ -13,7 +13,7 @@ import pytest
 
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE, Blockset
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError, InvalidName
 from pdns.wire.names import ancestors, from_text, reversed_key
 from tests.blocksets import compile_parsed

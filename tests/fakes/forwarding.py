@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from pdns.config import Upstream
+from pdns.config.schema import Upstream
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, forwarder, health, rounds
 from pdns.wire.names import from_text
 from tests.fakes.upstream import FakeUpstream

@@ -17,8 +17,8 @@ from typing import Any, Protocol
 
 import msgspec
 
-from pdns.addresses import Endpoint
-from pdns.config import Cache, Config
+from pdns.config.addresses import Endpoint
+from pdns.config.schema import Cache, Config
 from pdns.core import query as core_query
 from pdns.core.cache import AnswerCache as PythonCache
 from pdns.core.outcome import Forward

@@ -39,10 +39,10 @@ from feeds.parse import parse_feed
 from feeds.popular import popular_keys
 from feeds.store import RECORD, Copy, FeedStore, Reading
 from pdns import feedstatus, hits, inforce, orders, overrides
-from pdns.addresses import parse_zone
 from pdns.blockset import Blockset
-from pdns.config import Config, Feed, Upstream
-from pdns.configload import load
+from pdns.config.addresses import parse_zone
+from pdns.config.load import load
+from pdns.config.schema import Config, Feed, Upstream
 from pdns.errors import BlocksetError, ConfigError, FeedError
 from pdns.orders import Order, OrderError
 from pdns.overrides import Disabled, Indicator, Overrides

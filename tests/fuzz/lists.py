@@ -18,7 +18,7 @@ from feeds.entries import Entries, whole, write_entries
 from feeds.formats import READERS
 from feeds.pack import MAGIC, header
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from tests.fakes.hostile import linked_tar, sparse_tar, zipped
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.outcome import Forward
 from pdns.core.query import parse_query

@@ -22,7 +22,7 @@ import pytest
 from aiohttp import web
 
 from pdns import feedstatus
-from pdns.config import Config, Feed, Upstream
+from pdns.config.schema import Config, Feed, Upstream
 from pdns.control import Channel, Configure, share_config
 from pdns.feedstatus import FeedsStatus
 from pdns.generations import current_generation

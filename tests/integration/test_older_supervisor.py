@@ -16,7 +16,7 @@ import dns.query
 import pytest
 
 from feeds.refresh import build_once
-from pdns.config import Config, Feed, Server, State, Upstream
+from pdns.config.schema import Config, Feed, Server, State, Upstream
 from pdns.control import Apply, Channel, Drain, Listener, Ready, share_config
 from pdns.counters import Counters
 from pdns.sightings import Sightings

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.configload import EXAMPLE, load
+from pdns.config.load import EXAMPLE, load
 from tests.integration import picture
 from tests.integration.running import ROOT, RunningPdns
 
@@ -67,7 +67,7 @@ def test_the_configuration_shown_replaces_the_example(tmp_path: Path) -> None:
     config = load(tmp_path / "pdns.toml", resolv_conf=tmp_path / "resolv.conf")
     assert [feed.name for feed in config.feed] == ["urlhaus-filter", "our-own"]
     assert config.feed[1].url == (tmp_path / "block.txt").as_uri()
-    code = "from pdns.configload import default_config_path; print(default_config_path().resolve())"
+    code = "from pdns.config.load import default_config_path; print(default_config_path().resolve())"
     where = [sys.executable, "-c", code]
     environment = {"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin", "PDNS_PURE": os.environ.get("PDNS_PURE", "")}
     found = subprocess.run(where, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout.strip()

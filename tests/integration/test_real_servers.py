@@ -22,7 +22,7 @@ import dns.zone
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from pdns.configload import EXAMPLE
+from pdns.config.load import EXAMPLE
 from pdns.wire import protocol as p
 from tests.integration.realservers import Nsd, Unbound, ask, program
 from tests.integration.running import SINKHOLE, RunningPdns

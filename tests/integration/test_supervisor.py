@@ -369,7 +369,7 @@ def test_the_servers_of_the_machine_are_followed(tmp_path: Path) -> None:
     """A change of resolv.conf goes live by itself, without another worker."""
     resolv_conf = tmp_path / "resolv.conf"
     (tmp_path / "sitecustomize.py").write_text(
-        f"from pathlib import Path\nimport pdns.machine\npdns.machine.RESOLV_CONF = Path({str(resolv_conf)!r})\n"
+        f"from pathlib import Path\nimport pdns.config.system\npdns.machine.RESOLV_CONF = Path({str(resolv_conf)!r})\n"
     )
     resolv_conf.write_text("nameserver 127.0.0.2\n")
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.config import Upstream
+from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, tcp
 from tests.fakes.edges import until

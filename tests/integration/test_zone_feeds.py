@@ -27,8 +27,8 @@ import pytest
 from feeds.fetch import SIGNATURE, Fetched, Kept, SourceError, Unchanged, zone
 from feeds.parse import parse_feed
 from loadtest.loopback import free_port
-from pdns.addresses import zone_of
-from pdns.config import Config, Feed, Feeds, Log
+from pdns.config.addresses import zone_of
+from pdns.config.schema import Config, Feed, Feeds, Log
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedsStatus
 from pdns.wire.names import from_text, reversed_key

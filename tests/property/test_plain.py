@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pdns.config import Cache
+from pdns.config.schema import Cache
 from pdns.core.chain import follow
 from pdns.core.distill import distill
 from pdns.core.entry import Entry

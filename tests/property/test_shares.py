@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.config import Access
+from pdns.config.schema import Access
 from pdns.core import flights as specification
 from pdns.core.clients import ClientTable
 from pdns.core.flights import Waiter

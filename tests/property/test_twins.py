@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from xxhash import xxh128_digest
 
 from pdns.blockset import Blockset
-from pdns.config import Access, Config, RateLimit, Tenant
+from pdns.config.schema import Access, Config, RateLimit, Tenant
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
 from pdns.core import ratelimit as core_ratelimit

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from pdns.addresses import Endpoint
-from pdns.config import Config
+from pdns.config.addresses import Endpoint
+from pdns.config.schema import Config
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp

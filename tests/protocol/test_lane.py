@@ -15,9 +15,9 @@ from typing import Any
 import msgspec
 import pytest
 
-from pdns.addresses import Endpoint
 from pdns.blockset import Blockset
-from pdns.config import Config
+from pdns.config.addresses import Endpoint
+from pdns.config.schema import Config
 from pdns.core import flights
 from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.counters import Counters

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.service import Service

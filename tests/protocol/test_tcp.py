@@ -19,8 +19,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.addresses import Endpoint
-from pdns.config import Server
+from pdns.config.addresses import Endpoint
+from pdns.config.schema import Server
 from pdns.net.edge import Reply
 from pdns.net.sockets import TCP_BACKLOG, bind_tcp
 from pdns.net.stream import MAX_UNSENT_BYTES, client_key

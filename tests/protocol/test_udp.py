@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from loadtest.loopback import free_port
-from pdns.addresses import Endpoint
+from pdns.config.addresses import Endpoint
 from pdns.fast import ACCELERATED
 from pdns.net.edge import Reply
 from pdns.net.sockets import bind_udp

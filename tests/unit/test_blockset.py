@@ -23,7 +23,7 @@ from pdns.blockset import (
     source_fingerprint,
 )
 from pdns.blocksetfiles import FeedEntry, read_manifest
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
 from pdns.generations import blocksets_directory, current_generation, next_generation, publish
 from pdns.wire.names import from_labels, from_text, labels_of, reversed_key

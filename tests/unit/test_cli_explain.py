@@ -14,7 +14,7 @@ import pytest
 from feeds.detail import Detail
 from pdns.cli.explain import explain
 from pdns.cli.feedorders import show_held
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.facts import DAY_S, FACTS_FILE
 from pdns.feedstatus import FeedsStatus, FeedStatus
 from pdns.generations import publish

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pdns.config import Config, Upstream
+from pdns.config.schema import Config, Upstream
 from pdns.control import (
     MAX_FDS,
     MAX_LISTENERS,

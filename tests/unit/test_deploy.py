@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.config import Server
+from pdns.config.schema import Server
 
 ROOT = Path(__file__).parents[2]
 UNIT = (ROOT / "deploy/systemd/pdns.service").read_text()

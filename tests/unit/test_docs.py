@@ -15,8 +15,8 @@ import pytest
 import typer
 
 from pdns.__main__ import build
-from pdns.configload import load
-from tests.unit.test_config import CERTIFICATE
+from pdns.config.load import load
+from tests.unit.config.test_load import CERTIFICATE
 
 ROOT = Path(__file__).parents[2]
 _BESIDE = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "loadtest/README.md")

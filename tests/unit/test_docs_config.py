@@ -11,12 +11,12 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 import pytest
 
-from pdns.catalogue import catalogue
-from pdns.config import Config
-from pdns.configload import load
-from pdns.configshape import describe
+from pdns.config.catalogue import catalogue
+from pdns.config.load import load
+from pdns.config.schema import Config
+from pdns.config.shape import describe
 from pdns.core.clients import ClientTable
-from tests.unit.test_config import CERTIFICATE
+from tests.unit.config.test_load import CERTIFICATE
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/config.md").read_text()

@@ -15,7 +15,7 @@ from feeds.detail import Detail
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE, Blockset
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
 from pdns.facts import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts
 from pdns.wire.names import from_text, reversed_key

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pdns.config import RateLimit
+from pdns.config.schema import RateLimit
 from pdns.core import ratelimit
 from pdns.fast import ACCELERATED
 from pdns.memory import Limits, map_limits, new_limits
@@ -19,7 +19,7 @@ if ACCELERATED:
 KINDS = [ratelimit.RateLimiter, CompiledLimiter] if ACCELERATED else [ratelimit.RateLimiter]
 _ASK = """
 import sys, time
-from pdns.config import RateLimit
+from pdns.config.schema import RateLimit
 from pdns.fast.clients import RateLimiter
 from pdns.memory import map_limits
 limiter = RateLimiter(RateLimit(queries_per_s=1000, burst=5000), map_limits(int(sys.argv[1])))

@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from pdns.addresses import Endpoint
+from pdns.config.addresses import Endpoint
 from pdns.listenaddresses import ListenAddresses
 from pdns.net.sockets import has_address
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pdns import liveconfig
-from pdns.config import Config, Feed, State, Upstream
+from pdns.config.schema import Config, Feed, State, Upstream
 from pdns.statedir import StateDirectory
 
 BROKEN = '[[feed]]\nname = "ne'

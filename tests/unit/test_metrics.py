@@ -21,13 +21,13 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
 from pdns import feedstatus
-from pdns.addresses import Endpoint
 from pdns.admin.collector import PdnsCollector
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
 from pdns.admin.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
 from pdns.blockeddomains import BlockedDomains
-from pdns.config import Config, Feed, Tenant, Upstream
+from pdns.config.addresses import Endpoint
+from pdns.config.schema import Config, Feed, Tenant, Upstream
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.listenaddresses import ListenAddresses

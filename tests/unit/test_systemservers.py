@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.configwatch import Loaded, load_version
+from pdns.config.watch import Loaded, load_version
 from pdns.systemservers import SystemServers
 
 SYSTEM = '[server]\nlisten = ["127.0.0.1:53"]\n[upstream]\nservers = ["system"]\n'

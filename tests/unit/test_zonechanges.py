@@ -11,7 +11,7 @@ import dns.opcode
 import dns.rcode
 import pytest
 
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.fast import ACCELERATED
 from pdns.zonechanges import Primaries, Receiver, Sender
 from tests.protocol.test_service import bench

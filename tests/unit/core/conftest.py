@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pdns.blockset import Blockset
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.entry import Entry
 from pdns.core.outcome import Answer, Forward, Outcome

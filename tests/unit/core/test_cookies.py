@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from pdns.config import Server
+from pdns.config.schema import Server
 from pdns.core.cookies import ROLL_S, Options, make, siphash24
 from pdns.core.query import Query
 from tests.wire import query

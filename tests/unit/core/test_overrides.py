@@ -8,7 +8,7 @@ import msgspec
 import pytest
 
 from pdns.blockset import Blockset
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.core.indicators import LocalEntry, LocalRules
 from pdns.core.policy import CLEAN, Policy
 from pdns.wire.names import from_text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pdns.config import Access, RateLimit, Tenant
+from pdns.config.schema import Access, RateLimit, Tenant
 from pdns.core.clients import ClientTable
 from pdns.core.flights import MAX_WAITERS, Flights, Waiter
 from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData

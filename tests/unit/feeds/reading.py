@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.config import Feed, FeedFormat
+from pdns.config.schema import Feed, FeedFormat
 from pdns.wire.names import from_reversed_key, to_text
 
 _REACH = {0: "", 1: "exact", 2: "below", 3: "subtree"}

@@ -11,7 +11,7 @@ import pytest
 from feeds.entries import write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset import BLOCK_SUBTREE, Blockset, Listing, Rule, source_fingerprint
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
 from pdns.wire.names import from_text
 from tests.blocksets import compile_parsed
@@ -81,7 +81,7 @@ import sys
 from pathlib import Path
 from feeds.compile import compile_blockset
 from feeds.entries import Entries
-from pdns.config import Feed
+from pdns.config.schema import Feed
 lists = [(Feed(name=Path(path).name, url="file:x"), Entries(Path(path))) for path in sys.argv[2:]]
 compile_blockset(lists, Path(sys.argv[1]), 1, 0.0)
 print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if line.startswith("VmHWM:")))

@@ -18,7 +18,7 @@ from feeds.formats.collector import Collector
 from feeds.formats.content import Content
 from feeds.normalise import Reason
 from feeds.parse import parse_feed
-from pdns.config import Feed, FeedFormat
+from pdns.config.schema import Feed, FeedFormat
 from pdns.errors import FeedError
 from tests.effort import examples
 

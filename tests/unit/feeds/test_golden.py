@@ -13,7 +13,7 @@ import msgspec
 import pytest
 
 from feeds.parse import parse_feed
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from tests.unit.feeds.reading import details, names, networks, odd
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "feeds"

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.blockset import Blockset
-from pdns.config import Config, Feed, Upstream
+from pdns.config.schema import Config, Feed, Upstream
 from pdns.core.policy import Policy
 from pdns.wire.names import from_text
 from tests.blocksets import compile_parsed

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from feeds.store import RECORD, Copy, FeedStore
 from pdns.blockset import Blockset
-from pdns.config import Config, Feed, State, Upstream
+from pdns.config.schema import Config, Feed, State, Upstream
 from pdns.generations import CURRENT, blocksets_directory
 from pdns.wire.names import from_text
 

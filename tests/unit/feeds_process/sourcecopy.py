@@ -10,7 +10,7 @@ import pytest
 
 from feeds.fetch import Fetched, Kept, Unchanged
 from feeds.fetch.network import Network
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 

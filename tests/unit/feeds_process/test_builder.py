@@ -21,7 +21,7 @@ from feeds.jobs import Compile, Compiled, Failed, Parse, Parsed, Part
 from feeds.refresh import build_once
 from feeds.store import Copy
 from pdns.blockset import Blockset
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.wire.names import from_text
 from tests.unit.feeds_process.configs import blockers, configuration
 

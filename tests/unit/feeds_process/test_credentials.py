@@ -22,7 +22,7 @@ from feeds.fetch.client import retry_after_s
 from feeds.fetch.http import fetch
 from feeds.fetch.network import Network
 from feeds.refresh import build_once
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.configs import configuration

@@ -17,7 +17,7 @@ from feeds.fetch.candidate import Candidate
 from feeds.pack import MAGIC, MAX_FILES, header
 from feeds.refresh import build_once
 from feeds.store import FeedStore
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedStatus
 from tests.cost import cpu_s

@@ -10,7 +10,7 @@ import pytest
 
 from feeds.fetch import Fetched, Unchanged, Validators, file
 from feeds.fetch.candidate import Candidate
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
 LIST = b"bad.example\n"

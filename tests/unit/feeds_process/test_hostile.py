@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from feeds.jobs import Failed, Parse, Parsed, Said
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from tests.fakes.hostile import BODIES, Hostile
 
 MAX_CPU_S = 20.0  # of the child; the worst takes a fraction of it

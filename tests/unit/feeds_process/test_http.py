@@ -19,7 +19,7 @@ import pdns
 from feeds.fetch import Fetched, Unchanged, Validators
 from feeds.fetch.http import fetch
 from feeds.fetch.network import Network
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.feedserver import FeedServer, Handler

@@ -14,7 +14,7 @@ from feeds.publisher import RECORD
 from feeds.refresh import build_once
 from pdns.blockset import Blockset
 from pdns.blocksetfiles import MANIFEST_FILE
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.facts import Facts
 from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import remove

@@ -14,8 +14,8 @@ import msgspec
 import pytest
 
 from feeds.notify import NotifyListener
-from pdns.addresses import parse_endpoint
-from pdns.config import Feed, Feeds
+from pdns.config.addresses import parse_endpoint
+from pdns.config.schema import Feed, Feeds
 from pdns.errors import PdnsError
 from pdns.net.sockets import bind_tcp, bind_udp
 from tests.unit.feeds_process.configs import configuration

@@ -18,7 +18,7 @@ from feeds.entries import Entries, whole, write_entries
 from feeds.keeper import Keeper
 from feeds.refresh import build_once
 from feeds.store import RECORD
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
 from pdns.facts import DAY_S
 from pdns.feedstatus import FeedStatus, OddLines, read

@@ -17,8 +17,8 @@ from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 from feeds.fetch.http import fetch
 from feeds.fetch.network import Network
 from feeds.fetch.resolve import UpstreamResolver
-from pdns.addresses import UpstreamAddress
-from pdns.config import Feed
+from pdns.config.addresses import UpstreamAddress
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from tests.unit.feeds_process.feedserver import FeedServer, make_certificate
 

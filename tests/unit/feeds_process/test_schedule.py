@@ -9,7 +9,7 @@ import pytest
 
 from feeds.keeper import Keeper
 from feeds.schedule import delay_s, zone_refresh_s
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from tests.unit.feeds_process.configs import configuration
 from tests.unit.feeds_process.feedserver import FeedServer
 

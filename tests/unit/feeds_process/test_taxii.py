@@ -11,7 +11,7 @@ from aiohttp import web
 
 from feeds.fetch import Fetched, Unchanged, taxii
 from feeds.fetch.network import Network
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from tests.unit.feeds_process.feedserver import FeedServer
 from tests.unit.feeds_process.sourcecopy import SourceCopy
 

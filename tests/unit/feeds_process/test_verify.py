@@ -20,7 +20,7 @@ from feeds.fetch.minisign import BadSignature, verify_file
 from feeds.fetch.network import Network
 from feeds.fetch.verify import published_checksum, signature_url
 from feeds.refresh import build_once
-from pdns.config import Feed
+from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.feedstatus import FeedStatus
 from tests.unit.feeds_process.configs import blockers, configuration, files

@@ -10,7 +10,7 @@ import msgspec
 from loadtest.loopback import Address
 from loadtest.packets import query
 from loadtest.server import ask, config_text, is_sinkhole, rcode
-from pdns.config import Config
+from pdns.config.schema import Config
 from pdns.wire import names
 from tests.unit.loadtest.conftest import udp_server
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.addresses import Endpoint
+from pdns.config.addresses import Endpoint
 from pdns.errors import PdnsError
 from pdns.net import sockets
 from pdns.net.sockets import bind_tcp, bind_udp, kernel_drops

@@ -12,7 +12,7 @@ import dns.message
 import pytest
 
 from loadtest import steered
-from pdns.addresses import Endpoint
+from pdns.config.addresses import Endpoint
 from pdns.net import steering
 from pdns.net.sockets import bind_udp
 from pdns.net.steering import Instruction, program, steer

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.cpus import cpu_quota, usable_cores
+from pdns.config.cpus import cpu_quota, usable_cores
 
 
 class Machine:

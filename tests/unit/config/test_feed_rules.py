@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from pdns.addresses import ZoneAddress, parse_source, source_path, web_kind, web_url, zone_of
-from pdns.config import Feed
-from pdns.configload import from_tables
+from pdns.config.addresses import ZoneAddress, parse_source, source_path, web_kind, web_url, zone_of
+from pdns.config.load import from_tables
+from pdns.config.schema import Feed
 from pdns.errors import ConfigErrors, InvalidAddress
-from tests.unit.test_config import CERTIFICATE
+from tests.unit.config.test_load import CERTIFICATE
 
 KEY = "RWQf6LRCGA9i53mlYecO4IzT51TGPpvWucNSCh1CBM0QTaLn73Y7GFO3"
 WEB, ZONE, FILE = "https://feeds.example.net/list", "axfr://192.0.2.1/rpz.example", "lists/own.txt"

@@ -9,15 +9,15 @@ from typing import Any, Final
 
 import msgspec
 
-from pdns.catalogue import filled
-from pdns.config import Config
-from pdns.configrules import Surroundings, settle
-from pdns.configshape import Report, check, check_names
-from pdns.configsyntax import explain
+from pdns.config.catalogue import filled
+from pdns.config.rules import Surroundings, settle
+from pdns.config.schema import Config
+from pdns.config.shape import Report, check, check_names
+from pdns.config.syntax import explain
+from pdns.config.system import RESOLV_CONF
 from pdns.errors import ConfigError, ConfigErrors
-from pdns.machine import RESOLV_CONF
 
-EXAMPLE: Final = Path(__file__).parent / "example" / "pdns.toml"
+EXAMPLE: Final = Path(__file__).parents[1] / "example" / "pdns.toml"
 MAX_BYTES: Final = 16 * 1024 * 1024
 SEARCHED: Final = (Path("pdns.toml"), Path("/etc/pdns/pdns.toml"), EXAMPLE)
 
@@ -30,7 +30,7 @@ def default_config_path(explicit: Path | None = None) -> Path:
 
 
 def load(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
-    """The configuration in the file at `path`, settled (see `pdns.config`).
+    """The configuration in the file at `path`, settled (see `pdns.config.schema`).
 
     Raises `ConfigErrors`, which holds every error found, each naming the file as `path` does.
     """

@@ -8,7 +8,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from pdns.addresses import DNS_PORT, Endpoint, UpstreamAddress, parse_address, parse_upstream
+from pdns.config.addresses import DNS_PORT, Endpoint, UpstreamAddress, parse_address, parse_upstream
 from pdns.errors import InvalidAddress
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from pdns.config import Config
-from pdns.cpus import usable_cores
+from pdns.config.cpus import usable_cores
+from pdns.config.schema import Config
 from pdns.memory import arena_bytes
 
 
 def worker_count(configured: int) -> int:
-    """How many workers `server.workers` stands for: 0 is one for each core that this process may use (`pdns.cpus`)."""
+    """How many workers `server.workers` stands for: 0 is one for each core that this process may use (`pdns.config.cpus`)."""
     return configured or usable_cores()
 
 

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from pdns.config import Cache, Config, RateLimit, Server, Upstream
+from pdns.config.per_worker import share_of, worker_count
+from pdns.config.schema import Cache, Config, RateLimit, Server, Upstream
 from pdns.memory import Arena, arena_bytes
-from pdns.share import share_of, worker_count
 
 CONFIG = Config(upstream=Upstream(servers=("192.0.2.53",)))
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.configsyntax import explain
+from pdns.config.syntax import explain
 
 QUOTE = "the quote that begins here is not closed"
 BACKSLASH = r"a backslash inside double quotes must be written twice (\\); inside single quotes, once"

@@ -6,7 +6,7 @@ import json
 import re
 from typing import Final, NamedTuple
 
-from pdns.addresses import without_secrets
+from pdns.config.addresses import without_secrets
 
 _AT_LINE = re.compile(r"(.*) \(at line (\d+), column (\d+)\)", re.DOTALL)
 _AT_END: Final = " (at end of document)"

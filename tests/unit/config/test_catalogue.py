@@ -11,9 +11,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pdns.catalogue import ABOUT, catalogue
-from pdns.config import CATEGORIES, Config, Feed
-from pdns.configload import load
+from pdns.config.catalogue import ABOUT, catalogue
+from pdns.config.load import load
+from pdns.config.schema import CATEGORIES, Config, Feed
 from pdns.errors import ConfigError
 
 REQUIRED = {"url", "format", "category", "refresh_s", "licence", "commercial", "service", "kind", "description", "homepage"}

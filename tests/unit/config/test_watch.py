@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns.configwatch import FileWatch, load_version
+from pdns.config.watch import FileWatch, load_version
 from pdns.errors import ConfigErrors
 
 TEXT = '[upstream]\nservers = ["192.0.2.53"]\n'

@@ -9,13 +9,13 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from pdns.configshape import Report, show
+from pdns.config.shape import Report, show
 
-CATALOGUE: Final = Path(__file__).parent.parent / "feeds" / "catalogue.toml"
+CATALOGUE: Final = Path(__file__).parents[2] / "feeds" / "catalogue.toml"
 # `use` of these is for what is shipped with the program, so that a configuration that names it works wherever it is copied to.
 SHIPPED: Final[Mapping[str, Mapping[str, Any]]] = {
     "example": {
-        "url": (Path(__file__).parent / "example" / "example-feed.hosts").as_uri(),
+        "url": (Path(__file__).parents[1] / "example" / "example-feed.hosts").as_uri(),
         "format": "hosts",
         "category": "malware",
     }

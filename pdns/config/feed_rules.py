@@ -10,9 +10,9 @@ from typing import Any, Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from pdns import addresses
-from pdns.config import Feed
-from pdns.configshape import Report, show
+from pdns.config import addresses
+from pdns.config.schema import Feed
+from pdns.config.shape import Report, show
 from pdns.files.safe_files import open_regular
 
 T = TypeVar("T")
@@ -36,7 +36,7 @@ _NEEDS: Final = {
 
 
 class Surroundings(Protocol):
-    """The part of `pdns.configrules.Surroundings` that is needed here."""
+    """The part of `pdns.config.rules.Surroundings` that is needed here."""
 
     report: Report
     directory: Path

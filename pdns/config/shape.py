@@ -12,8 +12,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 
 import msgspec
 
-from pdns.addresses import without_secrets
-from pdns.config import MOST, Config, Label
+from pdns.config.addresses import without_secrets
+from pdns.config.schema import MOST, Config, Label
 from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60

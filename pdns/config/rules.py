@@ -11,9 +11,10 @@ from typing import Any, Final, TypeVar
 
 from msgspec.structs import replace
 
-from pdns import addresses
-from pdns.addresses import Endpoint, UpstreamAddress
-from pdns.config import (
+from pdns.config import addresses
+from pdns.config.addresses import Endpoint, UpstreamAddress
+from pdns.config.feed_rules import check_authority, settle_source
+from pdns.config.schema import (
     CATEGORIES,
     GUARD_KINDS,
     Access,
@@ -30,12 +31,11 @@ from pdns.config import (
     State,
     Tenant,
     Upstream,
-)  # fmt: skip
-from pdns.configshape import Report, meant, show
+)
+from pdns.config.shape import Report, meant, show
+from pdns.config.system import RESOLV_CONF, default_state_dir, is_local, system_servers
 from pdns.errors import InvalidAddress
 from pdns.files.safe_files import open_regular, read_bounded
-from pdns.machine import RESOLV_CONF, default_state_dir, is_local, system_servers
-from pdns.sourcerules import check_authority, settle_source
 from pdns.wire import names
 
 METRICS_PORT: Final = 9153

@@ -1,7 +1,7 @@
 """The configuration file, as frozen structs. `docs/config.md` describes every key.
 
-`pdns.configload.load` makes a `Config`. What it returns is settled: paths are absolute, addresses, networks and names in
-their canonical spelling (`pdns.addresses`), `system` is replaced by the servers it stands for, `state.dir` is never empty.
+`pdns.config.load.load` makes a `Config`. What it returns is settled: paths are absolute, addresses, networks and names in
+their canonical spelling (`pdns.config.addresses`), `system` is replaced by the servers it stands for, `state.dir` is never empty.
 """
 
 from __future__ import annotations

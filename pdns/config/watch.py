@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pdns.config import Config
-from pdns.configload import MAX_BYTES, from_tables, read_tables
+from pdns.config.load import MAX_BYTES, from_tables, read_tables
+from pdns.config.schema import Config
+from pdns.config.system import RESOLV_CONF
 from pdns.errors import ConfigError
 from pdns.files.safe_files import read_bounded
-from pdns.machine import RESOLV_CONF
 
 _TRIES: Final = 5
 _SHORT: Final = 12

@@ -15,9 +15,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.addresses import source_path
-from pdns.config import Block, Config, Feed, Server, Upstream
-from pdns.configload import EXAMPLE, default_config_path, from_tables, load
+from pdns.config.addresses import source_path
+from pdns.config.load import EXAMPLE, default_config_path, from_tables, load
+from pdns.config.schema import Block, Config, Feed, Server, Upstream
 from pdns.errors import ConfigError, ConfigErrors
 
 UPSTREAM = '[upstream]\nservers = ["192.0.2.53"]\n'
@@ -449,7 +449,7 @@ def test_canonical_values() -> None:
 
 def test_which_file(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An explicit file wins, then ./pdns.toml, and without any there is the example that is shipped."""
-    monkeypatch.setattr("pdns.configload.SEARCHED", (Path("pdns.toml"), directory / "etc/pdns.toml", EXAMPLE))
+    monkeypatch.setattr("pdns.config.load.SEARCHED", (Path("pdns.toml"), directory / "etc/pdns.toml", EXAMPLE))
     assert default_config_path() == EXAMPLE
     (directory / "etc").mkdir()
     (directory / "etc/pdns.toml").touch()
@@ -462,7 +462,7 @@ def test_which_file(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_file_that_cannot_be_looked_at_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """A configuration that the system does not let us see is chosen and reported, never replaced by the example."""
     hidden = Path("x" * 300)
-    monkeypatch.setattr("pdns.configload.SEARCHED", (hidden, EXAMPLE))
+    monkeypatch.setattr("pdns.config.load.SEARCHED", (hidden, EXAMPLE))
     assert default_config_path() == hidden
     with pytest.raises(ConfigErrors, match="File name too long"):
         load(default_config_path())
