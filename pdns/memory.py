@@ -10,7 +10,7 @@ import os
 from typing import Final
 
 from pdns.blockeddomains import BlockedDomains
-from pdns.core import ratelimit
+from pdns.core import rate_limit
 from pdns.counters import Counters
 from pdns.files.sealed import new_memory
 from pdns.metrics import WORKER_GAUGES
@@ -72,8 +72,8 @@ class Limits:
     """Memory for the buckets of the rate limit, for all workers: a client has one limit, whichever of them its names meet."""
 
     def __init__(self) -> None:
-        self.fd = new_memory("pdns-limits", ratelimit.MEMORY_BYTES)
-        os.pwrite(self.fd, os.urandom(ratelimit.KEY_BYTES), 0)
+        self.fd = new_memory("pdns-limits", rate_limit.MEMORY_BYTES)
+        os.pwrite(self.fd, os.urandom(rate_limit.KEY_BYTES), 0)
 
     def close(self) -> None:
         os.close(self.fd)
@@ -81,8 +81,8 @@ class Limits:
 
 def map_limits(fd: int) -> memoryview:
     """The memory of a `Limits`, whose descriptor stays open. Raises `ValueError` when it is of another size."""
-    if (size := os.fstat(fd).st_size) != ratelimit.MEMORY_BYTES:
-        raise ValueError(f"{size} bytes for the rate limit instead of {ratelimit.MEMORY_BYTES}")
+    if (size := os.fstat(fd).st_size) != rate_limit.MEMORY_BYTES:
+        raise ValueError(f"{size} bytes for the rate limit instead of {rate_limit.MEMORY_BYTES}")
     return memoryview(mmap.mmap(fd, size))
 
 

@@ -16,7 +16,7 @@ from typing import Final, Literal
 import msgspec
 
 from pdns.config.addresses import parse_allowed
-from pdns.core.indicators import LocalEntry, LocalRules
+from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.errors import InvalidAddress
 from pdns.files import records
 from pdns.files.safe_files import appearance

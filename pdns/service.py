@@ -15,8 +15,8 @@ from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.entry import truncated
-from pdns.core.flights import REASONS, Flight, Flights, Waiter
-from pdns.core.indicators import NO_RULES, LocalRules
+from pdns.core.in_flight import REASONS, Flight, Flights, Waiter
+from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
@@ -67,7 +67,7 @@ class Service:
         accelerated: bool = ACCELERATED,
     ) -> None:
         """`clock` is `pdns.clock.boottime_s`, or runs as fast. Services with the same `cookie_secret` and clock believe each
-        other's cookies; without one a secret is drawn. Those with the same `limits`, memory of `pdns.core.ratelimit`, count a
+        other's cookies; without one a secret is drawn. Those with the same `limits`, memory of `pdns.core.rate_limit`, count a
         client's queries together. `zone_changed` is called with the name of a feed whose primary says so.
         """
         self._zone_changed = zone_changed

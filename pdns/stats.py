@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from pdns.core.clients import NO_TENANT
-from pdns.core.indicators import LOCAL
+from pdns.core.local_rules import LOCAL
 from pdns.counters import Counters
 from pdns.sightings import Sightings, SightingsWriter
 from pdns.wire import protocol as p

@@ -8,7 +8,7 @@ from typing import Final
 
 from pdns.config.schema import Config
 from pdns.core.clients import NO_TENANT
-from pdns.core.indicators import LOCAL
+from pdns.core.local_rules import LOCAL
 from pdns.distinct import WINDOWS
 from pdns.metrics import FAMILIES
 from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS

@@ -18,7 +18,8 @@ def share_of(config: Config, workers: int) -> Config:
     """`config` as one of `workers` runs by it: names are spread evenly over them, and so is what is bounded in all.
 
     A client's TCP connections are not: whichever worker is free accepts, so each allows one client as many connections, and as
-    many queries over them, as all together may. Its rate limit is not either: the workers count together (`pdns.core.ratelimit`).
+    many queries over them, as all together may. Its rate limit is not either: the workers count together
+    (`pdns.core.rate_limit`).
     """
     lines = config.log.monitored_per_minute
     return replace(

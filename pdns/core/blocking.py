@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from pdns.blockset import Blockset
-from pdns.core.blockanswer import BlockAnswers, Template
+from pdns.core.block_answer import BlockAnswers, Template
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.outcome import Outcome

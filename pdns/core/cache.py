@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
-from pdns.core.blockanswer import Template, fill
+from pdns.core.block_answer import Template, fill
 from pdns.core.entry import Entry, Monitored
 from pdns.core.outcome import Answer, Outcome
 from pdns.core.query import Query

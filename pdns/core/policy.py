@@ -10,7 +10,7 @@ from pdns.blockset import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing
 from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
-from pdns.core.indicators import LOCAL, NO_RULES, LocalEntry, LocalRules
+from pdns.core.local_rules import LOCAL, NO_RULES, LocalEntry, LocalRules
 from pdns.wire import names
 
 

@@ -8,21 +8,21 @@ from functools import partial
 from pdns.blockset import AddressListing, Blockset
 from pdns.config.schema import Config
 from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
-from pdns.core.blockanswer import BlockAnswers
+from pdns.core.block_answer import BlockAnswers
 from pdns.core.blocking import Asked, Blocker, Sift
 from pdns.core.cache import AnswerCache
+from pdns.core.cacheable import distill
 from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
-from pdns.core.distill import distill
 from pdns.core.entry import Ede, Entry, Verdict
-from pdns.core.extendederrors import errors_of
-from pdns.core.indicators import LOCAL, NO_RULES, LocalRules
-from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+from pdns.core.extended_errors import errors_of
+from pdns.core.local_rules import LOCAL, NO_RULES, LocalRules
 from pdns.core.outcome import PLAIN, Answer, Drop, Forward, Outcome
 from pdns.core.policy import CLEAN, Decision, Policy, merge
 from pdns.core.query import Query
-from pdns.core.ratelimit import RateLimiter
-from pdns.core.responsecheck import check_response
+from pdns.core.rate_limit import RateLimiter
+from pdns.core.response_check import check_response
+from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.errors import WireError
 from pdns.wire import protocol as p
 from pdns.wire.message import HEADER, Message, parse_message

@@ -110,7 +110,7 @@ cdef struct Header:
     Ring main
 
 
-cdef class Prepared:  # a Template of pdns.core.blockanswer, as far as it can be made a record
+cdef class Prepared:  # a Template of pdns.core.block_answer, as far as it can be made a record
     cdef object template
     cdef Record shape
     cdef bytes body

@@ -15,7 +15,7 @@ from pdns.fast.wire cimport (
 )  # fmt: skip
 
 from pdns.wire import protocol as p
-from pdns.core.blockanswer import fill
+from pdns.core.block_answer import fill
 from pdns.core.entry import Entry, Verdict, ede_option
 from pdns.wire.message import parse_options
 from pdns.wire.names import to_text
@@ -577,7 +577,7 @@ cdef inline unsigned int soa_owner(const Question *question, int listed_bytes, u
 # ---- the text of an Extended DNS Error
 
 cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, uint8_t *out) noexcept:
-    """As `pdns.core.blockanswer.ede_text`: the name in presentation format (RFC 1035, 5.1) between head and tail, cut where it is
+    """As `pdns.core.block_answer.ede_text`: the name in presentation format (RFC 1035, 5.1) between head and tail, cut where it is
     too long. `out` has EDE_TEXT_ROOM."""
     cdef Py_ssize_t at = 0, left
     at = append(out, 0, <const uint8_t *>PyBytes_AS_STRING(prepared.ede_head), PyBytes_GET_SIZE(prepared.ede_head))

@@ -1,4 +1,4 @@
-"""Who a client is and how much it may ask. `clients.pxd` has the shape, `pdns.core.clients` and `pdns.core.ratelimit` the specification."""
+"""Who a client is and how much it may ask. `clients.pxd` has the shape, `pdns.core.clients` and `pdns.core.rate_limit` the specification."""
 
 import os
 import socket
@@ -11,7 +11,7 @@ from libc.string cimport memcmp, memcpy, memset
 from pdns.fast.hashing cimport siphash
 
 from pdns.core import clients as reference
-from pdns.core import ratelimit
+from pdns.core import rate_limit
 
 cdef extern from *:
     """
@@ -22,10 +22,10 @@ cdef extern from *:
     bint exchange64(uint64_t *at, uint64_t *before, uint64_t after) noexcept nogil  # `before` becomes what was there, if it was not that
 
 cdef enum:
-    BUCKET_SETS = 32768  # as pdns.core.ratelimit has it
+    BUCKET_SETS = 32768  # as pdns.core.rate_limit has it
     TURNS = 8
     SECOND_NS = 1000000000
-assert (BUCKET_SETS, WAYS, SECOND_NS) == (ratelimit.SETS, ratelimit.WAYS, ratelimit.SECOND_NS)
+assert (BUCKET_SETS, WAYS, SECOND_NS) == (rate_limit.SETS, rate_limit.WAYS, rate_limit.SECOND_NS)
 
 cdef bytes _MAPPED = bytes(10) + b"\xff\xff"
 
@@ -104,23 +104,23 @@ cdef class ClientTable:
 
 
 cdef class RateLimiter:
-    """As `pdns.core.ratelimit.RateLimiter`."""
+    """As `pdns.core.rate_limit.RateLimiter`."""
 
     def __cinit__(self, config, memory=None, *, bint verified=False):
         cdef Py_buffer view
         self.action = config.action
-        self._interval_ns, self._burst_ns = ratelimit.times_of(config, verified=verified)
+        self._interval_ns, self._burst_ns = rate_limit.times_of(config, verified=verified)
         self.on = self._interval_ns > 0
         self._prefix_bits[0], self._prefix_bits[1] = 96 + config.ipv4_prefix, config.ipv6_prefix
         if not self.on:
             return
-        self._memory = bytearray(ratelimit.MEMORY_BYTES) if memory is None else memory
+        self._memory = bytearray(rate_limit.MEMORY_BYTES) if memory is None else memory
         PyObject_GetBuffer(self._memory, &view, PyBUF_WRITABLE)
         try:
-            if view.len != ratelimit.MEMORY_BYTES:
-                raise ValueError(f"{view.len} bytes for the rate limit instead of {ratelimit.MEMORY_BYTES}")
+            if view.len != rate_limit.MEMORY_BYTES:
+                raise ValueError(f"{view.len} bytes for the rate limit instead of {rate_limit.MEMORY_BYTES}")
             memcpy(&self._hash_key, view.buf, sizeof(HashKey))
-            self._buckets = <Bucket *>(<uint8_t *>view.buf + <Py_ssize_t>ratelimit.HEADER_BYTES)
+            self._buckets = <Bucket *>(<uint8_t *>view.buf + <Py_ssize_t>rate_limit.HEADER_BYTES)
         finally:
             PyBuffer_Release(&view)  # the memory is there as long as this is
         self._hash_key.k1 ^= verified

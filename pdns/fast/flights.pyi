@@ -1,8 +1,8 @@
-from pdns.core import flights
+from pdns.core import in_flight
 from pdns.fast.front import Asked
 
-class Flight(flights.Flight):
+class Flight(in_flight.Flight):
     @property
     def query(self) -> Asked: ...
 
-class Flights(flights.Flights): ...
+class Flights(in_flight.Flights): ...

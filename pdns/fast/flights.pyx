@@ -1,4 +1,4 @@
-"""Questions on their way upstream. `flights.pxd` has the shape, `pdns.core.flights` the specification.
+"""Questions on their way upstream. `flights.pxd` has the shape, `pdns.core.in_flight` the specification.
 
 Who waits is a `Datagram`, or whatever `join` was given; to Python all are `Waiter`.
 """
@@ -12,9 +12,9 @@ from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4, new_hash_key, packed
 from pdns.fast.hashing cimport siphash
 from pdns.fast.wire cimport domain_of, put16
 
-from pdns.core import flights as specification
+from pdns.core import in_flight as specification
 from pdns.wire import names
-from pdns.core.flights import Waiter
+from pdns.core.in_flight import Waiter
 
 cdef enum:
     PLACE_BYTES = 20  # address, port, id

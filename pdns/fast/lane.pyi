@@ -2,8 +2,8 @@ from collections.abc import Callable
 
 from pdns.blockset import AddressListing, Blockset
 from pdns.config.schema import Cache
-from pdns.core.flights import Flight as AnyFlight
-from pdns.core.flights import Waiter
+from pdns.core.in_flight import Flight as AnyFlight
+from pdns.core.in_flight import Waiter
 from pdns.fast.cache import AnswerCache
 from pdns.fast.flights import Flight, Flights
 from pdns.fast.front import Front

@@ -20,7 +20,7 @@ from pdns.fast.wire cimport (
 )  # fmt: skip
 
 from pdns.wire import protocol as p
-from pdns.core.flights import REASONS
+from pdns.core.in_flight import REASONS
 
 cdef enum:
     UPSTREAM_UDP_BYTES = 1232
@@ -293,7 +293,7 @@ cdef class Lane(Carrier):
         return False
 
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
-        """As `pdns.core.distill`. NULL when it is too large."""
+        """As `pdns.core.cacheable`. NULL when it is too large."""
         cdef Record shape
         cdef Record *record
         cdef int at

@@ -127,7 +127,7 @@ cdef bint has_our_label(const uint8_t *wire, const uint8_t *at) noexcept nogil:
 
 
 cdef bint has_our_case(Reader *r, Py_ssize_t size, const Record *record) noexcept nogil:
-    """Whether a name has the letter case that we asked in: then `pdns.core.distill` writes it anew."""
+    """Whether a name has the letter case that we asked in: then `pdns.core.cacheable` writes it anew."""
     cdef Reader walk = r[0]
     cdef const Names *names
     cdef bint is_root = False

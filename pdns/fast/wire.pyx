@@ -355,7 +355,7 @@ cdef Py_ssize_t cut_of(const Question *question) noexcept nogil:
 
 
 cdef bint ends_in_one_of(const Question *question, frozenset cuts) except -1:
-    """As `pdns.core.indicators.LocalRules.may_block`."""
+    """As `pdns.core.local_rules.LocalRules.may_block`."""
     cdef Py_ssize_t at = cut_of(question), size = question.name_bytes
     while not PySet_Contains(cuts, PyBytes_FromStringAndSize(<const char *>question.key + at, size - at)):
         if question.key[at] == 0:

@@ -7,8 +7,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pdns.config.schema import Cache
+from pdns.core.cacheable import distill
 from pdns.core.chain import follow
-from pdns.core.distill import distill
 from pdns.core.entry import Entry
 from pdns.fast import ACCELERATED
 from pdns.upstream.matching import MAX_UDP_BYTES, Quality, quality_of

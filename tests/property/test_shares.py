@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.config.schema import Access
-from pdns.core import flights as specification
+from pdns.core import in_flight as specification
 from pdns.core.clients import ClientTable
-from pdns.core.flights import Waiter
+from pdns.core.in_flight import Waiter
 from pdns.core.outcome import Forward
 from pdns.core.query import parse_query
 from pdns.fast import ACCELERATED

@@ -16,8 +16,8 @@ from pdns.blockset import Blockset
 from pdns.config.schema import Access, Config, RateLimit, Tenant
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
-from pdns.core import ratelimit as core_ratelimit
-from pdns.core.indicators import LocalEntry, LocalRules
+from pdns.core import rate_limit as core_ratelimit
+from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.counters import Counters
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED

@@ -18,8 +18,8 @@ import pytest
 from pdns.blockset import Blockset
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
-from pdns.core import flights
-from pdns.core.indicators import LocalEntry, LocalRules
+from pdns.core import in_flight
+from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
@@ -628,7 +628,7 @@ def test_a_burst_comes_from_many_ports(run: Run, edge: Open) -> None:
 
 def test_bounds_hold(run: Run, edge: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the bound of a client, or of all, one is told so at once; past that of one question queries are dropped."""
-    monkeypatch.setattr(flights, "MAX_WAITERS", 10)
+    monkeypatch.setattr(in_flight, "MAX_WAITERS", 10)
 
     async def body() -> None:
         async with edge(fake.drop, upstream={"max_in_flight_per_client": 12, "max_in_flight": 15}) as (e, _):

@@ -9,14 +9,14 @@ import sys
 import pytest
 
 from pdns.config.schema import RateLimit
-from pdns.core import ratelimit
+from pdns.core import rate_limit
 from pdns.fast import ACCELERATED
 from pdns.memory import Limits, map_limits, new_limits
 
 if ACCELERATED:
     from pdns.fast.clients import RateLimiter as CompiledLimiter
 
-KINDS = [ratelimit.RateLimiter, CompiledLimiter] if ACCELERATED else [ratelimit.RateLimiter]
+KINDS = [rate_limit.RateLimiter, CompiledLimiter] if ACCELERATED else [rate_limit.RateLimiter]
 _ASK = """
 import sys, time
 from pdns.config.schema import RateLimit
@@ -31,7 +31,7 @@ print(sum(limiter.admits(address, 1000.0) for _ in range(4000) for address in ad
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_burst_and_then_a_rate(kind: type[ratelimit.RateLimiter]) -> None:
+def test_a_burst_and_then_a_rate(kind: type[rate_limit.RateLimiter]) -> None:
     """A burst of 50, then 10 a second, never more; after a pause no more than a burst has come back."""
     limiter = kind(RateLimit(queries_per_s=10, burst=50), new_limits())
     assert [limiter.admits("192.0.2.1", 1000.0) for _ in range(60)] == [True] * 50 + [False] * 10
@@ -40,7 +40,7 @@ def test_a_burst_and_then_a_rate(kind: type[ratelimit.RateLimiter]) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_flood_of_prefixes_frees_no_client(kind: type[ratelimit.RateLimiter]) -> None:
+def test_a_flood_of_prefixes_frees_no_client(kind: type[rate_limit.RateLimiter]) -> None:
     """A client that has used up its burst is still limited after queries from 200,000 other addresses."""
     limiter = kind(RateLimit(queries_per_s=10, burst=50), new_limits())
     assert sum(limiter.admits("192.0.2.1", 1000.0) for _ in range(60)) == 50
@@ -50,7 +50,7 @@ def test_a_flood_of_prefixes_frees_no_client(kind: type[ratelimit.RateLimiter]) 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_new_limit_holds_at_once(kind: type[ratelimit.RateLimiter]) -> None:
+def test_a_new_limit_holds_at_once(kind: type[rate_limit.RateLimiter]) -> None:
     """From 1 a second, burst used up, to 1,000 a second: after a second the client may ask again."""
     memory = new_limits()
     slow = kind(RateLimit(queries_per_s=1, burst=1000), memory)

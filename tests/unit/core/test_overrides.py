@@ -9,7 +9,7 @@ import pytest
 
 from pdns.blockset import Blockset
 from pdns.config.schema import Config
-from pdns.core.indicators import LocalEntry, LocalRules
+from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.core.policy import CLEAN, Policy
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset

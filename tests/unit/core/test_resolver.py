@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pdns.core.indicators import LocalEntry, LocalRules
+from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.core.outcome import Answer, Drop, Forward
 from pdns.wire import names
 from pdns.wire import protocol as p

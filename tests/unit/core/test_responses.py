@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.config.schema import Cache
+from pdns.core.cacheable import distill
 from pdns.core.chain import follow
-from pdns.core.distill import distill
 from pdns.core.entry import Entry
 from pdns.core.outcome import Answer, Forward
 from pdns.errors import WireError

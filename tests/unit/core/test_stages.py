@@ -6,10 +6,10 @@ import pytest
 
 from pdns.config.schema import Access, RateLimit, Tenant
 from pdns.core.clients import ClientTable
-from pdns.core.flights import MAX_WAITERS, Flights, Waiter
-from pdns.core.localdata import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+from pdns.core.in_flight import MAX_WAITERS, Flights, Waiter
 from pdns.core.outcome import Forward
-from pdns.core.ratelimit import RateLimiter
+from pdns.core.rate_limit import RateLimiter
+from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
 from pdns.fast import ACCELERATED
 from pdns.wire import names
 from pdns.wire import protocol as p

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from pdns.config.schema import Cache
 from pdns.core.chain import Chain
 from pdns.core.entry import MAX_TURNS, NO_ROTATION, Entry, Rotation
-from pdns.core.extendederrors import errors_of
+from pdns.core.extended_errors import errors_of
 from pdns.wire import protocol as p
 from pdns.wire.message import Message, Record, kind_of, rdata_names
 from pdns.wire.names import is_at_or_below, labels_of
