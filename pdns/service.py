@@ -32,15 +32,15 @@ from pdns.wire.names import to_text
 from pdns.zonechanges import Primaries
 
 if TYPE_CHECKING:
-    from pdns.fast.flights import Flight as CompiledFlight
+    from pdns.fast.in_flight import Flight as CompiledFlight
     from pdns.fast.udp import Datagram
 
 if ACCELERATED:
     from pdns.fast.blocking import Blocker as CompiledBlocker
     from pdns.fast.cache import AnswerCache as CompiledCache
-    from pdns.fast.flights import Flights as CompiledFlights
-    from pdns.fast.front import Front
-    from pdns.fast.lane import Lane
+    from pdns.fast.fast_forward import Lane
+    from pdns.fast.fast_path import Front
+    from pdns.fast.in_flight import Flights as CompiledFlights
 
 Reply = Callable[[bytes], None]
 

@@ -6,7 +6,7 @@ Python rules once on each kind of listing and type; every other name that is lis
 from libc.stdint cimport uint16_t
 
 from pdns.fast.cache cimport BLOCKED, AnswerCache
-from pdns.fast.front cimport Asked
+from pdns.fast.fast_path cimport Asked
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.udp cimport Datagram
 from pdns.fast.wire cimport RD, Query, ends_in_one_of, u16

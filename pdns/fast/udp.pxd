@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t
 
 from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer
 from pdns.fast.clients cimport ADDRESS_BYTES
-from pdns.fast.front cimport Asked, Front, Heard
+from pdns.fast.fast_path cimport Asked, Front, Heard
 
 cdef enum:
     MOST_ANSWER_BYTES = 4096  # the largest max_udp_answer_bytes

@@ -2,7 +2,7 @@ import asyncio
 import socket
 from typing import Protocol
 
-from pdns.fast.front import Asked, Front
+from pdns.fast.fast_path import Asked, Front
 from pdns.net import edge
 from pdns.net.udp import UdpListener as Specification
 

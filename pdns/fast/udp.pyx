@@ -12,7 +12,7 @@ from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer, address_of, port_of
 from pdns.fast.cache cimport SOURCE_COUNT
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
-from pdns.fast.tally cimport UDP
+from pdns.fast.stats cimport UDP
 from pdns.fast.wire cimport SOUND
 
 from pdns.fast.cache import SOURCE_NUMBERS

@@ -7,8 +7,8 @@ All sockets of one upstream hang in one epoll descriptor, which is all that the 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.batch cimport Inbox, Outbox
-from pdns.fast.flights cimport Flight
-from pdns.fast.tally cimport BUCKETS_AT_MOST
+from pdns.fast.in_flight cimport Flight
+from pdns.fast.stats cimport BUCKETS_AT_MOST
 
 cdef enum:
     MOST_QUERIES = 64  # on one socket

@@ -22,7 +22,7 @@ from pdns.upstream.watch import Watch
 from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
-    from pdns.fast.lane import Lane
+    from pdns.fast.fast_forward import Lane
     from pdns.fast.udp import Datagram
     from pdns.fast.upstream import Hub
     from pdns.upstream.udp import UdpSocket

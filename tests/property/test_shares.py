@@ -20,7 +20,7 @@ from tests.wire import query_wire
 
 KINDS: list[Any] = [specification.Flights]
 if ACCELERATED:
-    from pdns.fast import flights as fast
+    from pdns.fast import in_flight as fast
     from pdns.fast import wire as fast_wire
 
     KINDS.append(fast.Flights)

@@ -16,7 +16,7 @@ from pdns.wire import protocol as p
 from tests.wire import answers, query, read
 
 if ACCELERATED:
-    from pdns.fast.flights import Flights as CompiledFlights
+    from pdns.fast.in_flight import Flights as CompiledFlights
 
 FLIGHTS = {"python": Flights, **({"compiled": CompiledFlights} if ACCELERATED else {})}
 TENANTS = (Tenant(name="wide", networks=("198.51.0.0/16", "2001:db8::/32")), Tenant(name="narrow", networks=("198.51.100.0/24",)))

@@ -8,8 +8,8 @@ forwarder goes on from there.
 from libc.stdint cimport uint8_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
-from pdns.fast.flights cimport Flight, Flights, Holder
-from pdns.fast.front cimport Front
+from pdns.fast.in_flight cimport Flight, Flights, Holder
+from pdns.fast.fast_path cimport Front
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.response cimport Bounds, Plain
 from pdns.fast.udp cimport Datagram, UdpListener

@@ -7,7 +7,7 @@ from libc.string cimport memcpy
 
 from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of, render, write_opt
 from pdns.fast.clients cimport Known, packed, text_of
-from pdns.fast.tally cimport TCP, UDP
+from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
     CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, cut_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip

@@ -1,5 +1,5 @@
 from pdns.core import in_flight
-from pdns.fast.front import Asked
+from pdns.fast.fast_path import Asked
 
 class Flight(in_flight.Flight):
     @property

@@ -12,7 +12,7 @@ from pdns.fast.cache cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of, write_op
 from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
 from pdns.fast.response cimport Name, Plain, read_plain
-from pdns.fast.tally cimport UDP
+from pdns.fast.stats cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
 from pdns.fast.wire cimport (

@@ -5,8 +5,8 @@ from pdns.config.schema import Cache
 from pdns.core.in_flight import Flight as AnyFlight
 from pdns.core.in_flight import Waiter
 from pdns.fast.cache import AnswerCache
-from pdns.fast.flights import Flight, Flights
-from pdns.fast.front import Front
+from pdns.fast.fast_path import Front
+from pdns.fast.in_flight import Flight, Flights
 from pdns.fast.udp import Datagram
 from pdns.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamQuestion

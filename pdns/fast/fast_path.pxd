@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.clients cimport ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
-from pdns.fast.tally cimport Tally
+from pdns.fast.stats cimport Tally
 from pdns.fast.wire cimport Fault, Query, Question
 
 cdef enum:
