@@ -33,14 +33,15 @@ from feeds.popular import popular_keys
 from feeds.priority import step_back
 from feeds.protected import Protected
 from feeds.salvage import Salvaged
-from pdns.blockset import BLOCK_SUBTREE, Blockset
+from pdns.blockset.annotations import DAY_S, Facts
+from pdns.blockset.generations import sync
+from pdns.blockset.reader import Blockset
 from pdns.config.addresses import source_path
 from pdns.config.schema import Feed
 from pdns.confinement import confine_parser, said
+from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import BlocksetError, FeedError
-from pdns.facts import DAY_S, Facts
 from pdns.feedstatus import Finding
-from pdns.generations import sync
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 from pdns.wire.names import from_reversed_key, to_text
 

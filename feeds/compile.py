@@ -9,9 +9,9 @@ from typing import Protocol
 from feeds.entries import Entries
 from feeds.merge import Listed, Table, merge
 from feeds.salvage import Salvaged
-from pdns.blockset import source_fingerprint
-from pdns.blocksetfiles import FeedEntry, Manifest
-from pdns.blocksetwriter import write
+from pdns.blockset.layout import FeedEntry, Manifest
+from pdns.blockset.reader import source_fingerprint
+from pdns.blockset.writer import write
 from pdns.config.schema import Feed
 
 

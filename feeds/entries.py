@@ -25,7 +25,7 @@ import msgspec
 from feeds.detail import Detail
 from feeds.names import Names
 from feeds.parse import ParsedFeed
-from pdns.blockset import BLOCK_SUBTREE
+from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import PdnsError
 from pdns.feedstatus import OddLines
 from pdns.files.safe_files import create, open_state

@@ -8,8 +8,8 @@ from typing import Final
 
 import msgspec
 
+from pdns.blockset.annotations import DAY_S
 from pdns.config.schema import GUARD_KINDS, Config, Feed
-from pdns.facts import DAY_S
 from pdns.feedstatus import Finding
 
 MAX_EXAMPLES: Final = 5

@@ -6,7 +6,7 @@ import msgspec
 
 from feeds.guard import Change, Limits
 from feeds.protected import Decided, Protection
-from pdns.blocksetfiles import FeedEntry
+from pdns.blockset.layout import FeedEntry
 from pdns.config.schema import Feed
 from pdns.feedstatus import Finding, HeldNames, OddLines
 

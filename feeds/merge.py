@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from feeds.detail import Detail
 from feeds.entries import Block
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE
-from pdns.facts import Told
+from pdns.blockset.annotations import Told
+from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE
 
 Combination = tuple[tuple[int, int], ...]  # (index of a feed, its bits), of every feed that lists a name
 Facts = tuple[tuple[int, int], ...]  # (first day, detail) for each of a combination

@@ -13,8 +13,8 @@ from feeds.formats import MAYBE_APEX, READERS, detect
 from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content
 from feeds.names import Names
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_SUBTREE
 from pdns.config.schema import Feed
+from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE
 from pdns.errors import FeedError
 from pdns.feedstatus import OddLines
 
@@ -27,7 +27,7 @@ class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
     format: str  # as named, or as detected
     lines: int  # or entries, where a list is not made of lines
     size_bytes: int = 0  # of its content, unpacked
-    names: Mapping[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset
+    names: Mapping[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset.reader
     networks: set[bytes]  # address octets and one octet of prefix length
     odd: dict[str, OddLines]  # reason -> what was passed over
     notes: list[str] = []  # how the list as a whole was read, where that is not what each line says

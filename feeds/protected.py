@@ -19,9 +19,9 @@ from msgspec.structs import replace
 from feeds.guard import skipped_kinds
 from feeds.popular import HELD_OF_SHIPPED, POPULAR, critical, ranked
 from feeds.protectednetworks import ProtectedNetworks, network_key, network_text, networks_of
-from pdns.blockset import BLOCK_BELOW, BLOCK_SUBTREE
 from pdns.config.addresses import parse_allowed, parse_upstream
 from pdns.config.schema import Config
+from pdns.core.listing import BLOCK_BELOW, BLOCK_SUBTREE
 from pdns.errors import InvalidAddress, InvalidName
 from pdns.feedstatus import MAX_HELD_NAMES, HeldNames
 from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text

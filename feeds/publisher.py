@@ -18,13 +18,13 @@ from feeds.builder import Builder, BuildError
 from feeds.files import disk_reason
 from feeds.jobs import Compile, Part
 from feeds.protected import Protection
-from pdns import generations
-from pdns.blockset import Blockset
-from pdns.blocksetfiles import FeedEntry, feeds_in
+from pdns.blockset import generations
+from pdns.blockset.annotations import Facts
+from pdns.blockset.layout import FeedEntry, feeds_in
+from pdns.blockset.reader import Blockset
 from pdns.clock import steady_s
 from pdns.config.schema import Feed
 from pdns.errors import BlocksetError, OtherFormatError
-from pdns.facts import Facts
 from pdns.feedstatus import HeldNames
 from pdns.files import records, safe_files
 from pdns.files.records import DamagedError

@@ -11,10 +11,11 @@ from typing import Final
 
 import msgspec
 
-from pdns.blockset import BLOCK_BELOW, BLOCK_SUBTREE, Blockset, Rule
+from pdns.blockset.annotations import Facts
+from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_allowed
+from pdns.core.listing import BLOCK_BELOW, BLOCK_SUBTREE, Rule
 from pdns.errors import InvalidName
-from pdns.facts import Facts
 from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
 
 MAX_EXAMPLES: Final = 5

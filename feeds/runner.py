@@ -22,7 +22,7 @@ from feeds.hold import Hold, Pending
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
 from feeds.store import Copy, FeedStore, reader_version, reading_of
-from pdns.blockset import source_fingerprint
+from pdns.blockset.reader import source_fingerprint
 from pdns.clock import boottime_s, steady_s
 from pdns.config.addresses import source_path
 from pdns.config.schema import Feed

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Iterator
 
 from feeds.detail import Detail
 from feeds.entries import BLOCK_ENTRIES, Block
-from pdns.blockset import Blockset
-from pdns.facts import Facts
+from pdns.blockset.annotations import Facts
+from pdns.blockset.reader import Blockset
 
 _Entry = tuple[bytes, int, int, int]  # key, bits, first day, detail
 

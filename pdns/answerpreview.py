@@ -6,7 +6,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_network
 
 from dnslib import QTYPE, DNSRecord
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.outcome import Answer, Drop, Forward

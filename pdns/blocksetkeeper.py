@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final, Protocol
 
-from pdns.blocksetfiles import copy_to_memory, read_manifest
+from pdns.blockset.generations import all_generations, blocksets_directory, current_generation
+from pdns.blockset.layout import copy_to_memory, read_manifest
 from pdns.errors import BlocksetError, OtherFormatError
-from pdns.generations import all_generations, blocksets_directory, current_generation
 
 _LOOK_S: Final = 0.25
 _RETRY_S: Final = 30.0  # of one that was refused; the feeds process makes another one meanwhile

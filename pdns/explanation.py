@@ -11,14 +11,15 @@ from msgspec.structs import replace
 
 from pdns import feedstatus, overrides
 from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
-from pdns.blockset import AddressListing, Blockset, Listing, Rule
+from pdns.blockset.annotations import Fact, Facts
+from pdns.blockset.generations import current_directory
+from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_address
 from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
+from pdns.core.listing import AddressListing, Listing, Rule
 from pdns.core.policy import AllowList
 from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError
-from pdns.facts import Fact, Facts
-from pdns.generations import current_directory
 from pdns.overrides import Overrides
 from pdns.wire import names
 

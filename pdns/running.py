@@ -15,14 +15,14 @@ from typing import Final
 
 import msgspec
 
-from pdns.blockset import Blockset
+from pdns.blockset.generations import CURRENT, blocksets_directory
+from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
 from pdns.control import Transport
 from pdns.descriptors import client_descriptors, limit
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.fast import ACCELERATED
-from pdns.generations import CURRENT, blocksets_directory
 from pdns.logs import standard_error
 from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog

@@ -9,7 +9,7 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pdns.blockset import Blockset, source_fingerprint
+from pdns.blockset.reader import Blockset, source_fingerprint
 from pdns.config.schema import Config
 from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache

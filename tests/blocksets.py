@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 from feeds.compile import compile_blockset
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, source_fingerprint
-from pdns.blocksetfiles import FeedEntry, Manifest
-from pdns.blocksetwriter import write
+from pdns.blockset.annotations import DAY_S, Told
+from pdns.blockset.layout import FeedEntry, Manifest
+from pdns.blockset.reader import Blockset, source_fingerprint
+from pdns.blockset.writer import write
 from pdns.config.schema import Feed
-from pdns.facts import DAY_S, Told
+from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.wire.names import from_text, reversed_key
 
 

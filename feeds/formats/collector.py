@@ -13,7 +13,7 @@ import msgspec
 from feeds.detail import Detail
 from feeds.names import KeyList
 from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, plain_keys, read_entry, url_host
-from pdns.blockset import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
+from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.feedstatus import OddLines
 from pdns.wire.names import from_reversed_key, to_text
 
@@ -28,7 +28,7 @@ MAX_MADE: Final = 1_000_000  # entries that follow from others: more of them tha
 _OCTETS_SHOWN = 4 * MAX_EXAMPLE_CHARACTERS
 _RESERVED_DETAILS = 4096  # once only so many are left, a detail is cut to what many names share
 _URLS = frozenset((Reason.URL, Reason.URL_WITH_PATH))
-IMPORTANT_SHIFT: Final = 4  # a rule of higher rank: its bits stand above those of pdns.blockset until `rank` resolves them
+IMPORTANT_SHIFT: Final = 4  # a rule of higher rank: its bits stand above those of pdns.blockset.reader until `rank` resolves them
 _SECTION_BEGINS: Final = (b"{", b"[", b" ", b"\t")
 _OF_ANOTHER_FORMAT: Final = frozenset((Reason.UNKNOWN_LINE, Reason.UNSUPPORTED_RULE))
 _PLAIN_BITS: Final = BLOCK_SUBTREE | ALLOW_SUBTREE

@@ -6,7 +6,7 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-from pdns.facts import DAY_S
+from pdns.blockset.annotations import DAY_S
 
 MAX_CHARACTERS: Final = 200
 _NUMBER = re.compile(r"\d{9,11}(?:\.\d{1,9})?").fullmatch

@@ -12,13 +12,13 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns import hits
-from pdns.blockset import Blockset
+from pdns.blockset.annotations import DAY_S, Facts
+from pdns.blockset.generations import current_directory
+from pdns.blockset.reader import Blockset
 from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, load_config
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
-from pdns.facts import DAY_S, Facts
-from pdns.generations import current_directory
 from pdns.sightings import name_hash
 
 if TYPE_CHECKING:

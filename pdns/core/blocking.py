@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.core.block_answer import BlockAnswers, Template
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client

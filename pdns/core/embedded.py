@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
 
-from pdns.blockset import AddressListing, Blockset
+from pdns.blockset.reader import Blockset
+from pdns.core.listing import AddressListing
 
 NAT64_PREFIX_BITS = (32, 40, 48, 56, 64, 96)  # RFC 6052, 2.2
 _WELL_KNOWN_NAT64 = bytes.fromhex("0064ff9b") + bytes(8)  # 64:ff9b::/96 (RFC 6052, 2.1)

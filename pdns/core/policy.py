@@ -6,10 +6,11 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from pdns.blockset import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Blockset, Rule
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
+from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Rule
 from pdns.core.local_rules import LOCAL, NO_RULES, LocalEntry, LocalRules
 from pdns.wire import names
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pdns.blockset import AddressListing, Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
 from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
 from pdns.core.block_answer import BlockAnswers
@@ -16,6 +16,7 @@ from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extended_errors import errors_of
+from pdns.core.listing import AddressListing
 from pdns.core.local_rules import LOCAL, NO_RULES, LocalRules
 from pdns.core.outcome import PLAIN, Answer, Drop, Forward, Outcome
 from pdns.core.policy import CLEAN, Decision, Policy, merge

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.core.chain import Chain
 from pdns.core.policy import CLEAN, Decision, Policy, merge
 from pdns.wire import protocol as p

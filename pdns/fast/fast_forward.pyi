@@ -1,9 +1,10 @@
 from collections.abc import Callable
 
-from pdns.blockset import AddressListing, Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Cache
 from pdns.core.in_flight import Flight as AnyFlight
 from pdns.core.in_flight import Waiter
+from pdns.core.listing import AddressListing
 from pdns.fast.cache import AnswerCache
 from pdns.fast.fast_path import Front
 from pdns.fast.in_flight import Flight, Flights

@@ -1,4 +1,4 @@
-"""Whether a name is listed: the compiled twin of `pdns.blockset.Blockset.find`."""
+"""Whether a name is listed: the compiled twin of `pdns.blockset.reader.Blockset.find`."""
 
 from libc.stdint cimport uint8_t, uint64_t
 

@@ -1,4 +1,4 @@
-"""Whether a name is listed: the compiled twin of `pdns.blockset.Blockset.find`.
+"""Whether a name is listed: the compiled twin of `pdns.blockset.reader.Blockset.find`.
 
 The Bloom filter is read where it is mapped; what passes it is looked up by marisa-trie.
 """

@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE, Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
+from pdns.core.listing import BLOCK_NAME, BLOCK_SUBTREE
 from pdns.errors import FeedError, InvalidName
 from pdns.wire.names import ancestors, from_text, reversed_key
 from tests.blocksets import compile_parsed

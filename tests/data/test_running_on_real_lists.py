@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from feeds.protected import Decided, Protected, Protection
-from pdns.blockset import BLOCK_SUBTREE
+from pdns.core.listing import BLOCK_SUBTREE
 from pdns.wire.names import from_text, reversed_key
 from tests.fakes.upstream import answer
 from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread

@@ -39,7 +39,7 @@ from feeds.parse import parse_feed
 from feeds.popular import popular_keys
 from feeds.store import RECORD, Copy, FeedStore, Reading
 from pdns import feedstatus, hits, inforce, orders, overrides
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_zone
 from pdns.config.load import load
 from pdns.config.schema import Config, Feed, Upstream

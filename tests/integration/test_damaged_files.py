@@ -20,13 +20,13 @@ import msgspec
 import pytest
 
 from pdns import feedstatus, hits, orders, overrides
-from pdns.blockset import Blockset
+from pdns.blockset.annotations import Facts
+from pdns.blockset.generations import current_directory
+from pdns.blockset.reader import Blockset
 from pdns.errors import BlocksetError
-from pdns.facts import Facts
 from pdns.files import records, safe_files
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_state
-from pdns.generations import current_directory
 from pdns.orders import Order
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 

@@ -22,10 +22,10 @@ import pytest
 from aiohttp import web
 
 from pdns import feedstatus
+from pdns.blockset.generations import current_generation
 from pdns.config.schema import Config, Feed, Upstream
 from pdns.control import Channel, Configure, share_config
 from pdns.feedstatus import FeedsStatus
-from pdns.generations import current_generation
 from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.configs import blockers, configuration, kept, live
 from tests.unit.feeds_process.feedserver import FeedServer

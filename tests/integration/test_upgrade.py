@@ -19,7 +19,7 @@ import dns.rcode
 import msgspec
 import pytest
 
-from pdns.generations import current_directory
+from pdns.blockset.generations import current_directory
 from tests.fakes.upstream import answer
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 from tests.wire import query_wire
@@ -28,7 +28,7 @@ WORKERS = 3
 NAMES = [f"n{number}.listed.test" for number in range(5_000)]
 SECOND = "second.test"
 OTHER_FORMAT = {
-    "pdns/blocksetfiles.py": (
+    "pdns/blockset/layout.py": (
         ("FORMAT = 2\n", "FORMAT = 3\n"),
         ('"names.marisa"', '"names.trie"'),
         ("(BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE)", "(NETS_FILE, RECORDS_FILE, NAMES_FILE, BLOOM_FILE)"),

@@ -9,8 +9,9 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.blockset import ALLOW_BELOW, ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Blockset, Listing, Rule
-from pdns.blocksetfiles import FeedEntry
+from pdns.blockset.layout import FeedEntry
+from pdns.blockset.reader import Blockset
+from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, Listing, Rule
 from pdns.wire.names import ancestors, from_labels, reversed_key
 from tests.blocksets import write_all
 from tests.effort import examples

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from xxhash import xxh128_digest
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Access, Config, RateLimit, Tenant
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query

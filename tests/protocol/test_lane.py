@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
 from pdns.core import in_flight

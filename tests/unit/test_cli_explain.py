@@ -12,15 +12,15 @@ import msgspec
 import pytest
 
 from feeds.detail import Detail
+from pdns.blockset.annotations import DAY_S, FACTS_FILE
+from pdns.blockset.generations import publish
 from pdns.cli.explain import explain
 from pdns.cli.feedorders import show_held
 from pdns.config.schema import Feed
-from pdns.facts import DAY_S, FACTS_FILE
 from pdns.feedstatus import FeedsStatus, FeedStatus
-from pdns.generations import publish
 from pdns.overrides import FILE_NAME, Disabled, Indicator, Overrides
 from tests.blocksets import compile_parsed
-from tests.unit.test_facts import parsed
+from tests.unit.blockset.test_annotations import parsed
 
 CONFIG = """
 [upstream]

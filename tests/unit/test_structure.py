@@ -17,9 +17,9 @@ NOT_IN_CORE = {
     "signal", "socket", "ssl", "subprocess", "sys", "threading", "time", "uvloop",
 }  # fmt: skip
 OPEN_TO_FEEDS = {
-    "pdns.config.addresses", "pdns.blockset", "pdns.blocksetfiles", "pdns.blocksetwriter", "pdns.clock", "pdns.config.schema",
-    "pdns.confinement", "pdns.control", "pdns.core.embedded", "pdns.wire.names", "pdns.environment", "pdns.errors", "pdns.facts",
-    "pdns.feedstatus", "pdns.free_text", "pdns.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
+    "pdns.config.addresses", "pdns.blockset.reader", "pdns.blockset.layout", "pdns.blockset.writer", "pdns.clock", "pdns.config.schema",
+    "pdns.confinement", "pdns.control", "pdns.core.embedded", "pdns.wire.names", "pdns.environment", "pdns.errors", "pdns.blockset.annotations",
+    "pdns.feedstatus", "pdns.free_text", "pdns.blockset.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
     "pdns.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.zonechanges",
 }  # fmt: skip
 OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
@@ -60,7 +60,7 @@ def test_core_is_sans_io(file: str) -> None:
 def test_core_stands_alone(file: str) -> None:
     """The core imports no part of the program but itself, the configuration, the errors and the blockset's types."""
     ours = {name for name in _imported(file) if _is_in(name, {"pdns", "feeds"}) and name != "pdns"}
-    allowed = {"pdns.core", "pdns.config.schema", "pdns.errors", "pdns.blockset"}
+    allowed = {"pdns.core", "pdns.config.schema", "pdns.errors", "pdns.blockset.reader"}
     assert sorted(name for name in ours if not _is_in(name, allowed)) == []
 
 
@@ -128,7 +128,7 @@ WRITERS = {
     "feeds/priority.py",  # /proc
 }
 _WRITING = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "symlink_to", "hardlink_to", "mkfifo"}
-_LINKS = {"pdns/generations.py": {"symlink_to"}, "pdns/statedir.py": {"mkdir"}, "pdns/blocksetwriter.py": {"mkdir"}}
+_LINKS = {"pdns/blockset/generations.py": {"symlink_to"}, "pdns/statedir.py": {"mkdir"}, "pdns/blockset/writer.py": {"mkdir"}}
 
 
 @pytest.mark.parametrize("file", [file for file in _files("pdns", "feeds") if file not in WRITERS])

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.entry import Entry

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.core.policy import CLEAN, Policy

@@ -21,7 +21,7 @@ from feeds.entries import (
     write_entries,
 )
 from feeds.parse import ParsedFeed
-from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE
+from pdns.core.listing import BLOCK_NAME, BLOCK_SUBTREE
 from tests.unit.feeds.reading import read
 
 SOME = b"\4test\3one"

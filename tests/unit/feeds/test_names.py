@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from feeds.names import KeyList, Names
 from feeds.normalise import plain_key, plain_keys
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
+from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from tests.unit.feeds.reading import read
 
 LABEL = st.text("abz01-_", min_size=1, max_size=5).filter(lambda text: text.strip("-") == text)

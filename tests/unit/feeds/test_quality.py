@@ -9,18 +9,18 @@ import pytest
 
 from feeds.quality import Candidate, add_ages, add_benign, add_never_hit, add_overridden, benign_names, measure
 from pdns import hits
-from pdns.blockset import Blockset
+from pdns.blockset.annotations import Facts
+from pdns.blockset.generations import publish
+from pdns.blockset.reader import Blockset
 from pdns.cli.quality import quality
 from pdns.counters import Counters
-from pdns.facts import Facts
 from pdns.files.records import SECOND_COPY
-from pdns.generations import publish
 from pdns.hits import MAX_NAMES, FeedHits, HitBook
 from pdns.sightings import name_hash
 from pdns.stats import Stats
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
-from tests.unit.test_facts import make, parsed
+from tests.unit.blockset.test_annotations import make, parsed
 
 LISTS = {
     "a": "one.test two.test three.test",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config, Feed, Upstream
 from pdns.core.policy import Policy
 from pdns.wire.names import from_text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from feeds.store import RECORD, Copy, FeedStore
-from pdns.blockset import Blockset
+from pdns.blockset.generations import CURRENT, blocksets_directory
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config, Feed, State, Upstream
-from pdns.generations import CURRENT, blocksets_directory
 from pdns.wire.names import from_text
 
 NO_UPSTREAM = "udp://127.0.0.1:9"

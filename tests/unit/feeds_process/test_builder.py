@@ -20,7 +20,7 @@ from feeds.builder import Builder, BuildError
 from feeds.jobs import Compile, Compiled, Failed, Parse, Parsed, Part
 from feeds.refresh import build_once
 from feeds.store import Copy
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
 from pdns.wire.names import from_text
 from tests.unit.feeds_process.configs import blockers, configuration

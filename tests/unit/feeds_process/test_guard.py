@@ -17,10 +17,10 @@ from feeds.guard import END_BY_THEMSELVES, PURPOSE, Change, Limits, Usual, judge
 from feeds.popular import HELD_OF_SHIPPED, POPULAR, critical, ranked, refresh
 from feeds.protected import Decided, Protected, Protection, protection_of
 from feeds.protectednetworks import network_key
-from pdns.blockset import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
+from pdns.blockset.annotations import DAY_S
 from pdns.config.schema import GUARD_KINDS, Access, Config, Feed, Guard, Tenant, Upstream
+from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.errors import FeedError
-from pdns.facts import DAY_S
 from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
 
 LIMITS = Limits(

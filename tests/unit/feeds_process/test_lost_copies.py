@@ -12,13 +12,13 @@ import pytest
 from feeds.keeper import Keeper
 from feeds.publisher import RECORD
 from feeds.refresh import build_once
-from pdns.blockset import Blockset
-from pdns.blocksetfiles import MANIFEST_FILE
+from pdns.blockset.annotations import Facts
+from pdns.blockset.generations import all_generations, blocksets_directory, current_generation
+from pdns.blockset.layout import MANIFEST_FILE
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
-from pdns.facts import Facts
 from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import remove
-from pdns.generations import all_generations, blocksets_directory, current_generation
 from pdns.wire.names import from_text
 from tests.unit.feeds_process.configs import blockers, configuration, live
 

@@ -18,11 +18,11 @@ from feeds.entries import Entries, whole, write_entries
 from feeds.keeper import Keeper
 from feeds.refresh import build_once
 from feeds.store import RECORD
+from pdns.blockset.annotations import DAY_S
+from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
-from pdns.facts import DAY_S
 from pdns.feedstatus import FeedStatus, OddLines, read
-from pdns.generations import CURRENT, blocksets_directory
 from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.configs import blockers, configuration, files, kept, live
 from tests.unit.feeds_process.feedserver import FeedServer, Handler

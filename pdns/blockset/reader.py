@@ -6,69 +6,46 @@ A Bloom filter says *surely clean*; only the exact set behind it says *listed*, 
 
 from __future__ import annotations
 
-import enum
 import hashlib
 import ipaddress
 import os
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from struct import Struct
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import marisa_trie
 import msgspec
 from bitarray import bitarray
-from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
-from pdns.blocksetfiles import BLOOM_FILE, MANIFEST_FILE, NAMES_FILE, NETS_FILE, RECORDS_FILE, Manifest, copy_to_memory, map_copy
+from pdns.blockset.bloom import BLOOM_HEADER, BLOOM_SALT, BLOOM_SLICES, bloom_positions
+from pdns.blockset.layout import (
+    BLOOM_FILE,
+    MANIFEST_FILE,
+    NAMES_FILE,
+    NETS_FILE,
+    RECORDS_FILE,
+    Manifest,
+    copy_to_memory,
+    map_copy,
+)
+from pdns.blockset.networks import Networks
 from pdns.config.schema import Feed
+from pdns.core.listing import ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, AddressListing, Listing, Rule
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
-from pdns.networkruns import Networks
 from pdns.wire.names import cut, from_reversed_key, reversed_key
 
 if ACCELERATED:
     from pdns.fast.matcher import Matcher
 
-# What one feed says of one name, in bits: whether the name itself, and what is below it, is blocked or allowed.
-BLOCK_NAME, BLOCK_BELOW, ALLOW_NAME, ALLOW_BELOW = 1, 2, 4, 8
-BLOCK_SUBTREE, ALLOW_SUBTREE = BLOCK_NAME | BLOCK_BELOW, ALLOW_NAME | ALLOW_BELOW
 
 RECORD_CODES: dict[Literal[1, 2, 4], Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}
-BLOOM_HEADER = Struct(BloomFilter.FILE_FMT.decode())
-BLOOM_SLICES = 4  # one 128-bit hash gives all four positions
-BLOOM_SALT = xxh128_digest(bytes(4))  # pybloom-live's first salt
-_NARROW, _WIDE = Struct("=4H8x"), Struct("=4I")  # how pybloom-live cuts a hash: below 2**15 bits a slice, and above
 _MAPPED_IPV4 = bytes(10) + b"\xff\xff"
 
 
-class Rule(enum.IntEnum):
-    """How far a listing reaches."""
-
-    EXACT = 0  # the name only
-    SUBTREE = 1  # the name and everything below it
-    BELOW = 2  # everything below the name (`*.x`)
-
-
 _RULE_OF_BITS = {BLOCK_NAME: Rule.EXACT, BLOCK_BELOW: Rule.BELOW, BLOCK_SUBTREE: Rule.SUBTREE}
-
-
-class Listing(NamedTuple):
-    """A feed's word on a name."""
-
-    feed: str
-    name: bytes  # the listed name, wire form: the name that was asked about, or one above it
-    rule: Rule
-    allow: bool  # an exception of that feed
-
-
-class AddressListing(NamedTuple):
-    """A feed's word on an address."""
-
-    feed: str
-    network: str  # "192.0.2.0/24", a single address as "192.0.2.1/32"
 
 
 class Blockset:
@@ -282,9 +259,3 @@ def source_fingerprint(feed: Feed) -> str:
         feed.url_hosts, feed.top_level_domains, feed.column, feed.delimiter, feed.json_path, feed.active_until,
     ]  # fmt: skip
     return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:32]
-
-
-def bloom_positions(bits_per_slice: int) -> Callable[[bytes], tuple[int, ...]]:
-    if bits_per_slice >= 1 << 31:
-        raise BlocksetError("too many names for a filter of 32-bit positions")
-    return (_WIDE if bits_per_slice >= 1 << 15 else _NARROW).unpack

@@ -14,10 +14,11 @@ from feeds.compile import compile_blockset
 from feeds.detail import Detail
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
-from pdns.blockset import BLOCK_NAME, BLOCK_SUBTREE, Blockset
+from pdns.blockset.annotations import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
+from pdns.core.listing import BLOCK_NAME, BLOCK_SUBTREE
 from pdns.errors import BlocksetError
-from pdns.facts import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts
 from pdns.wire.names import from_text, reversed_key
 from tests.blocksets import compile_parsed, make_blockset
 
@@ -169,7 +170,7 @@ def test_names_without_facts() -> None:
 _MAP_AND_ASK = """
 import os, sys
 from pathlib import Path
-from pdns.blockset import Blockset
+from pdns.blockset.reader import Blockset
 from pdns.wire.names import from_text
 def pss():
     total = 0

@@ -11,8 +11,9 @@ from typing import Annotated, Final, Literal, NamedTuple
 
 import msgspec
 
-from pdns.blockset import AddressListing, Blockset, Listing
-from pdns.blocksetfiles import read_checked, read_manifest
+from pdns.blockset.layout import read_checked, read_manifest
+from pdns.blockset.reader import Blockset
+from pdns.core.listing import AddressListing, Listing
 from pdns.errors import BlocksetError
 from pdns.wire.names import reversed_key
 

@@ -1,4 +1,6 @@
-"""Writing blocksets. The format, and reading them, are in `pdns.blockset`; `docs/blockset-format.md` describes every file."""
+"""Writing blocksets. The format, and reading them, are in `pdns.blockset.reader`; `docs/blockset-format.md` describes every
+file.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +16,9 @@ from typing import Literal, NamedTuple, Protocol
 import marisa_trie
 import msgspec
 
-from pdns.blockset import BLOCK_SUBTREE, RECORD_CODES
-from pdns.blocksetfiles import (
+from pdns.blockset.annotations import FACT_TABLE_FILE, FACTS_FILE, FactTable, Told
+from pdns.blockset.generations import sync
+from pdns.blockset.layout import (
     BLOOM_FILE,
     DATA_FILES,
     FORMAT,
@@ -27,13 +30,13 @@ from pdns.blocksetfiles import (
     FileEntry,
     Manifest,
 )
+from pdns.blockset.networks import Run
+from pdns.blockset.reader import RECORD_CODES
+from pdns.blockset.spool import BloomWriter, Spool
+from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import BlocksetError
-from pdns.facts import FACT_TABLE_FILE, FACTS_FILE, FactTable, Told
 from pdns.files import safe_files
 from pdns.files.records import encode
-from pdns.generations import sync
-from pdns.networkruns import Run
-from pdns.spool import BloomWriter, Spool
 
 SPOOL_FILE = "spool"
 _NUM_TRIES = 1  # the quickest by a third, for 3 octets a name

@@ -15,11 +15,11 @@ from typing import Final, Literal
 
 import msgspec
 
+from pdns.blockset.networks import Run
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.files.records import DamagedError, check_digest
 from pdns.files.safe_files import open_state, read_state
 from pdns.files.sealed import sealed_memory
-from pdns.networkruns import Run
 
 FORMAT = 2
 MANIFEST_FILE = "manifest.json"

@@ -15,7 +15,7 @@ import msgspec
 from pybloom_live import BloomFilter
 from xxhash import xxh128_digest
 
-from pdns.blockset import BLOOM_HEADER, BLOOM_SALT, BLOOM_SLICES, bloom_positions
+from pdns.blockset.bloom import BLOOM_HEADER, BLOOM_SALT, BLOOM_SLICES, bloom_positions
 from pdns.files.safe_files import create
 
 _MIN_CAPACITY: Final = 4096
