@@ -10,7 +10,7 @@ ARGS ?=
 PACKETS ?= 1000000
 LISTS ?= 20000
 SECONDS ?= 600
-DECISIONS := tests/unit/core tests/unit/fast tests/property tests/protocol tests/fuzz tests/unit/test_metrics.py
+DECISIONS := tests/unit/core tests/unit/fast tests/property tests/protocol tests/fuzz tests/unit/telemetry/test_metrics.py
 COMPILED := tests/unit/core tests/unit/fast tests/unit/net tests/unit/upstream tests/protocol tests/property tests/fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 

@@ -13,10 +13,10 @@ from typing import Final
 
 import msgspec
 
-from pdns.counters import Counters
 from pdns.files import records
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import appearance
+from pdns.telemetry.counters import Counters
 
 FILE_NAME: Final = "hits.msgpack"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -39,7 +39,7 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float = 0.0  # seconds since the epoch
     written_s: float = 0.0
     feeds: dict[str, FeedHits] = {}
-    names: dict[int, int] = {}  # `pdns.sightings.name_hash` -> the day since the epoch on which it was last met
+    names: dict[int, int] = {}  # `pdns.telemetry.block_ring.name_hash` -> the day since the epoch on which it was last met
 
 
 def read(state_dir: Path) -> Hits | None:

@@ -24,13 +24,13 @@ from pdns.descriptors import client_descriptors, limit
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.fast import ACCELERATED
 from pdns.logs import standard_error
-from pdns.metrics import WORKER_GAUGES
 from pdns.net.edge import BugLog
 from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpLimits, TcpListener
 from pdns.net.udp import UdpListener
 from pdns.overrides import FILE_NAME, OverridesWatch
 from pdns.service import Service
-from pdns.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
+from pdns.telemetry.metrics import WORKER_GAUGES
+from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
 from pdns.zonechanges import Sender

@@ -22,9 +22,9 @@ from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
-from pdns.memory import new_limits
 from pdns.monitorlog import MonitorLog
-from pdns.stats import Stats
+from pdns.telemetry.stats import Stats
+from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p

@@ -29,7 +29,6 @@ from pdns import liveconfig, systemd
 from pdns.admin import servers
 from pdns.admin.servers import HttpServers
 from pdns.admin.status import StatusFile
-from pdns.blockeddomains import BlockedDomains
 from pdns.children import Child
 from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
@@ -37,7 +36,6 @@ from pdns.config.schema import Config
 from pdns.config.watch import FileWatch, Loaded, load_version
 from pdns.confinement import MEASURES, Missing, confine_supervisor, listens_low, said
 from pdns.control import Configure, Distrust, share_config
-from pdns.counters import Counters
 from pdns.descriptors import RESERVE, raise_descriptor_limit
 from pdns.errors import ConfigErrors, PdnsError
 from pdns.listenaddresses import ListenAddresses
@@ -48,6 +46,8 @@ from pdns.readiness import Readiness
 from pdns.statedir import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
+from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.counters import Counters
 from pdns.terminal import Terminal
 from pdns.upgrade import Upgrade, compile_first
 from pdns.workerprocess import Live

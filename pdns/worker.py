@@ -35,13 +35,13 @@ from pdns.control import (
     close_all,
     read_config,
 )
-from pdns.counters import Counters
 from pdns.errors import ConfigError, OtherFormatError, PdnsError
 from pdns.logs import log_to_stderr, open_standard_descriptors
-from pdns.memory import map_limits
 from pdns.running import Running, Sockets
-from pdns.sightings import Sightings, SightingsWriter
-from pdns.stats import Stats
+from pdns.telemetry.block_ring import Sightings, SightingsWriter
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import Stats
+from pdns.telemetry.worker_memory import map_limits
 
 _PR_SET_PDEATHSIG: Final = 1
 

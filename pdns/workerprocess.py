@@ -15,8 +15,8 @@ from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, R
 from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.listeners import ListenerSet
-from pdns.memory import Arena, Limits, WorkerMemory
-from pdns.stats import HEARTBEAT
+from pdns.telemetry.stats import HEARTBEAT
+from pdns.telemetry.worker_memory import Arena, Limits, WorkerMemory
 
 HUNG_AFTER_S: Final = 3.0
 SILENT_AFTER_S: Final = 1.0  # no longer relied on, though it may yet come round

@@ -15,20 +15,21 @@ from pathlib import Path
 from typing import Final
 
 from pdns import inforce
-from pdns.blockeddomains import BlockedDomains
 from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.clock import boottime_s
+from pdns.config.per_worker import arena_bytes
 from pdns.config.schema import Config
 from pdns.control import Cover, Drain
-from pdns.counters import Counters
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.files.safe_files import damaged_files
 from pdns.hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
 from pdns.logs import standard_error
-from pdns.memory import Limits, arena_bytes, close_arenas, new_arenas
-from pdns.stats import MISSING_FEED, OVERRIDES_REVISION
+from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION
+from pdns.telemetry.worker_memory import Limits, close_arenas, new_arenas
 from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
 
 _LOOK_S: Final = 0.25

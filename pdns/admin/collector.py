@@ -1,4 +1,6 @@
-"""Everything `pdns.metrics` promises, gathered when somebody asks: counter memories, `feeds.json`, what the supervisor knows."""
+"""Everything `pdns.telemetry.metrics` promises, gathered when somebody asks: counter memories, `feeds.json`, what the supervisor
+knows.
+"""
 
 from __future__ import annotations
 
@@ -23,15 +25,15 @@ from pdns import feedstatus
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
 from pdns.admin.zeros import zeros
-from pdns.blockeddomains import BlockedDomains
 from pdns.clock import boottime_s
 from pdns.config.schema import Config
-from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.files.safe_files import damaged_files
 from pdns.listenaddresses import ListenAddresses
-from pdns.metrics import BY_NAME, FAMILIES, PREFIX, Family
-from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
+from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family
+from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
 from pdns.version import COMMIT
 
 Series = dict[tuple[str, ...], float]

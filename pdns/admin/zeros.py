@@ -9,9 +9,9 @@ from typing import Final
 from pdns.config.schema import Config
 from pdns.core.clients import NO_TENANT
 from pdns.core.local_rules import LOCAL
-from pdns.distinct import WINDOWS
-from pdns.metrics import FAMILIES
-from pdns.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
+from pdns.telemetry.metrics import FAMILIES
+from pdns.telemetry.sliding_window import WINDOWS
+from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
 
 MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series begins when it counts
 

@@ -19,7 +19,7 @@ from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, load_config
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
-from pdns.sightings import name_hash
+from pdns.telemetry.block_ring import name_hash
 
 if TYPE_CHECKING:
     from feeds.quality import FeedQuality, Quality

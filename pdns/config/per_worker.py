@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from msgspec.structs import replace
 
 from pdns.config.cpus import usable_cores
 from pdns.config.schema import Config
-from pdns.memory import arena_bytes
 
 
 def worker_count(configured: int) -> int:
@@ -37,3 +38,12 @@ def share_of(config: Config, workers: int) -> Config:
 
 def _part(whole: int, workers: int) -> int:
     return max(1, whole // workers)
+
+
+_PAGE_BYTES: Final = 4096
+_LEAST_ARENA_BYTES: Final = 65536
+
+
+def arena_bytes(max_bytes: int, workers: int) -> int:
+    """The size of each worker's arena: its part of `cache.max_bytes` in whole pages, and enough for some hundred answers."""
+    return max(_LEAST_ARENA_BYTES, max_bytes // workers // _PAGE_BYTES * _PAGE_BYTES)

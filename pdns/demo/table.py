@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pdns.demo.scrape import Reading, of_buckets
-from pdns.stats import BUCKETS_S
+from pdns.telemetry.stats import BUCKETS_S
 
 _WIDE_COLUMNS = 80
 _FROM_CACHE = ("cache", "stale")

@@ -9,7 +9,7 @@ from pdns.fast.cache import AnswerCache
 from pdns.fast.fast_path import Front
 from pdns.fast.in_flight import Flight, Flights
 from pdns.fast.udp import Datagram
-from pdns.stats import Stats
+from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.udp import UdpPool

@@ -5,7 +5,7 @@ from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.entry import Monitored
 from pdns.fast.wire import Query
-from pdns.stats import Stats
+from pdns.telemetry.stats import Stats
 from pdns.zonechanges import Primaries
 
 class Asked(Query):

@@ -1,4 +1,4 @@
-"""Counting without Python. `tally.pxd` has the shape; `pdns.stats` the words, and the specification."""
+"""Counting without Python. `tally.pxd` has the shape; `pdns.telemetry.stats` the words, and the specification."""
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -9,15 +9,15 @@ from libc.string cimport memcmp, memcpy, memset
 from pdns.fast.wire cimport MAX_NAME_BYTES
 from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
 
-from pdns import sightings
+from pdns.telemetry import block_ring
 from pdns.fast.cache import SOURCES
-from pdns.stats import BUCKETS_S, QTYPE_LABELS
+from pdns.telemetry.stats import BUCKETS_S, QTYPE_LABELS
 
 cdef enum:
     QTYPE_TABLE = 66  # every type that has a label is below, but for one that has its own case
     MORE_CLIENTS = 64
 
-cdef enum:  # as pdns.sightings has it
+cdef enum:  # as pdns.telemetry.block_ring has it
     CAPACITY_AT = 8
     HEAD_AT = 16
     EVENTS_AT = 64
@@ -54,7 +54,7 @@ cdef class Tally:
             PyObject_GetBuffer(self._sightings_memory, &view, PyBUF_WRITABLE)
             self._sightings = <uint8_t *>view.buf
             PyBuffer_Release(&view)  # as above
-        memcpy(self._salt, <const char *>sightings.SALT, SALT_BYTES)
+        memcpy(self._salt, <const char *>block_ring.SALT, SALT_BYTES)
         self._not_a_query, self._rate_limit = stats.drop_slot("not_a_query"), stats.drop_slot("rate_limit")
 
     def __dealloc__(self):
@@ -97,7 +97,7 @@ cdef class Tally:
         return 0
 
     cdef int sighted(self, uint16_t client, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1:
-        """It asked for a listed name or one below, as `pdns.sightings.SightingsWriter.saw` says it: not twice a minute."""
+        """It asked for a listed name or one below, as `pdns.telemetry.block_ring.SightingsWriter.saw` says it: not twice a minute."""
         cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
         cdef uint8_t digest[XXH3_DIGEST_BYTES]
         cdef Sighting sighting
@@ -110,7 +110,7 @@ cdef class Tally:
         if self._slots[client].tenant == 0:
             self._slots[client].tenant = self._stats.tenant_slot(self._tenants[client].tenant) + 1
         if listed_bytes + SALT_BYTES > XXH3_MOST_BYTES:
-            sighting.listed_hash = sightings.name_hash(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
+            sighting.listed_hash = block_ring.name_hash(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
         else:
             memcpy(salted, self._salt, SALT_BYTES)
             memcpy(salted + SALT_BYTES, listed, listed_bytes)

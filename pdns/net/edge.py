@@ -26,7 +26,7 @@ class Service(Protocol):
 
 
 class EdgeStats(Protocol):
-    """The part of `pdns.stats.Stats` that an edge counts with."""
+    """The part of `pdns.telemetry.stats.Stats` that an edge counts with."""
 
     def dropped(self, reason: str) -> None: ...
 

@@ -23,7 +23,6 @@ from pdns.core import query as core_query
 from pdns.core.cache import AnswerCache as PythonCache
 from pdns.core.outcome import Forward
 from pdns.core.resolver import Resolver
-from pdns.counters import Counters
 from pdns.errors import WireError
 from pdns.fast import wire as fast_wire
 from pdns.fast.cache import AnswerCache
@@ -31,7 +30,8 @@ from pdns.fast.response import plain_entry
 from pdns.fast.udp import UdpListener
 from pdns.net.sockets import bind_udp
 from pdns.service import Service
-from pdns.stats import Stats
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message

@@ -15,10 +15,10 @@ from pdns.core.cache import AnswerCache
 from pdns.core.outcome import Forward
 from pdns.core.query import parse_query
 from pdns.core.resolver import Resolver
-from pdns.counters import Counters
 from pdns.errors import WireError
 from pdns.service import Service
-from pdns.stats import Stats
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message

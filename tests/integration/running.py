@@ -32,7 +32,7 @@ import dns.rdatatype
 import msgspec
 from prometheus_client.parser import text_string_to_metric_families
 
-from pdns.metrics import PREFIX
+from pdns.telemetry.metrics import PREFIX
 from tests.fakes.upstream import FakeUpstream, Handler
 
 ROOT = Path(__file__).parents[2]

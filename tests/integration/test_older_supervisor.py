@@ -18,8 +18,8 @@ import pytest
 from feeds.refresh import build_once
 from pdns.config.schema import Config, Feed, Server, State, Upstream
 from pdns.control import Apply, Channel, Drain, Listener, Ready, share_config
-from pdns.counters import Counters
-from pdns.sightings import Sightings
+from pdns.telemetry.block_ring import Sightings
+from pdns.telemetry.counters import Counters
 from tests.integration.running import ROOT, SINKHOLE, runs_python
 
 pytestmark = pytest.mark.long

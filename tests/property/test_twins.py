@@ -18,11 +18,11 @@ from pdns.core import clients as core_clients
 from pdns.core import query as core_query
 from pdns.core import rate_limit as core_ratelimit
 from pdns.core.local_rules import LocalEntry, LocalRules
-from pdns.counters import Counters
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
 from pdns.service import Service
-from pdns.stats import Stats
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message

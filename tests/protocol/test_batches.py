@@ -13,12 +13,12 @@ import pytest
 
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
-from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import UdpListener
 from pdns.service import Service
-from pdns.stats import Stats
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from tests.blocksets import make_blockset

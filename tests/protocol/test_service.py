@@ -11,10 +11,10 @@ import msgspec
 import pytest
 
 from pdns.config.schema import Config
-from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.service import Service
-from pdns.stats import Stats
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from tests.blocksets import make_blockset

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from pdns.demo.scrape import Reading
 from pdns.demo.table import Clients, Frame, quantile
-from pdns.stats import BUCKETS_S
+from pdns.telemetry.stats import BUCKETS_S
 
 SOURCES = ("cache", "upstream", "stale", "error", "blocked", "local")
 

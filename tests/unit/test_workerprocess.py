@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pdns.admin.process import is_busy
-from pdns.memory import Limits
-from pdns.stats import HEARTBEAT
+from pdns.telemetry.stats import HEARTBEAT
+from pdns.telemetry.worker_memory import Limits
 from pdns.workerprocess import SILENT_AFTER_S, WorkerProcess
 
 _SLEEP = "import time; time.sleep(60)"

@@ -6,9 +6,9 @@ import os
 
 import pytest
 
-from pdns.config.per_worker import share_of, worker_count
+from pdns.config.per_worker import arena_bytes, share_of, worker_count
 from pdns.config.schema import Cache, Config, RateLimit, Server, Upstream
-from pdns.memory import Arena, arena_bytes
+from pdns.telemetry.worker_memory import Arena
 
 CONFIG = Config(upstream=Upstream(servers=("192.0.2.53",)))
 

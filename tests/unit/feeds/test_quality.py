@@ -13,11 +13,11 @@ from pdns.blockset.annotations import Facts
 from pdns.blockset.generations import publish
 from pdns.blockset.reader import Blockset
 from pdns.cli.quality import quality
-from pdns.counters import Counters
 from pdns.files.records import SECOND_COPY
 from pdns.hits import MAX_NAMES, FeedHits, HitBook
-from pdns.sightings import name_hash
-from pdns.stats import Stats
+from pdns.telemetry.block_ring import name_hash
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import Stats
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
 from tests.unit.blockset.test_annotations import make, parsed

@@ -1,7 +1,7 @@
 """Every metric on one page. Names are exposed with the prefix `pdns_`; no label value is ever a domain or a client.
 
-`docs/metrics.md` says how to use them. Who counts them: each worker (`pdns.stats`), the feeds process (`feeds.json`), the
-supervisor. What several workers say is one number: the sum, unless `of_workers` says otherwise.
+`docs/metrics.md` says how to use them. Who counts them: each worker (`pdns.telemetry.stats`), the feeds process (`feeds.json`),
+the supervisor. What several workers say is one number: the sum, unless `of_workers` says otherwise.
 """
 
 from __future__ import annotations

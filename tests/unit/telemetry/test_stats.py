@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdns.counters import Counters
-from pdns.sightings import Sightings, SightingsReader, SightingsWriter, name_hash
-from pdns.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
+from pdns.telemetry.block_ring import Sightings, SightingsReader, SightingsWriter, name_hash
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
 from pdns.wire import protocol as p
 
 

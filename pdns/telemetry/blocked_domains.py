@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pdns.distinct import WINDOWS, DistinctNames, Room
+from pdns.telemetry.sliding_window import WINDOWS, DistinctNames, Room
 
 MAX_NAMES: Final = 100_000  # remembered of all tenants together; some 15 MB
 MAX_NAMES_PER_TENANT: Final = 20_000

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdns.blockeddomains import BlockedDomains
-from pdns.memory import WorkerMemory
-from pdns.sightings import CAPACITY, Sightings, SightingsReader, SightingsWriter, name_hash
-from pdns.stats import OTHER, Stats
+from pdns.telemetry.block_ring import CAPACITY, Sightings, SightingsReader, SightingsWriter, name_hash
+from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.stats import OTHER, Stats
+from pdns.telemetry.worker_memory import WorkerMemory
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_a_writer_in_another_process_is_never_misread() -> None:
     """While another process writes as fast as it can, events are read whole, and none is missing but those counted."""
     code = """if True:
         import sys
-        from pdns.sightings import Sightings
+        from pdns.telemetry.block_ring import Sightings
         ring = Sightings.attach(int(sys.argv[1]))
         for n in range(400_000):
             ring.write(n * 0x9E3779B97F4A7C15 & 2**64 - 1, n & 2**32 - 1)

@@ -1,4 +1,4 @@
-"""What a worker counts, in the words of `pdns.metrics`. Called for every query: a look-up and an addition each.
+"""What a worker counts, in the words of `pdns.telemetry.metrics`. Called for every query: a look-up and an addition each.
 
 No label value comes from the network unbounded: rare qtypes and rcodes are `other`, and so are tenants past the cap.
 """
@@ -11,8 +11,8 @@ from typing import Final
 
 from pdns.core.clients import NO_TENANT
 from pdns.core.local_rules import LOCAL
-from pdns.counters import Counters
-from pdns.sightings import Sightings, SightingsWriter
+from pdns.telemetry.block_ring import Sightings, SightingsWriter
+from pdns.telemetry.counters import Counters
 from pdns.wire import protocol as p
 
 MAX_TENANTS: Final = 300
@@ -126,11 +126,11 @@ class Stats:
         self._values[self._slot("upstream_useful", upstream)] = 1 if useful else 0
 
     def gauge(self, family: str, value: int, *labels: str) -> None:
-        """Set a gauge of `pdns.metrics.FAMILIES`. Below 0 is 0."""
+        """Set a gauge of `pdns.telemetry.metrics.FAMILIES`. Below 0 is 0."""
         self._values[self._slot(family, *labels)] = max(0, value)
 
     def add(self, family: str, n: int, *labels: str) -> None:
-        """Add `n` to a counter of `pdns.metrics.FAMILIES`. Below 1 adds nothing."""
+        """Add `n` to a counter of `pdns.telemetry.metrics.FAMILIES`. Below 1 adds nothing."""
         if n > 0:
             self._values[self._slot(family, *labels)] += n
 
@@ -151,7 +151,7 @@ class Stats:
         return self._sightings.sightings if self._sightings is not None else None
 
     def tenant_slot(self, tenant: str) -> int:
-        """The slot of a series whose only label is that of `tenant`: what stands for it in `pdns.sightings`."""
+        """The slot of a series whose only label is that of `tenant`: what stands for it in `pdns.telemetry.block_ring`."""
         slot = self._tenant_slots.get(tenant)
         if slot is None:
             slot = self._tenant_slots[tenant] = self._slot(TENANT, self._tenant(tenant))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.distinct import SLOT_S, WINDOWS, DistinctNames, Room
+from pdns.telemetry.sliding_window import SLOT_S, WINDOWS, DistinctNames, Room
 
 HOUR, DAY, WEEK = 3600.0, 86400.0, 7 * 86400.0
 

@@ -25,19 +25,19 @@ from pdns.admin.collector import PdnsCollector
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
 from pdns.admin.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
-from pdns.blockeddomains import BlockedDomains
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config, Feed, Tenant, Upstream
-from pdns.counters import Counters
 from pdns.fast import ACCELERATED
 from pdns.listenaddresses import ListenAddresses
-from pdns.metrics import BY_NAME, FAMILIES, PREFIX
-from pdns.stats import BUCKETS_S, HEARTBEAT, Stats
+from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX
+from pdns.telemetry.stats import BUCKETS_S, HEARTBEAT, Stats
 from pdns.upstream.matching import Quality
 from pdns.version import COMMIT
 from pdns.wire import protocol as p
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/metrics.md").read_text()
 ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
 ROW = re.compile(r"^\| `(pdns_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| `(.+)` \|$", re.MULTILINE)

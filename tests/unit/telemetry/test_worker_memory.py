@@ -11,7 +11,7 @@ import pytest
 from pdns.config.schema import RateLimit
 from pdns.core import rate_limit
 from pdns.fast import ACCELERATED
-from pdns.memory import Limits, map_limits, new_limits
+from pdns.telemetry.worker_memory import Limits, map_limits, new_limits
 
 if ACCELERATED:
     from pdns.fast.clients import RateLimiter as CompiledLimiter
@@ -21,7 +21,7 @@ _ASK = """
 import sys, time
 from pdns.config.schema import RateLimit
 from pdns.fast.clients import RateLimiter
-from pdns.memory import map_limits
+from pdns.telemetry.worker_memory import map_limits
 limiter = RateLimiter(RateLimit(queries_per_s=1000, burst=5000), map_limits(int(sys.argv[1])))
 addresses = [f"192.0.2.{number}" for number in range(20)]
 print("ready", flush=True)

@@ -9,16 +9,15 @@ import mmap
 import os
 from typing import Final
 
-from pdns.blockeddomains import BlockedDomains
+from pdns.config.per_worker import arena_bytes
 from pdns.core import rate_limit
-from pdns.counters import Counters
 from pdns.files.sealed import new_memory
-from pdns.metrics import WORKER_GAUGES
-from pdns.sightings import Sightings, SightingsReader
-from pdns.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
+from pdns.telemetry.block_ring import Sightings, SightingsReader
+from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.metrics import WORKER_GAUGES
+from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
 
-_PAGE_BYTES: Final = 4096
-_LEAST_ARENA_BYTES: Final = 65536
 _GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION))
 
 
@@ -93,11 +92,6 @@ def new_limits() -> memoryview:
         return map_limits(limits.fd)
     finally:
         limits.close()
-
-
-def arena_bytes(max_bytes: int, workers: int) -> int:
-    """The size of each worker's arena: its part of `cache.max_bytes` in whole pages, and enough for some hundred answers."""
-    return max(_LEAST_ARENA_BYTES, max_bytes // workers // _PAGE_BYTES * _PAGE_BYTES)
 
 
 def new_arenas(number: int, max_bytes: int, workers: int) -> list[Arena]:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdns.counters import ABSENT, Counters
+from pdns.telemetry.counters import ABSENT, Counters
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def test_a_replacement_goes_on_counting(counters: Counters) -> None:
     """A second process finds the series of the one before, killed in the middle, and adds to them."""
     code = """if True:
         import os, signal, sys
-        from pdns.counters import Counters
+        from pdns.telemetry.counters import Counters
         counters = Counters.attach(int(sys.argv[1]), writable=True)
         counters.values[counters.slot("a_total", "x")] += 1
         counters.values[counters.slot("b_total", sys.argv[2])] += 1
