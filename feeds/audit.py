@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from pdns.files.safe_files import append
-from pdns.orders import Order, Outcome
+from pdns.state.commands import Order, Outcome
 
 FILE_NAME: Final = "audit.jsonl"
 

@@ -41,8 +41,8 @@ from pdns.config.schema import Feed
 from pdns.confinement import confine_parser, said
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import BlocksetError, FeedError
-from pdns.feedstatus import Finding
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
+from pdns.state.feed_status import Finding
 from pdns.wire.names import from_reversed_key, to_text
 
 _PROGRESS_EVERY_S = 0.2

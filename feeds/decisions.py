@@ -10,7 +10,7 @@ from feeds.desk import RefusedError
 from feeds.protected import Decided
 from feeds.publisher import Publisher
 from feeds.runner import FeedRunner
-from pdns.feedstatus import HeldNames
+from pdns.state.feed_status import HeldNames
 
 
 class Decisions:

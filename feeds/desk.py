@@ -16,16 +16,16 @@ from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protectednetworks import network_key, network_text
 from feeds.suffixes import is_public_suffix
-from pdns import orders, overrides
 from pdns.clock import steady_s
 from pdns.config.addresses import parse_allowed
 from pdns.config.schema import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.files import records
 from pdns.files.safe_files import appearance, make_directory, remove
-from pdns.inforce import InForce
-from pdns.orders import InvalidOrder, Order, OrderError, Outcome
-from pdns.overrides import Disabled, Indicator, Overrides
+from pdns.state import commands, overrides
+from pdns.state.commands import InvalidOrder, Order, OrderError, Outcome
+from pdns.state.in_force import InForce
+from pdns.state.overrides import Disabled, Indicator, Overrides
 
 MAX_INDICATORS: Final = 10_000
 _ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
@@ -72,7 +72,7 @@ class Desk:
         self._overrides = self._read()
         self._stuck: set[str] = set()  # files that are no orders and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
-            make_directory(state_dir / orders.DIRECTORY, 0o750)
+            make_directory(state_dir / commands.DIRECTORY, 0o750)
         self._work: dict[str, Callable[[Order], Awaitable[str]]] = {
             "hold": self._hold, "release": self._release, "drop": self._drop, "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove,
@@ -87,7 +87,7 @@ class Desk:
         mended = self.mend()  # first: an order writes the file anew
         done = await self._answer(slowly=False)
         with suppress(OSError):
-            make_directory(self._state_dir / orders.DIRECTORY, 0o750)  # if something else has taken its place
+            make_directory(self._state_dir / commands.DIRECTORY, 0o750)  # if something else has taken its place
         return self._let_go() or mended or done
 
     async def look_slowly(self) -> bool:
@@ -97,9 +97,9 @@ class Desk:
     async def _answer(self, *, slowly: bool) -> bool:
         done = False
         busy: set[str] = set()  # feeds that a slow order is about: those on updates and names wait their turn behind it
-        for path in orders.taken(self._state_dir):
+        for path in commands.taken(self._state_dir):
             try:
-                order = orders.read(path)
+                order = commands.read(path)
             except FileNotFoundError:
                 continue  # it was taken back
             except (OSError, OrderError) as exc:
@@ -113,7 +113,7 @@ class Desk:
             outcome = await self.carry_out(order)
             self._tell()
             try:
-                orders.answer(path, outcome)
+                commands.answer(path, outcome)
             except OSError as exc:
                 path.unlink(missing_ok=True)
                 _log.warning("%s: the answer could not be given: %s", order.command, disk_reason(exc, path.parent))
@@ -128,16 +128,16 @@ class Desk:
             if path.name in self._stuck:
                 return
             reason = f"{reason}; it cannot be removed: {error.strerror}"
-            self._stuck = {*self._stuck, path.name} if len(self._stuck) < orders.MAX_TAKEN else {path.name}
+            self._stuck = {*self._stuck, path.name} if len(self._stuck) < commands.MAX_TAKEN else {path.name}
         _log.warning("requests/%s is not an order: %s", ascii(path.name)[1:-1], ascii(reason)[1:-1])
 
     async def carry_out(self, order: Order) -> Outcome:
         """Do it, and put it on record. Never raises."""
         try:
-            order = orders.checked(order)
+            order = commands.checked(order)
             outcome = Outcome(done=True, text=await self._work[order.command](order))
         except InvalidOrder as exc:
-            order, outcome = orders.showable(order), Outcome(done=False, text=str(exc))
+            order, outcome = commands.showable(order), Outcome(done=False, text=str(exc))
         except RefusedError as exc:
             outcome = Outcome(done=False, text=str(exc), needs_force=isinstance(exc, NeedsForceError))
         except (BuildError, FeedError) as exc:

@@ -13,8 +13,8 @@ from feeds.pack import DamagedPack, PackedFile, packed_files
 from feeds.parse import ParsedFeed, parse_feed
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
-from pdns.feedstatus import OddLines
 from pdns.files.safe_files import TEMPORARY, create
+from pdns.state.feed_status import OddLines
 
 MIXED = "mixed"  # the format of a list of files that have several
 _MAX_EXAMPLES = 3

@@ -27,8 +27,8 @@ from feeds.names import Names
 from feeds.parse import ParsedFeed
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import PdnsError
-from pdns.feedstatus import OddLines
 from pdns.files.safe_files import create, open_state
+from pdns.state.feed_status import OddLines
 
 GONE_KEPT_DAYS: Final = 400
 GONE_KEPT_LEAST: Final = 100_000  # of a list; of a longer one as many as it lists

@@ -10,7 +10,7 @@ import msgspec
 
 from pdns.blockset.annotations import DAY_S
 from pdns.config.schema import GUARD_KINDS, Config, Feed
-from pdns.feedstatus import Finding
+from pdns.state.feed_status import Finding
 
 MAX_EXAMPLES: Final = 5
 ROOM: Final = 4  # times the square root of the entries: chance moves small lists by large shares

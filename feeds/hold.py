@@ -12,11 +12,11 @@ from feeds.fetch import Validators
 from feeds.guard import Change, Limits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
 from feeds.protected import Decided
 from feeds.store import Copy, FeedStore
-from pdns import feedstatus
-from pdns.feedstatus import Finding
 from pdns.files import records
 from pdns.files.records import LockedError
 from pdns.files.safe_files import appearance
+from pdns.state import feed_status
+from pdns.state.feed_status import Finding
 
 RECORD: Final = "hold.json"
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -106,14 +106,14 @@ class Hold:
         """What was in force within the last year."""
         return usual_of(self._record.usual.values())
 
-    def status(self, limits: Limits) -> feedstatus.HeldUpdate | None:
+    def status(self, limits: Limits) -> feed_status.HeldUpdate | None:
         """The update that waits, for people."""
         pending = self.pending
         if pending is None:
             return None
         reading = pending.copy.reading
         wanted_s = self._wanted_s(limits)
-        return feedstatus.HeldUpdate(
+        return feed_status.HeldUpdate(
             finding=pending.finding,
             since_s=pending.since_s,
             entries=reading.entries + reading.addresses,

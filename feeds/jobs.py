@@ -8,7 +8,7 @@ from feeds.guard import Change, Limits
 from feeds.protected import Decided, Protection
 from pdns.blockset.layout import FeedEntry
 from pdns.config.schema import Feed
-from pdns.feedstatus import Finding, HeldNames, OddLines
+from pdns.state.feed_status import Finding, HeldNames, OddLines
 
 
 class Parse(msgspec.Struct, frozen=True, tag=True):

@@ -25,12 +25,12 @@ from feeds.publisher import EXPIRY_EVERY_S, Publisher
 from feeds.runner import FeedRunner, Surroundings
 from feeds.status import StatusFile, snapshot
 from feeds.store import remove_unconfigured
-from pdns import feedstatus
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config, Feed
-from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import make_directory, make_state_directory
-from pdns.orders import Order, Outcome
+from pdns.state import feed_status
+from pdns.state.commands import Order, Outcome
+from pdns.state.feed_status import FeedsStatus
 
 LEAST_BETWEEN_WORDS_S = 1.0
 PROGRESS_EVERY_S = 1.0
@@ -68,7 +68,7 @@ class Keeper:
         trusted = ssl.create_default_context()
         self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
-        previous = feedstatus.read(state_dir)
+        previous = feed_status.read(state_dir)
         self._publisher.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
 
     async def configure(self, config: Config) -> None:

@@ -16,7 +16,7 @@ from feeds.names import Names
 from pdns.config.schema import Feed
 from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE
 from pdns.errors import FeedError
-from pdns.feedstatus import OddLines
+from pdns.state.feed_status import OddLines
 
 _WEB_PAGE = re.compile(rb"(?>\s*<!--.*?-->)*+\s*(?:<!doctype\s+html|<\?xml|<html|<head|<body)", re.IGNORECASE | re.DOTALL).match
 

@@ -23,7 +23,7 @@ from pdns.config.addresses import parse_allowed, parse_upstream
 from pdns.config.schema import Config
 from pdns.core.listing import BLOCK_BELOW, BLOCK_SUBTREE
 from pdns.errors import InvalidAddress, InvalidName
-from pdns.feedstatus import MAX_HELD_NAMES, HeldNames
+from pdns.state.feed_status import MAX_HELD_NAMES, HeldNames
 from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
 
 GIANTS: Final = Path(__file__).parent / "giants.txt"

@@ -25,10 +25,10 @@ from pdns.blockset.reader import Blockset
 from pdns.clock import steady_s
 from pdns.config.schema import Feed
 from pdns.errors import BlocksetError, OtherFormatError
-from pdns.feedstatus import HeldNames
 from pdns.files import records, safe_files
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import write_whole
+from pdns.state.feed_status import HeldNames
 
 RECORD = "compiled.json"
 COMPILED = "compiled"  # in the directory that a compiler may write to

@@ -23,10 +23,10 @@ from feeds.priority import step_back
 from pdns.config.schema import Config
 from pdns.confinement import confine_feeds, listens_low, said
 from pdns.control import Channel, Configure, Distrust, Message, close_all, read_config
-from pdns.feedstatus import FeedsStatus
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
-from pdns.orders import Order, Outcome
-from pdns.zonechanges import SOCKET_FILE, Receiver
+from pdns.state.commands import Order, Outcome
+from pdns.state.feed_status import FeedsStatus
+from pdns.state.zone_changes import SOCKET_FILE, Receiver
 
 REQUEST_FILE = Path("requests", "update")  # below the state directory; touching it asks for a refresh of everything
 REQUEST_POLL_S = 0.2

@@ -27,9 +27,9 @@ from pdns.clock import boottime_s, steady_s
 from pdns.config.addresses import source_path
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
-from pdns.feedstatus import Finding
 from pdns.files import safe_files
 from pdns.free_text import visible
+from pdns.state.feed_status import Finding
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew

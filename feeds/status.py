@@ -14,10 +14,10 @@ from feeds.files import disk_reason
 from feeds.publisher import Live
 from feeds.runner import FeedRunner
 from pdns.config.addresses import without_secrets
-from pdns.feedstatus import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
 from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error
-from pdns.overrides import Overrides
+from pdns.state.feed_status import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
+from pdns.state.overrides import Overrides
 
 _log = logging.getLogger(__name__)
 

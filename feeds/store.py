@@ -20,10 +20,10 @@ from feeds.fetch import Validators
 from feeds.jobs import Parsed
 from pdns import __version__
 from pdns.blockset.generations import sync
-from pdns.feedstatus import OddLines
 from pdns.files import records, safe_files
 from pdns.files.records import LockedError
 from pdns.files.safe_files import DAMAGED, TEMPORARY, make_directory, rename
+from pdns.state.feed_status import OddLines
 
 RECORD = "copy.json"
 MAX_BYTES = 16 * 1024 * 1024

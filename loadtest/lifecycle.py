@@ -14,7 +14,7 @@ from loadtest.measure import Bench, Plan
 from loadtest.population import Population
 from loadtest.results import BlocksetResult, MemoryResult, RefreshResult, StartResult
 from loadtest.server import Resolver
-from pdns import feedstatus
+from pdns.state import feed_status
 
 _START_TIMEOUT_S, _REBUILD_TIMEOUT_S = 30.0, 120.0
 _MEMORY_QUERIES = 2_000
@@ -83,7 +83,7 @@ def memory(
             found.append(process.memory(resolver.worker()))
             if source is not None and (built := resolver.blockset()) is not None:
                 size = sum(file.stat().st_size for file in built.iterdir())
-                status = feedstatus.read(resolver.state_dir)
+                status = feed_status.read(resolver.state_dir)
                 blockset = BlocksetResult(size=size, entries=status.entries if status else people.listed_count)
     with_list, without_list = found
     verdict = goals.memory_verdict(with_list.pss - without_list.pss, people.listed_count)

@@ -13,7 +13,7 @@ from pdns.core.outcome import Answer, Drop, Forward
 from pdns.core.policy import CLEAN, Policy
 from pdns.core.query import Query
 from pdns.core.resolver import Resolver
-from pdns.overrides import Overrides
+from pdns.state.overrides import Overrides
 from pdns.wire import protocol as p
 
 _SHOWN_TYPES = (p.A, p.AAAA, p.HTTPS)

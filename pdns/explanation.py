@@ -9,7 +9,6 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from pdns import feedstatus, overrides
 from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
 from pdns.blockset.annotations import Fact, Facts
 from pdns.blockset.generations import current_directory
@@ -20,7 +19,8 @@ from pdns.core.embedded import Embeddings
 from pdns.core.listing import AddressListing, Listing, Rule
 from pdns.core.policy import AllowList
 from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError
-from pdns.overrides import Overrides
+from pdns.state import feed_status, overrides
+from pdns.state.overrides import Overrides
 from pdns.wire import names
 
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
@@ -184,7 +184,7 @@ class _Teller:
         self._disabled = current.disabled
         self._generation = blockset.generation if blockset is not None else 0
         self._configured = {feed.name: feed for feed in config.feed}
-        self._status = feedstatus.read(Path(config.state.dir)) or feedstatus.FeedsStatus()
+        self._status = feed_status.read(Path(config.state.dir)) or feed_status.FeedsStatus()
         self._facts: Facts | None = None
         self._problem = ""
         try:

@@ -23,13 +23,13 @@ from pdns.core.resolver import Resolver
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
 from pdns.monitorlog import MonitorLog
+from pdns.state.zone_changes import Primaries
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
-from pdns.zonechanges import Primaries
 
 if TYPE_CHECKING:
     from pdns.fast.in_flight import Flight as CompiledFlight

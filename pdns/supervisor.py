@@ -25,7 +25,7 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from pdns import liveconfig, systemd
+from pdns import systemd
 from pdns.admin import servers
 from pdns.admin.servers import HttpServers
 from pdns.admin.status import StatusFile
@@ -43,7 +43,8 @@ from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr, standard_error
 from pdns.privileges import change_user
 from pdns.readiness import Readiness
-from pdns.statedir import StateDirectory
+from pdns.state import live_config
+from pdns.state.lock import StateDirectory
 from pdns.systemcalls import require_system_calls
 from pdns.systemservers import SystemServers
 from pdns.telemetry.blocked_domains import BlockedDomains
@@ -204,7 +205,7 @@ class Supervisor:
             live = Live(self.config, self.listeners, str(self.config_path))
             self._workers = Workers(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
-            liveconfig.keep(self.config_path, self.config)
+            live_config.keep(self.config_path, self.config)
             await compile_first(self._workers.blockset, self._feeds.start, self._stop.is_set)
             await self._workers.start()
             self._system.warn(self._live)
@@ -373,7 +374,7 @@ class Supervisor:
         listened.close_but(listeners)
         before = self.config
         self._live, self._generation = loaded._replace(config=config), self._generation + 1
-        liveconfig.keep(self.config_path, self.config)
+        live_config.keep(self.config_path, self.config)
         log_to_stderr("supervisor", config.log.level)
         if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
             self._configure_feeds()

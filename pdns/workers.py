@@ -14,7 +14,6 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
-from pdns import inforce
 from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.clock import boottime_s
 from pdns.config.per_worker import arena_bytes
@@ -22,10 +21,11 @@ from pdns.config.schema import Config
 from pdns.control import Cover, Drain
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.files.safe_files import damaged_files
-from pdns.hits import WRITE_EVERY_S, HitBook, Hits
-from pdns.inforce import InForce
 from pdns.listeners import ListenerSet
 from pdns.logs import standard_error
+from pdns.state import in_force as inforce
+from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
+from pdns.state.in_force import InForce
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION

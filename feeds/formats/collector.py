@@ -14,7 +14,7 @@ from feeds.detail import Detail
 from feeds.names import KeyList
 from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, plain_keys, read_entry, url_host
 from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
-from pdns.feedstatus import OddLines
+from pdns.state.feed_status import OddLines
 from pdns.wire.names import from_reversed_key, to_text
 
 MAX_EXAMPLES: Final = 3

@@ -1,6 +1,6 @@
 """The HTTP API of administrators: what `pdns feeds`, `pdns block` and `pdns allow` do, for programs. Every route wants the token.
 
-An order goes the same way as one from the command line (`pdns.orders`); nothing is changed here.
+An order goes the same way as one from the command line (`pdns.state.commands`); nothing is changed here.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import web
 
-from pdns import orders, overrides
 from pdns.admin.server import HttpServer, Problem, Route
 from pdns.admin.status import StatusFile
 from pdns.admin.token import TokenFile, TokenUnreadable
 from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
 from pdns.explanation import UnknownError, explain
-from pdns.feedstatus import FeedsStatus
-from pdns.orders import Command, Order
-from pdns.overrides import as_csv
+from pdns.state import commands, overrides
+from pdns.state.commands import Command, Order
+from pdns.state.feed_status import FeedsStatus
+from pdns.state.overrides import as_csv
 
 _FEED_ORDERS: Final = ("hold", "release", "drop", "disable", "enable")
 _log = logging.getLogger(__name__)
@@ -156,17 +156,17 @@ class AdminApi(HttpServer):
             category=wanted.category,
             kind=wanted.kind,
             force=wanted.force,
-            for_s=orders.parse_duration(wanted.for_) if wanted.for_ else 0.0,
+            for_s=commands.parse_duration(wanted.for_) if wanted.for_ else 0.0,
         )
         outcome = await self._carried_out(order)
         how = '; to do it all the same: "force": true' if outcome.needs_force else ""
         return _json({"done": outcome.done, "text": f"{outcome.text}{how}"}, status=200 if outcome.done else 409)
 
-    async def _carried_out(self, order: Order) -> orders.Outcome:
+    async def _carried_out(self, order: Order) -> commands.Outcome:
         """As `orders.give`, but no thread waits: whoever gives a slow order keeps none from the next."""
-        command = await asyncio.to_thread(orders.PendingCommand, self._state_dir, order)
+        command = await asyncio.to_thread(commands.PendingCommand, self._state_dir, order)
         while (outcome := await asyncio.to_thread(command.outcome)) is None:  # noqa: ASYNC110 (files tell of no event)
-            await asyncio.sleep(orders.POLL_S)
+            await asyncio.sleep(commands.POLL_S)
         return outcome
 
 

@@ -21,7 +21,6 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 import pdns
-from pdns import feedstatus
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
 from pdns.admin.zeros import zeros
@@ -30,6 +29,7 @@ from pdns.config.schema import Config
 from pdns.fast import ACCELERATED
 from pdns.files.safe_files import damaged_files
 from pdns.listenaddresses import ListenAddresses
+from pdns.state import feed_status
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family
@@ -119,7 +119,7 @@ class PdnsCollector(Collector):
         if status.generation:
             values["blockset_build_seconds"][()] = status.build_s
         for configured in self._facts.config.feed:
-            feed = status.feeds.get(configured.name) or feedstatus.FeedStatus(
+            feed = status.feeds.get(configured.name) or feed_status.FeedStatus(
                 url=configured.url, category=configured.category, mode=configured.mode, required=configured.required
             )
             key = (configured.name,)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pdns import feedstatus
+from pdns.state import feed_status
 
 
 class StatusFile:
@@ -13,20 +13,20 @@ class StatusFile:
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         self._version: tuple[int, int, int] | None = None
-        self._status = feedstatus.FeedsStatus()
+        self._status = feed_status.FeedsStatus()
 
     def remarks(self) -> list[str]:
         """A line for each feed whose files are lost."""
         lost = (name for name, feed in self.read().feeds.items() if feed.lost)
         return [f"feed {name}: its files are lost: only the blockset has its names, until its source delivers" for name in lost]
 
-    def read(self) -> feedstatus.FeedsStatus:
+    def read(self) -> feed_status.FeedsStatus:
         """What the feeds process last said; empty before it said anything."""
         try:
-            stat = (self._state_dir / feedstatus.FILE_NAME).stat()
+            stat = (self._state_dir / feed_status.FILE_NAME).stat()
         except OSError:
             return self._status
         version = stat.st_mtime_ns, stat.st_ino, stat.st_size
-        if version != self._version and (status := feedstatus.read(self._state_dir)) is not None:
+        if version != self._version and (status := feed_status.read(self._state_dir)) is not None:
             self._status, self._version = status, version
         return self._status

@@ -15,7 +15,7 @@ from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, consoles, load_config
 from pdns.config.catalogue import catalogue
 from pdns.config.schema import Config, Feed, State
-from pdns.feedstatus import FeedsStatus, FeedStatus
+from pdns.state.feed_status import FeedsStatus, FeedStatus
 
 _TITLES = ("feed", "status", "format", "entries", "licence", "commercial", "service", "next step")
 _REFUSED = ("the server said 401", "the server said 403", "a web page")

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pdns import feedstatus
 from pdns.cli.feedtable import held
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ReasonOption, consoles, load_config, next_step, order
-from pdns.orders import Order
+from pdns.state import feed_status
+from pdns.state.commands import Order
 
 FeedArgument = Annotated[str, typer.Argument(metavar="FEED", help="The feed, as the configuration names it")]
 NameOption = Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="This name only [default: the whole update]")]
@@ -73,12 +73,12 @@ def show_held(path: Path | None) -> int:
     if config is None:
         return EXIT_INVALID
     state_dir = Path(config.state.dir)
-    current = feedstatus.read(state_dir)
+    current = feed_status.read(state_dir)
     if current is None:
         if config.feed:
             errors.print(Text(f"what is held is not known: no feed status in {state_dir}: {next_step(state_dir)}", "red"))
             return EXIT_INVALID
-        current = feedstatus.FeedsStatus()
+        current = feed_status.FeedsStatus()
     if not held(console, current, every_name=True):
         console.print(Text("nothing is held"))
     return 1 if any(feed.held_update is not None for feed in current.feeds.values()) else 0

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from pdns import feedstatus
 from pdns.cli import feedorders
 from pdns.cli.catalogue import catalogue_command
 from pdns.cli.feedcheck import check
@@ -21,9 +20,10 @@ from pdns.cli.popular import popular_command
 from pdns.cli.quality import quality
 from pdns.config.schema import Config
 from pdns.errors import ConfigError
-from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import make_directory, read_state, write_whole
-from pdns.statedir import is_served
+from pdns.state import feed_status
+from pdns.state.feed_status import FeedsStatus
+from pdns.state.lock import is_served
 
 UPDATE_TIMEOUT_S = 120.0
 _POLL_S = 0.1
@@ -80,12 +80,12 @@ def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> in
     if config is None:
         return EXIT_INVALID
     state_dir = Path(config.state.dir)
-    current = feedstatus.read(state_dir)
+    current = feed_status.read(state_dir)
     if current is None:
         errors.print(Text(f"no feed status in {state_dir}: {next_step(state_dir)}"))
         return 1
     if as_json:
-        print(read_state(state_dir / feedstatus.FILE_NAME, feedstatus.MAX_BYTES).decode())
+        print(read_state(state_dir / feed_status.FILE_NAME, feed_status.MAX_BYTES).decode())
     else:
         now_s = time.time()
         if not is_served(state_dir, unknown=True):
@@ -112,7 +112,7 @@ def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
     if config is None:
         return EXIT_INVALID
     state_dir = Path(config.state.dir)
-    before = feedstatus.read(state_dir) or FeedsStatus()
+    before = feed_status.read(state_dir) or FeedsStatus()
     asked_s = time.time()
     try:
         if is_served(state_dir):
@@ -145,7 +145,7 @@ def _ask_and_follow(config: Config, asked_s: float, timeout_s: float, errors: Co
     write_whole(request, b"", synced=False)  # another file: the one before may belong to another user
     with _Bar(errors, asked_s) as bar:
         while True:
-            current = feedstatus.read(state_dir)
+            current = feed_status.read(state_dir)
             if current is not None and bar.show(current):
                 return current
             if time.time() > asked_s + timeout_s:

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pdns.feedstatus import FeedsStatus, FeedStatus, HeldUpdate
 from pdns.free_text import visible
+from pdns.state.feed_status import FeedsStatus, FeedStatus, HeldUpdate
 
 SHOWN_NAMES = 5
 LONG_HELD_DAYS = 3

@@ -10,14 +10,15 @@ import msgspec
 import typer
 from rich.text import Text
 
-from pdns import inforce, overrides
 from pdns.cli.feedtable import LATEST_S, aligned
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, order
 from pdns.files.records import LockedError
-from pdns.inforce import InForce
-from pdns.orders import Order
-from pdns.overrides import Indicator, as_csv
-from pdns.statedir import is_served
+from pdns.state import in_force as inforce
+from pdns.state import overrides
+from pdns.state.commands import Order
+from pdns.state.in_force import InForce
+from pdns.state.lock import is_served
+from pdns.state.overrides import Indicator, as_csv
 
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name, with all below it; *.NAME is only what is below")]
 _TAKEN_UP_S = 2.0

@@ -17,15 +17,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pdns import orders
 from pdns.config.load import default_config_path, load
 from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.files.records import remedy
-from pdns.liveconfig import of_running_server
-from pdns.orders import Order, Outcome
-from pdns.statedir import StateDirectory, is_served
-from pdns.stateowner import StateOwnerError, become_owner
+from pdns.state import commands
+from pdns.state.commands import Order, Outcome
+from pdns.state.live_config import of_running_server
+from pdns.state.lock import StateDirectory, is_served
+from pdns.state.owner import StateOwnerError, become_owner
 
 EXIT_INVALID = 2
 ConfigOption = Annotated[
@@ -86,7 +86,7 @@ def next_step(state_dir: Path) -> str:
 def seconds(text: str, errors: Console) -> float | None:
     """What `--for` says, 0 for nothing; None when it is no length of time, which is said."""
     try:
-        return orders.parse_duration(text) if text else 0.0
+        return commands.parse_duration(text) if text else 0.0
     except ValueError as exc:
         errors.print(Text(f"--for: {exc}", "red"))
         return None
@@ -131,7 +131,7 @@ def refused(exc: OSError, state_dir: Path) -> str:
 
 def _given(config: Config, path: Path | None, wanted: Order) -> Outcome:
     state_dir = Path(config.state.dir)
-    return orders.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
+    return commands.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
 
 
 @contextmanager

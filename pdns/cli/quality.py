@@ -11,7 +11,6 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from pdns import hits
 from pdns.blockset.annotations import DAY_S, Facts
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
@@ -19,6 +18,7 @@ from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, load_config
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
+from pdns.state import feed_hits
 from pdns.telemetry.block_ring import name_hash
 
 if TYPE_CHECKING:
@@ -64,12 +64,12 @@ def judge(config: Config, blockset: Blockset, now_s: float) -> Quality:
         measures.add_ages(qualities, Facts(blockset), int(now_s // DAY_S))
     except BlocksetError as error:
         problems.append(f"ages cannot be told: {error}")
-    met = hits.read(Path(config.state.dir))
+    met = feed_hits.read(Path(config.state.dir))
     if met is None:
         problems.append("hits are not known yet: `pdns serve` writes them down every minute")
     else:
         for name, one in qualities.items():
-            counted = met.feeds.get(name, hits.FeedHits())
+            counted = met.feeds.get(name, feed_hits.FeedHits())
             one.hits, one.only_hits = counted.hits, counted.only
         measures.add_never_hit(qualities, blockset, lambda name: name_hash(name) in met.names)
     allowed = dict.fromkeys([*config.block.allow, *(entry for tenant in config.tenant for entry in tenant.allow)])

@@ -5,8 +5,8 @@ from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.entry import Monitored
 from pdns.fast.wire import Query
+from pdns.state.zone_changes import Primaries
 from pdns.telemetry.stats import Stats
-from pdns.zonechanges import Primaries
 
 class Asked(Query):
     @property

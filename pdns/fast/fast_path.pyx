@@ -217,7 +217,7 @@ cdef class Front:
         return DECIDE_REMEMBERED
 
     cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
-        """As `pdns.zonechanges.Primaries.answer`. Returns the size of the answer, 0 for none."""
+        """As `pdns.state.zone_changes.Primaries.answer`. Returns the size of the answer, 0 for none."""
         answer = self._primaries.answer(PyBytes_FromStringAndSize(<const char *>wire, heard.size), text_of(address), now)
         if answer is None:
             return 0

@@ -14,7 +14,7 @@
 
 The functions for the state directory are the only way to write to it: a structure test holds that. They follow no link, and they
 never change an owner, which the processes of a resolver may not do: root at the command line becomes the owner of the directory
-first (`pdns/stateowner.py`).
+first (`pdns/state/owner.py`).
 """
 
 from __future__ import annotations

@@ -38,14 +38,14 @@ from feeds.notify import NotifyListener
 from feeds.parse import parse_feed
 from feeds.popular import popular_keys
 from feeds.store import RECORD, Copy, FeedStore, Reading
-from pdns import feedstatus, hits, inforce, orders, overrides
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_zone
 from pdns.config.load import load
 from pdns.config.schema import Config, Feed, Upstream
 from pdns.errors import BlocksetError, ConfigError, FeedError
-from pdns.orders import Order, OrderError
-from pdns.overrides import Disabled, Indicator, Overrides
+from pdns.state import commands, feed_hits, feed_status, in_force, overrides
+from pdns.state.commands import Order, OrderError
+from pdns.state.overrides import Disabled, Indicator, Overrides
 from tests.blocksets import write_all
 from tests.fuzz.mutate import Mutator, landmarks
 
@@ -100,9 +100,9 @@ def _read_order(content: bytes, directory: Path) -> bool:
     path = directory / "1-1-1.order"
     path.write_bytes(content)
     try:
-        order = orders.read(path)
-        orders.showable(order)
-        orders.checked(order)
+        order = commands.read(path)
+        commands.showable(order)
+        commands.checked(order)
     except (OrderError, OSError):  # OSError: it is too long
         return False
     return True
@@ -130,41 +130,43 @@ def _read_overrides(content: bytes, directory: Path) -> bool:
 
 
 def _status() -> list[bytes]:
-    feed = feedstatus.FeedStatus(
+    feed = feed_status.FeedStatus(
         url="https://a.test/", category="malware", mode="block", required=True, last_error="x", results={"error": 1},
-        held_names=feedstatus.HeldNames(held=1, names={"a.test": "popular"}),
-        odd={"url": feedstatus.OddLines(count=1, examples=["x"])},
+        held_names=feed_status.HeldNames(held=1, names={"a.test": "popular"}),
+        odd={"url": feed_status.OddLines(count=1, examples=["x"])},
     )  # fmt: skip
-    return [msgspec.json.encode(feedstatus.FeedsStatus(written_s=NOW_S, generation=3, feeds={"a": feed}))]
+    return [msgspec.json.encode(feed_status.FeedsStatus(written_s=NOW_S, generation=3, feeds={"a": feed}))]
 
 
 def _read_status(content: bytes, directory: Path) -> bool:
-    (directory / feedstatus.FILE_NAME).write_bytes(content)
-    return feedstatus.read(directory) is not None
+    (directory / feed_status.FILE_NAME).write_bytes(content)
+    return feed_status.read(directory) is not None
 
 
 def _hits() -> list[bytes]:
     return [
-        msgspec.msgpack.encode(hits.Hits(since_s=1.0, written_s=2.0, feeds={"a": hits.FeedHits(1, 1)}, names={2**60: 20_000}))
+        msgspec.msgpack.encode(
+            feed_hits.Hits(since_s=1.0, written_s=2.0, feeds={"a": feed_hits.FeedHits(1, 1)}, names={2**60: 20_000})
+        )
     ]
 
 
 def _read_hits(content: bytes, directory: Path) -> bool:
-    (directory / hits.FILE_NAME).write_bytes(content)
-    read = hits.read(directory)
-    book = hits.HitBook(directory, NOW_S)
+    (directory / feed_hits.FILE_NAME).write_bytes(content)
+    read = feed_hits.read(directory)
+    book = feed_hits.HitBook(directory, NOW_S)
     book.saw([1, 2], NOW_S)
     book.state([], NOW_S)
     return read is not None
 
 
 def _in_force() -> list[bytes]:
-    return [msgspec.json.encode(inforce.InForce(overrides=5, generation=6))]
+    return [msgspec.json.encode(in_force.InForce(overrides=5, generation=6))]
 
 
 def _read_in_force(content: bytes, directory: Path) -> bool:
-    (directory / inforce.FILE_NAME).write_bytes(content)
-    return inforce.read(directory) != inforce.InForce()
+    (directory / in_force.FILE_NAME).write_bytes(content)
+    return in_force.read(directory) != in_force.InForce()
 
 
 def _copy() -> Copy:

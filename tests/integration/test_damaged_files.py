@@ -19,7 +19,6 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pdns import feedstatus, hits, orders, overrides
 from pdns.blockset.annotations import Facts
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
@@ -27,7 +26,8 @@ from pdns.errors import BlocksetError
 from pdns.files import records, safe_files
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_state
-from pdns.orders import Order
+from pdns.state import commands, feed_hits, feed_status, overrides
+from pdns.state.commands import Order
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
 pytestmark = pytest.mark.long
@@ -247,8 +247,8 @@ class Damaged:
         self.pdns.wait_for(lambda: self.pdns.get("/readyz")[0] == 200, "/readyz")
         self.order("block", name=LOCAL)
         self.order("hold", feed="bad")
-        if not self.there(hits.FILE_NAME):  # it is written once a minute
-            hits.HitBook(self.pdns.state_dir, 1.0).write(hits.Hits())
+        if not self.there(feed_hits.FILE_NAME):  # it is written once a minute
+            feed_hits.HitBook(self.pdns.state_dir, 1.0).write(feed_hits.Hits())
         for name in FILES:
             self.pdns.wait_for(partial(self.there, name), name)
         self.outside.write_text("somebody else's\n")
@@ -259,8 +259,10 @@ class Damaged:
             return path.is_symlink() if name == "blocksets/current" else path.exists() and not path.is_symlink()
         return False
 
-    def order(self, command: orders.Command, *, name: str = "", feed: str = "") -> None:
-        outcome = orders.give(self.pdns.state_dir, Order(command=command, user="t", reason="a test", name=name, feed=feed), 20.0)
+    def order(self, command: commands.Command, *, name: str = "", feed: str = "") -> None:
+        outcome = commands.give(
+            self.pdns.state_dir, Order(command=command, user="t", reason="a test", name=name, feed=feed), 20.0
+        )
         assert outcome.done, outcome.text
 
     def assert_protected(self) -> None:
@@ -283,7 +285,7 @@ class Damaged:
         self.pdns.wait_for(lambda: any(one.name == LOCAL for one in overrides.read(state_dir).indicators), "overrides")
         self.pdns.wait_for((state_dir / "overrides.json").is_file, "overrides.json")
         self.pdns.wait_for(lambda: self.whole("feeds/bad/hold.json") and self.whole("feeds/bad/copy.json"), "the feed's files")
-        self.pdns.wait_for(lambda: feedstatus.read(state_dir) is not None, "feeds.json")
+        self.pdns.wait_for(lambda: feed_status.read(state_dir) is not None, "feeds.json")
         self.pdns.wait_for(lambda: _opens(self.pdns.state_dir), "the blockset")
 
     def assert_no_other_starts(self) -> None:

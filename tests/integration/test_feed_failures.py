@@ -22,8 +22,8 @@ from urllib.request import Request, urlopen
 import msgspec
 import pytest
 
-from pdns import feedstatus
-from pdns.feedstatus import FeedStatus
+from pdns.state import feed_status
+from pdns.state.feed_status import FeedStatus
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread
 from tests.unit.feeds_process.feedserver import FeedServer, bomb, drip, parts, redirect_to_itself, truncate
 
@@ -54,7 +54,7 @@ class Healthy:
         return done.returncode, done.stdout + done.stderr
 
     def feed(self, name: str = "main") -> FeedStatus:
-        status = feedstatus.read(self.pdns.state_dir)
+        status = feed_status.read(self.pdns.state_dir)
         assert status is not None
         return status.feeds[name]
 

@@ -21,11 +21,11 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from pdns import feedstatus
 from pdns.blockset.generations import current_generation
 from pdns.config.schema import Config, Feed, Upstream
 from pdns.control import Channel, Configure, share_config
-from pdns.feedstatus import FeedsStatus
+from pdns.state import feed_status
+from pdns.state.feed_status import FeedsStatus
 from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.configs import blockers, configuration, kept, live
 from tests.unit.feeds_process.feedserver import FeedServer
@@ -74,7 +74,7 @@ class FeedsProcess:
         """The first status of this process that is as wanted."""
         give_up = time.monotonic() + WITHIN_S
         while True:
-            status = feedstatus.read(self.state_dir)
+            status = feed_status.read(self.state_dir)
             if status is not None and status.written_s > self._started_s and status.feeds and settled(status):
                 return status
             assert self.process.poll() is None, "\n".join(self.log)
@@ -177,7 +177,7 @@ def test_a_start_without_network_protects_before_anything_is_fetched(server: Fee
     with FeedsProcess(config) as process:
         process.first()
     shutil.rmtree(tmp_path / "blocksets")
-    (tmp_path / feedstatus.FILE_NAME).unlink()
+    (tmp_path / feed_status.FILE_NAME).unlink()
     server.pages["/list"] = feedserver.hang
     with FeedsProcess(config) as process:
         status = process.wait(lambda status: status.feeds["sample"].loaded)

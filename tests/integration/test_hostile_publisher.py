@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pdns import feedstatus
+from pdns.state import feed_status
 from tests.fakes.hostile import BODIES
 from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
 from tests.unit.feeds_process.feedserver import FeedServer
@@ -71,7 +71,7 @@ def test_honest_feeds_beside_a_hostile_publisher(tmp_path: Path) -> None:
             pdns.wait_for(lambda: pdns.addresses("second.honest.example") == [SINKHOLE], "the honest feed is up to date", 120)
 
             def reasons() -> dict[str, str]:
-                status = feedstatus.read(pdns.state_dir)
+                status = feed_status.read(pdns.state_dir)
                 assert status is not None
                 return {name: status.feeds[feed_name(name)].last_error for name in REFUSED}
 

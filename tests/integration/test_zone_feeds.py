@@ -30,7 +30,7 @@ from loadtest.loopback import free_port
 from pdns.config.addresses import zone_of
 from pdns.config.schema import Config, Feed, Feeds, Log
 from pdns.errors import FeedError
-from pdns.feedstatus import FeedsStatus
+from pdns.state.feed_status import FeedsStatus
 from pdns.wire.names import from_text, reversed_key
 from tests.integration.realservers import Named, Nsd
 from tests.integration.running import SINKHOLE, RunningPdns

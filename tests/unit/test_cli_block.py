@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from pdns import overrides
+from pdns.state import overrides
 
 ROOT = Path(__file__).parents[2]
 QUESTION = "every name below co.uk would be blocked: it is a public suffix"

@@ -17,8 +17,8 @@ from pdns.blockset.generations import publish
 from pdns.cli.explain import explain
 from pdns.cli.feedorders import show_held
 from pdns.config.schema import Feed
-from pdns.feedstatus import FeedsStatus, FeedStatus
-from pdns.overrides import FILE_NAME, Disabled, Indicator, Overrides
+from pdns.state.feed_status import FeedsStatus, FeedStatus
+from pdns.state.overrides import FILE_NAME, Disabled, Indicator, Overrides
 from tests.blocksets import compile_parsed
 from tests.unit.blockset.test_annotations import parsed
 

@@ -11,10 +11,10 @@ import pytest
 
 from feeds import audit
 from feeds.desk import Desk
-from pdns import orders, overrides
 from pdns.free_text import FreeTextError, accepted, visible
-from pdns.orders import InvalidOrder, Order, PendingCommand, parse_duration
-from pdns.overrides import Indicator
+from pdns.state import commands, overrides
+from pdns.state.commands import InvalidOrder, Order, PendingCommand, parse_duration
+from pdns.state.overrides import Indicator
 from tests.unit.feeds_process.test_desk import Feeds, audited
 
 HOSTILE = {
@@ -74,7 +74,7 @@ def test_no_way_around(tmp_path: Path, field: str, text: str) -> None:
     assert not (tmp_path / overrides.FILE_NAME).exists()
 
 
-@pytest.mark.parametrize("for_s", [-1.0, 1e18, 999999999 * 604800.0, orders.MAX_FOR_S + 1])
+@pytest.mark.parametrize("for_s", [-1.0, 1e18, 999999999 * 604800.0, commands.MAX_FOR_S + 1])
 @pytest.mark.parametrize("command", ["disable", "block", "allow"])
 def test_durations_are_bounded(tmp_path: Path, command: str, for_s: float) -> None:
     """However an order comes."""
@@ -92,7 +92,7 @@ def test_long_times(text: str) -> None:
     """As the command line and the API spell them."""
     with pytest.raises(ValueError, match="at most 366 days"):
         parse_duration(text)
-    assert parse_duration("366d") == orders.MAX_FOR_S
+    assert parse_duration("366d") == commands.MAX_FOR_S
 
 
 def test_what_was_accepted_before_is_shown_safely(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

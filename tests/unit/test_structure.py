@@ -19,8 +19,8 @@ NOT_IN_CORE = {
 OPEN_TO_FEEDS = {
     "pdns.config.addresses", "pdns.blockset.reader", "pdns.blockset.layout", "pdns.blockset.writer", "pdns.clock", "pdns.config.schema",
     "pdns.confinement", "pdns.control", "pdns.core.embedded", "pdns.wire.names", "pdns.environment", "pdns.errors", "pdns.blockset.annotations",
-    "pdns.feedstatus", "pdns.free_text", "pdns.blockset.generations", "pdns.inforce", "pdns.logs", "pdns.net.sockets", "pdns.orders",
-    "pdns.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.zonechanges",
+    "pdns.state.feed_status", "pdns.free_text", "pdns.blockset.generations", "pdns.state.in_force", "pdns.logs", "pdns.net.sockets", "pdns.state.commands",
+    "pdns.state.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.state.zone_changes",
 }  # fmt: skip
 OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
 
@@ -128,7 +128,7 @@ WRITERS = {
     "feeds/priority.py",  # /proc
 }
 _WRITING = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "symlink_to", "hardlink_to", "mkfifo"}
-_LINKS = {"pdns/blockset/generations.py": {"symlink_to"}, "pdns/statedir.py": {"mkdir"}, "pdns/blockset/writer.py": {"mkdir"}}
+_LINKS = {"pdns/blockset/generations.py": {"symlink_to"}, "pdns/state/lock.py": {"mkdir"}, "pdns/blockset/writer.py": {"mkdir"}}
 
 
 @pytest.mark.parametrize("file", [file for file in _files("pdns", "feeds") if file not in WRITERS])

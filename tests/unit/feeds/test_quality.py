@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from feeds.quality import Candidate, add_ages, add_benign, add_never_hit, add_overridden, benign_names, measure
-from pdns import hits
 from pdns.blockset.annotations import Facts
 from pdns.blockset.generations import publish
 from pdns.blockset.reader import Blockset
 from pdns.cli.quality import quality
 from pdns.files.records import SECOND_COPY
-from pdns.hits import MAX_NAMES, FeedHits, HitBook
+from pdns.state import feed_hits
+from pdns.state.feed_hits import MAX_NAMES, FeedHits, HitBook
 from pdns.telemetry.block_ring import name_hash
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
@@ -110,11 +110,11 @@ def test_hits_outlive_the_process(tmp_path: Path) -> None:
     again.saw(range(10, 10 + MAX_NAMES - 1), 86400.0 * 9)
     names = again.state([], 0.0).names
     assert (len(names), 1 in names, 2 in names) == (MAX_NAMES, False, True)
-    (tmp_path / hits.FILE_NAME).write_bytes(b"rubbish")
+    (tmp_path / feed_hits.FILE_NAME).write_bytes(b"rubbish")
     assert HitBook(tmp_path, 5.0).state([], 6.0).names == {1: 3, 2: 3}  # of the second copy
-    (tmp_path / hits.FILE_NAME).write_bytes(b"rubbish")
-    (tmp_path / f"{hits.FILE_NAME}{SECOND_COPY}").write_bytes(b"rubbish")
-    assert HitBook(tmp_path, 5.0).state([], 6.0) == hits.Hits(since_s=5.0, written_s=6.0)
+    (tmp_path / feed_hits.FILE_NAME).write_bytes(b"rubbish")
+    (tmp_path / f"{feed_hits.FILE_NAME}{SECOND_COPY}").write_bytes(b"rubbish")
+    assert HitBook(tmp_path, 5.0).state([], 6.0) == feed_hits.Hits(since_s=5.0, written_s=6.0)
     counters.close()
 
 
@@ -126,7 +126,7 @@ def config(tmp_path: Path) -> Path:
     publish(state, make(tmp_path, lists, now_s=86400.0 * 20_000).directory, 1)
     book = HitBook(state, 1.0)
     book.saw([name_hash(from_text("two.test"))], 86400.0)
-    book.write(hits.Hits(since_s=1.0, feeds={"a": FeedHits(7, 3)}, names={name_hash(from_text("two.test")): 1}))
+    book.write(feed_hits.Hits(since_s=1.0, feeds={"a": FeedHits(7, 3)}, names={name_hash(from_text("two.test")): 1}))
     (tmp_path / "top.txt").write_text("one.test\nclean.test\n")
     path = tmp_path / "pdns.toml"
     path.write_text(
@@ -165,7 +165,7 @@ def test_for_programs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     told = json.loads(capsys.readouterr().out)
     assert (told["names"], told["benign_names"], told["problem"]) == (2, 2, "")
     assert told["feeds"][0]["candidates"] == [{"benign": "one.test", "listed": "one.test"}]
-    for path in (config.parent / "state").glob(f"{hits.FILE_NAME}*"):
+    for path in (config.parent / "state").glob(f"{feed_hits.FILE_NAME}*"):
         path.unlink()
     assert quality(config, "", as_json=True) == 0
     told = json.loads(capsys.readouterr().out)

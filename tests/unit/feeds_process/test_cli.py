@@ -15,11 +15,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from pdns import feedstatus
 from pdns.cli.feedtable import age, odd_lines
-from pdns.feedstatus import FeedsStatus, FeedStatus, OddLines
 from pdns.files.safe_files import write_whole
-from pdns.statedir import StateDirectory
+from pdns.state import feed_status
+from pdns.state.feed_status import FeedsStatus, FeedStatus, OddLines
+from pdns.state.lock import StateDirectory
 from tests.unit.feeds_process.configs import blockers
 from tests.unit.feeds_process.feedserver import FeedServer
 
@@ -70,7 +70,7 @@ def served(state_dir: Path) -> Iterator[StateDirectory]:
 
 
 def write(state_dir: Path, status: FeedsStatus) -> None:
-    write_whole(state_dir / feedstatus.FILE_NAME, msgspec.json.encode(status))
+    write_whole(state_dir / feed_status.FILE_NAME, msgspec.json.encode(status))
 
 
 def test_without_a_status_there_is_a_next_step(config: Path, state_dir: Path) -> None:
@@ -122,7 +122,7 @@ def test_json_is_the_file(config: Path, state_dir: Path) -> None:
     run("update", "-c", config)
     code, out, _ = run("status", "-c", config, "--json")
     assert code == 0
-    assert msgspec.json.decode(out, type=FeedsStatus) == feedstatus.read(state_dir)
+    assert msgspec.json.decode(out, type=FeedsStatus) == feed_status.read(state_dir)
 
 
 def test_status_shows_a_feed_that_is_switched_off(config: Path, state_dir: Path) -> None:

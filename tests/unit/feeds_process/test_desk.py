@@ -14,10 +14,10 @@ import pytest
 
 from feeds import audit
 from feeds.desk import MAX_INDICATORS, Desk, RefusedError
-from pdns import inforce, orders, overrides
-from pdns.inforce import InForce
-from pdns.orders import Order, Outcome
-from pdns.overrides import Disabled, Indicator, Overrides, OverridesWatch, as_csv
+from pdns.state import commands, in_force, overrides
+from pdns.state.commands import Order, Outcome
+from pdns.state.in_force import InForce
+from pdns.state.overrides import Disabled, Indicator, Overrides, OverridesWatch, as_csv
 from pdns.wire.names import from_text
 
 EVERYTHING = InForce(overrides=2**62, generation=2**62)  # as if workers had taken up whatever there is
@@ -168,16 +168,16 @@ def test_a_damaged_file_is_said_once(tmp_path: Path) -> None:
 def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
     """Whoever gives an order gets its own answer; the directory is empty afterwards; rubbish in it hurts nobody."""
     told: list[set[str]] = []
-    inforce.write(tmp_path, EVERYTHING)
+    in_force.write(tmp_path, EVERYTHING)
 
     def tell() -> None:
-        told.append({path.suffix for path in (tmp_path / orders.DIRECTORY).iterdir()} & {".answer"})
+        told.append({path.suffix for path in (tmp_path / commands.DIRECTORY).iterdir()} & {".answer"})
 
     async def both() -> list[Outcome]:
         desk = Desk(tmp_path, Feeds(), tell)
-        (tmp_path / orders.DIRECTORY / "1-1-1.order").write_bytes(b"rubbish")
+        (tmp_path / commands.DIRECTORY / "1-1-1.order").write_bytes(b"rubbish")
         given = [
-            asyncio.to_thread(orders.give, tmp_path, Order(command="block", user="ann", name=f"n{number}.example", reason="x"))
+            asyncio.to_thread(commands.give, tmp_path, Order(command="block", user="ann", name=f"n{number}.example", reason="x"))
             for number in range(4)
         ]
         tasks = asyncio.gather(*given)
@@ -187,7 +187,7 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
         return await tasks
 
     assert [outcome.text for outcome in asyncio.run(both())] == [f"n{number}.example is blocked: x" for number in range(4)]
-    assert list((tmp_path / orders.DIRECTORY).iterdir()) == []
+    assert list((tmp_path / commands.DIRECTORY).iterdir()) == []
     assert len(told) == 4
     assert told[0] == set()  # everybody else knows first
 
@@ -201,17 +201,17 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
             return f"feed {feed}: the update is released"
 
     free = asyncio.Event()
-    inforce.write(tmp_path, EVERYTHING)
+    in_force.write(tmp_path, EVERYTHING)
 
     async def both() -> tuple[str, str]:
         desk = Desk(tmp_path, Busy())
         release = Order(command="release", user="ann", feed="alpha")
-        slow = asyncio.ensure_future(asyncio.to_thread(orders.give, tmp_path, release))
-        while not orders.taken(tmp_path):  # noqa: ASYNC110 (a directory tells of no event)
+        slow = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, release))
+        while not commands.taken(tmp_path):  # noqa: ASYNC110 (a directory tells of no event)
             await asyncio.sleep(0.01)
         work = asyncio.ensure_future(desk.look_slowly())
         switch = Order(command="disable", user="ann", feed="beta", reason="x", for_s=60.0)
-        quick = asyncio.ensure_future(asyncio.to_thread(orders.give, tmp_path, switch))
+        quick = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, switch))
         async with asyncio.timeout(20):
             while not quick.done():
                 await desk.look()
@@ -231,17 +231,17 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
     """An answer is passed on only when the workers have what it changed; when that takes too long it says so."""
     desk = Desk(tmp_path, Feeds())
     block = Order(command="block", user="ann", name="x.example", reason="x")
-    command = orders.PendingCommand(tmp_path, block)
+    command = commands.PendingCommand(tmp_path, block)
     assert asyncio.run(desk.look())
     assert command.outcome() is None
-    inforce.write(tmp_path, InForce(overrides=overrides.read(tmp_path).revision - 1))
+    in_force.write(tmp_path, InForce(overrides=overrides.read(tmp_path).revision - 1))
     assert command.outcome() is None
-    inforce.write(tmp_path, InForce(overrides=overrides.read(tmp_path).revision))
+    in_force.write(tmp_path, InForce(overrides=overrides.read(tmp_path).revision))
     outcome = command.outcome()
     assert outcome is not None
     assert outcome.text == "x.example is blocked: x"
-    monkeypatch.setattr(orders, "IN_FORCE_S", 0.0)
-    command = orders.PendingCommand(tmp_path, block)
+    monkeypatch.setattr(commands, "IN_FORCE_S", 0.0)
+    command = commands.PendingCommand(tmp_path, block)
     assert asyncio.run(desk.look())
     assert command.outcome() is None
     time.sleep(0.01)
@@ -253,9 +253,9 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_nobody_there_to_answer(tmp_path: Path) -> None:
     """After its time the order is taken back, so that it is not carried out when nobody expects it."""
-    with pytest.raises(orders.OrderError, match="no answer within"):
-        orders.give(tmp_path, Order(command="enable", user="ann", feed="alpha"), timeout_s=0.1)
-    assert list((tmp_path / orders.DIRECTORY).iterdir()) == []
+    with pytest.raises(commands.OrderError, match="no answer within"):
+        commands.give(tmp_path, Order(command="enable", user="ann", feed="alpha"), timeout_s=0.1)
+    assert list((tmp_path / commands.DIRECTORY).iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -263,14 +263,14 @@ def test_nobody_there_to_answer(tmp_path: Path) -> None:
 )
 def test_lengths_of_time(text: str, seconds: float) -> None:
     """As people write them."""
-    assert orders.parse_duration(text) == seconds
+    assert commands.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1h", "h", "soon", "1y", "1h30m", "٣h", "9" * 20])
 def test_what_is_no_length_of_time(text: str) -> None:
     """Is refused, with what to write."""
     with pytest.raises(ValueError, match="write 30m, 2h, 7d or 1w"):
-        orders.parse_duration(text)
+        commands.parse_duration(text)
 
 
 def test_cells_are_no_formulas() -> None:
@@ -311,7 +311,7 @@ def put_in_the_way(path: Path, kind: str) -> None:
             path.write_bytes(b'{"command":"enable","user":"x","y":' + b"[" * 30_000)
 
 
-@pytest.mark.parametrize("suffix", [orders.ORDER_SUFFIX, orders.ANSWER_SUFFIX])
+@pytest.mark.parametrize("suffix", [commands.ORDER_SUFFIX, commands.ANSWER_SUFFIX])
 @pytest.mark.parametrize(
     "kind",
     [
@@ -321,16 +321,16 @@ def put_in_the_way(path: Path, kind: str) -> None:
 )  # fmt: skip
 def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
     """Whatever lies among the orders is put out of the way with a warning; the order behind it is carried out at once."""
-    inforce.write(tmp_path, EVERYTHING)
+    in_force.write(tmp_path, EVERYTHING)
 
     async def both() -> str:
         desk = Desk(tmp_path, Feeds())
-        path = tmp_path / orders.DIRECTORY / f"1-1-1{suffix}"
+        path = tmp_path / commands.DIRECTORY / f"1-1-1{suffix}"
         put_in_the_way(path, kind)
         with suppress(OSError):
             os.utime(path, (0, 0), follow_symlinks=False)  # as if nobody had fetched it for long
         order = Order(command="block", user="ann", name="x.example", reason="x")
-        given = asyncio.ensure_future(asyncio.to_thread(orders.give, tmp_path, order))
+        given = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, order))
         async with asyncio.timeout(20):
             while not given.done():
                 await desk.look()
@@ -339,29 +339,29 @@ def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: s
         return given.result().text
 
     assert asyncio.run(both()) == "x.example is blocked: x"
-    left = {path.suffix for path in (tmp_path / orders.DIRECTORY).iterdir()}
-    assert not left & {orders.ORDER_SUFFIX, orders.ANSWER_SUFFIX}
+    left = {path.suffix for path in (tmp_path / commands.DIRECTORY).iterdir()}
+    assert not left & {commands.ORDER_SUFFIX, commands.ANSWER_SUFFIX}
     said = [record.getMessage() for record in caplog.records if "1-1-1" in record.getMessage()]
-    assert len(said) == (1 if suffix == orders.ORDER_SUFFIX else 0)
+    assert len(said) == (1 if suffix == commands.ORDER_SUFFIX else 0)
 
 
 @pytest.mark.parametrize("kind", ["directory with a file", "pipe", "link to a pipe", "sparse file", "not UTF-8", "nested deeply"])
 def test_what_is_no_answer_is_an_error(tmp_path: Path, kind: str) -> None:
     """The one who gave the order is told; nothing waits for a writer that never comes."""
-    command = orders.PendingCommand(tmp_path, Order(command="enable", user="ann", feed="alpha"))
-    (given,) = orders.taken(tmp_path)
-    put_in_the_way(given.with_suffix(orders.ANSWER_SUFFIX), kind)
-    with pytest.raises(orders.OrderError, match="answer"):
+    command = commands.PendingCommand(tmp_path, Order(command="enable", user="ann", feed="alpha"))
+    (given,) = commands.taken(tmp_path)
+    put_in_the_way(given.with_suffix(commands.ANSWER_SUFFIX), kind)
+    with pytest.raises(commands.OrderError, match="answer"):
         command.outcome()
 
 
 def test_orders_beyond_count(tmp_path: Path) -> None:
     """Of any number of files that look like orders only so many are looked at in one go, the oldest of those first."""
-    directory = tmp_path / orders.DIRECTORY
+    directory = tmp_path / commands.DIRECTORY
     directory.mkdir()
-    for number in range(orders.MAX_TAKEN + 100):
+    for number in range(commands.MAX_TAKEN + 100):
         (directory / f"{number}-1-1.order").touch()
-    assert len(orders.taken(tmp_path)) == orders.MAX_TAKEN
+    assert len(commands.taken(tmp_path)) == commands.MAX_TAKEN
     desk = Desk(tmp_path, Feeds())
     for _ in range(2):
         asyncio.run(desk.look())

@@ -19,7 +19,7 @@ from feeds.refresh import build_once
 from feeds.store import FeedStore
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
-from pdns.feedstatus import FeedStatus
+from pdns.state.feed_status import FeedStatus
 from tests.cost import cpu_s
 from tests.fakes.hostile import linked_tar, sparse_tar
 from tests.unit.feeds_process.configs import blockers, configuration, files, kept

@@ -17,8 +17,8 @@ from pdns.blockset.generations import all_generations, blocksets_directory, curr
 from pdns.blockset.layout import MANIFEST_FILE
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
-from pdns.feedstatus import FeedsStatus
 from pdns.files.safe_files import remove
+from pdns.state.feed_status import FeedsStatus
 from pdns.wire.names import from_text
 from tests.unit.feeds_process.configs import blockers, configuration, live
 

@@ -22,7 +22,7 @@ from pdns.blockset.annotations import DAY_S
 from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
-from pdns.feedstatus import FeedStatus, OddLines, read
+from pdns.state.feed_status import FeedStatus, OddLines, read
 from tests.unit.feeds_process import feedserver
 from tests.unit.feeds_process.configs import blockers, configuration, files, kept, live
 from tests.unit.feeds_process.feedserver import FeedServer, Handler

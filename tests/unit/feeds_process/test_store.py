@@ -15,9 +15,9 @@ import pytest
 import feeds
 from feeds.fetch import FileStamp, Validators
 from feeds.store import READERS, RECORD, Copy, FeedStore, Reading, reader_version, remove_unconfigured
-from pdns.feedstatus import OddLines
 from pdns.files.records import SECOND_COPY
 from pdns.files.safe_files import write_whole
+from pdns.state.feed_status import OddLines
 
 BACKUP = RECORD + SECOND_COPY
 URL = "https://lists.example/bad"

@@ -18,12 +18,12 @@ from feeds.desk import Desk
 from feeds.hold import Hold
 from feeds.store import RECORD, FeedStore
 from feeds.suffixes import is_public_suffix
-from pdns import hits, overrides
 from pdns.files import records
 from pdns.files.records import SECOND_COPY, LockedError
-from pdns.hits import FeedHits, HitBook, Hits
-from pdns.orders import Order
-from pdns.overrides import Overrides
+from pdns.state import feed_hits, overrides
+from pdns.state.commands import Order
+from pdns.state.feed_hits import FeedHits, HitBook, Hits
+from pdns.state.overrides import Overrides
 from tests.unit.feeds_process.test_desk import Feeds
 from tests.unit.feeds_process.test_store import URL, content, keep
 
@@ -162,7 +162,7 @@ def test_a_last_good_copy_stays_until_it_can_be_read(state: Path, names: tuple[s
 def test_hits_stay_until_they_can_be_read(state: Path) -> None:
     """What was counted meanwhile is added to them."""
     HitBook(state, 5.0).write(Hits(since_s=5.0, feeds={"a": FeedHits(7, 3)}, names={1: 2}))
-    files = both(state / hits.FILE_NAME)
+    files = both(state / feed_hits.FILE_NAME)
     before = raw_content(*files)
     lock(*files)
     book = HitBook(state, 9.0)
@@ -172,7 +172,7 @@ def test_hits_stay_until_they_can_be_read(state: Path) -> None:
     unlock(*files)
     for now_s in (11.0, 12.0):
         book.write(book.state([], now_s))
-    found = hits.read(state)
+    found = feed_hits.read(state)
     assert found is not None
     assert (found.since_s, found.feeds, found.names) == (5.0, {"a": FeedHits(7, 3)}, {1: 2, 8: 1})
 

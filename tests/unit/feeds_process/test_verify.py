@@ -22,7 +22,7 @@ from feeds.fetch.verify import published_checksum, signature_url
 from feeds.refresh import build_once
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
-from pdns.feedstatus import FeedStatus
+from pdns.state.feed_status import FeedStatus
 from tests.unit.feeds_process.configs import blockers, configuration, files
 from tests.unit.feeds_process.feedserver import FeedServer
 

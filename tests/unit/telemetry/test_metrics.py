@@ -20,7 +20,6 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
-from pdns import feedstatus
 from pdns.admin.collector import PdnsCollector
 from pdns.admin.process import usage
 from pdns.admin.status import StatusFile
@@ -29,6 +28,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config, Feed, Tenant, Upstream
 from pdns.fast import ACCELERATED
 from pdns.listenaddresses import ListenAddresses
+from pdns.state import feed_status
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX
@@ -108,17 +108,17 @@ def page(collector: PdnsCollector) -> dict[tuple[str, tuple[tuple[str, str], ...
 
 
 def write_status(directory: Path, **feed: object) -> None:
-    status = feedstatus.FeedsStatus(
+    status = feed_status.FeedsStatus(
         generation=3,
         build_s=1.5,
         feeds={
             "urlhaus": msgspec.convert(
-                {"url": "u", "category": "malware", "mode": "block", "required": True, **feed}, feedstatus.FeedStatus
+                {"url": "u", "category": "malware", "mode": "block", "required": True, **feed}, feed_status.FeedStatus
             )
         },
     )
     (directory / "new").write_bytes(msgspec.json.encode(status))
-    (directory / "new").replace(directory / feedstatus.FILE_NAME)
+    (directory / "new").replace(directory / feed_status.FILE_NAME)
 
 
 def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_path: Path) -> None:
@@ -289,9 +289,9 @@ def test_the_status_file_is_read_when_it_is_another_one(tmp_path: Path) -> None:
     assert status.read() is first
     write_status(tmp_path, entries=8)
     assert status.read().feeds["urlhaus"].entries == 8
-    (tmp_path / feedstatus.FILE_NAME).write_text("{")
+    (tmp_path / feed_status.FILE_NAME).write_text("{")
     assert status.read().feeds["urlhaus"].entries == 8
-    (tmp_path / feedstatus.FILE_NAME).unlink()
+    (tmp_path / feed_status.FILE_NAME).unlink()
     assert status.read().feeds["urlhaus"].entries == 8
 
 

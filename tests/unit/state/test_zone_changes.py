@@ -13,7 +13,7 @@ import pytest
 
 from pdns.config.schema import Feed
 from pdns.fast import ACCELERATED
-from pdns.zonechanges import Primaries, Receiver, Sender
+from pdns.state.zone_changes import Primaries, Receiver, Sender
 from tests.protocol.test_service import bench
 
 FEEDS = (

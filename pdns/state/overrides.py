@@ -1,7 +1,7 @@
 """`<state>/overrides.json`: what administrators said beside the configuration, in force within a second and without a compile.
 
-The feeds process alone writes it, after orders (`pdns.orders`); each worker notices that it is another file. Times are seconds
-since the epoch.
+The feeds process alone writes it, after orders (`pdns.state.commands`); each worker notices that it is another file. Times are
+seconds since the epoch.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from pdns.errors import ConfigErrors, InvalidAddress
 from pdns.files import records
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_bounded, read_state, write_whole
-from pdns.statedir import is_served
+from pdns.state.lock import is_served
 
 FILE_NAME: Final = "live.json"
 MAX_BYTES: Final = 64 * 1024 * 1024

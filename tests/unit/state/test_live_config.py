@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from pdns import liveconfig
 from pdns.config.schema import Config, Feed, State, Upstream
-from pdns.statedir import StateDirectory
+from pdns.state import live_config
+from pdns.state.lock import StateDirectory
 
 BROKEN = '[[feed]]\nname = "ne'
 
@@ -30,7 +30,7 @@ def write(state: Path, file: Path, state_dir: str = "") -> None:
         state=State(dir=state_dir or str(state)),
         feed=(Feed(name="live", url="file:x"),),
     )
-    liveconfig.write(state, file, config)
+    live_config.write(state, file, config)
 
 
 @pytest.mark.parametrize(
@@ -46,31 +46,31 @@ def test_it_is_found_by_the_state_directory(state: Path, tmp_path: Path, text: s
     """As far as that can be made out of the file, wherever the mistake is."""
     file = tmp_path / "pdns.toml"
     file.write_text(text.replace("{state}", str(state)))
-    found = liveconfig.of_running_server(file)
+    found = live_config.of_running_server(file)
     assert found is not None
     assert [feed.name for feed in found.feed] == ["live"]
-    assert (state / liveconfig.FILE_NAME).stat().st_mode & 0o077 == 0
+    assert (state / live_config.FILE_NAME).stat().st_mode & 0o077 == 0
 
 
 def test_another_file_has_another_server(state: Path, tmp_path: Path) -> None:
     """The server that runs on the directory was started with another file: its configuration says nothing about this one."""
     other = tmp_path / "other.toml"
     other.write_text(f'[state]\ndir = "{state}"\n{BROKEN}')
-    assert liveconfig.of_running_server(other) is None
+    assert live_config.of_running_server(other) is None
 
 
 def test_without_a_server_there_is_none(tmp_path: Path) -> None:
     """Also where an earlier one has left its configuration, and where what is there is damaged."""
     file, state = tmp_path / "pdns.toml", tmp_path / "state"
     file.write_text(f'[state]\ndir = "state"\n{BROKEN}')
-    assert liveconfig.of_running_server(file) is None
+    assert live_config.of_running_server(file) is None
     directory = StateDirectory(state, "pdns.toml")
     write(state, file)
-    (state / liveconfig.FILE_NAME).write_bytes(b'{"file":"x"}')
-    assert liveconfig.of_running_server(file) is None
+    (state / live_config.FILE_NAME).write_bytes(b'{"file":"x"}')
+    assert live_config.of_running_server(file) is None
     write(state, file)
     directory.close()
-    assert liveconfig.of_running_server(file) is None
+    assert live_config.of_running_server(file) is None
 
 
 def test_it_does_not_lead_elsewhere(state: Path, tmp_path: Path) -> None:
@@ -78,6 +78,6 @@ def test_it_does_not_lead_elsewhere(state: Path, tmp_path: Path) -> None:
     file = tmp_path / "pdns.toml"
     file.write_text(f'[state]\ndir = "state"\n{BROKEN}')
     write(state, file, state_dir="/etc")
-    found = liveconfig.of_running_server(file)
+    found = live_config.of_running_server(file)
     assert found is not None
     assert found.state.dir == str(state)

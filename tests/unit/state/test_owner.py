@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 OTHER = 65321  # no user has this id
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="needs root")

@@ -16,11 +16,11 @@ from typing import Final, Literal, NoReturn
 
 import msgspec
 
-from pdns import inforce
 from pdns.errors import PdnsError
 from pdns.files.safe_files import make_directory, read_state, remove, write_whole
 from pdns.free_text import FreeTextError, accepted, visible
-from pdns.inforce import InForce
+from pdns.state import in_force
+from pdns.state.in_force import InForce
 
 DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"
@@ -150,7 +150,7 @@ class PendingCommand:
                     self._take_back()
                 return None
             self._give_up_s = now_s + IN_FORCE_S
-        if not self._answer.done or inforce.read(self._state_dir).covers(self._answer.wanted):
+        if not self._answer.done or in_force.read(self._state_dir).covers(self._answer.wanted):
             return self._answer
         if now_s <= self._give_up_s:
             return None

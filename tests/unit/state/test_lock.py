@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pdns.errors import ConfigError
-from pdns.statedir import StateDirectory
+from pdns.state.lock import StateDirectory
 
 
 def test_one_at_a_time(tmp_path: Path) -> None:
