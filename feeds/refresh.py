@@ -22,7 +22,9 @@ from feeds.notify import NotifyListener
 from feeds.priority import step_back
 from pdns.config.schema import Config
 from pdns.confinement import confine_feeds, listens_low, said
-from pdns.control import Channel, Configure, Distrust, Message, close_all, read_config
+from pdns.ipc.channel import Channel, close_all
+from pdns.ipc.config_memfd import read_config
+from pdns.ipc.messages import Configure, Distrust, Message
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 from pdns.state.commands import Order, Outcome
 from pdns.state.feed_status import FeedsStatus

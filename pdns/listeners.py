@@ -15,8 +15,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from pdns.config.addresses import Endpoint, parse_endpoint
-from pdns.control import MAX_LISTENERS, Listener
 from pdns.errors import PdnsError
+from pdns.ipc.messages import MAX_LISTENERS, Listener
 from pdns.net.sockets import bind_tcp, bind_udp, has_interface, kernel_drops
 from pdns.net.steering import new_key, steer
 

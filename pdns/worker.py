@@ -20,22 +20,10 @@ from typing import Final
 from pdns.config.per_worker import share_of
 from pdns.config.schema import Config
 from pdns.confinement import confine_worker, said
-from pdns.control import (
-    Apply,
-    Channel,
-    Cover,
-    Drain,
-    Drained,
-    HandedOver,
-    HandOver,
-    Message,
-    Ready,
-    Refused,
-    TakeBlockset,
-    close_all,
-    read_config,
-)
 from pdns.errors import ConfigError, OtherFormatError, PdnsError
+from pdns.ipc.channel import Channel, close_all
+from pdns.ipc.config_memfd import read_config
+from pdns.ipc.messages import Apply, Cover, Drain, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
 from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.running import Running, Sockets
 from pdns.telemetry.block_ring import Sightings, SightingsWriter

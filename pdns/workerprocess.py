@@ -11,9 +11,10 @@ from typing import Final, NamedTuple
 from pdns.admin.process import is_busy
 from pdns.children import Child
 from pdns.config.schema import Config
-from pdns.control import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset, share_config
 from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import OtherFormatError, PdnsError
+from pdns.ipc.config_memfd import share_config
+from pdns.ipc.messages import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
 from pdns.listeners import ListenerSet
 from pdns.telemetry.stats import HEARTBEAT
 from pdns.telemetry.worker_memory import Arena, Limits, WorkerMemory

@@ -18,9 +18,9 @@ from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.clock import boottime_s
 from pdns.config.per_worker import arena_bytes
 from pdns.config.schema import Config
-from pdns.control import Cover, Drain
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.files.safe_files import damaged_files
+from pdns.ipc.messages import Cover, Drain
 from pdns.listeners import ListenerSet
 from pdns.logs import standard_error
 from pdns.state import in_force as inforce

@@ -23,7 +23,9 @@ from aiohttp import web
 
 from pdns.blockset.generations import current_generation
 from pdns.config.schema import Config, Feed, Upstream
-from pdns.control import Channel, Configure, share_config
+from pdns.ipc.channel import Channel
+from pdns.ipc.config_memfd import share_config
+from pdns.ipc.messages import Configure
 from pdns.state import feed_status
 from pdns.state.feed_status import FeedsStatus
 from tests.unit.feeds_process import feedserver

@@ -17,7 +17,9 @@ import pytest
 
 from feeds.refresh import build_once
 from pdns.config.schema import Config, Feed, Server, State, Upstream
-from pdns.control import Apply, Channel, Drain, Listener, Ready, share_config
+from pdns.ipc.channel import Channel
+from pdns.ipc.config_memfd import share_config
+from pdns.ipc.messages import Apply, Drain, Listener, Ready
 from pdns.telemetry.block_ring import Sightings
 from pdns.telemetry.counters import Counters
 from tests.integration.running import ROOT, SINKHOLE, runs_python

@@ -11,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from pdns.children import BACKOFF_S, HEALTHY_AFTER_S, Backoff, Child
-from pdns.control import Channel, Drain, Drained, Message, Ready
+from pdns.ipc.channel import Channel
+from pdns.ipc.messages import Drain, Drained, Message, Ready
 from tests.integration.running import is_running
 
 CHILD = """
 import signal, subprocess, sys, time
-from pdns.control import *
+from pdns.ipc.channel import *; from pdns.ipc.messages import *; from pdns.ipc.config_memfd import *
 channel = Channel.from_fd(int(sys.argv[1]))
 class Loop:
     def add_reader(self, fd, callback): self.callback = callback

@@ -14,11 +14,12 @@ import msgspec
 import pytest
 
 from pdns.config.schema import Config, Upstream
-from pdns.control import (
+from pdns.ipc.channel import Channel, close_all
+from pdns.ipc.config_memfd import read_config, share_config
+from pdns.ipc.messages import (
     MAX_FDS,
     MAX_LISTENERS,
     Apply,
-    Channel,
     Configure,
     Cover,
     Drain,
@@ -29,9 +30,6 @@ from pdns.control import (
     Message,
     Ready,
     Refused,
-    close_all,
-    read_config,
-    share_config,
 )
 
 MESSAGES: list[Message] = [
@@ -160,7 +158,7 @@ def test_a_killed_peer_is_reported() -> None:
     """A process that is killed with SIGKILL ends the channel."""
     code = """if True:
         import sys, time
-        from pdns.control import Channel, Ready
+        from pdns.ipc.channel import Channel; from pdns.ipc.messages import Ready
         channel = Channel.from_fd(int(sys.argv[1]))
         channel.send(Ready(5))
         time.sleep(60)
@@ -217,8 +215,8 @@ def test_more_descriptors_than_fit_are_not_leaked() -> None:
     """A message whose descriptors were cut by the limit of open files is dropped, and those that came are closed."""
     code = """if True:
         import os, resource, socket
-        from pdns.control import Channel, Drain, Ready
-        from tests.unit.test_control import End, open_fds
+        from pdns.ipc.channel import Channel; from pdns.ipc.messages import Drain, Ready
+        from tests.unit.ipc.test_channel import End, open_fds
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         end = End(Channel(theirs))
         fds = [os.dup(0) for _ in range(8)]

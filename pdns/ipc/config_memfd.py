@@ -1,0 +1,24 @@
+"""The configuration, handed to a child as sealed memory."""
+
+from __future__ import annotations
+
+import os
+
+import msgspec
+
+from pdns.config.schema import Config
+from pdns.files.sealed import sealed_memory
+
+
+def share_config(config: Config) -> int:
+    """`config` in a sealed memfd: nobody who gets the descriptor can change it. The caller closes it."""
+    return sealed_memory("pdns-config", [msgspec.json.encode(config)])
+
+
+def read_config(fd: int) -> Config:
+    """The configuration in `fd`, which stays open. Raises `msgspec.DecodeError` and `OSError`."""
+    size = os.fstat(fd).st_size
+    data = b""
+    while len(data) < size and (chunk := os.pread(fd, size - len(data), len(data))):  # the file offset is shared
+        data += chunk
+    return msgspec.json.decode(data, type=Config)

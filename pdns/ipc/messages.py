@@ -1,0 +1,102 @@
+"""What the processes of one `pdns serve` say to each other. Descriptors travel beside a message."""
+
+from __future__ import annotations
+
+from typing import Final, Literal
+
+import msgspec
+
+MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
+MAX_LISTENERS: Final = MAX_FDS - 5  # beside configuration, counters, sightings, arena and limits
+Transport = Literal["udp", "tcp"]
+
+
+class Listener(msgspec.Struct, frozen=True):
+    """One listening socket: what arrives there, and where ("127.0.0.1:5300", "[::]:53")."""
+
+    transport: Transport
+    address: str
+
+
+class Apply(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: run by this configuration.
+
+    Descriptors: configuration, counters, sightings, the arena if there is one, the rate limits' memory if `limits`, one for each
+    listener.
+    """
+
+    generation: int  # of this message; `Ready` and `Refused` name it
+    listeners: tuple[Listener, ...]  # all of them; one that is missing is to be closed
+    config_file: str
+    index: int = 0  # of this worker
+    workers: int = 1
+    arena: int = 0  # its number; 0: stand by, another worker has it still
+    cookie_secret: str = ""  # in hexadecimal; all workers have the same
+    limits: bool = False
+    blocksets: bool = False  # the supervisor hands them out; else the worker looks for them itself
+
+
+class TakeBlockset(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: decide by this blockset. Before the first `Apply` and after it. Descriptors: its sealed copy."""
+
+    generation: int
+    needed: bool = False  # names are blocked by now: refuse to start rather than answer without a blockset
+
+
+class Cover(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: read these sockets of another worker, which is away, as well as your own; none: no longer.
+
+    Descriptors: one for each listener.
+    """
+
+    worker: int
+    listeners: tuple[Listener, ...]
+
+
+class Configure(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to feeds: run by this configuration. Descriptors: configuration."""
+
+    generation: int
+    config_file: str
+    blockset: int = 0  # the generation that workers have in memory, whatever becomes of its files; 0: none
+
+
+class Distrust(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to feeds: the blockset of this generation cannot be used. Make another one."""
+
+    generation: int
+
+
+class HandOver(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: read nothing more, and let go of the arena; the next worker waits for both."""
+
+
+class HandedOver(msgspec.Struct, frozen=True, tag=True):
+    """Worker to supervisor: that is done. What is in flight is still answered."""
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: accept nothing more, answer what is in flight, leave."""
+
+
+class Ready(msgspec.Struct, frozen=True, tag=True):
+    """Worker to supervisor: it has done as `Apply` number `generation` says."""
+
+    generation: int
+
+
+class Refused(msgspec.Struct, frozen=True, tag=True):
+    """Worker to supervisor: the configuration of that `Apply` cannot be run by; the one before stays live."""
+
+    generation: int
+    reason: str
+    other_format: bool = False  # it needs the blockset that it was given, and only another version of the program reads that
+
+
+class Drained(msgspec.Struct, frozen=True, tag=True):
+    """Worker to supervisor: nothing is in flight any more; it leaves now."""
+
+    unanswered: int = 0  # queries given up at the end of `drain_s`
+
+
+Message = Apply | TakeBlockset | Cover | Configure | Distrust | HandOver | HandedOver | Drain | Ready | Refused | Drained
