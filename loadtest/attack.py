@@ -17,7 +17,7 @@ from typing import Final
 
 from loadtest import steered
 from loadtest.packets import query
-from pdns.descriptors import raise_descriptor_limit
+from pdns.net.descriptors import raise_descriptor_limit
 
 HONEST: Final = "127.0.0.1"  # the generator's
 CONNECTIONS_A_CLIENT: Final = 200

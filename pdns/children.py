@@ -14,10 +14,10 @@ from typing import Final
 
 import pdns
 from pdns.admin import process as processes
-from pdns.descriptors import RESERVE
 from pdns.environment import for_child
 from pdns.ipc.channel import Channel
 from pdns.ipc.messages import Message
+from pdns.net.descriptors import RESERVE
 
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S: Final = 60.0

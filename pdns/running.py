@@ -19,11 +19,11 @@ from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
-from pdns.descriptors import client_descriptors, limit
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.fast import ACCELERATED
 from pdns.ipc.messages import Transport
 from pdns.logs import standard_error
+from pdns.net.descriptors import client_descriptors, limit
 from pdns.net.edge import BugLog
 from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpLimits, TcpListener
 from pdns.net.udp import UdpListener

@@ -10,7 +10,7 @@ from typing import Final
 
 from aiohttp import web
 
-from pdns.descriptors import limit
+from pdns.net.descriptors import limit
 
 REQUEST_WITHIN_S: Final = 10.0  # a whole header, from the connection or from the answer before on
 BACKLOG: Final = 16

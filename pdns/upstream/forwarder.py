@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
 from pdns.config.schema import Upstream
-from pdns.descriptors import limit
 from pdns.errors import ConfigError
+from pdns.net.descriptors import limit
 from pdns.upstream import choice
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
 from pdns.upstream.descriptors import udp_sockets

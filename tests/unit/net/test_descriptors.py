@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from pdns.descriptors import client_descriptors, limit, raise_descriptor_limit
+from pdns.net.descriptors import client_descriptors, limit, raise_descriptor_limit
 from pdns.upstream.descriptors import reserve
 
 
@@ -34,7 +34,7 @@ def test_the_limit_is_raised_as_far_as_it_may_be() -> None:
 
 _WITH_NO_DESCRIPTOR_LEFT = """
 import contextlib, os, resource
-from pdns.descriptors import Reserve
+from pdns.net.descriptors import Reserve
 
 def refused():
     try:
