@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
 from pdns.upstream.exchange import Attempt, Channel, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
+from pdns.upstream.health_monitor import Watch
 from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, Quality, match, quality_of, refuses_edns
 from pdns.upstream.rounds import Rounds
-from pdns.upstream.watch import Watch
 from pdns.wire import protocol as p
 from pdns.wire.framing import MAX_MESSAGE_BYTES
 from pdns.wire.message import Message

@@ -10,15 +10,15 @@ from pdns.clock import boottime_s
 from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
 from pdns.net.descriptors import limit
-from pdns.upstream import choice
+from pdns.upstream import selection
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
 from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
+from pdns.upstream.health_monitor import Watch
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
 from pdns.upstream.server import Server, tls_context
 from pdns.upstream.timers import TICK_S, Timers
-from pdns.upstream.watch import Watch
 from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
@@ -117,11 +117,11 @@ class Forwarder:
         if self._closed:
             return queries
         left = []
-        while queries and (server := choice.explore(self._servers, now)) is not None:
+        while queries and (server := selection.explore(self._servers, now)) is not None:
             left += self._ask_one(server, queries[:1], lane, now)
             queries = queries[1:]
         if queries:
-            left += self._ask_one(choice.first(self._servers, self._random, now), queries, lane, now)
+            left += self._ask_one(selection.first(self._servers, self._random, now), queries, lane, now)
         return left
 
     def _ask_one(self, server: Server, queries: list[Datagram], lane: Lane, now: float) -> list[Datagram]:

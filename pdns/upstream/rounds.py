@@ -10,13 +10,13 @@ import logging
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-from pdns.upstream import case, choice
+from pdns.upstream import case, selection
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
 from pdns.upstream.health import MAX_RTO_S
+from pdns.upstream.health_monitor import Watch
 from pdns.upstream.matching import Quality
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
-from pdns.upstream.watch import Watch
 from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ class Rounds:
     def begin(self, exchange: Exchange, now: float) -> None:
         """The first round. Fewer follow, and sooner, when every upstream is down: trying costs little, waiting a lot."""
         if (server := exchange.pinned) is None:
-            server = choice.explore(self.servers, now) or choice.first(self.servers, self._random, now)
+            server = selection.explore(self.servers, now) or selection.first(self.servers, self._random, now)
             if not server.health.up:
                 exchange.max_rounds = MAX_ROUNDS_ALL_DOWN
                 exchange.deadline_s = min(exchange.deadline_s, now + MAX_WAIT_ALL_DOWN_S)
@@ -96,14 +96,14 @@ class Rounds:
 
     def went_down(self, exchange: Exchange, now: float) -> None:
         """An upstream went down. Do not wait long for it, when others have already said that they have no answer."""
-        if exchange.bad and not self._may_be_answered(exchange) and choice.untried(self.servers, exchange, now) is None:
+        if exchange.bad and not self._may_be_answered(exchange) and selection.untried(self.servers, exchange, now) is None:
             self.hurry(exchange, now)
 
     def elsewhere(self, exchange: Exchange, now: float) -> bool:
         """Bring the next round forward, if there is another upstream that was not asked yet."""
         if exchange.finished or self._is_spent(exchange):
             return False
-        server = choice.untried(self.servers, exchange, now)
+        server = selection.untried(self.servers, exchange, now)
         if server is None:
             return False
         if not server.health.up:
@@ -147,7 +147,7 @@ class Rounds:
         if exchange is None:
             return
         self._take_back(exchange, attempt, reason)
-        self._round(exchange, choice.untried(self.servers, exchange, now), now)
+        self._round(exchange, selection.untried(self.servers, exchange, now), now)
 
     def blame(self, exchange: Exchange, attempt: Attempt, now: float, *, silent: bool) -> None:
         """Its upstream left `attempt` without an answer: one failure at most for one question, however often it was asked.
@@ -219,7 +219,7 @@ class Rounds:
             if attempt is not None:
                 self._schedule(exchange, attempt, now)
                 return
-            server = choice.untried(self.servers, exchange, now)
+            server = selection.untried(self.servers, exchange, now)
         self._try_later(exchange, now)
 
     def _try_later(self, exchange: Exchange, now: float) -> None:
@@ -294,7 +294,7 @@ class Rounds:
                 exchange.no_tcp.append(attempt.server)
                 attempt.server.case.lost_without_tcp(now)
         over = now >= exchange.deadline_s or self._is_spent(exchange)
-        server = None if over else choice.again(self.servers, exchange, now)
+        server = None if over else selection.again(self.servers, exchange, now)
         if server is None:
             self.fail(exchange, now)
             return

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, cast
 
 from pdns.clock import boottime_s
 from pdns.upstream.exchange import Attempt, Events
-from pdns.upstream.local import is_local, source_address
+from pdns.upstream.local_errors import is_local, source_address
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
 from pdns.wire.framing import Deframer, frame

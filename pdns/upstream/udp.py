@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pdns.clock import boottime_s
 from pdns.fast import ACCELERATED
 from pdns.upstream.exchange import Attempt, Events
-from pdns.upstream.local import is_local, source_address
+from pdns.upstream.local_errors import is_local, source_address
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
 from pdns.wire.message import build_query

@@ -9,7 +9,7 @@ from typing import cast
 
 import pytest
 
-from pdns.upstream import choice
+from pdns.upstream import selection
 from pdns.upstream.exchange import Attempt, Events, Exchange, UpstreamQuestion
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.server import Server
@@ -47,7 +47,7 @@ def down(*servers: Server) -> None:
 
 def test_the_quickest_gets_most_and_the_others_a_little(servers: list[Server]) -> None:
     """Of 20,000 questions about 2 % are spread over all; the rest go to the quickest."""
-    chosen = Counter(choice.first(servers, RANDOM, 0.0).name for _ in range(20_000))
+    chosen = Counter(selection.first(servers, RANDOM, 0.0).name for _ in range(20_000))
     assert 19_600 < chosen["udp://192.0.2.1"] < 19_860  # 0.98 + 0.02 / 3 of them: 19,733
     assert 60 < chosen["udp://192.0.2.2"] < 210  # 133
     assert 60 < chosen["udp://192.0.2.3"] < 210
@@ -56,7 +56,7 @@ def test_the_quickest_gets_most_and_the_others_a_little(servers: list[Server]) -
 def test_those_that_are_down_are_left_alone(servers: list[Server]) -> None:
     """While another is up no question goes to one that is down."""
     down(servers[0], servers[2])
-    assert {choice.first(servers, RANDOM, 0.0).name for _ in range(2000)} == {"udp://192.0.2.2"}
+    assert {selection.first(servers, RANDOM, 0.0).name for _ in range(2000)} == {"udp://192.0.2.2"}
 
 
 def test_when_all_are_down_the_least_bad_is_asked(servers: list[Server]) -> None:
@@ -64,7 +64,7 @@ def test_when_all_are_down_the_least_bad_is_asked(servers: list[Server]) -> None
     down(*servers)
     asked = []
     for now in range(4, 10):
-        server = choice.first(servers, RANDOM, 0.0)
+        server = selection.first(servers, RANDOM, 0.0)
         asked.append(server)
         server.health.failed(0.0, now)
     assert asked == servers * 2
@@ -74,16 +74,16 @@ def test_an_unknown_upstream_is_tried_at_a_bounded_rate(servers: list[Server]) -
     """One that never answered gets one question at once, and then one after 1, 2, 4 and every 5 s; the others get the rest."""
     servers[2].health.srtt_s = None
     servers[2].usefulness.reset()
-    tried = [now / 10 for now in range(10, 300) if choice.explore(servers, now / 10) is servers[2]]
+    tried = [now / 10 for now in range(10, 300) if selection.explore(servers, now / 10) is servers[2]]
     assert tried == [1, 2, 4, 8, 13, 18, 23, 28]
-    assert Counter(choice.first(servers, RANDOM, 0.0) for _ in range(500)).most_common(1)[0][0] is servers[0]
+    assert Counter(selection.first(servers, RANDOM, 0.0) for _ in range(500)).most_common(1)[0][0] is servers[0]
 
 
 def test_at_first_all_are_tried(servers: list[Server]) -> None:
     """The first questions of all go to one upstream each, so that none is waited for by many."""
     for server in servers:
         server.usefulness.reset()
-    assert [choice.explore(servers, 1.0) for _ in range(4)] == [*servers, None]
+    assert [selection.explore(servers, 1.0) for _ in range(4)] == [*servers, None]
 
 
 def spoil(server: Server) -> None:
@@ -96,8 +96,8 @@ def spoil(server: Server) -> None:
 def test_the_useless_come_last_and_are_tried_again(servers: list[Server]) -> None:
     """One that refuses is chosen for no question while another is useful, but for one now and then; when it answers, sooner."""
     spoil(servers[0])
-    assert servers[0] not in {choice.first(servers, RANDOM, 10.0) for _ in range(2000)}
-    assert [choice.explore(servers, now) for now in (10.0, 10.5, 11.0, 12.0, 13.0)] == [
+    assert servers[0] not in {selection.first(servers, RANDOM, 10.0) for _ in range(2000)}
+    assert [selection.explore(servers, now) for now in (10.0, 10.5, 11.0, 12.0, 13.0)] == [
         servers[0],
         None,
         servers[0],
@@ -105,45 +105,45 @@ def test_the_useless_come_last_and_are_tried_again(servers: list[Server]) -> Non
         servers[0],
     ]
     servers[0].usefulness.good()
-    assert choice.explore(servers, 13.2) is servers[0]
+    assert selection.explore(servers, 13.2) is servers[0]
 
 
 def test_one_that_is_down_is_the_last_resort(servers: list[Server]) -> None:
     """When none that is up has answered well of late, one that is down is asked too; else it is left alone."""
     first, second, third = servers
     down(third)
-    assert choice.untried(servers, exchange(first, second), 0.0) is None
+    assert selection.untried(servers, exchange(first, second), 0.0) is None
     spoil(first)
-    assert choice.untried(servers, exchange(first, second), 0.0) is None
+    assert selection.untried(servers, exchange(first, second), 0.0) is None
     spoil(second)
-    assert choice.untried(servers, exchange(first, second), 0.0) is third
+    assert selection.untried(servers, exchange(first, second), 0.0) is third
 
 
 def test_retransmissions_go_round(servers: list[Server]) -> None:
     """First to those not asked yet, the quickest first; then to the one asked longest ago."""
     first, second, third = servers
-    assert choice.again(servers, exchange(first), 0.0) is second
-    assert choice.again(servers, exchange(first, second), 0.0) is third
-    assert choice.again(servers, exchange(first, second, third), 0.0) is first
-    assert choice.again(servers, exchange(second, third, first), 0.0) is second
-    assert choice.again([first], exchange(first), 0.0) is first
+    assert selection.again(servers, exchange(first), 0.0) is second
+    assert selection.again(servers, exchange(first, second), 0.0) is third
+    assert selection.again(servers, exchange(first, second, third), 0.0) is first
+    assert selection.again(servers, exchange(second, third, first), 0.0) is second
+    assert selection.again([first], exchange(first), 0.0) is first
 
 
 def test_retransmissions_avoid_the_dead_and_those_that_said_no(servers: list[Server]) -> None:
     """One that is down is asked only when there is nobody else; one that said it cannot is not asked again."""
     first, second, third = servers
     down(second)
-    assert choice.again(servers, exchange(first), 0.0) is third
+    assert selection.again(servers, exchange(first), 0.0) is third
     down(first, third)
-    assert choice.again(servers, exchange(first), 0.0) in (second, third)
+    assert selection.again(servers, exchange(first), 0.0) in (second, third)
     refused = exchange(first)
     refused.bad.append((first, "refused", cast("object", None)))  # type: ignore[arg-type]  # its message does not matter
-    assert choice.again([first], refused, 0.0) is None
+    assert selection.again([first], refused, 0.0) is None
 
 
 def test_a_probe_goes_nowhere_else(servers: list[Server]) -> None:
     """What asks after one upstream is not sent to another."""
     probe = exchange(servers[0])
     probe.pinned = servers[0]
-    assert choice.again(servers, probe, 0.0) is None
-    assert choice.untried(servers, probe, 0.0) is None
+    assert selection.again(servers, probe, 0.0) is None
+    assert selection.untried(servers, probe, 0.0) is None
