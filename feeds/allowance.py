@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from feeds.containers import MAX_RATIO, SMALL_BYTES, is_packed
 from feeds.jobs import Job, Parse
-from pdns.confinement import Missing, reason_of
+from pdns.confinement.confine import Missing, reason_of
 
 MIB: Final = 1024 * 1024
 MAX_DESCRIPTORS: Final = 64

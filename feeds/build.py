@@ -38,7 +38,7 @@ from pdns.blockset.generations import sync
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import source_path
 from pdns.config.schema import Feed
-from pdns.confinement import confine_parser, said
+from pdns.confinement.confine import confine_parser, said
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import BlocksetError, FeedError
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error

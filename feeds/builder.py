@@ -14,7 +14,7 @@ import msgspec
 
 import feeds
 from feeds.jobs import Compile, Compiled, Failed, Parse, Parsed, Progress, Result, Said
-from pdns.environment import for_child
+from pdns.confinement.environment import for_child
 from pdns.errors import PdnsError
 
 JOB_TIMEOUT_S = 900.0

@@ -21,7 +21,7 @@ from feeds.keeper import Keeper
 from feeds.notify import NotifyListener
 from feeds.priority import step_back
 from pdns.config.schema import Config
-from pdns.confinement import confine_feeds, listens_low, said
+from pdns.confinement.confine import confine_feeds, listens_low, said
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
 from pdns.ipc.messages import Configure, Distrust, Message

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pdns.confinement import confine_command
+from pdns.confinement.confine import confine_command
 from pdns.errors import PdnsError
 from pdns.fast import require_fast
 from pdns.logs import open_standard_descriptors

@@ -14,7 +14,7 @@ from typing import Final
 
 import pdns
 from pdns.admin import process as processes
-from pdns.environment import for_child
+from pdns.confinement.environment import for_child
 from pdns.ipc.channel import Channel
 from pdns.ipc.messages import Message
 from pdns.net.descriptors import RESERVE

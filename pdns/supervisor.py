@@ -34,7 +34,8 @@ from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
 from pdns.config.watch import FileWatch, Loaded, load_version
-from pdns.confinement import MEASURES, Missing, confine_supervisor, listens_low, said
+from pdns.confinement.confine import MEASURES, Missing, confine_supervisor, listens_low, said
+from pdns.confinement.privileges import change_user
 from pdns.errors import ConfigErrors, PdnsError
 from pdns.ipc.config_memfd import share_config
 from pdns.ipc.messages import Configure, Distrust
@@ -42,7 +43,6 @@ from pdns.listenaddresses import ListenAddresses
 from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr, standard_error
 from pdns.net.descriptors import RESERVE, raise_descriptor_limit
-from pdns.privileges import change_user
 from pdns.readiness import Readiness
 from pdns.state import live_config
 from pdns.state.lock import StateDirectory

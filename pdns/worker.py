@@ -19,7 +19,7 @@ from typing import Final
 
 from pdns.config.per_worker import share_of
 from pdns.config.schema import Config
-from pdns.confinement import confine_worker, said
+from pdns.confinement.confine import confine_worker, said
 from pdns.errors import ConfigError, OtherFormatError, PdnsError
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config

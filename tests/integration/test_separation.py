@@ -17,9 +17,9 @@ from typing import Final
 
 import pytest
 
-from pdns import landlock
-from pdns.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE
-from pdns.seccomp import NUMBERS
+from pdns.confinement import landlock
+from pdns.confinement.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE
+from pdns.confinement.seccomp import NUMBERS
 from tests.fakes.upstream import answer
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 
@@ -185,7 +185,7 @@ MAY: Final = {  # what the page leaves to a process outside of the directory tha
 SNIPPET: Final = """
 import ctypes, os, socket, sys
 from pathlib import Path
-from pdns.confinement import confine_feeds, confine_parser, confine_supervisor, confine_worker
+from pdns.confinement.confine import confine_feeds, confine_parser, confine_supervisor, confine_worker
 def trace(pid):
     if ctypes.CDLL(None, use_errno=True).ptrace(16, pid, None, None):
         raise OSError(ctypes.get_errno(), "ptrace")
@@ -242,7 +242,7 @@ def test_no_process_can_be_read_by_its_user(pdns: RunningPdns) -> None:
     """Their memory is closed to a process of the same user with the same capabilities; that of a dumpable process is not."""
     attempt = f"""
 import subprocess, sys
-from pdns.privileges import keep_capabilities
+from pdns.confinement.privileges import keep_capabilities
 keep_capabilities(frozenset({sorted(CAPABILITIES.values())}))
 with subprocess.Popen(["sleep", "60"]) as dumpable:
     for pid in (dumpable.pid, *sys.argv[1:]):

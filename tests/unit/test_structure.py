@@ -18,7 +18,7 @@ NOT_IN_CORE = {
 }  # fmt: skip
 OPEN_TO_FEEDS = {
     "pdns.config.addresses", "pdns.blockset.reader", "pdns.blockset.layout", "pdns.blockset.writer", "pdns.clock", "pdns.config.schema",
-    "pdns.confinement", "pdns.ipc.channel", "pdns.core.embedded", "pdns.wire.names", "pdns.environment", "pdns.errors", "pdns.blockset.annotations",
+    "pdns.confinement.confine", "pdns.ipc.channel", "pdns.core.embedded", "pdns.wire.names", "pdns.confinement.environment", "pdns.errors", "pdns.blockset.annotations",
     "pdns.state.feed_status", "pdns.free_text", "pdns.blockset.generations", "pdns.state.in_force", "pdns.logs", "pdns.net.sockets", "pdns.state.commands",
     "pdns.state.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.state.zone_changes",
 }  # fmt: skip

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from pdns import landlock
+from pdns.confinement import landlock
 
 with_landlock = pytest.mark.skipif(landlock.abi() < landlock.LEAST_ABI, reason="this kernel has no Landlock")
 SNIPPET = """
 import sys
 from pathlib import Path
-from pdns import landlock
+from pdns.confinement.confine import landlock
 write, read, *others = map(Path, sys.argv[1:])
 try:
     landlock.restrict(write=[write], read=[read, *map(Path, sys.path[1:]), Path("/usr"), Path("/lib")])

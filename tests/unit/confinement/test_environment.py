@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from pdns.environment import for_child
+from pdns.confinement.environment import for_child
 
 
 def test_only_what_is_read_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:

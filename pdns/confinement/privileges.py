@@ -13,9 +13,9 @@ from pathlib import Path
 from struct import pack, unpack
 from typing import Final
 
+from pdns.confinement.kernel_calls import checked, libc, prctl
 from pdns.errors import ConfigError
 from pdns.files.safe_files import make_state_directory
-from pdns.kernelcalls import checked, libc, prctl
 
 DAC_OVERRIDE: Final = 1  # every file may be read and written, whoever owns it
 DAC_READ_SEARCH: Final = 2  # every file may be read
@@ -99,7 +99,9 @@ def change_user(user: str, group: str, state_dir: Path, config_file: str) -> Non
         where = f"{error.filename}: " if error.filename else ""
         raise ConfigError(config_file, "server.user", f"cannot become {user}: {where}{error.strerror}") from None
     if not os.access(sys.executable, os.X_OK) or not os.access(__file__, os.R_OK):
-        raise ConfigError(config_file, "server.user", f"{user} cannot run {sys.executable}, or not read {Path(__file__).parent}")
+        raise ConfigError(
+            config_file, "server.user", f"{user} cannot run {sys.executable}, or not read {Path(__file__).parents[1]}"
+        )
 
 
 def _hand_over(directory: Path, uid: int, gid: int) -> None:

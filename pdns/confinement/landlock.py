@@ -11,7 +11,7 @@ from pathlib import Path
 from struct import pack
 from typing import Final
 
-from pdns.kernelcalls import call
+from pdns.confinement.kernel_calls import call
 
 LEAST_ABI: Final = 2  # before that, no file may be moved from one directory to another at all
 _NET_ABI: Final = 4

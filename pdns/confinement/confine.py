@@ -13,11 +13,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
-from pdns import landlock, seccomp
 from pdns.config.addresses import parse_endpoint
 from pdns.config.schema import Config
-from pdns.kernelcalls import prctl
-from pdns.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE, keep_capabilities
+from pdns.confinement import landlock, seccomp
+from pdns.confinement.kernel_calls import prctl
+from pdns.confinement.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE, keep_capabilities
 
 MEASURES: Final = ("core", "no_new_privs", "landlock", "capabilities", "dumpable", "seccomp")
 _PR_SET_DUMPABLE: Final = 4
@@ -79,7 +79,7 @@ def confine_feeds(state_dir: Path, *, low_port: bool) -> Missing:
 
 def confine_parser(*, write: Path, read: Iterable[Path]) -> Missing:
     """Reads the program, the system's libraries and `read`, writes below `write`; no network, no other process, no program."""
-    program = {Path(__file__).parents[1], *(Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path))}
+    program = {Path(__file__).parents[2], *(Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path))}
     readable = (*_SYSTEM, *(path for path in program if path.is_absolute() and len(path.parts) > 1), *read)
     return _take(
         no_new_privs=_no_new_privs,

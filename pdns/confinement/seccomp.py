@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from struct import pack
 from typing import Final
 
-from pdns.kernelcalls import call
+from pdns.confinement.kernel_calls import call
 
 NUMBERS: Final = {  # name -> its number on x86-64 and on ARM64; -1: that has no such call
     "read": (0, 63),
