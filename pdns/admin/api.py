@@ -21,7 +21,7 @@ from pdns.admin.status import StatusFile
 from pdns.admin.token import TokenFile, TokenUnreadable
 from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
-from pdns.explanation import UnknownError, explain
+from pdns.explain import UnknownError, explain
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, Order
 from pdns.state.feed_status import FeedsStatus

@@ -12,11 +12,11 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
+from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
 from pdns.cli.feedtable import aligned
 from pdns.cli.ordering import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.errors import InvalidName
-from pdns.explanation import Explanation, Said, UnknownError, host_of, live_blockset, of_address, of_name
+from pdns.explain import Explanation, Said, UnknownError, host_of, live_blockset, of_address, of_name
 from pdns.state import overrides
 from pdns.wire import names
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from pdns.answerpreview import answers_leading_to, answers_to, client_of_tenant
+from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
 from pdns.blockset.annotations import Fact, Facts
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
