@@ -1,4 +1,4 @@
-"""The common case of forwarding. `lane.pxd` says what that is; `pdns.service` and `pdns.upstream` are the specification."""
+"""The common case of forwarding. `lane.pxd` says what that is; `pdns.worker.service` and `pdns.upstream` are the specification."""
 
 import logging
 from functools import partial
@@ -35,7 +35,7 @@ cdef enum:
 cdef int _OTHER = p.EDE_OTHER
 cdef int _SERVFAIL = p.SERVFAIL
 
-_log = logging.getLogger("pdns.service")
+_log = logging.getLogger("pdns.worker.service")
 
 
 cdef class Lane(Carrier):

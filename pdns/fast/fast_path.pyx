@@ -1,4 +1,4 @@
-"""What needs no decision. `front.pxd` has the contract; `pdns.core.resolver` and `pdns.service` are the specification."""
+"""What needs no decision. `front.pxd` has the contract; `pdns.core.resolver` and `pdns.worker.service` are the specification."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.set cimport PySet_Contains
@@ -244,7 +244,7 @@ cdef class Front:
         return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)
 
     cdef int _log_monitored(self, Record *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
-        """As `pdns.service` does it for an answer that only feeds in monitor mode would have blocked."""
+        """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""
         if address != NULL and self._saw is not None:
             name = PyBytes_FromStringAndSize(<const char *>question.key, question.name_bytes)
             self._saw(name, self._clients.clients[client].tenant, text_of(address), self._cache.attributions[record.attribution][1])

@@ -29,12 +29,12 @@ from pdns.fast.cache import AnswerCache
 from pdns.fast.response import plain_entry
 from pdns.fast.udp import UdpListener
 from pdns.net.sockets import bind_udp
-from pdns.service import Service
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message
+from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fuzz.corpus import RESPONSES
 from tests.fuzz.mutate import Mutator

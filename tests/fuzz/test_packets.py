@@ -16,12 +16,12 @@ from pdns.core.outcome import Forward
 from pdns.core.query import parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
-from pdns.service import Service
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
+from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fuzz.corpus import QUERIES, RESPONSES, real_packets
 

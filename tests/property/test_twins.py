@@ -20,13 +20,13 @@ from pdns.core import rate_limit as core_ratelimit
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
-from pdns.service import Service
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message
 from pdns.wire.names import cut, from_labels, from_text, reversed_key
+from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.effort import examples
 from tests.fuzz.corpus import QUERIES, RESPONSES

@@ -16,11 +16,11 @@ from pdns.config.schema import Config
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import UdpListener
-from pdns.service import Service
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
+from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fakes.loops import LOOPS, run_on
 from tests.wire import answers, ede, query_wire, read

@@ -23,11 +23,11 @@ from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import UdpListener
-from pdns.service import Service
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
+from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until

@@ -12,11 +12,11 @@ import pytest
 
 from pdns.config.schema import Config
 from pdns.fast import ACCELERATED
-from pdns.service import Service
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
+from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.loops import LOOPS, run_on
@@ -304,9 +304,9 @@ def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: 
                 await b.ask("watched.example", transport=transport)
             assert b.upstream.names().count("watched.example") == 1
 
-    with caplog.at_level("INFO", "pdns.monitorlog"):
+    with caplog.at_level("INFO", "pdns.worker.monitor_log"):
         run(body())
-    lines = [record.getMessage() for record in caplog.records if record.name == "pdns.monitorlog"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "pdns.worker.monitor_log"]
     assert lines == ["would block watched.example for tenant default: listed by watch (malware)"] * 3, "from the cache as well"
 
 

@@ -22,7 +22,13 @@ OPEN_TO_FEEDS = {
     "pdns.state.feed_status", "pdns.free_text", "pdns.blockset.generations", "pdns.state.in_force", "pdns.logs", "pdns.net.sockets", "pdns.state.commands",
     "pdns.state.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.state.zone_changes",
 }  # fmt: skip
-OWNERS_OF_TASKS = {"pdns/supervisor.py", "pdns/running.py", "pdns/worker.py", "feeds/refresh.py", "pdns/cli/demo.py"}
+OWNERS_OF_TASKS = {
+    "pdns/supervisor.py",
+    "pdns/worker/runtime.py",
+    "pdns/worker/__main__.py",
+    "feeds/refresh.py",
+    "pdns/cli/demo.py",
+}
 
 
 def _files(*folders: str) -> list[str]:

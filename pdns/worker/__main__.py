@@ -25,11 +25,11 @@ from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
 from pdns.ipc.messages import Apply, Cover, Drain, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
 from pdns.logs import log_to_stderr, open_standard_descriptors
-from pdns.running import Running, Sockets
 from pdns.telemetry.block_ring import Sightings, SightingsWriter
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import map_limits
+from pdns.worker.runtime import Running, Sockets
 
 _PR_SET_PDEATHSIG: Final = 1
 

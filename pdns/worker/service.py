@@ -22,7 +22,6 @@ from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
-from pdns.monitorlog import MonitorLog
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
@@ -30,6 +29,7 @@ from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, Upstre
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
+from pdns.worker.monitor_log import MonitorLog
 
 if TYPE_CHECKING:
     from pdns.fast.in_flight import Flight as CompiledFlight

@@ -27,13 +27,13 @@ from pdns.net.descriptors import client_descriptors, limit
 from pdns.net.edge import BugLog
 from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpLimits, TcpListener
 from pdns.net.udp import UdpListener
-from pdns.service import Service
 from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
+from pdns.worker.service import Service
 
 if ACCELERATED:
     from pdns.fast.udp import UdpListener as CompiledUdpListener
