@@ -17,7 +17,7 @@ from pdns.config.addresses import Endpoint, source_path
 from pdns.config.load import EXAMPLE, default_config_path
 from pdns.errors import ConfigError, PdnsError
 from pdns.logs import print_once
-from pdns.supervisor import Supervisor
+from pdns.supervisor.serve import Supervisor
 from pdns.version import VERSION
 
 EXIT_FAILED = 1

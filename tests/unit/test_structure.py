@@ -23,7 +23,7 @@ OPEN_TO_FEEDS = {
     "pdns.state.overrides", "pdns.files.records", "pdns.files.safe_files", "pdns.state.zone_changes",
 }  # fmt: skip
 OWNERS_OF_TASKS = {
-    "pdns/supervisor.py",
+    "pdns/supervisor/serve.py",
     "pdns/worker/runtime.py",
     "pdns/worker/__main__.py",
     "feeds/refresh.py",

@@ -20,15 +20,15 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families 
 from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
-from pdns.admin.collector import PdnsCollector
-from pdns.admin.process import usage
-from pdns.admin.status import StatusFile
-from pdns.admin.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config, Feed, Tenant, Upstream
 from pdns.fast import ACCELERATED
-from pdns.listenaddresses import ListenAddresses
 from pdns.state import feed_status
+from pdns.supervisor.http.collector import PdnsCollector
+from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
+from pdns.supervisor.listen_addresses import ListenAddresses
+from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX

@@ -21,15 +21,15 @@ from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 import pdns
-from pdns.admin.process import usage
-from pdns.admin.status import StatusFile
-from pdns.admin.zeros import zeros
 from pdns.clock import boottime_s
 from pdns.config.schema import Config
 from pdns.fast import ACCELERATED
 from pdns.files.safe_files import damaged_files
-from pdns.listenaddresses import ListenAddresses
 from pdns.state import feed_status
+from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.zeros import zeros
+from pdns.supervisor.listen_addresses import ListenAddresses
+from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family

@@ -14,23 +14,23 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
-from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.clock import boottime_s
 from pdns.config.per_worker import arena_bytes
 from pdns.config.schema import Config
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.files.safe_files import damaged_files
 from pdns.ipc.messages import Cover, Drain
-from pdns.listeners import ListenerSet
 from pdns.logs import standard_error
 from pdns.state import in_force as inforce
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.state.in_force import InForce
+from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.sealed_blockset import BlocksetKeeper
+from pdns.supervisor.worker_handle import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.telemetry.worker_memory import Limits, close_arenas, new_arenas
-from pdns.workerprocess import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
 
 _LOOK_S: Final = 0.25
 _AWAY_S: Final = 0.5  # a pause before the next start that long, and others read its sockets at once

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable
 from typing import Final
 
-from pdns import systemd
+from pdns.supervisor import systemd
 
 _LOOK_EVERY_S: Final = 1.0
 

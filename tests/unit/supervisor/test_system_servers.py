@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pdns.config.watch import Loaded, load_version
-from pdns.systemservers import SystemServers
+from pdns.supervisor.system_servers import SystemServers
 
 SYSTEM = '[server]\nlisten = ["127.0.0.1:53"]\n[upstream]\nservers = ["system"]\n'
 

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from pdns.children import BACKOFF_S, HEALTHY_AFTER_S, Backoff, Child
 from pdns.ipc.channel import Channel
 from pdns.ipc.messages import Drain, Drained, Message, Ready
+from pdns.supervisor.child import BACKOFF_S, HEALTHY_AFTER_S, Backoff, Child
 from tests.integration.running import is_running
 
 CHILD = """
@@ -70,7 +70,7 @@ class Scene:
 
 @pytest.fixture
 def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], Awaitable[None]]], None]:
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[2])]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(Path(__file__).parents[3])]))
     return lambda story: asyncio.run(story())  # type: ignore[arg-type]
 
 
@@ -140,7 +140,7 @@ def test_one_that_closes_its_channel_and_stays_is_killed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[Callable[[], Awaitable[None]]], None]
 ) -> None:
     """Without its channel a child is of no use: it has a moment to leave, then it is made to, and is replaced."""
-    monkeypatch.setattr("pdns.children._LEAVE_S", 0.1)
+    monkeypatch.setattr("pdns.supervisor.child._LEAVE_S", 0.1)
 
     async def story() -> None:
         scene = Scene(tmp_path, "channel.close(); time.sleep(60)", "")

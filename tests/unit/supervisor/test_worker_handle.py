@@ -12,10 +12,10 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from pdns.admin.process import is_busy
+from pdns.supervisor.process_usage import is_busy
+from pdns.supervisor.worker_handle import SILENT_AFTER_S, WorkerProcess
 from pdns.telemetry.stats import HEARTBEAT
 from pdns.telemetry.worker_memory import Limits
-from pdns.workerprocess import SILENT_AFTER_S, WorkerProcess
 
 _SLEEP = "import time; time.sleep(60)"
 

@@ -8,14 +8,14 @@ import os
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from pdns.admin.process import is_busy
-from pdns.children import Child
 from pdns.config.schema import Config
 from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.ipc.config_memfd import share_config
 from pdns.ipc.messages import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
-from pdns.listeners import ListenerSet
+from pdns.supervisor.child import Child
+from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.process_usage import is_busy
 from pdns.telemetry.stats import HEARTBEAT
 from pdns.telemetry.worker_memory import Arena, Limits, WorkerMemory
 

@@ -16,9 +16,6 @@ from typing import Any, Final, Protocol
 import msgspec
 from aiohttp import web
 
-from pdns.admin.server import HttpServer, Problem, Route
-from pdns.admin.status import StatusFile
-from pdns.admin.token import TokenFile, TokenUnreadable
 from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
 from pdns.explain import UnknownError, explain
@@ -26,6 +23,9 @@ from pdns.state import commands, overrides
 from pdns.state.commands import Command, Order
 from pdns.state.feed_status import FeedsStatus
 from pdns.state.overrides import as_csv
+from pdns.supervisor.http.server import HttpServer, Problem, Route
+from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.token import TokenFile, TokenUnreadable
 
 _FEED_ORDERS: Final = ("hold", "release", "drop", "disable", "enable")
 _log = logging.getLogger(__name__)

@@ -9,9 +9,9 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from pdns.admin.collector import Facts, PdnsCollector
-from pdns.admin.server import HttpServer, Problem, Route
-from pdns.admin.status import StatusFile
+from pdns.supervisor.http.collector import Facts, PdnsCollector
+from pdns.supervisor.http.server import HttpServer, Problem, Route
+from pdns.supervisor.http.status import StatusFile
 
 _INDEX: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>pdns</title></head><body><h1>pdns</h1>

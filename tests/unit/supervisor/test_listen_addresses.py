@@ -7,8 +7,8 @@ import logging
 import pytest
 
 from pdns.config.addresses import Endpoint
-from pdns.listenaddresses import ListenAddresses
 from pdns.net.sockets import has_address
+from pdns.supervisor.listen_addresses import ListenAddresses
 
 
 @pytest.mark.parametrize(
@@ -36,7 +36,7 @@ def test_what_comes_and_goes_is_said_once(caplog: pytest.LogCaptureFixture, monk
         addresses.look()
         addresses.look()
         assert addresses.absent == ["203.0.113.1:53: no interface has this address"]
-        monkeypatch.setattr("pdns.listenaddresses.has_address", lambda _, **__: True)
+        monkeypatch.setattr("pdns.supervisor.listen_addresses.has_address", lambda _, **__: True)
         addresses.look()
         addresses.look()
     assert addresses.absent == []

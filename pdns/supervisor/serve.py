@@ -25,11 +25,6 @@ from typing import Final, NoReturn
 
 import msgspec
 
-from pdns import systemd
-from pdns.admin import servers
-from pdns.admin.servers import HttpServers
-from pdns.admin.status import StatusFile
-from pdns.children import Child
 from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
@@ -39,21 +34,26 @@ from pdns.confinement.privileges import change_user
 from pdns.errors import ConfigErrors, PdnsError
 from pdns.ipc.config_memfd import share_config
 from pdns.ipc.messages import Configure, Distrust
-from pdns.listenaddresses import ListenAddresses
-from pdns.listeners import ListenerSet
 from pdns.logs import log_to_stderr, standard_error
 from pdns.net.descriptors import RESERVE, raise_descriptor_limit
-from pdns.readiness import Readiness
 from pdns.state import live_config
 from pdns.state.lock import StateDirectory
-from pdns.systemcalls import require_system_calls
-from pdns.systemservers import SystemServers
+from pdns.supervisor import systemd
+from pdns.supervisor.child import Child
+from pdns.supervisor.http import servers
+from pdns.supervisor.http.servers import HttpServers
+from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.listen_addresses import ListenAddresses
+from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.readiness import Readiness
+from pdns.supervisor.system_calls import require_system_calls
+from pdns.supervisor.system_servers import SystemServers
+from pdns.supervisor.terminal import Terminal
+from pdns.supervisor.upgrade import Upgrade, compile_first
+from pdns.supervisor.worker_handle import Live
+from pdns.supervisor.worker_pool import Workers
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
-from pdns.terminal import Terminal
-from pdns.upgrade import Upgrade, compile_first
-from pdns.workerprocess import Live
-from pdns.workers import Workers
 
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0

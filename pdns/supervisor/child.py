@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import Final
 
 import pdns
-from pdns.admin import process as processes
 from pdns.confinement.environment import for_child
 from pdns.ipc.channel import Channel
 from pdns.ipc.messages import Message
 from pdns.net.descriptors import RESERVE
+from pdns.supervisor import process_usage as processes
 
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S: Final = 60.0

@@ -10,7 +10,7 @@ import pytest
 
 from loadtest.loopback import free_port
 from pdns.errors import PdnsError
-from pdns.listeners import ListenerSet
+from pdns.supervisor.listeners import ListenerSet
 from tests.unit.ipc.test_channel import open_fds
 from tests.wire import query_wire
 

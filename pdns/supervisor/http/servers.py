@@ -5,15 +5,15 @@ from __future__ import annotations
 import socket
 from typing import TYPE_CHECKING, Protocol
 
-from pdns.admin.status import StatusFile
 from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.net.sockets import bind_tcp
+from pdns.supervisor.http.status import StatusFile
 
 if TYPE_CHECKING:
-    from pdns.admin.api import AdminApi
-    from pdns.admin.http import AdminPages, HealthFacts
+    from pdns.supervisor.http.api import AdminApi
+    from pdns.supervisor.http.pages import AdminPages, HealthFacts
 
     class AllFacts(HealthFacts, Protocol):
         """What both servers ask the supervisor."""
@@ -65,7 +65,7 @@ class HttpServers:
         """Answer on the sockets `bound`, and no longer on those before them."""
         if (metrics_socket := bound.get("metrics")) is not None:
             if self._pages is None:
-                from pdns.admin.http import AdminPages  # noqa: PLC0415 (slow to import: the children start meanwhile)
+                from pdns.supervisor.http.pages import AdminPages  # noqa: PLC0415 (slow to import: the children start meanwhile)
 
                 self._pages = AdminPages(self._facts, self._status)
             self.metrics_endpoint = Endpoint(*metrics_socket.getsockname()[:2])
@@ -74,7 +74,7 @@ class HttpServers:
             admin_socket = bound["admin"]
             self._admin_endpoint = Endpoint(*admin_socket.getsockname()[:2]) if admin_socket is not None else None
             if self._api is None and admin_socket is not None:
-                from pdns.admin.api import AdminApi  # noqa: PLC0415 (as above)
+                from pdns.supervisor.http.api import AdminApi  # noqa: PLC0415 (as above)
 
                 self._api = AdminApi(self._facts, self._status)
             if self._api is not None:

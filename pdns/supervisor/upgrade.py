@@ -12,9 +12,9 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Final
 
-from pdns.blocksetkeeper import BlocksetKeeper
 from pdns.errors import OtherFormatError, PdnsError
-from pdns.workers import Workers
+from pdns.supervisor.sealed_blockset import BlocksetKeeper
+from pdns.supervisor.worker_pool import Workers
 
 OTHER_FORMAT_COMPILE_S: Final = 10.0
 _LOOK_S: Final = 0.1

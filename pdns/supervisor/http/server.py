@@ -15,10 +15,10 @@ from typing import Any, Final, NamedTuple
 from aiohttp import web
 from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
-from pdns.admin.connections import LINGER_S, REQUEST_WITHIN_S, BoundedServer
-from pdns.admin.refusals import RefusalLog
 from pdns.config.addresses import parse_host
 from pdns.errors import InvalidAddress
+from pdns.supervisor.http.connections import LINGER_S, REQUEST_WITHIN_S, BoundedServer
+from pdns.supervisor.http.refusals import RefusalLog
 
 MAX_BODY_BYTES: Final = 65536
 _CLOSE_S: Final = 0.3  # how long an answer in progress may hold up the end
