@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from pdns.cli.feedtable import aligned
+from pdns.cli.feed_table import aligned
 from pdns.config.catalogue import catalogue
 
 _TITLES = ("use", "category", "format", "refresh", "licence", "commercial", "service", "key", "checked", "description")

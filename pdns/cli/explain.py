@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
-from pdns.cli.feedtable import aligned
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, load_config, next_step
+from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
+from pdns.cli.feed_table import aligned
 from pdns.errors import InvalidName
 from pdns.explain import Explanation, Said, UnknownError, host_of, live_blockset, of_address, of_name
 from pdns.state import overrides

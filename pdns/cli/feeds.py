@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from pdns.cli import feedorders
+from pdns.cli import feed_commands
 from pdns.cli.catalogue import catalogue_command
-from pdns.cli.feedcheck import check
-from pdns.cli.feedtable import age, changes, held, odd_lines, show
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, consoles, load_config, next_step, refused, working_here
+from pdns.cli.commands import EXIT_INVALID, ConfigOption, consoles, load_config, next_step, refused, working_here
+from pdns.cli.feed_check import check
+from pdns.cli.feed_table import age, changes, held, odd_lines, show
 from pdns.cli.popular import popular_command
 from pdns.cli.quality import quality
 from pdns.config.schema import Config
@@ -29,7 +29,7 @@ UPDATE_TIMEOUT_S = 120.0
 _POLL_S = 0.1
 
 app = typer.Typer(help="How the feeds stand; refresh, hold, release, switch off.", no_args_is_help=True, rich_markup_mode=None)
-feedorders.add_to(app)
+feed_commands.add_to(app)
 app.command("catalogue")(catalogue_command)
 app.command("popular")(popular_command)
 

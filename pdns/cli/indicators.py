@@ -10,8 +10,8 @@ import msgspec
 import typer
 from rich.text import Text
 
-from pdns.cli.feedtable import LATEST_S, aligned
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.cli.feed_table import LATEST_S, aligned
 from pdns.files.records import LockedError
 from pdns.state import in_force as inforce
 from pdns.state import overrides

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pdns.cli.ordering import consoles
+from pdns.cli.commands import consoles
 from pdns.errors import FeedError
 
 DEFAULT_NAMES = 14_000

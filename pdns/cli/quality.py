@@ -14,8 +14,8 @@ from rich.text import Text
 from pdns.blockset.annotations import DAY_S, Facts
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
-from pdns.cli.feedtable import aligned
-from pdns.cli.ordering import EXIT_INVALID, load_config
+from pdns.cli.commands import EXIT_INVALID, load_config
+from pdns.cli.feed_table import aligned
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
 from pdns.state import feed_hits

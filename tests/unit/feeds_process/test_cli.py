@@ -15,7 +15,7 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from pdns.cli.feedtable import age, odd_lines
+from pdns.cli.feed_table import age, odd_lines
 from pdns.files.safe_files import write_whole
 from pdns.state import feed_status
 from pdns.state.feed_status import FeedsStatus, FeedStatus, OddLines

@@ -11,8 +11,8 @@ import msgspec
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from pdns.cli.feedtable import aligned
-from pdns.cli.ordering import EXIT_INVALID, consoles, load_config
+from pdns.cli.commands import EXIT_INVALID, consoles, load_config
+from pdns.cli.feed_table import aligned
 from pdns.config.catalogue import catalogue
 from pdns.config.schema import Config, Feed, State
 from pdns.state.feed_status import FeedsStatus, FeedStatus

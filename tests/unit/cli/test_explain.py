@@ -15,7 +15,7 @@ from feeds.detail import Detail
 from pdns.blockset.annotations import DAY_S, FACTS_FILE
 from pdns.blockset.generations import publish
 from pdns.cli.explain import explain
-from pdns.cli.feedorders import show_held
+from pdns.cli.feed_commands import show_held
 from pdns.config.schema import Feed
 from pdns.state.feed_status import FeedsStatus, FeedStatus
 from pdns.state.overrides import FILE_NAME, Disabled, Indicator, Overrides

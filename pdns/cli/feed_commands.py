@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from pdns.cli.feedtable import held
-from pdns.cli.ordering import EXIT_INVALID, ConfigOption, ReasonOption, consoles, load_config, next_step, order
+from pdns.cli.commands import EXIT_INVALID, ConfigOption, ReasonOption, consoles, load_config, next_step, order
+from pdns.cli.feed_table import held
 from pdns.state import feed_status
 from pdns.state.commands import Order
 

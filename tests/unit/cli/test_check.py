@@ -143,7 +143,7 @@ def test_colours(no_color: str, *, coloured: bool) -> None:
     Path("pdns.toml").write_text(UPSTREAM)
     environment = {
         "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(Path(__file__).parents[2]),
+        "PYTHONPATH": str(Path(__file__).parents[3]),
         "TERM": "xterm",
         "HOME": str(Path.cwd()),
     }

@@ -12,7 +12,7 @@ import pytest
 
 from pdns.state import overrides
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 QUESTION = "every name below co.uk would be blocked: it is a public suffix"
 
 
