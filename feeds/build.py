@@ -25,14 +25,14 @@ from feeds.compile import compile_blockset
 from feeds.directory import is_tar, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
-from feeds.guard import MAX_EXAMPLES, Change, judge
 from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Result, Said
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
 from feeds.priority import step_back
-from feeds.protected import Protected
+from feeds.protected_names import Protected
 from feeds.salvage import Salvaged
+from feeds.update_limits import MAX_EXAMPLES, Change, judge
 from pdns.blockset.annotations import DAY_S, Facts
 from pdns.blockset.generations import sync
 from pdns.blockset.reader import Blockset

@@ -22,7 +22,7 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
 from feeds.names import Names
 from feeds.parse import ParsedFeed
 from pdns.core.listing import BLOCK_SUBTREE

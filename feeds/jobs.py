@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from feeds.guard import Change, Limits
-from feeds.protected import Decided, Protection
+from feeds.protected_names import Decided, Protection
+from feeds.update_limits import Change, Limits
 from pdns.blockset.layout import FeedEntry
 from pdns.config.schema import Feed
 from pdns.state.feed_status import Finding, HeldNames, OddLines

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
 from feeds.entries import Block
 from pdns.blockset.annotations import Told
 from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
 from feeds.formats import MAYBE_APEX, READERS, detect
 from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content

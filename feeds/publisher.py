@@ -17,7 +17,7 @@ import msgspec
 from feeds.builder import Builder, BuildError
 from feeds.files import disk_reason
 from feeds.jobs import Compile, Part
-from feeds.protected import Protection
+from feeds.protected_names import Protection
 from pdns.blockset import generations
 from pdns.blockset.annotations import Facts
 from pdns.blockset.layout import FeedEntry, feeds_in

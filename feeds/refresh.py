@@ -17,9 +17,9 @@ from pathlib import Path
 import msgspec
 
 from feeds.allowance import refused_limits
-from feeds.keeper import Keeper
 from feeds.notify import NotifyListener
 from feeds.priority import step_back
+from feeds.scheduler import Keeper
 from pdns.config.schema import Config
 from pdns.confinement.confine import confine_feeds, listens_low, said
 from pdns.ipc.channel import Channel, close_all

@@ -5,7 +5,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
 from feeds.entries import BLOCK_ENTRIES, Block
 from pdns.blockset.annotations import Facts
 from pdns.blockset.reader import Blockset

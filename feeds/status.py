@@ -12,7 +12,7 @@ import msgspec
 
 from feeds.files import disk_reason
 from feeds.publisher import Live
-from feeds.runner import FeedRunner
+from feeds.refresher import FeedRunner
 from pdns.config.addresses import without_secrets
 from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error

@@ -17,12 +17,12 @@ from feeds import build
 from feeds.build import load
 from feeds.builder import Builder, BuildError
 from feeds.fetch.network import Network
-from feeds.guard import limits_of
 from feeds.jobs import Failed, Parse, Parsed
 from feeds.popular import POPULAR, popular_keys
-from feeds.protected import Decided, Protected, protection_of
+from feeds.protected_names import Decided, Protected, protection_of
 from feeds.publisher import Publisher
-from feeds.runner import FeedRunner, Surroundings
+from feeds.refresher import FeedRunner, Surroundings
+from feeds.update_limits import limits_of
 from pdns.config.schema import Config, Feed, Guard, Tenant, Upstream
 from pdns.wire.names import from_reversed_key, to_text
 
@@ -64,7 +64,7 @@ class Replay:
             guard=Guard(),
         )
         clock = SimpleNamespace(time=lambda: self.now_s, monotonic=lambda: self.now_s)
-        monkeypatch.setattr("feeds.runner.time", clock)
+        monkeypatch.setattr("feeds.refresher.time", clock)
         monkeypatch.setattr("feeds.build.popular_keys", cache(popular_keys))
         monkeypatch.setattr("feeds.entries.os.fsync", lambda _: None)
         self.runner = FeedRunner(feed, directory / "feed", Counter(), limits_of(self.config, feed))

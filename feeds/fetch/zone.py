@@ -1,6 +1,6 @@
 """Response policy zones by transfer: what changed since our serial (RFC 1995), else the whole zone (RFC 5936).
 
-The primary is an address. The copy is text (`feeds.fetch.zonetext`); a difference is applied to it on the way to the candidate.
+The primary is an address. The copy is text (`feeds.fetch.zone_text`); a difference is applied to it on the way to the candidate.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import dns.xfr
 from feeds.fetch import SIGNATURE, Fetched, Kept, SourceError, Unchanged, Validators, ZoneState
 from feeds.fetch.candidate import Candidate, discard
 from feeds.fetch.tsig import key_of, tsig_reason
-from feeds.fetch.zonetext import Changes, Inconsistent, head, line_of
+from feeds.fetch.zone_text import Changes, Inconsistent, head, line_of
 from pdns.config.addresses import ZoneAddress
 from pdns.config.schema import Feed
 from pdns.errors import FeedError

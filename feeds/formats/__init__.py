@@ -13,7 +13,7 @@ from feeds.formats import (
     dnsmasq,
     domains,
     hosts,
-    jsonvalues,
+    json_values,
     misp,
     rpz,
     stix,
@@ -22,7 +22,7 @@ from feeds.formats import (
     unbound,
     urlhaus,
     wildcard,
-)  # fmt: skip
+)
 from feeds.formats.collector import Collector, visible
 from feeds.formats.content import Content
 from feeds.normalise import COSMETIC, is_cosmetic
@@ -43,8 +43,8 @@ READERS: Final[dict[str, Reader]] = {
     "dnsmasq": _by_line(dnsmasq.read),
     "domains": domains.read,
     "hosts": hosts.read,
-    "json": jsonvalues.read,
-    "jsonl": jsonvalues.read_lines,
+    "json": json_values.read,
+    "jsonl": json_values.read_lines,
     "misp": misp.read,
     "rpz": _by_line(rpz.read),
     "stix": stix.read,

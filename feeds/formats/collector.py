@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
 from feeds.names import KeyList
 from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, plain_keys, read_entry, url_host
 from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE

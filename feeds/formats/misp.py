@@ -8,11 +8,11 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from feeds.detail import Detail
-from feeds.formats import jsonvalues
+from feeds.annotations import Detail
+from feeds.formats import json_values
+from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
-from feeds.formats.facts import link, seconds, words
 from feeds.normalise import Reason
 
 MAX_WRAPPERS: Final = 8
@@ -37,13 +37,13 @@ class _Event(msgspec.Struct):
 
 def read(content: Content, out: Collector) -> None:
     """Collect every attribute of every event."""
-    for raw in _events(jsonvalues.document(content)):
-        event = jsonvalues.decoded(raw, _Event)
+    for raw in _events(json_values.document(content)):
+        event = json_values.decoded(raw, _Event)
         if event is None:
             out.begin(bytes(raw))
             out.refuse(Reason.BAD_ENTRY)
             continue
-        attributes = [*_attributes(event.Attribute), *(a for o in jsonvalues.items(event.Object) for a in _of_object(o))]
+        attributes = [*_attributes(event.Attribute), *(a for o in json_values.items(event.Object) for a in _of_object(o))]
         about = Detail(threat=words(event.info), reference=_reference(attributes), first_seen_s=seconds(event.date))
         for shown, attribute in attributes:
             out.begin(bytes(shown), about)
@@ -55,7 +55,7 @@ def read(content: Content, out: Collector) -> None:
 
 def _events(raw: Raw, wrappers: int = MAX_WRAPPERS) -> Iterator[Raw]:
     """Every event in `raw`, whatever it is wrapped in, up to a bound. What has attributes is one."""
-    keys = jsonvalues.fields(raw)
+    keys = json_values.fields(raw)
     if wrappers == 0:
         yield raw
     elif "response" in keys:
@@ -67,18 +67,18 @@ def _events(raw: Raw, wrappers: int = MAX_WRAPPERS) -> Iterator[Raw]:
     elif keys:
         yield raw
     else:
-        for item in jsonvalues.items(raw):
+        for item in json_values.items(raw):
             yield from _events(item, wrappers - 1)
 
 
 def _attributes(raw: Raw) -> Iterator[tuple[Raw, _Attribute | None]]:
-    for item in jsonvalues.items(raw):
-        yield item, jsonvalues.decoded(item, _Attribute)
+    for item in json_values.items(raw):
+        yield item, json_values.decoded(item, _Attribute)
 
 
 def _of_object(raw: Raw) -> Iterator[tuple[Raw, _Attribute | None]]:
-    keys = jsonvalues.fields(raw)
-    if "Attribute" in keys and not _yes(jsonvalues.decoded(keys.get("deleted", _NOTHING), bool)):
+    keys = json_values.fields(raw)
+    if "Attribute" in keys and not _yes(json_values.decoded(keys.get("deleted", _NOTHING), bool)):
         yield from _attributes(keys["Attribute"])
 
 
@@ -113,7 +113,7 @@ def _read(attribute: _Attribute, about: Detail, out: Collector) -> None:
 
 
 def _detail(attribute: _Attribute, about: Detail) -> Detail:
-    event = jsonvalues.decoded(attribute.Event, _Event) if attribute.Event is not _NOTHING else None
+    event = json_values.decoded(attribute.Event, _Event) if attribute.Event is not _NOTHING else None
     return Detail(
         threat=words(event.info) if event is not None else about.threat,
         reference=about.reference,

@@ -9,11 +9,11 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from feeds.detail import Detail
-from feeds.formats import jsonvalues
+from feeds.annotations import Detail
+from feeds.formats import json_values
+from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
-from feeds.formats.facts import link, seconds, words
 from feeds.normalise import Reason
 
 MAX_PATTERN_CHARACTERS: Final = 64 * 1024
@@ -67,11 +67,11 @@ class _Object(msgspec.Struct):
 
 def read(content: Content, out: Collector) -> None:
     """Collect every indicator."""
-    document = jsonvalues.document(content)
-    objects = jsonvalues.items(jsonvalues.fields(document).get("objects", document))
+    document = json_values.document(content)
+    objects = json_values.items(json_values.fields(document).get("objects", document))
     threats = _threats(objects)
     for raw in objects:
-        found = jsonvalues.decoded(raw, _Object)
+        found = json_values.decoded(raw, _Object)
         if found is None:
             out.begin(bytes(raw))
             out.refuse(Reason.BAD_ENTRY)
@@ -85,7 +85,7 @@ def _threats(objects: list[Raw]) -> dict[str, str]:
     names: dict[str, str] = {}
     indicates: dict[str, str] = {}
     for raw in objects:
-        found = jsonvalues.decoded(raw, _Object)
+        found = json_values.decoded(raw, _Object)
         if found is None:
             continue
         if found.type == "relationship" and found.relationship_type == "indicates" and found.source_ref and found.target_ref:

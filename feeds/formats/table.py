@@ -6,10 +6,10 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
+from feeds.formats.annotations import end_s
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
-from feeds.formats.facts import end_s
 from feeds.normalise import Reason
 from pdns.config.schema import Feed
 from pdns.errors import FeedError

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from feeds.detail import Detail
-from feeds.formats import jsonvalues, table
+from feeds.annotations import Detail
+from feeds.formats import json_values, table
+from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
-from feeds.formats.facts import link, seconds, words
 from feeds.normalise import Reason
 
 _FIELDS = ("ioc_type", "threat_type", "malware_printable", "first_seen_utc", "reference")
@@ -27,11 +27,11 @@ class _Indicator(msgspec.Struct):
 
 def read(content: Content, out: Collector) -> None:
     """Collect every indicator."""
-    if not jsonvalues.is_json(content.head):
+    if not json_values.is_json(content.head):
         for value, *facts in table.cells(content, out, ",", ("ioc_value",), _FIELDS):
             _read(value, _Indicator(*facts), out)
         return
-    for indicator in jsonvalues.entries_of_dump(content, "data", _Indicator, out):
+    for indicator in json_values.entries_of_dump(content, "data", _Indicator, out):
         _read(indicator.ioc_value or indicator.ioc or "", indicator, out)
 
 

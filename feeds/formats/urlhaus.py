@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import msgspec
 
-from feeds.detail import Detail
-from feeds.formats import jsonvalues, table
+from feeds.annotations import Detail
+from feeds.formats import json_values, table
+from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
-from feeds.formats.facts import link, seconds, words
 from feeds.normalise import Reason
 
 _FIELDS = ("dateadded", "threat", "tags", "urlhaus_link")
@@ -26,11 +26,11 @@ class _Entry(msgspec.Struct):
 
 def read(content: Content, out: Collector) -> None:
     """Collect every URL."""
-    if not jsonvalues.is_json(content.head):
+    if not json_values.is_json(content.head):
         for value, added, threat, tags, at in table.cells(content, out, ",", ("url",), _FIELDS):
             _read(_Entry(url=value, dateadded=added, threat=threat, tags=tags, urlhaus_link=at), out)
         return
-    for entry in jsonvalues.entries_of_dump(content, "urls", _Entry, out):
+    for entry in json_values.entries_of_dump(content, "urls", _Entry, out):
         _read(entry, out)
 
 

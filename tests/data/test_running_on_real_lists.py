@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.protected import Decided, Protected, Protection
+from feeds.protected_names import Decided, Protected, Protection
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.wire.names import from_text, reversed_key
 from tests.fakes.upstream import answer

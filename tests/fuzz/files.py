@@ -31,12 +31,12 @@ from feeds.fetch.client import Client
 from feeds.fetch.minisign import BadSignature, parse
 from feeds.fetch.verify import published_checksum
 from feeds.fetch.zone import _Inbound
-from feeds.fetch.zonetext import Inconsistent
-from feeds.hold import RECORD as HOLD_RECORD
-from feeds.hold import Hold, Record
+from feeds.fetch.zone_text import Inconsistent
 from feeds.notify import NotifyListener
 from feeds.parse import parse_feed
 from feeds.popular import popular_keys
+from feeds.quarantine import RECORD as HOLD_RECORD
+from feeds.quarantine import Hold, Record
 from feeds.store import RECORD, Copy, FeedStore, Reading
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_zone

@@ -25,7 +25,7 @@ import pytest
 from pdns.state import feed_status
 from pdns.state.feed_status import FeedStatus
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread
-from tests.unit.feeds_process.feedserver import FeedServer, bomb, drip, parts, redirect_to_itself, truncate
+from tests.unit.feeds.feedserver import FeedServer, bomb, drip, parts, redirect_to_itself, truncate
 
 HEALTHY = [f"bad{number}.evil.example" for number in range(400)]
 OTHER = [f"other{number}.evil.example" for number in range(5)]

@@ -28,9 +28,9 @@ from pdns.ipc.config_memfd import share_config
 from pdns.ipc.messages import Configure
 from pdns.state import feed_status
 from pdns.state.feed_status import FeedsStatus
-from tests.unit.feeds_process import feedserver
-from tests.unit.feeds_process.configs import blockers, configuration, kept, live
-from tests.unit.feeds_process.feedserver import FeedServer
+from tests.unit.feeds import feedserver
+from tests.unit.feeds.configs import blockers, configuration, kept, live
+from tests.unit.feeds.feedserver import FeedServer
 
 WITHIN_S = 120.0  # the feeds process comes last on a busy machine
 

@@ -12,7 +12,7 @@ import pytest
 from pdns.state import feed_status
 from tests.fakes.hostile import BODIES
 from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
-from tests.unit.feeds_process.feedserver import FeedServer
+from tests.unit.feeds.feedserver import FeedServer
 
 SERVED = (
     "zip with LZMA that lies", "zip with deflate that lies", "zip whose files overlap", "empty gzip members", "empty xz streams",

@@ -35,7 +35,7 @@ from pdns.wire.names import from_text, reversed_key
 from tests.integration.realservers import Named, Nsd
 from tests.integration.running import SINKHOLE, RunningPdns
 from tests.integration.test_feeds_process import FeedsProcess
-from tests.unit.feeds_process.configs import blockers, configuration, files
+from tests.unit.feeds.configs import blockers, configuration, files
 
 ORIGIN = "rpz.example"
 SECRET = "c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0c2VjcmV0MTI="

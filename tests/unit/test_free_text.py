@@ -10,12 +10,12 @@ import msgspec
 import pytest
 
 from feeds import audit
-from feeds.desk import Desk
+from feeds.commands import Desk
 from pdns.free_text import FreeTextError, accepted, visible
 from pdns.state import commands, overrides
 from pdns.state.commands import InvalidOrder, Order, PendingCommand, parse_duration
 from pdns.state.overrides import Indicator
-from tests.unit.feeds_process.test_desk import Feeds, audited
+from tests.unit.feeds.test_commands import Feeds, audited
 
 HOSTILE = {
     "bidi": "ticket \u202e4711", "isolate": "a\u2066b", "escape": "\x1b[2J\x1b]0;x\a", "line": "one\ntwo", "return": "one\rtwo",

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from feeds.annotations import Detail
 from feeds.compile import compile_blockset
-from feeds.detail import Detail
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset.annotations import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts

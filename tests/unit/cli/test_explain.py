@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
 from pdns.blockset.annotations import DAY_S, FACTS_FILE
 from pdns.blockset.generations import publish
 from pdns.cli.explain import explain

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.detail import Detail
+from feeds.annotations import Detail
 from feeds.entries import (
     BLOCK_ENTRIES,
     GONE_KEPT_DAYS,

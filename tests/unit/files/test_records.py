@@ -9,7 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feeds.guard import Usual
+from feeds.update_limits import Usual
 from pdns.files import records
 from pdns.files.records import SECOND_COPY, DamagedError
 

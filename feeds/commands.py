@@ -1,0 +1,313 @@
+"""Carries out what administrators order: the only writer of `overrides.json` and `audit.jsonl`."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, Protocol
+
+import msgspec
+
+from feeds import audit
+from feeds.builder import BuildError
+from feeds.files import disk_reason
+from feeds.protected_networks import network_key, network_text
+from feeds.suffixes import is_public_suffix
+from pdns.clock import steady_s
+from pdns.config.addresses import parse_allowed
+from pdns.config.schema import CATEGORIES, GUARD_KINDS
+from pdns.errors import FeedError, InvalidAddress
+from pdns.files import records
+from pdns.files.safe_files import appearance, make_directory, remove
+from pdns.state import commands, overrides
+from pdns.state.commands import InvalidOrder, Order, OrderError, Outcome
+from pdns.state.in_force import InForce
+from pdns.state.overrides import Disabled, Indicator, Overrides
+
+MAX_INDICATORS: Final = 10_000
+_ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
+_log = logging.getLogger(__name__)
+
+
+class RefusedError(Exception):
+    """An order that is not carried out. The text says why, and what to do instead."""
+
+
+class NeedsForceError(RefusedError):
+    """One that is carried out when it is given with `force`."""
+
+
+class Feeds(Protocol):
+    """What orders are about. Each returns what it did, in words; raises `RefusedError`, `OSError`, `BuildError`."""
+
+    def names(self) -> list[str]: ...
+    async def hold(self, feed: str, name: str, reason: str) -> str: ...
+    async def release(self, feed: str, name: str) -> str: ...
+    async def release_all(self, feed: str, category: str, kind: str) -> str: ...
+    async def drop(self, feed: str, name: str) -> str: ...
+
+
+class Desk:
+    """One for each state directory."""
+
+    def __init__(
+        self,
+        state_dir: Path,
+        feeds: Feeds,
+        tell: Callable[[], object] = lambda: None,
+        generation: Callable[[], int] = lambda: 0,
+    ) -> None:
+        """`tell` is called when an order was carried out, before who gave it knows: so that he finds it everywhere.
+
+        `generation` is that of the blockset that is live.
+        """
+        self._state_dir = state_dir
+        self._generation = generation
+        self._tell = tell
+        self._feeds = feeds
+        self._path = state_dir / overrides.FILE_NAME
+        self._overrides = self._read()
+        self._stuck: set[str] = set()  # files that are no orders and could not be removed
+        with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
+            make_directory(state_dir / commands.DIRECTORY, 0o750)
+        self._work: dict[str, Callable[[Order], Awaitable[str]]] = {
+            "hold": self._hold, "release": self._release, "drop": self._drop, "disable": self._disable, "enable": self._enable,
+            "block": self._indicate, "allow": self._indicate, "remove": self._remove,
+        }  # fmt: skip
+
+    def overrides(self) -> Overrides:
+        """What of them is in force now."""
+        return self._overrides.at(steady_s())
+
+    async def look(self) -> bool:
+        """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
+        mended = self.mend()  # first: an order writes the file anew
+        done = await self._answer(slowly=False)
+        with suppress(OSError):
+            make_directory(self._state_dir / commands.DIRECTORY, 0o750)  # if something else has taken its place
+        return self._let_go() or mended or done
+
+    async def look_slowly(self) -> bool:
+        """Carry out what may wait for a list to be parsed, or a blockset to be compiled. True if there was anything."""
+        return await self._answer(slowly=True)
+
+    async def _answer(self, *, slowly: bool) -> bool:
+        done = False
+        busy: set[str] = set()  # feeds that a slow order is about: those on updates and names wait their turn behind it
+        for path in commands.taken(self._state_dir):
+            try:
+                order = commands.read(path)
+            except FileNotFoundError:
+                continue  # it was taken back
+            except (OSError, OrderError) as exc:
+                self._discard(path, exc)
+                continue
+            if is_slow := _is_slow(order) or (order.command in _ABOUT_UPDATES and order.feed in busy):
+                busy.add(order.feed)
+            if is_slow != slowly:
+                continue
+            done = True
+            outcome = await self.carry_out(order)
+            self._tell()
+            try:
+                commands.answer(path, outcome)
+            except OSError as exc:
+                path.unlink(missing_ok=True)
+                _log.warning("%s: the answer could not be given: %s", order.command, disk_reason(exc, path.parent))
+        return done
+
+    def _discard(self, path: Path, exc: OSError | OrderError) -> None:
+        """Remove what is not an order. What cannot be removed is reported once."""
+        reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
+        try:
+            remove(path)
+        except OSError as error:
+            if path.name in self._stuck:
+                return
+            reason = f"{reason}; it cannot be removed: {error.strerror}"
+            self._stuck = {*self._stuck, path.name} if len(self._stuck) < commands.MAX_TAKEN else {path.name}
+        _log.warning("requests/%s is not an order: %s", ascii(path.name)[1:-1], ascii(reason)[1:-1])
+
+    async def carry_out(self, order: Order) -> Outcome:
+        """Do it, and put it on record. Never raises."""
+        try:
+            order = commands.checked(order)
+            outcome = Outcome(done=True, text=await self._work[order.command](order))
+        except InvalidOrder as exc:
+            order, outcome = commands.showable(order), Outcome(done=False, text=str(exc))
+        except RefusedError as exc:
+            outcome = Outcome(done=False, text=str(exc), needs_force=isinstance(exc, NeedsForceError))
+        except (BuildError, FeedError) as exc:
+            outcome = Outcome(done=False, text=f"it is on record, but there is no new blockset yet: {exc.reason}")
+        except OSError as exc:
+            outcome = Outcome(done=False, text=disk_reason(exc, self._state_dir))
+        except Exception as exc:  # noqa: BLE001 (the next order may be better; who gave this one must be told)
+            _log.exception("%s could not be carried out", order.command)
+            outcome = Outcome(done=False, text=f"internal error, see the log: {type(exc).__name__}: {exc}")
+        wanted = InForce(overrides=self._overrides.revision, generation=self._generation())
+        outcome = msgspec.structs.replace(outcome, wanted=wanted)
+        _log.info("%s, for %s: %s", order.command, order.user, outcome.text)
+        try:
+            audit.write(self._state_dir, order, outcome)
+        except OSError as exc:
+            _log.error("the audit line could not be written: %s", disk_reason(exc, self._state_dir))
+        return outcome
+
+    # Feeds.
+
+    async def _hold(self, order: Order) -> str:
+        return await self._feeds.hold(self._known(order.feed), _held_entry(order), _reason(order))
+
+    async def _release(self, order: Order) -> str:
+        if not order.is_bulk:
+            return await self._feeds.release(self._known(order.feed), _held_entry(order))
+        if order.name:
+            raise RefusedError("either one name, or all of a category or kind")
+        if order.kind and order.kind not in (*GUARD_KINDS, "order"):
+            raise RefusedError(f"no kind {order.kind[:80]}; kinds: {', '.join(GUARD_KINDS)}, order")
+        if order.category and order.category not in CATEGORIES:
+            raise RefusedError(f"no category {order.category[:80]}; categories: {', '.join(CATEGORIES)}")
+        return await self._feeds.release_all(self._known(order.feed) if order.feed else "", order.category, order.kind)
+
+    async def _drop(self, order: Order) -> str:
+        return await self._feeds.drop(self._known(order.feed), _held_entry(order))
+
+    async def _disable(self, order: Order) -> str:
+        feed, reason, now_s = self._known(order.feed), _reason(order), steady_s()
+        if order.for_s <= 0:
+            raise RefusedError("say for how long, as in --for 2h: what is switched off must come back by itself")
+        entry = Disabled(reason=reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
+        self._write(disabled={**self._overrides.disabled, feed: entry})
+        return f"feed {feed} is switched off until {_clock(entry.until_s)}: {reason}"
+
+    async def _enable(self, order: Order) -> str:
+        if order.feed not in self.overrides().disabled:
+            raise RefusedError(f"feed {order.feed} is not switched off")
+        self._write(disabled={feed: entry for feed, entry in self._overrides.disabled.items() if feed != order.feed})
+        return f"feed {order.feed} is switched on again"
+
+    def _known(self, feed: str) -> str:
+        if feed not in self._feeds.names():
+            raise RefusedError(f"no feed {feed}; feeds: {', '.join(self._feeds.names()) or 'none are configured'}")
+        return feed
+
+    # Local indicators.
+
+    async def _indicate(self, order: Order) -> str:
+        name, reason, now_s = _name(order), _reason(order), steady_s()
+        if name in ("", "."):
+            raise RefusedError("say which name")
+        assert order.command in ("block", "allow")
+        if not order.force and is_public_suffix(name.removeprefix("*.")):
+            raise NeedsForceError(
+                f"every name below {name.removeprefix('*.')} would be {_done(order.command)}: it is a public suffix"
+            )
+        entry = Indicator(
+            name=name,
+            action="block" if order.command == "block" else "allow",
+            reason=reason,
+            author=order.user,
+            added_s=now_s,
+            expires_s=now_s + order.for_s if order.for_s > 0 else 0.0,
+        )
+        before = {other.name: other for other in self.overrides().indicators}
+        replaced = before.pop(name, None)
+        others = tuple(before.values())
+        if len(others) >= MAX_INDICATORS:
+            raise RefusedError(f"there are {len(others):,} local entries already: make a feed of them, with a file: url")
+        self._write(indicators=(*others, entry))
+        until = f" until {_clock(entry.expires_s)}" if entry.expires_s else ""
+        said = f"{name} is {_done(entry.action)}{until}: {reason}"
+        if replaced is not None and replaced.action != entry.action:
+            said += f"; this replaces an entry by {replaced.author}, which {_done(replaced.action)} it: {replaced.reason}"
+        return said
+
+    async def _remove(self, order: Order) -> str:
+        name = _name(order)
+        left = tuple(other for other in self._overrides.indicators if other.name != name)
+        if len(left) == len(self._overrides.indicators):
+            raise RefusedError(f"there is no local entry for {name}; `pdns indicators list` shows all")
+        self._write(indicators=left)
+        return f"the local entry for {name} is gone"
+
+    # The file.
+
+    def _read(self) -> Overrides:
+        found = records.recover(self._path, overrides.parse, overrides.MAX_BYTES)
+        self._looks = appearance(self._path)
+        return found.value or Overrides()
+
+    def mend(self) -> bool:
+        """Have the file say what is in force, if it has changed on the disk. True if it had.
+
+        A file that is whole counts: somebody has restored it.
+        """
+        if appearance(self._path) == self._looks:
+            return False
+        before, self._overrides = self._overrides, self._read()
+        if not self._overrides.revision and before.revision:
+            self._overrides = before
+            with suppress(OSError):
+                self._write()
+        return True
+
+    def _let_go(self) -> bool:
+        """Forget what has ended by itself."""
+        current = self.overrides()
+        if current == self._overrides:
+            return False
+        ended = [f"feed {feed} is on again" for feed in self._overrides.disabled if feed not in current.disabled]
+        ended += [
+            f"{entry.action} {entry.name} is over" for entry in self._overrides.indicators if entry not in current.indicators
+        ]
+        try:
+            self._write()
+        except OSError:
+            self._overrides = current
+        _log.info("%s", "; ".join(ended))
+        return True
+
+    def _write(self, **changes: object) -> None:
+        revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
+        new = msgspec.structs.replace(self.overrides(), **changes, revision=revision)
+        records.store(self._path, records.encode(new))
+        self._looks = appearance(self._path)
+        self._overrides = new
+
+
+def _done(action: str) -> str:
+    return "blocked" if action == "block" else "allowed"
+
+
+def _is_slow(order: Order) -> bool:
+    """Whether a blockset must be compiled for it. A kill switch does not wait behind these."""
+    return order.command == "release" or (order.command in _ABOUT_UPDATES and bool(order.name))
+
+
+def _held_entry(order: Order) -> str:
+    """The name, or the address or network, that it is about, in its canonical spelling; "" when it is about none."""
+    key = network_key(order.name)
+    return network_text(key) if key else _name(order)
+
+
+def _name(order: Order) -> str:
+    """The name that it is about, in its canonical spelling; "" when it is about none."""
+    if not order.name:
+        return ""
+    try:
+        return str(parse_allowed(order.name))
+    except InvalidAddress as exc:
+        raise RefusedError(f'"{order.name[:80]}": {exc.reason}') from None
+
+
+def _reason(order: Order) -> str:
+    if not order.reason:
+        raise RefusedError("say why, as in --reason 'a false positive, ticket 4711': others will want to know")
+    return order.reason
+
+
+def _clock(at_s: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))

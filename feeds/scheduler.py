@@ -1,0 +1,266 @@
+"""All feeds of one configuration: kept going, changed while running, and woken when somebody asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import ssl
+import time
+from collections import Counter
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+
+from feeds.builder import Builder, BuildError
+from feeds.commands import Desk
+from feeds.fetch import FileStamp, file
+from feeds.fetch.network import Network
+from feeds.files import disk_reason
+from feeds.jobs import Progress
+from feeds.protected_names import protection_of
+from feeds.publisher import EXPIRY_EVERY_S, Publisher
+from feeds.quarantine_commands import Decisions
+from feeds.refresher import FeedRunner, Surroundings
+from feeds.status import StatusFile, snapshot
+from feeds.store import remove_unconfigured
+from feeds.update_limits import limits_of
+from pdns.clock import boottime_s, steady_s
+from pdns.config.schema import Config, Feed
+from pdns.files.safe_files import make_directory, make_state_directory
+from pdns.state import feed_status
+from pdns.state.commands import Order, Outcome
+from pdns.state.feed_status import FeedsStatus
+
+LEAST_BETWEEN_WORDS_S = 1.0
+PROGRESS_EVERY_S = 1.0
+MEND_EVERY_S = 5.0  # a disk that damages whatever is written must not keep us busy
+Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
+_log = logging.getLogger(__name__)
+
+
+class Keeper:
+    """Keeps every configured feed fresh and the live blockset in step with them.
+
+    One instance at a time may work on a state directory. Nothing here raises because of a feed, or of a full disk.
+    """
+
+    def __init__(self, state_dir: Path, on_event: Callable[[FeedsStatus], None] = lambda _: None, *, in_memory: int = 0) -> None:
+        """`in_memory`: the generation of the blockset that workers have in memory; 0: none."""
+        self._state_dir = state_dir
+        self._feeds_dir = state_dir / "feeds"
+        self._on_event = on_event
+        self._status_file = StatusFile(state_dir)
+        self._runners: dict[str, FeedRunner] = {}
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+        self._wakes: dict[str, asyncio.Event] = {}
+        self._told_s: dict[str, float] = {}
+        self._polled: dict[str, FileStamp | None] = {}
+        self._builder = Builder(on_progress=self._progressed)
+        self._doing = ""
+        self._progress_told_s = 0.0
+        self._silent: set[str] = set()
+        self._expired: set[str] = set()
+        self._expire_again_s = self._mend_again_s = 0.0
+        self._publisher = Publisher(state_dir, self._builder, self._sources)
+        decisions = Decisions(lambda: self._runners, self._publisher)
+        self._desk = Desk(state_dir, decisions, self._tell, lambda: self._publisher.live.generation)
+        trusted = ssl.create_default_context()
+        self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
+        self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
+        previous = feed_status.read(state_dir)
+        self._publisher.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
+
+    async def configure(self, config: Config) -> None:
+        """Go on under `config`. What it leaves alone keeps its copy, its counters and its place in the schedule.
+
+        On return the live blockset says what the last-good copies of its feeds say, without a question to any network.
+        """
+        try:
+            self._around = self._around._replace(network=Network.of(config))
+        except OSError as exc:
+            _log.error("upstream.ca_file cannot be read: %s; upstreams over TLS are checked as before", exc.strerror)
+        try:
+            make_state_directory(self._state_dir)
+            make_directory(self._feeds_dir, 0o700)
+        except OSError as exc:
+            _log.error("%s", disk_reason(exc, self._feeds_dir))
+        self._publisher.protection = protection_of(config)
+        wanted = {feed.name: feed for feed in config.feed}
+        for name, runner in self._runners.items():
+            if name not in wanted or not runner.same_source(wanted[name]):
+                await self._stop(name)
+        self._runners = {name: self._runner(feed) for name, feed in wanted.items()}
+        for runner in self._runners.values():
+            runner.limits = limits_of(config, runner.feed)
+            runner.popularity = self._publisher.protection.popularity
+        if await self._publish():
+            for name in remove_unconfigured(self._feeds_dir, set(self._runners)):
+                _log.info("feed %s: removed", name)
+        self._tell()
+
+    def start(self, spawn: Spawn) -> None:
+        """Refresh each feed that is not being refreshed yet at once, and then by its schedule."""
+        for name, runner in self._runners.items():
+            if name not in self._tasks:
+                self._wakes[name] = asyncio.Event()
+                self._tasks[name] = spawn(self._keep(runner, self._wakes[name]))
+
+    def wake(self) -> None:
+        """Refresh every feed now; those that are at it, once more when they are done."""
+        for wake in self._wakes.values():
+            wake.set()
+
+    def wake_soon(self, name: str) -> None:
+        """Refresh one feed, because somebody outside says that it has changed: not more often than once a second."""
+        wake = self._wakes.get(name)
+        now_s = asyncio.get_running_loop().time()
+        due_s = max(now_s, self._told_s.get(name, -LEAST_BETWEEN_WORDS_S) + LEAST_BETWEEN_WORDS_S)
+        if wake is not None and self._told_s.get(name, 0.0) <= now_s:
+            self._told_s[name] = due_s
+            asyncio.get_running_loop().call_at(due_s, wake.set)
+
+    async def poll_files(self) -> None:
+        """Wake the feeds whose local file is no longer what was last tried, once it has stayed the same between two calls.
+
+        Half of a file that is being written is not a list.
+        """
+        for name, runner in list(self._runners.items()):
+            if runner.path is None or not runner.tried:
+                continue
+            stamp = await asyncio.to_thread(file.look, runner.path)
+            before, self._polled[name] = self._polled.get(name), stamp
+            if stamp is not None and stamp == before and stamp != runner.last_seen and name in self._wakes:
+                self._wakes[name].set()
+
+    async def obey(self) -> None:
+        """Carry out the orders that are done at once. Does not wait for anything."""
+        if await self._desk.look():
+            self._tell()
+
+    async def look_after(self) -> None:
+        """Carry out the orders that take time, and let go of feeds whose source was silent for too long."""
+        await self._desk.look_slowly()
+        silent = {name for name, runner in self._runners.items() if runner.silent}
+        for name in silent - self._silent:
+            if wake := self._wakes.get(name):
+                wake.set()  # its source is asked once more before its names go
+        self._silent = silent
+        expired = {name for name, runner in self._runners.items() if runner.expired}
+        if expired == self._expired:
+            return
+        for name in expired - self._expired:
+            _log.error("feed %s: its source has been silent for expire_after_s: its names are no longer in force", name)
+        self._expired = expired
+        await self._publish()
+        self._tell()
+
+    def distrust(self, generation: int) -> None:
+        """The blockset of that generation cannot be used: the next `mend` makes another one, if it is the live one."""
+        self._publisher.distrust(generation)
+
+    async def mend(self) -> None:
+        """Make anew at once what was damaged on the disk."""
+        now_s = boottime_s()
+        if now_s < self._mend_again_s:
+            return
+        changed = self._status_file.changed()
+        try:
+            self._publisher.mend_record()
+            for name, runner in list(self._runners.items()):
+                if runner.damaged:
+                    changed = True
+                    if await runner.mend() and name in self._wakes:
+                        self._wakes[name].set()
+        except OSError as exc:
+            _log.error("%s", disk_reason(exc, self._feeds_dir))
+        if await self._publisher.damaged():
+            changed = True
+        if changed:
+            self._mend_again_s = now_s + MEND_EVERY_S
+            await self._publish()
+            self._tell()
+
+    async def expire(self) -> None:
+        """Make a new blockset if names are live whose time is over. Not more often than every five minutes."""
+        now_s = steady_s()
+        if now_s < self._expire_again_s or not self._publisher.expiry_due(now_s):
+            return
+        self._expire_again_s = now_s + EXPIRY_EVERY_S
+        await self._publish()
+        self._tell()
+
+    async def carry_out(self, order: Order) -> Outcome:
+        """Do what `order` says. Never raises."""
+        outcome = await self._desk.carry_out(order)
+        self._tell()
+        return outcome
+
+    async def refresh_once(self) -> FeedsStatus:
+        """Try every feed once, all at the same time. Not to be mixed with `start`."""
+        await asyncio.gather(*(self._attempt(runner) for runner in self._runners.values()))
+        return self._tell()
+
+    def status(self) -> FeedsStatus:
+        return snapshot(self._publisher.live, self._runners.values(), self._desk.overrides(), self._doing, self.notify_refused)
+
+    async def stop(self) -> None:
+        """End every refresh where it stands; what is live and what is kept is whole."""
+        for name in list(self._tasks):
+            await self._stop(name)
+
+    async def _publish(self) -> bool:
+        """False when the live blockset could not be brought up to date, which is said."""
+        try:
+            await self._publisher.publish()
+        except BuildError as exc:
+            _log.error("no new blockset: %s", exc.reason)
+            return False
+        return True
+
+    def _sources(self) -> Sequence[FeedRunner]:
+        return list(self._runners.values())
+
+    def _runner(self, feed: Feed) -> FeedRunner:
+        runner = self._runners.get(feed.name)
+        if runner is not None and runner.same_source(feed):
+            runner.feed = feed
+            return runner
+        return FeedRunner(feed, self._feeds_dir / feed.name, runner.results if runner is not None else Counter())
+
+    async def _keep(self, runner: FeedRunner, wake: asyncio.Event) -> None:
+        while True:
+            wake.clear()
+            await self._attempt(runner)
+            delay_s = runner.delay_s(random.random())  # noqa: S311 (it spreads load)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(delay_s):
+                    await wake.wait()
+
+    async def _attempt(self, runner: FeedRunner) -> None:
+        await runner.attempt(self._around)
+        self._tell()
+
+    def _progressed(self, progress: Progress | None) -> None:
+        before, self._doing = self._doing, ""
+        if progress is not None:
+            total = f" of {progress.total:,}" if progress.total else ""
+            self._doing = f"{progress.doing} {progress.done:,}{total} names"
+        if self._doing != before and (not self._doing or time.monotonic() >= self._progress_told_s + PROGRESS_EVERY_S):
+            self._progress_told_s = time.monotonic()
+            self._tell()
+
+    def _tell(self) -> FeedsStatus:
+        status = self.status()
+        self._status_file.write(status)
+        self._on_event(status)
+        return status
+
+    async def _stop(self, name: str) -> None:
+        self._wakes.pop(name, None)
+        self._polled.pop(name, None)
+        self._told_s.pop(name, None)
+        task = self._tasks.pop(name, None)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
