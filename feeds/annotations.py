@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 
-class Detail(msgspec.Struct, frozen=True):
+class NameAnnotation(msgspec.Struct, frozen=True):
     """The same for many names, as a rule. Times are seconds since the epoch, 0 where nothing is said."""
 
     threat: str = ""

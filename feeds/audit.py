@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 
 from pdns.files.safe_files import append
-from pdns.state.commands import Order, Outcome
+from pdns.state.commands import Command, Outcome
 
 FILE_NAME: Final = "audit.jsonl"
 
@@ -32,7 +32,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     outcome: str
 
 
-def write(state_dir: Path, order: Order, outcome: Outcome) -> None:
+def write(state_dir: Path, order: Command, outcome: Outcome) -> None:
     """Add a line, onto the disk. Raises `OSError`."""
     ordered = msgspec.structs.asdict(order)
     line = Line(time_s=round(time.time(), 3), **ordered, done=outcome.done, outcome=outcome.text)

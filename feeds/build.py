@@ -30,10 +30,10 @@ from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
 from feeds.priority import step_back
-from feeds.protected_names import Protected
+from feeds.protected_names import ProtectedNames
 from feeds.salvage import Salvaged
 from feeds.update_limits import MAX_EXAMPLES, Change, judge
-from pdns.blockset.annotations import DAY_S, Facts
+from pdns.blockset.annotations import DAY_S, Annotations
 from pdns.blockset.generations import sync
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import source_path
@@ -154,11 +154,11 @@ def compile_all(job: Compile, progress: Callable[[str, int, int], None] = lambda
     """Make the blockset, all lists side by side. Raises `OSError`."""
     damaged: list[str] = []
     try:
-        protected = Protected(job.protection)
+        protected = ProtectedNames(job.protection)
     except OSError as exc:
         return Failed(f"guard.popularity: {exc.filename} cannot be read: {exc.strerror}")
     inputs: list[tuple[Feed, Entries | Salvaged]] = []
-    opened: dict[str, tuple[Blockset, Facts]] = {}
+    opened: dict[str, tuple[Blockset, Annotations]] = {}
     for part in job.parts:
         try:
             if not part.blockset:
@@ -166,7 +166,7 @@ def compile_all(job: Compile, progress: Callable[[str, int, int], None] = lambda
                 continue
             if part.blockset not in opened:
                 blockset = Blockset.open(Path(part.blockset))
-                opened[part.blockset] = blockset, Facts(blockset)
+                opened[part.blockset] = blockset, Annotations(blockset)
             inputs.append((part.feed, Salvaged(*opened[part.blockset], part.feed.name)))
         except DamagedEntries:
             damaged.append(part.feed.name)

@@ -23,7 +23,7 @@ from pdns.errors import FeedError, InvalidAddress
 from pdns.files import records
 from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.state import commands, overrides
-from pdns.state.commands import InvalidOrder, Order, OrderError, Outcome
+from pdns.state.commands import Command, CommandError, InvalidCommand, Outcome
 from pdns.state.in_force import InForce
 from pdns.state.overrides import Disabled, Indicator, Overrides
 
@@ -40,7 +40,7 @@ class NeedsForceError(RefusedError):
     """One that is carried out when it is given with `force`."""
 
 
-class Feeds(Protocol):
+class CommandedFeeds(Protocol):
     """What orders are about. Each returns what it did, in words; raises `RefusedError`, `OSError`, `BuildError`."""
 
     def names(self) -> list[str]: ...
@@ -50,13 +50,13 @@ class Feeds(Protocol):
     async def drop(self, feed: str, name: str) -> str: ...
 
 
-class Desk:
+class CommandRunner:
     """One for each state directory."""
 
     def __init__(
         self,
         state_dir: Path,
-        feeds: Feeds,
+        feeds: CommandedFeeds,
         tell: Callable[[], object] = lambda: None,
         generation: Callable[[], int] = lambda: 0,
     ) -> None:
@@ -73,7 +73,7 @@ class Desk:
         self._stuck: set[str] = set()  # files that are no orders and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
             make_directory(state_dir / commands.DIRECTORY, 0o750)
-        self._work: dict[str, Callable[[Order], Awaitable[str]]] = {
+        self._work: dict[str, Callable[[Command], Awaitable[str]]] = {
             "hold": self._hold, "release": self._release, "drop": self._drop, "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove,
         }  # fmt: skip
@@ -102,7 +102,7 @@ class Desk:
                 order = commands.read(path)
             except FileNotFoundError:
                 continue  # it was taken back
-            except (OSError, OrderError) as exc:
+            except (OSError, CommandError) as exc:
                 self._discard(path, exc)
                 continue
             if is_slow := _is_slow(order) or (order.command in _ABOUT_UPDATES and order.feed in busy):
@@ -119,7 +119,7 @@ class Desk:
                 _log.warning("%s: the answer could not be given: %s", order.command, disk_reason(exc, path.parent))
         return done
 
-    def _discard(self, path: Path, exc: OSError | OrderError) -> None:
+    def _discard(self, path: Path, exc: OSError | CommandError) -> None:
         """Remove what is not an order. What cannot be removed is reported once."""
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
         try:
@@ -131,12 +131,12 @@ class Desk:
             self._stuck = {*self._stuck, path.name} if len(self._stuck) < commands.MAX_TAKEN else {path.name}
         _log.warning("requests/%s is not an order: %s", ascii(path.name)[1:-1], ascii(reason)[1:-1])
 
-    async def carry_out(self, order: Order) -> Outcome:
+    async def carry_out(self, order: Command) -> Outcome:
         """Do it, and put it on record. Never raises."""
         try:
             order = commands.checked(order)
             outcome = Outcome(done=True, text=await self._work[order.command](order))
-        except InvalidOrder as exc:
+        except InvalidCommand as exc:
             order, outcome = commands.showable(order), Outcome(done=False, text=str(exc))
         except RefusedError as exc:
             outcome = Outcome(done=False, text=str(exc), needs_force=isinstance(exc, NeedsForceError))
@@ -158,10 +158,10 @@ class Desk:
 
     # Feeds.
 
-    async def _hold(self, order: Order) -> str:
+    async def _hold(self, order: Command) -> str:
         return await self._feeds.hold(self._known(order.feed), _held_entry(order), _reason(order))
 
-    async def _release(self, order: Order) -> str:
+    async def _release(self, order: Command) -> str:
         if not order.is_bulk:
             return await self._feeds.release(self._known(order.feed), _held_entry(order))
         if order.name:
@@ -172,10 +172,10 @@ class Desk:
             raise RefusedError(f"no category {order.category[:80]}; categories: {', '.join(CATEGORIES)}")
         return await self._feeds.release_all(self._known(order.feed) if order.feed else "", order.category, order.kind)
 
-    async def _drop(self, order: Order) -> str:
+    async def _drop(self, order: Command) -> str:
         return await self._feeds.drop(self._known(order.feed), _held_entry(order))
 
-    async def _disable(self, order: Order) -> str:
+    async def _disable(self, order: Command) -> str:
         feed, reason, now_s = self._known(order.feed), _reason(order), steady_s()
         if order.for_s <= 0:
             raise RefusedError("say for how long, as in --for 2h: what is switched off must come back by itself")
@@ -183,7 +183,7 @@ class Desk:
         self._write(disabled={**self._overrides.disabled, feed: entry})
         return f"feed {feed} is switched off until {_clock(entry.until_s)}: {reason}"
 
-    async def _enable(self, order: Order) -> str:
+    async def _enable(self, order: Command) -> str:
         if order.feed not in self.overrides().disabled:
             raise RefusedError(f"feed {order.feed} is not switched off")
         self._write(disabled={feed: entry for feed, entry in self._overrides.disabled.items() if feed != order.feed})
@@ -196,7 +196,7 @@ class Desk:
 
     # Local indicators.
 
-    async def _indicate(self, order: Order) -> str:
+    async def _indicate(self, order: Command) -> str:
         name, reason, now_s = _name(order), _reason(order), steady_s()
         if name in ("", "."):
             raise RefusedError("say which name")
@@ -225,7 +225,7 @@ class Desk:
             said += f"; this replaces an entry by {replaced.author}, which {_done(replaced.action)} it: {replaced.reason}"
         return said
 
-    async def _remove(self, order: Order) -> str:
+    async def _remove(self, order: Command) -> str:
         name = _name(order)
         left = tuple(other for other in self._overrides.indicators if other.name != name)
         if len(left) == len(self._overrides.indicators):
@@ -282,18 +282,18 @@ def _done(action: str) -> str:
     return "blocked" if action == "block" else "allowed"
 
 
-def _is_slow(order: Order) -> bool:
+def _is_slow(order: Command) -> bool:
     """Whether a blockset must be compiled for it. A kill switch does not wait behind these."""
     return order.command == "release" or (order.command in _ABOUT_UPDATES and bool(order.name))
 
 
-def _held_entry(order: Order) -> str:
+def _held_entry(order: Command) -> str:
     """The name, or the address or network, that it is about, in its canonical spelling; "" when it is about none."""
     key = network_key(order.name)
     return network_text(key) if key else _name(order)
 
 
-def _name(order: Order) -> str:
+def _name(order: Command) -> str:
     """The name that it is about, in its canonical spelling; "" when it is about none."""
     if not order.name:
         return ""
@@ -303,7 +303,7 @@ def _name(order: Order) -> str:
         raise RefusedError(f'"{order.name[:80]}": {exc.reason}') from None
 
 
-def _reason(order: Order) -> str:
+def _reason(order: Command) -> str:
     if not order.reason:
         raise RefusedError("say why, as in --reason 'a false positive, ticket 4711': others will want to know")
     return order.reason

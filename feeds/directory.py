@@ -14,7 +14,7 @@ from feeds.parse import ParsedFeed, parse_feed
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
 from pdns.files.safe_files import TEMPORARY, create
-from pdns.state.feed_status import OddLines
+from pdns.state.feed_status import SkippedLines
 
 MIXED = "mixed"  # the format of a list of files that have several
 _MAX_EXAMPLES = 3
@@ -31,7 +31,7 @@ def is_tar(raw: Path) -> bool:
 def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
     """What all files of the directory list together. Raises `FeedError`, which names the file to blame, and `OSError`."""
     out = Collector()
-    odd: dict[str, OddLines] = {}
+    odd: dict[str, SkippedLines] = {}
     formats: set[str] = set()
     notes: dict[str, None] = {}
     lines = 0
@@ -92,8 +92,8 @@ def _parse(path: Path, feed: Feed, name: str) -> ParsedFeed:
         raise FeedError(feed.name, f"{name}: {exc.reason}", exc.line) from None
 
 
-def _add_odd(odd: dict[str, OddLines], more: dict[str, OddLines], name: str) -> None:
+def _add_odd(odd: dict[str, SkippedLines], more: dict[str, SkippedLines], name: str) -> None:
     for reason, lines in more.items():
-        before = odd.get(reason, OddLines(count=0))
+        before = odd.get(reason, SkippedLines(count=0))
         examples = [*before.examples, *(f"{name}, {example}" for example in lines.examples)][:_MAX_EXAMPLES]
         odd[reason] = msgspec.structs.replace(before, count=before.count + lines.count, examples=examples)

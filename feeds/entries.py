@@ -22,13 +22,13 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.names import Names
 from feeds.parse import ParsedFeed
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import PdnsError
 from pdns.files.safe_files import create, open_state
-from pdns.state.feed_status import OddLines
+from pdns.state.feed_status import SkippedLines
 
 GONE_KEPT_DAYS: Final = 400
 GONE_KEPT_LEAST: Final = 100_000  # of a list; of a longer one as many as it lists
@@ -50,11 +50,11 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     form: int
     format: str
     lines: int
-    odd: dict[str, OddLines]
-    details: list[Detail]
+    odd: dict[str, SkippedLines]
+    details: list[NameAnnotation]
 
 
-class Block(NamedTuple):
+class EntryBlock(NamedTuple):
     """Entries in the order of their keys."""
 
     keys: list[bytes]
@@ -64,7 +64,7 @@ class Block(NamedTuple):
     details: memoryview[int]  # index into `Head.details`, plus one; 0 for none
 
 
-NOTHING_KNOWN: Final = Block([], b"", *(memoryview(array("H")) for _ in range(3)))
+NOTHING_KNOWN: Final = EntryBlock([], b"", *(memoryview(array("H")) for _ in range(3)))
 
 
 class _StoredBlock(msgspec.Struct, frozen=True, array_like=True):
@@ -81,7 +81,7 @@ class _Tail(msgspec.Struct, frozen=True, array_like=True):
     gone: dict[int, int]  # last day -> how many
 
 
-class Changes(NamedTuple):
+class EntryChanges(NamedTuple):
     """How a list differs from the one before, in names or in networks."""
 
     added: int
@@ -107,14 +107,14 @@ class Entries:
             raise DamagedEntries(str(path))
 
     @property
-    def details(self) -> list[Detail]:
+    def details(self) -> list[NameAnnotation]:
         return self.head.details
 
-    def names(self) -> Iterator[Block]:
+    def names(self) -> Iterator[EntryBlock]:
         """Names by key, those that are gone too. Raises `DamagedEntries`, as late as where the damage is."""
         return self._blocks(_NAMES)
 
-    def networks(self) -> Iterator[Block]:
+    def networks(self) -> Iterator[EntryBlock]:
         """Networks, likewise; the key is the address and one octet of prefix length."""
         return self._blocks(_NETWORKS)
 
@@ -125,12 +125,12 @@ class Entries:
                 return _decoded(data, _Tail, self.path).gone
         return {}
 
-    def _blocks(self, wanted: bytes) -> Iterator[Block]:
+    def _blocks(self, wanted: bytes) -> Iterator[EntryBlock]:
         for kind, data in self._frames():
             if kind == wanted:
                 stored = _decoded(data, _StoredBlock, self.path)
                 columns = (memoryview(column).cast("H") for column in (stored.first_days, stored.last_days, stored.details))
-                yield Block(stored.keys, stored.bits, *columns)
+                yield EntryBlock(stored.keys, stored.bits, *columns)
 
     def _frames(self) -> Iterator[tuple[bytes, bytes]]:
         """Every frame behind the head; the tail is the last."""
@@ -166,7 +166,7 @@ def whole(entries: Entries) -> ParsedFeed:
 
 def write_entries(
     path: Path, parsed: ParsedFeed, before: Entries | None, today: int, last_day: int, watched: Sequence[bytes] = ()
-) -> tuple[Changes, Changes]:
+) -> tuple[EntryChanges, EntryChanges]:
     """Write `parsed` to `path`, onto the disk, what `before` knows of its entries carried over.
 
     Returns how names and networks differ. `watched` are keys of names, sorted, to be looked for in `before`.
@@ -215,7 +215,9 @@ class _BlockWriter:
         self._last_day = last_day
         self._oldest_day = oldest_day
 
-    def put(self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[Block], watched: Sequence[bytes] = ()) -> Changes:
+    def put(
+        self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[EntryBlock], watched: Sequence[bytes] = ()
+    ) -> EntryChanges:
         """Everything in `listed` or in `before`, in frames of that kind."""
         names = Names.of(listed)
         keys = names.keys_sorted
@@ -236,9 +238,9 @@ class _BlockWriter:
             self._merge(kind, part, names.bits[at : at + len(part)])
             at += len(part)
             added, fresh = added + len(part), fresh + len(part)
-        return Changes(added, removed, fresh, seen)
+        return EntryChanges(added, removed, fresh, seen)
 
-    def _merge(self, kind: bytes, keys: list[bytes], bits_of: bytes, block: Block = NOTHING_KNOWN) -> tuple[int, int, int]:
+    def _merge(self, kind: bytes, keys: list[bytes], bits_of: bytes, block: EntryBlock = NOTHING_KNOWN) -> tuple[int, int, int]:
         """Write one stretch of keys. `block` has its history. Returns how many keys are new, came back, and are gone."""
         now, had = set(keys), set(compress(block.keys, block.bits))
         is_gone = block.bits.translate(_IS_ZERO)

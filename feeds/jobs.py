@@ -5,10 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from feeds.protected_names import Decided, Protection
-from feeds.update_limits import Change, Limits
+from feeds.update_limits import Change, UpdateLimits
 from pdns.blockset.layout import FeedEntry
 from pdns.config.schema import Feed
-from pdns.state.feed_status import Finding, HeldNames, OddLines
+from pdns.state.feed_status import Finding, HeldNames, SkippedLines
 
 
 class Parse(msgspec.Struct, frozen=True, tag=True):
@@ -21,7 +21,7 @@ class Parse(msgspec.Struct, frozen=True, tag=True):
     now_s: float = 0.0  # first day of what is new
     seen_s: float = 0.0  # when the copy before was last what the source says
     entries_before: int | None = None  # names and networks of the copy that this may take the place of
-    limits: Limits | None = None  # None: whatever it lists is fine
+    limits: UpdateLimits | None = None  # None: whatever it lists is fine
     popularity: str = ""  # path of the list of popular names that those which are new are compared with; "": none
     packed: bool = False  # `raw` is the files of a directory, as `feeds.pack` has them
 
@@ -33,7 +33,7 @@ class Parsed(msgspec.Struct, frozen=True, tag=True):
     lines: int
     entries: int
     addresses: int
-    odd: dict[str, OddLines]
+    odd: dict[str, SkippedLines]
     added: int | None  # names that were not in `before`; None when there was none
     removed: int | None  # names that only were there
     change: Change  # how it differs from the copy that it may take the place of

@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
-from feeds.annotations import Detail
-from feeds.entries import Block
-from pdns.blockset.annotations import Told
+from feeds.annotations import NameAnnotation
+from feeds.entries import EntryBlock
+from pdns.blockset.annotations import PublisherAnnotation
 from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE
 
 Combination = tuple[tuple[int, int], ...]  # (index of a feed, its bits), of every feed that lists a name
@@ -27,7 +27,7 @@ class Table:
     """What is said of names, each different thing once, with a number."""
 
     def __init__(self) -> None:
-        self.details: list[list[Told]] = []  # by feed; number 1 is the first of them
+        self.details: list[list[PublisherAnnotation]] = []  # by feed; number 1 is the first of them
         self.combinations: list[Combination] = [()]
         self.rows: list[Row] = [Row(0, ())]
         self._combination_numbers: dict[Combination, int] = {(): 0}
@@ -67,7 +67,9 @@ Sieve = Callable[[dict[bytes, int]], object]  # takes out of some names of one l
 class Listed:
     """One list on its way into the row: what is gone, has expired or is held back by `sieve` stays behind."""
 
-    def __init__(self, blocks: Iterable[Block], details: Sequence[Detail], now_s: float, sieve: Sieve | None = None) -> None:
+    def __init__(
+        self, blocks: Iterable[EntryBlock], details: Sequence[NameAnnotation], now_s: float, sieve: Sieve | None = None
+    ) -> None:
         self._blocks = iter(blocks)
         self._expired = {at for at, detail in enumerate(details, 1) if 0 < detail.expires_s <= now_s}
         self._sieve = sieve

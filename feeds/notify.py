@@ -137,7 +137,7 @@ class NotifyListener:
         endpoint = parse_endpoint(text)
         loop = asyncio.get_running_loop()
         try:
-            self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=bind_udp(endpoint))
+            self._udp, _ = await loop.create_datagram_endpoint(lambda: _NotifyDatagrams(self), sock=bind_udp(endpoint))
             self._tcp = await asyncio.start_server(self._serve, sock=bind_tcp(endpoint))
         except (PdnsError, OSError) as exc:
             self.close()
@@ -170,7 +170,7 @@ class NotifyListener:
             _log.warning("feeds.notify_listen: %s is not the primary of any feed; it gets no answer", host)
 
 
-class _Datagrams(asyncio.DatagramProtocol):
+class _NotifyDatagrams(asyncio.DatagramProtocol):
     def __init__(self, listener: NotifyListener) -> None:
         self._listener = listener
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.formats import MAYBE_APEX, READERS, detect
 from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content
@@ -16,7 +16,7 @@ from feeds.names import Names
 from pdns.config.schema import Feed
 from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE
 from pdns.errors import FeedError
-from pdns.state.feed_status import OddLines
+from pdns.state.feed_status import SkippedLines
 
 _WEB_PAGE = re.compile(rb"(?>\s*<!--.*?-->)*+\s*(?:<!doctype\s+html|<\?xml|<html|<head|<body)", re.IGNORECASE | re.DOTALL).match
 
@@ -29,9 +29,9 @@ class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
     size_bytes: int = 0  # of its content, unpacked
     names: Mapping[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset.reader
     networks: set[bytes]  # address octets and one octet of prefix length
-    odd: dict[str, OddLines]  # reason -> what was passed over
+    odd: dict[str, SkippedLines]  # reason -> what was passed over
     notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
-    details: list[Detail] = []
+    details: list[NameAnnotation] = []
     detail_of: dict[bytes, int] = {}  # key -> index into `details`, of names that the list says more of
 
     @property

@@ -99,7 +99,7 @@ def protection_of(config: Config) -> Protection:
     return replace(protection, popularity=str(POPULAR), popularity_refuse=0, popularity_hold=HELD_OF_SHIPPED, version="shipped")
 
 
-class Protected:
+class ProtectedNames:
     """All names of a `Protection`, public suffixes included, ready to be compared with lists."""
 
     def __init__(self, protection: Protection) -> None:
@@ -202,7 +202,7 @@ class Protected:
 class Sieve:
     """Takes out of the parts of one list what must not go live; `held` says what that was so far."""
 
-    def __init__(self, protected: Protected, decided: Decided, skip: frozenset[str], *, top_level: bool = False) -> None:
+    def __init__(self, protected: ProtectedNames, decided: Decided, skip: frozenset[str], *, top_level: bool = False) -> None:
         self._protected = protected
         self._skip = skip
         self._skip_of_top_level = skip | SUFFIX_KINDS if top_level else skip

@@ -19,7 +19,7 @@ from feeds.files import disk_reason
 from feeds.jobs import Compile, Part
 from feeds.protected_names import Protection
 from pdns.blockset import generations
-from pdns.blockset.annotations import Facts
+from pdns.blockset.annotations import Annotations
 from pdns.blockset.layout import FeedEntry, feeds_in
 from pdns.blockset.reader import Blockset
 from pdns.clock import steady_s
@@ -49,7 +49,7 @@ class Input(msgspec.Struct, frozen=True):
     decided: str = ""  # hash of what administrators decided about its names
 
 
-class Live(msgspec.Struct, frozen=True, kw_only=True):
+class LiveBlockset(msgspec.Struct, frozen=True, kw_only=True):
     """The live blockset, as `feeds/compiled.json` remembers it. Generation 0: there is none."""
 
     generation: int = 0
@@ -113,7 +113,7 @@ class Publisher:
         self._keep_damaged = False  # it is of another format: that version of the program may come back
         self._held = True  # whether workers can be expected to have in memory what is on the disk no longer
         self._salvaged: set[str] = set()  # feeds whose share was last taken from a blockset
-        self.live = Live()
+        self.live = LiveBlockset()
         self.protection = Protection()  # what no list blocks by itself; from the next `publish` on
 
     def resume(self, highest_seen: int, *, in_memory: int = 0) -> None:
@@ -138,7 +138,7 @@ class Publisher:
             self._damaged, self._held, self._keep_damaged = generation, in_memory == generation, True
             names = feeds_in(self._directory(generation))
             feeds = {name: FeedEntry(name=name, source="", category="") for name in names}
-            self.live = msgspec.structs.replace(record or Live(feeds=feeds), generation=0)
+            self.live = msgspec.structs.replace(record or LiveBlockset(feeds=feeds), generation=0)
             return
         except BlocksetError as exc:
             _log.error("blockset %d, of the last run, is damaged and is made anew: %s", generation, exc)
@@ -147,7 +147,7 @@ class Publisher:
                 self.live = msgspec.structs.replace(record, generation=0)
             return
         self._looks = looks
-        self.live = Live(
+        self.live = LiveBlockset(
             generation=generation,
             entries=found.entries,
             created_s=found.created_s,
@@ -198,7 +198,7 @@ class Publisher:
 
     def _open(self, generation: int) -> Blockset:
         found = Blockset.open(self._directory(generation))
-        Facts(found)
+        Annotations(found)
         if generations.current_generation(self._state_dir) != generation:
             raise BlocksetError(f"{generations.CURRENT} does not name it")
         return found
@@ -206,9 +206,9 @@ class Publisher:
     def _look(self, generation: int) -> tuple[object, ...]:
         return generations.appearance(self._state_dir, generation)
 
-    def _read_record(self, generation: int) -> Live | None:
+    def _read_record(self, generation: int) -> LiveBlockset | None:
         try:
-            record = records.decode(safe_files.read_state(self._record, MAX_RECORD_BYTES), Live)
+            record = records.decode(safe_files.read_state(self._record, MAX_RECORD_BYTES), LiveBlockset)
         except (OSError, DamagedError):
             return None
         return record if record.generation == generation else None
@@ -255,7 +255,7 @@ class Publisher:
             damaged = {part.feed.name: part.parsed for _, part in shares if part.feed.name in exc.damaged}
             raise _DamagedError(damaged) if damaged else exc from None
         else:
-            live = Live(
+            live = LiveBlockset(
                 generation=generation,
                 inputs=inputs,
                 entries=compiled.entries,
@@ -304,7 +304,7 @@ class Publisher:
         for generation in sorted(generations.all_generations(self._state_dir), reverse=True):
             with suppress(BlocksetError):
                 found = Blockset.open(self._directory(generation))
-                Facts(found)
+                Annotations(found)
                 return generation, found.feeds
         return 0, {}
 
@@ -312,11 +312,11 @@ class Publisher:
         known = next((entry for entry in self.live.inputs if entry.name == source.name), None)
         return known or Input(source.name, listed.source, source.feed.category, "", "")
 
-    def _write_record(self, live: Live) -> None:
+    def _write_record(self, live: LiveBlockset) -> None:
         write_whole(self._record, records.encode(live))
         self._record_looks = safe_files.appearance(self._record)
 
-    def _go_live(self, building: Path, live: Live) -> None:
+    def _go_live(self, building: Path, live: LiveBlockset) -> None:
         try:
             self._write_record(live)  # first: a record of what is not live is seen to be that
             damaged = 0 if self._keep_damaged else self._damaged

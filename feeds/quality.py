@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from pdns.blockset.annotations import Facts
+from pdns.blockset.annotations import Annotations
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_allowed
 from pdns.core.listing import BLOCK_BELOW, BLOCK_SUBTREE, Rule
@@ -23,7 +23,7 @@ AGES_DAYS: Final = (1, 7, 30, 90)  # upper ends; then older, then unknown
 AGE_LABELS: Final = ("1d", "7d", "30d", "90d", "older", "unknown")
 
 
-class Candidate(msgspec.Struct, frozen=True):
+class QualityCandidate(msgspec.Struct, frozen=True):
     """A name that is surely no threat, and that a feed lists all the same."""
 
     benign: str
@@ -46,10 +46,10 @@ class FeedQuality(msgspec.Struct, kw_only=True):
     overridden: int = 0  # names that an allowlist takes out of blocking, for somebody
     ages: dict[str, int] | None = None  # names by the days since they were first seen here
     benign: int | None = None  # names of the benign lists that it would block
-    candidates: list[Candidate] = []  # examples of those, the first of the lists first
+    candidates: list[QualityCandidate] = []  # examples of those, the first of the lists first
 
 
-class Quality(msgspec.Struct, frozen=True, kw_only=True):
+class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     """All feeds of one blockset, in its order."""
 
     generation: int
@@ -84,7 +84,7 @@ def measure(blockset: Blockset) -> dict[str, FeedQuality]:
     return qualities
 
 
-def add_ages(qualities: Mapping[str, FeedQuality], facts: Facts, today: int) -> None:
+def add_ages(qualities: Mapping[str, FeedQuality], facts: Annotations, today: int) -> None:
     """How long ago the names of each feed came; `today` is a day since the epoch."""
     for quality in qualities.values():
         quality.ages = dict.fromkeys(AGE_LABELS, 0)
@@ -148,7 +148,7 @@ def add_benign(qualities: Mapping[str, FeedQuality], blockset: Blockset, benign:
                 continue
             quality.benign = (quality.benign or 0) + 1
             if len(quality.candidates) < MAX_EXAMPLES:
-                quality.candidates.append(Candidate(to_text(name), to_text(listing.name)))
+                quality.candidates.append(QualityCandidate(to_text(name), to_text(listing.name)))
     return looked_up
 
 

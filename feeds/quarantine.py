@@ -11,7 +11,7 @@ import msgspec
 from feeds.fetch import Validators
 from feeds.protected_names import Decided
 from feeds.store import Copy, FeedStore
-from feeds.update_limits import Change, Limits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
+from feeds.update_limits import Change, UpdateLimits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
 from pdns.files import records
 from pdns.files.records import LockedError
 from pdns.files.safe_files import appearance
@@ -36,19 +36,19 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     settles: bool = False  # it goes live when the source persists
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class QuarantineAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """What the source last said and what is not in force: asked conditionally, it need not say it again."""
 
     sha256: str
     validators: Validators
 
 
-class Record(msgspec.Struct, frozen=True, kw_only=True):
+class QuarantineRecord(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. Names are text, contents SHA-256."""
 
     url: str = ""  # as configured when the source said so
     pending: Pending | None = None
-    said: Said | None = None
+    said: QuarantineAnswer | None = None
     released: tuple[str, ...] = ()  # contents that are not held again
     dropped: tuple[str, ...] = ()  # contents that are not offered again
     frozen: str = ""  # why every update is held; "" when not
@@ -58,14 +58,14 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     dropped_last: bool = False  # an administrator refused the last update that waited: the next needs one too
 
 
-class Hold:
+class Quarantine:
     """The record of one feed. What changes it raises `OSError` with nothing changed when the disk refuses."""
 
     def __init__(self, store: FeedStore, url: str) -> None:
         self._store = store
         self._path = store.directory / RECORD
         self._url = url
-        self._record = Record(url=url)
+        self._record = QuarantineRecord(url=url)
         self._looks: tuple[int, ...] = ()
         self._unread: LockedError | None = None  # the file is there and cannot be read: what it says is not known
         self._record = self._read() or self._record
@@ -83,7 +83,7 @@ class Hold:
         return self._record.pending
 
     @property
-    def said(self) -> Said | None:
+    def said(self) -> QuarantineAnswer | None:
         return self._record.said
 
     @property
@@ -106,7 +106,7 @@ class Hold:
         """What was in force within the last year."""
         return usual_of(self._record.usual.values())
 
-    def status(self, limits: Limits) -> feed_status.HeldUpdate | None:
+    def status(self, limits: UpdateLimits) -> feed_status.HeldUpdate | None:
         """The update that waits, for people."""
         pending = self.pending
         if pending is None:
@@ -123,14 +123,14 @@ class Hold:
             persist_s=wanted_s,
         )
 
-    def settled(self, limits: Limits) -> bool:
+    def settled(self, limits: UpdateLimits) -> bool:
         """Whether the source has persisted in what waits for so long that it is to go live."""
         pending, wanted_s = self.pending, self._wanted_s(limits)
         if pending is None or not wanted_s:
             return False
         return pending.refreshes >= limits.release_after_refreshes and pending.persisted_s >= wanted_s
 
-    def _wanted_s(self, limits: Limits) -> float:
+    def _wanted_s(self, limits: UpdateLimits) -> float:
         """How long the source must persist in what waits; 0: it needs an administrator."""
         pending = self.pending
         if pending is None or pending.change is None or not pending.settles or self._record.dropped_last:
@@ -148,7 +148,7 @@ class Hold:
         copy: Copy,
         finding: Finding,
         change: Change,
-        limits: Limits,
+        limits: UpdateLimits,
         *,
         raw: Path,
         parsed: Path,
@@ -170,7 +170,7 @@ class Hold:
                 pending = _again(msgspec.structs.replace(before, copy=copy, finding=finding, change=change), now_s, at_most_s)
         try:
             self._store.place(copy, raw=raw, parsed=parsed)
-            self._write(pending=pending, said=Said(sha256=copy.sha256, validators=copy.validators))
+            self._write(pending=pending, said=QuarantineAnswer(sha256=copy.sha256, validators=copy.validators))
         finally:
             self._keep_beside()
 
@@ -179,7 +179,7 @@ class Hold:
         pending = self.pending
         if pending is not None and pending.copy.sha256 == sha256:
             pending = _again(pending, now_s, at_most_s)
-        self._write(said=Said(sha256=sha256, validators=validators), pending=pending)
+        self._write(said=QuarantineAnswer(sha256=sha256, validators=validators), pending=pending)
 
     def accepted(self, change: Change, now_s: float, *, proven: bool = False) -> None:
         """What the source says is in force: nothing waits any more, and the like of it is fine from now on."""
@@ -234,8 +234,8 @@ class Hold:
         self._record = record
         self._keep_beside()
 
-    def _read(self) -> Record | None:
-        found = records.recover(self._path, lambda raw: records.decode(raw, Record), MAX_BYTES)
+    def _read(self) -> QuarantineRecord | None:
+        found = records.recover(self._path, lambda raw: records.decode(raw, QuarantineRecord), MAX_BYTES)
         self._unread = found.locked
         self._looks = appearance(self._path)
         return found.value

@@ -9,14 +9,14 @@ from msgspec.structs import replace
 from feeds.commands import RefusedError
 from feeds.protected_names import Decided
 from feeds.publisher import Publisher
-from feeds.refresher import FeedRunner
+from feeds.refresher import FeedRefresher
 from pdns.state.feed_status import HeldNames
 
 
-class Decisions:
+class QuarantineCommands:
     """As `feeds.commands.Feeds`."""
 
-    def __init__(self, runners: Callable[[], Mapping[str, FeedRunner]], publisher: Publisher) -> None:
+    def __init__(self, runners: Callable[[], Mapping[str, FeedRefresher]], publisher: Publisher) -> None:
         self._runners = runners
         self._publisher = publisher
 
@@ -81,7 +81,7 @@ class Decisions:
             raise RefusedError("nothing of that is held; `pdns feeds held` shows what is")
         return f"released: {updates:,} update{'s' * (updates != 1)}, {names:,} name{'s' * (names != 1)}"
 
-    def _release_names(self, runners: Mapping[str, FeedRunner], kind: str) -> int:
+    def _release_names(self, runners: Mapping[str, FeedRefresher], kind: str) -> int:
         """Note that the names that are known to be held are released; says how many."""
         count = 0
         for name, runner in runners.items():

@@ -19,16 +19,16 @@ import msgspec
 from feeds.allowance import refused_limits
 from feeds.notify import NotifyListener
 from feeds.priority import step_back
-from feeds.scheduler import Keeper
+from feeds.scheduler import Scheduler
 from pdns.config.schema import Config
 from pdns.confinement.confine import confine_feeds, listens_low, said
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
 from pdns.ipc.messages import Configure, Distrust, Message
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
-from pdns.state.commands import Order, Outcome
+from pdns.state.commands import Command, Outcome
 from pdns.state.feed_status import FeedsStatus
-from pdns.state.zone_changes import SOCKET_FILE, Receiver
+from pdns.state.zone_changes import SOCKET_FILE, ZoneChangeReceiver
 
 REQUEST_FILE = Path("requests", "update")  # below the state directory; touching it asks for a refresh of everything
 REQUEST_POLL_S = 0.2
@@ -43,7 +43,7 @@ async def refresh_once(config: Config, on_event: Callable[[FeedsStatus], None] =
 
     For a state directory that no running resolver uses. `on_event` gets the status after each step.
     """
-    keeper = Keeper(Path(config.state.dir), on_event)
+    keeper = Scheduler(Path(config.state.dir), on_event)
     await keeper.configure(config)
     status = await keeper.refresh_once()
     for _ in range(_CLOSING_TURNS):
@@ -51,12 +51,12 @@ async def refresh_once(config: Config, on_event: Callable[[FeedsStatus], None] =
     return status
 
 
-async def carry_out_once(config: Config, order: Order) -> Outcome:
+async def carry_out_once(config: Config, order: Command) -> Outcome:
     """Do what `order` says and publish what follows, without a question to any network. Never raises.
 
     For a state directory that no running resolver uses.
     """
-    keeper = Keeper(Path(config.state.dir))
+    keeper = Scheduler(Path(config.state.dir))
     await keeper.configure(config)
     return await keeper.carry_out(order)
 
@@ -135,7 +135,7 @@ async def _work(
 ) -> None:
     config = await configurations.get()
     state_dir = Path(config.state.dir)
-    keeper = Keeper(state_dir, in_memory=in_memory)
+    keeper = Scheduler(state_dir, in_memory=in_memory)
     listener = NotifyListener(keeper.wake_soon)
     keeper.notify_refused = listener.refused
     receiver = _Receiving(state_dir, keeper)
@@ -167,9 +167,9 @@ async def _work(
 class _Receiving:
     """The socket that workers write to, made again when something else has taken its place."""
 
-    def __init__(self, state_dir: Path, keeper: Keeper) -> None:
+    def __init__(self, state_dir: Path, keeper: Scheduler) -> None:
         self._state_dir, self._keeper = state_dir, keeper
-        self._receiver: Receiver | None = None
+        self._receiver: ZoneChangeReceiver | None = None
         self._failed = False
         self._open()
 
@@ -185,7 +185,7 @@ class _Receiving:
 
     def _open(self) -> None:
         try:
-            self._receiver = Receiver(self._state_dir, asyncio.get_running_loop(), self._keeper.wake_soon)
+            self._receiver = ZoneChangeReceiver(self._state_dir, asyncio.get_running_loop(), self._keeper.wake_soon)
         except OSError as exc:
             if not self._failed:
                 _log.warning("%s: %s; NOTIFY to server.listen has no effect", self._state_dir / SOCKET_FILE, exc)
@@ -194,7 +194,7 @@ class _Receiving:
             self._failed = False
 
 
-async def _look_after(keeper: Keeper, distrusted: list[int], receiver: _Receiving) -> None:
+async def _look_after(keeper: Scheduler, distrusted: list[int], receiver: _Receiving) -> None:
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
         while distrusted:
@@ -205,7 +205,7 @@ async def _look_after(keeper: Keeper, distrusted: list[int], receiver: _Receivin
         await keeper.expire()
 
 
-async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
+async def _watch(keeper: Scheduler, request: Path, answered_ns: int) -> None:
     """Notice orders and requests for an update. Nothing in here waits: a kill switch must not."""
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
@@ -215,7 +215,7 @@ async def _watch(keeper: Keeper, request: Path, answered_ns: int) -> None:
             keeper.wake()
 
 
-async def _watch_files(keeper: Keeper) -> None:
+async def _watch_files(keeper: Scheduler) -> None:
     """Notice local lists that have changed. A file system that hangs holds up this task and no other."""
     while True:
         await keeper.poll_files()

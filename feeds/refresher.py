@@ -19,9 +19,9 @@ from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.jobs import Parse, Parsed, Part
 from feeds.publisher import Input, Publisher
-from feeds.quarantine import Hold, Pending
+from feeds.quarantine import Pending, Quarantine
 from feeds.store import Copy, FeedStore, reader_version, reading_of
-from feeds.update_limits import Limits
+from feeds.update_limits import UpdateLimits
 from pdns.blockset.reader import source_fingerprint
 from pdns.clock import boottime_s, steady_s
 from pdns.config.addresses import source_path
@@ -38,7 +38,7 @@ UPDATED, UNCHANGED, HELD = "updated", "unchanged", "held"
 _log = logging.getLogger(__name__)
 
 
-class Surroundings(NamedTuple):
+class RefreshContext(NamedTuple):
     """What all feeds of one process share."""
 
     builder: Builder
@@ -46,12 +46,12 @@ class Surroundings(NamedTuple):
     network: Network
 
 
-class FeedRunner:
+class FeedRefresher:
     """Keeps the copy of one source. `attempt` is the only way for it to change, and it changes only for the better."""
 
-    def __init__(self, feed: Feed, directory: Path, results: Counter[str], limits: Limits | None = None) -> None:
+    def __init__(self, feed: Feed, directory: Path, results: Counter[str], limits: UpdateLimits | None = None) -> None:
         self.feed = feed  # what does not change its source may be replaced at any time
-        self.limits = limits or Limits()  # likewise
+        self.limits = limits or UpdateLimits()  # likewise
         self.popularity = ""  # path of the list of popular names that its new ones are compared with
         self.source = source_fingerprint(feed)
         self.path = source_path(feed.url)
@@ -65,7 +65,7 @@ class FeedRunner:
         self.tried = False
         self.results = results
         self._store = FeedStore(directory)
-        self.hold = Hold(self._store, feed.url)
+        self.hold = Quarantine(self._store, feed.url)
         self._failed_at_s = -math.inf
         self._take_up()
         self._as_read_before = ("", "")  # hash and source of the copy whose entries stay: reading it again was stopped
@@ -111,7 +111,7 @@ class FeedRunner:
                 self._keep_pending(pending, now_s)
             self.hold.release(now_s)
 
-    async def attempt(self, around: Surroundings) -> None:
+    async def attempt(self, around: RefreshContext) -> None:
         """Ask the source, judge what it says, keep it, have it published. Never raises: what went wrong is in `last_error`.
 
         `last_attempt_s` is when it began; it is set when the attempt is over and what it changed is live.
@@ -227,7 +227,7 @@ class FeedRunner:
             self._failed_at_s = boottime_s()
         self.results[result] += 1
 
-    async def _refresh(self, around: Surroundings, began_s: float) -> str:
+    async def _refresh(self, around: RefreshContext, began_s: float) -> str:
         started = time.monotonic()
         raw, parsed = self._store.new_file(), self._store.new_file()
         try:
@@ -304,7 +304,7 @@ class FeedRunner:
             return Finding("hold", f"every update is held: {self.hold.frozen}")
         return result.finding
 
-    async def _fetch(self, around: Surroundings, into: Path) -> Fetched | Unchanged:
+    async def _fetch(self, around: RefreshContext, into: Path) -> Fetched | Unchanged:
         if self.path is not None:
             self.last_seen = await transports.look(self.feed, self.path)
         return await transports.fetch(self.feed, self._kept(), into, around.network)

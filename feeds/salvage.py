@@ -5,9 +5,9 @@ from __future__ import annotations
 from array import array
 from collections.abc import Iterable, Iterator
 
-from feeds.annotations import Detail
-from feeds.entries import BLOCK_ENTRIES, Block
-from pdns.blockset.annotations import Facts
+from feeds.annotations import NameAnnotation
+from feeds.entries import BLOCK_ENTRIES, EntryBlock
+from pdns.blockset.annotations import Annotations
 from pdns.blockset.reader import Blockset
 
 _Entry = tuple[bytes, int, int, int]  # key, bits, first day, detail
@@ -16,17 +16,17 @@ _Entry = tuple[bytes, int, int, int]  # key, bits, first day, detail
 class Salvaged:
     """In the form of `feeds.entries.Entries`, but for what was listed earlier: no blockset knows that."""
 
-    def __init__(self, blockset: Blockset, facts: Facts, feed: str) -> None:
+    def __init__(self, blockset: Blockset, facts: Annotations, feed: str) -> None:
         """`facts` are those of `blockset`, which lists something for `feed`."""
         self._blockset, self._facts, self._feed = blockset, facts, feed
         self.source = blockset.feeds[feed].source  # as it was read: `feed` may be configured otherwise by now
-        self.details = [Detail(*told) for told in facts.details(feed)]
+        self.details = [NameAnnotation(*told) for told in facts.details(feed)]
 
-    def names(self) -> Iterator[Block]:
+    def names(self) -> Iterator[EntryBlock]:
         """Names by key."""
         return _blocks(self._entries(self._blockset.numbered_names()))
 
-    def networks(self) -> Iterator[Block]:
+    def networks(self) -> Iterator[EntryBlock]:
         """Networks, likewise."""
         return _blocks(self._entries(self._blockset.numbered_networks()))
 
@@ -39,9 +39,11 @@ class Salvaged:
                 yield key, bits, *self._facts.about(number, self._feed)
 
 
-def _blocks(entries: Iterable[_Entry]) -> Iterator[Block]:
+def _blocks(entries: Iterable[_Entry]) -> Iterator[EntryBlock]:
     in_order = sorted(entries)
     for start in range(0, len(in_order), BLOCK_ENTRIES):
         keys, bits, days, details = zip(*in_order[start : start + BLOCK_ENTRIES], strict=True)
         last_days = array("H", bytes(2 * len(keys)))
-        yield Block(list(keys), bytes(bits), memoryview(array("H", days)), memoryview(last_days), memoryview(array("H", details)))
+        yield EntryBlock(
+            list(keys), bytes(bits), memoryview(array("H", days)), memoryview(last_days), memoryview(array("H", details))
+        )

@@ -13,23 +13,23 @@ from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 
 from feeds.builder import Builder, BuildError
-from feeds.commands import Desk
+from feeds.commands import CommandRunner
 from feeds.fetch import FileStamp, file
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.jobs import Progress
 from feeds.protected_names import protection_of
 from feeds.publisher import EXPIRY_EVERY_S, Publisher
-from feeds.quarantine_commands import Decisions
-from feeds.refresher import FeedRunner, Surroundings
-from feeds.status import StatusFile, snapshot
+from feeds.quarantine_commands import QuarantineCommands
+from feeds.refresher import FeedRefresher, RefreshContext
+from feeds.status import StatusWriter, snapshot
 from feeds.store import remove_unconfigured
 from feeds.update_limits import limits_of
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config, Feed
 from pdns.files.safe_files import make_directory, make_state_directory
 from pdns.state import feed_status
-from pdns.state.commands import Order, Outcome
+from pdns.state.commands import Command, Outcome
 from pdns.state.feed_status import FeedsStatus
 
 LEAST_BETWEEN_WORDS_S = 1.0
@@ -39,7 +39,7 @@ Spawn = Callable[[Coroutine[None, None, None]], "asyncio.Task[None]"]
 _log = logging.getLogger(__name__)
 
 
-class Keeper:
+class Scheduler:
     """Keeps every configured feed fresh and the live blockset in step with them.
 
     One instance at a time may work on a state directory. Nothing here raises because of a feed, or of a full disk.
@@ -50,8 +50,8 @@ class Keeper:
         self._state_dir = state_dir
         self._feeds_dir = state_dir / "feeds"
         self._on_event = on_event
-        self._status_file = StatusFile(state_dir)
-        self._runners: dict[str, FeedRunner] = {}
+        self._status_file = StatusWriter(state_dir)
+        self._runners: dict[str, FeedRefresher] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._wakes: dict[str, asyncio.Event] = {}
         self._told_s: dict[str, float] = {}
@@ -63,10 +63,10 @@ class Keeper:
         self._expired: set[str] = set()
         self._expire_again_s = self._mend_again_s = 0.0
         self._publisher = Publisher(state_dir, self._builder, self._sources)
-        decisions = Decisions(lambda: self._runners, self._publisher)
-        self._desk = Desk(state_dir, decisions, self._tell, lambda: self._publisher.live.generation)
+        decisions = QuarantineCommands(lambda: self._runners, self._publisher)
+        self._desk = CommandRunner(state_dir, decisions, self._tell, lambda: self._publisher.live.generation)
         trusted = ssl.create_default_context()
-        self._around = Surroundings(self._builder, self._publisher, Network((), trusted, trusted))
+        self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
         previous = feed_status.read(state_dir)
         self._publisher.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
@@ -190,7 +190,7 @@ class Keeper:
         await self._publish()
         self._tell()
 
-    async def carry_out(self, order: Order) -> Outcome:
+    async def carry_out(self, order: Command) -> Outcome:
         """Do what `order` says. Never raises."""
         outcome = await self._desk.carry_out(order)
         self._tell()
@@ -218,17 +218,17 @@ class Keeper:
             return False
         return True
 
-    def _sources(self) -> Sequence[FeedRunner]:
+    def _sources(self) -> Sequence[FeedRefresher]:
         return list(self._runners.values())
 
-    def _runner(self, feed: Feed) -> FeedRunner:
+    def _runner(self, feed: Feed) -> FeedRefresher:
         runner = self._runners.get(feed.name)
         if runner is not None and runner.same_source(feed):
             runner.feed = feed
             return runner
-        return FeedRunner(feed, self._feeds_dir / feed.name, runner.results if runner is not None else Counter())
+        return FeedRefresher(feed, self._feeds_dir / feed.name, runner.results if runner is not None else Counter())
 
-    async def _keep(self, runner: FeedRunner, wake: asyncio.Event) -> None:
+    async def _keep(self, runner: FeedRefresher, wake: asyncio.Event) -> None:
         while True:
             wake.clear()
             await self._attempt(runner)
@@ -237,7 +237,7 @@ class Keeper:
                 async with asyncio.timeout(delay_s):
                     await wake.wait()
 
-    async def _attempt(self, runner: FeedRunner) -> None:
+    async def _attempt(self, runner: FeedRefresher) -> None:
         await runner.attempt(self._around)
         self._tell()
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 
 from feeds.files import disk_reason
-from feeds.publisher import Live
-from feeds.refresher import FeedRunner
+from feeds.publisher import LiveBlockset
+from feeds.refresher import FeedRefresher
 from pdns.config.addresses import without_secrets
 from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error
@@ -23,7 +23,7 @@ _log = logging.getLogger(__name__)
 
 
 def snapshot(
-    live: Live, runners: Iterable[FeedRunner], overrides: Overrides, doing: str, notify_refused: Counter[str]
+    live: LiveBlockset, runners: Iterable[FeedRefresher], overrides: Overrides, doing: str, notify_refused: Counter[str]
 ) -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(
@@ -39,7 +39,7 @@ def snapshot(
     )
 
 
-def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
+def _of(runner: FeedRefresher, live: LiveBlockset, overrides: Overrides) -> FeedStatus:
     feed, copy = runner.feed, runner.copy
     status = FeedStatus(
         url=without_secrets(feed.url),
@@ -84,7 +84,7 @@ def _of(runner: FeedRunner, live: Live, overrides: Overrides) -> FeedStatus:
     return status
 
 
-class StatusFile:
+class StatusWriter:
     """The file. A disk that refuses it is reported once, and is no reason to stop refreshing."""
 
     def __init__(self, state_dir: Path) -> None:

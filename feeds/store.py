@@ -23,7 +23,7 @@ from pdns.blockset.generations import sync
 from pdns.files import records, safe_files
 from pdns.files.records import LockedError
 from pdns.files.safe_files import DAMAGED, TEMPORARY, make_directory, rename
-from pdns.state.feed_status import OddLines
+from pdns.state.feed_status import SkippedLines
 
 RECORD = "copy.json"
 MAX_BYTES = 16 * 1024 * 1024
@@ -43,7 +43,7 @@ class Reading(msgspec.Struct, frozen=True, kw_only=True):
     lines: int
     entries: int
     addresses: int
-    odd: dict[str, OddLines] = {}
+    odd: dict[str, SkippedLines] = {}
     notes: list[str] = []
 
 

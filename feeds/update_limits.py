@@ -34,7 +34,7 @@ class Usual(msgspec.Struct, frozen=True, kw_only=True):
     turnover: float = 0.0
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateLimits(msgspec.Struct, frozen=True, kw_only=True):
     """How far one feed may move between two updates. Shares: 1 for no limit (growth: infinity)."""
 
     max_shrink: float = 1.0  # share of the entries before
@@ -82,10 +82,10 @@ def is_policy(config: Config, feed: Feed) -> bool:
     return feed.guard == "policy" or (feed.guard == "auto" and feed.category in config.guard.policy_categories)
 
 
-def limits_of(config: Config, feed: Feed) -> Limits:
+def limits_of(config: Config, feed: Feed) -> UpdateLimits:
     """What `[guard]` and the feed's own keys come to."""
     guard = config.guard
-    return Limits(
+    return UpdateLimits(
         max_shrink=guard.max_shrink if feed.max_shrink < 0 else feed.max_shrink,
         max_growth=guard.max_growth if feed.max_growth < 0 else feed.max_growth,
         max_turnover=guard.max_turnover if feed.max_turnover < 0 else feed.max_turnover,
@@ -99,13 +99,13 @@ def limits_of(config: Config, feed: Feed) -> Limits:
     )
 
 
-def judge(change: Change, limits: Limits) -> Finding | None:
+def judge(change: Change, limits: UpdateLimits) -> Finding | None:
     """Why a list may not take the place of the copy before by itself; None when it may. The gravest reason first."""
     found = (_popular(change, limits), _too_few(change, limits), _size(change, limits), _turnover(change, limits))
     return next((finding for finding in found if finding is not None and finding.kind not in limits.skip), None)
 
 
-def same_level(entries: int, before: int, limits: Limits) -> bool:
+def same_level(entries: int, before: int, limits: UpdateLimits) -> bool:
     """Whether a list of `entries` says what one of `before` said, as far as the size tells."""
     return _size(Change(entries=entries, before=before), msgspec.structs.replace(limits, usual=None)) is None
 
@@ -115,7 +115,7 @@ def ends_by_itself(finding: Finding, change: Change) -> bool:
     return finding.kind in END_BY_THEMSELVES and change.popular <= POPULAR_ALWAYS // 2
 
 
-def hold_s(finding: Finding, change: Change, limits: Limits) -> float:
+def hold_s(finding: Finding, change: Change, limits: UpdateLimits) -> float:
     """For how long a source must persist in `change` for a hold to end by itself, in seconds; 0: it never does."""
     before = change.before or 0
     shrunk, grown = before - change.entries > SEVERE_SHRINK * before, change.entries - before > SEVERE_GROWTH * before
@@ -164,7 +164,7 @@ def _room(entries: int) -> float:
     return ROOM * math.sqrt(entries)
 
 
-def _popular(change: Change, limits: Limits) -> Finding | None:
+def _popular(change: Change, limits: UpdateLimits) -> Finding | None:
     share = limits.max_popular_first
     if change.before:
         usually = change.popular_before / change.before  # a list of popular names may go on to be one
@@ -177,13 +177,13 @@ def _popular(change: Change, limits: Limits) -> Finding | None:
     )
 
 
-def _too_few(change: Change, limits: Limits) -> Finding | None:
+def _too_few(change: Change, limits: UpdateLimits) -> Finding | None:
     if change.entries >= limits.min_entries:
         return None
     return Finding("minimum", f"{change.entries:,} entries, min_entries is {limits.min_entries:,}")
 
 
-def _size(change: Change, limits: Limits) -> Finding | None:
+def _size(change: Change, limits: UpdateLimits) -> Finding | None:
     entries, before, usual = change.entries, change.before, limits.usual
     if before is None or abs(entries - before) <= limits.small_change:
         return None
@@ -204,7 +204,7 @@ def _size(change: Change, limits: Limits) -> Finding | None:
     return Finding("growth", f"{entries:,} entries instead of {before:,}: {more} more, {_may(limits.max_growth)}")
 
 
-def _turnover(change: Change, limits: Limits) -> Finding | None:
+def _turnover(change: Change, limits: UpdateLimits) -> Finding | None:
     most = limits.max_turnover if limits.usual is None else max(limits.max_turnover, limits.usual.turnover + 0.05)
     if most >= 1 or not change.before or min(change.fresh, change.removed) <= limits.small_change:
         return None

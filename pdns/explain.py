@@ -10,7 +10,7 @@ import msgspec
 from msgspec.structs import replace
 
 from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
-from pdns.blockset.annotations import Fact, Facts
+from pdns.blockset.annotations import Annotation, Annotations
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_address
@@ -27,7 +27,7 @@ _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything b
 UNCONFIGURED = "no longer configured"
 
 
-class Said(msgspec.Struct, frozen=True, kw_only=True):
+class FeedStatement(msgspec.Struct, frozen=True, kw_only=True):
     """What one feed says. Times are seconds since the epoch, 0 for unknown."""
 
     feed: str
@@ -52,7 +52,7 @@ class Said(msgspec.Struct, frozen=True, kw_only=True):
         return ("excepts " if self.allow else "") + _REACH[Rule[self.rule.upper()]]
 
 
-class SaidHere(msgspec.Struct, frozen=True, kw_only=True):
+class LocalStatement(msgspec.Struct, frozen=True, kw_only=True):
     """What an administrator says of a name, over the heads of all feeds."""
 
     name: str  # the name itself or one above it; `*.x`: only what is below x
@@ -72,8 +72,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
 
     asked: str
     generation: int  # of the blockset that says so; 0: there is none
-    said: list[Said]
-    local: SaidHere | None = None
+    said: list[FeedStatement]
+    local: LocalStatement | None = None
     allowed: list[Allowed] = []
     problem: str = ""  # why less is known than could be
     answers: dict[str, str] = {}  # query type -> what a client gets, where that was asked for
@@ -166,12 +166,12 @@ def of_address(
     return teller.explanation(str(address), said, None)
 
 
-def _said_here(current: Overrides, name: bytes) -> SaidHere | None:
+def _said_here(current: Overrides, name: bytes) -> LocalStatement | None:
     entry = current.rules(0.0).find(name)
     if entry is None:
         return None
     spelt = ("*." if entry.below_only else "") + names.to_text(entry.name)
-    return SaidHere(name=spelt, action="allow" if entry.allow else "block", reason=entry.reason)
+    return LocalStatement(name=spelt, action="allow" if entry.allow else "block", reason=entry.reason)
 
 
 def _allowed(config: Config, name: bytes) -> list[Allowed]:
@@ -185,27 +185,27 @@ class _Teller:
         self._generation = blockset.generation if blockset is not None else 0
         self._configured = {feed.name: feed for feed in config.feed}
         self._status = feed_status.read(Path(config.state.dir)) or feed_status.FeedsStatus()
-        self._facts: Facts | None = None
+        self._facts: Annotations | None = None
         self._problem = ""
         try:
-            self._facts = Facts(blockset) if blockset is not None else None
+            self._facts = Annotations(blockset) if blockset is not None else None
         except BlocksetError as error:
             self._problem = str(error)
 
-    def explanation(self, asked: str, said: list[Said], local: SaidHere | None) -> Explanation:
+    def explanation(self, asked: str, said: list[FeedStatement], local: LocalStatement | None) -> Explanation:
         return Explanation(asked=asked, generation=self._generation, said=said, local=local, problem=self._problem)
 
-    def name(self, listing: Listing) -> Said:
-        fact = self._facts.of(listing) if self._facts is not None else Fact()
+    def name(self, listing: Listing) -> FeedStatement:
+        fact = self._facts.of(listing) if self._facts is not None else Annotation()
         return self._said(listing.feed, names.to_text(listing.name), listing.rule.name.lower(), fact, allow=listing.allow)
 
-    def address(self, listing: AddressListing) -> Said:
-        fact = self._facts.of_address(listing) if self._facts is not None else Fact()
+    def address(self, listing: AddressListing) -> FeedStatement:
+        fact = self._facts.of_address(listing) if self._facts is not None else Annotation()
         return self._said(listing.feed, listing.network, "network", fact)
 
-    def _said(self, name: str, listed: str, rule: str, fact: Fact, *, allow: bool = False) -> Said:
+    def _said(self, name: str, listed: str, rule: str, fact: Annotation, *, allow: bool = False) -> FeedStatement:
         feed, status = self._configured.get(name), self._status.feeds.get(name)
-        return Said(
+        return FeedStatement(
             feed=name,
             category=feed.category if feed is not None else "",
             mode=feed.mode if feed is not None else UNCONFIGURED,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from feeds.compile import compile_blockset
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
-from pdns.blockset.annotations import DAY_S, Told
+from pdns.blockset.annotations import DAY_S, PublisherAnnotation
 from pdns.blockset.layout import FeedEntry, Manifest
 from pdns.blockset.reader import Blockset, source_fingerprint
 from pdns.blockset.writer import write
@@ -25,7 +25,7 @@ class _Plain(NamedTuple):
 
     combinations: Sequence[Sequence[tuple[int, int]]]
     rows: Sequence[tuple[int, Sequence[tuple[int, int]]]]
-    details: Sequence[Sequence[Told]]
+    details: Sequence[Sequence[PublisherAnnotation]]
 
 
 _BITS = {"": BLOCK_SUBTREE, "=": BLOCK_NAME, "*.": BLOCK_BELOW, "@@": ALLOW_SUBTREE}

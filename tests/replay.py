@@ -19,9 +19,9 @@ from feeds.builder import Builder, BuildError
 from feeds.fetch.network import Network
 from feeds.jobs import Failed, Parse, Parsed
 from feeds.popular import POPULAR, popular_keys
-from feeds.protected_names import Decided, Protected, protection_of
+from feeds.protected_names import Decided, ProtectedNames, protection_of
 from feeds.publisher import Publisher
-from feeds.refresher import FeedRunner, Surroundings
+from feeds.refresher import FeedRefresher, RefreshContext
 from feeds.update_limits import limits_of
 from pdns.config.schema import Config, Feed, Guard, Tenant, Upstream
 from pdns.wire.names import from_reversed_key, to_text
@@ -67,12 +67,12 @@ class Replay:
         monkeypatch.setattr("feeds.refresher.time", clock)
         monkeypatch.setattr("feeds.build.popular_keys", cache(popular_keys))
         monkeypatch.setattr("feeds.entries.os.fsync", lambda _: None)
-        self.runner = FeedRunner(feed, directory / "feed", Counter(), limits_of(self.config, feed))
+        self.runner = FeedRefresher(feed, directory / "feed", Counter(), limits_of(self.config, feed))
         self.runner.popularity = str(POPULAR)
-        self.protected = Protected(protection_of(self.config))
+        self.protected = ProtectedNames(protection_of(self.config))
         builder, trusted = InProcess(), ssl.create_default_context()
         publisher = Unpublished(directory, builder, lambda: [self.runner])
-        self._around = Surroundings(builder, publisher, Network((), trusted, trusted))
+        self._around = RefreshContext(builder, publisher, Network((), trusted, trusted))
         self._parsed: tuple[str, set[str]] = ("", set())
         self.holds = 0  # how often it began to hold
         self.stale_s = 0.0  # the longest that an update was held

@@ -42,7 +42,7 @@ _ADVICE = {
 
 
 @asynccontextmanager
-async def client(feed: Feed, network: Network, kept: Validators | None = None) -> AsyncIterator[Client]:
+async def client(feed: Feed, network: Network, kept: Validators | None = None) -> AsyncIterator[FetchClient]:
     """For one attempt to replace the copy that `kept` is about. Everything in the block, from the look-up of the host to the last
     byte, takes at most `feed.timeout_s`.
 
@@ -54,7 +54,7 @@ async def client(feed: Feed, network: Network, kept: Validators | None = None) -
     try:
         try:
             async with asyncio.timeout(feed.timeout_s), _session(network, targets) as session:
-                yield Client(feed, network, session, token, progress, targets)
+                yield FetchClient(feed, network, session, token, progress, targets)
         except TimeoutError:
             reason = f"not done after timeout_s = {feed.timeout_s:g} ({progress}): raise it if the list is large or the line slow"
             raise FeedError(feed.name, reason) from None
@@ -103,7 +103,7 @@ class _Progress:
         return f"{self.stage}, {self.received_bytes:,} bytes received" if self.received_bytes else self.stage
 
 
-class Client:
+class FetchClient:
     """Asks on behalf of one feed. Its token and its certificate are shown to the host in its url, and to no other."""
 
     def __init__(

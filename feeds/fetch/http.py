@@ -9,7 +9,7 @@ import msgspec
 
 from feeds.fetch import Fetched, Unchanged, Validators
 from feeds.fetch.candidate import Candidate, discard
-from feeds.fetch.client import Client, client
+from feeds.fetch.client import FetchClient, client
 from feeds.fetch.network import Network
 from feeds.fetch.verify import demanded, verify
 from pdns.config.schema import Feed
@@ -49,7 +49,7 @@ def _conditions(known: Validators | None) -> dict[str, str]:
     return {name: value for name, value in pairs if value}
 
 
-async def _has_date(asking: Client, feed: Feed, known: Validators, date: str) -> bool:
+async def _has_date(asking: FetchClient, feed: Feed, known: Validators, date: str) -> bool:
     """Whether the source has the very list that `known` is about, where 304 only says that it has no newer one.
 
     A publisher may go back to an older list. An entity tag is compared for equality, a date is not. `date` is that of the answer,
@@ -64,7 +64,7 @@ async def _has_date(asking: Client, feed: Feed, known: Validators, date: str) ->
 
 
 async def _receive(
-    feed: Feed, asking: Client, response: aiohttp.ClientResponse, known: Validators | None, into: Path
+    feed: Feed, asking: FetchClient, response: aiohttp.ClientResponse, known: Validators | None, into: Path
 ) -> Fetched | Unchanged:
     if response.status == 304:
         if known is None or not _conditions(known):

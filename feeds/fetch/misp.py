@@ -11,7 +11,7 @@ from yarl import URL
 
 from feeds.fetch import Fetched, Kept, Unchanged, Validators
 from feeds.fetch.candidate import Candidate, over_limit
-from feeds.fetch.client import Client, client
+from feeds.fetch.client import FetchClient, client
 from feeds.fetch.members import MemberWriter, members_of, one_line
 from feeds.fetch.network import Network
 from pdns.config.addresses import web_url
@@ -34,27 +34,27 @@ class _Listed(msgspec.Struct):
     timestamp: str | int = ""
 
 
-class _Event(msgspec.Struct):
+class _FetchedEvent(msgspec.Struct):
     uuid: str = ""
     timestamp: str | int = ""
 
 
-class _Member(msgspec.Struct):
-    Event: _Event  # as MISP spells it
+class _ManifestMember(msgspec.Struct):
+    Event: _FetchedEvent  # as MISP spells it
 
 
-class _Attribute(msgspec.Struct):
+class _FetchedAttribute(msgspec.Struct):
     uuid: str = ""
     event_id: str | int = ""
     Event: msgspec.Raw = msgspec.Raw(b"{}")
 
 
-class _Found(msgspec.Struct):
+class _FoundEvents(msgspec.Struct):
     Attribute: list[msgspec.Raw] = []
 
 
 class _Answer(msgspec.Struct):
-    response: _Found | list[msgspec.Raw]  # an empty result comes as an array
+    response: _FoundEvents | list[msgspec.Raw]  # an empty result comes as an array
 
 
 async def fetch_events(feed: Feed, kept: Kept | None, into: Path, network: Network) -> Fetched | Unchanged:
@@ -102,7 +102,7 @@ def _base(feed: Feed) -> URL:
     return url.parent if url.name == "manifest.json" else url
 
 
-async def _manifest(feed: Feed, asking: Client, url: URL) -> dict[str, str]:
+async def _manifest(feed: Feed, asking: FetchClient, url: URL) -> dict[str, str]:
     """The events listed, with the time of their last change."""
     body = await asking.document(url, "manifest.json", min(feed.max_bytes, MAX_MANIFEST_BYTES))
     try:
@@ -116,10 +116,10 @@ async def _manifest(feed: Feed, asking: Client, url: URL) -> dict[str, str]:
     return {uuid: str(event.timestamp) for uuid, event in listed.items()}
 
 
-async def _event(feed: Feed, asking: Client, base: URL, uuid: str, max_bytes: int) -> bytes:
+async def _event(feed: Feed, asking: FetchClient, base: URL, uuid: str, max_bytes: int) -> bytes:
     body = await asking.document(base / f"{uuid}.json", f"event {uuid}", max_bytes)
     try:
-        member = msgspec.json.decode(body, type=_Member)
+        member = msgspec.json.decode(body, type=_ManifestMember)
         text = one_line(body)
     except msgspec.DecodeError as exc:
         raise FeedError(feed.name, f"event {uuid} is not one of MISP: {exc}") from None
@@ -143,11 +143,11 @@ def _copy_current(raw: Path, listed: dict[str, str], writer: MemberWriter) -> No
             writer.write(member)
 
 
-def _read(member: bytes) -> _Event:
-    return msgspec.json.decode(member, type=_Member).Event
+def _read(member: bytes) -> _FetchedEvent:
+    return msgspec.json.decode(member, type=_ManifestMember).Event
 
 
-async def _search(feed: Feed, asking: Client) -> dict[bytes, dict[str, bytes]]:
+async def _search(feed: Feed, asking: FetchClient) -> dict[bytes, dict[str, bytes]]:
     """What is said of an event -> its attributes by UUID."""
     url = URL(web_url(feed.url))
     asked = _asked(url)
@@ -168,10 +168,10 @@ async def _search(feed: Feed, asking: Client) -> dict[bytes, dict[str, bytes]]:
             raise FeedError(feed.name, over_limit(feed.max_bytes))
         try:
             answer = msgspec.json.decode(body, type=_Answer).response
-            attributes = answer.Attribute if isinstance(answer, _Found) else []
+            attributes = answer.Attribute if isinstance(answer, _FoundEvents) else []
             before = len(seen)
             for raw in attributes:
-                attribute = msgspec.json.decode(raw, type=_Attribute)
+                attribute = msgspec.json.decode(raw, type=_FetchedAttribute)
                 seen.add(attribute.uuid)
                 event = attribute.Event if bytes(attribute.Event) != b"{}" else msgspec.json.encode({"id": attribute.event_id})
                 found.setdefault(one_line(event), {})[attribute.uuid] = one_line(raw)

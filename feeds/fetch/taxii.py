@@ -11,7 +11,7 @@ from yarl import URL
 
 from feeds.fetch import Fetched, Kept, Unchanged, Validators
 from feeds.fetch.candidate import Candidate, over_limit
-from feeds.fetch.client import Client, client
+from feeds.fetch.client import FetchClient, client
 from feeds.fetch.members import MemberWriter, members_of, one_line
 from feeds.fetch.network import Network
 from pdns.config.addresses import web_url
@@ -34,7 +34,7 @@ class _Envelope(msgspec.Struct):
     objects: list[msgspec.Raw] = []
 
 
-class _Version(msgspec.Struct):
+class _ServerVersion(msgspec.Struct):
     """What tells versions of a STIX object apart (STIX 2.1, 3.6)."""
 
     id: str
@@ -50,7 +50,7 @@ class _Version(msgspec.Struct):
 
 
 class _New(NamedTuple):
-    version: _Version
+    version: _ServerVersion
     text: bytes
 
 
@@ -89,7 +89,7 @@ async def _fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) ->
     return Fetched(candidate.size_bytes, candidate.sha256, validators)
 
 
-async def _ask(feed: Feed, asking: Client, added_after: str) -> tuple[dict[str, _New], str]:
+async def _ask(feed: Feed, asking: FetchClient, added_after: str) -> tuple[dict[str, _New], str]:
     new: dict[str, _New] = {}
     size_bytes = 0
     added_last, following = added_after, ""
@@ -113,7 +113,7 @@ async def _ask(feed: Feed, asking: Client, added_after: str) -> tuple[dict[str, 
 
 
 async def _page(
-    feed: Feed, asking: Client, added_after: str, following: str, max_bytes: int, answer_headers: dict[str, str]
+    feed: Feed, asking: FetchClient, added_after: str, following: str, max_bytes: int, answer_headers: dict[str, str]
 ) -> _Envelope:
     query = {"limit": str(PAGE_OBJECTS), "added_after": added_after, "next": following}
     url = _objects_url(feed.url).update_query({key: value for key, value in query.items() if value})
@@ -133,7 +133,7 @@ def _objects_url(url: str) -> URL:
 
 def _take(feed: Feed, raw: msgspec.Raw, new: dict[str, _New]) -> None:
     try:
-        version = msgspec.json.decode(raw, type=_Version)
+        version = msgspec.json.decode(raw, type=_ServerVersion)
         text = one_line(raw) if not version.revoked else msgspec.json.encode(version)
     except msgspec.DecodeError as exc:
         raise FeedError(feed.name, f"an object that is not STIX 2.1: {exc}") from None
@@ -145,7 +145,7 @@ def _take(feed: Feed, raw: msgspec.Raw, new: dict[str, _New]) -> None:
 def _merge(before: Path | None, new: dict[str, _New], candidate: Candidate) -> None:
     writer = MemberWriter(candidate, _HEAD, _TAIL)
     for member in members_of(before) if before is not None else ():
-        old = msgspec.json.decode(member, type=_Version)
+        old = msgspec.json.decode(member, type=_ServerVersion)
         change = new.get(old.id)
         if change is not None and change.version.moment >= old.moment:
             continue

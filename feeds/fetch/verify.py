@@ -11,7 +11,7 @@ from pathlib import Path
 from yarl import URL
 
 from feeds.fetch import OUTDATED, SIGNATURE, SourceError, Validators
-from feeds.fetch.client import Client
+from feeds.fetch.client import FetchClient
 from feeds.fetch.minisign import MAX_BYTES, BadSignature, Statement, verify_file
 from pdns.config.schema import Feed
 
@@ -28,7 +28,7 @@ def demanded(feed: Feed) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:32] if feed.checksum_url or feed.minisign_key else ""
 
 
-async def verify(feed: Feed, asking: Client, path: Path, sha256: str, known: Validators | None) -> float:
+async def verify(feed: Feed, asking: FetchClient, path: Path, sha256: str, known: Validators | None) -> float:
     """Return if everything that `feed` demands vouches for the list in `path`, whose hash is `sha256`. Raises `FeedError`.
 
     What is returned is the newest time of a signature by its key, which `known` may remember; 0 when none says one.

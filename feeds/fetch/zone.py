@@ -27,7 +27,7 @@ import dns.xfr
 from feeds.fetch import SIGNATURE, Fetched, Kept, SourceError, Unchanged, Validators, ZoneState
 from feeds.fetch.candidate import Candidate, discard
 from feeds.fetch.tsig import key_of, tsig_reason
-from feeds.fetch.zone_text import Changes, Inconsistent, head, line_of
+from feeds.fetch.zone_text import Inconsistent, ZoneTextChanges, head, line_of
 from pdns.config.addresses import ZoneAddress
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
@@ -104,7 +104,7 @@ async def _changes(
     return Fetched(candidate.size_bytes, candidate.sha256, Validators(zone=zone.state, sha256=candidate.sha256))
 
 
-def _apply(zone: _Inbound, changes: Changes, before: Path, candidate: Candidate) -> None:
+def _apply(zone: _Inbound, changes: ZoneTextChanges, before: Path, candidate: Candidate) -> None:
     for piece in changes.applied_to(before, zone.origin):
         candidate.write(piece)
     candidate.write(zone.soa)
@@ -125,7 +125,7 @@ class _Inbound(dns.transaction.TransactionManager):
 
     def __init__(self, feed: Feed, primary: ZoneAddress, candidate: Candidate) -> None:
         self.origin = dns.name.from_text(primary.zone)
-        self.changes: Changes | None = None
+        self.changes: ZoneTextChanges | None = None
         self.state: ZoneState | None = None  # when there is something new, and all of it is here
         self.soa = b""
         self._feed = feed
@@ -145,7 +145,7 @@ class _Inbound(dns.transaction.TransactionManager):
         return _Writer(self, replacement)
 
     def begin(self, *, whole: bool) -> None:
-        self.changes = None if whole else Changes()
+        self.changes = None if whole else ZoneTextChanges()
         self.state = None
         if whole:
             self._candidate.write(head(self.origin))

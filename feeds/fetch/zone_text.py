@@ -17,7 +17,7 @@ class Inconsistent(ValueError):
     """Changes to a zone that is not the one we have."""
 
 
-class Changes:
+class ZoneTextChanges:
     """What a series of differences comes to: for each record, whether it is there at the end."""
 
     def __init__(self) -> None:

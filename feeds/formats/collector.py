@@ -10,11 +10,11 @@ from typing import Final, Literal
 
 import msgspec
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.names import KeyList
 from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, plain_keys, read_entry, url_host
 from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
-from pdns.state.feed_status import OddLines
+from pdns.state.feed_status import SkippedLines
 from pdns.wire.names import from_reversed_key, to_text
 
 MAX_EXAMPLES: Final = 3
@@ -61,10 +61,10 @@ class Collector:
         self._plain = KeyList()  # names with everything below them, which `names` need not have
         self.line_number = 0
         self.line = b""
-        self.detail: Detail | None = None
-        self.details: list[Detail] = []
+        self.detail: NameAnnotation | None = None
+        self.details: list[NameAnnotation] = []
         self.detail_of: dict[bytes, int] = {}  # reversed key -> index into `details`, where there is one
-        self._detail_numbers: dict[Detail, int] = {}
+        self._detail_numbers: dict[NameAnnotation, int] = {}
         self._unit = "line"
         self._addresses = addresses
         self._url_hosts = url_hosts
@@ -117,22 +117,22 @@ class Collector:
         """Everything that was listed."""
         return self._plain.merged(BLOCK_SUBTREE, self.names) if self._plain.keys else self.names
 
-    def put(self, key: bytes, bits: int, detail: Detail | None) -> None:
+    def put(self, key: bytes, bits: int, detail: NameAnnotation | None) -> None:
         """List a name, beside what is known of it."""
         if detail is not None or key in self.detail_of:
-            self._note(key, detail or Detail())
+            self._note(key, detail or NameAnnotation())
         self.names[key] = self.names.get(key, 0) | bits
 
-    def begin(self, entry: bytes, detail: Detail | None = None) -> None:
+    def begin(self, entry: bytes, detail: NameAnnotation | None = None) -> None:
         """Go on to the next entry, of a list that has no lines. `entry` is how examples show it."""
         self._unit = "entry"
         self.line_number += 1
         self.line = entry
         self.describe(detail)
 
-    def describe(self, detail: Detail | None) -> None:
+    def describe(self, detail: NameAnnotation | None) -> None:
         """Say what is known of all that is added from now on; a `detail` that says nothing is none."""
-        self.detail = detail if detail != Detail() else None
+        self.detail = detail if detail != NameAnnotation() else None
 
     def add_address(self, token: bytes) -> None:
         """List what `token` spells, when that is an address or network. A name in such a place is counted."""
@@ -225,7 +225,7 @@ class Collector:
         else:
             self.add_network(entry.octets, entry.reason, special=entry.special)
 
-    def _note(self, key: bytes, detail: Detail) -> None:
+    def _note(self, key: bytes, detail: NameAnnotation) -> None:
         """Keep `detail` of a name: of several the one that holds longest, the first of those."""
         known = self.detail_of.get(key)
         if known is not None:
@@ -235,7 +235,7 @@ class Collector:
         elif key in self.names and detail.expires_s:
             detail = msgspec.structs.replace(detail, expires_s=0.0)  # listed without an end before
         if len(self.details) >= MAX_DETAILS - _RESERVED_DETAILS and detail not in self._detail_numbers:
-            detail = Detail(threat=detail.threat, expires_s=detail.expires_s)
+            detail = NameAnnotation(threat=detail.threat, expires_s=detail.expires_s)
         number = self._detail_numbers.get(detail)
         if number is None:
             if len(self.details) >= MAX_DETAILS:
@@ -310,9 +310,11 @@ class Collector:
         return len(self._examples.setdefault(reason, [])) < MAX_EXAMPLES
 
     @property
-    def odd(self) -> dict[str, OddLines]:
+    def odd(self) -> dict[str, SkippedLines]:
         """Reason -> what was passed over for it, the commonest first."""
-        return {str(reason): OddLines(count=count, examples=self._examples[reason]) for reason, count in self._odd.most_common()}
+        return {
+            str(reason): SkippedLines(count=count, examples=self._examples[reason]) for reason, count in self._odd.most_common()
+        }
 
 
 def _between(above: bytes, key: bytes) -> Iterator[bytes]:

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, TypeVar
 import msgspec
 from msgspec import Raw
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.formats.annotations import end_s
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
@@ -170,10 +170,10 @@ def _at(raw: Raw, keys: Steps) -> Raw | None:
     return raw
 
 
-def _detail(found: _Found) -> Detail | None:
+def _detail(found: _Found) -> NameAnnotation | None:
     if found.until is None:
         return None
-    return Detail(expires_s=end_s(decoded(found.until, str) or decoded(found.until, float)))
+    return NameAnnotation(expires_s=end_s(decoded(found.until, str) or decoded(found.until, float)))
 
 
 def _add(text: str | None, out: Collector) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.formats import json_values
 from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
@@ -44,7 +44,7 @@ def read(content: Content, out: Collector) -> None:
             out.refuse(Reason.BAD_ENTRY)
             continue
         attributes = [*_attributes(event.Attribute), *(a for o in json_values.items(event.Object) for a in _of_object(o))]
-        about = Detail(threat=words(event.info), reference=_reference(attributes), first_seen_s=seconds(event.date))
+        about = NameAnnotation(threat=words(event.info), reference=_reference(attributes), first_seen_s=seconds(event.date))
         for shown, attribute in attributes:
             out.begin(bytes(shown), about)
             if attribute is None:
@@ -87,7 +87,7 @@ def _reference(attributes: list[tuple[Raw, _Attribute | None]]) -> str:
     return next((url for _, a in attributes if a is not None and a.type == "link" and (url := link(a.value))), "")
 
 
-def _read(attribute: _Attribute, about: Detail, out: Collector) -> None:
+def _read(attribute: _Attribute, about: NameAnnotation, out: Collector) -> None:
     value = attribute.value.strip().encode("utf-8", "surrogatepass")
     if attribute.type not in ("domain", "hostname", "domain|ip", "ip-dst", "url"):
         out.refuse(Reason.OTHER_INDICATOR)
@@ -112,9 +112,9 @@ def _read(attribute: _Attribute, about: Detail, out: Collector) -> None:
                 out.add_url(value)
 
 
-def _detail(attribute: _Attribute, about: Detail) -> Detail:
+def _detail(attribute: _Attribute, about: NameAnnotation) -> NameAnnotation:
     event = json_values.decoded(attribute.Event, _Event) if attribute.Event is not _NOTHING else None
-    return Detail(
+    return NameAnnotation(
         threat=words(event.info) if event is not None else about.threat,
         reference=about.reference,
         first_seen_s=seconds(attribute.first_seen) or (seconds(event.date) if event is not None else about.first_seen_s),

@@ -9,7 +9,7 @@ from typing import Final
 import msgspec
 from msgspec import Raw
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.formats import json_values
 from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
@@ -95,10 +95,10 @@ def _threats(objects: list[Raw]) -> dict[str, str]:
     return {indicator: names[threat] for indicator, threat in indicates.items() if threat in names}
 
 
-def _detail(found: _Object, threats: Mapping[str, str]) -> Detail:
+def _detail(found: _Object, threats: Mapping[str, str]) -> NameAnnotation:
     kinds = ", ".join(found.labels or found.indicator_types or ())
     urls = (reference.url for reference in found.external_references or ())
-    return Detail(
+    return NameAnnotation(
         threat=threats.get(found.id) or words(found.name) or words(kinds),
         reference=next(filter(None, map(link, urls)), ""),
         first_seen_s=seconds(found.valid_from),

@@ -6,7 +6,7 @@ import csv
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.formats.annotations import end_s
 from feeds.formats.collector import Collector
 from feeds.formats.content import Content
@@ -29,7 +29,7 @@ def read(content: Content, out: Collector) -> None:
     one_of = (column,) if column else NAME_COLUMNS
     for cell, end in cells(content, out, content.feed.delimiter, one_of, (until,), needed=until):
         if until:
-            out.describe(Detail(expires_s=end_s(end)))
+            out.describe(NameAnnotation(expires_s=end_s(end)))
         if cell:
             out.add(cell.encode(*_ENCODING))
         else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.formats import json_values, table
 from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
@@ -37,7 +37,7 @@ def read(content: Content, out: Collector) -> None:
 
 def _read(value: str, indicator: _Indicator, out: Collector) -> None:
     out.describe(
-        Detail(
+        NameAnnotation(
             threat=words(indicator.malware_printable) or words(indicator.threat_type),
             reference=link(indicator.reference),
             first_seen_s=seconds(indicator.first_seen_utc or indicator.first_seen),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.formats import json_values, table
 from feeds.formats.annotations import link, seconds, words
 from feeds.formats.collector import Collector
@@ -37,7 +37,7 @@ def read(content: Content, out: Collector) -> None:
 def _read(entry: _Entry, out: Collector) -> None:
     tags = words(", ".join(entry.tags) if isinstance(entry.tags, list) else entry.tags)
     out.describe(
-        Detail(
+        NameAnnotation(
             threat=tags or words(entry.threat),
             reference=link(entry.urlhaus_link or entry.urlhaus_reference),
             first_seen_s=seconds(entry.dateadded or entry.date_added),

@@ -21,19 +21,19 @@ FACTS_FILE, FACT_TABLE_FILE = "facts.bin", "facts.msgpack"
 FACT_CODES: Final[dict[int, Literal["B", "H", "I"]]] = {1: "B", 2: "H", 4: "I"}
 DAY_S: Final = 86400
 
-Told = tuple[str, str, float, float]  # what a publisher says: threat, reference, first seen, expires
+PublisherAnnotation = tuple[str, str, float, float]  # what a publisher says: threat, reference, first seen, expires
 
 
-class FactTable(msgspec.Struct, frozen=True, array_like=True):
+class AnnotationTable(msgspec.Struct, frozen=True, array_like=True):
     """`facts.msgpack`: each different thing that is known of names, once."""
 
     fact_bytes: Literal[1, 2, 4]  # of a number in facts.bin
     combinations: Annotated[list[int], msgspec.Meta(min_length=1)]  # of each row, its combination
     facts: list[list[tuple[int, int]]]  # of each row, for each feed of the combination: first day, detail
-    details: list[list[Told]]  # by feed
+    details: list[list[PublisherAnnotation]]  # by feed
 
 
-class Fact(NamedTuple):
+class Annotation(NamedTuple):
     """What is known of one listing. Times are seconds since the epoch, 0 for unknown."""
 
     threat: str = ""
@@ -43,7 +43,7 @@ class Fact(NamedTuple):
     expires_s: float = 0.0
 
 
-class Facts:
+class Annotations:
     """The facts of one blockset."""
 
     def __init__(self, blockset: Blockset) -> None:
@@ -58,18 +58,18 @@ class Facts:
         octets = memoryview(read_checked(directory / FACTS_FILE, files[FACTS_FILE]))
         encoded = read_checked(directory / FACT_TABLE_FILE, files[FACT_TABLE_FILE])
         try:
-            self._table = msgspec.msgpack.decode(encoded, type=FactTable)
+            self._table = msgspec.msgpack.decode(encoded, type=AnnotationTable)
         except msgspec.DecodeError as exc:
             raise BlocksetError(f"{directory / FACT_TABLE_FILE}: {exc}") from None
         self._rows = octets.cast(FACT_CODES[self._table.fact_bytes])
         if len(self._rows) != blockset.names + blockset.networks:
             raise BlocksetError(f"{directory / FACTS_FILE}: not {self._table.fact_bytes} octets for each name and network")
 
-    def of(self, listing: Listing) -> Fact:
+    def of(self, listing: Listing) -> Annotation:
         """Of one of those that `Blockset.lookup` gave."""
         return self._of(self._blockset.name_number(reversed_key(listing.name)), listing.feed)
 
-    def of_address(self, listing: AddressListing) -> Fact:
+    def of_address(self, listing: AddressListing) -> Annotation:
         """Of one of those that `Blockset.lookup_address` gave."""
         number = self._blockset.network_number(listing.network)
         return self._of(None if number is None else self._blockset.names + number, listing.feed)
@@ -92,16 +92,16 @@ class Facts:
                 return known
         return 0, 0
 
-    def details(self, feed: str) -> list[Told]:
+    def details(self, feed: str) -> list[PublisherAnnotation]:
         """What its publisher says of names of `feed`, each different thing once."""
         return self._table.details[self._feeds.index(feed)]
 
     def _combination(self, row: int) -> tuple[tuple[str, int], ...]:
         return self._blockset.combination(self._table.combinations[row])
 
-    def _of(self, number: int | None, feed: str) -> Fact:
+    def _of(self, number: int | None, feed: str) -> Annotation:
         if number is None:
-            return Fact()
+            return Annotation()
         day, detail = self.about(number, feed)
         told = self.details(feed)[detail - 1] if detail else ("", "", 0.0, 0.0)
-        return Fact(told[0], told[1], told[2], float(day * DAY_S), told[3])
+        return Annotation(told[0], told[1], told[2], float(day * DAY_S), told[3])

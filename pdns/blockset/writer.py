@@ -16,7 +16,7 @@ from typing import Literal, NamedTuple, Protocol
 import marisa_trie
 import msgspec
 
-from pdns.blockset.annotations import FACT_TABLE_FILE, FACTS_FILE, FactTable, Told
+from pdns.blockset.annotations import FACT_TABLE_FILE, FACTS_FILE, AnnotationTable, PublisherAnnotation
 from pdns.blockset.generations import sync
 from pdns.blockset.layout import (
     BLOOM_FILE,
@@ -56,7 +56,7 @@ class Contents(Protocol):
         ...
 
     @property
-    def details(self) -> Sequence[Sequence[Told]]:
+    def details(self) -> Sequence[Sequence[PublisherAnnotation]]:
         """What each feed's details are."""
         ...
 
@@ -165,7 +165,7 @@ def _write_columns(
         counts[combination_of[row]] += names
     facts_of = [list(part) for _, part in contents.rows]
     details = [list(part) for part in contents.details]
-    table = FactTable(fact_bytes, combination_of or [0], facts_of or [[]], details)
+    table = AnnotationTable(fact_bytes, combination_of or [0], facts_of or [[]], details)
     for name, content in (
         (RECORDS_FILE, records.obj), (BLOOM_FILE, bloom.content()), (NETS_FILE, nets), (FACTS_FILE, facts.obj),
         (FACT_TABLE_FILE, msgspec.msgpack.encode(table)),

@@ -22,7 +22,7 @@ from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.files.records import remedy
 from pdns.state import commands
-from pdns.state.commands import Order, Outcome
+from pdns.state.commands import Command, Outcome
 from pdns.state.live_config import of_running_server
 from pdns.state.lock import StateDirectory, is_served
 from pdns.state.owner import StateOwnerError, become_owner
@@ -92,7 +92,7 @@ def seconds(text: str, errors: Console) -> float | None:
         return None
 
 
-def order(path: Path | None, wanted: Order, lasting: str = "") -> int:
+def order(path: Path | None, wanted: Command, lasting: str = "") -> int:
     """Have `wanted` carried out, for as long as `lasting` says, and print what came of it. 0 when it was done."""
     console, errors = consoles()
     who = user()
@@ -129,7 +129,7 @@ def refused(exc: OSError, state_dir: Path) -> str:
     return f"{exc.filename}: {exc.strerror}: run this as root or as the user that runs the resolver"
 
 
-def _given(config: Config, path: Path | None, wanted: Order) -> Outcome:
+def _given(config: Config, path: Path | None, wanted: Command) -> Outcome:
     state_dir = Path(config.state.dir)
     return commands.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
 
@@ -145,7 +145,7 @@ def working_here(config: Config, path: Path | None) -> Iterator[None]:
         state.close()
 
 
-def _here(config: Config, path: Path | None, wanted: Order) -> Outcome:
+def _here(config: Config, path: Path | None, wanted: Command) -> Outcome:
     from feeds.refresh import carry_out_once  # noqa: PLC0415 (only where no resolver runs)
 
     with working_here(config, path):

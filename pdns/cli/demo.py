@@ -18,8 +18,8 @@ from rich.live import Live
 from pdns.demo import table, world
 from pdns.demo.authority import Authority
 from pdns.demo.feeds import FORMATS, FeedServer
-from pdns.demo.resolver import Resolver, ResolverFailed
-from pdns.demo.scrape import Reading, scrape
+from pdns.demo.resolver import DemoResolver, ResolverFailed
+from pdns.demo.scrape import Scrape, scrape
 from pdns.demo.story import Story, upstream_away_s
 from pdns.demo.traffic import Crowd
 
@@ -92,14 +92,14 @@ class _Show:
             await self._feeds.start()
             stack.push_async_callback(self._feeds.stop)
 
-            resolver = Resolver(Path(directory))
+            resolver = DemoResolver(Path(directory))
             stack.push_async_callback(resolver.stop)
             ready_s = await resolver.start(self._authority.port, self._feeds.urls, session)
             crowd = Crowd(resolver.address)
             stack.callback(crowd.close)
             await crowd.open()
 
-            async def read() -> Reading:
+            async def read() -> Scrape:
                 try:
                     return await scrape(session, resolver.url("/metrics"))
                 except ClientError:
@@ -122,7 +122,7 @@ class _Show:
                 self._say(f"pdns serve ended with exit code {exit_code}")
             return code or int(exit_code != 0)
 
-    async def _play(self, story: Story, crowd: Crowd, resolver: Resolver) -> Reading:
+    async def _play(self, story: Story, crowd: Crowd, resolver: DemoResolver) -> Scrape:
         """Plays the traffic and shows it. Returns the reading of the last frame, which is taken when everything is counted."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._seconds
@@ -149,7 +149,7 @@ class _Show:
                 self._say(table.line(self._seconds, reading, _clients(crowd), _OVER))
         return reading
 
-    async def _settled(self, story: Story, crowd: Crowd) -> Reading:
+    async def _settled(self, story: Story, crowd: Crowd) -> Scrape:
         """The metrics once the distinct names, which are counted every few seconds, have caught up."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + _COUNTED_WITHIN_S
@@ -160,7 +160,7 @@ class _Show:
                 return reading
             await asyncio.sleep(0.1)
 
-    def _verdict(self, reading: Reading, crowd: Crowd, story: Story) -> int:
+    def _verdict(self, reading: Scrape, crowd: Crowd, story: Story) -> int:
         tally = crowd.tally
         names = int(reading.total("blocked_domains_overall", window="1h"))
         checks = {
@@ -184,7 +184,7 @@ class _Show:
             self._say(f"          {fault}")
         return 0 if good else 1
 
-    async def _stay(self, resolver: Resolver) -> None:
+    async def _stay(self, resolver: DemoResolver) -> None:
         listed = world.FEEDS["malware"][0].name
         self._console.print("\nEverything still runs", style="bold")
         self._say(f"  metrics    {resolver.url('/metrics')}")

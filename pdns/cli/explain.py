@@ -16,7 +16,7 @@ from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.cli.feed_table import aligned
 from pdns.errors import InvalidName
-from pdns.explain import Explanation, Said, UnknownError, host_of, live_blockset, of_address, of_name
+from pdns.explain import Explanation, FeedStatement, UnknownError, host_of, live_blockset, of_address, of_name
 from pdns.state import overrides
 from pdns.wire import names
 
@@ -117,7 +117,7 @@ def _print_listings(output: Console, explanation: Explanation, tenant: str) -> N
     aligned(output, [tuple(row[at] for at in shown) for row in rows], indent="  ")
 
 
-def _row(said: Said) -> tuple[str, ...]:
+def _row(said: FeedStatement) -> tuple[str, ...]:
     mode = "switched off" if said.disabled else said.mode
     first, last = _day(said.first_seen_s), _minute(said.last_seen_s)
     published, expires = _day(said.published_s), _minute(said.expires_s)

@@ -11,7 +11,7 @@ from rich.text import Text
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, ReasonOption, consoles, load_config, next_step, order
 from pdns.cli.feed_table import held
 from pdns.state import feed_status
-from pdns.state.commands import Order
+from pdns.state.commands import Command
 
 FeedArgument = Annotated[str, typer.Argument(metavar="FEED", help="The feed, as the configuration names it")]
 NameOption = Annotated[str, typer.Option("--name", "-n", metavar="NAME", help="This name only [default: the whole update]")]
@@ -24,7 +24,7 @@ def held_command(config: ConfigOption = None) -> None:
 
 def hold_command(feed: FeedArgument, config: ConfigOption = None, name: NameOption = "", reason: ReasonOption = "") -> None:
     """Hold every update of a feed from now on, or take one name out of it."""
-    raise typer.Exit(order(config, Order(command="hold", user="", feed=feed, name=name, reason=reason)))
+    raise typer.Exit(order(config, Command(command="hold", user="", feed=feed, name=name, reason=reason)))
 
 
 def release_command(
@@ -39,7 +39,9 @@ def release_command(
     reason: ReasonOption = "",
 ) -> None:
     """Let what was held go live, at once: of one feed, or all of a category or kind."""
-    wanted = Order(command="release", user="", feed=feed, name=name, reason=reason, all=everything, category=category, kind=kind)
+    wanted = Command(
+        command="release", user="", feed=feed, name=name, reason=reason, all=everything, category=category, kind=kind
+    )
     if not feed and not wanted.is_bulk:
         consoles()[1].print(Text("say which FEED, or --all, --category or --kind (--reason only goes on record)", "red"))
         raise typer.Exit(EXIT_INVALID)
@@ -48,7 +50,7 @@ def release_command(
 
 def drop_command(feed: FeedArgument, config: ConfigOption = None, name: NameOption = "", reason: ReasonOption = "") -> None:
     """Discard the update or name that was held: it stays out."""
-    raise typer.Exit(order(config, Order(command="drop", user="", feed=feed, name=name, reason=reason)))
+    raise typer.Exit(order(config, Command(command="drop", user="", feed=feed, name=name, reason=reason)))
 
 
 def disable_command(
@@ -58,12 +60,12 @@ def disable_command(
     config: ConfigOption = None,
 ) -> None:
     """Switch a feed off for a while, in every worker within a second."""
-    raise typer.Exit(order(config, Order(command="disable", user="", feed=feed, reason=reason), lasting))
+    raise typer.Exit(order(config, Command(command="disable", user="", feed=feed, reason=reason), lasting))
 
 
 def enable_command(feed: FeedArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
     """Switch a feed on again."""
-    raise typer.Exit(order(config, Order(command="enable", user="", feed=feed, reason=reason)))
+    raise typer.Exit(order(config, Command(command="enable", user="", feed=feed, reason=reason)))
 
 
 def show_held(path: Path | None) -> int:

@@ -15,7 +15,7 @@ from pdns.cli.feed_table import LATEST_S, aligned
 from pdns.files.records import LockedError
 from pdns.state import in_force as inforce
 from pdns.state import overrides
-from pdns.state.commands import Order
+from pdns.state.commands import Command
 from pdns.state.in_force import InForce
 from pdns.state.lock import is_served
 from pdns.state.overrides import Indicator, as_csv
@@ -45,7 +45,7 @@ def block_command(
     force: ForceOption = False,
 ) -> None:
     """Block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Order(command="block", user="", name=name, reason=reason, force=force), lasting))
+    raise typer.Exit(order(config, Command(command="block", user="", name=name, reason=reason, force=force), lasting))
 
 
 def allow_command(
@@ -56,7 +56,7 @@ def allow_command(
     force: ForceOption = False,
 ) -> None:
     """Let no feed block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Order(command="allow", user="", name=name, reason=reason, force=force), lasting))
+    raise typer.Exit(order(config, Command(command="allow", user="", name=name, reason=reason, force=force), lasting))
 
 
 @app.command("list")
@@ -68,7 +68,7 @@ def list_command(config: ConfigOption = None) -> None:
 @app.command("remove")
 def remove_command(name: NameArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
     """Take back what was said of a name."""
-    raise typer.Exit(order(config, Order(command="remove", user="", name=name, reason=reason)))
+    raise typer.Exit(order(config, Command(command="remove", user="", name=name, reason=reason)))
 
 
 @app.command("export")

@@ -11,7 +11,7 @@ import msgspec
 from rich.console import Console
 from rich.text import Text
 
-from pdns.blockset.annotations import DAY_S, Facts
+from pdns.blockset.annotations import DAY_S, Annotations
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
 from pdns.cli.commands import EXIT_INVALID, load_config
@@ -22,7 +22,7 @@ from pdns.state import feed_hits
 from pdns.telemetry.block_ring import name_hash
 
 if TYPE_CHECKING:
-    from feeds.quality import FeedQuality, Quality
+    from feeds.quality import FeedQuality, QualityReport
 
 _TITLES = ("feed", "entries", "unique", "hits", "only it", "never hit", "benign", "allowed", "new in 7 d", "older than 90 d")
 
@@ -54,14 +54,14 @@ def quality(path: Path | None, feed: str, *, as_json: bool) -> int:
     return 0
 
 
-def judge(config: Config, blockset: Blockset, now_s: float) -> Quality:
+def judge(config: Config, blockset: Blockset, now_s: float) -> QualityReport:
     """Everything that can be said at the moment."""
     from feeds import quality as measures  # noqa: PLC0415 (only this command needs it)
 
     qualities = measures.measure(blockset)
     problems = []
     try:
-        measures.add_ages(qualities, Facts(blockset), int(now_s // DAY_S))
+        measures.add_ages(qualities, Annotations(blockset), int(now_s // DAY_S))
     except BlocksetError as error:
         problems.append(f"ages cannot be told: {error}")
     met = feed_hits.read(Path(config.state.dir))
@@ -77,7 +77,7 @@ def judge(config: Config, blockset: Blockset, now_s: float) -> Quality:
     benign = 0
     if config.quality.benign:
         benign = measures.add_benign(qualities, blockset, _benign(config, problems))
-    return measures.Quality(
+    return measures.QualityReport(
         generation=blockset.generation,
         names=blockset.entries,
         feeds=list(qualities.values()),
@@ -97,7 +97,7 @@ def _benign(config: Config, problems: list[str]) -> Iterator[bytes]:
             problems.append(f"quality.benign: {path}: {error.strerror}")
 
 
-def _show_all(console: Console, found: Quality) -> None:
+def _show_all(console: Console, found: QualityReport) -> None:
     _numbers(console, [_TITLES, *map(_row, found.feeds)])
     names = [one.feed for one in found.feeds]
     if len(names) > 1:
@@ -132,7 +132,7 @@ def _row(one: FeedQuality) -> tuple[str, ...]:
     )
 
 
-def _show_one(console: Console, one: FeedQuality, found: Quality) -> None:
+def _show_one(console: Console, one: FeedQuality, found: QualityReport) -> None:
     rows = [
         ("names", f"{one.entries:,}"),
         ("of no other feed", f"{one.unique:,} ({_share(one.unique, one.entries)})"),

@@ -35,7 +35,7 @@ _NEEDS: Final = {
 }
 
 
-class Surroundings(Protocol):
+class FeedRuleContext(Protocol):
     """The part of `pdns.config.rules.Surroundings` that is needed here."""
 
     report: Report
@@ -45,7 +45,7 @@ class Surroundings(Protocol):
     def canonical(self, key: str, texts: Iterable[str], parser: Callable[[str], object]) -> tuple[str, ...]: ...
 
 
-def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
+def settle_source(feed: Feed, at: str, around: FeedRuleContext) -> Feed:
     """`feed`, which the file has at the key `at`, in canonical form; what breaks a rule is reported."""
     url = _url(feed.url, f"{at}.url", around)
     settled: dict[str, Any] = {"url": url, **_paths(feed, at, around)}
@@ -80,7 +80,7 @@ def settle_source(feed: Feed, at: str, around: Surroundings) -> Feed:
     return replace(feed, **settled)
 
 
-def _url(text: str, key: str, around: Surroundings) -> str:
+def _url(text: str, key: str, around: FeedRuleContext) -> str:
     meant = addresses.meant_url(text)
     if meant and not (around.directory / text.partition("/")[0]).is_dir():
         expected = "expected https:// or http:// before a host, or file: before a path"
@@ -89,7 +89,7 @@ def _url(text: str, key: str, around: Surroundings) -> str:
     return around.parse(key, text, lambda text: addresses.parse_source(text, around.directory)) or text
 
 
-def _paths(feed: Feed, at: str, around: Surroundings) -> dict[str, str]:
+def _paths(feed: Feed, at: str, around: FeedRuleContext) -> dict[str, str]:
     settled = {}
     for key in _PATHS:
         text = getattr(feed, key)
@@ -102,7 +102,7 @@ def _paths(feed: Feed, at: str, around: Surroundings) -> dict[str, str]:
     return settled
 
 
-def check_authority(path: str, key: str, spelt: str, around: Surroundings) -> None:
+def check_authority(path: str, key: str, spelt: str, around: FeedRuleContext) -> None:
     """Report a file of certificates that cannot be read as such; `spelt` is how the configuration names it."""
     try:
         os.close(open_regular(Path(path), follow_links=True))  # OpenSSL would wait for the writer of a pipe
@@ -113,7 +113,7 @@ def check_authority(path: str, key: str, spelt: str, around: Surroundings) -> No
         around.report.add(key, f"cannot be read: {path}: {error.strerror or os.strerror(error.errno or 0)}")
 
 
-def _only(feed: Feed, at: str, around: Surroundings, keys: tuple[str, ...], allowed: bool, why: str) -> None:
+def _only(feed: Feed, at: str, around: FeedRuleContext, keys: tuple[str, ...], allowed: bool, why: str) -> None:
     for key in keys:
         if getattr(feed, key) and not allowed:
             around.report.add(f"{at}.{key}", f"{why} only")

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from pdns.config.catalogue import filled
-from pdns.config.rules import Surroundings, settle
+from pdns.config.rules import RuleContext, settle
 from pdns.config.schema import Config
 from pdns.config.shape import Report, check, check_names
 from pdns.config.syntax import explain
@@ -71,7 +71,7 @@ def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv
     """
     report = Report(file)
     tables = _with_catalogue(tables, report)
-    around = Surroundings(report, directory, resolv_conf)
+    around = RuleContext(report, directory, resolv_conf)
     present = {field.name for field in check_names(tables, Config, "", report)}
     sections: dict[str, Any] = {}
     for field in msgspec.structs.fields(Config):

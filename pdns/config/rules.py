@@ -50,7 +50,7 @@ T = TypeVar("T")
 
 
 @dataclass
-class Surroundings:
+class RuleContext:
     """What the rules look at beside the section itself."""
 
     report: Report
@@ -78,13 +78,13 @@ class Surroundings:
         return tuple(map(str, self.parse_all(key, texts, parser)))
 
 
-def settle(name: str, section: Any, around: Surroundings) -> Any:
+def settle(name: str, section: Any, around: RuleContext) -> Any:
     """`section` (that of `Config` called `name`) in canonical form; what breaks a rule is reported."""
     rule = _RULES.get(name)
     return rule(section, around) if rule else section
 
 
-def _server(server: Server, around: Surroundings) -> Server:
+def _server(server: Server, around: RuleContext) -> Server:
     listen = []
     for index, text in enumerate(server.listen):
         endpoint = around.parse(key := f"server.listen[{index}]", text, addresses.parse_endpoint)
@@ -97,11 +97,11 @@ def _server(server: Server, around: Surroundings) -> Server:
     return replace(server, listen=tuple(listen))
 
 
-def _quality(quality: Quality, around: Surroundings) -> Quality:
+def _quality(quality: Quality, around: RuleContext) -> Quality:
     return replace(quality, benign=tuple(str(around.directory / Path(text).expanduser()) for text in quality.benign))
 
 
-def _metrics(metrics: Metrics, around: Surroundings) -> Metrics:
+def _metrics(metrics: Metrics, around: RuleContext) -> Metrics:
     endpoint = around.parse("metrics.listen", metrics.listen, lambda text: addresses.parse_endpoint(text, METRICS_PORT))
     if endpoint is None:
         return metrics
@@ -109,7 +109,7 @@ def _metrics(metrics: Metrics, around: Surroundings) -> Metrics:
     return replace(metrics, listen=str(endpoint), hosts=around.canonical("metrics.hosts", metrics.hosts, addresses.parse_host))
 
 
-def _admin(admin: Admin, around: Surroundings) -> Admin:
+def _admin(admin: Admin, around: RuleContext) -> Admin:
     endpoint = around.parse("admin.listen", admin.listen, lambda text: addresses.parse_endpoint(text, ADMIN_PORT))
     if endpoint is None or not admin.token_file:
         return admin
@@ -121,13 +121,13 @@ def _admin(admin: Admin, around: Surroundings) -> Admin:
     return replace(admin, listen=str(endpoint), token_file=str(path or ""), hosts=hosts)
 
 
-def _known(key: str, values: Iterable[str], known: Sequence[str], around: Surroundings) -> None:
+def _known(key: str, values: Iterable[str], known: Sequence[str], around: RuleContext) -> None:
     for index, value in enumerate(values):
         if value not in known:
             around.report.add(f"{key}[{index}]", f"expected one of {', '.join(known)}, got {show(value)}{meant(value, known)}")
 
 
-def _guard(guard: Guard, around: Surroundings) -> Guard:
+def _guard(guard: Guard, around: RuleContext) -> Guard:
     path = _file("guard.popularity", guard.popularity, around) if guard.popularity else None
     if guard.popularity_refuse > guard.popularity_hold:
         expected = f"expected at most guard.popularity_hold ({guard.popularity_hold})"
@@ -145,7 +145,7 @@ def _holds_token(path: Path) -> bool:
         return False
 
 
-def _file(key: str, text: str, around: Surroundings) -> Path | None:
+def _file(key: str, text: str, around: RuleContext) -> Path | None:
     """The path of a regular file that can be read; None when it cannot, which is reported. Waits for no pipe."""
     path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
     try:
@@ -157,13 +157,13 @@ def _file(key: str, text: str, around: Surroundings) -> Path | None:
     return path
 
 
-def _listen(endpoint: Endpoint, key: str, around: Surroundings) -> None:
+def _listen(endpoint: Endpoint, key: str, around: RuleContext) -> None:
     if endpoint in around.listening and endpoint.port:
         around.report.add(key, f"{endpoint} is already {around.listening[endpoint]}")
     around.listening.setdefault(endpoint, key)
 
 
-def _upstream(upstream: Upstream, around: Surroundings) -> Upstream:
+def _upstream(upstream: Upstream, around: RuleContext) -> Upstream:
     servers: dict[tuple[str, Endpoint], tuple[UpstreamAddress, str]] = {}
     system: list[UpstreamAddress] = []
     system_key = ""
@@ -197,7 +197,7 @@ def _upstream(upstream: Upstream, around: Surroundings) -> Upstream:
     )
 
 
-def _own_listener(upstream: UpstreamAddress, around: Surroundings) -> str:
+def _own_listener(upstream: UpstreamAddress, around: RuleContext) -> str:
     """The key of the listener that a query to `upstream` would reach, or ""."""
     for (host, port), key in around.listening.items():
         if port == upstream.port and key.startswith("server."):
@@ -207,7 +207,7 @@ def _own_listener(upstream: UpstreamAddress, around: Surroundings) -> str:
     return ""
 
 
-def _ca_file(text: str, around: Surroundings) -> str:
+def _ca_file(text: str, around: RuleContext) -> str:
     if not text:
         return ""
     key = "upstream.ca_file"
@@ -218,13 +218,13 @@ def _ca_file(text: str, around: Surroundings) -> str:
     return str(path)
 
 
-def _cache(cache: Cache, around: Surroundings) -> Cache:
+def _cache(cache: Cache, around: RuleContext) -> Cache:
     if cache.min_ttl_s > cache.max_ttl_s:
         around.report.add("cache.min_ttl_s", f"expected at most cache.max_ttl_s ({cache.max_ttl_s}), got {cache.min_ttl_s}")
     return cache
 
 
-def _block(block: Block, around: Surroundings) -> Block:
+def _block(block: Block, around: RuleContext) -> Block:
     taken: dict[int, str] = {}
     sinkhole = []
     for index, text in enumerate(block.sinkhole):
@@ -245,7 +245,7 @@ def _block(block: Block, around: Surroundings) -> Block:
     return replace(block, sinkhole=tuple(sinkhole), allow=allow, nat64_prefixes=prefixes)
 
 
-def _local(local: Local, around: Surroundings) -> Local:
+def _local(local: Local, around: RuleContext) -> Local:
     def name(text: str) -> str:
         if (allowed := addresses.parse_allowed(text)).below_only:
             raise InvalidAddress('expected a domain name without "*."')
@@ -254,7 +254,7 @@ def _local(local: Local, around: Surroundings) -> Local:
     return replace(local, forward=around.canonical("local.forward", local.forward, name))
 
 
-def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
+def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
     _distinct("feed", [feed.name for feed in feeds], around)
     for index, feed in enumerate(feeds):
         _content(feed, f"feed[{index}]", around)
@@ -263,7 +263,7 @@ def _feeds(feeds: tuple[Feed, ...], around: Surroundings) -> tuple[Feed, ...]:
     return tuple(settle_source(feed, f"feed[{index}]", around) for index, feed in enumerate(feeds))
 
 
-def _all_feeds(feeds: Feeds, around: Surroundings) -> Feeds:
+def _all_feeds(feeds: Feeds, around: RuleContext) -> Feeds:
     if not feeds.notify_listen:
         return feeds
     endpoint = around.parse("feeds.notify_listen", feeds.notify_listen, addresses.parse_endpoint)
@@ -273,7 +273,7 @@ def _all_feeds(feeds: Feeds, around: Surroundings) -> Feeds:
     return replace(feeds, notify_listen=str(endpoint))
 
 
-def _content(feed: Feed, key: str, around: Surroundings) -> None:
+def _content(feed: Feed, key: str, around: RuleContext) -> None:
     """The category is a known one. What one format needs is there with it, and not with others, where it would do nothing."""
     _known(f"{key}.guard_skip", feed.guard_skip, GUARD_KINDS, around)
     if feed.category not in CATEGORIES:
@@ -296,7 +296,7 @@ def _content(feed: Feed, key: str, around: Surroundings) -> None:
         around.report.add(f"{key}.column", 'the first column is 1, got "0"')
 
 
-def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant, ...]:
+def _tenants(tenants: tuple[Tenant, ...], around: RuleContext) -> tuple[Tenant, ...]:
     _distinct("tenant", [tenant.name for tenant in tenants], around)
     owners: dict[addresses.IPNetwork, str] = {}
     settled = []
@@ -314,17 +314,17 @@ def _tenants(tenants: tuple[Tenant, ...], around: Surroundings) -> tuple[Tenant,
     return tuple(settled)
 
 
-def _distinct(section: str, labels: list[str], around: Surroundings) -> None:
+def _distinct(section: str, labels: list[str], around: RuleContext) -> None:
     for index, label in enumerate(labels):
         if (first := labels.index(label)) < index:
             around.report.add(f"{section}[{index}].name", f'"{label}" is already {section}[{first}]')
 
 
-def _access(access: Access, around: Surroundings) -> Access:
+def _access(access: Access, around: RuleContext) -> Access:
     return replace(access, networks=around.canonical("access.networks", access.networks, addresses.parse_network))
 
 
-def _state(state: State, around: Surroundings) -> State:
+def _state(state: State, around: RuleContext) -> State:
     path = around.parse(
         "state.dir", state.dir or default_state_dir(), lambda text: addresses.absolute_path(text, around.directory)
     )
@@ -333,7 +333,7 @@ def _state(state: State, around: Surroundings) -> State:
     return replace(state, dir=os.path.realpath(path) if path else "")  # below it no link is followed
 
 
-_RULES: Final[dict[str, Callable[[Any, Surroundings], Any]]] = {
+_RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "server": _server,
     "upstream": _upstream,
     "cache": _cache,

@@ -9,7 +9,7 @@ from pdns.core.chain import Chain
 from pdns.core.entry import MAX_TURNS, NO_ROTATION, Entry, Rotation
 from pdns.core.extended_errors import errors_of
 from pdns.wire import protocol as p
-from pdns.wire.message import Message, Record, kind_of, rdata_names
+from pdns.wire.message import Message, ResourceRecord, kind_of, rdata_names
 from pdns.wire.names import is_at_or_below, labels_of
 from pdns.wire.rdata import SHAPES, has_names
 
@@ -73,11 +73,11 @@ def _bounded(ttl_s: int, config: Cache) -> int:
     return max(config.min_ttl_s, min(ttl_s, config.max_ttl_s))
 
 
-def _minimum(message: Message, soa: Record) -> int:
+def _minimum(message: Message, soa: ResourceRecord) -> int:
     return int.from_bytes(message.wire[soa.end - 4 : soa.end])
 
 
-def _authority(message: Message, chain: Chain, *, negative: bool, do: bool) -> tuple[Record, ...]:
+def _authority(message: Message, chain: Chain, *, negative: bool, do: bool) -> tuple[ResourceRecord, ...]:
     records = message.authority
     if not records:
         return ()
@@ -93,7 +93,7 @@ def _authority(message: Message, chain: Chain, *, negative: bool, do: bool) -> t
     return ()
 
 
-def _addresses(answer: Sequence[Record]) -> range:
+def _addresses(answer: Sequence[ResourceRecord]) -> range:
     """Which of the records are the addresses of the last name; fewer than two of them count as none."""
     end = len(answer)
     while end and answer[end - 1].rtype == p.RRSIG:
@@ -104,12 +104,12 @@ def _addresses(answer: Sequence[Record]) -> range:
     return range(first, end) if end - first > 1 else range(0)
 
 
-def _is_like(one: Record, other: Record) -> bool:
+def _is_like(one: ResourceRecord, other: ResourceRecord) -> bool:
     return (one.owner, one.rtype, one.rclass) == (other.owner, other.rtype, p.CLASS_IN)
 
 
 def _copy(
-    message: Message, answer: Sequence[Record], authority: Sequence[Record], addresses: range
+    message: Message, answer: Sequence[ResourceRecord], authority: Sequence[ResourceRecord], addresses: range
 ) -> tuple[bytearray, list[int]]:
     """The records as they follow the question, and where each one's TTL stands.
 
@@ -133,7 +133,7 @@ def _copy(
     return body, [record.rdata_at - 6 - base for record in records]
 
 
-def _has_label(wire: bytes, record: Record, labels: set[bytes]) -> bool:
+def _has_label(wire: bytes, record: ResourceRecord, labels: set[bytes]) -> bool:
     if _label_at(wire, record.start, labels):
         return True
     if record.rtype not in SHAPES or not SHAPES[record.rtype].folded:
@@ -151,7 +151,7 @@ def _label_at(wire: bytes, at: int, labels: set[bytes]) -> bool:
     return False
 
 
-def _rewrite(message: Message, records: Sequence[Record], qname: bytes, ours: set[bytes]) -> tuple[bytearray, list[int]]:
+def _rewrite(message: Message, records: Sequence[ResourceRecord], qname: bytes, ours: set[bytes]) -> tuple[bytearray, list[int]]:
     body = bytearray()
     offsets = []
     for record in records:
@@ -163,7 +163,7 @@ def _rewrite(message: Message, records: Sequence[Record], qname: bytes, ours: se
     return body, offsets
 
 
-def _expand(wire: bytes, record: Record, ours: set[bytes]) -> bytes:
+def _expand(wire: bytes, record: ResourceRecord, ours: set[bytes]) -> bytes:
     """The RDATA with its names uncompressed, and in lower case where their case was free and ours."""
     if not has_names(record.rtype):
         return wire[record.rdata_at : record.end]
@@ -186,7 +186,11 @@ def _behind_name(wire: bytes, at: int) -> int:
 
 
 def _rotation(
-    message: Message, answer: Sequence[Record], authority: Sequence[Record], addresses: range, ttl_offsets: Sequence[int]
+    message: Message,
+    answer: Sequence[ResourceRecord],
+    authority: Sequence[ResourceRecord],
+    addresses: range,
+    ttl_offsets: Sequence[int],
 ) -> Rotation:
     """The addresses that are given in turns (RFC 1794)."""
     if not 1 < len(addresses) <= MAX_TURNS:
@@ -201,7 +205,7 @@ def _rotation(
     return ttl_offsets[first] - head_bytes - 4, size, len(addresses)
 
 
-def _pointers(wire: bytes, record: Record) -> Iterator[int]:
+def _pointers(wire: bytes, record: ResourceRecord) -> Iterator[int]:
     """Where every pointer leads that is followed in reading the names of `record`."""
     names, _ = rdata_names(wire, record.rtype, record.rdata_at, record.end) if has_names(record.rtype) else ([], 0)
     for start in (record.start, *(start for start, _ in names)):

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pdns.errors import WireError
 from pdns.wire import protocol as p
-from pdns.wire.message import Message, Record, kind_of, read_name
+from pdns.wire.message import Message, ResourceRecord, kind_of, read_name
 from pdns.wire.names import MAX_NAME_BYTES, is_at_or_below
 
 MAX_HOPS = 32  # resolvers follow 11 to 16 (unbound, BIND); each hop is looked up, and long chains are an attack (CacheFlush)
@@ -17,7 +17,7 @@ class Chain(NamedTuple):
     """What is kept of a response's answer section."""
 
     names: tuple[bytes, ...]  # qname, then each CNAME target in turn
-    records: tuple[Record, ...]  # CNAMEs in the order of the chain, then the rest as received
+    records: tuple[ResourceRecord, ...]  # CNAMEs in the order of the chain, then the rest as received
     answered: bool  # the last name has records of the asked type
 
 
@@ -73,7 +73,7 @@ def substitution_is_too_long(message: Message) -> bool:
     )
 
 
-def _belongs(message: Message, record: Record, names: dict[bytes, int], qtype: int, *, do: bool) -> bool:
+def _belongs(message: Message, record: ResourceRecord, names: dict[bytes, int], qtype: int, *, do: bool) -> bool:
     if record.rtype == qtype == p.RRSIG and record.owner in names:
         return True
     if record.rtype in _PROOF_TYPES and not do and record.rtype != qtype:
@@ -84,7 +84,7 @@ def _belongs(message: Message, record: Record, names: dict[bytes, int], qtype: i
     return record.owner in names and (rtype in (qtype, p.CNAME) or qtype == p.ANY)
 
 
-def _place(message: Message, record: Record, names: dict[bytes, int]) -> tuple[int, int, int]:
+def _place(message: Message, record: ResourceRecord, names: dict[bytes, int]) -> tuple[int, int, int]:
     """Where it goes behind a chain: hop by hop the DNAME, the CNAME made from it, each with its signatures; then the answer."""
     rtype = kind_of(message.wire, record)
     is_signature = record.rtype == p.RRSIG

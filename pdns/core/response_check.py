@@ -8,7 +8,7 @@ from pdns.blockset.reader import Blockset
 from pdns.core.chain import Chain
 from pdns.core.policy import CLEAN, Decision, Policy, merge
 from pdns.wire import protocol as p
-from pdns.wire.message import Message, Record, read_name
+from pdns.wire.message import Message, ResourceRecord, read_name
 
 _IPV4HINT, _IPV6HINT = 4, 6  # SvcParamKeys (RFC 9460, 14.3.2)
 
@@ -32,7 +32,7 @@ def check_response(policy: Policy, blockset: Blockset | None, number: int, messa
     return decision
 
 
-def _service(message: Message, record: Record) -> tuple[bytes, list[bytes]]:
+def _service(message: Message, record: ResourceRecord) -> tuple[bytes, list[bytes]]:
     wire = message.wire
     target, at = read_name(wire, record.rdata_at + 2)
     hints: list[bytes] = []

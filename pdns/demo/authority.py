@@ -68,7 +68,7 @@ class Authority:
         loop = asyncio.get_running_loop()
         udp, tcp = bind_udp_and_tcp(self.port)
         self.port = udp.getsockname()[1]
-        self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
+        self._udp, _ = await loop.create_datagram_endpoint(lambda: _AuthorityDatagrams(self), sock=udp)
         self._tcp = await loop.create_server(lambda: _Stream(self, self._connections), sock=tcp)
 
     def stop(self) -> None:
@@ -81,7 +81,7 @@ class Authority:
             self._udp = self._tcp = None
 
 
-class _Datagrams(asyncio.DatagramProtocol):
+class _AuthorityDatagrams(asyncio.DatagramProtocol):
     def __init__(self, authority: Authority) -> None:
         self._authority = authority
         self._transport: asyncio.DatagramTransport | None = None

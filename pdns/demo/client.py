@@ -35,7 +35,7 @@ class Reply(NamedTuple):
         return any(code in _STALE_CODES for code in self.errors)
 
 
-class Client:
+class DemoClient:
     """Asks one server from one source address, over UDP, and over TCP when told to by the TC bit (RFC 7766, 5)."""
 
     def __init__(self, source: str, server: tuple[str, int], seed: int) -> None:

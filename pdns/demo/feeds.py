@@ -11,19 +11,19 @@ from pdns.demo import world
 FORMATS = {"malware": "hosts", "phishing": "adblock", "botnet": "rpz"}
 
 
-def hosts_text(listed: tuple[world.Listed, ...]) -> str:
+def hosts_text(listed: tuple[world.DemoListing, ...]) -> str:
     """A hosts file: the name and everything below it."""
     lines = ["# Malware, as a hosts file", "127.0.0.1 localhost", *(f"0.0.0.0 {entry.name}" for entry in listed)]
     return "\n".join(lines) + "\n"
 
 
-def adblock_text(listed: tuple[world.Listed, ...]) -> str:
+def adblock_text(listed: tuple[world.DemoListing, ...]) -> str:
     """Adblock rules, one exception among them, and one rule for a URL, which says nothing about its whole domain."""
     rules = ["[Adblock Plus]", "! Title: Phishing", *(f"||{entry.name}^" for entry in listed)]
     return "\n".join([*rules, f"@@||{world.EXCEPTION}^", "||video.example/embedded/advert.js", ""])
 
 
-def rpz_text(listed: tuple[world.Listed, ...]) -> str:
+def rpz_text(listed: tuple[world.DemoListing, ...]) -> str:
     """A response policy zone: a name alone, or with the names below it when a wildcard stands beside it."""
     lines = ["$TTL 300", "@ SOA localhost. root.localhost. 1 3600 600 86400 300", "@ NS localhost."]
     for entry in listed:
@@ -72,7 +72,7 @@ class FeedServer:
             raise web.HTTPNotFound
         listed = world.FEEDS[feed]
         if feed == "malware" and self.published_later:
-            listed = (*listed, world.Listed(world.PUBLISHED_LATER))
+            listed = (*listed, world.DemoListing(world.PUBLISHED_LATER))
         text = _WRITERS[FORMATS[feed]](listed)
         etag = hashlib.sha256(text.encode()).hexdigest()[:16]
         if any(tag.value == etag for tag in request.if_none_match or ()):

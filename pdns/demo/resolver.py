@@ -78,7 +78,7 @@ def _end_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-class Resolver:
+class DemoResolver:
     """One `pdns serve` whose configuration, log and state are in `directory`."""
 
     def __init__(self, directory: Path) -> None:

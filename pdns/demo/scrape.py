@@ -11,7 +11,7 @@ from prometheus_client.samples import Sample
 from pdns.telemetry.metrics import PREFIX
 
 
-class Reading:
+class Scrape:
     """One scrape. Families are named without the prefix; one that is not there counts as empty."""
 
     def __init__(self, text: str) -> None:
@@ -57,8 +57,8 @@ def of_buckets(buckets: list[tuple[float, float]], q: float) -> float:
     return lower
 
 
-async def scrape(session: ClientSession, url: str) -> Reading:
+async def scrape(session: ClientSession, url: str) -> Scrape:
     """Reads `url` now. Raises `aiohttp.ClientError` or `TimeoutError`."""
     async with session.get(url) as response:
         response.raise_for_status()
-        return Reading(await response.text())
+        return Scrape(await response.text())

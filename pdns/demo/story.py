@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pdns.demo import world
 from pdns.demo.authority import Authority
 from pdns.demo.feeds import FORMATS, FeedServer
-from pdns.demo.resolver import SERVFAIL_TTL_S, UPSTREAM_TIMEOUT_S, Resolver
-from pdns.demo.scrape import Reading
+from pdns.demo.resolver import SERVFAIL_TTL_S, UPSTREAM_TIMEOUT_S, DemoResolver
+from pdns.demo.scrape import Scrape
 from pdns.demo.table import duration
 from pdns.demo.traffic import Crowd
 from pdns.wire import protocol as p
@@ -32,8 +32,8 @@ class Story:
     crowd: Crowd
     feeds: FeedServer
     authority: Authority
-    resolver: Resolver
-    read: Callable[[], Awaitable[Reading]]
+    resolver: DemoResolver
+    read: Callable[[], Awaitable[Scrape]]
     now: str = ""
     told: list[str] = field(default_factory=list)
     _began: float = 0.0

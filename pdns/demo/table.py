@@ -10,7 +10,7 @@ from rich.console import Console, ConsoleOptions, Group, RenderableType, RenderR
 from rich.table import Table
 from rich.text import Text
 
-from pdns.demo.scrape import Reading, of_buckets
+from pdns.demo.scrape import Scrape, of_buckets
 from pdns.telemetry.stats import BUCKETS_S
 
 _WIDE_COLUMNS = 80
@@ -35,7 +35,7 @@ def quantile(waits_s: list[float], q: float) -> float:
     return of_buckets(list(at_most), q)
 
 
-def cache_hit_rate(reading: Reading) -> float:
+def cache_hit_rate(reading: Scrape) -> float:
     """The share of forwardable answers that needed no upstream: 0 to 1."""
     sources = reading.by("responses_total", "source")
     cached = sum(sources.get(source, 0) for source in _FROM_CACHE)
@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
     return "-" if seconds == 0 else f"{seconds * 1e6:.2g} µs"
 
 
-def line(elapsed_s: float, reading: Reading, clients: Clients, now: str) -> str:
+def line(elapsed_s: float, reading: Scrape, clients: Clients, now: str) -> str:
     """The state of things in one line."""
     return (
         f"{elapsed_s:5.1f} s  queries {reading.total('queries_total'):,.0f}  blocked {reading.total('blocked_total'):,.0f}"
@@ -63,7 +63,7 @@ def line(elapsed_s: float, reading: Reading, clients: Clients, now: str) -> str:
 class Frame:
     """The whole table: side by side where the terminal has 80 columns and the lines for it, else one below the other."""
 
-    def __init__(self, elapsed_s: float, seconds: float, reading: Reading, clients: Clients, now: str) -> None:
+    def __init__(self, elapsed_s: float, seconds: float, reading: Scrape, clients: Clients, now: str) -> None:
         self._elapsed_s = min(elapsed_s, seconds)
         self._seconds = seconds
         self._reading = reading
@@ -112,7 +112,7 @@ def _table(title: str, columns: Iterable[str], rows: Iterable[tuple[str, ...]]) 
     return table
 
 
-def _feeds(reading: Reading) -> Table:
+def _feeds(reading: Scrape) -> Table:
     blocked = reading.by("blocked_total", "feed")
     only_here = reading.by("feed_unique_entries", "feed")
     errors = reading.by("feed_refresh_total", "feed", result="error")
@@ -123,7 +123,7 @@ def _feeds(reading: Reading) -> Table:
     return _table("Feeds", ("feed", "names", "only here", "blocked", "errors"), rows)
 
 
-def _tenants(reading: Reading) -> Table:
+def _tenants(reading: Scrape) -> Table:
     blocked = reading.by("blocked_total", "tenant")
     names = reading.by("blocked_domains", "tenant", window="1h")
     rows = [
@@ -134,7 +134,7 @@ def _tenants(reading: Reading) -> Table:
     return _table("Tenants", ("tenant", "queries", "blocked", "names"), rows)
 
 
-def _sources(reading: Reading) -> Table:
+def _sources(reading: Scrape) -> Table:
     sources = reading.by("responses_total", "source")
     total = sum(sources.values()) or 1.0
     rows = [
@@ -145,12 +145,12 @@ def _sources(reading: Reading) -> Table:
     return _table(f"Answers (cache hits {cache_hit_rate(reading):.0%})", ("from", "answers", "share"), rows)
 
 
-def _latency(reading: Reading, clients: Clients) -> Table:
+def _latency(reading: Scrape, clients: Clients) -> Table:
     inside = [duration(reading.quantile("query_duration_seconds", q)) for q in (0.5, 0.99)]
     rows = [("resolver", *inside), ("client", duration(clients.p50_s), duration(clients.p99_s))]
     return _table(f"Latency (upstream {_upstream(reading)})", ("seen by", "p50", "p99"), rows)
 
 
-def _upstream(reading: Reading) -> str:
+def _upstream(reading: Scrape) -> str:
     states = reading.by("upstream_up", "upstream").values()
     return "up" if all(states) else "DOWN"

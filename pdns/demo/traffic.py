@@ -11,7 +11,7 @@ from itertools import accumulate
 from typing import NamedTuple
 
 from pdns.demo import world
-from pdns.demo.client import Client, Reply
+from pdns.demo.client import DemoClient, Reply
 from pdns.errors import WireError
 from pdns.wire import protocol as p
 
@@ -90,11 +90,11 @@ class Crowd:
         self.tally = Tally()
         self.upstream_away = False  # while True a SERVFAIL is no fault
         self._tenants: dict[str, str] = {}
-        self._clients: list[Client] = []
+        self._clients: list[DemoClient] = []
         for tenant, network in world.TENANTS.items():
             for host in range(1, world.CLIENTS_PER_TENANT + 1):
                 self._tenants[f"{network}.{host}"] = tenant
-                self._clients.append(Client(f"{network}.{host}", server, seed=len(self._clients)))
+                self._clients.append(DemoClient(f"{network}.{host}", server, seed=len(self._clients)))
 
     async def open(self) -> None:
         """Binds every source address. Raises `OSError` where 127.0.0.0/8 is not all local."""
@@ -133,7 +133,7 @@ class Crowd:
             next(client for client in self._clients if self._tenants[client.source] == tenant), Question(name, qtype)
         )
 
-    async def ask(self, client: Client, question: Question) -> Reply | None:
+    async def ask(self, client: DemoClient, question: Question) -> Reply | None:
         """Asks, judges and counts. None when no answer came, or none that can be read."""
         try:
             reply = await client.ask(*question)

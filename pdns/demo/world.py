@@ -47,22 +47,22 @@ EXEMPT_TENANT = "westholt"
 PUBLISHED_LATER = "zero-day.example"  # joins the malware feed while the demo runs
 
 
-class Listed(NamedTuple):
+class DemoListing(NamedTuple):
     """One name of one feed, and whether the names below it are listed too."""
 
     name: str
     and_below: bool = True
 
 
-def _listed(first: int, count: int) -> list[Listed]:
+def _listed(first: int, count: int) -> list[DemoListing]:
     pairs = [f"{bait}-{trap}.example" for bait in _BAIT for trap in _TRAP]
-    return [Listed(name) for name in pairs[first : first + count]]
+    return [DemoListing(name) for name in pairs[first : first + count]]
 
 
-FEEDS: dict[str, tuple[Listed, ...]] = {  # neighbours share ten names, as real feeds do
+FEEDS: dict[str, tuple[DemoListing, ...]] = {  # neighbours share ten names, as real feeds do
     "malware": tuple(_listed(0, 50)),
     "phishing": tuple(_listed(40, 50)),
-    "botnet": (*_listed(80, 40), Listed("beacon.shop.example", and_below=False)),
+    "botnet": (*_listed(80, 40), DemoListing("beacon.shop.example", and_below=False)),
 }
 EXCEPTION = "appeals." + FEEDS["phishing"][20].name  # the phishing feed, alone in listing its parent, excepts it
 BENIGN_BELOW_EXACT = "www.beacon.shop.example"

@@ -6,7 +6,7 @@ Python rules once on each kind of listing and type; every other name that is lis
 from libc.stdint cimport uint16_t
 
 from pdns.fast.cache cimport BLOCKED, AnswerCache
-from pdns.fast.fast_path cimport Asked
+from pdns.fast.fast_path cimport PendingQuery
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.udp cimport Datagram
 from pdns.fast.wire cimport RD, Query, ends_in_one_of, u16
@@ -72,7 +72,7 @@ cdef class Blocker:
         cdef int kind = 1 if query.q.qtype == _A else 2 if query.q.qtype == _AAAA else 0
         return 4 * <Py_ssize_t>found[0][1] + kind
 
-    def block(self, Asked query not None, client, address, double now):
+    def block(self, PendingQuery query not None, client, address, double now):
         found = self._matcher.find(query)
         if not found:
             return None

@@ -9,17 +9,17 @@ from libc.stdint cimport uint8_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.in_flight cimport Flight, Flights, Holder
-from pdns.fast.fast_path cimport Front
+from pdns.fast.fast_path cimport FastPath
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.response cimport Bounds, Plain
 from pdns.fast.udp cimport Datagram, UdpListener
-from pdns.fast.upstream cimport Carrier, Hub, UdpSocket
+from pdns.fast.upstream cimport ReplyHandler, SocketSet, UdpSocket
 from pdns.fast.wire cimport Query
 
 
-cdef class Lane(Carrier):
+cdef class FastForward(ReplyHandler):
     cdef AnswerCache _cache
-    cdef Front _front
+    cdef FastPath _front
     cdef Flights _flights
     cdef object _stats, _promote, _refuse
     cdef Bounds _bounds
@@ -29,12 +29,12 @@ cdef class Lane(Carrier):
     cdef Query _target
     cdef list _written  # listeners that have something to send
 
-    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now)
+    cdef Flight _write(self, SocketSet hub, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now)
     cdef int _abandon(self, bytes key) except -1
     cdef int _overloaded(self, query, str why, double now) except -1
-    cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1
+    cdef int _send(self, SocketSet hub, UdpSocket socket, double now) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
     cdef int _answer(self, Datagram query, Record *record, double now) except -1
-    cdef int _count(self, Hub hub, name, double duration_s) except -1
+    cdef int _count(self, SocketSet hub, name, double duration_s) except -1

@@ -6,7 +6,7 @@ from pdns.core.in_flight import Flight as AnyFlight
 from pdns.core.in_flight import Waiter
 from pdns.core.listing import AddressListing
 from pdns.fast.cache import AnswerCache
-from pdns.fast.fast_path import Front
+from pdns.fast.fast_path import FastPath
 from pdns.fast.in_flight import Flight, Flights
 from pdns.fast.udp import Datagram
 from pdns.telemetry.stats import Stats
@@ -14,11 +14,11 @@ from pdns.upstream.exchange import Done, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.udp import UdpPool
 
-class Lane:
+class FastForward:
     def __init__(
         self,
         cache: AnswerCache,
-        front: Front,
+        front: FastPath,
         flights: Flights,
         stats: Stats,
         promote: Callable[[Flight], tuple[UpstreamQuestion, Done]],

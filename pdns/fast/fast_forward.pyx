@@ -38,7 +38,7 @@ cdef int _SERVFAIL = p.SERVFAIL
 _log = logging.getLogger("pdns.worker.service")
 
 
-cdef class Lane(Carrier):
+cdef class FastForward(Carrier):
     """One for each worker. `promote(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end; `refuse(waiter, why,
     now)` answers whoever came in no datagram."""
 

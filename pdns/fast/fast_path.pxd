@@ -9,7 +9,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 from pdns.fast.cache cimport AnswerCache, Record
 from pdns.fast.clients cimport ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
-from pdns.fast.stats cimport Tally
+from pdns.fast.stats cimport FastStats
 from pdns.fast.wire cimport Fault, Query, Question
 
 cdef enum:
@@ -19,7 +19,7 @@ cdef enum:
     DECIDE_REMEMBERED = -2  # there is an answer in the cache, of which more must be known than that it is there
 
 
-cdef struct Heard:  # a message, before anything is done about it
+cdef struct ParsedPacket:  # a message, before anything is done about it
     Question question
     uint64_t hash  # of the question's key
     Fault fault
@@ -28,19 +28,19 @@ cdef struct Heard:  # a message, before anything is done about it
     bint allowed
 
 
-cdef class Asked(Query):
+cdef class PendingQuery(Query):
     """A query that waits for a decision, with who asked it."""
-    cdef Front _front
+    cdef FastPath _front
     cdef uint16_t number  # of the client
     cdef readonly bint remembered
     cdef readonly bint ordinary
 
-    cdef int settle(self, Front front, const Heard *heard, Py_ssize_t decide) except -1
+    cdef int settle(self, FastPath front, const ParsedPacket *heard, Py_ssize_t decide) except -1
 
 
-cdef class Front:
+cdef class FastPath:
     cdef AnswerCache _cache
-    cdef Tally _tally
+    cdef FastStats _tally
     cdef object _stats, _saw, _limits
     cdef ClientTable _clients
     cdef RateLimiter _limiter
@@ -56,12 +56,12 @@ cdef class Front:
     cdef bytes _cookie_secret
     cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much
 
-    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, Heard *heard) except -1
+    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1
     cdef Py_ssize_t take(
-        self, Heard *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
+        self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3
-    cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3
-    cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3
+    cdef Py_ssize_t _take_notify(self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3
+    cdef Py_ssize_t say_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
     cdef Py_ssize_t _say(
         self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,

@@ -43,10 +43,10 @@ for _type in (*specification.META_TYPES, p.ANY):
     _meta[_type] = True
 
 
-cdef class Asked(Query):
+cdef class PendingQuery(Query):
 
-    cdef int settle(self, Front front, const Heard *heard, Py_ssize_t decide) except -1:
-        """It is what was heard, and `Front.take` said `decide`."""
+    cdef int settle(self, FastPath front, const ParsedPacket *heard, Py_ssize_t decide) except -1:
+        """It is what was heard, and `FastPath.take` said `decide`."""
         cdef const uint8_t *cut
         cdef Py_ssize_t size
         memcpy(&self.q, &heard.question, sizeof(Question))
@@ -67,7 +67,7 @@ cdef class Asked(Query):
         return self._front._clients.clients[self.number]
 
 
-cdef class Front:
+cdef class FastPath:
     """One for each worker. `configure` changes its rules between two packets."""
 
     def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None):
@@ -95,10 +95,10 @@ cdef class Front:
         return self._clients.lookup(address)
 
     def answer(self, bytes wire not None, str address not None, str transport not None, double now):
-        """The answer to a message; None for silence; an `Asked` when Python is to decide. `now` is of the clock of the cache."""
+        """The answer to a message; None for silence; an `PendingQuery` when Python is to decide. `now` is of the clock of the cache."""
         cdef double began_s = perf_counter()
-        cdef Asked asked
-        cdef Heard heard
+        cdef PendingQuery asked
+        cdef ParsedPacket heard
         cdef bytes client = packed(address)
         cdef int source = ERROR
         cdef Py_ssize_t size
@@ -113,14 +113,14 @@ cdef class Front:
         if size == SILENCE:
             return None
         if size < 0:
-            asked = Asked.__new__(Asked)
+            asked = PendingQuery.__new__(PendingQuery)
             asked.settle(self, &heard, size)
             return asked
         answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
         self._tally.lasted(source, 1, perf_counter() - began_s)
         return answer
 
-    def give(self, Asked asked not None, str source not None, str transport not None, double now, double began_s):
+    def give(self, PendingQuery asked not None, str source not None, str transport not None, double now, double began_s):
         """The answer to `asked`, which came at `began_s` of `time.perf_counter`, that is in the cache now, counted under `source`;
         None for silence. Raises `LookupError`."""
         cdef int number = SOURCE_NUMBERS[source]
@@ -130,7 +130,7 @@ cdef class Front:
         self._tally.lasted(number, 1, perf_counter() - began_s)
         return PyBytes_FromStringAndSize(<char *>_buffer, size)
 
-    cdef Py_ssize_t say_known(self, Asked asked, int source, int transport, double now, uint8_t *out) except -3:
+    cdef Py_ssize_t say_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3:
         cdef Record *record = self._cache.find(asked.q.key, asked.q.key_bytes)
         if record == NULL:
             raise LookupError
@@ -141,7 +141,7 @@ cdef class Front:
             return MAX_TCP_BYTES
         return question.udp_bytes if question.udp_bytes < self._max_udp_bytes else self._max_udp_bytes
 
-    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, Heard *heard) except -1:
+    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1:
         """Read a message and find out who sent it. What may be remembered of it is then on its way from memory."""
         cdef Known *known = self._clients.find(address)
         heard.client, heard.allowed = known.number, known.allowed
@@ -154,7 +154,7 @@ cdef class Front:
         return 0
 
     cdef Py_ssize_t take(
-        self, Heard *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
+        self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3:
         """Take up one message; its answer is written to `out`, which has room for the longest that the transport carries.
 
@@ -216,7 +216,7 @@ cdef class Front:
             return self._say(record, question, heard.client, STALE, max_bytes, True, now, out, address)
         return DECIDE_REMEMBERED
 
-    cdef Py_ssize_t _take_notify(self, Heard *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
+    cdef Py_ssize_t _take_notify(self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
         """As `pdns.state.zone_changes.Primaries.answer`. Returns the size of the answer, 0 for none."""
         answer = self._primaries.answer(PyBytes_FromStringAndSize(<const char *>wire, heard.size), text_of(address), now)
         if answer is None:

@@ -1,8 +1,8 @@
 from pdns.core import in_flight
-from pdns.fast.fast_path import Asked
+from pdns.fast.fast_path import PendingQuery
 
 class Flight(in_flight.Flight):
     @property
-    def query(self) -> Asked: ...
+    def query(self) -> PendingQuery: ...
 
 class Flights(in_flight.Flights): ...

@@ -31,7 +31,7 @@ cdef struct Sighting:
     uint32_t minute
 
 
-cdef class Tally:
+cdef class FastStats:
     cdef object _stats
     cdef object _view
     cdef uint64_t *_values

@@ -32,7 +32,7 @@ cdef tuple _qtypes = (0, *QTYPE_LABELS)
 cdef tuple _TRANSPORT_NAMES = ("udp", "tcp")
 
 
-cdef class Tally:
+cdef class FastStats:
     """`stats` finds the slots, `clients` are `ClientTable.clients`, `attributions` `AnswerCache.attributions`."""
 
     def __cinit__(self, stats, list clients, list attributions):

@@ -4,13 +4,13 @@ from libc.stdint cimport uint8_t, uint16_t
 
 from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer
 from pdns.fast.clients cimport ADDRESS_BYTES
-from pdns.fast.fast_path cimport Asked, Front, Heard
+from pdns.fast.fast_path cimport PendingQuery, FastPath, ParsedPacket
 
 cdef enum:
     MOST_ANSWER_BYTES = 4096  # the largest max_udp_answer_bytes
 
 
-cdef class Datagram(Asked):
+cdef class Datagram(PendingQuery):
     cdef Peer _peer
     cdef UdpListener _listener
     cdef readonly double started_s
@@ -20,12 +20,12 @@ cdef class Datagram(Asked):
 
 cdef class UdpListener:
     cdef object _sock, _service, _loop, _stats, _bugs, _own_host
-    cdef Front _front
+    cdef FastPath _front
     cdef Inbox _inbox
     cdef Outbox _outbox
     cdef Peer _peers[BATCH]
     cdef uint8_t _addresses[BATCH][ADDRESS_BYTES]
-    cdef Heard _heard[BATCH]
+    cdef ParsedPacket _heard[BATCH]
     cdef int _fd
     cdef uint16_t _own_port
     cdef bint _reading, _collecting, _flush_planned

@@ -2,11 +2,11 @@ import asyncio
 import socket
 from typing import Protocol
 
-from pdns.fast.fast_path import Asked, Front
+from pdns.fast.fast_path import FastPath, PendingQuery
 from pdns.net import edge
 from pdns.net.udp import UdpListener as Specification
 
-class Datagram(Asked):
+class Datagram(PendingQuery):
     @property
     def started_s(self) -> float: ...
     @property
@@ -16,15 +16,15 @@ class Datagram(Asked):
     def give(self, source: str, now: float) -> None: ...
     def reply(self, wire: bytes) -> None: ...
 
-class Service(edge.Service, Protocol):
+class Service(edge.MessageHandler, Protocol):
     def on_queries(self, queries: list[Datagram]) -> None: ...
 
 class UdpListener(Specification):
     def __init__(
         self,
         sock: socket.socket,
-        service: edge.Service,
+        service: edge.MessageHandler,
         loop: asyncio.AbstractEventLoop,
         stats: edge.EdgeStats,
-        front: Front | None = None,
+        front: FastPath | None = None,
     ) -> None: ...

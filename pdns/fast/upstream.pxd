@@ -17,9 +17,9 @@ cdef enum:
     RANDOM_WORDS = 512
 
 
-cdef class Carrier:  # what takes the answers to flights
+cdef class ReplyHandler:  # what takes the answers to flights
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1
-    cdef int taken(self, Hub hub, double now) except -1  # after each batch
+    cdef int taken(self, SocketSet hub, double now) except -1  # after each batch
     cdef promote(self, Flight flight, UdpSocket socket)  # the Attempt to go on with
 
 
@@ -29,7 +29,7 @@ cdef class UdpSocket:
     cdef readonly int used
     cdef readonly double opened_s
     cdef readonly double last_used_s
-    cdef readonly Hub hub
+    cdef readonly SocketSet hub
     cdef object _pool
     cdef object _sock
     cdef int _fd
@@ -47,7 +47,7 @@ cdef class UdpSocket:
     cdef int promote_due(self, double now) except -1
 
 
-cdef class Hub:
+cdef class SocketSet:
     cdef object _loop, _epoll
     cdef object events
     cdef readonly object server
@@ -58,7 +58,7 @@ cdef class Hub:
     cdef int _random_at
     cdef readonly int in_lane  # flights
     cdef public long long tick  # the last for which somebody will come to look for overdue flights
-    cdef Carrier carrier
+    cdef ReplyHandler carrier
     cdef object forwarder
     cdef Outbox outbox
     # of the answers of a batch, in the lane

@@ -2,13 +2,13 @@ import asyncio
 
 from pdns.upstream import udp
 from pdns.upstream.exchange import Events
-from pdns.upstream.server import Server
+from pdns.upstream.server import UpstreamServer
 
-class Hub:
-    server: Server
+class SocketSet:
+    server: UpstreamServer
     in_lane: int
     tick: int
-    def __init__(self, server: Server, loop: asyncio.AbstractEventLoop, events: Events) -> None: ...
+    def __init__(self, server: UpstreamServer, loop: asyncio.AbstractEventLoop, events: Events) -> None: ...
     def close(self) -> None: ...
     def promote(self, now: float) -> None: ...
 

@@ -32,12 +32,12 @@ cdef double _NEVER = float("inf")
 _log = logging.getLogger("pdns.upstream")
 
 
-cdef class Carrier:
+cdef class ReplyHandler:
 
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1:
         raise NotImplementedError
 
-    cdef int taken(self, Hub hub, double now) except -1:
+    cdef int taken(self, SocketSet hub, double now) except -1:
         raise NotImplementedError
 
     cdef promote(self, Flight flight, UdpSocket socket):
@@ -199,7 +199,7 @@ cdef class UdpSocket:
         return 0
 
 
-cdef class Hub:
+cdef class SocketSet:
     """What the sockets of one upstream have in common. `events` as `pdns.upstream.exchange` has it."""
 
     def __init__(self, server, loop, events):

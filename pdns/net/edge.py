@@ -15,7 +15,7 @@ _LOGGER = logging.getLogger(__name__)
 _BUG_INTERVAL_S: Final = 10.0
 
 
-class Service(Protocol):
+class MessageHandler(Protocol):
     """Answers messages. What an edge is given to call."""
 
     def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:

@@ -9,7 +9,7 @@ from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from pdns.net.edge import Service
+from pdns.net.edge import MessageHandler
 from pdns.wire.framing import MAX_MESSAGE_BYTES, Deframer, frame
 from pdns.wire.protocol import HEADER_BYTES
 
@@ -33,7 +33,7 @@ class Stream(asyncio.BufferedProtocol):
         "_port", "_reading", "_resting", "_service", "_stalled_since_s", "_transport", "_waiting", "key",
     )  # fmt: skip
 
-    def __init__(self, service: Service, connections: TcpConnections) -> None:
+    def __init__(self, service: MessageHandler, connections: TcpConnections) -> None:
         self._service = service
         self._connections = connections
         self._deframer = Deframer()

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Self
 from pdns.config.schema import Server
 from pdns.net.arrivals import Arrivals
 from pdns.net.connections import ConnectionTable
-from pdns.net.edge import BugLog, EdgeStats, Service
+from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.stream import RESET_ON_CLOSE, Stream, client_key
 from pdns.net.turns import Turns
 
@@ -138,7 +138,7 @@ class TcpConnections:
             self._refuse(excess)
         self._go_on_later()
 
-    def open(self, arrival: Arrival, sock: socket.socket, service: Service) -> None:
+    def open(self, arrival: Arrival, sock: socket.socket, service: MessageHandler) -> None:
         """It is the turn of `arrival`, whose `sock` it is."""
         self._arrivals.discard(arrival, arrival.key)
         if not self._table.has_room(arrival.key) and self._table.dispensable(arrival.key) is None:
@@ -167,7 +167,7 @@ class TcpConnections:
     def _end(self, dispensable: Stream) -> None:
         dispensable.reset("tcp_busy_made_room" if self._table.is_busy(dispensable) else "tcp_made_room")
 
-    async def _open(self, sock: socket.socket, service: Service) -> None:
+    async def _open(self, sock: socket.socket, service: MessageHandler) -> None:
         try:
             await self.loop.connect_accepted_socket(lambda: Stream(service, self), sock)
         except OSError:  # its client has gone
@@ -267,7 +267,7 @@ class Arrival:
 
     __slots__ = ("_connections", "_service", "_socket", "key")
 
-    def __init__(self, sock: socket.socket, client: str, service: Service, connections: TcpConnections) -> None:
+    def __init__(self, sock: socket.socket, client: str, service: MessageHandler, connections: TcpConnections) -> None:
         self.key: Final = client_key(client)
         self._socket = sock
         self._service = service
@@ -291,7 +291,7 @@ class Arrival:
 class TcpListener:
     """Accepts connections on a listening socket (from `bind_tcp`), which it owns, for `service`."""
 
-    def __init__(self, sock: socket.socket, service: Service, connections: TcpConnections) -> None:
+    def __init__(self, sock: socket.socket, service: MessageHandler, connections: TcpConnections) -> None:
         self._socket = sock
         self._service = service
         self._connections = connections

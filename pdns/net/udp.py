@@ -8,7 +8,7 @@ import socket
 from functools import lru_cache, partial
 from typing import Any, Final
 
-from pdns.net.edge import BugLog, EdgeStats, Service
+from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.sockets import IP_PKTINFO, has_address, kernel_drops
 
 MAX_QUERY_BYTES: Final = 4096  # nobody asks a longer question
@@ -29,7 +29,7 @@ class UdpListener:
     what came in; `udp_send_buffer_full` and `udp_send_error` for what could not go out.
     """
 
-    def __init__(self, sock: socket.socket, service: Service, loop: asyncio.AbstractEventLoop, stats: EdgeStats) -> None:
+    def __init__(self, sock: socket.socket, service: MessageHandler, loop: asyncio.AbstractEventLoop, stats: EdgeStats) -> None:
         self._sock = sock
         self._service = service
         self._loop = loop

@@ -41,21 +41,21 @@ _TOO_LONG: Final = f"expected at most {MAX_FOR_DAYS} days"
 _MAX_CHARACTERS: Final = {"user": 100, "feed": 64, "name": 1024, "reason": MAX_REASON_CHARACTERS, "category": 64, "kind": 64}
 _numbers = itertools.count()
 
-Command = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove"]
+CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove"]
 
 
-class OrderError(PdnsError):
+class CommandError(PdnsError):
     """An order that could not be given or was not answered."""
 
 
-class InvalidOrder(OrderError, ValueError):
+class InvalidCommand(CommandError, ValueError):
     """An order that says what no order may say, whoever gives it and in whichever way."""
 
 
-class Order(msgspec.Struct, frozen=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, kw_only=True):
     """What is to be done. `for_s` 0: for good. `all`, `category` and `kind` release what they select, of `feed` or of all."""
 
-    command: Command
+    command: CommandName
     user: str
     feed: str = ""
     name: str = ""
@@ -80,24 +80,24 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     done: bool
     text: str
     wanted: InForce = InForce()
-    needs_force: bool = False  # it was not done, and is with `Order.force`
+    needs_force: bool = False  # it was not done, and is with `Command.force`
 
 
-def checked(order: Order) -> Order:
-    """`order` with its texts as they will be kept. Raises `InvalidOrder` for texts and times that are out of bounds.
+def checked(order: Command) -> Command:
+    """`order` with its texts as they will be kept. Raises `InvalidCommand` for texts and times that are out of bounds.
 
     Command line, API and the process that carries it out ask here, so that no way in has other bounds than the rest.
     """
     try:
         texts = {field: accepted(field, getattr(order, field), most) for field, most in _MAX_CHARACTERS.items()}
     except FreeTextError as error:
-        raise InvalidOrder(str(error)) from None
+        raise InvalidCommand(str(error)) from None
     if not 0 <= order.for_s <= MAX_FOR_S:
-        raise InvalidOrder(_TOO_LONG)
+        raise InvalidCommand(_TOO_LONG)
     return msgspec.structs.replace(order, **texts)
 
 
-def showable(order: Order) -> Order:
+def showable(order: Command) -> Command:
     """`order` fit for the record, though it is refused."""
     texts = {field: visible(getattr(order, field), most) for field, most in _MAX_CHARACTERS.items()}
     return msgspec.structs.replace(order, **texts, for_s=min(max(order.for_s, 0.0), MAX_FOR_S))
@@ -114,10 +114,10 @@ def parse_duration(text: str) -> float:
     return seconds
 
 
-def give(state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> Outcome:
+def give(state_dir: Path, order: Command, timeout_s: float = TIMEOUT_S) -> Outcome:
     """Have `order` carried out by the running resolver, and wait until what it changes is in force in every worker.
 
-    Raises `OrderError` (`InvalidOrder` before anything is done), and `OSError` when it may not be given.
+    Raises `CommandError` (`InvalidCommand` before anything is done), and `OSError` when it may not be given.
     """
     command = PendingCommand(state_dir, order, timeout_s)
     while (outcome := command.outcome()) is None:
@@ -128,8 +128,8 @@ def give(state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> Outcome
 class PendingCommand:
     """An order that was given to the running resolver. No call waits for anything but the disk."""
 
-    def __init__(self, state_dir: Path, order: Order, timeout_s: float = TIMEOUT_S) -> None:
-        """Gives it. Raises `InvalidOrder`, and `OSError` when it may not be given."""
+    def __init__(self, state_dir: Path, order: Command, timeout_s: float = TIMEOUT_S) -> None:
+        """Gives it. Raises `InvalidCommand`, and `OSError` when it may not be given."""
         order = checked(order)
         self._state_dir = state_dir
         self._timeout_s = timeout_s
@@ -141,7 +141,7 @@ class PendingCommand:
         self._answer: Outcome | None = None
 
     def outcome(self) -> Outcome | None:
-        """What came of it, once that is in force in every worker; None until then. Raises `OrderError` when time is up."""
+        """What came of it, once that is in force in every worker; None until then. Raises `CommandError` when time is up."""
         now_s = time.monotonic()
         if self._answer is None:
             self._answer = self._read_answer()
@@ -164,9 +164,9 @@ class PendingCommand:
         except FileNotFoundError:
             return None
         except OSError as exc:
-            raise OrderError(f"the answer cannot be read: {path}: {exc.strerror}") from None
+            raise CommandError(f"the answer cannot be read: {path}: {exc.strerror}") from None
         except (ValueError, RecursionError) as exc:
-            raise OrderError(f"the answer is damaged: {path}: {exc}") from None
+            raise CommandError(f"the answer is damaged: {path}: {exc}") from None
         path.unlink(missing_ok=True)
         return answer
 
@@ -174,7 +174,7 @@ class PendingCommand:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
         reason = f"no answer within {self._timeout_s:g} s: is the feeds process alive? The log says what it is at"
-        raise OrderError(reason)
+        raise CommandError(reason)
 
 
 def taken(state_dir: Path) -> list[Path]:
@@ -193,16 +193,16 @@ def taken(state_dir: Path) -> list[Path]:
     return sorted(waiting)
 
 
-def read(path: Path) -> Order:
+def read(path: Path) -> Command:
     """The order in a file that `taken` named. Never waits.
 
-    Raises `OrderError` for a file that holds no order, and `OSError`: `FileNotFoundError` when the order was taken back,
+    Raises `CommandError` for a file that holds no order, and `OSError`: `FileNotFoundError` when the order was taken back,
     another one when there is no regular file of at most `MAX_BYTES`.
     """
     try:
-        return msgspec.json.decode(read_state(path, MAX_BYTES), type=Order)
+        return msgspec.json.decode(read_state(path, MAX_BYTES), type=Command)
     except (ValueError, RecursionError) as exc:
-        raise OrderError(str(exc)) from None
+        raise CommandError(str(exc)) from None
 
 
 def answer(path: Path, outcome: Outcome) -> None:

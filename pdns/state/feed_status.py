@@ -9,7 +9,7 @@ import msgspec
 from pdns.files.safe_files import read_state
 
 
-class OddLines(msgspec.Struct, frozen=True, kw_only=True):
+class SkippedLines(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of one feed that were passed over for one reason."""
 
     count: int
@@ -69,7 +69,7 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
     last_error: str = ""
     moved_to: str = ""  # where the source says that it is for good now: for `url`
     results: dict[str, int] = {}  # result -> how often since the process started
-    odd: dict[str, OddLines] = {}  # reason -> lines passed over
+    odd: dict[str, SkippedLines] = {}  # reason -> lines passed over
     notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
     held_update: HeldUpdate | None = None
     held_names: HeldNames = HeldNames()

@@ -74,7 +74,7 @@ class Sender:
         self._socket.close()
 
 
-class Receiver:
+class ZoneChangeReceiver:
     """Where the feeds process hears of it. Raises `OSError` when there can be no such socket."""
 
     def __init__(self, state_dir: Path, loop: asyncio.AbstractEventLoop, changed: Callable[[str], object]) -> None:

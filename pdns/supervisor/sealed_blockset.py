@@ -23,7 +23,7 @@ _RETRY_S: Final = 30.0  # of one that was refused; the feeds process makes anoth
 _log = logging.getLogger(__name__)
 
 
-class Receiver(Protocol):
+class BlocksetReceiver(Protocol):
     """A worker."""
 
     @property
@@ -34,10 +34,12 @@ class Receiver(Protocol):
     def give_blockset(self, generation: int, fd: int, *, needed: bool = False) -> None: ...
 
 
-class BlocksetKeeper:
+class SealedBlockset:
     """Follows `<state>/blocksets/current`. What it holds stays until something better is whole."""
 
-    def __init__(self, state_dir: Path, receivers: Callable[[], Iterable[Receiver]], refused: Callable[[int], object]) -> None:
+    def __init__(
+        self, state_dir: Path, receivers: Callable[[], Iterable[BlocksetReceiver]], refused: Callable[[int], object]
+    ) -> None:
         """Each of `receivers()` is given each new copy; `refused` is called with the generation of one that cannot be used."""
         self.generation = 0  # of what is held; 0: nothing
         self.fd = -1
@@ -101,7 +103,7 @@ class BlocksetKeeper:
                 _log.error("blockset %d is used until %d has been made anew", generation, current)
             return
 
-    def give(self, receiver: Receiver, *, starts: bool = False) -> None:
+    def give(self, receiver: BlocksetReceiver, *, starts: bool = False) -> None:
         """Have it decide by what is held, if that is anything.
 
         One that `starts` must not answer without it, once a worker has decided by a blockset.

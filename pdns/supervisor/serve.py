@@ -42,7 +42,7 @@ from pdns.supervisor import systemd
 from pdns.supervisor.child import Child
 from pdns.supervisor.http import servers
 from pdns.supervisor.http.servers import HttpServers
-from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.readiness import Readiness
@@ -50,8 +50,8 @@ from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
 from pdns.supervisor.upgrade import Upgrade, compile_first
-from pdns.supervisor.worker_handle import Live
-from pdns.supervisor.worker_pool import Workers
+from pdns.supervisor.worker_handle import AdoptedConfig
+from pdns.supervisor.worker_pool import WorkerPool
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 
@@ -86,11 +86,11 @@ class Supervisor:
         self._reload_wanted = False
         self._upgrade = Upgrade(self._restart_feeds)
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
-        self.status = StatusFile(Path(self.config.state.dir))
+        self.status = StatusReader(Path(self.config.state.dir))
         self._http = HttpServers(self, self.status, str(path))
         self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
         self.reload_successful, self.reload_success_s = True, time.time()
-        self._workers: Workers | None = None
+        self._workers: WorkerPool | None = None
         self._missing: Missing = {}
         self._feeds = Child(
             "feeds",
@@ -121,7 +121,7 @@ class Supervisor:
         return self._http.dropped
 
     @property
-    def workers(self) -> Workers:
+    def workers(self) -> WorkerPool:
         """Not before `run` has bound the sockets."""
         assert self._workers is not None
         return self._workers
@@ -203,8 +203,8 @@ class Supervisor:
             self._missing = confine_supervisor(state.path)
             standard_error().threaded = True
             self._warn_of_privileges()
-            live = Live(self.config, self.listeners, str(self.config_path))
-            self._workers = Workers(self.listeners.workers, live, self._loop, self._distrust)
+            live = AdoptedConfig(self.config, self.listeners, str(self.config_path))
+            self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
             live_config.keep(self.config_path, self.config)
             await compile_first(self._workers.blockset, self._feeds.start, self._stop.is_set)

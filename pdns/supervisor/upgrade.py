@@ -13,8 +13,8 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 from pdns.errors import OtherFormatError, PdnsError
-from pdns.supervisor.sealed_blockset import BlocksetKeeper
-from pdns.supervisor.worker_pool import Workers
+from pdns.supervisor.sealed_blockset import SealedBlockset
+from pdns.supervisor.worker_pool import WorkerPool
 
 OTHER_FORMAT_COMPILE_S: Final = 10.0
 _LOOK_S: Final = 0.1
@@ -22,7 +22,7 @@ _LOOK_S: Final = 0.1
 _log = logging.getLogger(__name__)
 
 
-async def compile_first(blockset: BlocksetKeeper, start_feeds: Callable[[], None], stopping: Callable[[], bool]) -> None:
+async def compile_first(blockset: SealedBlockset, start_feeds: Callable[[], None], stopping: Callable[[], bool]) -> None:
     """At the start, before there are workers: where the blockset is of another version of the program, have another one made.
 
     Queries wait in the kernel meanwhile. If it takes longer, they are answered as at a first start.
@@ -65,7 +65,7 @@ class Upgrade:
         """A worker that took the place of one that died does not read the blockset: `go_on` has another one made."""
         self._unread = generation
 
-    async def go_on(self, workers: Workers) -> None:
+    async def go_on(self, workers: WorkerPool) -> None:
         """Do what is due. To be called every second or so."""
         if self._wanted:
             self._wanted = False
@@ -76,7 +76,7 @@ class Upgrade:
             _log.warning("blockset %d is not read by the program on the disk: the feeds process makes another one", self._unread)
             await self._replace_feeds(self._unread)
 
-    async def _replace(self, workers: Workers, *, feeds_too: bool) -> None:
+    async def _replace(self, workers: WorkerPool, *, feeds_too: bool) -> None:
         _log.info("the workers and feeds are replaced by new processes, one after the other")
         generation, self._waits = workers.blockset.generation, 0
         try:

@@ -17,7 +17,7 @@ from pdns.supervisor.child import Child
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.process_usage import is_busy
 from pdns.telemetry.stats import HEARTBEAT
-from pdns.telemetry.worker_memory import Arena, Limits, WorkerMemory
+from pdns.telemetry.worker_memory import Arena, RateLimitMemory, WorkerMemory
 
 HUNG_AFTER_S: Final = 3.0
 SILENT_AFTER_S: Final = 1.0  # no longer relied on, though it may yet come round
@@ -34,7 +34,7 @@ class WorkerGone(PdnsError):
     """It died before it could answer, or does not listen. It may be replaced."""
 
 
-class Live(NamedTuple):
+class AdoptedConfig(NamedTuple):
     """What all workers run by."""
 
     config: Config
@@ -42,19 +42,19 @@ class Live(NamedTuple):
     config_file: str
 
 
-class WorkerProcess:
+class WorkerHandle:
     """Calls back from the loop: `on_start` for each new process, `on_ready` when it did as asked, `on_exit` when it is gone."""
 
     def __init__(
         self,
         index: int,
         workers: int,
-        limits: Limits,
+        limits: RateLimitMemory,
         loop: asyncio.AbstractEventLoop,
         *,
-        on_start: Callable[[WorkerProcess], None],
-        on_ready: Callable[[WorkerProcess], None],
-        on_exit: Callable[[WorkerProcess], None],
+        on_start: Callable[[WorkerHandle], None],
+        on_ready: Callable[[WorkerHandle], None],
+        on_exit: Callable[[WorkerHandle], None],
     ) -> None:
         self.index = index
         self.name = f"worker{index}"
@@ -90,7 +90,7 @@ class WorkerProcess:
             return f"{self.name}: no sign of life for {self.silent_s:.0f} s"
         return ""
 
-    def ask(self, live: Live, arena: Arena | None) -> asyncio.Future[None]:
+    def ask(self, live: AdoptedConfig, arena: Arena | None) -> asyncio.Future[None]:
         """Have it run by `live`, without an arena: stand by. The future fails with a `PdnsError` when it refuses or dies."""
         self._asked += 1
         self._answer = answer = self._loop.create_future()

@@ -25,12 +25,12 @@ from pdns.state import in_force as inforce
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.state.in_force import InForce
 from pdns.supervisor.listeners import ListenerSet
-from pdns.supervisor.sealed_blockset import BlocksetKeeper
-from pdns.supervisor.worker_handle import SILENT_AFTER_S, Live, WorkerGone, WorkerProcess
+from pdns.supervisor.sealed_blockset import SealedBlockset
+from pdns.supervisor.worker_handle import SILENT_AFTER_S, AdoptedConfig, WorkerGone, WorkerHandle
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION
-from pdns.telemetry.worker_memory import Limits, close_arenas, new_arenas
+from pdns.telemetry.worker_memory import RateLimitMemory, close_arenas, new_arenas
 
 _LOOK_S: Final = 0.25
 _AWAY_S: Final = 0.5  # a pause before the next start that long, and others read its sockets at once
@@ -43,11 +43,15 @@ EXIT_S: Final = 0.5  # beyond `server.drain_s`
 _log = logging.getLogger(__name__)
 
 
-class Workers:
+class WorkerPool:
     """What `pdns serve` runs `count` of."""
 
     def __init__(
-        self, count: int, live: Live, loop: asyncio.AbstractEventLoop, distrust: Callable[[int, bool], object] = lambda *_: None
+        self,
+        count: int,
+        live: AdoptedConfig,
+        loop: asyncio.AbstractEventLoop,
+        distrust: Callable[[int, bool], object] = lambda *_: None,
     ) -> None:
         """`distrust` is called with the generation of a blockset that cannot be used, and whether it is whole: the program on the
         disk is another version then, which does not read it.
@@ -57,7 +61,7 @@ class Workers:
         self.blocked = BlockedDomains()
         self._state_dir = Path(live.config.state.dir)
         self._distrust = distrust
-        self.blockset = BlocksetKeeper(self._state_dir, lambda: (*self._current, *self._leaving), self._blockset_refused)
+        self.blockset = SealedBlockset(self._state_dir, lambda: (*self._current, *self._leaving), self._blockset_refused)
         self._hits = HitBook(self._state_dir, time.time())
         self.restarts = 0
         self._failed_starts = 0  # of workers that are gone for good
@@ -65,12 +69,12 @@ class Workers:
         self._loop = loop
         self._arenas = new_arenas(1, live.config.cache.max_bytes, count)
         self._arenas_made = 1
-        self._limits = Limits()
+        self._limits = RateLimitMemory()
         self._lost = 0  # sightings, of workers that are gone for good
         self._answered: asyncio.Future[None] = loop.create_future()
         self._current = [self._process(index) for index in range(count)]
-        self._leaving: list[WorkerProcess] = []
-        self._stand_in: dict[int, WorkerProcess] = {}  # index of who is away -> who reads its sockets
+        self._leaving: list[WorkerHandle] = []
+        self._stand_in: dict[int, WorkerHandle] = {}  # index of who is away -> who reads its sockets
         self._away_s = [0.0] * count
 
     # What is known of them.
@@ -233,7 +237,7 @@ class Workers:
         for index, other in self._stand_in.items():
             self._cover(index, other)
 
-    async def _all_done(self, asked: dict[WorkerProcess, asyncio.Future[None]]) -> None:
+    async def _all_done(self, asked: dict[WorkerHandle, asyncio.Future[None]]) -> None:
         if not asked:
             return
         _, late = await asyncio.wait(asked.values(), timeout=_APPLY_S)
@@ -275,7 +279,7 @@ class Workers:
         await before.child.stop(Drain(), self._live.config.server.drain_s + EXIT_S)
         self._bury(before)
 
-    async def _stand_by(self, process: WorkerProcess) -> None:
+    async def _stand_by(self, process: WorkerHandle) -> None:
         process.child.start()
         self.blockset.give(process, starts=True)
         answer = process.ask(self._live, None)
@@ -289,7 +293,7 @@ class Workers:
         except PdnsError as error:
             raise PdnsError(f"{process.name}: the new process does not start, the old one stays: {error}") from None
 
-    def _bury(self, process: WorkerProcess) -> None:
+    def _bury(self, process: WorkerHandle) -> None:
         """What it counted is kept; the rest of it goes."""
         self._leaving.remove(process)
         process.memory.drain(self.blocked, boottime_s())
@@ -324,7 +328,7 @@ class Workers:
         if lines := standard_error().newly_dropped():
             self.house.add(lines, "log_lines_dropped_total", "supervisor")
 
-    def _settle_cover(self, process: WorkerProcess) -> None:
+    def _settle_cover(self, process: WorkerHandle) -> None:
         index, other = process.index, self._stand_in.get(process.index)
         if process.answers:
             if other is not None:
@@ -339,18 +343,18 @@ class Workers:
                 self._cover(index, neighbour)
                 _log.warning("%s; %s answers for it meanwhile", process.condition, neighbour.name)
 
-    def _cover(self, index: int, other: WorkerProcess) -> None:
+    def _cover(self, index: int, other: WorkerHandle) -> None:
         listeners, fds = self._live.listeners.udp_of(index)
         other.child.send(Cover(index, listeners), fds)
 
     # What they say.
 
-    def _process(self, index: int) -> WorkerProcess:
-        return WorkerProcess(
+    def _process(self, index: int) -> WorkerHandle:
+        return WorkerHandle(
             index, self.count, self._limits, self._loop, on_start=self._started, on_ready=self._is_ready, on_exit=self._died
         )
 
-    def _started(self, process: WorkerProcess) -> None:
+    def _started(self, process: WorkerHandle) -> None:
         if process in self._current:
             self.blockset.give(process, starts=True)
             self._begin(process)
@@ -359,12 +363,12 @@ class Workers:
         self.house.add(1, "blockset_rejected_total")
         self._distrust(generation, False)
 
-    def _begin(self, process: WorkerProcess) -> asyncio.Future[None]:
+    def _begin(self, process: WorkerHandle) -> asyncio.Future[None]:
         answer = process.ask(self._live, self._arenas[process.index])
         answer.add_done_callback(lambda answer: self._begun(process, answer))
         return answer
 
-    def _begun(self, process: WorkerProcess, answer: asyncio.Future[None]) -> None:
+    def _begun(self, process: WorkerHandle, answer: asyncio.Future[None]) -> None:
         failure = answer.exception()
         if failure is None or isinstance(failure, WorkerGone):
             return
@@ -376,13 +380,13 @@ class Workers:
             if isinstance(failure, OtherFormatError):
                 self._distrust(self.blockset.generation, True)
 
-    def _is_ready(self, process: WorkerProcess) -> None:
+    def _is_ready(self, process: WorkerHandle) -> None:
         if process in self._current:
             self._settle_cover(process)
             if all(one.ready for one in self._current) and not self._answered.done():
                 self._answered.set_result(None)
 
-    def _died(self, process: WorkerProcess) -> None:
+    def _died(self, process: WorkerHandle) -> None:
         if process not in self._current:
             process.child.kill_now()
             return

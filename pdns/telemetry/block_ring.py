@@ -41,7 +41,7 @@ def name_hash(listed: bytes) -> int:
     return int.from_bytes(xxh128_digest(SALT + listed)[:8])
 
 
-class Sightings:
+class BlockRing:
     """The memory, mapped."""
 
     def __init__(self, fd: int, *, writable: bool) -> None:
@@ -58,7 +58,7 @@ class Sightings:
         self._head = memoryview(self._map)[_HEAD_AT : _HEAD_AT + 8].cast("Q")
 
     @classmethod
-    def create(cls, capacity: int = CAPACITY) -> Sightings:
+    def create(cls, capacity: int = CAPACITY) -> BlockRing:
         """New memory, for reading here; whoever the descriptor is sent to may write."""
         fd = new_memory("pdns-sightings", _EVENTS_AT + capacity * _EVENT.size)
         try:
@@ -69,7 +69,7 @@ class Sightings:
             raise
 
     @classmethod
-    def attach(cls, fd: int) -> Sightings:
+    def attach(cls, fd: int) -> BlockRing:
         """The memory behind `fd`, to write to, which is owned from here on. Raises `ValueError`."""
         try:
             return cls(fd, writable=True)
@@ -105,10 +105,10 @@ class Sightings:
         os.close(self.fd)
 
 
-class SightingsReader:
+class BlockRingReader:
     """What was written since the last time."""
 
-    def __init__(self, sightings: Sightings) -> None:
+    def __init__(self, sightings: BlockRing) -> None:
         self._sightings = sightings
         self._next = sightings.head
         self.lost = 0  # overwritten before they were read, ever
@@ -125,10 +125,10 @@ class SightingsReader:
         return events[overtaken:]
 
 
-class SightingsWriter:
+class BlockRingWriter:
     """A worker's end: says each name of a tenant once a minute at the most."""
 
-    def __init__(self, sightings: Sightings) -> None:
+    def __init__(self, sightings: BlockRing) -> None:
         self.sightings = sightings
         self._said: set[tuple[int, int]] = set()
         self._minute = -1

@@ -11,7 +11,7 @@ from typing import Final
 
 from pdns.core.clients import NO_TENANT
 from pdns.core.local_rules import LOCAL
-from pdns.telemetry.block_ring import Sightings, SightingsWriter
+from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
 from pdns.telemetry.counters import Counters
 from pdns.wire import protocol as p
 
@@ -41,7 +41,7 @@ class Stats:
     Durations are seconds and not negative; `now` is of one clock that does not run backwards.
     """
 
-    def __init__(self, counters: Counters, sightings: SightingsWriter | None = None) -> None:
+    def __init__(self, counters: Counters, sightings: BlockRingWriter | None = None) -> None:
         """`sightings`: where to say which listed names were met; nobody is told without."""
         self._counters = counters
         self._sightings = sightings
@@ -146,7 +146,7 @@ class Stats:
         return self._values
 
     @property
-    def sightings(self) -> Sightings | None:
+    def sightings(self) -> BlockRing | None:
         """Where sightings are written, if anywhere."""
         return self._sightings.sightings if self._sightings is not None else None
 

@@ -12,7 +12,7 @@ from typing import Final
 from pdns.config.per_worker import arena_bytes
 from pdns.core import rate_limit
 from pdns.files.sealed import new_memory
-from pdns.telemetry.block_ring import Sightings, SightingsReader
+from pdns.telemetry.block_ring import BlockRing, BlockRingReader
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import WORKER_GAUGES
@@ -26,8 +26,8 @@ class WorkerMemory:
 
     def __init__(self) -> None:
         self.counters = Counters.create()
-        self.sightings = Sightings.create()
-        self._reader = SightingsReader(self.sightings)
+        self.sightings = BlockRing.create()
+        self._reader = BlockRingReader(self.sightings)
 
     @property
     def fds(self) -> tuple[int, int]:
@@ -67,7 +67,7 @@ class Arena:
         os.close(self.fd)
 
 
-class Limits:
+class RateLimitMemory:
     """Memory for the buckets of the rate limit, for all workers: a client has one limit, whichever of them its names meet."""
 
     def __init__(self) -> None:
@@ -79,7 +79,7 @@ class Limits:
 
 
 def map_limits(fd: int) -> memoryview:
-    """The memory of a `Limits`, whose descriptor stays open. Raises `ValueError` when it is of another size."""
+    """The memory of a `RateLimitMemory`, whose descriptor stays open. Raises `ValueError` when it is of another size."""
     if (size := os.fstat(fd).st_size) != rate_limit.MEMORY_BYTES:
         raise ValueError(f"{size} bytes for the rate limit instead of {rate_limit.MEMORY_BYTES}")
     return memoryview(mmap.mmap(fd, size))
@@ -87,7 +87,7 @@ def map_limits(fd: int) -> memoryview:
 
 def new_limits() -> memoryview:
     """Such memory for one worker alone."""
-    limits = Limits()
+    limits = RateLimitMemory()
     try:
         return map_limits(limits.fd)
     finally:

@@ -11,16 +11,16 @@ import logging
 from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
-from pdns.upstream.exchange import Attempt, Channel, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
+from pdns.upstream.exchange import Attempt, Exchange, UpstreamAnswer, UpstreamChannel, UpstreamFailure, UpstreamStats
 from pdns.upstream.health_monitor import Watch
-from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, Quality, match, quality_of, refuses_edns
+from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, ReplyQuality, match, quality_of, refuses_edns
 from pdns.upstream.rounds import Rounds
 from pdns.wire import protocol as p
 from pdns.wire.framing import MAX_MESSAGE_BYTES
 from pdns.wire.message import Message
 
 if TYPE_CHECKING:
-    from pdns.upstream.server import Server
+    from pdns.upstream.server import UpstreamServer
 
 SIGN_OF_LIFE = UpstreamFailure(p.EDE_OTHER, "truncated")  # what a probe ends with that was answered by TC=1
 
@@ -35,7 +35,7 @@ class Answers:
         self._stats = stats
         self._watch = watch
 
-    def arrived(self, channel: Channel, wire: bytes) -> None:
+    def arrived(self, channel: UpstreamChannel, wire: bytes) -> None:
         try:
             self._arrived(channel, wire)
         except Exception:  # noqa: BLE001  # no packet may stop a callback of the loop; the log has the traceback
@@ -87,7 +87,7 @@ class Answers:
         else:
             self._rounds.give_up(exchange, now)
 
-    def _arrived(self, channel: Channel, wire: bytes) -> None:
+    def _arrived(self, channel: UpstreamChannel, wire: bytes) -> None:
         server = channel.server
         if len(wire) < p.HEADER_BYTES:
             self._stats.upstream(server.name, "malformed", None)
@@ -126,22 +126,22 @@ class Answers:
         duration_s = now - attempt.sent_s
         quality = quality_of(message)
         self._stats.upstream(server.name, quality.value, duration_s)
-        if quality is Quality.OK:
+        if quality is ReplyQuality.OK:
             if exchange is None or exchange.pinned is None:
                 self._watch.good(server)
         elif attempt.beaten:
             self._watch.bad(server, quality.value, attempt.question[:-4].lower(), proven=True)
-        if quality is Quality.OK and attempt.over_stream is (server.udp is None):
+        if quality is ReplyQuality.OK and attempt.over_stream is (server.udp is None):
             server.health.sampled(duration_s)
         if message.edns:
             server.edns.saw_opt(now)
-        elif quality is Quality.OK and attempt.purpose == "no edns":
+        elif quality is ReplyQuality.OK and attempt.purpose == "no edns":
             server.edns.refused(now)
-        elif quality is Quality.OK and attempt.purpose == "edns dropped":
+        elif quality is ReplyQuality.OK and attempt.purpose == "edns dropped":
             server.edns.answered_only_without(now)
         if exchange is None:
             return  # late: only good to know that it lives
-        if quality is Quality.OK or exchange.pinned is not None:
+        if quality is ReplyQuality.OK or exchange.pinned is not None:
             if exchange.bad or exchange.blamed:
                 _avoid_who_did_not_know(exchange, server, now)
             self._rounds.finish(exchange, UpstreamAnswer(message, server.name))
@@ -229,7 +229,7 @@ class Answers:
             self._rounds.ask_again(attempt, now, "case", stream=True)
 
 
-def _avoid_who_did_not_know(exchange: Exchange, server: Server, now: float) -> None:
+def _avoid_who_did_not_know(exchange: Exchange, server: UpstreamServer, now: float) -> None:
     """`server` has answered what others could not: for a while it, and its like, come first."""
     for other, _quality, _message in exchange.bad:
         other.health.avoid(now)

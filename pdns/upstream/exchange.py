@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from pdns.wire.message import Message
 
 if TYPE_CHECKING:
-    from pdns.upstream.server import Server
+    from pdns.upstream.server import UpstreamServer
 
 
 class UpstreamQuestion(NamedTuple):
@@ -53,10 +53,10 @@ class UpstreamStats(Protocol):
     def upstream_useful(self, upstream: str, useful: bool) -> None: ...
 
 
-class Channel(Protocol):
+class UpstreamChannel(Protocol):
     """A socket or connection that carries queries, each under an id that it has not given to another."""
 
-    server: Server
+    server: UpstreamServer
 
     def find(self, query_id: int) -> Attempt | None:
         """The attempt that went out under this id, even if nobody waits for it any more."""
@@ -74,7 +74,7 @@ class Channel(Protocol):
 class Events(Protocol):
     """What channels tell."""
 
-    def arrived(self, channel: Channel, wire: bytes) -> None:
+    def arrived(self, channel: UpstreamChannel, wire: bytes) -> None:
         """A message came. It may be anything, from anyone who could send to that socket."""
 
     def unreachable(self, attempts: list[Attempt]) -> None:
@@ -98,7 +98,7 @@ class Attempt:
     )  # fmt: skip
 
     def __init__(
-        self, exchange: Exchange, server: Server, question: bytes, now: float, purpose: str, *, edns: bool, exact: bool
+        self, exchange: Exchange, server: UpstreamServer, question: bytes, now: float, purpose: str, *, edns: bool, exact: bool
     ) -> None:
         self.exchange: Exchange | None = exchange  # None: nobody waits any more
         self.server = server
@@ -108,7 +108,7 @@ class Attempt:
         self.purpose = purpose  # "case", "truncated", "no edns" or "edns dropped" when it follows from another one
         self.sent_s = now
         self.query_id = 0
-        self.channel: Channel | None = None
+        self.channel: UpstreamChannel | None = None
         self.over_stream = False
         self.settled = False  # answered, or no answer can come
         self.case_seen = False  # an answer in another case was acted upon
@@ -136,11 +136,11 @@ class Exchange:
         self.rounds = 0
         self.sent = 0  # queries of any kind
         self.attempts: list[Attempt] = []
-        self.bad: list[tuple[Server, str, Message | None]] = []  # upstreams that answered but have no answer
-        self.blamed: list[Server] = []  # upstreams whose health has paid for this question
-        self.needs_tcp: list[Server] = []  # said TC=1
-        self.no_tcp: list[Server] = []  # failed over TCP
-        self.unsendable: list[Server] = []  # this machine could not send to them
+        self.bad: list[tuple[UpstreamServer, str, Message | None]] = []  # upstreams that answered but have no answer
+        self.blamed: list[UpstreamServer] = []  # upstreams whose health has paid for this question
+        self.needs_tcp: list[UpstreamServer] = []  # said TC=1
+        self.no_tcp: list[UpstreamServer] = []  # failed over TCP
+        self.unsendable: list[UpstreamServer] = []  # this machine could not send to them
         self.local_error = ""  # why it last could not
-        self.pinned: Server | None = None  # a probe: this upstream and no other
+        self.pinned: UpstreamServer | None = None  # a probe: this upstream and no other
         self.finished = False

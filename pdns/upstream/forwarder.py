@@ -17,14 +17,14 @@ from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, Upst
 from pdns.upstream.health_monitor import Watch
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
-from pdns.upstream.server import Server, tls_context
+from pdns.upstream.server import UpstreamServer, tls_context
 from pdns.upstream.timers import TICK_S, Timers
 from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
-    from pdns.fast.fast_forward import Lane
+    from pdns.fast.fast_forward import FastForward
     from pdns.fast.udp import Datagram
-    from pdns.fast.upstream import Hub
+    from pdns.fast.upstream import SocketSet
     from pdns.upstream.udp import UdpSocket
 
 PROBE_TIMEOUT_S = 1.5
@@ -65,7 +65,7 @@ class Forwarder:
                 raise ConfigError("", "upstream.ca_file", str(error)) from error
         most = udp_sockets(len(config.servers), limit())
         self._servers = [
-            Server(
+            UpstreamServer(
                 name,
                 loop,
                 self._timers,
@@ -111,7 +111,7 @@ class Forwarder:
         if exchange is not None and not exchange.finished:
             self._rounds.end(exchange)
 
-    def ask(self, queries: list[Datagram], lane: Lane) -> list[Datagram]:
+    def ask(self, queries: list[Datagram], lane: FastForward) -> list[Datagram]:
         """Let `lane` ask what it can: gives those that are left, to be asked by `resolve`."""
         now = boottime_s()
         if self._closed:
@@ -124,7 +124,7 @@ class Forwarder:
             left += self._ask_one(selection.first(self._servers, self._random, now), queries, lane, now)
         return left
 
-    def _ask_one(self, server: Server, queries: list[Datagram], lane: Lane, now: float) -> list[Datagram]:
+    def _ask_one(self, server: UpstreamServer, queries: list[Datagram], lane: FastForward, now: float) -> list[Datagram]:
         udp = server.udp
         hub = udp.hub if udp is not None else None
         if udp is None or hub is None or not server.health.up or not server.edns.is_on(now):
@@ -154,7 +154,7 @@ class Forwarder:
         self._rounds.adopt(exchange, attempt)
         return attempt
 
-    def heard(self, server: Server, count: int, took_s: float, now: float, *, case_kept: bool, saw_opt: bool) -> None:
+    def heard(self, server: UpstreamServer, count: int, took_s: float, now: float, *, case_kept: bool, saw_opt: bool) -> None:
         """So many plain answers came, which took `took_s` on average: in the case of their questions, with OPT, or not."""
         self._watch.alive(server, now)
         self._watch.good(server, count)
@@ -204,10 +204,10 @@ class Forwarder:
         for hub in self._hubs:
             hub.promote(_ALL)
 
-    def _overdue(self, hub: Hub, now: float) -> None:
+    def _overdue(self, hub: SocketSet, now: float) -> None:
         hub.promote(now)
 
-    def _probe(self, server: Server, now: float) -> None:
+    def _probe(self, server: UpstreamServer, now: float) -> None:
         def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:
             if not self._closed:
                 answered = None if outcome is NOT_SENT else isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE

@@ -11,7 +11,7 @@ from pdns.upstream.timers import Timers
 from pdns.wire.names import cut, domain_of
 
 if TYPE_CHECKING:
-    from pdns.upstream.server import Server
+    from pdns.upstream.server import UpstreamServer
 
 _log = logging.getLogger(__name__)
 
@@ -25,16 +25,16 @@ class Watch:
         self,
         timers: Timers,
         stats: UpstreamStats,
-        send_probe: Callable[[Server, float], None],
+        send_probe: Callable[[UpstreamServer, float], None],
         went_down: Callable[[float], None],
     ) -> None:
         self._timers = timers
         self._stats = stats
         self._send_probe = send_probe
         self._went_down = went_down
-        self._probing: set[Server] = set()
+        self._probing: set[UpstreamServer] = set()
 
-    def alive(self, server: Server, now: float) -> None:
+    def alive(self, server: UpstreamServer, now: float) -> None:
         """It gave a valid answer, whatever that said."""
         if server.health.answered(now):
             server.usefulness.reset()
@@ -42,21 +42,21 @@ class Watch:
             _log.info("upstream %s is up again", server.name)
             self._stats.upstream_up(server.name, True)
 
-    def good(self, server: Server, count: int = 1) -> None:
+    def good(self, server: UpstreamServer, count: int = 1) -> None:
         """It answered so many questions well."""
         if server.usefulness.good(count):
             server.health.forgive()
             _log.info("upstream %s is useful again", server.name)
             self._stats.upstream_useful(server.name, True)
 
-    def bad(self, server: Server, kind: str, qname: bytes, *, proven: bool) -> None:
+    def bad(self, server: UpstreamServer, kind: str, qname: bytes, *, proven: bool) -> None:
         """It answered a question for `qname` badly, or not at all; `proven`: another one answered it well."""
         if server.usefulness.bad(kind, cut(qname), proven=proven):
             kinds = ", ".join(f"{kind} {count}" for kind, count in server.usefulness.bad_kinds.most_common())
             _log.warning("upstream %s answers, but is of no use: %s", server.name, kinds)
             self._stats.upstream_useful(server.name, False)
 
-    def failed(self, server: Server, sent_s: float, now: float, *, qname: bytes = b"", probe: bool = False) -> None:
+    def failed(self, server: UpstreamServer, sent_s: float, now: float, *, qname: bytes = b"", probe: bool = False) -> None:
         """It left a question, or a probe, that was sent at `sent_s` without an answer; with `qname`, maybe due to that name."""
         health = server.health
         planned_s = health.probe_at_s
@@ -68,7 +68,7 @@ class Watch:
         if health.probe_at_s != planned_s:
             self._timers.at(health.probe_at_s, self._probe, server)
 
-    def probed(self, server: Server, sent_s: float, now: float, *, answered: bool | None) -> None:
+    def probed(self, server: UpstreamServer, sent_s: float, now: float, *, answered: bool | None) -> None:
         """The probe that was sent at `sent_s` is over. `answered` is None when this machine could not send it."""
         self._probing.discard(server)
         if answered is None:
@@ -77,7 +77,7 @@ class Watch:
         elif not answered:
             self.failed(server, sent_s, now, probe=True)
 
-    def _probe(self, server: Server, now: float) -> None:
+    def _probe(self, server: UpstreamServer, now: float) -> None:
         if now >= server.health.probe_at_s and server not in self._probing:
             self._probing.add(server)
             server.health.probed(now)

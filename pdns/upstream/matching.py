@@ -27,7 +27,7 @@ class Mismatch(enum.Enum):
     NO_QUESTION = "no question"  # right id and port, and no question to match: guessed more easily than an answer
 
 
-class Quality(enum.Enum):
+class ReplyQuality(enum.Enum):
     """What an answer is worth. The value is the name it is counted under."""
 
     OK = "ok"
@@ -67,25 +67,25 @@ def match(wire: bytes, query_id: int, question: bytes, *, exact: bool, max_bytes
     return message if same_case or not exact else Mismatch.OTHER_CASE
 
 
-def quality_of(message: Message) -> Quality:
+def quality_of(message: Message) -> ReplyQuality:
     """What `message`, which matched, is worth."""
     match message.rcode:
         case p.NXDOMAIN:
-            return Quality.OK
+            return ReplyQuality.OK
         case p.NOERROR:
-            return Quality.ERROR if _is_referral(message) else Quality.OK
+            return ReplyQuality.ERROR if _is_referral(message) else ReplyQuality.OK
         case p.YXDOMAIN:  # a result like NXDOMAIN, where a DNAME shows it (RFC 6672, 2.2)
-            return Quality.OK if substitution_is_too_long(message) else Quality.ERROR
+            return ReplyQuality.OK if substitution_is_too_long(message) else ReplyQuality.ERROR
         case p.SERVFAIL:
-            return Quality.SERVFAIL
+            return ReplyQuality.SERVFAIL
         case p.REFUSED:
-            return Quality.REFUSED
+            return ReplyQuality.REFUSED
         case p.FORMERR:
-            return Quality.FORMERR
+            return ReplyQuality.FORMERR
         case p.NOTIMP:
-            return Quality.NOTIMP
+            return ReplyQuality.NOTIMP
         case _:
-            return Quality.ERROR
+            return ReplyQuality.ERROR
 
 
 def refuses_edns(message: Message) -> bool:

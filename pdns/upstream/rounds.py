@@ -14,13 +14,13 @@ from pdns.upstream import case, selection
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
 from pdns.upstream.health import MAX_RTO_S
 from pdns.upstream.health_monitor import Watch
-from pdns.upstream.matching import Quality
+from pdns.upstream.matching import ReplyQuality
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
 from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
-    from pdns.upstream.server import Server
+    from pdns.upstream.server import UpstreamServer
 
 MAX_ROUNDS = 4
 MAX_ROUNDS_ALL_DOWN = 2
@@ -31,11 +31,11 @@ STREAM_RTO_S = 1.5  # TCP repeats what is lost by itself
 
 NOT_SENT = UpstreamFailure(p.EDE_NETWORK_ERROR, "not sent")  # what a probe ends with that this machine could not send
 _SAID = {  # the most telling first
-    Quality.SERVFAIL.value: (p.EDE_NO_REACHABLE_AUTHORITY, "answered SERVFAIL"),
-    Quality.REFUSED.value: (p.EDE_NETWORK_ERROR, "answered REFUSED"),
-    Quality.NOTIMP.value: (p.EDE_NETWORK_ERROR, "answered NOTIMP"),
-    Quality.FORMERR.value: (p.EDE_NETWORK_ERROR, "answered FORMERR"),
-    Quality.ERROR.value: (p.EDE_NETWORK_ERROR, "answered with an error"),
+    ReplyQuality.SERVFAIL.value: (p.EDE_NO_REACHABLE_AUTHORITY, "answered SERVFAIL"),
+    ReplyQuality.REFUSED.value: (p.EDE_NETWORK_ERROR, "answered REFUSED"),
+    ReplyQuality.NOTIMP.value: (p.EDE_NETWORK_ERROR, "answered NOTIMP"),
+    ReplyQuality.FORMERR.value: (p.EDE_NETWORK_ERROR, "answered FORMERR"),
+    ReplyQuality.ERROR.value: (p.EDE_NETWORK_ERROR, "answered with an error"),
     "malformed": (p.EDE_NETWORK_ERROR, "answered with a damaged message"),
     "truncated": (p.EDE_NETWORK_ERROR, "has no whole answer over TCP"),
 }
@@ -49,7 +49,7 @@ class Rounds:
     def __init__(
         self, timers: Timers, random: Randomness, stats: UpstreamStats, watch: Watch, finished: Callable[[Exchange], None]
     ) -> None:
-        self.servers: Sequence[Server] = ()
+        self.servers: Sequence[UpstreamServer] = ()
         self._timers = timers
         self._random = random
         self._stats = stats
@@ -213,7 +213,7 @@ class Rounds:
         said_no = {server for server, _kind, _message in exchange.bad}
         return any(not one.settled and one.server.health.up and one.server not in said_no for one in exchange.attempts)
 
-    def _round(self, exchange: Exchange, server: Server | None, now: float) -> None:
+    def _round(self, exchange: Exchange, server: UpstreamServer | None, now: float) -> None:
         while server is not None:
             attempt = self._next(exchange, server, now)
             if attempt is not None:
@@ -242,14 +242,21 @@ class Rounds:
         exchange.sent -= 1
         exchange.rounds = max(exchange.rounds - 1, 0)
 
-    def _next(self, exchange: Exchange, server: Server, now: float) -> Attempt | None:
+    def _next(self, exchange: Exchange, server: UpstreamServer, now: float) -> Attempt | None:
         exchange.rounds += 1
         if exchange.rounds == MAX_ROUNDS and server.edns.may_be_dropped(now) and _was_asked_with_edns(exchange, server):
             return self._ask(exchange, server, now, edns=False, purpose="edns dropped")
         return self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=exchange.pinned is None)
 
     def _ask(
-        self, exchange: Exchange, server: Server, now: float, *, stream: bool = False, edns: bool = True, purpose: str = ""
+        self,
+        exchange: Exchange,
+        server: UpstreamServer,
+        now: float,
+        *,
+        stream: bool = False,
+        edns: bool = True,
+        purpose: str = "",
     ) -> Attempt | None:
         """Send one query. None when this machine would not send it."""
         section = exchange.section
@@ -311,5 +318,5 @@ def call(done: Done, outcome: UpstreamAnswer | UpstreamFailure) -> None:
         _log.exception("error while an answer was handed on")
 
 
-def _was_asked_with_edns(exchange: Exchange, server: Server) -> bool:
+def _was_asked_with_edns(exchange: Exchange, server: UpstreamServer) -> bool:
     return any(attempt.server is server and attempt.edns for attempt in exchange.attempts)

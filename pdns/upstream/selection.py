@@ -9,14 +9,14 @@ from pdns.upstream.randomness import Randomness
 
 if TYPE_CHECKING:
     from pdns.upstream.exchange import Exchange
-    from pdns.upstream.server import Server
+    from pdns.upstream.server import UpstreamServer
 
 _SAMPLE = 65536 // 50  # 2 %: how a slow one gets the chance to show that it has become fast
 _USELESS_COSTS_S = 2.0
 _MOST = float("inf")
 
 
-def explore(servers: Sequence[Server], now: float) -> Server | None:
+def explore(servers: Sequence[UpstreamServer], now: float) -> UpstreamServer | None:
     """An upstream that is untried, or has answered badly, when it is time to give it one question."""
     if len(servers) == 1:
         return None
@@ -26,7 +26,7 @@ def explore(servers: Sequence[Server], now: float) -> Server | None:
     return None
 
 
-def first(servers: Sequence[Server], random: Randomness, now: float) -> Server:
+def first(servers: Sequence[UpstreamServer], random: Randomness, now: float) -> UpstreamServer:
     """For a new question: the quickest that is useful and up, now and then another; the least bad when none is."""
     if len(servers) == 1:
         return servers[0]
@@ -46,7 +46,7 @@ def first(servers: Sequence[Server], random: Randomness, now: float) -> Server:
     return best
 
 
-def untried(servers: Sequence[Server], exchange: Exchange, now: float) -> Server | None:
+def untried(servers: Sequence[UpstreamServer], exchange: Exchange, now: float) -> UpstreamServer | None:
     """The best that is up and was not yet asked this question; one that is down when none that is up can be relied on."""
     if exchange.pinned is not None or len(servers) == 1:
         return None
@@ -60,7 +60,7 @@ def untried(servers: Sequence[Server], exchange: Exchange, now: float) -> Server
     return None
 
 
-def again(servers: Sequence[Server], exchange: Exchange, now: float) -> Server | None:
+def again(servers: Sequence[UpstreamServer], exchange: Exchange, now: float) -> UpstreamServer | None:
     """For a retransmission: one not yet asked, else the one asked longest ago, unless it has already said that it cannot."""
     if exchange.pinned is not None:
         return None
@@ -73,6 +73,6 @@ def again(servers: Sequence[Server], exchange: Exchange, now: float) -> Server |
     return min(usable, key=lambda server: last_asked.get(server, -1), default=None)
 
 
-def _cost_s(server: Server, now: float) -> float:
+def _cost_s(server: UpstreamServer, now: float) -> float:
     """To choose by, lowest first."""
     return server.health.cost_s(now) if server.usefulness.useful else server.health.cost_s(now) + _USELESS_COSTS_S

@@ -17,7 +17,7 @@ from pdns.upstream.udp import UdpPool
 from pdns.upstream.usefulness import Usefulness
 
 
-class Server:
+class UpstreamServer:
     """`name` is its configured text. `udp` is None when only a stream leads to it."""
 
     def __init__(

@@ -16,7 +16,7 @@ from pdns.wire.framing import Deframer, frame
 from pdns.wire.message import build_query
 
 if TYPE_CHECKING:
-    from pdns.upstream.server import Server
+    from pdns.upstream.server import UpstreamServer
 
 MAX_CONNECTIONS = 2
 BUSY_QUERIES = 100  # outstanding on one connection, from which on a second is opened
@@ -32,7 +32,7 @@ class TcpPool:
 
     def __init__(
         self,
-        server: Server,
+        server: UpstreamServer,
         loop: asyncio.AbstractEventLoop,
         timers: Timers,
         random: Randomness,

@@ -15,7 +15,7 @@ from pdns.upstream.timers import Timers
 from pdns.wire.message import build_query
 
 if TYPE_CHECKING:
-    from pdns.upstream.server import Server
+    from pdns.upstream.server import UpstreamServer
 
 if ACCELERATED:
     from pdns.fast import upstream as fast
@@ -36,7 +36,13 @@ class UdpPool:
     """The sockets of one upstream."""
 
     def __init__(
-        self, server: Server, loop: asyncio.AbstractEventLoop, timers: Timers, random: Randomness, events: Events, max_open: int
+        self,
+        server: UpstreamServer,
+        loop: asyncio.AbstractEventLoop,
+        timers: Timers,
+        random: Randomness,
+        events: Events,
+        max_open: int,
     ) -> None:
         self.server = server
         self.loop = loop
@@ -56,7 +62,7 @@ class UdpPool:
         self._retired: dict[UdpSocket, None] = {}  # oldest first
         self._sweeping = False
         # None: one by one
-        self.hub = fast.Hub(server, loop, events) if ACCELERATED else None
+        self.hub = fast.SocketSet(server, loop, events) if ACCELERATED else None
         self._make: type[UdpSocket] = fast.UdpSocket if ACCELERATED else UdpSocket
 
     def send(self, attempt: Attempt, now: float) -> bool:

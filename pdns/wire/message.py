@@ -19,7 +19,7 @@ _UPSTREAM_UDP_BYTES = 1232
 _FIXED_RDATA_BYTES = {p.A: 4, p.AAAA: 16}
 
 
-class Record(NamedTuple):
+class ResourceRecord(NamedTuple):
     """One resource record, as offsets into its message: nothing is copied but the owner."""
 
     owner: bytes  # lower-case wire name
@@ -39,9 +39,9 @@ class Message(NamedTuple):
     flags: int
     rcode: int  # with the extended bits of the OPT record
     question: bytes  # as received: qname, qtype, qclass; b"" when there was none
-    answer: tuple[Record, ...]
-    authority: tuple[Record, ...]
-    additional: tuple[Record, ...]  # without OPT and TSIG
+    answer: tuple[ResourceRecord, ...]
+    authority: tuple[ResourceRecord, ...]
+    additional: tuple[ResourceRecord, ...]  # without OPT and TSIG
     edns: bool
     options: tuple[tuple[int, bytes], ...]  # of the OPT record
 
@@ -96,21 +96,21 @@ def parse_message(wire: bytes) -> Message:
     return Message(wire, message_id, flags, rcode, question, tuple(answer), tuple(authority), tuple(additional), edns, options)
 
 
-def _records(wire: bytes, at: int, count: int) -> tuple[list[Record], int]:
-    records: list[Record] = []
+def _records(wire: bytes, at: int, count: int) -> tuple[list[ResourceRecord], int]:
+    records: list[ResourceRecord] = []
     return records, _read_records(wire, at, count, records)
 
 
-def _records_until_damage(wire: bytes, at: int, count: int) -> tuple[list[Record], int, bool]:
+def _records_until_damage(wire: bytes, at: int, count: int) -> tuple[list[ResourceRecord], int, bool]:
     """The records before the first damaged one, where they end, and whether there was no damage."""
-    records: list[Record] = []
+    records: list[ResourceRecord] = []
     try:
         return records, _read_records(wire, at, count, records), True
     except WireError:
         return records, at, False
 
 
-def _read_records(wire: bytes, at: int, count: int, records: list[Record]) -> int:
+def _read_records(wire: bytes, at: int, count: int, records: list[ResourceRecord]) -> int:
     size = len(wire)
     for _ in range(count):
         start = at
@@ -130,7 +130,7 @@ def _read_records(wire: bytes, at: int, count: int, records: list[Record]) -> in
                 raise WireError("octets after the name in RDATA")
             if rtype == p.SOA and rdata_bytes < 22:
                 raise WireError("SOA cut short")
-        records.append(Record(owner, rtype, rclass, ttl_s, start, rdata_at, end))
+        records.append(ResourceRecord(owner, rtype, rclass, ttl_s, start, rdata_at, end))
         at = end
     return at
 
@@ -191,7 +191,7 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
             raise WireError("unknown label type")
 
 
-def kind_of(wire: bytes, record: Record) -> int:
+def kind_of(wire: bytes, record: ResourceRecord) -> int:
     """The type of a record; of a signature, the type that it signs (RFC 4034, 3.1.1): it goes where that goes."""
     if record.rtype == p.RRSIG:
         return int.from_bytes(wire[record.rdata_at : record.rdata_at + 2])

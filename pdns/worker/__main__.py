@@ -25,11 +25,11 @@ from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
 from pdns.ipc.messages import Apply, Cover, Drain, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
 from pdns.logs import log_to_stderr, open_standard_descriptors
-from pdns.telemetry.block_ring import Sightings, SightingsWriter
+from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import map_limits
-from pdns.worker.runtime import Running, Sockets
+from pdns.worker.runtime import Runtime, Sockets
 
 _PR_SET_PDEATHSIG: Final = 1
 
@@ -43,7 +43,7 @@ class Worker:
         self._loop = loop
         self._channel = channel
         self._inbox: asyncio.Queue[tuple[Message, list[int]]] = asyncio.Queue()
-        self._running: Running | None = None
+        self._running: Runtime | None = None
         self._arena = 0
         self._finds_blocksets = False
         self._blockset: tuple[int, int, bool] | None = None  # what was given before `Apply`: generation, descriptor, needed
@@ -124,8 +124,8 @@ class Worker:
         cookie_secret: bytes,
         limits: memoryview | None,
     ) -> None:
-        stats = Stats(Counters.attach(counters_fd, writable=True), SightingsWriter(Sightings.attach(sightings_fd)))
-        self._running = Running(
+        stats = Stats(Counters.attach(counters_fd, writable=True), BlockRingWriter(BlockRing.attach(sightings_fd)))
+        self._running = Runtime(
             config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits,
             finds_blocksets=self._finds_blocksets,
         )  # fmt: skip
@@ -144,7 +144,7 @@ class Worker:
             os.close(self._blockset[1])
         self._blockset = generation, fd, needed
 
-    async def _go_on(self, running: Running, config: Config, arena: int, arena_fd: int | None) -> None:
+    async def _go_on(self, running: Runtime, config: Config, arena: int, arena_fd: int | None) -> None:
         try:
             await running.apply(config)
             if arena_fd is not None and arena != self._arena:

@@ -50,7 +50,7 @@ _log = logging.getLogger(__name__)
 Sockets = dict[tuple[Transport, str], socket.socket]
 
 
-class Running:
+class Runtime:
     """One service, and the sockets that feed it. `config` is this worker's share of what all may take."""
 
     def __init__(

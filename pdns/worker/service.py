@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 if ACCELERATED:
     from pdns.fast.blocking import Blocker as CompiledBlocker
     from pdns.fast.cache import AnswerCache as CompiledCache
-    from pdns.fast.fast_forward import Lane
-    from pdns.fast.fast_path import Front
+    from pdns.fast.fast_forward import FastForward
+    from pdns.fast.fast_path import FastPath
     from pdns.fast.in_flight import Flights as CompiledFlights
 
 Reply = Callable[[bytes], None]
@@ -79,13 +79,13 @@ class Service:
         self._forwarder = forwarder
         self._cache: AnswerCache
         self._flights: Flights
-        self.front: Front | None = None
-        self._lane: Lane | None = None
+        self.front: FastPath | None = None
+        self._lane: FastForward | None = None
         if accelerated:
             cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
-            front = Front(cache, stats, self._cookie_secret, self._monitor_log.saw, limits)
+            front = FastPath(cache, stats, self._cookie_secret, self._monitor_log.saw, limits)
             self._cache, self._flights, self.front = cache, flights, front
-            self._lane = Lane(cache, self.front, flights, stats, self._promoted, self._overloaded)
+            self._lane = FastForward(cache, self.front, flights, stats, self._promoted, self._overloaded)
         else:
             self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
         self._flights.shed = self._shed

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.protected_names import Decided, Protected, Protection
+from feeds.protected_names import Decided, ProtectedNames, Protection
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.wire.names import from_text, reversed_key
 from tests.fakes.upstream import answer
@@ -53,7 +53,7 @@ def test_a_million_names_are_blocked_and_popular_ones_are_not(tmp_path: Path) ->
     path = DATA / "maltrail.txt"
     listed = [name for name in path.read_text().split() if all(0 < len(label) < 64 for label in name.split("."))]
     through = dict.fromkeys(map(reversed_key, map(from_text, listed)), BLOCK_SUBTREE)
-    assert Protected(Protection()).take_out(through, Decided()).held == len(set(listed)) - len(through) < 1000
+    assert ProtectedNames(Protection()).take_out(through, Decided()).held == len(set(listed)) - len(through) < 1000
     listed = [name for name in listed if reversed_key(from_text(name)) in through]
     everything = set(listed)
     popular = json.loads(next(DATA.glob("benign--MISP*/**/cisco_top20k/list.json")).read_text())["list"]

@@ -27,7 +27,7 @@ import msgspec
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.fetch import Validators, misp, taxii
 from feeds.fetch.candidate import Candidate
-from feeds.fetch.client import Client
+from feeds.fetch.client import FetchClient
 from feeds.fetch.minisign import BadSignature, parse
 from feeds.fetch.verify import published_checksum
 from feeds.fetch.zone import _Inbound
@@ -36,7 +36,7 @@ from feeds.notify import NotifyListener
 from feeds.parse import parse_feed
 from feeds.popular import popular_keys
 from feeds.quarantine import RECORD as HOLD_RECORD
-from feeds.quarantine import Hold, Record
+from feeds.quarantine import Quarantine, QuarantineRecord
 from feeds.store import RECORD, Copy, FeedStore, Reading
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_zone
@@ -44,7 +44,7 @@ from pdns.config.load import load
 from pdns.config.schema import Config, Feed, Upstream
 from pdns.errors import BlocksetError, ConfigError, FeedError
 from pdns.state import commands, feed_hits, feed_status, in_force, overrides
-from pdns.state.commands import Order, OrderError
+from pdns.state.commands import Command, CommandError
 from pdns.state.overrides import Disabled, Indicator, Overrides
 from tests.blocksets import write_all
 from tests.fuzz.mutate import Mutator, landmarks
@@ -90,8 +90,8 @@ def inputs(target: str, seed: int, count: int) -> Iterator[bytes]:
 
 def _orders() -> list[bytes]:
     return [
-        msgspec.json.encode(Order(command="block", user="x", name="bad.test", reason="a reason", for_s=3600.0)),
-        msgspec.json.encode(Order(command="release", user="x", feed="a", all=True, kind="order", category="malware")),
+        msgspec.json.encode(Command(command="block", user="x", name="bad.test", reason="a reason", for_s=3600.0)),
+        msgspec.json.encode(Command(command="release", user="x", feed="a", all=True, kind="order", category="malware")),
         b'{"command":"disable","user":"x","feed":"a","reason":"\\u202e","for_s":1e308}',
     ]
 
@@ -103,7 +103,7 @@ def _read_order(content: bytes, directory: Path) -> bool:
         order = commands.read(path)
         commands.showable(order)
         commands.checked(order)
-    except (OrderError, OSError):  # OSError: it is too long
+    except (CommandError, OSError):  # OSError: it is too long
         return False
     return True
 
@@ -133,7 +133,7 @@ def _status() -> list[bytes]:
     feed = feed_status.FeedStatus(
         url="https://a.test/", category="malware", mode="block", required=True, last_error="x", results={"error": 1},
         held_names=feed_status.HeldNames(held=1, names={"a.test": "popular"}),
-        odd={"url": feed_status.OddLines(count=1, examples=["x"])},
+        odd={"url": feed_status.SkippedLines(count=1, examples=["x"])},
     )  # fmt: skip
     return [msgspec.json.encode(feed_status.FeedsStatus(written_s=NOW_S, generation=3, feeds={"a": feed}))]
 
@@ -184,12 +184,12 @@ def _read_copy(content: bytes, directory: Path) -> bool:
 
 
 def _holds() -> list[bytes]:
-    return [msgspec.json.encode(Record(url="https://a.test/", frozen="x", released=("0" * 64,)))]
+    return [msgspec.json.encode(QuarantineRecord(url="https://a.test/", frozen="x", released=("0" * 64,)))]
 
 
 def _read_hold(content: bytes, directory: Path) -> bool:
     (directory / HOLD_RECORD).write_bytes(content)
-    hold = Hold(FeedStore(directory), "https://a.test/")
+    hold = Quarantine(FeedStore(directory), "https://a.test/")
     return bool(hold.frozen or hold.names_fingerprint or hold.usual)
 
 
@@ -296,9 +296,9 @@ class _Answers:
         return next(self._answers)
 
 
-def _asked(content: bytes, ask: Callable[[Client], Coroutine[Any, Any, object]]) -> bool:
+def _asked(content: bytes, ask: Callable[[FetchClient], Coroutine[Any, Any, object]]) -> bool:
     """Whether `ask` can use the document. `feeds.fetch.client.client` makes a `FeedError` of all that is caught here."""
-    coroutine = ask(cast("Client", _Answers(content)))
+    coroutine = ask(cast("FetchClient", _Answers(content)))
     try:
         coroutine.send(None)
     except StopIteration:

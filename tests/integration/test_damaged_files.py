@@ -19,7 +19,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pdns.blockset.annotations import Facts
+from pdns.blockset.annotations import Annotations
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
 from pdns.errors import BlocksetError
@@ -27,7 +27,7 @@ from pdns.files import records, safe_files
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_state
 from pdns.state import commands, feed_hits, feed_status, overrides
-from pdns.state.commands import Order
+from pdns.state.commands import Command
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
 pytestmark = pytest.mark.long
@@ -259,9 +259,9 @@ class Damaged:
             return path.is_symlink() if name == "blocksets/current" else path.exists() and not path.is_symlink()
         return False
 
-    def order(self, command: commands.Command, *, name: str = "", feed: str = "") -> None:
+    def order(self, command: commands.CommandName, *, name: str = "", feed: str = "") -> None:
         outcome = commands.give(
-            self.pdns.state_dir, Order(command=command, user="t", reason="a test", name=name, feed=feed), 20.0
+            self.pdns.state_dir, Command(command=command, user="t", reason="a test", name=name, feed=feed), 20.0
         )
         assert outcome.done, outcome.text
 
@@ -305,7 +305,7 @@ class Damaged:
 
 def _opens(state_dir: Path) -> bool:
     with suppress(BlocksetError):
-        Facts(Blockset.open(current_directory(state_dir)))
+        Annotations(Blockset.open(current_directory(state_dir)))
         return (state_dir / "blocksets" / "current").is_symlink()
     return False
 

@@ -15,7 +15,7 @@ import pytest
 
 from pdns.demo import world
 from pdns.demo.authority import Authority
-from pdns.demo.client import Client
+from pdns.demo.client import DemoClient
 from pdns.wire import protocol as p
 
 ROOT = Path(__file__).parents[2]
@@ -68,11 +68,11 @@ def test_interrupt_ends_all_of_it(temporary: Path) -> None:
     assert list(temporary.iterdir()) == []
 
 
-def _with_authority(ask: Callable[[Authority, Client], Awaitable[None]]) -> None:
+def _with_authority(ask: Callable[[Authority, DemoClient], Awaitable[None]]) -> None:
     async def run() -> None:
         authority = Authority(lambda _: 60)
         await authority.start()
-        client = Client("127.0.1.1", ("127.0.0.1", authority.port), seed=1)
+        client = DemoClient("127.0.1.1", ("127.0.0.1", authority.port), seed=1)
         await client.open()
         try:
             await ask(authority, client)
@@ -86,7 +86,7 @@ def _with_authority(ask: Callable[[Authority, Client], Awaitable[None]]) -> None
 def test_upstream_sends_long_answers_over_tcp() -> None:
     """An answer above the asker's UDP size comes truncated, and whole over TCP."""
 
-    async def ask(authority: Authority, client: Client) -> None:
+    async def ask(authority: Authority, client: DemoClient) -> None:
         reply = await client.ask(world.BULKY, p.TXT)
         assert reply is not None
         assert (reply.rcode, reply.records, client.tcp_used) == (p.NOERROR, 12, 1)
@@ -97,7 +97,7 @@ def test_upstream_sends_long_answers_over_tcp() -> None:
 def test_upstream_goes_and_comes_back() -> None:
     """A stopped upstream is silent, and answers on the same port once it is started again."""
 
-    async def ask(authority: Authority, client: Client) -> None:
+    async def ask(authority: Authority, client: DemoClient) -> None:
         name, port = world.BENIGN_NAMES[0], authority.port
         authority.stop()
         assert await client.ask(name, p.A, timeout_s=0.2) is None

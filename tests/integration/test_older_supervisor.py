@@ -20,7 +20,7 @@ from pdns.config.schema import Config, Feed, Server, State, Upstream
 from pdns.ipc.channel import Channel
 from pdns.ipc.config_memfd import share_config
 from pdns.ipc.messages import Apply, Drain, Listener, Ready
-from pdns.telemetry.block_ring import Sightings
+from pdns.telemetry.block_ring import BlockRing
 from pdns.telemetry.counters import Counters
 from tests.integration.running import ROOT, SINKHOLE, runs_python
 
@@ -34,7 +34,7 @@ LISTED, LATER = "listed.test", "later.test"
 def worker_of(config: Config, user: int | None) -> Iterator[int]:
     """A worker that was told what an earlier supervisor tells; the port that it answers on."""
     ours, theirs = Channel.pair()
-    counters, sightings = Counters.create(), Sightings.create()
+    counters, sightings = Counters.create(), BlockRing.create()
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     config_fd = share_config(config)

@@ -11,7 +11,7 @@ from pdns.core.cacheable import distill
 from pdns.core.chain import follow
 from pdns.core.entry import Entry
 from pdns.fast import ACCELERATED
-from pdns.upstream.matching import MAX_UDP_BYTES, Quality, quality_of
+from pdns.upstream.matching import MAX_UDP_BYTES, ReplyQuality, quality_of
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message, read_name
 from tests.fuzz.corpus import RESPONSES, SOA
@@ -117,7 +117,7 @@ def believed(wire: bytes, key: bytes, config: Cache, *, do: bool) -> tuple[Entry
     message = parse_message(wire)
     assert message.flags & (p.QR | p.OPCODE_MASK | p.TC) == p.QR
     assert len(wire) <= MAX_UDP_BYTES
-    assert quality_of(message) is Quality.OK
+    assert quality_of(message) is ReplyQuality.OK
     chain = follow(message, qname, qtype, do=do)
     targets = []
     for record in chain.records:

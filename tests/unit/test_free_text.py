@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from feeds import audit
-from feeds.commands import Desk
+from feeds.commands import CommandRunner
 from pdns.free_text import FreeTextError, accepted, visible
 from pdns.state import commands, overrides
-from pdns.state.commands import InvalidOrder, Order, PendingCommand, parse_duration
+from pdns.state.commands import Command, InvalidCommand, PendingCommand, parse_duration
 from pdns.state.overrides import Indicator
 from tests.unit.feeds.test_commands import Feeds, audited
 
@@ -59,11 +59,11 @@ def test_no_way_around(tmp_path: Path, field: str, text: str) -> None:
     answer nor the record has more of it than is safe.
     """
     good = {"command": "block", "user": "ann", "name": "x.example", "reason": "x"}
-    order = msgspec.convert({**good, field: text}, Order)
-    with pytest.raises(InvalidOrder, match=field):
+    order = msgspec.convert({**good, field: text}, Command)
+    with pytest.raises(InvalidCommand, match=field):
         PendingCommand(tmp_path, order)
     assert list(tmp_path.rglob("*.order")) == []
-    outcome = asyncio.run(Desk(tmp_path, Feeds()).carry_out(order))
+    outcome = asyncio.run(CommandRunner(tmp_path, Feeds()).carry_out(order))
     assert not outcome.done
     assert field in outcome.text
     assert outcome.text.isascii()
@@ -79,11 +79,11 @@ def test_no_way_around(tmp_path: Path, field: str, text: str) -> None:
 def test_durations_are_bounded(tmp_path: Path, command: str, for_s: float) -> None:
     """However an order comes."""
     order = msgspec.convert(
-        {"command": command, "user": "ann", "feed": "alpha", "name": "x.example", "reason": "x", "for_s": for_s}, Order
+        {"command": command, "user": "ann", "feed": "alpha", "name": "x.example", "reason": "x", "for_s": for_s}, Command
     )
-    with pytest.raises(InvalidOrder, match="at most"):
+    with pytest.raises(InvalidCommand, match="at most"):
         PendingCommand(tmp_path, order)
-    outcome = asyncio.run(Desk(tmp_path, Feeds()).carry_out(order))
+    outcome = asyncio.run(CommandRunner(tmp_path, Feeds()).carry_out(order))
     assert (outcome.done, "at most 366 days" in outcome.text) == (False, True)
 
 

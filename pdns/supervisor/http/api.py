@@ -20,11 +20,11 @@ from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
 from pdns.explain import UnknownError, explain
 from pdns.state import commands, overrides
-from pdns.state.commands import Command, Order
+from pdns.state.commands import Command, CommandName
 from pdns.state.feed_status import FeedsStatus
 from pdns.state.overrides import as_csv
 from pdns.supervisor.http.server import HttpServer, Problem, Route
-from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.token import TokenFile, TokenUnreadable
 
 _FEED_ORDERS: Final = ("hold", "release", "drop", "disable", "enable")
@@ -45,7 +45,7 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     force: bool = False
 
 
-class Facts(Protocol):
+class ApiSource(Protocol):
     """What the API asks the supervisor."""
 
     @property
@@ -55,7 +55,7 @@ class Facts(Protocol):
 class AdminApi(HttpServer):
     """What administrators' programs order."""
 
-    def __init__(self, facts: Facts, status: StatusFile) -> None:
+    def __init__(self, facts: ApiSource, status: StatusReader) -> None:
         self._facts = facts
         self._status = status
         self._token = TokenFile(lambda: facts.config.admin.token_file)
@@ -146,8 +146,8 @@ class AdminApi(HttpServer):
         return _json(await asyncio.to_thread(explain, self._facts.config, asked.get("name", ""), time.time(), **who))
 
     async def _order(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
-        order = Order(
-            command=msgspec.convert(command, Command),
+        order = Command(
+            command=msgspec.convert(command, CommandName),
             user=f"api: {wanted.user}" if wanted.user else "api",
             feed=feed,
             name=wanted.name,
@@ -162,7 +162,7 @@ class AdminApi(HttpServer):
         how = '; to do it all the same: "force": true' if outcome.needs_force else ""
         return _json({"done": outcome.done, "text": f"{outcome.text}{how}"}, status=200 if outcome.done else 409)
 
-    async def _carried_out(self, order: Order) -> commands.Outcome:
+    async def _carried_out(self, order: Command) -> commands.Outcome:
         """As `orders.give`, but no thread waits: whoever gives a slow order keeps none from the next."""
         command = await asyncio.to_thread(commands.PendingCommand, self._state_dir, order)
         while (outcome := await asyncio.to_thread(command.outcome)) is None:  # noqa: ASYNC110 (files tell of no event)

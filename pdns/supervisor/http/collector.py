@@ -26,7 +26,7 @@ from pdns.config.schema import Config
 from pdns.fast import ACCELERATED
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
-from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.process_usage import usage
@@ -41,7 +41,7 @@ _BOUNDS = (*map(repr, BUCKETS_S), "+Inf")
 _LE = (*map(floatToGoString, BUCKETS_S), "+Inf")
 
 
-class Facts(Protocol):
+class MetricsSource(Protocol):
     """What the supervisor knows, as it stands at the moment."""
 
     @property
@@ -81,7 +81,7 @@ class Facts(Protocol):
 class PdnsCollector(Collector):
     """All families of the page, in its order, but for those that have nothing to say."""
 
-    def __init__(self, facts: Facts, status: StatusFile) -> None:
+    def __init__(self, facts: MetricsSource, status: StatusReader) -> None:
         self._facts = facts
         self._status = status
 

@@ -9,9 +9,9 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
-from pdns.supervisor.http.collector import Facts, PdnsCollector
+from pdns.supervisor.http.collector import MetricsSource, PdnsCollector
 from pdns.supervisor.http.server import HttpServer, Problem, Route
-from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.status import StatusReader
 
 _INDEX: Final = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><title>pdns</title></head><body><h1>pdns</h1>
@@ -20,7 +20,7 @@ _INDEX: Final = """<!doctype html>
 """
 
 
-class HealthFacts(Facts, Protocol):
+class HealthSource(MetricsSource, Protocol):
     """What the pages say beside the metrics."""
 
     def unhealthy(self) -> list[str]: ...
@@ -31,7 +31,7 @@ class HealthFacts(Facts, Protocol):
 class AdminPages(HttpServer):
     """What machines read."""
 
-    def __init__(self, facts: HealthFacts, status: StatusFile) -> None:
+    def __init__(self, facts: HealthSource, status: StatusReader) -> None:
         self._facts = facts
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(PdnsCollector(facts, status))

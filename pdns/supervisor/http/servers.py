@@ -9,13 +9,13 @@ from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.net.sockets import bind_tcp
-from pdns.supervisor.http.status import StatusFile
+from pdns.supervisor.http.status import StatusReader
 
 if TYPE_CHECKING:
     from pdns.supervisor.http.api import AdminApi
-    from pdns.supervisor.http.pages import AdminPages, HealthFacts
+    from pdns.supervisor.http.pages import AdminPages, HealthSource
 
-    class AllFacts(HealthFacts, Protocol):
+    class AllFacts(HealthSource, Protocol):
         """What both servers ask the supervisor."""
 
 
@@ -25,7 +25,7 @@ Bound = dict[str, socket.socket | None]  # "metrics", "admin": those that are to
 class HttpServers:
     """Both servers, each where the configuration says."""
 
-    def __init__(self, facts: AllFacts, status: StatusFile, config_file: str) -> None:
+    def __init__(self, facts: AllFacts, status: StatusReader, config_file: str) -> None:
         self.metrics_endpoint = Endpoint("", 0)
         self._admin_endpoint: Endpoint | None = None
         self._facts = facts

@@ -7,7 +7,7 @@ from pathlib import Path
 from pdns.state import feed_status
 
 
-class StatusFile:
+class StatusReader:
     """`feeds.json`, read again only when it is another one."""
 
     def __init__(self, state_dir: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.compile import compile_blockset
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
-from pdns.blockset.annotations import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Fact, Facts
+from pdns.blockset.annotations import DAY_S, FACT_TABLE_FILE, FACTS_FILE, Annotation, Annotations
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
 from pdns.core.listing import BLOCK_NAME, BLOCK_SUBTREE
@@ -22,7 +22,7 @@ from pdns.errors import BlocksetError
 from pdns.wire.names import from_text, reversed_key
 from tests.blocksets import compile_parsed, make_blockset
 
-EMOTET, EXPIRING = Detail("Emotet", "https://example.org/emotet", 86400.0), Detail("QakBot", expires_s=5000.0)
+EMOTET, EXPIRING = NameAnnotation("Emotet", "https://example.org/emotet", 86400.0), NameAnnotation("QakBot", expires_s=5000.0)
 
 
 def key(name: str) -> bytes:
@@ -34,7 +34,7 @@ def network(text: str) -> bytes:
     return parsed.network_address.packed + bytes((parsed.prefixlen,))
 
 
-def parsed(names: dict[str, Detail | None], networks: dict[str, Detail | None] | None = None) -> ParsedFeed:
+def parsed(names: dict[str, NameAnnotation | None], networks: dict[str, NameAnnotation | None] | None = None) -> ParsedFeed:
     """A list of names and networks, with what it says of each."""
     details = [detail for detail in dict.fromkeys([*names.values(), *(networks or {}).values()]) if detail]
     said = [(key(name), detail) for name, detail in names.items()] + [(network(net), d) for net, d in (networks or {}).items()]
@@ -51,8 +51,8 @@ def make(tmp_path: Path, lists: dict[str, ParsedFeed], *, now_s: float = 0.0, ge
     return Blockset.open(tmp_path / f"{generation}")
 
 
-def told(blockset: Blockset, name: str) -> dict[str, Fact]:
-    facts = Facts(blockset)
+def told(blockset: Blockset, name: str) -> dict[str, Annotation]:
+    facts = Annotations(blockset)
     return {listing.feed: facts.of(listing) for listing in blockset.lookup(from_text(name))}
 
 
@@ -64,19 +64,19 @@ def test_each_feed_is_told_apart(tmp_path: Path) -> None:
     }
     blockset = make(tmp_path, lists, now_s=3.0 * DAY_S)
     assert told(blockset, "www.one.test") == {
-        "a": Fact("Emotet", "https://example.org/emotet", 86400.0, 3.0 * DAY_S),
-        "b": Fact(first_seen_s=3.0 * DAY_S),
+        "a": Annotation("Emotet", "https://example.org/emotet", 86400.0, 3.0 * DAY_S),
+        "b": Annotation(first_seen_s=3.0 * DAY_S),
     }
-    assert told(blockset, "two.test") == {"a": Fact(first_seen_s=3.0 * DAY_S)}
+    assert told(blockset, "two.test") == {"a": Annotation(first_seen_s=3.0 * DAY_S)}
     assert told(blockset, "three.test")["b"].threat == "Emotet"
-    assert sorted(Facts(blockset).first_days()) == [("a", 3, 2), ("b", 3, 2)]
+    assert sorted(Annotations(blockset).first_days()) == [("a", 3, 2), ("b", 3, 2)]
 
 
 def test_addresses_have_facts(tmp_path: Path) -> None:
     """Of every network that holds an address, whatever its family and length."""
     nets = {"192.0.2.0/24": EMOTET, "192.0.2.1/32": None, "2001:db8::/32": EXPIRING, "198.51.100.0/24": None}
     blockset = make(tmp_path, {"a": parsed({"one.test": None}, nets), "b": parsed({}, {"192.0.2.0/24": None})}, now_s=1.0)
-    facts = Facts(blockset)
+    facts = Annotations(blockset)
     said = {
         (listing.feed, listing.network): facts.of_address(listing).threat
         for address in ("192.0.2.1", "2001:db8::1", "198.51.100.9")
@@ -99,7 +99,7 @@ def test_first_days_come_from_the_lists_on_disk(tmp_path: Path) -> None:
     compile_blockset([(feed, Entries(tmp_path / "b"))], tmp_path / "blockset", 1, 99.0 * DAY_S)
     blockset = Blockset.open(tmp_path / "blockset")
     assert told(blockset, "one.test")["a"].first_seen_s == 10 * DAY_S
-    assert told(blockset, "two.test")["a"] == Fact("Emotet", "https://example.org/emotet", 86400.0, 20.0 * DAY_S)
+    assert told(blockset, "two.test")["a"] == Annotation("Emotet", "https://example.org/emotet", 86400.0, 20.0 * DAY_S)
 
 
 def test_the_expired_leave(tmp_path: Path) -> None:
@@ -135,7 +135,7 @@ def test_what_is_held_stays_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize("days", [3, 300, 70_000], ids=["u8", "u16", "u32"])
 def test_numbers_of_any_width(tmp_path: Path, days: int) -> None:
     """However many different things are known, each name keeps its own."""
-    details = [Detail(f"threat {at}", expires_s=1e12 + at) for at in range(min(days, 60_000))]
+    details = [NameAnnotation(f"threat {at}", expires_s=1e12 + at) for at in range(min(days, 60_000))]
     names = {key(f"n{at}.test"): BLOCK_NAME if at >= 60_000 else BLOCK_SUBTREE for at in range(days)}
     detail_of = {key(f"n{at}.test"): at % 60_000 for at in range(days)}
     many = ParsedFeed(format="csv", lines=1, odd={}, names=names, networks=set(), details=details, detail_of=detail_of)
@@ -158,13 +158,13 @@ def test_damaged_facts_harm_no_answer(tmp_path: Path, name: str, harm: str) -> N
     blockset = Blockset.open(tmp_path / "1")
     assert blockset.lookup(from_text("one.test"))
     with pytest.raises(BlocksetError, match=name):
-        Facts(blockset)
+        Annotations(blockset)
 
 
 def test_names_without_facts() -> None:
     """A blockset that was made without any says that nothing is known."""
     with pytest.raises(BlocksetError, match="No such file"):
-        Facts(make_blockset({"a": "one.test"}))  # whose directory is gone
+        Annotations(make_blockset({"a": "one.test"}))  # whose directory is gone
 
 
 _MAP_AND_ASK = """

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from pdns.blockset.annotations import DAY_S, FACTS_FILE
 from pdns.blockset.generations import publish
 from pdns.cli.explain import explain
@@ -36,7 +36,7 @@ name = "wide"
 url = "file:wide"
 mode = "monitor"
 """
-EMOTET = Detail("Emotet", "https://example.org/1", 19_000.0 * DAY_S, 4e9)
+EMOTET = NameAnnotation("Emotet", "https://example.org/1", 19_000.0 * DAY_S, 4e9)
 
 
 @pytest.fixture

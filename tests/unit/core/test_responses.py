@@ -15,7 +15,7 @@ from pdns.core.chain import follow
 from pdns.core.entry import Entry
 from pdns.core.outcome import Answer, Forward
 from pdns.errors import WireError
-from pdns.upstream.matching import Quality, quality_of
+from pdns.upstream.matching import ReplyQuality, quality_of
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
 from pdns.wire.names import from_labels
@@ -304,7 +304,7 @@ LONG = from_labels([b"x" * 63] * 3 + [b"y" * 50])
 def test_a_substitution_that_is_too_long_is_passed_on() -> None:
     """YXDOMAIN with the DNAME that explains it is a result, not a failure, and is kept as long as the DNAME."""
     wire = message(p.A, record(b"\xc0\x30", p.DNAME, LONG), rcode=p.YXDOMAIN, qname=b"\x23" + b"w" * 35 + b"\7example\0")
-    assert quality_of(parse_message(wire)) is Quality.OK
+    assert quality_of(parse_message(wire)) is ReplyQuality.OK
     name = "w" * 35 + ".example"
     world, entry = received(wire, name)
     assert (entry.rcode, entry.source, entry.expires_s) == (p.YXDOMAIN, "upstream", 1300.0)
@@ -316,7 +316,7 @@ def test_a_substitution_that_is_too_long_is_passed_on() -> None:
 @pytest.mark.parametrize("answer", [[], [record(b"\xc0\x10", p.DNAME, OTHER)], [record(POINTER, p.DNAME, LONG)]])
 def test_a_yxdomain_without_reason_is_a_failure(answer: list[bytes]) -> None:
     """No DNAME, one whose substitution fits, or one that is not above the name: an upstream that does not know."""
-    assert quality_of(parse_message(message(p.A, *answer, rcode=p.YXDOMAIN))) is Quality.ERROR
+    assert quality_of(parse_message(message(p.A, *answer, rcode=p.YXDOMAIN))) is ReplyQuality.ERROR
 
 
 # Extended DNS Errors.

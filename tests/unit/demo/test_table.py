@@ -9,14 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from pdns.demo.scrape import Reading
+from pdns.demo.scrape import Scrape
 from pdns.demo.table import Clients, Frame, quantile
 from pdns.telemetry.stats import BUCKETS_S
 
 SOURCES = ("cache", "upstream", "stale", "error", "blocked", "local")
 
 
-def reading() -> Reading:
+def reading() -> Scrape:
     """A page as the demo's resolver has it, with a tenant and a source without traffic."""
     lines = []
     for number, feed in enumerate(("botnet", "malware", "phishing")):
@@ -25,7 +25,7 @@ def reading() -> Reading:
     lines.append('pdns_responses_total{source="refused"} 0')
     lines += [f'pdns_queries_total{{tenant="{tenant}"}} 1000' for tenant in ("eastvale", "northmere", "westholt")]
     lines.append('pdns_queries_total{tenant="default"} 0')
-    return Reading("\n".join(lines) + "\n")
+    return Scrape("\n".join(lines) + "\n")
 
 
 def shown(width: int, height: int) -> list[str]:
@@ -67,7 +67,7 @@ def test_quantiles_are_those_of_the_histogram() -> None:
     """The same times come to the same quantile, counted by the resolver or by the clients."""
     waits = [0.0004, 0.0004, 0.002, 0.03]
     buckets = [f'x_bucket{{le="{bound}"}} {sum(wait <= bound for wait in waits)}' for bound in BUCKETS_S]
-    page = Reading(
+    page = Scrape(
         "\n".join(["# TYPE x histogram", *buckets, f'x_bucket{{le="+Inf"}} {len(waits)}', f"x_count {len(waits)}"]) + "\n"
     )
     for q in (0.5, 0.99):

@@ -18,7 +18,7 @@ from rich.console import Console
 from pdns.cli.feed_table import age, odd_lines
 from pdns.files.safe_files import write_whole
 from pdns.state import feed_status
-from pdns.state.feed_status import FeedsStatus, FeedStatus, OddLines
+from pdns.state.feed_status import FeedsStatus, FeedStatus, SkippedLines
 from pdns.state.lock import StateDirectory
 from tests.unit.feeds.configs import blockers
 from tests.unit.feeds.feedserver import FeedServer
@@ -198,7 +198,10 @@ def test_a_broken_configuration_exits_2(tmp_path: Path) -> None:
 
 def test_many_odd_lines_are_shown_by_reason() -> None:
     """The counts are readable, and the examples stay in their order."""
-    odd = {"regex": OddLines(count=500_000, examples=["line 1: /a/", "line 2: /b/"]), "port": OddLines(count=1, examples=[])}
+    odd = {
+        "regex": SkippedLines(count=500_000, examples=["line 1: /a/", "line 2: /b/"]),
+        "port": SkippedLines(count=1, examples=[]),
+    }
     status = FeedsStatus(feeds={"x": FeedStatus(url="u", category="c", mode="block", required=False, odd=odd)})
     console = Console(width=40, file=io.StringIO())
     odd_lines(console, status, examples=True)

@@ -13,9 +13,9 @@ import msgspec
 import pytest
 
 from feeds import audit
-from feeds.commands import MAX_INDICATORS, Desk, RefusedError
+from feeds.commands import MAX_INDICATORS, CommandRunner, RefusedError
 from pdns.state import commands, in_force, overrides
-from pdns.state.commands import Order, Outcome
+from pdns.state.commands import Command, Outcome
 from pdns.state.in_force import InForce
 from pdns.state.overrides import Disabled, Indicator, Overrides, OverridesWatch, as_csv
 from pdns.wire.names import from_text
@@ -43,7 +43,7 @@ class Feeds:
 
 
 def carried_out(state_dir: Path, **order: object) -> Outcome:
-    return asyncio.run(Desk(state_dir, Feeds()).carry_out(msgspec.convert({"user": "ann", **order}, Order)))
+    return asyncio.run(CommandRunner(state_dir, Feeds()).carry_out(msgspec.convert({"user": "ann", **order}, Command)))
 
 
 def audited(state_dir: Path) -> list[audit.Line]:
@@ -146,7 +146,7 @@ def test_what_ends_by_itself_ends(tmp_path: Path) -> None:
     assert (rules.disabled, rules.find(from_text("a.x.example")) is None) == (frozenset(), False)
     assert watch.is_due(now_s + 100)
     assert not watch.load(now_s + 100)
-    desk = Desk(tmp_path, Feeds())
+    desk = CommandRunner(tmp_path, Feeds())
     time.sleep(0.25)
     assert asyncio.run(desk.look())
     assert (overrides.read(tmp_path).disabled, overrides.read(tmp_path).indicators) == ({}, (short,))
@@ -174,10 +174,12 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
         told.append({path.suffix for path in (tmp_path / commands.DIRECTORY).iterdir()} & {".answer"})
 
     async def both() -> list[Outcome]:
-        desk = Desk(tmp_path, Feeds(), tell)
+        desk = CommandRunner(tmp_path, Feeds(), tell)
         (tmp_path / commands.DIRECTORY / "1-1-1.order").write_bytes(b"rubbish")
         given = [
-            asyncio.to_thread(commands.give, tmp_path, Order(command="block", user="ann", name=f"n{number}.example", reason="x"))
+            asyncio.to_thread(
+                commands.give, tmp_path, Command(command="block", user="ann", name=f"n{number}.example", reason="x")
+            )
             for number in range(4)
         ]
         tasks = asyncio.gather(*given)
@@ -204,13 +206,13 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
     in_force.write(tmp_path, EVERYTHING)
 
     async def both() -> tuple[str, str]:
-        desk = Desk(tmp_path, Busy())
-        release = Order(command="release", user="ann", feed="alpha")
+        desk = CommandRunner(tmp_path, Busy())
+        release = Command(command="release", user="ann", feed="alpha")
         slow = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, release))
         while not commands.taken(tmp_path):  # noqa: ASYNC110 (a directory tells of no event)
             await asyncio.sleep(0.01)
         work = asyncio.ensure_future(desk.look_slowly())
-        switch = Order(command="disable", user="ann", feed="beta", reason="x", for_s=60.0)
+        switch = Command(command="disable", user="ann", feed="beta", reason="x", for_s=60.0)
         quick = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, switch))
         async with asyncio.timeout(20):
             while not quick.done():
@@ -229,8 +231,8 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
 
 def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An answer is passed on only when the workers have what it changed; when that takes too long it says so."""
-    desk = Desk(tmp_path, Feeds())
-    block = Order(command="block", user="ann", name="x.example", reason="x")
+    desk = CommandRunner(tmp_path, Feeds())
+    block = Command(command="block", user="ann", name="x.example", reason="x")
     command = commands.PendingCommand(tmp_path, block)
     assert asyncio.run(desk.look())
     assert command.outcome() is None
@@ -253,8 +255,8 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_nobody_there_to_answer(tmp_path: Path) -> None:
     """After its time the order is taken back, so that it is not carried out when nobody expects it."""
-    with pytest.raises(commands.OrderError, match="no answer within"):
-        commands.give(tmp_path, Order(command="enable", user="ann", feed="alpha"), timeout_s=0.1)
+    with pytest.raises(commands.CommandError, match="no answer within"):
+        commands.give(tmp_path, Command(command="enable", user="ann", feed="alpha"), timeout_s=0.1)
     assert list((tmp_path / commands.DIRECTORY).iterdir()) == []
 
 
@@ -300,7 +302,7 @@ def put_in_the_way(path: Path, kind: str) -> None:
         case "link to itself":
             path.symlink_to(path.name)
         case "link to an order":
-            path.with_name("elsewhere").write_bytes(msgspec.json.encode(Order(command="enable", user="eve", feed="alpha")))
+            path.with_name("elsewhere").write_bytes(msgspec.json.encode(Command(command="enable", user="eve", feed="alpha")))
             path.symlink_to("elsewhere")
         case "sparse file":
             with path.open("wb") as file:
@@ -324,12 +326,12 @@ def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: s
     in_force.write(tmp_path, EVERYTHING)
 
     async def both() -> str:
-        desk = Desk(tmp_path, Feeds())
+        desk = CommandRunner(tmp_path, Feeds())
         path = tmp_path / commands.DIRECTORY / f"1-1-1{suffix}"
         put_in_the_way(path, kind)
         with suppress(OSError):
             os.utime(path, (0, 0), follow_symlinks=False)  # as if nobody had fetched it for long
-        order = Order(command="block", user="ann", name="x.example", reason="x")
+        order = Command(command="block", user="ann", name="x.example", reason="x")
         given = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, order))
         async with asyncio.timeout(20):
             while not given.done():
@@ -348,10 +350,10 @@ def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: s
 @pytest.mark.parametrize("kind", ["directory with a file", "pipe", "link to a pipe", "sparse file", "not UTF-8", "nested deeply"])
 def test_what_is_no_answer_is_an_error(tmp_path: Path, kind: str) -> None:
     """The one who gave the order is told; nothing waits for a writer that never comes."""
-    command = commands.PendingCommand(tmp_path, Order(command="enable", user="ann", feed="alpha"))
+    command = commands.PendingCommand(tmp_path, Command(command="enable", user="ann", feed="alpha"))
     (given,) = commands.taken(tmp_path)
     put_in_the_way(given.with_suffix(commands.ANSWER_SUFFIX), kind)
-    with pytest.raises(commands.OrderError, match="answer"):
+    with pytest.raises(commands.CommandError, match="answer"):
         command.outcome()
 
 
@@ -362,7 +364,7 @@ def test_orders_beyond_count(tmp_path: Path) -> None:
     for number in range(commands.MAX_TAKEN + 100):
         (directory / f"{number}-1-1.order").touch()
     assert len(commands.taken(tmp_path)) == commands.MAX_TAKEN
-    desk = Desk(tmp_path, Feeds())
+    desk = CommandRunner(tmp_path, Feeds())
     for _ in range(2):
         asyncio.run(desk.look())
     assert list(directory.iterdir()) == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.directory import parse_all
 from feeds.fetch import Fetched, Unchanged, file
 from feeds.fetch.candidate import Candidate
@@ -232,4 +232,4 @@ def test_facts_of_all_files_are_kept(tmp_path: Path, lists: Path) -> None:
     assert copy is not None
     parsed = parse_all(FeedStore(tmp_path / "state/feeds/lists").raw_path(copy), feed)
     (number,) = parsed.detail_of.values()
-    assert parsed.details[number] == Detail(threat="y.json", expires_s=1772323200.0)
+    assert parsed.details[number] == NameAnnotation(threat="y.json", expires_s=1772323200.0)

@@ -9,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.entries import (
     BLOCK_ENTRIES,
     GONE_KEPT_DAYS,
     GONE_KEPT_LEAST,
-    Changes,
     DamagedEntries,
     Entries,
+    EntryChanges,
     whole,
     write_entries,
 )
@@ -43,7 +43,7 @@ def seen(entries: Entries) -> dict[bytes, tuple[int, int]]:
 def test_what_is_written_is_read(tmp_path: Path) -> None:
     """A parsed list survives being put away and taken out: names, networks, odd lines, details."""
     parsed = read("one.test\n*.two.test\n8.8.8.8\n2001:db8::/32\nword\n", addresses=True)
-    details = [Detail("Emotet", "https://example.org/1"), Detail("QakBot", expires_s=5.0)]
+    details = [NameAnnotation("Emotet", "https://example.org/1"), NameAnnotation("QakBot", expires_s=5.0)]
     parsed = msgspec.structs.replace(parsed, details=details, detail_of={SOME: 1, bytes((8, 8, 8, 8, 32)): 0})
     write_entries(tmp_path / "a", parsed, None, 100, 0)
     assert whole(Entries(tmp_path / "a")) == msgspec.structs.replace(parsed, size_bytes=0)
@@ -54,12 +54,12 @@ def test_first_days_are_carried_over(tmp_path: Path) -> None:
     write_entries(tmp_path / "1", listing({b"\1a", b"\1b", b"\1c"}), None, 10, 0)
     watched = [b"\1a", b"\1c", b"\1d", b"\1z"]
     names, networks = write_entries(tmp_path / "2", listing({b"\1a", b"\1d"}), Entries(tmp_path / "1"), 20, 19, watched)
-    assert (names, networks) == (Changes(1, 2, 1, {b"\1a", b"\1c"}), Changes(0, 0, 0, set()))
+    assert (names, networks) == (EntryChanges(1, 2, 1, {b"\1a", b"\1c"}), EntryChanges(0, 0, 0, set()))
     second = Entries(tmp_path / "2")
     assert seen(second) == {b"\1a": (10, 0), b"\1b": (10, 19), b"\1c": (10, 19), b"\1d": (20, 0)}
     assert set(whole(second).names) == {b"\1a", b"\1d"}
     names, _ = write_entries(tmp_path / "3", listing({b"\1b", b"\1e"}), second, 30, 30, watched)
-    assert names == Changes(2, 2, 1, {b"\1a", b"\1d"})  # b is back, and not new
+    assert names == EntryChanges(2, 2, 1, {b"\1a", b"\1d"})  # b is back, and not new
     assert seen(Entries(tmp_path / "3")) == {
         b"\1a": (10, 30),
         b"\1b": (10, 0),
@@ -118,7 +118,7 @@ def test_history_is_true(tmp_path_factory: pytest.TempPathFactory, steps: list[t
         for key in now:
             expected[key] = (expected[key][0] if key in expected else today + later, 0)
         changes, _ = write_entries(directory / f"{number}", listing(now), before, today + later, today)
-        assert changes == Changes(len(now - listed), len(listed - now), fresh, set())
+        assert changes == EntryChanges(len(now - listed), len(listed - now), fresh, set())
         before, listed, today = Entries(directory / f"{number}"), now, today + later
         assert seen(before) == expected
         keys = [key for block in before.names() for key in block.keys]

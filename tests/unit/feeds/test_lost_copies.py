@@ -11,8 +11,8 @@ import pytest
 
 from feeds.publisher import RECORD
 from feeds.refresh import build_once
-from feeds.scheduler import Keeper
-from pdns.blockset.annotations import Facts
+from feeds.scheduler import Scheduler
+from pdns.blockset.annotations import Annotations
 from pdns.blockset.generations import all_generations, blocksets_directory, current_generation
 from pdns.blockset.layout import MANIFEST_FILE
 from pdns.blockset.reader import Blockset
@@ -64,7 +64,7 @@ def lists(tmp_path: Path) -> Lists:
 
 def listed(blockset: Blockset) -> tuple[object, ...]:
     """All that a blockset says, and what is known of it."""
-    facts = Facts(blockset)
+    facts = Annotations(blockset)
     names = sorted(blockset.listings())
     return (
         names,
@@ -204,7 +204,7 @@ def test_the_blockset_of_another_version_is_made_anew(lists: Lists, held: bool) 
     lists.lose_source("one")
     lists.lose_copy("one")
     generation = make_of_another_format(lists.state)
-    keeper = Keeper(lists.state, in_memory=generation if held else 0)
+    keeper = Scheduler(lists.state, in_memory=generation if held else 0)
     asyncio.run(keeper.configure(configuration(lists.state, *lists.feeds)))
     if held:
         assert current_generation(lists.state) == generation
@@ -220,6 +220,6 @@ def test_a_feed_that_never_loaded_keeps_no_upgrade_waiting(lists: Lists) -> None
     lists.refresh()
     lists.feeds.append(Feed(name="never", url=lists.file("never").as_uri()))
     generation = make_of_another_format(lists.state)
-    asyncio.run(Keeper(lists.state, in_memory=generation).configure(configuration(lists.state, *lists.feeds)))
+    asyncio.run(Scheduler(lists.state, in_memory=generation).configure(configuration(lists.state, *lists.feeds)))
     assert blockers(lists.state, "bad.example") == {"one"}
     assert current_generation(lists.state) > generation

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from feeds.quality import Candidate, add_ages, add_benign, add_never_hit, add_overridden, benign_names, measure
-from pdns.blockset.annotations import Facts
+from feeds.quality import QualityCandidate, add_ages, add_benign, add_never_hit, add_overridden, benign_names, measure
+from pdns.blockset.annotations import Annotations
 from pdns.blockset.generations import publish
 from pdns.blockset.reader import Blockset
 from pdns.cli.quality import quality
@@ -78,8 +78,8 @@ def test_benign_names(tmp_path: Path) -> None:
     names = [*benign_names(tmp_path / "plain"), *benign_names(tmp_path / "ranks.csv")]
     assert add_benign(found, blockset, names) == 5
     assert {feed: one.benign for feed, one in found.items()} == {"a": 2, "b": 1, "c": 0}
-    assert found["a"].candidates == [Candidate("www.one.test", "one.test"), Candidate("good.two.test", "two.test")]
-    assert found["b"].candidates == [Candidate("x.four.test", "four.test")]
+    assert found["a"].candidates == [QualityCandidate("www.one.test", "one.test"), QualityCandidate("good.two.test", "two.test")]
+    assert found["b"].candidates == [QualityCandidate("x.four.test", "four.test")]
 
 
 def test_ages(tmp_path: Path) -> None:
@@ -87,7 +87,7 @@ def test_ages(tmp_path: Path) -> None:
     blockset = make(tmp_path, {"a": parsed({"one.test": None, "two.test": None})}, now_s=86400.0 * 100)
     for today, label in ((100, "1d"), (101, "1d"), (102, "7d"), (107, "7d"), (108, "30d"), (190, "90d"), (191, "older")):
         found = measure(blockset)
-        add_ages(found, Facts(blockset), today)
+        add_ages(found, Annotations(blockset), today)
         ages = found["a"].ages
         assert ages is not None
         assert {label: names for label, names in ages.items() if names} == {label: 2}

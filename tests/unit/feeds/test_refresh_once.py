@@ -13,16 +13,16 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from feeds.annotations import Detail
+from feeds.annotations import NameAnnotation
 from feeds.entries import Entries, whole, write_entries
 from feeds.refresh import build_once
-from feeds.scheduler import Keeper
+from feeds.scheduler import Scheduler
 from feeds.store import RECORD
 from pdns.blockset.annotations import DAY_S
 from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.config.schema import Feed
 from pdns.errors import BlocksetError
-from pdns.state.feed_status import FeedStatus, OddLines, read
+from pdns.state.feed_status import FeedStatus, SkippedLines, read
 from tests.unit.feeds import feedserver
 from tests.unit.feeds.configs import blockers, configuration, files, kept, live
 from tests.unit.feeds.feedserver import FeedServer, Handler
@@ -64,7 +64,7 @@ def test_a_first_fetch_goes_live(server: FeedServer, tmp_path: Path) -> None:
         last_changed_s=said.last_attempt_s,
         last_result="updated",
         results={"updated": 1},
-        odd={"address": OddLines(count=1, examples=["line 3: 192.0.2.1"])},
+        odd={"address": SkippedLines(count=1, examples=["line 3: 192.0.2.1"])},
     )
     assert status.written_s >= said.last_attempt_s > 0
 
@@ -367,12 +367,12 @@ def test_names_leave_when_their_time_is_over(tmp_path: Path, monkeypatch: pytest
     feed = Feed(name="a", url=f"file://{tmp_path}/list")
 
     async def run() -> None:
-        keeper = Keeper(tmp_path / "state")
+        keeper = Scheduler(tmp_path / "state")
         await keeper.configure(configuration(tmp_path / "state", feed))
         await keeper.refresh_once()
         (path,) = (tmp_path / "state" / "feeds" / "a").glob("*.parsed")
         entries = whole(Entries(path))
-        until = Detail("Emotet", expires_s=time.time() + 0.5)
+        until = NameAnnotation("Emotet", expires_s=time.time() + 0.5)
         key = next(key for key in entries.names if b"worse" in key)
         write_entries(path, msgspec.structs.replace(entries, details=[until], detail_of={key: 0}), None, 1, 1)
         await keeper.configure(configuration(tmp_path / "state", msgspec.structs.replace(feed, category="phishing")))
@@ -402,7 +402,7 @@ def test_an_unchanged_feed_costs_nothing(server: FeedServer, tmp_path: Path) -> 
     jobs: list[object] = []
 
     async def again() -> None:
-        keeper = Keeper(tmp_path)
+        keeper = Scheduler(tmp_path)
         keeper._builder.parse = jobs.append  # type: ignore[method-assign,assignment]
         keeper._builder.compile = jobs.append  # type: ignore[method-assign,assignment]
         await keeper.configure(configuration(tmp_path, *feeds))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from feeds.retry_delay import delay_s, zone_refresh_s
-from feeds.scheduler import Keeper
+from feeds.scheduler import Scheduler
 from pdns.config.schema import Feed
 from tests.unit.feeds.configs import configuration
 from tests.unit.feeds.feedserver import FeedServer
@@ -38,7 +38,7 @@ def test_what_a_zone_says() -> None:
 def test_a_server_that_asks_for_time_gets_it(server: FeedServer, tmp_path: Path) -> None:
     """After Retry-After a feed is not tried sooner than that, and after the next success as configured again."""
     server.status("/list", 503, b"sorry", **{"Retry-After": "7200"})
-    keeper = Keeper(tmp_path)
+    keeper = Scheduler(tmp_path)
 
     async def attempt() -> float:
         await keeper.configure(configuration(tmp_path, Feed(name="sample", url=server.url("/list"), refresh_s=3600)))

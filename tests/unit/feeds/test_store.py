@@ -17,7 +17,7 @@ from feeds.fetch import FileStamp, Validators
 from feeds.store import READERS, RECORD, Copy, FeedStore, Reading, reader_version, remove_unconfigured
 from pdns.files.records import SECOND_COPY
 from pdns.files.safe_files import write_whole
-from pdns.state.feed_status import OddLines
+from pdns.state.feed_status import SkippedLines
 
 BACKUP = RECORD + SECOND_COPY
 URL = "https://lists.example/bad"
@@ -34,7 +34,7 @@ def a_copy(content: str, url: str = URL) -> Copy:
         last_changed_s=1.5,
         reading=Reading(
             source="s", reader="r", parsed=f"{content}.parsed", format="hosts", lines=3, entries=2, addresses=1,
-            odd={"url": OddLines(count=1, examples=["line 1: x"])},
+            odd={"url": SkippedLines(count=1, examples=["line 1: x"])},
         ),
     )  # fmt: skip
 

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import pytest
 
-from feeds.commands import Desk
-from feeds.quarantine import Hold
+from feeds.commands import CommandRunner
+from feeds.quarantine import Quarantine
 from feeds.store import RECORD, FeedStore
 from feeds.suffixes import is_public_suffix
 from pdns.files import records
 from pdns.files.records import SECOND_COPY, LockedError
 from pdns.state import feed_hits, overrides
-from pdns.state.commands import Order
+from pdns.state.commands import Command
 from pdns.state.feed_hits import FeedHits, HitBook, Hits
 from pdns.state.overrides import Overrides
 from tests.unit.feeds.test_commands import Feeds
@@ -80,16 +80,16 @@ def raw_content(*paths: Path) -> list[bytes]:
 
 def test_local_entries_stay_until_they_can_be_read(state: Path) -> None:
     """Commands are refused with the file and the command that mends it, and nothing is shown as in force. Afterwards all is."""
-    block = Order(command="block", user="ann", name="x.example", reason="x")
-    assert asyncio.run(Desk(state, Feeds()).carry_out(block)).done
+    block = Command(command="block", user="ann", name="x.example", reason="x")
+    assert asyncio.run(CommandRunner(state, Feeds()).carry_out(block)).done
     files = both(state / overrides.FILE_NAME)
     before = raw_content(*files)
     lock(*files)
-    desk = Desk(state, Feeds())
+    desk = CommandRunner(state, Feeds())
     assert desk.overrides() == Overrides()
     with pytest.raises(LockedError, match="As root: chown"):
         overrides.read(state)
-    for order in (block, Order(command="allow", user="ann", name="y.example", reason="y")):
+    for order in (block, Command(command="allow", user="ann", name="y.example", reason="y")):
         outcome = asyncio.run(desk.carry_out(order))
         assert not outcome.done
         assert outcome.text.startswith(f"nothing is changed: {files[0]}: cannot be read (Permission denied). As root: chown ")
@@ -99,19 +99,19 @@ def test_local_entries_stay_until_they_can_be_read(state: Path) -> None:
     unlock(*files)
     assert asyncio.run(desk.look())
     assert [entry.name for entry in desk.overrides().indicators] == ["x.example"]
-    assert asyncio.run(desk.carry_out(Order(command="allow", user="ann", name="y.example", reason="y"))).done
+    assert asyncio.run(desk.carry_out(Command(command="allow", user="ann", name="y.example", reason="y"))).done
     assert {entry.name for entry in overrides.read(state).indicators} == {"x.example", "y.example"}
 
 
 def test_a_second_copy_that_cannot_be_read_stays(state: Path) -> None:
     """The file itself is written."""
-    block = Order(command="block", user="ann", name="x.example", reason="x")
-    desk = Desk(state, Feeds())
+    block = Command(command="block", user="ann", name="x.example", reason="x")
+    desk = CommandRunner(state, Feeds())
     assert asyncio.run(desk.carry_out(block)).done
     file, second = both(state / overrides.FILE_NAME)
     before = raw_content(second)
     lock(second)
-    assert asyncio.run(desk.carry_out(Order(command="remove", user="ann", name="x.example", reason="x"))).done
+    assert asyncio.run(desk.carry_out(Command(command="remove", user="ann", name="x.example", reason="x"))).done
     assert raw_content(second) == before != raw_content(file)
 
 
@@ -119,11 +119,11 @@ def test_decisions_about_a_feed_stay_until_they_can_be_read(state: Path) -> None
     """What was frozen is frozen again, and no new decision takes its place meanwhile."""
     store = FeedStore(state / "feed")
     store.prepare()
-    Hold(store, URL).freeze("an order")
+    Quarantine(store, URL).freeze("an order")
     files = both(store.directory / "hold.json")
     before = raw_content(*files)
     lock(*files)
-    hold = Hold(store, URL)
+    hold = Quarantine(store, URL)
     assert hold.frozen == ""
     with pytest.raises(LockedError, match=r"hold\.json: cannot be read"):
         hold.freeze("another order")
@@ -187,19 +187,19 @@ def test_a_file_of_another_user_is_not_replaced_without_a_second_copy(state: Pat
     """It can be read, but its owner may not write here: a restore from another machine. With a second copy that is ours it is
     put aside, and the second copy counts.
     """
-    block = Order(command="block", user="ann", name="x.example", reason="x")
-    assert asyncio.run(Desk(state, Feeds()).carry_out(block)).done
+    block = Command(command="block", user="ann", name="x.example", reason="x")
+    assert asyncio.run(CommandRunner(state, Feeds()).carry_out(block)).done
     file, second = both(state / overrides.FILE_NAME)
     before = raw_content(file, second)
     with root():
         for path in (file, second):
             os.chown(path, OWNER + 1, OWNER + 1)
-    desk = Desk(state, Feeds())
+    desk = CommandRunner(state, Feeds())
     outcome = asyncio.run(desk.carry_out(block))
     assert not outcome.done
     assert "it belongs to user 12346, who may not write in this directory" in outcome.text
     assert raw_content(file, second) == before
     unlock(second)
-    desk = Desk(state, Feeds())
+    desk = CommandRunner(state, Feeds())
     assert [entry.name for entry in desk.overrides().indicators] == ["x.example"]
     assert len(list(state.glob("overrides.json.damaged-*"))) == 1

@@ -14,13 +14,13 @@ import pytest
 from msgspec.structs import replace
 
 from feeds.popular import HELD_OF_SHIPPED, POPULAR, critical, ranked, refresh
-from feeds.protected_names import Decided, Protected, Protection, protection_of
+from feeds.protected_names import Decided, ProtectedNames, Protection, protection_of
 from feeds.protected_networks import network_key
 from feeds.update_limits import (
     END_BY_THEMSELVES,
     PURPOSE,
     Change,
-    Limits,
+    UpdateLimits,
     Usual,
     judge,
     limits_of,
@@ -34,7 +34,7 @@ from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBT
 from pdns.errors import FeedError
 from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text
 
-LIMITS = Limits(
+LIMITS = UpdateLimits(
     max_shrink=0.3, max_growth=1.0, max_turnover=0.7, max_popular=0.01, max_popular_first=0.2, small_change=100, min_entries=1
 )
 
@@ -159,8 +159,8 @@ def live(names: dict[bytes, int]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def protected() -> Protected:
-    return Protected(
+def protected() -> ProtectedNames:
+    return ProtectedNames(
         Protection(
             names={
                 "council.example": ("of tenant north", "own"),
@@ -187,7 +187,7 @@ def protected() -> Protected:
         "www.google.com", "cdn.jsdelivr.net", "crl3.digicert.com", "adobelogin.com", "www.msftconnecttest.com",
     ],
 )  # fmt: skip
-def test_caught(protected: Protected, entry: str) -> None:
+def test_caught(protected: ProtectedNames, entry: str) -> None:
     """Protected names, and names above them where the listing reaches down, are taken out, and the rest is left."""
     names = listed(entry, "evil.example")
     held = protected.take_out(names, Decided())
@@ -204,14 +204,14 @@ def test_caught(protected: Protected, entry: str) -> None:
         "=own.example", "x.www.own.example", "@@google.com", "@@com", "notgoogle.com",
     ],
 )  # fmt: skip
-def test_let_through(protected: Protected, entry: str) -> None:
+def test_let_through(protected: ProtectedNames, entry: str) -> None:
     """What is below a protected name, beside it, or an exception, is none of the guard's business."""
     names = listed(entry)
     assert protected.take_out(names, Decided()).held == 0
     assert len(names) == 1
 
 
-def test_a_list_with_that_purpose(protected: Protected) -> None:
+def test_a_list_with_that_purpose(protected: ProtectedNames) -> None:
     """Feeds about policy may list dynamic DNS, resolvers and advertisers; not registries' suffixes, own names, critical hosts."""
     entries = ["duckdns.org", "dns.google", "dns.quad9.net", "doubleclick.net", "google-analytics.com"]
     names = listed(*entries, "co.uk", "council.example", "login.live.com")
@@ -221,7 +221,7 @@ def test_a_list_with_that_purpose(protected: Protected) -> None:
     assert protected.take_out(listed(*entries), Decided()).held == len(entries)
 
 
-def test_a_list_of_top_level_domains(protected: Protected) -> None:
+def test_a_list_of_top_level_domains(protected: ProtectedNames) -> None:
     """A feed that means top-level domains lists one though it is a public suffix, and though suffixes are below it.
 
     Suffixes that are longer stay held in it, and so does a top-level domain that holds protected names.
@@ -249,7 +249,7 @@ def test_a_list_of_top_level_domains(protected: Protected) -> None:
         ("2a0e:b107::/32", ""),
     ],
 )  # fmt: skip
-def test_networks(protected: Protected, network: str, kind: str) -> None:
+def test_networks(protected: ProtectedNames, network: str, kind: str) -> None:
     """Addresses are held like names: too wide, a public resolver, shared by many sites, or our own; and released like names."""
     key = network_key(network)
     networks = {key: BLOCK_SUBTREE, network_key("45.66.230.6"): BLOCK_SUBTREE}
@@ -264,7 +264,7 @@ def test_networks(protected: Protected, network: str, kind: str) -> None:
     assert list(networks) == [key]
 
 
-def test_decisions(protected: Protected) -> None:
+def test_decisions(protected: ProtectedNames) -> None:
     """A released name stays in, a dropped one goes without a word, a name that was held by order goes with its reason."""
     names = listed("google.com", "windows.net", "co.uk", "evil.example", "good.example")
     decided = Decided(released=("google.com",), dropped=("co.uk",), out={"good.example": "ticket 7", "not.listed": "x"})
@@ -283,7 +283,7 @@ def test_popular_names(tmp_path: Path, written: str) -> None:
     path.write_text("".join(written.format(rank=rank, name=f"p{rank}.number{rank}.example") for rank in range(1, 41)))
     rules = Protection(giants=False, popularity=str(path), popularity_refuse=10, popularity_hold=20)
     names = listed("p1.number1.example", "number10.example", "p11.number11.example", "number20.example", "p21.number21.example")
-    held = Protected(rules).take_out(names, Decided(released=("p1.number1.example", "number20.example")))
+    held = ProtectedNames(rules).take_out(names, Decided(released=("p1.number1.example", "number20.example")))
     assert live(names) == {"number20.example", "p21.number21.example"}
     assert set(held.refused_names) == {"p1.number1.example", "number10.example"}
     assert set(held.names) == {"p11.number11.example"}

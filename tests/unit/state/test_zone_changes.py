@@ -13,7 +13,7 @@ import pytest
 
 from pdns.config.schema import Feed
 from pdns.fast import ACCELERATED
-from pdns.state.zone_changes import Primaries, Receiver, Sender
+from pdns.state.zone_changes import Primaries, Sender, ZoneChangeReceiver
 from tests.protocol.test_service import bench
 
 FEEDS = (
@@ -93,7 +93,7 @@ def test_the_feeds_process_is_told(tmp_path: Path) -> None:
         sender = Sender(tmp_path)
         sender.tell("lost")
         for name in ("first", "second"):
-            receiver = Receiver(tmp_path, loop, told.append)
+            receiver = ZoneChangeReceiver(tmp_path, loop, told.append)
             assert (tmp_path / "zone-changes.sock").stat().st_mode & 0o777 == 0o600
             sender.tell(name)
             async with asyncio.timeout(5):

@@ -13,9 +13,9 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pdns.supervisor.process_usage import is_busy
-from pdns.supervisor.worker_handle import SILENT_AFTER_S, WorkerProcess
+from pdns.supervisor.worker_handle import SILENT_AFTER_S, WorkerHandle
 from pdns.telemetry.stats import HEARTBEAT
-from pdns.telemetry.worker_memory import Limits
+from pdns.telemetry.worker_memory import RateLimitMemory
 
 _SLEEP = "import time; time.sleep(60)"
 
@@ -73,11 +73,11 @@ def test_patience(
     """3 s of silence when it does nothing, 10 s when it is at something or gets no core, 30 s while it starts."""
 
     async def story() -> None:
-        def nothing(_: WorkerProcess) -> None: ...
+        def nothing(_: WorkerHandle) -> None: ...
 
-        limits = Limits()
+        limits = RateLimitMemory()
 
-        worker = WorkerProcess(0, 1, limits, asyncio.get_running_loop(), on_start=nothing, on_ready=nothing, on_exit=nothing)
+        worker = WorkerHandle(0, 1, limits, asyncio.get_running_loop(), on_start=nothing, on_ready=nothing, on_exit=nothing)
         process = start(code)
         await asyncio.sleep(0.2)  # until it is at it
         monkeypatch.setattr(worker.child, "_process", process)

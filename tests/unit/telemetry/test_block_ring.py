@@ -10,30 +10,30 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdns.telemetry.block_ring import CAPACITY, Sightings, SightingsReader, SightingsWriter, name_hash
+from pdns.telemetry.block_ring import CAPACITY, BlockRing, BlockRingReader, BlockRingWriter, name_hash
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.stats import OTHER, Stats
 from pdns.telemetry.worker_memory import WorkerMemory
 
 
 @pytest.fixture
-def ring() -> Iterator[Sightings]:
-    memory = Sightings.create(8)
+def ring() -> Iterator[BlockRing]:
+    memory = BlockRing.create(8)
     yield memory
     memory.close()
 
 
 @pytest.fixture
-def end(ring: Sightings) -> Iterator[Sightings]:
+def end(ring: BlockRing) -> Iterator[BlockRing]:
     """The same memory, as its writer has it."""
-    memory = Sightings.attach(os.dup(ring.fd))
+    memory = BlockRing.attach(os.dup(ring.fd))
     yield memory
     memory.close()
 
 
-def test_events_arrive_once_and_in_order(ring: Sightings, end: Sightings) -> None:
+def test_events_arrive_once_and_in_order(ring: BlockRing, end: BlockRing) -> None:
     """What is written is read, once, across the end of the ring."""
-    reader = SightingsReader(ring)
+    reader = BlockRingReader(ring)
     written = [(1000 + n, n) for n in range(30)]
     read = []
     for at in range(0, 30, 5):
@@ -44,9 +44,9 @@ def test_events_arrive_once_and_in_order(ring: Sightings, end: Sightings) -> Non
     assert (reader.read(), reader.lost) == ([], 0)
 
 
-def test_who_is_too_slow_loses_the_oldest_and_knows_how_many(ring: Sightings, end: Sightings) -> None:
+def test_who_is_too_slow_loses_the_oldest_and_knows_how_many(ring: BlockRing, end: BlockRing) -> None:
     """A writer that is ahead by more than the ring holds costs its oldest events; the others are whole, and those are counted."""
-    reader = SightingsReader(ring)
+    reader = BlockRingReader(ring)
     for n in range(20):
         end.write(n, n)
     assert reader.read() == [(n, n) for n in range(13, 20)]
@@ -55,17 +55,17 @@ def test_who_is_too_slow_loses_the_oldest_and_knows_how_many(ring: Sightings, en
     assert (reader.read(), reader.lost) == ([(99, 1)], 13)
 
 
-def test_a_replacement_goes_on_where_the_one_before_was(ring: Sightings, end: Sightings) -> None:
+def test_a_replacement_goes_on_where_the_one_before_was(ring: BlockRing, end: BlockRing) -> None:
     """Whoever writes next adds to what is there; nothing is read twice."""
-    reader = SightingsReader(ring)
+    reader = BlockRingReader(ring)
     end.write(1, 1)
-    again = Sightings.attach(os.dup(ring.fd))
+    again = BlockRing.attach(os.dup(ring.fd))
     again.write(2, 2)
     assert reader.read() == [(1, 1), (2, 2)]
     again.close()
 
 
-def test_the_layout_is_as_described(ring: Sightings, end: Sightings) -> None:
+def test_the_layout_is_as_described(ring: BlockRing, end: BlockRing) -> None:
     """Offsets and sizes, for whoever writes the same ring in another language."""
     for n in range(9):
         end.write(2**63 + n, 2**31 + n)
@@ -76,10 +76,10 @@ def test_the_layout_is_as_described(ring: Sightings, end: Sightings) -> None:
     assert name_hash(b"\1x\0") == 0xF1228C123DF21CFA
 
 
-def test_a_writer_repeats_itself_once_a_minute(ring: Sightings, end: Sightings) -> None:
+def test_a_writer_repeats_itself_once_a_minute(ring: BlockRing, end: BlockRing) -> None:
     """The same name of the same tenant is one event a minute; another tenant, another name, another minute are others."""
-    reader = SightingsReader(ring)
-    writer = SightingsWriter(end)
+    reader = BlockRingReader(ring)
+    writer = BlockRingWriter(end)
     for now in (0.0, 59.9, 60.0, 61.0):
         for series, name in ((1, b"\1x\0"), (1, b"\1x\0"), (2, b"\1x\0")):
             writer.saw(series, name, now)
@@ -93,7 +93,7 @@ def test_what_is_no_ring_is_refused(damage: bytes) -> None:
     fd = os.memfd_create("x")
     os.write(fd, damage)
     with pytest.raises(ValueError, match="not a memory of sightings"):
-        Sightings.attach(fd)
+        BlockRing.attach(fd)
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(fd)
 
@@ -103,7 +103,7 @@ def test_names_are_counted_once_whoever_met_them() -> None:
     blocked = BlockedDomains()
     memories = [WorkerMemory(), WorkerMemory()]
     for memory, tenants in zip(memories, (("a", "b"), ("b", "c")), strict=True):
-        stats = Stats(memory.counters, SightingsWriter(Sightings.attach(os.dup(memory.sightings.fd))))
+        stats = Stats(memory.counters, BlockRingWriter(BlockRing.attach(os.dup(memory.sightings.fd))))
         for tenant in tenants:
             stats.blocked(tenant, "f", "malware", "sinkhole", b"\4evil\4test\0", 10.0)
     stats.blocked("c", "f", "malware", "sinkhole", b"\5other\4test\0", 10.0)
@@ -119,7 +119,7 @@ def test_names_are_counted_once_whoever_met_them() -> None:
 def test_a_series_without_a_name_is_of_other() -> None:
     """When the counter memory is full, the names are still counted, under the label for all the rest."""
     memory = WorkerMemory()
-    end = Sightings.attach(os.dup(memory.sightings.fd))
+    end = BlockRing.attach(os.dup(memory.sightings.fd))
     end.write(5, memory.counters.slots)
     blocked = BlockedDomains()
     memory.drain(blocked, 0.0)
@@ -137,8 +137,8 @@ def test_a_writer_in_another_process_is_never_misread() -> None:
         for n in range(400_000):
             ring.write(n * 0x9E3779B97F4A7C15 & 2**64 - 1, n & 2**32 - 1)
     """
-    ring = Sightings.create(CAPACITY)
-    reader = SightingsReader(ring)
+    ring = BlockRing.create(CAPACITY)
+    reader = BlockRingReader(ring)
     read = 0
     with subprocess.Popen([sys.executable, "-c", code, str(ring.fd)], pass_fds=[ring.fd]) as writer:
         while writer.poll() is None or read + reader.lost < 400_000:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdns.telemetry.block_ring import Sightings, SightingsReader, SightingsWriter, name_hash
+from pdns.telemetry.block_ring import BlockRing, BlockRingReader, BlockRingWriter, name_hash
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
 from pdns.wire import protocol as p
@@ -128,9 +128,9 @@ def test_configured_tenants_have_their_label_whatever_comes_first(counters: Coun
 
 def test_blocked_names_are_told_with_their_tenant(counters: Counters) -> None:
     """Attempts count each time; a listed name is told once for each tenant, by a series whose first label is that tenant."""
-    ring = Sightings.create()
-    reader = SightingsReader(ring)
-    stats = Stats(counters, SightingsWriter(Sightings.attach(os.dup(ring.fd))))
+    ring = BlockRing.create()
+    reader = BlockRingReader(ring)
+    stats = Stats(counters, BlockRingWriter(BlockRing.attach(os.dup(ring.fd))))
     for tenant, name in (("a", b"\1x\0"), ("a", b"\1x\0"), ("a", b"\1y\0"), ("b", b"\1x\0")):
         stats.blocked(tenant, "urlhaus", "malware", "sinkhole", name, 100.0)
     stats.would_block("a", "trial", "ads")

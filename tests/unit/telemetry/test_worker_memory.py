@@ -11,7 +11,7 @@ import pytest
 from pdns.config.schema import RateLimit
 from pdns.core import rate_limit
 from pdns.fast import ACCELERATED
-from pdns.telemetry.worker_memory import Limits, map_limits, new_limits
+from pdns.telemetry.worker_memory import RateLimitMemory, map_limits, new_limits
 
 if ACCELERATED:
     from pdns.fast.clients import RateLimiter as CompiledLimiter
@@ -63,7 +63,7 @@ def test_a_new_limit_holds_at_once(kind: type[rate_limit.RateLimiter]) -> None:
 @pytest.mark.skipif(not ACCELERATED, reason="without the compiled part the count is not exact")
 def test_processes_count_together_to_the_last_query() -> None:
     """Four processes ask at once for 20 clients: each gets its burst of 5,000 once, exactly."""
-    limits = Limits()
+    limits = RateLimitMemory()
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
     def start() -> subprocess.Popen[str]:
@@ -95,7 +95,7 @@ def test_memory_of_another_size_is_refused() -> None:
     with pytest.raises(ValueError, match="4096 bytes"):
         map_limits(fd)
     os.close(fd)
-    limits = Limits()
+    limits = RateLimitMemory()
     with pytest.raises(PermissionError):
         os.ftruncate(limits.fd, 4096)
     limits.close()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, Quality, match, quality_of, refuses_edns
+from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, ReplyQuality, match, quality_of, refuses_edns
 from pdns.wire.message import Message
 from tests.effort import examples
 
@@ -135,21 +135,21 @@ PLAIN_OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"
 @pytest.mark.parametrize(
     ("wire", "quality"),
     [
-        pytest.param(GOOD, Quality.OK, id="records"),
-        pytest.param(message(flags=0x8183, body=SOA_RECORD, counts=(1, 0, 1, 0)), Quality.OK, id="NXDOMAIN"),
-        pytest.param(message(body=SOA_RECORD, counts=(1, 0, 1, 0)), Quality.OK, id="NODATA"),
-        pytest.param(message(body=b"", counts=(1, 0, 0, 0)), Quality.OK, id="NODATA without SOA"),
-        pytest.param(message(body=NS_RECORD + SOA_RECORD, counts=(1, 0, 2, 0)), Quality.OK, id="NODATA with NS"),
-        pytest.param(message(body=NS_RECORD, counts=(1, 0, 1, 0)), Quality.OK, id="NODATA with NS and no SOA"),
-        pytest.param(message(flags=0x8100, body=NS_RECORD, counts=(1, 0, 1, 0)), Quality.ERROR, id="referral"),
-        pytest.param(message(flags=0x8182, body=b"", counts=(1, 0, 0, 0)), Quality.SERVFAIL, id="SERVFAIL"),
-        pytest.param(message(flags=0x8181, body=b"", counts=(1, 0, 0, 0)), Quality.FORMERR, id="FORMERR"),
-        pytest.param(message(flags=0x8185, body=b"", counts=(1, 0, 0, 0)), Quality.REFUSED, id="REFUSED"),
-        pytest.param(message(flags=0x8184, body=b"", counts=(1, 0, 0, 0)), Quality.NOTIMP, id="NOTIMP"),
-        pytest.param(message(body=BADVERS_OPT, counts=(1, 0, 0, 1)), Quality.ERROR, id="BADVERS"),
+        pytest.param(GOOD, ReplyQuality.OK, id="records"),
+        pytest.param(message(flags=0x8183, body=SOA_RECORD, counts=(1, 0, 1, 0)), ReplyQuality.OK, id="NXDOMAIN"),
+        pytest.param(message(body=SOA_RECORD, counts=(1, 0, 1, 0)), ReplyQuality.OK, id="NODATA"),
+        pytest.param(message(body=b"", counts=(1, 0, 0, 0)), ReplyQuality.OK, id="NODATA without SOA"),
+        pytest.param(message(body=NS_RECORD + SOA_RECORD, counts=(1, 0, 2, 0)), ReplyQuality.OK, id="NODATA with NS"),
+        pytest.param(message(body=NS_RECORD, counts=(1, 0, 1, 0)), ReplyQuality.OK, id="NODATA with NS and no SOA"),
+        pytest.param(message(flags=0x8100, body=NS_RECORD, counts=(1, 0, 1, 0)), ReplyQuality.ERROR, id="referral"),
+        pytest.param(message(flags=0x8182, body=b"", counts=(1, 0, 0, 0)), ReplyQuality.SERVFAIL, id="SERVFAIL"),
+        pytest.param(message(flags=0x8181, body=b"", counts=(1, 0, 0, 0)), ReplyQuality.FORMERR, id="FORMERR"),
+        pytest.param(message(flags=0x8185, body=b"", counts=(1, 0, 0, 0)), ReplyQuality.REFUSED, id="REFUSED"),
+        pytest.param(message(flags=0x8184, body=b"", counts=(1, 0, 0, 0)), ReplyQuality.NOTIMP, id="NOTIMP"),
+        pytest.param(message(body=BADVERS_OPT, counts=(1, 0, 0, 1)), ReplyQuality.ERROR, id="BADVERS"),
     ],
 )
-def test_what_answers_are_worth(wire: bytes, quality: Quality) -> None:
+def test_what_answers_are_worth(wire: bytes, quality: ReplyQuality) -> None:
     """NOERROR and NXDOMAIN are answers, referrals and all other rcodes are not."""
     matched = match(wire, ID, QUESTION, exact=True)
     assert isinstance(matched, Message)

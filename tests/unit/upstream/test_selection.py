@@ -12,20 +12,20 @@ import pytest
 from pdns.upstream import selection
 from pdns.upstream.exchange import Attempt, Events, Exchange, UpstreamQuestion
 from pdns.upstream.randomness import Randomness
-from pdns.upstream.server import Server
+from pdns.upstream.server import UpstreamServer
 from pdns.upstream.timers import Timers
 
 RANDOM = Randomness()
 
 
 @pytest.fixture
-def servers() -> Iterator[list[Server]]:
+def servers() -> Iterator[list[UpstreamServer]]:
     """Three upstreams that take 10, 20 and 30 ms."""
     loop = asyncio.new_event_loop()
     made = []
     for number in (1, 2, 3):
         name = f"udp://192.0.2.{number}"
-        server = Server(name, loop, Timers(loop), RANDOM, cast("Events", None), case_randomisation=True, tls=None)
+        server = UpstreamServer(name, loop, Timers(loop), RANDOM, cast("Events", None), case_randomisation=True, tls=None)
         server.health.sampled(number / 100)
         server.usefulness.good()
         made.append(server)
@@ -33,19 +33,19 @@ def servers() -> Iterator[list[Server]]:
     loop.close()
 
 
-def exchange(*asked: Server) -> Exchange:
+def exchange(*asked: UpstreamServer) -> Exchange:
     made = Exchange(UpstreamQuestion(b"\0", 1, 1, do=False, cd=False), lambda _outcome: None, 1.0, 4)
     made.attempts = [Attempt(made, server, b"", 0.0, "", edns=True, exact=False) for server in asked]
     return made
 
 
-def down(*servers: Server) -> None:
+def down(*servers: UpstreamServer) -> None:
     for server in servers:
         for now in (1.0, 2.0, 3.0):
             server.health.failed(0.0, now)
 
 
-def test_the_quickest_gets_most_and_the_others_a_little(servers: list[Server]) -> None:
+def test_the_quickest_gets_most_and_the_others_a_little(servers: list[UpstreamServer]) -> None:
     """Of 20,000 questions about 2 % are spread over all; the rest go to the quickest."""
     chosen = Counter(selection.first(servers, RANDOM, 0.0).name for _ in range(20_000))
     assert 19_600 < chosen["udp://192.0.2.1"] < 19_860  # 0.98 + 0.02 / 3 of them: 19,733
@@ -53,13 +53,13 @@ def test_the_quickest_gets_most_and_the_others_a_little(servers: list[Server]) -
     assert 60 < chosen["udp://192.0.2.3"] < 210
 
 
-def test_those_that_are_down_are_left_alone(servers: list[Server]) -> None:
+def test_those_that_are_down_are_left_alone(servers: list[UpstreamServer]) -> None:
     """While another is up no question goes to one that is down."""
     down(servers[0], servers[2])
     assert {selection.first(servers, RANDOM, 0.0).name for _ in range(2000)} == {"udp://192.0.2.2"}
 
 
-def test_when_all_are_down_the_least_bad_is_asked(servers: list[Server]) -> None:
+def test_when_all_are_down_the_least_bad_is_asked(servers: list[UpstreamServer]) -> None:
     """The one with the fewest failures, so that they take turns and any of them can be found to be back."""
     down(*servers)
     asked = []
@@ -70,7 +70,7 @@ def test_when_all_are_down_the_least_bad_is_asked(servers: list[Server]) -> None
     assert asked == servers * 2
 
 
-def test_an_unknown_upstream_is_tried_at_a_bounded_rate(servers: list[Server]) -> None:
+def test_an_unknown_upstream_is_tried_at_a_bounded_rate(servers: list[UpstreamServer]) -> None:
     """One that never answered gets one question at once, and then one after 1, 2, 4 and every 5 s; the others get the rest."""
     servers[2].health.srtt_s = None
     servers[2].usefulness.reset()
@@ -79,21 +79,21 @@ def test_an_unknown_upstream_is_tried_at_a_bounded_rate(servers: list[Server]) -
     assert Counter(selection.first(servers, RANDOM, 0.0) for _ in range(500)).most_common(1)[0][0] is servers[0]
 
 
-def test_at_first_all_are_tried(servers: list[Server]) -> None:
+def test_at_first_all_are_tried(servers: list[UpstreamServer]) -> None:
     """The first questions of all go to one upstream each, so that none is waited for by many."""
     for server in servers:
         server.usefulness.reset()
     assert [selection.explore(servers, 1.0) for _ in range(4)] == [*servers, None]
 
 
-def spoil(server: Server) -> None:
+def spoil(server: UpstreamServer) -> None:
     """Make it useless."""
     for number in range(3):
         server.usefulness.bad("refused", bytes((number,)), proven=True)
     assert not server.usefulness.useful
 
 
-def test_the_useless_come_last_and_are_tried_again(servers: list[Server]) -> None:
+def test_the_useless_come_last_and_are_tried_again(servers: list[UpstreamServer]) -> None:
     """One that refuses is chosen for no question while another is useful, but for one now and then; when it answers, sooner."""
     spoil(servers[0])
     assert servers[0] not in {selection.first(servers, RANDOM, 10.0) for _ in range(2000)}
@@ -108,7 +108,7 @@ def test_the_useless_come_last_and_are_tried_again(servers: list[Server]) -> Non
     assert selection.explore(servers, 13.2) is servers[0]
 
 
-def test_one_that_is_down_is_the_last_resort(servers: list[Server]) -> None:
+def test_one_that_is_down_is_the_last_resort(servers: list[UpstreamServer]) -> None:
     """When none that is up has answered well of late, one that is down is asked too; else it is left alone."""
     first, second, third = servers
     down(third)
@@ -119,7 +119,7 @@ def test_one_that_is_down_is_the_last_resort(servers: list[Server]) -> None:
     assert selection.untried(servers, exchange(first, second), 0.0) is third
 
 
-def test_retransmissions_go_round(servers: list[Server]) -> None:
+def test_retransmissions_go_round(servers: list[UpstreamServer]) -> None:
     """First to those not asked yet, the quickest first; then to the one asked longest ago."""
     first, second, third = servers
     assert selection.again(servers, exchange(first), 0.0) is second
@@ -129,7 +129,7 @@ def test_retransmissions_go_round(servers: list[Server]) -> None:
     assert selection.again([first], exchange(first), 0.0) is first
 
 
-def test_retransmissions_avoid_the_dead_and_those_that_said_no(servers: list[Server]) -> None:
+def test_retransmissions_avoid_the_dead_and_those_that_said_no(servers: list[UpstreamServer]) -> None:
     """One that is down is asked only when there is nobody else; one that said it cannot is not asked again."""
     first, second, third = servers
     down(second)
@@ -141,7 +141,7 @@ def test_retransmissions_avoid_the_dead_and_those_that_said_no(servers: list[Ser
     assert selection.again([first], refused, 0.0) is None
 
 
-def test_a_probe_goes_nowhere_else(servers: list[Server]) -> None:
+def test_a_probe_goes_nowhere_else(servers: list[UpstreamServer]) -> None:
     """What asks after one upstream is not sent to another."""
     probe = exchange(servers[0])
     probe.pinned = servers[0]

@@ -8,7 +8,7 @@ import dns.name
 import dns.rdata
 import pytest
 
-from feeds.fetch.zone_text import Changes, Inconsistent, head, line_of
+from feeds.fetch.zone_text import Inconsistent, ZoneTextChanges, head, line_of
 
 ORIGIN = dns.name.from_text("RPZ.example")
 
@@ -34,7 +34,7 @@ def test_text_keeps_its_case() -> None:
     assert line("x", "TXT", '"A b"') == b'x.rpz.example. IN TXT "A b"\n'
 
 
-def applied(changes: Changes, before: bytes, directory: Path) -> bytes:
+def applied(changes: ZoneTextChanges, before: bytes, directory: Path) -> bytes:
     (directory / "before").write_bytes(before)
     return b"".join(changes.applied_to(directory / "before", ORIGIN))
 
@@ -44,7 +44,7 @@ def test_changes_come_to_what_they_end_with(tmp_path: Path) -> None:
     stays, goes, comes, passes = (line(name, "CNAME", ".") for name in ("stays", "goes", "comes", "passes"))
     text = line("x", "TXT", '"rpz.example. IN SOA x"')
     soa = line("@", "SOA", "a. b. 1 2 3 4 5")
-    changes = Changes()
+    changes = ZoneTextChanges()
     changes.delete(stays)
     changes.delete(goes)
     changes.add(stays)
@@ -57,14 +57,14 @@ def test_changes_come_to_what_they_end_with(tmp_path: Path) -> None:
 def test_a_record_that_is_there_is_not_doubled(tmp_path: Path) -> None:
     """What is added and was there already stands once."""
     there = line("there", "CNAME", ".")
-    changes = Changes()
+    changes = ZoneTextChanges()
     changes.add(there)
     assert applied(changes, there, tmp_path) == there
 
 
 def test_what_was_not_there_cannot_go(tmp_path: Path) -> None:
     """A difference that removes what we do not have is about another zone."""
-    changes = Changes()
+    changes = ZoneTextChanges()
     changes.delete(line("gone", "CNAME", "."))
     with pytest.raises(Inconsistent):
         applied(changes, line("there", "CNAME", "."), tmp_path)
