@@ -43,7 +43,7 @@ class Blocker:
         self._cache = cache
         self._blockset = blockset
 
-    def sift(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]:  # noqa: ARG002 (as its twin)
+    def classify(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]:  # noqa: ARG002 (as its twin)
         """Answers those of a batch that are blocked as others were before. Returns the queries that come to `Plain`, as nobody
         lists their names; and those that have to be decided about.
         """

@@ -18,7 +18,7 @@ _ADDRESS_TYPES = (p.A, p.AAAA)
 _TTL_SIGN_BIT = 0x80000000
 
 
-def distill(
+def cacheable(
     message: Message, chain: Chain, config: Cache, *, do: bool, now: float, stamp: int, any_question: bool = False
 ) -> Entry:
     """The entry for a NOERROR, NXDOMAIN or YXDOMAIN response; one with `expires_s == now` is not worth keeping.

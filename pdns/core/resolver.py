@@ -11,7 +11,7 @@ from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
 from pdns.core.block_answer import BlockAnswers
 from pdns.core.blocking import Asked, Blocker, Sift
 from pdns.core.cache import AnswerCache
-from pdns.core.cacheable import distill
+from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
 from pdns.core.entry import Ede, Entry, Verdict
@@ -58,7 +58,7 @@ class Resolver:
         # then what is answered here, so that special names never leave the house; then what is blocked here (a stage
         # that is there only when something is), then what feeds list; and only what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
-        self.sift: Sift = _nothing_to_sift
+        self.classify: Sift = _nothing_to_sift
         self._ordinary: tuple[_Stage, ...] = ()  # `_new_rules` has these
         self._decisions: tuple[_Stage, ...] = ()
         self.configure(config)
@@ -104,13 +104,13 @@ class Resolver:
 
     def _new_rules(self) -> None:
         self._cache.new_rules()
-        self.sift = _nothing_to_sift
+        self.classify = _nothing_to_sift
         block: tuple[_Stage, ...] = ()
         if not self._ready:
             block = (partial(_not_ready, _not_ready_text(self._missing)),)
         elif self._blockset is not None:
             blocker = self._new_blocker(self._policy, self._blocked, self._cache, self._blockset)
-            block, self.sift = (blocker.block,), blocker.sift
+            block, self.classify = (blocker.block,), blocker.classify
         if self._policy.local_cuts:
             block = (self._block_here, *block)
         self._decisions = (self._scope, self._local, *block, self._undelegated, self._forward)
@@ -251,7 +251,7 @@ class Resolver:
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
         else:
-            entry = distill(
+            entry = cacheable(
                 message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp, any_question=forward.proof
             )
             entry.monitored = decision.monitored

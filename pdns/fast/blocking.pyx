@@ -36,8 +36,8 @@ cdef class Blocker:
         self._local_cuts = policy.local_cuts
         self._rulings = {}
 
-    def sift(self, list queries not None, double now):
-        """As `pdns.core.blocking.Blocker.sift`, of a list of `Datagram`: earlier rulings are carried out, clean names told from others."""
+    def classify(self, list queries not None, double now):
+        """As `pdns.core.blocking.Blocker.classify`, of a list of `Datagram`: earlier rulings are carried out, clean names told from others."""
         cdef list plain = [], undecided = []
         cdef Datagram query
         for query in queries:

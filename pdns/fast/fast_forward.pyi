@@ -21,7 +21,7 @@ class FastForward:
         front: FastPath,
         flights: Flights,
         stats: Stats,
-        promote: Callable[[Flight], tuple[UpstreamQuestion, Done]],
+        punt: Callable[[Flight], tuple[UpstreamQuestion, Done]],
         refuse: Callable[[Waiter, str, float], None],
     ) -> None: ...
     def configure(self, cache: Cache) -> None: ...

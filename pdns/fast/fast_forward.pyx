@@ -39,11 +39,11 @@ _log = logging.getLogger("pdns.worker.service")
 
 
 cdef class FastForward(Carrier):
-    """One for each worker. `promote(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end; `refuse(waiter, why,
+    """One for each worker. `punt(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end; `refuse(waiter, why,
     now)` answers whoever came in no datagram."""
 
-    def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, promote, refuse):
-        self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, promote
+    def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, punt, refuse):
+        self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, punt
         self._refuse = refuse
         self._written = []
         self._local_cuts = frozenset()
@@ -253,11 +253,11 @@ cdef class FastForward(Carrier):
         if flight.shed:
             socket.landed(flight)
             return 0
-        socket.promote(flight)
+        socket.punt(flight)
         socket.hub.events.arrived(socket, PyBytes_FromStringAndSize(<const char *>wire, size))
         return 0
 
-    cdef promote(self, Flight flight, UdpSocket socket):
+    cdef punt(self, Flight flight, UdpSocket socket):
         cdef Hub hub = socket.hub
         cdef bytes section = PyBytes_FromStringAndSize(<char *>flight.section, flight.section_bytes)
         question, done = self._promote(flight)

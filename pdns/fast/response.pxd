@@ -1,7 +1,7 @@
 """An upstream's response of the common kinds: records of the queried name and type, perhaps behind a chain of CNAMEs, or a
 negative answer with its SOA. Nothing here allocates or raises.
 
-Whatever is *plain* by this reader, `pdns.core` would believe, and distill to the same entry, unless a feed lists one of the
+Whatever is *plain* by this reader, `pdns.core` would believe, and cacheable to the same entry, unless a feed lists one of the
 `targets`, or an address. Of what is not plain nothing is said here, and `pdns.core` is to look at it.
 """
 

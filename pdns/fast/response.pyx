@@ -1,4 +1,4 @@
-"""Plain responses. `response.pxd` has the contract; `pdns.wire.message`, `chain` and `distill` are the specification."""
+"""Plain responses. `response.pxd` has the contract; `pdns.wire.message`, `chain` and `cacheable` are the specification."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset

@@ -20,7 +20,7 @@ cdef enum:
 cdef class ReplyHandler:  # what takes the answers to flights
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1
     cdef int taken(self, SocketSet hub, double now) except -1  # after each batch
-    cdef promote(self, Flight flight, UdpSocket socket)  # the Attempt to go on with
+    cdef punt(self, Flight flight, UdpSocket socket)  # the Attempt to go on with
 
 
 cdef class UdpSocket:
@@ -43,7 +43,7 @@ cdef class UdpSocket:
     cdef int nobody_waits(self) except -1
     cdef int landed(self, Flight flight) except -1
     cdef int shed(self, Flight flight) except -1
-    cdef int promote(self, Flight flight) except -1
+    cdef int punt(self, Flight flight) except -1
     cdef int promote_due(self, double now) except -1
 
 

@@ -40,7 +40,7 @@ cdef class ReplyHandler:
     cdef int taken(self, SocketSet hub, double now) except -1:
         raise NotImplementedError
 
-    cdef promote(self, Flight flight, UdpSocket socket):
+    cdef punt(self, Flight flight, UdpSocket socket):
         raise NotImplementedError
 
 
@@ -184,9 +184,9 @@ cdef class UdpSocket:
         self.hub.in_lane -= 1
         return self.nobody_waits()
 
-    cdef int promote(self, Flight flight) except -1:
+    cdef int punt(self, Flight flight) except -1:
         """Let Python go on with `flight`, which waits here."""
-        self._carried[self.place_of(flight.query_id)] = self.hub.carrier.promote(flight, self)
+        self._carried[self.place_of(flight.query_id)] = self.hub.carrier.punt(flight, self)
         flight.socket = None
         self.hub.in_lane -= 1
         return 0
@@ -195,7 +195,7 @@ cdef class UdpSocket:
         """The same for every flight that was due before `now`."""
         for one in list(self._carried):
             if type(one) is Flight and (<Flight>one).due_s <= now and not (<Flight>one).shed:
-                self.promote(one)
+                self.punt(one)
         return 0
 
 
@@ -219,7 +219,7 @@ cdef class SocketSet:
             self._fd = -1
             self._epoll.close()
 
-    def promote(self, double now):
+    def punt(self, double now):
         """Let Python go on with every flight in the lane that was due before `now`."""
         if self.in_lane:
             for socket in list(self._sockets.values()):

@@ -57,7 +57,7 @@ class WorkerPool:
         disk is another version then, which does not read it.
         """
         self.count = count
-        self.house = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
+        self.retired_counters = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
         self.blocked = BlockedDomains()
         self._state_dir = Path(live.config.state.dir)
         self._distrust = distrust
@@ -87,7 +87,7 @@ class WorkerPool:
     @property
     def past_counters(self) -> list[Counters]:
         """Of those that are gone or about to leave: their gauges say nothing any more."""
-        return [self.house, *(process.memory.counters for process in self._leaving)]
+        return [self.retired_counters, *(process.memory.counters for process in self._leaving)]
 
     @property
     def pids(self) -> dict[str, int]:
@@ -201,7 +201,7 @@ class WorkerPool:
             process.memory.close()
         close_arenas(self._arenas)
         self._limits.close()
-        self.house.close()
+        self.retired_counters.close()
         self.blockset.close()
 
     def kill_now(self) -> None:
@@ -297,7 +297,7 @@ class WorkerPool:
         """What it counted is kept; the rest of it goes."""
         self._leaving.remove(process)
         process.memory.drain(self.blocked, boottime_s())
-        process.memory.fold_into(self.house)
+        process.memory.fold_into(self.retired_counters)
         self._lost += process.memory.lost
         self._failed_starts += process.child.failed_starts
         process.memory.close()
@@ -324,9 +324,9 @@ class WorkerPool:
             if hashes := process.memory.drain(self.blocked, now):
                 self._hits.saw(hashes, time.time())
         if drops := self._live.listeners.new_drops():
-            self.house.add(drops, "dropped_total", "udp_receive_buffer_full")
+            self.retired_counters.add(drops, "dropped_total", "udp_receive_buffer_full")
         if lines := standard_error().newly_dropped():
-            self.house.add(lines, "log_lines_dropped_total", "supervisor")
+            self.retired_counters.add(lines, "log_lines_dropped_total", "supervisor")
 
     def _settle_cover(self, process: WorkerHandle) -> None:
         index, other = process.index, self._stand_in.get(process.index)
@@ -360,7 +360,7 @@ class WorkerPool:
             self._begin(process)
 
     def _blockset_refused(self, generation: int) -> None:
-        self.house.add(1, "blockset_rejected_total")
+        self.retired_counters.add(1, "blockset_rejected_total")
         self._distrust(generation, False)
 
     def _begin(self, process: WorkerHandle) -> asyncio.Future[None]:

@@ -45,9 +45,9 @@ class WorkerMemory:
             blocked.saw((*self.counters.name(series), OTHER, OTHER)[1], listed_hash, now)
         return [listed_hash for listed_hash, _ in events]
 
-    def fold_into(self, house: Counters) -> None:
-        """Add what was counted to `house`. Its writer must be gone."""
-        house.fold(self.counters, but=_GAUGES)
+    def fold_into(self, retired_counters: Counters) -> None:
+        """Add what was counted to `retired_counters`. Its writer must be gone."""
+        retired_counters.fold(self.counters, but=_GAUGES)
 
     def close(self) -> None:
         self.counters.close()

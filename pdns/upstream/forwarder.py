@@ -202,10 +202,10 @@ class Forwarder:
 
     def _leave_lane(self) -> None:
         for hub in self._hubs:
-            hub.promote(_ALL)
+            hub.punt(_ALL)
 
     def _overdue(self, hub: SocketSet, now: float) -> None:
-        hub.promote(now)
+        hub.punt(now)
 
     def _probe(self, server: UpstreamServer, now: float) -> None:
         def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:

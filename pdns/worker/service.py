@@ -162,7 +162,7 @@ class Service:
         """Decide about each of `queries`, which the front could not answer. Never raises."""
         now = self._clock()
         decide = self._resolver.decide
-        plain, undecided = self._resolver.sift(queries, now)
+        plain, undecided = self._resolver.classify(queries, now)
         for query in undecided:
             try:
                 client = query.client

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pdns.config.schema import Cache
-from pdns.core.cacheable import distill
+from pdns.core.cacheable import cacheable
 from pdns.core.chain import follow
 from pdns.core.entry import Entry
 from pdns.fast import ACCELERATED
@@ -126,7 +126,7 @@ def believed(wire: bytes, key: bytes, config: Cache, *, do: bool) -> tuple[Entry
             targets.append(read_name(wire, record.rdata_at)[0])
         elif record.rtype in (p.HTTPS, p.SVCB):
             targets.append(read_name(wire, record.rdata_at + 2)[0])
-    return distill(message, chain, config, do=do, now=_NOW, stamp=_STAMP), [name for name in targets if name != b"\0"]
+    return cacheable(message, chain, config, do=do, now=_NOW, stamp=_STAMP), [name for name in targets if name != b"\0"]
 
 
 def fields(entry: Entry) -> dict[str, object]:
