@@ -35,7 +35,7 @@ from pdns.config.schema import Feed
 from pdns.core.listing import ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, AddressListing, Listing, Rule
 from pdns.errors import BlocksetError
 from pdns.fast import ACCELERATED
-from pdns.wire.names import cut, from_reversed_key, reversed_key
+from pdns.wire.names import filter_key, from_reversed_key, reversed_key
 
 if ACCELERATED:
     from pdns.fast.matcher import Matcher
@@ -144,7 +144,7 @@ class Blockset:
         Facts only: what `allow` and the configuration make of them is the caller's business.
         """
         listings = []
-        for name_bytes, code in self.find(cut(qname), reversed_key(qname)):
+        for name_bytes, code in self.find(filter_key(qname), reversed_key(qname)):
             name = qname[len(qname) - name_bytes :]
             for feed, bits, reaching in self.said(code):
                 if reaching & BLOCK_NAME:
@@ -153,16 +153,16 @@ class Blockset:
                     listings.append(Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True))
         return tuple(listings)
 
-    def find(self, cut: bytes, key: bytes) -> Sequence[tuple[int, int]]:
-        """The listed names at and above one whose last two labels are `cut` and whose `reversed_key` is `key`, the most
+    def find(self, filter_key: bytes, key: bytes) -> Sequence[tuple[int, int]]:
+        """The listed names at and above one whose last two labels are `filter_key` and whose `reversed_key` is `key`, the most
         specific first: of each its octets in wire form, and the code of what is said of it. A clean name usually costs one
         look into the Bloom filter.
         """
         size = self._bits_per_slice
         bits = self._bits
-        a, b, c, d = self._positions(xxh128_digest(BLOOM_SALT + cut))
+        a, b, c, d = self._positions(xxh128_digest(BLOOM_SALT + filter_key))
         if not (bits[a % size] and bits[size + b % size] and bits[2 * size + c % size] and bits[3 * size + d % size]) and (
-            self._shallowest == 2 or not self._may_list_shallow(cut)
+            self._shallowest == 2 or not self._may_list_shallow(filter_key)
         ):
             return ()
         trie = self._trie
@@ -179,11 +179,11 @@ class Blockset:
         for feed, bits in self._combinations[code >> 1]:
             yield feed, bits, bits >> shift & (BLOCK_NAME | ALLOW_NAME)
 
-    def _may_list_shallow(self, cut: bytes) -> bool:
+    def _may_list_shallow(self, filter_key: bytes) -> bool:
         """Whether the last label of a name, or the root, may be listed itself."""
         if self._shallowest == 0:
             return True
-        top = cut[1 + cut[0] :] if cut[0] and cut[1 + cut[0]] else cut
+        top = filter_key[1 + filter_key[0] :] if filter_key[0] and filter_key[1 + filter_key[0]] else filter_key
         size = self._bits_per_slice
         positions = self._positions(xxh128_digest(BLOOM_SALT + top))
         return all(self._bits[at * size + position % size] for at, position in enumerate(positions))

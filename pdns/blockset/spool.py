@@ -29,13 +29,13 @@ class Spool:
     def __init__(self, path: Path) -> None:
         self._path = path
         self.names = 0
-        self.cuts = 0
+        self.filter_keys = 0
         self.rows: Counter[int] = Counter()  # number -> names
         self.shallowest: Literal[0, 1, 2] = 2
 
     def fill(self, names: Iterable[tuple[list[bytes], list[int]]]) -> Iterator[bytes]:
         """Every name, which is written on the way. Raises `OSError`."""
-        cuts = Cuts()
+        filter_keys = Cuts()
         with create(self._path) as file:
             for keys, rows in names:
                 data = msgspec.msgpack.encode((keys, array("I", rows).tobytes()))
@@ -43,9 +43,9 @@ class Spool:
                 file.write(data)
                 self.names += len(keys)
                 self.rows.update(rows)
-                self.cuts += len(cuts.of(keys))
+                self.filter_keys += len(filter_keys.of(keys))
                 yield from keys
-        self.shallowest = cuts.shallowest
+        self.shallowest = filter_keys.shallowest
 
     def read(self) -> Iterator[tuple[list[bytes], memoryview[int]]]:
         """Everything once more. Raises `OSError`."""
@@ -68,40 +68,40 @@ class Cuts:
 
     def of(self, keys: list[bytes]) -> list[bytes]:
         """Those that begin with `keys`, in wire form."""
-        cuts = []
+        filter_keys = []
         prefix = self._prefix
         for key in keys:
             if key.startswith(prefix):
                 continue
             if not key:
-                cuts.append(b"\0")
+                filter_keys.append(b"\0")
                 self.shallowest = 0
                 continue
             top = 1 + key[0]
             if len(key) == top:
-                cuts.append(key + b"\0")
+                filter_keys.append(key + b"\0")
                 self.shallowest = min(self.shallowest, 1)
             else:
                 prefix = key[: top + 1 + key[top]]
-                cuts.append(prefix[top:] + key[:top] + b"\0")
+                filter_keys.append(prefix[top:] + key[:top] + b"\0")
         self._prefix = prefix
-        return cuts
+        return filter_keys
 
 
 class BloomWriter:
     """The filter over the cuts of all names, given in the same order as to `Spool.fill`."""
 
-    def __init__(self, cuts: int) -> None:
-        self._count = cuts
-        self._bloom = BloomFilter(max(cuts, _MIN_CAPACITY), 1 / (1 << BLOOM_SLICES))
+    def __init__(self, filter_keys: int) -> None:
+        self._count = filter_keys
+        self._bloom = BloomFilter(max(filter_keys, _MIN_CAPACITY), 1 / (1 << BLOOM_SLICES))
         self._positions = bloom_positions(self._bloom.bits_per_slice)
         self._cuts = Cuts()
 
     def add(self, keys: list[bytes]) -> None:
         size = self._bloom.bits_per_slice
         positions: list[int] = []
-        for cut in self._cuts.of(keys):
-            a, b, c, d = self._positions(xxh128_digest(BLOOM_SALT + cut))
+        for filter_key in self._cuts.of(keys):
+            a, b, c, d = self._positions(xxh128_digest(BLOOM_SALT + filter_key))
             positions += (a % size, size + b % size, 2 * size + c % size, 3 * size + d % size)
         self._bloom.bitarray[positions] = 1
 

@@ -147,7 +147,7 @@ def _write_columns(
     ordered = sorted(networks.items(), key=lambda item: (-item[0][-1], len(item[0]), item[0]))
     records = _filled(combination_of[commonest] if spool.names else 0, record_bytes, spool.names)
     facts = _filled(commonest, fact_bytes, spool.names + len(ordered))
-    bloom = BloomWriter(spool.cuts)
+    bloom = BloomWriter(spool.filter_keys)
     done, number = 0, trie.key_id
     for keys, rows in spool.read():
         for key, row in zip(keys, rows, strict=True):

@@ -54,9 +54,9 @@ def soa_owner(rcode: int, apex: bytes, qname: bytes) -> bytes:
     return (0xC000 | (p.HEADER_BYTES + above)).to_bytes(2)
 
 
-def error_entry(rcode: int, source: str, now: float, ttl_s: int, ede: Ede | None, stamp: int = 0) -> Entry:
+def error_entry(rcode: int, source: str, now: float, ttl_s: int, ede: Ede | None, rules_epoch: int = 0) -> Entry:
     """A bare rcode with the reason beside it."""
-    return Entry(rcode, source, now, ttl_s, ede=ede, stamp=stamp)
+    return Entry(rcode, source, now, ttl_s, ede=ede, rules_epoch=rules_epoch)
 
 
 def minimal_any_entry(now: float) -> Entry:

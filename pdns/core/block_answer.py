@@ -52,14 +52,14 @@ class BlockAnswers:
         qtype: int,
         now: float,
         monitored: Monitored,
-        stamp: int,
+        rules_epoch: int,
         reason: str = "",
     ) -> Entry:
         """The answer to `qname`, which tells that `rule` blocks it. Types without a sinkhole get NODATA; every negative one has
         an SOA; DO changes nothing.
         """
         template = self.template(verdict.feed, verdict.category, verdict.also, monitored, qtype, reason)
-        return fill(template, qname, verdict.listed, now, stamp, rule)
+        return fill(template, qname, verdict.listed, now, rules_epoch, rule)
 
     def template(
         self,
@@ -101,7 +101,7 @@ class BlockAnswers:
         return negative_entry(rcode, ROOT, ROOT, "blocked", 0.0, self._ttl_s)
 
 
-def fill(template: Template, qname: bytes, listed: bytes, now: float, stamp: int, rule: str = "") -> Entry:
+def fill(template: Template, qname: bytes, listed: bytes, now: float, rules_epoch: int, rule: str = "") -> Entry:
     """The answer to a query for `qname`, which is blocked because `listed` is, by `rule` if that is not the listed name."""
     common = template.entry
     code = common.ede[0] if common.ede is not None else p.EDE_BLOCKED
@@ -110,7 +110,7 @@ def fill(template: Template, qname: bytes, listed: bytes, now: float, stamp: int
         body = soa_owner(common.rcode, listed, qname) + body[2:]
     return Entry(
         common.rcode, "blocked", now, template.ttl_s, body=body, counts=common.counts, ttls=common.ttls,
-        ede=(code, ede_text(template, rule or to_text(listed))), monitored=template.monitored, stamp=stamp,
+        ede=(code, ede_text(template, rule or to_text(listed))), monitored=template.monitored, rules_epoch=rules_epoch,
         verdict=Verdict(template.feed, template.category, listed, template.action, template.also),
     )  # fmt: skip
 

@@ -22,16 +22,16 @@ class Sift(Protocol):
     def __call__(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]: ...
 
 
-class Ruling(NamedTuple):
+class CachedDecision(NamedTuple):
     """What follows from the listings of one name for one client and type."""
 
     template: Template | None  # None: it is not blocked
     at: int = 0  # which of the listings decided, in the order of `Blockset.find`
-    watched: bool = False  # a feed in monitor mode lists it
+    monitored: bool = False  # a feed in monitor mode lists it
 
 
-_NOT_BLOCKED = Ruling(None)
-_WATCHED = Ruling(None, watched=True)
+_NOT_BLOCKED = CachedDecision(None)
+_MONITORED = CachedDecision(None, monitored=True)
 
 
 class Blocker:
@@ -51,25 +51,25 @@ class Blocker:
 
     def block(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         """A stage of the resolver: the answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then
-        `query.watched` says whether a feed in monitor mode would have.
+        `query.monitored` says whether a feed in monitor mode would have.
         """
-        found = self._blockset.find(query.cut, query.reversed_key)
+        found = self._blockset.find(query.filter_key, query.reversed_key)
         if not found:
             return None
         ruling = self.rule(query, client, found)
         if ruling.template is None:
-            query.watched = ruling.watched
+            query.monitored = ruling.monitored
             return None
         return self._cache.block(query, client.policy_key, ruling.template, found[ruling.at][0], now)
 
-    def rule(self, query: Query, client: Client, found: Sequence[tuple[int, int]]) -> Ruling:
+    def rule(self, query: Query, client: Client, found: Sequence[tuple[int, int]]) -> CachedDecision:
         """What is to be done about a name of which `found` was found."""
-        judgement = self.policy.judge(self._blockset, found)
-        if judgement is None or self.policy.allows(client.policy, query.qname):
+        shared = self.policy.decide_listings(self._blockset, found)
+        if shared is None or self.policy.allows(client.policy, query.qname):
             return _NOT_BLOCKED
-        if not judgement.feed:
-            return _WATCHED
+        if not shared.feed:
+            return _MONITORED
         template = self._answers.template(
-            judgement.feed, judgement.category, judgement.also, judgement.monitored, query.qtype, below_only=judgement.below_only
+            shared.feed, shared.category, shared.also, shared.monitored, query.qtype, below_only=shared.below_only
         )
-        return Ruling(template, judgement.at)
+        return CachedDecision(template, shared.at)

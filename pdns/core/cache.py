@@ -24,11 +24,11 @@ class AnswerCache:
     An entry that is in here is changed by the methods alone: what `get` returns may be a copy.
     """
 
-    __slots__ = ("_bytes", "_main", "_max_bytes", "_probation", "_probation_bytes", "evictions", "stamp")
+    __slots__ = ("_bytes", "_main", "_max_bytes", "_probation", "_probation_bytes", "evictions", "rules_epoch")
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes
-        self.stamp = 0  # of the rules in force: an entry with another one was decided under others
+        self.rules_epoch = 0  # of the rules in force: an entry with another one was decided under others
         self._probation: OrderedDict[bytes, Entry] = OrderedDict()
         self._main: OrderedDict[bytes, Entry] = OrderedDict()
         self._bytes = 0
@@ -44,7 +44,7 @@ class AnswerCache:
 
     def new_rules(self) -> None:
         """From now on every answer that is in here must be decided again before it is given."""
-        self.stamp += 1
+        self.rules_epoch += 1
 
     def resize(self, max_bytes: int) -> None:
         """Change the bound; what no longer fits goes."""
@@ -82,7 +82,7 @@ class AnswerCache:
     def block(self, query: Query, policy_key: bytes, template: Template, listed_bytes: int, now: float) -> Outcome:
         """Keep the answer to a query that is blocked because the last `listed_bytes` octets of its name are listed."""
         listed = query.qname[len(query.qname) - listed_bytes :]
-        entry = fill(template, query.qname, listed, now, self.stamp)
+        entry = fill(template, query.qname, listed, now, self.rules_epoch)
         if entry.expires_s > now:
             self.put(query.key + policy_key, entry)
         return Answer(entry, "blocked")
@@ -90,7 +90,7 @@ class AnswerCache:
     def allowed_again(self, key: bytes, monitored: Monitored) -> None:
         """The answer under `key` was decided again, under the rules in force, and stays."""
         if (entry := self._find(key)) is not None:
-            entry.stamp = self.stamp
+            entry.rules_epoch = self.rules_epoch
             entry.monitored = monitored
 
     def refreshing(self, key: bytes) -> None:

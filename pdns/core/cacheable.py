@@ -19,7 +19,7 @@ _TTL_SIGN_BIT = 0x80000000
 
 
 def cacheable(
-    message: Message, chain: Chain, config: Cache, *, do: bool, now: float, stamp: int, any_question: bool = False
+    message: Message, chain: Chain, config: Cache, *, do: bool, now: float, rules_epoch: int, any_question: bool = False
 ) -> Entry:
     """The entry for a NOERROR, NXDOMAIN or YXDOMAIN response; one with `expires_s == now` is not worth keeping.
 
@@ -62,7 +62,7 @@ def cacheable(
         ad=bool(message.flags & p.AD),
         ede=errors[0] if errors else None,
         more_ede=errors[1:],
-        stamp=stamp,
+        rules_epoch=rules_epoch,
         rotation=_rotation(message, chain.records, authority, addresses, ttl_offsets),
     )
 

@@ -36,8 +36,25 @@ class Entry:
     """
 
     __slots__ = (
-        "ad", "body", "counts", "ede", "expires_s", "hits", "monitored", "more_ede", "rcode", "refreshing",
-        "retry_s", "rotation", "size_bytes", "source", "stamp", "stored_s", "ttls", "verdict", "visited",
+        "ad",
+        "body",
+        "counts",
+        "ede",
+        "expires_s",
+        "hits",
+        "monitored",
+        "more_ede",
+        "rcode",
+        "refreshing",
+        "retry_s",
+        "rotation",
+        "rules_epoch",
+        "size_bytes",
+        "source",
+        "stored_s",
+        "ttls",
+        "verdict",
+        "visited",
     )  # fmt: skip
 
     def __init__(
@@ -56,7 +73,7 @@ class Entry:
         rotation: Rotation = NO_ROTATION,
         verdict: Verdict | None = None,
         monitored: Monitored = (),
-        stamp: int = 0,
+        rules_epoch: int = 0,
     ) -> None:
         self.rcode = rcode
         self.source = source  # blocked | upstream | local | refused | error
@@ -71,7 +88,7 @@ class Entry:
         self.rotation = rotation
         self.verdict = verdict
         self.monitored = monitored
-        self.stamp = stamp  # of the decision; an older one is decided again
+        self.rules_epoch = rules_epoch  # of the decision; an older one is decided again
         self.hits = 0
         self.visited = False
         self.refreshing = False

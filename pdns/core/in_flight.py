@@ -52,16 +52,16 @@ class Waiter(NamedTuple):
 class Holder:
     """What a client has in flight, all addresses of its prefix together."""
 
-    __slots__ = ("flights", "key", "waiting")
+    __slots__ = ("in_flight", "key", "waiting")
 
     def __init__(self, key: tuple[int, int]) -> None:
         self.key = key
-        self.flights: OrderedDict[Flight, None] = OrderedDict()  # that it was the first to ask for, oldest first
+        self.in_flight: OrderedDict[Flight, None] = OrderedDict()  # that it was the first to ask for, oldest first
         self.waiting = 0  # of its queries
 
     @property
     def held(self) -> int:
-        return len(self.flights)
+        return len(self.in_flight)
 
 
 class Flight:
@@ -84,7 +84,7 @@ class Flight:
         return len(self.waiters)
 
 
-class Flights:
+class InFlight:
     """All flights of a worker, within bounds: on questions, in all and of one domain; on clients of one question; on waiting
     queries of one client. `shed(flight, why)` is called for each that must end now, and must `land` it.
     """
@@ -94,7 +94,7 @@ class Flights:
     ) -> None:
         """`patience_s` is how long a flight takes at most; `prefixes` say what of an IPv4 and IPv6 address is a client."""
         self.shed: Callable[[Flight, str], object] = lambda flight, _why: self.land(flight)
-        self._flights: OrderedDict[bytes, Flight] = OrderedDict()  # oldest first
+        self._in_flight: OrderedDict[bytes, Flight] = OrderedDict()  # oldest first
         self._holders: dict[tuple[int, int], Holder] = {}
         self._ranked: list[dict[Holder, None]] = [{}]  # by how many they hold
         self._most = 0  # that any of them holds
@@ -105,7 +105,7 @@ class Flights:
         self.limit(max_flights, max_per_client, patience_s, prefixes)
 
     def __len__(self) -> int:
-        return len(self._flights)
+        return len(self._in_flight)
 
     def limit(
         self, max_flights: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
@@ -117,7 +117,7 @@ class Flights:
         bits = {4: 32 - prefixes[0], 6: 128 - prefixes[1]}
         if bits == self._bits:
             return
-        waiters = [waiter for flight in self._flights.values() for waiter in flight.waiters.values()]
+        waiters = [waiter for flight in self._in_flight.values() for waiter in flight.waiters.values()]
         for waiter in waiters:
             self._count_out(waiter)
         self._bits = bits
@@ -127,17 +127,17 @@ class Flights:
     @property
     def is_full(self) -> bool:
         """Whether there is no room for what no client waits for."""
-        return len(self._flights) >= self._max_flights
+        return len(self._in_flight) >= self._max_flights
 
     def get(self, key: bytes) -> Flight | None:
-        return self._flights.get(key)
+        return self._in_flight.get(key)
 
     def room(self, address: str, qname: bytes, now: float) -> str:
         """Make room for one more question, for `qname`, from `address`. Why there can be none, empty when there is."""
         holder = self._holders.get(self._key(address))
         if holder is not None and holder.waiting >= self._max_per_client:
             return FULL if self.is_full else FULL_FOR_CLIENT
-        if 2 * len(self._flights) > self._max_flights:
+        if 2 * len(self._in_flight) > self._max_flights:
             self._lose_patience(now)
         has_share = holder is not None and holder.held >= max(self._share, self._max_flights // SMALL_PART, 1)
         domain = domain_of(qname)
@@ -155,10 +155,10 @@ class Flights:
     def start(self, forward: Forward, now: float, address: str = "") -> Flight:
         """A new flight for `forward`, which has none. `address` is of the client that it is for, if it is for one."""
         holder = self._holder(address)
-        flight = self._flights[forward.key] = Flight(forward, now, holder)
+        flight = self._in_flight[forward.key] = Flight(forward, now, holder)
         self._domains[flight.domain] = self._domains.get(flight.domain, 0) + 1
         self._unrank(holder)
-        holder.flights[flight] = None
+        holder.in_flight[flight] = None
         self._rank(holder)
         return flight
 
@@ -179,8 +179,8 @@ class Flights:
 
     def land(self, flight: Flight) -> list[Waiter]:
         """End `flight`; whoever waited, in order of arrival."""
-        if self._flights.get(flight.forward.key) is flight:
-            del self._flights[flight.forward.key]
+        if self._in_flight.get(flight.forward.key) is flight:
+            del self._in_flight[flight.forward.key]
             left = self._domains[flight.domain] - 1
             if left:
                 self._domains[flight.domain] = left
@@ -188,7 +188,7 @@ class Flights:
                 del self._domains[flight.domain]
             holder = flight.holder
             self._unrank(holder)
-            del holder.flights[flight]
+            del holder.in_flight[flight]
             self._rank(holder)
             self._forget(holder)
         return self.release(flight)
@@ -227,12 +227,12 @@ class Flights:
     @property
     def _share(self) -> int:
         """What each client that has flights would have if all had as many."""
-        return max(len(self._flights) // max(self._holding, 1), 1)
+        return max(len(self._in_flight) // max(self._holding, 1), 1)
 
     def _lose_patience(self, now: float) -> None:
         """The fewer places are left the sooner the oldest flights of those who have their share end."""
         for _ in range(ENDED_AT_ONCE):
-            free = (self._max_flights - len(self._flights)) / self._max_flights
+            free = (self._max_flights - len(self._in_flight)) / self._max_flights
             oldest = self._spare(None)
             if oldest is None or now - oldest.started_s <= self._patience_s * max(2 * free, LEAST_PATIENCE):
                 return
@@ -241,7 +241,7 @@ class Flights:
     def _dispensable(self) -> Flight:
         """Of the client that has most, if that is far more than others have, and else the oldest of one that has its share."""
         largest = next(reversed(self._ranked[self._most]))
-        oldest = next(iter(largest.flights))
+        oldest = next(iter(largest.in_flight))
         if largest.held > max(2 * self._share, self._max_flights // SMALL_PART):
             return oldest
         return self._spare(None) or oldest
@@ -249,7 +249,7 @@ class Flights:
     def _spare(self, domain: bytes | None) -> Flight | None:
         """One of the oldest, of a client that has its share; of `domain`, unless that is None."""
         share = self._share
-        for flight in islice(self._flights.values(), LOOKED_AT):
+        for flight in islice(self._in_flight.values(), LOOKED_AT):
             if flight.holder.held >= share and (domain is None or flight.domain == domain):
                 return flight
         return None

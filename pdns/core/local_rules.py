@@ -30,15 +30,15 @@ class LocalRules:
             (self._below if entry.below_only else self._whole)[entry.name] = entry
         every = (*self._whole.values(), *self._below.values())
         self.allows_any = any(entry.allow for entry in every)
-        self.cuts = frozenset(names.cut(entry.name) for entry in every if not entry.allow)
+        self.filter_keys = frozenset(names.filter_key(entry.name) for entry in every if not entry.allow)
         """The last two labels, or the last one, of every name that is blocked here: one look tells most clean names."""
 
     def __bool__(self) -> bool:
         return bool(self.disabled or self._whole or self._below)
 
-    def may_block(self, cut: bytes) -> bool:
-        """Whether a name whose last two labels are `cut` may be blocked here."""
-        return cut in self.cuts or names.parent(cut) in self.cuts or names.ROOT in self.cuts
+    def may_block(self, filter_key: bytes) -> bool:
+        """Whether a name whose last two labels are `filter_key` may be blocked here."""
+        return filter_key in self.filter_keys or names.parent(filter_key) in self.filter_keys or names.ROOT in self.filter_keys
 
     def find(self, name: bytes) -> LocalEntry | None:
         """The most specific entry about `name`."""

@@ -27,7 +27,7 @@ class Decision(NamedTuple):
 CLEAN = Decision()
 
 
-class Judgement(NamedTuple):
+class SharedDecision(NamedTuple):
     """What follows from the listings of a name, whichever name it is."""
 
     at: int  # which of the listings decided, in the order of `Blockset.find`
@@ -80,8 +80,8 @@ class Policy:
         self._embeddings = Embeddings(config.block.nat64_prefixes)
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
-        self._judged: Blockset | None = None  # the blockset that the judgements are of
-        self._judgements: dict[int | tuple[int, ...], Judgement | None] = {}
+        self._decided_for: Blockset | None = None  # the blockset that the judgements are of
+        self._shared_decisions: dict[int | tuple[int, ...], SharedDecision | None] = {}
         self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
 
     @property
@@ -96,13 +96,13 @@ class Policy:
         return self._local.allows_any and (entry := self._local.find(name)) is not None and entry.allow
 
     @property
-    def local_cuts(self) -> frozenset[bytes]:
+    def local_filter_keys(self) -> frozenset[bytes]:
         """The last two labels, or the last one, of every name that is blocked here."""
-        return self._local.cuts
+        return self._local.filter_keys
 
-    def blocked_locally(self, policy: int, name: bytes, cut: bytes) -> LocalEntry | None:
-        """The local entry that blocks `name`, whose last two labels are `cut`, if one does."""
-        if not self._local.may_block(cut):
+    def blocked_locally(self, policy: int, name: bytes, filter_key: bytes) -> LocalEntry | None:
+        """The local entry that blocks `name`, whose last two labels are `filter_key`, if one does."""
+        if not self._local.may_block(filter_key):
             return None
         entry = self._local.find(name)
         return None if entry is None or entry.allow or self._allow[policy].allows(name) else entry
@@ -111,32 +111,32 @@ class Policy:
         """What is said of `name`, here and by the feeds. An allowlist beats both; within one feed the more specific listing
         wins, and an exception wins over a listing of the same name. Feeds in monitor mode never block.
         """
-        cut = names.cut(name)
-        if (entry := self.blocked_locally(policy, name, cut)) is not None:
+        filter_key = names.filter_key(name)
+        if (entry := self.blocked_locally(policy, name, filter_key)) is not None:
             rule = _rule(entry.name, below_only=entry.below_only)
             return Decision(Verdict(LOCAL, LOCAL, entry.name, self._action), (), entry.reason, rule)
-        found = blockset.find(cut, names.reversed_key(name)) if blockset is not None else ()
-        judgement = self.judge(blockset, found) if blockset is not None and found else None
-        if judgement is None or self.allows(policy, name):
+        found = blockset.find(filter_key, names.reversed_key(name)) if blockset is not None else ()
+        shared = self.decide_listings(blockset, found) if blockset is not None and found else None
+        if shared is None or self.allows(policy, name):
             return CLEAN
-        if not judgement.feed:
-            return Decision(None, judgement.monitored)
-        listed = name[len(name) - found[judgement.at][0] :]
-        verdict = Verdict(judgement.feed, judgement.category, listed, self._action, judgement.also)
-        return Decision(verdict, judgement.monitored, "", _rule(listed, below_only=judgement.below_only))
+        if not shared.feed:
+            return Decision(None, shared.monitored)
+        listed = name[len(name) - found[shared.at][0] :]
+        verdict = Verdict(shared.feed, shared.category, listed, self._action, shared.also)
+        return Decision(verdict, shared.monitored, "", _rule(listed, below_only=shared.below_only))
 
-    def judge(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> Judgement | None:
+    def decide_listings(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
         """The verdict on what `Blockset.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
-        if blockset is not self._judged:
-            self._judged = blockset
-            self._judgements = {}
+        if blockset is not self._decided_for:
+            self._decided_for = blockset
+            self._shared_decisions = {}
         codes = found[0][1] if len(found) == 1 else tuple(code for _, code in found)
         try:
-            return self._judgements[codes]
+            return self._shared_decisions[codes]
         except KeyError:
-            return self._judgements.setdefault(codes, self._judge(blockset, found))
+            return self._shared_decisions.setdefault(codes, self._decide_listings(blockset, found))
 
-    def _judge(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> Judgement | None:
+    def _decide_listings(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
         said: dict[str, tuple[int, int]] = {}
         allowing: set[str] = set()
         for at, (_, code) in enumerate(found):  # the most specific first
@@ -150,10 +150,10 @@ class Policy:
             return None
         earnest, monitored = self._weigh(blocking)
         if not earnest:
-            return Judgement(0, "", "", (), monitored)
+            return SharedDecision(0, "", "", (), monitored)
         chosen, *also = earnest
         at, bits = said[chosen]
-        return Judgement(at, chosen, self._feeds[chosen][1], tuple(also), monitored, bits == BLOCK_BELOW)
+        return SharedDecision(at, chosen, self._feeds[chosen][1], tuple(also), monitored, bits == BLOCK_BELOW)
 
     def decide_address(self, blockset: Blockset | None, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""

@@ -8,7 +8,7 @@ from struct import error as StructError  # noqa: N812 (it is an exception)
 from pdns.errors import WireError
 from pdns.wire import protocol as p
 from pdns.wire.message import HEADER, parse_options, read_name
-from pdns.wire.names import cut, reversed_key
+from pdns.wire.names import filter_key, reversed_key
 
 Options = tuple[tuple[int, bytes], ...]
 _TAIL = Struct("!HH")
@@ -22,13 +22,27 @@ class Query:
     """A well-formed query. `question` is byte for byte what came, `qname` the same name in lower case."""
 
     __slots__ = (
-        "cd", "cookie", "do", "edns", "flags", "id", "keepalive", "key", "options", "qclass", "qname", "qtype", "question",
-        "udp_bytes", "verified", "watched",
+        "cd",
+        "cookie",
+        "do",
+        "edns",
+        "flags",
+        "id",
+        "keepalive",
+        "key",
+        "monitored",
+        "options",
+        "qclass",
+        "qname",
+        "qtype",
+        "question",
+        "udp_bytes",
+        "verified",
     )  # fmt: skip
 
     batched = False  # whether it came with others, and can be forwarded with others
-    remembered = False  # whether there is an answer in the cache, of which more must be known than that it is there
-    ordinary = False  # whether it is known that class, type and name leave it to the feeds and to an upstream
+    needs_recheck = False  # whether there is an answer in the cache, of which more must be known than that it is there
+    skips_local = False  # whether it is known that class, type and name leave it to the feeds and to an upstream
 
     def __init__(
         self, query_id: int, flags: int, question: bytes, qtype: int, qclass: int, *, edns: bool, do: bool, udp_bytes: int
@@ -43,7 +57,7 @@ class Query:
         self.do = do
         self.cd = bool(flags & p.CD)
         self.udp_bytes = udp_bytes
-        self.watched = False  # a feed in monitor mode lists it
+        self.monitored = False  # a feed in monitor mode lists it
         self.verified = False  # the client's address is proven: it came over TCP, or with a valid cookie
         self.cookie = b""  # the client's, and the server's if it has one (RFC 7873)
         self.keepalive = False  # it asks how long its TCP connection may stay (RFC 7828)
@@ -52,9 +66,9 @@ class Query:
         self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")
 
     @property
-    def cut(self) -> bytes:
+    def filter_key(self) -> bytes:
         """The last two labels of the qname, or what it has of them, with the root label."""
-        return cut(self.qname)
+        return filter_key(self.qname)
 
     @property
     def reversed_key(self) -> bytes:

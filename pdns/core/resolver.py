@@ -59,7 +59,7 @@ class Resolver:
         # that is there only when something is), then what feeds list; and only what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
         self.classify: Sift = _nothing_to_sift
-        self._ordinary: tuple[_Stage, ...] = ()  # `_new_rules` has these
+        self._skipping_local: tuple[_Stage, ...] = ()  # `_new_rules` has these
         self._decisions: tuple[_Stage, ...] = ()
         self.configure(config)
 
@@ -111,10 +111,10 @@ class Resolver:
         elif self._blockset is not None:
             blocker = self._new_blocker(self._policy, self._blocked, self._cache, self._blockset)
             block, self.classify = (blocker.block,), blocker.classify
-        if self._policy.local_cuts:
+        if self._policy.local_filter_keys:
             block = (self._block_here, *block)
         self._decisions = (self._scope, self._local, *block, self._undelegated, self._forward)
-        self._ordinary = (*block, self._forward)  # those that have something to say of any name
+        self._skipping_local = (*block, self._forward)  # those that have something to say of any name
 
     def client(self, address: str) -> Client:
         """Who is at `address`."""
@@ -133,17 +133,17 @@ class Resolver:
         """The same for a query of a client that may ask it, now, and to which there is no answer in the cache, but for one that
         `query` knows of.
         """
-        if query.remembered and (outcome := self._cached(query, client, "", now)) is not None:
+        if query.needs_recheck and (outcome := self._cached(query, client, "", now)) is not None:
             return outcome
-        for stage in self._ordinary if query.ordinary else self._decisions:
+        for stage in self._skipping_local if query.skips_local else self._decisions:
             if (outcome := stage(query, client, "", now)) is not None:
                 return outcome
         raise AssertionError("the last stage forwards")
 
     @property
-    def special_cuts(self) -> frozenset[bytes]:
+    def special_filter_keys(self) -> frozenset[bytes]:
         """The last two labels, or the last one, of every name that may be answered here."""
-        return self._special.cuts | self._unlisted.cuts
+        return self._special.filter_keys | self._unlisted.filter_keys
 
     # Stages, in order.
 
@@ -165,7 +165,7 @@ class Resolver:
         entry = self._cache.get(key)
         if entry is None or not query.flags & p.RD:  # without RD nobody learns what others asked
             return None
-        if entry.stamp != self._cache.stamp:
+        if entry.rules_epoch != self._cache.rules_epoch:
             entry = self._decided_again(entry, _forward(query, client, key), now)
             if entry is None:
                 return None
@@ -194,12 +194,12 @@ class Resolver:
         return None
 
     def _local(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
-        if not self._special.may_answer(query.cut):
+        if not self._special.may_answer(query.filter_key):
             return None
         return self._answer_here(self._special, query, client, now)
 
     def _block_here(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
-        entry = self._policy.blocked_locally(client.policy, query.qname, query.cut)
+        entry = self._policy.blocked_locally(client.policy, query.qname, query.filter_key)
         if entry is None:
             return None
         template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason, below_only=entry.below_only)
@@ -208,7 +208,7 @@ class Resolver:
     def _undelegated(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
-        if not self._unlisted.may_answer(query.cut):
+        if not self._unlisted.may_answer(query.filter_key):
             return None
         return self._answer_here(self._unlisted, query, client, now)
 
@@ -219,7 +219,12 @@ class Resolver:
         if query.do and query.flags & p.RD and (zone := data.denied_by_root(query.qname)) is not None:
             key = zone + p.DS.to_bytes(2) + p.CLASS_IN.to_bytes(2) + query.key[-1:] + client.policy_key
             known = self._cache.get(key)
-            if known is not None and known.stamp == self._cache.stamp and now < known.expires_s and known.rcode == p.NXDOMAIN:
+            if (
+                known is not None
+                and known.rules_epoch == self._cache.rules_epoch
+                and now < known.expires_s
+                and known.rcode == p.NXDOMAIN
+            ):
                 return Answer(known, "cache" if known.source == "upstream" else known.source)
             return Forward(key, zone, p.DS, p.CLASS_IN, do=True, cd=query.cd, policy=client.policy, proof=True)
         entry = data.answer(query.qname, query.qtype, now)
@@ -229,7 +234,7 @@ class Resolver:
         if not query.flags & p.RD:
             ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
             return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
-        if query.batched and not query.watched:
+        if query.batched and not query.monitored:
             return PLAIN
         return _forward(query, client, query.key + client.policy_key)
 
@@ -252,7 +257,13 @@ class Resolver:
             entry = self._block_entry(decision, decision.verdict, forward, now)
         else:
             entry = cacheable(
-                message, chain, self._config, do=forward.do, now=now, stamp=self._cache.stamp, any_question=forward.proof
+                message,
+                chain,
+                self._config,
+                do=forward.do,
+                now=now,
+                rules_epoch=self._cache.rules_epoch,
+                any_question=forward.proof,
             )
             entry.monitored = decision.monitored
         if entry.expires_s > now:
@@ -281,7 +292,7 @@ class Resolver:
         entry: Entry | None = forward.stale
         if entry is None or now >= entry.expires_s + self._config.max_stale_s:
             return None
-        if entry.stamp != self._cache.stamp:
+        if entry.rules_epoch != self._cache.rules_epoch:
             entry = self._decided_again(entry, forward, now)
             if entry is None:
                 return None
@@ -294,24 +305,31 @@ class Resolver:
 
     def _store_denial(self, forward: Forward, now: float) -> Entry:
         entry = denial_entry("local", now, self._config.servfail_ttl_s)
-        entry.stamp = self._cache.stamp
+        entry.rules_epoch = self._cache.rules_epoch
         self._cache.put(forward.key, entry)
         return entry
 
     def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
-        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.stamp)  # RFC 9520
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
         entry.more_ede = errors[1:]
         self._cache.put(forward.key, entry)
         return entry
 
     def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
         return self._blocked.entry(
-            verdict, decision.rule, forward.qname, forward.qtype, now, decision.monitored, self._cache.stamp, decision.reason
+            verdict,
+            decision.rule,
+            forward.qname,
+            forward.qtype,
+            now,
+            decision.monitored,
+            self._cache.rules_epoch,
+            decision.reason,
         )
 
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self._blockset
-        if (blockset is None and not self._policy.local_cuts) or self._policy.allows(policy, qname):
+        if (blockset is None and not self._policy.local_filter_keys) or self._policy.allows(policy, qname):
             return CLEAN
         decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
         if decision.verdict is not None:
@@ -334,7 +352,7 @@ class Resolver:
             self._cache.put(forward.key, blocked)
             return blocked
         entry.monitored = decision.monitored
-        entry.stamp = self._cache.stamp
+        entry.rules_epoch = self._cache.rules_epoch
         self._cache.allowed_again(forward.key, decision.monitored)
         return entry
 

@@ -66,11 +66,11 @@ class LocalData:
             zone.apex: zone for zone in zones if not any(names.is_at_or_below(zone.apex, name) for name in self._exempt)
         }
 
-        self.cuts = frozenset(names.cut(apex) for apex in self._zones)
+        self.filter_keys = frozenset(names.filter_key(apex) for apex in self._zones)
 
-    def may_answer(self, cut: bytes) -> bool:
-        """False when no name whose last two labels are `cut` is answered here, which is so for nearly all."""
-        return cut in self.cuts or cut[1 + cut[0] :] in self.cuts
+    def may_answer(self, filter_key: bytes) -> bool:
+        """False when no name whose last two labels are `filter_key` is answered here, which is so for nearly all."""
+        return filter_key in self.filter_keys or filter_key[1 + filter_key[0] :] in self.filter_keys
 
     def answer(self, qname: bytes, qtype: int, now: float) -> Entry | None:
         """What the zone of `qname` says, or None when it lies in none of them.

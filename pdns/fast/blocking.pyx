@@ -26,14 +26,14 @@ cdef class Blocker:
     cdef AnswerCache _cache
     cdef object _reference
     cdef list _has_allowlist  # by policy
-    cdef frozenset _local_cuts  # of names that are blocked here, of which Python decides
+    cdef frozenset _local_filter_keys  # of names that are blocked here, of which Python decides
     cdef dict _rulings  # 4 * code + kind of type -> template, of names with one listing and clients without an allowlist
 
     def __init__(self, policy, answers, AnswerCache cache not None, blockset):
         self._reference = specification.Blocker(policy, answers, cache, blockset)
         self._matcher, self._cache = blockset.matcher, cache
         self._has_allowlist = policy.has_allowlist
-        self._local_cuts = policy.local_cuts
+        self._local_filter_keys = policy.local_filter_keys
         self._rulings = {}
 
     def classify(self, list queries not None, double now):
@@ -41,11 +41,11 @@ cdef class Blocker:
         cdef list plain = [], undecided = []
         cdef Datagram query
         for query in queries:
-            if not query.ordinary or query.remembered or not query.q.flags & RD:
+            if not query.skips_local or query.needs_recheck or not query.q.flags & RD:
                 undecided.append(query)
                 continue
             try:
-                if self._local_cuts and ends_in_one_of(&query.q, self._local_cuts):
+                if self._local_filter_keys and ends_in_one_of(&query.q, self._local_filter_keys):
                     undecided.append(query)
                     continue
                 found = self._matcher.find(query)
@@ -64,7 +64,7 @@ cdef class Blocker:
         template = self._rulings.get(self._kind(query, found))
         if template is None or self._cache.block(query, None, template, found[0][0], now) is not BLOCK_STORED:
             return False
-        query.give_known(BLOCKED, now)
+        query.send_known(BLOCKED, now)
         return True
 
     cdef Py_ssize_t _kind(self, Query query, found) except -1:
@@ -86,6 +86,6 @@ cdef class Blocker:
         else:
             ruling = self._reference.rule(query, client, found)
         if ruling.template is None:
-            query.watched = ruling.watched
+            query.monitored = ruling.monitored
             return None
         return self._cache.block(query, None, ruling.template, found[ruling.at][0], now)

@@ -42,7 +42,7 @@ cdef struct Record:
     uint8_t ad
     uint8_t visited
     uint64_t hash  # of the key, by this process's HashKey
-    uint64_t stamp  # of the rules it was decided under
+    uint64_t rules_epoch  # of the rules it was decided under
     double stored_s
     double expires_s
     double retry_s
@@ -105,7 +105,7 @@ cdef struct Ring:  # positions count octets since the beginning of time; modulo 
 cdef struct Header:
     uint8_t magic[8]
     uint64_t arena_bytes
-    uint64_t stamp
+    uint64_t rules_epoch
     Ring probation
     Ring main
 

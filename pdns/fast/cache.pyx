@@ -82,32 +82,32 @@ cdef class AnswerCache:
         return self._live_bytes
 
     @property
-    def stamp(self):
-        return self._header.stamp
+    def rules_epoch(self):
+        return self._header.rules_epoch
 
     def new_rules(self):
-        self._header.stamp += 1
+        self._header.rules_epoch += 1
 
     def resize(self, max_bytes, int fd=-1):
         """Move to other memory, with as many answers as it has room for."""
         cdef AnswerCache before = AnswerCache.__new__(AnswerCache, 4096)
         if fd < 0 and max_bytes == <Py_ssize_t>self._arena_bytes:
             return
-        cdef uint64_t stamp = self._header.stamp
+        cdef uint64_t rules_epoch = self._header.rules_epoch
         before._arena, before._header, before._mapping = self._arena, self._header, self._mapping
         self._free_index()
         self._map(max_bytes, fd)
-        if self._header.stamp < stamp:
-            self._header.stamp = stamp
+        if self._header.rules_epoch < rules_epoch:
+            self._header.rules_epoch = rules_epoch
         self._copy(before, &before._header.main)
         self._copy(before, &before._header.probation)
 
     def leave(self):
         """Go on with nothing, in little memory of its own: what there was is for another to take over."""
-        cdef uint64_t stamp = self._header.stamp
+        cdef uint64_t rules_epoch = self._header.rules_epoch
         self._free_index()
         self._map(LEAST_BYTES, -1)
-        self._header.stamp = stamp
+        self._header.rules_epoch = rules_epoch
 
     def get(self, bytes key not None):
         cdef Record *record = self._find(key)
@@ -136,7 +136,7 @@ cdef class AnswerCache:
             self.remove(key)
             return False
         shape.source = SOURCE_NUMBERS[entry.source]
-        shape.stamp, shape.stored_s, shape.expires_s, shape.retry_s = entry.stamp, entry.stored_s, entry.expires_s, entry.retry_s
+        shape.rules_epoch, shape.stored_s, shape.expires_s, shape.retry_s = entry.rules_epoch, entry.stored_s, entry.expires_s, entry.retry_s
         shape.rcode, shape.ad, shape.refreshing, shape.attribution = entry.rcode, entry.ad, entry.refreshing, number
         shape.ancount, shape.nscount = u16(<const uint8_t *>PyBytes_AS_STRING(counts)), u16(<const uint8_t *>PyBytes_AS_STRING(counts) + 2)
         shape.key_bytes, shape.body_bytes, shape.ttl_count = PyBytes_GET_SIZE(key), PyBytes_GET_SIZE(body), len(entry.ttls)
@@ -169,7 +169,7 @@ cdef class AnswerCache:
             prepared = self._prepare(template)
         if prepared.shape.expires_s > 0 and prepared.shape.attribution:
             memcpy(&shape, &prepared.shape, sizeof(Record))
-            shape.stamp = self._header.stamp
+            shape.rules_epoch = self._header.rules_epoch
             shape.stored_s = now
             shape.expires_s += now
             shape.key_bytes = query.q.key_bytes
@@ -187,7 +187,7 @@ cdef class AnswerCache:
                 self.finish(record)
                 return BLOCK_STORED
         qname = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.name_bytes)
-        return Answer(fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.stamp), "blocked")
+        return Answer(fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.rules_epoch), "blocked")
 
     def _prepare(self, template):
         cdef Prepared prepared = self._prepared.get(id(template))
@@ -216,7 +216,7 @@ cdef class AnswerCache:
         cdef Record *record = self._find(key)
         number = self.attribution(None, monitored)
         if record != NULL and number <= MOST_ATTRIBUTIONS:
-            record.stamp = self._header.stamp
+            record.rules_epoch = self._header.rules_epoch
             record.attribution = number
 
     def refreshing(self, bytes key not None):
@@ -365,13 +365,13 @@ cdef class AnswerCache:
             probation = min(LEAST_PROBATION_BYTES, (size - HEADER_ROOM) // 2)
         probation -= probation % RECORD_UNIT
         if memcmp(self._header.magic, <const char *>_MAGIC, 8) == 0 and self._header.arena_bytes == size and self._has_sound_rings(probation):
-            self._header.stamp += 1
+            self._header.rules_epoch += 1
             self._take_over(&self._header.main)
             self._take_over(&self._header.probation)
             return
         memset(self._header, 0, sizeof(Header))
         self._header.arena_bytes = size
-        self._header.stamp = 1
+        self._header.rules_epoch = 1
         self._header.probation.start = HEADER_ROOM
         self._header.probation.size = probation
         self._header.main.start = HEADER_ROOM + probation
@@ -553,7 +553,7 @@ cdef class AnswerCache:
         entry = Entry(
             record.rcode, SOURCES[record.source], record.stored_s, 0,
             body=PyBytes_FromStringAndSize(<char *>body, record.body_bytes), counts=PyBytes_FromStringAndSize(<char *>counts, 4),
-            ttls=tuple(ttls), ad=bool(record.ad), ede=ede, verdict=verdict, monitored=monitored, stamp=record.stamp,
+            ttls=tuple(ttls), ad=bool(record.ad), ede=ede, verdict=verdict, monitored=monitored, rules_epoch=record.rules_epoch,
             more_ede=more_ede, rotation=(record.turn_at, record.turn_bytes, record.turn_count),
         )  # fmt: skip
         entry.expires_s = record.expires_s

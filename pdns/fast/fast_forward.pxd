@@ -8,7 +8,7 @@ forwarder goes on from there.
 from libc.stdint cimport uint8_t, uint64_t
 
 from pdns.fast.cache cimport AnswerCache, Record
-from pdns.fast.in_flight cimport Flight, Flights, Holder
+from pdns.fast.in_flight cimport Flight, InFlight, Holder
 from pdns.fast.fast_path cimport FastPath
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.response cimport Bounds, Plain
@@ -19,22 +19,22 @@ from pdns.fast.wire cimport Query
 
 cdef class FastForward(ReplyHandler):
     cdef AnswerCache _cache
-    cdef FastPath _front
-    cdef Flights _flights
+    cdef FastPath _fast_path
+    cdef InFlight _in_flight
     cdef object _stats, _promote, _refuse
     cdef Bounds _bounds
     cdef Matcher _matcher  # None: nothing is listed
-    cdef frozenset _local_cuts  # the last two labels, or the last one, of names that are blocked here
+    cdef frozenset _local_filter_keys  # the last two labels, or the last one, of names that are blocked here
     cdef object _listed_networks  # Policy.listings of the blockset, None when there are none
     cdef Query _target
     cdef list _written  # listeners that have something to send
 
-    cdef Flight _write(self, SocketSet hub, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now)
+    cdef Flight _write(self, SocketSet socket_set, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now)
     cdef int _abandon(self, bytes key) except -1
     cdef int _overloaded(self, query, str why, double now) except -1
-    cdef int _send(self, SocketSet hub, UdpSocket socket, double now) except -1
+    cdef int _send(self, SocketSet socket_set, UdpSocket socket, double now) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1
     cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
     cdef int _answer(self, Datagram query, Record *record, double now) except -1
-    cdef int _count(self, SocketSet hub, name, double duration_s) except -1
+    cdef int _count(self, SocketSet socket_set, name, double duration_s) except -1

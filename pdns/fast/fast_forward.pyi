@@ -7,7 +7,7 @@ from pdns.core.in_flight import Waiter
 from pdns.core.listing import AddressListing
 from pdns.fast.cache import AnswerCache
 from pdns.fast.fast_path import FastPath
-from pdns.fast.in_flight import Flight, Flights
+from pdns.fast.in_flight import Flight, InFlight
 from pdns.fast.udp import Datagram
 from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamQuestion
@@ -18,8 +18,8 @@ class FastForward:
     def __init__(
         self,
         cache: AnswerCache,
-        front: FastPath,
-        flights: Flights,
+        fast_path: FastPath,
+        in_flight: InFlight,
         stats: Stats,
         punt: Callable[[Flight], tuple[UpstreamQuestion, Done]],
         refuse: Callable[[Waiter, str, float], None],
@@ -29,7 +29,7 @@ class FastForward:
         self,
         blockset: Blockset | None,
         listings: Callable[[Blockset, bytes], tuple[AddressListing, ...]],
-        local_cuts: frozenset[bytes] = ...,
+        local_filter_keys: frozenset[bytes] = ...,
     ) -> None: ...
     def ask(
         self, queries: list[Datagram], pool: UdpPool, forwarder: Forwarder, exact: bool, now: float, due_s: float

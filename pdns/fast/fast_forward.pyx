@@ -1,4 +1,4 @@
-"""The common case of forwarding. `lane.pxd` says what that is; `pdns.worker.service` and `pdns.upstream` are the specification."""
+"""The common case of forwarding. `fast_forward.pxd` says what that is; `pdns.worker.service` and `pdns.upstream` are the specification."""
 
 import logging
 from functools import partial
@@ -38,15 +38,15 @@ cdef int _SERVFAIL = p.SERVFAIL
 _log = logging.getLogger("pdns.worker.service")
 
 
-cdef class FastForward(Carrier):
+cdef class FastForward(ReplyHandler):
     """One for each worker. `punt(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end; `refuse(waiter, why,
     now)` answers whoever came in no datagram."""
 
-    def __init__(self, AnswerCache cache not None, Front front not None, Flights flights not None, stats, punt, refuse):
-        self._cache, self._front, self._flights, self._stats, self._promote = cache, front, flights, stats, punt
+    def __init__(self, AnswerCache cache not None, FastPath fast_path not None, InFlight in_flight not None, stats, punt, refuse):
+        self._cache, self._fast_path, self._in_flight, self._stats, self._promote = cache, fast_path, in_flight, stats, punt
         self._refuse = refuse
         self._written = []
-        self._local_cuts = frozenset()
+        self._local_filter_keys = frozenset()
         self._target = Query.__new__(Query)
 
     def configure(self, cache):
@@ -54,17 +54,17 @@ cdef class FastForward(Carrier):
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
 
-    def judge_by(self, blockset, listings, frozenset local_cuts not None=frozenset()):
-        """What answers lead to is looked for in `blockset`, which may be None, and among names that end in `local_cuts`, from now on.
+    def judge_by(self, blockset, listings, frozenset local_filter_keys not None=frozenset()):
+        """What answers lead to is looked for in `blockset`, which may be None, and among names that end in `local_filter_keys`, from now on.
         `listings` is `Policy.listings`."""
-        self._local_cuts = local_cuts
+        self._local_filter_keys = local_filter_keys
         self._matcher = None if blockset is None else blockset.matcher
         self._listed_networks = partial(listings, blockset) if blockset is not None and blockset.lists_addresses else None
 
     def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s):
         """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`. Gives those of `queries` that
         Python must take care of."""
-        cdef Hub hub = pool.hub
+        cdef SocketSet socket_set = pool.socket_set
         cdef UdpSocket socket = None
         cdef Datagram query
         cdef Flight flight
@@ -74,18 +74,18 @@ cdef class FastForward(Carrier):
         cdef Holder client
         cdef uint64_t domain
         cdef int most = 0
-        hub.carrier, hub.forwarder = self, forwarder
+        socket_set.carrier, socket_set.forwarder = self, forwarder
         for query in queries:
             key = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.key_bytes)
-            flight = self._flights.of(key)
+            flight = self._in_flight.of(key)
             if flight is not None:
                 if flight.stale_given:
                     left.append(query)
-                elif not self._flights.wait(flight, query):
+                elif not self._in_flight.wait(flight, query):
                     self._stats.dropped("waiters_limit")
                 continue
-            client, domain = self._flights.client_of(query), self._flights.domain_of(query)
-            why = self._flights.room_for(client, domain, now)
+            client, domain = self._in_flight.client_of(query), self._in_flight.domain_of(query)
+            why = self._in_flight.room_for(client, domain, now)
             if why:
                 self._overloaded(query, why, now)
                 continue
@@ -98,26 +98,26 @@ cdef class FastForward(Carrier):
                 # while there is room for more sockets each query gets a new one, and later none gets many
                 most = 1 if socket.used == 0 else min(MOST_IN_A_ROW, MOST_QUERIES - socket.used)
             try:
-                flight = self._write(hub, socket, query, key, client, domain, exact, now)
+                flight = self._write(socket_set, socket, query, key, client, domain, exact, now)
             except Exception:
                 _log.exception("a query could not be asked")
                 self._abandon(key)
                 continue
             flight.due_s = due_s
-            if hub.outbox.count >= most:
-                self._send(hub, socket, now)
+            if socket_set.outbox.count >= most:
+                self._send(socket_set, socket, now)
                 pool.sent(socket)
                 socket = None
         if socket is not None:
-            self._send(hub, socket, now)
+            self._send(socket_set, socket, now)
             pool.sent(socket)
         return left
 
     cdef int _abandon(self, bytes key) except -1:
         """Nothing was written for the flight of `key`. Whoever waits for it gets nothing, and may ask again."""
-        cdef Flight flight = self._flights.of(key)
+        cdef Flight flight = self._in_flight.of(key)
         if flight is not None:
-            for _ in self._flights.end(flight):
+            for _ in self._in_flight.end(flight):
                 self._stats.dropped("internal_error")
         return 0
 
@@ -125,7 +125,7 @@ cdef class FastForward(Carrier):
         """End `flight`, which is in the lane: whoever waits for it is told `why`."""
         if flight.socket is not None:
             (<UdpSocket>flight.socket).shed(flight)
-        for query in self._flights.end(flight):
+        for query in self._in_flight.end(flight):
             self._overloaded(query, why, now)
 
     cdef int _overloaded(self, query, str why, double now) except -1:
@@ -153,20 +153,20 @@ cdef class FastForward(Carrier):
         if question.edns:
             size += write_opt(out + size, question, _OTHER, <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text))
         datagram._listener._send(size, &datagram._peer)
-        self._front._tally.response(datagram.number, ERROR, _SERVFAIL)
-        self._front._tally.lasted(ERROR, 1, clock_s() - datagram.started_s)
+        self._fast_path._fast_stats.response(datagram.number, ERROR, _SERVFAIL)
+        self._fast_path._fast_stats.lasted(ERROR, 1, clock_s() - datagram.started_s)
         return 0
 
-    cdef Flight _write(self, Hub hub, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now):
+    cdef Flight _write(self, SocketSet socket_set, UdpSocket socket, Datagram query, bytes key, Holder client, uint64_t domain, bint exact, double now):
         """Write the query for a new flight, as `pdns.wire.message.build_query` does, and let it wait for its answer."""
-        cdef uint8_t *out = hub.outbox.room(MOST_QUERY_BYTES)
+        cdef uint8_t *out = socket_set.outbox.room(MOST_QUERY_BYTES)
         cdef uint8_t *section
-        cdef Flight flight = self._flights.begin(query, key, client, domain, now)
+        cdef Flight flight = self._in_flight.begin(query, key, client, domain, now)
         cdef uint8_t asked = query.q.key[query.q.bytes]
         cdef uint8_t octet
         cdef uint64_t bits = 0
         cdef int at
-        flight.stamp = self._cache._header.stamp
+        flight.rules_epoch = self._cache._header.rules_epoch
         flight.sent_s = now
         flight.exact = exact
         flight.section_bytes = query.q.bytes
@@ -176,14 +176,14 @@ cdef class FastForward(Carrier):
         if exact:
             for at in range(query.q.name_bytes):
                 if at % 64 == 0:
-                    bits = hub.draw()
+                    bits = socket_set.draw()
                 octet = section[at]
                 section[at] = octet ^ <uint8_t>((bits & 1) << 5 if 97 <= octet <= 122 else 0)
                 bits >>= 1
         flight.query_id = socket.add(flight, now)
         flight.socket = socket
         put16(out, flight.query_id)
-        hub.in_lane += 1
+        socket_set.in_fast_forward += 1
         put16(out + 2, RD | AD | (CD if query.q.flags & CD else 0))
         put16(out + 4, 1)
         put32(out + 6, 0)
@@ -195,16 +195,16 @@ cdef class FastForward(Carrier):
         put16(out + 3, UPSTREAM_UDP_BYTES)
         put32(out + 5, 0x8000 if asked & KEY_DO else 0)
         put16(out + 9, 0)
-        hub.outbox.add(HEADER_BYTES + query.q.bytes + 11, NULL)
+        socket_set.outbox.add(HEADER_BYTES + query.q.bytes + 11, NULL)
         return flight
 
-    cdef int _send(self, Hub hub, UdpSocket socket, double now) except -1:
+    cdef int _send(self, SocketSet socket_set, UdpSocket socket, double now) except -1:
         """Send what was written."""
         cdef int at = 0, tried = -1, error = 0
         try:
             while True:
-                at = hub.outbox.send(socket._fd, at, &error)
-                if at >= hub.outbox.count:
+                at = socket_set.outbox.send(socket._fd, at, &error)
+                if at >= socket_set.outbox.count:
                     break
                 if error == EAGAIN or error == ENOBUFS or tried == at:
                     at += 1  # as good as lost on the way: it will be sent again
@@ -214,7 +214,7 @@ cdef class FastForward(Carrier):
                     if socket._fd < 0:
                         break  # all was asked anew elsewhere
         finally:
-            hub.outbox.clear()  # what is left in it would go out from the next socket
+            socket_set.outbox.clear()  # what is left in it would go out from the next socket
         return 0
 
     # ---- what comes back
@@ -222,13 +222,13 @@ cdef class FastForward(Carrier):
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1:
         cdef Plain plain
         cdef Record *record
-        cdef Hub hub = socket.hub
+        cdef SocketSet socket_set = socket.socket_set
         cdef Py_ssize_t name_bytes = flight.section_bytes - 4
         cdef const uint8_t *key = <const uint8_t *>PyBytes_AS_STRING(flight.key)
         if (
             size < HEADER_BYTES + flight.section_bytes
             or memcmp(wire + HEADER_BYTES, flight.section, flight.section_bytes) != 0
-            or flight.stamp != self._cache._header.stamp
+            or flight.rules_epoch != self._cache._header.rules_epoch
             or not read_plain(wire, size, key, name_bytes, key[flight.section_bytes] & KEY_DO, &self._bounds, &plain)
             or self._leads_to_listed(wire, &plain)
             or not flight.has_only_datagrams()
@@ -237,11 +237,11 @@ cdef class FastForward(Carrier):
         record = self._store(flight, wire, &plain, now)
         if record == NULL:
             return self._hand_over(flight, socket, wire, size)
-        self._count(hub, socket.server.name, now - flight.sent_s)
-        hub.case_kept |= flight.exact
-        hub.saw_opt |= plain.edns
+        self._count(socket_set, socket.server.name, now - flight.sent_s)
+        socket_set.case_kept |= flight.exact
+        socket_set.saw_opt |= plain.edns
         socket.landed(flight)
-        for query in self._flights.end(flight):
+        for query in self._in_flight.end(flight):
             try:
                 self._answer(query, record, now)
             except Exception:
@@ -254,15 +254,15 @@ cdef class FastForward(Carrier):
             socket.landed(flight)
             return 0
         socket.punt(flight)
-        socket.hub.events.arrived(socket, PyBytes_FromStringAndSize(<const char *>wire, size))
+        socket.socket_set.events.arrived(socket, PyBytes_FromStringAndSize(<const char *>wire, size))
         return 0
 
     cdef punt(self, Flight flight, UdpSocket socket):
-        cdef Hub hub = socket.hub
+        cdef SocketSet socket_set = socket.socket_set
         cdef bytes section = PyBytes_FromStringAndSize(<char *>flight.section, flight.section_bytes)
         question, done = self._promote(flight)
-        attempt = hub.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
-        flight.cancel = partial(hub.forwarder.cancel, attempt.exchange)
+        attempt = socket_set.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
+        flight.cancel = partial(socket_set.forwarder.cancel, attempt.exchange)
         return attempt
 
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1:
@@ -271,14 +271,14 @@ cdef class FastForward(Carrier):
         cdef Name *target
         cdef uint16_t rtype
         cdef int at
-        if self._matcher is not None or self._local_cuts:
+        if self._matcher is not None or self._local_filter_keys:
             for at in range(plain.target_count):
                 target = &plain.targets[at]
                 memcpy(self._target.q.key, target.octets, target.bytes)
                 self._target.q.name_bytes = target.bytes
                 if self._matcher is not None and self._matcher.find(self._target):
                     return True
-                if self._local_cuts and ends_in_one_of(&self._target.q, self._local_cuts):
+                if self._local_filter_keys and ends_in_one_of(&self._target.q, self._local_filter_keys):
                     return True
         if self._listed_networks is not None:
             if plain.hints:
@@ -299,7 +299,7 @@ cdef class FastForward(Carrier):
         cdef int at
         memset(&shape, 0, sizeof(Record))
         shape.source = UPSTREAM
-        shape.stamp = flight.stamp
+        shape.rules_epoch = flight.rules_epoch
         shape.stored_s = now
         shape.expires_s = now + plain.lifetime_s
         shape.ede_code = NO_EDE
@@ -319,39 +319,39 @@ cdef class FastForward(Carrier):
 
     cdef int _answer(self, Datagram query, Record *record, double now) except -1:
         cdef UdpListener listener = query._listener
-        cdef Front front = self._front
+        cdef FastPath fast_path = self._fast_path
         cdef uint8_t *out = listener._room(MOST_ANSWER_BYTES)
-        cdef Py_ssize_t size = front._say(
-            record, &query.q, query.number, UPSTREAM, front.most_bytes(&query.q, UDP), False, now, out, NULL
+        cdef Py_ssize_t size = fast_path._render(
+            record, &query.q, query.number, UPSTREAM, fast_path.most_bytes(&query.q, UDP), False, now, out, NULL
         )
         if size:
             if not listener._collecting:
                 listener._collecting = True
                 self._written.append(listener)
             listener._send(size, &query._peer)
-            front._tally.lasted(UPSTREAM, 1, now - query.started_s)
+            fast_path._fast_stats.lasted(UPSTREAM, 1, now - query.started_s)
         return 0
 
-    cdef int _count(self, Hub hub, name, double duration_s) except -1:
-        if not hub.has_slots:
-            hub.ok_slot, *histogram = self._stats.upstream_slots(name, "ok")
+    cdef int _count(self, SocketSet socket_set, name, double duration_s) except -1:
+        if not socket_set.has_slots:
+            socket_set.ok_slot, *histogram = self._stats.upstream_slots(name, "ok")
             for at, slot in enumerate(histogram):
-                hub.histogram[at] = slot
-            hub.has_slots = True
-        self._front._tally._values[hub.ok_slot] += 1
-        self._front._tally.spread(hub.histogram, 1, duration_s)
-        hub.answers += 1
-        hub.took_s += duration_s
+                socket_set.histogram[at] = slot
+            socket_set.has_slots = True
+        self._fast_path._fast_stats._values[socket_set.ok_slot] += 1
+        self._fast_path._fast_stats.spread(socket_set.histogram, 1, duration_s)
+        socket_set.answers += 1
+        socket_set.took_s += duration_s
         return 0
 
-    cdef int taken(self, Hub hub, double now) except -1:
+    cdef int taken(self, SocketSet socket_set, double now) except -1:
         cdef UdpListener listener
         for listener in self._written:
             listener._collecting = False
             listener._flush()
         self._written.clear()
-        if hub.answers:
-            hub.forwarder.heard(hub.server, hub.answers, hub.took_s / hub.answers, now, case_kept=bool(hub.case_kept), saw_opt=bool(hub.saw_opt))
-            hub.answers, hub.took_s = 0, 0
-            hub.case_kept = hub.saw_opt = False
+        if socket_set.answers:
+            socket_set.forwarder.heard(socket_set.server, socket_set.answers, socket_set.took_s / socket_set.answers, now, case_kept=bool(socket_set.case_kept), saw_opt=bool(socket_set.saw_opt))
+            socket_set.answers, socket_set.took_s = 0, 0
+            socket_set.case_kept = socket_set.saw_opt = False
         return 0

@@ -30,17 +30,17 @@ cdef struct ParsedPacket:  # a message, before anything is done about it
 
 cdef class PendingQuery(Query):
     """A query that waits for a decision, with who asked it."""
-    cdef FastPath _front
+    cdef FastPath _fast_path
     cdef uint16_t number  # of the client
-    cdef readonly bint remembered
-    cdef readonly bint ordinary
+    cdef readonly bint needs_recheck
+    cdef readonly bint skips_local
 
-    cdef int settle(self, FastPath front, const ParsedPacket *heard, Py_ssize_t decide) except -1
+    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, Py_ssize_t decide) except -1
 
 
 cdef class FastPath:
     cdef AnswerCache _cache
-    cdef FastStats _tally
+    cdef FastStats _fast_stats
     cdef object _stats, _saw, _limits
     cdef ClientTable _clients
     cdef RateLimiter _limiter
@@ -50,20 +50,20 @@ cdef class FastPath:
     cdef double _max_stale_s
     cdef int32_t _stale_ttl_s
     cdef uint32_t _refresh_ahead_hits
-    cdef object _special_cuts
+    cdef object _special_filter_keys
     cdef object _primaries  # None when there are none
     cdef Options _options
     cdef bytes _cookie_secret
     cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much
 
-    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1
+    cdef int parse(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1
     cdef Py_ssize_t take(
         self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3
     cdef Py_ssize_t _take_notify(self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3
-    cdef Py_ssize_t say_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3
+    cdef Py_ssize_t render_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
-    cdef Py_ssize_t _say(
+    cdef Py_ssize_t _render(
         self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
         const uint8_t *address,
     ) except -3  # `address`: of who asks, to be logged; NULL where Python logs

@@ -1,4 +1,4 @@
-"""What needs no decision. `front.pxd` has the contract; `pdns.core.resolver` and `pdns.worker.service` are the specification."""
+"""What needs no decision. `fast_path.pxd` has the contract; `pdns.core.resolver` and `pdns.worker.service` are the specification."""
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.set cimport PySet_Contains
@@ -9,7 +9,7 @@ from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STAL
 from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
-    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, cut_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
+    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, filter_key_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
 
 from time import perf_counter
@@ -45,26 +45,26 @@ for _type in (*specification.META_TYPES, p.ANY):
 
 cdef class PendingQuery(Query):
 
-    cdef int settle(self, FastPath front, const ParsedPacket *heard, Py_ssize_t decide) except -1:
+    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, Py_ssize_t decide) except -1:
         """It is what was heard, and `FastPath.take` said `decide`."""
-        cdef const uint8_t *cut
+        cdef const uint8_t *filter_key
         cdef Py_ssize_t size
         memcpy(&self.q, &heard.question, sizeof(Question))
-        cut = self.q.key + cut_of(&self.q)
-        size = self.q.key + self.q.name_bytes - cut
-        self._front, self.number, self.remembered = front, heard.client, decide == DECIDE_REMEMBERED
+        filter_key = self.q.key + filter_key_of(&self.q)
+        size = self.q.key + self.q.name_bytes - filter_key
+        self._fast_path, self.number, self.needs_recheck = fast_path, heard.client, decide == DECIDE_REMEMBERED
         if self.q.qclass == CLASS_IN and (self.q.qtype >= 256 or not _meta[self.q.qtype]):
-            special = front._special_cuts
-            self.ordinary = not (
-                PySet_Contains(special, PyBytes_FromStringAndSize(<char *>cut, size))
-                or PySet_Contains(special, PyBytes_FromStringAndSize(<char *>cut + 1 + cut[0], size - 1 - cut[0]))
+            special = fast_path._special_filter_keys
+            self.skips_local = not (
+                PySet_Contains(special, PyBytes_FromStringAndSize(<char *>filter_key, size))
+                or PySet_Contains(special, PyBytes_FromStringAndSize(<char *>filter_key + 1 + filter_key[0], size - 1 - filter_key[0]))
             )
         return 0
 
     @property
     def client(self):
         """As `ClientTable.lookup`."""
-        return self._front._clients.clients[self.number]
+        return self._fast_path._clients.clients[self.number]
 
 
 cdef class FastPath:
@@ -75,10 +75,10 @@ cdef class FastPath:
         self._cache, self._cookie_secret, self._saw, self._limits = cache, cookie_secret, saw, limits
         self._stats = stats
 
-    def configure(self, config, policies, frozenset special_cuts not None, primaries):
-        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_cuts` as the resolver has them. `primaries`
+    def configure(self, config, policies, frozenset special_filter_keys not None, primaries):
+        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_filter_keys` as the resolver has them. `primaries`
         is asked about messages that are no queries, if it is true."""
-        self._special_cuts, self._primaries = special_cuts, primaries or None
+        self._special_filter_keys, self._primaries = special_filter_keys, primaries or None
         self._options = Options(self._cookie_secret, config.server)
         self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
@@ -87,8 +87,8 @@ cdef class FastPath:
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._max_stale_s, self._stale_ttl_s = config.cache.max_stale_s, config.cache.stale_ttl_s
         self._refresh_ahead_hits = config.cache.refresh_ahead_hits
-        if self._tally is None:
-            self._tally = Tally(self._stats, self._clients.clients, self._cache.attributions)
+        if self._fast_stats is None:
+            self._fast_stats = FastStats(self._stats, self._clients.clients, self._cache.attributions)
 
     def client(self, str address not None):
         """Who is at `address`."""
@@ -103,7 +103,7 @@ cdef class FastPath:
         cdef int source = ERROR
         cdef Py_ssize_t size
         self.refused = False
-        self.hear(
+        self.parse(
             <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(client), &heard
         )
         size = self.take(
@@ -117,31 +117,31 @@ cdef class FastPath:
             asked.settle(self, &heard, size)
             return asked
         answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
-        self._tally.lasted(source, 1, perf_counter() - began_s)
+        self._fast_stats.lasted(source, 1, perf_counter() - began_s)
         return answer
 
-    def give(self, PendingQuery asked not None, str source not None, str transport not None, double now, double began_s):
+    def send_cached(self, PendingQuery asked not None, str source not None, str transport not None, double now, double began_s):
         """The answer to `asked`, which came at `began_s` of `time.perf_counter`, that is in the cache now, counted under `source`;
         None for silence. Raises `LookupError`."""
         cdef int number = SOURCE_NUMBERS[source]
-        cdef Py_ssize_t size = self.say_known(asked, number, UDP if transport == "udp" else TCP, now, _buffer)
+        cdef Py_ssize_t size = self.render_known(asked, number, UDP if transport == "udp" else TCP, now, _buffer)
         if size == SILENCE:
             return None
-        self._tally.lasted(number, 1, perf_counter() - began_s)
+        self._fast_stats.lasted(number, 1, perf_counter() - began_s)
         return PyBytes_FromStringAndSize(<char *>_buffer, size)
 
-    cdef Py_ssize_t say_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3:
+    cdef Py_ssize_t render_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3:
         cdef Record *record = self._cache.find(asked.q.key, asked.q.key_bytes)
         if record == NULL:
             raise LookupError
-        return self._say(record, &asked.q, asked.number, source, self.most_bytes(&asked.q, transport), False, now, out, NULL)
+        return self._render(record, &asked.q, asked.number, source, self.most_bytes(&asked.q, transport), False, now, out, NULL)
 
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil:
         if transport == TCP:
             return MAX_TCP_BYTES
         return question.udp_bytes if question.udp_bytes < self._max_udp_bytes else self._max_udp_bytes
 
-    cdef int hear(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1:
+    cdef int parse(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1:
         """Read a message and find out who sent it. What may be remembered of it is then on its way from memory."""
         cdef Known *known = self._clients.find(address)
         heard.client, heard.allowed = known.number, known.allowed
@@ -174,12 +174,12 @@ cdef class FastPath:
         if heard.fault != SOUND:
             size = write_refusal(wire, heard.fault, question, out)
             if size == 0:
-                self._tally.dropped_not_a_query()
+                self._fast_stats.dropped_not_a_query()
                 return SILENCE
             source[0] = ERROR
-            self._tally.response(heard.client, ERROR, rcode_of(heard.fault))
+            self._fast_stats.response(heard.client, ERROR, rcode_of(heard.fault))
             return size
-        self._tally.query(heard.client, transport, question.qtype)
+        self._fast_stats.query(heard.client, transport, question.qtype)
         if question.has_options:
             verified = self._options.take_up(question, address, transport == TCP, now)
         if not heard.allowed:
@@ -190,7 +190,7 @@ cdef class FastPath:
         if limiter.on and not limiter.admits_address(address, now):
             self.refused = True
             if self._limit_action == DROP:
-                self._tally.dropped_rate_limit()
+                self._fast_stats.dropped_rate_limit()
                 return SILENCE
             source[0] = REFUSED
             return self._refuse(question, heard.client, _OVER_LIMIT, self._limit_action == TRUNCATE and transport == UDP, out)
@@ -199,7 +199,7 @@ cdef class FastPath:
         record = self._cache.find_hashed(heard.hash, question.key, question.key_bytes)
         if record == NULL:
             return DECIDE
-        if record.stamp != self._cache._header.stamp:
+        if record.rules_epoch != self._cache._header.rules_epoch:
             return DECIDE_REMEMBERED
         max_bytes = self.most_bytes(question, transport)
         if now < record.expires_s:
@@ -208,12 +208,12 @@ cdef class FastPath:
             source[0] = CACHE if record.source == UPSTREAM else record.source
             record.hits += 1
             record.visited = True
-            return self._say(record, question, heard.client, source[0], max_bytes, False, now, out, address)
+            return self._render(record, question, heard.client, source[0], max_bytes, False, now, out, address)
         if record.source == UPSTREAM and now < record.expires_s + self._max_stale_s and now < record.retry_s:
             source[0] = STALE
             record.hits += 1
             record.visited = True
-            return self._say(record, question, heard.client, STALE, max_bytes, True, now, out, address)
+            return self._render(record, question, heard.client, STALE, max_bytes, True, now, out, address)
         return DECIDE_REMEMBERED
 
     cdef Py_ssize_t _take_notify(self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
@@ -222,25 +222,25 @@ cdef class FastPath:
         if answer is None:
             return 0
         memcpy(out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
-        self._tally.response(heard.client, LOCAL, 0)
+        self._fast_stats.response(heard.client, LOCAL, 0)
         return PyBytes_GET_SIZE(answer)
 
-    cdef Py_ssize_t _say(
+    cdef Py_ssize_t _render(
         self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
         const uint8_t *address,
     ) except -3:
         cdef uint32_t minute
         if record.attribution:
-            self._tally.blocked(client, record.attribution)
+            self._fast_stats.blocked(client, record.attribution)
             minute = <uint32_t>(now / SECONDS_A_MINUTE)
             if record.listed_bytes == 0:
                 self._log_monitored(record, question, client, address)
             elif (record.seen_minute != minute or record.seen_client != client):
                 record.seen_minute, record.seen_client = minute, client
-                self._tally.sighted(client, listed_of(record), record.listed_bytes, minute)
+                self._fast_stats.sighted(client, listed_of(record), record.listed_bytes, minute)
             if record.silent:
                 return SILENCE
-        self._tally.response(client, source, record.rcode)
+        self._fast_stats.response(client, source, record.rcode)
         return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)
 
     cdef int _log_monitored(self, Record *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
@@ -264,7 +264,7 @@ cdef class FastPath:
                 out + size, question, NO_EDE if truncate else _PROHIBITED,
                 <const uint8_t *>PyBytes_AS_STRING(text), PyBytes_GET_SIZE(text),
             )  # fmt: skip
-        self._tally.response(client, REFUSED, _REFUSED_RCODE)
+        self._fast_stats.response(client, REFUSED, _REFUSED_RCODE)
         return size
 
     cdef bint _is_worth_refreshing(self, Record *record, double now) noexcept nogil:

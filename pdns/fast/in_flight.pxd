@@ -39,7 +39,7 @@ cdef class Flight:
     # What the lane knows of the query that it sent.
     cdef object socket  # that it was sent from
     cdef bint shed  # it was given up; a late answer is still kept
-    cdef uint64_t stamp  # of the rules by which the question may be asked
+    cdef uint64_t rules_epoch  # of the rules by which the question may be asked
     cdef double sent_s
     cdef double due_s
     cdef uint16_t query_id
@@ -51,9 +51,9 @@ cdef class Flight:
 
 
 @cython.final
-cdef class Flights:
+cdef class InFlight:
     cdef public object shed
-    cdef dict _flights
+    cdef dict _in_flight
     cdef dict _holders
     cdef Flight _oldest, _newest
     cdef list _ranked  # the first holder of so many, or None

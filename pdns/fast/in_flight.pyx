@@ -1,4 +1,4 @@
-"""Questions on their way upstream. `flights.pxd` has the shape, `pdns.core.in_flight` the specification.
+"""Questions on their way upstream. `in_flight.pxd` has the shape, `pdns.core.in_flight` the specification.
 
 Who waits is a `Datagram`, or whatever `join` was given; to Python all are `Waiter`.
 """
@@ -73,11 +73,11 @@ cdef class Flight:
         return True
 
 
-cdef class Flights:
+cdef class InFlight:
 
     def __init__(self, max_flights, max_per_client, patience_s=10.0, prefixes=(32, 56)):
         self.shed = lambda flight, _why: self.land(flight)
-        self._flights, self._holders = {}, {}
+        self._in_flight, self._holders = {}, {}
         self._ranked = [None]
         self._last = self._holder_of(_NO_CLIENT)
         self._hash_key = new_hash_key()
@@ -93,11 +93,11 @@ cdef class Flights:
         self._max_of_domain = max(max_flights // specification.DOMAIN_PART, 1)
         if (self._prefix_bits[0], self._prefix_bits[1]) == (96 + prefixes[0], prefixes[1]):
             return
-        for flight in self._flights.values():
+        for flight in self._in_flight.values():
             self._count_all_out(flight)
         self._prefix_bits[0], self._prefix_bits[1] = 96 + prefixes[0], prefixes[1]
         self._keep(self._holder_of(_NO_CLIENT))
-        for flight in self._flights.values():
+        for flight in self._in_flight.values():
             self._count_all_in(flight)
 
     @property
@@ -105,7 +105,7 @@ cdef class Flights:
         return self._count >= self._max_flights
 
     def get(self, bytes key not None):
-        return self._flights.get(key)
+        return self._in_flight.get(key)
 
     def room(self, str address not None, bytes qname not None, double now):
         return self.room_for(self._holder_at(address), self._hash(names.domain_of(qname)), now)
@@ -128,7 +128,7 @@ cdef class Flights:
     # ---- for other kernels
 
     cdef Flight of(self, bytes key):
-        return self._flights.get(key)
+        return self._in_flight.get(key)
 
     cdef Holder client_of(self, Datagram query):
         """What `room_for` and `begin` take."""
@@ -185,7 +185,7 @@ cdef class Flights:
         cdef Holder holder = flight._holder
         if holder is not None:
             flight._holder = None
-            del self._flights[flight.key]
+            del self._in_flight[flight.key]
             self._count -= 1
             self._domains[0][flight._domain % DOMAIN_PLACES] -= 1
             self._domains[1][(flight._domain >> 32) % DOMAIN_PLACES] -= 1
@@ -266,7 +266,7 @@ cdef class Flights:
         return holder
 
     cdef int _start(self, Flight flight, Holder holder, uint64_t domain) except -1:
-        self._flights[flight.key] = flight
+        self._in_flight[flight.key] = flight
         self._count += 1
         flight._holder, flight._domain = holder, domain
         self._domains[0][domain % DOMAIN_PLACES] += 1

@@ -8,7 +8,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from pdns.fast.wire cimport MAX_NAME_BYTES, Query, cut_of, write_reversed_key
+from pdns.fast.wire cimport MAX_NAME_BYTES, Query, filter_key_of, write_reversed_key
 
 from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_LEAST_BYTES, XXH3_MOST_BYTES, xxh128
 
@@ -57,19 +57,19 @@ cdef class Matcher:
         """As `Blockset.find` for the name of `query`."""
         cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
         cdef uint8_t key[MAX_NAME_BYTES]
-        cdef Py_ssize_t cut = cut_of(&query.q), size = query.q.name_bytes - cut, last
+        cdef Py_ssize_t filter_key = filter_key_of(&query.q), size = query.q.name_bytes - filter_key, last
         cdef list prefixes
         cdef bytes reversed_key
         memcpy(salted, self._salt, SALT_BYTES)
-        memcpy(salted + SALT_BYTES, query.q.key + cut, size)
+        memcpy(salted + SALT_BYTES, query.q.key + filter_key, size)
         if not self._passes(salted, SALT_BYTES + size):
             if self._shallowest == 2:
                 return ()
             if self._shallowest == 1:
-                last = query.q.key[cut] + 1 if query.q.key[cut] else 0
-                if query.q.key[cut + last] == 0:
+                last = query.q.key[filter_key] + 1 if query.q.key[filter_key] else 0
+                if query.q.key[filter_key + last] == 0:
                     return ()  # the cut is a single label, and was just looked for
-                memcpy(salted + SALT_BYTES, query.q.key + cut + last, size - last)
+                memcpy(salted + SALT_BYTES, query.q.key + filter_key + last, size - last)
                 if not self._passes(salted, SALT_BYTES + size - last):
                     return ()
         size = write_reversed_key(&query.q, key)

@@ -381,7 +381,7 @@ cdef bint read_plain(
     )
 
 
-def plain_entry(bytes wire not None, bytes key not None, config, bint do, double now, int stamp):
+def plain_entry(bytes wire not None, bytes key not None, config, bint do, double now, int rules_epoch):
     """The entry of a plain response, and its targets; None for another. `key` begins with the question of `wire` in lower case."""
     cdef Plain plain
     cdef Bounds bounds
@@ -403,6 +403,6 @@ def plain_entry(bytes wire not None, bytes key not None, config, bint do, double
         ttls.append((plain.ttl_at[at], plain.ttl_s[at]))
     entry = Entry(
         plain.rcode, "upstream", now, plain.lifetime_s, body=bytes(body), counts=plain.ancount.to_bytes(2) + plain.nscount.to_bytes(2),
-        ttls=tuple(ttls), ad=bool(plain.ad), stamp=stamp, rotation=(plain.turn_at, plain.turn_bytes, plain.turn_count),
+        ttls=tuple(ttls), ad=bool(plain.ad), rules_epoch=rules_epoch, rotation=(plain.turn_at, plain.turn_bytes, plain.turn_count),
     )  # fmt: skip
     return entry, [PyBytes_FromStringAndSize(<char *>plain.targets[at].octets, plain.targets[at].bytes) for at in range(plain.target_count)]

@@ -1,4 +1,4 @@
-"""Counting without Python. `tally.pxd` has the shape; `pdns.telemetry.stats` the words, and the specification."""
+"""Counting without Python. `fast_stats.pxd` has the shape; `pdns.telemetry.stats` the words, and the specification."""
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -48,11 +48,11 @@ cdef class FastStats:
         self._bound_count = len(BUCKETS_S)
         for at, bound_s in enumerate(BUCKETS_S):
             self._bounds_s[at] = bound_s
-        self._sightings = NULL
-        if stats.sightings is not None:
-            self._sightings_memory = stats.sightings.memory
+        self._block_ring = NULL
+        if stats.block_ring is not None:
+            self._sightings_memory = stats.block_ring.memory
             PyObject_GetBuffer(self._sightings_memory, &view, PyBUF_WRITABLE)
-            self._sightings = <uint8_t *>view.buf
+            self._block_ring = <uint8_t *>view.buf
             PyBuffer_Release(&view)  # as above
         memcpy(self._salt, <const char *>block_ring.SALT, SALT_BYTES)
         self._not_a_query, self._rate_limit = stats.drop_slot("not_a_query"), stats.drop_slot("rate_limit")
@@ -105,7 +105,7 @@ cdef class FastStats:
         cdef uint64_t head
         cdef uint32_t capacity
         cdef int at
-        if self._sightings == NULL:
+        if self._block_ring == NULL:
             return 0
         if self._slots[client].tenant == 0:
             self._slots[client].tenant = self._stats.tenant_slot(self._tenants[client].tenant) + 1
@@ -123,12 +123,12 @@ cdef class FastStats:
         if memcmp(before, &sighting, sizeof(Sighting)) == 0:
             return 0
         before[0] = sighting
-        memcpy(&head, self._sightings + HEAD_AT, 8)
-        memcpy(&capacity, self._sightings + CAPACITY_AT, 4)
-        memcpy(self._sightings + EVENTS_AT + head % capacity * EVENT_BYTES, &sighting, EVENT_BYTES)
-        memset(self._sightings + EVENTS_AT + head % capacity * EVENT_BYTES + 12, 0, 4)
+        memcpy(&head, self._block_ring + HEAD_AT, 8)
+        memcpy(&capacity, self._block_ring + CAPACITY_AT, 4)
+        memcpy(self._block_ring + EVENTS_AT + head % capacity * EVENT_BYTES, &sighting, EVENT_BYTES)
+        memset(self._block_ring + EVENTS_AT + head % capacity * EVENT_BYTES + 12, 0, 4)
         head += 1
-        memcpy(self._sightings + HEAD_AT, &head, 8)
+        memcpy(self._block_ring + HEAD_AT, &head, 8)
         return 0
 
     cdef int lasted(self, int source, uint64_t count, double duration_s) except -1:

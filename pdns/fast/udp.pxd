@@ -15,12 +15,12 @@ cdef class Datagram(PendingQuery):
     cdef UdpListener _listener
     cdef readonly double started_s
 
-    cdef int give_known(self, int source, double now) except -1
+    cdef int send_known(self, int source, double now) except -1
 
 
 cdef class UdpListener:
     cdef object _sock, _service, _loop, _stats, _bugs, _own_host
-    cdef FastPath _front
+    cdef FastPath _fast_path
     cdef Inbox _inbox
     cdef Outbox _outbox
     cdef Peer _peers[BATCH]

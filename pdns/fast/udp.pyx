@@ -23,7 +23,7 @@ from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
 cdef Py_ssize_t _MAX_QUERY_BYTES = MAX_QUERY_BYTES
 
 
-cdef class Datagram(Asked):
+cdef class Datagram(PendingQuery):
     """A query that came in a datagram."""
 
     @property
@@ -45,16 +45,16 @@ cdef class Datagram(Asked):
     def batched(self):
         return True
 
-    def give(self, str source not None, double now):
+    def send_cached(self, str source not None, double now):
         """Send the answer that is in the cache now, counted under `source`. Raises `LookupError` when there is none."""
-        self.give_known(SOURCE_NUMBERS[source], now)
+        self.send_known(SOURCE_NUMBERS[source], now)
 
-    cdef int give_known(self, int source, double now) except -1:
+    cdef int send_known(self, int source, double now) except -1:
         cdef UdpListener listener = self._listener
-        cdef Py_ssize_t size = self._front.say_known(self, source, UDP, now, listener._room(MOST_ANSWER_BYTES))
+        cdef Py_ssize_t size = self._fast_path.render_known(self, source, UDP, now, listener._room(MOST_ANSWER_BYTES))
         if size:
             listener._send(size, &self._peer)
-            self._front._tally.lasted(source, 1, clock_s() - self.started_s)
+            self._fast_path._fast_stats.lasted(source, 1, clock_s() - self.started_s)
         return 0
 
     def reply(self, bytes wire not None):
@@ -63,12 +63,12 @@ cdef class Datagram(Asked):
 
 
 cdef class UdpListener:
-    """As `pdns.net.udp.UdpListener`. With a `front`, the service gets what that cannot answer: lists of `Datagram` by
+    """As `pdns.net.udp.UdpListener`. With a `fast_path`, the service gets what that cannot answer: lists of `Datagram` by
     `on_queries`; without one every datagram, by `on_message`.
     """
 
-    def __init__(self, sock, service, loop, stats, Front front=None):
-        self._sock, self._service, self._loop, self._stats, self._front = sock, service, loop, stats, front
+    def __init__(self, sock, service, loop, stats, FastPath fast_path=None):
+        self._sock, self._service, self._loop, self._stats, self._fast_path = sock, service, loop, stats, fast_path
         self._bugs = BugLog(loop.time)
         self._own_host, self._own_port = sock.getsockname()[:2]
         self._inbox = Inbox(_MAX_QUERY_BYTES, controlled=self._own_host in WILDCARDS)
@@ -109,7 +109,7 @@ cdef class UdpListener:
             return
         self._collecting = True
         try:
-            if self._front is not None:
+            if self._fast_path is not None:
                 self._answer(count)
             else:
                 self._pass_on(count)
@@ -126,7 +126,7 @@ cdef class UdpListener:
                 continue
             address_of(&self._peers[at], self._addresses[at])
             try:
-                self._front.hear(self._inbox.octets(at), self._inbox.size(at), self._addresses[at], &self._heard[at])
+                self._fast_path.parse(self._inbox.octets(at), self._inbox.size(at), self._addresses[at], &self._heard[at])
             except Exception as error:
                 self._bugs.caught(error, "the reading of a datagram")
                 continue
@@ -134,7 +134,7 @@ cdef class UdpListener:
             heard += 1
         for at in range(heard):
             if self._heard[sound[at]].fault == SOUND:
-                self._front._cache.expect_record(self._heard[sound[at]].hash)
+                self._fast_path._cache.expect_record(self._heard[sound[at]].hash)
         return heard
 
     cdef int _answer(self, int count) except -1:
@@ -151,7 +151,7 @@ cdef class UdpListener:
             at = sound[turn]
             out = self._room(MOST_ANSWER_BYTES)
             try:
-                size = self._front.take(
+                size = self._fast_path.take(
                     &self._heard[at], self._inbox.octets(at), self._addresses[at], UDP, began_s, &source, out
                 )
             except Exception as error:
@@ -163,7 +163,7 @@ cdef class UdpListener:
             elif size < 0:
                 datagram = Datagram.__new__(Datagram)
                 memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
-                datagram.settle(self._front, &self._heard[at], size)
+                datagram.settle(self._fast_path, &self._heard[at], size)
                 datagram._listener, datagram.started_s = self, began_s
                 if undecided is None:
                     undecided = []
@@ -172,7 +172,7 @@ cdef class UdpListener:
         lasted_s = clock_s() - began_s
         for at in range(SOURCE_COUNT):
             if answered[at]:
-                self._front._tally.lasted(at, answered[at], lasted_s)
+                self._fast_path._fast_stats.lasted(at, answered[at], lasted_s)
         if undecided is not None:
             try:
                 self._service.on_queries(undecided)

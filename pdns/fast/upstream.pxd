@@ -19,7 +19,7 @@ cdef enum:
 
 cdef class ReplyHandler:  # what takes the answers to flights
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1
-    cdef int taken(self, SocketSet hub, double now) except -1  # after each batch
+    cdef int taken(self, SocketSet socket_set, double now) except -1  # after each batch
     cdef punt(self, Flight flight, UdpSocket socket)  # the Attempt to go on with
 
 
@@ -29,7 +29,7 @@ cdef class UdpSocket:
     cdef readonly int used
     cdef readonly double opened_s
     cdef readonly double last_used_s
-    cdef readonly SocketSet hub
+    cdef readonly SocketSet socket_set
     cdef object _pool
     cdef object _sock
     cdef int _fd
@@ -56,7 +56,7 @@ cdef class SocketSet:
     cdef Inbox _inbox
     cdef uint64_t _random[RANDOM_WORDS]
     cdef int _random_at
-    cdef readonly int in_lane  # flights
+    cdef readonly int in_fast_forward  # flights
     cdef public long long tick  # the last for which somebody will come to look for overdue flights
     cdef ReplyHandler carrier
     cdef object forwarder

@@ -6,7 +6,7 @@ from pdns.upstream.server import UpstreamServer
 
 class SocketSet:
     server: UpstreamServer
-    in_lane: int
+    in_fast_forward: int
     tick: int
     def __init__(self, server: UpstreamServer, loop: asyncio.AbstractEventLoop, events: Events) -> None: ...
     def close(self) -> None: ...

@@ -37,7 +37,7 @@ cdef class ReplyHandler:
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1:
         raise NotImplementedError
 
-    cdef int taken(self, SocketSet hub, double now) except -1:
+    cdef int taken(self, SocketSet socket_set, double now) except -1:
         raise NotImplementedError
 
     cdef punt(self, Flight flight, UdpSocket socket):
@@ -48,12 +48,12 @@ cdef class UdpSocket:
     """One socket: connected, so that the kernel drops what other addresses send to its port."""
 
     def __init__(self, pool, sock, double now):
-        self.server, self._pool, self._sock, self.hub = pool.server, pool, sock, pool.hub
+        self.server, self._pool, self._sock, self.socket_set = pool.server, pool, sock, pool.socket_set
         self.opened_s = self.last_used_s = now
         self._carried = []
         self._fd = sock.fileno()
-        self.hub._epoll.register(self._fd, select.EPOLLIN)
-        self.hub._sockets[self._fd] = self
+        self.socket_set._epoll.register(self._fd, select.EPOLLIN)
+        self.socket_set._sockets[self._fd] = self
 
     def send(self, attempt, double now):
         cdef int place = self._count
@@ -112,13 +112,13 @@ cdef class UdpSocket:
     def close(self):
         if self._fd >= 0:
             self.promote_due(_NEVER)
-            self.hub._sockets.pop(self._fd, None)
+            self.socket_set._sockets.pop(self._fd, None)
             self._fd = -1
             self._sock.close()
 
     def report_unreachable(self, but=None):
         """Tell of an error that the network reported, whose query it was of is not known."""
-        self.hub.events.unreachable([one for one in self.waiting() if one is not but])
+        self.socket_set.events.unreachable([one for one in self.waiting() if one is not but])
 
     def failed(self, int error, double now):
         """The system reported `error`, which is of this machine or of the network."""
@@ -139,9 +139,9 @@ cdef class UdpSocket:
 
     cdef uint16_t add(self, what, double now):
         """The id under which `what` waits for its answer, from now on."""
-        cdef uint16_t query_id = <uint16_t>self.hub.draw()
+        cdef uint16_t query_id = <uint16_t>self.socket_set.draw()
         while self.place_of(query_id) >= 0:
-            query_id = <uint16_t>self.hub.draw()
+            query_id = <uint16_t>self.socket_set.draw()
         must(self._count < MOST_QUERIES)
         self._ids[self._count] = query_id
         self._carried.append(what)
@@ -174,21 +174,21 @@ cdef class UdpSocket:
         flight.socket = None
         if flight.shed:
             return 0
-        self.hub.in_lane -= 1
+        self.socket_set.in_fast_forward -= 1
         return self.nobody_waits()
 
     cdef int shed(self, Flight flight) except -1:
         """Nobody waits for `flight` any more. A late answer to it is still known for one, and kept."""
         flight.shed = True
         flight.socket = None
-        self.hub.in_lane -= 1
+        self.socket_set.in_fast_forward -= 1
         return self.nobody_waits()
 
     cdef int punt(self, Flight flight) except -1:
         """Let Python go on with `flight`, which waits here."""
-        self._carried[self.place_of(flight.query_id)] = self.hub.carrier.punt(flight, self)
+        self._carried[self.place_of(flight.query_id)] = self.socket_set.carrier.punt(flight, self)
         flight.socket = None
-        self.hub.in_lane -= 1
+        self.socket_set.in_fast_forward -= 1
         return 0
 
     cdef int promote_due(self, double now) except -1:
@@ -221,7 +221,7 @@ cdef class SocketSet:
 
     def punt(self, double now):
         """Let Python go on with every flight in the lane that was due before `now`."""
-        if self.in_lane:
+        if self.in_fast_forward:
             for socket in list(self._sockets.values()):
                 (<UdpSocket>socket).promote_due(now)
 

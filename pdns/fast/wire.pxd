@@ -141,11 +141,11 @@ cdef int rcode_of(Fault fault) noexcept nogil  # -1: silence
 
 
 cdef Py_ssize_t write_reversed_key(const Question *question, uint8_t *out) noexcept nogil  # as names.reversed_key
-cdef bint ends_in_one_of(const Question *question, frozenset cuts) except -1  # the last two labels, the last, or the root
+cdef bint ends_in_one_of(const Question *question, frozenset filter_keys) except -1  # the last two labels, the last, or the root
 cdef Py_ssize_t domain_of(const Question *question) noexcept nogil  # where names.domain_of of the name begins in the key
-cdef Py_ssize_t cut_of(const Question *question) noexcept nogil  # where names.cut of the name begins in the key
+cdef Py_ssize_t filter_key_of(const Question *question) noexcept nogil  # where names.cut of the name begins in the key
 
 
 cdef class Query:
     cdef Question q
-    cdef public bint watched
+    cdef public bint monitored

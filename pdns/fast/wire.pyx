@@ -345,7 +345,7 @@ cdef Py_ssize_t domain_of(const Question *question) noexcept nogil:
     return third if question.key[last] == 2 and question.key[above] <= 3 else above
 
 
-cdef Py_ssize_t cut_of(const Question *question) noexcept nogil:
+cdef Py_ssize_t filter_key_of(const Question *question) noexcept nogil:
     cdef Py_ssize_t at = 0, last = 0, above = 0
     while question.key[at]:
         above = last
@@ -354,10 +354,10 @@ cdef Py_ssize_t cut_of(const Question *question) noexcept nogil:
     return above
 
 
-cdef bint ends_in_one_of(const Question *question, frozenset cuts) except -1:
+cdef bint ends_in_one_of(const Question *question, frozenset filter_keys) except -1:
     """As `pdns.core.local_rules.LocalRules.may_block`."""
-    cdef Py_ssize_t at = cut_of(question), size = question.name_bytes
-    while not PySet_Contains(cuts, PyBytes_FromStringAndSize(<const char *>question.key + at, size - at)):
+    cdef Py_ssize_t at = filter_key_of(question), size = question.name_bytes
+    while not PySet_Contains(filter_keys, PyBytes_FromStringAndSize(<const char *>question.key + at, size - at)):
         if question.key[at] == 0:
             return False
         at += 1 + question.key[at]
@@ -430,8 +430,8 @@ cdef class Query:
         return False
 
     @property
-    def cut(self):
-        cdef Py_ssize_t at = cut_of(&self.q)
+    def filter_key(self):
+        cdef Py_ssize_t at = filter_key_of(&self.q)
         return PyBytes_FromStringAndSize(<char *>self.q.key + at, self.q.name_bytes - at)
 
     @property

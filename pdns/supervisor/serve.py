@@ -157,8 +157,8 @@ class Supervisor:
         return self.workers.blocked
 
     @property
-    def sightings_lost(self) -> int:
-        return self.workers.sightings_lost
+    def block_ring_lost(self) -> int:
+        return self.workers.block_ring_lost
 
     @property
     def processes(self) -> dict[str, int]:

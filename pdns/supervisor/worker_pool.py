@@ -23,7 +23,6 @@ from pdns.ipc.messages import Cover, Drain
 from pdns.logs import standard_error
 from pdns.state import in_force as inforce
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
-from pdns.state.in_force import InForce
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.sealed_blockset import SealedBlockset
 from pdns.supervisor.worker_handle import SILENT_AFTER_S, AdoptedConfig, WorkerGone, WorkerHandle
@@ -40,6 +39,7 @@ _FIRST_STARTS: Final = 3  # of a worker that never answered: after so many the f
 _STAND_BY_S: Final = 30.0
 EXIT_S: Final = 0.5  # beyond `server.drain_s`
 
+Distrusted = Callable[[int, bool], object]
 _log = logging.getLogger(__name__)
 
 
@@ -47,11 +47,7 @@ class WorkerPool:
     """What `pdns serve` runs `count` of."""
 
     def __init__(
-        self,
-        count: int,
-        live: AdoptedConfig,
-        loop: asyncio.AbstractEventLoop,
-        distrust: Callable[[int, bool], object] = lambda *_: None,
+        self, count: int, live: AdoptedConfig, loop: asyncio.AbstractEventLoop, distrust: Distrusted = lambda *_: None
     ) -> None:
         """`distrust` is called with the generation of a blockset that cannot be used, and whether it is whole: the program on the
         disk is another version then, which does not read it.
@@ -103,17 +99,17 @@ class WorkerPool:
         return self._failed_starts + sum(process.child.failed_starts for process in (*self._current, *self._leaving))
 
     @property
-    def sightings_lost(self) -> int:
+    def block_ring_lost(self) -> int:
         return self._lost + sum(process.memory.lost for process in (*self._current, *self._leaving))
 
     def least(self, gauge: str) -> int:
         """The lowest value of a gauge without labels; a worker that does not say counts as 0."""
         return min(counters.value(gauge) or 0 for counters in self.counters)
 
-    def in_force(self) -> InForce:
+    def in_force(self) -> inforce.InForce:
         """What every worker that answers has taken up."""
         answering = [process.memory.counters for process in self._current if process.answers]
-        return InForce(
+        return inforce.InForce(
             overrides=min((counters.value(OVERRIDES_REVISION) or 0 for counters in answering), default=0),
             generation=min((counters.value("blockset_generation") or 0 for counters in answering), default=0),
         )

@@ -49,18 +49,18 @@ class BlockRing:
         self.fd = fd
         size = os.fstat(fd).st_size
         if size < _EVENTS_AT:
-            raise ValueError("not a memory of sightings: too short")
+            raise ValueError("not a block ring: too short")
         self._map = mmap.mmap(fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
         magic, self.capacity, event_bytes, _ = _HEADER.unpack_from(self._map)
         if magic != _MAGIC or event_bytes != _EVENT.size or size < _EVENTS_AT + self.capacity * event_bytes or not self.capacity:
             self._map.close()
-            raise ValueError("not a memory of sightings of this version")
+            raise ValueError("not a block ring of this version")
         self._head = memoryview(self._map)[_HEAD_AT : _HEAD_AT + 8].cast("Q")
 
     @classmethod
     def create(cls, capacity: int = CAPACITY) -> BlockRing:
         """New memory, for reading here; whoever the descriptor is sent to may write."""
-        fd = new_memory("pdns-sightings", _EVENTS_AT + capacity * _EVENT.size)
+        fd = new_memory("pdns-block-ring", _EVENTS_AT + capacity * _EVENT.size)
         try:
             os.pwrite(fd, _HEADER.pack(_MAGIC, capacity, _EVENT.size, 0), 0)
             return cls(fd, writable=False)
@@ -108,18 +108,18 @@ class BlockRing:
 class BlockRingReader:
     """What was written since the last time."""
 
-    def __init__(self, sightings: BlockRing) -> None:
-        self._sightings = sightings
-        self._next = sightings.head
+    def __init__(self, block_ring: BlockRing) -> None:
+        self._block_ring = block_ring
+        self._next = block_ring.head
         self.lost = 0  # overwritten before they were read, ever
 
     def read(self) -> list[tuple[int, int]]:
         """New events, oldest first: hash, series. Not the oldest of a full ring: it may be half overwritten."""
-        sightings = self._sightings
-        head = sightings.head
-        first = max(self._next, head - sightings.capacity + 1)
-        events = [sightings.event(number) for number in range(first, head)]
-        overtaken = min(len(events), max(0, sightings.head - sightings.capacity + 1 - first))
+        block_ring = self._block_ring
+        head = block_ring.head
+        first = max(self._next, head - block_ring.capacity + 1)
+        events = [block_ring.event(number) for number in range(first, head)]
+        overtaken = min(len(events), max(0, block_ring.head - block_ring.capacity + 1 - first))
         self.lost += first - self._next + overtaken
         self._next = head
         return events[overtaken:]
@@ -128,8 +128,8 @@ class BlockRingReader:
 class BlockRingWriter:
     """A worker's end: says each name of a tenant once a minute at the most."""
 
-    def __init__(self, sightings: BlockRing) -> None:
-        self.sightings = sightings
+    def __init__(self, block_ring: BlockRing) -> None:
+        self.block_ring = block_ring
         self._said: set[tuple[int, int]] = set()
         self._minute = -1
 
@@ -142,4 +142,4 @@ class BlockRingWriter:
         event = name_hash(listed), series
         if event not in self._said:
             self._said.add(event)
-            self.sightings.write(*event)
+            self.block_ring.write(*event)

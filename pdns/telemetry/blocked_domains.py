@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from pdns.telemetry.sliding_window import WINDOWS, DistinctNames, Room
+from pdns.telemetry.sliding_window import WINDOWS, Room, SlidingWindow
 
 MAX_NAMES: Final = 100_000  # remembered of all tenants together; some 15 MB
 MAX_NAMES_PER_TENANT: Final = 20_000
@@ -17,14 +17,14 @@ class BlockedDomains:
 
     def __init__(self) -> None:
         self._room = Room(MAX_NAMES)
-        self._of: dict[str, DistinctNames] = {}
-        self._overall = DistinctNames(MAX_NAMES_OVERALL, Room(MAX_NAMES_OVERALL))
+        self._of: dict[str, SlidingWindow] = {}
+        self._overall = SlidingWindow(MAX_NAMES_OVERALL, Room(MAX_NAMES_OVERALL))
 
     def saw(self, tenant: str, listed_hash: int, now: float) -> None:
         """A client of `tenant` (a label) met the name. `now` is of a clock that only runs forwards."""
         seen = self._of.get(tenant)
         if seen is None:
-            seen = self._of[tenant] = DistinctNames(MAX_NAMES_PER_TENANT, self._room)
+            seen = self._of[tenant] = SlidingWindow(MAX_NAMES_PER_TENANT, self._room)
         seen.saw(listed_hash, now)
         self._overall.saw(listed_hash, now)
 

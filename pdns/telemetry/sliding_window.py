@@ -15,7 +15,7 @@ _LONGEST: Final = WINDOWS[-1][1]
 
 
 class Room:
-    """A number of names that several `DistinctNames` share as their upper bound."""
+    """A number of names that several `SlidingWindow` share as their upper bound."""
 
     __slots__ = ("left",)
 
@@ -23,7 +23,7 @@ class Room:
         self.left = names
 
 
-class DistinctNames:
+class SlidingWindow:
     """Different names within sliding windows. When it holds as many as it may, the one not seen for longest is forgotten."""
 
     __slots__ = ("_last_seen", "_max_names", "_now", "_per_slot", "_room", "_totals")

@@ -41,10 +41,10 @@ class Stats:
     Durations are seconds and not negative; `now` is of one clock that does not run backwards.
     """
 
-    def __init__(self, counters: Counters, sightings: BlockRingWriter | None = None) -> None:
-        """`sightings`: where to say which listed names were met; nobody is told without."""
+    def __init__(self, counters: Counters, block_ring: BlockRingWriter | None = None) -> None:
+        """`block_ring`: where to say which listed names were met; nobody is told without."""
         self._counters = counters
-        self._sightings = sightings
+        self._block_ring = block_ring
         self._values = counters.values
         self._queries: dict[tuple[str, str, int], int] = {}
         self._responses: dict[tuple[str, str, int], tuple[int, ...]] = {}
@@ -90,8 +90,8 @@ class Stats:
 
     def sighted(self, tenant: str, listed: bytes, now: float) -> None:
         """A client of `tenant` asked for `listed` or for a name below it."""
-        if self._sightings is not None:
-            self._sightings.saw(self.tenant_slot(tenant), listed, now)
+        if self._block_ring is not None:
+            self._block_ring.saw(self.tenant_slot(tenant), listed, now)
 
     def would_block(self, tenant: str, feed: str, category: str) -> None:
         """A feed in monitor mode would have blocked."""
@@ -146,9 +146,9 @@ class Stats:
         return self._values
 
     @property
-    def sightings(self) -> BlockRing | None:
-        """Where sightings are written, if anywhere."""
-        return self._sightings.sightings if self._sightings is not None else None
+    def block_ring(self) -> BlockRing | None:
+        """Where blocked names are written, if anywhere."""
+        return self._block_ring.block_ring if self._block_ring is not None else None
 
     def tenant_slot(self, tenant: str) -> int:
         """The slot of a series whose only label is that of `tenant`: what stands for it in `pdns.telemetry.block_ring`."""

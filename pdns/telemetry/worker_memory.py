@@ -26,12 +26,12 @@ class WorkerMemory:
 
     def __init__(self) -> None:
         self.counters = Counters.create()
-        self.sightings = BlockRing.create()
-        self._reader = BlockRingReader(self.sightings)
+        self.block_ring = BlockRing.create()
+        self._reader = BlockRingReader(self.block_ring)
 
     @property
     def fds(self) -> tuple[int, int]:
-        return self.counters.fd, self.sightings.fd
+        return self.counters.fd, self.block_ring.fd
 
     @property
     def lost(self) -> int:
@@ -51,7 +51,7 @@ class WorkerMemory:
 
     def close(self) -> None:
         self.counters.close()
-        self.sightings.close()
+        self.block_ring.close()
 
 
 class Arena:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
 from pdns.upstream.exchange import Attempt, Exchange, UpstreamAnswer, UpstreamChannel, UpstreamFailure, UpstreamStats
-from pdns.upstream.health_monitor import Watch
+from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, ReplyQuality, match, quality_of, refuses_edns
 from pdns.upstream.rounds import Rounds
 from pdns.wire import protocol as p
@@ -30,7 +30,7 @@ _log = logging.getLogger(__name__)
 class Answers:
     """The `Events` of all channels."""
 
-    def __init__(self, rounds: Rounds, stats: UpstreamStats, watch: Watch) -> None:
+    def __init__(self, rounds: Rounds, stats: UpstreamStats, watch: HealthMonitor) -> None:
         self._rounds = rounds
         self._stats = stats
         self._watch = watch

@@ -14,7 +14,7 @@ from pdns.upstream import selection
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
 from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
-from pdns.upstream.health_monitor import Watch
+from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
 from pdns.upstream.server import UpstreamServer, tls_context
@@ -52,7 +52,7 @@ class Forwarder:
         self._closed = False
         self._timers = Timers(loop)
         random = Randomness()
-        watch = Watch(self._timers, stats, self._probe, self._went_down)
+        watch = HealthMonitor(self._timers, stats, self._probe, self._went_down)
         self._watch = watch
         self._random = random
         self._rounds = Rounds(self._timers, random, stats, watch, self._finished)
@@ -78,7 +78,9 @@ class Forwarder:
             for name in config.servers
         ]
         self._rounds.servers = self._servers
-        self._hubs = [server.udp.hub for server in self._servers if server.udp is not None and server.udp.hub is not None]
+        self._socket_sets = [
+            server.udp.socket_set for server in self._servers if server.udp is not None and server.udp.socket_set is not None
+        ]
         for server in self._servers:
             stats.upstream_up(server.name, True)  # innocent until three failures
             stats.upstream_useful(server.name, True)
@@ -91,7 +93,7 @@ class Forwarder:
     @property
     def in_flight(self) -> int:
         """Questions without an answer yet."""
-        return len(self._in_flight) + sum(hub.in_lane for hub in self._hubs)
+        return len(self._in_flight) + sum(socket_set.in_fast_forward for socket_set in self._socket_sets)
 
     def resolve(self, question: UpstreamQuestion, done: Done) -> Exchange | None:
         """Ask. `done` is called once, from the loop and never from here, at most `timeout_s` and a tick (25 ms) later, unless
@@ -111,29 +113,29 @@ class Forwarder:
         if exchange is not None and not exchange.finished:
             self._rounds.end(exchange)
 
-    def ask(self, queries: list[Datagram], lane: FastForward) -> list[Datagram]:
-        """Let `lane` ask what it can: gives those that are left, to be asked by `resolve`."""
+    def ask(self, queries: list[Datagram], fast_forward: FastForward) -> list[Datagram]:
+        """Let `fast_forward` ask what it can: gives those that are left, to be asked by `resolve`."""
         now = boottime_s()
         if self._closed:
             return queries
         left = []
         while queries and (server := selection.explore(self._servers, now)) is not None:
-            left += self._ask_one(server, queries[:1], lane, now)
+            left += self._ask_one(server, queries[:1], fast_forward, now)
             queries = queries[1:]
         if queries:
-            left += self._ask_one(selection.first(self._servers, self._random, now), queries, lane, now)
+            left += self._ask_one(selection.first(self._servers, self._random, now), queries, fast_forward, now)
         return left
 
-    def _ask_one(self, server: UpstreamServer, queries: list[Datagram], lane: FastForward, now: float) -> list[Datagram]:
+    def _ask_one(self, server: UpstreamServer, queries: list[Datagram], fast_forward: FastForward, now: float) -> list[Datagram]:
         udp = server.udp
-        hub = udp.hub if udp is not None else None
-        if udp is None or hub is None or not server.health.up or not server.edns.is_on(now):
+        socket_set = udp.socket_set if udp is not None else None
+        if udp is None or socket_set is None or not server.health.up or not server.edns.is_on(now):
             return queries
         due_s = now + server.health.rto_s
-        if hub.tick != (tick := int(due_s / TICK_S)):
-            hub.tick = tick
-            self._timers.at(due_s, self._overdue, hub)
-        return lane.ask(queries, udp, self, server.case.is_on(now), now, due_s)
+        if socket_set.tick != (tick := int(due_s / TICK_S)):
+            socket_set.tick = tick
+            self._timers.at(due_s, self._overdue, socket_set)
+        return fast_forward.ask(queries, udp, self, server.case.is_on(now), now, due_s)
 
     def adopt(
         self,
@@ -166,7 +168,7 @@ class Forwarder:
 
     async def drain(self, within_s: float) -> None:
         """Return when no question is out, at the latest after `within_s`."""
-        self._leave_lane()
+        self._punt_all()
         if self._in_flight:
             self._drained = asyncio.Event()
             with contextlib.suppress(TimeoutError):
@@ -176,7 +178,7 @@ class Forwarder:
     def close(self) -> None:
         """End everything. Questions that are out fail with "shutting down"."""
         self._closed = True
-        self._leave_lane()
+        self._punt_all()
         self._timers.close()
         for exchange in (*self._in_flight, *self._probes):
             self._rounds.finish(exchange, _SHUTTING_DOWN)
@@ -193,19 +195,19 @@ class Forwarder:
 
     def _went_down(self, now: float) -> None:
         if self.all_down:
-            self._leave_lane()
+            self._punt_all()
             for exchange in self._in_flight:
                 self._rounds.hurry(exchange, now)
         else:
             for exchange in self._in_flight:
                 self._rounds.went_down(exchange, now)
 
-    def _leave_lane(self) -> None:
-        for hub in self._hubs:
-            hub.punt(_ALL)
+    def _punt_all(self) -> None:
+        for socket_set in self._socket_sets:
+            socket_set.punt(_ALL)
 
-    def _overdue(self, hub: SocketSet, now: float) -> None:
-        hub.punt(now)
+    def _overdue(self, socket_set: SocketSet, now: float) -> None:
+        socket_set.punt(now)
 
     def _probe(self, server: UpstreamServer, now: float) -> None:
         def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:

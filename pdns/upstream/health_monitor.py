@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pdns.upstream.exchange import UpstreamStats
 from pdns.upstream.timers import Timers
-from pdns.wire.names import cut, domain_of
+from pdns.wire.names import domain_of, filter_key
 
 if TYPE_CHECKING:
     from pdns.upstream.server import UpstreamServer
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-class Watch:
+class HealthMonitor:
     """Keeps the health of every upstream. `send_probe(server, now)` must lead to one call of `probed`; `went_down(now)` is told
     when one is down.
     """
@@ -51,7 +51,7 @@ class Watch:
 
     def bad(self, server: UpstreamServer, kind: str, qname: bytes, *, proven: bool) -> None:
         """It answered a question for `qname` badly, or not at all; `proven`: another one answered it well."""
-        if server.usefulness.bad(kind, cut(qname), proven=proven):
+        if server.usefulness.bad(kind, filter_key(qname), proven=proven):
             kinds = ", ".join(f"{kind} {count}" for kind, count in server.usefulness.bad_kinds.most_common())
             _log.warning("upstream %s answers, but is of no use: %s", server.name, kinds)
             self._stats.upstream_useful(server.name, False)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pdns.upstream import case, selection
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
 from pdns.upstream.health import MAX_RTO_S
-from pdns.upstream.health_monitor import Watch
+from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.matching import ReplyQuality
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.timers import Timers
@@ -47,7 +47,7 @@ class Rounds:
     """What happens to exchanges. `servers` must be set before the first one starts; `finished(exchange)` is told of each end."""
 
     def __init__(
-        self, timers: Timers, random: Randomness, stats: UpstreamStats, watch: Watch, finished: Callable[[Exchange], None]
+        self, timers: Timers, random: Randomness, stats: UpstreamStats, watch: HealthMonitor, finished: Callable[[Exchange], None]
     ) -> None:
         self.servers: Sequence[UpstreamServer] = ()
         self._timers = timers

@@ -62,7 +62,7 @@ class UdpPool:
         self._retired: dict[UdpSocket, None] = {}  # oldest first
         self._sweeping = False
         # None: one by one
-        self.hub = fast.SocketSet(server, loop, events) if ACCELERATED else None
+        self.socket_set = fast.SocketSet(server, loop, events) if ACCELERATED else None
         self._make: type[UdpSocket] = fast.UdpSocket if ACCELERATED else UdpSocket
 
     def send(self, attempt: Attempt, now: float) -> bool:
@@ -126,8 +126,8 @@ class UdpPool:
             channel.close()
         self._sockets.clear()
         self._retired.clear()
-        if self.hub is not None:
-            self.hub.close()
+        if self.socket_set is not None:
+            self.socket_set.close()
 
     @property
     def open_sockets(self) -> int:

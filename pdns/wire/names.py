@@ -118,7 +118,7 @@ def parent(name: bytes) -> bytes:
     return name[1 + name[0] :] if name[0] else name
 
 
-def cut(name: bytes) -> bytes:
+def filter_key(name: bytes) -> bytes:
     """The last two labels of `name`, or what it has of them, with the root label."""
     above = last = at = 0
     while length := name[at]:
@@ -141,13 +141,13 @@ def domain_of(name: bytes) -> bytes:
 
 def is_at_or_below(name: bytes, ancestor: bytes) -> bool:
     """Whether `name` is `ancestor` or a name under it, by whole labels."""
-    cut = len(name) - len(ancestor)
-    if cut < 0 or name[cut:] != ancestor:
+    filter_key = len(name) - len(ancestor)
+    if filter_key < 0 or name[filter_key:] != ancestor:
         return False
     at = 0
-    while at < cut:
+    while at < filter_key:
         at += 1 + name[at]
-    return at == cut
+    return at == filter_key
 
 
 def reversed_key(name: bytes) -> bytes:

@@ -88,7 +88,7 @@ class Worker:
         self._inbox.put_nowait((message, fds))
 
     async def _apply(self, message: Apply, fds: list[int]) -> None:
-        config_fd, counters_fd, sightings_fd, *others = fds
+        config_fd, counters_fd, block_ring_fd, *others = fds
         arena_fd = others.pop(0) if message.arena else None
         limits_fd = others.pop(0) if message.limits else None
         config = share_of(read_config(config_fd), message.workers)
@@ -102,10 +102,10 @@ class Worker:
             if self._running is None:
                 self._finds_blocksets = not message.blocksets
                 await self._begin(
-                    config, counters_fd, sightings_fd, arena_fd, bytes.fromhex(message.cookie_secret), _limits_in(limits_fd)
+                    config, counters_fd, block_ring_fd, arena_fd, bytes.fromhex(message.cookie_secret), _limits_in(limits_fd)
                 )
             else:
-                close_all((counters_fd, sightings_fd))
+                close_all((counters_fd, block_ring_fd))
                 await self._go_on(self._running, config, message.arena, arena_fd)
             self._arena = message.arena
             if self._running is not None:
@@ -119,12 +119,12 @@ class Worker:
         self,
         config: Config,
         counters_fd: int,
-        sightings_fd: int,
+        block_ring_fd: int,
         arena_fd: int | None,
         cookie_secret: bytes,
         limits: memoryview | None,
     ) -> None:
-        stats = Stats(Counters.attach(counters_fd, writable=True), BlockRingWriter(BlockRing.attach(sightings_fd)))
+        stats = Stats(Counters.attach(counters_fd, writable=True), BlockRingWriter(BlockRing.attach(block_ring_fd)))
         self._running = Runtime(
             config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits,
             finds_blocksets=self._finds_blocksets,

@@ -184,7 +184,7 @@ class Runtime:
 
     def _udp_listener(self, sock: socket.socket) -> UdpListener:
         if ACCELERATED:
-            return CompiledUdpListener(sock, self._service, self._loop, self._stats, self._service.front)
+            return CompiledUdpListener(sock, self._service, self._loop, self._stats, self._service.fast_path)
         return UdpListener(sock, self._service, self._loop, self._stats)
 
     def _all_udp(self) -> list[UdpListener]:

@@ -15,7 +15,7 @@ from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.entry import truncated
-from pdns.core.in_flight import REASONS, Flight, Flights, Waiter
+from pdns.core.in_flight import REASONS, Flight, InFlight, Waiter
 from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.query import error_reply, parse_query
@@ -40,7 +40,7 @@ if ACCELERATED:
     from pdns.fast.cache import AnswerCache as CompiledCache
     from pdns.fast.fast_forward import FastForward
     from pdns.fast.fast_path import FastPath
-    from pdns.fast.in_flight import Flights as CompiledFlights
+    from pdns.fast.in_flight import InFlight as CompiledInFlight
 
 Reply = Callable[[bytes], None]
 
@@ -78,17 +78,17 @@ class Service:
         self._monitor_log = MonitorLog(config.log, clock)
         self._forwarder = forwarder
         self._cache: AnswerCache
-        self._flights: Flights
-        self.front: FastPath | None = None
-        self._lane: FastForward | None = None
+        self._in_flight: InFlight
+        self.fast_path: FastPath | None = None
+        self._fast_forward: FastForward | None = None
         if accelerated:
-            cache, flights = CompiledCache(config.cache.max_bytes), CompiledFlights(*_flight_limits(config))
-            front = FastPath(cache, stats, self._cookie_secret, self._monitor_log.saw, limits)
-            self._cache, self._flights, self.front = cache, flights, front
-            self._lane = FastForward(cache, self.front, flights, stats, self._promoted, self._overloaded)
+            cache, in_flight = CompiledCache(config.cache.max_bytes), CompiledInFlight(*_flight_limits(config))
+            fast_path = FastPath(cache, stats, self._cookie_secret, self._monitor_log.saw, limits)
+            self._cache, self._in_flight, self.fast_path = cache, in_flight, fast_path
+            self._fast_forward = FastForward(cache, self.fast_path, in_flight, stats, self._promoted, self._overloaded)
         else:
-            self._cache, self._flights = AnswerCache(config.cache.max_bytes), Flights(*_flight_limits(config))
-        self._flights.shed = self._shed
+            self._cache, self._in_flight = AnswerCache(config.cache.max_bytes), InFlight(*_flight_limits(config))
+        self._in_flight.shed = self._shed
         self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker, limits)
         self._awaiting_stale: list[Flight] = []
         self._blockset: Blockset | None = None
@@ -117,7 +117,7 @@ class Service:
         """Go on under `config`, asking `forwarder` from now on. Cached answers stay; what is in flight is finished."""
         self._forwarder = forwarder
         self._resolver.configure(config)
-        self._flights.limit(*_flight_limits(config))
+        self._in_flight.limit(*_flight_limits(config))
         self._take_over(config)
 
     def set_blockset(self, blockset: Blockset | None) -> None:
@@ -129,7 +129,7 @@ class Service:
         """Decide by what an administrator says as well, from now on."""
         self._rules = rules
         self._resolver.override(rules)
-        self._judge_on_lane()
+        self._adopt_on_fast_forward()
 
     @property
     def ready(self) -> bool:
@@ -147,7 +147,7 @@ class Service:
 
     def in_flight(self) -> int:
         """How many questions wait for an upstream."""
-        return len(self._flights)
+        return len(self._in_flight)
 
     def on_message(self, wire: bytes, client: str, port: int, transport: str, reply: Reply) -> bool:
         """Take up one message, as `pdns.net.edge.Service`. `reply` is called at most once, now or later. Never raises."""
@@ -168,7 +168,7 @@ class Service:
                 client = query.client
                 outcome = decide(query, client, now)
                 if outcome is BLOCK_STORED:
-                    query.give("blocked", now)
+                    query.send_cached("blocked", now)
                     continue
                 if outcome is PLAIN:
                     plain.append(query)
@@ -188,29 +188,29 @@ class Service:
                 answer = self._resolver.stale_answer(flight.forward, now)
                 if answer is not None:
                     flight.stale_given = True
-                    self._answer_all(self._flights.release(flight), answer, now)
-            elif self._flights.get(flight.forward.key) is flight:
+                    self._answer_all(self._in_flight.release(flight), answer, now)
+            elif self._in_flight.get(flight.forward.key) is flight:
                 waiting.append(flight)
         self._awaiting_stale = waiting
         self._stats.gauge("cache_entries", len(self._cache))
         self._stats.gauge("cache_bytes", self._cache.size_bytes)
-        self._stats.gauge("in_flight", len(self._flights))
+        self._stats.gauge("in_flight", len(self._in_flight))
         self._stats.add("cache_evictions_total", self._cache.evictions - self._evictions_counted)
         self._evictions_counted = self._cache.evictions
 
     def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> bool:
         started_s, now = perf_counter(), self._clock()
-        if self.front is None:
+        if self.fast_path is None:
             return self._serve_pure(wire, address, port, transport, reply, started_s, now)
-        query = self.front.answer(wire, address, transport, now)
-        refused = self.front.refused
+        query = self.fast_path.answer(wire, address, transport, now)
+        refused = self.fast_path.refused
         if isinstance(query, bytes):
             reply(query)
         elif query is not None:
             outcome = self._resolver.decide(query, query.client, now)
             if not isinstance(outcome, Stored):
                 self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
-            elif (answer := self.front.give(query, outcome.source, transport, now, started_s)) is not None:
+            elif (answer := self.fast_path.send_cached(query, outcome.source, transport, now, started_s)) is not None:
                 reply(answer)
         return refused
 
@@ -243,7 +243,7 @@ class Service:
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
             self._answer(waiter, outcome, now)
-            if outcome.refresh is not None and not self._flights.is_full and self._flights.get(outcome.refresh.key) is None:
+            if outcome.refresh is not None and not self._in_flight.is_full and self._in_flight.get(outcome.refresh.key) is None:
                 self._ask(outcome.refresh, now)
         elif type(outcome) is Forward:
             self._wait(outcome, port, waiter, now)
@@ -251,27 +251,27 @@ class Service:
             self._stats.dropped(outcome.reason)
 
     def _wait(self, forward: Forward, port: int, waiter: Waiter, now: float) -> None:
-        flight = self._flights.get(forward.key)
+        flight = self._in_flight.get(forward.key)
         if flight is not None:
             if flight.stale_given and (stale := self._resolver.stale_answer(flight.forward, now)) is not None:
                 self._answer(waiter, stale, now)
-            elif not self._flights.join(flight, port, waiter):
+            elif not self._in_flight.join(flight, port, waiter):
                 self._stats.dropped("waiters_limit")
             return
         if self._forwarder.all_down and (stale := self._resolver.stale_answer(forward, now)) is not None:
             self._answer(waiter, stale, now)
-            if not self._flights.is_full:
+            if not self._in_flight.is_full:
                 self._ask(forward, now)  # whether it is back
-        elif why := self._flights.room(waiter.address, forward.qname, now):
+        elif why := self._in_flight.room(waiter.address, forward.qname, now):
             self._stats.dropped(REASONS[why])
             self._answer(waiter, self._resolver.overloaded(forward, why, now), now)
         else:
             self._ask(forward, now, port, waiter)
 
     def _ask(self, forward: Forward, now: float, port: int = 0, waiter: Waiter | None = None) -> None:
-        flight = self._flights.start(forward, now, "" if waiter is None else waiter.address)
+        flight = self._in_flight.start(forward, now, "" if waiter is None else waiter.address)
         if waiter is not None:
-            self._flights.join(flight, port, waiter)
+            self._in_flight.join(flight, port, waiter)
             if forward.stale is not None:
                 self._awaiting_stale.append(flight)
         flight.cancel = partial(
@@ -283,13 +283,13 @@ class Service:
         now = self._clock()
         forward: Forward | None = flight.forward
         if forward is None:
-            assert self._lane is not None
-            self._lane.shed(flight, why, now)
+            assert self._fast_forward is not None
+            self._fast_forward.shed(flight, why, now)
             return
         if flight.cancel is not None:
             flight.cancel()
             flight.cancel = None
-        for waiter in self._flights.land(flight):
+        for waiter in self._in_flight.land(flight):
             self._stats.dropped(REASONS[why])
             self._overloaded(waiter, why, now, forward)
 
@@ -301,9 +301,9 @@ class Service:
             _log.exception("an answer could not be given")
 
     def _ask_plain(self, queries: list[Datagram], now: float) -> None:
-        assert self._lane is not None
+        assert self._fast_forward is not None
         try:
-            queries = self._forwarder.ask(queries, self._lane)
+            queries = self._forwarder.ask(queries, self._fast_forward)
         except Exception:  # noqa: BLE001 - as above
             _log.exception("%d queries together raised", len(queries))
             self._stats.dropped("internal_error")
@@ -334,7 +334,7 @@ class Service:
         except Exception:  # noqa: BLE001 - as above, and somebody waits
             _log.exception("the answer for %s type %d raised", to_text(forward.qname), forward.qtype)
             answer = self._resolver.on_failure(forward, p.EDE_OTHER, "internal error", None, now)
-        self._answer_all(self._flights.land(flight), answer, now)
+        self._answer_all(self._in_flight.land(flight), answer, now)
 
     def _answer_all(self, waiters: list[Waiter], answer: Answer, now: float) -> None:
         for waiter in waiters:
@@ -369,10 +369,10 @@ class Service:
         self._config = config
         self._options = Options(self._cookie_secret, config.server)
         self._primaries = Primaries(config.feed, self._zone_changed)
-        if self.front is not None:
-            self.front.configure(config, self._resolver.tenant_policies, self._resolver.special_cuts, self._primaries)
-        if self._lane is not None:
-            self._lane.configure(config.cache)
+        if self.fast_path is not None:
+            self.fast_path.configure(config, self._resolver.tenant_policies, self._resolver.special_filter_keys, self._primaries)
+        if self._fast_forward is not None:
+            self._fast_forward.configure(config.cache)
         self._monitor_log.configure(config.log)
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
@@ -382,12 +382,12 @@ class Service:
         """Once ready, always ready: a feed that an administrator adds must not take the service down while it loads."""
         self._was_ready = (self._was_ready and self._blockset is not None) or not self.missing_feeds()
         self._resolver.set_blockset(self._blockset, ready=self._was_ready, missing=self.missing_feeds())
-        self._judge_on_lane()
+        self._adopt_on_fast_forward()
         self._stats.gauge("ready", int(self._was_ready))
 
-    def _judge_on_lane(self) -> None:
-        if self._lane is not None:
-            self._lane.judge_by(self._blockset, self._resolver.listings, self._rules.cuts)
+    def _adopt_on_fast_forward(self) -> None:
+        if self._fast_forward is not None:
+            self._fast_forward.judge_by(self._blockset, self._resolver.listings, self._rules.filter_keys)
 
 
 def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:

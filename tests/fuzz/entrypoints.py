@@ -229,7 +229,7 @@ class Listener:
         self._service.set_blockset(_BLOCKSETS[0])
         sock = bind_udp(Endpoint(host, 0))
         address = ("127.0.0.1", sock.getsockname()[1])
-        self._listener = UdpListener(sock, self._service, loop, self._stats, self._service.front)
+        self._listener = UdpListener(sock, self._service, loop, self._stats, self._service.fast_path)
         self._clients = []
         for at in range(4):
             client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -34,7 +34,7 @@ LISTED, LATER = "listed.test", "later.test"
 def worker_of(config: Config, user: int | None) -> Iterator[int]:
     """A worker that was told what an earlier supervisor tells; the port that it answers on."""
     ours, theirs = Channel.pair()
-    counters, sightings = Counters.create(), BlockRing.create()
+    counters, block_ring = Counters.create(), BlockRing.create()
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     config_fd = share_config(config)
@@ -43,7 +43,7 @@ def worker_of(config: Config, user: int | None) -> Iterator[int]:
     try:
         theirs.close()
         apply = Apply(1, (Listener("udp", f"127.0.0.1:{sock.getsockname()[1]}"),), "pdns.toml")
-        assert ours.send(apply, [config_fd, counters.fd, sightings.fd, sock.fileno()])
+        assert ours.send(apply, [config_fd, counters.fd, block_ring.fd, sock.fileno()])
         assert ours.wait() == (Ready(1), [])
         yield sock.getsockname()[1]
         ours.send(Drain())
@@ -55,7 +55,7 @@ def worker_of(config: Config, user: int | None) -> Iterator[int]:
         sock.close()
         os.close(config_fd)
         counters.close()
-        sightings.close()
+        block_ring.close()
 
 
 def sinks(port: int, name: str) -> bool:

@@ -126,7 +126,7 @@ def believed(wire: bytes, key: bytes, config: Cache, *, do: bool) -> tuple[Entry
             targets.append(read_name(wire, record.rdata_at)[0])
         elif record.rtype in (p.HTTPS, p.SVCB):
             targets.append(read_name(wire, record.rdata_at + 2)[0])
-    return cacheable(message, chain, config, do=do, now=_NOW, stamp=_STAMP), [name for name in targets if name != b"\0"]
+    return cacheable(message, chain, config, do=do, now=_NOW, rules_epoch=_STAMP), [name for name in targets if name != b"\0"]
 
 
 def fields(entry: Entry) -> dict[str, object]:

@@ -18,12 +18,12 @@ from pdns.fast import ACCELERATED
 from pdns.wire.names import domain_of, from_text
 from tests.wire import query_wire
 
-KINDS: list[Any] = [specification.Flights]
+KINDS: list[Any] = [specification.InFlight]
 if ACCELERATED:
     from pdns.fast import in_flight as fast
     from pdns.fast import wire as fast_wire
 
-    KINDS.append(fast.Flights)
+    KINDS.append(fast.InFlight)
 
 STEPS = st.lists(
     st.one_of(
@@ -38,11 +38,11 @@ _CLIENT = ClientTable(Access(), (), ()).lookup("127.0.0.1")
 
 
 class Side:
-    """Flights of one kind, and what became of them, told by a plain model."""
+    """Questions in flight of one kind, and what became of them, told by a plain model."""
 
     def __init__(self, kind: Any, most: int) -> None:
-        self.flights = kind(most, 1000, 10.0)
-        self.flights.shed = self.shed
+        self.in_flight = kind(most, 1000, 10.0)
+        self.in_flight.shed = self.shed
         self.most = most
         self.there: dict[bytes, tuple[int, int, Any]] = {}  # client, domain, flight
         self.said: list[tuple[bytes, str]] = []
@@ -56,29 +56,29 @@ class Side:
         held = self.held()
         own = held[self.there[key][0]]
         assert own >= len(self.there) // len(held) or own == max(held.values()), "a client below its share was evicted"
-        assert [waiter.address for waiter in self.flights.land(flight)] == [f"10.0.0.{self.there[key][0]}"]
+        assert [waiter.address for waiter in self.in_flight.land(flight)] == [f"10.0.0.{self.there[key][0]}"]
         del self.there[key]
         self.said.append((key, why))
 
     def ask(self, number: int, client: int, domain: int) -> None:
         key, qname, address = b"k%d" % number, from_text(f"n{number}.d{domain}.example"), f"10.0.0.{client}"
-        why = self.flights.room(address, qname, self.now)
+        why = self.in_flight.room(address, qname, self.now)
         self.said.append((key, why))
         held = self.held()
         if why:
             share = max(len(self.there) // max(len(held), 1), self.most // 64, 1)
             assert held[client] >= share or why == specification.FULL_FOR_DOMAIN, "a client below its share was refused"
             return
-        flight = self.flights.start(Forward(key, qname, 1, 1, do=False, cd=False, policy=0), self.now, address)
+        flight = self.in_flight.start(Forward(key, qname, 1, 1, do=False, cd=False, policy=0), self.now, address)
         query = parse_query(query_wire("a.example", query_id=number))
-        assert self.flights.join(flight, 1, Waiter(query, _CLIENT, address, "tcp", lambda _wire: None, self.now))
+        assert self.in_flight.join(flight, 1, Waiter(query, _CLIENT, address, "tcp", lambda _wire: None, self.now))
         self.there[key] = client, domain, flight
-        assert len(self.flights) == len(self.there) <= self.most
+        assert len(self.in_flight) == len(self.there) <= self.most
 
     def land(self, number: int) -> None:
         if self.there:
             key = list(self.there)[number % len(self.there)]
-            assert len(self.flights.land(self.there.pop(key)[2])) == 1
+            assert len(self.in_flight.land(self.there.pop(key)[2])) == 1
 
 
 @given(st.integers(1, 40), STEPS)
@@ -100,7 +100,7 @@ def test_no_client_below_its_share_makes_room(most: int, steps: list[tuple[str, 
     for side in sides:
         while side.there:
             side.land(0)
-        assert len(side.flights) == 0
+        assert len(side.in_flight) == 0
 
 
 @given(st.lists(st.sampled_from([b"a", b"co", b"gov", b"uk", b"com", b"example", b"x" * 62]), max_size=4))

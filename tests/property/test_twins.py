@@ -25,7 +25,7 @@ from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message
-from pdns.wire.names import cut, from_labels, from_text, reversed_key
+from pdns.wire.names import filter_key, from_labels, from_text, reversed_key
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.effort import examples
@@ -56,7 +56,7 @@ FIELDS = (
     "cookie",
     "keepalive",
     "key",
-    "cut",
+    "filter_key",
     "reversed_key",
 )
 
@@ -156,7 +156,7 @@ ALONE = make_blockset({"alpha": "evil.test a.b.com"})
 def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
     """Filter and trie say the same of a name whether they are asked from Python or from compiled code."""
     query = fast_wire.parse_query(bytes(5) + b"\1" + bytes(6) + name + b"\0\1\0\1")
-    assert list(blockset.matcher.find(query)) == list(blockset.find(cut(name), reversed_key(name)))
+    assert list(blockset.matcher.find(query)) == list(blockset.find(filter_key(name), reversed_key(name)))
 
 
 # The whole way of a query, with time and upstreams in the hands of the test.

@@ -53,7 +53,7 @@ class Running:
         self.service.set_blockset(BLOCKSET)
         self.sock = bind_udp(Endpoint("127.0.0.1", 0))
         self.listener = (
-            CompiledUdpListener(self.sock, self.service, loop, stats, self.service.front)
+            CompiledUdpListener(self.sock, self.service, loop, stats, self.service.fast_path)
             if ACCELERATED
             else UdpListener(self.sock, self.service, loop, stats)
         )

@@ -59,7 +59,7 @@ class Edge:
         self.address = sock.getsockname()
         self.listener: UdpListener
         if compiled:
-            self.listener = CompiledUdpListener(sock, self.service, self.loop, self.stats, self.service.front)
+            self.listener = CompiledUdpListener(sock, self.service, self.loop, self.stats, self.service.fast_path)
         else:
             self.listener = UdpListener(sock, self.service, self.loop, self.stats)
         self.compiled = compiled
@@ -90,13 +90,13 @@ class Edge:
         """The sum of a family's series whose labels include `labels`."""
         return sum(value for name, own, value in self.counters.items() if name == family and set(labels) <= set(own))
 
-    def in_lane(self) -> int:
-        return sum(hub.in_lane for hub in self.forwarder._hubs)
+    def in_fast_forward(self) -> int:
+        return sum(socket_set.in_fast_forward for socket_set in self.forwarder._socket_sets)
 
     async def out(self, count: int) -> None:
         """Return when `count` questions are out; each of them in the lane, where there is one."""
         await until(lambda: self.service.in_flight() == count)
-        assert self.in_lane() == (count if self.compiled else 0)
+        assert self.in_fast_forward() == (count if self.compiled else 0)
         assert self.forwarder.in_flight == count
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class Edge:
         for sock in self.clients:
             sock.close()
         await asyncio.sleep(0)
-        assert self.in_lane() == 0
+        assert self.in_fast_forward() == 0
         assert self.count("dropped_total", "internal_error") == 0
 
 
@@ -539,7 +539,7 @@ def test_a_dead_upstream_is_not_waited_for(run: Run, edge: Open) -> None:
             while not e.forwarder.all_down:
                 socks.append(e.send(query_wire(f"n{len(socks)}.example")))
                 await asyncio.sleep(0.05)
-            assert e.in_lane() == 0
+            assert e.in_fast_forward() == 0
             for sock in socks:
                 wire = await e.reply(sock, 9.0)
                 assert (read(wire).header.rcode, ede(wire)) == (
@@ -734,7 +734,7 @@ def test_a_query_that_cannot_be_written_is_the_only_one_lost(
             edge = Edge([url(upstream)], {}, compiled=True)
             lost = edge.send(query_wire("lost.example"))
             await until(lambda: edge.count("dropped_total", "internal_error") == 1)
-            assert edge.service.in_flight() == edge.in_lane() == edge.forwarder.in_flight == 0
+            assert edge.service.in_flight() == edge.in_fast_forward() == edge.forwarder.in_flight == 0
             for name in ("lost.example", "next.example", "third.example"):
                 assert answers(await edge.ask(name))
             with pytest.raises(BlockingIOError):

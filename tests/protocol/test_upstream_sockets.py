@@ -8,7 +8,6 @@ import resource
 import socket
 import time
 from collections import Counter
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,6 +15,7 @@ import pytest
 from pdns.upstream import UpstreamAnswer, UpstreamFailure, tcp, udp
 from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt
+from tests.descriptors import open_fds
 from tests.fakes.edges import until
 from tests.fakes.forwarding import PATIENCE_S, forwarding, url
 from tests.fakes.loops import LOOPS, run_on
@@ -25,7 +25,7 @@ on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 
 def open_descriptors() -> int:
-    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+    return len(open_fds())
 
 
 @on_both_loops

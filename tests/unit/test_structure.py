@@ -129,34 +129,7 @@ LONG_FILES: dict[str, int] = {
     "tests/unit/feeds/test_refresh_once.py": 451,
 }
 # Class names that stand for several classes today: how many.
-SHARED_NAMES: dict[str, int] = {
-    "Block": 2,
-    "Candidate": 2,
-    "Changes": 2,
-    "Channel": 2,
-    "Client": 3,
-    "Facts": 3,
-    "Feeds": 2,
-    "Limits": 2,
-    "Listed": 2,
-    "Live": 2,
-    "Quality": 3,
-    "Reading": 2,
-    "Receiver": 2,
-    "Record": 2,
-    "Resolver": 2,
-    "Said": 2,
-    "Server": 2,
-    "Service": 2,
-    "StatusFile": 2,
-    "Surroundings": 3,
-    "_Attribute": 2,
-    "_Datagrams": 2,
-    "_Event": 2,
-    "_Found": 2,
-    "_Member": 2,
-    "_Version": 2,
-}
+SHARED_NAMES: dict[str, int] = {}
 
 
 IMPORTS = without(KNOWN_IMPORTS)

@@ -189,9 +189,9 @@ def test_random_octets_raise_only_wire_errors(wire: bytes) -> None:
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
-def test_mutated_queries_raise_only_wire_errors(at: int, octet: int, cut: int) -> None:
+def test_mutated_queries_raise_only_wire_errors(at: int, octet: int, filter_key: int) -> None:
     """A good query with one octet changed or its end cut off is read or refused, nothing else."""
-    for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:cut]):
+    for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:filter_key]):
         try:
             query = parse_query(wire)
         except WireError as error:

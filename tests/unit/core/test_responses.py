@@ -115,7 +115,7 @@ def test_compressed_names_are_written_out(kind: str, data: st.DataObject) -> Non
         whole, sent = whole + part, sent + short
     response = parse_message(message(rtype, first, record(POINTER, rtype, sent)))
     chain = follow(response, QNAME, rtype, do=True)
-    entry = cacheable(response, chain, Cache(), do=True, now=1000.0, stamp=1)
+    entry = cacheable(response, chain, Cache(), do=True, now=1000.0, rules_epoch=1)
     parsed = dns.message.from_wire(rendered(entry, rtype))
     assert [rdata.to_wire() for rrset in parsed.answer for rdata in rrset] == [whole]
 

@@ -6,7 +6,7 @@ import pytest
 
 from pdns.config.schema import Access, RateLimit, Tenant
 from pdns.core.clients import ClientTable
-from pdns.core.in_flight import MAX_WAITERS, Flights, Waiter
+from pdns.core.in_flight import MAX_WAITERS, InFlight, Waiter
 from pdns.core.outcome import Forward
 from pdns.core.rate_limit import RateLimiter
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
@@ -16,9 +16,9 @@ from pdns.wire import protocol as p
 from tests.wire import answers, query, read
 
 if ACCELERATED:
-    from pdns.fast.in_flight import Flights as CompiledFlights
+    from pdns.fast.in_flight import InFlight as CompiledInFlight
 
-FLIGHTS = {"python": Flights, **({"compiled": CompiledFlights} if ACCELERATED else {})}
+IN_FLIGHT = {"python": InFlight, **({"compiled": CompiledInFlight} if ACCELERATED else {})}
 TENANTS = (Tenant(name="wide", networks=("198.51.0.0/16", "2001:db8::/32")), Tenant(name="narrow", networks=("198.51.100.0/24",)))
 
 
@@ -136,23 +136,23 @@ def waiter(number: int, address: str = "10.0.0.1") -> Waiter:
     return Waiter(query("a.test", query_id=number), client, address, "udp", lambda _wire: None, 0.0)
 
 
-@pytest.mark.parametrize("kind", FLIGHTS)
+@pytest.mark.parametrize("kind", IN_FLIGHT)
 def test_flights_are_bounded_and_shared(kind: str) -> None:
     """Identical questions share a flight; flights, waiters of one and waiters of one client are bounded; places come free."""
-    flights = FLIGHTS[kind](2, MAX_WAITERS + 2)
+    in_flight = IN_FLIGHT[kind](2, MAX_WAITERS + 2)
     forward = Forward(b"k", b"\1a\0", 1, 1, do=False, cd=False, policy=0)
-    flight = flights.start(forward, 0.0, "10.0.0.1")
-    assert flights.get(b"k") is flight
-    assert all(flights.join(flight, 1, waiter(number)) for number in range(MAX_WAITERS))
-    assert not flights.join(flight, 1, waiter(MAX_WAITERS))
-    assert flights.join(flight, 1, waiter(0)), "a retransmission takes its own place"
-    assert flights.room("10.0.0.1", b"\1b\0", 0.0) == ""
-    other = flights.start(forward._replace(key=b"l", qname=b"\1b\0"), 0.0, "10.0.0.1")
-    assert flights.room("10.0.0.1", b"\1c\0", 0.0) == "too many queries in flight"
-    flights.land(other)
-    flights.limit(2, MAX_WAITERS)
-    assert flights.room("10.0.0.1", b"\1a\0", 0.0) == "too many queries in flight for this client"
+    flight = in_flight.start(forward, 0.0, "10.0.0.1")
+    assert in_flight.get(b"k") is flight
+    assert all(in_flight.join(flight, 1, waiter(number)) for number in range(MAX_WAITERS))
+    assert not in_flight.join(flight, 1, waiter(MAX_WAITERS))
+    assert in_flight.join(flight, 1, waiter(0)), "a retransmission takes its own place"
+    assert in_flight.room("10.0.0.1", b"\1b\0", 0.0) == ""
+    other = in_flight.start(forward._replace(key=b"l", qname=b"\1b\0"), 0.0, "10.0.0.1")
+    assert in_flight.room("10.0.0.1", b"\1c\0", 0.0) == "too many queries in flight"
+    in_flight.land(other)
+    in_flight.limit(2, MAX_WAITERS)
+    assert in_flight.room("10.0.0.1", b"\1a\0", 0.0) == "too many queries in flight for this client"
     assert flight.waiting == MAX_WAITERS
-    assert [one.query.id for one in flights.land(flight)] == list(range(MAX_WAITERS))
-    flights.limit(2, 1)
-    assert (flights.room("10.0.0.1", b"\1a\0", 0.0), len(flights)) == ("", 0)
+    assert [one.query.id for one in in_flight.land(flight)] == list(range(MAX_WAITERS))
+    in_flight.limit(2, 1)
+    assert (in_flight.room("10.0.0.1", b"\1a\0", 0.0), len(in_flight)) == ("", 0)

@@ -35,14 +35,14 @@ FIELDS = (
     "ede",
     "verdict",
     "monitored",
-    "stamp",
+    "rules_epoch",
     "silent",
 )
 
 
 def entry(size: int = 40, source: str = "upstream", **fields: object) -> Entry:
     body = bytes(4) + (300).to_bytes(4) + bytes(size)
-    made = Entry(0, source, 1000.0, 300, body=body, counts=b"\0\1\0\0", ttls=((4, 300),), stamp=1)
+    made = Entry(0, source, 1000.0, 300, body=body, counts=b"\0\1\0\0", ttls=((4, 300),), rules_epoch=1)
     for name, value in fields.items():
         setattr(made, name, value)
     return made
@@ -87,7 +87,7 @@ def entries(draw: st.DrawFn) -> Entry:
         rotation=(1, (len(body) - 1) // count, count) if count and body else NO_ROTATION,
         verdict=draw(st.none() | verdicts),
         monitored=draw(st.sampled_from([(), (("watch", "policy"),)])),
-        stamp=7,
+        rules_epoch=7,
     )
 
 
@@ -127,7 +127,7 @@ def test_however_it_is_used_it_is_sound(seed: int, arena_bytes: int) -> None:
         elif what < 0.99:
             cache.allowed_again(key, (("watch", "policy"),))
             found = cache.get(key)
-            assert found is None or (found.stamp, found.monitored) == (cache.stamp, (("watch", "policy"),))
+            assert found is None or (found.rules_epoch, found.monitored) == (cache.rules_epoch, (("watch", "policy"),))
         else:
             cache.resize(rng.choice([70_000, 130_000, 300_000]))
         assert 0 <= cache.size_bytes <= 300_000
@@ -181,14 +181,14 @@ def test_a_successor_finds_the_answers(memory: int) -> None:
     """Forwarded answers outlive their worker, to be decided again; blocked ones, which cost nothing to make, do not."""
     before = AnswerCache(0, memory)
     for number in range(1000):
-        before.put(b"key%d" % number, entry(stamp=before.stamp))
+        before.put(b"key%d" % number, entry(rules_epoch=before.rules_epoch))
     before.put(b"blocked", entry(source="blocked", verdict=Verdict("f", "malware", b"\4evil\0", "sinkhole")))
-    stamp, count = before.stamp, len(before)
+    rules_epoch, count = before.rules_epoch, len(before)
     after = AnswerCache(0, memory)
     assert len(after) == count - 1
     assert after.get(b"blocked") is None
-    assert told(after.get(b"key7")) == told(entry(stamp=stamp))
-    assert after.stamp > stamp
+    assert told(after.get(b"key7")) == told(entry(rules_epoch=rules_epoch))
+    assert after.rules_epoch > rules_epoch
 
 
 def test_rubbish_is_not_taken_over(memory: int) -> None:
@@ -245,7 +245,7 @@ while True:
     number += 1
     key = b"key%d" % (number % 9000)
     body = key * (1 + number % 30)
-    cache.put(key, Entry(0, "upstream", 1.0, 60, body=body, stamp=cache.stamp))
+    cache.put(key, Entry(0, "upstream", 1.0, 60, body=body, rules_epoch=cache.rules_epoch))
     cache.get(b"key%d" % (number * 7 % 9000))
 """
 
@@ -285,7 +285,8 @@ cache = AnswerCache(size)
 maps = [line.split()[0] for line in open("/proc/self/maps") if line.split()[1].startswith("rw")]
 print("guarded" if any(area.endswith("-%x" % (room + size)) for area in maps) else "not guarded", flush=True)
 for number in range(200_000):
-    cache.put(b"key%d" % (number % 5000), Entry(0, "upstream", 1.0, 60, body=bytes(8 * (number * 7 % 61)), stamp=cache.stamp))
+    body = bytes(8 * (number * 7 % 61))
+    cache.put(b"key%d" % (number % 5000), Entry(0, "upstream", 1.0, 60, body=body, rules_epoch=cache.rules_epoch))
     cache.get(b"key%d" % (number * 7 % 5000))
 """
 

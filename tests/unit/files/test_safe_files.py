@@ -11,6 +11,7 @@ import pytest
 
 from pdns.files import safe_files
 from pdns.files.safe_files import MAX_DAMAGED_KEPT, ForeignError, NotRegularError, TooLongError, open_regular, read_bounded
+from tests.descriptors import open_fds
 
 
 @pytest.mark.parametrize("content", [b"", b"x", b"x" * 100])
@@ -69,10 +70,10 @@ def test_what_is_no_regular_file_is_refused_at_once(tmp_path: Path, kind: str) -
     else:
         os.mkfifo(tmp_path / "pipe")
         path.symlink_to("pipe")
-    before = len(list(Path("/proc/self/fd").iterdir()))
+    before = open_fds()
     with pytest.raises(NotRegularError, match="not a regular file"):
         read_bounded(path, 100, follow_links=True)
-    assert len(list(Path("/proc/self/fd").iterdir())) == before
+    assert open_fds() == before
 
 
 def test_what_is_missing_is_missing(tmp_path: Path) -> None:

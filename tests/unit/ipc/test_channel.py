@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import msgspec
 import pytest
@@ -31,6 +30,7 @@ from pdns.ipc.messages import (
     Ready,
     Refused,
 )
+from tests.descriptors import open_fds
 
 MESSAGES: list[Message] = [
     Apply(7, (Listener("udp", "127.0.0.1:53"), Listener("tcp", "[::1]:53")), "pdns.toml", 1, 4, 9),
@@ -90,10 +90,6 @@ def ends() -> Iterator[tuple[End, End]]:
     for end in pair:
         end.channel.close()
         close_all(end.fds)
-
-
-def open_fds() -> set[int]:
-    return {int(path.name) for path in Path("/proc/self/fd").iterdir()}
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)
@@ -216,7 +212,8 @@ def test_more_descriptors_than_fit_are_not_leaked() -> None:
     code = """if True:
         import os, resource, socket
         from pdns.ipc.channel import Channel; from pdns.ipc.messages import Drain, Ready
-        from tests.unit.ipc.test_channel import End, open_fds
+        from tests.descriptors import open_fds
+        from tests.unit.ipc.test_channel import End
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         end = End(Channel(theirs))
         fds = [os.dup(0) for _ in range(8)]

@@ -11,7 +11,7 @@ import pytest
 from loadtest.loopback import free_port
 from pdns.errors import PdnsError
 from pdns.supervisor.listeners import ListenerSet
-from tests.unit.ipc.test_channel import open_fds
+from tests.descriptors import open_fds
 from tests.wire import query_wire
 
 

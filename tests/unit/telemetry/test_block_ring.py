@@ -92,7 +92,7 @@ def test_what_is_no_ring_is_refused(damage: bytes) -> None:
     """Too short, of another kind, or shorter than it says: an error, and no descriptor is left open."""
     fd = os.memfd_create("x")
     os.write(fd, damage)
-    with pytest.raises(ValueError, match="not a memory of sightings"):
+    with pytest.raises(ValueError, match="not a block ring"):
         BlockRing.attach(fd)
     with pytest.raises(OSError, match="Bad file"):
         os.fstat(fd)
@@ -103,7 +103,7 @@ def test_names_are_counted_once_whoever_met_them() -> None:
     blocked = BlockedDomains()
     memories = [WorkerMemory(), WorkerMemory()]
     for memory, tenants in zip(memories, (("a", "b"), ("b", "c")), strict=True):
-        stats = Stats(memory.counters, BlockRingWriter(BlockRing.attach(os.dup(memory.sightings.fd))))
+        stats = Stats(memory.counters, BlockRingWriter(BlockRing.attach(os.dup(memory.block_ring.fd))))
         for tenant in tenants:
             stats.blocked(tenant, "f", "malware", "sinkhole", b"\4evil\4test\0", 10.0)
     stats.blocked("c", "f", "malware", "sinkhole", b"\5other\4test\0", 10.0)
@@ -119,7 +119,7 @@ def test_names_are_counted_once_whoever_met_them() -> None:
 def test_a_series_without_a_name_is_of_other() -> None:
     """When the counter memory is full, the names are still counted, under the label for all the rest."""
     memory = WorkerMemory()
-    end = BlockRing.attach(os.dup(memory.sightings.fd))
+    end = BlockRing.attach(os.dup(memory.block_ring.fd))
     end.write(5, memory.counters.slots)
     blocked = BlockedDomains()
     memory.drain(blocked, 0.0)
@@ -132,8 +132,8 @@ def test_a_writer_in_another_process_is_never_misread() -> None:
     """While another process writes as fast as it can, events are read whole, and none is missing but those counted."""
     code = """if True:
         import sys
-        from pdns.telemetry.block_ring import Sightings
-        ring = Sightings.attach(int(sys.argv[1]))
+        from pdns.telemetry.block_ring import BlockRing
+        ring = BlockRing.attach(int(sys.argv[1]))
         for n in range(400_000):
             ring.write(n * 0x9E3779B97F4A7C15 & 2**64 - 1, n & 2**32 - 1)
     """

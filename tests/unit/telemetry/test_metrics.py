@@ -51,7 +51,7 @@ class Facts:
         self.past_counters: tuple[Counters, ...] = ()
         self.blocked = BlockedDomains()
         self.blocked.saw("coventry", 7, time.monotonic())
-        self.sightings_lost = 0
+        self.block_ring_lost = 0
         self.workers_up = {"worker0": True}
         self.listen_addresses = ListenAddresses(lambda: [Endpoint("127.0.0.1", 53), Endpoint("203.0.113.1", 53)])
         self.listen_addresses.look()

@@ -122,9 +122,9 @@ def test_our_query_is_plain() -> None:
 
 
 @given(st.integers(12, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
-def test_mutated_responses_raise_only_wire_errors(at: int, octet: int, cut: int) -> None:
+def test_mutated_responses_raise_only_wire_errors(at: int, octet: int, filter_key: int) -> None:
     """A response with one octet changed or its end cut off is read or refused, nothing else."""
-    for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:cut]):
+    for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:filter_key]):
         try:
             parse_message(wire)
         except WireError:
