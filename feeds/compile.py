@@ -10,9 +10,9 @@ from feeds.entries import Entries
 from feeds.merge import Listed, Table, merge
 from feeds.salvage import Salvaged
 from pdns.blockset.layout import FeedEntry, Manifest
-from pdns.blockset.reader import source_fingerprint
 from pdns.blockset.writer import write
 from pdns.config.schema import Feed
+from pdns.config.source import source_fingerprint
 
 
 class Sieves(Protocol):

@@ -22,10 +22,10 @@ from feeds.publisher import Input, Publisher
 from feeds.quarantine import Pending, Quarantine
 from feeds.store import Copy, FeedStore, reader_version, reading_of
 from feeds.update_limits import UpdateLimits
-from pdns.blockset.reader import source_fingerprint
 from pdns.clock import boottime_s, steady_s
 from pdns.config.addresses import source_path
 from pdns.config.schema import Feed
+from pdns.config.source import source_fingerprint
 from pdns.errors import FeedError
 from pdns.files import safe_files
 from pdns.free_text import visible

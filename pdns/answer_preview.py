@@ -13,6 +13,7 @@ from pdns.core.outcome import Answer, Drop, Forward
 from pdns.core.policy import CLEAN, Policy
 from pdns.core.query import Query
 from pdns.core.resolver import Resolver
+from pdns.core.ruleset import RuleSet
 from pdns.state.overrides import Overrides
 from pdns.wire import protocol as p
 
@@ -45,9 +46,8 @@ def answers_leading_to(
 
 
 def answers_to(config: Config, blockset: Blockset | None, current: Overrides, qname: bytes, address: str) -> dict[str, str]:
-    resolver = Resolver(config, AnswerCache(config.cache.max_bytes))
-    resolver.set_blockset(blockset, ready=True)
-    resolver.override(current.rules(0.0))
+    rules = RuleSet.of(config, blockset=blockset, local=current.rules(0.0), ready=True)
+    resolver = Resolver(rules, AnswerCache(config.cache.max_bytes))
     told = {QTYPE[qtype]: _outcome(resolver, qname, qtype, address) for qtype in _SHOWN_TYPES}
     return {"any type": outcomes.pop()} if len(outcomes := set(told.values())) == 1 else told
 

@@ -13,9 +13,10 @@ from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset.annotations import DAY_S, PublisherAnnotation
 from pdns.blockset.layout import FeedEntry, Manifest
-from pdns.blockset.reader import Blockset, source_fingerprint
+from pdns.blockset.reader import Blockset
 from pdns.blockset.writer import write
 from pdns.config.schema import Feed
+from pdns.config.source import source_fingerprint
 from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.wire.names import from_text, reversed_key
 

@@ -6,16 +6,14 @@ A Bloom filter says *surely clean*; only the exact set behind it says *listed*, 
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import marisa_trie
-import msgspec
 from bitarray import bitarray
 from xxhash import xxh128_digest
 
@@ -31,15 +29,9 @@ from pdns.blockset.layout import (
     map_copy,
 )
 from pdns.blockset.networks import Networks
-from pdns.config.schema import Feed
 from pdns.core.listing import ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, AddressListing, Listing, Rule
 from pdns.errors import BlocksetError
-from pdns.fast import ACCELERATED
 from pdns.wire.names import filter_key, from_reversed_key, reversed_key
-
-if ACCELERATED:
-    from pdns.fast.matcher import Matcher
-
 
 RECORD_CODES: dict[Literal[1, 2, 4], Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}
 _MAPPED_IPV4 = bytes(10) + b"\xff\xff"
@@ -48,12 +40,25 @@ _MAPPED_IPV4 = bytes(10) + b"\xff\xff"
 _RULE_OF_BITS = {BLOCK_NAME: Rule.EXACT, BLOCK_BELOW: Rule.BELOW, BLOCK_SUBTREE: Rule.SUBTREE}
 
 
+class Mapped(NamedTuple):
+    """Where a compiled kernel finds what `Blockset.find` reads."""
+
+    bits: memoryview  # of the Bloom filter
+    bits_per_slice: int
+    salt: bytes
+    shallowest: int  # labels of the shortest name, at most 2
+    trie: marisa_trie.BinaryTrie
+    records: memoryview  # one of `record_bytes` for each id of the trie
+    record_bytes: int
+    only_record: int  # the one that all names have, or -1
+
+
 class Blockset:
     """What the feeds of one generation list. Immutable, and safe to share between threads."""
 
     __slots__ = (
         "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
-        "counts", "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "matcher", "names", "networks",
+        "counts", "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "mapped", "names", "networks",
         "next_expiry_s",
     )  # fmt: skip
 
@@ -79,20 +84,11 @@ class Blockset:
         self._bits_per_slice = BLOOM_HEADER.unpack_from(files[BLOOM_FILE])[2]
         self._positions = bloom_positions(self._bits_per_slice)
         self._bits = bitarray(buffer=files[BLOOM_FILE][BLOOM_HEADER.size :], endian="little")
-        if ACCELERATED:
-            used = [number for number, part in enumerate(self._combinations) if part]
-            only_record = used[0] if len(used) == 1 else -1
-            bits = files[BLOOM_FILE][BLOOM_HEADER.size :]
-            self.matcher = Matcher(
-                bits,
-                self._bits_per_slice,
-                BLOOM_SALT,
-                self._shallowest,
-                trie,
-                files[RECORDS_FILE],
-                manifest.record_bytes,
-                only_record,
-            )
+        used = [number for number, part in enumerate(self._combinations) if part]
+        self.mapped = Mapped(
+            files[BLOOM_FILE][BLOOM_HEADER.size :], self._bits_per_slice, BLOOM_SALT, self._shallowest, trie,
+            files[RECORDS_FILE], manifest.record_bytes, used[0] if len(used) == 1 else -1,
+        )  # fmt: skip
 
     @classmethod
     def open(cls, directory: Path) -> Blockset:
@@ -250,12 +246,3 @@ class Blockset:
                     yield Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False)
                 if bits & ALLOW_SUBTREE:
                     yield Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True)
-
-
-def source_fingerprint(feed: Feed) -> str:
-    """A hash of what decides a feed's content: under the same one, the same bytes parse to the same names."""
-    decisive = [
-        feed.url, feed.format, feed.wildcard_includes_apex, feed.addresses,
-        feed.url_hosts, feed.top_level_domains, feed.column, feed.delimiter, feed.json_path, feed.active_until,
-    ]  # fmt: skip
-    return hashlib.sha256(msgspec.json.encode(decisive)).hexdigest()[:32]

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from pdns.blockset.reader import Blockset
-from pdns.core.block_answer import BlockAnswers, Template
+from pdns.core.block_answer import Template
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.outcome import Outcome
-from pdns.core.policy import Policy
 from pdns.core.query import Query
+from pdns.core.ruleset import RuleSet
 
 Asked = TypeVar("Asked", bound=Query)
 
 
-class Sift(Protocol):
-    """`Blocker.sift`."""
+class Classify(Protocol):
+    """`Blocker.classify`."""
 
     def __call__(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]: ...
 
@@ -26,7 +25,7 @@ class CachedDecision(NamedTuple):
     """What follows from the listings of one name for one client and type."""
 
     template: Template | None  # None: it is not blocked
-    at: int = 0  # which of the listings decided, in the order of `Blockset.find`
+    at: int = 0  # which of the listings decided, in the order of `Listings.find`
     monitored: bool = False  # a feed in monitor mode lists it
 
 
@@ -35,13 +34,13 @@ _MONITORED = CachedDecision(None, monitored=True)
 
 
 class Blocker:
-    """Blocks by one configuration and one blockset."""
+    """Blocks by one rule set."""
 
-    def __init__(self, policy: Policy, answers: BlockAnswers, cache: AnswerCache, blockset: Blockset) -> None:
-        self.policy = policy
-        self._answers = answers
+    def __init__(self, rules: RuleSet, cache: AnswerCache) -> None:
+        """`rules` have a blockset."""
+        assert rules.blockset is not None
+        self._policy, self._answers, self._blockset = rules.policy, rules.block_answers, rules.blockset
         self._cache = cache
-        self._blockset = blockset
 
     def classify(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]:  # noqa: ARG002 (as its twin)
         """Answers those of a batch that are blocked as others were before. Returns the queries that come to `Plain`, as nobody
@@ -64,8 +63,8 @@ class Blocker:
 
     def rule(self, query: Query, client: Client, found: Sequence[tuple[int, int]]) -> CachedDecision:
         """What is to be done about a name of which `found` was found."""
-        shared = self.policy.decide_listings(self._blockset, found)
-        if shared is None or self.policy.allows(client.policy, query.qname):
+        shared = self._policy.decide_listings(self._blockset, found)
+        if shared is None or self._policy.allows(client.policy, query.qname):
             return _NOT_BLOCKED
         if not shared.feed:
             return _MONITORED

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
 
-from pdns.blockset.reader import Blockset
-from pdns.core.listing import AddressListing
+from pdns.core.listing import AddressListing, Listings
 
 NAT64_PREFIX_BITS = (32, 40, 48, 56, 64, 96)  # RFC 6052, 2.2
 _WELL_KNOWN_NAT64 = bytes.fromhex("0064ff9b") + bytes(8)  # 64:ff9b::/96 (RFC 6052, 2.1)
@@ -29,7 +28,7 @@ class Embeddings:
         local = _LOCAL_NAT64.network_address.packed[: _LOCAL_NAT64.prefixlen // 8]
         self._prefixes += [(local, bits) for bits in NAT64_PREFIX_BITS if bits >= _LOCAL_NAT64.prefixlen]
 
-    def lookup(self, blockset: Blockset, packed: bytes) -> tuple[AddressListing, ...]:
+    def lookup(self, blockset: Listings, packed: bytes) -> tuple[AddressListing, ...]:
         """Every listed network that holds the address (4 or 16 bytes) or an IPv4 address inside it."""
         listings = blockset.lookup_address(packed)
         if len(packed) == 16 and blockset.lists_addresses:

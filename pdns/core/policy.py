@@ -6,11 +6,10 @@ from collections.abc import Iterable, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
-from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Rule
+from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Listings, Rule
 from pdns.core.local_rules import LOCAL, NO_RULES, LocalEntry, LocalRules
 from pdns.wire import names
 
@@ -30,7 +29,7 @@ CLEAN = Decision()
 class SharedDecision(NamedTuple):
     """What follows from the listings of a name, whichever name it is."""
 
-    at: int  # which of the listings decided, in the order of `Blockset.find`
+    at: int  # which of the listings decided, in the order of `Listings.find`
     feed: str  # "" when only feeds in monitor mode would block
     category: str
     also: tuple[str, ...]  # other feeds that would block it
@@ -80,7 +79,7 @@ class Policy:
         self._embeddings = Embeddings(config.block.nat64_prefixes)
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
-        self._decided_for: Blockset | None = None  # the blockset that the judgements are of
+        self._decided_for: Listings | None = None  # the blockset that the judgements are of
         self._shared_decisions: dict[int | tuple[int, ...], SharedDecision | None] = {}
         self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
 
@@ -95,11 +94,6 @@ class Policy:
             return True
         return self._local.allows_any and (entry := self._local.find(name)) is not None and entry.allow
 
-    @property
-    def local_filter_keys(self) -> frozenset[bytes]:
-        """The last two labels, or the last one, of every name that is blocked here."""
-        return self._local.filter_keys
-
     def blocked_locally(self, policy: int, name: bytes, filter_key: bytes) -> LocalEntry | None:
         """The local entry that blocks `name`, whose last two labels are `filter_key`, if one does."""
         if not self._local.may_block(filter_key):
@@ -107,7 +101,7 @@ class Policy:
         entry = self._local.find(name)
         return None if entry is None or entry.allow or self._allow[policy].allows(name) else entry
 
-    def decide(self, blockset: Blockset | None, policy: int, name: bytes) -> Decision:
+    def decide(self, blockset: Listings | None, policy: int, name: bytes) -> Decision:
         """What is said of `name`, here and by the feeds. An allowlist beats both; within one feed the more specific listing
         wins, and an exception wins over a listing of the same name. Feeds in monitor mode never block.
         """
@@ -125,8 +119,8 @@ class Policy:
         verdict = Verdict(shared.feed, shared.category, listed, self._action, shared.also)
         return Decision(verdict, shared.monitored, "", _rule(listed, below_only=shared.below_only))
 
-    def decide_listings(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
-        """The verdict on what `Blockset.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
+    def decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
+        """The verdict on what `Listings.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
         if blockset is not self._decided_for:
             self._decided_for = blockset
             self._shared_decisions = {}
@@ -136,7 +130,7 @@ class Policy:
         except KeyError:
             return self._shared_decisions.setdefault(codes, self._decide_listings(blockset, found))
 
-    def _decide_listings(self, blockset: Blockset, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
+    def _decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
         said: dict[str, tuple[int, int]] = {}
         allowing: set[str] = set()
         for at, (_, code) in enumerate(found):  # the most specific first
@@ -155,7 +149,7 @@ class Policy:
         at, bits = said[chosen]
         return SharedDecision(at, chosen, self._feeds[chosen][1], tuple(also), monitored, bits == BLOCK_BELOW)
 
-    def decide_address(self, blockset: Blockset | None, packed: bytes, name: bytes) -> Decision:
+    def decide_address(self, blockset: Listings | None, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
         listings = self.listings(blockset, packed) if blockset is not None else ()
         feeds = list(dict.fromkeys(listing.feed for listing in listings if listing.feed in self._feeds))
@@ -169,7 +163,7 @@ class Policy:
         verdict = Verdict(chosen, self._feeds[chosen][1], name, self._action, tuple(also))
         return Decision(verdict, monitored, "", _address_rule(packed, network))
 
-    def listings(self, blockset: Blockset, packed: bytes) -> tuple[AddressListing, ...]:
+    def listings(self, blockset: Listings, packed: bytes) -> tuple[AddressListing, ...]:
         """What the feeds list of an address, also of an IPv4 address that is reached through it."""
         return self._embeddings.lookup(blockset, packed)
 

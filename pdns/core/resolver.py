@@ -5,25 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pdns.blockset.reader import Blockset
-from pdns.config.schema import Config
 from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
-from pdns.core.block_answer import BlockAnswers
-from pdns.core.blocking import Asked, Blocker, Sift
+from pdns.core.blocking import Asked, Blocker, Classify
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client, ClientTable
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extended_errors import errors_of
-from pdns.core.listing import AddressListing
-from pdns.core.local_rules import LOCAL, NO_RULES, LocalRules
+from pdns.core.local_rules import LOCAL
 from pdns.core.outcome import PLAIN, Answer, Drop, Forward, Outcome
-from pdns.core.policy import CLEAN, Decision, Policy, merge
+from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.query import Query
 from pdns.core.rate_limit import RateLimiter
 from pdns.core.response_check import check_response
-from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+from pdns.core.ruleset import RuleSet
+from pdns.core.special_names import LocalData
 from pdns.errors import WireError
 from pdns.wire import protocol as p
 from pdns.wire.message import HEADER, Message, parse_message
@@ -40,81 +37,52 @@ _Stage = Callable[[Query, Client, str, float], Outcome | None]
 
 
 class Resolver:
-    """Decides. One per worker; `configure` and `set_blockset` change its rules between two queries."""
+    """Decides. One per worker; `adopt` changes its rules between two queries."""
 
     def __init__(
-        self, config: Config, cache: AnswerCache, blocker: type[Blocker] = Blocker, limits: memoryview | None = None
+        self, rules: RuleSet, cache: AnswerCache, blocker: type[Blocker] = Blocker, limits: memoryview | None = None
     ) -> None:
         """`limits` is the memory of `RateLimiter`."""
         self._limits = limits
         self._cache = cache
         self._new_blocker = blocker
-        self._blockset: Blockset | None = None
-        self._ready = False
-        self._missing: tuple[str, ...] = ()
         self.refused = False  # the last query that was handled, because its client may not ask, or not as much
-        self._rules = NO_RULES
         # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
         # then what is answered here, so that special names never leave the house; then what is blocked here (a stage
         # that is there only when something is), then what feeds list; and only what is left is somebody else's to answer.
         self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
-        self.classify: Sift = _nothing_to_sift
-        self._skipping_local: tuple[_Stage, ...] = ()  # `_new_rules` has these
-        self._decisions: tuple[_Stage, ...] = ()
-        self.configure(config)
+        self.rules = rules
+        self._configure(rules)
+        self._decide_by(rules)
 
-    def configure(self, config: Config) -> None:
-        """Take over `config`. Answers in the cache stay, and are decided again under the new rules when next asked."""
-        self._whole_config = config
-        self._policy = Policy(config, self._rules)
-        self._clients = ClientTable(config.access, config.tenant, self._policy.tenant_policies)
+    def adopt(self, rules: RuleSet) -> None:
+        """Decide by `rules` from now on. Answers in the cache stay, and are decided again under the new rules when next asked."""
+        if rules.config is not self.rules.config:
+            self._configure(rules)
+        self._decide_by(rules)
+
+    def _configure(self, rules: RuleSet) -> None:
+        config = rules.config
+        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
         self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
-        self._special = LocalData(SPECIAL_ZONES, config.local.forward)
-        self._unlisted = LocalData(UNDELEGATED_ZONES, config.local.forward)
-        self._blocked = BlockAnswers(config.block)
         self._config = config.cache
         self._cache.resize(config.cache.max_bytes)
-        self._new_rules()
 
-    @property
-    def tenant_policies(self) -> Sequence[int]:
-        """The policy of each tenant, in the order of the configuration."""
-        return self._policy.tenant_policies
-
-    def listings(self, blockset: Blockset, packed: bytes) -> tuple[AddressListing, ...]:
-        """What the feeds list of an address that an answer leads to, in whatever way."""
-        return self._policy.listings(blockset, packed)
-
-    def set_blockset(self, blockset: Blockset | None, *, ready: bool, missing: Sequence[str] = ()) -> None:
-        """Decide by `blockset` from now on. Not `ready`: whatever would need it gets SERVFAIL, never an unprotected answer;
-        `missing` are the feeds that clients are told of.
-        """
-        self._blockset = blockset
-        self._ready = ready
-        self._missing = tuple(missing)
-        self._new_rules()
-
-    def override(self, rules: LocalRules) -> None:
-        """Decide by what an administrator says as well, from now on. Answers in the cache stay, as in `configure`."""
-        self._rules = rules
-        self._policy = Policy(self._whole_config, rules)
-        self._blocked = BlockAnswers(self._whole_config.block)
-        self._new_rules()
-
-    def _new_rules(self) -> None:
+    def _decide_by(self, rules: RuleSet) -> None:
+        self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
         self._cache.new_rules()
-        self.classify = _nothing_to_sift
+        self.classify: Classify = _nothing_to_classify
         block: tuple[_Stage, ...] = ()
-        if not self._ready:
-            block = (partial(_not_ready, _not_ready_text(self._missing)),)
-        elif self._blockset is not None:
-            blocker = self._new_blocker(self._policy, self._blocked, self._cache, self._blockset)
+        if not rules.ready:
+            block = (partial(_not_ready, _not_ready_text(rules.missing)),)
+        elif rules.blockset is not None:
+            blocker = self._new_blocker(rules, self._cache)
             block, self.classify = (blocker.block,), blocker.classify
-        if self._policy.local_filter_keys:
+        if rules.local.filter_keys:
             block = (self._block_here, *block)
-        self._decisions = (self._scope, self._local, *block, self._undelegated, self._forward)
-        self._skipping_local = (*block, self._forward)  # those that have something to say of any name
+        self._decisions: tuple[_Stage, ...] = (self._scope, self._local, *block, self._undelegated, self._forward)
+        self._skipping_local: tuple[_Stage, ...] = (*block, self._forward)  # those that have something to say of any name
 
     def client(self, address: str) -> Client:
         """Who is at `address`."""
@@ -139,11 +107,6 @@ class Resolver:
             if (outcome := stage(query, client, "", now)) is not None:
                 return outcome
         raise AssertionError("the last stage forwards")
-
-    @property
-    def special_filter_keys(self) -> frozenset[bytes]:
-        """The last two labels, or the last one, of every name that may be answered here."""
-        return self._special.filter_keys | self._unlisted.filter_keys
 
     # Stages, in order.
 
@@ -194,9 +157,9 @@ class Resolver:
         return None
 
     def _local(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
-        if not self._special.may_answer(query.filter_key):
+        if not self.rules.special.may_answer(query.filter_key):
             return None
-        return self._answer_here(self._special, query, client, now)
+        return self._answer_here(self.rules.special, query, client, now)
 
     def _block_here(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         entry = self._policy.blocked_locally(client.policy, query.qname, query.filter_key)
@@ -208,9 +171,9 @@ class Resolver:
     def _undelegated(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
-        if not self._unlisted.may_answer(query.filter_key):
+        if not self.rules.undelegated.may_answer(query.filter_key):
             return None
-        return self._answer_here(self._unlisted, query, client, now)
+        return self._answer_here(self.rules.undelegated, query, client, now)
 
     def _answer_here(self, data: LocalData, query: Query, client: Client, now: float) -> Outcome | None:
         """A client that validates believes nothing unsigned below the signed root. It gets the root's own proof that the zone
@@ -328,8 +291,8 @@ class Resolver:
         )
 
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
-        blockset = self._blockset
-        if (blockset is None and not self._policy.local_filter_keys) or self._policy.allows(policy, qname):
+        blockset = self.rules.blockset
+        if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
             return CLEAN
         decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
         if decision.verdict is not None:
@@ -339,7 +302,7 @@ class Resolver:
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules of today: stamped anew when they allow it, None when it must be found out afresh."""
-        if entry.source != "upstream" or not self._ready:
+        if entry.source != "upstream" or not self.rules.ready:
             self._cache.remove(forward.key)
             return None
         question = forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
@@ -373,7 +336,7 @@ def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = Non
     return Forward(key, query.qname, query.qtype, query.qclass, query.do, query.cd, client.policy, stale)
 
 
-def _nothing_to_sift(queries: list[Asked], _now: float, /) -> tuple[list[Asked], list[Asked]]:
+def _nothing_to_classify(queries: list[Asked], _now: float, /) -> tuple[list[Asked], list[Asked]]:
     return [], queries
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pdns.blockset.reader import Blockset
 from pdns.core.chain import Chain
+from pdns.core.listing import Listings
 from pdns.core.policy import CLEAN, Decision, Policy, merge
 from pdns.wire import protocol as p
 from pdns.wire.message import Message, ResourceRecord, read_name
@@ -13,7 +13,7 @@ from pdns.wire.message import Message, ResourceRecord, read_name
 _IPV4HINT, _IPV6HINT = 4, 6  # SvcParamKeys (RFC 9460, 14.3.2)
 
 
-def check_response(policy: Policy, blockset: Blockset | None, number: int, message: Message, chain: Chain) -> Decision:
+def check_response(policy: Policy, blockset: Listings | None, number: int, message: Message, chain: Chain) -> Decision:
     """What the feeds say of everything that the answer leads to; the queried name itself was decided before."""
     decision = CLEAN
     for record in chain.records:

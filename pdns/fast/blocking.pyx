@@ -29,11 +29,11 @@ cdef class Blocker:
     cdef frozenset _local_filter_keys  # of names that are blocked here, of which Python decides
     cdef dict _rulings  # 4 * code + kind of type -> template, of names with one listing and clients without an allowlist
 
-    def __init__(self, policy, answers, AnswerCache cache not None, blockset):
-        self._reference = specification.Blocker(policy, answers, cache, blockset)
-        self._matcher, self._cache = blockset.matcher, cache
-        self._has_allowlist = policy.has_allowlist
-        self._local_filter_keys = policy.local_filter_keys
+    def __init__(self, rules, AnswerCache cache not None):
+        self._reference = specification.Blocker(rules, cache)
+        self._matcher, self._cache = Matcher(*rules.blockset.mapped), cache
+        self._has_allowlist = rules.policy.has_allowlist
+        self._local_filter_keys = rules.local.filter_keys
         self._rulings = {}
 
     def classify(self, list queries not None, double now):

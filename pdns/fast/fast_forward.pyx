@@ -49,17 +49,14 @@ cdef class FastForward(ReplyHandler):
         self._local_filter_keys = frozenset()
         self._target = Query.__new__(Query)
 
-    def configure(self, cache):
-        """Bound what is kept as the section `cache` of the configuration says, from now on."""
+    def adopt(self, rules):
+        """Check what answers lead to by `rules`, a `RuleSet`, and keep them within its bounds, from now on."""
+        cache, blockset = rules.config.cache, rules.blockset
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
-
-    def judge_by(self, blockset, listings, frozenset local_filter_keys not None=frozenset()):
-        """What answers lead to is looked for in `blockset`, which may be None, and among names that end in `local_filter_keys`, from now on.
-        `listings` is `Policy.listings`."""
-        self._local_filter_keys = local_filter_keys
-        self._matcher = None if blockset is None else blockset.matcher
-        self._listed_networks = partial(listings, blockset) if blockset is not None and blockset.lists_addresses else None
+        self._local_filter_keys = rules.local.filter_keys
+        self._matcher = None if blockset is None else Matcher(*blockset.mapped)
+        self._listed_networks = partial(rules.policy.listings, blockset) if blockset is not None and blockset.lists_addresses else None
 
     def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s):
         """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`. Gives those of `queries` that

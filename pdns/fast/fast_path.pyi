@@ -1,9 +1,9 @@
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.entry import Monitored
+from pdns.core.ruleset import RuleSet
 from pdns.fast.wire import Query
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.stats import Stats
@@ -22,9 +22,7 @@ class FastPath:
         saw: Callable[[bytes, str, str, Monitored], None] | None = None,
         limits: memoryview | None = None,
     ) -> None: ...
-    def configure(
-        self, config: Config, policies: Sequence[int], special_filter_keys: frozenset[bytes], primaries: Primaries
-    ) -> None: ...
+    def adopt(self, rules: RuleSet, primaries: Primaries) -> None: ...
     def client(self, address: str) -> Client: ...
     def send_cached(self, asked: PendingQuery, source: str, transport: str, now: float, began_s: float) -> bytes | None: ...
     def answer(self, wire: bytes, address: str, transport: str, now: float) -> bytes | PendingQuery | None: ...

@@ -68,19 +68,21 @@ cdef class PendingQuery(Query):
 
 
 cdef class FastPath:
-    """One for each worker. `configure` changes its rules between two packets."""
+    """One for each worker. `adopt` changes its rules between two packets."""
 
     def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None):
         """`saw` as `MonitorLog.saw`, `limits` the memory of `RateLimiter`."""
         self._cache, self._cookie_secret, self._saw, self._limits = cache, cookie_secret, saw, limits
         self._stats = stats
 
-    def configure(self, config, policies, frozenset special_filter_keys not None, primaries):
-        """Go by `config` from now on. `policies` as `ClientTable` takes them, `special_filter_keys` as the resolver has them. `primaries`
-        is asked about messages that are no queries, if it is true."""
-        self._special_filter_keys, self._primaries = special_filter_keys, primaries or None
+    def adopt(self, rules, primaries):
+        """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
+        config = rules.config
+        if config is self._config:
+            return
+        self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None
         self._options = Options(self._cookie_secret, config.server)
-        self._clients = ClientTable(config.access, config.tenant, policies, self._clients)
+        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, self._clients)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
         self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
         self._limit_action = _ACTIONS[config.rate_limit.action]

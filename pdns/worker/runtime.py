@@ -19,6 +19,7 @@ from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
+from pdns.core.ruleset import RuleSet
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.fast import ACCELERATED
 from pdns.ipc.messages import Transport
@@ -79,7 +80,7 @@ class Runtime:
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
-            config, self._forwarder, self._stats, boottime_s, arena_fd=arena_fd, cookie_secret=cookie_secret,
+            RuleSet.of(config), self._forwarder, self._stats, boottime_s, arena_fd=arena_fd, cookie_secret=cookie_secret,
             limits=limits, zone_changed=self._zone_changes.tell,
         )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
@@ -117,7 +118,7 @@ class Runtime:
             self._forwarder = forwarder
         self._config = config
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
-        self._service.apply(config, self._forwarder)
+        self._service.adopt(self._service.rules.with_config(config), self._forwarder)
         self._connections.apply(_tcp_limits(config))
         self._tell_missing_feeds()
 
@@ -272,7 +273,7 @@ class Runtime:
         self._decide_by(blockset)
 
     def _decide_by(self, blockset: Blockset) -> None:
-        self._service.set_blockset(blockset)
+        self._service.adopt(self._service.rules.with_blockset(blockset))
         self._stats.gauge("blockset_generation", blockset.generation)
         self._stats.gauge("blockset_entries", blockset.entries)
         self._tell_missing_feeds()
@@ -281,18 +282,18 @@ class Runtime:
     async def _load_overrides(self) -> None:
         """In a thread, as above."""
         try:
-            rules = await self._loop.run_in_executor(None, lambda: self._overrides.load(steady_s()))
+            local = await self._loop.run_in_executor(None, lambda: self._overrides.load(steady_s()))
         except (OSError, msgspec.DecodeError) as error:
             _log.error("%s cannot be used, what it said before stays in force: %s", FILE_NAME, error)
             return
         finally:
             self._overrides_loading = None
-        self._service.override(rules)
+        self._service.adopt(self._service.rules.with_local(local))
         self._stats.gauge(OVERRIDES_REVISION, self._overrides.revision)
 
     def _tell_missing_feeds(self) -> None:
         self._stats.forget(MISSING_FEED)
-        for name in () if self._service.ready else self._service.missing_feeds():
+        for name in () if self._service.rules.ready else self._service.rules.missing:
             self._stats.gauge(MISSING_FEED, 1, name)
 
 

@@ -9,17 +9,16 @@ from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from pdns.blockset.reader import Blockset, source_fingerprint
 from pdns.config.schema import Config
 from pdns.core.blocking import Blocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.entry import truncated
 from pdns.core.in_flight import REASONS, Flight, InFlight, Waiter
-from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
+from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
 from pdns.state.zone_changes import Primaries
@@ -55,7 +54,7 @@ class Service:
 
     def __init__(
         self,
-        config: Config,
+        rules: RuleSet,
         forwarder: Forwarder,
         stats: Stats,
         clock: Callable[[], float],
@@ -66,10 +65,13 @@ class Service:
         zone_changed: Callable[[str], object] = lambda _feed: None,
         accelerated: bool = ACCELERATED,
     ) -> None:
-        """`clock` is `pdns.clock.boottime_s`, or runs as fast. Services with the same `cookie_secret` and clock believe each
-        other's cookies; without one a secret is drawn. Those with the same `limits`, memory of `pdns.core.rate_limit`, count a
-        client's queries together. `zone_changed` is called with the name of a feed whose primary says so.
+        """Decides by `rules` until `adopt` brings others.
+
+        `clock` is `pdns.clock.boottime_s`, or runs as fast. Services with the same `cookie_secret` and clock accept each other's
+        cookies; without one a secret is drawn. Services with the same `limits`, memory of `pdns.core.rate_limit`, count the
+        queries of a client together. `zone_changed` is called with the name of a feed whose primary has sent NOTIFY.
         """
+        config = rules.config
         self._zone_changed = zone_changed
         self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         limits = new_limits() if limits is None else limits
@@ -89,13 +91,11 @@ class Service:
         else:
             self._cache, self._in_flight = AnswerCache(config.cache.max_bytes), InFlight(*_flight_limits(config))
         self._in_flight.shed = self._shed
-        self._resolver = Resolver(config, self._cache, CompiledBlocker if accelerated else Blocker, limits)
+        self._resolver = Resolver(rules, self._cache, CompiledBlocker if accelerated else Blocker, limits)
         self._awaiting_stale: list[Flight] = []
-        self._blockset: Blockset | None = None
-        self._rules = NO_RULES
-        self._config = config
-        self._was_ready, self._evictions_counted = False, 0
-        self._take_over(config)
+        self._evictions_counted = 0
+        self._configure(rules.config)
+        self._adopt_in_kernels(rules)
         if arena_fd is not None:
             self.take_arena(arena_fd)
 
@@ -105,7 +105,7 @@ class Service:
         What another worker left in it is taken over. Without the compiled part answers stay where they are.
         """
         if ACCELERATED and isinstance(self._cache, CompiledCache):
-            self._cache.resize(self._config.cache.max_bytes, fd)
+            self._cache.resize(self.rules.config.cache.max_bytes, fd)
         os.close(fd)
 
     def let_go_of_arena(self) -> None:
@@ -113,37 +113,22 @@ class Service:
         if ACCELERATED and isinstance(self._cache, CompiledCache):
             self._cache.leave()
 
-    def apply(self, config: Config, forwarder: Forwarder) -> None:
-        """Go on under `config`, asking `forwarder` from now on. Cached answers stay; what is in flight is finished."""
-        self._forwarder = forwarder
-        self._resolver.configure(config)
-        self._in_flight.limit(*_flight_limits(config))
-        self._take_over(config)
-
-    def set_blockset(self, blockset: Blockset | None) -> None:
-        """Decide by `blockset` from now on."""
-        self._blockset = blockset
-        self._settle_readiness()
-
-    def override(self, rules: LocalRules) -> None:
-        """Decide by what an administrator says as well, from now on."""
-        self._rules = rules
-        self._resolver.override(rules)
-        self._adopt_on_fast_forward()
-
     @property
-    def ready(self) -> bool:
-        """Whether queries are answered: every required feed has been loaded once."""
-        return self._was_ready
+    def rules(self) -> RuleSet:
+        """What is decided by."""
+        return self._resolver.rules
 
-    def missing_feeds(self) -> list[str]:
-        """The required feeds that the live blockset does not hold."""
-        loaded = self._blockset.feeds if self._blockset is not None else {}
-        return [
-            feed.name
-            for feed in self._config.feed
-            if feed.required and (feed.name not in loaded or loaded[feed.name].source != source_fingerprint(feed))
-        ]
+    def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
+        """Decide by `rules` from now on, and ask `forwarder` if one is given. Cached answers stay and are decided again at the
+        next query; questions in flight are finished.
+        """
+        if forwarder is not None:
+            self._forwarder = forwarder
+        if rules.config is not self.rules.config:
+            self._in_flight.limit(*_flight_limits(rules.config))
+            self._configure(rules.config)
+        self._resolver.adopt(rules)
+        self._adopt_in_kernels(rules)
 
     def in_flight(self) -> int:
         """How many questions wait for an upstream."""
@@ -365,29 +350,19 @@ class Service:
         waiter.reply(wire)
         stats.response(tenant, answer.source, entry.rcode, perf_counter() - waiter.started_s)
 
-    def _take_over(self, config: Config) -> None:
-        self._config = config
+    def _configure(self, config: Config) -> None:
         self._options = Options(self._cookie_secret, config.server)
         self._primaries = Primaries(config.feed, self._zone_changed)
-        if self.fast_path is not None:
-            self.fast_path.configure(config, self._resolver.tenant_policies, self._resolver.special_filter_keys, self._primaries)
-        if self._fast_forward is not None:
-            self._fast_forward.configure(config.cache)
         self._monitor_log.configure(config.log)
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
-        self._settle_readiness()
 
-    def _settle_readiness(self) -> None:
-        """Once ready, always ready: a feed that an administrator adds must not take the service down while it loads."""
-        self._was_ready = (self._was_ready and self._blockset is not None) or not self.missing_feeds()
-        self._resolver.set_blockset(self._blockset, ready=self._was_ready, missing=self.missing_feeds())
-        self._adopt_on_fast_forward()
-        self._stats.gauge("ready", int(self._was_ready))
-
-    def _adopt_on_fast_forward(self) -> None:
+    def _adopt_in_kernels(self, rules: RuleSet) -> None:
+        if self.fast_path is not None:
+            self.fast_path.adopt(rules, self._primaries)
         if self._fast_forward is not None:
-            self._fast_forward.judge_by(self._blockset, self._resolver.listings, self._rules.filter_keys)
+            self._fast_forward.adopt(rules)
+        self._stats.gauge("ready", int(rules.ready))
 
 
 def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:

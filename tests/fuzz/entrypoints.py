@@ -23,6 +23,7 @@ from pdns.core import query as core_query
 from pdns.core.cache import AnswerCache as PythonCache
 from pdns.core.outcome import Forward
 from pdns.core.resolver import Resolver
+from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.fast import wire as fast_wire
 from pdns.fast.cache import AnswerCache
@@ -175,8 +176,8 @@ class Answers:
         stats = Stats(self._counters)
         self._now = 1000.0
         self._upstream = _Answering(config, loop, stats, Mutator(RESPONSES, seed))
-        self._service = Service(config, self._upstream, stats, lambda: self._now)
-        self._service.set_blockset(_BLOCKSETS[0])
+        self._service = Service(RuleSet.of(config), self._upstream, stats, lambda: self._now)
+        self._service.adopt(self._service.rules.with_blockset(_BLOCKSETS[0]))
         self._bugs = Bugs()
         self._fed = 0
         self._clients = cycle(("127.0.0.1", "198.51.100.9", "127.0.0.2", "127.0.0.1", "8.8.8.8", "::1"))
@@ -198,7 +199,7 @@ class Answers:
         self._upstream.answer_all()
         self._now += 0.05
         if self._fed % 2048 == 0:
-            self._service.set_blockset(_BLOCKSETS[self._fed // 2048 % 2])
+            self._service.adopt(self._service.rules.with_blockset(_BLOCKSETS[self._fed // 2048 % 2]))
             self._service.tick(self._now)
             self._now += 15
         if self._fed % _EVICTING == 0:
@@ -225,8 +226,8 @@ class Listener:
         self._counters = Counters.create(8192)
         self._stats = Stats(self._counters)
         self._forwarder = Forwarder(config.upstream, loop, self._stats)
-        self._service = Service(config, self._forwarder, self._stats, time.monotonic)
-        self._service.set_blockset(_BLOCKSETS[0])
+        self._service = Service(RuleSet.of(config), self._forwarder, self._stats, time.monotonic)
+        self._service.adopt(self._service.rules.with_blockset(_BLOCKSETS[0]))
         sock = bind_udp(Endpoint(host, 0))
         address = ("127.0.0.1", sock.getsockname()[1])
         self._listener = UdpListener(sock, self._service, loop, self._stats, self._service.fast_path)
@@ -264,7 +265,7 @@ class Listener:
         self._bugs.check()
         self._fed += len(packets)
         if self._fed // BURST % 256 == 0:
-            self._service.set_blockset(_BLOCKSETS[self._fed // BURST // 256 % 2])
+            self._service.adopt(self._service.rules.with_blockset(_BLOCKSETS[self._fed // BURST // 256 % 2]))
             self._service.tick(now)
 
     def _serve_upstream(self) -> None:
@@ -307,7 +308,7 @@ class Arena:
 
     def __init__(self, seed: int) -> None:
         self._mutator = Mutator(RESPONSES, seed)
-        self._resolver = Resolver(msgspec.convert(_RAW, Config), PythonCache(1_000_000))
+        self._resolver = Resolver(RuleSet.of(msgspec.convert(_RAW, Config)), PythonCache(1_000_000))
         self._fed = 0
 
     def feed(self, packets: Sequence[bytes]) -> None:

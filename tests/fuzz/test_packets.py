@@ -15,6 +15,7 @@ from pdns.core.cache import AnswerCache
 from pdns.core.outcome import Forward
 from pdns.core.query import parse_query
 from pdns.core.resolver import Resolver
+from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
@@ -64,8 +65,8 @@ def serve(wire: bytes, transport: str) -> list[bytes]:
     loop = asyncio.new_event_loop()
     try:
         forwarder = _Silent(_CONFIG.upstream, loop, stats)
-        service = Service(_CONFIG, forwarder, stats, lambda: 1000.0)
-        service.set_blockset(_BLOCKSET)
+        service = Service(RuleSet.of(_CONFIG), forwarder, stats, lambda: 1000.0)
+        service.adopt(service.rules.with_blockset(_BLOCKSET))
         replies: list[bytes] = []
         service.on_message(wire, "127.0.0.1", 4000, transport, replies.append)
         assert not [name for name in counters.items() if name[:2] == ("dropped_total", ("internal_error",))]
@@ -92,8 +93,8 @@ def test_a_client_gets_a_sound_reply_or_none(wire: bytes, transport: str) -> Non
 @given(mutated(RESPONSES), st.sampled_from(QUERIES))
 def test_what_an_upstream_sends_is_refused_or_passed_on_sound(wire: bytes, asked: bytes) -> None:
     """A response that is believed ends in an answer that parses in full, asks nothing else, and never leaks what is blocked."""
-    resolver = Resolver(_CONFIG, AnswerCache(1_000_000))
-    resolver.set_blockset(_BLOCKSET, ready=True)
+    resolver = Resolver(RuleSet.of(_CONFIG), AnswerCache(1_000_000))
+    resolver.adopt(resolver.rules.with_blockset(_BLOCKSET, ready=True))
     client = resolver.client("127.0.0.1")
     with suppress(WireError):
         message = parse_message(wire)

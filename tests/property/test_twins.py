@@ -18,6 +18,7 @@ from pdns.core import clients as core_clients
 from pdns.core import query as core_query
 from pdns.core import rate_limit as core_ratelimit
 from pdns.core.local_rules import LocalEntry, LocalRules
+from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.fast import ACCELERATED
 from pdns.telemetry.counters import Counters
@@ -156,7 +157,7 @@ ALONE = make_blockset({"alpha": "evil.test a.b.com"})
 def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
     """Filter and trie say the same of a name whether they are asked from Python or from compiled code."""
     query = fast_wire.parse_query(bytes(5) + b"\1" + bytes(6) + name + b"\0\1\0\1")
-    assert list(blockset.matcher.find(query)) == list(blockset.find(filter_key(name), reversed_key(name)))
+    assert list(matcher.Matcher(*blockset.mapped).find(query)) == list(blockset.find(filter_key(name), reversed_key(name)))
 
 
 # The whole way of a query, with time and upstreams in the hands of the test.
@@ -273,10 +274,10 @@ class _Side:
         self.upstream = _Upstream(self.config, stats)
         self.now = 1000.0
         self.service = Service(
-            self.config, self.upstream, stats, lambda: self.now, cookie_secret=bytes(16), accelerated=accelerated
+            RuleSet.of(self.config), self.upstream, stats, lambda: self.now, cookie_secret=bytes(16), accelerated=accelerated
         )
         self.cookies = b""  # as the last answer had them
-        self.service.set_blockset(_BLOCKSET)
+        self.service.adopt(self.service.rules.with_blockset(_BLOCKSET))
         self.sent: list[tuple[int, bytes]] = []
 
     def ask(self, number: int, wire: bytes, client: str, transport: str) -> None:
@@ -358,9 +359,9 @@ def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tupl
                     side.now += how[0]
                     side.service.tick(side.now)
                 elif what == "override":
-                    side.service.override(how[0])
+                    side.service.adopt(side.service.rules.with_local(how[0]))
                 else:
-                    side.service.apply(side.config, side.upstream)
+                    side.service.adopt(side.service.rules.with_config(side.config), side.upstream)
             assert sides[1].sent == sides[0].sent
         assert sides[1].counted() == sides[0].counted()
     finally:

@@ -13,6 +13,7 @@ import pytest
 
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
+from pdns.core.ruleset import RuleSet
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import UdpListener
@@ -49,8 +50,8 @@ class Running:
         self.counters = Counters.create(4096)
         stats = Stats(self.counters)
         self.forwarder = Forwarder(config.upstream, loop, stats)
-        self.service = Service(config, self.forwarder, stats, time.monotonic)
-        self.service.set_blockset(BLOCKSET)
+        self.service = Service(RuleSet.of(config), self.forwarder, stats, time.monotonic)
+        self.service.adopt(self.service.rules.with_blockset(BLOCKSET))
         self.sock = bind_udp(Endpoint("127.0.0.1", 0))
         self.listener = (
             CompiledUdpListener(self.sock, self.service, loop, stats, self.service.fast_path)

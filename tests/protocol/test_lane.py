@@ -20,6 +20,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
 from pdns.core import in_flight
 from pdns.core.local_rules import LocalEntry, LocalRules
+from pdns.core.ruleset import RuleSet
 from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import UdpListener
@@ -54,7 +55,7 @@ class Edge:
         options = {"timeout_s": 3.0, **sections.pop("upstream", {})}
         self.config = msgspec.convert({"upstream": {"servers": upstreams, **options}, **sections}, Config)
         self.forwarder = Forwarder(self.config.upstream, self.loop, self.stats)
-        self.service = Service(self.config, self.forwarder, self.stats, self.loop.time, accelerated=compiled)
+        self.service = Service(RuleSet.of(self.config), self.forwarder, self.stats, self.loop.time, accelerated=compiled)
         sock = bind_udp(Endpoint("127.0.0.1", 0))
         self.address = sock.getsockname()
         self.listener: UdpListener
@@ -128,7 +129,7 @@ def edge(request: pytest.FixtureRequest) -> Open:
         for upstream in upstreams:
             await upstream.start()
         one = Edge([f"udp://127.0.0.1:{upstream.port}" for upstream in upstreams], sections, compiled=request.param == "lane")
-        one.service.set_blockset(blockset)
+        one.service.adopt(one.service.rules.with_blockset(blockset))
         try:
             yield one, upstreams[0] if len(upstreams) == 1 else upstreams
         finally:
@@ -413,14 +414,16 @@ def test_what_is_blocked_here_is_found_behind_an_answer(run: Run, edge: Open) ->
         for blockset in (None, make_blockset({"alpha": "listed.example"})):
             async with edge(fake.by_name(handlers, fake.answer(TRUE)), blockset=blockset) as (e, _):
                 assert answers(await e.ask("cloak.example")) == ["bad.example.", "192.0.2.99"]
-                e.service.override(LocalRules([LocalEntry(b"\3bad\7example\0", False, False, "ticket 7")]))
+                e.service.adopt(
+                    e.service.rules.with_local(LocalRules([LocalEntry(b"\3bad\7example\0", False, False, "ticket 7")]))
+                )
                 for name in ("cloak.example", "other.example"):  # an answer in the cache, and one that is not
                     answer = await e.ask(name, edns=1232)
                     assert answers(answer) == [SINKHOLE]
                     assert b"local: ticket 7 (bad.example)" in answer
                 assert answers(await e.ask("x.bad.example")) == [SINKHOLE]
                 assert answers(await e.ask("clean.example")) == [TRUE]
-                e.service.override(LocalRules())
+                e.service.adopt(e.service.rules.with_local(LocalRules()))
                 assert answers(await e.ask("x.bad.example")) == [TRUE]
                 assert answers(await e.ask("cloak.example")) == ["bad.example.", "192.0.2.99"]
 
@@ -477,7 +480,7 @@ def test_a_name_that_is_listed_while_it_is_out_is_blocked(run: Run, edge: Open) 
         async with edge(fake.delayed(fake.answer(TRUE), 0.15), blockset=make_blockset({}), **FEEDS) as (e, _):
             sock = e.send(query_wire("late.example"))
             await e.out(1)
-            e.service.set_blockset(make_blockset({"alpha": "late.example"}))
+            e.service.adopt(e.service.rules.with_blockset(make_blockset({"alpha": "late.example"})))
             assert answers(await e.reply(sock)) == [SINKHOLE]
             assert answers(await e.ask("late.example")) == [SINKHOLE]
 
@@ -591,7 +594,7 @@ def test_other_upstreams_do_not_lose_what_is_out(run: Run, edge: Open) -> None:
             servers = (f"udp://127.0.0.1:{other.port}",)
             config = msgspec.structs.replace(e.config, upstream=msgspec.structs.replace(e.config.upstream, servers=servers))
             e.forwarder = Forwarder(config.upstream, e.loop, e.stats)
-            e.service.apply(config, e.forwarder)
+            e.service.adopt(e.service.rules.with_config(config), e.forwarder)
             assert answers(await e.ask("next.example")) == ["192.0.2.8"]
             assert answers(await e.reply(sock)) == [TRUE]
             assert before.in_flight == 0
@@ -639,8 +642,10 @@ def test_bounds_hold(run: Run, edge: Open, monkeypatch: pytest.MonkeyPatch) -> N
             wire = await e.reply(sock)
             assert (wire[:2], ede(wire)) == (b"\0\x66", (0, "too many queries in flight for this client"))
             await e.out(3)
-            e.service.apply(
-                msgspec.structs.replace(e.config, upstream=msgspec.structs.replace(e.config.upstream, max_in_flight=3)),
+            e.service.adopt(
+                e.service.rules.with_config(
+                    msgspec.structs.replace(e.config, upstream=msgspec.structs.replace(e.config.upstream, max_in_flight=3))
+                ),
                 e.forwarder,
             )
             assert ede(await e.ask("m.example")) == (0, "too many queries in flight")

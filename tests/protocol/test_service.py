@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from pdns.config.schema import Config
+from pdns.core.ruleset import RuleSet
 from pdns.fast import ACCELERATED
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
@@ -45,7 +46,9 @@ class Bench:
         self.config = msgspec.convert(raw, Config)
         stats = Stats(self.counters)
         self.forwarder = Forwarder(self.config.upstream, self.loop, stats)
-        self.service = Service(self.config, self.forwarder, stats, self.now, accelerated=accelerated, zone_changed=zone_changed)
+        self.service = Service(
+            RuleSet.of(self.config), self.forwarder, stats, self.now, accelerated=accelerated, zone_changed=zone_changed
+        )
 
     def now(self) -> float:
         return (self.loop.time() if self.stands_at_s is None else self.stands_at_s) + self.ahead_s
@@ -268,7 +271,7 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
         }
         blockset = make_blockset({"alpha": "bad.example", "watch": "watched.example"})
         async with bench(**sections) as b:
-            b.service.set_blockset(blockset)
+            b.service.adopt(b.service.rules.with_blockset(blockset))
             for _ in range(3):
                 assert answers(b.send(query_wire("x.bad.example"), client="10.7.1.1")[0]) == ["192.0.2.1"]
             assert b.count("blocked_total", "coventry", "alpha", "malware", "sinkhole") == 3
@@ -280,7 +283,7 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
             assert b.count("would_block_total", "default", "watch") == 2
             assert b.upstream.names() == ["watched.example"]
         async with bench(block={"action": "drop"}, **sections) as b:
-            b.service.set_blockset(blockset)
+            b.service.adopt(b.service.rules.with_blockset(blockset))
             assert b.send(query_wire("bad.example")) == []
             assert b.count("blocked_total", "drop") == 1
 
@@ -296,7 +299,7 @@ def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: 
         feeds = [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}]
         leads_to_bad = fake.records(fake.record(p.CNAME, b"\3bad\7example\0"))
         async with bench(fake.by_name({"leads.example": leads_to_bad}, fake.answer()), feed=feeds) as b:
-            b.service.set_blockset(make_blockset({"alpha": "bad.example", "watch": "watched.example"}))
+            b.service.adopt(b.service.rules.with_blockset(make_blockset({"alpha": "bad.example", "watch": "watched.example"})))
             assert answers(await b.ask("bad.example")) == ["192.0.2.1"]
             assert answers(await b.ask("leads.example")) == ["192.0.2.1"]
             assert b.count("blocked_total", "alpha") == 2
@@ -317,15 +320,15 @@ def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
         feeds = [{"name": "alpha", "url": "file:a", "required": True}]
         async with bench(fake.answer("192.0.2.9"), feed=feeds) as b:
             assert ede(b.send(query_wire("www.example"))[0]) == (14, "required feeds are not loaded yet: alpha")
-            b.service.set_blockset(make_blockset({"other": "bad.example"}))
-            assert (b.service.ready, b.service.missing_feeds()) == (False, ["alpha"])
-            b.service.set_blockset(make_blockset({"alpha": "bad.example"}, configured=b.config.feed))
+            b.service.adopt(b.service.rules.with_blockset(make_blockset({"other": "bad.example"})))
+            assert (b.service.rules.ready, b.service.rules.missing) == (False, ("alpha",))
+            b.service.adopt(b.service.rules.with_blockset(make_blockset({"alpha": "bad.example"}, configured=b.config.feed)))
             assert answers(await b.ask("www.example")) == ["192.0.2.9"]
             more = msgspec.structs.replace(
                 b.config, feed=(*b.config.feed, msgspec.structs.replace(b.config.feed[0], name="beta"))
             )
-            b.service.apply(more, b.forwarder)
-            assert (b.service.ready, b.service.missing_feeds()) == (True, ["beta"])
+            b.service.adopt(b.service.rules.with_config(more), b.forwarder)
+            assert (b.service.rules.ready, b.service.rules.missing) == (True, ("beta",))
             assert answers(b.send(query_wire("www.example"))[0]) == ["192.0.2.9"]
 
     run(body())

@@ -12,8 +12,9 @@ from pybloom_live import BloomFilter
 
 from pdns.blockset.generations import blocksets_directory, current_generation, next_generation, publish
 from pdns.blockset.layout import FeedEntry, read_manifest
-from pdns.blockset.reader import Blockset, source_fingerprint
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
+from pdns.config.source import source_fingerprint
 from pdns.core.listing import ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, AddressListing, Listing, Rule
 from pdns.errors import BlocksetError
 from pdns.wire.names import from_labels, from_text, labels_of, reversed_key

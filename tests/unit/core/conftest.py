@@ -14,6 +14,7 @@ from pdns.core.cache import AnswerCache
 from pdns.core.entry import Entry
 from pdns.core.outcome import Answer, Forward, Outcome
 from pdns.core.resolver import Resolver
+from pdns.core.ruleset import RuleSet
 from pdns.wire.message import parse_message
 from tests.blocksets import make_blockset
 from tests.wire import query, response_wire
@@ -45,8 +46,9 @@ class Standstill:
     def __init__(self, blockset: Blockset | None = None, *, ready: bool = True, **sections: Any) -> None:
         self.config = make_config(**sections)
         self.cache = AnswerCache(1_000_000)
-        self.resolver = Resolver(self.config, self.cache)
-        self.resolver.set_blockset(blockset if blockset is not None else make_blockset(FEEDS), ready=ready)
+        self.resolver = Resolver(
+            RuleSet.of(self.config, blockset=blockset if blockset is not None else make_blockset(FEEDS), ready=ready), self.cache
+        )
 
     def ask(self, name: str, qtype: str = "A", *, now: float = 1000.0, address: str = "127.0.0.1", **options: Any) -> Outcome:
         return self.resolver.handle(query(name, qtype, **options), self.resolver.client(address), address, now)

@@ -291,7 +291,9 @@ def test_the_block_names_the_rule(name: str, records: str, text: str) -> None:
 def test_an_administrators_block_names_its_rule() -> None:
     """A local entry for what is below a name is spelt as such."""
     world = Standstill()
-    world.resolver.override(LocalRules([LocalEntry(names.from_text("shop.example"), True, False, "ticket 7")]))
+    world.resolver.adopt(
+        world.resolver.rules.with_local(LocalRules([LocalEntry(names.from_text("shop.example"), True, False, "ticket 7")]))
+    )
     assert ede(world.wire("a.shop.example")) == (15, "local: ticket 7 (*.shop.example)")
 
 
@@ -369,11 +371,11 @@ def test_a_new_blockset_blocks_what_is_cached() -> None:
     world.forwarded("late.example", "A", "late.example 300 IN A 192.0.2.7")
     world.forwarded("www.example", "A", "www.example 300 IN CNAME late.example.\nlate.example 300 IN A 192.0.2.7")
     world.forwarded("clean.example", "A", "clean.example 300 IN A 192.0.2.8")
-    world.resolver.set_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True)
+    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True))
     assert world.answer("late.example").source == "blocked"
     assert world.answer("www.example").source == "blocked"
     assert world.answer("clean.example").source == "cache"
-    world.resolver.set_blockset(make_blockset({"alpha": ""}, generation=3), ready=True)
+    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": ""}, generation=3), ready=True))
     assert isinstance(world.ask("late.example"), Forward), "no longer listed: asked afresh"
 
 
@@ -482,13 +484,13 @@ def test_a_stale_answer_is_decided_again_too() -> None:
     world.forwarded("late.example", "A", "late.example 300 IN A 192.0.2.7")
     forward = world.ask("late.example", now=1400.0)
     assert isinstance(forward, Forward)
-    world.resolver.set_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True)
+    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True))
     assert world.resolver.on_failure(forward, 22, "", None, 1400.0).source == "blocked"
     other = Standstill(make_blockset({"alpha": ""}))
     other.forwarded("www.example", "A", "www.example 300 IN A 192.0.2.7")
     forward = other.ask("www.example", now=1400.0)
     assert isinstance(forward, Forward)
-    other.resolver.set_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True)
+    other.resolver.adopt(other.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True))
     assert other.resolver.on_failure(forward, 22, "", None, 1400.0).source == "stale"
 
 
@@ -615,7 +617,7 @@ def test_a_reload_keeps_answers_and_changes_rules() -> None:
     world = Standstill()
     world.forwarded("www.example", "A", "www.example 300 IN A 192.0.2.1")
     world.answer("malware.test")
-    world.resolver.configure(Standstill(block={"action": "nxdomain"}).config)
+    world.resolver.adopt(world.resolver.rules.with_config(Standstill(block={"action": "nxdomain"}).config))
     assert world.answer("www.example").source == "cache"
     assert world.answer("malware.test").entry.rcode == p.NXDOMAIN
     assert FEEDS

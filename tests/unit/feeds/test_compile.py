@@ -10,8 +10,9 @@ import pytest
 
 from feeds.entries import write_entries
 from feeds.parse import ParsedFeed
-from pdns.blockset.reader import Blockset, source_fingerprint
+from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
+from pdns.config.source import source_fingerprint
 from pdns.core.listing import BLOCK_SUBTREE, Listing, Rule
 from pdns.errors import BlocksetError
 from pdns.wire.names import from_text

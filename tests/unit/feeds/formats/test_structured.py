@@ -16,8 +16,8 @@ from feeds.build import perform
 from feeds.formats.collector import MAX_DETAILS
 from feeds.jobs import Failed, Parse
 from feeds.parse import parse_feed
-from pdns.blockset.reader import source_fingerprint
 from pdns.config.schema import Feed, FeedFormat
+from pdns.config.source import source_fingerprint
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import details, names, networks, odd, read
 

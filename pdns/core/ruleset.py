@@ -1,0 +1,86 @@
+"""Everything that a decision depends on, as one immutable value."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from pdns.config.schema import Config
+from pdns.config.source import source_fingerprint
+from pdns.core.block_answer import BlockAnswers
+from pdns.core.listing import Listings
+from pdns.core.local_rules import NO_RULES, LocalRules
+from pdns.core.policy import Policy
+from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class RuleSet:
+    """The rules of the configuration, the feeds and the administrator. A change makes a new rule set, which shares with the one
+    before all that the change does not concern.
+    """
+
+    config: Config
+    local: LocalRules  # the administrator's
+    blockset: Listings | None
+    ready: bool  # False: a query that needs the blockset gets SERVFAIL, never an unprotected answer
+    missing: tuple[str, ...]  # required feeds that the blockset does not hold
+    policy: Policy
+    block_answers: BlockAnswers
+    special: LocalData  # answered here before the feeds are asked
+    undelegated: LocalData  # answered here when no feed lists the name
+
+    @classmethod
+    def of(
+        cls, config: Config, *, blockset: Listings | None = None, local: LocalRules = NO_RULES, ready: bool | None = None
+    ) -> Self:
+        """The first rule set. Ready when no required feed is missing, unless `ready` says otherwise."""
+        missing = _missing(config, blockset)
+        return cls(
+            config=config,
+            local=local,
+            blockset=blockset,
+            ready=not missing if ready is None else ready,
+            missing=missing,
+            policy=Policy(config, local),
+            block_answers=BlockAnswers(config.block),
+            special=LocalData(SPECIAL_ZONES, config.local.forward),
+            undelegated=LocalData(UNDELEGATED_ZONES, config.local.forward),
+        )
+
+    def with_config(self, config: Config) -> Self:
+        """The same with another configuration."""
+        return type(self).of(config, blockset=self.blockset, local=self.local, ready=self._stays_ready(config, self.blockset))
+
+    def with_blockset(self, blockset: Listings | None, *, ready: bool | None = None) -> Self:
+        """The same with another blockset; `ready` as in `of`."""
+        return replace(
+            self,
+            blockset=blockset,
+            ready=self._stays_ready(self.config, blockset) if ready is None else ready,
+            missing=_missing(self.config, blockset),
+        )
+
+    def with_local(self, local: LocalRules) -> Self:
+        """The same with other rules of the administrator."""
+        return replace(
+            self, local=local, policy=Policy(self.config, local), block_answers=BlockAnswers(self.config.block)
+        )  # fmt: skip
+
+    @property
+    def special_filter_keys(self) -> frozenset[bytes]:
+        """The filter key of every name that may be answered here without the feeds."""
+        return self.special.filter_keys | self.undelegated.filter_keys
+
+    def _stays_ready(self, config: Config, blockset: Listings | None) -> bool:
+        """Once ready, always ready: a required feed that is added must not stop the service while it loads."""
+        return (self.ready and blockset is not None) or not _missing(config, blockset)
+
+
+def _missing(config: Config, blockset: Listings | None) -> tuple[str, ...]:
+    loaded = blockset.feeds if blockset is not None else {}
+    return tuple(
+        feed.name
+        for feed in config.feed
+        if feed.required and (feed.name not in loaded or loaded[feed.name].source != source_fingerprint(feed))
+    )
