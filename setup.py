@@ -1,6 +1,6 @@
 """Builds the compiled part, `pdns/fast/`. The rest of the build is in pyproject.toml.
 
-PDNS_PURE=1      installs without it, on purpose; the program then runs with PDNS_PURE=1 only
+PDNS_COMPILED=1  the compiled part is there already: do not compile it again
 PDNS_DEBUG=1     checks what a release takes for granted; no optimisation
 PDNS_SANITIZE=1  with AddressSanitizer and UndefinedBehaviorSanitizer, and those checks
 PDNS_COVERAGE=1  as well with what libFuzzer wants to know; needs CC=clang
@@ -18,7 +18,7 @@ from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 
-PURE = os.environ.get("PDNS_PURE") == "1"
+COMPILED = os.environ.get("PDNS_COMPILED") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
 SANITIZE = os.environ.get("PDNS_SANITIZE") == "1"
 COVERAGE = os.environ.get("PDNS_COVERAGE") == "1"
@@ -30,8 +30,6 @@ pdns: its compiled part could not be built: {reason}
 It needs a C compiler and Python's headers:
     Debian, Ubuntu: sudo apt-get install gcc python3-dev
     Fedora:         sudo dnf install gcc python3-devel
-
-Without it answers cost four times as much. To install it that way all the same, and to run it so: PDNS_PURE=1
 """
 
 
@@ -70,7 +68,7 @@ class BuildWithCommit(build_py):
 
 
 def extensions() -> list[Extension]:
-    from Cython.Build import cythonize  # noqa: PLC0415 (not needed, and perhaps not there, with PDNS_PURE=1)
+    from Cython.Build import cythonize  # noqa: PLC0415 (not needed, and perhaps not there, with PDNS_COMPILED=1)
 
     flags = ["-std=gnu11", "-Wall", "-Wextra", "-Wno-unused-parameter", "-Wno-unused-function", "-Wno-missing-field-initializers"]
     flags += ["-O1", "-g"] if DEBUG or SANITIZE else ["-O2", "-g0", "-fno-semantic-interposition"]
@@ -107,4 +105,4 @@ def extensions() -> list[Extension]:
     )
 
 
-setup(ext_modules=[] if PURE else extensions(), cmdclass={"build_ext": BuildFast, "build_py": BuildWithCommit})
+setup(ext_modules=[] if COMPILED else extensions(), cmdclass={"build_ext": BuildFast, "build_py": BuildWithCommit})

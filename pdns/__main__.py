@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Annotated, Final
 
 import typer
 
 from pdns.confinement.confine import confine_command
-from pdns.errors import PdnsError
-from pdns.fast import require_fast
 from pdns.logs import open_standard_descriptors
 from pdns.version import VERSION
 
@@ -55,13 +54,18 @@ def _options(
     pass
 
 
+def _require_kernels() -> None:
+    if find_spec("pdns.fast.udp") is None:
+        sys.exit(
+            "pdns: its compiled part is missing; install again where a C compiler is (`pip install .`; Debian, Ubuntu:"
+            " apt install gcc python3-dev)"
+        )
+
+
 def main() -> None:
     """What the `pdns` script runs."""
     open_standard_descriptors()
-    try:
-        require_fast()
-    except PdnsError as error:
-        sys.exit(f"pdns: {error}")
+    _require_kernels()
     confine_command()
     asked = next(iter(sys.argv[1:]), "")
     build((asked,) if asked in _COMMANDS else _COMMANDS)()

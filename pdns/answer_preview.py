@@ -8,12 +8,13 @@ from dnslib import QTYPE, DNSRecord
 
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
-from pdns.core.cache import AnswerCache
 from pdns.core.outcome import Answer, Drop, Forward
 from pdns.core.policy import CLEAN, Policy
 from pdns.core.query import Query
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
+from pdns.reference.cache import ReferenceCache
+from pdns.reference.first_stages import FirstStages
 from pdns.state.overrides import Overrides
 from pdns.wire import protocol as p
 
@@ -47,12 +48,12 @@ def answers_leading_to(
 
 def answers_to(config: Config, blockset: Blockset | None, current: Overrides, qname: bytes, address: str) -> dict[str, str]:
     rules = RuleSet.of(config, blockset=blockset, local=current.rules(0.0), ready=True)
-    resolver = Resolver(rules, AnswerCache(config.cache.max_bytes))
+    resolver = FirstStages(Resolver(rules, ReferenceCache(config.cache.max_bytes)))
     told = {QTYPE[qtype]: _outcome(resolver, qname, qtype, address) for qtype in _SHOWN_TYPES}
     return {"any type": outcomes.pop()} if len(outcomes := set(told.values())) == 1 else told
 
 
-def _outcome(resolver: Resolver, qname: bytes, qtype: int, address: str) -> str:
+def _outcome(resolver: FirstStages, qname: bytes, qtype: int, address: str) -> str:
     """What the resolver decides, in words."""
     question = qname + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
     query = Query(0, p.RD, question, qtype, p.CLASS_IN, edns=False, do=False, udp_bytes=65535)

@@ -14,7 +14,8 @@ import dns.rdatatype
 import dns.rrset
 from dnslib import CLASS, EDNS0, QTYPE, DNSHeader, DNSLabel, DNSQuestion, DNSRecord
 
-from pdns.core.query import Query, parse_query
+from pdns.core.query import Query
+from pdns.reference.query import parse_query
 from pdns.wire.names import from_text, labels_of
 
 

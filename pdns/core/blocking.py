@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from pdns.core.block_answer import Template
@@ -48,7 +48,7 @@ class Blocker:
         """
         return [], queries
 
-    def block(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+    def block(self, query: Query, client: Client, now: float) -> Outcome | None:
         """A stage of the resolver: the answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then
         `query.monitored` says whether a feed in monitor mode would have.
         """
@@ -72,3 +72,6 @@ class Blocker:
             shared.feed, shared.category, shared.also, shared.monitored, query.qtype, below_only=shared.below_only
         )
         return CachedDecision(template, shared.at)
+
+
+NewBlocker = Callable[[RuleSet, AnswerCache], Blocker]

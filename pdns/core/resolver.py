@@ -6,18 +6,17 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
-from pdns.core.blocking import Asked, Blocker, Classify
+from pdns.core.blocking import Asked, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
-from pdns.core.clients import Client, ClientTable
+from pdns.core.clients import Client
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extended_errors import errors_of
 from pdns.core.local_rules import LOCAL
-from pdns.core.outcome import PLAIN, Answer, Drop, Forward, Outcome
+from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
 from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.query import Query
-from pdns.core.rate_limit import RateLimiter
 from pdns.core.response_check import check_response
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import LocalData
@@ -33,46 +32,26 @@ MOST_NAMED = 3  # feeds in one text
 NO_DATA_TYPES = frozenset(range(p.NXNAME, p.TKEY))  # meta types, none of which stands in a question (RFC 6895, 3.1)
 META_TYPES = NO_DATA_TYPES | {0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA}
 
-_Stage = Callable[[Query, Client, str, float], Outcome | None]
+_Stage = Callable[[Query, Client, float], Outcome | None]
 
 
 class Resolver:
     """Decides. One per worker; `adopt` changes its rules between two queries."""
 
-    def __init__(
-        self, rules: RuleSet, cache: AnswerCache, blocker: type[Blocker] = Blocker, limits: memoryview | None = None
-    ) -> None:
-        """`limits` is the memory of `RateLimiter`."""
-        self._limits = limits
+    def __init__(self, rules: RuleSet, cache: AnswerCache, blocker: NewBlocker = Blocker) -> None:
+        """`blocker` makes what finds listed names; a kernel offers a faster one."""
         self._cache = cache
         self._new_blocker = blocker
-        self.refused = False  # the last query that was handled, because its client may not ask, or not as much
-        # The order is policy. Strangers cost nothing; a flood costs little; what was decided is not decided again;
-        # then what is answered here, so that special names never leave the house; then what is blocked here (a stage
-        # that is there only when something is), then what feeds list; and only what is left is somebody else's to answer.
-        self._stages: tuple[_Stage, ...] = (self._client_access, self._rate_limit, self._cached)
-        self.rules = rules
-        self._configure(rules)
-        self._decide_by(rules)
+        self.adopt(rules)
 
     def adopt(self, rules: RuleSet) -> None:
-        """Decide by `rules` from now on. Answers in the cache stay, and are decided again under the new rules when next asked."""
-        if rules.config is not self.rules.config:
-            self._configure(rules)
-        self._decide_by(rules)
-
-    def _configure(self, rules: RuleSet) -> None:
-        config = rules.config
-        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies)
-        self._limiter = RateLimiter(config.rate_limit, self._limits)
-        self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
-        self._config = config.cache
-        self._cache.resize(config.cache.max_bytes)
-
-    def _decide_by(self, rules: RuleSet) -> None:
+        """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
         self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
+        self._config = rules.config.cache
         self._cache.new_rules()
         self.classify: Classify = _nothing_to_classify
+        # The order is policy: what is answered here comes first, so that special names are never forwarded; then what is
+        # blocked here, if anything is; then what feeds list. Only what is left is for an upstream to answer.
         block: tuple[_Stage, ...] = ()
         if not rules.ready:
             block = (partial(_not_ready, _not_ready_text(rules.missing)),)
@@ -84,46 +63,21 @@ class Resolver:
         self._decisions: tuple[_Stage, ...] = (self._scope, self._local, *block, self._undelegated, self._forward)
         self._skipping_local: tuple[_Stage, ...] = (*block, self._forward)  # those that have something to say of any name
 
-    def client(self, address: str) -> Client:
-        """Who is at `address`."""
-        return self._clients.lookup(address)
-
-    def handle(self, query: Query, client: Client, address: str, now: float) -> Outcome:
-        """The outcome of the first stage that has one; the last stage always has."""
-        self.refused = False
-        for stage in self._stages:
-            outcome = stage(query, client, address, now)
-            if outcome is not None:
-                return outcome
-        return self.decide(query, client, now)
-
     def decide(self, query: Query, client: Client, now: float) -> Outcome:
-        """The same for a query of a client that may ask it, now, and to which there is no answer in the cache, but for one that
-        `query` knows of.
+        """The outcome for a query of a client that may ask, that is within its limit, and that the cache has no answer to, unless
+        `query.needs_recheck`: the outcome of the first stage that has one. The last stage always has.
         """
-        if query.needs_recheck and (outcome := self._cached(query, client, "", now)) is not None:
+        if query.needs_recheck and (outcome := self.cached(query, client, now)) is not None:
             return outcome
         for stage in self._skipping_local if query.skips_local else self._decisions:
-            if (outcome := stage(query, client, "", now)) is not None:
+            if (outcome := stage(query, client, now)) is not None:
                 return outcome
         raise AssertionError("the last stage forwards")
 
     # Stages, in order.
 
-    def _client_access(self, _query: Query, client: Client, _address: str, now: float) -> Outcome | None:
-        if client.allowed:
-            return None
-        self.refused = True
-        return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, STRANGER_TEXT)), "refused")
-
-    def _rate_limit(self, query: Query, _client: Client, address: str, now: float) -> Outcome | None:
-        limiter = self._verified_limiter if query.verified else self._limiter
-        if limiter.admits(address, now):
-            return None
-        self.refused = True
-        return _over_limit(self._limiter.action, now)
-
-    def _cached(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+    def cached(self, query: Query, client: Client, now: float) -> Outcome | None:
+        """The outcome that the answer in the cache gives, decided again if it was decided under other rules."""
         key = query.key + client.policy_key
         entry = self._cache.get(key)
         if entry is None or not query.flags & p.RD:  # without RD nobody learns what others asked
@@ -145,7 +99,7 @@ class Resolver:
         self._cache.remove(key)
         return None
 
-    def _scope(self, query: Query, _client: Client, _address: str, now: float) -> Outcome | None:
+    def _scope(self, query: Query, _client: Client, now: float) -> Outcome | None:
         if query.qclass != p.CLASS_IN:
             return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"class IN only")), "refused")
         if query.qtype in NO_DATA_TYPES:
@@ -156,19 +110,19 @@ class Resolver:
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
         return None
 
-    def _local(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+    def _local(self, query: Query, client: Client, now: float) -> Outcome | None:
         if not self.rules.special.may_answer(query.filter_key):
             return None
         return self._answer_here(self.rules.special, query, client, now)
 
-    def _block_here(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+    def _block_here(self, query: Query, client: Client, now: float) -> Outcome | None:
         entry = self._policy.blocked_locally(client.policy, query.qname, query.filter_key)
         if entry is None:
             return None
         template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason, below_only=entry.below_only)
         return self._cache.block(query, client.policy_key, template, len(entry.name), now)
 
-    def _undelegated(self, query: Query, client: Client, _address: str, now: float) -> Outcome | None:
+    def _undelegated(self, query: Query, client: Client, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
         if not self.rules.undelegated.may_answer(query.filter_key):
@@ -193,7 +147,7 @@ class Resolver:
         entry = data.answer(query.qname, query.qtype, now)
         return None if entry is None else Answer(entry, "local")
 
-    def _forward(self, query: Query, client: Client, _address: str, now: float) -> Outcome:
+    def _forward(self, query: Query, client: Client, now: float) -> Outcome:
         if not query.flags & p.RD:
             ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
             return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
@@ -346,15 +300,6 @@ def _not_ready_text(missing: Sequence[str]) -> bytes:
     return f"required feeds are not loaded yet: {named}".encode() if named else b"the threat feeds are being loaded"
 
 
-def _not_ready(text: bytes, _query: Query, _client: Client, _address: str, now: float) -> Outcome:
+def _not_ready(text: bytes, _query: Query, _client: Client, now: float) -> Outcome:
     entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, text))
     return Answer(entry, "error")
-
-
-def _over_limit(action: str, now: float) -> Outcome:
-    if action == "drop":
-        return Drop("rate_limit")
-    refusal = error_entry(p.REFUSED, "refused", now, 0, (p.EDE_PROHIBITED, OVER_LIMIT_TEXT))
-    if action == "truncate":
-        return Answer(refusal, "refused", truncated=True)
-    return Answer(refusal, "refused")

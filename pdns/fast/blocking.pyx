@@ -72,7 +72,7 @@ cdef class Blocker:
         cdef int kind = 1 if query.q.qtype == _A else 2 if query.q.qtype == _AAAA else 0
         return 4 * <Py_ssize_t>found[0][1] + kind
 
-    def block(self, PendingQuery query not None, client, address, double now):
+    def block(self, PendingQuery query not None, client, double now):
         found = self._matcher.find(query)
         if not found:
             return None

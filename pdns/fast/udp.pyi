@@ -1,10 +1,9 @@
 import asyncio
 import socket
-from typing import Protocol
+from typing import Any, Protocol
 
-from pdns.fast.fast_path import FastPath, PendingQuery
+from pdns.fast.fast_path import PendingQuery
 from pdns.net import edge
-from pdns.net.udp import UdpListener as Specification
 
 class Datagram(PendingQuery):
     @property
@@ -19,12 +18,18 @@ class Datagram(PendingQuery):
 class Service(edge.MessageHandler, Protocol):
     def on_queries(self, queries: list[Datagram]) -> None: ...
 
-class UdpListener(Specification):
+class UdpListener:
     def __init__(
         self,
         sock: socket.socket,
         service: edge.MessageHandler,
         loop: asyncio.AbstractEventLoop,
         stats: edge.EdgeStats,
-        fast_path: FastPath | None = None,
+        fast_path: Any = None,  # a FastPath
     ) -> None: ...
+    def resume(self) -> None: ...
+    def pause(self) -> None: ...
+    def read_now(self) -> None: ...
+    def close(self) -> None: ...
+    @property
+    def kernel_drops(self) -> int: ...

@@ -63,7 +63,7 @@ cdef class Datagram(PendingQuery):
 
 
 cdef class UdpListener:
-    """As `pdns.net.udp.UdpListener`. With a `fast_path`, the service gets what that cannot answer: lists of `Datagram` by
+    """As `pdns.reference.udp_listener.ReferenceUdpListener`. With a `fast_path`, the service gets what that cannot answer: lists of `Datagram` by
     `on_queries`; without one every datagram, by `on_message`.
     """
 

@@ -285,9 +285,9 @@ _rcodes[:] = [
 
 _REASONS = (
     "", "shorter than a header", "a response, not a query", "unknown opcode", "not exactly one question", "a query with answers in it",
-    "compressed question", "question cut short", "name over 255 octets", "record cut short",
+    "compressed question", "question cut short", "name over 255 bytes", "record cut short",
     "RDATA leaves the message", "more than one OPT record, or one that is not at the root", "EDNS option cut short",
-    "EDNS option leaves its record", "COOKIE option of a wrong size", "EDNS version above 0", "name leaves the message", "name over 255 octets", "pointer cut short",
+    "EDNS option leaves its record", "COOKIE option of a wrong size", "EDNS version above 0", "name leaves the message", "name over 255 bytes", "pointer cut short",
     "pointer that does not lead back", "unknown label type",
 )  # fmt: skip
 

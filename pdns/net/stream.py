@@ -6,18 +6,41 @@ import asyncio
 import socket
 import struct
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import Any, Final, Protocol, cast
 
-from pdns.net.edge import MessageHandler
+from pdns.net.edge import BugLog, EdgeStats, MessageHandler
+from pdns.net.tcp_limits import TcpLimits
 from pdns.wire.framing import MAX_MESSAGE_BYTES, Deframer, frame
 from pdns.wire.protocol import HEADER_BYTES
 
-if TYPE_CHECKING:
-    from pdns.net.tcp import TcpConnections
-
 MAX_UNSENT_BYTES: Final = 512 * 1024  # of answers that one client does not read
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
+
+
+class StreamTable(Protocol):
+    """What a stream asks of the connections that it is one of: `pdns.net.tcp.TcpConnections`."""
+
+    limits: TcpLimits
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop: ...
+    @property
+    def stats(self) -> EdgeStats: ...
+    @property
+    def clock(self) -> Callable[[], float]: ...
+    @property
+    def bugs(self) -> BugLog: ...
+    @property
+    def read_buffer(self) -> memoryview: ...
+
+    def admit(self, stream: Stream) -> bool: ...
+    def mark(self, stream: Stream, *, busy: bool) -> None: ...
+    def grant(self, stream: Stream, wanted: int) -> int: ...
+    def wait(self, stream: Stream) -> None: ...
+    def refused(self, stream: Stream) -> bool: ...
+    def left(self, stream: Stream) -> None: ...
 
 
 class Stream(asyncio.BufferedProtocol):
@@ -33,7 +56,7 @@ class Stream(asyncio.BufferedProtocol):
         "_port", "_reading", "_resting", "_service", "_stalled_since_s", "_transport", "_waiting", "key",
     )  # fmt: skip
 
-    def __init__(self, service: MessageHandler, connections: TcpConnections) -> None:
+    def __init__(self, service: MessageHandler, connections: StreamTable) -> None:
         self._service = service
         self._connections = connections
         self._deframer = Deframer()

@@ -7,13 +7,13 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from time import perf_counter
-from typing import Final, NamedTuple, Self
+from typing import Final
 
-from pdns.config.schema import Server
 from pdns.net.arrivals import Arrivals
 from pdns.net.connections import ConnectionTable
 from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.stream import RESET_ON_CLOSE, Stream, client_key
+from pdns.net.tcp_limits import TcpLimits
 from pdns.net.turns import Turns
 
 _READ_BYTES: Final = 2048  # at a time from one connection: some dozens of queries, then others have their turn
@@ -27,26 +27,6 @@ _MESSAGES_A_TURN: Final = 32  # of all connections
 _TURN_S: Final = 0.001  # after which the others have to wait; forwarding some messages takes longer
 _MESSAGES_A_CONNECTION: Final = 4  # then another client goes on; a new connection counts as many
 _REST_S: Final = 0.02
-
-
-class TcpLimits(NamedTuple):
-    """What one client, and all of them, may take. For IPv6 a client is a /64: whoever has one has all of it."""
-
-    max_connections: int = 1000
-    max_per_client: int = 50
-    idle_timeout_s: float = 10.0  # since the last whole message; also how long a peer may leave answers unread
-    answer_deadline_s: float = 10.0  # after that long nothing asked before will be answered
-    max_outstanding: int = 128  # queries of one connection at a time; the next ones wait
-
-    @classmethod
-    def of(cls, server: Server, *, answer_deadline_s: float = 10.0) -> Self:
-        """The limits that the configuration sets. `answer_deadline_s` must be above the time that upstreams are given."""
-        return cls(
-            max_connections=server.tcp_max_connections,
-            max_per_client=server.tcp_max_connections_per_client,
-            idle_timeout_s=server.tcp_idle_timeout_s,
-            answer_deadline_s=answer_deadline_s,
-        )
 
 
 class TcpConnections:

@@ -76,7 +76,7 @@ class Answers:
             return
         attempt.settled = True
         exchange.no_tcp.append(server)
-        if server.udp is None:
+        if not server.takes_datagrams:
             self._rounds.blame(exchange, attempt, now, silent=was_open)
         if attempt.purpose == "case":
             server.case.lost_without_tcp(now)
@@ -131,7 +131,7 @@ class Answers:
                 self._watch.good(server)
         elif attempt.beaten:
             self._watch.bad(server, quality.value, attempt.question[:-4].lower(), proven=True)
-        if quality is ReplyQuality.OK and attempt.over_stream is (server.udp is None):
+        if quality is ReplyQuality.OK and attempt.over_stream is not server.takes_datagrams:
             server.health.sampled(duration_s)
         if message.edns:
             server.edns.saw_opt(now)

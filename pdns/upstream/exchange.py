@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
+from pdns.upstream.server import UpstreamServer
 from pdns.wire.message import Message
-
-if TYPE_CHECKING:
-    from pdns.upstream.server import UpstreamServer
 
 
 class UpstreamQuestion(NamedTuple):

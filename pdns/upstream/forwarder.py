@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pdns.clock import boottime_s
 from pdns.config.schema import Upstream
@@ -15,16 +15,15 @@ from pdns.upstream.answers import SIGN_OF_LIFE, Answers
 from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
 from pdns.upstream.health_monitor import HealthMonitor
+from pdns.upstream.kernel import FastForward, SocketSet, UdpKernel
+from pdns.upstream.pools import UpstreamPools, tls_context
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
-from pdns.upstream.server import UpstreamServer, tls_context
+from pdns.upstream.server import UpstreamServer
 from pdns.upstream.timers import TICK_S, Timers
 from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
-    from pdns.fast.fast_forward import FastForward
-    from pdns.fast.udp import Datagram
-    from pdns.fast.upstream import SocketSet
     from pdns.upstream.udp import UdpSocket
 
 PROBE_TIMEOUT_S = 1.5
@@ -32,20 +31,19 @@ PROBE_TIMEOUT_S = 1.5
 _ALL = float("inf")
 _PROBE = UpstreamQuestion(b"\0", p.NS, p.CLASS_IN, do=False, cd=False)
 _SHUTTING_DOWN = UpstreamFailure(p.EDE_NETWORK_ERROR, "shutting down")
-_OVERLOAD = UpstreamFailure(p.EDE_NETWORK_ERROR, "too many queries in flight")
 
 
 class Forwarder:
     """All upstreams of one configuration.
 
-    `resolve` takes no task and awaits nothing. Identical questions are the caller's to merge: each call is one exchange.
+    `resolve` takes no task and awaits nothing. Each call is one exchange: the caller merges identical questions and bounds how
+    many are in flight.
     Raises `ConfigError` when `ca_file` cannot be used.
     """
 
-    def __init__(self, config: Upstream, loop: asyncio.AbstractEventLoop, stats: UpstreamStats) -> None:
+    def __init__(self, config: Upstream, loop: asyncio.AbstractEventLoop, stats: UpstreamStats, kernel: UdpKernel) -> None:
         self._loop = loop
         self._timeout_s = config.timeout_s
-        self._max_in_flight = config.max_in_flight
         self._in_flight: set[Exchange] = set()
         self._probes: set[Exchange] = set()
         self._drained: asyncio.Event | None = None
@@ -64,23 +62,14 @@ class Forwarder:
             except OSError as error:
                 raise ConfigError("", "upstream.ca_file", str(error)) from error
         most = udp_sockets(len(config.servers), limit())
-        self._servers = [
-            UpstreamServer(
-                name,
-                loop,
-                self._timers,
-                random,
-                answers,
-                case_randomisation=config.case_randomisation,
-                tls=tls,
-                max_udp_sockets=most,
-            )
-            for name in config.servers
-        ]
-        self._rounds.servers = self._servers
-        self._socket_sets = [
-            server.udp.socket_set for server in self._servers if server.udp is not None and server.udp.socket_set is not None
-        ]
+        self._servers = [UpstreamServer(name, case_randomisation=config.case_randomisation) for name in config.servers]
+        self._pools = {
+            server: UpstreamPools(server, loop, self._timers, random, answers, tls=tls, kernel=kernel, max_udp_sockets=most)
+            for server in self._servers
+        }
+        self._rounds.servers, self._rounds.pools = self._servers, self._pools
+        udp_pools = [pools.udp for pools in self._pools.values() if pools.udp is not None]
+        self._socket_sets = [udp.socket_set for udp in udp_pools if udp.socket_set is not None]
         for server in self._servers:
             stats.upstream_up(server.name, True)  # innocent until three failures
             stats.upstream_useful(server.name, True)
@@ -99,8 +88,8 @@ class Forwarder:
         """Ask. `done` is called once, from the loop and never from here, at most `timeout_s` and a tick (25 ms) later, unless
         what this gives is cancelled before.
         """
-        if self._closed or self.in_flight >= self._max_in_flight:
-            self._loop.call_soon(call, done, _SHUTTING_DOWN if self._closed else _OVERLOAD)
+        if self._closed:
+            self._loop.call_soon(call, done, _SHUTTING_DOWN)
             return None
         now = boottime_s()
         exchange = Exchange(question, done, now + self._timeout_s, MAX_ROUNDS)
@@ -113,7 +102,7 @@ class Forwarder:
         if exchange is not None and not exchange.finished:
             self._rounds.end(exchange)
 
-    def ask(self, queries: list[Datagram], fast_forward: FastForward) -> list[Datagram]:
+    def ask(self, queries: list[Any], fast_forward: FastForward) -> list[Any]:
         """Let `fast_forward` ask what it can: gives those that are left, to be asked by `resolve`."""
         now = boottime_s()
         if self._closed:
@@ -126,8 +115,8 @@ class Forwarder:
             left += self._ask_one(selection.first(self._servers, self._random, now), queries, fast_forward, now)
         return left
 
-    def _ask_one(self, server: UpstreamServer, queries: list[Datagram], fast_forward: FastForward, now: float) -> list[Datagram]:
-        udp = server.udp
+    def _ask_one(self, server: UpstreamServer, queries: list[Any], fast_forward: FastForward, now: float) -> list[Any]:
+        udp = self._pools[server].udp
         socket_set = udp.socket_set if udp is not None else None
         if udp is None or socket_set is None or not server.health.up or not server.edns.is_on(now):
             return queries
@@ -148,7 +137,7 @@ class Forwarder:
         *,
         exact: bool,
     ) -> Attempt:
-        """Go on with a question that a lane has sent, as if `resolve` had sent it: what answers are to be matched with."""
+        """Go on with a question that the kernel has sent, as if `resolve` had sent it: what answers are to be matched with."""
         exchange = Exchange(question, done, sent_s + self._timeout_s, MAX_ROUNDS)
         attempt = Attempt(exchange, channel.server, section, sent_s, "", edns=True, exact=exact)
         attempt.query_id, attempt.channel = query_id, channel
@@ -182,8 +171,8 @@ class Forwarder:
         self._timers.close()
         for exchange in (*self._in_flight, *self._probes):
             self._rounds.finish(exchange, _SHUTTING_DOWN)
-        for server in self._servers:
-            server.close()
+        for pools in self._pools.values():
+            pools.close()
 
     def _finished(self, exchange: Exchange) -> None:
         if exchange.pinned is not None:

@@ -61,7 +61,7 @@ class HealthMonitor:
         health = server.health
         planned_s = health.probe_at_s
         if health.failed(sent_s, now, domain=domain_of(qname) if qname else b"", probe=probe):
-            reason = f": {server.tcp.last_error}" if server.udp is None and server.tcp.last_error else ""
+            reason = f": {server.connect_error}" if server.connect_error and not server.takes_datagrams else ""
             _log.warning("upstream %s is down%s", server.name, reason)
             self._stats.upstream_up(server.name, False)
             self._went_down(now)

@@ -7,7 +7,7 @@ query stays good for an answer until the exchange is over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from pdns.upstream import case, selection
@@ -20,6 +20,7 @@ from pdns.upstream.timers import Timers
 from pdns.wire import protocol as p
 
 if TYPE_CHECKING:
+    from pdns.upstream.pools import UpstreamPools
     from pdns.upstream.server import UpstreamServer
 
 MAX_ROUNDS = 4
@@ -44,12 +45,16 @@ _log = logging.getLogger(__name__)
 
 
 class Rounds:
-    """What happens to exchanges. `servers` must be set before the first one starts; `finished(exchange)` is told of each end."""
+    """What happens to exchanges; `finished(exchange)` is told of each end.
+
+    `servers`, and `pools` with the sockets of each, must be set before the first exchange starts.
+    """
 
     def __init__(
         self, timers: Timers, random: Randomness, stats: UpstreamStats, watch: HealthMonitor, finished: Callable[[Exchange], None]
     ) -> None:
         self.servers: Sequence[UpstreamServer] = ()
+        self.pools: Mapping[UpstreamServer, UpstreamPools] = {}
         self._timers = timers
         self._random = random
         self._stats = stats
@@ -131,7 +136,7 @@ class Rounds:
             return False
         attempt.resent = True
         exchange.sent += 1
-        attempt.server.tcp.send(attempt, now)
+        self.pools[attempt.server].tcp.send(attempt, now)
         return True
 
     def give_up(self, exchange: Exchange, now: float) -> None:
@@ -156,7 +161,7 @@ class Rounds:
         """
         if exchange.pinned is None and attempt.server not in exchange.blamed:
             exchange.blamed.append(attempt.server)
-            if not attempt.server.has_moved(now):
+            if not self.pools[attempt.server].has_moved(now):
                 self._watch.failed(attempt.server, attempt.sent_s, now, qname=exchange.question.qname if silent else b"")
 
     def finish(self, exchange: Exchange, outcome: UpstreamAnswer | UpstreamFailure) -> None:
@@ -267,10 +272,11 @@ class Rounds:
         attempt = Attempt(exchange, server, section, now, purpose, edns=edns and server.edns.is_on(now), exact=exact)
         exchange.sent += 1
         exchange.attempts.append(attempt)
-        if stream or server.udp is None:
-            server.tcp.send(attempt, now)
-        elif not server.udp.send(attempt, now):
-            self._take_back(exchange, attempt, server.udp.last_error)
+        pools = self.pools[server]
+        if stream or pools.udp is None:
+            pools.tcp.send(attempt, now)
+        elif not pools.udp.send(attempt, now):
+            self._take_back(exchange, attempt, pools.udp.last_error)
             return None
         return attempt
 

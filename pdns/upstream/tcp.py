@@ -5,18 +5,16 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from pdns.clock import boottime_s
 from pdns.upstream.exchange import Attempt, Events
 from pdns.upstream.local_errors import is_local, source_address
 from pdns.upstream.randomness import Randomness
+from pdns.upstream.server import UpstreamServer
 from pdns.upstream.timers import Timers
 from pdns.wire.framing import Deframer, frame
 from pdns.wire.message import build_query
-
-if TYPE_CHECKING:
-    from pdns.upstream.server import UpstreamServer
 
 MAX_CONNECTIONS = 2
 BUSY_QUERIES = 100  # outstanding on one connection, from which on a second is opened
@@ -45,7 +43,6 @@ class TcpPool:
         self.random = random
         self.timers = timers
         self.tls = tls
-        self.last_error = ""  # why the last connection could not be made, "" when it could
         self._connections: list[Connection] = []
         self._retired: set[Connection] = set()
         self._looking = False
@@ -200,7 +197,7 @@ class Connection(asyncio.Protocol):
             return
         self.source = str((transport.get_extra_info("sockname") or ("",))[0])
         self._last_received_s = boottime_s()
-        self._pool.last_error = ""
+        self.server.connect_error = ""
         if self._unsent:
             self._transport.write(b"".join(self._unsent))
             self._unsent.clear()
@@ -242,7 +239,7 @@ class Connection(asyncio.Protocol):
             return
         self._ended = True
         self._pool.gone(self)
-        self._pool.last_error = reason
+        self.server.connect_error = reason
         was_open = self._transport is not None
         for attempt in list(self._outstanding.values()):
             if attempt.exchange is not None:

@@ -173,7 +173,7 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
             end = at + 1 + octet
             length += 1 + octet
             if length >= MAX_NAME_BYTES:
-                raise WireError("name over 255 octets")
+                raise WireError("name over 255 bytes")
             if end > size:
                 raise WireError("name leaves the message")
             parts.append(wire[at:end])

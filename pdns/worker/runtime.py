@@ -21,23 +21,21 @@ from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.errors import BlocksetError, OtherFormatError
-from pdns.fast import ACCELERATED
 from pdns.ipc.messages import Transport
 from pdns.logs import standard_error
 from pdns.net.descriptors import client_descriptors, limit
 from pdns.net.edge import BugLog
-from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpLimits, TcpListener
-from pdns.net.udp import UdpListener
+from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpListener
+from pdns.net.tcp_limits import TcpLimits
 from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
+from pdns.worker.kernels import COMPILED
+from pdns.worker.parts import UdpListener
 from pdns.worker.service import Service
-
-if ACCELERATED:
-    from pdns.fast.udp import UdpListener as CompiledUdpListener
 
 _TICK_S: Final = 0.25
 _BLOCKSET_RETRY_S: Final = 30.0
@@ -76,12 +74,12 @@ class Runtime:
         for family in (*WORKER_GAUGES, OVERRIDES_REVISION):
             self._stats.forget(family)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
-        self._forwarder = Forwarder(config.upstream, loop, self._stats)
+        self._forwarder = Forwarder(config.upstream, loop, self._stats, COMPILED.upstream)
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
-            RuleSet.of(config), self._forwarder, self._stats, boottime_s, arena_fd=arena_fd, cookie_secret=cookie_secret,
-            limits=limits, zone_changed=self._zone_changes.tell,
+            RuleSet.of(config), self._forwarder, self._stats, boottime_s, COMPILED,
+            arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits, zone_changed=self._zone_changes.tell,
         )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
@@ -113,7 +111,7 @@ class Runtime:
         """Go on under `config`. Raises `PdnsError` with nothing changed."""
         before = self._config
         if config.upstream != before.upstream:
-            forwarder = Forwarder(config.upstream, self._loop, self._stats)
+            forwarder = Forwarder(config.upstream, self._loop, self._stats, COMPILED.upstream)
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
         self._config = config
@@ -184,9 +182,7 @@ class Runtime:
                 self._tcp[address].start()
 
     def _udp_listener(self, sock: socket.socket) -> UdpListener:
-        if ACCELERATED:
-            return CompiledUdpListener(sock, self._service, self._loop, self._stats, self._service.fast_path)
-        return UdpListener(sock, self._service, self._loop, self._stats)
+        return COMPILED.udp_listener(sock, self._service, self._loop, self._stats, self._service.fast_path)
 
     def _all_udp(self) -> list[UdpListener]:
         return [*self._udp.values(), *(udp for covered in self._covered.values() for udp in covered)]

@@ -7,39 +7,25 @@ import os
 from collections.abc import Callable
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING
+from typing import Any
 
 from pdns.config.schema import Config
-from pdns.core.blocking import Blocker
-from pdns.core.cache import AnswerCache
-from pdns.core.cookies import SECRET_BYTES, Options
+from pdns.core.cookies import SECRET_BYTES
 from pdns.core.entry import truncated
-from pdns.core.in_flight import REASONS, Flight, InFlight, Waiter
+from pdns.core.in_flight import REASONS, Flight, Waiter
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
-from pdns.core.query import error_reply, parse_query
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
-from pdns.errors import WireError
-from pdns.fast import ACCELERATED
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
+from pdns.upstream.kernel import FastForward
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.worker.monitor_log import MonitorLog
-
-if TYPE_CHECKING:
-    from pdns.fast.in_flight import Flight as CompiledFlight
-    from pdns.fast.udp import Datagram
-
-if ACCELERATED:
-    from pdns.fast.blocking import Blocker as CompiledBlocker
-    from pdns.fast.cache import AnswerCache as CompiledCache
-    from pdns.fast.fast_forward import FastForward
-    from pdns.fast.fast_path import FastPath
-    from pdns.fast.in_flight import InFlight as CompiledInFlight
+from pdns.worker.parts import Datagram, FastPath, Kernels
 
 Reply = Callable[[bytes], None]
 
@@ -58,12 +44,12 @@ class Service:
         forwarder: Forwarder,
         stats: Stats,
         clock: Callable[[], float],
+        kernels: Kernels,
         *,
         arena_fd: int | None = None,
         cookie_secret: bytes = b"",
         limits: memoryview | None = None,
         zone_changed: Callable[[str], object] = lambda _feed: None,
-        accelerated: bool = ACCELERATED,
     ) -> None:
         """Decides by `rules` until `adopt` brings others.
 
@@ -73,25 +59,25 @@ class Service:
         """
         config = rules.config
         self._zone_changed = zone_changed
-        self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
-        limits = new_limits() if limits is None else limits
         self._clock = clock
         self._stats = stats
         self._monitor_log = MonitorLog(config.log, clock)
         self._forwarder = forwarder
-        self._cache: AnswerCache
-        self._in_flight: InFlight
+        self._cache = kernels.cache(config.cache.max_bytes)
+        self._in_flight = kernels.in_flight(*_flight_limits(config))
+        self._in_flight.shed = self._shed
+        self._resolver = Resolver(rules, self._cache, kernels.blocker)
         self.fast_path: FastPath | None = None
         self._fast_forward: FastForward | None = None
-        if accelerated:
-            cache, in_flight = CompiledCache(config.cache.max_bytes), CompiledInFlight(*_flight_limits(config))
-            fast_path = FastPath(cache, stats, self._cookie_secret, self._monitor_log.saw, limits)
-            self._cache, self._in_flight, self.fast_path = cache, in_flight, fast_path
-            self._fast_forward = FastForward(cache, self.fast_path, in_flight, stats, self._promoted, self._overloaded)
-        else:
-            self._cache, self._in_flight = AnswerCache(config.cache.max_bytes), InFlight(*_flight_limits(config))
-        self._in_flight.shed = self._shed
-        self._resolver = Resolver(rules, self._cache, CompiledBlocker if accelerated else Blocker, limits)
+        if kernels.fast_path is not None:
+            secret = cookie_secret or os.urandom(SECRET_BYTES)
+            self.fast_path = kernels.fast_path(
+                self._cache, stats, secret, self._monitor_log.saw, new_limits() if limits is None else limits
+            )
+        if kernels.fast_forward is not None:
+            self._fast_forward = kernels.fast_forward(
+                self._cache, self.fast_path, self._in_flight, stats, self._promoted, self._overloaded
+            )
         self._awaiting_stale: list[Flight] = []
         self._evictions_counted = 0
         self._configure(rules.config)
@@ -102,16 +88,14 @@ class Service:
     def take_arena(self, fd: int) -> None:
         """Remember answers in the memory behind `fd`, which is owned from here on, and no longer in the one before.
 
-        What another worker left in it is taken over. Without the compiled part answers stay where they are.
+        What another worker left in it is taken over.
         """
-        if ACCELERATED and isinstance(self._cache, CompiledCache):
-            self._cache.resize(self.rules.config.cache.max_bytes, fd)
+        self._cache.resize(self.rules.config.cache.max_bytes, fd)
         os.close(fd)
 
     def let_go_of_arena(self) -> None:
         """Neither read nor write the arena from now on: it is another process's."""
-        if ACCELERATED and isinstance(self._cache, CompiledCache):
-            self._cache.leave()
+        self._cache.leave()
 
     @property
     def rules(self) -> RuleSet:
@@ -125,6 +109,7 @@ class Service:
         if forwarder is not None:
             self._forwarder = forwarder
         if rules.config is not self.rules.config:
+            self._cache.resize(rules.config.cache.max_bytes)
             self._in_flight.limit(*_flight_limits(rules.config))
             self._configure(rules.config)
         self._resolver.adopt(rules)
@@ -139,7 +124,7 @@ class Service:
         try:
             return self._serve(wire, client, port, transport, reply)
         except Exception:  # noqa: BLE001 - a bug must cost one query, not the service
-            _log.exception("a query of %d octets raised", len(wire))
+            _log.exception("unhandled exception on a %d-byte query", len(wire))
             self._stats.dropped("internal_error")
             return False
 
@@ -184,9 +169,8 @@ class Service:
         self._evictions_counted = self._cache.evictions
 
     def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> bool:
+        assert self.fast_path is not None
         started_s, now = perf_counter(), self._clock()
-        if self.fast_path is None:
-            return self._serve_pure(wire, address, port, transport, reply, started_s, now)
         query = self.fast_path.answer(wire, address, transport, now)
         refused = self.fast_path.refused
         if isinstance(query, bytes):
@@ -197,32 +181,6 @@ class Service:
                 self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
             elif (answer := self.fast_path.send_cached(query, outcome.source, transport, now, started_s)) is not None:
                 reply(answer)
-        return refused
-
-    def _serve_pure(
-        self, wire: bytes, address: str, port: int, transport: str, reply: Reply, started_s: float, now: float
-    ) -> bool:
-        """What the front does, and then what it does not."""
-        stats = self._stats
-        client = self._resolver.client(address)
-        try:
-            query = parse_query(wire)
-        except WireError as error:
-            answer = error_reply(wire, error)
-            if error.rcode == p.NOTIMP and self._primaries and (taken := self._primaries.answer(wire, address, now)) is not None:
-                stats.response(client.tenant, "local", p.NOERROR, perf_counter() - started_s)
-                reply(taken)
-            elif answer is None:
-                stats.dropped("not_a_query")
-            else:
-                stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
-                reply(answer)
-            return False
-        self._options.take_up(query, address, transport, now)
-        stats.query(client.tenant, transport, query.qtype)
-        outcome = self._resolver.handle(query, client, address, now)
-        refused = self._resolver.refused
-        self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
         return refused
 
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
@@ -301,7 +259,7 @@ class Service:
                 _log.exception("a query for %s raised", to_text(query.qname))
                 self._stats.dropped("internal_error")
 
-    def _promoted(self, flight: CompiledFlight) -> tuple[UpstreamQuestion, Done]:
+    def _promoted(self, flight: Any) -> tuple[UpstreamQuestion, Done]:
         """What `flight`, which the lane has no more to do with, asks, and whom to tell its end."""
         forward = flight.forward = self._resolver.forward_of(flight.query, flight.query.client)
         return _question(forward), partial(self._landed, flight)
@@ -351,7 +309,6 @@ class Service:
         stats.response(tenant, answer.source, entry.rcode, perf_counter() - waiter.started_s)
 
     def _configure(self, config: Config) -> None:
-        self._options = Options(self._cookie_secret, config.server)
         self._primaries = Primaries(config.feed, self._zone_changed)
         self._monitor_log.configure(config.log)
         self._max_udp_bytes = config.server.max_udp_answer_bytes

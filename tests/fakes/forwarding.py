@@ -14,6 +14,7 @@ import pytest
 from pdns.config.schema import Upstream
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, forwarder, health, rounds
 from pdns.wire.names import from_text
+from pdns.worker.kernels import COMPILED
 from tests.fakes.upstream import FakeUpstream
 
 Outcome = UpstreamAnswer | UpstreamFailure
@@ -118,7 +119,7 @@ async def forwarding(
         ca_file=ca_file,
     )
     stats = Recorder()
-    asker = Asker(Forwarder(config, asyncio.get_running_loop(), stats), stats, timeout_s)
+    asker = Asker(Forwarder(config, asyncio.get_running_loop(), stats, COMPILED.upstream), stats, timeout_s)
     handler = _Errors(asker.problems)
     logger = logging.getLogger("pdns.upstream")
     logger.addHandler(handler)

@@ -20,7 +20,6 @@ import msgspec
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Cache, Config
 from pdns.core import query as core_query
-from pdns.core.cache import AnswerCache as PythonCache
 from pdns.core.outcome import Forward
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
@@ -30,11 +29,14 @@ from pdns.fast.cache import AnswerCache
 from pdns.fast.response import plain_entry
 from pdns.fast.udp import UdpListener
 from pdns.net.sockets import bind_udp
+from pdns.reference import query as reference_query
+from pdns.reference.cache import ReferenceCache
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message
+from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fuzz.corpus import RESPONSES
@@ -123,7 +125,7 @@ class Parser:
     def _compare(self, packet: bytes, parsed: core_query.Query | None, error: WireError | None) -> None:
         wanted = None
         try:
-            expected = core_query.parse_query(packet)
+            expected = reference_query.parse_query(packet)
         except WireError as caught:
             wanted = caught
         if error is not None or parsed is None or wanted is not None:
@@ -142,7 +144,7 @@ class _Answering(Forwarder):
     """An upstream in memory, that answers when told to."""
 
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, stats: Stats, mutator: Mutator) -> None:
-        super().__init__(config.upstream, loop, stats)
+        super().__init__(config.upstream, loop, stats, COMPILED.upstream)
         self._mutator = mutator
         self.asked: list[tuple[UpstreamQuestion, Done]] = []
 
@@ -176,7 +178,7 @@ class Answers:
         stats = Stats(self._counters)
         self._now = 1000.0
         self._upstream = _Answering(config, loop, stats, Mutator(RESPONSES, seed))
-        self._service = Service(RuleSet.of(config), self._upstream, stats, lambda: self._now)
+        self._service = Service(RuleSet.of(config), self._upstream, stats, lambda: self._now, COMPILED)
         self._service.adopt(self._service.rules.with_blockset(_BLOCKSETS[0]))
         self._bugs = Bugs()
         self._fed = 0
@@ -225,8 +227,8 @@ class Listener:
         config = msgspec.convert({**_RAW, "upstream": {**_RAW["upstream"], "servers": [server]}}, Config)
         self._counters = Counters.create(8192)
         self._stats = Stats(self._counters)
-        self._forwarder = Forwarder(config.upstream, loop, self._stats)
-        self._service = Service(RuleSet.of(config), self._forwarder, self._stats, time.monotonic)
+        self._forwarder = Forwarder(config.upstream, loop, self._stats, COMPILED.upstream)
+        self._service = Service(RuleSet.of(config), self._forwarder, self._stats, time.monotonic, COMPILED)
         self._service.adopt(self._service.rules.with_blockset(_BLOCKSETS[0]))
         sock = bind_udp(Endpoint(host, 0))
         address = ("127.0.0.1", sock.getsockname()[1])
@@ -308,7 +310,7 @@ class Arena:
 
     def __init__(self, seed: int) -> None:
         self._mutator = Mutator(RESPONSES, seed)
-        self._resolver = Resolver(RuleSet.of(msgspec.convert(_RAW, Config)), PythonCache(1_000_000))
+        self._resolver = Resolver(RuleSet.of(msgspec.convert(_RAW, Config)), ReferenceCache(1_000_000))
         self._fed = 0
 
     def feed(self, packets: Sequence[bytes]) -> None:
@@ -341,7 +343,7 @@ class Arena:
         keys = []
         for packet in packets:
             with suppress(WireError):
-                query = core_query.parse_query(packet)
+                query = reference_query.parse_query(packet)
                 message = parse_message(response_to(query.question, 0, self._mutator))
                 entry = self._resolver.on_answer(_forward(query), message, 1000.0)
                 cache.put(query.key + b"\0\0", entry)

@@ -11,17 +11,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from pdns.config.schema import Config
-from pdns.core.cache import AnswerCache
+from pdns.core.clients import ClientTable
 from pdns.core.outcome import Forward
-from pdns.core.query import parse_query
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
+from pdns.reference.cache import ReferenceCache
+from pdns.reference.query import parse_query
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
+from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fuzz.corpus import QUERIES, RESPONSES, real_packets
@@ -64,8 +66,8 @@ def serve(wire: bytes, transport: str) -> list[bytes]:
     stats = Stats(counters)
     loop = asyncio.new_event_loop()
     try:
-        forwarder = _Silent(_CONFIG.upstream, loop, stats)
-        service = Service(RuleSet.of(_CONFIG), forwarder, stats, lambda: 1000.0)
+        forwarder = _Silent(_CONFIG.upstream, loop, stats, COMPILED.upstream)
+        service = Service(RuleSet.of(_CONFIG), forwarder, stats, lambda: 1000.0, COMPILED)
         service.adopt(service.rules.with_blockset(_BLOCKSET))
         replies: list[bytes] = []
         service.on_message(wire, "127.0.0.1", 4000, transport, replies.append)
@@ -93,9 +95,9 @@ def test_a_client_gets_a_sound_reply_or_none(wire: bytes, transport: str) -> Non
 @given(mutated(RESPONSES), st.sampled_from(QUERIES))
 def test_what_an_upstream_sends_is_refused_or_passed_on_sound(wire: bytes, asked: bytes) -> None:
     """A response that is believed ends in an answer that parses in full, asks nothing else, and never leaks what is blocked."""
-    resolver = Resolver(RuleSet.of(_CONFIG), AnswerCache(1_000_000))
+    resolver = Resolver(RuleSet.of(_CONFIG), ReferenceCache(1_000_000))
     resolver.adopt(resolver.rules.with_blockset(_BLOCKSET, ready=True))
-    client = resolver.client("127.0.0.1")
+    client = ClientTable(_CONFIG.access, (), ()).lookup("127.0.0.1")
     with suppress(WireError):
         message = parse_message(wire)
         if not message.question:

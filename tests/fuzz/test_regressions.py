@@ -9,15 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from pdns.fast import ACCELERATED
 from tests.fuzz.corpus import QUERIES, RESPONSES
-from tests.fuzz.mutate import Mutator
-
-if not ACCELERATED:
-    pytest.skip("PDNS_PURE=1: there is no compiled part", allow_module_level=True)
-
 from tests.fuzz.entrypoints import check_reply, entry_points
 from tests.fuzz.hammer import REGRESSIONS, BlackBox, hammer, read_regression, write_regression
+from tests.fuzz.mutate import Mutator
 
 
 def test_what_was_found_stays_mended() -> None:

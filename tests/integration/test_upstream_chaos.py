@@ -73,12 +73,12 @@ async def check_rest(asker: Asker) -> None:
     """Nothing is left of questions that are over."""
     await until(lambda: not asker.forwarder._probes)
     assert asker.forwarder.in_flight == 0
-    for server in asker.forwarder._servers:
-        channels = [*server.tcp._connections, *server.tcp._retired]
+    for pools in asker.forwarder._pools.values():
+        channels = [*pools.tcp._connections, *pools.tcp._retired]
         assert [channel.live for channel in channels if channel.live] == []
-        if server.udp is not None:
-            assert not server.udp._retired
-            assert [channel.live for channel in server.udp._sockets if channel.live] == []
+        if pools.udp is not None:
+            assert not pools.udp._retired
+            assert [channel.live for channel in pools.udp._sockets if channel.live] == []
 
 
 @pytest.mark.parametrize("loop", LOOPS)

@@ -15,6 +15,7 @@ import pytest
 from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, tcp
+from pdns.worker.kernels import COMPILED
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Recorder, forwarding, url
 from tests.fakes.loops import LOOPS, run_on
@@ -378,7 +379,7 @@ def test_a_useless_ca_file_is_a_configuration_error(tmp_path: Path) -> None:
     async def main(ca_file: Path) -> None:
         config = Upstream(servers=("tls://192.0.2.1#dns.example.test",), ca_file=str(ca_file))
         with pytest.raises(ConfigError) as raised:
-            Forwarder(config, asyncio.get_running_loop(), Recorder())
+            Forwarder(config, asyncio.get_running_loop(), Recorder(), COMPILED.upstream)
         assert raised.value.key == "upstream.ca_file"
 
     empty = tmp_path / "empty.pem"

@@ -10,18 +10,13 @@ from pdns.config.schema import Cache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import follow
 from pdns.core.entry import Entry
-from pdns.fast import ACCELERATED
+from pdns.fast.response import plain_entry
 from pdns.upstream.matching import MAX_UDP_BYTES, ReplyQuality, quality_of
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message, read_name
 from tests.fuzz.corpus import RESPONSES, SOA
 from tests.fuzz.test_packets import mutated
 from tests.wire import response_wire
-
-if not ACCELERATED:
-    pytest.skip("PDNS_PURE=1: there is no such reader", allow_module_level=True)
-
-from pdns.fast.response import plain_entry
 
 _NOW, _STAMP = 1000.0, 7
 

@@ -13,17 +13,14 @@ from pdns.core import in_flight as specification
 from pdns.core.clients import ClientTable
 from pdns.core.in_flight import Waiter
 from pdns.core.outcome import Forward
-from pdns.core.query import parse_query
-from pdns.fast import ACCELERATED
+from pdns.fast import in_flight as fast
+from pdns.fast import wire as fast_wire
+from pdns.reference.in_flight import ReferenceInFlight
+from pdns.reference.query import parse_query
 from pdns.wire.names import domain_of, from_text
 from tests.wire import query_wire
 
-KINDS: list[Any] = [specification.InFlight]
-if ACCELERATED:
-    from pdns.fast import in_flight as fast
-    from pdns.fast import wire as fast_wire
-
-    KINDS.append(fast.InFlight)
+KINDS: list[Any] = [ReferenceInFlight, fast.InFlight]
 
 STEPS = st.lists(
     st.one_of(
@@ -110,8 +107,7 @@ def test_domains_are_the_same_on_both(labels: list[bytes]) -> None:
     query = parse_query(wire)
     domain = domain_of(query.qname)
     assert query.qname.endswith(domain)
-    if ACCELERATED:
-        assert fast_wire.parse_query(wire).domain == domain
+    assert fast_wire.parse_query(wire).domain == domain
 
 
 def test_domains_below_suffixes_of_countries_are_apart() -> None:

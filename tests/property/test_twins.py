@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import msgspec
-import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from xxhash import xxh128_digest
@@ -16,30 +15,28 @@ from pdns.blockset.reader import Blockset
 from pdns.config.schema import Access, Config, RateLimit, Tenant
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
-from pdns.core import rate_limit as core_ratelimit
 from pdns.core.local_rules import LocalEntry, LocalRules
+from pdns.core.rate_limit import MEMORY_BYTES
 from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
-from pdns.fast import ACCELERATED
+from pdns.fast import clients as fast_clients
+from pdns.fast import matcher
+from pdns.fast import wire as fast_wire
+from pdns.reference import query as reference_query
+from pdns.reference import rate_limit as reference_limit
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message
 from pdns.wire.names import filter_key, from_labels, from_text, reversed_key
-from pdns.worker.service import Service
+from pdns.worker.kernels import COMPILED
 from tests.blocksets import make_blockset
 from tests.effort import examples
+from tests.fakes.services import new_service
 from tests.fuzz.corpus import QUERIES, RESPONSES
 from tests.fuzz.test_packets import mutated
 from tests.wire import query_wire, response_wire
-
-if not ACCELERATED:
-    pytest.skip("PDNS_PURE=1: there is but one of them", allow_module_level=True)
-
-from pdns.fast import clients as fast_clients
-from pdns.fast import matcher
-from pdns.fast import wire as fast_wire
 
 PACKETS = st.one_of(mutated(QUERIES), mutated([*QUERIES, *RESPONSES]), st.binary(max_size=300))
 FIELDS = (
@@ -77,7 +74,7 @@ def outcome_of(parse: Callable[[bytes], core_query.Query], wire: bytes) -> tuple
 @example(QUERIES[0][:12] + b"\x3fa" * 150)
 def test_queries_are_read_alike(wire: bytes) -> None:
     """Both parsers make the same query of a packet, or refuse it for the same reason with the same reply."""
-    said = outcome_of(core_query.parse_query, wire)
+    said = outcome_of(reference_query.parse_query, wire)
     assert outcome_of(fast_wire.parse_query, wire) == said
     if said[0] == "error":
         assert fast_wire.error_reply(wire) == core_query.error_reply(wire, WireError(said[1], said[2], said[3]))  # type: ignore[arg-type]
@@ -119,7 +116,7 @@ LIMITS = st.builds(
 @given(LIMITS, st.booleans(), st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5)), max_size=60))
 def test_limits_are_kept_alike(limit: RateLimit, verified: bool, asked: list[tuple[str, float]]) -> None:
     """Both limiters admit the same queries, to the last token."""
-    python = core_ratelimit.RateLimiter(limit, verified=verified)
+    python = reference_limit.RateLimiter(limit, verified=verified)
     compiled = fast_clients.RateLimiter(limit, verified=verified)
     now = 1000.0
     for address, later_s in asked:
@@ -130,9 +127,9 @@ def test_limits_are_kept_alike(limit: RateLimit, verified: bool, asked: list[tup
 @given(LIMITS, LIMITS, st.lists(st.tuples(ADDRESSES, st.floats(0, 0.5), st.integers(0, 3)), max_size=60))
 def test_limits_are_shared_alike(limit: RateLimit, later: RateLimit, asked: list[tuple[str, float, int]]) -> None:
     """Limiters on one memory count together, two of one configuration and two that came with another, as one of each would."""
-    memories = [memoryview(bytearray(core_ratelimit.MEMORY_BYTES)) for _ in range(2)]
+    memories = [memoryview(bytearray(MEMORY_BYTES)) for _ in range(2)]
     configs = (limit, limit, later, later)
-    python = [core_ratelimit.RateLimiter(config, memories[0]) for config in configs]
+    python = [reference_limit.RateLimiter(config, memories[0]) for config in configs]
     compiled = [fast_clients.RateLimiter(config, memories[1]) for config in configs]
     now = 1000.0
     for address, later_s, which in asked:
@@ -236,7 +233,7 @@ class _Upstream(Forwarder):
     """Answers what it knows, at once or when told to."""
 
     def __init__(self, config: Config, stats: Stats) -> None:
-        super().__init__(config.upstream, asyncio.new_event_loop(), stats)
+        super().__init__(config.upstream, asyncio.new_event_loop(), stats, COMPILED.upstream)
         self.asked: list[tuple[UpstreamQuestion, Done]] = []
 
     def resolve(self, question: UpstreamQuestion, done: Done) -> None:
@@ -267,14 +264,14 @@ class _Upstream(Forwarder):
 class _Side:
     """One of the two, with all that it sent and counted."""
 
-    def __init__(self, raw: dict[str, Any], *, accelerated: bool) -> None:
+    def __init__(self, raw: dict[str, Any], *, compiled: bool) -> None:
         self.config = msgspec.convert(raw, Config)
         self.counters = Counters.create(4096)
         stats = Stats(self.counters)
         self.upstream = _Upstream(self.config, stats)
         self.now = 1000.0
-        self.service = Service(
-            RuleSet.of(self.config), self.upstream, stats, lambda: self.now, cookie_secret=bytes(16), accelerated=accelerated
+        self.service = new_service(
+            RuleSet.of(self.config), self.upstream, stats, lambda: self.now, cookie_secret=bytes(16), compiled=compiled
         )
         self.cookies = b""  # as the last answer had them
         self.service.adopt(self.service.rules.with_blockset(_BLOCKSET))
@@ -345,7 +342,7 @@ STEPS = st.lists(
 @given(st.sampled_from(_VARIANTS), STEPS)
 def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
     """Queries, answers, failures, time, reloads and overrides in any order: every octet sent and every count is the same."""
-    sides = [_Side({**_RAW, **variant}, accelerated=accelerated) for accelerated in (False, True)]
+    sides = [_Side({**_RAW, **variant}, compiled=compiled) for compiled in (False, True)]
     try:
         for number, (what, *how) in enumerate(steps):
             for side in sides:

@@ -14,20 +14,17 @@ import pytest
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
-from pdns.fast import ACCELERATED
+from pdns.fast.udp import UdpListener as CompiledUdpListener
 from pdns.net.sockets import bind_udp
-from pdns.net.udp import UdpListener
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
+from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fakes.loops import LOOPS, run_on
 from tests.wire import answers, ede, query_wire, read
-
-if ACCELERATED:
-    from pdns.fast.udp import UdpListener as CompiledUdpListener
 
 BLOCKSET = make_blockset({"alpha": "malware.test =exact.test", "watch": "watched.test malware.test", "beta": "b.malware.test"})
 CONFIG = {
@@ -49,15 +46,11 @@ class Running:
         config = msgspec.convert({**CONFIG, **sections}, Config)
         self.counters = Counters.create(4096)
         stats = Stats(self.counters)
-        self.forwarder = Forwarder(config.upstream, loop, stats)
-        self.service = Service(RuleSet.of(config), self.forwarder, stats, time.monotonic)
+        self.forwarder = Forwarder(config.upstream, loop, stats, COMPILED.upstream)
+        self.service = Service(RuleSet.of(config), self.forwarder, stats, time.monotonic, COMPILED)
         self.service.adopt(self.service.rules.with_blockset(BLOCKSET))
         self.sock = bind_udp(Endpoint("127.0.0.1", 0))
-        self.listener = (
-            CompiledUdpListener(self.sock, self.service, loop, stats, self.service.fast_path)
-            if ACCELERATED
-            else UdpListener(self.sock, self.service, loop, stats)
-        )
+        self.listener = CompiledUdpListener(self.sock, self.service, loop, stats, self.service.fast_path)
 
     async def ask(self, *wires: bytes, client: str = "127.0.0.1") -> list[bytes]:
         """The answers to a batch, in the order of their ids."""

@@ -21,24 +21,20 @@ from pdns.config.schema import Config
 from pdns.core import in_flight
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.core.ruleset import RuleSet
-from pdns.fast import ACCELERATED
 from pdns.net.sockets import bind_udp
-from pdns.net.udp import UdpListener
+from pdns.reference import in_flight as reference_in_flight
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
-from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
 from tests.fakes.forwarding import url
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.services import kernels, new_service
 from tests.fakes.upstream import FakeUpstream
 from tests.wire import answers, ede, query_wire, read
-
-if ACCELERATED:
-    from pdns.fast.udp import UdpListener as CompiledUdpListener
 
 FEEDS: dict[str, Any] = {"feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}]}
 TRUE, FORGED, SINKHOLE = "192.0.2.7", "203.0.113.66", "192.0.2.1"
@@ -54,15 +50,12 @@ class Edge:
         self.stats = Stats(self.counters)
         options = {"timeout_s": 3.0, **sections.pop("upstream", {})}
         self.config = msgspec.convert({"upstream": {"servers": upstreams, **options}, **sections}, Config)
-        self.forwarder = Forwarder(self.config.upstream, self.loop, self.stats)
-        self.service = Service(RuleSet.of(self.config), self.forwarder, self.stats, self.loop.time, accelerated=compiled)
+        self.kernels = kernels(compiled=compiled)
+        self.forwarder = Forwarder(self.config.upstream, self.loop, self.stats, self.kernels.upstream)
+        self.service = new_service(RuleSet.of(self.config), self.forwarder, self.stats, self.loop.time, compiled=compiled)
         sock = bind_udp(Endpoint("127.0.0.1", 0))
         self.address = sock.getsockname()
-        self.listener: UdpListener
-        if compiled:
-            self.listener = CompiledUdpListener(sock, self.service, self.loop, self.stats, self.service.fast_path)
-        else:
-            self.listener = UdpListener(sock, self.service, self.loop, self.stats)
+        self.listener = self.kernels.udp_listener(sock, self.service, self.loop, self.stats, self.service.fast_path)
         self.compiled = compiled
         self.clients: list[socket.socket] = []
 
@@ -119,7 +112,7 @@ def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]],
     return lambda main: run_on(request.param, main)
 
 
-@pytest.fixture(params=["python", *(["lane"] if ACCELERATED else [])])
+@pytest.fixture(params=["python", "lane"])
 def edge(request: pytest.FixtureRequest) -> Open:
     """Makes an `Edge` of each kind."""
 
@@ -593,7 +586,7 @@ def test_other_upstreams_do_not_lose_what_is_out(run: Run, edge: Open) -> None:
             before = e.forwarder
             servers = (f"udp://127.0.0.1:{other.port}",)
             config = msgspec.structs.replace(e.config, upstream=msgspec.structs.replace(e.config.upstream, servers=servers))
-            e.forwarder = Forwarder(config.upstream, e.loop, e.stats)
+            e.forwarder = Forwarder(config.upstream, e.loop, e.stats, e.kernels.upstream)
             e.service.adopt(e.service.rules.with_config(config), e.forwarder)
             assert answers(await e.ask("next.example")) == ["192.0.2.8"]
             assert answers(await e.reply(sock)) == [TRUE]
@@ -631,7 +624,8 @@ def test_a_burst_comes_from_many_ports(run: Run, edge: Open) -> None:
 
 def test_bounds_hold(run: Run, edge: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     """Past the bound of a client, or of all, one is told so at once; past that of one question queries are dropped."""
-    monkeypatch.setattr(in_flight, "MAX_WAITERS", 10)
+    for bounds in (in_flight, reference_in_flight):
+        monkeypatch.setattr(bounds, "MAX_WAITERS", 10)
 
     async def body() -> None:
         async with edge(fake.drop, upstream={"max_in_flight_per_client": 12, "max_in_flight": 15}) as (e, _):
@@ -716,7 +710,6 @@ def test_a_flood_of_new_names_leaves_popular_answers(run: Run, edge: Open) -> No
     run(body())
 
 
-@pytest.mark.skipif(not ACCELERATED, reason="of the compiled lane")
 def test_a_query_that_cannot_be_written_is_the_only_one_lost(
     run: Callable[[Coroutine[Any, Any, None]], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -12,15 +12,14 @@ import pytest
 
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
-from pdns.fast import ACCELERATED
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
-from pdns.worker.service import Service
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.services import kernels, new_service
 from tests.fakes.upstream import FakeUpstream
 from tests.wire import answers, ede, query_wire, read
 
@@ -33,7 +32,7 @@ class Bench:
         upstream: FakeUpstream,
         sections: dict[str, Any],
         *,
-        accelerated: bool = ACCELERATED,
+        compiled: bool = True,
         zone_changed: Callable[[str], object] = lambda _feed: None,
     ) -> None:
         self.upstream = upstream
@@ -45,9 +44,9 @@ class Bench:
         raw = {"upstream": {"servers": [f"udp://127.0.0.1:{upstream.port}"], **options}, **sections}
         self.config = msgspec.convert(raw, Config)
         stats = Stats(self.counters)
-        self.forwarder = Forwarder(self.config.upstream, self.loop, stats)
-        self.service = Service(
-            RuleSet.of(self.config), self.forwarder, stats, self.now, accelerated=accelerated, zone_changed=zone_changed
+        self.forwarder = Forwarder(self.config.upstream, self.loop, stats, kernels(compiled=compiled).upstream)
+        self.service = new_service(
+            RuleSet.of(self.config), self.forwarder, stats, self.now, compiled=compiled, zone_changed=zone_changed
         )
 
     def now(self) -> float:
@@ -85,12 +84,12 @@ async def until(condition: Callable[[], bool], patience_s: float = 3.0) -> None:
 async def bench(
     handler: fake.Handler | None = None,
     *,
-    accelerated: bool = ACCELERATED,
+    compiled: bool = True,
     zone_changed: Callable[[str], object] = lambda _feed: None,
     **sections: Any,
 ) -> AsyncIterator[Bench]:
     async with FakeUpstream(handler) as upstream:
-        made = Bench(upstream, sections, accelerated=accelerated, zone_changed=zone_changed)
+        made = Bench(upstream, sections, compiled=compiled, zone_changed=zone_changed)
         try:
             yield made
         finally:
@@ -334,15 +333,15 @@ def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:
     run(body())
 
 
-@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
-def test_over_the_rate_udp_is_sent_to_tcp_and_answered_there(run: Run, *, accelerated: bool) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_over_the_rate_udp_is_sent_to_tcp_and_answered_there(run: Run, *, compiled: bool) -> None:
     """The default action gives a forged address nothing but TC, and a flood over UDP uses up nothing of what TCP may carry: the
     client that comes back over TCP is answered. TCP has a limit of its own.
     """
 
     async def body() -> None:
         limit = {"queries_per_s": 1, "verified_queries_per_s": 2, "burst": 3}
-        async with bench(rate_limit=limit, accelerated=accelerated) as b:
+        async with bench(rate_limit=limit, compiled=compiled) as b:
             b.stop_the_clock()
             wire = query_wire("localhost")
             for _ in range(200):
@@ -358,13 +357,13 @@ def test_over_the_rate_udp_is_sent_to_tcp_and_answered_there(run: Run, *, accele
     run(body())
 
 
-@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
-def test_a_client_with_a_valid_cookie_is_not_sent_to_tcp(run: Run, *, accelerated: bool) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_client_with_a_valid_cookie_is_not_sent_to_tcp(run: Run, *, compiled: bool) -> None:
     """Its address is not forged, so it has the limit of TCP; without one, or with another's, it is truncated."""
 
     async def body() -> None:
         limit = {"queries_per_s": 1, "verified_queries_per_s": 1, "burst": 3}
-        async with bench(rate_limit=limit, accelerated=accelerated) as b:
+        async with bench(rate_limit=limit, compiled=compiled) as b:
             b.stop_the_clock()
             plain = query_wire("localhost", edns=None)
 
@@ -385,12 +384,12 @@ def test_a_client_with_a_valid_cookie_is_not_sent_to_tcp(run: Run, *, accelerate
     run(body())
 
 
-@pytest.mark.parametrize("accelerated", sorted({False, ACCELERATED}))
-def test_surplus_bytes_cost_no_answer(run: Run, *, accelerated: bool) -> None:
+@pytest.mark.parametrize("compiled", [False, True])
+def test_surplus_bytes_cost_no_answer(run: Run, *, compiled: bool) -> None:
     """A query with bytes behind its last record is answered, over UDP and TCP, with and without an OPT record."""
 
     async def body() -> None:
-        async with bench(accelerated=accelerated) as b:
+        async with bench(compiled=compiled) as b:
             for edns in (None, 1232):
                 for transport in ("udp", "tcp"):
                     for surplus in (b"\0", b"x" * 40):

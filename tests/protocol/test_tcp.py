@@ -20,11 +20,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.config.addresses import Endpoint
-from pdns.config.schema import Server
 from pdns.net.edge import Reply
 from pdns.net.sockets import TCP_BACKLOG, bind_tcp
 from pdns.net.stream import MAX_UNSENT_BYTES, client_key
-from pdns.net.tcp import TcpConnections, TcpLimits, TcpListener
+from pdns.net.tcp import TcpConnections, TcpListener
+from pdns.net.tcp_limits import TcpLimits
 from pdns.net.turns import MAX_REFUSALS
 from pdns.wire.framing import MAX_MESSAGE_BYTES, frame
 from tests.effort import examples
@@ -919,12 +919,6 @@ def test_new_limits_hold_from_now_on(loop: str) -> None:
             assert await peers[-1].ask(message(2)) == message(2)
 
     run_on(loop, main())
-
-
-def test_limits_are_those_of_the_configuration() -> None:
-    """Every key of [server] that concerns TCP has an effect."""
-    server = Server(tcp_max_connections=7, tcp_max_connections_per_client=3, tcp_idle_timeout_s=2.5)
-    assert TcpLimits.of(server, answer_deadline_s=6.0) == TcpLimits(7, 3, 2.5, 6.0, 128)
 
 
 def test_a_client_with_a_whole_ipv6_network_is_one_client() -> None:

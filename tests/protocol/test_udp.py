@@ -9,6 +9,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, closing, suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -16,18 +17,16 @@ from hypothesis import strategies as st
 
 from loadtest.loopback import free_port
 from pdns.config.addresses import Endpoint
-from pdns.fast import ACCELERATED
+from pdns.fast.udp import UdpListener as CompiledUdpListener
 from pdns.net.edge import Reply
 from pdns.net.sockets import bind_udp
-from pdns.net.udp import MAX_QUERY_BYTES, UdpListener
+from pdns.net.udp import MAX_QUERY_BYTES
+from pdns.reference.udp_listener import ReferenceUdpListener
 from tests.effort import examples
 from tests.fakes.edges import Asked, FakeService, Held, Tally, drop, echo, fail, message, until
 from tests.fakes.loops import LOOPS, run_on
 
-if ACCELERATED:
-    from pdns.fast.udp import UdpListener as CompiledUdpListener
-
-LISTENERS = {"python": UdpListener, **({"compiled": CompiledUdpListener} if ACCELERATED else {})}
+LISTENERS: dict[str, Any] = {"python": ReferenceUdpListener, "compiled": CompiledUdpListener}
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 on_both_binds = pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"], ids=["specific", "wildcard"])
 
@@ -42,7 +41,7 @@ def twin(request: pytest.FixtureRequest) -> str:
 class Running:
     """A listener, and clients that ask it."""
 
-    twin: type[UdpListener] = UdpListener
+    twin: Any = ReferenceUdpListener
 
     def __init__(self, sock: socket.socket, service: FakeService) -> None:
         self.sock = sock

@@ -266,7 +266,7 @@ def test_a_low_limit_bounds_the_sockets(loop: str) -> None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
             try:
                 async with forwarding(upstream, "udp://127.0.0.1:9") as asker:
-                    pool = asker.forwarder._servers[0].udp
+                    pool = asker.forwarder._pools[asker.forwarder._servers[0]].udp
                     assert pool is not None
                     for start in range(0, 2000, 100):
                         pending = [asker.start(f"host-{start + number}.test") for number in range(100)]
@@ -289,8 +289,8 @@ def test_when_our_address_changes_what_waits_is_asked_again(loop: str, monkeypat
             upstream.handler = answer()
             monkeypatch.setattr(udp, "source_address", lambda *_: "192.0.2.200")
             monkeypatch.setattr(tcp, "source_address", lambda *_: "192.0.2.200")
-            for server in asker.forwarder._servers:
-                server.has_moved(time.monotonic() + 1.0)
+            for pools in asker.forwarder._pools.values():
+                pools.has_moved(time.monotonic() + 1.0)
             assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
             assert asker.stats.results["timeout"] == 0
             assert all(asker.stats.up.values())

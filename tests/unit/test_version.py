@@ -74,7 +74,7 @@ def test_a_build_leaves_its_commit(checkout: Path, tmp_path: Path) -> None:
         head = git(checkout, "rev-parse", "HEAD")[:12]
         if suffix:
             (checkout / "pyproject.toml").write_text((checkout / "pyproject.toml").read_text() + "\n")
-        subprocess.run(command, cwd=checkout, env={**os.environ, "PDNS_PURE": "1"}, check=True, capture_output=True)
+        subprocess.run(command, cwd=checkout, env={**os.environ, "PDNS_COMPILED": "1"}, check=True, capture_output=True)
         assert commit_of(built / "pdns") == head + suffix
 
 
@@ -87,6 +87,6 @@ def test_a_build_without_git_names_the_commit(checkout: Path, tmp_path: Path) ->
     (checkout / "pyproject.toml").write_text('[project]\nname = "pdns"\nversion = "1"\n[tool.setuptools]\npackages = ["pdns"]\n')
     (tmp_path / "no programs").mkdir()
     command = [sys.executable, "setup.py", "-q", "build_py", "-d", str(tmp_path / "built")]
-    environment = {**os.environ, "PATH": str(tmp_path / "no programs"), "PDNS_PURE": "1"}
+    environment = {**os.environ, "PATH": str(tmp_path / "no programs"), "PDNS_COMPILED": "1"}
     subprocess.run(command, cwd=checkout, env=environment, check=True, capture_output=True)
     assert commit_of(tmp_path / "built/pdns") == git(checkout, "rev-parse", "HEAD")[:12]

@@ -23,7 +23,6 @@ from prometheus_client.utils import floatToGoString
 import pdns
 from pdns.clock import boottime_s
 from pdns.config.schema import Config
-from pdns.fast import ACCELERATED
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
 from pdns.supervisor.http.status import StatusReader
@@ -149,7 +148,7 @@ class PdnsCollector(Collector):
         for window, names in facts.blocked.totals_overall(now):
             values["blocked_domains_overall"][window,] = names
         values["blocked_domains_missed_total"][()] = facts.block_ring_lost
-        values["build_info"][pdns.__version__, COMMIT, "yes" if ACCELERATED else "no"] = 1
+        values["build_info"][pdns.__version__, COMMIT, "yes"] = 1
         values["config_info"][facts.config_sha256,] = 1
         values["config_last_reload_successful"][()] = facts.reload_successful
         values["config_last_reload_success_timestamp_seconds"][()] = facts.reload_success_s

@@ -10,11 +10,12 @@ import pytest
 
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
-from pdns.core.cache import AnswerCache
 from pdns.core.entry import Entry
 from pdns.core.outcome import Answer, Forward, Outcome
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
+from pdns.reference.cache import ReferenceCache
+from pdns.reference.first_stages import FirstStages
 from pdns.wire.message import parse_message
 from tests.blocksets import make_blockset
 from tests.wire import query, response_wire
@@ -45,13 +46,14 @@ class Standstill:
 
     def __init__(self, blockset: Blockset | None = None, *, ready: bool = True, **sections: Any) -> None:
         self.config = make_config(**sections)
-        self.cache = AnswerCache(1_000_000)
+        self.cache = ReferenceCache(1_000_000)
         self.resolver = Resolver(
             RuleSet.of(self.config, blockset=blockset if blockset is not None else make_blockset(FEEDS), ready=ready), self.cache
         )
+        self.first = FirstStages(self.resolver)
 
     def ask(self, name: str, qtype: str = "A", *, now: float = 1000.0, address: str = "127.0.0.1", **options: Any) -> Outcome:
-        return self.resolver.handle(query(name, qtype, **options), self.resolver.client(address), address, now)
+        return self.first.handle(query(name, qtype, **options), self.first.client(address), address, now)
 
     def answer(self, name: str, qtype: str = "A", **options: Any) -> Answer:
         outcome = self.ask(name, qtype, **options)
@@ -69,7 +71,7 @@ class Standstill:
         **options: Any,
     ) -> bytes:
         asked = query(name, qtype, **options)
-        outcome = self.resolver.handle(asked, self.resolver.client(address), address, now)
+        outcome = self.first.handle(asked, self.first.client(address), address, now)
         assert isinstance(outcome, Answer)
         return outcome.entry.render(asked, now, max_bytes)
 

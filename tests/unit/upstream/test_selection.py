@@ -2,35 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from typing import cast
 
 import pytest
 
 from pdns.upstream import selection
-from pdns.upstream.exchange import Attempt, Events, Exchange, UpstreamQuestion
+from pdns.upstream.exchange import Attempt, Exchange, UpstreamQuestion
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.server import UpstreamServer
-from pdns.upstream.timers import Timers
 
 RANDOM = Randomness()
 
 
 @pytest.fixture
-def servers() -> Iterator[list[UpstreamServer]]:
+def servers() -> list[UpstreamServer]:
     """Three upstreams that take 10, 20 and 30 ms."""
-    loop = asyncio.new_event_loop()
     made = []
     for number in (1, 2, 3):
         name = f"udp://192.0.2.{number}"
-        server = UpstreamServer(name, loop, Timers(loop), RANDOM, cast("Events", None), case_randomisation=True, tls=None)
+        server = UpstreamServer(name, case_randomisation=True)
         server.health.sampled(number / 100)
         server.usefulness.good()
         made.append(server)
-    yield made
-    loop.close()
+    return made
 
 
 def exchange(*asked: UpstreamServer) -> Exchange:

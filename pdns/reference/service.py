@@ -1,0 +1,104 @@
+"""A service without kernels: the specification of what `pdns/fast/fast_path.pyx` and `fast_forward.pyx` do for `Service`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from time import perf_counter
+from typing import Any, Final
+
+from pdns.core.blocking import Blocker
+from pdns.core.cookies import SECRET_BYTES, Options
+from pdns.core.in_flight import Waiter
+from pdns.core.query import error_reply
+from pdns.core.ruleset import RuleSet
+from pdns.errors import WireError
+from pdns.net.edge import EdgeStats, MessageHandler
+from pdns.reference.cache import ReferenceCache
+from pdns.reference.first_stages import FirstStages
+from pdns.reference.in_flight import ReferenceInFlight
+from pdns.reference.query import parse_query
+from pdns.reference.udp_listener import ReferenceUdpListener
+from pdns.reference.upstream_socket import ReferenceUdpSocket
+from pdns.telemetry.stats import Stats
+from pdns.telemetry.worker_memory import new_limits
+from pdns.upstream.forwarder import Forwarder
+from pdns.upstream.kernel import UdpKernel
+from pdns.wire import protocol as p
+from pdns.worker.parts import Kernels
+from pdns.worker.service import Reply, Service
+
+
+def _udp_listener(
+    sock: socket.socket, service: MessageHandler, loop: asyncio.AbstractEventLoop, stats: EdgeStats, _fast_path: Any
+) -> ReferenceUdpListener:
+    return ReferenceUdpListener(sock, service, loop, stats)
+
+
+REFERENCE: Final = Kernels(
+    cache=ReferenceCache,
+    in_flight=ReferenceInFlight,
+    blocker=Blocker,
+    udp_listener=_udp_listener,
+    upstream=UdpKernel(ReferenceUdpSocket),
+    fast_path=None,
+    fast_forward=None,
+)
+
+
+class ReferenceService(Service):
+    """Takes up every message in Python."""
+
+    def __init__(
+        self,
+        rules: RuleSet,
+        forwarder: Forwarder,
+        stats: Stats,
+        clock: Callable[[], float],
+        *,
+        cookie_secret: bytes = b"",
+        limits: memoryview | None = None,
+        zone_changed: Callable[[str], object] = lambda _feed: None,
+    ) -> None:
+        """As `Service`."""
+        self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
+        self._limits = new_limits() if limits is None else limits
+        self._first: FirstStages | None = None
+        super().__init__(rules, forwarder, stats, clock, REFERENCE, zone_changed=zone_changed)
+        self._first = FirstStages(self._resolver, self._limits)
+        self._options = Options(self._cookie_secret, rules.config.server)
+
+    def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
+        """As `Service.adopt`."""
+        assert self._first is not None
+        self._options = Options(self._cookie_secret, rules.config.server)
+        if rules.config is not self.rules.config:
+            self._first.adopt(rules)
+        super().adopt(rules, forwarder)
+
+    def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> bool:
+        assert self._first is not None
+        started_s, now = perf_counter(), self._clock()
+        stats = self._stats
+        client = self._first.client(address)
+        try:
+            query = parse_query(wire)
+        except WireError as error:
+            answer = error_reply(wire, error)
+            if error.rcode == p.NOTIMP and self._primaries and (taken := self._primaries.answer(wire, address, now)) is not None:
+                stats.response(client.tenant, "local", p.NOERROR, perf_counter() - started_s)
+                reply(taken)
+            elif answer is None:
+                stats.dropped("not_a_query")
+            else:
+                stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
+                reply(answer)
+            return False
+        self._options.take_up(query, address, transport, now)
+        stats.query(client.tenant, transport, query.qtype)
+        outcome = self._first.handle(query, client, address, now)
+        refused = self._first.refused
+        self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)
+        return refused

@@ -1,0 +1,25 @@
+"""The one place that imports the compiled kernels."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from pdns.fast.blocking import Blocker
+from pdns.fast.cache import AnswerCache
+from pdns.fast.fast_forward import FastForward
+from pdns.fast.fast_path import FastPath
+from pdns.fast.in_flight import InFlight
+from pdns.fast.udp import UdpListener
+from pdns.fast.upstream import SocketSet, UdpSocket
+from pdns.upstream.kernel import UdpKernel
+from pdns.worker.parts import Kernels
+
+COMPILED: Final = Kernels(
+    cache=AnswerCache,
+    in_flight=InFlight,
+    blocker=Blocker,
+    udp_listener=UdpListener,
+    upstream=UdpKernel(UdpSocket, SocketSet),
+    fast_path=FastPath,
+    fast_forward=FastForward,
+)

@@ -1,0 +1,64 @@
+"""What a service is made of. `kernels.py` has the compiled parts; `pdns/reference` has what they are tested against."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+from pdns.core.blocking import NewBlocker
+from pdns.core.cache import AnswerCache
+from pdns.core.in_flight import InFlight
+from pdns.core.ruleset import RuleSet
+from pdns.net.edge import EdgeStats, MessageHandler
+from pdns.state.zone_changes import Primaries
+from pdns.upstream.kernel import FastForward, UdpKernel
+
+
+class FastPath(Protocol):
+    """Answers what needs no decision: broken packets, strangers, floods, and what is in the cache. Counts what it answers."""
+
+    refused: bool  # the last message, because its client may not ask, or not as much
+
+    def adopt(self, rules: RuleSet, primaries: Primaries) -> None:
+        """Answer by `rules` from now on; `primaries` answers messages that are no queries."""
+        ...
+
+    def answer(self, wire: bytes, address: str, transport: str, now: float) -> Any:
+        """The answer as `bytes`, None for silence, or a query that is to be decided, with its `client`."""
+        ...
+
+    def send_cached(self, asked: Any, source: str, transport: str, now: float, began_s: float) -> bytes | None:
+        """The answer to `asked` that is in the cache now, counted under `source`; None for silence."""
+        ...
+
+
+Datagram = Any
+"""A query over UDP that the fast path did not answer: a `Query` with `client`, `address`, `port`, `started_s`, `reply(wire)` and
+`send_cached(source, now)`.
+"""
+
+
+class UdpListener(Protocol):
+    """Hands every datagram of a socket to a service."""
+
+    def resume(self) -> None: ...
+    def pause(self) -> None: ...
+    def read_now(self) -> None: ...
+    def close(self) -> None: ...
+
+
+NewUdpListener = Callable[[socket.socket, MessageHandler, asyncio.AbstractEventLoop, EdgeStats, Any], UdpListener]
+
+
+class Kernels(NamedTuple):
+    """How each part is made. Without `fast_path` and `fast_forward` the service does by itself what they do."""
+
+    cache: Callable[[int], AnswerCache]
+    in_flight: Callable[[int, int, float, tuple[int, int]], InFlight]
+    blocker: NewBlocker
+    udp_listener: NewUdpListener
+    upstream: UdpKernel
+    fast_path: Callable[..., FastPath] | None
+    fast_forward: Callable[..., FastForward] | None
