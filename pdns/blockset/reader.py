@@ -4,6 +4,8 @@ A Bloom filter says *surely clean*; only the exact set behind it says *listed*, 
 `docs/blockset-format.md` describes every file.
 """
 
+# kernel: pdns/fast/matcher.pyx
+
 from __future__ import annotations
 
 import ipaddress

@@ -1,5 +1,7 @@
 """From a query for a listed name to the answer in the cache."""
 
+# kernel: pdns/fast/blocking.pyx
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence

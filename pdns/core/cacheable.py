@@ -1,5 +1,7 @@
 """From an upstream's message to an entry: what answers the question is kept, the rest stays behind."""
 
+# kernel: pdns/fast/response.pyx
+
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence

@@ -1,5 +1,7 @@
 """Who a client is: its tenant, its policy, whether it may ask at all."""
 
+# kernel: pdns/fast/clients.pyx
+
 from __future__ import annotations
 
 from collections.abc import Sequence

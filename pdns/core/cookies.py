@@ -1,5 +1,7 @@
 """DNS cookies (RFC 7873) as servers of several makers compute them (RFC 9018), and how long a TCP client may stay (RFC 7828)."""
 
+# kernel: pdns/fast/cookies.pyx
+
 from __future__ import annotations
 
 import hashlib

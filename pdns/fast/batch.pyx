@@ -1,5 +1,7 @@
 """Datagrams by the batch. `batch.pxd` has the contract."""
 
+# specification: pdns/reference/udp_listener.py:ReferenceUdpListener
+
 from libc.errno cimport errno
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memset

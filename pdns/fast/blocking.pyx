@@ -3,6 +3,8 @@
 Python rules once on each kind of listing and type; every other name that is listed alike is blocked by that ruling.
 """
 
+# specification: pdns/core/blocking.py:Blocker
+
 from libc.stdint cimport uint16_t
 
 from pdns.fast.cache cimport BLOCKED, AnswerCache

@@ -1,4 +1,7 @@
-"""The answer cache in one flat arena. `cache.pxd` has its shape, `pdns.core.cache` and `pdns.core.entry` the specification."""
+"""The answer cache in one flat arena. `cache.pxd` has its shape."""
+
+# specification: pdns/reference/cache.py:ReferenceCache
+# specification: pdns/core/entry.py:Entry
 
 import mmap
 import os

@@ -1,4 +1,7 @@
-"""Who a client is and how much it may ask. `clients.pxd` has the shape, `pdns.core.clients` and `pdns.core.rate_limit` the specification."""
+"""Who a client is and how much it may ask. `clients.pxd` has the shape."""
+
+# specification: pdns/core/clients.py:ClientTable
+# specification: pdns/reference/rate_limit.py:RateLimiter
 
 import os
 import socket

@@ -1,4 +1,6 @@
-"""Options in answers. `cookies.pxd` has the shape, `pdns.core.cookies` the specification."""
+"""Options in answers. `cookies.pxd` has the shape."""
+
+# specification: pdns/core/cookies.py:Options
 
 from cpython.bytes cimport PyBytes_AS_STRING
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t

@@ -1,4 +1,6 @@
-"""The common case of forwarding. `fast_forward.pxd` says what that is; `pdns.worker.service` and `pdns.upstream` are the specification."""
+"""The common case of forwarding. `fast_forward.pxd` says what that is."""
+
+# specification: pdns/upstream/forwarder.py:Forwarder
 
 import logging
 from functools import partial

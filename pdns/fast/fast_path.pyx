@@ -1,4 +1,7 @@
-"""What needs no decision. `fast_path.pxd` has the contract; `pdns.core.resolver` and `pdns.worker.service` are the specification."""
+"""What needs no decision. `fast_path.pxd` has the contract."""
+
+# specification: pdns/reference/first_stages.py:FirstStages
+# specification: pdns/reference/service.py:ReferenceService
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.set cimport PySet_Contains

@@ -3,6 +3,8 @@
 Who waits is a `Datagram`, or whatever `join` was given; to Python all are `Waiter`.
 """
 
+# specification: pdns/reference/in_flight.py:ReferenceInFlight
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset

@@ -3,6 +3,8 @@
 The Bloom filter is read where it is mapped; what passes it is looked up by marisa-trie.
 """
 
+# specification: pdns/blockset/reader.py:Blockset.find
+
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

@@ -1,4 +1,6 @@
-"""Plain responses. `response.pxd` has the contract; `pdns.wire.message`, `chain` and `cacheable` are the specification."""
+"""Plain responses. `response.pxd` has the contract."""
+
+# specification: pdns/core/cacheable.py:cacheable
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset

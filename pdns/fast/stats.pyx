@@ -1,4 +1,6 @@
-"""Counting without Python. `fast_stats.pxd` has the shape; `pdns.telemetry.stats` the words, and the specification."""
+"""Counting without Python. `stats.pxd` has the shape."""
+
+# specification: pdns/telemetry/stats.py:Stats
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_FromStringAndSize

@@ -3,6 +3,8 @@
 What the front can answer goes out with the batch it came in with; the rest is handed to the service as a list.
 """
 
+# specification: pdns/reference/udp_listener.py:ReferenceUdpListener
+
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.errno cimport EAGAIN, ENOBUFS, ENOMEM
 from libc.stdint cimport uint8_t, uint16_t, uint64_t

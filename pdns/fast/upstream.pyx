@@ -1,4 +1,6 @@
-"""Upstream sockets by the batch. `upstream.pxd` has the shape, `pdns.upstream.udp` the specification."""
+"""Upstream sockets by the batch. `upstream.pxd` has the shape."""
+
+# specification: pdns/reference/upstream_socket.py:ReferenceUdpSocket
 
 import logging
 import os

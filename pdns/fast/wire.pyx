@@ -1,4 +1,6 @@
-"""Reading messages off the wire. `wire.pxd` has the contract, `pdns.core.query` the specification."""
+"""Reading messages off the wire. `wire.pxd` has the contract."""
+
+# specification: pdns/reference/query.py:parse_query
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.set cimport PySet_Contains

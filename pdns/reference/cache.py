@@ -5,6 +5,8 @@ the *main* queue, which gives every entry that was used since its last turn anot
 thus wears out a tenth of the cache, never the answers that people use.
 """
 
+# kernel: pdns/fast/cache.pyx
+
 from __future__ import annotations
 
 from collections import OrderedDict

@@ -1,5 +1,7 @@
 """What comes before a decision: access, rate limit and cache. The specification of `pdns/fast/fast_path.pyx`."""
 
+# kernel: pdns/fast/fast_path.pyx
+
 from __future__ import annotations
 
 from pdns.core.answers import error_entry

@@ -4,6 +4,8 @@ The room is bounded, and each client has a share of it: all places, divided by t
 share makes room for one that has less.
 """
 
+# kernel: pdns/fast/in_flight.pyx
+
 from __future__ import annotations
 
 from collections import OrderedDict

@@ -1,5 +1,7 @@
 """Token buckets by client prefix: the specification of the `RateLimiter` in `pdns/fast/clients.pyx`."""
 
+# kernel: pdns/fast/clients.pyx
+
 from __future__ import annotations
 
 from hashlib import blake2b

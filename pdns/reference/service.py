@@ -1,5 +1,7 @@
 """A service without kernels: the specification of what `pdns/fast/fast_path.pyx` and `fast_forward.pyx` do for `Service`."""
 
+# kernel: pdns/fast/fast_path.pyx
+
 from __future__ import annotations
 
 import asyncio

@@ -3,6 +3,9 @@
 The specification of the `UdpListener` in `pdns/fast/udp.pyx`.
 """
 
+# kernel: pdns/fast/batch.pyx
+# kernel: pdns/fast/udp.pyx
+
 from __future__ import annotations
 
 import asyncio

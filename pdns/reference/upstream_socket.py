@@ -1,5 +1,7 @@
 """A socket for queries over UDP: the specification of the `UdpSocket` in `pdns/fast/upstream.pyx`."""
 
+# kernel: pdns/fast/upstream.pyx
+
 from __future__ import annotations
 
 import socket

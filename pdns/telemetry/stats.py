@@ -3,6 +3,8 @@
 No label value comes from the network unbounded: rare qtypes and rcodes are `other`, and so are tenants past the cap.
 """
 
+# kernel: pdns/fast/stats.pyx
+
 from __future__ import annotations
 
 from bisect import bisect_left

@@ -1,5 +1,7 @@
 """The forwarder: questions in, one call of `done` for each out."""
 
+# kernel: pdns/fast/fast_forward.pyx
+
 from __future__ import annotations
 
 import asyncio
