@@ -10,8 +10,7 @@ import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -77,12 +76,6 @@ class Healthy:
     def wait_not_blocked(self, name: str) -> None:
         """Return when the worker of `name` no longer has what blocked it."""
         self.pdns.wait_for(lambda: self.pdns.addresses(name) != [SINKHOLE], f"{name} not blocked")
-
-    def within_a_second(self, condition: Callable[[], bool], what: str) -> float:
-        """How long it took; it may take a machine that is busy some time longer than promised."""
-        began_s = time.monotonic()
-        self.pdns.wait_for(condition, what, 10.0)
-        return time.monotonic() - began_s
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +144,7 @@ def test_an_update_that_looks_wrong_is_held(healthy: Healthy, names: list[str], 
     assert healthy.pdns.value("feed_held", feed="other") == 0
     assert healthy.pdns.value("feed_update_held_seconds", feed="main") >= 1
     assert healthy.pdns.value("feed_update_held_seconds", feed="other") == 0
-    assert f"feed main: update held: {said}" in healthy.pdns.log
+    healthy.pdns.wait_for_log(f"feed main: update held: {said}")
     code, told = healthy.cli("feeds", "held")
     assert code == 1
     assert said in told
@@ -292,19 +285,18 @@ def test_the_kill_switch(healthy: Healthy) -> None:
     back; it is on record.
     """
     generation = healthy.pdns.value("blockset_generation")
-    assert healthy.cli("feeds", "disable", "main", "--for", "6s", "--reason", "false positives")[0] == 0
-    assert all(healthy.pdns.addresses(name) != [SINKHOLE] for name in ASKED[:2]) or healthy.within_a_second(
-        lambda: all(healthy.pdns.addresses(name) != [SINKHOLE] for name in ASKED[:2]), "off"
-    )
+    assert healthy.cli("feeds", "disable", "main", "--for", "1h", "--reason", "false positives")[0] == 0
+    assert all(healthy.pdns.addresses(name) != [SINKHOLE] for name in ASKED[:2])
     assert healthy.pdns.addresses(ASKED[2]) == [SINKHOLE]
-    assert healthy.pdns.value("feed_disabled", feed="main") == 1
+    healthy.pdns.wait_for_value(1, "feed_disabled", feed="main")
     assert "main: switched off until" in healthy.cli("feeds", "status")[1]
-    healthy.within_a_second(lambda: healthy.pdns.value("feed_disabled", feed="main") == 0, "the end")
+    assert healthy.cli("feeds", "disable", "main", "--for", "2s", "--reason", "nearly over")[0] == 0
+    healthy.pdns.wait_for_value(0, "feed_disabled", feed="main")
     for name in ASKED:
         healthy.wait_blocked(name)
     assert healthy.pdns.value("blockset_generation") == generation
     lines = [msgspec.json.decode(line) for line in (healthy.pdns.state_dir / "audit.jsonl").read_bytes().splitlines()]
-    (line,) = [line for line in lines if line["command"] == "disable"]
+    line, _ = [line for line in lines if line["command"] == "disable"]
     assert (line["feed"], line["reason"], line["done"]) == ("main", "false positives", True)
     assert line["user"]
 
@@ -317,11 +309,11 @@ def test_local_indicators(healthy: Healthy) -> None:
     before = [healthy.pdns.addresses(name) for name in names]
     assert [SINKHOLE] not in before
     assert healthy.cli("block", "example.net", "--reason", "wave of today")[0] == 0
-    healthy.within_a_second(lambda: all(healthy.pdns.addresses(name) == [SINKHOLE] for name in names), "blocked")
+    healthy.pdns.wait_for(lambda: all(healthy.pdns.addresses(name) == [SINKHOLE] for name in names), "blocked")
     (option,) = healthy.pdns.ask(names[0]).options
     assert option.text == "local: wave of today (example.net)"
     assert healthy.cli("allow", "bad0.evil.example", "--reason", "a customer", "--for", "1h")[0] == 0
-    healthy.within_a_second(lambda: healthy.pdns.addresses("bad0.evil.example") != [SINKHOLE], "allowed")
+    healthy.pdns.wait_for(lambda: healthy.pdns.addresses("bad0.evil.example") != [SINKHOLE], "allowed")
     assert "wave of today" in healthy.cli("indicators", "list")[1]
     assert healthy.cli("indicators", "export", "--format", "csv")[1].startswith("name,action,reason,author,added_s,expires_s\n")
     exported = msgspec.json.decode(healthy.cli("indicators", "export")[1])
@@ -330,8 +322,8 @@ def test_local_indicators(healthy: Healthy) -> None:
     assert healthy.pdns.value("blocked_total", feed="local") > 0
     for name in ("example.net", "bad0.evil.example"):
         assert healthy.cli("indicators", "remove", name)[0] == 0
-    healthy.within_a_second(lambda: [SINKHOLE] not in [healthy.pdns.addresses(name) for name in names], "taken back")
-    healthy.within_a_second(lambda: healthy.pdns.addresses("bad0.evil.example") == [SINKHOLE], "blocked again")
+    healthy.pdns.wait_for(lambda: [SINKHOLE] not in [healthy.pdns.addresses(name) for name in names], "taken back")
+    healthy.pdns.wait_for(lambda: healthy.pdns.addresses("bad0.evil.example") == [SINKHOLE], "blocked again")
 
 
 def call(port: int, path: str, token: str = "", body_: object = None, method: str = "GET") -> tuple[int, Any]:
@@ -371,7 +363,7 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     order = {"action": "block", "name": "api.example.net", "reason": "by a program", "for": "1h", "user": "soc"}
     code, said = call(port, "/api/indicators", token, order, "POST")
     assert (code, said["done"]) == (200, True)
-    healthy.within_a_second(lambda: healthy.pdns.addresses("x.api.example.net") == [SINKHOLE], "blocked")
+    healthy.pdns.wait_for(lambda: healthy.pdns.addresses("x.api.example.net") == [SINKHOLE], "blocked")
     code, said = call(port, "/api/indicators", token)
     assert [(entry["name"], entry["author"]) for entry in said] == [("api.example.net", "api: soc")]
     assert call(port, "/api/indicators?format=csv", token)[1].startswith("name,action,")
@@ -391,11 +383,11 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     assert call(port, "/api/feeds/main/disable", token, {"for": "soon", "reason": "x"}, "POST")[0] == 400
     assert call(port, "/api/feeds/main/explode", token, {}, "POST")[0] == 404
     assert call(port, "/api/feeds/main/disable", token, {"for": "1h", "reason": "x"}, "POST")[0] == 200
-    healthy.within_a_second(lambda: healthy.pdns.addresses(ASKED[0]) != [SINKHOLE], "off")
+    healthy.pdns.wait_for(lambda: healthy.pdns.addresses(ASKED[0]) != [SINKHOLE], "off")
     code, said = call(port, f"/api/explain?name={ASKED[0]}", token)
     assert [(listing["feed"], listing["disabled"], listing["rule"]) for listing in said["said"]] == [("main", True, "subtree")]
     assert call(port, "/api/feeds/main/enable", token, {}, "POST")[0] == 200
-    healthy.within_a_second(lambda: healthy.pdns.addresses(ASKED[0]) == [SINKHOLE], "on")
+    healthy.pdns.wait_for(lambda: healthy.pdns.addresses(ASKED[0]) == [SINKHOLE], "on")
 
     healthy.server.serve("/main", body(HEALTHY[:30]), etag='"api"')
     healthy.update()
@@ -478,7 +470,7 @@ def test_everything_is_kept_across_a_restart(tmp_path: Path) -> None:
         with pdns:
             assert pdns.addresses("bad0.evil.example") not in ([SINKHOLE], [])
             assert pdns.addresses("www.example.net") == pdns.addresses("www.example.org") == [SINKHOLE]
-            assert pdns.value("feed_held", feed="main") == 1
+            pdns.wait_for_value(1, "feed_held", feed="main")
             assert Healthy(pdns, server).cli("feeds", "enable", "main")[0] == 0
             pdns.wait_for(lambda: pdns.addresses("bad399.evil.example") == [SINKHOLE], "on again")
 
@@ -492,7 +484,7 @@ def test_expired_names_leave(tmp_path: Path) -> None:
         config = {
             "upstream": {"servers": [upstream.address]},
             "feed": [
-                {"name": "main", "url": server.url("/main"), "expire_after_s": 4},
+                {"name": "main", "url": server.url("/main"), "expire_after_s": 8},
                 {"name": "other", "url": server.url("/other")},
             ],
         }
@@ -504,7 +496,7 @@ def test_expired_names_leave(tmp_path: Path) -> None:
             pdns.wait_for(lambda: pdns.addresses(ASKED[0]) != [SINKHOLE], "gone")
             assert pdns.addresses(ASKED[2]) == [SINKHOLE]
             pdns.wait_for(lambda: pdns.value("feed_loaded", feed="main") == 0, "counted as gone")
-            assert "feed main: its source has been silent for expire_after_s" in pdns.log
+            pdns.wait_for_log("feed main: its source has been silent for expire_after_s")
             assert "main: EXPIRED" in running.cli("feeds", "status")[1]
             server.serve("/main", body(HEALTHY))
             running.update()
@@ -527,6 +519,7 @@ def test_a_monitored_feed_is_logged_within_bounds(tmp_path: Path) -> None:
             for name in HEALTHY[:40]:
                 assert pdns.addresses(name) not in ([SINKHOLE], [])
             assert pdns.value("would_block_total", feed="main") == 40
+            assert pdns.stop() == 0
             lines = [line for line in pdns.log.splitlines() if "would block bad" in line]
             assert 1 <= len(lines) <= 4
             assert "listed by main (malware)" in lines[0]

@@ -61,7 +61,7 @@ def test_a_log_that_nothing_reads_stops_no_process(tmp_path: Path, upstream: Ups
             unanswered = 0
             for name in names:  # about 500 KB of log, eight times what a pipe takes
                 try:
-                    pdns.ask(name, timeout_s=2.0)
+                    pdns.ask(name, timeout_s=20.0)
                 except dns.exception.Timeout:
                     unanswered += 1
                     if unanswered > 3:
@@ -72,7 +72,7 @@ def test_a_log_that_nothing_reads_stops_no_process(tmp_path: Path, upstream: Ups
             pdns.wait_for(lambda: pdns.value("log_lines_dropped_total", process="worker") > 300, "drops are counted")
             pdns.reload()
             read = b""
-            until_s = time.monotonic() + 10
+            until_s = time.monotonic() + 60
             while b"log lines were dropped" not in read and time.monotonic() < until_s:
                 try:
                     read += os.read(reader, 65536)
@@ -152,6 +152,7 @@ def test_limits_that_cannot_be_set(tmp_path: Path, upstream: UpstreamThread, ref
     """Lists are parsed without them, and the log says so once."""
     with RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, "prlimit64"]) as pdns:
         assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        pdns.wait_for_log("without limits of the kernel")
         said = [line for line in pdns.log.splitlines() if "without limits of the kernel" in line]
         assert len(said) == 1
         assert "warning feeds:" in said[0]
@@ -163,7 +164,8 @@ def test_limits_that_cannot_be_set(tmp_path: Path, upstream: UpstreamThread, ref
 def test_a_necessary_system_call_is_refused(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
     """It does not start, and says which call it was."""
     pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, call])
-    assert pdns.launch().wait(20) == 1
+    pdns.launch()
+    assert pdns.wait() == 1
     assert f"this system refuses {call}" in pdns.log
     assert "Traceback" not in pdns.log
 
@@ -178,7 +180,7 @@ def test_whatever_is_refused_it_ends_on_sigterm(tmp_path: Path, upstream: Upstre
         process.wait(6)
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
-    process.wait(20)
+    pdns.wait()
     assert pdns.log.strip()
 
 
@@ -334,7 +336,8 @@ def test_a_state_directory_that_is_read_only_from_the_start(tmp_path: Path, upst
     state.mkdir()
     through = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none "$0" && exec "$@"', str(state)]
     pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=through)
-    assert pdns.launch().wait(20) == 2
+    pdns.launch()
+    assert pdns.wait() == 2
     assert f"state.dir: {state}: read-only file system" in pdns.log
     assert "Traceback" not in pdns.log
 
@@ -355,10 +358,10 @@ def test_all_processes_stand_still_for_a_while(tmp_path: Path, upstream: Upstrea
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
-        assert SINKHOLE in pdns.ask("listed.test", timeout_s=3.0).answer[0].to_text()
-        assert UPSTREAM_SAYS in pdns.ask("example.com", timeout_s=3.0).answer[0].to_text()
+        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
         for number in range(20):
-            assert UPSTREAM_SAYS in pdns.ask(f"n{number}.example.com", timeout_s=3.0).answer[0].to_text()
+            assert UPSTREAM_SAYS in pdns.ask(f"n{number}.example.com").answer[0].to_text()
         time.sleep(2)  # who looks at the pulse has done so
         assert pdns.value("upstream_up") == 1
         assert pdns.value("worker_restarts_total") == 0
@@ -380,7 +383,7 @@ def test_memory_that_does_not_suffice(tmp_path: Path, upstream: UpstreamThread) 
             process.wait(5)
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        pdns.wait()
         assert pdns.log.strip() or process.returncode == 0
 
 
@@ -399,11 +402,11 @@ def test_a_memory_cgroup(tmp_path: Path, upstream: UpstreamThread, megabytes: in
             process.wait(5)
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        status = process.wait(20)
+        status = pdns.wait()
         assert status == 0 or megabytes < 400
     finally:
         pdns.kill()
-        until_s = time.monotonic() + 10
+        until_s = time.monotonic() + 60
         while group.exists() and time.monotonic() < until_s:
             with contextlib.suppress(OSError):  # until the last of its processes is gone
                 group.rmdir()
@@ -429,7 +432,7 @@ def memory_cgroup(megabytes: int) -> Path:
     return group
 
 
-def answers_within(pdns: RunningPdns, name: str, address: str, within_s: float = 20.0) -> None:
+def answers_within(pdns: RunningPdns, name: str, address: str, within_s: float = 120.0) -> None:
     """Return when `name` is answered by `address`."""
 
     def answered() -> bool:

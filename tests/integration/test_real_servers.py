@@ -382,8 +382,8 @@ def test_a_validating_resolver_believes_what_is_delegated_unsigned(believer: Unb
 
 def dig(pdns: RunningPdns, *arguments: str) -> str:
     """What dig prints, with runs of white space as one space."""
-    command = [program("dig"), "-r", "@127.0.0.1", "-p", str(pdns.dns_port), "+tries=1", "+time=5", *arguments]
-    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=20)
+    command = [program("dig"), "-r", "@127.0.0.1", "-p", str(pdns.dns_port), "+tries=1", "+time=30", *arguments]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=60)
     assert "Warning" not in done.stdout
     assert done.stderr == ""
     return " ".join(done.stdout.split())

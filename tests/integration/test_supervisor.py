@@ -79,9 +79,9 @@ def test_it_answers_blocks_and_says_so(tmp_path: Path, upstream: UpstreamThread,
         assert pdns.value("queries_total", transport="udp", qtype="A") == 2
         assert pdns.value("queries_total", transport="tcp", qtype="A") == 2
         assert pdns.value("blocked_total", feed="listed", action="sinkhole") == 2
-        assert pdns.value("responses_total", source="upstream") == 1
-        assert pdns.value("query_duration_seconds_count", source="blocked") == 2
-        assert pdns.value("feed_entries", feed="listed") == 2
+        pdns.wait_for_value(1, "responses_total", source="upstream")
+        pdns.wait_for_value(2, "query_duration_seconds_count", source="blocked")
+        pdns.wait_for_value(2, "feed_entries", feed="listed")
         assert pdns.value("ready") == 1
 
 
@@ -222,16 +222,17 @@ def test_a_killed_worker_is_replaced_and_nothing_queued_is_lost(tmp_path: Path, 
         for _ in range(5):
             pdns.ask("malware.test")
         first = pdns.kill_worker()
-        assert pdns.addresses("malware.test", timeout_s=10) == [SINKHOLE]
-        assert pdns.addresses("malware.test", tcp=True, timeout_s=10) == [SINKHOLE]
+        assert pdns.addresses("malware.test") == [SINKHOLE]
+        assert pdns.addresses("malware.test", tcp=True) == [SINKHOLE]
         pdns.wait_for(lambda: pdns.get("/readyz")[0] == 200, "/readyz")
         assert pdns.worker_pid != first
         assert pdns.value("queries_total") == 7
         assert pdns.value("worker_restarts_total") == 1
-        assert "worker0 (process " in pdns.log
-        assert "was killed by SIGKILL" in pdns.log
+        pdns.wait_for_log("worker0 (process ")
+        pdns.wait_for_log("was killed by SIGKILL")
 
 
+@pytest.mark.realtime
 @pytest.mark.long
 def test_a_worker_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path, upstream: UpstreamThread) -> None:
     """Killed again and again, it comes back at once, then after 0.1 s, then 0.5 s; and it does come back."""
@@ -245,9 +246,10 @@ def test_a_worker_that_keeps_dying_is_started_ever_more_slowly(tmp_path: Path, u
         assert pauses[0] < pauses[2]
         assert pauses[1] >= 0.09
         assert pauses[2] >= 0.49
-        assert pdns.addresses("malware.test", timeout_s=10) == [SINKHOLE]
+        assert pdns.addresses("malware.test") == [SINKHOLE]
 
 
+@pytest.mark.realtime
 @pytest.mark.long
 def test_a_hung_worker_is_replaced(tmp_path: Path, upstream: UpstreamThread) -> None:
     """A lone worker that stands still makes /healthz say so, is killed after three seconds, and its replacement answers."""
@@ -255,10 +257,10 @@ def test_a_hung_worker_is_replaced(tmp_path: Path, upstream: UpstreamThread) -> 
         hung = pdns.kill_worker(signal.SIGSTOP)
         pdns.wait_for(lambda: pdns.get("/healthz")[0] == 503, "/healthz")
         assert "worker0: no sign of life" in pdns.get("/readyz")[1]
-        assert pdns.addresses("malware.test", timeout_s=20) == [SINKHOLE]
-        assert "worker0 has given no sign of life for 3 s" in pdns.log
+        assert pdns.addresses("malware.test") == [SINKHOLE]
+        pdns.wait_for_log("worker0 has given no sign of life for 3 s")
         assert not is_running(hung)
-        assert pdns.get("/healthz")[0] == 200
+        pdns.wait_for(lambda: pdns.get("/healthz")[0] == 200, "/healthz")
 
 
 @pytest.mark.long
@@ -286,7 +288,7 @@ def test_a_dead_feeds_process_is_replaced_and_changes_no_answer(tmp_path: Path, 
         pdns.wait_for(lambda: pdns.feeds_pid not in (0, first), "replacement")
         (tmp_path / "listed.txt").write_text("malware.test\nnew.test\n")
         pdns.wait_for(lambda: pdns.addresses("new.test") == [SINKHOLE], "new content")
-        assert pdns.value("feeds_restarts_total") == 1
+        pdns.wait_for_value(1, "feeds_restarts_total")
         assert pdns.value("worker_restarts_total") == 0
 
 
@@ -320,7 +322,7 @@ def test_a_damaged_blockset_is_not_used(tmp_path: Path, upstream: UpstreamThread
         pdns.wait_for(lambda: pdns.value("blockset_rejected_total") == 1, "rejected")
         assert pdns.value("blockset_generation") in (generation, 1_000_000)
         assert pdns.addresses("malware.test") == [SINKHOLE]
-        assert "999999: not used" in pdns.log
+        pdns.wait_for_log("999999: not used")
         pdns.wait_for(lambda: pdns.value("blockset_generation") == 1_000_000, "a new one, made by the feeds process")
 
 
@@ -342,9 +344,9 @@ def test_a_new_configuration_goes_live(tmp_path: Path, upstream: UpstreamThread,
         assert pdns.worker_pids == workers
         after = pdns.scrape()
         assert [key for key in after if key[0] == "config_info"] != [key for key in before if key[0] == "config_info"]
-        assert after["config_last_reload_successful", ()] == 1
-        success = "config_last_reload_success_timestamp_seconds", ()
-        assert after[success] > before[success]
+        success = "config_last_reload_success_timestamp_seconds"
+        pdns.wait_for(lambda: pdns.value(success) > before[success, ()], "the reload")
+        assert pdns.value("config_last_reload_successful") == 1
 
 
 @pytest.mark.long
@@ -369,7 +371,7 @@ def test_the_servers_of_the_machine_are_followed(tmp_path: Path) -> None:
     """A change of resolv.conf goes live by itself, without another worker."""
     resolv_conf = tmp_path / "resolv.conf"
     (tmp_path / "sitecustomize.py").write_text(
-        f"from pathlib import Path\nimport pdns.config.system\npdns.machine.RESOLV_CONF = Path({str(resolv_conf)!r})\n"
+        f"from pathlib import Path\nimport pdns.config.system\npdns.config.system.RESOLV_CONF = Path({str(resolv_conf)!r})\n"
     )
     resolv_conf.write_text("nameserver 127.0.0.2\n")
     environment = {"PYTHONPATH": f"{tmp_path}:{ROOT}"}
@@ -392,7 +394,7 @@ def test_a_bad_configuration_changes_nothing(tmp_path: Path, upstream: UpstreamT
         pdns.write_config(config(tmp_path, upstream, block={"action": "explode"}))
         pdns.send_signal(signal.SIGHUP)
         pdns.wait_for(lambda: pdns.value("config_last_reload_successful") == 0, "refused")
-        assert f"{pdns.config_path}: block.action: " in pdns.log
+        pdns.wait_for_log(f"{pdns.config_path}: block.action: ")
         assert [key for key in pdns.scrape() if key[0] == "config_info"] == live
         assert pdns.addresses("malware.test") == [SINKHOLE]
         pdns.write_config(config(tmp_path, upstream, block={"action": "nodata"}))
@@ -418,7 +420,7 @@ def test_what_only_shows_when_tried_changes_nothing_either(tmp_path: Path, upstr
         pdns.write_config({**config(tmp_path, upstream), "block": {"action": "nodata"}, **broken[key]})
         pdns.send_signal(signal.SIGHUP)
         pdns.wait_for(lambda: pdns.value("config_last_reload_successful") == 0, "refused")
-        assert key.split(".")[1] in pdns.log or address in pdns.log
+        pdns.wait_for(lambda: key.split(".")[1] in pdns.log or address in pdns.log, "the reason in the log")
         assert pdns.addresses("malware.test") == [SINKHOLE]
         assert pdns.value("worker_restarts_total") == 0
         assert pdns.value("upstream_up", upstream=upstream.address) == 1
@@ -434,7 +436,7 @@ def test_addresses_come_and_go(tmp_path: Path, upstream: UpstreamThread) -> None
         def keep_asking() -> None:
             while not stop.is_set():
                 try:
-                    assert pdns.addresses("malware.test", timeout_s=2, port=port) == [SINKHOLE]
+                    assert pdns.addresses("malware.test", port=port) == [SINKHOLE]
                 except Exception as error:  # noqa: BLE001 (shown by the test)
                     failures.append(error)
                 time.sleep(0.002)
@@ -464,7 +466,7 @@ def test_the_pages_can_move(tmp_path: Path, upstream: UpstreamThread) -> None:
         pdns.metrics_port = port
         pdns.wait_for(lambda: pdns.get("/healthz")[0] == 200, "new address")
         pdns.metrics_port = old
-        assert pdns.get("/healthz")[0] == 0
+        pdns.wait_for(lambda: pdns.get("/healthz")[0] == 0, "the old address")
         pdns.metrics_port = port
 
 
@@ -475,7 +477,7 @@ def test_what_needs_a_restart_is_said(tmp_path: Path, upstream: UpstreamThread) 
         pdns.write_config(config(tmp_path, upstream, state={"dir": str(tmp_path / "elsewhere")}, block={"action": "nodata"}))
         pdns.send_signal(signal.SIGHUP)
         pdns.wait_for(lambda: pdns.addresses("malware.test") == [], "nodata")
-        assert "state.dir: needs a restart" in pdns.log
+        pdns.wait_for_log("state.dir: needs a restart")
         assert not (tmp_path / "elsewhere").exists()
 
 
@@ -488,7 +490,7 @@ def test_upstreams_that_are_gone_are_not_spoken_of(tmp_path: Path, upstream: Ups
         waiting.start()
         pdns.wait_for(lambda: "slow.example.net" in upstream.names, "asked")
         pdns.write_config({**config(tmp_path, upstream), "upstream": {"servers": [second.address], "timeout_s": 1.0}})
-        pdns.send_signal(signal.SIGHUP)
+        pdns.reload()
         pdns.wait_for(lambda: pdns.value("upstream_up", upstream=second.address) == 1, "new upstream")
         assert pdns.addresses("fresh.example.net") == ["192.0.2.8"]
         waiting.join()
@@ -502,7 +504,7 @@ def test_upstreams_that_are_gone_are_not_spoken_of(tmp_path: Path, upstream: Ups
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_in_flight_is_answered_before_the_end(tmp_path: Path, upstream: UpstreamThread, sig: signal.Signals) -> None:
     """A query that waits for its upstream when the signal comes gets its answer, over UDP and TCP; then exit 0, nobody left."""
-    with RunningPdns(tmp_path, config(tmp_path, upstream)) as pdns:
+    with RunningPdns(tmp_path, config(tmp_path, upstream, server={"drain_s": 60.0})) as pdns:
         children = [*pdns.worker_pids, pdns.feeds_pid]
         answers: list[list[str]] = []
         asking = [
@@ -580,7 +582,7 @@ def test_the_service_manager_is_told_what_is_missing(tmp_path: Path, upstream: U
     missing = {"name": "late", "url": (tmp_path / "late.txt").as_uri(), "required": True, "refresh_s": 30}
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(30)
+        manager.settimeout(120)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify")}
         with RunningPdns(tmp_path, config(tmp_path, upstream, feed=[missing]), environment=environment, ready=False):
             said = manager.recv(1000).decode()
@@ -595,7 +597,7 @@ def test_the_service_manager_is_told(tmp_path: Path, upstream: UpstreamThread) -
     """Under systemd, READY=1 comes once queries are answered, STOPPING=1 when the end begins."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
-        manager.settimeout(10)
+        manager.settimeout(120)
         environment = {"NOTIFY_SOCKET": str(tmp_path / "notify"), "JOURNAL_STREAM": "8:1"}
         with RunningPdns(tmp_path, config(tmp_path, upstream), environment=environment) as pdns:
             said = manager.recv(1000)

@@ -24,6 +24,7 @@ from tests.wire import query_wire
 
 UPSTREAM_SAYS = "192.0.2.7"
 WORKERS = 3
+SO_RCVBUFFORCE = 33
 NAMES = [f"n{number}.listed.test" for number in range(600)]
 
 
@@ -40,6 +41,14 @@ def config(tmp_path: Path, upstream: UpstreamThread, **sections: Any) -> dict[st
         "feed": [feed(tmp_path, "listed", "listed.test")],
         **sections,
     }
+
+
+def receive_buffer(sock: socket.socket, size: int) -> None:
+    """Room for what comes while this process does not read: as root past the limit of the system."""
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, size)
+    except PermissionError:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, size)
 
 
 class Load:
@@ -59,7 +68,7 @@ class Load:
 
     def __enter__(self) -> Self:
         for sock in self._sockets:
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
+            receive_buffer(sock, 4 << 20)
             sock.settimeout(0.05)
         self._sender.start()
         self._receiver.start()
@@ -113,14 +122,17 @@ def counted(pdns: RunningPdns) -> float:
     return pdns.value("queries_total", transport="udp")
 
 
-def restart_all(pdns: RunningPdns, within_s: float = 30.0) -> None:
+def timed(pdns: RunningPdns) -> float:
+    return sum(pdns.value("query_duration_seconds_count", source=source) for source in ("blocked", "cache"))
+
+
+def restart_all(pdns: RunningPdns, within_s: float = 120.0) -> None:
     """SIGUSR2, and return when every worker is a new process."""
     before = set(pdns.worker_pids)
     said = pdns.log.count("workers and feeds are new processes")
     pdns.send_signal(signal.SIGUSR2)
     pdns.wait_for_log("workers and feeds are new processes", within_s, said + 1)
-    assert not before & set(pdns.worker_pids)
-    assert len(pdns.worker_pids) == WORKERS
+    pdns.wait_for(lambda: len(pdns.worker_pids) == WORKERS and not before & set(pdns.worker_pids), "the old ones are gone")
 
 
 @pytest.mark.long
@@ -134,7 +146,7 @@ def test_an_end_while_it_starts_is_an_end_like_any_other(tmp_path: Path, upstrea
         pdns.wait_for(lambda: len(pdns.worker_pids) == WORKERS, "workers")
         children = pdns.worker_pids
         process.send_signal(signal.SIGTERM)
-        assert process.wait(10) == 0, pdns.log
+        assert pdns.wait() == 0, pdns.log
         assert not any(map(is_running, children))
         assert "Traceback" not in pdns.log
     finally:
@@ -171,7 +183,7 @@ def test_blocked_domains_are_counted_over_all_workers(tmp_path: Path, upstream: 
         for pid in pdns.worker_pids:
             os.kill(pid, signal.SIGKILL)
         for name in NAMES[:60]:
-            assert pdns.addresses(name, timeout_s=10) == [SINKHOLE]
+            assert pdns.addresses(name) == [SINKHOLE]
         assert pdns.value("blocked_domains_overall", window="7d") == 1
         assert pdns.value("blocked_total") == 120
 
@@ -205,7 +217,7 @@ def test_a_killed_worker_costs_no_query(tmp_path: Path, upstream: UpstreamThread
         assert load.lost <= WORKERS * 64  # what a worker had read and not yet answered goes with it
         assert load.answered > 1000
         assert load.longest_s < 5.0
-        assert pdns.value("worker_restarts_total") == WORKERS
+        pdns.wait_for_value(WORKERS, "worker_restarts_total")
         print(f"{load.sent} sent, {load.lost} lost, longest {load.longest_s:.3f} s")  # noqa: T201 (shown when it fails)
 
 
@@ -230,8 +242,8 @@ def test_every_worker_believes_a_cookie(tmp_path: Path, upstream: UpstreamThread
 def test_what_is_queued_when_a_worker_dies_is_answered(tmp_path: Path, upstream: UpstreamThread) -> None:
     """Queries sent to workers that are stopped, and then killed, are all answered by their replacements; none is lost."""
     with RunningPdns(tmp_path, config(tmp_path, upstream)) as pdns, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-        client.settimeout(10)
+        receive_buffer(client, 4 << 20)
+        client.settimeout(60)
         pids = pdns.worker_pids
         for pid in pids:
             os.kill(pid, signal.SIGSTOP)
@@ -252,7 +264,7 @@ def test_a_killed_worker_is_back_soon(tmp_path: Path, upstream: UpstreamThread) 
             os.kill(pid, signal.SIGKILL)
             began_s = time.monotonic()
             for name in NAMES[:20]:  # some of them are its own
-                assert pdns.addresses(name, timeout_s=10) == [SINKHOLE]
+                assert pdns.addresses(name) == [SINKHOLE]
             times.append(time.monotonic() - began_s)
         print(times)  # noqa: T201 (shown when it fails)
         assert min(times) < 1.0
@@ -268,6 +280,7 @@ def test_a_connection_that_waits_is_accepted_by_another(tmp_path: Path, upstream
             assert pdns.addresses(name, tcp=True) == [SINKHOLE]
 
 
+@pytest.mark.realtime
 @pytest.mark.long
 def test_a_hung_worker_is_covered_and_replaced(tmp_path: Path, upstream: UpstreamThread) -> None:
     """A worker that stands still: before it is killed a neighbour answers its names, which /readyz says; then its successor."""
@@ -278,11 +291,12 @@ def test_a_hung_worker_is_covered_and_replaced(tmp_path: Path, upstream: Upstrea
             assert pdns.addresses(name, timeout_s=1) == [SINKHOLE]
         pdns.wait_for(lambda: not is_running(hung), "replaced")
         pdns.wait_for_log("worker0 is back, and answers for itself again")
-        assert pdns.get("/readyz") == (200, "ok\n")
+        pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
         for name in NAMES[:60]:
             assert pdns.addresses(name, timeout_s=1) == [SINKHOLE]
 
 
+@pytest.mark.realtime
 @pytest.mark.long
 def test_a_worker_that_keeps_dying_costs_no_names(tmp_path: Path, upstream: UpstreamThread) -> None:
     """Killed whenever it comes back: from the third time on its names are answered by others at once, and that is shown."""
@@ -298,8 +312,8 @@ def test_a_worker_that_keeps_dying_costs_no_names(tmp_path: Path, upstream: Upst
                     assert pdns.addresses(name, timeout_s=1) == [SINKHOLE]
                 assert pdns.get("/readyz")[0] == 200
             pdns.wait_for_log("worker0 started", times=started)
-        assert "started again after 0.5 s; worker1 answers for it meanwhile" in pdns.log
-        assert pdns.value("worker_restarts_total") == 4
+        pdns.wait_for_log("started again after 0.5 s; worker1 answers for it meanwhile")
+        pdns.wait_for_value(4, "worker_restarts_total")
         pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "its return")
 
 
@@ -312,8 +326,8 @@ def test_who_stands_in_may_die_too(tmp_path: Path, upstream: UpstreamThread) -> 
         pdns.wait_for_log("worker1 answers for it meanwhile")
         os.kill(second, signal.SIGKILL)
         for name in NAMES[:40]:
-            assert pdns.addresses(name, timeout_s=5) == [SINKHOLE]
-        assert "worker2 answers for it meanwhile" in pdns.log
+            assert pdns.addresses(name) == [SINKHOLE]
+        pdns.wait_for_log("worker2 answers for it meanwhile")
 
 
 def test_a_reload_reaches_every_worker(tmp_path: Path, upstream: UpstreamThread) -> None:
@@ -348,14 +362,10 @@ def test_a_rolling_restart_loses_nothing(tmp_path: Path, upstream: UpstreamThrea
         print(f"{load.sent} sent, {load.lost} lost, longest {load.longest_s:.3f} s")  # noqa: T201 (shown when it fails)
         assert load.lost == 0
         assert counted(pdns) == load.sent == load.answered
-        assert (
-            pdns.value("query_duration_seconds_count", source="blocked")
-            + pdns.value("query_duration_seconds_count", source="cache")
-            == load.sent
-        )
+        pdns.wait_for(lambda: timed(pdns) == load.sent, "durations, which are counted after the answer")
         assert pdns.value("worker_restarts_total") == 0
         assert pdns.value("blocked_domains_overall", window="1h") == 1
-        assert pdns.get("/readyz") == (200, "ok\n")
+        pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
 
 
 @pytest.mark.long
