@@ -121,7 +121,6 @@ LONG_FILES: dict[str, int] = {
     "tests/integration/test_zone_feeds.py": 451,
     "tests/protocol/test_lane.py": 748,
     "tests/protocol/test_service.py": 460,
-    "tests/protocol/test_tcp.py": 1046,
     "tests/protocol/test_udp.py": 443,
     "tests/unit/config/test_load.py": 571,
     "tests/unit/core/test_resolver.py": 621,
