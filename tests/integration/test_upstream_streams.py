@@ -15,6 +15,7 @@ import pytest
 from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, tcp
+from tests.descriptors import open_fds
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Recorder, forwarding, url
 from tests.fakes.loops import LOOPS, run_on
@@ -126,10 +127,11 @@ def test_an_upstream_may_close_idle_connections(loop: str) -> None:
 
     async def main() -> None:
         async with FakeUpstream() as upstream, forwarding(url(upstream, "tcp")) as asker:
+            before = open_fds()
             for _ in range(3):
                 assert isinstance(await asker.ask("www.example.test"), UpstreamAnswer)
                 upstream.hang_up_all()
-                await until(lambda: asker.forwarder._servers[0].tcp.open_connections == 0)
+                await until(lambda: open_fds() == before)
             assert asker.stats.results == {"ok": 3}
 
     run_on(loop, main())
