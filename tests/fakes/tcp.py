@@ -19,11 +19,7 @@ from tests.fakes.edges import FakeService, Tally, until
 from tests.fakes.loops import LOOPS
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
-
-
 ROOMY: Final = TcpLimits()
-
-
 PATIENCE_S: Final = 30.0
 
 

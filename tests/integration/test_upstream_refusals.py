@@ -27,8 +27,6 @@ from tests.fakes.upstream import (
 )
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
-
-
 EDE_DNSSEC_BOGUS = b"\0\x0f\0\x02\0\x06"
 
 
