@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-damage coverage lint bench peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -14,14 +14,20 @@ DECISIONS := tests/unit/core tests/unit/fast tests/property tests/protocol tests
 COMPILED := tests/unit/core tests/unit/fast tests/unit/net tests/unit/upstream tests/protocol tests/property tests/fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 
-help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s  %s\n", $$1, $$2 }' Makefile
+help: # in groups: `##@` begins one; bold only on a terminal
+	@[ -t 1 ] && bold=1; awk -F ':.*## ' -v bold="$$bold" ' \
+		/^##@ / { printf "%s%s%s%s\n", sep, bold ? "\033[1m" : "", substr($$0, 5), bold ? "\033[0m" : ""; sep = "\n" } \
+		/^[a-z-]+:.*## / { printf "  make %-12s  %s\n", $$1, $$2 }' Makefile
+
+##@ Use
 
 run: venv ## start the resolver on 127.0.0.1:5300, metrics on 127.0.0.1:9153
 	@exec $(PY) -m pdns serve $(ARGS)
 
 demo: venv ## show it at work, with upstream, feeds and traffic of its own; needs no network
 	@exec $(PY) -m pdns demo $(ARGS)
+
+##@ Test
 
 test: lint tools ## check the code and run the tests: under five minutes on two cores
 	@exec .ci/tests "not long and not matrix" $(ARGS)
@@ -41,14 +47,21 @@ lint: dev ## check style and types
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 
+##@ Measure
+
 bench: dev ## measure a query on each path, beside the other servers that are installed: about five minutes
 	@exec $(PY) -m loadtest bench $(ARGS)
+
+bench-record: dev ## the same, and keep the ratios in docs/performance-history.jsonl and docs/performance.md
+	@exec $(PY) -m loadtest bench --record $(ARGS)
 
 peers: ## install the servers that bench compares with (Debian packages; none of their services is left running)
 	@.ci/apt-install dnsdist unbound pdns-recursor dnsmasq-base bind9 knot-resolver
 
 soak: dev ## play a week of queries and faults in an hour: make soak ARGS="--minutes 3"
 	@exec $(PY) -m loadtest soak $(ARGS)
+
+##@ Fuzz and check memory
 
 fuzz: dev ## look for inputs that break it, for many minutes
 	@$(PY) -m tests.fuzz.hammer --packets $(PACKETS)
@@ -64,6 +77,8 @@ test-debug: dev ## test a compiled part that checks what it takes for granted
 sanitize: dev ## test and fuzz a compiled part that is watched by AddressSanitizer: make sanitize PACKETS=5000000
 	@.ci/checked sanitize -m pytest --timeout=600 $(COMPILED) $(ARGS)
 	@exec .ci/checked sanitize -m tests.fuzz.hammer --packets $(PACKETS)
+
+##@ Tidy
 
 clean: ## remove everything that these commands made
 	@rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis loadtest/build

@@ -1,4 +1,4 @@
-"""`python -m loadtest bench | compare | chart | soak | abuse | replay | malformed | zone`."""
+"""`python -m loadtest bench | history | compare | chart | soak | abuse | replay | malformed | zone`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from loadtest import abuse as abusemod
 from loadtest import bench as benchmod
 from loadtest import chart as chartmod
 from loadtest import compare as comparemod
+from loadtest import history as historymod
 from loadtest import malformed as malformedmod
 from loadtest import replay as replaymod
 from loadtest import server, zoneserver
@@ -39,13 +40,21 @@ def bench(
     peers: Annotated[str, typer.Option(help="which to measure beside ours, with commas; those not installed are named")] = "all",
     no_peers: Annotated[bool, typer.Option("--no-peers", help="ours alone")] = False,
     data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,
+    record: Annotated[bool, typer.Option("--record", help="append it to docs/performance-history.jsonl")] = False,
 ) -> None:
     """CPU time per query of every path, against a bare echo and other servers; memory, start, refresh."""
     try:
         chosen = () if no_peers else PEERS if peers == "all" else named(peers)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--peers") from None
-    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen))
+    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record))
+
+
+@app.command()
+def history() -> None:
+    """Writes the table of docs/performance.md anew, from docs/performance-history.jsonl."""
+    historymod.show()
+    print(historymod.PAGE)
 
 
 @app.command()

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from loadtest import build, goals, lifecycle, offered, population, process, programs, report, server, traffic
+from loadtest import build, goals, history, lifecycle, offered, population, process, programs, report, server, traffic
 from loadtest.measure import Bench, Plan, measure
 from loadtest.notes import of_machine, of_paths
 from loadtest.peers import measure as peers_measure
@@ -25,6 +25,7 @@ from loadtest.population import Population
 from loadtest.results import Machine, PathResult, PeerResult, Results
 from loadtest.server import Resolver
 from pdns import __version__
+from pdns.version import COMMIT
 
 RESULTS_DIR = build.HERE / "results"
 _FIRST_START_TIMEOUT_S = 180.0
@@ -106,8 +107,11 @@ def load(file: Path) -> Results:
     return msgspec.json.decode(file.read_bytes(), type=Results)
 
 
-def main(plan: Plan, data: Path | None, peers: Sequence[Peer]) -> int:
-    """Runs, prints, saves. Returns the exit status: 0 when everything was measured, met or missed."""
+def main(plan: Plan, data: Path | None, peers: Sequence[Peer], *, record: bool = False) -> int:
+    """Runs, prints, saves; `record`: in the history of the repository too.
+
+    Returns the exit status: 0 when everything was measured, met or missed.
+    """
     try:
         results = run(plan, data, peers, Console(stderr=True))
     except (build.BuildError, server.ServerError, programs.GeneratorError) as error:
@@ -117,6 +121,9 @@ def main(plan: Plan, data: Path | None, peers: Sequence[Peer]) -> int:
     console.width = max(console.width, report.WIDTH)
     report.show(results, console)
     print(f"\nwritten to {os.path.relpath(save(results))}")
+    if record:
+        history.record(history.run_of(results, COMMIT))
+        print(f"recorded in {os.path.relpath(history.HISTORY)} and {os.path.relpath(history.PAGE)}")
     return 0
 
 

@@ -2,7 +2,6 @@
 
     async with FakeUpstream(by_name({"slow.test": delayed(answer(), 0.3)}, answer())) as upstream:
         ... udp://127.0.0.1:{upstream.port} ...
-    assert upstream.names() == ["slow.test"]
 
 A handler takes one query and says what happens: any number of `Send` and `Hangup`, or nothing for silence.
 The behaviours below are handlers, or take one and spoil it; they nest.
@@ -11,7 +10,6 @@ The behaviours below are handlers, or take one and spoil it; they nest.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import socket
 import ssl
@@ -19,9 +17,10 @@ import struct
 import time
 from collections.abc import Callable, Iterable, Mapping
 from ipaddress import ip_address
-from typing import Any, NamedTuple, Self
+from typing import NamedTuple, Self
 
-from pdns.wire.framing import Deframer, frame
+from pdns.wire.framing import frame
+from tests.fakes.upstreamsockets import Peer, listen, reserve
 
 A, NS, CNAME, SOA, AAAA, OPT = 1, 2, 5, 6, 28, 41
 BADVERS_OPT = b"\0\0\x29\x04\xd0\1\0\0\0\0\0"  # extended rcode 1 << 4
@@ -224,12 +223,6 @@ def in_turn(*handlers: Handler) -> Handler:
     return lambda query: next(turn)(query)  # noqa: PLW0108  # the next one for each query, not one for all
 
 
-def every_other(inner: Handler) -> Handler:
-    """Silence, then `inner`, and so on: half the time."""
-    turn = itertools.cycle((drop, inner))
-    return lambda query: next(turn)(query)  # noqa: PLW0108  # the next one for each query, not one for all
-
-
 def without_edns(inner: Handler, refusal: Handler | None = None) -> Handler:
     """An upstream that knows no EDNS: FORMERR without OPT (or `refusal`) for a query that has it, else `inner`."""
     refuse = refusal or rcode(FORMERR, edns=False)
@@ -289,9 +282,6 @@ def hang_up(_query: SeenQuery) -> list[Action]:
     return [Hangup()]
 
 
-# The server
-
-
 class FakeUpstream:
     """The server. `handler` may be replaced at any time; `queries` are all that came, oldest first."""
 
@@ -321,40 +311,14 @@ class FakeUpstream:
         """Listen, on the port of the last time if there was one."""
         loop = asyncio.get_running_loop()
         self._give_up_port()
-        self._udp, self._tcp = await self._listen(loop)
+        self._udp, self._tcp, self.port = await listen(self, loop, self.port, tcp=self._with_tcp, tls=self._tls)
         self._other_port = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._other_port.bind(("127.0.0.1", 0))
-
-    async def _listen(self, loop: asyncio.AbstractEventLoop) -> tuple[asyncio.DatagramTransport, asyncio.Server | None]:
-        for _ in range(100):
-            try:
-                udp, _protocol = await loop.create_datagram_endpoint(lambda: _Udp(self), ("127.0.0.1", self.port))
-            except OSError:  # a client of somebody has the port of last time
-                await asyncio.sleep(0.05)
-                continue
-            port = udp.get_extra_info("sockname")[1]
-            try:
-                tcp = await loop.create_server(lambda: _Tcp(self), "127.0.0.1", port, ssl=self._tls) if self._with_tcp else None
-            except OSError:  # another program has that TCP port
-                udp.abort()
-                await asyncio.sleep(0.01)
-                continue
-            self.port = port
-            return udp, tcp
-        raise OSError("no port that is free for both UDP and TCP")
 
     async def stop(self) -> None:
         """Refuse: nothing listens on the port any more, and the kernel says so by ICMP and RST."""
         await self._close()
-        # bound, but to hear nobody: no other program can be given the port before start()
-        for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM):
-            sock = socket.socket(socket.AF_INET, kind)
-            self._reserved.append(sock)
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                sock.bind(("127.0.0.1", self.port))
-            if kind is socket.SOCK_DGRAM:
-                sock.connect(("127.0.0.1", 9))
+        self._reserved += reserve(self.port)
 
     async def _close(self) -> None:
         for handle in self._delayed:
@@ -409,77 +373,26 @@ class FakeUpstream:
             if isinstance(action, Send):
                 await self.send(action.wire, to or query.source)
 
-    def _arrived(self, wire: bytes, transport: str, source: tuple[str, int], act: Callable[[Action], None]) -> None:
+    def _arrived(self, wire: bytes, transport: str, source: tuple[str, int], peer: Peer) -> None:
         query = SeenQuery(bytes(wire), transport, source, time.monotonic())
         self.queries.append(query)
         for action in self.handler(query):
             if action.delay_s > 0:
-                self._later(action, act)
+                self._later(action, peer)
             else:
-                act(action)
+                _act(action, peer)
 
-    def _later(self, action: Action, act: Callable[[Action], None]) -> None:
+    def _later(self, action: Action, peer: Peer) -> None:
         def fire() -> None:
             self._delayed.discard(handle)
-            act(action)
+            _act(action, peer)
 
         handle = asyncio.get_running_loop().call_later(action.delay_s, fire)
         self._delayed.add(handle)
 
 
-class _Udp(asyncio.DatagramProtocol):
-    def __init__(self, server: FakeUpstream) -> None:
-        self._server = server
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport) or hasattr(transport, "sendto")
-        self._transport = transport  # type: ignore[assignment]  # uvloop's transport is a datagram transport by duck type only
-
-    def datagram_received(self, data: bytes, addr: tuple[str | Any, int]) -> None:
-        self._server._arrived(data, "udp", (addr[0], addr[1]), lambda action: self._act(action, addr))
-
-    def error_received(self, exc: Exception) -> None:
-        """Whoever asked has gone."""
-
-    def _act(self, action: Action, addr: tuple[str | Any, int]) -> None:
-        if not isinstance(action, Send) or self._transport is None or self._transport.is_closing():
-            return
-        if action.other_port:
-            if self._server._other_port is not None:  # not stopping
-                self._server._other_port.sendto(action.wire, action.to or addr)
-        else:
-            self._transport.sendto(action.wire, action.to or addr)
-
-
-class _Tcp(asyncio.Protocol):
-    def __init__(self, server: FakeUpstream) -> None:
-        self._server = server
-        self._deframer = Deframer()
-        self._transport: asyncio.Transport
-        self._source = ("", 0)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport  # type: ignore[assignment]  # a stream transport, by the loop's promise
-        peer = transport.get_extra_info("peername")
-        self._source = (peer[0], peer[1])
-        self._server.connections += 1
-        self._server._open.add(self._transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self._server._open.discard(self._transport)
-
-    def data_received(self, data: bytes) -> None:
-        for wire in self._deframer.feed(data):
-            self._server._arrived(wire, "tls" if self._server._tls else "tcp", self._source, self._act)
-
-    def _act(self, action: Action) -> None:
-        if self._transport.is_closing():
-            return
-        if isinstance(action, Send):
-            if not (action.other_port or action.to):
-                self._transport.write(frame(action.wire))
-        else:
-            self._transport.write(action.raw)
-            if not action.stay:
-                self._transport.close()
+def _act(action: Action, peer: Peer) -> None:
+    if isinstance(action, Send):
+        peer.send(action.wire, other_port=action.other_port, to=action.to)
+    else:
+        peer.hang_up(action.raw, stay=action.stay)

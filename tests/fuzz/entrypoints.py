@@ -13,24 +13,20 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from itertools import cycle
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Cache, Config
 from pdns.core import query as core_query
-from pdns.core.outcome import Forward
-from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.fast import wire as fast_wire
-from pdns.fast.cache import AnswerCache
 from pdns.fast.response import plain_entry
 from pdns.fast.udp import UdpListener
 from pdns.net.sockets import bind_udp
 from pdns.reference import query as reference_query
-from pdns.reference.cache import ReferenceCache
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
@@ -39,25 +35,17 @@ from pdns.wire.message import parse_message
 from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
+from tests.fuzz.arena import ARENA_BYTES, BURST, RAW, Arena
 from tests.fuzz.corpus import RESPONSES
 from tests.fuzz.mutate import Mutator
 from tests.fuzz.responses import response_to
 from tests.property.test_plain import believed, fields, key_of
 from tests.property.test_twins import FIELDS
 
-BURST = 64
-_RAW: dict[str, Any] = {
-    "upstream": {"servers": ["udp://127.0.0.1:9"], "max_in_flight_per_client": 100_000, "timeout_s": 3},
-    "feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}],
-    "tenant": [{"name": "north", "networks": ["127.0.0.2/32", "198.51.100.0/24"], "allow": ["a.malware.test"]}],
-    "access": {"networks": ["127.0.0.0/8", "198.51.100.0/24"]},
-    "cache": {"refresh_ahead_hits": 3, "max_bytes": 131_072},
-}
 _BLOCKSETS = [
     make_blockset({"alpha": "malware.test =exact.example 192.0.2.0/28", "watch": "watched.example"}, generation=1),
     make_blockset({"alpha": "malware.test", "watch": "watched.example cdn-7.example"}, generation=2),
 ]
-_ARENA_BYTES = (65_536, 131_072, 262_144, 80_000)
 _PATIENCE_S = 6.0
 _EVICTING = 20_000  # packets after which answers move to memory of another size
 
@@ -173,7 +161,7 @@ class Answers:
         self.name = f"Front.answer over {transport}"
         self._transport = transport
         self._most_bytes = 1232 if transport == "udp" else 65535
-        config = msgspec.convert(_RAW, Config)
+        config = msgspec.convert(RAW, Config)
         self._counters = Counters.create(8192)
         stats = Stats(self._counters)
         self._now = 1000.0
@@ -206,7 +194,7 @@ class Answers:
             self._now += 15
         if self._fed % _EVICTING == 0:
             fd = os.memfd_create("answers")
-            os.ftruncate(fd, _ARENA_BYTES[self._fed // _EVICTING % len(_ARENA_BYTES)])
+            os.ftruncate(fd, ARENA_BYTES[self._fed // _EVICTING % len(ARENA_BYTES)])
             self._service.take_arena(fd)
 
     def close(self) -> None:
@@ -224,7 +212,7 @@ class Listener:
         self._mutator = Mutator(RESPONSES, seed)
         self._upstream = bind_udp(Endpoint("127.0.0.1", 0))
         server = f"udp://127.0.0.1:{self._upstream.getsockname()[1]}"
-        config = msgspec.convert({**_RAW, "upstream": {**_RAW["upstream"], "servers": [server]}}, Config)
+        config = msgspec.convert({**RAW, "upstream": {**RAW["upstream"], "servers": [server]}}, Config)
         self._counters = Counters.create(8192)
         self._stats = Stats(self._counters)
         self._forwarder = Forwarder(config.upstream, loop, self._stats, COMPILED.upstream)
@@ -301,60 +289,6 @@ class Listener:
             client.close()
         self._upstream.close()
         self._counters.close()
-
-
-class Arena:
-    """Memory that a worker left, with some of its octets changed: taken over as far as it is sound, and then used."""
-
-    name, at_once = "AnswerCache of another's memory", BURST
-
-    def __init__(self, seed: int) -> None:
-        self._mutator = Mutator(RESPONSES, seed)
-        self._resolver = Resolver(RuleSet.of(msgspec.convert(_RAW, Config)), ReferenceCache(1_000_000))
-        self._fed = 0
-
-    def feed(self, packets: Sequence[bytes]) -> None:
-        self._fed += 1
-        if self._fed % 16:  # a burst in sixteen is plenty: most of the octets are the same
-            return
-        fd = os.memfd_create("answers")
-        try:
-            os.ftruncate(fd, 65_536)
-            left = AnswerCache(0, fd)
-            keys = self._fill(left, packets)
-            for _ in range(1 + self._mutator.below(4)):
-                at = self._mutator.below(256) if self._mutator.below(4) == 0 else self._mutator.below(16384)
-                octets = (
-                    os.pread(fd, 1, at)[0] ^ (1 << self._mutator.below(8)) if self._mutator.below(2) else self._mutator.below(256)
-                )
-                os.pwrite(fd, bytes([octets]), at)
-            del left
-            found = AnswerCache(0, fd)
-            for key in keys:
-                found.get(key)
-            self._fill(found, packets)
-            found.resize(_ARENA_BYTES[self._fed // 16 % len(_ARENA_BYTES)])
-            for key in keys:
-                found.get(key)
-        finally:
-            os.close(fd)
-
-    def _fill(self, cache: AnswerCache, packets: Sequence[bytes]) -> list[bytes]:
-        keys = []
-        for packet in packets:
-            with suppress(WireError):
-                query = reference_query.parse_query(packet)
-                message = parse_message(response_to(query.question, 0, self._mutator))
-                entry = self._resolver.on_answer(_forward(query), message, 1000.0)
-                cache.put(query.key + b"\0\0", entry)
-                keys.append(query.key + b"\0\0")
-        return keys
-
-    def close(self) -> None: ...
-
-
-def _forward(query: core_query.Query) -> Forward:
-    return Forward(query.key, query.qname, query.qtype, query.qclass, query.do, query.cd, 0)
 
 
 class Responses:

@@ -10,8 +10,9 @@ import sys
 from hashlib import sha256
 from pathlib import Path
 
+from tests.fuzz.arena import BURST
 from tests.fuzz.corpus import QUERIES, RESPONSES, real_packets
-from tests.fuzz.entrypoints import BURST, entry_points
+from tests.fuzz.entrypoints import entry_points
 from tests.fuzz.mutate import Mutator
 from tests.property.test_plain import NOT_PLAIN, PLAIN
 

@@ -26,8 +26,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TextIO
 
+from tests.fuzz.arena import BURST
 from tests.fuzz.corpus import QUERIES, RESPONSES, real_packets
-from tests.fuzz.entrypoints import BURST, EntryPoint, entry_points
+from tests.fuzz.entrypoints import EntryPoint, entry_points
 from tests.fuzz.mutate import Mutator
 
 REGRESSIONS = Path(os.environ.get("PDNS_REGRESSIONS") or Path(__file__).parent / "regressions")  # not in a copy of the tree

@@ -42,11 +42,11 @@ def main(directory: Path, first: str, late: str) -> None:
             assert f"dig @{first} " in pdns.output
             missing = f"{admin}: no interface has this address"
             assert missing in pdns.output
-            assert missing in pdns.log
+            pdns.wait_for_log(missing)
             assert missing in pdns.get("/readyz")[1]
             assert pdns.value("listen_address_present", address=admin) == 0
             assert absent in pdns.get("/readyz")[1]
-            assert absent in pdns.log
+            pdns.wait_for_log(absent)
             assert pdns.value("listen_address_present", address=endpoints[0]) == 0
             assert pdns.value("listen_address_present", address=endpoints[1]) == 1
             ask(pdns, first, port)
@@ -54,7 +54,7 @@ def main(directory: Path, first: str, late: str) -> None:
             pdns.wait_for(lambda: answers(pdns, late, port), "the late address answers")
             ask(pdns, late, port)
             pdns.wait_for_log(f"{endpoints[0]}: an interface has this address now")
-            assert pdns.get("/readyz") == (200, "ok\n")
+            pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
             pdns.wait_for(lambda: pdns.value("listen_address_present", address=endpoints[0]) == 1, "the metric says so")
             ip("address", "del", f"{late}/{24 if '.' in late else 64}", "dev", "veth0")
             pdns.wait_for_log(absent, times=2)

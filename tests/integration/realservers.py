@@ -98,7 +98,7 @@ def program(name: str) -> str:
 
 
 def ask(
-    port: int, name: str, qtype: str = "A", *, tcp: bool = False, do: bool = False, flags: int = 0, timeout_s: float = 5.0
+    port: int, name: str, qtype: str = "A", *, tcp: bool = False, do: bool = False, flags: int = 0, timeout_s: float = 30.0
 ) -> dns.message.Message:
     """What 127.0.0.1 answers on `port`: asked with RD, `flags` and EDNS, one RRset for each record."""
     query = dns.message.make_query(name, qtype, use_edns=0, want_dnssec=do, payload=1232, flags=dns.flags.RD | flags)
@@ -221,7 +221,7 @@ class Named(RealServer):
         for record in add:
             owner, ttl, rtype, rdata = record.split(None, 3)
             change.add(owner, int(ttl), rtype, rdata)
-        answer = dns.query.tcp(change, "127.0.0.1", timeout=10, port=self.port)
+        answer = dns.query.tcp(change, "127.0.0.1", timeout=60, port=self.port)
         assert answer.rcode() == dns.rcode.NOERROR, answer
 
     def _command(self) -> list[str]:

@@ -263,7 +263,7 @@ class RunningPdns:
         return sum(value for (sample, has), value in self.scrape().items() if sample == name and wanted <= set(has))
 
     def ask(
-        self, name: str, qtype: str = "A", *, tcp: bool = False, timeout_s: float = 20.0, where: str = "127.0.0.1", port: int = 0
+        self, name: str, qtype: str = "A", *, tcp: bool = False, timeout_s: float = 60.0, where: str = "127.0.0.1", port: int = 0
     ) -> dns.message.Message:
         """The answer to a question, with EDNS. Raises `dns.exception.Timeout`."""
         query = dns.message.make_query(name, qtype, use_edns=0)
@@ -287,8 +287,12 @@ class RunningPdns:
             assert time.monotonic() < until_s, f"not within {within_s} s: {what}"
             time.sleep(_POLL_S)
 
+    def wait_for_value(self, expected: float, name: str, **labels: str) -> None:
+        """Return when `value` is `expected`: for what is counted or written a moment after it shows elsewhere."""
+        self.wait_for(lambda: self.value(name, **labels) == expected, f"{name} {labels} is {expected}")
+
     def wait_for_log(self, text: str, within_s: float = _PATIENCE_S, times: int = 1) -> None:
-        """Return when the log holds `text`, so many times."""
+        """Return when the log holds `text`, so many times: each process writes its lines in a thread of their own."""
         self.wait_for(lambda: self.log.count(text) >= times, f"log: {text}", within_s)
 
     def log_lines(self) -> list[tuple[float, str]]:

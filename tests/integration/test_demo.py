@@ -44,7 +44,7 @@ def temporary(tmp_path: Path) -> Path:
 def test_everything_shown_is_true(temporary: Path) -> None:
     """Every question is answered, every listed name blocked, no other one; the metrics agree; nothing is left behind."""
     with _demo(temporary, "--seconds", "6", "--exit") as demo:
-        output, _ = demo.communicate(timeout=90)
+        output, _ = demo.communicate(timeout=240)
     assert demo.returncode == 0, output
     for sentence in ("A new threat:", "The feed server was away", "The upstream was away", "questions, all answered"):
         assert sentence in output
@@ -62,7 +62,7 @@ def test_interrupt_ends_all_of_it(temporary: Path) -> None:
         assert demo.stdout is not None
         assert "was ready after" in demo.stdout.readline()
         demo.send_signal(signal.SIGINT)
-        output, _ = demo.communicate(timeout=30)
+        output, _ = demo.communicate(timeout=120)
     assert demo.returncode == 130, output
     assert "Traceback" not in output
     assert list(temporary.iterdir()) == []

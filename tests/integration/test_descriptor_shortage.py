@@ -16,7 +16,7 @@ from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
 from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
 
-pytestmark = pytest.mark.long
+pytestmark = [pytest.mark.long, pytest.mark.realtime]
 
 FEW = ["sh", "-c", 'ulimit -n 256 && exec "$@"', "sh"]
 

@@ -1,5 +1,5 @@
-"""The real program on a machine that works against it: nothing reads the log, clocks jump, addresses, system calls, memory and
-descriptors are missing. It serves what it can, says what it cannot, and always ends on SIGTERM.
+"""The real program on a machine that works against it: nothing reads the log, clocks jump, memory and descriptors are missing.
+It serves what it can, says what it cannot, and always ends on SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,32 +13,20 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import dns.exception
 import pytest
 
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
+from tests.integration.onemachine import NATIVE, ONE_WORKER, UPSTREAM_SAYS, answers_within, config, need_root
 from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
-
-UPSTREAM_SAYS = "192.0.2.7"
-ONE_WORKER = {"workers": 1}
 
 
 @pytest.fixture
 def upstream() -> Iterator[UpstreamThread]:
     with UpstreamThread(answer()) as thread:
         yield thread
-
-
-def config(tmp_path: Path, upstream: UpstreamThread, **sections: Any) -> dict[str, Any]:
-    return {
-        "server": ONE_WORKER,
-        "upstream": {"servers": [upstream.address], "timeout_s": 3.0},
-        "feed": [feed(tmp_path, "listed", "listed.test")],
-        **sections,
-    }
 
 
 # The log.
@@ -61,7 +49,7 @@ def test_a_log_that_nothing_reads_stops_no_process(tmp_path: Path, upstream: Ups
             unanswered = 0
             for name in names:  # about 500 KB of log, eight times what a pipe takes
                 try:
-                    pdns.ask(name, timeout_s=2.0)
+                    pdns.ask(name, timeout_s=20.0)
                 except dns.exception.Timeout:
                     unanswered += 1
                     if unanswered > 3:
@@ -72,7 +60,7 @@ def test_a_log_that_nothing_reads_stops_no_process(tmp_path: Path, upstream: Ups
             pdns.wait_for(lambda: pdns.value("log_lines_dropped_total", process="worker") > 300, "drops are counted")
             pdns.reload()
             read = b""
-            until_s = time.monotonic() + 10
+            until_s = time.monotonic() + 60
             while b"log lines were dropped" not in read and time.monotonic() < until_s:
                 try:
                     read += os.read(reader, 65536)
@@ -105,84 +93,8 @@ def test_standard_descriptors_that_are_closed(tmp_path: Path, upstream: Upstream
         pdns.kill()
 
 
-# System calls.
-
-NATIVE = Path(__file__).with_name("native") / "refuse.c"
-OPTIONAL_CALLS = (
-    "pidfd_open", "io_uring_setup", "close_range", "prctl", "sched_setscheduler", "setpriority", "getpriority", "prlimit64",
-    "sched_getaffinity", "vfork", "madvise", "mremap", "rseq", "sysinfo", "statx", "ioprio_set", "copy_file_range",
-    "setsockopt/2=51", "setsockopt/2=33", "seccomp", "capset", "capget", "landlock_create_ruleset", "landlock_add_rule",
-    "landlock_restrict_self", "prctl/0=38", "prctl/0=4",
-)  # fmt: skip  # 51: SO_ATTACH_REUSEPORT_CBPF, 33: SO_RCVBUFFORCE, 38: no_new_privs, 4: dumpable
-NECESSARY_CALLS = ("memfd_create", "recvmmsg", "sendmmsg")
-BROKEN_CALLS = ("clone3", "socketpair", "eventfd2", "fsync", "symlink", "flock", "setsockopt", "fcntl", "getrandom", "setpgid")
-
-
-@pytest.fixture(scope="session")
-def refuse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The program that runs another one with a system call refused."""
-    program = tmp_path_factory.mktemp("native") / "refuse"
-    subprocess.run(["cc", "-Wall", "-Wextra", "-Werror", "-O1", "-o", program, NATIVE], check=True)
-    return program
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("call", OPTIONAL_CALLS)
-def test_an_optional_system_call_is_refused(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
-    """It does without: blocks, forwards, replaces a worker that dies, and ends on SIGTERM."""
-    with RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, call]) as pdns:
-        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
-        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
-        assert UPSTREAM_SAYS in pdns.ask("tcp.example.com", tcp=True).answer[0].to_text()
-        pdns.kill_worker()
-        pdns.wait_for(lambda: pdns.value("worker_restarts_total") == 1, "the worker is replaced")
-        answers_within(pdns, "listed.test", SINKHOLE)
-        assert pdns.stop() == 0
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("call", ["pidfd_open"])
-def test_processes_that_cannot_be_watched(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
-    """As above, in the short run."""
-    test_an_optional_system_call_is_refused(tmp_path, upstream, refuse, call)
-
-
-@pytest.mark.long
-def test_limits_that_cannot_be_set(tmp_path: Path, upstream: UpstreamThread, refuse: Path) -> None:
-    """Lists are parsed without them, and the log says so once."""
-    with RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, "prlimit64"]) as pdns:
-        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
-        said = [line for line in pdns.log.splitlines() if "without limits of the kernel" in line]
-        assert len(said) == 1
-        assert "warning feeds:" in said[0]
-        assert "cpu: " in said[0]
-        assert "data: " in said[0]
-
-
-@pytest.mark.parametrize("call", NECESSARY_CALLS)
-def test_a_necessary_system_call_is_refused(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
-    """It does not start, and says which call it was."""
-    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, call])
-    assert pdns.launch().wait(20) == 1
-    assert f"this system refuses {call}" in pdns.log
-    assert "Traceback" not in pdns.log
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("call", BROKEN_CALLS)
-def test_whatever_is_refused_it_ends_on_sigterm(tmp_path: Path, upstream: UpstreamThread, refuse: Path, call: str) -> None:
-    """It may not serve, but it hangs in no case, and says something."""
-    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=[refuse, call], ready=False)
-    process = pdns.launch()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(6)
-    if process.poll() is None:
-        process.send_signal(signal.SIGTERM)
-    process.wait(20)
-    assert pdns.log.strip()
-
-
 # Clocks.
+
 
 DAY_S = 86400
 
@@ -257,88 +169,6 @@ def test_few_descriptors(tmp_path: Path, upstream: UpstreamThread) -> None:
         assert pdns.stop() == 0
 
 
-@pytest.mark.long
-def test_without_procfs(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """/proc is an empty directory: what is read from there is not needed to answer."""
-    need_root()
-    hide = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none /proc && exec "$@"', "sh"]
-    with RunningPdns(tmp_path, config(tmp_path, upstream), through=hide) as pdns:
-        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
-        assert pdns.get("/metrics")[0] == 200
-        assert pdns.stop() == 0
-
-
-@pytest.mark.long
-def test_a_root_file_system_that_is_read_only(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """Nothing is written but below the state directory."""
-    need_root()
-    read_only = ["unshare", "-m", "sh", "-c", 'mount --bind "$0" "$0" && mount -o remount,ro,bind / && exec "$@"']
-    through = [*read_only, str(tmp_path)]
-    with RunningPdns(tmp_path, config(tmp_path, upstream), through=through) as pdns:
-        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
-        assert pdns.stop() == 0
-
-
-SMALL_STATE = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=2m none "$0" && exec "$@"']
-
-
-@pytest.mark.long
-def test_a_state_directory_that_becomes_full(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """What is in force stays, also in a worker that is new; the feed says why it is not updated, and is once there is room."""
-    need_root()
-    state = tmp_path / "state"
-    state.mkdir()
-    sections = config(tmp_path, upstream, feed=[feed(tmp_path, "listed", "listed.test")])
-    with RunningPdns(tmp_path, sections, through=[*SMALL_STATE, str(state)]) as pdns:
-        answers_within(pdns, "listed.test", SINKHOLE)
-        inside = ["nsenter", "-t", str(pdns.pid), "-m", "sh", "-c"]
-        fill = 'cat /dev/zero > "$0/filler"; test -s "$0/filler"'
-        subprocess.run([*inside, fill, str(state)], check=True, capture_output=True)
-        (tmp_path / "listed.txt").write_text("".join(f"n{number}.later.org\n" for number in range(2000)) + "listed.test\n")
-        pdns.wait_for_log(f"feed listed: no space left in {state}")
-        pdns.kill_worker()
-        answers_within(pdns, "listed.test", SINKHOLE)
-        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
-        assert UPSTREAM_SAYS in pdns.ask("n7.later.org").answer[0].to_text()
-        assert pdns.get("/healthz")[0] == 200
-        assert pdns.get("/metrics")[0] == 200
-        subprocess.run([*inside, 'rm "$0/filler"', str(state)], check=True)
-        (tmp_path / "listed.txt").write_text("n7.later.org\nlisted.test\n")  # tried at once; the failed one is tried again later
-        answers_within(pdns, "n7.later.org", SINKHOLE)
-        assert pdns.stop() == 0
-
-
-@pytest.mark.long
-def test_a_state_directory_that_is_full_from_the_start(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """It answers, says why no feed is loaded, and loads them once there is room."""
-    need_root()
-    state = tmp_path / "state"
-    state.mkdir()
-    through = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=4k "$0" "$0" && exec "$@"', str(state)]
-    sections = config(tmp_path, upstream, feed=[feed(tmp_path, "listed", "listed.test", required=False)])
-    with RunningPdns(tmp_path, sections, through=through, ready=False) as pdns:
-        pdns.wait_for_log(f"feed listed: no space left in {state}")
-        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
-        assert pdns.get("/healthz")[0] == 200
-        subprocess.run(["nsenter", "-t", str(pdns.pid), "-m", "mount", "-o", "remount,size=4m", state], check=True)
-        (tmp_path / "listed.txt").write_text("listed.test\nanother.test\n")
-        answers_within(pdns, "another.test", SINKHOLE)
-        assert pdns.stop() == 0
-
-
-@pytest.mark.long
-def test_a_state_directory_that_is_read_only_from_the_start(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """It does not start, and names the directory."""
-    need_root()
-    state = tmp_path / "state"
-    state.mkdir()
-    through = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o ro none "$0" && exec "$@"', str(state)]
-    pdns = RunningPdns(tmp_path, config(tmp_path, upstream), through=through)
-    assert pdns.launch().wait(20) == 2
-    assert f"state.dir: {state}: read-only file system" in pdns.log
-    assert "Traceback" not in pdns.log
-
-
 # Time that passes without the program.
 
 
@@ -355,10 +185,10 @@ def test_all_processes_stand_still_for_a_while(tmp_path: Path, upstream: Upstrea
         finally:
             for pid in pids:
                 os.kill(pid, signal.SIGCONT)
-        assert SINKHOLE in pdns.ask("listed.test", timeout_s=3.0).answer[0].to_text()
-        assert UPSTREAM_SAYS in pdns.ask("example.com", timeout_s=3.0).answer[0].to_text()
+        assert SINKHOLE in pdns.ask("listed.test").answer[0].to_text()
+        assert UPSTREAM_SAYS in pdns.ask("example.com").answer[0].to_text()
         for number in range(20):
-            assert UPSTREAM_SAYS in pdns.ask(f"n{number}.example.com", timeout_s=3.0).answer[0].to_text()
+            assert UPSTREAM_SAYS in pdns.ask(f"n{number}.example.com").answer[0].to_text()
         time.sleep(2)  # who looks at the pulse has done so
         assert pdns.value("upstream_up") == 1
         assert pdns.value("worker_restarts_total") == 0
@@ -380,7 +210,7 @@ def test_memory_that_does_not_suffice(tmp_path: Path, upstream: UpstreamThread) 
             process.wait(5)
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.wait(20)
+        pdns.wait()
         assert pdns.log.strip() or process.returncode == 0
 
 
@@ -399,11 +229,11 @@ def test_a_memory_cgroup(tmp_path: Path, upstream: UpstreamThread, megabytes: in
             process.wait(5)
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        status = process.wait(20)
+        status = pdns.wait()
         assert status == 0 or megabytes < 400
     finally:
         pdns.kill()
-        until_s = time.monotonic() + 10
+        until_s = time.monotonic() + 60
         while group.exists() and time.monotonic() < until_s:
             with contextlib.suppress(OSError):  # until the last of its processes is gone
                 group.rmdir()
@@ -427,20 +257,3 @@ def memory_cgroup(megabytes: int) -> Path:
         group.rmdir()
         pytest.skip(f"no limit can be set on memory: {error.strerror}")
     return group
-
-
-def answers_within(pdns: RunningPdns, name: str, address: str, within_s: float = 20.0) -> None:
-    """Return when `name` is answered by `address`."""
-
-    def answered() -> bool:
-        try:
-            return any(address in rrset.to_text() for rrset in pdns.ask(name, timeout_s=0.5).answer)
-        except (dns.exception.Timeout, OSError):
-            return False
-
-    pdns.wait_for(answered, f"{name} {address}", within_s)
-
-
-def need_root() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("needs root, for a mount namespace")

@@ -134,9 +134,8 @@ def upgrade(pdns: RunningPdns) -> None:
     """SIGUSR2, and return when every worker is a new process."""
     before, said = set(pdns.worker_pids), pdns.log.count("the workers and feeds are new processes")
     pdns.send_signal(signal.SIGUSR2)
-    pdns.wait_for_log("the workers and feeds are new processes", 60.0, said + 1)
-    assert len(pdns.worker_pids) == WORKERS
-    assert not before & set(pdns.worker_pids)
+    pdns.wait_for_log("the workers and feeds are new processes", times=said + 1)
+    pdns.wait_for(lambda: len(pdns.worker_pids) == WORKERS and not before & set(pdns.worker_pids), "the old ones are gone")
 
 
 @pytest.mark.parametrize("required", [True, False], ids=["required", "not required"])
@@ -200,7 +199,8 @@ def test_workers_stay_when_no_blockset_can_be_made(tmp_path: Path, upstream: Ups
             pdns.send_signal(signal.SIGUSR2)
             pdns.wait_for_log("no new blockset")
             assert pdns.worker_pids == workers
-            assert "the workers are replaced once there is a blockset that the new program reads" in pdns.get("/readyz")[1]
+            said = "the workers are replaced once there is a blockset that the new program reads"
+            pdns.wait_for(lambda: said in pdns.get("/readyz")[1], "/readyz")
             compiler.write_text(code)
             upgrade(pdns)
             time.sleep(0.3)

@@ -3,32 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import struct
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, closing, suppress
+from collections.abc import Iterable
+from contextlib import closing, suppress
 from pathlib import Path
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from loadtest.loopback import free_port
 from pdns.config.addresses import Endpoint
-from pdns.fast.udp import UdpListener as CompiledUdpListener
 from pdns.net.edge import Reply
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import MAX_QUERY_BYTES
-from pdns.reference.udp_listener import ReferenceUdpListener
 from tests.effort import examples
-from tests.fakes.edges import Asked, FakeService, Held, Tally, drop, echo, fail, message, until
-from tests.fakes.loops import LOOPS, run_on
-
-LISTENERS: dict[str, Any] = {"python": ReferenceUdpListener, "compiled": CompiledUdpListener}
-on_both_loops = pytest.mark.parametrize("loop", LOOPS)
-on_both_binds = pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"], ids=["specific", "wildcard"])
+from tests.fakes.edges import Asked, FakeService, Held, drop, echo, fail, message, until
+from tests.fakes.loops import run_on
+from tests.fakes.udp import LISTENERS, Running, answer, client, listening, on_both_binds, on_both_loops
 
 
 @pytest.fixture(params=LISTENERS, autouse=True)
@@ -36,46 +27,6 @@ def twin(request: pytest.FixtureRequest) -> str:
     """Every test here runs on both twins."""
     Running.twin = LISTENERS[request.param]
     return str(request.param)
-
-
-class Running:
-    """A listener, and clients that ask it."""
-
-    twin: Any = ReferenceUdpListener
-
-    def __init__(self, sock: socket.socket, service: FakeService) -> None:
-        self.sock = sock
-        self.port: int = sock.getsockname()[1]
-        self.service = service
-        self.tally = Tally()
-        self.listener = self.twin(sock, service, asyncio.get_running_loop(), self.tally)
-
-    async def ask(self, wire: bytes, server: str = "127.0.0.1") -> bytes:
-        """The answer to `wire`, taken from the very address that was asked and from no other."""
-        with client(server, self.port) as sock:
-            sock.send(wire)
-            return await answer(sock)
-
-
-@asynccontextmanager
-async def listening(act: Callable[[bytes, Reply], None], host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Running]:
-    running = Running(bind_udp(Endpoint(host, port)), FakeService(act))
-    try:
-        yield running
-    finally:
-        running.listener.close()
-
-
-def client(server: str, port: int) -> socket.socket:
-    sock = socket.socket(socket.AF_INET6 if ":" in server else socket.AF_INET, socket.SOCK_DGRAM)
-    sock.setblocking(False)
-    sock.connect(socket.getaddrinfo(server, port, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST)[0][4])
-    return sock
-
-
-async def answer(sock: socket.socket) -> bytes:
-    async with asyncio.timeout(3):
-        return await asyncio.get_running_loop().sock_recv(sock, 65535)
 
 
 @on_both_binds
@@ -244,87 +195,6 @@ def test_a_reply_after_the_end_is_lost_quietly(loop: str, host: str) -> None:
             running.listener.resume()
             held.replies[0][1](message(1))
             assert not running.tally.drops
-
-    run_on(loop, main())
-
-
-@on_both_binds
-@on_both_loops
-def test_a_datagram_from_our_own_address_and_port_is_not_answered(loop: str, host: str) -> None:
-    """A forged source cannot make us talk to ourselves."""
-
-    async def main() -> None:
-        async with listening(echo, host) as running:
-            running.sock.sendto(message(1), ("127.0.0.1", running.port))
-            await until(lambda: running.tally.drops["udp_own_address"] == 1)
-            assert await running.ask(message(2)) == message(2)
-            assert [asked.wire for asked in running.service.asked] == [message(2)]
-
-    run_on(loop, main())
-
-
-@on_both_loops
-def test_our_own_port_number_at_another_address_is_a_client_like_any_other(loop: str) -> None:
-    """Some forwarders ask from port 53."""
-
-    async def main() -> None:
-        async with listening(echo, port=free_port()) as running:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.setblocking(False)
-                sock.bind(("127.0.0.2", running.port))
-                sock.sendto(message(1), ("127.0.0.1", running.port))
-                assert await answer(sock) == message(1)
-
-    run_on(loop, main())
-
-
-@on_both_binds
-@on_both_loops
-def test_a_datagram_from_port_zero_is_not_answered(loop: str, host: str) -> None:
-    """Nobody can listen on port 0: it is counted and forgotten."""
-    if os.geteuid() != 0:
-        pytest.skip("only root can forge a source port")
-
-    async def main() -> None:
-        async with listening(echo, host) as running:
-            with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
-                wire = message(1)
-                raw.sendto(struct.pack("!HHHH", 0, running.port, 8 + len(wire), 0) + wire, ("127.0.0.1", 0))
-            await until(lambda: running.tally.drops["udp_source_port_zero"] == 1)
-            assert await running.ask(message(2)) == message(2)
-            assert len(running.service.asked) == 1
-
-    run_on(loop, main())
-
-
-@on_both_loops
-def test_a_datagram_to_everybody_is_not_answered(loop: str) -> None:
-    """A query to a broadcast address would have many answers, to whoever the source was forged to be."""
-
-    async def main() -> None:
-        async with listening(echo, "0.0.0.0") as running:
-            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
-                sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-                sock.sendto(message(1), ("127.255.255.255", running.port))
-            await until(lambda: running.tally.drops["udp_not_unicast"] == 1)
-            assert not running.service.asked
-
-    run_on(loop, main())
-
-
-@on_both_binds
-@on_both_loops
-def test_a_datagram_too_long_to_be_a_query_is_junk(loop: str, host: str) -> None:
-    """4096 octets reach the service whole; one more and nothing does."""
-
-    async def main() -> None:
-        async with listening(echo, host) as running:
-            with client("127.0.0.1", running.port) as sock:
-                sock.send(bytes(MAX_QUERY_BYTES + 1))
-                sock.send(bytes(65507))
-                sock.send(bytes(MAX_QUERY_BYTES))
-                assert await answer(sock) == bytes(MAX_QUERY_BYTES)
-            assert running.tally.drops == {"udp_too_long": 2}
 
     run_on(loop, main())
 

@@ -1,0 +1,80 @@
+"""The history of benches: a line for each recorded run in a file, and the newest of them as the table of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from loadtest import goals
+from loadtest.report import ratio_text
+from loadtest.results import Machine, Results
+from loadtest.server import REPOSITORY
+
+HISTORY: Final = REPOSITORY / "docs" / "performance-history.jsonl"
+PAGE: Final = REPOSITORY / "docs" / "performance.md"
+SHOWN_RUNS: Final = 20
+_BEGIN, _END = "<!-- the newest runs -->\n", "<!-- end of the runs -->"
+_HEAD = ("run", "commit", "machine", "mode", "echo, µs", *(path.title for path in goals.PATHS))
+
+
+class Run(msgspec.Struct, frozen=True, kw_only=True):
+    """One bench: where and of what it was, and what each path cost as a multiple of the bare echo."""
+
+    when: str  # UTC, ISO 8601
+    commit: str  # empty when it was not recorded
+    version: str
+    mode: str  # quick | full
+    machine: Machine
+    echo_cpu_us: float
+    ratios: dict[str, float]  # by the key of the path
+
+
+def run_of(results: Results, commit: str) -> Run:
+    """What the history keeps of a bench."""
+    return Run(
+        when=results.when,
+        commit=commit,
+        version=results.version,
+        mode=results.mode,
+        machine=results.machine,
+        echo_cpu_us=round(results.echo_cpu_us, 3),
+        ratios={path.key: round(path.ratio, 3) for path in results.paths},
+    )
+
+
+def record(run: Run, history: Path = HISTORY, page: Path = PAGE) -> None:
+    """Append `run` to the history, and show it on the page."""
+    with history.open("ab") as file:
+        file.write(msgspec.json.encode(run) + b"\n")
+    show(history, page)
+
+
+def read(history: Path = HISTORY) -> list[Run]:
+    """Every run of the file, oldest first."""
+    return [msgspec.json.decode(line, type=Run) for line in history.read_bytes().splitlines()]
+
+
+def show(history: Path = HISTORY, page: Path = PAGE) -> None:
+    """Make the table of the page say what the file says."""
+    page.write_text(with_table(page.read_text(encoding="utf-8"), read(history)), encoding="utf-8")
+
+
+def with_table(text: str, runs: Sequence[Run]) -> str:
+    """The page `text` with the newest of `runs` in its table, the newest first."""
+    before, _, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not end:
+        raise ValueError("the page has no place for the table")
+    rows = [_HEAD, ("---",) * 4 + ("---:",) * (len(_HEAD) - 4), *map(_row, reversed(runs[-SHOWN_RUNS:]))]
+    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    return f"{before}{_BEGIN}\n{table}\n{_END}{after}"
+
+
+def _row(run: Run) -> tuple[str, ...]:
+    machine = f"{run.machine.cpu}, {run.machine.cores} cores, load {run.machine.load_before:.1f}"
+    ratios = (ratio_text(run.ratios[path.key]) if path.key in run.ratios else "" for path in goals.PATHS)
+    commit = f"`{run.commit[:12]}`" if run.commit else "not recorded"
+    return run.when[:16].replace("T", " "), commit, machine, run.mode, f"{run.echo_cpu_us:.2f}", *ratios

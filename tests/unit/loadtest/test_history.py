@@ -1,0 +1,69 @@
+"""The history of benches: the file, and the page that shows it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from loadtest import goals, history
+from tests.unit.loadtest.test_report import some_results
+
+RESULTS = some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """An empty history, and a page for it."""
+    file, page = tmp_path / "history.jsonl", tmp_path / "page.md"
+    page.write_text(f"before\n{history._BEGIN}{history._END}\nafter\n")
+    return file, page
+
+
+def test_the_page_shows_the_file() -> None:
+    """The table of docs/performance.md is that of docs/performance-history.jsonl: `python -m loadtest history` writes it."""
+    text = history.PAGE.read_text(encoding="utf-8")
+    assert history.with_table(text, history.read()) == text
+
+
+def test_recorded_runs_are_ordered_and_whole() -> None:
+    """Each line of the file has a ratio for each path, and no run stands before one that was earlier."""
+    runs = history.read()
+    assert runs
+    assert [run.when for run in runs] == sorted(run.when for run in runs)
+    assert all(run.ratios.keys() == {path.key for path in goals.PATHS} for run in runs)
+    assert all(ratio > 0 for run in runs for ratio in run.ratios.values())
+
+
+def test_a_run_is_appended_and_shown(files: tuple[Path, Path]) -> None:
+    """One line more in the file, the newest row of the table; the rest of the page stays."""
+    file, page = files
+    first = history.run_of(RESULTS, "0123456789abcdef")
+    history.record(first, *files)
+    history.record(msgspec.structs.replace(first, commit="", when="2027-01-01T00:00:00Z"), *files)
+    runs = history.read(file)
+    assert runs[0] == first
+    assert runs[0].ratios == {path.key: path.ratio for path in RESULTS.paths}
+    rows = [line for line in page.read_text().splitlines() if line.startswith("| 20")]
+    assert [row.split(" | ")[1] for row in rows] == ["not recorded", "`0123456789ab`"]
+    assert rows[1].count("1.10") == len(RESULTS.paths)
+    assert page.read_text().startswith("before\n")
+    assert page.read_text().endswith("\nafter\n")
+
+
+def test_the_page_stays_short(files: tuple[Path, Path]) -> None:
+    """The file keeps every run, the page the newest ones."""
+    run = history.run_of(RESULTS, "")
+    for number in range(history.SHOWN_RUNS + 3):
+        history.record(msgspec.structs.replace(run, when=f"2027-01-01T00:{number:02}:00Z"), *files)
+    file, page = files
+    assert len(history.read(file)) == history.SHOWN_RUNS + 3
+    assert page.read_text().count("| 2027-") == history.SHOWN_RUNS
+    assert "00:02" not in page.read_text()
+
+
+def test_a_page_without_a_place_is_refused() -> None:
+    """Nothing is written over that is not a table of runs."""
+    with pytest.raises(ValueError, match="no place for the table"):
+        history.with_table("a page\n", [])
