@@ -21,8 +21,23 @@ from tests.fakes.edges import until
 from tests.fakes.forwarding import Recorder, forwarding, url
 from tests.fakes.loops import LOOPS, run_on
 from tests.fakes.upstream import (
-    Action, FakeUpstream, Handler, Hangup, SeenQuery, Send, answer, by_name, delayed,
-    drop, hang_up, hang_up_mid_message, in_turn, lower_casing, then, wrong_id, wrong_question,
+    Action,
+    FakeUpstream,
+    Handler,
+    Hangup,
+    SeenQuery,
+    Send,
+    answer,
+    by_name,
+    delayed,
+    drop,
+    hang_up,
+    hang_up_mid_message,
+    in_turn,
+    lower_casing,
+    then,
+    wrong_id,
+    wrong_question,
 )  # fmt: skip
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -380,7 +395,6 @@ def test_a_useless_ca_file_is_a_configuration_error(tmp_path: Path) -> None:
             Forwarder(config, asyncio.get_running_loop(), Recorder(), COMPILED.upstream)
         assert raised.value.key == "upstream.ca_file"
 
-    empty = tmp_path / "empty.pem"
-    empty.touch()
+    (empty := tmp_path / "empty.pem").touch()
     run_on("asyncio", main(tmp_path / "missing.pem"))
     run_on("asyncio", main(empty))
