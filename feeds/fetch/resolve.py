@@ -78,9 +78,9 @@ async def _ask(upstream: UpstreamAddress, tls: ssl.SSLContext, host: str, qtype:
     """The addresses that `upstream` knows, [] when it says that there are none, None when it says nothing of use."""
     try:
         query = dns.message.make_query(host, qtype)
-        if upstream.transport == "udp":
+        if not upstream.transport.is_stream:
             response, _ = await dns.asyncquery.udp_with_fallback(query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port)
-        elif upstream.transport == "tls":
+        elif upstream.transport.is_encrypted:
             response = await dns.asyncquery.tls(
                 query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port, ssl_context=tls, server_hostname=upstream.server_name
             )

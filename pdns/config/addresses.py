@@ -10,18 +10,17 @@ import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Final, Literal, NamedTuple, cast
+from typing import Final, NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from pdns.errors import InvalidAddress, InvalidName
 from pdns.wire import names
+from pdns.wire.transport import Transport
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
-Transport = Literal["udp", "tcp", "tls"]
 
 DNS_PORT: Final = 53
-UPSTREAM_PORTS: Final[dict[str, int]] = {"udp": DNS_PORT, "tcp": DNS_PORT, "tls": 853}
 
 WEB_KINDS: Final = ("taxii+", "misp+", "misp-api+")  # what is spoken over HTTP where it is not a plain GET
 
@@ -119,21 +118,23 @@ def parse_upstream(text: str) -> UpstreamAddress:
     """The upstream spelt `udp://ip[:53]`, `tcp://ip[:53]`, `tls://ip[:853]#server.name` or `ip[:53]` (udp)."""
     scheme, separator, rest = text.partition("://")
     if not separator:
-        scheme, rest = "udp", text
-    if scheme not in UPSTREAM_PORTS:
-        raise InvalidAddress("expected udp://, tcp:// or tls:// before the address")
+        scheme, rest = Transport.UDP, text
+    try:
+        transport = Transport(scheme)
+    except ValueError:
+        raise InvalidAddress("expected udp://, tcp:// or tls:// before the address") from None
     where, hash_sign, server_name = rest.partition("#")
-    endpoint = parse_endpoint(where, UPSTREAM_PORTS[scheme])
+    endpoint = parse_endpoint(where, transport.upstream_port)
     address = ipaddress.ip_address(endpoint.host)
     if address.is_unspecified or address.is_multicast:
         raise InvalidAddress("expected the address of one server")
     if endpoint.port == 0:
         raise InvalidAddress("expected a port from 1 to 65535")
-    if scheme != "tls" and hash_sign:
+    if hash_sign and not transport.is_encrypted:
         raise InvalidAddress("expected #server.name with tls:// only")
-    if scheme == "tls" and not server_name:
+    if transport.is_encrypted and not server_name:
         raise InvalidAddress(f'expected the name in its certificate too, as in "tls://{endpoint}#dns.example.net"')
-    return UpstreamAddress(cast("Transport", scheme), *endpoint, _host_name(server_name) if server_name else "")
+    return UpstreamAddress(transport, *endpoint, _host_name(server_name) if server_name else "")
 
 
 def parse_network(text: str) -> IPNetwork:

@@ -37,6 +37,7 @@ from pdns.config.system import RESOLV_CONF, default_state_dir, is_local, system_
 from pdns.errors import InvalidAddress
 from pdns.files.safe_files import open_regular, read_bounded
 from pdns.wire import names
+from pdns.wire.transport import Transport
 
 METRICS_PORT: Final = 9153
 ADMIN_PORT: Final = 9154
@@ -185,7 +186,8 @@ def _upstream(upstream: Upstream, around: RuleContext) -> Upstream:
         if first_key not in (key, system_key):
             around.report.add(key, f"{first.transport}://{first.endpoint} is already {first_key}")
     if system_key and not system and not servers:
-        local = UpstreamAddress("udp", "127.0.0.1", addresses.DNS_PORT, "")  # resolv.conf(5): the name server on this machine
+        # resolv.conf(5): the name server on this machine
+        local = UpstreamAddress(Transport.UDP, "127.0.0.1", addresses.DNS_PORT, "")
         if not _own_listener(local, around):
             servers[local.transport, local.endpoint] = (local, system_key)
     if system_key and not servers:

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from pdns.config.schema import Server
 from pdns.core.query import Query
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 
 CLIENT_COOKIE_BYTES = 8
 SERVER_COOKIE_BYTES = 16
@@ -34,14 +35,14 @@ class Options:
         self._days: dict[int, bytes] = {}
         self._keepalive = keepalive_option(server)
 
-    def take_up(self, query: Query, address: str, transport: str, now: float) -> None:
+    def take_up(self, query: Query, address: str, transport: Transport, now: float) -> None:
         """Set what the answer to `query` says, and whether its client's address is proven: by TCP or by a valid cookie."""
-        query.verified = transport == "tcp"
+        query.verified = transport.is_stream
         if query.cookie:
             option, valid = self._cookie(query.cookie, ip_address(address).packed, int(now))
             query.verified |= valid
             query.options = option
-        if query.keepalive and transport == "tcp":
+        if query.keepalive and transport.is_stream:
             query.options += self._keepalive
 
     def _cookie(self, cookie: bytes, client: bytes, now: int) -> tuple[bytes, bool]:

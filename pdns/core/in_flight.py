@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from pdns.core.clients import Client
 from pdns.core.outcome import Forward
 from pdns.core.query import Query
+from pdns.wire.transport import Transport
 
 FULL = "too many queries in flight"
 FULL_FOR_CLIENT = "too many queries in flight for this client"
@@ -39,7 +40,7 @@ class Waiter(NamedTuple):
     query: Query
     client: Client
     address: str
-    transport: str
+    transport: Transport
     reply: Callable[[bytes], None]
     started_s: float
 

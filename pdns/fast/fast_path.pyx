@@ -19,7 +19,10 @@ from time import perf_counter
 
 from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 from pdns.core import resolver as specification
+
+cdef object _UDP = Transport.UDP
 
 cdef enum:
     CLASS_IN = 1
@@ -99,7 +102,7 @@ cdef class FastPath:
         """Who is at `address`."""
         return self._clients.lookup(address)
 
-    def answer(self, bytes wire not None, str address not None, str transport not None, double now):
+    def answer(self, bytes wire not None, str address not None, transport not None, double now):
         """The answer to a message; None for silence; an `PendingQuery` when Python is to decide. `now` is of the clock of the cache."""
         cdef double began_s = perf_counter()
         cdef PendingQuery asked
@@ -113,7 +116,7 @@ cdef class FastPath:
         )
         size = self.take(
             &heard, <const uint8_t *>PyBytes_AS_STRING(wire), <const uint8_t *>PyBytes_AS_STRING(client),
-            UDP if transport == "udp" else TCP, now, &source, _buffer,
+            UDP if transport is _UDP else TCP, now, &source, _buffer,
         )  # fmt: skip
         if size == SILENCE:
             return None
@@ -125,11 +128,11 @@ cdef class FastPath:
         self._fast_stats.lasted(source, 1, perf_counter() - began_s)
         return answer
 
-    def send_cached(self, PendingQuery asked not None, str source not None, str transport not None, double now, double began_s):
+    def send_cached(self, PendingQuery asked not None, str source not None, transport not None, double now, double began_s):
         """The answer to `asked`, which came at `began_s` of `time.perf_counter`, that is in the cache now, counted under `source`;
         None for silence. Raises `LookupError`."""
         cdef int number = SOURCE_NUMBERS[source]
-        cdef Py_ssize_t size = self.render_known(asked, number, UDP if transport == "udp" else TCP, now, _buffer)
+        cdef Py_ssize_t size = self.render_known(asked, number, UDP if transport is _UDP else TCP, now, _buffer)
         if size == SILENCE:
             return None
         self._fast_stats.lasted(number, 1, perf_counter() - began_s)

@@ -421,4 +421,4 @@ def as_waiter(waiter):
     """What Python knows as one."""
     if type(waiter) is not Datagram:
         return waiter
-    return Waiter(waiter, waiter.client, waiter.address, "udp", waiter.reply, waiter.started_s)
+    return Waiter(waiter, waiter.client, waiter.address, waiter.transport, waiter.reply, waiter.started_s)

@@ -14,6 +14,7 @@ from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
 from pdns.telemetry import block_ring
 from pdns.fast.cache import SOURCES
 from pdns.telemetry.stats import BUCKETS_S, QTYPE_LABELS
+from pdns.wire.transport import Transport
 
 cdef enum:
     QTYPE_TABLE = 66  # every type that has a label is below, but for one that has its own case
@@ -31,7 +32,7 @@ for _place, _qtype in enumerate(QTYPE_LABELS, 1):
     _labels[_qtype] = _place
 assert max(QTYPE_LABELS) < QTYPE_TABLE and len(QTYPE_LABELS) < QTYPE_LABELS_AT_MOST and len(BUCKETS_S) < BUCKETS_AT_MOST
 cdef tuple _qtypes = (0, *QTYPE_LABELS)
-cdef tuple _TRANSPORT_NAMES = ("udp", "tcp")
+cdef tuple _TRANSPORTS = (Transport.UDP, Transport.TCP)
 
 
 cdef class FastStats:
@@ -70,7 +71,7 @@ cdef class FastStats:
             self._make_room(client)
         slot = self._slots[client].query[transport][label]
         if slot == 0:
-            slot = self._stats.query_slot(self._tenants[client].tenant, _TRANSPORT_NAMES[transport], _qtypes[label]) + 1
+            slot = self._stats.query_slot(self._tenants[client].tenant, _TRANSPORTS[transport], _qtypes[label]) + 1
             self._slots[client].query[transport][label] = slot
         self._values[slot - 1] += 1
         return 0

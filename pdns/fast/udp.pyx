@@ -21,6 +21,9 @@ from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.net.edge import BugLog
 from pdns.net.sockets import kernel_drops
 from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
+from pdns.wire.transport import Transport
+
+cdef object _UDP = Transport.UDP
 
 cdef Py_ssize_t _MAX_QUERY_BYTES = MAX_QUERY_BYTES
 
@@ -41,7 +44,7 @@ cdef class Datagram(PendingQuery):
 
     @property
     def transport(self):
-        return "udp"
+        return _UDP
 
     @property
     def batched(self):
@@ -192,7 +195,7 @@ cdef class UdpListener:
             datagram._listener = self
             wire = PyBytes_FromStringAndSize(<const char *>self._inbox.octets(at), self._inbox.size(at))
             try:
-                self._service.on_message(wire, datagram.address, datagram.port, "udp", datagram.reply)
+                self._service.on_message(wire, datagram.address, datagram.port, _UDP, datagram.reply)
             except Exception as error:
                 self._bugs.caught(error, "the answer to a datagram")
         return 0

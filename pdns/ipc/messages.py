@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Final
 
 import msgspec
 
+from pdns.wire.transport import Transport
+
 MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
 MAX_LISTENERS: Final = MAX_FDS - 5  # beside configuration, counters, sightings, arena and limits
-Transport = Literal["udp", "tcp"]
 
 
-class Listener(msgspec.Struct, frozen=True):
-    """One listening socket: what arrives there, and where ("127.0.0.1:5300", "[::]:53")."""
+class ListeningSocket(msgspec.Struct, frozen=True):
+    """What arrives at a descriptor, and where ("127.0.0.1:5300", "[::]:53"): `pdns.net.listener.Listener`."""
 
     transport: Transport
     address: str
@@ -26,7 +27,7 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
     """
 
     generation: int  # of this message; `Ready` and `Refused` name it
-    listeners: tuple[Listener, ...]  # all of them; one that is missing is to be closed
+    listeners: tuple[ListeningSocket, ...]  # all of them; one that is missing is to be closed
     config_file: str
     index: int = 0  # of this worker
     workers: int = 1
@@ -50,7 +51,7 @@ class Cover(msgspec.Struct, frozen=True, tag=True):
     """
 
     worker: int
-    listeners: tuple[Listener, ...]
+    listeners: tuple[ListeningSocket, ...]
 
 
 class Configure(msgspec.Struct, frozen=True, tag=True):

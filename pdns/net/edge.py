@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import Final, Literal, Protocol
+from typing import Final, Protocol
 
-Transport = Literal["udp", "tcp"]
+from pdns.wire.transport import Transport
 
 Reply = Callable[[bytes], None]
 """Sends one message to the client that asked. May be called late, even after the client or the listener is gone; never raises."""

@@ -56,6 +56,19 @@ RANDOM: Final = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM (linux/filter.h): 
 _END, _SUM, _WORD = 0, 1, 2  # in M: where the name ends, what is summed up, the word at work
 
 
+class Steering(NamedTuple):
+    """How the kernel spreads datagrams over the sockets of one address. With the same key it does so alike on every address."""
+
+    sockets: int
+    key: bytes  # of KEY_BYTES
+
+    def apply(self, first: socket.socket) -> None:
+        """From now on, for the group of `first`, all of it bound. Raises `OSError`."""
+        steps = program(self.sockets, self.key)
+        code = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in steps))
+        first.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("@HP", len(steps), code.buffer_info()[0]))
+
+
 class Instruction(NamedTuple):
     """One `struct sock_filter`."""
 
@@ -188,10 +201,3 @@ def _numbers(key: bytes) -> Iterator[int]:
 def new_key() -> bytes:
     """A fresh key. Groups that are opened with the same one give the same names to the same workers."""
     return os.urandom(KEY_BYTES)
-
-
-def steer(first: socket.socket, sockets: int, key: bytes) -> None:
-    """Have the kernel spread what arrives at the group of `first` over its `sockets`, all of them bound. Raises `OSError`."""
-    steps = program(sockets, key)
-    code = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in steps))
-    first.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("@HP", len(steps), code.buffer_info()[0]))

@@ -14,8 +14,10 @@ from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.tcp_limits import TcpLimits
 from pdns.wire.framing import MAX_MESSAGE_BYTES, Deframer, frame
 from pdns.wire.protocol import HEADER_BYTES
+from pdns.wire.transport import Transport
 
 MAX_UNSENT_BYTES: Final = 512 * 1024  # of answers that one client does not read
+_TCP: Final = Transport.TCP
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
@@ -210,7 +212,7 @@ class Stream(asyncio.BufferedProtocol):
             most -= 1
             self._asked += 1
             try:
-                refused = self._service.on_message(waiting.popleft(), self._client, self._port, "tcp", _Reply(self))
+                refused = self._service.on_message(waiting.popleft(), self._client, self._port, _TCP, _Reply(self))
             except Exception as error:  # noqa: BLE001 (the next message may be a good one)
                 connections.bugs.caught(error, "the answer to a message over TCP")
                 continue

@@ -17,7 +17,7 @@ from pdns.core.in_flight import Waiter
 from pdns.core.query import error_reply
 from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
-from pdns.net.edge import EdgeStats, MessageHandler
+from pdns.net.edge import EdgeStats, MessageHandler, Reply
 from pdns.reference.cache import ReferenceCache
 from pdns.reference.first_stages import FirstStages
 from pdns.reference.in_flight import ReferenceInFlight
@@ -29,8 +29,9 @@ from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.kernel import UdpKernel
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 from pdns.worker.parts import Kernels
-from pdns.worker.service import Reply, Service
+from pdns.worker.service import Service
 
 
 def _udp_listener(
@@ -80,7 +81,7 @@ class ReferenceService(Service):
             self._first.adopt(rules)
         super().adopt(rules, forwarder)
 
-    def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> bool:
+    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply) -> bool:
         assert self._first is not None
         started_s, now = perf_counter(), self._clock()
         stats = self._stats

@@ -17,7 +17,9 @@ from typing import Any, Final
 from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.sockets import IP_PKTINFO, kernel_drops
 from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
+from pdns.wire.transport import Transport
 
+_UDP: Final = Transport.UDP
 _READ_BYTES: Final = MAX_QUERY_BYTES + 1
 _DATAGRAMS_PER_WAKE: Final = 64  # then other connections and timers have their turn
 _ANCILLARY_BYTES: Final = 64  # room for one in_pktinfo or in6_pktinfo
@@ -92,7 +94,7 @@ class ReferenceUdpListener:
             if (not port or port == own_port or len(wire) > MAX_QUERY_BYTES) and self._is_junk(wire, client, port):
                 continue
             try:
-                on_message(wire, client, port, "udp", partial(send, peer))
+                on_message(wire, client, port, _UDP, partial(send, peer))
             except Exception as error:  # noqa: BLE001 (the next datagram is somebody else's)
                 self._bugs.caught(error, "the answer to a datagram")
 
@@ -118,7 +120,7 @@ class ReferenceUdpListener:
                 self._stats.dropped("udp_not_unicast")
                 continue
             try:
-                on_message(wire, client, port, "udp", partial(send, peer, source))
+                on_message(wire, client, port, _UDP, partial(send, peer, source))
             except Exception as error:  # noqa: BLE001 (as above)
                 self._bugs.caught(error, "the answer to a datagram")
 

@@ -9,33 +9,39 @@ or hangs holds up no connection; with a socket each, those waiting in its queue 
 
 from __future__ import annotations
 
-import logging
 import socket
 from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.errors import PdnsError
-from pdns.ipc.messages import MAX_LISTENERS, Listener
-from pdns.net.sockets import bind_tcp, bind_udp, has_interface, kernel_drops
-from pdns.net.steering import new_key, steer
+from pdns.ipc.messages import MAX_LISTENERS, ListeningSocket
+from pdns.net.listener import Listener, close_all
+from pdns.net.sockets import has_interface, kernel_drops
+from pdns.net.steering import Steering, new_key
+from pdns.wire.transport import Transport
 
 _TRIES: Final = 20
 
-_log = logging.getLogger(__name__)
-
 
 class Group(NamedTuple):
-    """One configured endpoint: UDP and TCP, on the same port."""
+    """One configured endpoint: its listeners, on the same port."""
 
     endpoint: Endpoint  # as bound
-    udp: tuple[socket.socket, ...]  # in the order of binding; one for each worker
-    tcp: socket.socket
+    sockets: dict[Listener, tuple[socket.socket, ...]]  # in the order of binding; one for each worker, or one for all
+
+    @property
+    def datagram_sockets(self) -> list[socket.socket]:
+        return [sock for listener, sockets in self.sockets.items() if not listener.transport.is_stream for sock in sockets]
+
+    def told(self, worker: int) -> Iterator[tuple[ListeningSocket, int]]:
+        """What a worker is told of each listener, and the descriptor that it reads."""
+        for listener, sockets in self.sockets.items():
+            yield ListeningSocket(listener.transport, str(self.endpoint)), sockets[worker if len(sockets) > 1 else 0].fileno()
 
     def close(self) -> None:
-        for sock in self.udp:
-            sock.close()
-        self.tcp.close()
+        for sockets in self.sockets.values():
+            close_all(sockets)
 
 
 class ListenerSet:
@@ -68,6 +74,7 @@ class ListenerSet:
         changed = ListenerSet(self.workers, self._steering_key)
         changed._drops = self._drops
         ports = {group.endpoint.port for group in self}
+        steering = Steering(self.workers, self._steering_key) if self.workers > 1 else None
         respelt = {group.endpoint: group for text, group in self._groups.items() if text not in wanted}
         try:
             for text in wanted:
@@ -76,7 +83,7 @@ class ListenerSet:
                 if kept is None and not has_interface(endpoint.host):
                     changed.waiting.append(endpoint)
                     continue
-                changed._groups[text] = kept or _bind(endpoint, self.workers, self._steering_key, ports)
+                changed._groups[text] = kept or _bind(endpoint, steering, ports)
         except BaseException:
             changed.close_but(self)
             raise
@@ -96,82 +103,59 @@ class ListenerSet:
 
     def close_but(self, kept: ListenerSet) -> None:
         """Close every socket that `kept` does not share."""
-        shared = {group.tcp for group in kept}
         for group in self:
-            if group.tcp not in shared:
-                for sock in group.udp:
+            if all(group is not other for other in kept):
+                for sock in group.datagram_sockets:
                     self._drops.pop(sock, None)
                 group.close()
         self._groups = {}
 
-    def listeners(self, worker: int) -> tuple[tuple[Listener, ...], list[int]]:
+    def listeners(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
         """What a worker is told of them, and their descriptors in the same order."""
-        listeners: list[Listener] = []
-        fds: list[int] = []
-        for group in self:
-            listeners += (Listener("udp", str(group.endpoint)), Listener("tcp", str(group.endpoint)))
-            fds += (group.udp[worker].fileno(), group.tcp.fileno())
-        return tuple(listeners), fds
+        told = [one for group in self for one in group.told(worker)]
+        return tuple(listening for listening, _ in told), [fd for _, fd in told]
 
-    def udp_of(self, worker: int) -> tuple[tuple[Listener, ...], list[int]]:
+    def udp_of(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
         """The same, of what nobody else reads when that worker does not."""
-        return tuple(Listener("udp", str(group.endpoint)) for group in self), [group.udp[worker].fileno() for group in self]
+        told = [one for group in self for one in group.told(worker) if not one[0].transport.is_stream]
+        return tuple(listening for listening, _ in told), [fd for _, fd in told]
 
     def new_drops(self) -> int:
         """How many datagrams the kernel has thrown away since the last call, because they were not read in time."""
         total = 0
         for group in self:
-            for sock in group.udp:
+            for sock in group.datagram_sockets:
                 before, self._drops[sock] = self._drops.get(sock, 0), kernel_drops(sock)
                 total += self._drops[sock] - before
         return total
 
 
-def _bind(endpoint: Endpoint, workers: int, key: bytes, own_ports: set[int]) -> Group:
+def _bind(endpoint: Endpoint, steering: Steering | None, own_ports: set[int]) -> Group:
+    udp, tcp = Listener(Transport.UDP, endpoint, steering), Listener(Transport.TCP, endpoint)
     if endpoint.port:
-        return _bind_group(endpoint, workers, key, join=False, own_ports=own_ports)
+        return _bind_both(udp, tcp, join=False, own_ports=own_ports)
     for _ in range(_TRIES):  # the kernel chooses for TCP; UDP may have that port in use
-        tcp = bind_tcp(endpoint)
-        chosen = endpoint._replace(port=tcp.getsockname()[1])
+        sockets = tcp.bind()
+        chosen = endpoint._replace(port=sockets[0].getsockname()[1])
+        udp, chosen_tcp = udp._replace(endpoint=chosen), tcp._replace(endpoint=chosen)
         try:
-            return Group(chosen, _bind_udp(chosen, workers, key, join=False), tcp)
+            return Group(chosen, {udp: udp.bind(), chosen_tcp: sockets})
         except PdnsError as error:
-            tcp.close()
+            close_all(sockets)
             failure = error
     raise failure
 
 
-def _bind_group(endpoint: Endpoint, workers: int, key: bytes, *, join: bool, own_ports: set[int]) -> Group:
+def _bind_both(udp: Listener, tcp: Listener, *, join: bool, own_ports: set[int]) -> Group:
     try:
-        udp = _bind_udp(endpoint, workers, key, join=join)
+        sockets = udp.bind(join=join)
         try:
-            return Group(endpoint, udp, bind_tcp(endpoint, join=join))
+            return Group(udp.endpoint, {udp: sockets, tcp: tcp.bind(join=join)})
         except BaseException:
-            _close(udp)
+            close_all(sockets)
             raise
     except PdnsError:
         # From 0.0.0.0:53 to 192.0.2.1:53, or back, without a gap: both are bound for a moment, and both are ours.
-        if join or endpoint.port not in own_ports:
+        if join or udp.endpoint.port not in own_ports:
             raise
-    return _bind_group(endpoint, workers, key, join=True, own_ports=own_ports)
-
-
-def _bind_udp(endpoint: Endpoint, workers: int, key: bytes, *, join: bool) -> tuple[socket.socket, ...]:
-    sockets: list[socket.socket] = []
-    try:
-        for _ in range(workers):
-            sockets.append(bind_udp(endpoint, join=join or bool(sockets)))
-    except BaseException:
-        _close(sockets)
-        raise
-    if workers > 1:
-        try:
-            steer(sockets[0], workers, key)
-        except OSError as error:  # then the kernel goes by the client's address: every worker caches what it is asked
-            _log.warning("%s (UDP): queries are not steered by name: %s", endpoint, error.strerror)
-    return tuple(sockets)
-
-
-def _close(sockets: Iterable[socket.socket]) -> None:
-    for sock in sockets:
-        sock.close()
+    return _bind_both(udp, tcp, join=True, own_ports=own_ports)

@@ -16,6 +16,7 @@ from pdns.core.local_rules import LOCAL
 from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
 from pdns.telemetry.counters import Counters
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 
 MAX_TENANTS: Final = 300
 OTHER: Final = "other"
@@ -48,7 +49,7 @@ class Stats:
         self._counters = counters
         self._block_ring = block_ring
         self._values = counters.values
-        self._queries: dict[tuple[str, str, int], int] = {}
+        self._queries: dict[tuple[str, Transport, int], int] = {}
         self._responses: dict[tuple[str, str, int], tuple[int, ...]] = {}
         self._blocked: dict[tuple[str, str, str, str], int] = {}
         self._hits: dict[tuple[str, ...], tuple[int, ...]] = {}
@@ -63,7 +64,7 @@ class Stats:
         for tenant in (NO_TENANT, *tenants):
             self._tenant(tenant)
 
-    def query(self, tenant: str, transport: str, qtype: int) -> None:
+    def query(self, tenant: str, transport: Transport, qtype: int) -> None:
         """A query came in."""
         slot = self._queries.get((tenant, transport, qtype))
         if slot is None:
@@ -159,7 +160,7 @@ class Stats:
             slot = self._tenant_slots[tenant] = self._slot(TENANT, self._tenant(tenant))
         return slot
 
-    def query_slot(self, tenant: str, transport: str, qtype: int) -> int:
+    def query_slot(self, tenant: str, transport: Transport, qtype: int) -> int:
         """The slot that `query` adds to."""
         return self._query_slot(tenant, transport, qtype)
 
@@ -201,7 +202,7 @@ class Stats:
             slots = self._hits[feeds] = (*only, *(self._slot("feed_hits_total", feed) for feed in listing))
         return slots
 
-    def _query_slot(self, tenant: str, transport: str, qtype: int) -> int:
+    def _query_slot(self, tenant: str, transport: Transport, qtype: int) -> int:
         slot = self._slot("queries_total", self._tenant(tenant), transport, QTYPE_LABELS.get(qtype, OTHER))
         if qtype in QTYPE_LABELS:  # the others are 65,000: looked up twice rather than remembered
             self._queries[tenant, transport, qtype] = slot

@@ -30,7 +30,7 @@ class UpstreamPools:
         max_udp_sockets: int = 512,
     ) -> None:
         self.udp = UdpPool(server, loop, timers, random, events, max_udp_sockets, kernel) if server.takes_datagrams else None
-        self.tcp = TcpPool(server, loop, timers, random, events, tls if server.address.transport == "tls" else None)
+        self.tcp = TcpPool(server, loop, timers, random, events, tls if server.address.transport.is_encrypted else None)
 
     def has_moved(self, now: float) -> bool:
         """Whether our own address for it has just changed. Then answers to what was sent cannot come, and it was asked anew."""

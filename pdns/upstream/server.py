@@ -15,7 +15,7 @@ class UpstreamServer:
     def __init__(self, name: str, *, case_randomisation: bool) -> None:
         self.name = name
         self.address = parse_upstream(name)
-        self.takes_datagrams = self.address.transport == "udp"  # else it is asked over streams only
+        self.takes_datagrams = not self.address.transport.is_stream  # else it is asked over streams only
         self.connect_error = ""  # why the last connection to it could not be made, "" when it could
         self.health = Health()
         self.usefulness = Usefulness()

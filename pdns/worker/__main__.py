@@ -17,6 +17,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
+from pdns.config.addresses import parse_endpoint
 from pdns.config.per_worker import share_of
 from pdns.config.schema import Config
 from pdns.confinement.confine import confine_worker, said
@@ -25,6 +26,7 @@ from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
 from pdns.ipc.messages import Apply, Cover, Drain, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
 from pdns.logs import log_to_stderr, open_standard_descriptors
+from pdns.net.listener import Listener
 from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
@@ -95,8 +97,8 @@ class Worker:
         os.close(config_fd)
         log_to_stderr(f"worker{message.index}", config.log.level)
         sockets: Sockets = {
-            (listener.transport, listener.address): socket.socket(fileno=fd)
-            for listener, fd in zip(message.listeners, others, strict=True)
+            Listener(told.transport, parse_endpoint(told.address)): socket.socket(fileno=fd)
+            for told, fd in zip(message.listeners, others, strict=True)
         }
         try:
             if self._running is None:

@@ -14,6 +14,7 @@ from pdns.core.ruleset import RuleSet
 from pdns.net.edge import EdgeStats, MessageHandler
 from pdns.state.zone_changes import Primaries
 from pdns.upstream.kernel import FastForward, UdpKernel
+from pdns.wire.transport import Transport
 
 
 class FastPath(Protocol):
@@ -25,11 +26,11 @@ class FastPath(Protocol):
         """Answer by `rules` from now on; `primaries` answers messages that are no queries."""
         ...
 
-    def answer(self, wire: bytes, address: str, transport: str, now: float) -> Any:
+    def answer(self, wire: bytes, address: str, transport: Transport, now: float) -> Any:
         """The answer as `bytes`, None for silence, or a query that is to be decided, with its `client`."""
         ...
 
-    def send_cached(self, asked: Any, source: str, transport: str, now: float, began_s: float) -> bytes | None:
+    def send_cached(self, asked: Any, source: str, transport: Transport, now: float, began_s: float) -> bytes | None:
         """The answer to `asked` that is in the cache now, counted under `source`; None for silence."""
         ...
 

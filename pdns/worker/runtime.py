@@ -21,10 +21,10 @@ from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.errors import BlocksetError, OtherFormatError
-from pdns.ipc.messages import Transport
 from pdns.logs import standard_error
 from pdns.net.descriptors import client_descriptors, limit
 from pdns.net.edge import BugLog
+from pdns.net.listener import Listener
 from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpListener
 from pdns.net.tcp_limits import TcpLimits
 from pdns.state.overrides import FILE_NAME, OverridesWatch
@@ -46,7 +46,7 @@ _ANSWER_MARGIN_S: Final = 2.0  # TCP waits that much longer for an answer than u
 
 _log = logging.getLogger(__name__)
 
-Sockets = dict[tuple[Transport, str], socket.socket]
+Sockets = dict[Listener, socket.socket]
 
 
 class Runtime:
@@ -83,10 +83,10 @@ class Runtime:
         )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
-        self._udp: dict[str, UdpListener] = {}
+        self._udp: dict[Listener, UdpListener] = {}
         self._covered: dict[int, list[UdpListener]] = {}  # worker that is away -> its sockets
         self._covered_before: set[UdpListener] = set()
-        self._tcp: dict[str, TcpListener] = {}
+        self._tcp: dict[Listener, TcpListener] = {}
         self._blocksets = blocksets_directory(Path(config.state.dir))
         self._finds_blocksets = finds_blocksets
         self._blockset_link = ""
@@ -170,16 +170,16 @@ class Runtime:
 
     def listen(self, sockets: Sockets) -> None:
         """Listen on all of `sockets`, taking those that are new out of it, and on no other."""
-        for address in [address for address in self._udp if ("udp", address) not in sockets]:
-            self._loop.call_later(_LINGER_S, _let_go, self._udp.pop(address))
-        for address in [address for address in self._tcp if ("tcp", address) not in sockets]:
-            self._loop.call_later(_LINGER_S, self._tcp.pop(address).close)
-        for transport, address in list(sockets):
-            if transport == "udp" and address not in self._udp:
-                self._udp[address] = self._udp_listener(sockets.pop((transport, address)))
-            elif transport == "tcp" and address not in self._tcp:
-                self._tcp[address] = TcpListener(sockets.pop((transport, address)), self._service, self._connections)
-                self._tcp[address].start()
+        for listener in self._udp.keys() - sockets.keys():
+            self._loop.call_later(_LINGER_S, _let_go, self._udp.pop(listener))
+        for listener in self._tcp.keys() - sockets.keys():
+            self._loop.call_later(_LINGER_S, self._tcp.pop(listener).close)
+        for listener in [one for one in sockets if one not in self._udp and one not in self._tcp]:
+            if listener.transport.is_stream:
+                self._tcp[listener] = TcpListener(sockets.pop(listener), self._service, self._connections)
+                self._tcp[listener].start()
+            else:
+                self._udp[listener] = self._udp_listener(sockets.pop(listener))
 
     def _udp_listener(self, sock: socket.socket) -> UdpListener:
         return COMPILED.udp_listener(sock, self._service, self._loop, self._stats, self._service.fast_path)

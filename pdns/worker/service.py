@@ -16,6 +16,7 @@ from pdns.core.in_flight import REASONS, Flight, Waiter
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
+from pdns.net.edge import Reply
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
@@ -24,10 +25,9 @@ from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.kernel import FastForward
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
+from pdns.wire.transport import Transport
 from pdns.worker.monitor_log import MonitorLog
 from pdns.worker.parts import Datagram, FastPath, Kernels
-
-Reply = Callable[[bytes], None]
 
 _STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
 _TCP_BYTES = 65535
@@ -119,7 +119,7 @@ class Service:
         """How many questions wait for an upstream."""
         return len(self._in_flight)
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: str, reply: Reply) -> bool:
+    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
         """Take up one message, as `pdns.net.edge.Service`. `reply` is called at most once, now or later. Never raises."""
         try:
             return self._serve(wire, client, port, transport, reply)
@@ -143,7 +143,8 @@ class Service:
                 if outcome is PLAIN:
                     plain.append(query)
                     continue
-                self._perform(outcome, query.port, Waiter(query, client, query.address, "udp", query.reply, query.started_s), now)
+                waiter = Waiter(query, client, query.address, Transport.UDP, query.reply, query.started_s)
+                self._perform(outcome, query.port, waiter, now)
             except Exception:  # noqa: BLE001 - as above
                 _log.exception("a query for %s raised", to_text(query.qname))
                 self._stats.dropped("internal_error")
@@ -168,7 +169,7 @@ class Service:
         self._stats.add("cache_evictions_total", self._cache.evictions - self._evictions_counted)
         self._evictions_counted = self._cache.evictions
 
-    def _serve(self, wire: bytes, address: str, port: int, transport: str, reply: Reply) -> bool:
+    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply) -> bool:
         assert self.fast_path is not None
         started_s, now = perf_counter(), self._clock()
         query = self.fast_path.answer(wire, address, transport, now)
@@ -253,7 +254,7 @@ class Service:
             return
         for query in queries:
             try:
-                waiter = Waiter(query, query.client, query.address, "udp", query.reply, query.started_s)
+                waiter = Waiter(query, query.client, query.address, Transport.UDP, query.reply, query.started_s)
                 self._wait(self._resolver.forward_of(query, query.client), query.port, waiter, now)
             except Exception:  # noqa: BLE001 - as above
                 _log.exception("a query for %s raised", to_text(query.qname))
@@ -299,11 +300,10 @@ class Service:
             stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, verdict.listed, now)
             if entry.silent:
                 return
-        udp = waiter.transport == "udp"
-        if answer.truncated and udp:
+        if answer.truncated and not waiter.transport.is_stream:
             wire = truncated(query)
         else:
-            max_bytes = min(query.udp_bytes, self._max_udp_bytes) if udp else _TCP_BYTES
+            max_bytes = _TCP_BYTES if waiter.transport.is_stream else min(query.udp_bytes, self._max_udp_bytes)
             wire = entry.render(query, now, max_bytes, stale_ttl_s=self._stale_ttl_s if answer.stale else -1)
         waiter.reply(wire)
         stats.response(tenant, answer.source, entry.rcode, perf_counter() - waiter.started_s)

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from pdns.net.edge import Reply, Transport
+from pdns.net.edge import Reply
+from pdns.wire.transport import Transport
 
 
 class Asked(NamedTuple):
@@ -16,7 +17,7 @@ class Asked(NamedTuple):
     wire: bytes
     client: str
     port: int
-    transport: Transport
+    transport: str
 
 
 class Tally:

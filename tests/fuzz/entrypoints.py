@@ -32,6 +32,7 @@ from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message
+from pdns.wire.transport import Transport
 from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
@@ -159,7 +160,7 @@ class Answers:
 
     def __init__(self, transport: str, loop: asyncio.AbstractEventLoop, seed: int) -> None:
         self.name = f"Front.answer over {transport}"
-        self._transport = transport
+        self._transport = Transport(transport)
         self._most_bytes = 1232 if transport == "udp" else 65535
         config = msgspec.convert(RAW, Config)
         self._counters = Counters.create(8192)
@@ -233,8 +234,7 @@ class Listener:
         self._patient_until_s = 0.0
         self._bugs = Bugs()
         self._fed = 0
-        self.answered = 0
-        self.to_upstream = 0
+        self.answered = self.to_upstream = 0
 
     def feed(self, packets: Sequence[bytes]) -> None:
         now = time.monotonic()

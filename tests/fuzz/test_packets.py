@@ -23,6 +23,7 @@ from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
+from pdns.wire.transport import Transport
 from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
@@ -70,7 +71,7 @@ def serve(wire: bytes, transport: str) -> list[bytes]:
         service = Service(RuleSet.of(_CONFIG), forwarder, stats, lambda: 1000.0, COMPILED)
         service.adopt(service.rules.with_blockset(_BLOCKSET))
         replies: list[bytes] = []
-        service.on_message(wire, "127.0.0.1", 4000, transport, replies.append)
+        service.on_message(wire, "127.0.0.1", 4000, Transport(transport), replies.append)
         assert not [name for name in counters.items() if name[:2] == ("dropped_total", ("internal_error",))]
         forwarder.close()
         return replies

@@ -19,9 +19,10 @@ from feeds.refresh import build_once
 from pdns.config.schema import Config, Feed, Server, State, Upstream
 from pdns.ipc.channel import Channel
 from pdns.ipc.config_memfd import share_config
-from pdns.ipc.messages import Apply, Drain, Listener, Ready
+from pdns.ipc.messages import Apply, Drain, ListeningSocket, Ready
 from pdns.telemetry.block_ring import BlockRing
 from pdns.telemetry.counters import Counters
+from pdns.wire.transport import Transport
 from tests.integration.running import ROOT, SINKHOLE, runs_python
 
 pytestmark = pytest.mark.long
@@ -42,7 +43,7 @@ def worker_of(config: Config, user: int | None) -> Iterator[int]:
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT, user=user, group=user, extra_groups=[])
     try:
         theirs.close()
-        apply = Apply(1, (Listener("udp", f"127.0.0.1:{sock.getsockname()[1]}"),), "pdns.toml")
+        apply = Apply(1, (ListeningSocket(Transport.UDP, f"127.0.0.1:{sock.getsockname()[1]}"),), "pdns.toml")
         assert ours.send(apply, [config_fd, counters.fd, block_ring.fd, sock.fileno()])
         assert ours.wait() == (Ready(1), [])
         yield sock.getsockname()[1]

@@ -18,6 +18,7 @@ from pdns.fast import wire as fast_wire
 from pdns.reference.in_flight import ReferenceInFlight
 from pdns.reference.query import parse_query
 from pdns.wire.names import domain_of, from_text
+from pdns.wire.transport import Transport
 from tests.wire import query_wire
 
 KINDS: list[Any] = [ReferenceInFlight, fast.InFlight]
@@ -68,7 +69,7 @@ class Side:
             return
         flight = self.in_flight.start(Forward(key, qname, 1, 1, do=False, cd=False, policy=0), self.now, address)
         query = parse_query(query_wire("a.example", query_id=number))
-        assert self.in_flight.join(flight, 1, Waiter(query, _CLIENT, address, "tcp", lambda _wire: None, self.now))
+        assert self.in_flight.join(flight, 1, Waiter(query, _CLIENT, address, Transport.TCP, lambda _wire: None, self.now))
         self.there[key] = client, domain, flight
         assert len(self.in_flight) == len(self.there) <= self.most
 

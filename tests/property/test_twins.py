@@ -30,6 +30,7 @@ from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, Upstre
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.message import parse_message
 from pdns.wire.names import filter_key, from_labels, from_text, reversed_key
+from pdns.wire.transport import Transport
 from pdns.worker.kernels import COMPILED
 from tests.blocksets import make_blockset
 from tests.effort import examples
@@ -278,7 +279,9 @@ class _Side:
         self.sent: list[tuple[int, bytes]] = []
 
     def ask(self, number: int, wire: bytes, client: str, transport: str) -> None:
-        self.service.on_message(wire, client, 4000 + number, transport, lambda reply: self.sent.append((number, reply)))
+        self.service.on_message(
+            wire, client, 4000 + number, Transport(transport), lambda reply: self.sent.append((number, reply))
+        )
         if self.sent and (at := self.sent[-1][1].find(b"\0\x0a\0\x18")) > 0:
             self.cookies = self.sent[-1][1][at + 4 : at + 28]
 

@@ -27,6 +27,7 @@ from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
@@ -45,8 +46,7 @@ class Edge:
     """A listener on a real socket, a service, and a forwarder to fake upstreams."""
 
     def __init__(self, upstreams: list[str], sections: dict[str, Any], *, compiled: bool) -> None:
-        self.loop = asyncio.get_running_loop()
-        self.counters = Counters.create(4096)
+        self.loop, self.counters = asyncio.get_running_loop(), Counters.create(4096)
         self.stats = Stats(self.counters)
         options = {"timeout_s": 3.0, **sections.pop("upstream", {})}
         self.config = msgspec.convert({"upstream": {"servers": upstreams, **options}, **sections}, Config)
@@ -656,7 +656,7 @@ def test_transports_share_a_question(run: Run, edge: Open) -> None:
             sock = e.send(query_wire("www.example"))
             await e.out(1)
             replies: list[bytes] = []
-            e.service.on_message(query_wire("www.example", query_id=9), "127.0.0.1", 4000, "tcp", replies.append)
+            e.service.on_message(query_wire("www.example", query_id=9), "127.0.0.1", 4000, Transport.TCP, replies.append)
             assert answers(await e.reply(sock)) == [TRUE]
             await until(lambda: bool(replies))
             assert (answers(replies[0]), replies[0][:2]) == ([TRUE], b"\0\x09")

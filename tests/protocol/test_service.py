@@ -16,6 +16,7 @@ from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.loops import LOOPS, run_on
@@ -35,8 +36,7 @@ class Bench:
         compiled: bool = True,
         zone_changed: Callable[[str], object] = lambda _feed: None,
     ) -> None:
-        self.upstream = upstream
-        self.ahead_s = 0.0
+        self.upstream, self.ahead_s = upstream, 0.0
         self.stands_at_s: float | None = None
         self.counters = Counters.create(4096)
         self.loop = asyncio.get_running_loop()
@@ -59,7 +59,7 @@ class Bench:
     def send(self, wire: bytes, *, client: str = "127.0.0.1", port: int = 4000, transport: str = "udp") -> list[bytes]:
         """The replies, which may still come."""
         replies: list[bytes] = []
-        self.service.on_message(wire, client, port, transport, replies.append)
+        self.service.on_message(wire, client, port, Transport(transport), replies.append)
         return replies
 
     async def ask(self, name: str, qtype: str = "A", *, transport: str = "udp", patience_s: float = 3.0, **options: Any) -> bytes:
@@ -410,7 +410,7 @@ def test_junk_is_counted_and_harms_nothing(run: Run) -> None:
             assert read(b.send(good[:-1])[0]).header.rcode == p.FORMERR
             assert b.count("dropped_total", "not_a_query") == 2
             assert b.count("responses_total", "FORMERR") == 1
-            b.service.on_message(good, "not an address", 1, "udp", lambda _wire: None)
+            b.service.on_message(good, "not an address", 1, Transport.UDP, lambda _wire: None)
             assert b.count("dropped_total", "internal_error") == 1
             assert answers(await b.ask("www.example")) == ["192.0.2.9"]
 

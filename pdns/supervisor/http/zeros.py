@@ -12,6 +12,7 @@ from pdns.core.local_rules import LOCAL
 from pdns.telemetry.metrics import FAMILIES
 from pdns.telemetry.sliding_window import WINDOWS
 from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
+from pdns.wire.transport import Transport
 
 MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series begins when it counts
 
@@ -41,7 +42,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "query_duration_seconds" + BUCKET_SUFFIX, (source, repr(BUCKETS_S[0]))
     for tenant in tenants:
         for qtype in _FIRST_TYPES:
-            yield "queries_total", (tenant, "udp", qtype)
+            yield "queries_total", (tenant, Transport.UDP, qtype)
         for source in _FIRST_SOURCES:
             yield "responses_total", (tenant, source, "NOERROR")
         for window, _ in WINDOWS:

@@ -9,6 +9,7 @@ import pytest
 from pdns.config.schema import Server
 from pdns.core.cookies import ROLL_S, Options, make, siphash24
 from pdns.core.query import Query
+from pdns.wire.transport import Transport
 from tests.wire import query
 
 SECRET = bytes(range(16))
@@ -36,7 +37,9 @@ def test_siphash() -> None:
     assert siphash24(bytes(range(16)), bytes(range(15))) == 0xA129CA6149BE45E5
 
 
-def asked(cookie: bytes, *, now: float, address: str = "192.0.2.1", transport: str = "udp", keepalive: bool = False) -> Query:
+def asked(
+    cookie: bytes, *, now: float, address: str = "192.0.2.1", transport: Transport = Transport.UDP, keepalive: bool = False
+) -> Query:
     one = query("a.test")
     one.cookie, one.keepalive = cookie, keepalive
     Options(SECRET, Server()).take_up(one, address, transport, now)
@@ -69,6 +72,6 @@ def test_cookies_outlive_a_change_of_secrets() -> None:
 def test_keepalive_is_for_tcp() -> None:
     """A client that asks over TCP is told the idle time-out, in tenths of a second; over UDP it is not (RFC 7828, 3.2.1)."""
     assert asked(b"", now=0.0, keepalive=True).options == b""
-    over_tcp = asked(b"", now=0.0, keepalive=True, transport="tcp")
+    over_tcp = asked(b"", now=0.0, keepalive=True, transport=Transport.TCP)
     assert (over_tcp.options, over_tcp.verified) == (b"\0\x0b\0\2\0\x64", True)
-    assert asked(CLIENT_COOKIE, now=0.0, keepalive=True, transport="tcp").options[28:] == b"\0\x0b\0\2\0\x64"
+    assert asked(CLIENT_COOKIE, now=0.0, keepalive=True, transport=Transport.TCP).options[28:] == b"\0\x0b\0\2\0\x64"

@@ -16,6 +16,7 @@ from pdns.reference.in_flight import ReferenceInFlight
 from pdns.reference.rate_limit import RateLimiter
 from pdns.wire import names
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 from tests.wire import answers, query, read
 
 IN_FLIGHT: dict[str, Any] = {"python": ReferenceInFlight, "compiled": CompiledInFlight}
@@ -133,7 +134,7 @@ def test_a_zone_can_be_left_to_the_upstream() -> None:
 
 def waiter(number: int, address: str = "10.0.0.1") -> Waiter:
     client = ClientTable(Access(), (), ()).lookup(address)
-    return Waiter(query("a.test", query_id=number), client, address, "udp", lambda _wire: None, 0.0)
+    return Waiter(query("a.test", query_id=number), client, address, Transport.UDP, lambda _wire: None, 0.0)
 
 
 @pytest.mark.parametrize("kind", IN_FLIGHT)

@@ -25,16 +25,17 @@ from pdns.ipc.messages import (
     Drained,
     HandedOver,
     HandOver,
-    Listener,
+    ListeningSocket,
     Message,
     Ready,
     Refused,
 )
+from pdns.wire.transport import Transport
 from tests.descriptors import open_fds
 
 MESSAGES: list[Message] = [
-    Apply(7, (Listener("udp", "127.0.0.1:53"), Listener("tcp", "[::1]:53")), "pdns.toml", 1, 4, 9),
-    Cover(2, (Listener("udp", "127.0.0.1:53"),)),
+    Apply(7, (ListeningSocket(Transport.UDP, "127.0.0.1:53"), ListeningSocket(Transport.TCP, "[::1]:53")), "pdns.toml", 1, 4, 9),
+    Cover(2, (ListeningSocket(Transport.UDP, "127.0.0.1:53"),)),
     HandOver(),
     HandedOver(),
     Configure(3, "pdns.toml"),
@@ -127,7 +128,7 @@ def test_as_many_listeners_as_the_kernel_allows(ends: tuple[End, End]) -> None:
     """Configuration, memory and the largest number of listeners fit into one message."""
     read, write = os.pipe()
     addresses = (f"[2001:db8:1234:5678:9abc:def0:1234:{n:04x}]:5353" for n in range(MAX_LISTENERS))
-    apply = Apply(1, tuple(Listener("tcp", address) for address in addresses), "f")
+    apply = Apply(1, tuple(ListeningSocket(Transport.TCP, address) for address in addresses), "f")
     assert ends[0].channel.send(apply, [read] * MAX_FDS)
     ends[1].hub.turn()
     assert ends[1].messages == [apply]

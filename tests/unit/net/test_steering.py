@@ -15,7 +15,7 @@ from loadtest import steered
 from pdns.config.addresses import Endpoint
 from pdns.net import steering
 from pdns.net.sockets import bind_udp
-from pdns.net.steering import Instruction, program, steer
+from pdns.net.steering import Instruction, Steering, program
 
 _MASK = 2**32 - 1
 _TYPES = ("A", "AAAA", "HTTPS", "TXT", "MX")
@@ -137,7 +137,7 @@ def received(group: list[socket.socket], packet: bytes) -> int:
 
 def test_the_kernel_brings_a_name_to_one_socket(group: list[socket.socket]) -> None:
     """2,000 names, each three times in other case, type and EDNS, from other ports: no name on two sockets, all four busy."""
-    steer(group[0], len(group), KEYS[0])
+    Steering(len(group), KEYS[0]).apply(group[0])
     chance = random.Random(5)
     counts: Counter[int] = Counter()
     for name in names(2000):
@@ -155,7 +155,7 @@ def test_without_the_program_names_do_meet_several_sockets(group: list[socket.so
 
 def test_the_kernel_and_the_interpreter_agree(group: list[socket.socket]) -> None:
     """The order of binding is the number that the program computes, for names of every length that it reads."""
-    steer(group[0], len(group), KEYS[1])
+    Steering(len(group), KEYS[1]).apply(group[0])
     steps = program(len(group), KEYS[1])
     chance = random.Random(7)
     packets = [query(chance, name) for name in names(200)]
@@ -225,7 +225,7 @@ def test_what_cannot_be_steered_goes_anywhere(packet: bytes) -> None:
 
 def test_the_kernel_spreads_what_cannot_be_steered(group: list[socket.socket]) -> None:
     """200 packets without a name: each of four sockets gets some."""
-    steer(group[0], len(group), KEYS[0])
+    Steering(len(group), KEYS[0]).apply(group[0])
     assert Counter(received(group, b"\1" * 20) for _ in range(200)).keys() == {0, 1, 2, 3}
 
 

@@ -120,9 +120,9 @@ def test_a_name_meets_one_worker_on_every_address(empty: ListenerSet) -> None:
         found = set()
         for group in listeners:
             for _ in range(20):
-                with socket.socket(group.udp[0].family, socket.SOCK_DGRAM) as client:
-                    client.sendto(query_wire(name), group.udp[0].getsockname()[:2])
-                found.add(next(worker for worker, sock in enumerate(group.udp) if _has_datagram(sock)))
+                with socket.socket(group.datagram_sockets[0].family, socket.SOCK_DGRAM) as client:
+                    client.sendto(query_wire(name), group.datagram_sockets[0].getsockname()[:2])
+                found.add(next(worker for worker, sock in enumerate(group.datagram_sockets) if _has_datagram(sock)))
         assert len(found) == 1, name
     listeners.close_but(ListenerSet())
 
@@ -134,7 +134,7 @@ def test_another_spelling_is_no_other_address(empty: ListenerSet) -> None:
     second = first.changed_to([str(group.endpoint)])
     first.close_but(second)
     assert list(second) == [group]
-    assert all(sock.fileno() >= 0 for sock in group.udp)
+    assert all(sock.fileno() >= 0 for sock in group.datagram_sockets)
     second.close_but(ListenerSet())
 
 
@@ -143,10 +143,10 @@ def test_what_the_kernel_threw_away_is_counted_once(empty: ListenerSet) -> None:
     listeners = ListenerSet(2).changed_to(["127.0.0.1:0"])
     (group,) = listeners
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
-        group.udp[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
-        group.udp[1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        group.datagram_sockets[0].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        group.datagram_sockets[1].setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
         for _ in range(50):
-            client.sendto(query_wire("www.example.com"), group.udp[0].getsockname())
+            client.sendto(query_wire("www.example.com"), group.datagram_sockets[0].getsockname())
     assert 0 < listeners.new_drops() < 50
     assert listeners.new_drops() == 0
     listeners.close_but(ListenerSet())

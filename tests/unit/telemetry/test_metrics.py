@@ -35,6 +35,7 @@ from pdns.telemetry.stats import BUCKETS_S, HEARTBEAT, Stats
 from pdns.upstream.matching import ReplyQuality
 from pdns.version import COMMIT
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/metrics.md").read_text()
@@ -79,7 +80,7 @@ def counters() -> Iterator[Counters]:
 def fill(counters: Counters) -> Stats:
     """One of everything that a worker counts."""
     stats = Stats(counters)
-    stats.query("coventry", "udp", p.A)
+    stats.query("coventry", Transport.UDP, p.A)
     stats.response("coventry", "cache", p.NOERROR, 0.002)
     stats.response("coventry", "cache", p.NOERROR, 0.02)
     stats.blocked("coventry", "urlhaus", "malware", "sinkhole", b"\1x\0", 0.0)

@@ -11,6 +11,7 @@ from pdns.telemetry.block_ring import BlockRing, BlockRingReader, BlockRingWrite
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
 from pdns.wire import protocol as p
+from pdns.wire.transport import Transport
 
 
 @pytest.fixture
@@ -32,8 +33,8 @@ def of(counters: Counters, family: str) -> dict[tuple[str, ...], int]:
 def test_queries_are_counted_by_tenant_transport_and_type(counters: Counters, stats: Stats) -> None:
     """Each query adds one to its own series; types that are not among the twelve share `other`."""
     for qtype in (p.A, p.A, p.AAAA, p.NAPTR, 65535, 0):
-        stats.query("coventry", "udp", qtype)
-    stats.query("coventry", "tcp", p.A)
+        stats.query("coventry", Transport.UDP, qtype)
+    stats.query("coventry", Transport.TCP, p.A)
     assert of(counters, "queries_total") == {
         ("coventry", "udp", "A"): 2,
         ("coventry", "udp", "AAAA"): 1,
@@ -46,7 +47,7 @@ def test_queries_are_counted_by_tenant_transport_and_type(counters: Counters, st
 def test_every_qtype_and_rcode_there_is_costs_no_memory(counters: Counters, stats: Stats) -> None:
     """A client that tries all types, and an upstream all codes, make no more than a handful of series."""
     for number in range(65536):
-        stats.query("t", "udp", number)
+        stats.query("t", Transport.UDP, number)
     for number in range(4096):
         stats.response("t", "upstream", number, 0.001)
     assert len(of(counters, "queries_total")) == 13
@@ -59,7 +60,7 @@ def test_every_qtype_and_rcode_there_is_costs_no_memory(counters: Counters, stat
 def test_tenants_past_the_cap_are_other(counters: Counters, stats: Stats) -> None:
     """The first tenants have series of their own, the rest share one; nothing goes uncounted."""
     for number in range(MAX_TENANTS + 5):
-        stats.query(f"t{number}", "udp", p.A)
+        stats.query(f"t{number}", Transport.UDP, p.A)
         stats.blocked(f"t{number}", "f", "malware", "sinkhole", b"\1x\0", 0.0)
     tenants = {labels[0] for labels in of(counters, "queries_total")}
     assert len(tenants) == MAX_TENANTS + 1
@@ -70,10 +71,10 @@ def test_tenants_past_the_cap_are_other(counters: Counters, stats: Stats) -> Non
 def test_a_replacement_keeps_tenants_and_counts(counters: Counters, stats: Stats) -> None:
     """The stats of a new worker on the old memory add to the old series, and hold the old tenants to the cap."""
     for number in range(MAX_TENANTS):
-        stats.query(f"t{number}", "udp", p.A)
+        stats.query(f"t{number}", Transport.UDP, p.A)
     again = Stats(Counters.attach(os.dup(counters.fd), writable=True))
-    again.query("t0", "udp", p.A)
-    again.query("new", "udp", p.A)
+    again.query("t0", Transport.UDP, p.A)
+    again.query("new", Transport.UDP, p.A)
     assert of(counters, "queries_total")["t0", "udp", "A"] == 2
     assert of(counters, "queries_total")["other", "udp", "A"] == 1
     again._counters.close()
@@ -118,7 +119,7 @@ def test_configured_tenants_have_their_label_whatever_comes_first(counters: Coun
     """The first of the configuration are told apart by every worker, so that the sum over workers is that of a tenant."""
     stats.name_tenants([f"t{number}" for number in range(MAX_TENANTS + 5)])
     for tenant in (f"t{MAX_TENANTS + 4}", "t0", "default"):
-        stats.query(tenant, "udp", p.A)
+        stats.query(tenant, Transport.UDP, p.A)
     assert of(counters, "queries_total") == {
         ("other", "udp", "A"): 1,
         ("t0", "udp", "A"): 1,
@@ -162,7 +163,7 @@ def test_nothing_raises_when_the_memory_is_full() -> None:
     counters = Counters.create(slots=1)
     stats = Stats(counters)
     for _ in range(3):
-        stats.query("t", "udp", p.A)
+        stats.query("t", Transport.UDP, p.A)
         stats.response("t", "cache", p.NOERROR, 0.1)
         stats.blocked("t", "f", "c", "sinkhole", b"\1x\0", 0.0)
         stats.upstream("u", "answer", 0.1)

@@ -20,6 +20,7 @@ from feeds.fetch.resolve import UpstreamResolver
 from pdns.config.addresses import UpstreamAddress
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
+from pdns.wire.transport import Transport
 from tests.unit.feeds.feedserver import FeedServer, make_certificate
 
 Answer = Callable[[dnslib.DNSRecord, str], dnslib.DNSRecord]
@@ -109,7 +110,7 @@ def look_up(
 
 
 def over_udp(port: int) -> UpstreamAddress:
-    return UpstreamAddress("udp", "127.0.0.1", port, "")
+    return UpstreamAddress(Transport.UDP, "127.0.0.1", port, "")
 
 
 def test_upstreams_are_asked() -> None:
@@ -129,7 +130,7 @@ def test_truncated_answers_are_asked_for_again_over_tcp() -> None:
 def test_an_upstream_over_tcp_is_asked_over_tcp() -> None:
     """The transport of the configuration is kept."""
     with upstream(addresses) as (port, asked):
-        look_up("lists.example", UpstreamAddress("tcp", "127.0.0.1", port, ""))
+        look_up("lists.example", UpstreamAddress(Transport.TCP, "127.0.0.1", port, ""))
     assert sorted(asked) == ["tcp A", "tcp AAAA"]
 
 
@@ -139,7 +140,7 @@ def test_an_upstream_over_tls_is_asked_over_tls(tmp_path: Path) -> None:
     if certificate is None:
         pytest.skip("needs openssl to make a certificate")
     with upstream(addresses, certificate) as (port, asked):
-        over_tls = UpstreamAddress("tls", "127.0.0.1", port, "127.0.0.1")
+        over_tls = UpstreamAddress(Transport.TLS, "127.0.0.1", port, "127.0.0.1")
         assert look_up("lists.example", over_tls, authority=certificate) == ["127.0.0.1", "::1"]
         assert sorted(asked) == ["tcp A", "tcp AAAA"]
         with pytest.raises(OSError, match="not known"):

@@ -24,6 +24,7 @@ from pdns.config.addresses import UpstreamAddress
 from pdns.config.schema import Feed
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
+from pdns.wire.transport import Transport
 from tests.unit.feeds.configs import configuration
 from tests.unit.feeds.feedserver import FeedServer
 from tests.unit.feeds.fetch.test_resolve import Answer, upstream
@@ -112,7 +113,7 @@ def test_a_redirect_to_a_name_that_leads_inside(
     server.redirect("/list", f"http://elsewhere.example:{inside.port}/secret")
     with upstream(says(*addresses)) as (port, _):
         feed = Feed(name="sample", url=server.url("/list"))
-        reason = refused(feed, tmp_path / "new", None, UpstreamAddress("udp", "127.0.0.1", port, ""))
+        reason = refused(feed, tmp_path / "new", None, UpstreamAddress(Transport.UDP, "127.0.0.1", port, ""))
     assert reason.startswith("not fetched: elsewhere.example is at ")
     assert inside.seen == []
 
@@ -136,7 +137,7 @@ def test_what_is_configured_is_asked(inside: FeedServer, tmp_path: Path) -> None
     inside.redirect("/from", f"http://localhost.example:{inside.port}/list")
     name = Feed(name="sample", url=f"http://mirror.example:{inside.port}/list")
     with upstream(says("127.0.0.2")) as (port, _):
-        over = UpstreamAddress("udp", "127.0.0.1", port, "")
+        over = UpstreamAddress(Transport.UDP, "127.0.0.1", port, "")
         get(Feed(name="sample", url=inside.url("/list")), tmp_path / "new")
         get(Feed(name="sample", url=inside.url("/from")), tmp_path / "new", None, over)
         first = get(name, tmp_path / "new", None, over)
@@ -148,14 +149,14 @@ def test_a_host_that_turns_inwards(inside: FeedServer, tmp_path: Path) -> None:
     """What was fetched from the internet is not fetched from within by the same name, unless the configuration says so."""
     feed = Feed(name="sample", url=f"http://lists.example:{inside.port}/list")
     with upstream(says("127.0.0.2")) as (port, _):
-        over = UpstreamAddress("udp", "127.0.0.1", port, "")
+        over = UpstreamAddress(Transport.UDP, "127.0.0.1", port, "")
         assert "lists.example is at 127.0.0.2" in refused(feed, tmp_path / "new", Validators(public=True), over)
         assert inside.seen == []
         meant = msgspec.structs.replace(feed, internal_networks=("127.0.0.2/32",))
         assert isinstance(get(meant, tmp_path / "new", Validators(public=True), over), Fetched)
         (tmp_path / "new").unlink()
     with upstream(says("169.254.169.254")) as (port, _):
-        over = UpstreamAddress("udp", "127.0.0.1", port, "")
+        over = UpstreamAddress(Transport.UDP, "127.0.0.1", port, "")
         assert "lists.example is at 169.254.169.254" in refused(feed, tmp_path / "new", None, over)
 
 
