@@ -352,6 +352,8 @@ def test_a_send_error_of_ours_costs_no_answer_and_blames_nobody(run: Run, edge: 
 
     async def body() -> None:
         async with edge(fake.drop, upstream={"timeout_s": 30.0}) as (e, upstream):
+            if not e.compiled:
+                pytest.skip("an event loop that watches each socket for itself may not survive it")
             sock = e.send(*[query_wire(f"www.n{number}.net", query_id=number) for number in range(200)])
             await e.out(200)
             spoil_sockets_to(upstream.port)

@@ -79,7 +79,7 @@ LONG_FILES: dict[str, int] = {
     "pdns/fast/response.pyx": 410,
     "pdns/fast/wire.pyx": 473,
     "pdns/supervisor/serve.py": 402,
-    "tests/protocol/test_lane.py": 753,
+    "tests/protocol/test_lane.py": 748,
     "tests/protocol/test_service.py": 463,
     "tests/unit/core/test_resolver.py": 623,
     "tests/unit/feeds/formats/test_structured.py": 456,
