@@ -48,11 +48,31 @@ FAMILIES: Final = (
         ("tenant", "feed", "category"),
         "Queries that a feed in monitor mode would have blocked; they were answered.",
     ),
-    Family("feed_hits_total", "counter", "worker", ("feed",), "Queries for names or addresses that a feed lists, blocked by it or not."),
+    Family(
+        "feed_hits_total",
+        "counter",
+        "worker",
+        ("feed",),
+        "Queries for names or addresses that a feed lists, blocked by it or not.",
+    ),
     Family("feed_only_hits_total", "counter", "worker", ("feed",), "Queries for names or addresses that only this feed lists."),
-    Family("blocked_domains", "gauge", "supervisor", ("tenant", "window"), "Distinct listed names queried in the last 1h, 24h, 7d."),
-    Family("blocked_domains_overall", "gauge", "supervisor", ("window",), "Distinct listed names queried by all tenants; a name counts once."),
-    Family("blocked_domains_missed_total", "counter", "supervisor", (), "Blocked names left out of pdns_blocked_domains because they came too fast."),
+    Family(
+        "blocked_domains", "gauge", "supervisor", ("tenant", "window"), "Distinct listed names queried in the last 1h, 24h, 7d."
+    ),
+    Family(
+        "blocked_domains_overall",
+        "gauge",
+        "supervisor",
+        ("window",),
+        "Distinct listed names queried by all tenants; a name counts once.",
+    ),
+    Family(
+        "blocked_domains_missed_total",
+        "counter",
+        "supervisor",
+        (),
+        "Blocked names left out of pdns_blocked_domains because they came too fast.",
+    ),
     # Upstreams.
     Family(
         "upstream_requests_total",
@@ -61,8 +81,16 @@ FAMILIES: Final = (
         ("upstream", "result"),
         "Queries to an upstream, by result; and packets from it that match no query.",
     ),
-    Family("upstream_duration_seconds", "histogram", "worker", ("upstream",), "Time from sending a query to an upstream to its answer."),
-    Family("upstream_up", "gauge", "worker", ("upstream",), "1 while every worker considers the upstream reachable, else 0.", "least"),
+    Family(
+        "upstream_duration_seconds",
+        "histogram",
+        "worker",
+        ("upstream",),
+        "Time from sending a query to an upstream to its answer.",
+    ),
+    Family(
+        "upstream_up", "gauge", "worker", ("upstream",), "1 while every worker considers the upstream reachable, else 0.", "least"
+    ),
     Family(
         "upstream_useful",
         "gauge",
@@ -78,7 +106,13 @@ FAMILIES: Final = (
     # The blockset in use.
     Family("blockset_generation", "gauge", "worker", (), "Generation of the oldest blockset in use; 0 without one.", "least"),
     Family("blockset_entries", "gauge", "worker", (), "Names listed in the blockset in use.", "least"),
-    Family("blockset_rejected_total", "counter", "worker", (), "Damaged blocksets that were not used; the previous one stayed in use."),
+    Family(
+        "blockset_rejected_total",
+        "counter",
+        "worker",
+        (),
+        "Damaged blocksets that were not used; the previous one stayed in use.",
+    ),
     # Feeds.
     Family("blockset_build_seconds", "gauge", "feeds", (), "Duration of the last compile."),
     Family("feed_loaded", "gauge", "feeds", ("feed",), "1 when the names of a feed are in the blockset, else 0."),
@@ -87,7 +121,11 @@ FAMILIES: Final = (
     Family("feed_addresses", "gauge", "feeds", ("feed",), "Addresses and networks that a feed lists."),
     Family("feed_odd_lines", "gauge", "feeds", ("feed", "reason"), "Skipped lines of a feed, by reason."),
     Family(
-        "feed_last_success_timestamp_seconds", "gauge", "feeds", ("feed",), "Time of the last usable answer from the source; 0: never."
+        "feed_last_success_timestamp_seconds",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "Time of the last usable answer from the source; 0: never.",
     ),
     Family("feed_last_change_timestamp_seconds", "gauge", "feeds", ("feed",), "Time when the content last changed; 0: never."),
     Family(
@@ -98,13 +136,29 @@ FAMILIES: Final = (
         "Refresh attempts, by result: updated, unchanged, held, signature, outdated, error.",
     ),
     Family(
-        "feed_update_held_seconds", "gauge", "feeds", ("feed",), "How long an update has been held as a whole; 0: no update is held."
+        "feed_update_held_seconds",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "How long an update has been held as a whole; 0: no update is held.",
     ),
     Family("feed_held", "gauge", "feeds", ("feed",), "Held names and addresses, plus 1 while an update is held as a whole."),
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Listed names that are not blocked because they are too popular."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while a feed is switched off by an administrator, else 0."),
-    Family("feed_expired", "gauge", "feeds", ("feed",), "1 while a feed's names are not blocked because its source has failed for too long, else 0."),
-    Family("feed_lost", "gauge", "feeds", ("feed",), "1 while a feed's files are lost and its names come from the blockset alone, else 0."),
+    Family(
+        "feed_expired",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "1 while a feed's names are not blocked because its source has failed for too long, else 0.",
+    ),
+    Family(
+        "feed_lost",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "1 while a feed's files are lost and its names come from the blockset alone, else 0.",
+    ),
     Family(
         "notify_refused_total",
         "counter",
@@ -121,9 +175,15 @@ FAMILIES: Final = (
         ("process",),
         "Log lines dropped because standard error was not read in time. `process`: supervisor, worker (all of them), feeds.",
     ),
-    Family("build_info", "info", "supervisor", ("version", "commit", "accelerated"), "Version of the running supervisor; always 1."),
     Family(
-        "config_info", "info", "supervisor", ("sha256",), "First 12 hex digits of the SHA-256 of the configuration file in use; always 1."
+        "build_info", "info", "supervisor", ("version", "commit", "accelerated"), "Version of the running supervisor; always 1."
+    ),
+    Family(
+        "config_info",
+        "info",
+        "supervisor",
+        ("sha256",),
+        "First 12 hex digits of the SHA-256 of the configuration file in use; always 1.",
     ),
     Family(
         "config_last_reload_successful",
@@ -132,8 +192,12 @@ FAMILIES: Final = (
         (),
         "0 while the configuration file has errors and the previous configuration stays in use, else 1.",
     ),
-    Family("config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "Time when a configuration last went live."),
-    Family("damaged_files", "gauge", "supervisor", (), "Damaged files of the state directory that were renamed to NAME.damaged-TIME."),
+    Family(
+        "config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "Time when a configuration last went live."
+    ),
+    Family(
+        "damaged_files", "gauge", "supervisor", (), "Damaged files of the state directory that were renamed to NAME.damaged-TIME."
+    ),
     Family("ready", "gauge", "supervisor", (), "1 while /readyz is 200, else 0."),
     Family(
         "listen_address_present",
@@ -167,7 +231,9 @@ FAMILIES: Final = (
         ("server",),
         "HTTP connections closed because there were too many. `server`: metrics, admin.",
     ),
-    Family("metrics_series_dropped_total", "counter", "supervisor", (), "Series not counted because the counter memory was full."),
+    Family(
+        "metrics_series_dropped_total", "counter", "supervisor", (), "Series not counted because the counter memory was full."
+    ),
     Family(
         "process_start_time_seconds",
         "gauge",

@@ -475,7 +475,7 @@ def test_what_needs_a_restart_is_said(tmp_path: Path, upstream: UpstreamThread) 
         pdns.write_config(config(tmp_path, upstream, state={"dir": str(tmp_path / "elsewhere")}, block={"action": "nodata"}))
         pdns.send_signal(signal.SIGHUP)
         pdns.wait_for(lambda: pdns.addresses("malware.test") == [], "nodata")
-        assert "state.dir: needs a restart" in pdns.log
+        assert "state.dir: the change needs a restart" in pdns.log
         assert not (tmp_path / "elsewhere").exists()
 
 
@@ -552,7 +552,7 @@ def test_hung_children_do_not_hold_up_the_end(tmp_path: Path, upstream: Upstream
             os.kill(pid, signal.SIGSTOP)
         assert pdns.stop() == 0
         assert not any(map(is_running, children))
-        assert "worker0 did not leave within" in pdns.log
+        assert "worker0 did not exit within" in pdns.log
 
 
 @pytest.mark.long

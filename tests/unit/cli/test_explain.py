@@ -147,7 +147,7 @@ def test_what_was_said_here(config: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "blocked here" not in capsys.readouterr().out
     path.write_bytes(b"{")
     assert explain("evil.test", "", config) == 2
-    assert f"local entries are not known: {FILE_NAME} cannot be read" in capsys.readouterr().err
+    assert f"local entries are unknown: {FILE_NAME} cannot be read" in capsys.readouterr().err
 
 
 URLS = (
