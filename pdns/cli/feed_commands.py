@@ -79,7 +79,7 @@ def show_held(path: Path | None) -> int:
     current = feed_status.read(state_dir)
     if current is None:
         if config.feed:
-            errors.print(Text(f"held updates are unknown: no feed status in {state_dir}: {next_step(state_dir)}", "red"))
+            errors.print(Text(f"held updates are not known: no feed status in {state_dir}: {next_step(state_dir)}", "red"))
             return EXIT_INVALID
         current = feed_status.FeedsStatus()
     if not held(console, current, every_name=True):

@@ -11,7 +11,7 @@ from typing import Any, Final
 from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.sockets import IP_PKTINFO, has_address, kernel_drops
 
-MAX_QUERY_BYTES: Final = 4096  # nobody asks a longer question
+MAX_QUERY_BYTES: Final = 4096  # no real query is longer
 _READ_BYTES: Final = MAX_QUERY_BYTES + 1
 _DATAGRAMS_PER_WAKE: Final = 64  # then other connections and timers have their turn
 _ANCILLARY_BYTES: Final = 64  # room for one in_pktinfo or in6_pktinfo
@@ -61,7 +61,7 @@ class UdpListener:
             (self._read_wildcard if self._wildcard else self._read)()
 
     def close(self) -> None:
-        """Read no more and let go of the socket. Replies that come now are lost, quietly."""
+        """Stop reading and close the socket. Later replies are lost silently."""
         self.pause()
         self._sock.close()
 
@@ -143,7 +143,7 @@ class UdpListener:
 def junk_reason(size: int, client: str, port: int, own_host: str) -> str:
     """Why a datagram that is suspicious by its size or its port gets no answer; "" when it may have one."""
     if not port:
-        return "udp_source_port_zero"  # nobody listens there; an answer could only hurt somebody else
+        return "udp_source_port_zero"  # no client listens there; an answer could only hurt a third party
     if size > MAX_QUERY_BYTES:
         return "udp_too_long"
     if client == own_host or (own_host in WILDCARDS and has_address(client, if_unknown=False)):

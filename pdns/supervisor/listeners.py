@@ -3,8 +3,8 @@
 UDP: a group with one socket for each worker; the kernel steers queries to them by name. A group is opened and closed as a whole,
 because the steering program counts the sockets in the order of binding.
 
-TCP: one listening socket that all workers accept from. A worker that dies or hangs delays no connection; with one socket each, the
-connections in its queue would wait for its replacement.
+TCP: one listening socket that all workers accept from. A worker that dies or hangs delays no connection; with one socket each,
+the connections in its queue would wait for its replacement.
 """
 
 from __future__ import annotations
@@ -88,8 +88,8 @@ class ListenerSet:
         return [*(group.endpoint for group in self), *self.waiting]
 
     def interface_came(self) -> bool:
-        """Whether the interface of a waiting endpoint has appeared since the last call, so that a failing bind is not retried every
-        second.
+        """Whether the interface of a waiting endpoint has appeared since the last call, so that a failing bind is not retried
+        every second.
         """
         before, self._came = self._came, {endpoint for endpoint in self.waiting if has_interface(endpoint.host)}
         return not self._came <= before

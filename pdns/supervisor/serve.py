@@ -70,8 +70,8 @@ class Supervisor:
     def __init__(
         self, path: Path, announce: Callable[[Supervisor], None], loading: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Reads the file at `path`. `announce` is called once, when clients are answered. `loading` is called with the progress of
-        the feeds until they are loaded, and with "" at the end. Raises `ConfigErrors`.
+        """Reads the file at `path`. `announce` is called once, when clients are answered. `loading` is called with the progress
+        of the feeds until they are loaded, and with "" at the end. Raises `ConfigErrors`.
         """
         self.config_path = path
         self._announce = announce
@@ -355,17 +355,13 @@ class Supervisor:
         """Make `loaded` live. Raises with everything unchanged."""
         config = loaded.config
         if config.state != self.config.state:
-            _log.warning(
-                "%s: state.dir: the change needs a restart; %s stays in use until then", self.config_path, self.config.state.dir
-            )
+            _log.warning("%s: state.dir: the change needs a restart; still using %s", self.config_path, self.config.state.dir)
             config = msgspec.structs.replace(config, state=self.config.state)
         for key in ("user", "group"):
             if getattr(config.server, key) != getattr(self.config.server, key):
                 _log.warning("%s: server.%s: the change needs a restart", self.config_path, key)
         if worker_count(config.server.workers) != self.workers.count:
-            _log.warning(
-                "%s: server.workers: the change needs a restart; %d workers run until then", self.config_path, self.workers.count
-            )
+            _log.warning("%s: server.workers: the change needs a restart; still %d workers", self.config_path, self.workers.count)
         listeners = self.listeners.changed_to(config.server.listen)
         bound: servers.Bound = {}
         try:

@@ -202,7 +202,7 @@ def test_the_blockset_of_another_version(config: Path, capsys: pytest.CaptureFix
     assert explain("evil.test", "", config) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "its format is 99; use the pdns of the version that runs" in said.err
+    assert "its format is 99; use the version of pdns that runs" in said.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")
