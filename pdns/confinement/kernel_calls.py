@@ -22,7 +22,7 @@ def call(number: int, *arguments: object) -> int:
 
 
 def prctl(option: int, value: int, *more: int) -> int:
-    """Wraps the call of that name in the C library. Raises `OSError`."""
+    """Calls prctl of the C library. Raises `OSError`."""
     given = [ctypes.c_ulong(one) for one in (value, *more, 0, 0, 0)[:4]]
     return checked(libc().prctl(ctypes.c_int(option), *given))
 
