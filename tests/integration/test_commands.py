@@ -169,7 +169,7 @@ def test_commands_while_the_configuration_is_edited(tmp_path: Path, upstream: Up
             assert result.returncode == 0, result
             assert shows in result.stdout
             assert f"{pdns.config_path}: " in result.stderr
-            assert "this is by the configuration that the running server uses" in result.stderr
+            assert "using the configuration of the running server instead" in result.stderr
         assert pdns.addresses("listed.test") != [SINKHOLE]
         assert pdns_of(pdns, "check").returncode == 2
         assert pdns.stop() == 0
