@@ -33,7 +33,7 @@ def client_address(number: int) -> str:
 
 
 def random_names(domain: bytes) -> Iterator[bytes]:
-    """Names below `domain` (wire form) that nobody has asked for."""
+    """Names below `domain` (wire form) that were never asked before."""
     rng = random.Random()
     while True:
         yield b"\x0c" + f"{rng.getrandbits(48):012x}".encode() + domain

@@ -1,7 +1,7 @@
 /* An upstream that is never the bottleneck: every A and AAAA query gets one record, everything else NODATA.
  *
  * usage: authority FD COUNT_FD     FD: a UDP socket, bound to a loopback address
- *                                  COUNT_FD: a file of 8 octets, kept at how many queries were answered
+ *                                  COUNT_FD: a file of 8 bytes, kept at how many queries were answered
  *
  * The question is echoed byte for byte. An OPT record is answered with one of ours. The address is made from the
  * name, so that an answer given to the wrong question shows. What is not a plain query gets silence, and so do names
@@ -46,7 +46,7 @@ static uint8_t *put32(uint8_t *at, uint32_t value) {
     return put16(put16(at, value >> 16), value & 0xFFFF);
 }
 
-/* A record up to and including RDLENGTH; the owner is a pointer to `owner` octets into the message. */
+/* A record up to and including RDLENGTH; the owner is a pointer to `owner` bytes into the message. */
 static uint8_t *put_record(uint8_t *at, uint32_t owner, uint32_t type, uint32_t ttl_s, uint32_t rdata_bytes) {
     at = put16(at, 0xC000 | owner);
     at = put16(at, type);
@@ -59,9 +59,9 @@ static uint8_t *put_record(uint8_t *at, uint32_t owner, uint32_t type, uint32_t 
 static uint32_t hash_name(const uint8_t *name, size_t length) {
     uint32_t hash = 2166136261u;
     for (size_t i = 0; i < length; i++) {
-        uint8_t octet = name[i];
-        if (octet >= 'A' && octet <= 'Z') octet |= 0x20;
-        hash = (hash ^ octet) * 16777619u;
+        uint8_t byte = name[i];
+        if (byte >= 'A' && byte <= 'Z') byte |= 0x20;
+        hash = (hash ^ byte) * 16777619u;
     }
     return hash;
 }

@@ -36,7 +36,7 @@ class _Bar(NamedTuple):
 
 
 def svg(results: Results) -> str:
-    """The picture as text. Paths without a goal, such as the mix, are not in it: nobody else was asked them."""
+    """The picture as text. Paths without a goal, such as the mix, are not in it: the other servers were not asked for them."""
     paths = [path for path in results.paths if path.verdict is not None]
     groups = [(path, list(_bars(results, path))) for path in paths]
     top = max((bar.ratio for _, bars in groups for bar in bars), default=10.0)

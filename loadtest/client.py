@@ -41,7 +41,7 @@ class Client(asyncio.DatagramProtocol):
             waiting.set_result(data)
 
     def error_received(self, exc: Exception) -> None:
-        """A port that nobody listens on: the question times out."""
+        """A port without a listener: the question times out."""
 
     def send(self, datagram: bytes) -> None:
         """Sends bytes as they are; an answer to them lands in `unmatched`."""

@@ -10,7 +10,7 @@
  *   --progress       a line on standard error while it runs
  * SIGTERM or SIGINT: stops sending, waits for what is in flight, reports.
  *
- * FILE: queries, each behind its length in two octets, most significant first. The ids in it do not matter: each
+ * FILE: queries, each behind its length in two bytes, most significant first. The ids in it do not matter: each
  * query gets a new one. Standard output: one JSON object.
  *
  * Closed loop: a query goes out as soon as another is answered or lost, so the server is always busy.
@@ -72,7 +72,7 @@ static void load_packets(const char *path) {
     if (packets == NULL) die("out of memory");
     for (size_t at = 0; at < size;) {
         size_t length = at + 2 <= size ? (size_t)(data[at] << 8 | data[at + 1]) : 0;
-        if (length < HEADER_BYTES || at + 2 + length > size) die("%s: not a packet at octet %zu", path, at);
+        if (length < HEADER_BYTES || at + 2 + length > size) die("%s: not a packet at byte %zu", path, at);
         packets[packet_count++] = (struct packet){data + at + 2, (uint16_t)length, question_length(data + at + 2, length)};
         at += 2 + length;
     }
@@ -227,7 +227,7 @@ static void take_answer(struct source *source, const uint8_t *data, size_t lengt
     uint16_t id = (uint16_t)(data[0] << 8 | data[1]);
     uint32_t slot = id & ((1u << slot_bits) - 1);
     struct query *query = slot < slot_count ? &source->slots[slot] : NULL;
-    if (query == NULL || query->due_ns == 0 || query->id != id) { /* late, twice, or for nobody */
+    if (query == NULL || query->due_ns == 0 || query->id != id) { /* late, twice, or unknown */
         strange++;
         return;
     }

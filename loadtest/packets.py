@@ -8,7 +8,7 @@ from pathlib import Path
 from pdns.wire import protocol as p
 
 _HEAD = b"\0\0" + p.RD.to_bytes(2) + b"\0\1\0\0\0\0\0\1"
-_OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"  # 1232 octets, no options (RFC 6891)
+_OPT = b"\0\0\x29\x04\xd0\0\0\0\0\0\0"  # 1232 bytes, no options (RFC 6891)
 
 
 def query(name: bytes, qtype: int = p.A, *, query_id: int = 0) -> bytes:
@@ -17,7 +17,7 @@ def query(name: bytes, qtype: int = p.A, *, query_id: int = 0) -> bytes:
 
 
 def write(path: Path, queries: Iterable[bytes]) -> int:
-    """Writes `queries`, each behind its length in two octets. Returns how many there were."""
+    """Writes `queries`, each behind its length in two bytes. Returns how many there were."""
     count = 0
     with path.open("wb") as file:
         for wire in queries:
@@ -33,6 +33,6 @@ def read(path: Path) -> Iterator[bytes]:
     while at < len(data):
         end = at + 2 + int.from_bytes(data[at : at + 2])
         if at + 2 > len(data) or end > len(data):
-            raise ValueError(f"{path}: cut short at octet {at}")
+            raise ValueError(f"{path}: cut short at byte {at}")
         yield data[at + 2 : end]
         at = end

@@ -33,8 +33,8 @@ _LOCAL_ZONES = tuple(
         *("use-application-dns.net", "10.in-addr.arpa", "168.192.in-addr.arpa", "0.in-addr.arpa", "127.in-addr.arpa"),
         *("254.169.in-addr.arpa", "2.0.192.in-addr.arpa", "100.51.198.in-addr.arpa", "113.0.203.in-addr.arpa"),
         *("255.255.255.255.in-addr.arpa", "d.f.ip6.arpa", "8.b.d.0.1.0.0.2.ip6.arpa", "0.0.0.0.0.0.0.0.ip6.arpa"),
-        *(f"{octet}.172.in-addr.arpa" for octet in range(16, 32)),
-        *(f"{octet}.100.in-addr.arpa" for octet in range(64, 128)),
+        *(f"{byte}.172.in-addr.arpa" for byte in range(16, 32)),
+        *(f"{byte}.100.in-addr.arpa" for byte in range(64, 128)),
         *(f"{nibble}.e.f.ip6.arpa" for nibble in "89ab"),
     )
 )
@@ -92,7 +92,7 @@ class _Content(NamedTuple):
 
 
 def read_questions(file: Path) -> tuple[list[Question], list[str]]:
-    """The (name, type) pairs of a file with tabs between its columns, and the lines that are none."""
+    """The (name, type) pairs of a file with tabs between its columns, and the invalid lines."""
     questions, odd = [], []
     for line in file.read_text(errors="surrogateescape").splitlines():
         columns = line.split("\t")
@@ -208,8 +208,8 @@ def _content(wire: bytes) -> _Content:
 
 
 def _random_case(name: bytes, rng: random.Random) -> bytes:
-    """The same name with letters in random case. Length octets are below the letters, so they stay."""
-    return bytes(octet ^ 0x20 if 0x61 <= octet <= 0x7A and rng.random() < 0.5 else octet for octet in name)
+    """The same name with letters in random case. Length bytes are below the letters, so they stay."""
+    return bytes(byte ^ 0x20 if 0x61 <= byte <= 0x7A and rng.random() < 0.5 else byte for byte in name)
 
 
 def _rcode(rcode: int) -> str:

@@ -213,7 +213,7 @@ def ask(to: Address, wire: bytes, timeout_s: float = 1.0) -> bytes | None:
                 answer = sock.recv(65535)
                 if answer[:2] == wire[:2]:
                     return answer
-        except OSError:  # nobody listens (yet), or too late
+        except OSError:  # nothing listens yet, or no longer
             return None
     return None
 

@@ -152,7 +152,7 @@ class Play:
             await asyncio.sleep(max(0.0, at_s + _TCP_EVERY_S - self._now_s()))
 
     def _below(self, name: bytes) -> bytes:
-        """The name itself, or one that nobody has asked for yet below it."""
+        """The name itself, or one below it that was never asked before."""
         return name if self._random.random() < 0.8 else b"\x0d" + b"w" + f"{self._random.getrandbits(48):012x}".encode() + name
 
     async def _sample(self) -> None:

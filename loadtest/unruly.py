@@ -59,7 +59,7 @@ def answer_to(query: bytes, mode: Mode = "well", *, udp: bool = True) -> bytes |
 
 
 def _question_end(query: bytes) -> int:
-    """Where the one question of a query ends; 0 when it is none."""
+    """Where the one question of a query ends; 0 without a question."""
     if len(query) < p.HEADER_BYTES + 5 or query[2] & 0xF8 or query[4:6] != b"\0\1":
         return 0
     at = p.HEADER_BYTES

@@ -76,7 +76,7 @@ class Witness(asyncio.DatagramProtocol):
             waiting.set_result(data)
 
     def error_received(self, exc: Exception) -> None:
-        """A port that nobody listens on: the question goes without an answer."""
+        """A port without a listener: the question gets no answer."""
 
     async def ask(self, name: bytes, qtype: int, expected: Expected, *, tcp: bool = False) -> str:
         """Asks once and judges. Returns what the answer said; "" for none."""

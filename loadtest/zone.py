@@ -36,7 +36,7 @@ def lines(questions: Iterable[Question]) -> Iterator[str]:
 
 
 def _alias_target(number: int) -> Iterator[str]:
-    """Every third target is itself an alias, of one that is none or of the next alias."""
+    """Every third target is itself an alias, of a name that is not an alias or of the next alias."""
     name = f"target-{number}.alias-targets."
     if number % 3 == 2:
         yield f"{name} 120 IN CNAME target-{number - 1 if number % 2 else (number + 3) % _ALIASES}.alias-targets."

@@ -1,4 +1,4 @@
-"""The command line: `pdns COMMAND`. Each command is a module of `pdns.cli`; only the one that is asked for is imported."""
+"""The command line: `pdns COMMAND`. Each command is a module of `pdns.cli`, imported only when it is used."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from pdns.logs import open_standard_descriptors
 from pdns.version import VERSION
 
 _COMMANDS: Final = ("serve", "check", "explain", "feeds", "block", "allow", "indicators", "demo")
-_MODULES: Final = {"block": "indicators", "allow": "indicators"}  # of commands that have none to themselves
+_MODULES: Final = {"block": "indicators", "allow": "indicators"}  # commands that share a module
 
 
 def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
-    """The command line with the commands `names`."""
+    """The command line with only the commands `names`."""
     app = typer.Typer(
         name="pdns",
         help="A protective DNS resolver: blocks what threat feeds list, forwards and caches the rest.",
@@ -48,7 +48,7 @@ def _version(asked: bool) -> None:
 def _options(
     *,
     version: Annotated[
-        bool, typer.Option("--version", is_eager=True, callback=_version, help="Say which version this is.")
+        bool, typer.Option("--version", is_eager=True, callback=_version, help="Print the version and exit.")
     ] = False,
 ) -> None:
     pass
@@ -63,7 +63,7 @@ def _require_kernels() -> None:
 
 
 def main() -> None:
-    """What the `pdns` script runs."""
+    """The entry point of the `pdns` script."""
     open_standard_descriptors()
     _require_kernels()
     confine_command()

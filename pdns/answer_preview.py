@@ -1,4 +1,4 @@
-"""What a client gets, decided by the resolver itself, in words: for `pdns explain` and the admin API."""
+"""What a client would get, decided by the resolver code, in words: for `pdns explain` and the admin API."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def client_of_tenant(config: Config, tenant: str) -> str:
 def answers_leading_to(
     config: Config, blockset: Blockset | None, current: Overrides, address: IPv4Address | IPv6Address
 ) -> dict[str, str]:
-    """What becomes of an answer with this address, whoever gets it."""
+    """What happens to an answer with this address, for any client."""
     policy = Policy(config, current.rules(0.0))
     decision = policy.decide_address(blockset, address.packed, b"\0") if blockset is not None else CLEAN
     if decision.verdict is not None:
@@ -59,7 +59,7 @@ def _outcome(resolver: FirstStages, qname: bytes, qtype: int, address: str) -> s
     query = Query(0, p.RD, question, qtype, p.CLASS_IN, edns=False, do=False, udp_bytes=65535)
     outcome = resolver.handle(query, resolver.client(address), address, 0.0)
     if isinstance(outcome, Forward):
-        return "what the upstream says, unless its CNAMEs or addresses lead to something listed"
+        return "the upstream's answer, unless its CNAMEs or addresses lead to a listed name or address"
     if isinstance(outcome, Drop):
         return f"no answer ({outcome.reason})"
     assert isinstance(outcome, Answer)  # the others are for queries that come in batches

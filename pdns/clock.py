@@ -1,4 +1,4 @@
-"""The clocks that ends and ages are judged by. Neither follows a wall clock that jumps."""
+"""The clocks for expiry and age. Neither follows a wall clock that jumps."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import time
 from functools import lru_cache
 from typing import Final
 
-JUMP_S: Final = 5.0  # less is the wall clock being steered
+JUMP_S: Final = 5.0  # smaller steps are NTP adjusting the clock
 BELIEVED_AFTER_S: Final = 6 * 3600.0
 _ENVIRONMENT: Final = "PDNS_CLOCK_OFFSET_S"
 
 
 def boottime_s() -> float:
-    """Seconds since the machine was started, those included in which it was suspended (CLOCK_BOOTTIME). It never jumps."""
+    """Seconds since the machine was booted, including time in suspend (CLOCK_BOOTTIME). It never jumps."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 class SteadyClock:
-    """Seconds since the epoch, as the wall clock says, unless that jumps: then as if it had not, until the new time has lasted
-    for six hours. A clock that is set wrong for a while ends no block and prolongs no exception.
+    """Seconds since the epoch by the wall clock. A jump of the wall clock is ignored until the new time has lasted for six hours,
+    so a clock that is wrong for a while ends no block and prolongs no exception.
     """
 
     def __init__(self, offset_s: float | None = None) -> None:

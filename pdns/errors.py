@@ -1,4 +1,4 @@
-"""Every error this program raises on purpose. Anything else that escapes is a bug."""
+"""Every exception that this program raises on purpose. Any other exception is a bug."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 class PdnsError(Exception):
-    """Base of all. `str()` of one is fit to show to a person."""
+    """Base class of all. `str()` of one is a message for people."""
 
 
 class ConfigError(PdnsError):
@@ -53,7 +53,7 @@ class WireError(PdnsError):
 
 
 class InvalidName(PdnsError):
-    """Text that is not a domain name. `reason` is one of a short fixed vocabulary, fit to count by."""
+    """Text that is not a domain name. `reason` is from a short fixed list, so it can be a metric label."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -75,4 +75,4 @@ class BlocksetError(PdnsError):
 
 
 class OtherFormatError(BlocksetError):
-    """A blockset that another version of the program made. Nothing is wrong with it."""
+    """An undamaged blockset from another version of the program."""

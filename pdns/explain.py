@@ -1,4 +1,4 @@
-"""All that is known of why a name or an address is listed, for people and for programs."""
+"""Why a name or an address is listed, for people and for programs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ UNCONFIGURED = "no longer configured"
 
 
 class FeedStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """What one feed says. Times are seconds since the epoch, 0 for unknown."""
+    """The listing of a name by one feed. Times are seconds since the epoch, 0 for unknown."""
 
     feed: str
     category: str
@@ -36,7 +36,7 @@ class FeedStatement(msgspec.Struct, frozen=True, kw_only=True):
     listed: str  # the name that is listed: the one that was asked about, or one above it; or the network
     rule: str  # exact | subtree | below | network
     allow: bool = False  # an exception
-    disabled: bool = False  # the feed is switched off: it has no say
+    disabled: bool = False  # the feed is switched off: its listing has no effect
     threat: str = ""  # as the publisher calls it
     reference: str = ""
     published_s: float = 0.0  # first seen, as the publisher says
@@ -53,7 +53,7 @@ class FeedStatement(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LocalStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """What an administrator says of a name, over the heads of all feeds."""
+    """The local entry for a name, which beats every feed."""
 
     name: str  # the name itself or one above it; `*.x`: only what is below x
     action: str  # block | allow
@@ -68,21 +68,21 @@ class Allowed(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
-    """Every feed that lists something, and what was said of it here."""
+    """Every feed that lists a name or an address, and the local entry for it."""
 
     asked: str
-    generation: int  # of the blockset that says so; 0: there is none
+    generation: int  # of the blockset; 0: there is none
     said: list[FeedStatement]
     local: LocalStatement | None = None
     allowed: list[Allowed] = []
-    problem: str = ""  # why less is known than could be
+    problem: str = ""  # why details are missing
     answers: dict[str, str] = {}  # query type -> what a client gets, where that was asked for
 
 
 class UnknownError(PdnsError):
-    """What is listed cannot be said: the blockset is not there, may not be read or is of another version of the program.
+    """The listing is unknown: the blockset is missing, unreadable or from another version of the program.
 
-    `advice` is what to do about it, where that is known here.
+    `advice` is what to do about it, if known.
     """
 
     def __init__(self, reason: str, advice: str = "") -> None:
@@ -111,22 +111,22 @@ def host_of(asked: str) -> str:
 
 
 def live_blockset(config: Config) -> Blockset | None:
-    """The blockset that is live; None where no feed is configured. Raises `UnknownError`."""
+    """The live blockset; None if no feed is configured. Raises `UnknownError`."""
     if not config.feed:
         return None
     try:
         return Blockset.open(current_directory(Path(config.state.dir)))
     except OtherFormatError as error:
-        advice = "use the pdns of the version that runs, or have this one run: SIGUSR2 to the supervisor"
+        advice = "use the version of pdns that runs, or upgrade the running one to this version: SIGUSR2 to the supervisor"
         raise UnknownError(f"which feeds list it is not known: {error}", advice) from None
     except BlocksetError as error:
         raise UnknownError(f"which feeds list it is not known: {error}") from None
 
 
 def explain(config: Config, asked: str, now_s: float, *, tenant: str = "", client: str = "") -> Explanation:
-    """Of a name or an address, by the blockset that is live, and what a client of `tenant`, or at the address `client`, gets.
+    """Explain a name or an address by the live blockset, with the answers for a client of `tenant` or at the address `client`.
 
-    Raises `InvalidName`, `UnknownError`, `ValueError` for what is no tenant or client, and what `overrides.read` raises.
+    Raises `InvalidName`, `UnknownError`, `ValueError` for an unknown tenant or client, and the errors of `overrides.read`.
     """
     asked = host_of(asked)
     current = overrides.read(Path(config.state.dir)).at(now_s)
@@ -150,7 +150,7 @@ def explain(config: Config, asked: str, now_s: float, *, tenant: str = "", clien
 
 
 def of_name(config: Config, blockset: Blockset | None, current: Overrides, name: bytes) -> Explanation:
-    """Of a name in wire form and lower case; `current` is in force."""
+    """Explain a name in wire form and lower case; `current` is in force."""
     teller = _Teller(config, blockset, current)
     said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
     return replace(teller.explanation(names.to_text(name), said, _said_here(current, name)), allowed=_allowed(config, name))
@@ -159,7 +159,7 @@ def of_name(config: Config, blockset: Blockset | None, current: Overrides, name:
 def of_address(
     config: Config, blockset: Blockset | None, current: Overrides, address: ipaddress.IPv4Address | ipaddress.IPv6Address
 ) -> Explanation:
-    """Of an address that answers may lead to."""
+    """Explain an address in answers."""
     teller = _Teller(config, blockset, current)
     listings = Embeddings(config.block.nat64_prefixes).lookup(blockset, address.packed) if blockset is not None else ()
     said = [teller.address(listing) for listing in listings]

@@ -1,4 +1,4 @@
-"""Text that one person types and others read, on a terminal, in a log or on a block page: what is accepted, what is shown."""
+"""Validation of text that one person types and others read on a terminal, in a log or on a block page."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ MAX_SHOWN: Final = 500
 
 
 class FreeTextError(PdnsError, ValueError):
-    """Text that is not accepted. `str()` names the field and quotes nothing of the text."""
+    """Text that is not accepted. `str()` names the field and does not quote the text."""
 
 
 def accepted(field: str, text: str, max_characters: int) -> str:
-    """`text` with plain spaces and none around it. Raises `FreeTextError` when it is too long or holds what is not visible.
+    """`text`, stripped and with plain spaces. Raises `FreeTextError` when it is too long or has invisible characters.
 
-    That is control characters (line breaks and escape sequences), those that change the direction of what stands around them,
-    and others without a shape of their own.
+    Invisible are control characters (line breaks, escape sequences), characters that change the text direction, and other
+    characters without a glyph.
     """
     if len(text) > max_characters:
         raise FreeTextError(f"{field}: expected at most {max_characters} characters, got {len(text):,}")
@@ -30,5 +30,5 @@ def accepted(field: str, text: str, max_characters: int) -> str:
 
 
 def visible(text: str, max_characters: int = MAX_SHOWN) -> str:
-    """The beginning of `text`, with `?` for what must not reach a terminal or a log."""
+    """The beginning of `text`, with `?` for each character that must not reach a terminal or a log."""
     return "".join(char if char.isprintable() else "?" for char in text[:max_characters])

@@ -1,8 +1,8 @@
-"""Where the processes log to: standard error, a line for each event, in the form that its reader expects.
+"""Logging to standard error: one line for each event, in the form that the reader expects.
 
-A reader that stops reading (a stuck log driver, a FIFO without a reader, a terminal after Ctrl-S) never holds up a process: a
-thread does the writing, from a bounded queue. What finds no room is dropped and counted. O_NONBLOCK is not used: it belongs to
-the open file, which other processes share.
+A reader that stops reading (a stuck log driver, a FIFO without a reader, a terminal after Ctrl-S) never blocks a process: a
+thread writes from a bounded queue. Lines that do not fit are dropped and counted. O_NONBLOCK is not used, because other processes
+share the open file.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Final
 
 MAX_WAITING_BYTES: Final = 256 * 1024
 FLUSH_WITHIN_S: Final = 1.0  # at the end of a process
-_ATOMIC_BYTES: Final = 4096  # PIPE_BUF: a pipe that is writable takes so much without blocking
+_ATOMIC_BYTES: Final = 4096  # PIPE_BUF: a writable pipe takes this much without blocking
 _JOURNAL_PRIORITIES: Final = ((logging.ERROR, "<3>"), (logging.WARNING, "<4>"), (logging.INFO, "<6>"))
 
 
@@ -28,7 +28,7 @@ class LineWriter:
     """Writes to a descriptor, and never makes the caller wait. Any thread may call it, at any time."""
 
     def __init__(self, fd: int, max_waiting_bytes: int = MAX_WAITING_BYTES) -> None:
-        self.threaded = True  # False while a thread would keep what the process is about to give up
+        self.threaded = True  # False while a thread would keep privileges that the process is about to drop
         self.dropped = 0  # lines that found no room, or that the descriptor refused
         self._fd = fd
         self._max_waiting_bytes = max_waiting_bytes
@@ -39,7 +39,7 @@ class LineWriter:
         self._thread: threading.Thread | None = None
 
     def write(self, line: bytes) -> None:
-        """Have `line` written, or drop it."""
+        """Queue `line` for writing, or drop it."""
         with self._lock:
             if self._waiting_bytes and self._waiting_bytes + len(line) > self._max_waiting_bytes:
                 self.dropped += 1
@@ -110,7 +110,7 @@ class LineWriter:
         return True
 
     def _write_now(self, data: bytes) -> bool:
-        """As much as can be written without waiting; whether that was all."""
+        """Write as much as possible without waiting. Returns whether that was everything."""
         poll = select.poll()
         poll.register(self._fd, select.POLLOUT)
         for at in range(0, len(data), _ATOMIC_BYTES):
@@ -135,7 +135,7 @@ class _Handler(logging.Handler):
 
 
 class _Stderr(io.TextIOBase):
-    """`sys.stderr` of a process that logs: tracebacks and warnings go the way of the log."""
+    """`sys.stderr` of a process that logs: tracebacks and warnings go through the log queue."""
 
     def __init__(self) -> None:
         self._begun = ""
@@ -186,9 +186,9 @@ def standard_error() -> LineWriter:
 
 
 def log_to_stderr(process: str, level: str) -> None:
-    """Make this process log as `process` from `level` ("debug", "info", "warning", "error") on. May be called again.
+    """Make this process log as `process` at `level` ("debug", "info", "warning", "error"). May be called again.
 
-    `sys.stderr` goes the same way from then on: no `print`, warning or traceback can block.
+    `sys.stderr` uses the same queue from then on, so no `print`, warning or traceback can block.
     """
     handler = _Handler()
     handler.setFormatter(_Lines(process, journal="JOURNAL_STREAM" in os.environ))
@@ -206,8 +206,8 @@ def print_once(text: str) -> None:
 
 
 def open_standard_descriptors() -> None:
-    """Have descriptors 0, 1 and 2 open, on /dev/null where the parent closed them: else a socket or a file of ours would become
-    one of them, and be written to. To be called before anything is opened. Raises `OSError`.
+    """Open descriptors 0, 1 and 2 on /dev/null if the parent closed them. Otherwise a socket or a file of ours would get one of
+    these numbers, and log output would go there. Call this before anything is opened. Raises `OSError`.
     """
     for fd, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
         try:

@@ -1,4 +1,4 @@
-"""Which program this is: its version, and the commit that it was built from, or that the checkout it runs from is at."""
+"""The version of the program and its commit: the one it was built from, or that of the checkout it runs from."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SHOWN_DIGITS: Final = 12
 
 
 def commit_of(package: Path) -> str:
-    """The commit of the package in that directory, twelve digits and perhaps `-dirty`; "" when it is not known."""
+    """The commit of the package in that directory, twelve digits and perhaps `-dirty`; "" if unknown."""
     try:
         return (package / _BUILT_FROM).read_text(encoding="ascii").strip()[:64]
     except (OSError, ValueError):
@@ -27,7 +27,7 @@ def commit_of(package: Path) -> str:
 
 
 def _head_of(checkout: Path) -> str:
-    """The commit that a checkout of git is at. Read without git, which may not be installed. Raises `OSError`, `ValueError`."""
+    """The commit of a git checkout. Read without git, which may not be installed. Raises `OSError`, `ValueError`."""
     git = checkout / ".git"
     if git.is_file():  # of a worktree
         git = checkout / git.read_text(encoding="utf-8").partition("gitdir:")[2].strip()

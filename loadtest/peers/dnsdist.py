@@ -9,7 +9,7 @@ def _configure(setup: Setup) -> list[str]:
     lines = [
         f'setLocal("{setup.listen}")  -- without reusePort and a second call: one thread receives, as one core is measured',
         'setACL("127.0.0.0/8")',
-        "setSecurityPollSuffix('')  -- asks nobody on the internet for its own security status",
+        "setSecurityPollSuffix('')  -- does not ask the internet for its own security status",
         f'newServer({{address="{setup.upstream}", useClientSubnet=false}})',
         f"pc = newPacketCache({CACHED_ANSWERS}, {{maxTTL=86400, numberOfShards=1}})  -- holds all; one shard for one thread",
         'getPool(""):setCache(pc)  -- there is no cache unless a pool is given one',

@@ -28,7 +28,7 @@ def _configure(setup: Setup) -> list[str]:
         "aggressive-nsec-cache-size=0",
         f"edns-outgoing-bufsize={EDNS_BYTES}",
         f"udp-truncation-threshold={EDNS_BYTES}",
-        "security-poll-suffix=  # asks nobody on the internet for its own security status",
+        "security-poll-suffix=  # does not ask the internet for its own security status",
         "export-etc-hosts=no",
         "serve-rfc1918=no  # no name is answered in any other way than the path means",
         "hint-file=no  # everything is forwarded",

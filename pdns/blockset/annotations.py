@@ -1,4 +1,4 @@
-"""What is known of a listed name beside that it is listed: read when somebody asks why, never on the way of a query.
+"""Annotations of listed names: threat, reference, first seen, expiry. Read for explanations, never to answer a query.
 
 Two files of a blockset's directory, which workers do not map. `docs/blockset-format.md` describes them.
 """
@@ -44,7 +44,7 @@ class Annotation(NamedTuple):
 
 
 class Annotations:
-    """The facts of one blockset."""
+    """The annotations of one blockset."""
 
     def __init__(self, blockset: Blockset) -> None:
         """Read them, and compare their checksums. Raises `BlocksetError`."""
@@ -55,15 +55,15 @@ class Annotations:
         for name in (FACTS_FILE, FACT_TABLE_FILE):
             if name not in files:
                 raise BlocksetError(f"{directory / 'manifest.json'}: says nothing of {name}")
-        octets = memoryview(read_checked(directory / FACTS_FILE, files[FACTS_FILE]))
+        content = memoryview(read_checked(directory / FACTS_FILE, files[FACTS_FILE]))
         encoded = read_checked(directory / FACT_TABLE_FILE, files[FACT_TABLE_FILE])
         try:
             self._table = msgspec.msgpack.decode(encoded, type=AnnotationTable)
         except msgspec.DecodeError as exc:
             raise BlocksetError(f"{directory / FACT_TABLE_FILE}: {exc}") from None
-        self._rows = octets.cast(FACT_CODES[self._table.fact_bytes])
+        self._rows = content.cast(FACT_CODES[self._table.fact_bytes])
         if len(self._rows) != blockset.names + blockset.networks:
-            raise BlocksetError(f"{directory / FACTS_FILE}: not {self._table.fact_bytes} octets for each name and network")
+            raise BlocksetError(f"{directory / FACTS_FILE}: not {self._table.fact_bytes} bytes for each name and network")
 
     def of(self, listing: Listing) -> Annotation:
         """Of one of those that `Blockset.lookup` gave."""

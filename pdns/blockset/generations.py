@@ -50,7 +50,7 @@ def appearance(state_dir: Path, generation: int) -> tuple[object, ...]:
 def publish(state_dir: Path, built: Path, generation: int, *, damaged: int = 0) -> Path:
     """Make `built` the current blockset, atomically, and remove all but the last two generations. Returns where it now is.
 
-    Of these `damaged` is none: the one before it stays instead.
+    Generation `damaged` is not kept; an earlier one stays instead.
 
     `built` lies on the same file system. A process that has mapped a removed generation keeps it. Raises `BlocksetError`.
     """

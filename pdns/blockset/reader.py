@@ -139,7 +139,7 @@ class Blockset:
     def lookup(self, qname: bytes) -> tuple[Listing, ...]:
         """Every listing that applies to `qname` (lower-case wire form), the most specific name first; () when it is clean.
 
-        Facts only: what `allow` and the configuration make of them is the caller's business.
+        The caller applies `allow` and the configuration.
         """
         listings = []
         for name_bytes, code in self.find(filter_key(qname), reversed_key(qname)):
@@ -153,8 +153,8 @@ class Blockset:
 
     def find(self, filter_key: bytes, key: bytes) -> Sequence[tuple[int, int]]:
         """The listed names at and above one whose last two labels are `filter_key` and whose `reversed_key` is `key`, the most
-        specific first: of each its octets in wire form, and the code of what is said of it. A clean name usually costs one
-        look into the Bloom filter.
+        specific first: for each the length of its wire form, and its code. A clean name usually costs one look into the
+        Bloom filter.
         """
         size = self._bits_per_slice
         bits = self._bits
@@ -187,7 +187,7 @@ class Blockset:
         return all(self._bits[at * size + position % size] for at, position in enumerate(positions))
 
     def lookup_address(self, packed: bytes) -> tuple[AddressListing, ...]:
-        """Every listed network that holds the address (4 or 16 octets), the longest prefix first.
+        """Every listed network that holds the address (4 or 16 bytes), the longest prefix first.
 
         An IPv4 address inside IPv6 (`::ffff:192.0.2.1`) is looked up as IPv4.
         """
@@ -234,7 +234,7 @@ class Blockset:
             yield key, number, self._records[number]
 
     def numbered_networks(self) -> Iterator[tuple[bytes, int, int]]:
-        """Every network: the bytes of its address and one of prefix length, its number in the facts, and its combination."""
+        """Every network: the bytes of its address and one of prefix length, its number in the annotations, its combination."""
         listed = (network for networks in self._networks for network in networks.listed())
         for number, (key, record) in enumerate(listed, self.names):
             yield key, number, record

@@ -39,7 +39,7 @@ from pdns.files import safe_files
 from pdns.files.records import encode
 
 SPOOL_FILE = "spool"
-_NUM_TRIES = 1  # the quickest by a third, for 3 octets a name
+_NUM_TRIES = 1  # the quickest by a third, for 3 bytes a name
 
 
 class Contents(Protocol):
@@ -72,12 +72,12 @@ def write(
     feeds: Callable[[Sequence[int]], Sequence[FeedEntry]],
     progress: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Manifest:
-    """Write a blockset and rename it to `directory`, which must not exist, when every octet is on the disk.
+    """Write a blockset and rename it to `directory`, which must not exist, when every byte is on the disk.
 
-    `names`: stretches of sorted reversed keys, and the number of each in `contents`; gone through once, and never held as a
-    whole but by the trie while it is built. `networks`: address octets and one octet of prefix length -> the same kind of
-    number. `feeds` is asked when all is known, with the names of each combination. `progress` is told (what, done, of how many;
-    0: who knows). Raises `BlocksetError`, and whatever `names` raises.
+    `names`: stretches of sorted reversed keys, and the number of each in `contents`; gone through once, and held as a
+    whole only by the trie while it is built. `networks`: address bytes and one byte of prefix length -> the same kind of
+    number. `feeds` is called at the end with the names of each combination. `progress` gets (what, done, total; 0: unknown).
+    Raises `BlocksetError`, and whatever `names` raises.
     """
     unfinished = directory.with_name(f".{directory.name}.{os.getpid()}")
     try:
@@ -91,7 +91,7 @@ def write(
         progress("writing", 0, spool.names)
         with safe_files.create(unfinished / NAMES_FILE) as file:
             trie.save(str(safe_files.itself(file.fileno(), unfinished / NAMES_FILE)))
-        trie = marisa_trie.BinaryTrie()  # what it was built from is as large again: let go of it
+        trie = marisa_trie.BinaryTrie()  # frees the built trie, which is as large again
         trie.mmap(str(unfinished / NAMES_FILE))
         written = _write_columns(unfinished, spool, trie, networks, contents, progress)
         del trie
@@ -206,7 +206,7 @@ def _nets(ordered: Sequence[tuple[bytes, int]]) -> tuple[bytes, list[Run]]:
     runs = []
     for (prefix_bits, size), group in groupby(ordered, key=lambda item: (item[0][-1], len(item[0]) - 1)):
         if size not in (4, 16) or prefix_bits > 8 * size:
-            raise BlocksetError(f"a network of {size} octets and {prefix_bits} bits")
+            raise BlocksetError(f"a network of {size} bytes and {prefix_bits} bits")
         run = [(int.from_bytes(network[:-1]), record) for network, record in group]
         runs.append(Run(4 if size == 4 else 16, prefix_bits, len(run), len(content)))
         if size == 4:

@@ -1,4 +1,4 @@
-"""`pdns feeds catalogue`: the public feeds that a configuration can name."""
+"""`pdns feeds catalogue`: the public feeds that a configuration can refer to."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS = ((86400, "d"), (3600, "h"), (60, "min"))
 def catalogue_command(
     urls: Annotated[bool, typer.Option("--urls", help="Show each feed's url, mirrors, homepage, and where to get a key")] = False,
 ) -> None:
-    """Show the public feeds that are ready to name, as in use = "urlhaus". Mind their licences."""
+    """Show the public feeds that a configuration can use, as in use = "urlhaus". Check their licences."""
     titles = (*_TITLES, "url, mirrors", "where to get a key", "homepage") if urls else _TITLES
     rows = [_row(name, urls=urls) for name in catalogue()]
     console = Console(highlight=False)

@@ -1,4 +1,4 @@
-"""`pdns check`: whether a configuration can be used, and what it comes to."""
+"""`pdns check`: validates a configuration and prints a summary of it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def command(
         typer.Option("--config", "-c", metavar="FILE", help="The file to check [default: as for serve]"),
     ] = None,
 ) -> None:
-    """Check a configuration without starting anything. Exits 2 when it cannot be used, saying why."""
+    """Check a configuration without starting anything. If it has errors, print them and exit with 2."""
     raise typer.Exit(check(config))
 
 
@@ -54,7 +54,7 @@ def check(config: Path | None) -> int:
 
 
 def summary(config: Config) -> Iterator[tuple[str, str]]:
-    """What the configuration comes to, as titles and values; a title repeats for each of its values."""
+    """The summary of the configuration, as titles and values. A title repeats for each of its values."""
     for endpoint in config.server.listen:
         yield "listens", f"{endpoint} (UDP and TCP)"
     workers = worker_count(config.server.workers)
@@ -84,7 +84,7 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
 
 
 def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
-    """What is allowed, but seldom meant."""
+    """Warnings about settings that are valid but rarely intended."""
     if config.upstream.servers == ("udp://127.0.0.1:53",) and not system_servers(resolv_conf):
         yield f"{resolv_conf} names no server, so queries go to port 53 of this machine; say where else in upstream.servers"
     if not config.feed:
@@ -102,7 +102,7 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
 
 
 def _secrets(feed: Feed) -> Iterator[str]:
-    """What a feed needs to be fetched, and is not there. No reason not to start: its last-good copy still counts."""
+    """Missing files and variables that a feed needs for fetching. The server starts anyway, with the last-good copy."""
     without = "the feed cannot be fetched until it is there"
     for key in ("token_file", "tsig_secret_file", "client_cert_file", "client_key_file"):
         if path := getattr(feed, key):
@@ -115,7 +115,7 @@ def _secrets(feed: Feed) -> Iterator[str]:
 
 
 def _overlaps(config: Config) -> Iterator[str]:
-    """Networks of tenants inside networks of other tenants: whose their clients are."""
+    """Networks of tenants inside networks of other tenants, and the tenant that their clients belong to."""
     owned = [(ipaddress.ip_network(text), tenant.name) for tenant in config.tenant for text in tenant.networks]
     for inner, owner in owned:
         around = [
@@ -124,4 +124,4 @@ def _overlaps(config: Config) -> Iterator[str]:
         ]  # fmt: skip
         if around:
             outer, name = max(around, key=lambda one: one[0].prefixlen)
-            yield f'tenants overlap: {inner} of "{owner}" is inside {outer} of "{name}": its clients are of "{owner}"'
+            yield f'tenants overlap: {inner} of "{owner}" is inside {outer} of "{name}": clients belong to "{owner}"'

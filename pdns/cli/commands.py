@@ -1,4 +1,4 @@
-"""Giving orders from the command line: to the running resolver, or carried out here when none runs."""
+"""Commands from the command line: sent to the running resolver, or carried out here when none runs."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ EXIT_INVALID = 2
 ConfigOption = Annotated[
     Path | None, typer.Option("--config", "-c", metavar="FILE", help="The configuration [default: as for serve]")
 ]
-ReasonOption = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")]
-ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask, though it concerns more names than is usually meant")]
+ReasonOption = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept in the audit log")]
+ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask for confirmation")]
 ForOption = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long: 30m, 2h, 7d [default: for good]")]
 
 
 def user() -> str:
-    """Who gives the order, as the record will say; through sudo, who called it."""
+    """The user that the audit log names. Under sudo, the user who called sudo."""
     try:
         name = getpass.getuser()
     except (OSError, KeyError):
@@ -52,10 +52,10 @@ def consoles() -> tuple[Console, Console]:
 
 
 def load_config(path: Path | None, errors: Console, *, reads_only: bool = False) -> Config | None:
-    """The configuration; None when it is no good, which is said. Root is the owner of the state directory from here on, unless
-    the command `reads_only`.
+    """The configuration; None after printing its errors. Root becomes the owner of the state directory, unless the command
+    `reads_only`.
 
-    While the file is no good, the configuration that the running server uses, with a warning.
+    While the file has errors, this is the configuration that the running server uses, with a warning.
     """
     file = default_config_path(path)
     try:
@@ -65,7 +65,7 @@ def load_config(path: Path | None, errors: Console, *, reads_only: bool = False)
         errors.print(Text(str(exc), "red" if live is None else "yellow"))
         if live is None:
             return None
-        errors.print(Text(f"{file} cannot be used as it is: this is by the configuration that the running server uses", "yellow"))
+        errors.print(Text(f"{file} has errors: using the configuration of the running server instead", "yellow"))
         config = live
     try:
         if not reads_only:
@@ -77,14 +77,14 @@ def load_config(path: Path | None, errors: Console, *, reads_only: bool = False)
 
 
 def next_step(state_dir: Path) -> str:
-    """What to do when there is nothing to be read in the state directory."""
+    """What to do when the state directory has nothing to read."""
     if state_dir.exists() and not os.access(state_dir, os.R_OK | os.X_OK):
-        return "it may not be read; run this as root or as the user that runs the resolver"
+        return "permission denied; run this as root or as the user that runs the resolver"
     return "start `pdns serve`, or fetch the feeds now with `pdns feeds update`"
 
 
 def seconds(text: str, errors: Console) -> float | None:
-    """What `--for` says, 0 for nothing; None when it is no length of time, which is said."""
+    """The seconds of `--for`; 0 without it; None after printing that it is not a length of time."""
     try:
         return commands.parse_duration(text) if text else 0.0
     except ValueError as exc:
@@ -92,8 +92,8 @@ def seconds(text: str, errors: Console) -> float | None:
         return None
 
 
-def order(path: Path | None, wanted: Command, lasting: str = "") -> int:
-    """Have `wanted` carried out, for as long as `lasting` says, and print what came of it. 0 when it was done."""
+def run_command(path: Path | None, wanted: Command, lasting: str = "") -> int:
+    """Carry out `wanted` for as long as `lasting` says, and print the outcome. Returns 0 when it was done."""
     console, errors = consoles()
     who = user()
     config = load_config(path, errors)
@@ -104,7 +104,7 @@ def order(path: Path | None, wanted: Command, lasting: str = "") -> int:
     try:
         outcome = _given(config, path, wanted)
         if outcome.needs_force and sys.stdin.isatty():
-            if not typer.confirm(f"{outcome.text}. Do it all the same?"):
+            if not typer.confirm(f"{outcome.text}. Continue?"):
                 return 1
             outcome = _given(config, path, msgspec.structs.replace(wanted, force=True))
     except OSError as exc:
@@ -116,13 +116,13 @@ def order(path: Path | None, wanted: Command, lasting: str = "") -> int:
     if outcome.done:
         console.print(Text(outcome.text), soft_wrap=True)
         return 0
-    how = "; to do it all the same: --force" if outcome.needs_force else ""
+    how = "; use --force to do it anyway" if outcome.needs_force else ""
     errors.print(Text(f"{outcome.text}{how}", "red"))
     return 1
 
 
 def refused(exc: OSError, state_dir: Path) -> str:
-    """What to tell whoever may not do in the state directory what the command does."""
+    """The message for a user without the permissions that the command needs in the state directory."""
     path = Path(exc.filename or state_dir)
     if state_dir.exists() and state_dir.stat().st_uid == os.geteuid() and path.is_absolute():
         return f"{path}: {exc.strerror}. {remedy(path, exc)}"
@@ -131,12 +131,12 @@ def refused(exc: OSError, state_dir: Path) -> str:
 
 def _given(config: Config, path: Path | None, wanted: Command) -> Outcome:
     state_dir = Path(config.state.dir)
-    return commands.give(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
+    return commands.execute(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
 
 
 @contextmanager
 def working_here(config: Config, path: Path | None) -> Iterator[None]:
-    """Do the work of the feeds process in this one meanwhile. Raises `PdnsError` when a resolver runs, and `OSError`."""
+    """Do the work of the feeds process in this process meanwhile. Raises `PdnsError` when a resolver runs, and `OSError`."""
     logging.getLogger("feeds").setLevel(logging.ERROR)  # the rest is in what is printed
     state = StateDirectory(Path(config.state.dir), str(default_config_path(path)))
     try:

@@ -1,4 +1,4 @@
-"""`pdns demo`: the whole program at work on this machine alone."""
+"""`pdns demo`: runs the whole program on this machine, with its own upstream, feeds and traffic."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ _NEWS_OF_DEATH_S = 0.2  # what a dead resolver left in its log says more than a 
 def command(
     seconds: Annotated[float, typer.Option(min=5, max=3600, help="How long to play traffic")] = 20,
     rate: Annotated[float, typer.Option(min=10, max=2000, help="Questions a second")] = 200,
-    leave: Annotated[bool, typer.Option("--exit", help="Leave when the traffic ends; 0 when all was as it must be")] = False,
+    leave: Annotated[bool, typer.Option("--exit", help="Exit when the traffic ends; 0 if all answers were right")] = False,
 ) -> None:
-    """Show the resolver at work: an upstream, feeds, tenants and traffic of its own. Needs no network."""
+    """Show the resolver at work, with its own upstream, feeds, tenants and traffic. Needs no network."""
     raise typer.Exit(asyncio.run(_demo(seconds, rate, Console(highlight=False), leave=leave)))
 
 
@@ -83,7 +83,7 @@ class _Show:
         self._feeds = FeedServer()
 
     async def run(self) -> int:
-        """Returns 0 when every answer was as it must be and the metrics say so too, else 1."""
+        """Returns 0 when every answer was right and the metrics agree, else 1."""
         async with AsyncExitStack() as stack:
             directory = stack.enter_context(TemporaryDirectory(prefix="pdns-demo-"))
             session = await stack.enter_async_context(ClientSession(timeout=ClientTimeout(total=5)))
@@ -108,7 +108,7 @@ class _Show:
                     raise
 
             reading = await read()
-            self._say(
+            self._print(
                 f"The resolver on 127.0.0.1:{resolver.port} was ready after {ready_s:.1f} s, with"
                 f" {reading.total('blockset_entries'):.0f} names of {len(FORMATS)} feeds ({', '.join(FORMATS.values())})."
             )
@@ -119,11 +119,11 @@ class _Show:
                 await self._stay(resolver)
             exit_code = await resolver.stop()
             if exit_code:
-                self._say(f"pdns serve ended with exit code {exit_code}")
+                self._print(f"pdns serve ended with exit code {exit_code}")
             return code or int(exit_code != 0)
 
     async def _play(self, story: Story, crowd: Crowd, resolver: DemoResolver) -> Scrape:
-        """Plays the traffic and shows it. Returns the reading of the last frame, which is taken when everything is counted."""
+        """Plays the traffic and shows it. Returns the reading of the last frame, taken when everything is counted."""
         loop = asyncio.get_running_loop()
         ends = loop.time() + self._seconds
         async with asyncio.TaskGroup() as tasks:
@@ -143,61 +143,61 @@ class _Show:
                 while not playing.done():
                     resolver.check()
                     elapsed_s = self._seconds - ends + loop.time()
-                    self._say(table.line(elapsed_s, await story.read(), _clients(crowd), story.now))
+                    self._print(table.line(elapsed_s, await story.read(), _clients(crowd), story.now))
                     await asyncio.wait([playing], timeout=_LINE_EVERY_S)
                 reading = await self._settled(story, crowd)
-                self._say(table.line(self._seconds, reading, _clients(crowd), _OVER))
+                self._print(table.line(self._seconds, reading, _clients(crowd), _OVER))
         return reading
 
     async def _settled(self, story: Story, crowd: Crowd) -> Scrape:
-        """The metrics once the distinct names, which are counted every few seconds, have caught up."""
+        """The metrics, read once the distinct names, which are counted every few seconds, have caught up."""
         loop = asyncio.get_running_loop()
         give_up = loop.time() + _COUNTED_WITHIN_S
         while True:
             reading = await story.read()
             names = reading.total("blocked_domains_overall", window="1h")
-            if names == len(crowd.tally.blocked_names) or loop.time() > give_up:
+            if names == len(crowd.counts.blocked_names) or loop.time() > give_up:
                 return reading
             await asyncio.sleep(0.1)
 
     def _verdict(self, reading: Scrape, crowd: Crowd, story: Story) -> int:
-        tally = crowd.tally
+        counts = crowd.counts
         names = int(reading.total("blocked_domains_overall", window="1h"))
         checks = {
             "questions, all answered": (crowd.sent, crowd.answered),
             "queries, say the metrics": (crowd.sent, int(reading.total("queries_total"))),
             "answers, say the metrics": (crowd.sent, int(reading.total("responses_total"))),
-            "blocked, say clients and metrics": (tally.blocked, int(reading.total("blocked_total"))),
-            "different listed names behind them, the same": (len(tally.blocked_names), names),
-            "answers that should have been others": (0, tally.faults),
+            "blocked, say clients and metrics": (counts.blocked, int(reading.total("blocked_total"))),
+            "different listed names behind them, the same": (len(counts.blocked_names), names),
+            "wrong answers": (0, counts.faults),
         }
         self._console.print("\nWhat was shown", style="bold")
         for number, sentence in enumerate(story.told, 1):
-            self._say(f"{number}. {sentence}")
-        self._say("Latency is read off the buckets of pdns_query_duration_seconds, for the resolver and for the clients alike.")
+            self._print(f"{number}. {sentence}")
+        self._print("Latency is computed from the buckets of pdns_query_duration_seconds, also for the clients.")
         good = True
         self._console.print("\nWhat was counted", style="bold")
         for what, (expected, found) in checks.items():
             good = good and expected == found
-            self._say(f"  {found:>7,} {what}" + ("" if expected == found else f": WRONG, must be {expected:,}"))
-        for fault in tally.first_faults:
-            self._say(f"          {fault}")
+            self._print(f"  {found:>7,} {what}" + ("" if expected == found else f": WRONG, must be {expected:,}"))
+        for fault in counts.first_faults:
+            self._print(f"          {fault}")
         return 0 if good else 1
 
     async def _stay(self, resolver: DemoResolver) -> None:
         listed = world.FEEDS["malware"][0].name
         self._console.print("\nEverything still runs", style="bold")
-        self._say(f"  metrics    {resolver.url('/metrics')}")
-        self._say(f"  blocked    dig @127.0.0.1 -p {resolver.port} www.{listed}")
-        self._say(f"  forwarded  dig @127.0.0.1 -p {resolver.port} {world.BENIGN_NAMES[0]}")
-        self._say("  Ctrl-C ends it.")
+        self._print(f"  metrics    {resolver.url('/metrics')}")
+        self._print(f"  blocked    dig @127.0.0.1 -p {resolver.port} www.{listed}")
+        self._print(f"  forwarded  dig @127.0.0.1 -p {resolver.port} {world.BENIGN_NAMES[0]}")
+        self._print("  Ctrl-C ends it.")
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()
 
-    def _say(self, text: str) -> None:
+    def _print(self, text: str) -> None:
         self._console.print(text, markup=False, soft_wrap=not self._console.is_terminal)
 
 
 def _clients(crowd: Crowd) -> table.Clients:
-    waits_s = crowd.tally.waits_s
+    waits_s = crowd.counts.waits_s
     return table.Clients(crowd.sent, crowd.answered, table.quantile(waits_s, 0.5), table.quantile(waits_s, 0.99))

@@ -38,17 +38,17 @@ _ALWAYS = 5  # of the titles; a column behind them is there when it has somethin
 
 def command(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The domain name, or the IP address, to explain")],
-    tenant: Annotated[str, typer.Option("--tenant", "-t", help="For a client of this tenant [default: of none]")] = "",
+    tenant: Annotated[str, typer.Option("--tenant", "-t", help="For a client of this tenant [default: no tenant]")] = "",
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program; times are seconds since the epoch")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON; times are seconds since the epoch")] = False,
 ) -> None:
-    """Say which feeds list a name or an address, by which rule, since when, and what a client gets."""
+    """Show which feeds list a name or an address, by which rule, since when, and what a client gets."""
     raise typer.Exit(explain(name, tenant, config, as_json=as_json))
 
 
 def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False) -> int:
-    """Prints the explanation and returns 0; 2 with the reason on stderr when the name or the configuration is no good, or when
-    what is listed cannot be known.
+    """Prints the explanation and returns 0. Returns 2, with the reason on stderr, when the name or the configuration is invalid
+    or the listing is unknown.
     """
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
@@ -73,7 +73,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
         errors.print(f"{failure}{advice}", style="red")
         return EXIT_INVALID
     except (OSError, msgspec.DecodeError) as failure:
-        errors.print(f"local entries are not known: {overrides.FILE_NAME} cannot be read: {failure}", style="red")
+        errors.print(f"local entries are unknown: {overrides.FILE_NAME} cannot be read: {failure}", style="red")
         return EXIT_INVALID
     if address is not None:
         explanation, answers = (
@@ -83,7 +83,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     else:
         explanation, answers = of_name(config, blockset, current, qname), answers_to(config, blockset, current, qname, client)
     if explanation.problem:
-        errors.print(f"facts cannot be read: {explanation.problem}", style="yellow")
+        errors.print(f"annotations cannot be read: {explanation.problem}", style="yellow")
     if as_json:
         print(msgspec.json.encode({**msgspec.to_builtins(explanation), "answers": answers}).decode())
         return 0

@@ -1,4 +1,4 @@
-"""`pdns feeds check`: each configured source tried once, and the next step for what does not work. Nothing live changes."""
+"""`pdns feeds check`: fetches each configured source once and suggests a fix for failures. Changes nothing that is live."""
 
 from __future__ import annotations
 
@@ -20,22 +20,22 @@ from pdns.state.feed_status import FeedsStatus, FeedStatus
 _TITLES = ("feed", "status", "format", "entries", "licence", "commercial", "service", "next step")
 _REFUSED = ("the server said 401", "the server said 403", "a web page")
 _STEPS = (  # a part of the reason -> what to do, where the reason does not say so itself
-    ("a web page, not a list", "the address leads to a page: it has moved, or wants a login; look at it in a browser"),
-    ("the list is empty", "the publisher has nothing to say at the moment, or the list has ended: ask the publisher"),
-    ("no names in", "set format (and column or json_path) to what the publisher says that the list is"),
+    ("a web page, not a list", "the url leads to a web page: the list has moved, or needs a login; open it in a browser"),
+    ("the list is empty", "the list is empty at the moment, or was discontinued: ask the publisher"),
+    ("no names in", "set format (and column or json_path) as the publisher describes the list"),
     ("checksum_url", "wait for the publisher to finish, then try again; if it stays so do not use the list"),
-    ("older than one of", "the server has an old list, or somebody sends one: ask the publisher, and keep the copy that is here"),
+    ("older than one of", "the server, or an attacker, sends an old list: ask the publisher; the current copy stays in use"),
     ("signature", "wait for the publisher to finish, then try again; if it stays so do not use the list"),
-    ("certificate", "check the clock of this machine and ca_file; a proxy that decrypts needs its authority in ca_file"),
-    ("SSL", "check that the server speaks TLS 1.2 or later at this port, and ca_file"),
-    ("Name or service", "check the name in url, and that the servers in [upstream] answer"),
-    ("Cannot connect", "check the name in url, the servers in [upstream], firewall and proxy"),
+    ("certificate", "check the clock of this machine and ca_file; for a proxy that decrypts TLS, put its CA into ca_file"),
+    ("SSL", "check that the server offers TLS 1.2 or later at this port, and check ca_file"),
+    ("Name or service", "check the host in url, and that the servers in [upstream] answer"),
+    ("Cannot connect", "check the host in url, the servers in [upstream], the firewall and the proxy"),
     ("No such file", "create the file, or correct url"),
 )
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What came of one source."""
+    """The outcome for one source."""
 
     feed: str
     url: str
@@ -51,7 +51,7 @@ class Checked(msgspec.Struct, frozen=True):
 
 
 def check(path: Path | None, name: str, *, as_json: bool) -> int:
-    """Prints a row for each source; 0 when all are fine, 1 when one is not, 2 when the configuration or `name` is no good."""
+    """Prints a row for each source. Returns 0 when all are fine, 1 when one fails, 2 for an invalid configuration or `name`."""
     console, errors = consoles()
     config = load_config(path, errors)
     if config is None:
@@ -64,10 +64,10 @@ def check(path: Path | None, name: str, *, as_json: bool) -> int:
     with Progress(*columns, console=errors, transient=True, disable=not errors.is_terminal) as progress:
         task = progress.add_task("", total=len(feeds))
 
-        def watch(status: FeedsStatus) -> None:
+        def on_status(status: FeedsStatus) -> None:
             progress.update(task, completed=sum(feed.last_attempt_s > 0 for feed in status.feeds.values()))
 
-        status = _try_all(config, feeds, watch)
+        status = _try_all(config, feeds, on_status)
     checked = [_checked(feed, status.feeds[feed.name]) for feed in feeds]
     if as_json:
         print(msgspec.json.encode(checked).decode())
@@ -76,12 +76,12 @@ def check(path: Path | None, name: str, *, as_json: bool) -> int:
     return 0 if all(one.ok for one in checked) else 1
 
 
-def _try_all(config: Config, feeds: tuple[Feed, ...], watch: Callable[[FeedsStatus], None]) -> FeedsStatus:
+def _try_all(config: Config, feeds: tuple[Feed, ...], on_status: Callable[[FeedsStatus], None]) -> FeedsStatus:
     from feeds.refresh import build_once  # noqa: PLC0415 (only this command needs all that)
 
     logging.getLogger("feeds").setLevel(logging.CRITICAL)  # all of it is in what is printed
     with tempfile.TemporaryDirectory(prefix="pdns-check-") as directory:
-        return build_once(msgspec.structs.replace(config, state=State(dir=directory), feed=feeds), watch)
+        return build_once(msgspec.structs.replace(config, state=State(dir=directory), feed=feeds), on_status)
 
 
 def _checked(feed: Feed, status: FeedStatus) -> Checked:

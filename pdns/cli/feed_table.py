@@ -21,7 +21,7 @@ _STEPS = ((60, "s"), (60, "min"), (24, "h"), (10**9, "days"))
 
 
 def age(seconds: float) -> str:
-    """`seconds` as people say it: "12 s ago"."""
+    """`seconds` for people: "12 s ago"."""
     left = max(0.0, seconds)
     for size, unit in _STEPS:
         if left < size:
@@ -31,7 +31,7 @@ def age(seconds: float) -> str:
 
 
 def show(console: Console, status: FeedsStatus, now_s: float) -> None:
-    """Every feed in a row, and what is live below them."""
+    """One row for each feed, and the live blockset below."""
     rows = [_row(name, feed, now_s) for name, feed in status.feeds.items()]
     if console.is_terminal:
         console.print(_table(_TITLES, rows))
@@ -40,19 +40,19 @@ def show(console: Console, status: FeedsStatus, now_s: float) -> None:
     live = f"blockset {status.generation}: {_names(status.entries)}, built in {status.build_s:.1f} s"
     console.print(Text(live if status.generation else "no blockset is live yet"), soft_wrap=True)
     for name in (name for name, feed in status.feeds.items() if feed.lost):
-        lost = f"{name}: its files are lost: its names stay in force as the blockset has them, until its source delivers"
+        lost = f"{name}: its files are lost: its names stay blocked from the blockset until the source answers again"
         console.print(Text(lost, "red"), soft_wrap=True)
 
 
 def odd_lines(console: Console, status: FeedsStatus, *, examples: bool) -> None:
-    """How lists were read where that is not what each line says; then the lines that were skipped, by feed and reason."""
+    """Notes on how lists were read as a whole, then the skipped lines by feed and reason."""
     for name, feed in status.feeds.items():
         for note in feed.notes:
             console.print(Text(f"{name}: {note}"), soft_wrap=True)
         if not feed.odd:
             continue
         reasons = ", ".join(f"{lines.count:,} {reason}" for reason, lines in feed.odd.items())
-        console.print(Text(f"{name}: lines passed over: {reasons}"), soft_wrap=True)
+        console.print(Text(f"{name}: skipped lines: {reasons}"), soft_wrap=True)
         if examples:
             for reason, lines in feed.odd.items():
                 for example in lines.examples:
@@ -60,11 +60,13 @@ def odd_lines(console: Console, status: FeedsStatus, *, examples: bool) -> None:
 
 
 def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
-    """What was held, by feed, and what switched off; False when there is nothing. A few names of each, or `every_name`."""
+    """Held updates and names by feed, and switched-off feeds; False when there are none. A few names of each, or `every_name`."""
     lines: list[tuple[str, str]] = []
     for name, feed in status.feeds.items():
         if feed.expired:
-            lines.append((f"{name}: EXPIRED: its source was silent for too long, none of its names is in force", "red"))
+            lines.append(
+                (f"{name}: EXPIRED: no successful refresh within expire_after_s; its names are no longer blocked", "red")
+            )
         if feed.disabled_until_s > time.time():
             lines.append((f"{name}: switched off until {_clock(feed.disabled_until_s)}: {feed.disabled_reason}", "red"))
         if feed.frozen:
@@ -95,17 +97,17 @@ def held(console: Console, status: FeedsStatus, *, every_name: bool) -> bool:
 
 
 def _end(update: HeldUpdate) -> str:
-    """When the hold ends."""
+    """When the hold ends, in words."""
     if not update.persist_s:
         return f"it does not go live by itself ({update.finding.kind})"
     return (
-        f"it goes live by itself when the source says so for {update.persist_s / 3600:.0f} h and {update.refreshes_wanted}"
-        f" refreshes; so far {update.persisted_s / 3600:.1f} h and {update.refreshes}"
+        f"it goes live by itself if the source still serves it after {update.persist_s / 3600:.0f} h and"
+        f" {update.refreshes_wanted} refreshes; so far {update.persisted_s / 3600:.1f} h and {update.refreshes}"
     )
 
 
 def changes(console: Console, before: FeedsStatus, after: FeedsStatus) -> None:
-    """What became of each feed since `before`."""
+    """The change of each feed since `before`."""
     rows = []
     for name, feed in after.feeds.items():
         old = before.feeds.get(name)

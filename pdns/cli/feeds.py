@@ -1,4 +1,4 @@
-"""`pdns feeds`: how the feeds stand, what they are worth, a refresh of all of them now, and what is decided about them."""
+"""`pdns feeds`: status and quality of the feeds, a refresh of all of them, and commands about them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from pdns.state.lock import is_served
 UPDATE_TIMEOUT_S = 120.0
 _POLL_S = 0.1
 
-app = typer.Typer(help="How the feeds stand; refresh, hold, release, switch off.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(help="Status of the feeds; refresh, hold, release, switch off.", no_args_is_help=True, rich_markup_mode=None)
 feed_commands.add_to(app)
 app.command("catalogue")(catalogue_command)
 app.command("popular")(popular_command)
@@ -37,8 +37,8 @@ app.command("popular")(popular_command)
 @app.command("status")
 def status_command(
     config: ConfigOption = None,
-    odd: Annotated[bool, typer.Option("--odd", help="Show examples of the lines that were passed over")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the status file as it is")] = False,
+    odd: Annotated[bool, typer.Option("--odd", help="Show examples of skipped lines")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the status file (JSON)")] = False,
 ) -> None:
     """Show what each feed lists and how its last refresh went. Exits 1 unless every required feed is loaded."""
     raise typer.Exit(status(config, odd=odd, as_json=as_json))
@@ -49,7 +49,7 @@ def update_command(
     config: ConfigOption = None,
     timeout_s: Annotated[float, typer.Option("--timeout", min=1, metavar="SECONDS", help="How long to wait")] = UPDATE_TIMEOUT_S,
 ) -> None:
-    """Refresh every feed now and wait for the outcome. Exits 1 unless each was tried and answered usably."""
+    """Refresh every feed now and wait for the outcome. Exits 1 unless every source gave a usable answer."""
     raise typer.Exit(update(config, timeout_s))
 
 
@@ -57,24 +57,24 @@ def update_command(
 def check_command(
     feed: Annotated[str, typer.Argument(metavar="[NAME]", help="This feed only [default: all]")] = "",
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it for a program")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON")] = False,
 ) -> None:
-    """Fetch each source once and say what to do where that fails. Changes nothing. Exits 1 unless all are fine."""
+    """Fetch each source once and suggest a fix for each failure. Changes nothing. Exits 1 unless all are fine."""
     raise typer.Exit(check(config, feed, as_json=as_json))
 
 
 @app.command("quality")
 def quality_command(
-    feed: Annotated[str, typer.Argument(metavar="[FEED]", help="All there is to say of this one [default: a table of all]")] = "",
+    feed: Annotated[str, typer.Argument(metavar="[FEED]", help="Details of this feed [default: a table of all]")] = "",
     config: ConfigOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything, for a program")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON")] = False,
 ) -> None:
     """Show what each feed is worth: what it adds, what it catches, what it gets wrong."""
     raise typer.Exit(quality(config, feed, as_json=as_json))
 
 
 def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> int:
-    """Prints how the feeds stand; 0 if every required one is loaded, 1 if not, 2 when the configuration is no good."""
+    """Prints the status of the feeds. Returns 0 if every required one is loaded, else 1; 2 for an invalid configuration."""
     console, errors = consoles()
     config = load_config(path, errors)
     if config is None:
@@ -89,7 +89,7 @@ def status(path: Path | None, *, odd: bool = False, as_json: bool = False) -> in
     else:
         now_s = time.time()
         if not is_served(state_dir, unknown=True):
-            errors.print(Text(f"no resolver is running on {state_dir}; this is how it stood {age(now_s - current.written_s)}"))
+            errors.print(Text(f"no resolver is running on {state_dir}; this was the status {age(now_s - current.written_s)}"))
         show(console, current, now_s)
         odd_lines(console, current, examples=odd)
         held(console, current, every_name=False)
@@ -106,7 +106,7 @@ def missing_feeds(config: Config, current: FeedsStatus) -> list[str]:
 
 
 def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
-    """Has every feed refreshed, by the running resolver or here; prints what changed. 0 if all of them answered usably."""
+    """Refreshes every feed, by the running resolver or here, and prints what changed. Returns 0 if all gave a usable answer."""
     console, errors = consoles()
     config = load_config(path, errors)
     if config is None:
@@ -118,7 +118,7 @@ def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
         if is_served(state_dir):
             after = _ask_and_follow(config, asked_s, timeout_s, errors)
         else:
-            errors.print(Text(f"no resolver is running on {state_dir}: its feeds are refreshed here"))
+            errors.print(Text(f"no resolver is running on {state_dir}: this command refreshes its feeds"))
             after = _refresh_here(config, path, asked_s, errors)
     except OSError as exc:
         errors.print(Text(refused(exc, state_dir), "red"))
@@ -128,12 +128,10 @@ def update(path: Path | None, timeout_s: float = UPDATE_TIMEOUT_S) -> int:
         return 1
     changes(console, before, after)
     if late := _waiting(after, asked_s):
-        errors.print(Text(f"not done after {timeout_s:g} s: {', '.join(late)}; `pdns feeds status` will tell", "red"))
+        errors.print(Text(f"not done after {timeout_s:g} s: {', '.join(late)}; see `pdns feeds status`", "red"))
     unknown = [feed.name for feed in config.feed if feed.name not in after.feeds]
     if unknown:
-        errors.print(
-            Text(f"not known to the running resolver: {', '.join(unknown)}; does it run with this configuration?", "red")
-        )
+        errors.print(Text(f"unknown to the running resolver: {', '.join(unknown)}; does it use this configuration?", "red"))
     failed = any(feed.last_error or feed.held_update for feed in after.feeds.values())
     return 1 if late or unknown or failed else 0
 
@@ -158,14 +156,14 @@ def _refresh_here(config: Config, path: Path | None, asked_s: float, errors: Con
 
     with working_here(config, path), _Bar(errors, asked_s) as bar:
 
-        def watch(current: FeedsStatus) -> None:
+        def on_status(current: FeedsStatus) -> None:
             bar.show(current)
 
-        return build_once(config, watch)
+        return build_once(config, on_status)
 
 
 class _Bar(Progress):
-    """How many feeds have been tried; nothing where nobody watches."""
+    """Shows how many feeds have been tried; shows nothing when standard error is not a terminal."""
 
     def __init__(self, console: Console, asked_s: float) -> None:
         columns = (TextColumn("refreshing"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[waiting]}"))
@@ -174,7 +172,7 @@ class _Bar(Progress):
         self._shown = self.add_task("", total=None, waiting="")
 
     def show(self, current: FeedsStatus) -> bool:
-        """Bring it up to date; True when there is nothing left to wait for."""
+        """Update it. True when there is nothing left to wait for."""
         waiting = _waiting(current, self._asked_s)
         total = len(current.feeds)
         said = current.doing or ", ".join(waiting)

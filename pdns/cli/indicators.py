@@ -1,4 +1,4 @@
-"""`pdns block`, `pdns allow`, `pdns indicators`: names that are blocked or allowed here, whatever feeds say."""
+"""`pdns block`, `pdns allow`, `pdns indicators`: names that administrators block or allow, whatever feeds list."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 import typer
 from rich.text import Text
 
-from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, order
+from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, run_command
 from pdns.cli.feed_table import LATEST_S, aligned
 from pdns.files.records import LockedError
 from pdns.state import in_force as inforce
@@ -20,7 +20,7 @@ from pdns.state.in_force import InForce
 from pdns.state.lock import is_served
 from pdns.state.overrides import Indicator, as_csv
 
-NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name, with all below it; *.NAME is only what is below")]
+NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name and everything below it; *.NAME: only what is below")]
 _TAKEN_UP_S = 2.0
 _POLL_S = 0.05
 _TITLES = ("action", "name", "until", "by", "reason")
@@ -30,7 +30,7 @@ app = typer.Typer(help="Names blocked or allowed here.", invoke_without_command=
 
 @app.callback()
 def indicators(context: typer.Context, config: ConfigOption = None) -> None:
-    """Names blocked or allowed here; without a command: show what is in force."""
+    """Names blocked or allowed here. Without a command: show the entries in force."""
     if context.invoked_subcommand is None:
         raise typer.Exit(show(config))
     if config is not None:
@@ -39,49 +39,49 @@ def indicators(context: typer.Context, config: ConfigOption = None) -> None:
 
 def block_command(
     name: NameArgument,
-    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; clients are told")],
+    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; shown to clients")],
     lasting: ForOption = "",
     config: ConfigOption = None,
     force: ForceOption = False,
 ) -> None:
     """Block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Command(command="block", user="", name=name, reason=reason, force=force), lasting))
+    raise typer.Exit(run_command(config, Command(command="block", user="", name=name, reason=reason, force=force), lasting))
 
 
 def allow_command(
     name: NameArgument,
-    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; it is kept on record")],
+    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept in the audit log")],
     lasting: ForOption = "",
     config: ConfigOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Let no feed block a name, in every worker within a second."""
-    raise typer.Exit(order(config, Command(command="allow", user="", name=name, reason=reason, force=force), lasting))
+    """Allow a name whatever feeds list, in every worker within a second."""
+    raise typer.Exit(run_command(config, Command(command="allow", user="", name=name, reason=reason, force=force), lasting))
 
 
 @app.command("list")
 def list_command(config: ConfigOption = None) -> None:
-    """Show what is in force."""
+    """Show the entries in force."""
     raise typer.Exit(show(config))
 
 
 @app.command("remove")
 def remove_command(name: NameArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
-    """Take back what was said of a name."""
-    raise typer.Exit(order(config, Command(command="remove", user="", name=name, reason=reason)))
+    """Remove the entry for a name."""
+    raise typer.Exit(run_command(config, Command(command="remove", user="", name=name, reason=reason)))
 
 
 @app.command("export")
 def export_command(
     config: ConfigOption = None,
-    form: Annotated[str, typer.Option("--format", "-f", metavar="json|csv", help="As what")] = "json",
+    form: Annotated[str, typer.Option("--format", "-f", metavar="json|csv", help="Format")] = "json",
 ) -> None:
-    """Print what is in force, for other programs."""
+    """Print the entries in force, for other programs."""
     raise typer.Exit(export(config, "csv" if form == "csv" else "json"))
 
 
 def show(path: Path | None) -> int:
-    """Prints a row for each entry; 0, or 2 when the configuration is no good."""
+    """Prints a row for each entry. Returns 0, or 2 when the configuration is invalid."""
     console, _ = consoles()
     entries = _read(path)
     if entries is None:
@@ -95,7 +95,7 @@ def show(path: Path | None) -> int:
 
 
 def export(path: Path | None, form: Literal["json", "csv"]) -> int:
-    """Prints every entry; 0, or 2 when the configuration is no good."""
+    """Prints every entry. Returns 0, or 2 when the configuration is invalid."""
     entries = _read(path)
     if entries is None:
         return EXIT_INVALID
@@ -115,7 +115,7 @@ def _read(path: Path | None) -> list[Indicator] | None:
     try:
         current = overrides.read(state_dir)
         if is_served(state_dir, unknown=False) and not in_force(state_dir, current.revision):
-            errors.print(Text(f"not in force in every worker: what {state_dir / overrides.FILE_NAME} says. See the log", "red"))
+            errors.print(Text(f"not every worker has taken up {state_dir / overrides.FILE_NAME}: see the log", "red"))
             return None
     except LockedError as exc:
         errors.print(Text(str(exc), "red"))
@@ -127,7 +127,7 @@ def _read(path: Path | None) -> list[Indicator] | None:
 
 
 def in_force(state_dir: Path, revision: int) -> bool:
-    """Whether every worker has taken up that revision of the local entries, or does so within a moment."""
+    """Whether every worker has taken up that revision of the local entries, now or within a moment."""
     until_s = time.monotonic() + _TAKEN_UP_S
     while not inforce.read(state_dir).covers(InForce(overrides=revision)):
         if time.monotonic() > until_s:

@@ -1,4 +1,4 @@
-"""`pdns feeds popular`: a newer list of popular names for the guard."""
+"""`pdns feeds popular`: makes a list of popular names for `guard.popularity`."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def popular_command(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Where to write it, for guard.popularity")],
     names: Annotated[int, typer.Option("--names", min=1, metavar="COUNT", help="How many to keep")] = DEFAULT_NAMES,
 ) -> None:
-    """Write a compact list of popular names, made of a public ranking."""
+    """Write a compact list of popular names from a public ranking."""
     from feeds.popular import refresh  # noqa: PLC0415 (no other command needs it)
 
     console, errors = consoles()

@@ -1,4 +1,4 @@
-"""`pdns feeds quality`: what each feed is worth."""
+"""`pdns feeds quality`: what each feed adds, catches and gets wrong."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _TITLES = ("feed", "entries", "unique", "hits", "only it", "never hit", "benign"
 
 
 def quality(path: Path | None, feed: str, *, as_json: bool) -> int:
-    """Prints the numbers of all feeds, or all there is of one; 2 when the configuration is no good, 1 without a blockset."""
+    """Prints the numbers of all feeds, or details of one. Returns 2 when the configuration is invalid, 1 without a blockset."""
     console, errors = Console(highlight=False, soft_wrap=True), Console(stderr=True, soft_wrap=True, highlight=False)
     config = load_config(path, errors)
     if config is None:
@@ -36,7 +36,7 @@ def quality(path: Path | None, feed: str, *, as_json: bool) -> int:
     try:
         blockset = Blockset.open(current_directory(Path(config.state.dir)))
     except BlocksetError as error:
-        errors.print(Text(f"no blockset to look in ({error}); start `pdns serve` or run `pdns feeds update`", "red"))
+        errors.print(Text(f"no blockset to read ({error}); start `pdns serve` or run `pdns feeds update`", "red"))
         return 1
     if feed and feed not in blockset.feeds:
         errors.print(Text(f"the live blockset has no feed {feed}; it has {', '.join(blockset.feeds) or 'none'}", "red"))
@@ -55,7 +55,7 @@ def quality(path: Path | None, feed: str, *, as_json: bool) -> int:
 
 
 def judge(config: Config, blockset: Blockset, now_s: float) -> QualityReport:
-    """Everything that can be said at the moment."""
+    """The numbers that are known at the moment."""
     from feeds import quality as measures  # noqa: PLC0415 (only this command needs it)
 
     qualities = measures.measure(blockset)
@@ -63,10 +63,10 @@ def judge(config: Config, blockset: Blockset, now_s: float) -> QualityReport:
     try:
         measures.add_ages(qualities, Annotations(blockset), int(now_s // DAY_S))
     except BlocksetError as error:
-        problems.append(f"ages cannot be told: {error}")
+        problems.append(f"ages are unknown: {error}")
     met = feed_hits.read(Path(config.state.dir))
     if met is None:
-        problems.append("hits are not known yet: `pdns serve` writes them down every minute")
+        problems.append("hits are not known yet: `pdns serve` saves them every minute")
     else:
         for name, one in qualities.items():
             counted = met.feeds.get(name, feed_hits.FeedHits())
@@ -103,7 +103,7 @@ def _show_all(console: Console, found: QualityReport) -> None:
     if len(names) > 1:
         console.print(Text("\nof the names of a row's feed, those that the column's lists too", "dim"))
         shares = [
-            [_share(one.overlap.get(name), one.entries) if name != one.feed else "" for name in names] for one in found.feeds
+            [_percentage(one.overlap.get(name), one.entries) if name != one.feed else "" for name in names] for one in found.feeds
         ]
         _numbers(console, [("", *names), *((name, *row) for name, row in zip(names, shares, strict=True))])
     if found.hits_since_s:
@@ -121,26 +121,26 @@ def _row(one: FeedQuality) -> tuple[str, ...]:
     return (
         one.feed,
         f"{one.entries:,}",
-        _share(one.unique, one.entries),
+        _percentage(one.unique, one.entries),
         _number(one.hits),
         _number(one.only_hits),
-        _share(one.never_hit, one.entries),
+        _percentage(one.never_hit, one.entries),
         _number(one.benign),
         f"{one.overridden:,}",
-        _share(ages["1d"] + ages["7d"], one.entries) if ages else "-",
-        _share(ages["older"], one.entries) if ages else "-",
+        _percentage(ages["1d"] + ages["7d"], one.entries) if ages else "-",
+        _percentage(ages["older"], one.entries) if ages else "-",
     )
 
 
 def _show_one(console: Console, one: FeedQuality, found: QualityReport) -> None:
     rows = [
         ("names", f"{one.entries:,}"),
-        ("of no other feed", f"{one.unique:,} ({_share(one.unique, one.entries)})"),
+        ("of no other feed", f"{one.unique:,} ({_percentage(one.unique, one.entries)})"),
         ("addresses", f"{one.addresses:,}"),
         ("expired", f"{one.expired:,}"),
         ("hits", _number(one.hits)),
         ("hits that only it caught", _number(one.only_hits)),
-        ("names never asked for", f"{_number(one.never_hit)} ({_share(one.never_hit, one.entries)})"),
+        ("names never asked for", f"{_number(one.never_hit)} ({_percentage(one.never_hit, one.entries)})"),
         ("names that an allowlist lets through", f"{one.overridden:,}"),
         ("names by age", ", ".join(f"{label} {names:,}" for label, names in (one.ages or {}).items() if names) or "-"),
         (f"of {found.benign_names:,} benign names it blocks", _number(one.benign)),
@@ -149,15 +149,15 @@ def _show_one(console: Console, one: FeedQuality, found: QualityReport) -> None:
     for candidate in one.candidates:
         console.print(Text(f"  {candidate.benign}  for it lists {candidate.listed}"))
     for other, names in sorted(one.overlap.items(), key=lambda item: -item[1]):
-        console.print(Text(f"{names:,} names ({_share(names, one.entries)}) are listed by {other} too"))
+        console.print(Text(f"{names:,} names ({_percentage(names, one.entries)}) are listed by {other} too"))
 
 
 def _number(value: int | None) -> str:
     return "-" if value is None else f"{value:,}"
 
 
-def _share(part: int | None, whole: int) -> str:
-    """`part` of `whole` in per cent; a few are not none, and nearly all are not all."""
+def _percentage(part: int | None, whole: int) -> str:
+    """`part` of `whole` in per cent. Small shares are not rounded to 0 %, nor large ones to 100 %."""
     if part is None or not whole:
         return "-"
     share = 100 * part / whole

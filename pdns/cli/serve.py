@@ -1,4 +1,4 @@
-"""`pdns serve`: the resolver, in the foreground, until told to stop."""
+"""`pdns serve`: runs the resolver in the foreground until it is stopped."""
 
 from __future__ import annotations
 
@@ -33,16 +33,16 @@ def command(
             "--config",
             "-c",
             metavar="FILE",
-            help="[default: ./pdns.toml, /etc/pdns/pdns.toml or, with neither, a shipped example]",
+            help="[default: ./pdns.toml, /etc/pdns/pdns.toml, or a shipped example]",
         ),
     ] = None,
 ) -> None:
-    """Answer queries until told to stop (Ctrl-C or SIGTERM). SIGHUP, or a change of the file, reloads the configuration."""
+    """Answer queries until stopped (Ctrl-C or SIGTERM). SIGHUP, or a change of the file, reloads the configuration."""
     raise typer.Exit(serve(config))
 
 
 def serve(config: Path | None) -> int:
-    """Serve until told to stop, and return 0; or what is wrong, said on stderr: 2 the configuration, 1 anything else."""
+    """Serve until stopped, and return 0. After an error, printed to stderr: 2 for the configuration, 1 for anything else."""
     try:
         asyncio.run(_run(default_config_path(config)))
     except ConfigError as error:
@@ -66,13 +66,13 @@ def _announce(supervisor: Supervisor) -> None:
 
 
 def _loading(text: str) -> None:
-    """How far the feeds are, on one line of a terminal that is wiped in the end."""
+    """The progress of the feeds, on one line of a terminal that is cleared at the end."""
     with contextlib.suppress(OSError):
         print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
 
 
 def banner(supervisor: Supervisor, *, bold: bool) -> str:
-    """What runs, where, and what to try."""
+    """The banner: version, addresses, feeds, and commands to try."""
     config = supervisor.config
     present = supervisor.listen_addresses.present
     there = [endpoint for endpoint in supervisor.listeners.endpoints if present.get(str(endpoint), True)]
@@ -97,7 +97,7 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
 
 
 def _program() -> list[str]:
-    """What to type for `pdns`: that where the shell finds this program, else the whole path of it."""
+    """The command for this program: `pdns` if the shell finds it there, else its whole path."""
     script = Path(sys.executable).with_name("pdns")
     found = shutil.which("pdns")
     if found and script.exists() and Path(found).resolve() == script.resolve():
@@ -107,7 +107,7 @@ def _program() -> list[str]:
 
 
 def _option(config: Path) -> str:
-    """How to name the configuration to another command; nothing where it would find the same one by itself."""
+    """The `-c` option for another command; nothing if it finds the same configuration by itself."""
     return "" if config == default_config_path() else f" -c {shlex.quote(str(config))}"
 
 

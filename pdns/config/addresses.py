@@ -1,7 +1,7 @@
-"""How configuration spells where things are: endpoints to listen on, upstreams, networks, feed sources, allowed names.
+"""Parsers for addresses in the configuration: endpoints, upstreams, networks, feed sources, allowed names.
 
-Every `parse_` function takes text and returns the canonical value or raises `InvalidAddress`; none asks a resolver.
-`str()` of what they return is its canonical spelling, and parses to itself.
+Every `parse_` function takes text and returns the canonical value or raises `InvalidAddress`; none uses a resolver.
+`str()` of a result is its canonical spelling, and parses to the same value.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 DNS_PORT: Final = 53
 
-WEB_KINDS: Final = ("taxii+", "misp+", "misp-api+")  # what is spoken over HTTP where it is not a plain GET
+WEB_KINDS: Final = ("taxii+", "misp+", "misp-api+")  # protocols over HTTP other than a plain GET
 
 _AXFR = "axfr://"
 _ENDPOINT = '"ip:port" or "[ipv6]:port"'
@@ -34,7 +34,7 @@ _HOST_NAME = re.compile(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*")
 
 
 class Endpoint(NamedTuple):
-    """Where to listen. `host` is an IP address in canonical text; port 0 leaves the choice to the kernel."""
+    """An address to listen on. `host` is an IP address in canonical text; port 0 lets the kernel choose."""
 
     host: str
     port: int
@@ -44,7 +44,7 @@ class Endpoint(NamedTuple):
 
 
 class UpstreamAddress(NamedTuple):
-    """Where to forward to. `server_name` is the name its certificate must bear, "" unless the transport is tls."""
+    """An upstream. `server_name` is the name its certificate must be valid for, "" unless the transport is tls."""
 
     transport: Transport
     host: str
@@ -71,7 +71,7 @@ class ZoneAddress(NamedTuple):
 
 
 class AllowedName(NamedTuple):
-    """A name in wire form that is never blocked, nor is anything below it; with `below_only` (`*.x`) not the name itself."""
+    """A name in wire form that is never blocked, with everything below it; with `below_only` (`*.x`) only what is below."""
 
     name: bytes
     below_only: bool
@@ -81,7 +81,7 @@ class AllowedName(NamedTuple):
 
 
 def parse_address(text: str) -> IPAddress:
-    """The IP address that `text` spells; an IPv4-mapped one is returned as the IPv4 address it stands for."""
+    """The IP address in `text`; an IPv4-mapped address is returned as IPv4."""
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
@@ -133,7 +133,7 @@ def parse_upstream(text: str) -> UpstreamAddress:
     if hash_sign and not transport.is_encrypted:
         raise InvalidAddress("expected #server.name with tls:// only")
     if transport.is_encrypted and not server_name:
-        raise InvalidAddress(f'expected the name in its certificate too, as in "tls://{endpoint}#dns.example.net"')
+        raise InvalidAddress(f'expected also the name in its certificate, as in "tls://{endpoint}#dns.example.net"')
     return UpstreamAddress(transport, *endpoint, _host_name(server_name) if server_name else "")
 
 
@@ -146,14 +146,14 @@ def parse_network(text: str) -> IPNetwork:
     if network is None or "%" in text:
         raise InvalidAddress("expected a network such as 192.0.2.0/24 or 2001:db8::/32")
     if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= 96 and (mapped := network.network_address.ipv4_mapped):
-        raise InvalidAddress(f"expected it as IPv4, which is how its clients are known: {mapped}/{network.prefixlen - 96}")
+        raise InvalidAddress(f"expected it as an IPv4 network: {mapped}/{network.prefixlen - 96}")
     if ipaddress.ip_interface(text).ip != network.network_address:
         raise InvalidAddress(f"expected no bits beyond /{network.prefixlen}, as in {network}")
     return network
 
 
 def parse_nat64_prefix(text: str) -> str:
-    """The prefix of a NAT64, of a length that RFC 6052 (2.2) permits."""
+    """The prefix of a NAT64, with a length permitted by RFC 6052 (2.2)."""
     network = parse_network(text)
     if network.version != 6 or network.prefixlen not in (32, 40, 48, 56, 64, 96):
         raise InvalidAddress("expected an IPv6 prefix of 32, 40, 48, 56, 64 or 96 bits, such as 2001:db8:64::/96")
@@ -161,7 +161,7 @@ def parse_nat64_prefix(text: str) -> str:
 
 
 def parse_allowed(text: str) -> AllowedName:
-    """What an `allow` entry, `x` or `*.x`, lets through."""
+    """The meaning of an `allow` entry, `x` or `*.x`."""
     below_only = text.startswith("*.")
     bare = text[2:] if below_only else text
     if "://" in text:
@@ -179,7 +179,7 @@ def parse_allowed(text: str) -> AllowedName:
 
 
 def parse_host(text: str) -> str:
-    """The host that URLs spell so, without a port: a name in canonical text, or an IP address, with or without brackets."""
+    """A host as in URLs, without a port: a name in canonical text, or an IP address with or without brackets."""
     bare = text[1:-1] if text.startswith("[") and text.endswith("]") else text
     try:
         return str(parse_address(bare))
@@ -223,7 +223,7 @@ def parse_source(text: str, directory: Path) -> str:
 
 
 def meant_url(text: str) -> str:
-    """The URL that somebody meant who left out its scheme or misspelt it; "" where `text` looks like none, or is one."""
+    """The URL that was probably meant if the scheme is missing or misspelt; "" if `text` is a URL or looks unlike one."""
     if misspelt := _MISSPELT.match(text):
         return (
             f"http{misspelt[1].lower()}://{text[misspelt.end() :]}" if misspelt[0].lower() not in ("http://", "https://") else ""
@@ -267,12 +267,12 @@ def zone_of(url: str) -> ZoneAddress | None:
 
 
 def web_url(url: str) -> str:
-    """Where the server of an http or https URL is, and of one of `WEB_KINDS`."""
+    """The server's address in an http or https URL, or a URL of one of `WEB_KINDS`."""
     return url[len(web_kind(url)) :]
 
 
 def web_kind(url: str) -> str:
-    """Which of `WEB_KINDS` a URL begins with, "" for none."""
+    """The member of `WEB_KINDS` that a URL begins with, or ""."""
     return next((kind for kind in WEB_KINDS if url.lower().startswith(kind)), "")
 
 
@@ -293,11 +293,11 @@ def absolute_path(text: str, directory: Path) -> Path:
 
 
 def without_secrets(text: str) -> str:
-    """`text` fit to be shown: user and password of a URL become `***`, and so does its query."""
+    """`text` without secrets: the user, password and query of a URL become `***`."""
     scheme, separator, rest = text.partition("://")
     if separator:
         authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
-        # no port follows this colon: a password with a slash in it, so what hides it is the last @ there is
+        # no port follows this colon: a password with a slash in it, so everything up to the last @ is hidden
         unparsable = not authority.startswith("[") and re.search(r":[^0-9]", authority)
         hidden, at, _ = (rest if unparsable and "@" not in authority else authority).rpartition("@")
         rest = f"***@{rest[len(hidden) + 1 :]}" if at else rest

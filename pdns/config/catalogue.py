@@ -1,4 +1,4 @@
-"""Well-known public feeds, ready to name in the configuration: `use = "urlhaus"`. They are in `feeds/catalogue.toml`."""
+"""Well-known public feeds for the configuration: `use = "urlhaus"`. They are in `feeds/catalogue.toml`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Final
 from pdns.config.shape import Report, show
 
 CATALOGUE: Final = Path(__file__).parents[2] / "feeds" / "catalogue.toml"
-# `use` of these is for what is shipped with the program, so that a configuration that names it works wherever it is copied to.
+# Feeds shipped with the program. A configuration that uses one works wherever it is copied to.
 SHIPPED: Final[Mapping[str, Mapping[str, Any]]] = {
     "example": {
         "url": (Path(__file__).parents[1] / "example" / "example-feed.hosts").as_uri(),
@@ -20,7 +20,7 @@ SHIPPED: Final[Mapping[str, Mapping[str, Any]]] = {
         "category": "malware",
     }
 }
-# What a person wants to know; all else are keys of [[feed]].
+# Information for people; the other keys are keys of [[feed]].
 ABOUT: Final = ("licence", "commercial", "service", "kind", "key", "mirrors", "checked", "notice", "description", "homepage")
 _WITH_A_TOKEN: Final = ("token_header", "token_query")  # how a key is sent, for those who have one
 
@@ -33,14 +33,14 @@ def catalogue() -> Mapping[str, Mapping[str, Any]]:
 
 
 def filled(table: Mapping[str, Any], key: str, report: Report) -> Mapping[str, Any]:
-    """The table of a feed at `key`, with what its `use` stands for where it says nothing itself. An unknown name is reported."""
+    """The table of a feed at `key`, with keys from its `use` where it has none itself. An unknown name is reported."""
     name = table.get("use")
     if not isinstance(name, str) or not name:
         return table
     entry = SHIPPED.get(name) or catalogue().get(name)
     if entry is None:
         report.add(f"{key}.use", f"{_unknown(name)}, got {show(name)}")
-        entry = {"url": "file:///"}  # it is missed only once
+        entry = {"url": "file:///"}  # so that it is reported only once
     left_out = ABOUT if "token_file" in table or "token_env" in table else (*ABOUT, *_WITH_A_TOKEN)
     return {"name": name, **{setting: value for setting, value in entry.items() if setting not in left_out}, **table}
 

@@ -1,4 +1,4 @@
-"""How many cores this process may use: what it may run on, and the CPU quota of its control groups."""
+"""The number of cores that this process may use, by CPU affinity and the CPU quota of its control groups."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _PROC: Final = Path("/proc/self")
 
 
 def usable_cores(proc: Path = _PROC) -> int:
-    """Cores that this process may use, at least 1: those of its affinity, or fewer when a control group's quota allows fewer.
+    """Cores that this process may use, at least 1: those of its affinity, or fewer if a control group's quota is lower.
 
-    A quota is rounded up: 1.5 cores of time keep two workers busy half of the time, and one core would waste a third.
+    A quota is rounded up: with a quota of 1.5 cores, a single worker would leave a third unused.
     """
     allowed = len(os.sched_getaffinity(0))
     quota = cpu_quota(proc)
@@ -24,7 +24,7 @@ def usable_cores(proc: Path = _PROC) -> int:
 def cpu_quota(proc: Path = _PROC) -> float | None:
     """The least CPU quota, in cores, of the control groups (v1 and v2) of this process and of those above them; None without one.
 
-    `proc` is the directory of the process in procfs. Where it cannot be read there is no quota.
+    `proc` is the directory of the process in procfs. If it cannot be read, there is no quota.
     """
     quotas: list[float] = []
     with suppress(OSError, ValueError):
@@ -55,10 +55,10 @@ def _memberships(text: str) -> dict[str, str]:
 
 
 def _quotas(mount_point: Path, root: str, path: str) -> list[float]:
-    """Of the group at `path` and of each above it, as far as `mount_point` shows them."""
+    """The directories of the group at `path` and of each above it, as far as `mount_point` shows them."""
     try:
         below = PurePosixPath(path).relative_to(root)
-    except ValueError:  # in a container the path may be that of the host: what is mounted is the group itself
+    except ValueError:  # in a container the path may be the host's; then the mount is the group itself
         below = PurePosixPath()
     if ".." in below.parts:
         below = PurePosixPath()
@@ -83,7 +83,7 @@ def _quota_of(group: Path) -> list[float]:
 
 
 def _unescaped(field: str) -> str:
-    """A path as mountinfo spells it: space, tab, newline and backslash are octal."""
+    """A path from mountinfo, where space, tab, newline and backslash are octal."""
     for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
         field = field.replace(code, character)
     return field

@@ -1,4 +1,4 @@
-"""What the keys that say how a feed is fetched must mean together; paths and URLs come out in their canonical spelling."""
+"""Rules for the keys about fetching a feed, checked together. Paths and URLs are returned in canonical spelling."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _NEEDS: Final = {
 
 
 class FeedRuleContext(Protocol):
-    """The part of `pdns.config.rules.Surroundings` that is needed here."""
+    """The part of `pdns.config.rules.RuleContext` that is needed here."""
 
     report: Report
     directory: Path
@@ -46,7 +46,7 @@ class FeedRuleContext(Protocol):
 
 
 def settle_source(feed: Feed, at: str, around: FeedRuleContext) -> Feed:
-    """`feed`, which the file has at the key `at`, in canonical form; what breaks a rule is reported."""
+    """`feed`, from the key `at`, in canonical form. Broken rules are reported."""
     url = _url(feed.url, f"{at}.url", around)
     settled: dict[str, Any] = {"url": url, **_paths(feed, at, around)}
     zone, web = url.startswith("axfr:"), addresses.source_path(url) is None and not url.startswith("axfr:")
@@ -74,7 +74,7 @@ def settle_source(feed: Feed, at: str, around: FeedRuleContext) -> Feed:
     if feed.tsig_name:
         around.parse(f"{at}.tsig_name", feed.tsig_name, addresses.parse_allowed)
     if zone and feed.format not in ("auto", "rpz"):
-        around.report.add(f"{at}.format", f'expected "rpz", which a zone that is transferred is in, got {show(feed.format)}')
+        around.report.add(f"{at}.format", f'expected "rpz", the format of a transferred zone, got {show(feed.format)}')
     if zone:
         settled["format"] = "rpz"
     return replace(feed, **settled)
@@ -103,7 +103,7 @@ def _paths(feed: Feed, at: str, around: FeedRuleContext) -> dict[str, str]:
 
 
 def check_authority(path: str, key: str, spelt: str, around: FeedRuleContext) -> None:
-    """Report a file of certificates that cannot be read as such; `spelt` is how the configuration names it."""
+    """Report an invalid file of certificates; `spelt` is its name in the configuration."""
     try:
         os.close(open_regular(Path(path), follow_links=True))  # OpenSSL would wait for the writer of a pipe
         ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(path)

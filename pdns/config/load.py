@@ -1,4 +1,4 @@
-"""From a TOML file to a settled `Config`, or to everything that is wrong with it."""
+"""Turns a TOML file into a settled `Config`, or into the list of its errors."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ EXAMPLE: Final = Path(__file__).parents[1] / "example" / "pdns.toml"
 MAX_BYTES: Final = 16 * 1024 * 1024
 SEARCHED: Final = (Path("pdns.toml"), Path("/etc/pdns/pdns.toml"), EXAMPLE)
 
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")  # how files of Windows may begin
+_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")  # the byte order mark of some Windows files
 
 
 def default_config_path(explicit: Path | None = None) -> Path:
-    """`explicit` if given, else the first that exists of ./pdns.toml, /etc/pdns/pdns.toml, the example that is shipped."""
+    """`explicit` if given, else the first that exists of ./pdns.toml, /etc/pdns/pdns.toml and the shipped example."""
     return explicit or next(path for path in SEARCHED if _is_there(path))
 
 
@@ -65,9 +65,9 @@ def read_tables(path: Path) -> Mapping[str, Any]:
 
 
 def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
-    """The configuration that parsed TOML makes. `file` names it in errors; relative paths start at `directory` (absolute).
+    """The configuration from parsed TOML. `file` names it in errors; relative paths start at `directory` (absolute).
 
-    Raises `ConfigErrors`. A section of the wrong shape is not looked at further; all others are.
+    Raises `ConfigErrors`. A section of the wrong shape is not checked further; all others are.
     """
     report = Report(file)
     tables = _with_catalogue(tables, report)
@@ -89,7 +89,7 @@ def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv
 def _with_catalogue(tables: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
     feeds = tables.get("feed")
     if not isinstance(feeds, list | tuple):
-        return tables  # and not what it should be
+        return tables  # of the wrong type
     whole = [filled(feed, f"feed[{i}]", report) if isinstance(feed, Mapping) else feed for i, feed in enumerate(feeds)]
     return {**tables, "feed": whole}
 
@@ -100,5 +100,5 @@ def _is_there(path: Path) -> bool:
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
-        pass  # it may not be looked at: better to fail saying so than to run on another, and protect nobody
+        pass  # no permission to look: fail with an error instead of using another file, which may protect no one
     return True

@@ -1,4 +1,4 @@
-"""What one worker of several may take of what the configuration allows all of them."""
+"""Divides limits of the configuration among the workers."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from pdns.config.schema import Config
 
 
 def worker_count(configured: int) -> int:
-    """How many workers `server.workers` stands for: 0 is one for each core that this process may use (`pdns.config.cpus`)."""
+    """The number of workers for `server.workers`; 0 means one for each core that this process may use (`pdns.config.cpus`)."""
     return configured or usable_cores()
 
 
 def share_of(config: Config, workers: int) -> Config:
-    """`config` as one of `workers` runs by it: names are spread evenly over them, and so is what is bounded in all.
+    """`config` for one of `workers`: names are spread evenly over them, and so are the total limits.
 
-    A client's TCP connections are not: whichever worker is free accepts, so each allows one client as many connections, and as
-    many queries over them, as all together may. Its rate limit is not either: the workers count together
-    (`pdns.core.rate_limit`).
+    The limit of a client's TCP connections is not divided: any free worker accepts a connection, so each worker allows one client
+    as many connections and queries over them as all together may. Its rate limit is not divided either: the workers count
+    together (`pdns.core.rate_limit`).
     """
     lines = config.log.monitored_per_minute
     return replace(
@@ -45,5 +45,5 @@ _LEAST_ARENA_BYTES: Final = 65536
 
 
 def arena_bytes(max_bytes: int, workers: int) -> int:
-    """The size of each worker's arena: its part of `cache.max_bytes` in whole pages, and enough for some hundred answers."""
+    """The size of each worker's arena: its part of `cache.max_bytes` in whole pages, with room for some hundred answers."""
     return max(_LEAST_ARENA_BYTES, max_bytes // workers // _PAGE_BYTES * _PAGE_BYTES)

@@ -1,4 +1,4 @@
-"""What a configuration must mean beyond its shape, section by section; values come out in their canonical spelling."""
+"""Rules for each section beyond the types of its values. Values are returned in canonical spelling."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ METRICS_PORT: Final = 9153
 ADMIN_PORT: Final = 9154
 LEAST_TOKEN_BYTES: Final = 16
 MOST_TOKEN_BYTES: Final = 4096
-RESERVED_FEED: Final = "local"  # what is blocked by an administrator's order is counted under this name
+RESERVED_FEED: Final = "local"  # blocks by administrators count under this feed name
 MOST_WORKERS: Final = 64
-RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants past the number that metrics tell apart
+RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants beyond the number of labels in metrics
 
 T = TypeVar("T")
 
 
 @dataclass
 class RuleContext:
-    """What the rules look at beside the section itself."""
+    """What the rules need besides the section itself."""
 
     report: Report
     directory: Path  # absolute; where relative paths start
     resolv_conf: Path = RESOLV_CONF
-    listening: dict[Endpoint, str] = field(default_factory=dict)  # filled on the way: endpoint -> the key that names it
+    listening: dict[Endpoint, str] = field(default_factory=dict)  # filled while checking: endpoint -> the key that names it
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None:
-        """What `parser` makes of `text`; None when it is not valid, which is reported."""
+        """`text` parsed by `parser`; None after reporting that it is not valid."""
         try:
             return parser(text)
         except InvalidAddress as error:
@@ -68,7 +68,7 @@ class RuleContext:
             return None
 
     def parse_all(self, key: str, texts: Iterable[str], parser: Callable[[str], T]) -> dict[T, str]:
-        """The distinct valid ones of `texts`, parsed, each with the key where it first stands."""
+        """The valid values of `texts`, parsed and without repetitions, each with its first key."""
         parsed: dict[T, str] = {}
         for index, text in enumerate(texts):
             if (value := self.parse(f"{key}[{index}]", text, parser)) is not None:
@@ -80,7 +80,7 @@ class RuleContext:
 
 
 def settle(name: str, section: Any, around: RuleContext) -> Any:
-    """`section` (that of `Config` called `name`) in canonical form; what breaks a rule is reported."""
+    """`section` (the field `name` of `Config`) in canonical form. Broken rules are reported."""
     rule = _RULES.get(name)
     return rule(section, around) if rule else section
 
@@ -147,7 +147,7 @@ def _holds_token(path: Path) -> bool:
 
 
 def _file(key: str, text: str, around: RuleContext) -> Path | None:
-    """The path of a regular file that can be read; None when it cannot, which is reported. Waits for no pipe."""
+    """The path of a readable regular file; None after reporting that it cannot be read. Does not wait for a pipe."""
     path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
     try:
         if path is not None:
@@ -238,7 +238,9 @@ def _block(block: Block, around: RuleContext) -> Block:
         if address is None or "%" in text:
             around.report.add(key, f"expected an IP address, got {show(text)}")
         elif address.version in taken:
-            around.report.add(key, f"expected one IPv{address.version} address, but {taken[address.version]} is one already")
+            around.report.add(
+                key, f"expected at most one IPv{address.version} address, but {taken[address.version]} is one already"
+            )
         else:
             taken[address.version] = key
             sinkhole.append(str(address))
@@ -257,7 +259,7 @@ def _local(local: Local, around: RuleContext) -> Local:
 
 
 def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
-    _distinct("feed", [feed.name for feed in feeds], around)
+    _unique("feed", [feed.name for feed in feeds], around)
     for index, feed in enumerate(feeds):
         _content(feed, f"feed[{index}]", around)
         if feed.name == RESERVED_FEED:
@@ -276,7 +278,7 @@ def _all_feeds(feeds: Feeds, around: RuleContext) -> Feeds:
 
 
 def _content(feed: Feed, key: str, around: RuleContext) -> None:
-    """The category is a known one. What one format needs is there with it, and not with others, where it would do nothing."""
+    """Checks the category, and that the keys of a format are set with that format only."""
     _known(f"{key}.guard_skip", feed.guard_skip, GUARD_KINDS, around)
     if feed.category not in CATEGORIES:
         around.report.add(
@@ -299,7 +301,7 @@ def _content(feed: Feed, key: str, around: RuleContext) -> None:
 
 
 def _tenants(tenants: tuple[Tenant, ...], around: RuleContext) -> tuple[Tenant, ...]:
-    _distinct("tenant", [tenant.name for tenant in tenants], around)
+    _unique("tenant", [tenant.name for tenant in tenants], around)
     owners: dict[addresses.IPNetwork, str] = {}
     settled = []
     for index, tenant in enumerate(tenants):
@@ -316,7 +318,7 @@ def _tenants(tenants: tuple[Tenant, ...], around: RuleContext) -> tuple[Tenant, 
     return tuple(settled)
 
 
-def _distinct(section: str, labels: list[str], around: RuleContext) -> None:
+def _unique(section: str, labels: list[str], around: RuleContext) -> None:
     for index, label in enumerate(labels):
         if (first := labels.index(label)) < index:
             around.report.add(f"{section}[{index}].name", f'"{label}" is already {section}[{first}]')

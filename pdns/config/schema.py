@@ -1,7 +1,7 @@
 """The configuration file, as frozen structs. `docs/config.md` describes every key.
 
-`pdns.config.load.load` makes a `Config`. What it returns is settled: paths are absolute, addresses, networks and names in
-their canonical spelling (`pdns.config.addresses`), `system` is replaced by the servers it stands for, `state.dir` is never empty.
+`pdns.config.load.load` returns a settled `Config`: paths are absolute; addresses, networks and names have their canonical
+spelling (`pdns.config.addresses`); `system` is replaced by the servers it stands for; `state.dir` is never empty.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha22
 CATEGORIES = (  # what a feed can be about
     "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
 )  # fmt: skip
-# What the guard of feeds finds. Updates: shrink to minimum; names: registry to upstream; addresses: wide to network.
+# Kinds of held items. Updates: shrink to minimum; names: registry to upstream; addresses: wide to network.
 GUARD_KINDS = (
     "shrink", "growth", "turnover", "popularity", "minimum",
     "registry", "provider", "giant", "critical", "popular", "own", "upstream",
@@ -74,7 +74,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where queries go that nothing here answers, and how many at a time."""
+    """Where other queries are forwarded, and how many at a time."""
 
     servers: AtLeastOne = ("system",)
     timeout_s: PositiveSeconds = 10.0
@@ -98,7 +98,7 @@ class Cache(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a blocked name answers, and what is never blocked."""
+    """How blocked names are answered, and which names are never blocked."""
 
     action: Action = "sinkhole"
     sinkhole: AtLeastOne = ("192.0.2.1", "2001:db8::1")
@@ -109,7 +109,7 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names answered here that are forwarded all the same."""
+    """Special-use names that are forwarded anyway."""
 
     forward: tuple[str, ...] = ()
 
@@ -162,13 +162,13 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Feeds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What holds for all feeds."""
+    """Settings for all feeds."""
 
     notify_listen: str = ""
 
 
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What an update of a feed must not do unless somebody has looked at it."""
+    """Limits for updates of feeds; an update or name beyond them is held."""
 
     max_shrink: Share = 0.3
     max_growth: Share = 1.0
@@ -191,7 +191,7 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Clients that are counted by name and have an allowlist of their own."""
+    """A group of clients with its own label in metrics and its own allowlist."""
 
     name: Label
     networks: AtLeastOne
@@ -200,7 +200,7 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Who may ask."""
+    """Who may query."""
 
     networks: AtLeastOne = (
         "127.0.0.0/8", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16",
@@ -209,7 +209,7 @@ class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How much one client may ask."""
+    """How many queries one client may send."""
 
     queries_per_s: NotNegative = 0
     verified_queries_per_s: NotNegative = 0
@@ -220,20 +220,20 @@ class RateLimit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What outlives a restart."""
+    """Data that is kept across restarts."""
 
     dir: str = ""
 
 
 class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where Prometheus finds the numbers."""
+    """The address of the metrics."""
 
     listen: str = "127.0.0.1:9153"
     hosts: tuple[str, ...] = ()
 
 
 class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where programs give the orders that `pdns feeds`, `pdns block` and `pdns allow` give."""
+    """The HTTP API with the commands of `pdns feeds`, `pdns block` and `pdns allow`."""
 
     listen: str = "127.0.0.1:9154"
     token_file: str = ""
@@ -241,7 +241,7 @@ class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Quality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What `pdns feeds quality` measures feeds against."""
+    """Lists that `pdns feeds quality` compares feeds with."""
 
     benign: tuple[str, ...] = ()
 
@@ -255,7 +255,7 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Everything an administrator can say. Sections are tables, `feed` and `tenant` arrays of tables."""
+    """The whole configuration. Sections are tables; `feed` and `tenant` are arrays of tables."""
 
     server: Server = Server()
     upstream: Upstream = Upstream()

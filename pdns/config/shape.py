@@ -1,4 +1,4 @@
-"""Whether TOML values have the shape of the configuration's structs, and if not, every place where they don't."""
+"""Checks that TOML values match the types of the configuration's structs, and reports every mismatch."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from pdns.config.schema import MOST, Config, Label
 from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60
-_HEADINGS = {"feed": "[[feed]]", "tenant": "[[tenant]]"}  # of sections that can be there several times
+_HEADINGS = {"feed": "[[feed]]", "tenant": "[[tenant]]"}  # for sections that can be repeated
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Report:
-    """Collects what is wrong with one file."""
+    """Collects the errors in one file."""
 
     def __init__(self, file: str) -> None:
         self.file = file
@@ -33,7 +33,7 @@ class Report:
 
 
 def check(value: object, hint: Any, key: str, report: Report) -> bool:
-    """Whether `value` converts to the annotation `hint`; what does not is reported under its own key."""
+    """Whether `value` converts to the annotation `hint`. Mismatches are reported under their own keys."""
     bare, meta = _split(hint)
     before = len(report.errors)
     if _is_struct(bare):
@@ -61,7 +61,7 @@ def check(value: object, hint: Any, key: str, report: Report) -> bool:
 
 
 def check_names(table: Mapping[Any, object], struct: type, key: str, report: Report) -> list[msgspec.structs.FieldInfo]:
-    """Reports names in `table` that `struct` does not know, and those it misses. Returns the fields that are there."""
+    """Reports unknown and missing names in `table`. Returns the fields of `struct` that are present."""
     fields = msgspec.structs.fields(struct)
     known = [field.name for field in fields]
     for name in table:
@@ -77,9 +77,9 @@ def check_names(table: Mapping[Any, object], struct: type, key: str, report: Rep
 
 
 def describe(hint: Any, value: object = None) -> str:
-    """What `hint` expects, in words: `int >= 30`, `"block" or "monitor"`, `array of tables`.
+    """A description of `hint`: `int >= 30`, `"block" or "monitor"`, `array of tables`.
 
-    A bound that only guards against nonsense is told when `value` is beyond it.
+    A very large bound is mentioned only when `value` is beyond it.
     """
     bare, meta = _split(hint)
     if meta is not None and meta.description:
@@ -101,7 +101,7 @@ def describe(hint: Any, value: object = None) -> str:
 
 
 def show(value: object) -> str:
-    """`value` much as TOML spells it, on one line, cut to 60 characters, without what a URL may hide."""
+    """`value` roughly as in TOML, on one line, at most 60 characters, without secrets in URLs."""
     text = _toml(value)
     return text if len(text) <= _SHOWN_CHARACTERS else text[: _SHOWN_CHARACTERS - 3] + "..."
 
@@ -144,7 +144,7 @@ def _is_struct(hint: Any) -> bool:
 
 
 def _brackets(key: str, value: object) -> str:
-    """How to write the heading, where single and double brackets were confused."""
+    """How to write the heading, if single and double brackets were confused."""
     match value:
         case Mapping():
             return f" (write [[{key}]])"
@@ -175,7 +175,7 @@ def _nearest(name: object, known: list[str]) -> str:
 
 
 def _meant(value: object, hint: Any) -> str:
-    """What somebody who wrote `value` may have wanted to write."""
+    """A suggestion for what was meant by `value`."""
     if not isinstance(value, str):
         return ""
     bare = _split(hint)[0]
@@ -189,7 +189,7 @@ def _meant(value: object, hint: Any) -> str:
 
 
 def meant(value: str, choices: Sequence[str]) -> str:
-    """Which of `choices` the misspelt `value` is closest to, as the end of a reason."""
+    """The closest of `choices` to the misspelt `value`, as the end of a reason."""
     near = difflib.get_close_matches(value[:_SHOWN_CHARACTERS].lower(), choices, n=1)
     return f'; did you mean "{near[0]}"?' if near else ""
 
@@ -203,5 +203,5 @@ def _fits(value: str, hint: Any, *, strict: bool = True) -> bool:
 
 
 def _in_brackets(value: object, item: Any) -> str:
-    """How to write one value where several are possible."""
+    """How to write one value for an array."""
     return f"; write [{show(value)}]" if value and isinstance(value, str) and not _is_struct(item) else ""

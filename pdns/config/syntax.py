@@ -1,4 +1,4 @@
-"""Why a file is not TOML, in words for people who do not know the parser: the line, the mistake, what to write instead."""
+"""Explains TOML syntax errors: the line, the mistake, and what to write instead."""
 
 from __future__ import annotations
 
@@ -54,14 +54,14 @@ class _Place(NamedTuple):
 
 
 class _Scan(NamedTuple):
-    """What is open where the parser stopped: a quote, and brackets, the innermost last. Offsets into the text."""
+    """The quote and brackets that are open where the parser stopped, innermost last. Offsets into the text."""
 
     quote: int | None
     brackets: list[int]
 
 
 def explain(message: str, text: str) -> str:
-    """What `message`, tomllib's about `text`, means to the person who wrote the text."""
+    """Explains `message`, the error of tomllib for `text`."""
     text = text.replace("\r\n", "\n")  # as tomllib counts
     if at := _AT_LINE.fullmatch(message):
         starts = [0, *(found.end() for found in re.finditer("\n", text))]
@@ -117,7 +117,7 @@ def _backslash(place: _Place) -> str:
 
 
 def _foreign_character(place: _Place) -> str:
-    """A character that word processors and web pages put in the place of another."""
+    """A character that word processors and web pages substitute for another."""
     character = place.character
     if character and character in _CURLY:
         word = re.match(rf"[{_CURLY}]([^{_CURLY}\n]*)[{_CURLY}]", place.text[place.offset :])
@@ -128,7 +128,7 @@ def _foreign_character(place: _Place) -> str:
 
 
 def _repetition(place: _Place) -> str:
-    """A key or a section that is there already."""
+    """A key or a section that is defined twice."""
     if not place.message.startswith(("Cannot overwrite a value", "Cannot declare")):
         return ""
     above = place.text[: place.line_start]
@@ -200,7 +200,7 @@ def _statement(place: _Place) -> str:
 
 
 def _value(place: _Place, scan: _Scan) -> str:
-    """A value that is none, or that something follows."""
+    """A value that is invalid, or that is followed by something else."""
     inside = bool(scan.brackets)
     if not place.message.startswith(("Invalid value", "Expected newline", "Unclosed")):
         return ""
@@ -236,7 +236,7 @@ def _value(place: _Place, scan: _Scan) -> str:
 
 
 def _written(place: _Place, scan: _Scan) -> tuple[int, str]:
-    """The value that was meant where the parser stopped, and where it begins: of a key, or one between brackets."""
+    """The value where the parser stopped, and its start: the value of a key, or one between brackets."""
     begins, ends = place.line_start, place.line_start + len(place.line)
     inside = bool(scan.brackets)
     for token in _TOKEN.finditer(place.text, place.line_start, ends):
@@ -259,7 +259,7 @@ def _quoted(text: str) -> str:
 
 
 def _shown(text: str) -> str:
-    """`text` cut to 60 characters, without what a URL may hide."""
+    """At most 60 characters of `text`, without secrets in URLs."""
     text = "".join(character if character.isprintable() else "?" for character in text.strip())
     if text.count("://") > 1:
         text = f"{text.partition('://')[0]}://..."

@@ -1,4 +1,4 @@
-"""What this machine says of itself: the name servers it uses, its addresses, where state belongs."""
+"""Properties of this machine: its name servers, its addresses, the default state directory."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 
 def system_servers(resolv_conf: Path) -> list[UpstreamAddress]:
-    """The name servers that `resolv_conf` lists (resolv.conf(5)); none if it is not there."""
+    """The name servers that `resolv_conf` lists (resolv.conf(5)); none if the file is missing."""
     try:
         lines = resolv_conf.read_text(errors="replace").splitlines()
     except OSError:
@@ -31,7 +31,7 @@ def system_servers(resolv_conf: Path) -> list[UpstreamAddress]:
 
 
 def is_local(host: str) -> bool:
-    """Whether `host` is an address of this machine: to reach one of those, the kernel uses it as the source too."""
+    """Whether `host` is an address of this machine: the kernel then uses it as the source address too."""
     address = ipaddress.ip_address(host)
     if address.is_loopback:
         return True
@@ -44,7 +44,7 @@ def is_local(host: str) -> bool:
 
 
 def default_state_dir() -> str:
-    """Where state goes unless configured: what systemd gave, else the user's own place for it."""
+    """The default state directory: from systemd, else the user's own."""
     if given := os.environ.get("STATE_DIRECTORY", "").partition(":")[0]:
         return given
     base = os.environ.get("XDG_STATE_HOME", "")

@@ -1,4 +1,4 @@
-"""The files on disk that configure the server: what they say, whether they are others now."""
+"""Reads configuration files, and notices when they change."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _SHORT: Final = 12
 
 
 class Loaded(NamedTuple):
-    """A configuration, and which version of the file it is."""
+    """A configuration, and the version of its file."""
 
     config: Config
     sha256: str  # of the file, first 12 hex digits
-    tables: Mapping[str, Any]  # what the file says
+    tables: Mapping[str, Any]  # the content of the file
     path: Path
 
 
 def load_version(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Loaded:
-    """What the file says now. Raises `ConfigErrors`."""
+    """Read the file. Raises `ConfigErrors`."""
     for _ in range(_TRIES):
         before = _sha256(path)
         tables = read_tables(path)
@@ -46,14 +46,14 @@ def _sha256(path: Path) -> str:
 
 
 class FileWatch:
-    """Tells when a file was changed or replaced, itself or through any symbolic link on the way, and has come to rest."""
+    """Notices that a file was changed or replaced, itself or through a symbolic link, and is no longer being written."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._acted_on = self._before = self._look()
 
     def changed(self) -> bool:
-        """To be called every second or so: whether there is a new version, unchanged since the call before. Says so once."""
+        """Call this every second or so. True once for each new version that is unchanged since the previous call."""
         now = self._look()
         at_rest, self._before = now == self._before, now
         if now == self._acted_on or not at_rest:
@@ -62,7 +62,7 @@ class FileWatch:
         return True
 
     def seen(self) -> None:
-        """The version that is there now was acted on."""
+        """Note that the present version was handled."""
         self._acted_on = self._before = self._look()
 
     def _look(self) -> tuple[object, ...]:

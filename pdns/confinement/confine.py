@@ -1,7 +1,7 @@
-"""What each process gives up, once it has what it needs and before it starts a thread: `docs/security-model.md` has the table.
+"""Drops the privileges of each process, once it has what it needs and before it starts a thread: see `docs/security-model.md`.
 
-Whatever the kernel, a container or a sandbox refuses is done without; which that was is returned, to be logged. Nothing here
-keeps a process from starting.
+Measures that the kernel, a container or a sandbox refuses are skipped and returned, to be logged. A refusal never prevents a
+start.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ _SYSTEM: Final = (
     Path("/dev/urandom"),
 )
 
-Missing = dict[str, str]  # measure -> why it could not be taken
+Missing = dict[str, str]  # measure -> why it is not in effect
 
 
 def listens_low(config: Config) -> bool:
-    """Whether the feeds process is to listen on a port below 1024."""
+    """Whether the feeds process listens on a port below 1024."""
     return bool(config.feeds.notify_listen) and parse_endpoint(config.feeds.notify_listen).port < _FIRST_FREE_PORT
 
 
 def confine_supervisor(state_dir: Path) -> Missing:
-    """Writes below the state directory only; has CAP_NET_BIND_SERVICE, for addresses of a new configuration."""
+    """Confine the supervisor: it writes only below the state directory, and keeps CAP_NET_BIND_SERVICE for new addresses."""
     return _take(
         no_new_privs=_no_new_privs,
         landlock=lambda: landlock.restrict(write=(state_dir, _NULL), read=None),
@@ -55,7 +55,7 @@ def confine_supervisor(state_dir: Path) -> Missing:
 
 
 def confine_worker() -> Missing:
-    """Writes no file, binds no TCP port, starts no process and signals none."""
+    """Confine a worker: it writes no file, binds no TCP port, and starts and signals no process."""
     return _take(
         no_new_privs=_no_new_privs,
         landlock=lambda: landlock.restrict(write=(_NULL,), read=None, bind=False),
@@ -66,7 +66,7 @@ def confine_worker() -> Missing:
 
 
 def confine_feeds(state_dir: Path, *, low_port: bool) -> Missing:
-    """Writes below the state directory only. `low_port`: it is to listen on a port below 1024."""
+    """Confine the feeds process: it writes only below the state directory. `low_port`: it listens on a port below 1024."""
     kept = _as_root(DAC_OVERRIDE) | (frozenset({NET_BIND_SERVICE}) if low_port else frozenset())
     return _take(
         no_new_privs=_no_new_privs,
@@ -78,7 +78,7 @@ def confine_feeds(state_dir: Path, *, low_port: bool) -> Missing:
 
 
 def confine_parser(*, write: Path, read: Iterable[Path]) -> Missing:
-    """Reads the program, the system's libraries and `read`, writes below `write`; no network, no other process, no program."""
+    """Confine a parser: it reads the program, libraries and `read`, and writes below `write`. No network, no processes."""
     program = {Path(__file__).parents[2], *(Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path))}
     readable = (*_SYSTEM, *(path for path in program if path.is_absolute() and len(path.parts) > 1), *read)
     return _take(
@@ -91,12 +91,12 @@ def confine_parser(*, write: Path, read: Iterable[Path]) -> Missing:
 
 
 def confine_command() -> Missing:
-    """A command of an administrator gains nothing by what it starts, and leaves no memory on the disk."""
+    """Confine a command: programs it starts gain no privileges, and it leaves no core files."""
     return _take(no_new_privs=_no_new_privs)
 
 
 def reason_of(error: OSError | ValueError) -> str:
-    """Why the system refuses a measure; `ValueError` is how `resource` says EPERM."""
+    """Why the system refuses a measure. The `resource` module raises `ValueError` for EPERM."""
     return str(getattr(error, "strerror", None) or error)
 
 
@@ -128,5 +128,5 @@ def _not_dumpable() -> None:
 
 
 def _as_root(capability: int) -> frozenset[int]:
-    """`capability` for root, to whom files of other users would be closed otherwise."""
+    """`capability` if this is root, which could otherwise not open files of other users."""
     return frozenset({capability}) if os.geteuid() == 0 else frozenset()

@@ -1,6 +1,6 @@
-"""The environment of child processes: what Python, the C library, OpenSSL and we ourselves read, and nothing else.
+"""The environment of child processes: only variables that Python, the C library, OpenSSL and pdns read.
 
-Whatever else is in ours may be a secret, and is no business of a process that meets hostile input.
+Other variables may be secrets, which processes with hostile input must not have.
 """
 
 from __future__ import annotations

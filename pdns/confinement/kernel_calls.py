@@ -9,12 +9,12 @@ from functools import lru_cache
 
 @lru_cache(maxsize=1)
 def libc() -> ctypes.CDLL:
-    """The C library of this process; what it returns is for `checked`."""
+    """The C library of this process. Pass its results to `checked`."""
     return ctypes.CDLL(None, use_errno=True)
 
 
 def call(number: int, *arguments: object) -> int:
-    """What system call `number` returns. Raises `OSError`."""
+    """Make system call `number` and return its result. Raises `OSError`."""
     syscall = libc().syscall
     syscall.restype = ctypes.c_long
     given = [ctypes.c_long(one) if isinstance(one, int) else one for one in arguments]
@@ -22,7 +22,7 @@ def call(number: int, *arguments: object) -> int:
 
 
 def prctl(option: int, value: int, *more: int) -> int:
-    """As the manual has it (prctl(2)). Raises `OSError`."""
+    """Calls prctl of the C library. Raises `OSError`."""
     given = [ctypes.c_ulong(one) for one in (value, *more, 0, 0, 0)[:4]]
     return checked(libc().prctl(ctypes.c_int(option), *given))
 

@@ -1,4 +1,4 @@
-"""Landlock (landlock(7)): a process gives up rights over files, TCP ports and other processes, for itself and what it starts."""
+"""Landlock (landlock(7)): limits access to files, TCP ports and other processes, for this process and its children."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Final
 
 from pdns.confinement.kernel_calls import call
 
-LEAST_ABI: Final = 2  # before that, no file may be moved from one directory to another at all
+LEAST_ABI: Final = 2  # earlier versions forbid all moves of files between directories
 _NET_ABI: Final = 4
 _SCOPE_ABI: Final = 6
 _CREATE_RULESET: Final = 444
@@ -42,12 +42,12 @@ def abi() -> int:
 
 
 def restrict(*, write: Iterable[Path], read: Iterable[Path] | None, bind: bool = True, connect: bool = True) -> None:
-    """From now on this thread, and what it starts, changes files below `write` only, and reads those below `read` and `write`
-    only; None: all. Without `bind` or `connect` it does neither with TCP sockets, where the kernel knows that (Linux 6.7).
-    Signals, and abstract sockets, of processes outside are out of its reach (Linux 6.12), and so is their memory.
+    """Limit this thread and its children to changing files below `write`, and reading files below `read` and `write`; None: all.
+    Without `bind` or `connect`, TCP sockets cannot do that (Linux 6.7). Processes outside cannot be signalled, nor their
+    abstract sockets or memory used (Linux 6.12).
 
-    A path to read that does not exist is left out. Raises `OSError` with nothing changed where the kernel cannot do it, and where
-    a path to write does not exist: it could not be made later.
+    A path in `read` that does not exist is left out. Raises `OSError` with nothing changed if the kernel lacks support, or if a
+    path in `write` does not exist, because it could not be created later.
     """
     version = abi()
     if version < LEAST_ABI:

@@ -1,4 +1,4 @@
-"""Capabilities and users: what a process has of root's powers, and how it gives them up."""
+"""Capabilities and users: which of root's privileges a process has, and how it drops them."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _AMBIENT_CLEAR_ALL: Final = 4
 
 
 def capabilities() -> frozenset[int]:
-    """Those that this thread may use (capabilities(7)). Raises `OSError`."""
+    """The capabilities that this thread may use (capabilities(7)). Raises `OSError`."""
     header, data = ctypes.create_string_buffer(pack("=Ii", _VERSION, 0), 8), ctypes.create_string_buffer(24)
     checked(libc().capget(header, data))
     words = unpack("=6I", data.raw)
@@ -42,12 +42,12 @@ def capabilities() -> frozenset[int]:
 
 
 def keep_capabilities(wanted: frozenset[int], *, for_children: bool = False) -> None:
-    """Give up all but `wanted`, for good. Raises `OSError`.
+    """Drop all but `wanted` for good. Raises `OSError`.
 
     `for_children`: programs that this process runs as a user other than root have `wanted` as well.
     """
     kept = capabilities() & wanted
-    for number in range(_LAST + 1):  # what root, or a file's owner, would gain by running a program; it takes CAP_SETPCAP
+    for number in range(_LAST + 1):  # privileges that running a program would give; dropping them takes CAP_SETPCAP
         if number not in kept:
             with suppress(OSError):
                 if prctl(_PR_CAPBSET_READ, number):
@@ -66,8 +66,8 @@ def keep_capabilities(wanted: frozenset[int], *, for_children: bool = False) -> 
 
 
 def change_user(user: str, group: str, state_dir: Path, config_file: str) -> None:
-    """Be `user`, and of `group` or, without one, of the user's own; of root's powers keep those that sockets take. The state
-    directory becomes the user's if root made it. Nothing is done when this process is that user already.
+    """Switch to `user` and `group` (default: the user's own), and keep only the privileges for sockets. A state directory created
+    by root becomes the user's. No effect when this process is that user already.
 
     Raises `ConfigError`.
     """
@@ -100,13 +100,13 @@ def change_user(user: str, group: str, state_dir: Path, config_file: str) -> Non
         raise ConfigError(config_file, "server.user", f"cannot become {user}: {where}{error.strerror}") from None
     if not os.access(sys.executable, os.X_OK) or not os.access(__file__, os.R_OK):
         raise ConfigError(
-            config_file, "server.user", f"{user} cannot run {sys.executable}, or not read {Path(__file__).parents[1]}"
+            config_file, "server.user", f"{user} cannot run {sys.executable}, or cannot read {Path(__file__).parents[1]}"
         )
 
 
 def _hand_over(directory: Path, uid: int, gid: int) -> None:
-    """Give what root owns below `directory` to `uid`. Links are not followed; a directory that is not root's is not entered, for
-    its owner could exchange what is in it.
+    """Change the owner of root's files below `directory` to `uid`. Links are not followed. Directories of other users are not
+    entered, because their owner could exchange the files in them.
     """
     fd = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -117,7 +117,7 @@ def _hand_over(directory: Path, uid: int, gid: int) -> None:
 
 
 def _hand_over_fd(fd: int, uid: int, gid: int) -> None:
-    """The directory itself comes last: while it is root's, the user cannot exchange anything in it."""
+    """The directory itself comes last: while it belongs to root, the user cannot exchange anything in it."""
     for name in os.listdir(fd):
         found = os.stat(name, dir_fd=fd, follow_symlinks=False)
         if found.st_uid != 0:

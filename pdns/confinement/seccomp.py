@@ -1,4 +1,4 @@
-"""Seccomp (seccomp(2)): which system calls a process may make from now on."""
+"""Seccomp (seccomp(2)): limits the system calls of a process."""
 
 from __future__ import annotations
 
@@ -227,7 +227,7 @@ NUMBERS: Final = {  # name -> its number on x86-64 and on ARM64; -1: that has no
     "symlink": (88, -1),
     "symlinkat": (266, 36),
 }
-NEVER: Final = (  # of no use to any process of ours: each opens a way out, or a part of the kernel with a history
+NEVER: Final = (  # not needed by pdns: each is a way out of confinement, or a part of the kernel with many vulnerabilities
     "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise", "kcmp", "kexec_load", "kexec_file_load",
     "init_module", "finit_module", "delete_module", "bpf", "perf_event_open", "userfaultfd", "keyctl", "add_key", "request_key",
     "mount", "umount2", "pivot_root", "chroot", "setns", "unshare", "swapon", "swapoff", "reboot", "acct", "iopl", "ioperm",
@@ -238,11 +238,11 @@ NEVER: Final = (  # of no use to any process of ours: each opens a way out, or a
 )  # fmt: skip
 PROCESSES: Final = ("execve", "execveat", "fork", "vfork")  # and `clone` that starts no thread
 SIGNALS: Final = ("kill", "tkill", "pidfd_send_signal", "rt_sigqueueinfo", "rt_tgsigqueueinfo")
-ATTRIBUTES: Final = (  # of files: Landlock does not know of these calls
+ATTRIBUTES: Final = (  # on files: Landlock does not cover these calls
     "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
     "truncate", "utimensat",
 )  # fmt: skip
-PARSER: Final = tuple(NUMBERS)[: tuple(NUMBERS).index("execve")]  # all that reading and writing files takes
+PARSER: Final = tuple(NUMBERS)[: tuple(NUMBERS).index("execve")]  # calls for reading and writing files
 
 _MACHINES: Final = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}  # column, AUDIT_ARCH_*, seccomp itself
 _SET_MODE_FILTER: Final = 1
@@ -263,14 +263,14 @@ _ERRNO: Final = 0x00050000
 
 
 def refuse(names: Iterable[str]) -> None:
-    """From now on this thread, and what it starts, gets EPERM for the system calls `names`. Raises `OSError`."""
+    """Make this thread and its children get EPERM for the system calls `names`. Raises `OSError`."""
     refused = set(names)
     _install([*_refusals(refused, threads_only="fork" in refused), (_RETURN, 0, 0, _ALLOW)])
 
 
 def allow(names: Iterable[str]) -> None:
-    """The same for all but `names`: ENOSYS for those that a newer C library may try first, EPERM for those known to be of use to
-    nobody but an attacker.
+    """The same for all but `names`: ENOSYS for those that a newer C library may try first, EPERM for those that only
+    an attacker would use.
     """
     allowed = set(names)
     program = []
@@ -290,7 +290,7 @@ def _refusals(names: set[str], *, threads_only: bool) -> list[tuple[int, int, in
     if threads_only:
         (clone,), (clone3,) = _numbers({"clone"}), _numbers({"clone3"})
         program += [
-            (_EQUAL, 0, 1, clone3),  # its flags are where no filter sees them: the C library then takes `clone`
+            (_EQUAL, 0, 1, clone3),  # a filter cannot see its flags; after ENOSYS the C library uses `clone`
             (_RETURN, 0, 0, _ERRNO | errno.ENOSYS),
             (_EQUAL, 0, 4, clone),
             (_LOAD, 0, 0, _FIRST_ARGUMENT_AT),
@@ -301,7 +301,7 @@ def _refusals(names: set[str], *, threads_only: bool) -> list[tuple[int, int, in
     return program
 
 
-def _machine() -> tuple[int, int, int]:
+def _architecture() -> tuple[int, int, int]:
     machine = os.uname().machine
     if machine not in _MACHINES or sys.byteorder != "little" or sys.maxsize < 2**32:
         raise OSError(errno.EOPNOTSUPP, f"not for {machine}")
@@ -309,12 +309,12 @@ def _machine() -> tuple[int, int, int]:
 
 
 def _numbers(names: Iterable[str]) -> list[int]:
-    column = _machine()[0]
+    column = _architecture()[0]
     return sorted(NUMBERS[name][column] for name in names if NUMBERS[name][column] >= 0)
 
 
 def _install(decisions: list[tuple[int, int, int, int]]) -> None:
-    _, architecture, seccomp = _machine()
+    _, architecture, seccomp = _architecture()
     program = [
         (_LOAD, 0, 0, _ARCHITECTURE_AT),
         (_EQUAL, 1, 0, architecture),

@@ -69,7 +69,7 @@ class DemoClient:
         """
         qname = from_text(name)
         if self._random.random() < 0.25:
-            qname = bytes(octet ^ 0x20 if chr(octet).isalpha() and self._random.random() < 0.5 else octet for octet in qname)
+            qname = bytes(byte ^ 0x20 if chr(byte).isalpha() and self._random.random() < 0.5 else byte for byte in qname)
         question = qname + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
         message_id = self._random.randrange(65536)
         while (message_id, question) in self._waiting:

@@ -26,7 +26,7 @@ def upstream_away_s(seconds: float) -> float:
 
 @dataclass
 class Story:
-    """The three events, spread over `seconds`. What does not go as it must becomes a fault of the crowd's tally."""
+    """The three events, spread over `seconds`. What does not go as it must becomes a fault of the crowd's counts."""
 
     seconds: float
     crowd: Crowd
@@ -66,7 +66,7 @@ class Story:
         began = loop.time()
         while not await happened():
             if loop.time() - began > _PATIENCE_S:
-                self.crowd.tally.fault(f"not within {_PATIENCE_S:.0f} s: {what}")
+                self.crowd.counts.fault(f"not within {_PATIENCE_S:.0f} s: {what}")
                 break
             await asyncio.sleep(0.05)
         return loop.time() - began
@@ -87,7 +87,7 @@ class Story:
 
         self.now = f"the malware feed publishes {world.PUBLISHED_LATER}"
         if await blocked():
-            self.crowd.tally.fault(f"{world.PUBLISHED_LATER} was blocked before it was listed")
+            self.crowd.counts.fault(f"{world.PUBLISHED_LATER} was blocked before it was listed")
         self.feeds.published_later = True
         self.resolver.ask_to_update_feeds()
         took_s = await self._wait_for(f"{world.PUBLISHED_LATER} is blocked", blocked)
@@ -104,7 +104,7 @@ class Story:
 
         self.now = "the feed server is away: what was listed stays blocked"
         loop = asyncio.get_running_loop()
-        began, before = loop.time(), self.crowd.tally.blocked
+        began, before = loop.time(), self.crowd.counts.blocked
         await self.feeds.stop()
         self.resolver.ask_to_update_feeds()
         await self._wait_for("every feed's refresh fails", all_failed)
@@ -113,7 +113,7 @@ class Story:
         await self._until(until)
         self.told.append(
             f"The feed server was away for {loop.time() - began:.1f} s: every refresh failed,"
-            f" and all {self.crowd.tally.blocked - before} attempts meanwhile were blocked as before."
+            f" and all {self.crowd.counts.blocked - before} attempts meanwhile were blocked as before."
         )
         await self.feeds.start()
         self.resolver.ask_to_update_feeds()
@@ -123,8 +123,8 @@ class Story:
         async def answers_new_names() -> bool:
             return await self._ask_new_name() == p.NOERROR
 
-        tally = self.crowd.tally
-        clean, stale, failed = tally.clean, tally.stale, tally.failed
+        counts = self.crowd.counts
+        clean, stale, failed = counts.clean, counts.stale, counts.failed
         away_s = upstream_away_s(self.seconds)
         self.now = f"the upstream is away for {away_s:.1f} s: answers from the cache, stale ones too"
         self.crowd.upstream_away = True
@@ -133,10 +133,10 @@ class Story:
         stopped = loop.time()
         await asyncio.sleep(0.2)
         if await self._ask_new_name() != p.SERVFAIL:
-            tally.fault("a name that nobody has ever asked for was answered without an upstream")
+            counts.fault("a name that was never asked before was answered without an upstream")
         await asyncio.sleep(max(0.0, stopped + away_s - loop.time()))
         away_s = loop.time() - stopped
-        clean, stale, failed = tally.clean - clean, tally.stale - stale, tally.failed - failed
+        clean, stale, failed = counts.clean - clean, counts.stale - stale, counts.failed - failed
         await self.authority.start()
         self.now = "the upstream is back"
         took_s = await self._wait_for("the upstream is used again", answers_new_names)
@@ -154,5 +154,5 @@ class Story:
         if reply is None:
             return -1
         if reply.rcode == p.SERVFAIL and not set(reply.errors) & set(_NO_ANSWER_CODES):
-            self.crowd.tally.fault(f"SERVFAIL without a reason, but {reply.errors}")
+            self.crowd.counts.fault(f"SERVFAIL without a reason, but {reply.errors}")
         return reply.rcode

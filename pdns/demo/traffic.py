@@ -63,7 +63,7 @@ def questions(seed: int) -> Iterator[Question]:
 
 
 @dataclass
-class Tally:
+class ReplyCounts:
     """What the clients saw. Every question ends in exactly one of `blocked`, `clean`, `failed` and `faults`."""
 
     blocked: int = 0
@@ -87,7 +87,7 @@ class Crowd:
     """Every client of the demo, by tenant, and what they saw."""
 
     def __init__(self, server: tuple[str, int]) -> None:
-        self.tally = Tally()
+        self.counts = ReplyCounts()
         self.upstream_away = False  # while True a SERVFAIL is no fault
         self._tenants: dict[str, str] = {}
         self._clients: list[DemoClient] = []
@@ -138,41 +138,41 @@ class Crowd:
         try:
             reply = await client.ask(*question)
         except WireError as error:
-            self.tally.fault(f"{question.name}: {error}")
+            self.counts.fault(f"{question.name}: {error}")
             return None
         if reply is None:
-            self.tally.fault(f"{question.name} type {question.qtype}: no answer to {client.source}")
+            self.counts.fault(f"{question.name} type {question.qtype}: no answer to {client.source}")
             return None
         self._judge(self._tenants[client.source], question, reply)
         return reply
 
     def _judge(self, tenant: str, question: Question, reply: Reply) -> None:
-        tally = self.tally
-        tally.waits_s.append(reply.wait_s)
+        counts = self.counts
+        counts.waits_s.append(reply.wait_s)
         said = (
             f"{question.name} type {question.qtype}: {reply.addresses or p.RCODE_NAMES.get(reply.rcode, reply.rcode)} to {tenant}"
         )
         if reply.rcode == p.SERVFAIL:
             if self.upstream_away and not world.is_listed(question.name):
-                tally.failed += 1
+                counts.failed += 1
             else:
-                tally.fault(said)
+                counts.fault(said)
         elif reply.blocked:
-            tally.blocked += 1
-            tally.tenant_blocked[tenant] += 1
-            tally.blocked_names.add(world.listed_name(question.name) or question.name)
+            counts.blocked += 1
+            counts.tenant_blocked[tenant] += 1
+            counts.blocked_names.add(world.listed_name(question.name) or question.name)
             sinkhole = {p.A: (world.SINKHOLE_V4,), p.AAAA: (world.SINKHOLE_V6,)}.get(question.qtype, ())
             if not world.must_block(question.name, tenant) and question.name != world.PUBLISHED_LATER:
-                tally.fault(f"blocked, and should not be: {said}")
+                counts.fault(f"blocked, and should not be: {said}")
             elif reply.addresses != sinkhole or reply.records != len(sinkhole):
-                tally.fault(f"not the sinkhole: {said}")
+                counts.fault(f"not the sinkhole: {said}")
         else:
-            tally.clean += 1
-            tally.stale += reply.stale
+            counts.clean += 1
+            counts.stale += reply.stale
             if world.must_block(question.name, tenant) and question.name != world.PUBLISHED_LATER:
-                tally.fault(f"not blocked: {said}")
+                counts.fault(f"not blocked: {said}")
             elif not _as_upstream_says(question, reply):
-                tally.fault(f"not what the upstream says: {said}")
+                counts.fault(f"not what the upstream says: {said}")
 
 
 def _as_upstream_says(question: Question, reply: Reply) -> bool:

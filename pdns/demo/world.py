@@ -13,7 +13,7 @@ SINKHOLE_V4 = "192.0.2.1"
 SINKHOLE_V6 = "2001:db8::1"
 MALICIOUS_ADDRESS = "198.51.100.66"  # what a listed name really has: no client may ever see it
 
-TENANTS = {"northmere": "127.0.1", "eastvale": "127.0.2", "westholt": "127.0.3"}  # the first three octets of its clients
+TENANTS = {"northmere": "127.0.1", "eastvale": "127.0.2", "westholt": "127.0.3"}  # the first three numbers of its clients
 CLIENTS_PER_TENANT = 4
 
 _ORGANISATIONS = (
@@ -39,7 +39,7 @@ _BAIT = (
 )
 _TRAP = ("login", "verify", "unlock", "free", "now", "secure", "alert", "bonus", "helpdesk", "gateway")
 
-FRESH = "fresh.example"  # every name below it exists, so a name that nobody has asked for is always to hand
+FRESH = "fresh.example"  # every name below it exists, so there is always a name that was never asked before
 BULKY = "policy.archive.example"  # its TXT records need TCP
 CLOAKED = "newsletter.shop.example"  # listed nowhere, but an alias of a listed name
 EXEMPT = "prize-verify.example"  # one tenant allows it

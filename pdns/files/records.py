@@ -1,7 +1,7 @@
-"""JSON that says whether it is still what was written: its last member is the SHA-256 of what stands before it.
+"""JSON files with a checksum: the last member is the SHA-256 of the bytes before it.
 
-`{"a":1}` becomes `{"a":1,"checksum":"..."}`, which every reader of JSON understands. A file without it is taken as it is: earlier
-versions wrote none.
+`{"a":1}` becomes `{"a":1,"checksum":"..."}`, which every JSON reader understands. A file without a checksum is accepted, because
+earlier versions wrote none.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 _DIGEST: Final = re.compile(rb',"checksum":"([0-9a-f]{64})"\}\s*\Z')
 _DIGEST_CHARACTERS: Final = 85  # and some white space
 _CHUNK_BYTES: Final = 1024 * 1024
-_UNUSABLE: Final = (FileNotFoundError, NotRegularError, TooLongError, ForeignError)  # not there, or no file of ours
+_UNUSABLE: Final = (FileNotFoundError, NotRegularError, TooLongError, ForeignError)  # missing, or not a regular file
 
 
 class _Version(msgspec.Struct):
@@ -36,23 +36,23 @@ class _Version(msgspec.Struct):
 
 
 class DamagedError(PdnsError, msgspec.DecodeError):
-    """Content that is not what was written, or that a later version wrote."""
+    """Content that was damaged, or written by a later version."""
 
 
 class LockedError(OSError):
-    """A file that is there and cannot be read. Its text names the file, and the command that mends it."""
+    """A file that exists and cannot be read. The message names the file and the command that repairs it."""
 
     def __str__(self) -> str:
         return f"{self.filename}: {self.strerror}"
 
 
 def locked(path: Path, exc: OSError) -> LockedError:
-    """What to raise when reading `path` failed with `exc`."""
+    """The exception to raise when reading `path` failed with `exc`."""
     return LockedError(exc.errno, f"cannot be read ({exc.strerror}). {remedy(path, exc)}", str(path))
 
 
 def remedy(path: Path, exc: OSError) -> str:
-    """What to do about `exc`, which stood in the way of reading or writing `path`."""
+    """The fix for `exc`, which prevented reading or writing `path`."""
     if exc.errno not in (errno.EACCES, errno.EPERM):
         return "Check the disk, then restore the file from a backup, or remove it"
     if not os.access(path.parent, os.R_OK | os.W_OK | os.X_OK):
@@ -66,9 +66,9 @@ def remedy(path: Path, exc: OSError) -> str:
 
 
 def require_readable(path: Path, *, whole: bool = True) -> None:
-    """Raises `LockedError` when there is a file at `path`, and it cannot be read: it must not be written over.
+    """Raises `LockedError` when there is an unreadable file at `path`, which must not be overwritten.
 
-    Without `whole` only the beginning is tried.
+    Without `whole`, only the beginning is read.
     """
     try:
         with open_state(path) as file:
@@ -81,7 +81,7 @@ def require_readable(path: Path, *, whole: bool = True) -> None:
 
 
 def _require_ours(path: Path) -> None:
-    """Raises `LockedError` when the file at `path` is another user's, unless its second copy is ours: then it is put aside."""
+    """Raises `LockedError` when the file at `path` is of another user, unless its second copy is ours; then it is put aside."""
     try:
         open_state(path).close()
     except ForeignError as exc:
@@ -108,35 +108,35 @@ def encode(value: msgspec.Struct) -> bytes:
 
 
 def check_digest(raw: bytes) -> None:
-    """Raises `DamagedError` when `raw` has a checksum, and another one is right."""
+    """Raises `DamagedError` when `raw` has a wrong checksum."""
     found = _DIGEST.search(raw, max(0, len(raw) - 2 * _DIGEST_CHARACTERS))
     if found is not None and hashlib.sha256(raw[: found.start()]).hexdigest().encode() != found[1]:
-        raise DamagedError("its checksum is wrong (whoever edits it removes the member checksum)")
+        raise DamagedError("its checksum is wrong (after editing it by hand, remove the member checksum)")
 
 
 def decode(raw: bytes, form: type[_T], version: int = 1) -> _T:
-    """What `encode` was given. Raises `DamagedError`, also when the member `version` is above `version`."""
+    """The reverse of `encode`. Raises `DamagedError`, also when the member `version` is above `version`."""
     check_digest(raw)
     try:
         written_by = msgspec.json.decode(raw, type=_Version).version
         if written_by > version:
-            raise DamagedError(f"it has version {written_by}, which this program does not know: a later one wrote it")
+            raise DamagedError(f"it has version {written_by}, which was written by a later version of the program")
         return msgspec.json.decode(raw, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DamagedError(str(exc)) from None
 
 
 class Recovered(NamedTuple, Generic[_T]):
-    """What the one writer of a file found when it took it up."""
+    """What the only writer of a file found at its start."""
 
     value: _T | None  # None: neither the file nor its second copy holds anything that can be used
     locked: LockedError | None = None  # why the file cannot be read; it is not written until it can be
 
 
 def read(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> _T | None:
-    """What the file says, for those who do not write it; where it is damaged or gone, what its second copy says.
+    """The content for readers: of the file, or of its second copy if the file is damaged or missing.
 
-    None when there is neither. Raises `LockedError`, another `OSError` or `DamagedError`, as of the file itself.
+    None without both. Raises `LockedError`, another `OSError` or `DamagedError` about the file itself.
     """
     try:
         return parse(read_state(path, max_bytes))
@@ -152,9 +152,9 @@ def read(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> _T | None:
 
 
 def recover(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> Recovered[_T]:
-    """As `read`, for the one writer: a damaged file is put aside, and its second copy takes its place. Never raises.
+    """As `read`, for the only writer: a damaged file is put aside, and its second copy takes its place. Never raises.
 
-    A file of another user is put aside when its second copy can be used; else it may have been restored, and stays.
+    A file of another user is put aside if its second copy can be used. Otherwise it may have been restored by root, and stays.
     """
     unread: LockedError | None = None
     foreign: LockedError | None = None
@@ -189,9 +189,9 @@ def recover(path: Path, parse: Callable[[bytes], _T], max_bytes: int) -> Recover
 
 
 def store(path: Path, data: bytes, *, synced: bool = True) -> None:
-    """Replace the file, then its second copy, but neither while it cannot be read.
+    """Replace the file, then its second copy; neither while the file cannot be read.
 
-    Raises `LockedError` or another `OSError`; the file is as it was, then, or says `data`.
+    Raises `LockedError` or another `OSError`; the file then has its old content or `data`.
     """
     require_readable(path)
     _require_ours(path)

@@ -1,20 +1,19 @@
-"""Files that another process, or another user, may have put in our way: read only if they are regular, and only so much.
+"""Safe access to files that another process or user may have replaced: only regular files, with a limit on their size.
 
 | need | function |
 |---|---|
 | read a file that an administrator names, such as a list or a token | `read_bounded`, `open_regular` |
 | read a file of the state directory | `read_state`, `open_state` |
-| replace one, as a whole | `write_whole` |
-| write one piece by piece, under a name that counts for nothing, and give it its name | `create`, `rename` |
-| add to one | `append` |
-| lock one | `open_lock` |
-| have a directory, the state directory itself, a socket | `make_directory`, `make_state_directory`, `bind` |
-| have nothing there | `remove`; `put_aside` keeps it |
+| replace a file as a whole | `write_whole` |
+| write a file piece by piece under a temporary name, then rename it | `create`, `rename` |
+| append to a file | `append` |
+| lock a file | `open_lock` |
+| make a directory, the state directory itself, a socket | `make_directory`, `make_state_directory`, `bind` |
+| remove a file | `remove`; `put_aside` keeps it |
 | notice a change | `appearance` |
 
-The functions for the state directory are the only way to write to it: a structure test holds that. They follow no link, and they
-never change an owner, which the processes of a resolver may not do: root at the command line becomes the owner of the directory
-first (`pdns/state/owner.py`).
+Only these functions write to the state directory; a structure test checks that. They follow no link and never change an owner,
+which the processes may not do. Commands run by root switch to the owner of the directory first (`pdns/state/owner.py`).
 """
 
 from __future__ import annotations
@@ -31,8 +30,8 @@ from io import BufferedReader
 from pathlib import Path
 from typing import BinaryIO, Final
 
-TEMPORARY: Final = ".tmp"  # whatever ends in this is unfinished work, and counts for nothing
-DAMAGED: Final = ".damaged-"  # stands between the name of a file that was put aside and the time
+TEMPORARY: Final = ".tmp"  # names of unfinished files, which are ignored
+DAMAGED: Final = ".damaged-"  # between the name of a file that was put aside and the time
 MAX_DAMAGED_KEPT: Final = 5  # of one name
 _MAX_DEPTH: Final = 8  # of a directory that is removed: ours have two levels
 _CHUNK_BYTES: Final = 1024 * 1024
@@ -55,7 +54,7 @@ class NotRegularError(OSError):
 
 
 class ForeignError(OSError):
-    """A file that belongs to a user who may not write where it is."""
+    """A file whose owner may not write in its directory."""
 
 
 class TooLongError(OSError):
@@ -97,14 +96,14 @@ def open_regular(path: Path, *, follow_links: bool = False, directory: int | Non
     return fd
 
 
-# The state directory: other users may own it, and whoever may write to it may put anything in the way of the next write.
-# No link is followed in any part of these paths (`state.dir` itself is resolved when the configuration is read), and every new
-# file is one that was not there before.
+# The state directory: other users may own it, and anyone who may write to it can place files or links where pdns writes next.
+# No link is followed in any part of these paths (`state.dir` itself is resolved when the configuration is read), and a new file
+# never opens an existing one.
 
 
 def read_state(path: Path, max_bytes: int) -> bytes:
-    """As `read_bounded`, for a file of the state directory: no part of `path` may be a link, and its owner must be one who may
-    write there: the owner of the directory, root, or who runs this.
+    """As `read_bounded`, for a file of the state directory: no part of `path` may be a link, and its owner must be the owner of
+    the directory, root, or the current user.
 
     Raises `NotRegularError`, `TooLongError`, `ForeignError` or another `OSError`.
     """
@@ -124,17 +123,17 @@ def open_state(path: Path) -> BufferedReader:
 
 
 def create(path: Path, mode: int = 0o644) -> BinaryIO:
-    """A new file at `path`, to write to and read again; what was there before is removed. Raises `OSError`."""
+    """A new file at `path`, to write and read; an existing file is removed. Raises `OSError`."""
     with _parent(path) as directory:
         fd = _new(path, directory, mode)
     return open(fd, "w+b")  # noqa: PTH123 (as above)
 
 
 def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = True) -> None:
-    """Replace `path` by `data` in one step: a reader, a full disk or a kill meets the old content or the new, never a part.
+    """Replace `path` by `data` in one step: readers see the old or the new content, also after a kill or on a full disk.
 
-    With `synced` a power cut does, too. Whatever stood at `path` and is no file is put aside. One process at a time may write
-    `path`. Raises `OSError`, and leaves no temporary file then.
+    With `synced`, also after a power cut. Anything at `path` that is not a file is put aside. One process at a time may write
+    `path`. Raises `OSError`, and then leaves no temporary file.
     """
     temporary = path.with_name(path.name + TEMPORARY)
     with _parent(path) as directory:
@@ -154,9 +153,9 @@ def write_whole(path: Path, data: bytes, *, mode: int = 0o644, synced: bool = Tr
 
 
 def open_lock(path: Path) -> int:
-    """A descriptor of the file at `path`, which is made if need be, to lock and to write a word into. Raises `OSError`.
+    """A descriptor of the file at `path`, created if missing, to lock and to write a few bytes into. Raises `OSError`.
 
-    What stands there and is no file is put aside.
+    Anything there that is not a file is put aside.
     """
     with _parent(path) as directory:
         try:
@@ -175,7 +174,7 @@ def open_lock(path: Path) -> int:
 
 
 def bind(path: Path, sock: socket.socket) -> None:
-    """Bind a local socket to `path`, for this user alone; what was there is removed. Raises `OSError`."""
+    """Bind a local socket to `path`, for this user only; anything there is removed. Raises `OSError`."""
     with _parent(path) as directory:
         remove(path)
         mask = os.umask(0o177)
@@ -186,7 +185,7 @@ def bind(path: Path, sock: socket.socket) -> None:
 
 
 def itself(fd: int, path: Path) -> Path:
-    """A path to what `fd` is open for, whatever has its name by now: for calls that take no descriptor.
+    """A path to the open file of `fd`, even if it was renamed, for calls that take no descriptor.
 
     Where /proc is not mounted it is `path`.
     """
@@ -195,13 +194,13 @@ def itself(fd: int, path: Path) -> Path:
 
 
 def rename(old: Path, new: Path) -> None:
-    """Give `old` the name `new`, in the same directory; what stands there and is no file is put aside. Raises `OSError`."""
+    """Rename `old` to `new` in the same directory; anything there that is not a file is put aside. Raises `OSError`."""
     with _parent(new) as directory:
         _replace(directory, old.name, new)
 
 
 def append(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Add `data` to the end of `path`, onto the disk. What stands there and is no file of ours is put aside.
+    """Append `data` to `path` and sync it. Anything there that is not a file of ours is put aside.
 
     Raises `OSError`.
     """
@@ -224,7 +223,7 @@ def append(path: Path, data: bytes, mode: int = 0o640) -> None:
         try:
             size = os.fstat(fd).st_size
             if size and not _ends_a_line(path, directory, size):
-                data = b"\n" + data  # what was cut short stays a line of its own
+                data = b"\n" + data  # an incomplete last line stays a separate line
             while data:
                 data = data[os.write(fd, data) :]
             os.fsync(fd)
@@ -234,7 +233,7 @@ def append(path: Path, data: bytes, mode: int = 0o640) -> None:
 
 
 def make_directory(path: Path, mode: int = 0o755) -> None:
-    """Have a directory at `path`, and in its place no link and no file: that is put aside. Its parent must be there.
+    """Make a directory at `path`; a link or file there is put aside. Its parent must exist.
 
     Raises `OSError`.
     """
@@ -247,13 +246,13 @@ def make_directory(path: Path, mode: int = 0o755) -> None:
 
 
 def make_state_directory(path: Path) -> None:
-    """Have the state directory itself, for its owner and group alone if it is new, and all above it. Raises `OSError`."""
+    """Make the state directory and its parents; a new one is for its owner and group only. Raises `OSError`."""
     path.mkdir(mode=0o750, parents=True, exist_ok=True)
 
 
 def remove(path: Path) -> None:
-    """Have nothing at `path`, whatever was there; links are removed, not followed. Directories that are nested deeper than ours
-    ever are get the name of a damaged file instead. Raises `OSError`.
+    """Remove anything at `path`; links are removed, not followed. Directories nested deeper than ours are put aside instead.
+    Raises `OSError`.
     """
     with suppress(FileNotFoundError), _parent(path) as directory:
         try:
@@ -265,7 +264,7 @@ def remove(path: Path) -> None:
 
 
 def put_aside(path: Path) -> Path | None:
-    """Rename what is at `path` to `NAME.damaged-<time>`, and return that; None when there is nothing. The last few are kept.
+    """Rename `path` to `NAME.damaged-<time>` and return that; None when there is nothing. The last few are kept.
 
     Raises `OSError`.
     """
@@ -280,7 +279,7 @@ def put_aside(path: Path) -> Path | None:
             os.rename(path.name, aside.name, src_dir_fd=directory, dst_dir_fd=directory)
         except FileNotFoundError:
             return None
-    _log.error("%s is damaged, or no file of this program: it is kept as %s", path, aside.name)
+    _log.error("%s is damaged, or not a file of this program: it is kept as %s", path, aside.name)
     for name in earlier[: max(0, len(earlier) + 1 - MAX_DAMAGED_KEPT)]:
         with suppress(OSError), _parent(path) as directory:
             _remove(name, directory, _MAX_DEPTH)
@@ -288,13 +287,13 @@ def put_aside(path: Path) -> Path | None:
 
 
 def damaged_files(state_dir: Path) -> list[str]:
-    """What was put aside below `state_dir` and is still there, relative to it."""
+    """The files below `state_dir` that were put aside, relative to it."""
     found = (path for pattern in ("", "*/", "feeds/*/") for path in state_dir.glob(f"{pattern}*{DAMAGED}*"))
     return sorted({str(path.relative_to(state_dir)) for path in found})
 
 
 def appearance(path: Path) -> tuple[int, ...]:
-    """What changes when the file at `path` does, or becomes another one; () when there is none. A link is not followed."""
+    """A value that changes when the file at `path` changes or is replaced; () without one. A link is not followed."""
     try:
         found = path.lstat()
     except OSError:
@@ -320,7 +319,7 @@ def _parent(path: Path) -> Iterator[int]:
 
 
 def _new(path: Path, directory: int, mode: int, flags: int = os.O_RDWR) -> int:
-    """A new file; one of that name, or whatever else, is removed before."""
+    """A new file; anything with that name is removed before."""
     try:
         fd = os.open(path.name, flags | os.O_CREAT | os.O_EXCL | _SAFELY, mode, dir_fd=directory)
     except FileExistsError:

@@ -1,6 +1,6 @@
-"""Memory that processes share by descriptor: whoever has it can neither cut it short nor, once it is sealed, change it.
+"""Shared memory that no process can shorten or, once it is sealed, change.
 
-A mapping of a file on a disk dies with SIGBUS when the file is truncated. A mapping of such memory cannot.
+A process that maps a file on a disk dies with SIGBUS when the file is truncated. This cannot happen with such memory.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _FIXED_SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
 
 
 def new_memory(name: str, size_bytes: int) -> int:
-    """A descriptor of `size_bytes` of zeros, writable, of a size that never changes. `name` is for people who read /proc.
+    """A descriptor of `size_bytes` of zeros, writable, with a fixed size. `name` is shown in /proc.
 
     Raises `OSError`.
     """
@@ -29,7 +29,7 @@ def new_memory(name: str, size_bytes: int) -> int:
 
 
 def sealed_memory(name: str, parts: Iterable[bytes | memoryview]) -> int:
-    """A descriptor of memory that holds `parts`, one behind the other, and never changes again.
+    """A descriptor of memory with the concatenated `parts`, which can never change.
 
     Raises `OSError`, and whatever `parts` raises.
     """

@@ -1,6 +1,6 @@
-"""How the processes of one `pdns serve` talk: small messages over a SOCK_SEQPACKET socketpair, with descriptors beside them.
+"""How the processes of one `pdns serve` communicate: small messages over a SOCK_SEQPACKET socketpair, with file descriptors.
 
-A channel never blocks its process, and the end of one is the end of the other: who finds the peer gone leaves too.
+A channel never blocks its process. A child that finds its peer gone exits too.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _decode = msgspec.json.Decoder(Message).decode
 
 
 class Loop(Protocol):
-    """What a channel needs of an event loop."""
+    """The methods of an event loop that a channel needs."""
 
     def add_reader(self, fd: int, callback: Callable[[], object], /) -> object: ...
     def remove_reader(self, fd: int, /) -> object: ...
 
 
 class Channel:
-    """One end. Sending never waits; receiving is a callback on a loop."""
+    """One end of a channel. Sending never waits; receiving is a callback on a loop."""
 
     def __init__(self, sock: socket.socket) -> None:
         sock.setblocking(False)
@@ -52,7 +52,7 @@ class Channel:
 
     @classmethod
     def from_fd(cls, fd: int) -> Channel:
-        """The channel that was inherited as `fd`, which it owns from here on. Children of this process do not get it."""
+        """The channel inherited as `fd`, which it owns from then on. Children of this process do not inherit it."""
         os.set_inheritable(fd, False)
         return cls(socket.socket(fileno=fd))
 
@@ -61,13 +61,13 @@ class Channel:
         return self._sock is None
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> bool:
-        """Pass `message` and copies of `fds` on. False when the peer is gone or has stopped reading; never waits or raises."""
+        """Send `message` and copies of `fds`. False when the peer is gone or has stopped reading. Never waits or raises."""
         if self._sock is None:
             return False
         ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
         try:
             self._sock.sendmsg([_encode(message)], ancillary, socket.MSG_NOSIGNAL)
-        except OSError as error:  # its end, or its queue full: the reader callback or the heartbeat will tell which
+        except OSError as error:  # the peer is gone, or its queue is full: the reader callback or the heartbeat finds out which
             _log.debug("control message %s not sent: %s", type(message).__name__, error)
             return False
         return True
@@ -80,7 +80,7 @@ class Channel:
         loop.add_reader(self._sock.fileno(), self.read)
 
     def wait(self) -> tuple[Message, list[int]] | None:
-        """The next message and its descriptors, waited for; None when the peer is gone. For a process that has no loop yet."""
+        """Wait for the next message and its descriptors; None when the peer is gone. For a process without a loop yet."""
         while self._sock is not None:
             poll = select.poll()
             poll.register(self._sock, select.POLLIN)
@@ -101,7 +101,7 @@ class Channel:
         return None
 
     def close(self) -> None:
-        """Leave. The peer sees the end; `on_gone` is not called here."""
+        """Close this end. The peer sees that; `on_gone` is not called here."""
         sock, self._sock = self._sock, None
         if sock is None:
             return
@@ -111,7 +111,7 @@ class Channel:
         sock.close()
 
     def read(self) -> None:
-        """Take what has arrived. The loop calls this; so may who knows that the peer is gone, to hear its last words."""
+        """Receive what has arrived. The loop calls this; the owner may call it for the last messages of a peer that is gone."""
         while self._sock is not None:
             try:
                 received = _receive(self._sock)

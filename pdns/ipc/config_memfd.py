@@ -11,7 +11,7 @@ from pdns.files.sealed import sealed_memory
 
 
 def share_config(config: Config) -> int:
-    """`config` in a sealed memfd: nobody who gets the descriptor can change it. The caller closes it."""
+    """`config` in a sealed memfd, which no process can change. The caller closes it."""
     return sealed_memory("pdns-config", [msgspec.json.encode(config)])
 
 

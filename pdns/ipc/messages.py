@@ -1,4 +1,4 @@
-"""What the processes of one `pdns serve` say to each other. Descriptors travel beside a message."""
+"""The messages between the processes of one `pdns serve`. Descriptors travel with a message."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from pdns.wire.transport import Transport
 
 MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
-MAX_LISTENERS: Final = MAX_FDS - 5  # beside configuration, counters, sightings, arena and limits
+MAX_LISTENERS: Final = MAX_FDS - 5  # besides configuration, counters, block ring, arena and limits
 
 
 class ListeningSocket(msgspec.Struct, frozen=True):
@@ -20,9 +20,9 @@ class ListeningSocket(msgspec.Struct, frozen=True):
 
 
 class Apply(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to worker: run by this configuration.
+    """Supervisor to worker: use this configuration.
 
-    Descriptors: configuration, counters, sightings, the arena if there is one, the rate limits' memory if `limits`, one for each
+    Descriptors: configuration, counters, block ring, the arena if there is one, the rate limits' memory if `limits`, one for each
     listener.
     """
 
@@ -38,14 +38,14 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
 
 
 class TakeBlockset(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to worker: decide by this blockset. Before the first `Apply` and after it. Descriptors: its sealed copy."""
+    """Supervisor to worker: use this blockset. Sent before and after the first `Apply`. Descriptors: its sealed copy."""
 
     generation: int
     needed: bool = False  # names are blocked by now: refuse to start rather than answer without a blockset
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to worker: read these sockets of another worker, which is away, as well as your own; none: no longer.
+    """Supervisor to worker: also read these sockets of another worker, which is away. Without sockets: stop doing so.
 
     Descriptors: one for each listener.
     """
@@ -55,7 +55,7 @@ class Cover(msgspec.Struct, frozen=True, tag=True):
 
 
 class Configure(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to feeds: run by this configuration. Descriptors: configuration."""
+    """Supervisor to feeds: use this configuration. Descriptors: configuration."""
 
     generation: int
     config_file: str
@@ -63,31 +63,31 @@ class Configure(msgspec.Struct, frozen=True, tag=True):
 
 
 class Distrust(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to feeds: the blockset of this generation cannot be used. Make another one."""
+    """Supervisor to feeds: the blockset of this generation cannot be used. Compile another one."""
 
     generation: int
 
 
 class HandOver(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to worker: read nothing more, and let go of the arena; the next worker waits for both."""
+    """Supervisor to worker: stop reading queries and release the arena; the next worker waits for both."""
 
 
 class HandedOver(msgspec.Struct, frozen=True, tag=True):
-    """Worker to supervisor: that is done. What is in flight is still answered."""
+    """Worker to supervisor: reading has stopped and the arena is free. Queries in flight are still answered."""
 
 
 class Drain(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to worker: accept nothing more, answer what is in flight, leave."""
+    """Supervisor to worker: accept no more queries, answer those in flight, exit."""
 
 
 class Ready(msgspec.Struct, frozen=True, tag=True):
-    """Worker to supervisor: it has done as `Apply` number `generation` says."""
+    """Worker to supervisor: `Apply` number `generation` is in force here."""
 
     generation: int
 
 
 class Refused(msgspec.Struct, frozen=True, tag=True):
-    """Worker to supervisor: the configuration of that `Apply` cannot be run by; the one before stays live."""
+    """Worker to supervisor: the configuration of that `Apply` cannot be used; the previous one stays live."""
 
     generation: int
     reason: str
@@ -95,7 +95,7 @@ class Refused(msgspec.Struct, frozen=True, tag=True):
 
 
 class Drained(msgspec.Struct, frozen=True, tag=True):
-    """Worker to supervisor: nothing is in flight any more; it leaves now."""
+    """Worker to supervisor: no query is in flight any more; the worker exits now."""
 
     unanswered: int = 0  # queries given up at the end of `drain_s`
 

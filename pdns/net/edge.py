@@ -34,7 +34,7 @@ class EdgeStats(Protocol):
 
 
 class BugLog:
-    """Logs exceptions that nobody should have let escape: the first at once, then one each `interval_s` at the most.
+    """Logs unhandled exceptions: the first at once, then at most one every `interval_s`.
 
     Whoever finds a packet that raises can send it a million times; the log must not become the damage.
     """

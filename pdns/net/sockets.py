@@ -83,7 +83,7 @@ def bind_tcp(endpoint: Endpoint, *, join: bool = False) -> socket.socket:
 
 
 def kernel_drops(sock: socket.socket) -> int:
-    """How many datagrams the kernel has thrown away because nobody read `sock` in time; 0 where it does not tell."""
+    """How many datagrams the kernel has thrown away because `sock` was not read in time; 0 if that is unknown."""
     try:
         info = sock.getsockopt(socket.SOL_SOCKET, SO_MEMINFO, 4 * SK_MEMINFO_VARS)
     except OSError:

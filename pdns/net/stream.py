@@ -169,7 +169,7 @@ class Stream(asyncio.BufferedProtocol):
         self._abort()
 
     def check(self, now_s: float, idle_limit_s: float) -> None:
-        """End it if it has overstayed. Octets are no sign of life; whole messages are."""
+        """End it if it is idle for too long. Only whole messages count as activity, not single bytes."""
         limits = self._connections.limits
         quiet_s = now_s - self._active_s
         if self._stalled_since_s is not None:
@@ -293,7 +293,7 @@ def client_key(host: str) -> str | bytes:
 
 
 class _Reply:
-    """Answers one message, once. One that is thrown away unused says so: a query that nobody will answer keeps nobody busy."""
+    """Answers one message, once. If it is dropped unused it reports that, so that an unanswered query does not stay busy."""
 
     __slots__ = ("_stream",)
 

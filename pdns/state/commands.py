@@ -1,7 +1,7 @@
-"""How an administrator's order reaches the feeds process, and its answer the administrator: files in `<state>/requests/`.
+"""How commands of administrators reach the feeds process, and their answers return: files in `<state>/requests/`.
 
-One is written beside its place and renamed to `<time>-<process>-<number>.order`; the answer appears as `.answer`, and who asked
-removes it. Command line and HTTP API come this way, so that one process writes what they change.
+A command is written to a temporary file and renamed to `<time>-<process>-<number>.order`. Its answer appears as `.answer`; the
+caller removes it. The command line and the HTTP API both use this, so that a single process makes the changes.
 """
 
 from __future__ import annotations
@@ -26,14 +26,14 @@ DIRECTORY: Final = "requests"
 ORDER_SUFFIX: Final = ".order"
 ANSWER_SUFFIX: Final = ".answer"
 TIMEOUT_S: Final = 60.0
-UNANSWERED_FOR_S: Final = 600.0  # who asked so long ago has gone
+UNANSWERED_FOR_S: Final = 600.0  # after this, the caller of an answer has gone
 MAX_REASON_CHARACTERS: Final = 200
 MAX_FOR_DAYS: Final = 366
 MAX_FOR_S: Final = MAX_FOR_DAYS * 86400.0
-MAX_TAKEN: Final = 1000  # orders that are looked at in one go
-MAX_BYTES: Final = 64 * 1024  # of an order
+MAX_TAKEN: Final = 1000  # commands read at a time
+MAX_BYTES: Final = 64 * 1024  # of a command
 MAX_ANSWER_BYTES: Final = 1024 * 1024
-IN_FORCE_S: Final = 5.0  # from its answer until every worker should have taken it up
+IN_FORCE_S: Final = 5.0  # from the answer until every worker should have taken the change up
 POLL_S: Final = 0.02
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
@@ -45,15 +45,15 @@ CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "
 
 
 class CommandError(PdnsError):
-    """An order that could not be given or was not answered."""
+    """A command that could not be sent or was not answered."""
 
 
 class InvalidCommand(CommandError, ValueError):
-    """An order that says what no order may say, whoever gives it and in whichever way."""
+    """A command with a text or time out of bounds, from whatever source."""
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True):
-    """What is to be done. `for_s` 0: for good. `all`, `category` and `kind` release what they select, of `feed` or of all."""
+    """One command. `for_s` 0: without end. `all`, `category` and `kind` select what is released, in `feed` or in all feeds."""
 
     command: CommandName
     user: str
@@ -64,7 +64,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     all: bool = False
     category: str = ""
     kind: str = ""  # of pdns.config.schema.GUARD_KINDS, or "order"
-    force: bool = False  # though it concerns more names than is usually meant
+    force: bool = False  # accept a name that affects more names than is usually meant
 
     @property
     def is_bulk(self) -> bool:
@@ -72,76 +72,76 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of it, in words, and what must be in force everywhere before anyone is told that it is done.
+    """The result for the caller, and what every worker must have taken up before the command counts as done.
 
-    `done` is false as well for what is on record and not in force everywhere.
+    `done` is also false for a change that was recorded but is not in force everywhere.
     """
 
     done: bool
     text: str
     wanted: InForce = InForce()
-    needs_force: bool = False  # it was not done, and is with `Command.force`
+    needs_force: bool = False  # refused, and accepted with `Command.force`
 
 
-def checked(order: Command) -> Command:
-    """`order` with its texts as they will be kept. Raises `InvalidCommand` for texts and times that are out of bounds.
+def checked(wanted: Command) -> Command:
+    """`wanted` with its texts as they will be kept. Raises `InvalidCommand` for texts and times that are out of bounds.
 
-    Command line, API and the process that carries it out ask here, so that no way in has other bounds than the rest.
+    The command line, the API and the feeds process all call this, so the bounds are the same everywhere.
     """
     try:
-        texts = {field: accepted(field, getattr(order, field), most) for field, most in _MAX_CHARACTERS.items()}
+        texts = {field: accepted(field, getattr(wanted, field), most) for field, most in _MAX_CHARACTERS.items()}
     except FreeTextError as error:
         raise InvalidCommand(str(error)) from None
-    if not 0 <= order.for_s <= MAX_FOR_S:
+    if not 0 <= wanted.for_s <= MAX_FOR_S:
         raise InvalidCommand(_TOO_LONG)
-    return msgspec.structs.replace(order, **texts)
+    return msgspec.structs.replace(wanted, **texts)
 
 
-def showable(order: Command) -> Command:
-    """`order` fit for the record, though it is refused."""
-    texts = {field: visible(getattr(order, field), most) for field, most in _MAX_CHARACTERS.items()}
-    return msgspec.structs.replace(order, **texts, for_s=min(max(order.for_s, 0.0), MAX_FOR_S))
+def showable(refused: Command) -> Command:
+    """A refused command as the audit log shows it: within all bounds."""
+    texts = {field: visible(getattr(refused, field), most) for field, most in _MAX_CHARACTERS.items()}
+    return msgspec.structs.replace(refused, **texts, for_s=min(max(refused.for_s, 0.0), MAX_FOR_S))
 
 
 def parse_duration(text: str) -> float:
     """The seconds that `90`, `90s`, `30m`, `2h`, `7d` or `1w` stand for, at most `MAX_FOR_S`. Raises `ValueError`."""
     found = _DURATION.fullmatch(text.strip().lower())
     if found is None or not float(found[1]):
-        raise ValueError(f'"{visible(text, 40)}" is no length of time: write 30m, 2h, 7d or 1w')
+        raise ValueError(f'"{visible(text, 40)}" is not a length of time: write 30m, 2h, 7d or 1w')
     seconds = float(found[1]) * _UNIT_S[found[2]]
     if seconds > MAX_FOR_S:
         raise ValueError(_TOO_LONG)
     return seconds
 
 
-def give(state_dir: Path, order: Command, timeout_s: float = TIMEOUT_S) -> Outcome:
-    """Have `order` carried out by the running resolver, and wait until what it changes is in force in every worker.
+def execute(state_dir: Path, wanted: Command, timeout_s: float = TIMEOUT_S) -> Outcome:
+    """Have the running resolver carry out `wanted`, and wait until the change is in force in every worker.
 
-    Raises `CommandError` (`InvalidCommand` before anything is done), and `OSError` when it may not be given.
+    Raises `CommandError` (`InvalidCommand` before anything is done), and `OSError` when it cannot be sent.
     """
-    command = PendingCommand(state_dir, order, timeout_s)
+    command = PendingCommand(state_dir, wanted, timeout_s)
     while (outcome := command.outcome()) is None:
         time.sleep(POLL_S)
     return outcome
 
 
 class PendingCommand:
-    """An order that was given to the running resolver. No call waits for anything but the disk."""
+    """A command that was sent to the running resolver. No call waits for anything but the disk."""
 
-    def __init__(self, state_dir: Path, order: Command, timeout_s: float = TIMEOUT_S) -> None:
-        """Gives it. Raises `InvalidCommand`, and `OSError` when it may not be given."""
-        order = checked(order)
+    def __init__(self, state_dir: Path, wanted: Command, timeout_s: float = TIMEOUT_S) -> None:
+        """Sends it. Raises `InvalidCommand`, and `OSError` when it cannot be sent."""
+        wanted = checked(wanted)
         self._state_dir = state_dir
         self._timeout_s = timeout_s
         directory = state_dir / DIRECTORY
         make_directory(directory, 0o750)
         self._path = directory / f"{time.time_ns()}-{os.getpid()}-{next(_numbers)}{ORDER_SUFFIX}"
-        write_whole(self._path, msgspec.json.encode(order), synced=False)
+        write_whole(self._path, msgspec.json.encode(wanted), synced=False)
         self._give_up_s = time.monotonic() + timeout_s
         self._answer: Outcome | None = None
 
     def outcome(self) -> Outcome | None:
-        """What came of it, once that is in force in every worker; None until then. Raises `CommandError` when time is up."""
+        """The outcome, once it is in force in every worker; None until then. Raises `CommandError` when time is up."""
         now_s = time.monotonic()
         if self._answer is None:
             self._answer = self._read_answer()
@@ -173,12 +173,12 @@ class PendingCommand:
     def _take_back(self) -> NoReturn:
         with suppress(OSError):
             self._path.unlink(missing_ok=True)
-        reason = f"no answer within {self._timeout_s:g} s: is the feeds process alive? The log says what it is at"
+        reason = f"no answer within {self._timeout_s:g} s: is the feeds process alive? See the log"
         raise CommandError(reason)
 
 
 def taken(state_dir: Path) -> list[Path]:
-    """Orders that wait, the oldest first, at most `MAX_TAKEN` of them. Removes answers that were not fetched in time."""
+    """Files of waiting commands, the oldest first, at most `MAX_TAKEN`. Removes answers that were not fetched in time."""
     waiting: list[Path] = []
     with suppress(OSError), os.scandir(state_dir / DIRECTORY) as entries:
         for entry in entries:
@@ -194,9 +194,9 @@ def taken(state_dir: Path) -> list[Path]:
 
 
 def read(path: Path) -> Command:
-    """The order in a file that `taken` named. Never waits.
+    """The command in a file that `taken` returned. Never waits.
 
-    Raises `CommandError` for a file that holds no order, and `OSError`: `FileNotFoundError` when the order was taken back,
+    Raises `CommandError` for a file that holds no command, and `OSError`: `FileNotFoundError` when the command was taken back,
     another one when there is no regular file of at most `MAX_BYTES`.
     """
     try:
@@ -206,6 +206,6 @@ def read(path: Path) -> Command:
 
 
 def answer(path: Path, outcome: Outcome) -> None:
-    """Tell who gave the order in `path` what came of it, and have it out of the way. Raises `OSError`."""
+    """Write the answer to the command in `path`, and remove the command. Raises `OSError`."""
     write_whole(path.with_suffix(ANSWER_SUFFIX), msgspec.json.encode(outcome), synced=False)
     path.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""What of the feeds was ever asked for: hits of each feed and hashes of listed names, kept over restarts for reports.
+"""Hits of each feed and hashes of the listed names that clients asked for, kept over restarts for reports.
 
-`<state>/hits.msgpack`, written by the supervisor every minute. A lost minute is no loss: it says what is worth keeping, not what
-happened.
+The supervisor writes `<state>/hits.msgpack` every minute. Losing a minute is acceptable: the file shows which feeds are useful,
+not every event.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _FAMILIES: Final = {"feed_hits_total": 0, "feed_only_hits_total": 1}
 
 
 class FeedHits(msgspec.Struct, frozen=True, array_like=True):
-    """Of one feed, since `Hits.since_s`."""
+    """Counts of one feed since `Hits.since_s`."""
 
     hits: int = 0  # queries for what it lists
     only: int = 0  # those that no other feed lists
@@ -43,7 +43,7 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(state_dir: Path) -> Hits | None:
-    """What was last written; None when there is nothing, or nothing that can be read."""
+    """The last written content; None without a readable file."""
     try:
         return records.read(state_dir / FILE_NAME, parse, MAX_BYTES)
     except (OSError, DamagedError):
@@ -59,10 +59,10 @@ def parse(raw: bytes) -> Hits:
 
 
 class HitBook:
-    """The one writer. `now_s`: seconds since the epoch."""
+    """The only writer. `now_s`: seconds since the epoch."""
 
     def __init__(self, state_dir: Path, now_s: float) -> None:
-        """Goes on where the one before ended."""
+        """Continues from the content of the file."""
         self._path = state_dir / FILE_NAME
         self._since_s, self._before, self._names = now_s, dict[str, FeedHits](), dict[int, int]()
         self._unread = False  # the file is there and cannot be read
@@ -86,7 +86,7 @@ class HitBook:
             del self._names[next(iter(self._names))]
 
     def state(self, counters: Sequence[Counters], now_s: float) -> Hits:
-        """All of it, with what `counters` have counted since this process began."""
+        """Everything, including the counts of `counters` since this process began."""
         counted: Counter[tuple[str, int]] = Counter()
         for memory in counters:
             for family, labels, value in memory.items():
@@ -100,7 +100,7 @@ class HitBook:
         return Hits(since_s=self._since_s, written_s=now_s, feeds=feeds, names=dict(self._names))
 
     def write(self, hits: Hits) -> None:
-        """Replace the file. Raises `OSError`. As long as it cannot be read it stays; what it says is added once it can be."""
+        """Replace the file. Raises `OSError`. An unreadable file stays; its content is added once it can be read."""
         if self._unread:
             if appearance(self._path) != self._looks:
                 self._take_up()

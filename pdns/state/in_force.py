@@ -1,6 +1,6 @@
-"""`<state>/in_force.json`: what every worker that answers has taken up. The supervisor alone writes it; commands wait for it.
+"""`<state>/in_force.json`: the changes that every answering worker has taken up. The supervisor writes it; commands wait for it.
 
-Losing it costs nothing: it says how things stand now, and is written anew at each start.
+Losing the file costs nothing: it holds the present state, and each start writes it again.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LOOK_S: Final = 0.1  # between two looks at what the workers have taken up
 
 
 class InForce(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file: the lowest of all workers. 0: none."""
+    """The whole file: the lowest values of all workers. 0: none."""
 
     overrides: int = 0  # revision of `overrides.json`
     generation: int = 0  # of the blockset
@@ -32,7 +32,7 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def read(state_dir: Path) -> InForce:
-    """What is in force; nothing when that is not known."""
+    """What is in force; zeros when that is unknown."""
     try:
         return msgspec.json.decode(read_state(state_dir / FILE_NAME, _MAX_BYTES), type=InForce)
     except (OSError, ValueError, RecursionError):
@@ -45,7 +45,7 @@ def write(state_dir: Path, now: InForce) -> None:
 
 
 async def keep(state_dir: Path, now: Callable[[], InForce]) -> None:
-    """Keep the file in step with what `now` returns: those who gave a command wait for it. Runs until cancelled."""
+    """Keep the file equal to the value of `now`, which callers of commands wait for. Runs until cancelled."""
     while True:
         what = now()
         with suppress(OSError):  # tried again at the next look
@@ -55,5 +55,5 @@ async def keep(state_dir: Path, now: Callable[[], InForce]) -> None:
 
 
 def changed(state_dir: Path, now: InForce) -> bool:
-    """Whether the file does not say `now`. Costs a read of some bytes."""
+    """Whether the file differs from `now`. Costs a read of some bytes."""
     return read(state_dir) != now

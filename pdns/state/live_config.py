@@ -1,6 +1,6 @@
-"""`<state>/live.json`: the configuration that the running server uses. Commands use it while its file cannot be.
+"""`<state>/live.json`: the configuration that the running server uses. Commands use it while the configuration file has errors.
 
-The supervisor alone writes it, when it starts and after each reload. It says which file the server was started with.
+Only the supervisor writes it, at the start and after each reload. It names the file that the server was started with.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def write(state_dir: Path, file: Path, config: Config) -> None:
-    """Replace the file; it is for its owner alone. Raises `OSError`."""
+    """Replace the file, which only its owner may read. Raises `OSError`."""
     live = LiveConfig(file=str(file.resolve()), config=config)
     write_whole(state_dir / FILE_NAME, records.encode(live), mode=0o600, synced=False)
 
@@ -54,12 +54,12 @@ def keep(file: Path, config: Config) -> None:
 
 
 def of_running_server(file: Path) -> Config | None:
-    """What the server uses that was started with `file`, which is no good at the moment. None when no such server is found."""
+    """The configuration of the running server that was started with `file`, while that has errors. None without such a server."""
     for state_dir in _state_directories(file):
         try:
             if is_served(state_dir):
                 live = records.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), LiveConfig)
-                if live.file == str(file.resolve()):  # which directory it is, only the configuration file says
+                if live.file == str(file.resolve()):  # only the configuration file names the directory
                     return msgspec.structs.replace(live.config, state=State(dir=str(state_dir)))
         except (OSError, DamagedError):
             continue
@@ -67,7 +67,7 @@ def of_running_server(file: Path) -> Config | None:
 
 
 def _state_directories(file: Path) -> list[Path]:
-    """Where the state directory may be, by what can be made out of a file that is half edited."""
+    """Where the state directory may be, according to the readable parts of a half-edited file."""
     found = []
     for name in dict.fromkeys((_named_in_tables(file), _named_in_text(file), default_state_dir())):
         with suppress(InvalidAddress):

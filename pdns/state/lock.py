@@ -1,7 +1,7 @@
 """The state directory: one `pdns serve` at a time.
 
-The lock is on the directory itself, and on the file `lock` in it, which says who has it: the file alone could be replaced by
-another one while it is locked.
+The lock is on the directory itself and on the file `lock` in it, which has the process id of the holder. The file alone could be
+replaced while it is locked.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 def is_served(state_dir: Path, *, unknown: bool | None = None) -> bool:
-    """Whether a `pdns serve` runs on `state_dir`. When that may not be looked at: `unknown`, or `OSError` is raised."""
+    """Whether a `pdns serve` runs on `state_dir`. Without permission to look: `unknown`, or `OSError` is raised."""
     try:
         if not _is_free(os.open(state_dir, _DIRECTORY)):
             return True
@@ -36,7 +36,7 @@ def is_served(state_dir: Path, *, unknown: bool | None = None) -> bool:
 
 
 class StateDirectory:
-    """The directory, made if need be, and locked until `close` or the end of this process, whatever that is."""
+    """The directory, created if missing, and locked until `close` or the end of this process."""
 
     def __init__(self, path: Path, config_file: str) -> None:
         """Raises `ConfigError` (for `state.dir` in `config_file`) when it cannot be used or another process holds it."""
@@ -60,7 +60,7 @@ class StateDirectory:
         os.pwrite(self._fds[1], f"{os.getpid()}\n".encode("ascii"), 0)
 
     def close(self) -> None:
-        """Let others have it."""
+        """Release the lock."""
         while self._fds:
             os.close(self._fds.pop())
 

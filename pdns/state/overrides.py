@@ -1,7 +1,7 @@
-"""`<state>/overrides.json`: what administrators said beside the configuration, in force within a second and without a compile.
+"""`<state>/overrides.json`: local entries and switched-off feeds, in force within a second and without a compile.
 
-The feeds process alone writes it, after orders (`pdns.state.commands`); each worker notices that it is another file. Times are
-seconds since the epoch.
+Only the feeds process writes it, after commands (`pdns.state.commands`). Each worker notices the new file. Times are seconds
+since the epoch.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ IndicatorAction = Literal["block", "allow"]
 
 
 class Indicator(msgspec.Struct, frozen=True, kw_only=True):
-    """A name that is blocked or allowed here, whatever feeds say."""
+    """A name that an administrator blocks or allows, whatever feeds list."""
 
-    name: str  # as `block.allow` spells it: `x`, or `*.x` for what is below
+    name: str  # as in `block.allow`: `x`, or `*.x` for what is below
     action: IndicatorAction
     reason: str
     author: str
@@ -42,7 +42,7 @@ class Indicator(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Disabled(msgspec.Struct, frozen=True, kw_only=True):
-    """A feed that is switched off for a while: it blocks nothing, counts nothing and excepts nothing."""
+    """A feed that is switched off for a while: its blocks, counts and exceptions have no effect."""
 
     reason: str
     author: str
@@ -51,15 +51,15 @@ class Disabled(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole file. What is over may still stand in it."""
+    """The whole file. It may still contain expired entries."""
 
     disabled: dict[str, Disabled] = {}
     indicators: tuple[Indicator, ...] = ()
     revision: int = 0  # rises with each change
-    version: int = 1  # of this form: a program that does not know it does not use the file
+    version: int = 1  # of this format: a program that does not know it does not use the file
 
     def at(self, now_s: float) -> Overrides:
-        """What of it is in force at `now_s`."""
+        """The entries in force at `now_s`."""
         return Overrides(
             disabled={feed: entry for feed, entry in self.disabled.items() if now_s < entry.until_s},
             indicators=tuple(entry for entry in self.indicators if not entry.is_over(now_s)),
@@ -68,12 +68,12 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
         )
 
     def next_end_s(self, now_s: float) -> float:
-        """When the next of what is in force at `now_s` ends; infinity when nothing does."""
+        """When the first of the entries in force at `now_s` ends; infinity when none does."""
         ends = [*(entry.until_s for entry in self.disabled.values()), *(entry.expires_s for entry in self.indicators)]
         return min((end_s for end_s in ends if end_s > now_s), default=math.inf)
 
     def rules(self, now_s: float) -> LocalRules:
-        """What is in force at `now_s`, to decide by. A name that this version does not understand counts for nothing."""
+        """The rules in force at `now_s`. A name that this version does not understand is ignored."""
         current = self.at(now_s)
         entries = []
         for indicator in current.indicators:
@@ -86,7 +86,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def as_csv(indicators: Iterable[Indicator]) -> str:
-    """A line for each, after one of titles. A cell never begins as a formula does: it may end in a spreadsheet."""
+    """CSV with a title row. No cell begins like a formula, because the file may be opened in a spreadsheet."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(Indicator.__struct_fields__)
@@ -97,7 +97,7 @@ def as_csv(indicators: Iterable[Indicator]) -> str:
 
 
 def read(state_dir: Path) -> Overrides:
-    """What the file says, or its second copy where it is damaged; nothing when neither is there.
+    """The content of the file, or of its second copy when it is damaged; no entries when neither exists.
 
     Raises `OSError`, and `DamagedError` when neither can be used.
     """
@@ -110,25 +110,25 @@ def parse(raw: bytes) -> Overrides:
 
 
 class OverridesWatch:
-    """The file as one worker sees it: looked at often, read when it is another one or something in it ends."""
+    """The file as one worker uses it: checked often, read when it was replaced or an entry ends."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE_NAME
-        self._version: tuple[int, ...] = (-1,)  # of nothing: where the file is gone, its second copy is read
+        self._version: tuple[int, ...] = (-1,)  # none: without the file, its second copy is read
         self._overrides = Overrides()
         self._end_s = math.inf
 
     @property
     def revision(self) -> int:
-        """Of the file that was read last."""
+        """The revision of the file that was read last."""
         return self._overrides.revision
 
     def is_due(self, now_s: float) -> bool:
-        """Whether `load` would say something else than the last time. Costs one stat()."""
+        """Whether `load` would return another result than the last time. Costs one stat()."""
         return now_s >= self._end_s or self._look() != self._version
 
     def load(self, now_s: float) -> LocalRules:
-        """The rules in force. Raises `OSError` or `DamagedError` for a file that cannot be used, once for each."""
+        """The rules in force. Raises `OSError` or `DamagedError` once for each unusable file."""
         if (version := self._look()) != self._version:
             self._version = version
             self._overrides = read(self._path.parent)

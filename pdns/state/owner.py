@@ -1,6 +1,6 @@
-"""Root at the command line works on a state directory as the user who owns it.
+"""Commands run by root switch to the owner of the state directory.
 
-That user can put links where root would write next. What root makes there would also be in the way of that user's resolver.
+Otherwise the owner could place links where root writes next, and files created by root would block the owner's resolver.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ class StateOwnerError(PdnsError):
 
 
 def become_owner(state_dir: Path) -> None:
-    """For good, be the user who owns `state_dir`, if this is root and that is somebody else. Without the directory, do nothing.
+    """Switch for good to the owner of `state_dir` if this is root and the owner is not. Without the directory, do nothing.
 
-    Raises `StateOwnerError` when a directory above it belongs to yet another user, who could put another one in its place.
+    Raises `StateOwnerError` when a directory above belongs to a third user, who could replace the state directory.
     """
     if os.geteuid() != 0:
         return
@@ -52,7 +52,7 @@ def become_owner(state_dir: Path) -> None:
 
 
 def _check_access(state_dir: Path, user: int, group: int) -> None:
-    """That user must be able to reach the directory and to read this program, of which the rest is loaded when it is needed."""
+    """Check that the owner can reach the directory and read this program, parts of which are loaded later."""
     os.setegid(group)
     os.seteuid(user)
     try:

@@ -1,6 +1,6 @@
-"""NOTIFY (RFC 1996) where clients are served: what a worker answers to a primary, and how the feeds process learns of it.
+"""NOTIFY (RFC 1996) at the addresses for clients: how a worker answers a primary and informs the feeds process.
 
-The feeds process has a datagram socket in the state directory. A worker writes the name of a feed to it, and never waits.
+The feeds process has a datagram socket in the state directory. A worker sends the name of a feed to it, and never waits.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from pdns.wire import protocol as p
 from pdns.wire.names import from_text
 
 SOCKET_FILE: Final = "zone-changes.sock"
-_OFTEN_S: Final = 1.0  # one zone is passed on once in that time: a primary's address can be forged
+_OFTEN_S: Final = 1.0  # each zone is reported once in that time at most: a primary's address can be forged
 _MOST_WAITING: Final = 100
 _NAME_BYTES: Final = 64
 _SOA_IN: Final = p.SOA.to_bytes(2) + p.CLASS_IN.to_bytes(2)
 
 
 class Primaries:
-    """Answers the NOTIFY of a configured primary. One of a feed with a TSIG key is not taken here: a worker has no keys."""
+    """Answers the NOTIFY of a configured primary. It is refused for a feed with a TSIG key, because a worker has no keys."""
 
     def __init__(self, feeds: Sequence[Feed], pass_on: Callable[[str], object]) -> None:
         """`pass_on` is called with the name of each feed whose zone has changed."""
@@ -44,7 +44,7 @@ class Primaries:
         return bool(self._feeds)
 
     def answer(self, wire: bytes, address: str, now: float) -> bytes | None:
-        """The answer to a message whose opcode is not QUERY; None when it is no NOTIFY of a primary for its zone."""
+        """The answer to a message whose opcode is not QUERY; None unless it is NOTIFY from a primary for its zone."""
         opcode = int.from_bytes(wire[2:4]) & p.OPCODE_MASK
         end = wire.find(_SOA_IN, p.HEADER_BYTES) + len(_SOA_IN)
         key = address, wire[p.HEADER_BYTES : end - len(_SOA_IN)].lower()
@@ -59,7 +59,7 @@ class Primaries:
 
 
 class Sender:
-    """Tells the feeds process of this state directory; while that process is away, the message is lost."""
+    """Informs the feeds process of this state directory. While that process is away, the message is lost."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = str(state_dir / SOCKET_FILE)
@@ -67,7 +67,7 @@ class Sender:
 
     def tell(self, feed: str) -> None:
         """The zone of `feed` has changed. Never waits or raises."""
-        with suppress(OSError):  # the zone is looked at as often as without
+        with suppress(OSError):  # the zone is still checked at its usual interval
             self._socket.sendto(feed.encode(), self._path)
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Sender:
 
 
 class ZoneChangeReceiver:
-    """Where the feeds process hears of it. Raises `OSError` when there can be no such socket."""
+    """The receiving socket of the feeds process. Raises `OSError` when it cannot be created."""
 
     def __init__(self, state_dir: Path, loop: asyncio.AbstractEventLoop, changed: Callable[[str], object]) -> None:
         """`changed` is called with the name of a feed."""
@@ -92,7 +92,7 @@ class ZoneChangeReceiver:
 
     @property
     def lost(self) -> bool:
-        """Whether something else is where the socket was: another one is needed."""
+        """Whether the socket's path was replaced or removed: another socket is needed."""
         return appearance(self._path) != self._looks
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Child processes that are replaced when they die, each at the other end of a control channel."""
+"""Child processes that are restarted when they die. Each has one end of a control channel."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ from pdns.supervisor import process_usage as processes
 BACKOFF_S: Final = (0.0, 0.1, 0.5, 1.0, 2.0, 5.0)
 HEALTHY_AFTER_S: Final = 60.0
 _LEAVE_S: Final = 2.0  # between closing its channel and exiting
-_LOOK_EVERY_S: Final = 0.05  # whether a process that cannot be watched is still there
+_LOOK_EVERY_S: Final = 0.05  # how often to poll a process without a pidfd
 
 _log = logging.getLogger(__name__)
 
 
 class Backoff:
-    """How long to wait before the next start: longer each time, from the beginning again after a minute of health."""
+    """The wait before the next start. It grows each time, and starts again from zero after a minute of health."""
 
     def __init__(self) -> None:
         self._deaths = 0
@@ -46,7 +46,7 @@ class Child:
     """`python -m MODULE FD`, kept running. All callbacks come from the loop.
 
     `on_start` is called for each new process, to send it what it needs; `on_exit` after each death, before the replacement.
-    A child dies with us, however we die: it leaves when its channel ends.
+    A child never outlives the supervisor: it exits when its channel ends.
     """
 
     def __init__(
@@ -60,13 +60,13 @@ class Child:
         on_exit: Callable[[], None],
         own_group: bool = False,
     ) -> None:
-        """`own_group`: a process group of its own, so that a Ctrl-C passes it by and its own children end with it."""
+        """`own_group`: run in a separate process group, so that Ctrl-C does not reach it and its own children end with it."""
         self.name = name
         self.restarts = 0
-        self.failed_starts = 0  # no process, or none that could be told what to do
+        self.failed_starts = 0  # no process, or a process that could not be sent its messages
         self.started_s = 0.0  # loop time
-        self.waits_s = 0.0  # how long the start that is due was put off
-        self.variables: frozenset[str] = frozenset()  # of our environment, beside those that every process has
+        self.waits_s = 0.0  # how long the next start was delayed
+        self.variables: frozenset[str] = frozenset()  # environment variables in addition to those of every process
         self._module = module
         self._loop = loop
         self._on_start = on_start
@@ -93,32 +93,32 @@ class Child:
         return self._stopping
 
     def start(self) -> None:
-        """Start it, if it does not run, and again whenever it dies, until `stop`."""
+        """Start it unless it runs, and restart it whenever it dies, until `stop`."""
         if self._process is not None:
             return
         self._again, self._stopping, self.waits_s = None, False, 0.0
         with RESERVE.lent():
             try:
                 self._process, self._channel = self._spawn()
-            except Exception as error:  # noqa: BLE001 (whatever the reason is, it may be gone the next time)
+            except Exception as error:  # noqa: BLE001 (any failure may be gone at the next attempt)
                 self._not_started(error)
                 return
-            processes.watch(self._process.pid)
+            processes.open_files(self._process.pid)
             self.started_s = self._loop.time()
             self._exited.clear()
-            self._watch(self._process)
+            self._await_exit(self._process)
             try:
                 self._channel.attach(self._loop, self._heard, self._left)
                 self._on_start()
             except Exception as error:  # noqa: BLE001 (as above: it is replaced)
                 self.failed_starts += 1
-                _log.error("%s cannot be told what to do: %s", self.name, _reason(error))
+                _log.error("cannot send messages to %s: %s", self.name, _reason(error))
                 self.kill()
                 return
         _log.debug("%s started as process %d", self.name, self._process.pid)
 
     def _spawn(self) -> tuple[subprocess.Popen[bytes], Channel]:
-        """A process and our end of its channel. Raises `OSError`, and whatever else stands in the way."""
+        """A process and our end of its channel. Raises `OSError` and other errors of the start."""
         channel, theirs = Channel.pair()
         try:
             with theirs:
@@ -135,7 +135,7 @@ class Child:
         return process, channel
 
     def start_now(self) -> None:
-        """Wait no longer for the next start: what the last one died of may be gone."""
+        """Start again without further delay: the cause of the last death may be gone."""
         if self._again is not None and not self._stopping:
             self._again.cancel()
             self._backoff = Backoff()
@@ -146,12 +146,12 @@ class Child:
         return self._channel is not None and self._channel.send(message, fds)
 
     def kill(self) -> None:
-        """End it at once; it is replaced. Nothing happens while there is none."""
+        """Kill it at once; it is replaced. No effect without a process."""
         if self._process is not None:
             self._process.kill()
 
     async def stop(self, message: Message | None, within_s: float) -> bool:
-        """End it for good: by `message`, else by closing its channel and SIGTERM; when that takes longer, by SIGKILL.
+        """End it for good: by `message`, or by closing its channel and SIGTERM; if it takes too long, by SIGKILL.
 
         False if it had to be killed.
         """
@@ -166,7 +166,7 @@ class Child:
         try:
             await asyncio.wait_for(self._exited.wait(), within_s)
         except TimeoutError:
-            _log.warning("%s did not leave within %.1f s and was killed", self.name, within_s)
+            _log.warning("%s did not exit within %.1f s and was killed", self.name, within_s)
             process.kill()
             await self._exited.wait()
             return False
@@ -178,11 +178,11 @@ class Child:
         self.kill()
 
     async def exited(self) -> None:
-        """Return when there is no process."""
+        """Wait until there is no process."""
         await self._exited.wait()
 
     def stop_replacing(self) -> None:
-        """When it dies now, that was it."""
+        """Do not replace it when it dies."""
         self._stopping = True
         if self._again is not None:
             self._again.cancel()
@@ -193,25 +193,25 @@ class Child:
         self._on_message(message)
 
     def _left(self) -> None:
-        """It closed its channel. If it forgets to exit, it is made to."""
+        """It closed its channel. If it does not exit, it is killed."""
         process = self._process
         if process is not None:
             self._loop.call_later(_LEAVE_S, lambda: process.kill() if process is self._process else None)
 
-    def _watch(self, process: subprocess.Popen[bytes]) -> None:
+    def _await_exit(self, process: subprocess.Popen[bytes]) -> None:
         try:
             self._pidfd = os.pidfd_open(process.pid)
-        except OSError:  # refused by a seccomp profile, or no descriptor is left: look again and again
+        except OSError:  # refused by a seccomp profile, or no descriptor is left: poll
             self._pidfd = -1
-            self._look(process)
+            self._poll(process)
         else:
             self._loop.add_reader(self._pidfd, self._died)
 
-    def _look(self, process: subprocess.Popen[bytes]) -> None:
+    def _poll(self, process: subprocess.Popen[bytes]) -> None:
         if process is not self._process:
             return
         if process.poll() is None:
-            self._loop.call_later(_LOOK_EVERY_S, self._look, process)
+            self._loop.call_later(_LOOK_EVERY_S, self._poll, process)
         else:
             self._died()
 
@@ -248,7 +248,7 @@ class Child:
 
 
 def _interpreter_flags() -> list[str]:
-    """Keep modules that lie about in the working directory out of the children, unless we ourselves were run from there."""
+    """Keep modules in the working directory out of the children, unless this process was started from there."""
     source = Path(pdns.__file__).resolve().parents[1]
     return [] if source == Path.cwd() and not sys.flags.safe_path else ["-P"]
 

@@ -1,4 +1,4 @@
-"""Which of the addresses that are listened on the machine has at the moment. Those that it has not work once it has them."""
+"""Which addresses in `server.listen` an interface has at the moment. The others are served once an interface has them."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ _log = logging.getLogger(__name__)
 
 
 class ListenAddresses:
-    """Looks at them again and again, and says in the log what comes and goes. Sends nothing."""
+    """Checks them every second and logs changes. Sends nothing."""
 
     def __init__(self, endpoints: Callable[[], Iterable[Endpoint]]) -> None:
-        """`endpoints` gives those that are bound, and those that wait for their interface."""
+        """`endpoints` returns the bound endpoints, and those that wait for their interface."""
         self._endpoints = endpoints
-        self.present: dict[str, bool] = {}  # by endpoint, as last looked at
+        self.present: dict[str, bool] = {}  # by endpoint, at the last check
 
     @property
     def absent(self) -> list[str]:
-        """What is missing, a line for each."""
+        """One line for each missing address."""
         return [f"{endpoint}: no interface has this address" for endpoint, present in self.present.items() if not present]
 
-    async def watch(self) -> None:
-        """Look every second. Runs until cancelled."""
+    async def run(self) -> None:
+        """Check every second. Runs until cancelled."""
         while True:
             self.look()
             await asyncio.sleep(_LOOK_EVERY_S)
 
     def look(self) -> None:
-        """Look now."""
+        """Check now."""
         before, self.present = (
             self.present,
             {str(endpoint): has_address(endpoint.host, if_unknown=True) for endpoint in self._endpoints()},

@@ -1,10 +1,10 @@
-"""The sockets that clients reach us at. The supervisor holds them: queries wait in the kernel while a worker is replaced.
+"""The listening sockets. The supervisor owns them, so queries wait in the kernel while a worker is replaced.
 
-UDP: a group of as many sockets as there are workers, each read by one of them; the kernel steers by name. A group is never
-changed, only opened and closed: the order of binding is what the steering counts by.
+UDP: a group with one socket for each worker; the kernel steers queries to them by name. A group is opened and closed as a whole,
+because the steering program counts the sockets in the order of binding.
 
-TCP: one listening socket that all workers accept from. What one of them would have accepted another does, so a worker that dies
-or hangs holds up no connection; with a socket each, those waiting in its queue would wait for its replacement.
+TCP: one listening socket that all workers accept from. A worker that dies or hangs delays no connection; with one socket each,
+the connections in its queue would wait for its replacement.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ class Group(NamedTuple):
 
 
 class ListenerSet:
-    """What is bound, by its spelling in the configuration."""
+    """The bound sockets, by their spelling in the configuration."""
 
     def __init__(self, workers: int = 1, steering_key: bytes = b"") -> None:
-        """Sets that have the same `steering_key` steer names alike; without one it is drawn."""
+        """Sets with the same `steering_key` steer names alike. Without one, a random key is used."""
         self.workers = workers
         self.waiting: list[Endpoint] = []  # not bound: the interface that they name does not exist
         self._came: set[Endpoint] = set()
@@ -60,9 +60,9 @@ class ListenerSet:
         return iter(self._groups.values())
 
     def changed_to(self, endpoints: Iterable[str]) -> ListenerSet:
-        """A set for `endpoints`: those that this set has are shared with it, the others newly bound.
+        """A set for `endpoints`: sockets of this set are shared, the others are newly bound.
 
-        What names an interface that does not exist is left `waiting`; call again when `interface_came`.
+        An endpoint whose interface does not exist is left `waiting`; call again when `interface_came`.
 
         Then call `close_but(kept)` on the one of the two sets that is not kept. Raises `PdnsError`, with nothing changed.
         """
@@ -91,11 +91,11 @@ class ListenerSet:
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """All that are bound, and those that are waiting."""
+        """All bound endpoints, and those that are waiting."""
         return [*(group.endpoint for group in self), *self.waiting]
 
     def interface_came(self) -> bool:
-        """Whether the interface of a waiting endpoint exists that did not at the last call: a bind that fails is not tried again
+        """Whether the interface of a waiting endpoint has appeared since the last call, so that a failing bind is not retried
         every second.
         """
         before, self._came = self._came, {endpoint for endpoint in self.waiting if has_interface(endpoint.host)}
@@ -111,17 +111,17 @@ class ListenerSet:
         self._groups = {}
 
     def listeners(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
-        """What a worker is told of them, and their descriptors in the same order."""
+        """The description of the listeners for a worker, and their descriptors in the same order."""
         told = [one for group in self for one in group.told(worker)]
         return tuple(listening for listening, _ in told), [fd for _, fd in told]
 
     def udp_of(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
-        """The same, of what nobody else reads when that worker does not."""
+        """The same for the sockets that only that worker reads."""
         told = [one for group in self for one in group.told(worker) if not one[0].transport.is_stream]
         return tuple(listening for listening, _ in told), [fd for _, fd in told]
 
     def new_drops(self) -> int:
-        """How many datagrams the kernel has thrown away since the last call, because they were not read in time."""
+        """How many datagrams the kernel has dropped since the last call because they were not read in time."""
         total = 0
         for group in self:
             for sock in group.datagram_sockets:

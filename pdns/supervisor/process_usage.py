@@ -1,4 +1,4 @@
-"""What the kernel says of a process (proc(5))."""
+"""CPU time, memory and descriptors of a process (proc(5))."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _BOOTED_S: Final = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)  # /pro
 
 
 class ProcessUsage(NamedTuple):
-    """One process. Times are seconds, those of the clock since the epoch."""
+    """The usage of one process. Times are seconds; points in time are since the epoch."""
 
     start_time_s: float
     cpu_s: float
@@ -24,7 +24,7 @@ class ProcessUsage(NamedTuple):
 
 
 class _Opened(NamedTuple):
-    """Files below /proc that are closed to us once the process is not dumpable."""
+    """Files below /proc that this process cannot open once the child is not dumpable."""
 
     stat: int
     fds: int  # a directory
@@ -34,9 +34,9 @@ class _Opened(NamedTuple):
 _opened: Final[dict[int, _Opened]] = {}
 
 
-def watch(pid: int) -> None:
-    """Keep open what `usage` and `is_busy` read of the child `pid`: it is to be called before the child hides it from other
-    processes of its user. Where there is nothing to open they have nothing to say later.
+def open_files(pid: int) -> None:
+    """Open the files that `usage` and `is_busy` read of the child `pid`. Call it before the child hides them from other processes
+    of its user. Without these files both functions return nothing later.
     """
     proc = Path(f"/proc/{pid}")
     with suppress(OSError):
@@ -51,14 +51,14 @@ def watch(pid: int) -> None:
 
 
 def forget(pid: int) -> None:
-    """The child is gone."""
+    """Close the files of a child that is gone."""
     if (opened := _opened.pop(pid, None)) is not None:
         os.close(opened.stat)
         os.close(opened.fds)
 
 
 def usage(pid: int) -> ProcessUsage | None:
-    """What process `pid` uses; None when it is gone."""
+    """The usage of process `pid`; None when it is gone."""
     opened, proc = _opened.get(pid), Path(f"/proc/{pid}")
     try:
         fields = _fields(pid)
@@ -76,7 +76,7 @@ def usage(pid: int) -> ProcessUsage | None:
 
 
 def is_busy(pid: int) -> bool:
-    """Whether process `pid` runs, or would if it had a core or what it reads from the disk; not when it sleeps or is stopped."""
+    """Whether process `pid` runs or waits for a core or a disk. False while it sleeps or is stopped."""
     try:
         return _fields(pid)[0] in (b"R", b"D")
     except OSError:
@@ -84,7 +84,7 @@ def is_busy(pid: int) -> bool:
 
 
 def _fields(pid: int) -> list[bytes]:
-    """Of /proc/PID/stat, from the state on: the name before it may hold anything. Raises `OSError`."""
+    """The fields of /proc/PID/stat from the state on; the name before them may contain anything. Raises `OSError`."""
     opened = _opened.get(pid)
     stat = Path(f"/proc/{pid}/stat").read_bytes() if opened is None else os.pread(opened.stat, 4096, 0)
     return stat.rpartition(b")")[2].split()

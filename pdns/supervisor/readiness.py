@@ -1,4 +1,4 @@
-"""Whether clients should be sent here, said to the service manager and in the log whenever it changes."""
+"""Reports readiness to the service manager and the log whenever it changes."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _log = logging.getLogger(__name__)
 
 
 class Readiness:
-    """Follows what `not_ready` returns: a line for each thing that is missing, [] when nothing is."""
+    """Follows the value of `not_ready`: one line for each thing that is missing."""
 
     def __init__(self, not_ready: Callable[[], list[str]], announced: asyncio.Event) -> None:
-        """Nothing is said before the start is `announced`."""
+        """Nothing is reported before the start is `announced`."""
         self._not_ready = not_ready
         self._announced = announced
         self._said: list[str] = []
 
-    async def watch(self) -> None:
-        """Say what changes, until cancelled. `systemctl status` shows the state."""
+    async def run(self) -> None:
+        """Report changes until cancelled. `systemctl status` shows the state."""
         await self._announced.wait()
         self._said = self._not_ready()
         systemd.notify(f"READY=1\nSTATUS={status(self._said)}")

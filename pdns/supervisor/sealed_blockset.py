@@ -1,6 +1,6 @@
-"""The blockset that workers answer by: one sealed copy in memory, made by the supervisor and mapped by each worker.
+"""The blockset that workers use: one sealed copy in memory, made by the supervisor and mapped by each worker.
 
-What happens to the files afterwards changes no answer. See `docs/decisions/0032-a-sealed-copy.md`.
+Later changes of the files affect no answer. See `docs/decisions/0032-a-sealed-copy.md`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pdns.blockset.layout import copy_to_memory, read_manifest
 from pdns.errors import BlocksetError, OtherFormatError
 
 _LOOK_S: Final = 0.25
-_RETRY_S: Final = 30.0  # of one that was refused; the feeds process makes another one meanwhile
+_RETRY_S: Final = 30.0  # for a blockset that was refused; the feeds process compiles another one meanwhile
 
 _log = logging.getLogger(__name__)
 
@@ -35,15 +35,15 @@ class BlocksetReceiver(Protocol):
 
 
 class SealedBlockset:
-    """Follows `<state>/blocksets/current`. What it holds stays until something better is whole."""
+    """Follows `<state>/blocksets/current`. It keeps its copy until a complete new one is made."""
 
     def __init__(
         self, state_dir: Path, receivers: Callable[[], Iterable[BlocksetReceiver]], refused: Callable[[int], object]
     ) -> None:
-        """Each of `receivers()` is given each new copy; `refused` is called with the generation of one that cannot be used."""
-        self.generation = 0  # of what is held; 0: nothing
+        """Each of `receivers()` gets each new copy. `refused` is called with the generation of an unusable blockset."""
+        self.generation = 0  # of the copy; 0: there is none
         self.fd = -1
-        self.problem = ""  # why the blockset on the disk is not the one that is held
+        self.problem = ""  # why the blockset on the disk is not used
         self._state_dir = state_dir
         self._receivers, self._refused = receivers, refused
         self._refused_generation, self._again_s = 0, 0.0
@@ -51,25 +51,25 @@ class SealedBlockset:
 
     @property
     def is_of_other_version(self) -> bool:
-        """Whether nothing is held, and what is there can be read by another version of the program only."""
+        """Whether there is no copy, and only another version of the program can read the blockset on the disk."""
         return self.fd < 0 and self._again_s == math.inf
 
     @property
     def in_use(self) -> int:
-        """The highest generation that a worker decides by; 0: none has a blockset."""
+        """The highest generation that a worker uses; 0: no worker has a blockset."""
         return max((worker.decides_by for worker in self._receivers()), default=0)
 
-    async def watch(self) -> None:
+    async def run(self) -> None:
         """Run until cancelled."""
         while True:
             await self.look()
             await asyncio.sleep(_LOOK_S)
 
     async def look(self, *, of_this_format: bool = False) -> None:
-        """Take up the blockset that is current, if it is another one and whole.
+        """Copy the current blockset, if it is new and complete.
 
-        While nothing is held, an older one that is still there will do. Before there are workers it must be `of_this_format`,
-        which they read; later on the feeds process may be of another version of the program, and so may the next workers.
+        Without a copy, an older blockset that still exists is used. Before the first workers start it must be `of_this_format`,
+        which they read. Later the feeds process may be of another version of the program, and so may the next workers.
         """
         current = current_generation(self._state_dir)
         now_s = asyncio.get_running_loop().time()
@@ -96,30 +96,30 @@ class SealedBlockset:
                     self._refused_generation, self._again_s = current, now_s + _RETRY_S
                 self._refused(generation)
                 continue
-            self._hold(generation, fd)
+            self._keep(generation, fd)
             if generation == current:
                 self.problem = ""
             elif current:
                 _log.error("blockset %d is used until %d has been made anew", generation, current)
             return
 
-    def give(self, receiver: BlocksetReceiver, *, starts: bool = False) -> None:
-        """Have it decide by what is held, if that is anything.
+    def send_to(self, receiver: BlocksetReceiver, *, starts: bool = False) -> None:
+        """Send it the copy, if there is one.
 
-        One that `starts` must not answer without it, once a worker has decided by a blockset.
+        A worker that `starts` must not answer without it, once any worker has used a blockset.
         """
         self._needed = self._needed or self.in_use > 0
         if self.fd >= 0:
             receiver.give_blockset(self.generation, self.fd, needed=starts and self._needed)
 
     def close(self) -> None:
-        """Let go of it. Workers keep what they have."""
+        """Close the copy. Workers keep theirs."""
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
-    def _hold(self, generation: int, fd: int) -> None:
+    def _keep(self, generation: int, fd: int) -> None:
         self.close()
         self.generation, self.fd = generation, fd
         for receiver in self._receivers():
-            self.give(receiver)
+            self.send_to(receiver)

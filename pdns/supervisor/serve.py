@@ -1,14 +1,14 @@
-"""The process that `pdns serve` is: it owns configuration, sockets and children, and answers no DNS itself.
+"""The main process of `pdns serve`: it owns configuration, sockets and children, and answers no DNS itself.
 
-Order of start, so that nothing is promised before it can be kept; the banner comes once clients are answered:
+Order of start; the banner is printed once clients are answered:
   configuration - lock of the state directory - every socket - the workers' memory - workers, pages - feeds - banner.
 
-Order of the end (SIGTERM, SIGINT), so that nothing accepted is lost; `drain_s` and two seconds at most:
-  our copies of the sockets - the workers, when they have answered what is in flight - feeds - pages - lock.
-  A second SIGINT ends all at once.
+Order of shutdown (SIGTERM, SIGINT), so that no accepted query is lost; at most `drain_s` and two seconds:
+  our copies of the sockets - the workers, after they have answered queries in flight - feeds - pages - lock.
+  A second SIGINT ends everything at once.
 
-SIGHUP, or a change of the file, brings a new configuration to life, whole or not at all; when the terminal that started it is
-closed, SIGHUP is SIGTERM. SIGUSR2 replaces the children, one after the other, by new processes.
+SIGHUP, or a change of the file, loads a new configuration as a whole or not at all. If the terminal that started the server was
+closed, SIGHUP acts as SIGTERM. SIGUSR2 replaces the children one after the other.
 """
 
 from __future__ import annotations
@@ -59,19 +59,19 @@ _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
 _PROGRESS_S: Final = 0.5
 _FEEDS_EXIT_S: Final = 1.0
-_END_MARGIN_S: Final = 10.0  # beyond drain_s: whatever still hangs then is killed
+_END_MARGIN_S: Final = 10.0  # beyond drain_s: then processes that still hang are killed
 
 _log = logging.getLogger(__name__)
 
 
 class Supervisor:
-    """One per `pdns serve`. Its public attributes are what the pages and the banner speak of."""
+    """One per `pdns serve`. The pages and the banner show its public attributes."""
 
     def __init__(
         self, path: Path, announce: Callable[[Supervisor], None], loading: Callable[[str], None] = lambda _: None
     ) -> None:
-        """Reads the file at `path`; `announce` is called once, when clients are answered; `loading` is told how far the feeds are
-        as long as they are not, and "" in the end. Raises `ConfigErrors`.
+        """Reads the file at `path`. `announce` is called once, when clients are answered. `loading` is called with the progress
+        of the feeds until they are loaded, and with "" at the end. Raises `ConfigErrors`.
         """
         self.config_path = path
         self._announce = announce
@@ -105,7 +105,7 @@ class Supervisor:
 
     @property
     def config(self) -> Config:
-        """What is live."""
+        """The live configuration."""
         return self._live.config
 
     @property
@@ -152,7 +152,7 @@ class Supervisor:
 
     @property
     def blocked(self) -> BlockedDomains:
-        """With all that the workers have told by now."""
+        """Includes everything that the workers have reported so far."""
         self.workers.take_notes()
         return self.workers.blocked
 
@@ -166,11 +166,11 @@ class Supervisor:
         return {"supervisor": os.getpid(), **self.workers.pids, **feeds}
 
     def unhealthy(self) -> list[str]:
-        """Why nobody answers at the moment; [] while somebody does."""
+        """Why no worker answers at the moment; [] while one does."""
         return self.workers.unhealthy()
 
     def not_ready(self) -> list[str]:
-        """What is missing before clients should be sent here, a line for each thing; [] when nothing is."""
+        """Why clients should not be sent here, one line for each reason; [] when ready."""
         if self._stop.is_set():
             return ["shutting down"]
         if lines := self.workers.unanswered():
@@ -184,12 +184,12 @@ class Supervisor:
         return [f"feed {name}: {why}{error and ': '}{error}" for name, error in errors.items()] or ["workers: not ready"]
 
     def remarks(self) -> list[str]:
-        """What is not as it should be, though clients do not notice."""
+        """Problems that clients do not notice."""
         return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks(), *self._upgrade.remarks]
 
     async def run(self) -> None:
-        """Serve until told to stop. Raises `PdnsError` when that cannot even begin."""
-        standard_error().threaded = False  # until this process has given up what it does not need
+        """Serve until stopped. Raises `PdnsError` when the start fails."""
+        standard_error().threaded = False  # until this process has dropped its privileges
         log_to_stderr("supervisor", self.config.log.level)
         require_system_calls()
         raise_descriptor_limit()
@@ -218,7 +218,7 @@ class Supervisor:
 
     async def _until_stopped(self) -> None:
         ready = Readiness(self.not_ready, self._announced)
-        jobs = (self.listen_addresses.watch(), self._begin(), ready.watch(), self._obey(), *self.workers.jobs())
+        jobs = (self.listen_addresses.run(), self._begin(), ready.run(), self._obey(), *self.workers.jobs())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
@@ -243,11 +243,11 @@ class Supervisor:
 
     def _warn_of_privileges(self) -> None:
         if os.geteuid() == 0:
-            _log.warning("runs as root: set server.user to a user that has nothing else, or start it as one")
+            _log.warning("runs as root: set server.user to an unprivileged user, or start it as one")
         if self._missing:
-            _log.warning("the system refuses what would confine the processes: %s", said(self._missing))
+            _log.warning("the system does not support these confinement measures: %s", said(self._missing))
         if not os.access(self.config_path, os.R_OK):
-            _log.warning("%s cannot be read by user %d: a change of it cannot be taken up", self.config_path, os.geteuid())
+            _log.warning("%s cannot be read by user %d: changes of it cannot be loaded", self.config_path, os.geteuid())
 
     # Signals.
 
@@ -270,7 +270,7 @@ class Supervisor:
 
     def _told_to_stop(self) -> None:
         if not self._stop.is_set():
-            _log.info("stopping: no more queries are accepted, those in flight are answered")
+            _log.info("stopping: no more queries are accepted; those in flight are answered")
             self._stop.set()
 
     def _interrupted(self) -> None:
@@ -287,13 +287,13 @@ class Supervisor:
     # Children.
 
     async def _begin(self) -> None:
-        """Tell the world once the workers answer, with the first blockset if that does not take long."""
+        """Print the banner once the workers answer, with the first blockset if that does not take long."""
         try:
             await self.workers.first_answer()
         except PdnsError:
             self._stop.set()
             return
-        self._feeds.start()  # what it needs to start would keep those waiting who answer
+        self._feeds.start()  # start last: its start-up competes with the workers for CPU
         deadline_s = self._loop.time() + _FIRST_COMPILE_S
         while not self._feeds_settled() and self._loop.time() < deadline_s:  # noqa: ASYNC110 (a file and a memory tell of no event)
             await asyncio.sleep(0.02)
@@ -305,7 +305,7 @@ class Supervisor:
         self._loading("")
 
     def _feeds_settled(self) -> bool:
-        """Whether every feed was tried, and the workers have what came of it."""
+        """Whether every feed was tried, and the workers have the resulting blockset."""
         status = self.status.read()
         known = (status.feeds.get(feed.name) for feed in self.config.feed)
         tried = all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
@@ -321,7 +321,7 @@ class Supervisor:
     # The configuration.
 
     async def _obey(self) -> None:
-        """Do what signals and the file ask for, one thing after the other."""
+        """Handle signals and changes of the file, one after the other."""
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_AT_FILE_S):  # wait_for of Python 3.11 may lose the cancellation
@@ -342,26 +342,26 @@ class Supervisor:
         except PdnsError as error:
             for one in error.errors if isinstance(error, ConfigErrors) else [error]:
                 _log.error("%s", one)
-        except Exception:  # noqa: BLE001 (what is live goes on)
-            _log.exception("the new configuration could not be brought to life")
+        except Exception:  # noqa: BLE001 (the live configuration continues)
+            _log.exception("the new configuration could not be applied")
         else:
             _log.info("%s is live (sha256 %s)", self.config_path, self._live.sha256)
             self.reload_successful, self.reload_success_s = True, time.time()
             return
-        _log.error("%s is not used: the configuration before it stays live", self.config_path)
+        _log.error("%s has errors: the previous configuration stays live", self.config_path)
         self.reload_successful = False
 
     async def _go_live(self, loaded: Loaded) -> None:
-        """Live by `loaded` from now on. Raises with everything as it was."""
+        """Make `loaded` live. Raises with everything unchanged."""
         config = loaded.config
         if config.state != self.config.state:
-            _log.warning("%s: state.dir: needs a restart; %s stays in use until then", self.config_path, self.config.state.dir)
+            _log.warning("%s: state.dir: the change needs a restart; still using %s", self.config_path, self.config.state.dir)
             config = msgspec.structs.replace(config, state=self.config.state)
         for key in ("user", "group"):
             if getattr(config.server, key) != getattr(self.config.server, key):
-                _log.warning("%s: server.%s: needs a restart", self.config_path, key)
+                _log.warning("%s: server.%s: the change needs a restart", self.config_path, key)
         if worker_count(config.server.workers) != self.workers.count:
-            _log.warning("%s: server.workers: needs a restart; %d answer until then", self.config_path, self.workers.count)
+            _log.warning("%s: server.workers: the change needs a restart; still %d workers", self.config_path, self.workers.count)
         listeners = self.listeners.changed_to(config.server.listen)
         bound: servers.Bound = {}
         try:
@@ -379,7 +379,7 @@ class Supervisor:
         log_to_stderr("supervisor", config.log.level)
         if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
             self._configure_feeds()
-        else:  # what it needs for that it has given up, or was never given
+        else:  # it has dropped the privilege for that, or never had it
             self._feeds.variables |= variables
             await self._restart_feeds()
         await self._http.serve(bound)
@@ -398,5 +398,5 @@ class Supervisor:
 
 
 def _variables_of_feeds(config: Config) -> frozenset[str]:
-    """The environment variables that the feeds process reads."""
+    """The environment variables that the feeds process needs."""
     return frozenset(feed.token_env for feed in config.feed if feed.token_env)

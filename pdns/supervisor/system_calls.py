@@ -1,4 +1,4 @@
-"""The system calls that nothing can replace here: asked for once, at the start, so that a refusal is an error that says so."""
+"""Checks once, at the start, that the required system calls are allowed, so that a refusal gives a clear error."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ _NO_DESCRIPTOR: Final = -1
 
 
 def require_system_calls() -> None:
-    """Raises `PdnsError` that names the calls which the kernel, or a seccomp profile around this process, refuses."""
+    """Raises `PdnsError` with the names of the calls that the kernel or a seccomp profile refuses."""
     libc = ctypes.CDLL(None, use_errno=True)
-    harmless = {  # each of these fails, whatever else is true: the question is only how
+    harmless = {  # each of these fails; the error tells whether the call is refused
         "memfd_create": (None, 0),
         "recvmmsg": (_NO_DESCRIPTOR, None, 0, 0, None),
         "sendmmsg": (_NO_DESCRIPTOR, None, 0, 0),
@@ -27,6 +27,6 @@ def require_system_calls() -> None:
             refused.append(name)
     if refused:
         raise PdnsError(
-            f"this system refuses {', '.join(refused)}, which cannot be done without: allow it in the seccomp profile of the"
+            f"this system refuses {', '.join(refused)}, which pdns needs: allow it in the seccomp profile of the"
             " container or of the service (SystemCallFilter= in a systemd unit)"
         )

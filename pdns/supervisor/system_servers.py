@@ -1,4 +1,4 @@
-"""`servers = ["system"]`: the name servers of this machine, followed while the server runs."""
+"""`servers = ["system"]`: the name servers of this machine, updated while the server runs."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _log = logging.getLogger(__name__)
 
 
 class SystemServers:
-    """The file that names them, as DHCP, VPNs and people change it."""
+    """The file that lists them, which DHCP, VPNs and people change."""
 
     def __init__(self, resolv_conf: Path = RESOLV_CONF) -> None:
         self._path = resolv_conf
         self._watch = FileWatch(resolv_conf)
 
     def followed(self, live: Loaded) -> Loaded | None:
-        """To be called every second or so: `live` with the servers that the file names now; None while that changes nothing.
+        """Call this every second or so. Returns `live` with the servers that the file lists now; None without a change.
 
-        A file that is away, names no server, or none but this resolver changes nothing. Says what it leaves out.
+        A file that is missing, or lists no server other than this resolver, changes nothing. Logs the servers it leaves out.
         """
         if not self._watch.changed() or not _follows(live):
             return None
@@ -34,7 +34,7 @@ class SystemServers:
         except ConfigErrors as error:
             for one in error.errors:
                 _log.error("%s", one)
-            _log.error("%s is not followed: forwarding to %s as before", self._path, _text(live))
+            _log.error("%s is not used: still forwarding to %s", self._path, _text(live))
             return None
         self.warn(loaded)
         if loaded.config.upstream == live.config.upstream:
@@ -43,13 +43,13 @@ class SystemServers:
         return loaded
 
     def kept(self, loaded: Loaded, live: Loaded) -> Loaded:
-        """`loaded`, but with the servers of `live` if the file is away or names none at this moment."""
+        """`loaded`, but with the servers of `live` if the file is missing or lists none at the moment."""
         if _follows(loaded) and _asked_for(loaded) == _asked_for(live) and not system_servers(self._path):
             return _with(loaded, live.config.upstream.servers)
         return loaded
 
     def warn(self, live: Loaded) -> None:
-        """Say which of the servers are this resolver itself, and so left out."""
+        """Log which of the servers are this resolver itself and so left out."""
         if _follows(live):
             for server in map(str, system_servers(self._path)):
                 if server not in live.config.upstream.servers:
@@ -67,7 +67,7 @@ def _follows(loaded: Loaded) -> bool:
 
 
 def _asked_for(loaded: Loaded) -> list[str]:
-    """The servers as the configuration file has them."""
+    """The servers as written in the configuration file."""
     return list(loaded.tables.get("upstream", {}).get("servers", ()))
 
 

@@ -1,4 +1,4 @@
-"""What systemd wants to be told (sd_notify(3)). Without systemd nothing happens."""
+"""Notifications to systemd (sd_notify(3)). Without systemd nothing happens."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import socket
 
 
 def notify(state: str) -> None:
-    """Tell the service manager, if there is one that listens: "READY=1", "STOPPING=1", "STATUS=..."."""
+    """Notify the service manager, if there is one: "READY=1", "STOPPING=1", "STATUS=..."."""
     path = os.environ.get("NOTIFY_SOCKET", "")
     if not path:
         return

@@ -1,4 +1,4 @@
-"""The terminal that a program was started from, and whether it is still there."""
+"""Detects that the terminal which started the program was closed."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from contextlib import suppress
 
 
 class Terminal:
-    """Tells a SIGHUP that means "the terminal was closed" from one that somebody sent. Make it before handling SIGHUP.
+    """Distinguishes a SIGHUP of a closed terminal from one that was sent. Create it before handling SIGHUP.
 
-    Under nohup, which has SIGHUP ignored, and without a controlling terminal it is never gone.
+    Under nohup, which ignores SIGHUP, and without a controlling terminal it is never gone.
     """
 
     def __init__(self) -> None:
@@ -29,7 +29,7 @@ class Terminal:
         return bool(poll.poll(0))
 
     def close(self) -> None:
-        """Forget it."""
+        """Close it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -1,7 +1,7 @@
-"""Replacing workers and feeds by processes of the program as it is on the disk, while the supervisor stays what it was.
+"""Replaces workers and feeds by processes of the program on the disk, while the supervisor keeps running the old program.
 
-No worker answers without a blockset when those before it had one. Where the new program does not read the one that is there, the
-feeds process is replaced first, and makes one that it reads. See `docs/decisions/0036-compile-first.md`.
+No worker answers without a blockset if the workers before it had one. If the new program cannot read the present blockset, the
+feeds process is replaced first, and compiles one that it can read. See `docs/decisions/0036-compile-first.md`.
 """
 
 from __future__ import annotations
@@ -23,15 +23,15 @@ _log = logging.getLogger(__name__)
 
 
 async def compile_first(blockset: SealedBlockset, start_feeds: Callable[[], None], stopping: Callable[[], bool]) -> None:
-    """At the start, before there are workers: where the blockset is of another version of the program, have another one made.
+    """At the start, before there are workers: if the blockset is of another version of the program, have a new one compiled.
 
-    Queries wait in the kernel meanwhile. If it takes longer, they are answered as at a first start.
+    Queries wait in the kernel meanwhile. If it takes too long, they are answered as at a first start.
     """
     await blockset.look(of_this_format=True)
     if not blockset.is_of_other_version:
         return
     _log.warning(
-        "nothing is answered for up to %g s: the feeds process makes a blockset that this program reads", OTHER_FORMAT_COMPILE_S
+        "queries wait for up to %g s: the feeds process compiles a blockset that this program can read", OTHER_FORMAT_COMPILE_S
     )
     start_feeds()
     until_s = time.monotonic() + OTHER_FORMAT_COMPILE_S
@@ -46,34 +46,34 @@ class Upgrade:
     def __init__(self, restart_feeds: Callable[[], Awaitable[None]]) -> None:
         self._restart_feeds = restart_feeds
         self._wanted = False
-        self._waits = 0  # generation that the new program does not read: workers are replaced once there is another one
-        self._unread = 0  # likewise, of a worker that took the place of one that died
+        self._waits = 0  # generation that the new program cannot read: workers are replaced once there is another one
+        self._unread = 0  # the same, for a worker that replaced one that died
         self._feeds_replaced_for = 0
 
     @property
     def remarks(self) -> list[str]:
-        """What keeps the workers from being replaced, for people."""
+        """Why the workers are not replaced yet, for people."""
         if not self._waits:
             return []
-        return [f"blockset {self._waits}: the workers are replaced once there is a blockset that the new program reads"]
+        return [f"blockset {self._waits}: the workers are replaced once there is a blockset that the new program can read"]
 
     def want(self) -> None:
-        """Replace all: due at the next `go_on`."""
+        """Replace all at the next `go_on`."""
         self._wanted = True
 
     def unread(self, generation: int) -> None:
-        """A worker that took the place of one that died does not read the blockset: `go_on` has another one made."""
+        """A worker that replaced one that died cannot read the blockset: `go_on` has another one compiled."""
         self._unread = generation
 
     async def go_on(self, workers: WorkerPool) -> None:
-        """Do what is due. To be called every second or so."""
+        """Do what is due. Call this every second or so."""
         if self._wanted:
             self._wanted = False
             await self._replace(workers, feeds_too=True)
         elif self._waits and workers.blockset.generation != self._waits:
             await self._replace(workers, feeds_too=False)
         elif self._unread not in (0, self._feeds_replaced_for):
-            _log.warning("blockset %d is not read by the program on the disk: the feeds process makes another one", self._unread)
+            _log.warning("the program on the disk cannot read blockset %d: the feeds process compiles another one", self._unread)
             await self._replace_feeds(self._unread)
 
     async def _replace(self, workers: WorkerPool, *, feeds_too: bool) -> None:
@@ -82,12 +82,12 @@ class Upgrade:
         try:
             await workers.roll()
         except OtherFormatError as error:
-            _log.warning("the feeds process is replaced first: it makes a blockset that the new program reads. %s", error)
+            _log.warning("the feeds process is replaced first: it compiles a blockset that the new program can read. %s", error)
             self._waits = generation
             await self._replace_feeds(generation)
         except PdnsError as error:
             _log.error("%s", error)
-        except Exception:  # noqa: BLE001 (who is there goes on)
+        except Exception:  # noqa: BLE001 (the present workers continue)
             _log.exception("the workers could not be replaced")
         else:
             if feeds_too:

@@ -1,4 +1,4 @@
-"""One worker as the supervisor sees it: a child that is replaced when it dies or hangs, its memory, its pulse."""
+"""One worker, seen from the supervisor: a child that is replaced when it dies or hangs, its memory, its heartbeat."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from pdns.telemetry.stats import HEARTBEAT
 from pdns.telemetry.worker_memory import Arena, RateLimitMemory, WorkerMemory
 
 HUNG_AFTER_S: Final = 3.0
-SILENT_AFTER_S: Final = 1.0  # no longer relied on, though it may yet come round
-_BUSY_S: Final = 10.0  # instead, when it would run if the machine let it
+SILENT_AFTER_S: Final = 1.0  # treated as away, though it may recover
+_BUSY_S: Final = 10.0  # the same, for a worker that waits for a core
 _HAND_OVER_S: Final = 2.0
 _STARTING_S: Final = 30.0  # until its first sign of life: a busy machine may take that long
 
@@ -31,11 +31,11 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerGone(PdnsError):
-    """It died before it could answer, or does not listen. It may be replaced."""
+    """It died before it could answer, or does not respond. It may be replaced."""
 
 
 class AdoptedConfig(NamedTuple):
-    """What all workers run by."""
+    """What all workers run with."""
 
     config: Config
     listeners: ListenerSet
@@ -59,7 +59,7 @@ class WorkerHandle:
         self.index = index
         self.name = f"worker{index}"
         self.memory = WorkerMemory()
-        self.ready = False  # it has done what it was told since it started
+        self.ready = False  # it has applied its configuration since it started
         self.silent_s = 0.0  # since its last sign of life
         self._workers = workers
         self._limits = limits
@@ -75,12 +75,12 @@ class WorkerHandle:
 
     @property
     def answers(self) -> bool:
-        """Whether its part of the names is answered, as far as one can know."""
+        """Whether it seems to answer its part of the names."""
         return self.ready and self.silent_s < SILENT_AFTER_S
 
     @property
     def condition(self) -> str:
-        """How it is, for people."""
+        """Its condition, for people."""
         if self.child.pid is None:
             after = f", started again after {self.child.waits_s:g} s" if self.child.waits_s else ""
             return f"{self.name}: not running{after}"
@@ -91,10 +91,10 @@ class WorkerHandle:
         return ""
 
     def ask(self, live: AdoptedConfig, arena: Arena | None) -> asyncio.Future[None]:
-        """Have it run by `live`, without an arena: stand by. The future fails with a `PdnsError` when it refuses or dies."""
+        """Send it `live` without an arena, to stand by. The future fails with a `PdnsError` when it refuses or dies."""
         self._asked += 1
         self._answer = answer = self._loop.create_future()
-        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # not everybody waits for it
+        answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # a caller may not wait for it
         self._drain_s = live.config.server.drain_s
         told, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
         arena_number = arena.number if arena is not None else 0
@@ -109,24 +109,24 @@ class WorkerHandle:
         finally:
             os.close(config_fd)
         if not sent:
-            answer.set_exception(WorkerGone(f"{self.name} does not listen"))
+            answer.set_exception(WorkerGone(f"{self.name} does not respond"))
         return answer
 
     @property
     def decides_by(self) -> int:
-        """The generation of its blockset, also of one that has just died; 0: it has none."""
+        """The generation of its blockset, also just after its death; 0: it has none."""
         return self.memory.counters.value("blockset_generation") or 0
 
     def give_blockset(self, generation: int, fd: int, *, needed: bool = False) -> None:
-        """Have it decide by the blockset behind `fd`, which stays open here. `needed`: it must not answer without one.
+        """Send it the blockset behind `fd`, which stays open here. `needed`: it must not answer without one.
 
-        A process that is not there may have refused the blockset before: it is started at once.
+        A process that is away may have refused the previous blockset, so it is started at once.
         """
         if not self.child.send(TakeBlockset(generation, needed), [fd]):
             self.child.start_now()
 
     async def hand_over(self) -> None:
-        """Have it read nothing more and leave its arena, at the latest by its death. Nothing replaces it from now on."""
+        """Have it stop reading and release its arena, at the latest by its death. It is not replaced from then on."""
         self.child.stop_replacing()
         self._handed_over = self._loop.create_future()
         if self.child.send(HandOver()):
@@ -136,7 +136,7 @@ class WorkerHandle:
             await self.child.exited()
 
     def feel_pulse(self, passed_s: float) -> None:
-        """To be called every `passed_s` in which this process ran itself. A worker that gives no sign of life is killed."""
+        """Call this every `passed_s` in which this process itself ran. A worker without a sign of life is killed."""
         beat = self.memory.counters.value(HEARTBEAT)
         if self.child.pid is None or beat != self._beat:
             self._seen_alive = self.child.pid is not None

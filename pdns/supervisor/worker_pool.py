@@ -1,7 +1,7 @@
-"""All workers of one `pdns serve`: started together, replaced one by one, each other's stand-in while one is away.
+"""All workers of one `pdns serve`: started together, replaced one by one. While one is away, another answers for it.
 
-Worker number i reads socket number i of each UDP group, and so answers one part of all names. What stays when it is replaced:
-its sockets with the queries that wait in them, its arena with the answers that it knew, its counters.
+Worker number i reads socket number i of each UDP group, and so answers one part of all names. A replacement takes over its
+sockets with the waiting queries, its arena with the cached answers, and its counters.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.telemetry.worker_memory import RateLimitMemory, close_arenas, new_arenas
 
 _LOOK_S: Final = 0.25
-_AWAY_S: Final = 0.5  # a pause before the next start that long, and others read its sockets at once
+_AWAY_S: Final = 0.5  # if the next start is this far away, other workers read its sockets at once
 _UNHEALTHY_AFTER_S: Final = 2.0
 _APPLY_S: Final = 10.0
-_FIRST_STARTS: Final = 3  # of a worker that never answered: after so many the fault is not of the moment
+_FIRST_STARTS: Final = 3  # of a worker that never answered: after so many the fault is permanent
 _STAND_BY_S: Final = 30.0
 EXIT_S: Final = 0.5  # beyond `server.drain_s`
 
@@ -44,45 +44,45 @@ _log = logging.getLogger(__name__)
 
 
 class WorkerPool:
-    """What `pdns serve` runs `count` of."""
+    """The `count` workers of `pdns serve`."""
 
     def __init__(
         self, count: int, live: AdoptedConfig, loop: asyncio.AbstractEventLoop, distrust: Distrusted = lambda *_: None
     ) -> None:
-        """`distrust` is called with the generation of a blockset that cannot be used, and whether it is whole: the program on the
-        disk is another version then, which does not read it.
+        """`distrust` is called with the generation of an unusable blockset, and whether it is undamaged: then the program on the
+        disk is another version, which cannot read it.
         """
         self.count = count
-        self.retired_counters = Counters.create()  # what workers that are gone for good counted, and what the supervisor counts
+        self.retired_counters = Counters.create()  # counts of retired workers, and of the supervisor
         self.blocked = BlockedDomains()
         self._state_dir = Path(live.config.state.dir)
         self._distrust = distrust
         self.blockset = SealedBlockset(self._state_dir, lambda: (*self._current, *self._leaving), self._blockset_refused)
         self._hits = HitBook(self._state_dir, time.time())
         self.restarts = 0
-        self._failed_starts = 0  # of workers that are gone for good
+        self._failed_starts = 0  # of retired workers
         self._live = live
         self._loop = loop
         self._arenas = new_arenas(1, live.config.cache.max_bytes, count)
         self._arenas_made = 1
         self._limits = RateLimitMemory()
-        self._lost = 0  # sightings, of workers that are gone for good
+        self._lost = 0  # missed block records of retired workers
         self._answered: asyncio.Future[None] = loop.create_future()
         self._current = [self._process(index) for index in range(count)]
         self._leaving: list[WorkerHandle] = []
-        self._stand_in: dict[int, WorkerHandle] = {}  # index of who is away -> who reads its sockets
+        self._stand_in: dict[int, WorkerHandle] = {}  # index of an absent worker -> the worker that reads its sockets
         self._away_s = [0.0] * count
 
-    # What is known of them.
+    # State.
 
     @property
     def counters(self) -> list[Counters]:
-        """Of those that answer: counters and gauges."""
+        """Counters and gauges of the workers that answer."""
         return [process.memory.counters for process in self._current]
 
     @property
     def past_counters(self) -> list[Counters]:
-        """Of those that are gone or about to leave: their gauges say nothing any more."""
+        """Counters of the workers that are gone or about to exit; their gauges no longer count."""
         return [self.retired_counters, *(process.memory.counters for process in self._leaving)]
 
     @property
@@ -95,7 +95,7 @@ class WorkerPool:
 
     @property
     def failed_starts(self) -> int:
-        """How often no process could be started for one of them."""
+        """How often the start of a worker process failed."""
         return self._failed_starts + sum(process.child.failed_starts for process in (*self._current, *self._leaving))
 
     @property
@@ -103,11 +103,11 @@ class WorkerPool:
         return self._lost + sum(process.memory.lost for process in (*self._current, *self._leaving))
 
     def least(self, gauge: str) -> int:
-        """The lowest value of a gauge without labels; a worker that does not say counts as 0."""
+        """The lowest value of a gauge without labels; a worker without a value counts as 0."""
         return min(counters.value(gauge) or 0 for counters in self.counters)
 
     def in_force(self) -> inforce.InForce:
-        """What every worker that answers has taken up."""
+        """The changes that every answering worker has taken up."""
         answering = [process.memory.counters for process in self._current if process.answers]
         return inforce.InForce(
             overrides=min((counters.value(OVERRIDES_REVISION) or 0 for counters in answering), default=0),
@@ -115,17 +115,17 @@ class WorkerPool:
         )
 
     def unhealthy(self) -> list[str]:
-        """Why nobody answers; [] while somebody does."""
+        """Why no worker answers; [] while one does."""
         if any(process.child.pid is not None and process.silent_s < _UNHEALTHY_AFTER_S for process in self._current):
             return []
         return [process.condition for process in self._current]
 
     def unanswered(self) -> list[str]:
-        """A line for each worker whose names nobody answers."""
+        """One line for each worker whose names are not answered."""
         return [process.condition for process in self._current if not process.answers and process.index not in self._stand_in]
 
     def remarks(self) -> list[str]:
-        """A line for each worker that is away, and whose names another one answers; and what is wrong with the blockset."""
+        """One line for each worker whose names another one answers, and problems of the blockset."""
         away = [
             f"{self._current[index].condition or self._current[index].name}; {other.name} answers for it"
             for index, other in self._stand_in.items()
@@ -142,7 +142,7 @@ class WorkerPool:
         return [feed.name for feed in self._live.config.feed if any(one.value(MISSING_FEED, feed.name) for one in unready)]
 
     def unprotected(self) -> list[str]:
-        """Why nothing is blocked though feeds are configured; [] when that is not so."""
+        """Why nothing is blocked although feeds are configured; [] otherwise."""
         if not self._live.config.feed or self.in_force().generation:
             return []
         return [f"no blockset: nothing that feeds list is blocked{self.blockset.problem and ': '}{self.blockset.problem}"]
@@ -150,23 +150,23 @@ class WorkerPool:
     # Start and end.
 
     async def start(self) -> None:
-        """Start them, with the blockset that is there already, if one is."""
+        """Start them, with the blockset on the disk, if there is one."""
         await self.blockset.look(of_this_format=True)
         for process in self._current:
             process.child.start()
 
     def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
-        """What must run, until cancelled, as long as they do."""
-        return self.look_after(), self.keep_hits(), inforce.keep(self._state_dir, self.in_force), self.blockset.watch()
+        """Background work while the workers run. Runs until cancelled."""
+        return self.look_after(), self.keep_hits(), inforce.keep(self._state_dir, self.in_force), self.blockset.run()
 
     async def keep_hits(self) -> None:
-        """Put down every minute what of the feeds was asked for."""
+        """Save the hits of the feeds every minute."""
         while True:
             await asyncio.sleep(WRITE_EVERY_S)
             await asyncio.to_thread(self._write, self._hits_now())
 
     def write_hits(self) -> None:
-        """Put down now what of the feeds was asked for."""
+        """Save the hits of the feeds now."""
         self._write(self._hits_now())
 
     def _hits_now(self) -> Hits:
@@ -178,7 +178,7 @@ class WorkerPool:
             self._hits.write(hits)
 
     async def first_answer(self) -> None:
-        """Return when all of them answer. Raises `PdnsError` when one cannot."""
+        """Wait until all of them answer. Raises `PdnsError` when one cannot."""
         await asyncio.shield(self._answered)
 
     def failed(self) -> PdnsError | None:
@@ -187,12 +187,12 @@ class WorkerPool:
         return failure if isinstance(failure, PdnsError) else None
 
     async def stop(self) -> None:
-        """Have them answer what is in flight, and leave."""
+        """Have them answer queries in flight, and exit."""
         within_s = self._live.config.server.drain_s + EXIT_S
         await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in (*self._current, *self._leaving)))
 
     def close(self) -> None:
-        """Forget everything. They have stopped."""
+        """Release everything after they have stopped."""
         for process in (*self._current, *self._leaving):
             process.memory.close()
         close_arenas(self._arenas)
@@ -207,7 +207,7 @@ class WorkerPool:
     # All of them at once.
 
     async def go_live(self, config: Config, listeners: ListenerSet) -> None:
-        """Have them run by this from now on. Those that are not there will when they are. Raises with everything as it was."""
+        """Make this live in all of them. Workers that are away apply it when they start. Raises with everything unchanged."""
         live = self._live._replace(config=config, listeners=listeners)
         arenas = self._arenas
         if arena_bytes(config.cache.max_bytes, self.count) != arenas[0].size_bytes:
@@ -239,19 +239,19 @@ class WorkerPool:
         _, late = await asyncio.wait(asked.values(), timeout=_APPLY_S)
         for process, answer in asked.items():
             if answer in late:
-                process.child.kill()  # nobody knows which one it runs by now
+                process.child.kill()  # it is unknown which one it uses now
         if late:
-            raise PdnsError(f"a worker did not take it over within {_APPLY_S:.0f} s")
+            raise PdnsError(f"a worker did not apply it within {_APPLY_S:.0f} s")
         for answer in asked.values():
             answer.result()
 
     # One by one.
 
     async def roll(self) -> None:
-        """Replace each by a new process, of the program as it is on the disk now; no query is lost.
+        """Replace each by a new process of the program on the disk; no query is lost.
 
-        Raises `PdnsError` when a replacement cannot start: it and those after it stay as they are. `OtherFormatError`: the new
-        program does not read the blockset that is held.
+        Raises `PdnsError` when a replacement cannot start: the old process and those after it stay. `OtherFormatError`: the new
+        program cannot read the present blockset.
         """
         for index in range(self.count):
             await self._roll(index)
@@ -277,7 +277,7 @@ class WorkerPool:
 
     async def _stand_by(self, process: WorkerHandle) -> None:
         process.child.start()
-        self.blockset.give(process, starts=True)
+        self.blockset.send_to(process, starts=True)
         answer = process.ask(self._live, None)
         done, _ = await asyncio.wait([answer], timeout=_STAND_BY_S)
         if not done:
@@ -290,7 +290,7 @@ class WorkerPool:
             raise PdnsError(f"{process.name}: the new process does not start, the old one stays: {error}") from None
 
     def _bury(self, process: WorkerHandle) -> None:
-        """What it counted is kept; the rest of it goes."""
+        """Keep its counts and release the rest."""
         self._leaving.remove(process)
         process.memory.drain(self.blocked, boottime_s())
         process.memory.fold_into(self.retired_counters)
@@ -298,10 +298,10 @@ class WorkerPool:
         self._failed_starts += process.child.failed_starts
         process.memory.close()
 
-    # Looking after them.
+    # Supervision.
 
     async def look_after(self) -> None:
-        """Replace those that hang, have others read for those that are away, and read what they say. Runs until cancelled."""
+        """Replace hanging workers, assign the sockets of absent ones to others, read their counts. Runs until cancelled."""
         while True:
             await asyncio.sleep(_LOOK_S)
             self.take_notes()
@@ -314,7 +314,7 @@ class WorkerPool:
                 self._settle_cover(process)
 
     def take_notes(self) -> None:
-        """Read what the workers and the kernel have told since the last time."""
+        """Read the counts of the workers and the kernel since the last call."""
         now = boottime_s()
         for process in (*self._current, *self._leaving):
             if hashes := process.memory.drain(self.blocked, now):
@@ -343,7 +343,7 @@ class WorkerPool:
         listeners, fds = self._live.listeners.udp_of(index)
         other.child.send(Cover(index, listeners), fds)
 
-    # What they say.
+    # Messages from workers.
 
     def _process(self, index: int) -> WorkerHandle:
         return WorkerHandle(
@@ -352,7 +352,7 @@ class WorkerPool:
 
     def _started(self, process: WorkerHandle) -> None:
         if process in self._current:
-            self.blockset.give(process, starts=True)
+            self.blockset.send_to(process, starts=True)
             self._begin(process)
 
     def _blockset_refused(self, generation: int) -> None:
@@ -370,7 +370,7 @@ class WorkerPool:
             return
         if not self._answered.done():
             self._answered.set_exception(failure)
-        else:  # what it needs, such as a certificate file, is gone: tried again until it is back
+        else:  # a file that it needs, such as a certificate, is gone: retried until it is back
             _log.error("%s cannot run: %s", process.name, failure)
             process.child.kill()
             if isinstance(failure, OtherFormatError):
@@ -396,4 +396,4 @@ class WorkerPool:
             self._away_s[process.index] = SILENT_AFTER_S
             self._settle_cover(process)
         if process.child.restarts >= _FIRST_STARTS and not self._answered.done():
-            self._answered.set_exception(PdnsError(f"{process.name} does not start; what it said is above"))
+            self._answered.set_exception(PdnsError(f"{process.name} does not start; see its messages above"))

@@ -1,16 +1,16 @@
-"""Which listed names a worker met: a ring in memory that the supervisor created, written by the worker, read by the supervisor.
+"""The listed names that a worker met: a ring in memory, created and read by the supervisor, written by the worker.
 
-Nobody waits: a writer that is too far ahead overwrites what was not read, and the reader knows how much that was.
+Neither side waits: a writer that is too far ahead overwrites unread records, and the reader knows how many.
 
     offset  type
-    0       8 octets  "pdnssee1"
-    8       u32       capacity: events that there is room for
-    12      u32       octets an event: 16
+    0       8 bytes   "pdnssee1"
+    8       u32       capacity in events
+    12      u32       bytes per event: 16
     16      u64       head: events ever written; number n is at 64 + 16 * (n % capacity)
     64      events    u64 `name_hash` of the listed name, u32 slot of a series of the same worker's counter memory whose
                       first label is the tenant, u32 zero
 
-All in the machine's own order of octets. The head is raised after the event is written. A replacement goes on at the head.
+All numbers are in native byte order. The head is raised after the event is written. A replacement worker continues at the head.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _EVENT = struct.Struct("=QII")
 _MAGIC: Final = b"pdnssee1"
 _HEAD_AT: Final = 16
 _EVENTS_AT: Final = 64
-CAPACITY: Final = 16384  # 256 KiB; a worker says each name of a tenant at most once a minute
+CAPACITY: Final = 16384  # 256 KiB; a worker writes each name of a tenant at most once a minute
 SALT: Final = b"pdns sighted\0\0\0\0"
 
 REPEATS_AFTER_S: Final = 60
@@ -37,7 +37,7 @@ _MOST_REMEMBERED: Final = 65536
 
 
 def name_hash(listed: bytes) -> int:
-    """What stands for a listed name, given in wire form and lower case."""
+    """The hash of a listed name, given in wire form and lower case."""
     return int.from_bytes(xxh128_digest(SALT + listed)[:8])
 
 
@@ -45,7 +45,7 @@ class BlockRing:
     """The memory, mapped."""
 
     def __init__(self, fd: int, *, writable: bool) -> None:
-        """Map `fd`. Raises `ValueError` when it is no such memory; the caller closes it then."""
+        """Map `fd`. Raises `ValueError` when it is not a block ring; the caller closes it then."""
         self.fd = fd
         size = os.fstat(fd).st_size
         if size < _EVENTS_AT:
@@ -59,7 +59,7 @@ class BlockRing:
 
     @classmethod
     def create(cls, capacity: int = CAPACITY) -> BlockRing:
-        """New memory, for reading here; whoever the descriptor is sent to may write."""
+        """New memory to read here; the process that gets the descriptor may write."""
         fd = new_memory("pdns-block-ring", _EVENTS_AT + capacity * _EVENT.size)
         try:
             os.pwrite(fd, _HEADER.pack(_MAGIC, capacity, _EVENT.size, 0), 0)
@@ -70,7 +70,7 @@ class BlockRing:
 
     @classmethod
     def attach(cls, fd: int) -> BlockRing:
-        """The memory behind `fd`, to write to, which is owned from here on. Raises `ValueError`."""
+        """The memory behind `fd`, to write to. It owns `fd` from then on. Raises `ValueError`."""
         try:
             return cls(fd, writable=True)
         except BaseException:
@@ -84,17 +84,17 @@ class BlockRing:
 
     @property
     def memory(self) -> mmap.mmap:
-        """All of it, for whoever writes as this class does."""
+        """The whole memory, for writers in compiled code."""
         return self._map
 
     def write(self, listed_hash: int, series: int) -> None:
-        """One event. For the one writer."""
+        """Write one event. For the only writer."""
         head = self._head[0]
         _EVENT.pack_into(self._map, _EVENTS_AT + head % self.capacity * _EVENT.size, listed_hash, series, 0)
         self._head[0] = head + 1
 
     def event(self, number: int) -> tuple[int, int]:
-        """Hash and series of an event, if it was not overwritten meanwhile."""
+        """Hash and series of an event, unless it was overwritten meanwhile."""
         listed_hash, series, _ = _EVENT.unpack_from(self._map, _EVENTS_AT + number % self.capacity * _EVENT.size)
         return listed_hash, series
 
@@ -106,7 +106,7 @@ class BlockRing:
 
 
 class BlockRingReader:
-    """What was written since the last time."""
+    """Reads the events written since the last call."""
 
     def __init__(self, block_ring: BlockRing) -> None:
         self._block_ring = block_ring
@@ -114,7 +114,7 @@ class BlockRingReader:
         self.lost = 0  # overwritten before they were read, ever
 
     def read(self) -> list[tuple[int, int]]:
-        """New events, oldest first: hash, series. Not the oldest of a full ring: it may be half overwritten."""
+        """New events, oldest first: hash, series. The oldest of a full ring is left out: it may be half overwritten."""
         block_ring = self._block_ring
         head = block_ring.head
         first = max(self._next, head - block_ring.capacity + 1)
@@ -126,7 +126,7 @@ class BlockRingReader:
 
 
 class BlockRingWriter:
-    """A worker's end: says each name of a tenant once a minute at the most."""
+    """The worker's end: writes each name of a tenant at most once a minute."""
 
     def __init__(self, block_ring: BlockRing) -> None:
         self.block_ring = block_ring
@@ -134,7 +134,7 @@ class BlockRingWriter:
         self._minute = -1
 
     def saw(self, series: int, listed: bytes, now: float) -> None:
-        """`listed` was blocked for the tenant that is the first label of `series`. `now`: of a clock that only runs forwards."""
+        """`listed` was blocked for the tenant that is the first label of `series`. `now`: from a monotonic clock."""
         minute = int(now) // REPEATS_AFTER_S
         if minute != self._minute or len(self._said) >= _MOST_REMEMBERED:
             self._minute = minute

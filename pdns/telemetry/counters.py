@@ -1,8 +1,8 @@
-"""Counter memory: what one worker counts, readable by the supervisor at any time, still there after the worker is gone.
+"""Counter memory: the counters of one worker. The supervisor can read it at any time, also after the worker's death.
 
-A memfd: header, then one u64 for each slot, then one fixed-size key for each slot (family and labels). There is one writer;
-it writes a key before it raises the count of slots in use, so a reader never sees a slot without its name.
-Pages that no slot uses cost nothing.
+A memfd: header, then one u64 for each slot, then one fixed-size key for each slot (family and labels). There is one writer.
+It writes a key before it raises the count of slots in use, so a reader never sees a slot without its name.
+Unused pages cost nothing.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from typing import Final
 
 from pdns.files.sealed import new_memory
 
-_HEADER = struct.Struct("=8sIIQQ")  # magic, slots, bytes a key, slots in use, slots wanted in vain
+_HEADER = struct.Struct("=8sIIQQ")  # magic, slots, bytes per key, slots in use, slots that did not fit
 _MAGIC: Final = b"pdnsctr1"
 _HEADER_BYTES: Final = 64
 _USED_WORD: Final = 2  # of the header, counted in u64
 _DROPPED_WORD: Final = 3
 _VALUE_BYTES: Final = 8
-_KEY_BYTES: Final = 256  # two octets of length, then UTF-8
+_KEY_BYTES: Final = 256  # two bytes of length, then UTF-8
 _SEPARATOR: Final = "\x1f"
 
-ABSENT: Final = 2**64 - 1  # a gauge that says nothing at the moment: `items` passes over it
+ABSENT: Final = 2**64 - 1  # a gauge without a value at the moment: `items` leaves it out
 
 
 class Counters:
     """The memory, mapped. `values[slot]` is a u64; the slot of a series comes from `slot` and never changes."""
 
     def __init__(self, fd: int, *, writable: bool) -> None:
-        """Map `fd`. Raises `ValueError` when it is no counter memory; the caller closes it then."""
+        """Map `fd`. Raises `ValueError` when it is not counter memory; the caller closes it then."""
         self.fd = fd
         size = os.fstat(fd).st_size
         if size < _HEADER_BYTES:
@@ -51,7 +51,7 @@ class Counters:
 
     @classmethod
     def create(cls, slots: int = 65536) -> Counters:
-        """New memory for `slots` series, all zero, writable here and by whom the descriptor is sent to."""
+        """New memory for `slots` series, all zero, writable here and by the process that gets the descriptor."""
         fd = new_memory("pdns-counters", _size_bytes(slots))
         try:
             os.pwrite(fd, _HEADER.pack(_MAGIC, slots, _KEY_BYTES, 0, 0), 0)
@@ -62,7 +62,7 @@ class Counters:
 
     @classmethod
     def attach(cls, fd: int, *, writable: bool) -> Counters:
-        """The memory behind `fd`, which is owned from here on. Raises `ValueError`."""
+        """The memory behind `fd`, which it owns from then on. Raises `ValueError`."""
         try:
             return cls(fd, writable=writable)
         except BaseException:
@@ -72,7 +72,7 @@ class Counters:
     def slot(self, family: str, *labels: str) -> int:
         """The slot of a series, made at first use.
 
-        When the memory is full this is one spare slot that nobody reads; `dropped` counts how often.
+        When the memory is full, this is a spare slot that is never read; `dropped` counts how often.
         """
         wanted = (family, *labels)
         self._read_names()
@@ -80,7 +80,7 @@ class Counters:
         if found is not None:
             return found
         key = _key(wanted)
-        name = _name(key)  # what every other reader will see, were the key cut
+        name = _name(key)  # the same text that every reader sees of a shortened key
         found = self._slots.get(name)
         if found is None:
             found = len(self._names)
@@ -97,7 +97,7 @@ class Counters:
         return found
 
     def fold(self, other: Counters, but: Container[str]) -> None:
-        """Add everything that `other` holds, families in `but` apart. For the one writer."""
+        """Add all values of `other` except the families in `but`. For the only writer."""
         for family, labels, value in other.items():
             if family not in but:
                 self.add(value, family, *labels)
@@ -105,26 +105,26 @@ class Counters:
 
     @property
     def dropped(self) -> int:
-        """How often a series found no slot."""
+        """How often there was no slot for a series."""
         return self._header[_DROPPED_WORD]
 
     def name(self, slot: int) -> tuple[str, ...]:
-        """Family and labels of the series in `slot`; () for the spare one and those that are none yet."""
+        """Family and labels of the series in `slot`; () for the spare slot and unused slots."""
         self._read_names()
         return self._names[slot] if slot < len(self._names) else ()
 
     def add(self, n: int, family: str, *labels: str) -> None:
-        """Add `n` to a counter. For the one writer."""
+        """Add `n` to a counter. For the only writer."""
         self.values[self.slot(family, *labels)] += n
 
     def value(self, family: str, *labels: str) -> int | None:
-        """What a series stands at; None when it was never used or says nothing."""
+        """The value of a series; None when it was never used or has no value."""
         self._read_names()
         slot = self._slots.get((family, *labels))
         return None if slot is None or self.values[slot] == ABSENT else self.values[slot]
 
     def items(self) -> Iterator[tuple[str, tuple[str, ...], int]]:
-        """Every series that says something: family, labels, value. Values are read one by one, not as one snapshot."""
+        """Every series with a value: family, labels, value. Values are read one by one, not as one snapshot."""
         self._read_names()
         for index, name in enumerate(self._names):
             value = self.values[index]
@@ -132,7 +132,7 @@ class Counters:
                 yield name[0], name[1:], value
 
     def forget(self, family: str, *labels: str) -> None:
-        """Every series of a gauge whose labels begin with `labels` says nothing until it is set again."""
+        """Every series of a gauge whose labels begin with `labels` has no value until it is set again."""
         self._read_names()
         start = (family, *labels)
         for index, name in enumerate(self._names):
@@ -147,11 +147,11 @@ class Counters:
         os.close(self.fd)
 
     def _read_names(self) -> None:
-        """Learn the names of the slots that were made since, by us or by the writer before us."""
+        """Read the names of slots added since the last call, by this or the previous writer."""
         for index in range(len(self._names), self._header[_USED_WORD]):
             start = self._keys_at + index * _KEY_BYTES
             size = int.from_bytes(self._map[start : start + 2])
-            if not size:  # on its way: stores of another processor may arrive in any order
+            if not size:  # not visible yet: stores of another processor may arrive in any order
                 return
             name = _name(self._map[start + 2 : start + 2 + size])
             self._names.append(name)

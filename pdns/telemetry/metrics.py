@@ -1,7 +1,7 @@
 """Every metric on one page. Names are exposed with the prefix `pdns_`; no label value is ever a domain or a client.
 
-`docs/metrics.md` says how to use them. Who counts them: each worker (`pdns.telemetry.stats`), the feeds process (`feeds.json`),
-the supervisor. What several workers say is one number: the sum, unless `of_workers` says otherwise.
+`docs/metrics.md` says how to use them. Each worker (`pdns.telemetry.stats`), the feeds process (`feeds.json`) and the supervisor
+count. The values of several workers become one number: their sum, unless `of_workers` says otherwise.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Source = Literal["worker", "feeds", "supervisor"]
 
 
 class Family(NamedTuple):
-    """One metric: its name as exposed, but for the prefix."""
+    """One metric. `name` is the exposed name without the prefix."""
 
     name: str
     kind: Kind
@@ -26,93 +26,147 @@ class Family(NamedTuple):
 
 
 FAMILIES: Final = (
-    # What clients ask, what they get.
+    # Queries and answers.
     Family("queries_total", "counter", "worker", ("tenant", "transport", "qtype"), "Queries received."),
     Family(
         "responses_total",
         "counter",
         "worker",
         ("tenant", "source", "rcode"),
-        "Answers sent, by where they came from: blocked, cache, upstream, stale, local, refused, error.",
+        "Answers sent, by source: blocked, cache, upstream, stale, local, refused, error.",
     ),
-    Family("query_duration_seconds", "histogram", "worker", ("source",), "From receiving a query to sending its answer."),
-    Family("dropped_total", "counter", "worker", ("reason",), "Packets, queries and connections thrown away without an answer."),
-    Family("in_flight", "gauge", "worker", (), "Queries that wait for an upstream."),
-    Family("tcp_connections", "gauge", "worker", (), "Open TCP connections of clients."),
-    # What is blocked.
+    Family("query_duration_seconds", "histogram", "worker", ("source",), "Time from receiving a query to sending its answer."),
+    Family("dropped_total", "counter", "worker", ("reason",), "Packets, queries and connections dropped without an answer."),
+    Family("in_flight", "gauge", "worker", (), "Questions sent to upstreams and not answered yet."),
+    Family("tcp_connections", "gauge", "worker", (), "Open TCP connections from clients."),
+    # Blocking.
     Family("blocked_total", "counter", "worker", ("tenant", "feed", "category", "action"), "Queries blocked."),
     Family(
         "would_block_total",
         "counter",
         "worker",
         ("tenant", "feed", "category"),
-        "Queries that a feed in monitor mode lists, answered all the same.",
+        "Queries that a feed in monitor mode would have blocked; they were answered.",
     ),
-    Family("feed_hits_total", "counter", "worker", ("feed",), "Queries for what a feed lists, blocked by it or not."),
-    Family("feed_only_hits_total", "counter", "worker", ("feed",), "Of those, the ones that no other feed lists."),
-    Family("blocked_domains", "gauge", "supervisor", ("tenant", "window"), "Different listed names asked for in 1h, 24h, 7d."),
-    Family("blocked_domains_overall", "gauge", "supervisor", ("window",), "The same over all tenants: a name counts once."),
-    Family("blocked_domains_missed_total", "counter", "supervisor", (), "Blocked names met too fast to be told apart."),
+    Family(
+        "feed_hits_total",
+        "counter",
+        "worker",
+        ("feed",),
+        "Queries for names or addresses that a feed lists, blocked by it or not.",
+    ),
+    Family("feed_only_hits_total", "counter", "worker", ("feed",), "Queries for names or addresses that only this feed lists."),
+    Family(
+        "blocked_domains", "gauge", "supervisor", ("tenant", "window"), "Distinct listed names queried in the last 1h, 24h, 7d."
+    ),
+    Family(
+        "blocked_domains_overall",
+        "gauge",
+        "supervisor",
+        ("window",),
+        "Distinct listed names queried by all tenants; a name counts once.",
+    ),
+    Family(
+        "blocked_domains_missed_total",
+        "counter",
+        "supervisor",
+        (),
+        "Blocked names left out of pdns_blocked_domains because they came too fast.",
+    ),
     # Upstreams.
     Family(
         "upstream_requests_total",
         "counter",
         "worker",
         ("upstream", "result"),
-        "Queries to an upstream, by what became of them; and stray packets.",
+        "Queries to an upstream, by result; and packets from it that match no query.",
     ),
-    Family("upstream_duration_seconds", "histogram", "worker", ("upstream",), "From asking an upstream to its answer."),
-    Family("upstream_up", "gauge", "worker", ("upstream",), "1 while every worker thinks that it answers, else 0.", "least"),
+    Family(
+        "upstream_duration_seconds",
+        "histogram",
+        "worker",
+        ("upstream",),
+        "Time from sending a query to an upstream to its answer.",
+    ),
+    Family(
+        "upstream_up", "gauge", "worker", ("upstream",), "1 while every worker considers the upstream reachable, else 0.", "least"
+    ),
     Family(
         "upstream_useful",
         "gauge",
         "worker",
         ("upstream",),
-        "0 when a worker gets mostly bad answers, or none where another upstream knows, else 1.",
+        "0 while a worker gets mostly bad answers from it, or none where another upstream answers; else 1.",
         "least",
     ),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
-    Family("cache_bytes", "gauge", "worker", (), "Memory that they take, as counted against cache.max_bytes."),
-    Family("cache_evictions_total", "counter", "worker", (), "Answers thrown out to make room."),
-    # The blockset that the workers answer by.
-    Family("blockset_generation", "gauge", "worker", (), "Generation of the oldest blockset in use; 0 for none.", "least"),
-    Family("blockset_entries", "gauge", "worker", (), "Names listed in it.", "least"),
-    Family("blockset_rejected_total", "counter", "worker", (), "Blocksets found damaged: the one before stayed in use."),
+    Family("cache_bytes", "gauge", "worker", (), "Memory used by cached answers, as counted against cache.max_bytes."),
+    Family("cache_evictions_total", "counter", "worker", (), "Answers evicted from the cache to make room."),
+    # The blockset in use.
+    Family("blockset_generation", "gauge", "worker", (), "Generation of the oldest blockset in use; 0 without one.", "least"),
+    Family("blockset_entries", "gauge", "worker", (), "Names listed in the blockset in use.", "least"),
+    Family(
+        "blockset_rejected_total",
+        "counter",
+        "worker",
+        (),
+        "Damaged blocksets that were not used; the previous one stayed in use.",
+    ),
     # Feeds.
-    Family("blockset_build_seconds", "gauge", "feeds", (), "How long the last compile took."),
+    Family("blockset_build_seconds", "gauge", "feeds", (), "Duration of the last compile."),
     Family("feed_loaded", "gauge", "feeds", ("feed",), "1 when the names of a feed are in the blockset, else 0."),
     Family("feed_entries", "gauge", "feeds", ("feed",), "Names that a feed lists."),
     Family("feed_unique_entries", "gauge", "feeds", ("feed",), "Names that no other feed lists."),
     Family("feed_addresses", "gauge", "feeds", ("feed",), "Addresses and networks that a feed lists."),
-    Family("feed_odd_lines", "gauge", "feeds", ("feed", "reason"), "Lines of a feed that were passed over, by reason."),
+    Family("feed_odd_lines", "gauge", "feeds", ("feed", "reason"), "Skipped lines of a feed, by reason."),
     Family(
-        "feed_last_success_timestamp_seconds", "gauge", "feeds", ("feed",), "When the source last answered usably; 0 for never."
+        "feed_last_success_timestamp_seconds",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "Time of the last usable answer from the source; 0: never.",
     ),
-    Family("feed_last_change_timestamp_seconds", "gauge", "feeds", ("feed",), "When its content last changed; 0 for never."),
+    Family("feed_last_change_timestamp_seconds", "gauge", "feeds", ("feed",), "Time when the content last changed; 0: never."),
     Family(
         "feed_refresh_total",
         "counter",
         "feeds",
         ("feed", "result"),
-        "Attempts to refresh: updated, unchanged, held, signature, outdated, error.",
+        "Refresh attempts, by result: updated, unchanged, held, signature, outdated, error.",
     ),
     Family(
-        "feed_update_held_seconds", "gauge", "feeds", ("feed",), "For how long an update as a whole has been held; 0: none is."
+        "feed_update_held_seconds",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "How long an update has been held as a whole; 0: no update is held.",
     ),
-    Family("feed_held", "gauge", "feeds", ("feed",), "What waits to be released or dropped: names, and 1 for an update."),
-    Family("feed_refused_names", "gauge", "feeds", ("feed",), "Names that a feed lists and that are too popular to be blocked."),
-    Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while an administrator has switched a feed off, else 0."),
-    Family("feed_expired", "gauge", "feeds", ("feed",), "1 while a feed's names are too old to be in force, else 0."),
-    Family("feed_lost", "gauge", "feeds", ("feed",), "1 while a feed's files are lost: only the blockset has its names."),
+    Family("feed_held", "gauge", "feeds", ("feed",), "Held names and addresses, plus 1 while an update is held as a whole."),
+    Family("feed_refused_names", "gauge", "feeds", ("feed",), "Listed names that are not blocked because they are too popular."),
+    Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while a feed is switched off by an administrator, else 0."),
+    Family(
+        "feed_expired",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "1 while a feed's names are not blocked because its source has failed for too long, else 0.",
+    ),
+    Family(
+        "feed_lost",
+        "gauge",
+        "feeds",
+        ("feed",),
+        "1 while a feed's files are lost and its names come from the blockset alone, else 0.",
+    ),
     Family(
         "notify_refused_total",
         "counter",
         "feeds",
         ("reason",),
-        "NOTIFY messages not taken: stranger, zone, unsigned, signature, malformed.",
+        "NOTIFY messages refused, by reason: stranger, zone, unsigned, signature, malformed.",
     ),
-    Family("local_indicators", "gauge", "feeds", ("action",), "Names that are blocked or allowed here, whatever feeds say."),
+    Family("local_indicators", "gauge", "feeds", ("action",), "Names blocked or allowed by administrators, whatever feeds list."),
     # Configuration and processes.
     Family(
         "log_lines_dropped_total",
@@ -121,44 +175,54 @@ FAMILIES: Final = (
         ("process",),
         "Log lines dropped because standard error was not read in time. `process`: supervisor, worker (all of them), feeds.",
     ),
-    Family("build_info", "info", "supervisor", ("version", "commit", "accelerated"), "What runs; always 1."),
     Family(
-        "config_info", "info", "supervisor", ("sha256",), "First 12 hex digits of the hash of the file that is live; always 1."
+        "build_info", "info", "supervisor", ("version", "commit", "accelerated"), "Version of the running supervisor; always 1."
+    ),
+    Family(
+        "config_info",
+        "info",
+        "supervisor",
+        ("sha256",),
+        "First 12 hex digits of the SHA-256 of the configuration file in use; always 1.",
     ),
     Family(
         "config_last_reload_successful",
         "gauge",
         "supervisor",
         (),
-        "0 while the file on disk is refused, and the one before live.",
+        "0 while the configuration file has errors and the previous configuration stays in use, else 1.",
     ),
-    Family("config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "When a configuration last went live."),
-    Family("damaged_files", "gauge", "supervisor", (), "Damaged files of the state directory that were put aside."),
-    Family("ready", "gauge", "supervisor", (), "1 while /readyz says yes, else 0."),
+    Family(
+        "config_last_reload_success_timestamp_seconds", "gauge", "supervisor", (), "Time when a configuration last went live."
+    ),
+    Family(
+        "damaged_files", "gauge", "supervisor", (), "Damaged files of the state directory that were renamed to NAME.damaged-TIME."
+    ),
+    Family("ready", "gauge", "supervisor", (), "1 while /readyz is 200, else 0."),
     Family(
         "listen_address_present",
         "gauge",
         "supervisor",
         ("address",),
-        "1 while an interface of this machine has the address, else 0: clients reach it once one has.",
+        "1 while an interface of this machine has the address, else 0.",
     ),
-    Family("worker_up", "gauge", "supervisor", ("process",), "1 while a worker answers for its part of the names, else 0."),
-    Family("worker_restarts_total", "counter", "supervisor", (), "Workers that died or hung, and were replaced."),
-    Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes that died, and were replaced."),
+    Family("worker_up", "gauge", "supervisor", ("process",), "1 while a worker answers its part of the names, else 0."),
+    Family("worker_restarts_total", "counter", "supervisor", (), "Workers replaced because they died or hung."),
+    Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes replaced because they died."),
     Family(
         "confinement",
         "gauge",
         "supervisor",
         ("measure",),
-        "1 where the system lets processes give up what they do not need: core, no_new_privs, landlock, capabilities, dumpable,"
-        " seccomp; user: 1 unless it runs as root.",
+        "1 where the system supports the measure: core, no_new_privs, landlock, capabilities, dumpable, seccomp;"
+        " user: 1 unless it runs as root.",
     ),
     Family(
         "child_start_failures_total",
         "counter",
         "supervisor",
         ("process",),
-        "Starts of a process that failed, and were tried again: worker (all of them), feeds.",
+        "Failed starts of a process, which are retried: worker (all of them), feeds.",
     ),
     Family(
         "http_connections_dropped_total",
@@ -167,18 +231,20 @@ FAMILIES: Final = (
         ("server",),
         "HTTP connections closed because there were too many. `server`: metrics, admin.",
     ),
-    Family("metrics_series_dropped_total", "counter", "supervisor", (), "Series that found no room in the counter memory."),
+    Family(
+        "metrics_series_dropped_total", "counter", "supervisor", (), "Series not counted because the counter memory was full."
+    ),
     Family(
         "process_start_time_seconds",
         "gauge",
         "supervisor",
         ("process",),
-        "When a process began: supervisor, worker0 and on, feeds.",
+        "Start time of a process: supervisor, worker0, worker1 ..., feeds.",
     ),
-    Family("process_cpu_seconds_total", "counter", "supervisor", ("process",), "CPU time, user and system."),
-    Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Memory, shared pages included."),
+    Family("process_cpu_seconds_total", "counter", "supervisor", ("process",), "User and system CPU time."),
+    Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),
     Family("process_open_fds", "gauge", "supervisor", ("process",), "Open file descriptors."),
-    Family("process_max_fds", "gauge", "supervisor", ("process",), "How many it may open."),
+    Family("process_max_fds", "gauge", "supervisor", ("process",), "Maximum number of open file descriptors; 0: no limit."),
 )
 
 BY_NAME: Final = {family.name: family for family in FAMILIES}

@@ -1,7 +1,7 @@
-"""How many different names were blocked in the last hour, day and week: exact, bounded, and cheap to ask.
+"""The number of distinct names blocked in the last hour, day and week: exact, bounded, and cheap to read.
 
-Time moves in slots of a minute. A name counts in the slot it was last seen in; each window keeps a running total, so that
-neither a block nor a question about the totals ever walks the names.
+Time advances in slots of a minute. A name counts in the slot it was last seen in. Each window keeps a running total, so neither
+a block nor a read of the totals iterates over the names.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class Room:
 
 
 class SlidingWindow:
-    """Different names within sliding windows. When it holds as many as it may, the one not seen for longest is forgotten."""
+    """Distinct names within sliding windows. At the limit, the name not seen for longest is forgotten."""
 
     __slots__ = ("_last_seen", "_max_names", "_now", "_per_slot", "_room", "_totals")
 
@@ -40,7 +40,7 @@ class SlidingWindow:
         return len(self._last_seen)
 
     def saw(self, key: int, now_s: float) -> None:
-        """The name with the hash `key` was blocked. `now_s` is of any clock that does not run backwards."""
+        """The name with the hash `key` was blocked. `now_s` is from a monotonic clock."""
         slot = int(now_s) // SLOT_S
         if slot > self._now:
             self._advance(slot)
@@ -69,7 +69,7 @@ class SlidingWindow:
         return tuple(self._totals)
 
     def _advance(self, slot: int) -> None:
-        """Move the windows on, and forget what has left the longest."""
+        """Advance the windows, and forget names that have left the longest."""
         before, self._now = self._now, slot
         for window, (_, slots) in enumerate(WINDOWS):
             if slot - before < slots:

@@ -1,4 +1,4 @@
-"""What a worker counts, in the words of `pdns.telemetry.metrics`. Called for every query: a look-up and an addition each.
+"""The counters of a worker, named as in `pdns.telemetry.metrics`. Called for every query: one look-up and one addition each.
 
 No label value comes from the network unbounded: rare qtypes and rcodes are `other`, and so are tenants past the cap.
 """
@@ -29,23 +29,23 @@ BUCKETS_S: Final = (
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
 
-# Families of the counter memory that are read only by the collector and the supervisor.
+# Families of the counter memory for the collector and the supervisor only.
 BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +Inf; not cumulative
 SUM_SUFFIX: Final = ":sum_ns"
 HEARTBEAT: Final = "worker_heartbeat_monotonic_ns"
-OVERRIDES_REVISION: Final = "worker_overrides_revision"  # of `overrides.json`, as this worker decides by it
+OVERRIDES_REVISION: Final = "worker_overrides_revision"  # the revision of `overrides.json` that this worker uses
 TENANT: Final = "worker_tenant"  # counts nothing: its slot stands for the label
-MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that keeps the worker from being ready
+MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that is not loaded yet
 
 
 class Stats:
-    """The counting vocabulary of one worker. Nothing here raises, waits, or grows with what clients send.
+    """The counters of one worker. Nothing here raises, waits, or grows with input from clients.
 
-    Durations are seconds and not negative; `now` is of one clock that does not run backwards.
+    Durations are seconds and not negative; `now` is from one monotonic clock.
     """
 
     def __init__(self, counters: Counters, block_ring: BlockRingWriter | None = None) -> None:
-        """`block_ring`: where to say which listed names were met; nobody is told without."""
+        """`block_ring`: where listed names that were met are written, if given."""
         self._counters = counters
         self._block_ring = block_ring
         self._values = counters.values
@@ -60,12 +60,12 @@ class Stats:
         self._tenants = {labels[0] for family, labels, _ in counters.items() if family == "queries_total"}
 
     def name_tenants(self, tenants: Iterable[str]) -> None:
-        """Tell these apart before any others: with the same ones, all workers label alike."""
+        """Give these tenants their own labels first, so that all workers label alike."""
         for tenant in (NO_TENANT, *tenants):
             self._tenant(tenant)
 
     def query(self, tenant: str, transport: Transport, qtype: int) -> None:
-        """A query came in."""
+        """A query was received."""
         slot = self._queries.get((tenant, transport, qtype))
         if slot is None:
             slot = self._query_slot(tenant, transport, qtype)
@@ -106,7 +106,7 @@ class Stats:
             self._values[slot] += 1
 
     def dropped(self, reason: str) -> None:
-        """Something was thrown away; `reason` is of a fixed vocabulary."""
+        """Something was dropped; `reason` is from a fixed list."""
         self._values[self._slot("dropped_total", reason)] += 1
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
@@ -121,7 +121,7 @@ class Stats:
             values[slots[-1]] += int(duration_s * 1e9)
 
     def upstream_up(self, upstream: str, up: bool) -> None:
-        """Whether an upstream is thought to answer."""
+        """Whether an upstream is considered reachable."""
         self._values[self._slot("upstream_up", upstream)] = 1 if up else 0
 
     def upstream_useful(self, upstream: str, useful: bool) -> None:
@@ -138,10 +138,10 @@ class Stats:
             self._values[self._slot(family, *labels)] += n
 
     def forget(self, family: str, *labels: str) -> None:
-        """Series of a gauge whose labels begin with `labels` say nothing until set again: what they spoke of may be gone."""
+        """Series of a gauge whose labels begin with `labels` have no value until set again: their subject may be gone."""
         self._counters.forget(family, *labels)
 
-    # For those who count by themselves: where in `values`.
+    # For compiled code, which counts by itself: slots in `values`.
 
     @property
     def values(self) -> memoryview[int]:
@@ -150,11 +150,11 @@ class Stats:
 
     @property
     def block_ring(self) -> BlockRing | None:
-        """Where blocked names are written, if anywhere."""
+        """Where blocked names are written; None: nowhere."""
         return self._block_ring.block_ring if self._block_ring is not None else None
 
     def tenant_slot(self, tenant: str) -> int:
-        """The slot of a series whose only label is that of `tenant`: what stands for it in `pdns.telemetry.block_ring`."""
+        """The slot of a series whose only label is that of `tenant`; it identifies the tenant in the block ring."""
         slot = self._tenant_slots.get(tenant)
         if slot is None:
             slot = self._tenant_slots[tenant] = self._slot(TENANT, self._tenant(tenant))
@@ -197,14 +197,14 @@ class Stats:
     def _hit_slots(self, feeds: tuple[str, ...]) -> tuple[int, ...]:
         slots = self._hits.get(feeds)
         if slots is None:
-            listing = [feed for feed in feeds if feed != LOCAL]  # an administrator's order is no feed
+            listing = [feed for feed in feeds if feed != LOCAL]  # a block by an administrator is not of a feed
             only = [self._slot("feed_only_hits_total", listing[0])] if len(listing) == 1 else []
             slots = self._hits[feeds] = (*only, *(self._slot("feed_hits_total", feed) for feed in listing))
         return slots
 
     def _query_slot(self, tenant: str, transport: Transport, qtype: int) -> int:
         slot = self._slot("queries_total", self._tenant(tenant), transport, QTYPE_LABELS.get(qtype, OTHER))
-        if qtype in QTYPE_LABELS:  # the others are 65,000: looked up twice rather than remembered
+        if qtype in QTYPE_LABELS:  # the other 65,000 types are looked up each time instead of cached
             self._queries[tenant, transport, qtype] = slot
         return slot
 

@@ -1,6 +1,6 @@
-"""What the supervisor gives workers to write to, and keeps when they are gone.
+"""Memory that the supervisor gives to workers, and keeps when they die.
 
-Counters, sightings and an arena for answers are of one worker each, the buckets of the rate limit of all together.
+Each worker has its own counters, block ring and arena for answers. All workers share the buckets of the rate limit.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED, OVERRIDES_R
 
 
 class WorkerMemory:
-    """Counters and sightings of one worker, and of whoever replaces it when it dies: that one goes on where it was."""
+    """Counters and block ring of one worker. A replacement continues with them."""
 
     def __init__(self) -> None:
         self.counters = Counters.create()
@@ -35,18 +35,18 @@ class WorkerMemory:
 
     @property
     def lost(self) -> int:
-        """Sightings that came too fast to be read, ever."""
+        """Block records that were overwritten before they were read, in total."""
         return self._reader.lost
 
     def drain(self, blocked: BlockedDomains, now: float) -> list[int]:
-        """Tell `blocked` what was sighted since the last time; returns the hashes."""
+        """Pass the block records since the last call to `blocked`; returns the hashes."""
         events = self._reader.read()
         for listed_hash, series in events:
             blocked.saw((*self.counters.name(series), OTHER, OTHER)[1], listed_hash, now)
         return [listed_hash for listed_hash, _ in events]
 
     def fold_into(self, retired_counters: Counters) -> None:
-        """Add what was counted to `retired_counters`. Its writer must be gone."""
+        """Add the counts to `retired_counters`. Their writer must be gone."""
         retired_counters.fold(self.counters, but=_GAUGES)
 
     def close(self) -> None:
@@ -55,10 +55,10 @@ class WorkerMemory:
 
 
 class Arena:
-    """Memory for one worker's answers. It outlives the worker: a replacement finds what the one before knew."""
+    """Memory for one worker's cached answers. It outlives the worker, so a replacement starts with a full cache."""
 
     def __init__(self, number: int, size_bytes: int) -> None:
-        """`number` tells it from every other arena that the same worker was ever given; from 1."""
+        """`number` distinguishes it from all other arenas of the same worker; from 1."""
         self.number = number
         self.size_bytes = size_bytes
         self.fd = new_memory("pdns-answers", size_bytes)
@@ -68,7 +68,7 @@ class Arena:
 
 
 class RateLimitMemory:
-    """Memory for the buckets of the rate limit, for all workers: a client has one limit, whichever of them its names meet."""
+    """Memory for the buckets of the rate limit, shared by all workers, so that a client has one limit over all of them."""
 
     def __init__(self) -> None:
         self.fd = new_memory("pdns-limits", rate_limit.MEMORY_BYTES)
@@ -86,7 +86,7 @@ def map_limits(fd: int) -> memoryview:
 
 
 def new_limits() -> memoryview:
-    """Such memory for one worker alone."""
+    """The same for one worker alone."""
     limits = RateLimitMemory()
     try:
         return map_limits(limits.fd)
@@ -95,7 +95,7 @@ def new_limits() -> memoryview:
 
 
 def new_arenas(number: int, max_bytes: int, workers: int) -> list[Arena]:
-    """One for each worker, of its part of `cache.max_bytes`."""
+    """One arena for each worker, with its part of `cache.max_bytes`."""
     return [Arena(number, arena_bytes(max_bytes, workers)) for _ in range(workers)]
 
 

@@ -1,4 +1,4 @@
-"""DNS over a stream (RFC 1035, 4.2.2; RFC 7766): two octets of length, then the message."""
+"""DNS over a stream (RFC 1035, 4.2.2; RFC 7766): two bytes of length, then the message."""
 
 from __future__ import annotations
 

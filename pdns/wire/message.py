@@ -27,7 +27,7 @@ class ResourceRecord(NamedTuple):
     rclass: int
     ttl_s: int
     start: int  # of the owner name
-    rdata_at: int  # the TTL stands 6 octets before
+    rdata_at: int  # the TTL stands 6 bytes before
     end: int
 
 
@@ -47,7 +47,7 @@ class Message(NamedTuple):
 
 
 def build_query(query_id: int, question: bytes, *, do: bool, cd: bool, edns: bool = True) -> bytes:
-    """Our query to an upstream: RD and AD set (RFC 6840, 5.7), no client option, 1232 octets of EDNS (RFC 6891).
+    """Our query to an upstream: RD and AD set (RFC 6840, 5.7), no client option, 1232 bytes of EDNS (RFC 6891).
 
     `question` is qname (in any case), qtype and qclass in wire form.
     """
@@ -127,7 +127,7 @@ def _read_records(wire: bytes, at: int, count: int, records: list[ResourceRecord
         if has_names(rtype):
             behind = rdata_names(wire, rtype, rdata_at, end)[1]
             if behind != end and rtype in SHAPES and SHAPES[rtype].exact:
-                raise WireError("octets after the name in RDATA")
+                raise WireError("bytes after the name in RDATA")
             if rtype == p.SOA and rdata_bytes < 22:
                 raise WireError("SOA cut short")
         records.append(ResourceRecord(owner, rtype, rclass, ttl_s, start, rdata_at, end))
@@ -165,25 +165,25 @@ def read_name(wire: bytes, at: int) -> tuple[bytes, int]:
     while True:
         if at >= size:
             raise WireError("name leaves the message")
-        octet = wire[at]
-        if octet == 0:
+        byte = wire[at]
+        if byte == 0:
             parts.append(b"\0")
             return b"".join(parts).lower(), at + 1 if behind < 0 else behind
-        if octet < 64:
-            end = at + 1 + octet
-            length += 1 + octet
+        if byte < 64:
+            end = at + 1 + byte
+            length += 1 + byte
             if length >= MAX_NAME_BYTES:
                 raise WireError("name over 255 bytes")
             if end > size:
                 raise WireError("name leaves the message")
             parts.append(wire[at:end])
             at = end
-        elif octet >= 192:
+        elif byte >= 192:
             if at + 2 > size:
                 raise WireError("pointer cut short")
             if behind < 0:
                 behind = at + 2
-            at = (octet & 63) << 8 | wire[at + 1]
+            at = (byte & 63) << 8 | wire[at + 1]
             if at >= limit or at < p.HEADER_BYTES:
                 raise WireError("pointer that does not lead back")
             size, limit = limit, at

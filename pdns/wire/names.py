@@ -1,6 +1,6 @@
 """Domain names in wire form (RFC 1035, 3.1): lower case, uncompressed, ending in the root label.
 
-Text exists only in configuration, feeds and logs. A length octet (at most 63) is below every ASCII letter,
+Text exists only in configuration, feeds and logs. A length byte (at most 63) is below every ASCII letter,
 so `bytes.lower()` folds a whole wire name at once.
 """
 
@@ -151,9 +151,9 @@ def is_at_or_below(name: bytes, ancestor: bytes) -> bool:
 
 
 def reversed_key(name: bytes) -> bytes:
-    """`name` with its labels reversed, each still behind its length octet, without the root label.
+    """`name` with its labels reversed, each still behind its length byte, without the root label.
 
-    The key of a name is a byte prefix of the key of every name below it, and of no other: the length octets keep
+    The key of a name is a byte prefix of the key of every name below it, and of no other: the length bytes keep
     `evil.test` from matching `notevil.test` and an escaped dot from passing for a label end.
     """
     key = b""
@@ -176,25 +176,25 @@ def _unescape(text: str) -> list[bytes]:
     raw = text.encode("utf-8")
     at = 0
     while at < len(raw):
-        octet = raw[at]
+        byte = raw[at]
         at += 1
-        if octet == ord("."):
+        if byte == ord("."):
             labels.append(bytes(label))
             label.clear()
             continue
-        if octet == ord("\\"):
+        if byte == ord("\\"):
             digits = raw[at : at + 3]
             if len(digits) == 3 and digits.isdigit():
-                octet = int(digits)
+                byte = int(digits)
                 at += 3
-                if octet > 255:
+                if byte > 255:
                     raise InvalidName("escape over 255")
             elif at < len(raw):
-                octet = raw[at]
+                byte = raw[at]
                 at += 1
             else:
                 raise InvalidName("unfinished escape")
-        label.append(octet)
+        label.append(byte)
     if label or not labels:
         labels.append(bytes(label))
     return labels
@@ -203,12 +203,12 @@ def _unescape(text: str) -> list[bytes]:
 def _escape(label: bytes) -> str:
     if not label.translate(None, _PLAIN):
         return label.decode("ascii")
-    return "".join(map(_escape_octet, label))
+    return "".join(map(_escape_byte, label))
 
 
-def _escape_octet(octet: int) -> str:
-    if octet in _PLAIN:
-        return chr(octet)
-    if octet in _QUOTED:
-        return "\\" + chr(octet)
-    return chr(octet) if 0x21 <= octet <= 0x7E else f"\\{octet:03}"
+def _escape_byte(byte: int) -> str:
+    if byte in _PLAIN:
+        return chr(byte)
+    if byte in _QUOTED:
+        return "\\" + chr(byte)
+    return chr(byte) if 0x21 <= byte <= 0x7E else f"\\{byte:03}"

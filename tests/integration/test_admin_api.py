@@ -110,7 +110,7 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     wide = {"action": "block", "name": "co.uk", "reason": "by a program"}
     code, said = call(port, "/api/indicators", token, wide, "POST")
     assert (code, said["done"]) == (409, False)
-    assert said["text"] == 'every name below co.uk would be blocked: it is a public suffix; to do it all the same: "force": true'
+    assert said["text"] == 'every name below co.uk would be blocked: it is a public suffix; use "force": true to do it anyway'
 
     order = {"action": "block", "name": "api.example.net", "reason": "by a program", "for": "1h", "user": "soc"}
     code, said = call(port, "/api/indicators", token, order, "POST")

@@ -146,7 +146,7 @@ class Damaged:
         return False
 
     def order(self, command: commands.CommandName, *, name: str = "", feed: str = "") -> None:
-        outcome = commands.give(
+        outcome = commands.execute(
             self.pdns.state_dir, Command(command=command, user="t", reason="a test", name=name, feed=feed), 120.0
         )
         assert outcome.done, outcome.text

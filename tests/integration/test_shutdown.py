@@ -91,7 +91,7 @@ def test_hung_children_do_not_hold_up_the_end(tmp_path: Path, upstream: Upstream
             os.kill(pid, signal.SIGSTOP)
         assert pdns.stop() == 0
         assert not any(map(is_running, children))
-        assert "worker0 did not leave within" in pdns.log
+        assert "worker0 did not exit within" in pdns.log
 
 
 @pytest.mark.long

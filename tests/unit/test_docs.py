@@ -1,4 +1,4 @@
-"""The pages are true where that can be checked: links, commands, targets of make, snippets, rules, words."""
+"""The pages are true where that can be checked: links, commands, targets of make, snippets, rules."""
 
 from __future__ import annotations
 
@@ -24,20 +24,10 @@ PAGES = [*(ROOT / name for name in _BESIDE), *sorted(ROOT.glob("docs/**/*.md"))]
 IDS = [str(page.relative_to(ROOT)) for page in PAGES]
 TEXTS = {page: page.read_text(encoding="utf-8") for page in PAGES}
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
-# The left columns of the house's table of words, for prose.
-NOT_PLAIN = (
-    "octet", "nobody", "told apart", "word of it", "a word on", "'s word", "over the heads", "passed over",
-    "odd line", "who gives", "is no concern", "on the way of a query", "lets go of", "has the last word",
-)  # fmt: skip
 
 
 def blocks(page: Path, language: str) -> list[str]:
     return [body for kind, body in _FENCE.findall(TEXTS[page]) if kind == language]
-
-
-def prose(page: Path) -> str:
-    """The page without what programs printed or read, and without names of things in code."""
-    return re.sub(r"`[^`\n]*`", "", _FENCE.sub("", TEXTS[page]))
 
 
 def anchors(text: str) -> set[str]:
@@ -106,13 +96,6 @@ def test_snippets_load(tmp_path: Path, snippet: str) -> None:
     (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
     (tmp_path / "pdns.toml").write_text(snippet)
     assert load(tmp_path / "pdns.toml", resolv_conf=tmp_path / "resolv.conf")
-
-
-@pytest.mark.parametrize("page", PAGES, ids=IDS)
-def test_the_words_are_plain(page: Path) -> None:
-    """No page uses words that only this project would."""
-    text = prose(page).lower()
-    assert [word for word in NOT_PLAIN if word in text] == []
 
 
 def test_glossary() -> None:

@@ -1,6 +1,6 @@
-"""The HTTP API of administrators: what `pdns feeds`, `pdns block` and `pdns allow` do, for programs. Every route wants the token.
+"""The HTTP API for administrators: what `pdns feeds`, `pdns block` and `pdns allow` do. Every route needs the token.
 
-An order goes the same way as one from the command line (`pdns.state.commands`); nothing is changed here.
+A command takes the same path as one from the command line (`pdns.state.commands`); the API itself changes nothing.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ from pdns.supervisor.http.server import HttpServer, Problem, Route
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.token import TokenFile, TokenUnreadable
 
-_FEED_ORDERS: Final = ("hold", "release", "drop", "disable", "enable")
+_FEED_COMMANDS: Final = ("hold", "release", "drop", "disable", "enable")
 _log = logging.getLogger(__name__)
 
 
 class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of an order. `for` is spelt as on the command line; `user` goes on record beside the API's own name."""
+    """The body of a command. `for` is written as on the command line; the audit log names `user` after the API."""
 
     action: str = ""
     name: str = ""
@@ -46,14 +46,14 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class ApiSource(Protocol):
-    """What the API asks the supervisor."""
+    """What the API needs from the supervisor."""
 
     @property
     def config(self) -> Config: ...
 
 
 class AdminApi(HttpServer):
-    """What administrators' programs order."""
+    """Commands and status for administrators' programs."""
 
     def __init__(self, facts: ApiSource, status: StatusReader) -> None:
         self._facts = facts
@@ -63,8 +63,8 @@ class AdminApi(HttpServer):
             Route("GET", "/api/feeds", self._feeds),
             Route("GET", "/api/feeds/held", self._held),
             Route("POST", "/api/feeds/release", self._release_all),
-            Route("POST", "/api/feeds/([^/]+)/([^/]+)", self._order_feed),
-            Route("GET", "/api/indicators", self._indicators),
+            Route("POST", "/api/feeds/([^/]+)/([^/]+)", self._command_feed),
+            Route("GET", "/api/indicators", self._list_indicators),
             Route("POST", "/api/indicators", self._indicate),
             Route("DELETE", "/api/indicators/([^/]+)", self._remove),
             Route("GET", "/api/explain", self._explain),
@@ -72,13 +72,13 @@ class AdminApi(HttpServer):
         super().__init__("admin", routes, lambda: facts.config.admin.hosts)
 
     async def serve(self, sock: socket.socket | None) -> None:
-        """As `HttpServer`, and says where."""
+        """As `HttpServer`, and logs the address."""
         await super().serve(sock)
         if sock is not None:
             _log.info("the admin API listens on %s port %d", *sock.getsockname()[:2])
 
     async def admit(self, request: web.BaseRequest) -> None:
-        """Let in who brings the token."""
+        """Admit requests with the token."""
         given = [value for name, value in request.raw_headers if name.lower() == b"authorization"]
         scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
         try:
@@ -89,11 +89,11 @@ class AdminApi(HttpServer):
             raise Problem(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
 
     def said(self, problem: Problem) -> web.Response:
-        """What is told of a problem, as JSON."""
+        """The response to a problem, as JSON."""
         return _json({"error": problem.text}, problem.status, problem.headers)
 
     def problem_of(self, error: Exception) -> Problem | None:
-        """What a request did not say well, or what could not be done for it."""
+        """The response to an invalid request or a failed command; None for an error of ours."""
         match error:
             case msgspec.DecodeError() | ValueError() | InvalidName():
                 return Problem(400, str(error))
@@ -115,16 +115,16 @@ class AdminApi(HttpServer):
     async def _held(self, _request: web.BaseRequest, _path: str) -> web.Response:
         return _json(held(self._status.read()))
 
-    async def _order_feed(self, request: web.BaseRequest, path: str) -> web.Response:
+    async def _command_feed(self, request: web.BaseRequest, path: str) -> web.Response:
         feed, _, command = path.partition("/")
-        if command not in _FEED_ORDERS:
-            raise Problem(404, f"known: {', '.join(_FEED_ORDERS)}")
-        return await self._order(command, await _wanted(request), feed)
+        if command not in _FEED_COMMANDS:
+            raise Problem(404, f"known: {', '.join(_FEED_COMMANDS)}")
+        return await self._execute(command, await _wanted(request), feed)
 
     async def _release_all(self, request: web.BaseRequest, _path: str) -> web.Response:
-        return await self._order("release", await _wanted(request))
+        return await self._execute("release", await _wanted(request))
 
-    async def _indicators(self, request: web.BaseRequest, _path: str) -> web.Response:
+    async def _list_indicators(self, request: web.BaseRequest, _path: str) -> web.Response:
         entries = overrides.read(self._state_dir).at(time.time()).indicators
         if request.query.get("format") == "csv":
             return web.Response(text=as_csv(entries), content_type="text/csv")
@@ -134,19 +134,19 @@ class AdminApi(HttpServer):
         wanted = await _wanted(request)
         if wanted.action not in ("block", "allow"):
             raise Problem(400, 'action: expected "block" or "allow"')
-        return await self._order(wanted.action, wanted)
+        return await self._execute(wanted.action, wanted)
 
     async def _remove(self, request: web.BaseRequest, path: str) -> web.Response:
         wanted = await _wanted(request)
-        return await self._order("remove", msgspec.structs.replace(wanted, name=path))
+        return await self._execute("remove", msgspec.structs.replace(wanted, name=path))
 
     async def _explain(self, request: web.BaseRequest, _path: str) -> web.Response:
         asked = request.query
         who = {"tenant": asked.get("tenant", ""), "client": asked.get("client", "")}
         return _json(await asyncio.to_thread(explain, self._facts.config, asked.get("name", ""), time.time(), **who))
 
-    async def _order(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
-        order = Command(
+    async def _execute(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
+        full = Command(
             command=msgspec.convert(command, CommandName),
             user=f"api: {wanted.user}" if wanted.user else "api",
             feed=feed,
@@ -158,20 +158,20 @@ class AdminApi(HttpServer):
             force=wanted.force,
             for_s=commands.parse_duration(wanted.for_) if wanted.for_ else 0.0,
         )
-        outcome = await self._carried_out(order)
-        how = '; to do it all the same: "force": true' if outcome.needs_force else ""
+        outcome = await self._carried_out(full)
+        how = '; use "force": true to do it anyway' if outcome.needs_force else ""
         return _json({"done": outcome.done, "text": f"{outcome.text}{how}"}, status=200 if outcome.done else 409)
 
-    async def _carried_out(self, order: Command) -> commands.Outcome:
-        """As `orders.give`, but no thread waits: whoever gives a slow order keeps none from the next."""
-        command = await asyncio.to_thread(commands.PendingCommand, self._state_dir, order)
-        while (outcome := await asyncio.to_thread(command.outcome)) is None:  # noqa: ASYNC110 (files tell of no event)
+    async def _carried_out(self, wanted: Command) -> commands.Outcome:
+        """As `commands.execute`, but no thread waits, so a slow command delays no other one."""
+        pending = await asyncio.to_thread(commands.PendingCommand, self._state_dir, wanted)
+        while (outcome := await asyncio.to_thread(pending.outcome)) is None:  # noqa: ASYNC110 (files send no event)
             await asyncio.sleep(commands.POLL_S)
         return outcome
 
 
 def held(status: FeedsStatus) -> dict[str, Any]:
-    """What of each feed was held, refused, switched off or has expired; feeds without any of that are left out."""
+    """Held and refused items of each feed, and whether it is switched off or expired; other feeds are left out."""
     return {
         name: {
             "update": feed.held_update,

@@ -1,6 +1,4 @@
-"""Everything `pdns.telemetry.metrics` promises, gathered when somebody asks: counter memories, `feeds.json`, what the supervisor
-knows.
-"""
+"""Collects all of `pdns.telemetry.metrics` at each scrape, from counter memories, `feeds.json` and the supervisor."""
 
 from __future__ import annotations
 
@@ -41,7 +39,7 @@ _LE = (*map(floatToGoString, BUCKETS_S), "+Inf")
 
 
 class MetricsSource(Protocol):
-    """What the supervisor knows, as it stands at the moment."""
+    """The state of the supervisor at the moment."""
 
     @property
     def config(self) -> Config: ...
@@ -52,9 +50,9 @@ class MetricsSource(Protocol):
     @property
     def reload_success_s(self) -> float: ...
     @property
-    def counters(self) -> Sequence[Counters]: ...  # of those who answer
+    def counters(self) -> Sequence[Counters]: ...  # of workers that answer
     @property
-    def past_counters(self) -> Sequence[Counters]: ...  # of those who are gone, or about to: their gauges are of no interest
+    def past_counters(self) -> Sequence[Counters]: ...  # of workers that are gone or exiting; gauges are ignored
     @property
     def blocked(self) -> BlockedDomains: ...
     @property
@@ -78,7 +76,7 @@ class MetricsSource(Protocol):
 
 
 class PdnsCollector(Collector):
-    """All families of the page, in its order, but for those that have nothing to say."""
+    """All families in the order of the page, except those without a value."""
 
     def __init__(self, facts: MetricsSource, status: StatusReader) -> None:
         self._facts = facts

@@ -1,4 +1,4 @@
-"""The connections of one HTTP server: how many there may be, how long one may say nothing, and which one makes room."""
+"""The connections of one HTTP server: their limit, their idle timeout, and which one is closed at the limit."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from pdns.net.descriptors import limit
 REQUEST_WITHIN_S: Final = 10.0  # a whole header, from the connection or from the answer before on
 BACKLOG: Final = 16
 _MOST: Final = 64
-_SHARE: Final = 8  # of this process's descriptors one server takes no more than this part
-LINGER_S: Final = 1.0  # for the rest of a body that is not wanted
+_SHARE: Final = 8  # one server takes at most this part of the process's descriptors
+LINGER_S: Final = 1.0  # for the rest of an unwanted body
 _SAY_EVERY_S: Final = 60.0
 
 _log = logging.getLogger(__name__)
@@ -28,12 +28,12 @@ def most_connections(descriptors: int) -> int:
 
 
 class BoundedServer:
-    """Accepts for a `web.Server`. When there are too many connections the client address that has most loses its oldest one, so
-    that a client that opens many keeps no other out.
+    """Accepts connections for a `web.Server`. At the limit, the client address with the most connections loses its oldest one, so
+    that one client cannot lock out the others.
     """
 
     def __init__(self, server: web.Server, most: int | None = None) -> None:
-        """`most`: connections at a time; by default what the limit of descriptors allows."""
+        """`most`: connections at a time; by default as many as the limit of descriptors allows."""
         self.dropped = 0  # connections that made room
         self._server = server
         self._most = most_connections(limit()) if most is None else most
@@ -55,14 +55,14 @@ class BoundedServer:
             if victim.transport is not None:
                 victim.transport.abort()
             self.dropped += 1
-            self._say(str(hosts[victim]), held[hosts[victim]])
+            self._log_closed(str(hosts[victim]), held[hosts[victim]])
         return self._server()
 
-    def _say(self, host: str, connections: int) -> None:
+    def _log_closed(self, host: str, connections: int) -> None:
         now_s = asyncio.get_running_loop().time()
         if self._said_s is None or now_s >= self._said_s + _SAY_EVERY_S:
             self._said_s = now_s
             _log.warning(
-                "%d HTTP connections are open, the most that are allowed: %s has %d of them, and its oldest is closed",
+                "%d HTTP connections are open, which is the limit: %s has %d of them, and its oldest is closed",
                 self._most, host, connections,
             )  # fmt: skip

@@ -1,4 +1,4 @@
-"""The pages for machines: `/metrics`, `/healthz`, `/readyz`. Reading only; nothing can be changed here."""
+"""The pages for machines: `/metrics`, `/healthz`, `/readyz`. They change nothing."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _INDEX: Final = """<!doctype html>
 
 
 class HealthSource(MetricsSource, Protocol):
-    """What the pages say beside the metrics."""
+    """What the pages need from the supervisor besides the metrics."""
 
     def unhealthy(self) -> list[str]: ...
 
@@ -29,7 +29,7 @@ class HealthSource(MetricsSource, Protocol):
 
 
 class AdminPages(HttpServer):
-    """What machines read."""
+    """Serves the pages for machines."""
 
     def __init__(self, facts: HealthSource, status: StatusReader) -> None:
         self._facts = facts

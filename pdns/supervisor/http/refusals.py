@@ -1,4 +1,4 @@
-"""What the HTTP ports log about requests that they refuse: a line now and then, whatever anyone sends."""
+"""Log lines about refused HTTP requests, at a bounded rate."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ _log = logging.getLogger(__name__)
 
 
 class RefusalLog:
-    """Of one port. A line at most every `EVERY_S` seconds for requests that are refused, and one for faults of our own."""
+    """For one port: at most one line every `EVERY_S` seconds for refused requests, and one for internal errors."""
 
     def __init__(self, port: str, now: Callable[[], float] = time.monotonic) -> None:
-        """`port` is what the lines call it."""
+        """`port` is its name in log lines."""
         self._port = port
         self._now = now
         self._next_s = {False: 0.0, True: 0.0}
         self._unsaid = {False: 0, True: 0}
 
     def refused(self, client: str, reason: str) -> None:
-        """A request of `client` that was not answered as asked."""
+        """Note a refused request of `client`."""
         if (others := self._due(fault=False)) is not None:
             _log.warning(
                 "%s: refused a request of %s: %s%s", self._port, client, ascii(visible(reason, _MAX_CHARACTERS))[1:-1], others
             )
 
     def failed(self, error: BaseException) -> None:
-        """A request that nothing was wrong with, as far as we know, and that raised `error`."""
+        """Note an internal error: a request that seems valid and raised `error`."""
         if (others := self._due(fault=True)) is not None:
             _log.error("%s: internal error in a request%s", self._port, others, exc_info=error)
 
     def _due(self, *, fault: bool) -> str | None:
-        """What to say of those about which nothing was said; None when it is too soon for a line."""
+        """The text about requests that were not logged; None when it is too soon for a line."""
         now_s = self._now()
         if now_s < self._next_s[fault]:
             self._unsaid[fault] += 1

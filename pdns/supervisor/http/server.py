@@ -1,7 +1,7 @@
-"""An HTTP server on a socket that somebody else bound, which it owns from `serve` on; the socket may change.
+"""An HTTP server on a socket that the caller has bound. It owns the socket from `serve` on; the socket may change.
 
-It answers requests for its own hosts alone (a page elsewhere could point its name here: DNS rebinding), and every request that
-is not sound with a 4xx. Whatever comes in, the log grows by a line a minute, and there are a bounded number of connections.
+It answers only requests for its own hosts, against DNS rebinding, and malformed requests with a 4xx. The log grows by at most a
+line a minute, and the number of connections is bounded.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pdns.supervisor.http.connections import LINGER_S, REQUEST_WITHIN_S, Bounded
 from pdns.supervisor.http.refusals import RefusalLog
 
 MAX_BODY_BYTES: Final = 65536
-_CLOSE_S: Final = 0.3  # how long an answer in progress may hold up the end
+_CLOSE_S: Final = 0.3  # how long an answer in progress may delay the stop
 _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
     "Cache-Control": "no-store",
@@ -35,7 +35,7 @@ Handler = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 
 
 class Problem(Exception):
-    """An answer that says what was wrong with a request, or why it cannot be carried out."""
+    """An error response: what is wrong with a request, or why it cannot be carried out."""
 
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
@@ -43,7 +43,7 @@ class Problem(Exception):
 
 
 class Route(NamedTuple):
-    """`path` is a regular expression; what its groups match is given to `handler`, joined by `/`. GET includes HEAD."""
+    """`path` is a regular expression. `handler` gets its groups, joined by `/`. GET includes HEAD."""
 
     method: str
     path: str
@@ -51,10 +51,10 @@ class Route(NamedTuple):
 
 
 class HttpServer:
-    """Serves some routes. `hosts` says which hosts it goes by beside its address, this machine's name and localhost."""
+    """Serves some routes. `hosts` are its host names besides its address, the name of this machine and localhost."""
 
     def __init__(self, name: str, routes: Collection[Route], hosts: Callable[[], Collection[str]]) -> None:
-        """`name` is the section of the configuration that is about it."""
+        """`name` is its section of the configuration."""
         self._name = name
         self._routes = [(route, re.compile(route.path)) for route in routes]
         self._hosts = hosts
@@ -70,7 +70,7 @@ class HttpServer:
         return 0 if self._bounded is None else self._bounded.dropped
 
     async def serve(self, sock: socket.socket | None) -> None:
-        """Answer on `sock`, which is bound, and no longer on the one before; None: nowhere."""
+        """Answer on the bound `sock` instead of the previous socket; None: nowhere."""
         before, self._listening = self._listening, None
         if sock is not None:
             if self._bounded is None:
@@ -83,14 +83,14 @@ class HttpServer:
             before.close()
 
     async def close(self) -> None:
-        """Stop; answers that are on their way have a moment to finish."""
+        """Stop. Answers in progress have a moment to finish."""
         if self._listening is not None:
             self._listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The answer to a request that could be parsed."""
+        """The response to a request that could be parsed."""
         try:
             self._check(request)
             await self.admit(request)
@@ -110,33 +110,33 @@ class HttpServer:
             return self.said(Problem(500, "internal error, see the log"))
 
     def problem_of(self, _error: Exception) -> Problem | None:
-        """What an exception of a handler means to who asked; None when it is a fault of ours."""
+        """The response to an exception of a handler; None when it is an internal error."""
         return None
 
     def refusal(self, request: web.BaseRequest, problem: Problem) -> web.Response:
-        """The answer to a request that is refused, which the log counts."""
+        """The response to a refused request, which is logged or counted."""
         self._log.refused(request.remote or "an unknown address", f"{problem.status}: {problem.text}")
         return self.said(problem)
 
     def said(self, problem: Problem) -> web.Response:
-        """What is told of a problem: a line of text."""
+        """The response to a problem: a line of text."""
         return web.Response(text=f"{problem.text}\n", status=problem.status, headers=problem.headers)
 
     async def admit(self, request: web.BaseRequest) -> None:
-        """Raise `Problem` for whoever may not ask."""
+        """Raise `Problem` for a client without permission."""
 
     def unparsable(self, request: web.BaseRequest, error: BaseException | None) -> web.Response:
-        """The answer to what is not HTTP, as `error` has it, and to what our own code or a library's failed on."""
+        """The response to invalid HTTP, described by `error`, or to an internal error."""
         if isinstance(error, HttpProcessingError):
             too_long = isinstance(error, LineTooLong)
-            problem = Problem(431, "a line or header field is too long") if too_long else Problem(400, "not a sound HTTP request")
+            problem = Problem(431, "a line or header field is too long") if too_long else Problem(400, "not a valid HTTP request")
             return self.refusal(request, problem)
         if error is not None:
             self._log.failed(error)
         return self.said(Problem(500, "internal error, see the log"))
 
     def broken(self, error: BaseException | None) -> None:
-        """An exchange that ended before its answer was out: its body could not be read, or the client went."""
+        """Note an exchange without a complete response: the body could not be read, or the client left."""
         if isinstance(error, web.RequestPayloadError | HttpProcessingError | ConnectionError):
             self._log.refused("a client", "a body that is not as its header fields say")
         elif error is not None:
@@ -148,7 +148,7 @@ class HttpServer:
             raise Problem(400, "expected one Host")
         named = [*given, *([request.host] if _absolute(request) else [])]
         if not all(self._is_ours(host, request) for host in named):
-            text = f"this server does not go by that Host; {self._name}.hosts in its configuration names those it goes by"
+            text = f"unknown Host; add it to {self._name}.hosts in the configuration"
             raise Problem(421, text)
         if not request.raw_path.isascii():
             raise Problem(400, "expected a target in ASCII")
@@ -156,7 +156,7 @@ class HttpServer:
             raise Problem(415, "expected a body that is not compressed", {"Accept-Encoding": "identity"})
 
     def _is_ours(self, text: str, request: web.BaseRequest) -> bool:
-        """Whether a Host is of this server. Its port is not looked at: a proxy or a tunnel may have another."""
+        """Whether a Host is of this server. Its port is ignored: a proxy or a tunnel may use another."""
         try:
             host = parse_host(_PORT.sub("", text) if not text.endswith("]") else text)
         except InvalidAddress:
@@ -180,12 +180,12 @@ class HttpServer:
 
 
 def _absolute(request: web.BaseRequest) -> bool:
-    """Whether the request line names a host, which then counts beside the Host field (RFC 9112, 3.2.2)."""
+    """Whether the request line names a host, which must then be valid as well as the Host field (RFC 9112, 3.2.2)."""
     return not request.raw_path.startswith("/")
 
 
 class _Request(web.BaseRequest):
-    """A request whose answer says nothing of what made it, and may be neither guessed at nor kept."""
+    """Adds headers: no server software, no content sniffing, no caching."""
 
     async def _prepare_hook(self, response: web.StreamResponse) -> None:
         response.headers.popall("Server", None)
@@ -210,7 +210,7 @@ class _Server(web.Server):
 
 
 class _Protocol(web.RequestHandler):
-    """One connection. What aiohttp would log with a traceback is counted instead."""
+    """One connection. Errors that aiohttp would log with a traceback are counted instead."""
 
     __slots__ = ("_owner",)
 
@@ -232,7 +232,7 @@ class _Protocol(web.RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,  # noqa: ARG002
     ) -> web.StreamResponse:
-        """As the base class, without its log and its words."""
+        """As the base class, without its log line and its text."""
         if request.writer.output_size > 0:
             raise ConnectionError("an answer has begun already")
         response = self._owner.unparsable(request, exc)
@@ -240,5 +240,5 @@ class _Protocol(web.RequestHandler):
         return response
 
     def log_exception(self, *_args: Any, **kw: Any) -> None:
-        """What nothing else handled."""
+        """Handle errors that nothing else handled."""
         self._owner.broken(kw.get("exc_info"))

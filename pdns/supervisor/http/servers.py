@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from pdns.supervisor.http.pages import AdminPages, HealthSource
 
     class AllFacts(HealthSource, Protocol):
-        """What both servers ask the supervisor."""
+        """What both servers need from the supervisor."""
 
 
 Bound = dict[str, socket.socket | None]  # "metrics", "admin": those that are to change; None: served nowhere
 
 
 class HttpServers:
-    """Both servers, each where the configuration says."""
+    """Both servers, each at its configured address."""
 
     def __init__(self, facts: AllFacts, status: StatusReader, config_file: str) -> None:
         self.metrics_endpoint = Endpoint("", 0)
@@ -44,11 +44,11 @@ class HttpServers:
 
     @property
     def endpoints(self) -> list[Endpoint]:
-        """Where they answer."""
+        """The addresses they answer at."""
         return [self.metrics_endpoint, *([self._admin_endpoint] if self._admin_endpoint is not None else [])]
 
     def bind(self, config: Config, before: Config | None = None) -> Bound:
-        """The sockets that `config` needs and `before` does not have. Raises `ConfigError` with nothing bound."""
+        """Bind the sockets that `config` needs and `before` does not have. Raises `ConfigError` with nothing bound."""
         bound: Bound = {}
         try:
             if before is None or config.metrics.listen != before.metrics.listen:
@@ -62,7 +62,7 @@ class HttpServers:
         return bound
 
     async def serve(self, bound: Bound) -> None:
-        """Answer on the sockets `bound`, and no longer on those before them."""
+        """Answer on the sockets `bound` instead of the previous ones."""
         if (metrics_socket := bound.get("metrics")) is not None:
             if self._pages is None:
                 from pdns.supervisor.http.pages import AdminPages  # noqa: PLC0415 (slow to import: the children start meanwhile)
@@ -94,12 +94,12 @@ class HttpServers:
 
 
 def close(bound: Bound) -> None:
-    """Let go of sockets that are not served."""
+    """Close sockets that are not served."""
     for sock in bound.values():
         if sock is not None:
             sock.close()
 
 
 def _admin_listen(config: Config) -> str:
-    """Where the admin API is; "" when there is no token for it, and so no API."""
+    """The address of the admin API; "" without a token, and so without an API."""
     return config.admin.listen if config.admin.token_file else ""

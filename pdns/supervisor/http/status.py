@@ -1,4 +1,4 @@
-"""What the feeds process last said, without reading the file each time somebody asks."""
+"""The last status from the feeds process, cached until the file changes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pdns.state import feed_status
 
 
 class StatusReader:
-    """`feeds.json`, read again only when it is another one."""
+    """`feeds.json`, read again only when it was replaced."""
 
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
@@ -16,12 +16,15 @@ class StatusReader:
         self._status = feed_status.FeedsStatus()
 
     def remarks(self) -> list[str]:
-        """A line for each feed whose files are lost."""
+        """One line for each feed whose files are lost."""
         lost = (name for name, feed in self.read().feeds.items() if feed.lost)
-        return [f"feed {name}: its files are lost: only the blockset has its names, until its source delivers" for name in lost]
+        return [
+            f"feed {name}: its files are lost: its names stay blocked from the blockset until the source answers again"
+            for name in lost
+        ]
 
     def read(self) -> feed_status.FeedsStatus:
-        """What the feeds process last said; empty before it said anything."""
+        """The last status; empty before there is one."""
         try:
             stat = (self._state_dir / feed_status.FILE_NAME).stat()
         except OSError:

@@ -1,4 +1,4 @@
-"""The token of the admin API: read from its file beside the event loop, bounded, and compared in constant time."""
+"""The token of the admin API: read from its file in a thread, bounded in size, compared in constant time."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from typing import Final
 from pdns.config.rules import LEAST_TOKEN_BYTES, MOST_TOKEN_BYTES
 from pdns.files.safe_files import read_bounded
 
-KEPT_S: Final = 1.0  # a new token counts, and an old one no longer does, within this time
+KEPT_S: Final = 1.0  # a changed token takes effect within this time
 _READ_S: Final = 2.0
 
 
 class TokenUnreadable(Exception):
-    """There is no usable token at present, so no request can be let in."""
+    """There is no usable token at present, so every request is refused."""
 
 
 class TokenFile:
-    """The file that `path` names at the moment."""
+    """The token in the file that `path` returns."""
 
     def __init__(self, path: Callable[[], str]) -> None:
         self._path = path
@@ -34,7 +34,7 @@ class TokenFile:
     async def accepts(self, given: bytes) -> bool:
         """Whether `given` is the token. Raises `TokenUnreadable`.
 
-        However many requests wait, one thread reads. A file system that hangs costs each of them two seconds.
+        One thread reads for all waiting requests. A hanging file system costs each of them two seconds.
         """
         now_s, path = time.monotonic(), self._path()
         if now_s >= self._until_s or path != self._read_from:
@@ -51,7 +51,7 @@ class TokenFile:
 
 
 def _digest_of(path: Path) -> bytes:
-    """The hash of the token in the file; b"" when there is none that could be used. Blocks."""
+    """The hash of the token in the file; b"" without a usable token. Blocks."""
     try:
         token = read_bounded(path, MOST_TOKEN_BYTES, follow_links=True).strip()
     except OSError:

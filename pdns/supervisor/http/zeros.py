@@ -1,4 +1,4 @@
-"""Series that are there from the start, at 0: `increase()` of a series that begins at 1 is 0, and its first event is lost."""
+"""Series that exist from the start at 0. Without them, `increase()` would miss the first event of a series."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pdns.telemetry.sliding_window import WINDOWS
 from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
 from pdns.wire.transport import Transport
 
-MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series begins when it counts
+MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series appears when it first counts
 
 DROPPED: Final = (
     "internal_error", "not_a_query", "rate_limit", "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
@@ -31,7 +31,7 @@ _UNLABELLED: Final = tuple(family.name for family in FAMILIES if family.source =
 
 
 def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Family and labels of each, as the counter memory spells them."""
+    """Family and labels of each, as in the counter memory."""
     tenants = (NO_TENANT, *(tenant.name for tenant in config.tenant))[:MAX_TENANTS]
     action = config.block.action
     for name in _UNLABELLED:

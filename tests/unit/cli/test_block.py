@@ -50,7 +50,7 @@ def test_a_script_is_refused_and_told_how(config: Path) -> None:
     """Without a terminal nothing is asked: it fails, names --force, and changes nothing; with --force it is done."""
     done = block(config)
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"{QUESTION}; to do it all the same: --force\n"
+    assert done.stderr == f"{QUESTION}; use --force to do it anyway\n"
     assert blocked(config) == []
     assert block(config, "--force").returncode == 0
     assert blocked(config) == ["co.uk"]
@@ -60,7 +60,7 @@ def test_a_person_is_asked(config: Path) -> None:
     """On a terminal the answer decides; anything but yes changes nothing."""
     refused = block(config, answer="n")
     assert refused.returncode == 1
-    assert f"{QUESTION}. Do it all the same?" in refused.stdout
+    assert f"{QUESTION}. Continue?" in refused.stdout
     assert blocked(config) == []
     assert block(config, answer="y").returncode == 0
     assert blocked(config) == ["co.uk"]

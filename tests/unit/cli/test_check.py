@@ -121,9 +121,9 @@ def test_notes_on_tenants_that_overlap(capsys: pytest.CaptureFixture[str]) -> No
     )
     assert check(None) == 0
     assert capsys.readouterr().err.splitlines() == [
-        'note: tenants overlap: 10.1.0.0/24 of "county" is inside 10.1.0.0/16 of "library": its clients are of "county"',
-        'note: tenants overlap: 10.1.0.0/16 of "library" is inside 10.0.0.0/8 of "county": its clients are of "library"',
-        'note: tenants overlap: 2001:db8:1::/48 of "library" is inside 2001:db8::/32 of "county": its clients are of "library"',
+        'note: tenants overlap: 10.1.0.0/24 of "county" is inside 10.1.0.0/16 of "library": clients belong to "county"',
+        'note: tenants overlap: 10.1.0.0/16 of "library" is inside 10.0.0.0/8 of "county": clients belong to "library"',
+        'note: tenants overlap: 2001:db8:1::/48 of "library" is inside 2001:db8::/32 of "county": clients belong to "library"',
     ]
 
 

@@ -147,7 +147,7 @@ def test_what_was_said_here(config: Path, capsys: pytest.CaptureFixture[str]) ->
     assert "blocked here" not in capsys.readouterr().out
     path.write_bytes(b"{")
     assert explain("evil.test", "", config) == 2
-    assert f"local entries are not known: {FILE_NAME} cannot be read" in capsys.readouterr().err
+    assert f"local entries are unknown: {FILE_NAME} cannot be read" in capsys.readouterr().err
 
 
 URLS = (
@@ -202,7 +202,7 @@ def test_the_blockset_of_another_version(config: Path, capsys: pytest.CaptureFix
     assert explain("evil.test", "", config) == 2
     said = capsys.readouterr()
     assert said.out == ""
-    assert "its format is 99; use the pdns of the version that runs" in said.err
+    assert "its format is 99; use the version of pdns that runs" in said.err
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to become somebody else")

@@ -70,7 +70,7 @@ def test_shape(text: str, expected: str) -> None:
         ('[metrics]\nlisten = "127.0.0.1:5300"', "metrics.listen: 127.0.0.1:5300 is already server.listen[0]"),
         (
             '[block]\nsinkhole = ["192.0.2.1", "192.0.2.2"]',
-            "block.sinkhole[1]: expected one IPv4 address, but block.sinkhole[0] is one already",
+            "block.sinkhole[1]: expected at most one IPv4 address, but block.sinkhole[0] is one already",
         ),
         ('[block]\nsinkhole = ["fe80::1%lo"]', 'block.sinkhole[0]: expected an IP address, got "fe80::1%lo"'),
         ("[block]\nsinkhole = []", "block.sinkhole: expected non-empty array of strings, got []"),
@@ -90,7 +90,7 @@ def test_shape(text: str, expected: str) -> None:
             '[access]\nnetworks = ["10.1.0.0/8"]',
             'access.networks[0]: expected no bits beyond /8, as in 10.0.0.0/8, got "10.1.0.0/8"',
         ),
-        ('[access]\nnetworks = ["::ffff:10.0.0.0/104"]', "expected it as IPv4, which is how its clients are known: 10.0.0.0/8"),
+        ('[access]\nnetworks = ["::ffff:10.0.0.0/104"]', "expected it as an IPv4 network: 10.0.0.0/8"),
         ("[access]\nnetworks = []", "access.networks: expected non-empty array of strings, got []"),
         (FEED.format("a", "a") * 2, 'feed[1].name: "a" is already feed[0]'),
         (FEED.format("A", "a"), 'feed[0].name: lower case only: "a", got "A"'),
@@ -182,7 +182,7 @@ def test_paths_that_look_like_hosts(directory: Path) -> None:
         (["dns.example.net"], 'servers[0]: expected "ip:port" or "[ipv6]:port" with a numeric address, got "dns.example.net"'),
         (
             ["tls://192.0.2.1"],
-            'servers[0]: expected the name in its certificate too, as in "tls://192.0.2.1:853#dns.example.net"',
+            'servers[0]: expected also the name in its certificate, as in "tls://192.0.2.1:853#dns.example.net"',
         ),
         (["tls://192.0.2.1#a/b"], 'servers[0]: expected a host name after #, got "tls://192.0.2.1#a/b"'),
         (["udp://192.0.2.1#dns.example.net"], "servers[0]: expected #server.name with tls:// only"),

@@ -103,7 +103,7 @@ def test_what_fails_has_a_next_step(server: FeedServer, tmp_path: Path) -> None:
     said = {name: f"{one['error']}; {one['next_step']}" for name, one in checked.items()}
     assert not any(one["ok"] for one in checked.values())
     for name, parts in {
-        "page": ("a web page", "look at it in a browser"),
+        "page": ("a web page", "open it in a browser"),
         "format": ("no names in", "set format"),
         "checksum": ("checksum_url", "wait for the publisher to finish"),
         "gone": ("410", "remove the feed or find its successor"),

@@ -83,7 +83,7 @@ def test_without_a_status_there_is_a_next_step(config: Path, state_dir: Path) ->
 def test_update_without_a_resolver_fetches_here(config: Path, state_dir: Path) -> None:
     """No resolver runs: it says so, fetches, compiles and tells what changed; the second time nothing does."""
     code, out, err = run("update", "-c", config)
-    assert err == f"no resolver is running on {state_dir}: its feeds are refreshed here\n"
+    assert err == f"no resolver is running on {state_dir}: this command refreshes its feeds\n"
     assert code == 0
     lines = out.splitlines()
     assert lines[:2] == ["first   updated  2 names (+2)", "second  updated  1 name (+1)"]
@@ -111,7 +111,7 @@ def test_status_is_plain_aligned_text_in_a_pipe(config: Path, state_dir: Path, s
     assert second[at:] == "unchanged"
     assert second[title.index("category") :].startswith("phishing")
     assert live.startswith("blockset ")
-    assert odd == "second: lines passed over: 1 url_with_path"
+    assert odd == "second: skipped lines: 1 url_with_path"
     assert "\x1b" not in out
     _, out, _ = run("status", "-c", config, "--odd")
     assert out.splitlines()[-1] == "  url_with_path  line 2: https://phish.example/a/path"
@@ -183,7 +183,7 @@ def test_update_does_not_wait_for_ever(config: Path, state_dir: Path, served: St
     code, _, err = run("update", "-c", config, "--timeout", "1")
     assert code == 1
     assert "not done after 1 s: first;" in err
-    assert "not known to the running resolver: second;" in err
+    assert "unknown to the running resolver: second;" in err
 
 
 def test_a_broken_configuration_exits_2(tmp_path: Path) -> None:
@@ -207,7 +207,7 @@ def test_many_odd_lines_are_shown_by_reason() -> None:
     odd_lines(console, status, examples=True)
     assert isinstance(console.file, io.StringIO)
     assert console.file.getvalue().splitlines() == [
-        "x: lines passed over: 500,000 regex, 1 port",
+        "x: skipped lines: 500,000 regex, 1 port",
         "  regex  line 1: /a/",
         "  regex  line 2: /b/",
     ]
@@ -235,7 +235,7 @@ def test_check_tries_each_source_and_changes_nothing(config: Path, state_dir: Pa
     assert first.split()[:4] == ["first", "ok", "domains", "2"]
     assert second.split()[:2] == ["second", "FAILS"]
     assert "a web page, not a list" in second
-    assert "look at it in a browser" in second
+    assert "open it in a browser" in second
     assert second.index("a web page") == titles.index("next step")
     assert "\x1b" not in out
     assert list(state_dir.iterdir()) == []

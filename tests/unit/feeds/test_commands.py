@@ -178,7 +178,7 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
         (tmp_path / commands.DIRECTORY / "1-1-1.order").write_bytes(b"rubbish")
         given = [
             asyncio.to_thread(
-                commands.give, tmp_path, Command(command="block", user="ann", name=f"n{number}.example", reason="x")
+                commands.execute, tmp_path, Command(command="block", user="ann", name=f"n{number}.example", reason="x")
             )
             for number in range(4)
         ]
@@ -208,12 +208,12 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
     async def both() -> tuple[str, str]:
         desk = CommandRunner(tmp_path, Busy())
         release = Command(command="release", user="ann", feed="alpha")
-        slow = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, release))
+        slow = asyncio.ensure_future(asyncio.to_thread(commands.execute, tmp_path, release))
         while not commands.taken(tmp_path):  # noqa: ASYNC110 (a directory tells of no event)
             await asyncio.sleep(0.01)
         work = asyncio.ensure_future(desk.look_slowly())
         switch = Command(command="disable", user="ann", feed="beta", reason="x", for_s=60.0)
-        quick = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, switch))
+        quick = asyncio.ensure_future(asyncio.to_thread(commands.execute, tmp_path, switch))
         async with asyncio.timeout(20):
             while not quick.done():
                 await desk.look()
@@ -256,7 +256,7 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
 def test_nobody_there_to_answer(tmp_path: Path) -> None:
     """After its time the order is taken back, so that it is not carried out when nobody expects it."""
     with pytest.raises(commands.CommandError, match="no answer within"):
-        commands.give(tmp_path, Command(command="enable", user="ann", feed="alpha"), timeout_s=0.1)
+        commands.execute(tmp_path, Command(command="enable", user="ann", feed="alpha"), timeout_s=0.1)
     assert list((tmp_path / commands.DIRECTORY).iterdir()) == []
 
 
@@ -332,7 +332,7 @@ def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: s
         with suppress(OSError):
             os.utime(path, (0, 0), follow_symlinks=False)  # as if nobody had fetched it for long
         order = Command(command="block", user="ann", name="x.example", reason="x")
-        given = asyncio.ensure_future(asyncio.to_thread(commands.give, tmp_path, order))
+        given = asyncio.ensure_future(asyncio.to_thread(commands.execute, tmp_path, order))
         async with asyncio.timeout(20):
             while not given.done():
                 await desk.look()

@@ -79,7 +79,7 @@ def test_this_resolver_is_left_out(tmp_path: Path, caplog: pytest.LogCaptureFixt
     assert "names udp://127.0.0.1:53, which is this resolver: left out" in caplog.text
     machine.resolv_conf.write_text("nameserver 127.0.0.1\n")
     assert machine.followed() is None
-    assert "forwarding to udp://192.0.2.1:53 as before" in caplog.text
+    assert "still forwarding to udp://192.0.2.1:53" in caplog.text
 
 
 def test_servers_that_are_configured_follow_nothing(tmp_path: Path) -> None:
