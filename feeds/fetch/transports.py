@@ -1,4 +1,8 @@
-"""Which transport fetches a feed: its url decides."""
+"""Which transport fetches a feed: its url decides.
+
+The transports of web feeds load when the first web feed is fetched: aiohttp takes most of the time in which this process starts,
+and lists on the disk need none of it.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from feeds.fetch import Fetched, FileStamp, Kept, Unchanged, file, http, misp, taxii, zone
+from feeds.fetch import Fetched, FileStamp, Kept, Unchanged, file
 from feeds.fetch.network import Network
 from pdns.config.addresses import source_path, web_kind, zone_of
 from pdns.config.schema import Feed
@@ -25,7 +29,11 @@ async def fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) -> 
     if (path := source_path(feed.url)) is not None:
         return await _read(feed, path, kept, into)
     if (primary := zone_of(feed.url)) is not None:
+        from feeds.fetch import zone  # noqa: PLC0415 (as the module says)
+
         return await zone.fetch(feed, primary, kept, into)
+    from feeds.fetch import http, misp, taxii  # noqa: PLC0415 (as the module says)
+
     match web_kind(feed.url):
         case "taxii+":
             return await taxii.fetch(feed, kept, into, network)

@@ -73,7 +73,7 @@ class Edge:
             sock.send(wire)
         return sock
 
-    async def reply(self, sock: socket.socket, patience_s: float = 3.0) -> bytes:
+    async def reply(self, sock: socket.socket, patience_s: float = 30.0) -> bytes:
         async with asyncio.timeout(patience_s):
             return await self.loop.sock_recv(sock, 65535)
 
@@ -510,6 +510,7 @@ def test_a_late_answer_is_still_good(run: Run, edge: Open) -> None:
     run(body())
 
 
+@pytest.mark.realtime
 def test_an_upstream_that_refuses_is_left_for_another(run: Run, edge: Open) -> None:
     """An ICMP error sends the question to the other upstream at once, long before its time is up."""
 
@@ -519,8 +520,7 @@ def test_an_upstream_that_refuses_is_left_for_another(run: Run, edge: Open) -> N
             began_s = e.loop.time()
             for start in range(0, 60, 20):
                 sock = e.send(*[query_wire(f"n{start + number}.example", query_id=number) for number in range(20)])
-                for _ in range(20):
-                    assert answers(await e.reply(sock)) == [TRUE]
+                assert [answers(await e.reply(sock)) for _ in range(20)] == [[TRUE]] * 20
             assert e.loop.time() - began_s < 0.7
             assert e.count("upstream_requests_total", "error") >= 1
 
