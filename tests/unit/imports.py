@@ -54,7 +54,7 @@ def modules() -> dict[str, list[str]]:
 
 @cache
 def all_imports() -> Imports:
-    """Which of our modules each of them imports, for type checkers only too. A folder without code in `__init__.py` is none."""
+    """The modules of ours that each imports, also for type checkers only. Folders without code in `__init__.py` do not count."""
     found = {}
     for module, files in modules().items():
         named = [_imported_by_cython(file) if file.endswith((".pyx", ".pxd")) else imported(file) for file in files]

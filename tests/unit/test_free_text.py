@@ -55,7 +55,7 @@ FIELDS = ("reason", "user", "name", "feed", "category", "kind")
 @pytest.mark.parametrize("field", FIELDS)
 @pytest.mark.parametrize("text", ["\u202e" * 20_000, "a\x1b[31m", "x" * 5000], ids=["bidi", "escape", "long"])
 def test_no_way_around(tmp_path: Path, field: str, text: str) -> None:
-    """Who gives such an order is told before it is written; one that comes as a file is refused, and neither the log's line, the
+    """Such a command is refused before it is written; one that comes as a file is refused, and neither the log's line, the
     answer nor the record has more of it than is safe.
     """
     good = {"command": "block", "user": "ann", "name": "x.example", "reason": "x"}
@@ -77,7 +77,7 @@ def test_no_way_around(tmp_path: Path, field: str, text: str) -> None:
 @pytest.mark.parametrize("for_s", [-1.0, 1e18, 999999999 * 604800.0, commands.MAX_FOR_S + 1])
 @pytest.mark.parametrize("command", ["disable", "block", "allow"])
 def test_durations_are_bounded(tmp_path: Path, command: str, for_s: float) -> None:
-    """However an order comes."""
+    """Commands from every source."""
     order = msgspec.convert(
         {"command": command, "user": "ann", "feed": "alpha", "name": "x.example", "reason": "x", "for_s": for_s}, Command
     )

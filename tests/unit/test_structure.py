@@ -261,7 +261,7 @@ def test_tests_state_their_facts(file: str) -> None:
 
 @pytest.mark.parametrize("file", [file for file in _files("pdns", "feeds") if file not in OWNERS_OF_TASKS])
 def test_tasks_have_an_owner(file: str) -> None:
-    """asyncio.create_task is for the modules that own a process; elsewhere no task is started and then let go of."""
+    """asyncio.create_task is for the modules that own a process; elsewhere no task is started without an owner."""
     assert list(_loose_tasks(file)) == []
 
 

@@ -112,7 +112,7 @@ def test_addresses(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_damaged_facts_are_said(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """Without its facts a listing is still explained, and the file that is damaged is named."""
+    """Without its annotations a listing is still explained, and the damaged file is named."""
     facts = config.parent / "state" / "blocksets" / "1" / FACTS_FILE
     facts.write_bytes(facts.read_bytes()[:-1])
     assert explain("evil.test", "", config) == 0

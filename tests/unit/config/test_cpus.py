@@ -50,7 +50,7 @@ def test_v2_the_smallest_on_the_path_counts(machine: Machine) -> None:
 
 
 def test_v1(machine: Machine) -> None:
-    """A quota of -1 is none."""
+    """A quota of -1 means no quota."""
     machine.put("/", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
     machine.put("/docker/x", cpu__cfs_quota_us="30000", cpu__cfs_period_us="100000")
     machine.member("4:cpu,cpuacct:/docker/x", "cgroup", "rw,cpu,cpuacct")

@@ -103,7 +103,7 @@ def test_every_message_arrives_as_it_was_sent(ends: tuple[End, End], message: Me
 
 
 def test_messages_keep_their_borders_and_order(ends: tuple[End, End]) -> None:
-    """Several messages that wait together are told apart, first come first."""
+    """Several messages that wait together are received one by one, in order."""
     for message in MESSAGES:
         ends[0].channel.send(message)
     ends[1].hub.turn()

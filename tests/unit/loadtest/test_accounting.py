@@ -24,7 +24,7 @@ def test_what_balances_is_accounted_for() -> None:
 
 
 def test_a_sender_whose_queries_vanish_is_noticed() -> None:
-    """A hundred queries that never arrived, and that nobody dropped, are unaccounted for, to the query."""
+    """A hundred queries that neither arrived nor were dropped are unaccounted for, exactly."""
     assert lost_on_the_way(1100, 1000, 1000, 1000) == {"arrived, never counted": 100}
     assert lost_on_the_way(1001, 1000, 1000, 1000) == {"arrived, never counted": 1}
 

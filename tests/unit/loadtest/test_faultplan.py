@@ -40,7 +40,7 @@ def test_seconds_have_time_for_some_faults_of_each_lane() -> None:
 
 
 def test_faults_of_a_lane_follow_each_other() -> None:
-    """Within a lane the next begins after the one before was held."""
+    """In one series a fault begins after the previous one has ended."""
     for run_s, lane in product((20.0, 60.0, 180.0, 3600.0), ("upstream", "feeds", "processes")):
         times = [planned for planned in plan(run_s, 1) if planned.kind.lane == lane]
         assert all(one.at_s + one.hold_s <= other.at_s for one, other in pairwise(times))

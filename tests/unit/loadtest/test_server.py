@@ -53,7 +53,7 @@ def test_sinkhole_answers_are_told_from_others() -> None:
 
 
 def test_ask_waits_for_its_own_answer() -> None:
-    """An answer with another id is passed over; silence is None."""
+    """An answer with another id is ignored; without an answer the result is `None`."""
     wire = query(names.from_text("x.example"), query_id=5)
     with udp_server(lambda query: query) as address:
         assert ask(address, wire) == wire

@@ -29,7 +29,7 @@ def answer(wire: bytes) -> dns.message.Message:
 
 
 def test_echo_sets_qr_and_nothing_else() -> None:
-    """The echo gives back the same octets with QR set."""
+    """The echo gives back the same bytes with QR set."""
     wire = query(NAME, query_id=7)
     with programs.serving("echo") as echo:
         assert ask(echo.address, wire) == wire[:2] + bytes([wire[2] | 0x80]) + wire[3:]

@@ -48,7 +48,7 @@ def test_packet_file_cut_short(tmp_path: Path) -> None:
 
 
 def test_query_is_what_a_stub_sends() -> None:
-    """RD and EDNS with 1232 octets, one question, nothing else."""
+    """RD and EDNS with 1232 bytes, one question, nothing else."""
     message = dns.message.from_wire(packets.query(names.from_text("www.example"), p.AAAA, query_id=513))
     assert (message.id, message.edns, message.payload, int(message.flags)) == (513, 0, 1232, p.RD)
     assert message.question[0].to_text() == "www.example. IN AAAA"

@@ -63,7 +63,7 @@ def test_a_replacement_goes_on_counting(counters: Counters) -> None:
 
 
 def test_full_memory_counts_what_it_drops() -> None:
-    """Past the last slot there is one spare that nobody reads; the series already there go on."""
+    """Past the last slot there is one spare that is never read; existing series continue."""
     counters = Counters.create(slots=3)
     for name in "abcdef":
         counters.values[counters.slot(name)] += 1

@@ -372,7 +372,7 @@ def _spoken() -> Iterator[tuple[str, str, str]]:
 
 
 def test_the_code_speaks_of_nothing_else() -> None:
-    """A family that the program counts but nobody exposes would be lost silently."""
+    """A family that the program counts and does not expose would be lost silently."""
     spoken = list(_spoken())
     assert len(spoken) > 8
     for file, method, family in spoken:

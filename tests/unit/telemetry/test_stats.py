@@ -116,7 +116,7 @@ def test_upstreams(counters: Counters, stats: Stats) -> None:
 
 
 def test_configured_tenants_have_their_label_whatever_comes_first(counters: Counters, stats: Stats) -> None:
-    """The first of the configuration are told apart by every worker, so that the sum over workers is that of a tenant."""
+    """The first of the configuration get their own labels in every worker, so that the sum over workers is that of a tenant."""
     stats.name_tenants([f"t{number}" for number in range(MAX_TENANTS + 5)])
     for tenant in (f"t{MAX_TENANTS + 4}", "t0", "default"):
         stats.query(tenant, Transport.UDP, p.A)
