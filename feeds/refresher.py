@@ -18,7 +18,8 @@ from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged,
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.jobs import Parse, Parsed, Part
-from feeds.publisher import Input, Publisher
+from feeds.live_blockset import Input
+from feeds.publisher import Publisher
 from feeds.quarantine import Pending, Quarantine
 from feeds.store import Copy, FeedStore, reader_version, reading_of
 from feeds.update_limits import UpdateLimits
@@ -129,11 +130,9 @@ class FeedRefresher:
             errors.append(self._internal(exc))
         self.tried = True
         try:
-            await around.publisher.publish()  # even now: an earlier one may have failed
+            await around.publisher.published()  # also after a failure: an earlier build may have failed
         except BuildError as exc:
             errors.append(f"no new blockset: {exc.reason}")
-        except Exception as exc:  # noqa: BLE001
-            errors.append(self._internal(exc))
         self.retry_after_s = retry_after_s
         self._conclude(began_s, failed if errors else result, visible("; ".join(errors), MAX_ERROR_CHARACTERS))
 
@@ -174,7 +173,7 @@ class FeedRefresher:
         """Whether nothing is left of it that could be read: it never loaded, or its files are gone."""
         return self.copy is None and self.predecessor is None
 
-    def remains(self, before: Input, blockset: str) -> tuple[Input, Part]:
+    def salvage(self, before: Input, blockset: str) -> tuple[Input, Part]:
         """Its share of the next blockset when it is lost: what the blockset in that directory, made of `before`, has of it."""
         share = msgspec.structs.replace(before, category=self.feed.category, decided=self.hold.names_fingerprint)
         return share, Part(self.feed, "", self.hold.names, blockset)

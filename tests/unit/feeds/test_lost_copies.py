@@ -9,8 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feeds.publisher import RECORD
-from feeds.refresh import build_once
+from feeds.activation import RECORD
+from feeds.refresh import build_once, publishing
 from feeds.scheduler import Scheduler
 from pdns.blockset.annotations import Annotations
 from pdns.blockset.generations import all_generations, blocksets_directory, current_generation
@@ -45,6 +45,17 @@ class Lists:
 
     def refresh(self) -> FeedsStatus:
         return build_once(configuration(self.state, *self.feeds))
+
+    def start(self, in_memory: int) -> Scheduler:
+        """As the process does, up to its first fetch."""
+
+        async def configure() -> Scheduler:
+            scheduler = Scheduler(self.state, in_memory=in_memory)
+            async with publishing(scheduler):
+                await scheduler.configure(configuration(self.state, *self.feeds))
+            return scheduler
+
+        return asyncio.run(configure())
 
     def lose_source(self, name: str) -> None:
         self.file(name).unlink()
@@ -204,8 +215,7 @@ def test_the_blockset_of_another_version_is_made_anew(lists: Lists, held: bool) 
     lists.lose_source("one")
     lists.lose_copy("one")
     generation = make_of_another_format(lists.state)
-    keeper = Scheduler(lists.state, in_memory=generation if held else 0)
-    asyncio.run(keeper.configure(configuration(lists.state, *lists.feeds)))
+    keeper = lists.start(in_memory=generation if held else 0)
     if held:
         assert current_generation(lists.state) == generation
         assert keeper.status().generation == 0
@@ -220,6 +230,6 @@ def test_a_feed_that_never_loaded_keeps_no_upgrade_waiting(lists: Lists) -> None
     lists.refresh()
     lists.feeds.append(Feed(name="never", url=lists.file("never").as_uri()))
     generation = make_of_another_format(lists.state)
-    asyncio.run(Scheduler(lists.state, in_memory=generation).configure(configuration(lists.state, *lists.feeds)))
+    lists.start(in_memory=generation)
     assert blockers(lists.state, "bad.example") == {"one"}
     assert current_generation(lists.state) > generation

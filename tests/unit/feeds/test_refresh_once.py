@@ -15,7 +15,7 @@ from aiohttp import web
 
 from feeds.annotations import NameAnnotation
 from feeds.entries import Entries, whole, write_entries
-from feeds.refresh import build_once
+from feeds.refresh import build_once, publishing
 from feeds.scheduler import Scheduler
 from feeds.store import RECORD
 from pdns.blockset.annotations import DAY_S
@@ -368,6 +368,10 @@ def test_names_leave_when_their_time_is_over(tmp_path: Path, monkeypatch: pytest
 
     async def run() -> None:
         keeper = Scheduler(tmp_path / "state")
+        async with publishing(keeper):
+            await in_force(keeper)
+
+    async def in_force(keeper: Scheduler) -> None:
         await keeper.configure(configuration(tmp_path / "state", feed))
         await keeper.refresh_once()
         (path,) = (tmp_path / "state" / "feeds" / "a").glob("*.parsed")
@@ -379,14 +383,19 @@ def test_names_leave_when_their_time_is_over(tmp_path: Path, monkeypatch: pytest
         assert blockers(tmp_path / "state", "worse.example") == {"a"}
         generation = live(tmp_path / "state").generation
         await asyncio.sleep(0.6)
-        await keeper.expire()
-        assert live(tmp_path / "state").generation == generation, "too soon after the last"
-        monkeypatch.setattr("feeds.publisher.EXPIRY_EVERY_S", 0.0)
-        await keeper.expire()
+        keeper.expire()
+        assert not keeper._publisher._dirty.is_set(), "too soon after the last"
+        assert live(tmp_path / "state").generation == generation
+        monkeypatch.setattr("feeds.live_blockset.EXPIRY_EVERY_S", 0.0)
+        keeper.expire()
+        assert keeper._publisher._dirty.is_set()
+        await keeper._publisher.published()
         assert blockers(tmp_path / "state", "worse.example") == set()
         assert blockers(tmp_path / "state", "bad.example") == {"a"}
         assert (keeper.status().feeds["a"].entries, keeper.status().feeds["a"].expired_entries) == (1, 1)
-        await keeper.expire()
+        keeper.expire()
+        assert not keeper._publisher._dirty.is_set()
+        await keeper._publisher.published()
         assert live(tmp_path / "state").generation == generation + 1
 
     asyncio.run(run())
@@ -405,8 +414,9 @@ def test_an_unchanged_feed_costs_nothing(server: FeedServer, tmp_path: Path) -> 
         keeper = Scheduler(tmp_path)
         keeper._builder.parse = jobs.append  # type: ignore[method-assign,assignment]
         keeper._builder.compile = jobs.append  # type: ignore[method-assign,assignment]
-        await keeper.configure(configuration(tmp_path, *feeds))
-        status = await keeper.refresh_once()
+        async with publishing(keeper):
+            await keeper.configure(configuration(tmp_path, *feeds))
+            status = await keeper.refresh_once()
         assert {name: feed.last_result for name, feed in status.feeds.items()} == {"a": "unchanged", "b": "unchanged"}
 
     asyncio.run(again())
