@@ -11,6 +11,7 @@ from feeds.commands import RefusedError
 from feeds.protected_names import Decided
 from feeds.publisher import Publisher
 from feeds.refresher import FeedRefresher
+from pdns.files.records import LockedError
 from pdns.state.feed_status import HeldNames
 
 
@@ -67,6 +68,7 @@ class QuarantineCommands:
             for name, runner in self._runners().items()
             if feed in ("", name) and category in ("", runner.feed.category)
         }
+        unknown = _remove_unknown(runners)
         updates = names = 0
         for runner in runners.values():
             pending = runner.hold.pending
@@ -79,9 +81,12 @@ class QuarantineCommands:
         while more := self._release_names(runners, kind):  # as many at a time as the record of what is held has room for
             names += more
             await self._publisher.published()
+        said = f"released: {updates:,} update{'s' * (updates != 1)}, {names:,} name{'s' * (names != 1)}"
+        if unknown:
+            raise RefusedError("; ".join((said, *unknown)))
         if not updates and not names:
             raise RefusedError("nothing of that is held; `pdns feeds held` shows what is")
-        return f"released: {updates:,} update{'s' * (updates != 1)}, {names:,} name{'s' * (names != 1)}"
+        return said
 
     def _release_names(self, runners: Mapping[str, FeedRefresher], kind: str) -> int:
         """Note that the names that are known to be held are released; says how many."""
@@ -118,6 +123,18 @@ class QuarantineCommands:
         """Also a name that was dropped, and one beyond those that are told."""
         found, decided = self._activation.live.held.get(feed, HeldNames()), self._runners()[feed].hold.names
         return name in found.names or name in decided.dropped or name in decided.out or found.held > len(found.names)
+
+
+def _remove_unknown(runners: dict[str, FeedRefresher]) -> list[str]:
+    """Remove the feeds whose quarantine record cannot be read; says for each why nothing of it is released."""
+    unknown = []
+    for name, runner in list(runners.items()):
+        try:
+            runner.hold.require_known()
+        except LockedError as exc:
+            unknown.append(f"feed {name}: nothing is released: {exc}")
+            del runners[name]
+    return unknown
 
 
 def _without(decided: Decided, name: str) -> Decided:

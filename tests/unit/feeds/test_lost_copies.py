@@ -10,7 +10,8 @@ import msgspec
 import pytest
 
 from feeds.activation import RECORD
-from feeds.refresh import build_once, publishing
+from feeds.refresh import build_once, carry_out_once, publishing
+from feeds.refresher import FeedRefresher
 from feeds.scheduler import Scheduler
 from pdns.blockset.annotations import Annotations
 from pdns.blockset.generations import all_generations, blocksets_directory, current_generation
@@ -18,6 +19,7 @@ from pdns.blockset.layout import MANIFEST_FILE
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
 from pdns.files.safe_files import remove
+from pdns.state.commands import Command, Outcome
 from pdns.state.feed_status import FeedsStatus
 from pdns.wire.names import from_text
 from tests.unit.feeds.configs import blockers, configuration, live
@@ -60,10 +62,14 @@ class Lists:
     def lose_source(self, name: str) -> None:
         self.file(name).unlink()
 
-    def lose_copy(self, name: str) -> None:
-        """All that is kept of it: the record, its second copy, the list, its entries."""
+    def lose_copy(self, name: str, but: str = "") -> None:
+        """All that is kept of it: the record, its second copy, the list, its entries. The file `but` stays."""
         for path in (self.state / "feeds" / name).iterdir():
-            path.unlink()
+            if path.name != but:
+                path.unlink()
+
+    def carry_out(self, command: Command) -> Outcome:
+        return asyncio.run(carry_out_once(configuration(self.state, *self.feeds), command))
 
 
 @pytest.fixture
@@ -132,6 +138,37 @@ def test_it_ends_when_the_source_delivers(lists: Lists) -> None:
     assert not status.feeds["one"].lost
     assert blockers(lists.state, "other.example") == {"one"}
     assert blockers(lists.state, "x.below.example") == set()
+
+
+@pytest.mark.parametrize("held_before", [False, True], ids=["at once", "after it was held as an update"])
+def test_a_held_feed_gets_its_copy_back(lists: Lists, monkeypatch: pytest.MonkeyPatch, held_before: bool) -> None:
+    """Its updates are held by command. Content that is in force is no update: it becomes the copy again, and a change is held."""
+    lists.refresh()
+    assert lists.carry_out(Command(command="hold", user="ann", feed="one", reason="ticket 1")).done
+    lists.lose_copy("one", but="hold.json")
+    if held_before:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(FeedRefresher, "_is_accepted", lambda *_: False)
+            assert lists.refresh().feeds["one"].lost
+    status = lists.refresh().feeds["one"]
+    assert (status.lost, status.loaded, status.last_result, status.held_update) == (False, True, "updated", None)
+    assert blockers(lists.state, "bad.example") == {"one"}
+    lists.file("one").write_text("other.example\nbad.example\n")
+    status = lists.refresh().feeds["one"]
+    assert (status.lost, status.last_result, status.frozen) == (False, "held", "ticket 1")
+    assert blockers(lists.state, "x.below.example") == {"one"}
+
+
+def test_a_held_feed_that_lost_its_copy_holds_other_content(lists: Lists) -> None:
+    """What its source says instead of what is in force is an update, and waits."""
+    lists.refresh()
+    assert lists.carry_out(Command(command="hold", user="ann", feed="one", reason="ticket 1")).done
+    lists.lose_copy("one", but="hold.json")
+    lists.file("one").write_text("other.example\n")
+    status = lists.refresh().feeds["one"]
+    assert (status.lost, status.last_result) == (True, "held")
+    assert blockers(lists.state, "other.example") == set()
+    assert blockers(lists.state, "bad.example") == {"one"}
 
 
 def test_a_feed_that_is_no_longer_configured_is_not_kept(lists: Lists) -> None:
