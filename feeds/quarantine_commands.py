@@ -6,19 +6,22 @@ from collections.abc import Callable, Mapping
 
 from msgspec.structs import replace
 
+from feeds.activation import Activation
 from feeds.commands import RefusedError
 from feeds.protected_names import Decided
 from feeds.publisher import Publisher
 from feeds.refresher import FeedRefresher
+from pdns.files.records import LockedError
 from pdns.state.feed_status import HeldNames
 
 
 class QuarantineCommands:
     """As `feeds.commands.Feeds`."""
 
-    def __init__(self, runners: Callable[[], Mapping[str, FeedRefresher]], publisher: Publisher) -> None:
+    def __init__(self, runners: Callable[[], Mapping[str, FeedRefresher]], publisher: Publisher, activation: Activation) -> None:
         self._runners = runners
         self._publisher = publisher
+        self._activation = activation
 
     def names(self) -> list[str]:
         """The feeds that are configured."""
@@ -31,7 +34,7 @@ class QuarantineCommands:
             hold.freeze(reason)
             return f"feed {feed}: updates are held from now on: {reason}"
         hold.decide(replace(_without(hold.names, name), out={**_without(hold.names, name).out, name: f"held: {reason}"}))
-        await self._publisher.publish()
+        await self._publisher.published()
         return f"feed {feed}: {name} is held: {reason}"
 
     async def release(self, feed: str, name: str) -> str:
@@ -40,20 +43,20 @@ class QuarantineCommands:
         hold = runner.hold
         hold.require_known()
         if name:
-            found = self._publisher.live.held.get(feed, HeldNames())
+            found = self._activation.live.held.get(feed, HeldNames())
             if (why := found.refused_names.get(name)) is not None:
                 raise RefusedError(f"{name} cannot be released ({why}): lower guard.popularity_refuse, or `pdns block {name}`")
             if not self._is_taken_out(feed, name):
                 raise RefusedError(f"feed {feed}: {name} is not held; `pdns feeds held` shows what is")
             left = _without(hold.names, name)
             hold.decide(left if name in hold.names.out else replace(left, released=(*left.released, name)))
-            await self._publisher.publish()
+            await self._publisher.published()
             return f"feed {feed}: {name} is released"
         pending, frozen = hold.pending, hold.frozen
         if pending is None and not frozen:
             raise RefusedError(f"feed {feed}: no update is held")
         await runner.release()
-        await self._publisher.publish()
+        await self._publisher.published()
         if pending is None:
             return f"feed {feed}: updates are no longer held"
         return f"feed {feed}: the update is released: {pending.copy.reading.entries:,} names"
@@ -65,6 +68,7 @@ class QuarantineCommands:
             for name, runner in self._runners().items()
             if feed in ("", name) and category in ("", runner.feed.category)
         }
+        unknown = _remove_unknown(runners)
         updates = names = 0
         for runner in runners.values():
             pending = runner.hold.pending
@@ -73,19 +77,22 @@ class QuarantineCommands:
                 await runner.release()
                 updates += 1
         if updates:
-            await self._publisher.publish()
+            await self._publisher.published()
         while more := self._release_names(runners, kind):  # as many at a time as the record of what is held has room for
             names += more
-            await self._publisher.publish()
+            await self._publisher.published()
+        said = f"released: {updates:,} update{'s' * (updates != 1)}, {names:,} name{'s' * (names != 1)}"
+        if unknown:
+            raise RefusedError("; ".join((said, *unknown)))
         if not updates and not names:
             raise RefusedError("nothing of that is held; `pdns feeds held` shows what is")
-        return f"released: {updates:,} update{'s' * (updates != 1)}, {names:,} name{'s' * (names != 1)}"
+        return said
 
     def _release_names(self, runners: Mapping[str, FeedRefresher], kind: str) -> int:
         """Note that the names that are known to be held are released; says how many."""
         count = 0
         for name, runner in runners.items():
-            held, decided = self._publisher.live.held.get(name, HeldNames()), runner.hold.names
+            held, decided = self._activation.live.held.get(name, HeldNames()), runner.hold.names
             known = {*decided.released, *decided.dropped}
             wanted = [text for text in held.names if kind in ("", held.kinds.get(text, "")) and text not in known]
             if not wanted:
@@ -105,7 +112,7 @@ class QuarantineCommands:
             left = _without(hold.names, name)
             out = {**left.out, name: hold.names.out[name]} if name in hold.names.out else left.out
             hold.decide(replace(left, dropped=(*left.dropped, name), out=out))
-            await self._publisher.publish()
+            await self._publisher.published()
             return f"feed {feed}: {name} is dropped: it stays out of this feed"
         if hold.pending is None:
             raise RefusedError(f"feed {feed}: no update is held")
@@ -114,8 +121,20 @@ class QuarantineCommands:
 
     def _is_taken_out(self, feed: str, name: str) -> bool:
         """Also a name that was dropped, and one beyond those that are told."""
-        found, decided = self._publisher.live.held.get(feed, HeldNames()), self._runners()[feed].hold.names
+        found, decided = self._activation.live.held.get(feed, HeldNames()), self._runners()[feed].hold.names
         return name in found.names or name in decided.dropped or name in decided.out or found.held > len(found.names)
+
+
+def _remove_unknown(runners: dict[str, FeedRefresher]) -> list[str]:
+    """Remove the feeds whose quarantine record cannot be read; says for each why nothing of it is released."""
+    unknown = []
+    for name, runner in list(runners.items()):
+        try:
+            runner.hold.require_known()
+        except LockedError as exc:
+            unknown.append(f"feed {name}: nothing is released: {exc}")
+            del runners[name]
+    return unknown
 
 
 def _without(decided: Decided, name: str) -> Decided:

@@ -7,11 +7,12 @@ blockset and every last-good copy are whole.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import msgspec
@@ -44,8 +45,9 @@ async def refresh_once(config: Config, on_event: Callable[[FeedsStatus], None] =
     For a state directory that no running resolver uses. `on_event` gets the status after each step.
     """
     keeper = Scheduler(Path(config.state.dir), on_event)
-    await keeper.configure(config)
-    status = await keeper.refresh_once()
+    async with publishing(keeper):
+        await keeper.configure(config)
+        status = await keeper.refresh_once()
     for _ in range(_CLOSING_TURNS):
         await asyncio.sleep(0)
     return status
@@ -57,8 +59,20 @@ async def carry_out_once(config: Config, order: Command) -> Outcome:
     For a state directory that no running resolver uses.
     """
     keeper = Scheduler(Path(config.state.dir))
-    await keeper.configure(config)
-    return await keeper.carry_out(order)
+    async with publishing(keeper):
+        await keeper.configure(config)
+        return await keeper.carry_out(order)
+
+
+@contextlib.asynccontextmanager
+async def publishing(scheduler: Scheduler) -> AsyncIterator[None]:
+    """Run the loop that builds blocksets for `scheduler`, until the block ends."""
+    task = asyncio.get_running_loop().create_task(scheduler.publish_changes())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
 
 
 def build_once(config: Config, on_event: Callable[[FeedsStatus], None] = lambda _: None) -> FeedsStatus:
@@ -141,6 +155,7 @@ async def _work(
     receiver = _Receiving(state_dir, keeper)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
+    publishing_changes = tasks.create_task(keeper.publish_changes())
     watching: list[asyncio.Task[None]] = []
     try:
         while True:
@@ -161,7 +176,10 @@ async def _work(
         receiver.close()
         for task in watching:
             task.cancel()
-        await keeper.stop()
+        try:
+            await keeper.stop()
+        finally:
+            publishing_changes.cancel()
 
 
 class _Receiving:
@@ -202,7 +220,7 @@ async def _look_after(keeper: Scheduler, distrusted: list[int], receiver: _Recei
         receiver.mend()
         await keeper.mend()
         await keeper.look_after()
-        await keeper.expire()
+        keeper.expire()
 
 
 async def _watch(keeper: Scheduler, request: Path, answered_ns: int) -> None:

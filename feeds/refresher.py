@@ -18,7 +18,9 @@ from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged,
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.jobs import Parse, Parsed, Part
-from feeds.publisher import Input, Publisher
+from feeds.live_blockset import Input
+from feeds.log_texts import news, still_in_force
+from feeds.publisher import Publisher
 from feeds.quarantine import Pending, Quarantine
 from feeds.store import Copy, FeedStore, reader_version, reading_of
 from feeds.update_limits import UpdateLimits
@@ -68,6 +70,7 @@ class FeedRefresher:
         self.hold = Quarantine(self._store, feed.url)
         self._failed_at_s = -math.inf
         self._take_up()
+        self._salvaged_sha256 = ""  # of the content whose entries an earlier blockset keeps in force; "": not known
         self._as_read_before = ("", "")  # hash and source of the copy whose entries stay: reading it again was stopped
         self._keeping = asyncio.Lock()
 
@@ -129,11 +132,9 @@ class FeedRefresher:
             errors.append(self._internal(exc))
         self.tried = True
         try:
-            await around.publisher.publish()  # even now: an earlier one may have failed
+            await around.publisher.published()  # also after a failure: an earlier build may have failed
         except BuildError as exc:
             errors.append(f"no new blockset: {exc.reason}")
-        except Exception as exc:  # noqa: BLE001
-            errors.append(self._internal(exc))
         self.retry_after_s = retry_after_s
         self._conclude(began_s, failed if errors else result, visible("; ".join(errors), MAX_ERROR_CHARACTERS))
 
@@ -174,8 +175,9 @@ class FeedRefresher:
         """Whether nothing is left of it that could be read: it never loaded, or its files are gone."""
         return self.copy is None and self.predecessor is None
 
-    def remains(self, before: Input, blockset: str) -> tuple[Input, Part]:
+    def salvage(self, before: Input, blockset: str) -> tuple[Input, Part]:
         """Its share of the next blockset when it is lost: what the blockset in that directory, made of `before`, has of it."""
+        self._salvaged_sha256 = before.sha256
         share = msgspec.structs.replace(before, category=self.feed.category, decided=self.hold.names_fingerprint)
         return share, Part(self.feed, "", self.hold.names, blockset)
 
@@ -218,7 +220,7 @@ class FeedRefresher:
 
     def _conclude(self, began_s: float, result: str, error: str) -> None:
         if error and error != self.last_error:
-            _log.warning("feed %s: %s; %s", self.name, error, _remains(self.copy or self.predecessor))
+            _log.warning("feed %s: %s; %s", self.name, error, still_in_force(self.copy or self.predecessor))
         elif self.last_error and not error:
             _log.info("feed %s: works again", self.name)
         self.last_attempt_s, self.last_result, self.last_error = began_s, result, error
@@ -258,7 +260,7 @@ class FeedRefresher:
                     if self.hold.settled(self.limits):
                         return self._still_held(began_s)
                     _log.warning(
-                        "feed %s: update held: %s; %s", self.name, finding.reason, _remains(self.copy or self.predecessor)
+                        "feed %s: update held: %s; %s", self.name, finding.reason, still_in_force(self.copy or self.predecessor)
                     )
                     return HELD
                 self._keep_new(copy, raw, parsed)
@@ -270,7 +272,7 @@ class FeedRefresher:
         finally:
             raw.unlink(missing_ok=True)
             parsed.unlink(missing_ok=True)
-        _log.info("feed %s: %s, %d ms", self.name, _news(result, fetched), (time.monotonic() - started) * 1000)
+        _log.info("feed %s: %s, %d ms", self.name, news(result, fetched), (time.monotonic() - started) * 1000)
         return UPDATED
 
     @property
@@ -282,6 +284,10 @@ class FeedRefresher:
         pending = self.hold.pending
         if pending is None:
             return UNCHANGED
+        if self.lost and pending.copy.sha256 == self._salvaged_sha256:
+            self._keep_pending(pending, now_s)
+            self.hold.moot()
+            return UPDATED
         if not self.hold.settled(self.limits):
             return HELD
         self._keep_pending(pending, now_s)
@@ -300,9 +306,13 @@ class FeedRefresher:
         self._heard_at_s = boottime_s()
 
     def _finding(self, result: Parsed, sha256: str) -> Finding | None:
-        if result.finding is None and self.hold.frozen and not self.hold.was_released(sha256):
+        if result.finding is None and self.hold.frozen and not self._is_accepted(sha256):
             return Finding("hold", f"every update is held: {self.hold.frozen}")
         return result.finding
+
+    def _is_accepted(self, sha256: str) -> bool:
+        """Whether content is never held: an administrator released it, or its entries are in force while its files are lost."""
+        return self.hold.was_released(sha256) or (self.lost and sha256 == self._salvaged_sha256)
 
     async def _fetch(self, around: RefreshContext, into: Path) -> Fetched | Unchanged:
         if self.path is not None:
@@ -324,7 +334,7 @@ class FeedRefresher:
         job = self._job(raw, parsed, fetched.validators, self.copy or self.predecessor)
         if self.copy is not None:
             job = msgspec.structs.replace(job, entries_before=self.copy.reading.entries + self.copy.reading.addresses)
-        if not self.hold.was_released(fetched.sha256):
+        if not self._is_accepted(fetched.sha256):
             limits = msgspec.structs.replace(self.limits, usual=self.hold.usual)
             job = msgspec.structs.replace(job, limits=limits, popularity=self.popularity)
         return await builder.parse(job)
@@ -385,16 +395,3 @@ class FeedRefresher:
         finally:
             parsed.unlink(missing_ok=True)
         return copy
-
-
-def _news(result: Parsed, fetched: Fetched) -> str:
-    difference = f" (+{result.added:,} -{result.removed:,})" if result.added is not None and result.removed is not None else ""
-    return f"updated: {_names(result.entries)}{difference}, {fetched.size_bytes:,} bytes"
-
-
-def _remains(copy: Copy | None) -> str:
-    return f"still in force: its {_names(copy.reading.entries)} from before" if copy is not None else "it lists nothing yet"
-
-
-def _names(count: int) -> str:
-    return f"{count:,} name{'' if count == 1 else 's'}"

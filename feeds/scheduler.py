@@ -9,17 +9,21 @@ import random
 import ssl
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 
+from feeds.activation import Activation
+from feeds.blockset_build import BlocksetBuild
 from feeds.builder import Builder, BuildError
 from feeds.commands import CommandRunner
 from feeds.fetch import FileStamp, file
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
+from feeds.inputs import InputCollector
 from feeds.jobs import Progress
+from feeds.live_blockset import EXPIRY_EVERY_S
 from feeds.protected_names import protection_of
-from feeds.publisher import EXPIRY_EVERY_S, Publisher
+from feeds.publisher import Publisher
 from feeds.quarantine_commands import QuarantineCommands
 from feeds.refresher import FeedRefresher, RefreshContext
 from feeds.status import StatusWriter, snapshot
@@ -62,14 +66,21 @@ class Scheduler:
         self._silent: set[str] = set()
         self._expired: set[str] = set()
         self._expire_again_s = self._mend_again_s = 0.0
-        self._publisher = Publisher(state_dir, self._builder, self._sources)
-        decisions = QuarantineCommands(lambda: self._runners, self._publisher)
-        self._desk = CommandRunner(state_dir, decisions, self._tell, lambda: self._publisher.live.generation)
+        self._activation = Activation(state_dir)
+        inputs = InputCollector(lambda: list(self._runners.values()), self._builder, self._activation)
+        self._build = BlocksetBuild(state_dir, self._builder, inputs, self._activation)
+        self._publisher = Publisher(self._build.run, self._tell)
+        decisions = QuarantineCommands(lambda: self._runners, self._publisher, self._activation)
+        self._desk = CommandRunner(state_dir, decisions, self._tell, lambda: self._activation.live.generation)
         trusted = ssl.create_default_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
         previous = feed_status.read(state_dir)
-        self._publisher.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
+        self._activation.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
+
+    async def publish_changes(self) -> None:
+        """Build a blockset after every change, until cancelled. `configure` and commands wait for it: it must run beside them."""
+        await self._publisher.run()
 
     async def configure(self, config: Config) -> None:
         """Go on under `config`. What it leaves alone keeps its copy, its counters and its place in the schedule.
@@ -85,7 +96,7 @@ class Scheduler:
             make_directory(self._feeds_dir, 0o700)
         except OSError as exc:
             _log.error("%s", disk_reason(exc, self._feeds_dir))
-        self._publisher.protection = protection_of(config)
+        self._build.protection = protection_of(config)
         wanted = {feed.name: feed for feed in config.feed}
         for name, runner in self._runners.items():
             if name not in wanted or not runner.same_source(wanted[name]):
@@ -93,8 +104,12 @@ class Scheduler:
         self._runners = {name: self._runner(feed) for name, feed in wanted.items()}
         for runner in self._runners.values():
             runner.limits = limits_of(config, runner.feed)
-            runner.popularity = self._publisher.protection.popularity
-        if await self._publish():
+            runner.popularity = self._build.protection.popularity
+        try:
+            await self._publisher.published()
+        except BuildError as exc:
+            _log.error("no new blockset: %s", exc.reason)
+        else:
             for name in remove_unconfigured(self._feeds_dir, set(self._runners)):
                 _log.info("feed %s: removed", name)
         self._tell()
@@ -152,12 +167,11 @@ class Scheduler:
         for name in expired - self._expired:
             _log.error("feed %s: its source has been silent for expire_after_s: its names are no longer in force", name)
         self._expired = expired
-        await self._publish()
-        self._tell()
+        self._publisher.mark_dirty()
 
     def distrust(self, generation: int) -> None:
         """The blockset of that generation cannot be used: the next `mend` makes another one, if it is the live one."""
-        self._publisher.distrust(generation)
+        self._activation.distrust(generation)
 
     async def mend(self) -> None:
         """Make anew at once what was damaged on the disk."""
@@ -166,7 +180,7 @@ class Scheduler:
             return
         changed = self._status_file.changed()
         try:
-            self._publisher.mend_record()
+            self._activation.mend_record()
             for name, runner in list(self._runners.items()):
                 if runner.damaged:
                     changed = True
@@ -174,21 +188,19 @@ class Scheduler:
                         self._wakes[name].set()
         except OSError as exc:
             _log.error("%s", disk_reason(exc, self._feeds_dir))
-        if await self._publisher.damaged():
+        if not self._publisher.building and await self._activation.check():
             changed = True
         if changed:
             self._mend_again_s = now_s + MEND_EVERY_S
-            await self._publish()
+            self._publisher.mark_dirty()
             self._tell()
 
-    async def expire(self) -> None:
-        """Make a new blockset if names are live whose time is over. Not more often than every five minutes."""
+    def expire(self) -> None:
+        """Have a new blockset made if expired names are live, at most every five minutes."""
         now_s = steady_s()
-        if now_s < self._expire_again_s or not self._publisher.expiry_due(now_s):
-            return
-        self._expire_again_s = now_s + EXPIRY_EVERY_S
-        await self._publish()
-        self._tell()
+        if now_s >= self._expire_again_s and self._activation.live.expiry_due(now_s):
+            self._expire_again_s = now_s + EXPIRY_EVERY_S
+            self._publisher.mark_dirty()
 
     async def carry_out(self, order: Command) -> Outcome:
         """Do what `order` says. Never raises."""
@@ -202,24 +214,12 @@ class Scheduler:
         return self._tell()
 
     def status(self) -> FeedsStatus:
-        return snapshot(self._publisher.live, self._runners.values(), self._desk.overrides(), self._doing, self.notify_refused)
+        return snapshot(self._activation.live, self._runners.values(), self._desk.overrides(), self._doing, self.notify_refused)
 
     async def stop(self) -> None:
         """End every refresh where it stands; what is live and what is kept is whole."""
         for name in list(self._tasks):
             await self._stop(name)
-
-    async def _publish(self) -> bool:
-        """False when the live blockset could not be brought up to date, which is said."""
-        try:
-            await self._publisher.publish()
-        except BuildError as exc:
-            _log.error("no new blockset: %s", exc.reason)
-            return False
-        return True
-
-    def _sources(self) -> Sequence[FeedRefresher]:
-        return list(self._runners.values())
 
     def _runner(self, feed: Feed) -> FeedRefresher:
         runner = self._runners.get(feed.name)

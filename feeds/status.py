@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from feeds.files import disk_reason
-from feeds.publisher import LiveBlockset
+from feeds.live_blockset import LiveBlockset
 from feeds.refresher import FeedRefresher
 from pdns.config.addresses import without_secrets
 from pdns.files.safe_files import appearance, write_whole

@@ -45,7 +45,10 @@ class InProcess(Builder):
 class Unpublished(Publisher):
     """Compiles nothing: what would be live is asked of the copy and the names that are protected."""
 
-    async def publish(self) -> bool:
+    def __init__(self) -> None:
+        super().__init__(self.published)
+
+    async def published(self) -> bool:
         return False
 
 
@@ -71,7 +74,7 @@ class Replay:
         self.runner.popularity = str(POPULAR)
         self.protected = ProtectedNames(protection_of(self.config))
         builder, trusted = InProcess(), ssl.create_default_context()
-        publisher = Unpublished(directory, builder, lambda: [self.runner])
+        publisher = Unpublished()
         self._around = RefreshContext(builder, publisher, Network((), trusted, trusted))
         self._parsed: tuple[str, set[str]] = ("", set())
         self.holds = 0  # how often it began to hold

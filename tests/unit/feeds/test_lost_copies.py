@@ -9,8 +9,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from feeds.publisher import RECORD
-from feeds.refresh import build_once
+from feeds.activation import RECORD
+from feeds.refresh import build_once, carry_out_once, publishing
+from feeds.refresher import FeedRefresher
 from feeds.scheduler import Scheduler
 from pdns.blockset.annotations import Annotations
 from pdns.blockset.generations import all_generations, blocksets_directory, current_generation
@@ -18,6 +19,7 @@ from pdns.blockset.layout import MANIFEST_FILE
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Feed
 from pdns.files.safe_files import remove
+from pdns.state.commands import Command, Outcome
 from pdns.state.feed_status import FeedsStatus
 from pdns.wire.names import from_text
 from tests.unit.feeds.configs import blockers, configuration, live
@@ -46,13 +48,28 @@ class Lists:
     def refresh(self) -> FeedsStatus:
         return build_once(configuration(self.state, *self.feeds))
 
+    def start(self, in_memory: int) -> Scheduler:
+        """As the process does, up to its first fetch."""
+
+        async def configure() -> Scheduler:
+            scheduler = Scheduler(self.state, in_memory=in_memory)
+            async with publishing(scheduler):
+                await scheduler.configure(configuration(self.state, *self.feeds))
+            return scheduler
+
+        return asyncio.run(configure())
+
     def lose_source(self, name: str) -> None:
         self.file(name).unlink()
 
-    def lose_copy(self, name: str) -> None:
-        """All that is kept of it: the record, its second copy, the list, its entries."""
+    def lose_copy(self, name: str, but: str = "") -> None:
+        """All that is kept of it: the record, its second copy, the list, its entries. The file `but` stays."""
         for path in (self.state / "feeds" / name).iterdir():
-            path.unlink()
+            if path.name != but:
+                path.unlink()
+
+    def carry_out(self, command: Command) -> Outcome:
+        return asyncio.run(carry_out_once(configuration(self.state, *self.feeds), command))
 
 
 @pytest.fixture
@@ -121,6 +138,37 @@ def test_it_ends_when_the_source_delivers(lists: Lists) -> None:
     assert not status.feeds["one"].lost
     assert blockers(lists.state, "other.example") == {"one"}
     assert blockers(lists.state, "x.below.example") == set()
+
+
+@pytest.mark.parametrize("held_before", [False, True], ids=["at once", "after it was held as an update"])
+def test_a_held_feed_gets_its_copy_back(lists: Lists, monkeypatch: pytest.MonkeyPatch, held_before: bool) -> None:
+    """Its updates are held by command. Content that is in force is no update: it becomes the copy again, and a change is held."""
+    lists.refresh()
+    assert lists.carry_out(Command(command="hold", user="ann", feed="one", reason="ticket 1")).done
+    lists.lose_copy("one", but="hold.json")
+    if held_before:
+        with monkeypatch.context() as earlier:
+            earlier.setattr(FeedRefresher, "_is_accepted", lambda *_: False)
+            assert lists.refresh().feeds["one"].lost
+    status = lists.refresh().feeds["one"]
+    assert (status.lost, status.loaded, status.last_result, status.held_update) == (False, True, "updated", None)
+    assert blockers(lists.state, "bad.example") == {"one"}
+    lists.file("one").write_text("other.example\nbad.example\n")
+    status = lists.refresh().feeds["one"]
+    assert (status.lost, status.last_result, status.frozen) == (False, "held", "ticket 1")
+    assert blockers(lists.state, "x.below.example") == {"one"}
+
+
+def test_a_held_feed_that_lost_its_copy_holds_other_content(lists: Lists) -> None:
+    """What its source says instead of what is in force is an update, and waits."""
+    lists.refresh()
+    assert lists.carry_out(Command(command="hold", user="ann", feed="one", reason="ticket 1")).done
+    lists.lose_copy("one", but="hold.json")
+    lists.file("one").write_text("other.example\n")
+    status = lists.refresh().feeds["one"]
+    assert (status.lost, status.last_result) == (True, "held")
+    assert blockers(lists.state, "other.example") == set()
+    assert blockers(lists.state, "bad.example") == {"one"}
 
 
 def test_a_feed_that_is_no_longer_configured_is_not_kept(lists: Lists) -> None:
@@ -204,8 +252,7 @@ def test_the_blockset_of_another_version_is_made_anew(lists: Lists, held: bool) 
     lists.lose_source("one")
     lists.lose_copy("one")
     generation = make_of_another_format(lists.state)
-    keeper = Scheduler(lists.state, in_memory=generation if held else 0)
-    asyncio.run(keeper.configure(configuration(lists.state, *lists.feeds)))
+    keeper = lists.start(in_memory=generation if held else 0)
     if held:
         assert current_generation(lists.state) == generation
         assert keeper.status().generation == 0
@@ -220,6 +267,6 @@ def test_a_feed_that_never_loaded_keeps_no_upgrade_waiting(lists: Lists) -> None
     lists.refresh()
     lists.feeds.append(Feed(name="never", url=lists.file("never").as_uri()))
     generation = make_of_another_format(lists.state)
-    asyncio.run(Scheduler(lists.state, in_memory=generation).configure(configuration(lists.state, *lists.feeds)))
+    lists.start(in_memory=generation)
     assert blockers(lists.state, "bad.example") == {"one"}
     assert current_generation(lists.state) > generation

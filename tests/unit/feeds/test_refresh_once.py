@@ -13,9 +13,8 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from feeds.annotations import NameAnnotation
 from feeds.entries import Entries, whole, write_entries
-from feeds.refresh import build_once
+from feeds.refresh import build_once, publishing
 from feeds.scheduler import Scheduler
 from feeds.store import RECORD
 from pdns.blockset.annotations import DAY_S
@@ -361,37 +360,6 @@ def test_what_a_server_says_cannot_act_on_a_terminal(server: FeedServer, tmp_pat
     assert said.last_error.isprintable()
 
 
-def test_names_leave_when_their_time_is_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An expired name is live until a new blockset may be made, and gone after; nothing is fetched or parsed for it."""
-    (tmp_path / "list").write_text("bad.example\nworse.example\n")
-    feed = Feed(name="a", url=f"file://{tmp_path}/list")
-
-    async def run() -> None:
-        keeper = Scheduler(tmp_path / "state")
-        await keeper.configure(configuration(tmp_path / "state", feed))
-        await keeper.refresh_once()
-        (path,) = (tmp_path / "state" / "feeds" / "a").glob("*.parsed")
-        entries = whole(Entries(path))
-        until = NameAnnotation("Emotet", expires_s=time.time() + 0.5)
-        key = next(key for key in entries.names if b"worse" in key)
-        write_entries(path, msgspec.structs.replace(entries, details=[until], detail_of={key: 0}), None, 1, 1)
-        await keeper.configure(configuration(tmp_path / "state", msgspec.structs.replace(feed, category="phishing")))
-        assert blockers(tmp_path / "state", "worse.example") == {"a"}
-        generation = live(tmp_path / "state").generation
-        await asyncio.sleep(0.6)
-        await keeper.expire()
-        assert live(tmp_path / "state").generation == generation, "too soon after the last"
-        monkeypatch.setattr("feeds.publisher.EXPIRY_EVERY_S", 0.0)
-        await keeper.expire()
-        assert blockers(tmp_path / "state", "worse.example") == set()
-        assert blockers(tmp_path / "state", "bad.example") == {"a"}
-        assert (keeper.status().feeds["a"].entries, keeper.status().feeds["a"].expired_entries) == (1, 1)
-        await keeper.expire()
-        assert live(tmp_path / "state").generation == generation + 1
-
-    asyncio.run(run())
-
-
 def test_an_unchanged_feed_costs_nothing(server: FeedServer, tmp_path: Path) -> None:
     """When every source says what it said before, nothing is parsed, compiled or published."""
     server.serve("/list", GOOD, etag='"1"')
@@ -405,8 +373,9 @@ def test_an_unchanged_feed_costs_nothing(server: FeedServer, tmp_path: Path) -> 
         keeper = Scheduler(tmp_path)
         keeper._builder.parse = jobs.append  # type: ignore[method-assign,assignment]
         keeper._builder.compile = jobs.append  # type: ignore[method-assign,assignment]
-        await keeper.configure(configuration(tmp_path, *feeds))
-        status = await keeper.refresh_once()
+        async with publishing(keeper):
+            await keeper.configure(configuration(tmp_path, *feeds))
+            status = await keeper.refresh_once()
         assert {name: feed.last_result for name, feed in status.feeds.items()} == {"a": "unchanged", "b": "unchanged"}
 
     asyncio.run(again())

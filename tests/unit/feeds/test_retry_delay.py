@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from feeds.refresh import publishing
 from feeds.retry_delay import delay_s, zone_refresh_s
 from feeds.scheduler import Scheduler
 from pdns.config.schema import Feed
@@ -38,14 +39,18 @@ def test_what_a_zone_says() -> None:
 def test_a_server_that_asks_for_time_gets_it(server: FeedServer, tmp_path: Path) -> None:
     """After Retry-After a feed is not tried sooner than that, and after the next success as configured again."""
     server.status("/list", 503, b"sorry", **{"Retry-After": "7200"})
-    keeper = Scheduler(tmp_path)
 
-    async def attempt() -> float:
+    async def attempt(keeper: Scheduler) -> float:
         await keeper.configure(configuration(tmp_path, Feed(name="sample", url=server.url("/list"), refresh_s=3600)))
         await keeper.refresh_once()
         await asyncio.sleep(0.001)
         return keeper._runners["sample"].delay_s(0.5)
 
-    assert asyncio.run(attempt()) == 7200
-    server.serve("/list", b"bad.example\n")
-    assert asyncio.run(attempt()) == pytest.approx(3600)
+    async def both() -> None:
+        keeper = Scheduler(tmp_path)
+        async with publishing(keeper):
+            assert await attempt(keeper) == 7200
+            server.serve("/list", b"bad.example\n")
+            assert await attempt(keeper) == pytest.approx(3600)
+
+    asyncio.run(both())

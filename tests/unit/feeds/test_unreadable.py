@@ -8,16 +8,22 @@ import asyncio
 import os
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from feeds.commands import CommandRunner
+from feeds.activation import Activation
+from feeds.commands import CommandRunner, RefusedError
+from feeds.publisher import Publisher
 from feeds.quarantine import Quarantine
+from feeds.quarantine_commands import QuarantineCommands
+from feeds.refresher import FeedRefresher
 from feeds.store import RECORD, FeedStore
 from feeds.suffixes import is_public_suffix
+from pdns.config.schema import Feed
 from pdns.files import records
 from pdns.files.records import SECOND_COPY, LockedError
 from pdns.state import feed_hits, overrides
@@ -136,6 +142,38 @@ def test_decisions_about_a_feed_stay_until_they_can_be_read(state: Path) -> None
     hold.mend()
     assert hold.frozen == "an order"
     assert raw_content(*files) == before
+
+
+def test_a_release_of_everything_names_the_feeds_that_it_leaves_out(state: Path) -> None:
+    """The others are released. The answer has the file and the command that mends it, and the feed is released afterwards."""
+    feeds = [Feed(name=name, url=URL) for name in ("one", "two")]
+    for feed in feeds:
+        Quarantine(FeedStore(state / feed.name), URL).freeze("ticket 1")
+    files = both(state / "two" / "hold.json")
+    lock(*files)
+    refreshers = {feed.name: FeedRefresher(feed, state / feed.name, Counter()) for feed in feeds}
+
+    async def built() -> bool:
+        return True
+
+    async def release_all() -> str:
+        publisher = Publisher(built)
+        loop = asyncio.get_running_loop().create_task(publisher.run())
+        try:
+            return await QuarantineCommands(lambda: refreshers, publisher, Activation(state)).release_all("", "", "")
+        finally:
+            loop.cancel()
+            await asyncio.wait([loop])
+
+    reason = f"feed two: nothing is released: {files[0]}: cannot be read (Permission denied). As root: chown "
+    for count in ("1 update, 0 names", "0 updates, 0 names"):
+        with pytest.raises(RefusedError) as refused:
+            asyncio.run(release_all())
+        assert str(refused.value).startswith(f"released: {count}; {reason}")
+        assert refreshers["one"].hold.frozen == ""
+    unlock(*files)
+    refreshers["two"].hold.mend()
+    assert asyncio.run(release_all()) == "released: 1 update, 0 names"
 
 
 @pytest.mark.parametrize(
