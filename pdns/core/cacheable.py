@@ -1,6 +1,7 @@
 """From an upstream's message to an entry: what answers the question is kept, the rest stays behind."""
 
 # kernel: pdns/fast/response.pyx
+# kernel: pdns/fast/plain.pyx
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """An answer, ready to be given to anyone who asks the same question."""
 
 # kernel: pdns/fast/cache.pyx
+# kernel: pdns/fast/render.pyx
 
 from __future__ import annotations
 

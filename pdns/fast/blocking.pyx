@@ -7,11 +7,13 @@ Python rules once on each kind of listing and type; every other name that is lis
 
 from libc.stdint cimport uint16_t
 
-from pdns.fast.cache cimport BLOCKED, AnswerCache
+from pdns.fast.cache cimport AnswerCache
 from pdns.fast.fast_path cimport PendingQuery
 from pdns.fast.matcher cimport Matcher
+from pdns.fast.query cimport Query, ends_in_one_of
+from pdns.fast.record cimport BLOCKED
 from pdns.fast.udp cimport Datagram
-from pdns.fast.wire cimport RD, Query, ends_in_one_of, u16
+from pdns.fast.wire cimport RD, u16
 
 from pdns.core.outcome import BLOCK_STORED
 from pdns.core import blocking as specification

@@ -7,14 +7,15 @@ forwarder goes on from there.
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from pdns.fast.cache cimport AnswerCache, Record
+from pdns.fast.cache cimport AnswerCache
 from pdns.fast.in_flight cimport Flight, InFlight, Holder
 from pdns.fast.fast_path cimport FastPath
 from pdns.fast.matcher cimport Matcher
+from pdns.fast.query cimport Query
+from pdns.fast.record cimport Record
 from pdns.fast.response cimport Bounds, Plain
 from pdns.fast.udp cimport Datagram, UdpListener
 from pdns.fast.upstream cimport ReplyHandler, SocketSet, UdpSocket
-from pdns.fast.wire cimport Query
 
 
 cdef class FastForward(ReplyHandler):

@@ -10,15 +10,17 @@ from libc.errno cimport EAGAIN, ENOBUFS
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from pdns.fast.cache cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of, write_opt
 from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
+from pdns.fast.query cimport Query, ends_in_one_of
+from pdns.fast.record cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of
+from pdns.fast.render cimport write_opt
 from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.stats cimport UDP
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
 from pdns.fast.wire cimport (
-    AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, QR, RA, RD, TYPE_OPT, Query, Question, ends_in_one_of, put16, put32, u16,
+    AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, QR, RA, RD, TYPE_OPT, Question, put16, put32, u16,
 )  # fmt: skip
 
 from pdns.wire import protocol as p

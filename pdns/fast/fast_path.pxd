@@ -6,11 +6,13 @@ an answer comes out, everything is counted, and Python hears of it only when the
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
-from pdns.fast.cache cimport AnswerCache, Record
+from pdns.fast.cache cimport AnswerCache
 from pdns.fast.clients cimport ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
+from pdns.fast.query cimport Query
+from pdns.fast.record cimport Record
 from pdns.fast.stats cimport FastStats
-from pdns.fast.wire cimport Fault, Query, Question
+from pdns.fast.wire cimport Fault, Question
 
 cdef enum:
     MAX_TCP_BYTES = 65535

@@ -4,7 +4,7 @@ from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.entry import Monitored
 from pdns.core.ruleset import RuleSet
-from pdns.fast.wire import Query
+from pdns.fast.query import Query
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.stats import Stats
 from pdns.wire.transport import Transport

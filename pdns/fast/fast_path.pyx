@@ -8,11 +8,13 @@ from cpython.set cimport PySet_Contains
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
-from pdns.fast.cache cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of, render, write_opt
 from pdns.fast.clients cimport Known, packed, text_of
+from pdns.fast.query cimport filter_key_of
+from pdns.fast.record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of
+from pdns.fast.render cimport render, write_opt
 from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
-    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, filter_key_of, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
+    CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
 
 from time import perf_counter

@@ -1,7 +1,4 @@
-"""Questions on their way upstream. `in_flight.pxd` has the shape, `pdns.core.in_flight` the specification.
-
-Who waits is a `Datagram`, or whatever `join` was given; to Python all are `Waiter`.
-"""
+"""Questions on their way upstream. `in_flight.pxd` has the shape, `pdns.core.in_flight` the specification."""
 
 # specification: pdns/reference/in_flight.py:ReferenceInFlight
 
@@ -9,18 +6,14 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from pdns.fast.batch cimport address_of, port_of
+from pdns.fast.batch cimport address_of
 from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4, new_hash_key, packed
 from pdns.fast.hashing cimport siphash
-from pdns.fast.wire cimport domain_of, put16
+from pdns.fast.query cimport domain_of
+from pdns.fast.waiters cimport as_waiter, place_of
 
 from pdns.core import in_flight as specification
 from pdns.wire import names
-from pdns.core.in_flight import Waiter
-
-cdef enum:
-    PLACE_BYTES = 20  # address, port, id
-
 
 cdef str _FULL = specification.FULL
 cdef str _FULL_FOR_CLIENT = specification.FULL_FOR_CLIENT
@@ -31,24 +24,6 @@ cdef Py_ssize_t _LOOKED_AT = specification.LOOKED_AT
 cdef Py_ssize_t _ENDED_AT_ONCE = specification.ENDED_AT_ONCE
 cdef double _LEAST_PATIENCE = specification.LEAST_PATIENCE
 cdef bytes _NO_CLIENT = bytes(ADDRESS_BYTES)
-
-
-cdef bytes place_of(waiter, int port):
-    """Where a client's own retransmission would wait."""
-    cdef uint8_t place[PLACE_BYTES]
-    cdef Datagram query
-    cdef bytes address
-    if type(waiter) is Datagram:
-        query = waiter
-        address_of(&query._peer, place)
-        put16(place + ADDRESS_BYTES, port_of(&query._peer))
-        put16(place + ADDRESS_BYTES + 2, query.q.id)
-    else:
-        address = packed(waiter.address)
-        memcpy(place, PyBytes_AS_STRING(address), ADDRESS_BYTES)
-        put16(place + ADDRESS_BYTES, port)
-        put16(place + ADDRESS_BYTES + 2, waiter.query.id)
-    return PyBytes_FromStringAndSize(<char *>place, PLACE_BYTES)
 
 
 cdef class Holder:
@@ -415,10 +390,3 @@ cdef list all_of(Flight flight):
     if flight._waiters is not None:
         return list(flight._waiters.values())
     return [] if flight._first is None else [flight._first]
-
-
-def as_waiter(waiter):
-    """What Python knows as one."""
-    if type(waiter) is not Datagram:
-        return waiter
-    return Waiter(waiter, waiter.client, waiter.address, waiter.transport, waiter.reply, waiter.started_s)

@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from pdns.fast.wire cimport Query
+from pdns.fast.query cimport Query
 
 cdef enum:
     SALT_BYTES = 16

@@ -10,7 +10,8 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.string cimport memcpy
 
-from pdns.fast.wire cimport MAX_NAME_BYTES, Query, filter_key_of, write_reversed_key
+from pdns.fast.query cimport Query, filter_key_of, write_reversed_key
+from pdns.fast.wire cimport MAX_NAME_BYTES
 
 from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_LEAST_BYTES, XXH3_MOST_BYTES, xxh128
 

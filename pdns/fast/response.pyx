@@ -2,17 +2,15 @@
 
 # specification: pdns/core/cacheable.py:cacheable
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.string cimport memcmp, memset
 
 from pdns.fast.checks cimport must
 from pdns.fast.wire cimport (
-    AD, HEADER_BYTES, MAX_NAME_BYTES, OPCODE_MASK, QR, RCODE_MASK, TC, TYPE_OPT, Reader, check_options, fold, put32, reader, seek,
+    AD, HEADER_BYTES, MAX_NAME_BYTES, OPCODE_MASK, QR, RCODE_MASK, TC, TYPE_OPT, Reader, check_options, fold, reader, seek,
     skip_name, take, u16, u32,
 )  # fmt: skip
 
 from pdns.wire import protocol as p
-from pdns.core.entry import Entry
 from pdns.wire.rdata import SHAPES, VARIABLE
 
 cdef enum:
@@ -381,30 +379,3 @@ cdef bint read_plain(
         and read_additional(&r, size, u16(head + 10), out)
         and out.lifetime_s > 0
     )
-
-
-def plain_entry(bytes wire not None, bytes key not None, config, bint do, double now, int rules_epoch):
-    """The entry of a plain response, and its targets; None for another. `key` begins with the question of `wire` in lower case."""
-    cdef Plain plain
-    cdef Bounds bounds
-    cdef uint8_t ttl[4]
-    cdef Py_ssize_t name_bytes = 0, at
-    while key[name_bytes]:
-        name_bytes += 1 + key[name_bytes]
-    bounds.min_ttl_s, bounds.max_ttl_s, bounds.max_negative_ttl_s = config.min_ttl_s, config.max_ttl_s, config.max_negative_ttl_s
-    if not read_plain(
-        <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(key), name_bytes + 1, do,
-        &bounds, &plain,
-    ):  # fmt: skip
-        return None
-    body = bytearray(wire[plain.body_at : plain.body_at + plain.body_bytes])
-    ttls = []
-    for at in range(plain.ttl_count):
-        put32(ttl, plain.ttl_s[at])
-        body[plain.ttl_at[at] : plain.ttl_at[at] + 4] = ttl[:4]
-        ttls.append((plain.ttl_at[at], plain.ttl_s[at]))
-    entry = Entry(
-        plain.rcode, "upstream", now, plain.lifetime_s, body=bytes(body), counts=plain.ancount.to_bytes(2) + plain.nscount.to_bytes(2),
-        ttls=tuple(ttls), ad=bool(plain.ad), rules_epoch=rules_epoch, rotation=(plain.turn_at, plain.turn_bytes, plain.turn_count),
-    )  # fmt: skip
-    return entry, [PyBytes_FromStringAndSize(<char *>plain.targets[at].octets, plain.targets[at].bytes) for at in range(plain.target_count)]

@@ -11,9 +11,9 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 from libc.string cimport memcpy, memset
 
 from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer, address_of, port_of
-from pdns.fast.cache cimport SOURCE_COUNT
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
+from pdns.fast.record cimport SOURCE_COUNT
 from pdns.fast.stats cimport UDP
 from pdns.fast.wire cimport SOUND
 

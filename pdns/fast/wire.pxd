@@ -39,7 +39,7 @@ cdef enum:
     KEEPALIVE_BYTES = 6
     MOST_OPTION_BYTES = 34  # of the options in an answer: our cookie and keepalive
 
-# Why bytes are not a query we can serve. `wire.pyx` has the words and the rcode of each.
+# Why bytes are not a query we can serve. `wire.pyx` has the rcode of each, `query.pyx` the words.
 cdef enum Fault:
     SOUND
     SHORT_HEADER
@@ -138,14 +138,3 @@ cdef Fault check_options(const uint8_t *rdata, Py_ssize_t size) noexcept nogil
 cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil
 cdef Py_ssize_t write_refusal(const uint8_t *wire, Fault fault, const Question *question, uint8_t *out) noexcept nogil  # 0: silence
 cdef int rcode_of(Fault fault) noexcept nogil  # -1: silence
-
-
-cdef Py_ssize_t write_reversed_key(const Question *question, uint8_t *out) noexcept nogil  # as names.reversed_key
-cdef bint ends_in_one_of(const Question *question, frozenset filter_keys) except -1  # the last two labels, the last, or the root
-cdef Py_ssize_t domain_of(const Question *question) noexcept nogil  # where names.domain_of of the name begins in the key
-cdef Py_ssize_t filter_key_of(const Question *question) noexcept nogil  # where names.cut of the name begins in the key
-
-
-cdef class Query:
-    cdef Question q
-    cdef public bint monitored

@@ -6,6 +6,7 @@ thus wears out a tenth of the cache, never the answers that people use.
 """
 
 # kernel: pdns/fast/cache.pyx
+# kernel: pdns/fast/arena.pyx
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ share makes room for one that has less.
 """
 
 # kernel: pdns/fast/in_flight.pyx
+# kernel: pdns/fast/waiters.pyx
 
 from __future__ import annotations
 

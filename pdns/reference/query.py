@@ -1,6 +1,7 @@
 """Reading a query off the wire: the specification of `pdns/fast/wire.pyx`."""
 
 # kernel: pdns/fast/wire.pyx
+# kernel: pdns/fast/query.pyx
 
 from __future__ import annotations
 

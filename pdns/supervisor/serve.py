@@ -23,8 +23,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NoReturn
 
-import msgspec
-
 from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
@@ -46,6 +44,7 @@ from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.readiness import Readiness
+from pdns.supervisor.restart_needed import until_restart
 from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
@@ -353,15 +352,7 @@ class Supervisor:
 
     async def _go_live(self, loaded: Loaded) -> None:
         """Make `loaded` live. Raises with everything unchanged."""
-        config = loaded.config
-        if config.state != self.config.state:
-            _log.warning("%s: state.dir: the change needs a restart; still using %s", self.config_path, self.config.state.dir)
-            config = msgspec.structs.replace(config, state=self.config.state)
-        for key in ("user", "group"):
-            if getattr(config.server, key) != getattr(self.config.server, key):
-                _log.warning("%s: server.%s: the change needs a restart", self.config_path, key)
-        if worker_count(config.server.workers) != self.workers.count:
-            _log.warning("%s: server.workers: the change needs a restart; still %d workers", self.config_path, self.workers.count)
+        config = until_restart(loaded.config, self.config, self.config_path, self.workers.count)
         listeners = self.listeners.changed_to(config.server.listen)
         bound: servers.Bound = {}
         try:

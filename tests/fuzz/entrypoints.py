@@ -22,8 +22,8 @@ from pdns.config.schema import Cache, Config
 from pdns.core import query as core_query
 from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
-from pdns.fast import wire as fast_wire
-from pdns.fast.response import plain_entry
+from pdns.fast import query as fast_query
+from pdns.fast.plain import plain_entry
 from pdns.fast.udp import UdpListener
 from pdns.net.sockets import bind_udp
 from pdns.reference import query as reference_query
@@ -98,12 +98,12 @@ class Parser:
     def feed(self, packets: Sequence[bytes]) -> None:
         for packet in packets:
             try:
-                parsed = fast_wire.parse_query(packet)
+                parsed = fast_query.parse_query(packet)
                 assert parsed.question == packet[12 : 12 + len(parsed.question)]
                 error = None
             except WireError as caught:
                 parsed, error = None, caught
-                reply = fast_wire.error_reply(packet)
+                reply = fast_query.error_reply(packet)
                 if reply is not None:
                     check_reply(reply, packet, 300)
             self._left -= 1
@@ -121,7 +121,7 @@ class Parser:
             assert error is not None, f"the Python twin refuses it: {wanted}"
             assert wanted is not None, f"the Python twin takes it, this one does not: {error}"
             assert (error.reason, error.rcode, error.question) == (wanted.reason, wanted.rcode, wanted.question)
-            assert fast_wire.error_reply(packet) == core_query.error_reply(packet, wanted)
+            assert fast_query.error_reply(packet) == core_query.error_reply(packet, wanted)
             return
         for field in FIELDS:
             assert getattr(parsed, field) == getattr(expected, field), field

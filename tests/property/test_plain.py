@@ -10,7 +10,7 @@ from pdns.config.schema import Cache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import follow
 from pdns.core.entry import Entry
-from pdns.fast.response import plain_entry
+from pdns.fast.plain import plain_entry
 from pdns.upstream.matching import MAX_UDP_BYTES, ReplyQuality, quality_of
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message, read_name

@@ -21,7 +21,7 @@ from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.fast import clients as fast_clients
 from pdns.fast import matcher
-from pdns.fast import wire as fast_wire
+from pdns.fast import query as fast_query
 from pdns.reference import query as reference_query
 from pdns.reference import rate_limit as reference_limit
 from pdns.telemetry.counters import Counters
@@ -76,9 +76,9 @@ def outcome_of(parse: Callable[[bytes], core_query.Query], wire: bytes) -> tuple
 def test_queries_are_read_alike(wire: bytes) -> None:
     """Both parsers make the same query of a packet, or refuse it for the same reason with the same reply."""
     said = outcome_of(reference_query.parse_query, wire)
-    assert outcome_of(fast_wire.parse_query, wire) == said
+    assert outcome_of(fast_query.parse_query, wire) == said
     if said[0] == "error":
-        assert fast_wire.error_reply(wire) == core_query.error_reply(wire, WireError(said[1], said[2], said[3]))  # type: ignore[arg-type]
+        assert fast_query.error_reply(wire) == core_query.error_reply(wire, WireError(said[1], said[2], said[3]))  # type: ignore[arg-type]
 
 
 TENANTS = (
@@ -154,7 +154,7 @@ ALONE = make_blockset({"alpha": "evil.test a.b.com"})
 @given(NAMES, st.sampled_from([SHALLOW, DEEP, ALONE, make_blockset({}), make_blockset({"a": "."})]))
 def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
     """Filter and trie say the same of a name whether they are asked from Python or from compiled code."""
-    query = fast_wire.parse_query(bytes(5) + b"\1" + bytes(6) + name + b"\0\1\0\1")
+    query = fast_query.parse_query(bytes(5) + b"\1" + bytes(6) + name + b"\0\1\0\1")
     assert list(matcher.Matcher(*blockset.mapped).find(query)) == list(blockset.find(filter_key(name), reversed_key(name)))
 
 
