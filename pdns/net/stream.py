@@ -37,7 +37,6 @@ class StreamTable(Protocol):
     @property
     def read_buffer(self) -> memoryview: ...
 
-    def admit(self, stream: Stream) -> bool: ...
     def mark(self, stream: Stream, *, busy: bool) -> None: ...
     def grant(self, stream: Stream, wanted: int) -> int: ...
     def wait(self, stream: Stream) -> None: ...
@@ -54,11 +53,13 @@ class Stream(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_active", "_active_s", "_asked", "_busy", "_client", "_connections", "_deframer", "_finishing", "_handling", "_over",
-        "_port", "_reading", "_resting", "_service", "_stalled_since_s", "_transport", "_waiting", "key",
+        "_active", "_active_s", "_asked", "_busy", "_client", "_connections", "_deframer", "_finishing", "_handling", "_open",
+        "_over", "_port", "_reading", "_reset", "_resting", "_service", "_stalled_since_s", "_transport", "_waiting", "key",
     )  # fmt: skip
 
-    def __init__(self, service: MessageHandler, connections: StreamTable) -> None:
+    def __init__(self, service: MessageHandler, connections: StreamTable, key: str | bytes) -> None:
+        """`key` is what its client is known by. `connections` has counted it in, and may `reset` or `finish` it from now on."""
+        self.key = key
         self._service = service
         self._connections = connections
         self._deframer = Deframer()
@@ -69,6 +70,8 @@ class Stream(asyncio.BufferedProtocol):
         self._resting = False  # until the others had their turn
         self._handling = False
         self._finishing = False  # nothing more will be read
+        self._open = False  # there is a transport
+        self._reset = False  # it has ended, and whatever is left of it is to go at once
         self._over = True  # nothing more will be written, or even counted
         self._stalled_since_s: float | None = None  # the peer does not read
         self._active_s = 0.0  # when a whole message last came in or went out
@@ -78,14 +81,16 @@ class Stream(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._open = True
         peer = transport.get_extra_info("peername")
-        self.key = client_key(peer[0]) if peer else ""  # what its client is known by
-        if not peer or not self._connections.admit(self):
+        if not peer or self._reset:  # its client has gone, or it had to make room before there was a transport
+            self._connections.left(self)
             self._abort()
             return
         self._client, self._port = peer[0], peer[1]
         self._active_s = self._connections.clock()
         self._over = False
+        self._settle()
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 (why does not matter)
         self._over = True
@@ -163,13 +168,16 @@ class Stream(asyncio.BufferedProtocol):
     def reset(self, reason: str) -> None:
         """End it now, leaving nothing in the kernel either; count why."""
         self._connections.stats.dropped(reason)
-        self._over = True
+        self._over = self._reset = True
         self._waiting.clear()
         self._connections.left(self)
-        self._abort()
+        if self._open:
+            self._abort()
 
     def check(self, now_s: float, idle_limit_s: float) -> None:
         """End it if it is idle for too long. Only whole messages count as activity, not single bytes."""
+        if not self._open:
+            return
         limits = self._connections.limits
         quiet_s = now_s - self._active_s
         if self._stalled_since_s is not None:

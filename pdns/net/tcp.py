@@ -121,12 +121,17 @@ class TcpConnections:
     def open(self, arrival: Arrival, sock: socket.socket, service: MessageHandler) -> None:
         """It is the turn of `arrival`, whose `sock` it is."""
         self._arrivals.discard(arrival, arrival.key)
-        if not self._table.has_room(arrival.key) and self._table.dispensable(arrival.key) is None:
-            self._refuse(arrival)
-        else:
-            opening = self.loop.create_task(self._open(sock, service))
-            self._opening.add(opening)
-            opening.add_done_callback(self._opening.discard)
+        while not self._table.has_room(arrival.key):
+            dispensable = self._table.dispensable(arrival.key)
+            if dispensable is None:
+                self._refuse(arrival)
+                return
+            self._end(dispensable)
+        stream = Stream(service, self, arrival.key)
+        self._count_in(stream)
+        opening = self.loop.create_task(self._open(sock, stream))
+        self._opening.add(opening)
+        opening.add_done_callback(self._opening.discard)
 
     def make_room(self) -> None:
         """Close one connection, if one may be closed for a new client."""
@@ -147,31 +152,21 @@ class TcpConnections:
     def _end(self, dispensable: Stream) -> None:
         dispensable.reset("tcp_busy_made_room" if self._table.is_busy(dispensable) else "tcp_made_room")
 
-    async def _open(self, sock: socket.socket, service: MessageHandler) -> None:
-        try:
-            await self.loop.connect_accepted_socket(lambda: Stream(service, self), sock)
-        except OSError:  # its client has gone
-            sock.close()
-
-    # what a stream says
-
-    def admit(self, stream: Stream) -> bool:
-        """Count `stream` in, if there is room or can be."""
-        if self._draining:
-            return False
-        client = stream.key
-        while not self._table.has_room(client):
-            dispensable = self._table.dispensable(client)
-            if dispensable is None:
-                self.stats.dropped("tcp_refused")
-                return False
-            self._end(dispensable)
-        self._table.add(stream, client)
+    def _count_in(self, stream: Stream) -> None:
+        self._table.add(stream, stream.key)
         self._nobody.clear()
         self.stats.gauge("tcp_connections", len(self._table))
         if self._timer is None:
             self._set_timer()
-        return True
+
+    async def _open(self, sock: socket.socket, stream: Stream) -> None:
+        try:
+            await self.loop.connect_accepted_socket(lambda: stream, sock)
+        except OSError:  # its client has gone
+            self.left(stream)
+            sock.close()
+
+    # what a stream says
 
     def mark(self, stream: Stream, *, busy: bool) -> None:
         """`stream` waits for answers, or is idle as of now."""
