@@ -44,7 +44,7 @@ def write_all(
 ) -> Manifest:
     """`write` of what is at hand, without facts.
 
-    `names`: reversed key -> index into `combinations`; `networks`: address octets and one octet of prefix length -> the same.
+    `names`: reversed key -> index into `combinations`; `networks`: address bytes and one byte of prefix length -> the same.
     """
     keys = sorted(names)
     rows = [(number, [(0, 0)] * len(part)) for number, part in enumerate(combinations)]

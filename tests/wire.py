@@ -1,4 +1,4 @@
-"""Messages for tests, made and read by other people's libraries: a second opinion on every octet."""
+"""Messages for tests, made and read by other people's libraries: a second opinion on every byte."""
 
 from __future__ import annotations
 

@@ -8,7 +8,7 @@ from pdns.core.entry import Ede, Entry
 from pdns.wire import protocol as p
 from pdns.wire.names import ROOT, is_at_or_below
 
-_AT_QNAME = b"\xc0\x0c"  # the question's name, always 12 octets into the message
+_AT_QNAME = b"\xc0\x0c"  # the question's name, always 12 bytes into the message
 _MNAME_RNAME = b"\x09localhost\0" + b"\6nobody\7invalid\0"  # RFC 6303, 3
 _TIMERS = b"".join(n.to_bytes(4) for n in (1, 3600, 1200, 604800))
 _COUNT_ONE_AUTHORITY = b"\0\0\0\1"

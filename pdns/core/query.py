@@ -13,7 +13,7 @@ from pdns.wire.names import filter_key, reversed_key
 Options = tuple[tuple[int, bytes], ...]
 _TAIL = Struct("!HH")
 _RR = Struct("!HHIH")
-_COMMON_OPT_START = b"\0\0\x29\x04\xd0"  # what most clients send, read without taking it apart: 1232 octets,
+_COMMON_OPT_START = b"\0\0\x29\x04\xd0"  # what most clients send, read without taking it apart: 1232 bytes,
 _COMMON_OPT_ENDS = (b"\0\0\0\0\0\0", b"\0\0\x80\0\0\0")  # no option, DO clear or set
 PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS
 

@@ -12,7 +12,7 @@ from pdns.fast.hashing cimport HashKey
 from pdns.fast.record cimport Record
 
 
-cdef struct Ring:  # positions count octets since the beginning of time; modulo `size` they are places in the ring
+cdef struct Ring:  # positions count bytes since the beginning of time; modulo `size` they are places in the ring
     uint64_t start  # in the arena
     uint64_t size
     uint64_t head

@@ -249,18 +249,18 @@ cdef class Arena:
         self._live_bytes += record.size
 
     cdef bint _fits(self, Ring *ring, uint64_t size) noexcept nogil:
-        """Whether `size` octets in one piece are free at the head, or behind the end of the ring that is too short for them."""
+        """Whether `size` bytes in one piece are free at the head, or behind the end of the ring that is too short for them."""
         cdef uint64_t to_end = ring.size - ring.head % ring.size
         return ring.size - (ring.head - ring.tail) >= (size if size <= to_end else to_end + size)
 
     cdef void _make_room(self, Ring *ring, uint64_t size) noexcept nogil:
-        """Leave `size` octets in one piece at the head. The oldest go, but for those that have earned another turn."""
+        """Leave `size` bytes in one piece at the head. The oldest go, but for those that have earned another turn."""
         while not self._fits(ring, size):
             self._drop_oldest(ring)
         self._skip_end(ring, size)
 
     cdef void _skip_end(self, Ring *ring, uint64_t size) noexcept nogil:
-        """Go to the start of the ring if there are fewer than `size` octets to its end."""
+        """Go to the start of the ring if there are fewer than `size` bytes to its end."""
         cdef uint64_t to_end = ring.size - ring.head % ring.size
         cdef Record *filler
         if size > to_end:
@@ -282,7 +282,7 @@ cdef class Arena:
         if record.state != LIVE:
             ring.tail += record.size
             return
-        if ring.tail + record.size < ring.head:  # the next to go; of a filler only the first octets are within the ring
+        if ring.tail + record.size < ring.head:  # the next to go; of a filler only the first bytes are within the ring
             following = self._at(ring, ring.tail + record.size)
             if following.state == LIVE:
                 self.expect(following.hash)

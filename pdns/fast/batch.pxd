@@ -35,7 +35,7 @@ cdef struct Peer:  # where a datagram came from, and to which of our addresses
 
 
 cdef uint16_t port_of(const Peer *peer) noexcept nogil
-cdef void address_of(const Peer *peer, uint8_t *address) noexcept nogil  # 16 octets, IPv4 as ::ffff:a.b.c.d
+cdef void address_of(const Peer *peer, uint8_t *address) noexcept nogil  # 16 bytes, IPv4 as ::ffff:a.b.c.d
 
 
 cdef class Inbox:

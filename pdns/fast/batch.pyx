@@ -55,7 +55,7 @@ cdef void address_of(const Peer *peer, uint8_t *address) noexcept nogil:
 
 
 cdef class Inbox:
-    """Room for a batch of datagrams of at most `most_bytes`; a longer one shows as one octet more. `named`: with the addresses
+    """Room for a batch of datagrams of at most `most_bytes`; a longer one shows as one byte more. `named`: with the addresses
     of the senders; `controlled`: with the address of ours that each was sent to."""
 
     def __cinit__(self, Py_ssize_t most_bytes, *, bint named=True, bint controlled=False):

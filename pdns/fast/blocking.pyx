@@ -24,7 +24,7 @@ _A, _AAAA = p.A, p.AAAA
 
 
 cdef class Blocker:
-    """As `pdns.core.blocking.Blocker`; queries are those that a front has taken up."""
+    """As `pdns.core.blocking.Blocker`; queries are those that a fast path has taken up."""
 
     cdef Matcher _matcher
     cdef AnswerCache _cache

@@ -25,7 +25,7 @@ SOURCE_NUMBERS = {name: number for number, name in enumerate(SOURCES)}
 cdef enum:
     MOST_ATTRIBUTIONS = 65535
     EDE_TEXT_BYTES = 200
-    EDE_TEXT_ROOM = 208  # the last octet spelt may take three more than fit
+    EDE_TEXT_ROOM = 208  # the last byte spelt may take three more than fit
     MOST_PREPARED = 1024
     NXDOMAIN = 3
 
@@ -87,7 +87,7 @@ cdef class AnswerCache(Arena):
         return True
 
     def block(self, Query query not None, policy_key, template, int listed_bytes, double now):
-        """As `pdns.core.cache.AnswerCache.block`; a query that a front has taken up has the policy in its key."""
+        """As `pdns.core.cache.AnswerCache.block`; a query that a fast path has taken up has the policy in its key."""
         cdef Prepared prepared = self._last_prepared
         cdef Record shape
         cdef Record *record
@@ -257,7 +257,7 @@ cdef inline Py_ssize_t append(uint8_t *out, Py_ssize_t at, const uint8_t *text, 
 
 
 cdef inline int write_octet(uint8_t *out, uint8_t octet) noexcept nogil:
-    """One octet of a label as `pdns.wire.names.to_text` spells it: one, two or four characters."""
+    """One byte of a label as `pdns.wire.names.to_text` spells it: one, two or four characters."""
     cdef int kind = _spelling[octet]
     if kind == 1:
         out[0] = octet

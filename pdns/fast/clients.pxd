@@ -1,6 +1,6 @@
 """Who a client is and how much it may ask: the compiled twins of `pdns.core.clients` and `pdns.core.rate_limit`.
 
-Addresses are 16 octets, IPv4 as ::ffff:a.b.c.d. What is remembered of them has a fixed size, in sets of four. What all workers share, they
+Addresses are 16 bytes, IPv4 as ::ffff:a.b.c.d. What is remembered of them has a fixed size, in sets of four. What all workers share, they
 change with atomic operations.
 """
 

@@ -28,7 +28,7 @@ from pdns.core.in_flight import REASONS
 
 cdef enum:
     UPSTREAM_UDP_BYTES = 1232
-    KEY_DO = 1  # in the octet of a key that follows the question
+    KEY_DO = 1  # in the byte of a key that follows the question
     CASE = 0x20
     ARCOUNT_AT = 10
     TYPE_A = 1
@@ -123,7 +123,7 @@ cdef class FastForward(ReplyHandler):
         return 0
 
     def shed(self, Flight flight not None, str why not None, double now):
-        """End `flight`, which is in the lane: whoever waits for it is told `why`."""
+        """End `flight`, which is in the forwarding kernel: whoever waits for it is told `why`."""
         if flight.socket is not None:
             (<UdpSocket>flight.socket).shed(flight)
         for query in self._in_flight.end(flight):

@@ -25,7 +25,7 @@ cdef class Holder:
 @cython.freelist(64)
 cdef class Flight:
     cdef readonly bytes key
-    cdef public object forward  # None in the lane, which needs no more of it than the key
+    cdef public object forward  # None in the forwarding kernel, which needs no more of it than the key
     cdef public object cancel  # as in the specification
     cdef public bint stale_given
     cdef public double started_s
@@ -36,7 +36,7 @@ cdef class Flight:
     cdef uint64_t _domain
     cdef Flight _older, _newer  # of all
     cdef Flight _own_older, _own_newer  # of its client
-    # What the lane knows of the query that it sent.
+    # What the forwarding kernel knows of the query that it sent.
     cdef object socket  # that it was sent from
     cdef bint shed  # it was given up; a late answer is still kept
     cdef uint64_t rules_epoch  # of the rules by which the question may be asked

@@ -23,7 +23,7 @@ cdef enum:
 
 
 def digest128(bytes data not None):
-    """`xxhash.xxh128_digest` of 17 to 128 octets. Raises `ValueError` for fewer or more."""
+    """`xxhash.xxh128_digest` of 17 to 128 bytes. Raises `ValueError` for fewer or more."""
     cdef uint8_t octets[XXH3_DIGEST_BYTES]
     if not XXH3_LEAST_BYTES <= PyBytes_GET_SIZE(data) <= XXH3_MOST_BYTES:
         raise ValueError("not 17 to 128 octets")

@@ -26,7 +26,7 @@ cdef enum:
 
 
 cdef struct Record:
-    uint32_t size  # octets in all, a multiple of RECORD_UNIT; what precedes the rest of a FILLER
+    uint32_t size  # bytes in all, a multiple of RECORD_UNIT; what precedes the rest of a FILLER
     uint8_t state
     uint8_t source
     uint8_t ad

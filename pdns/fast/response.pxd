@@ -38,7 +38,7 @@ cdef struct Plain:
     uint16_t turn_at, turn_bytes, turn_count  # addresses to give in turns, as `pdns.core.entry.Rotation` has them
     bint hints  # there may be addresses in HTTPS or SVCB records
     uint32_t lifetime_s  # never 0
-    uint16_t ttl_at[MOST_TTLS]  # in the body; the type of the record stands 4 octets before, its RDATA 6 behind
+    uint16_t ttl_at[MOST_TTLS]  # in the body; the type of the record stands 4 bytes before, its RDATA 6 behind
     uint32_t ttl_s[MOST_TTLS]
     int target_count
     Name targets[MOST_TARGETS]  # of the chain, in its order, and of HTTPS and SVCB records

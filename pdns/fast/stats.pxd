@@ -22,7 +22,7 @@ cdef enum:
 cdef struct Slots:  # of one client's tenant; each is one more than the slot, 0 while it was never asked for
     uint32_t query[TRANSPORTS][QTYPE_LABELS_AT_MOST]
     uint32_t response[SOURCE_COUNT][RCODE_LABELS]
-    uint32_t tenant  # what stands for it among sightings
+    uint32_t tenant  # what stands for it among blocked names
 
 
 cdef struct Sighting:

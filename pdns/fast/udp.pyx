@@ -1,6 +1,6 @@
 """DNS over UDP by the batch: the compiled twin of `pdns.net.udp`.
 
-What the front can answer goes out with the batch it came in with; the rest is handed to the service as a list.
+What the fast path can answer goes out with the batch it came in with; the rest is handed to the service as a list.
 """
 
 # specification: pdns/reference/udp_listener.py:ReferenceUdpListener
@@ -225,7 +225,7 @@ cdef class UdpListener:
         return 0
 
     cdef uint8_t *_room(self, Py_ssize_t size):
-        """Where to write an answer of at most `size` octets."""
+        """Where to write an answer of at most `size` bytes."""
         cdef uint8_t *room = self._outbox.room(size)
         if room == NULL:
             self._flush()

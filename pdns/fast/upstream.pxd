@@ -61,7 +61,7 @@ cdef class SocketSet:
     cdef ReplyHandler carrier
     cdef object forwarder
     cdef Outbox outbox
-    # of the answers of a batch, in the lane
+    # of the answers of a batch, in the forwarding kernel
     cdef uint64_t answers
     cdef double took_s
     cdef bint case_kept, saw_opt

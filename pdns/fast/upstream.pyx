@@ -89,7 +89,7 @@ cdef class UdpSocket:
         return False
 
     def waiting(self):
-        """What somebody waits for. Nothing of that is in the lane any more."""
+        """What somebody waits for. Nothing of that is in the forwarding kernel any more."""
         self.promote_due(_NEVER)
         return [one for one in self._carried if type(one) is not Flight and one.exchange is not None]
 
@@ -222,7 +222,7 @@ cdef class SocketSet:
             self._epoll.close()
 
     def punt(self, double now):
-        """Let Python go on with every flight in the lane that was due before `now`."""
+        """Let Python go on with every flight in the forwarding kernel that was due before `now`."""
         if self.in_fast_forward:
             for socket in list(self._sockets.values()):
                 (<UdpSocket>socket).promote_due(now)

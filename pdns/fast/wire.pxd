@@ -68,7 +68,7 @@ cdef enum Fault:
 cdef struct Reader:  # never outlives its packet
     const uint8_t *start
     const uint8_t *at
-    Py_ssize_t left  # octets
+    Py_ssize_t left  # bytes
 
 
 cdef struct Question:  # what a query says, with nothing left that points into its packet
@@ -89,7 +89,7 @@ cdef struct Question:  # what a query says, with nothing left that points into i
     uint8_t cookie[MOST_COOKIES_BYTES]
     uint8_t options[MOST_OPTION_BYTES]
     uint8_t section[MAX_QUESTION_BYTES]  # as received
-    uint8_t key[MAX_KEY_BYTES]  # the same in lower case, DO and CD; two octets of policy follow
+    uint8_t key[MAX_KEY_BYTES]  # the same in lower case, DO and CD; two bytes of policy follow
 
 
 cdef Reader reader(const uint8_t *wire, Py_ssize_t size) noexcept nogil
@@ -118,7 +118,7 @@ cdef inline void put32(uint8_t *at, uint32_t value) noexcept nogil:
 
 
 cdef inline void fold(uint8_t *to, const uint8_t *name, Py_ssize_t size) noexcept nogil:
-    """Lower case. Length octets are at most 63, below every letter."""
+    """Lower case. Length bytes are at most 63, below every letter."""
     cdef Py_ssize_t i
     cdef uint8_t octet
     for i in range(size):

@@ -113,7 +113,7 @@ cdef inline Fault read_question(const uint8_t *wire, Py_ssize_t size, Question *
 
 
 cdef inline bint is_plain_opt(const uint8_t *at) noexcept nogil:
-    """Whether the 11 octets at `at` are an OPT record of version 0 without options, with no flag but DO."""
+    """Whether the 11 bytes at `at` are an OPT record of version 0 without options, with no flag but DO."""
     return at[0] == 0 and u16(at + 1) == TYPE_OPT and u16(at + 5) == 0 and u16(at + 7) & 0x7FFF == 0 and u16(at + 9) == 0
 
 

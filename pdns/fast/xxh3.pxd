@@ -1,4 +1,4 @@
-"""XXH3, 128 bits, seed 0, for inputs of 17 to 128 octets (the algorithm's description: doc/xxhash_spec.md of xxHash, XXH3)."""
+"""XXH3, 128 bits, seed 0, for inputs of 17 to 128 bytes (the algorithm's description: doc/xxhash_spec.md of xxHash, XXH3)."""
 
 from libc.stdint cimport uint8_t, uint64_t
 from libc.string cimport memcpy
@@ -59,7 +59,7 @@ cdef inline void _write64(uint8_t *out, uint64_t word) noexcept nogil:
 
 
 cdef inline void xxh128(const uint8_t *data, size_t size, uint8_t *digest) noexcept nogil:
-    """The digest as `xxhash.xxh128_digest` gives it: 16 octets, most significant first."""
+    """The digest as `xxhash.xxh128_digest` gives it: 16 bytes, most significant first."""
     cdef uint64_t low = size * <uint64_t>0x9E3779B185EBCA87, high = 0, whole
     if size > 96:
         _mix32(&low, &high, data + 48, data + size - 64, pdns_xxh3_secret + 96)

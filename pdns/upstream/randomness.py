@@ -22,7 +22,7 @@ class Randomness:
         self._at = 0
 
     def octets(self, count: int) -> bytes:
-        """`count` octets, at most 4096."""
+        """`count` bytes, at most 4096."""
         at = self._at
         self._at = end = at + count
         if end > len(self._octets):

@@ -129,7 +129,7 @@ class Service:
             return False
 
     def on_queries(self, queries: list[Datagram]) -> None:
-        """Decide about each of `queries`, which the front could not answer. Never raises."""
+        """Decide about each of `queries`, which the fast path could not answer. Never raises."""
         now = self._clock()
         decide = self._resolver.decide
         plain, undecided = self._resolver.classify(queries, now)
@@ -261,7 +261,7 @@ class Service:
                 self._stats.dropped("internal_error")
 
     def _promoted(self, flight: Any) -> tuple[UpstreamQuestion, Done]:
-        """What `flight`, which the lane has no more to do with, asks, and whom to tell its end."""
+        """What `flight`, which the forwarding kernel has no more to do with, asks, and whom to tell its end."""
         forward = flight.forward = self._resolver.forward_of(flight.query, flight.query.client)
         return _question(forward), partial(self._landed, flight)
 

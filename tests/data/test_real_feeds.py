@@ -199,7 +199,7 @@ def test_trails_make_the_big_list() -> None:
 
 
 def test_a_million_names(tmp_path: Path) -> None:
-    """The list of 1,160,659 lines is listed but for one label of 74 octets, compiled in seconds, under 12 mapped bytes a name."""
+    """The list of 1,160,659 lines is listed but for one label of 74 bytes, compiled in seconds, under 12 mapped bytes a name."""
     parsed = parse(MILLION)
     assert odd(parsed) == {"label_too_long": 1}
     assert len(parsed.names) == parsed.lines - 1 == 1_160_658

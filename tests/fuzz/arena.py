@@ -35,7 +35,7 @@ ARENA_BYTES = (65_536, 131_072, 262_144, 80_000)
 
 
 class Arena:
-    """Memory that a worker left, with some of its octets changed: taken over as far as it is sound, and then used."""
+    """Memory that a worker left, with some of its bytes changed: taken over as far as it is sound, and then used."""
 
     name, at_once = "AnswerCache of another's memory", BURST
 
@@ -46,7 +46,7 @@ class Arena:
 
     def feed(self, packets: Sequence[bytes]) -> None:
         self._fed += 1
-        if self._fed % 16:  # a burst in sixteen is plenty: most of the octets are the same
+        if self._fed % 16:  # a burst in sixteen is plenty: most of the bytes are the same
             return
         fd = os.memfd_create("answers")
         try:

@@ -1,4 +1,4 @@
-"""Every way into the compiled part that strangers' octets can take, each with what must hold whatever they send.
+"""Every way into the compiled part that strangers' bytes can take, each with what must hold whatever they send.
 
 `hammer.py` and `guided.py` drive them. An `AssertionError` is a finding, and so is whatever else is raised.
 """

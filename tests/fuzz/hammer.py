@@ -2,7 +2,7 @@
 
     python -m tests.fuzz.hammer --packets 2000000 --seed 1
 
-What a packet breaks, be it with an exception or with the process, is printed with its octets and written to
+What a packet breaks, be it with an exception or with the process, is printed with its bytes and written to
 `tests/fuzz/regressions/`, whose packets `test_regressions.py` sends through every time. The same seed makes the same packets.
 """
 

@@ -1,4 +1,4 @@
-"""Packets without end, at some microseconds each: sound ones, and those with octets, lengths, pointers, counts and options
+"""Packets without end, at some microseconds each: sound ones, and those with bytes, lengths, pointers, counts and options
 changed. The same seed makes the same packets.
 """
 

@@ -1,4 +1,4 @@
-"""Whatever octets arrive, from clients or from upstreams: no exception, no nonsense sent on."""
+"""Whatever bytes arrive, from clients or from upstreams: no exception, no nonsense sent on."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _BLOCKSET = make_blockset({"alpha": "malware.test 192.0.2.0/28"})
 
 @st.composite
 def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
-    """A seed with octets changed, taken out or put in, perhaps the head of one on the tail of another."""
+    """A seed with bytes changed, taken out or put in, perhaps the head of one on the tail of another."""
     packet = bytearray(draw(st.sampled_from(seeds)))
     if draw(st.booleans()):
         other = draw(st.sampled_from(seeds))
@@ -82,7 +82,7 @@ def serve(wire: bytes, transport: str) -> list[bytes]:
 @given(st.one_of(mutated(QUERIES), mutated([*QUERIES, *RESPONSES]), st.binary(max_size=64)), st.sampled_from(["udp", "tcp"]))
 @example(QUERIES[0], "udp")
 def test_a_client_gets_a_sound_reply_or_none(wire: bytes, transport: str) -> None:
-    """A reply has the client's id, QR set, at most 1232 octets over UDP, and parses in full; responses get none."""
+    """A reply has the client's id, QR set, at most 1232 bytes over UDP, and parses in full; responses get none."""
     replies = serve(wire, transport)
     assert len(replies) <= 1
     for reply in replies:

@@ -22,7 +22,7 @@ $TTL 300
 @   IN NS ns
 ns  IN A 192.0.2.53
 """
-LONGEST = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 48))  # 255 octets, with the origin
+LONGEST = ".".join(("a" * 63, "b" * 63, "c" * 63, "d" * 48))  # 255 bytes, with the origin
 _BIG_TXT = "\n".join(f'big IN TXT "{number:03}{"x" * 200}"' for number in range(15))
 _HUGE_TXT = "\n".join(f'huge IN TXT "{number:03}{"x" * 240}"' for number in range(230))
 REAL = f"""{_HEAD}

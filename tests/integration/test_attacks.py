@@ -161,7 +161,7 @@ def test_only_what_was_asked_is_answered(pdns: RunningPdns, upstream: UpstreamTh
 
 
 def test_upstream_queries_are_small_and_plain(pdns: RunningPdns, upstream: UpstreamThread) -> None:
-    """We offer upstreams 1232 octets and no option, whatever a client sends; truncated answers are fetched over TCP."""
+    """We offer upstreams 1232 bytes and no option, whatever a client sends; truncated answers are fetched over TCP."""
     reply = tcp(pdns, query_wire("big.example", edns=4096))
     assert len(answers(reply)) == 250
     seen = [query for query in upstream.fake.queries if query.name == "big.example"]
@@ -171,7 +171,7 @@ def test_upstream_queries_are_small_and_plain(pdns: RunningPdns, upstream: Upstr
 
 @pytest.mark.parametrize(("edns", "bound"), [(None, 512), (512, 512), (800, 800), (1232, 1232), (4096, 1232), (65535, 1232)])
 def test_answers_are_bounded(pdns: RunningPdns, edns: int | None, bound: int) -> None:
-    """No UDP answer is larger than the client offered, nor than 1232 octets: little to amplify, nothing to fragment."""
+    """No UDP answer is larger than the client offered, nor than 1232 bytes: little to amplify, nothing to fragment."""
     reply = udp(pdns, query_wire("big.example", edns=edns))
     assert reply is not None
     assert len(reply) <= bound

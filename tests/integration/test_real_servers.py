@@ -100,7 +100,7 @@ def test_negative_answers_keep_their_soa(pdns: RunningPdns, nsd: Nsd, name: str,
 
 @pytest.mark.parametrize(("name", "size_bytes"), [("big", 3_000), ("huge", 55_000)])
 def test_large_answers_come_over_tcp(pdns: RunningPdns, nsd: Nsd, name: str, size_bytes: int) -> None:
-    """What exceeds 1232 octets is TC and nothing else over UDP, and whole over TCP, up to nearly 64 KiB."""
+    """What exceeds 1232 bytes is TC and nothing else over UDP, and whole over TCP, up to nearly 64 KiB."""
     over_udp = ask(pdns.dns_port, real(name), "TXT")
     assert has(over_udp, dns.flags.TC)
     assert over_udp.answer == []

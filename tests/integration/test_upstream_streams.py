@@ -280,7 +280,7 @@ def test_a_lower_casing_tcp_upstream_works(loop: str) -> None:
 
 @on_both_loops
 def test_the_largest_answer_arrives_in_pieces(loop: str) -> None:
-    """65,535 octets, in small segments, make one answer."""
+    """65,535 bytes, in small segments, make one answer."""
     addresses = [f"10.{number >> 8 & 255}.{number & 255}.1" for number in range(4090)]
 
     def slowly(query: SeenQuery) -> list[Action]:

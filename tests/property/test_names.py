@@ -52,7 +52,7 @@ def test_key_and_back(name: bytes) -> None:
 
 @given(CLOSE_NAMES, CLOSE_NAMES)
 def test_key_prefix_means_below(name: bytes, other: bytes) -> None:
-    """One key begins with another exactly when its name is the other or lies below it, whatever octets the labels hold."""
+    """One key begins with another exactly when its name is the other or lies below it, whatever bytes the labels hold."""
     assert reversed_key(name).startswith(reversed_key(other)) == is_at_or_below(name, other)
 
 

@@ -1,4 +1,4 @@
-"""Compiled and Python: the same value or the same error, the same octets, the same counts, whatever comes."""
+"""Compiled and Python: the same value or the same error, the same bytes, the same counts, whatever comes."""
 
 from __future__ import annotations
 
@@ -344,7 +344,7 @@ STEPS = st.lists(
 @examples(150)
 @given(st.sampled_from(_VARIANTS), STEPS)
 def test_a_service_is_the_same_on_both(variant: dict[str, Any], steps: list[tuple[Any, ...]]) -> None:
-    """Queries, answers, failures, time, reloads and overrides in any order: every octet sent and every count is the same."""
+    """Queries, answers, failures, time, reloads and overrides in any order: every byte sent and every count is the same."""
     sides = [_Side({**_RAW, **variant}, compiled=compiled) for compiled in (False, True)]
     try:
         for number, (what, *how) in enumerate(steps):

@@ -45,12 +45,12 @@ def test_a_message_does_not_change_with_the_buffer_it_was_read_from() -> None:
 
 
 def test_the_length_stands_before_the_message_in_network_order() -> None:
-    """RFC 1035, 4.2.2: two octets, the length field itself not counted."""
+    """RFC 1035, 4.2.2: two bytes, the length field itself not counted."""
     assert frame(b"x" * 258) == b"\x01\x02" + b"x" * 258
     assert frame(b"") == b"\0\0"
 
 
 def test_what_no_length_can_say_is_not_framed() -> None:
-    """A message over 65,535 octets raises `ValueError` rather than wrap around."""
+    """A message over 65,535 bytes raises `ValueError` rather than wrap around."""
     with pytest.raises(ValueError, match="65535"):
         frame(bytes(MAX_MESSAGE_BYTES + 1))

@@ -1,4 +1,4 @@
-"""Queries that come in datagrams and are forwarded: on the compiled lane, and on the Python that it stands for."""
+"""Queries that come in datagrams and are forwarded: on the forwarding kernel, and on the Python that it stands for."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ class Edge:
         return sum(socket_set.in_fast_forward for socket_set in self.forwarder._socket_sets)
 
     async def out(self, count: int) -> None:
-        """Return when `count` questions are out; each of them in the lane, where there is one."""
+        """Return when `count` questions are out; each of them in the forwarding kernel, where there is one."""
         await until(lambda: self.service.in_flight() == count)
         assert self.in_fast_forward() == (count if self.compiled else 0)
         assert self.forwarder.in_flight == count

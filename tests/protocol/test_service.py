@@ -1,4 +1,4 @@
-"""The service between a client's octets and a real upstream's: bytes in, bytes out."""
+"""The service between a client's bytes and a real upstream's: bytes in, bytes out."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ def test_a_retransmission_is_answered_once(run: Run) -> None:
 
 
 def test_answers_fit_their_transport(run: Run) -> None:
-    """Over UDP an answer is at most what the client offered and never above 1232 octets; over TCP it is whole."""
+    """Over UDP an answer is at most what the client offered and never above 1232 bytes; over TCP it is whole."""
 
     async def body() -> None:
         many = fake.over_tcp_only(fake.answer(*[f"192.0.2.{n}" for n in range(200)]))

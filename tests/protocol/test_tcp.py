@@ -1,4 +1,4 @@
-"""DNS over TCP: octets in, octets out, on both event loops."""
+"""DNS over TCP: bytes in, bytes out, on both event loops."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_however_the_octets_arrive_every_message_is_answered(loop: str, cut: Cal
 
 @on_both_loops
 def test_the_longest_message_goes_both_ways(loop: str) -> None:
-    """65,535 octets in, 65,535 octets out."""
+    """65,535 bytes in, 65,535 bytes out."""
 
     async def main() -> None:
         async with listening(echo) as running:
@@ -159,7 +159,7 @@ def test_only_the_first_answer_counts(loop: str) -> None:
 
 @on_both_loops
 def test_an_answer_that_no_length_can_say_is_not_sent(loop: str) -> None:
-    """Over 65,535 octets: counted, and the connection goes on."""
+    """Over 65,535 bytes: counted, and the connection goes on."""
 
     async def main() -> None:
         async with listening(lambda _wire, reply: reply(bytes(MAX_MESSAGE_BYTES + 1))) as running:
@@ -202,7 +202,7 @@ def test_limits_are_those_of_the_configuration() -> None:
 @examples(25)
 @given(junk=st.lists(st.binary(max_size=200), max_size=8))
 def test_whatever_one_peer_sends_another_is_answered(loop: str, junk: Iterable[bytes]) -> None:
-    """Random octets in random segments end with nothing worse than the end of their own connection."""
+    """Random bytes in random segments end with nothing worse than the end of their own connection."""
 
     async def main() -> None:
         async with listening(echo) as running:

@@ -32,7 +32,7 @@ def twin(request: pytest.FixtureRequest) -> str:
 @on_both_binds
 @on_both_loops
 def test_the_service_gets_the_datagram_and_who_sent_it(loop: str, host: str) -> None:
-    """Octets arrive unchanged, with the client's address and port, and the answer finds its way back."""
+    """Bytes arrive unchanged, with the client's address and port, and the answer finds its way back."""
 
     async def main() -> None:
         async with listening(echo, host) as running:
@@ -295,7 +295,7 @@ def test_what_the_kernel_drops_can_be_read() -> None:
 @examples(15)
 @given(junk=st.lists(st.binary(max_size=5000), max_size=20))
 def test_whatever_was_sent_before_the_next_query_is_answered(loop: str, host: str, junk: Iterable[bytes]) -> None:
-    """Random octets, nothing at all included, reach the service as they are or are counted; none stops the reader."""
+    """Random bytes, nothing at all included, reach the service as they are or are counted; none stops the reader."""
 
     async def main() -> None:
         async with listening(drop, host) as running:

@@ -89,7 +89,7 @@ def test_a_datagram_to_everybody_is_not_answered(loop: str) -> None:
 @on_both_binds
 @on_both_loops
 def test_a_datagram_too_long_to_be_a_query_is_junk(loop: str, host: str) -> None:
-    """4096 octets reach the service whole; one more and nothing does."""
+    """4096 bytes reach the service whole; one more and nothing does."""
 
     async def main() -> None:
         async with listening(echo, host) as running:

@@ -70,7 +70,7 @@ def with_one(
 @pytest.mark.parametrize("do", [False, True])
 @pytest.mark.parametrize("cd", [False, True])
 def test_a_query_is_ours_alone(loop: str, do: bool, cd: bool) -> None:
-    """RD and AD set, DO and CD as asked, 1232 octets of EDNS and not one option: no client subnet, no cookie, no padding."""
+    """RD and AD set, DO and CD as asked, 1232 bytes of EDNS and not one option: no client subnet, no cookie, no padding."""
 
     async def test(upstream: FakeUpstream, asker: Asker) -> None:
         outcome = await asker.ask(NAME, 28, do=do, cd=cd)
@@ -241,7 +241,7 @@ def test_what_a_truncated_answer_holds_is_not_read(loop: str) -> None:
 
 @on_both_loops
 def test_an_answer_longer_than_we_allowed_is_asked_for_again_over_tcp(loop: str) -> None:
-    """More than 1232 octets over UDP may have come in fragments, of which all but the first are easy to forge."""
+    """More than 1232 bytes over UDP may have come in fragments, of which all but the first are easy to forge."""
     many = [f"192.0.2.{number}" for number in range(1, 101)]
 
     async def test(upstream: FakeUpstream, asker: Asker) -> None:

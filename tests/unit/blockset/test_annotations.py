@@ -189,7 +189,7 @@ print(pss(), "/facts." in open("/proc/self/maps").read())
 
 
 def test_a_worker_maps_little_and_no_facts(tmp_path: Path) -> None:
-    """Opened and checked as a worker does, a blockset takes at most 12 octets a name of mapped memory; facts are not mapped."""
+    """Opened and checked as a worker does, a blockset takes at most 12 bytes a name of mapped memory; facts are not mapped."""
     names = {key(f"name{n}-of-a-list.example{n % 700}.test"): BLOCK_SUBTREE for n in range(200_000)}
     big = ParsedFeed(format="domains", lines=1, odd={}, names=names, networks=set())
     make(tmp_path, {"a": big})

@@ -129,7 +129,7 @@ def test_escaped_dots() -> None:
 
 
 def test_any_octets(tmp_path: Path) -> None:
-    """Labels may hold any octets, also those that look like length octets."""
+    """Labels may hold any bytes, also those that look like length bytes."""
     odd = from_labels([b"\x04test", bytes(range(1, 64)), b"\0\xff"])
     feeds = [FeedEntry(name="a", source="", category="x")]
     names = {reversed_key(odd): 0}
@@ -142,7 +142,7 @@ def test_any_octets(tmp_path: Path) -> None:
 
 
 def test_longest_names(tmp_path: Path) -> None:
-    """A name of 255 octets can be listed, and found, and so can its ancestors be found from it."""
+    """A name of 255 bytes can be listed, and found, and so can its ancestors be found from it."""
     longest = from_labels([b"a" * 63, b"b" * 63, b"c" * 63, b"d" * 61])
     assert len(longest) == 255
     top = from_labels([b"c" * 63, b"d" * 61])

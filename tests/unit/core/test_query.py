@@ -41,7 +41,7 @@ def test_a_query_is_read() -> None:
 
 
 def test_without_edns_512_octets() -> None:
-    """A client without EDNS takes 512 octets, and one that offers less than that as well."""
+    """A client without EDNS takes 512 bytes, and one that offers less than that as well."""
     assert parse_query(PLAIN).udp_bytes == 512
     assert parse_query(query_wire("a.test", edns=100)).udp_bytes == 512
 
@@ -56,7 +56,7 @@ def test_key_tells_do_and_cd_apart_but_not_case() -> None:
 
 @pytest.mark.parametrize("size", range(12))
 def test_less_than_a_header_gets_silence(size: int) -> None:
-    """Nothing sensible can be said to less than twelve octets."""
+    """Nothing sensible can be said to less than twelve bytes."""
     assert refused(GOOD[:size]).rcode is None
 
 
@@ -191,7 +191,7 @@ def test_random_octets_raise_only_wire_errors(wire: bytes) -> None:
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
 def test_mutated_queries_raise_only_wire_errors(at: int, octet: int, filter_key: int) -> None:
-    """A good query with one octet changed or its end cut off is read or refused, nothing else."""
+    """A good query with one byte changed or its end cut off is read or refused, nothing else."""
     for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:filter_key]):
         try:
             query = parse_query(wire)

@@ -34,7 +34,7 @@ def record(owner: bytes, rtype: int, rdata: bytes, ttl_s: int = 300) -> bytes:
 def message(
     qtype: int, *answer: bytes, qname: bytes = QNAME, authority: tuple[bytes, ...] = (), rcode: int = 0, options: bytes = b""
 ) -> bytes:
-    """A response, octet by octet as an upstream may write it."""
+    """A response, byte by byte as an upstream may write it."""
     opt = b"\0\0\x29\4\xd0\0\0\0\0" + len(options).to_bytes(2) + options
     counts = b"\0\1" + len(answer).to_bytes(2) + len(authority).to_bytes(2) + b"\0\1"
     return (
@@ -74,7 +74,7 @@ def errors_in(wire: bytes) -> list[tuple[int, str]]:
 
 # Names in RDATA.
 
-# Fields of RDATA: an int for as many fixed octets, "s" for a character string, "n" for a name, or octets as they are.
+# Fields of RDATA: an int for as many fixed bytes, "s" for a character string, "n" for a name, or bytes as they are.
 Fields = list[int | str | bytes]
 SHAPES: dict[str, tuple[int, Fields]] = {
     "NS": (2, ["n"]), "MD": (3, ["n"]), "MF": (4, ["n"]), "SOA": (6, ["n", "n", 20]), "MB": (7, ["n"]), "MG": (8, ["n"]),

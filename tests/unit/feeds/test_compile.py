@@ -91,7 +91,7 @@ print(next(int(line.split()[1]) * 1024 for line in open("/proc/self/status") if 
 
 
 def test_memory_has_a_bound(tmp_path: Path) -> None:
-    """Lists on disk are compiled within 200 octets a name of all of them, whatever the names and however many lists."""
+    """Lists on disk are compiled within 200 bytes a name of all of them, whatever the names and however many lists."""
 
     def peak(out: str, *lists: str) -> int:
         command = [sys.executable, "-c", _COMPILE, str(tmp_path / out), *(str(tmp_path / name) for name in lists)]
@@ -116,7 +116,7 @@ def test_failure_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_same_input_same_blockset(tmp_path: Path) -> None:
-    """The same lists make the same files, octet for octet."""
+    """The same lists make the same files, byte for byte."""
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
         make(tmp_path / name, {"a": "".join(f"n{number}.test\n" for number in range(2000)), "b": "n7.test\n*.n9.test\n"})

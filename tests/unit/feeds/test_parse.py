@@ -1,4 +1,4 @@
-"""Reading whole lists: encodings, line ends, limits, packing, formats told apart."""
+"""Reading whole lists: encodings, line ends, limits, packing, formats distinguished."""
 
 from __future__ import annotations
 

@@ -67,7 +67,7 @@ def test_the_answer_is_accepted() -> None:
     ],
 )
 def test_what_is_not_accepted(wire: bytes, verdict: Mismatch) -> None:
-    """Everything that differs in a matched field, or is not sound, is told apart."""
+    """Everything that differs in a matched field, or is not sound, is distinguished."""
     assert match(wire, ID, QUESTION, exact=True) is verdict
 
 
@@ -98,7 +98,7 @@ mutations = st.one_of(
 @example(changes=[("set", 14, 0x57)], exact=True)
 @example(changes=[("set", 14, 0x57)], exact=False)
 def test_no_mutation_is_accepted_that_touches_what_must_match(changes: list[tuple[str, int, int]], exact: bool) -> None:
-    """Whatever octets change, what is accepted has our id, QR=1, opcode 0, one question, and that question is ours."""
+    """Whatever bytes change, what is accepted has our id, QR=1, opcode 0, one question, and that question is ours."""
     wire = bytearray(GOOD)
     for kind, at, octet in changes:
         if kind == "set" and at < len(wire):
@@ -121,7 +121,7 @@ def test_no_mutation_is_accepted_that_touches_what_must_match(changes: list[tupl
 
 @given(st.binary(max_size=600))
 def test_noise_raises_nothing(noise: bytes) -> None:
-    """Any octets, with and without the right head before them, are given a verdict."""
+    """Any bytes, with and without the right head before them, are given a verdict."""
     for wire in (noise, GOOD[:12] + noise, GOOD[: 12 + len(QUESTION)] + noise):
         assert isinstance(match(wire, ID, QUESTION, exact=True), Message | Mismatch)
 

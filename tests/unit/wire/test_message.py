@@ -114,7 +114,7 @@ def test_extended_rcode_counts() -> None:
 
 
 def test_our_query_is_plain() -> None:
-    """What we ask carries RD and AD, 1232 octets, DO and CD as wanted, and no option."""
+    """What we ask carries RD and AD, 1232 bytes, DO and CD as wanted, and no option."""
     record = read(build_query(77, QUESTION, do=True, cd=True))
     assert (record.header.id, record.header.rd, record.header.ad, record.header.cd) == (77, 1, 1, 1)
     assert (record.ar[0].rclass, record.ar[0].ttl, record.ar[0].rdata) == (1232, 0x8000, [])
@@ -123,7 +123,7 @@ def test_our_query_is_plain() -> None:
 
 @given(st.integers(12, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
 def test_mutated_responses_raise_only_wire_errors(at: int, octet: int, filter_key: int) -> None:
-    """A response with one octet changed or its end cut off is read or refused, nothing else."""
+    """A response with one byte changed or its end cut off is read or refused, nothing else."""
     for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:filter_key]):
         try:
             parse_message(wire)
@@ -133,7 +133,7 @@ def test_mutated_responses_raise_only_wire_errors(at: int, octet: int, filter_ke
 
 @given(st.binary(max_size=200))
 def test_random_octets_raise_only_wire_errors(tail: bytes) -> None:
-    """Random octets behind a header that promises everything are read or refused, nothing else."""
+    """Random bytes behind a header that promises everything are read or refused, nothing else."""
     with suppress(WireError):
         parse_message(b"\0\1\x80\0\0\1\0\2\0\2\0\2" + tail)
 

@@ -90,7 +90,7 @@ def test_signatures_of_minisign(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("signature", [PREHASHED, LEGACY], ids=["prehashed", "legacy"])
 def test_altered_content_and_comments(tmp_path: Path, signature: bytes) -> None:
-    """One octet of the list, of the signature or of its trusted comment, and it is refused; the untrusted comment is free."""
+    """One byte of the list, of the signature or of its trusted comment, and it is refused; the untrusted comment is free."""
     for content in (LIST + b"x", LIST[:-1], b""):
         with pytest.raises(BadSignature, match="it is not over this list"):
             check(content, signature, tmp_path)
