@@ -10,7 +10,7 @@ import pytest
 from pdns.net.tcp import Arrival
 from tests.fakes.edges import echo, message, until
 from tests.fakes.loops import LOOPS, run_on
-from tests.protocol.test_tcp import ROOMY, Running, listening
+from tests.fakes.tcp import ROOMY, Running, listening
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
