@@ -14,13 +14,13 @@ from pdns.core.outcome import Outcome
 from pdns.core.query import Query
 from pdns.core.ruleset import RuleSet
 
-Asked = TypeVar("Asked", bound=Query)
+AnyQuery = TypeVar("AnyQuery", bound=Query)
 
 
 class Classify(Protocol):
     """`Blocker.classify`."""
 
-    def __call__(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]: ...
+    def __call__(self, queries: list[AnyQuery], now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]: ...
 
 
 class CachedDecision(NamedTuple):
@@ -44,9 +44,9 @@ class Blocker:
         self._policy, self._answers, self._blockset = rules.policy, rules.block_answers, rules.blockset
         self._cache = cache
 
-    def classify(self, queries: list[Asked], now: float, /) -> tuple[list[Asked], list[Asked]]:  # noqa: ARG002 (as its twin)
-        """Answers those of a batch that are blocked as others were before. Returns the queries that come to `Plain`, as nobody
-        lists their names; and those that have to be decided about.
+    def classify(self, queries: list[AnyQuery], now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:  # noqa: ARG002 (as its twin)
+        """Answers the queries of a batch that are blocked like others before. Returns the queries that come to `Plain` because no
+        feed lists their names, and the queries that must be decided.
         """
         return [], queries
 
@@ -57,11 +57,11 @@ class Blocker:
         found = self._blockset.find(query.filter_key, query.reversed_key)
         if not found:
             return None
-        ruling = self.rule(query, client, found)
-        if ruling.template is None:
-            query.monitored = ruling.monitored
+        cached = self.rule(query, client, found)
+        if cached.template is None:
+            query.monitored = cached.monitored
             return None
-        return self._cache.block(query, client.policy_key, ruling.template, found[ruling.at][0], now)
+        return self._cache.block(query, client.policy_key, cached.template, found[cached.at][0], now)
 
     def rule(self, query: Query, client: Client, found: Sequence[tuple[int, int]]) -> CachedDecision:
         """What is to be done about a name of which `found` was found."""

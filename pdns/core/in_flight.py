@@ -29,7 +29,7 @@ MAX_WAITERS = 1000  # for one question; more than that is a flood, and an answer
 MAX_WAITERS_ON_AVERAGE = 16
 DOMAIN_PART = 2  # a domain has half of the room at most
 SMALL_PART = 64  # of the room is refused to no client, however many there are
-LOOKED_AT = 16  # flights, from the oldest on, for one that may make room
+LOOKED_AT = 16  # questions, from the oldest on, for one that may make room
 ENDED_AT_ONCE = 2  # for a new one, when they are given up early
 LEAST_PATIENCE = 0.4  # of what a question has while there is room
 
@@ -69,7 +69,7 @@ class InFlight(Protocol):
     def __len__(self) -> int: ...
 
     def limit(
-        self, max_flights: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
+        self, max_in_flight: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
     ) -> None:
         """Bound what joins from now on."""
         ...

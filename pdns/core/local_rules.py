@@ -1,4 +1,4 @@
-"""What an administrator says of names and feeds while the program runs, over the heads of all feeds."""
+"""What an administrator says about names and feeds while the program runs. It beats every feed."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ class Forward(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """Say this. `source` is the metric's word for where it came from."""
+    """Give this answer. `source` is the metric label for where it came from."""
 
     entry: Entry
     source: str
@@ -38,7 +38,7 @@ class Stored(NamedTuple):
 
 
 class Plain(NamedTuple):
-    """Ask upstream; there is nothing more to say of it than that nobody lists it and nothing is known of it."""
+    """Ask upstream. No feed lists the name, and the cache has no answer."""
 
 
 BLOCK_STORED = Stored("blocked")

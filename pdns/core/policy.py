@@ -79,7 +79,7 @@ class Policy:
         self._embeddings = Embeddings(config.block.nat64_prefixes)
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
-        self._decided_for: Listings | None = None  # the blockset that the judgements are of
+        self._decided_for: Listings | None = None  # the blockset that the shared decisions are of
         self._shared_decisions: dict[int | tuple[int, ...], SharedDecision | None] = {}
         self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
-from pdns.core.blocking import Asked, Blocker, Classify, NewBlocker
+from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
@@ -80,7 +80,7 @@ class Resolver:
         """The outcome that the answer in the cache gives, decided again if it was decided under other rules."""
         key = query.key + client.policy_key
         entry = self._cache.get(key)
-        if entry is None or not query.flags & p.RD:  # without RD nobody learns what others asked
+        if entry is None or not query.flags & p.RD:  # without RD a client does not learn what others asked
             return None
         if entry.rules_epoch != self._cache.rules_epoch:
             entry = self._decided_again(entry, _forward(query, client, key), now)
@@ -255,7 +255,7 @@ class Resolver:
         return merge(decision, checked)
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
-        """`entry` under the rules of today: stamped anew when they allow it, None when it must be found out afresh."""
+        """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
         if entry.source != "upstream" or not self.rules.ready:
             self._cache.remove(forward.key)
             return None
@@ -290,7 +290,7 @@ def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = Non
     return Forward(key, query.qname, query.qtype, query.qclass, query.do, query.cd, client.policy, stale)
 
 
-def _nothing_to_classify(queries: list[Asked], _now: float, /) -> tuple[list[Asked], list[Asked]]:
+def _nothing_to_classify(queries: list[AnyQuery], _now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:
     return [], queries
 
 

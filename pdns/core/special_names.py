@@ -1,4 +1,4 @@
-"""Names that never leave the house: answered here, whatever an upstream would say."""
+"""Names that are never forwarded: answered here, whatever an upstream would say."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ def _zones(text: str, *, absent: bool = False) -> list[Zone]:
 _REVERSE = _zones(
     "10.in-addr.arpa 168.192.in-addr.arpa 0.in-addr.arpa 254.169.in-addr.arpa 2.0.192.in-addr.arpa "  # RFC 6303, 4
     "100.51.198.in-addr.arpa 113.0.203.in-addr.arpa 255.255.255.255.in-addr.arpa "
-    + " ".join(f"{octet}.172.in-addr.arpa" for octet in range(16, 32))
+    + " ".join(f"{byte}.172.in-addr.arpa" for byte in range(16, 32))
     + " "
-    + " ".join(f"{octet}.100.in-addr.arpa" for octet in range(64, 128))  # RFC 7793
+    + " ".join(f"{byte}.100.in-addr.arpa" for byte in range(64, 128))  # RFC 7793
     + f" {'0.' * 32}ip6.arpa d.f.ip6.arpa 8.e.f.ip6.arpa 9.e.f.ip6.arpa a.e.f.ip6.arpa b.e.f.ip6.arpa 8.b.d.0.1.0.0.2.ip6.arpa"
 )
 _LOOPBACK = [
@@ -51,7 +51,7 @@ SPECIAL_ZONES = (
     *_LOOPBACK,
     *_REVERSE,
 )
-# Nobody is asked about these either, but a feed may list names in them, and a client that asks for one is worth knowing:
+# These are not forwarded either, but a feed may list names in them, and a client that asks for one is worth knowing:
 # RFC 6761, 6.2 and 6.4; RFC 7686; RFC 9476; RFC 6762; ICANN's resolution of 29 July 2024, by which `internal` is never delegated.
 UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local internal", absent=True))
 

@@ -13,7 +13,7 @@ from libc.string cimport memcmp, memcpy, memset
 from pdns.fast.checks cimport must
 from pdns.fast.hashing cimport siphash
 from pdns.fast.record cimport (
-    FILLER, GONE, LIVE, MAX_RECORD_BYTES, RECORD_UNIT, SOURCE_COUNT, UPSTREAM, Record, body_of, key_of, octets_of, ttls_of,
+    FILLER, GONE, LIVE, MAX_RECORD_BYTES, RECORD_UNIT, SOURCE_COUNT, UPSTREAM, Record, body_of, key_of, bytes_of, ttls_of,
 )  # fmt: skip
 from pdns.fast.wire cimport u16
 
@@ -119,7 +119,7 @@ cdef class Arena:
             record = <Record *>(self._arena + <size_t>place * RECORD_UNIT)
             must(<size_t>place * RECORD_UNIT + record.size <= self._arena_bytes)
             must(record.state == LIVE)
-            must(octets_of(record) <= record.size)
+            must(bytes_of(record) <= record.size)
             if record.hash == hash and record.key_bytes == key_bytes and memcmp(key_of(record), key, key_bytes) == 0:
                 return record
             place = record.next
@@ -130,7 +130,7 @@ cdef class Arena:
         the caller's to write, then `finish`. NULL when it is too large to be kept: then nothing is under `key`."""
         cdef Record *old = self.find(key, shape.key_bytes)
         cdef Ring *ring = &self._header.probation
-        cdef size_t size = octets_of(shape)
+        cdef size_t size = bytes_of(shape)
         cdef Record *record
         shape.size = <uint32_t>((size + RECORD_UNIT - 1) & ~<size_t>(RECORD_UNIT - 1))
         shape.state = LIVE
@@ -162,7 +162,7 @@ cdef class Arena:
     cdef void finish(self, Record *record) noexcept nogil:
         cdef Ring *ring = &self._header.main if record.in_main else &self._header.probation
         must(record == self._at(ring, ring.head))
-        must(octets_of(record) <= record.size)
+        must(bytes_of(record) <= record.size)
         must(record.size <= ring.size - ring.head % ring.size)
         must(ring.head + record.size - ring.tail <= ring.size)
         pdns_barrier()
@@ -205,8 +205,8 @@ cdef class Arena:
         self._header = <Header *>arena
         self._live, self._live_bytes = 0, 0
         probation = (size - HEADER_ROOM) // PROBATION_SHARE
-        if probation < LEAST_PROBATION_BYTES:
-            probation = min(LEAST_PROBATION_BYTES, (size - HEADER_ROOM) // 2)
+        if probation < <uint64_t>LEAST_PROBATION_BYTES:
+            probation = min(<uint64_t>LEAST_PROBATION_BYTES, (size - HEADER_ROOM) // 2)
         probation -= probation % RECORD_UNIT
         if memcmp(self._header.magic, <const char *>_MAGIC, 8) == 0 and self._header.arena_bytes == size and self._has_sound_rings(probation):
             self._header.rules_epoch += 1
@@ -343,7 +343,7 @@ cdef class Arena:
             return True
         if record.size < sizeof(Record) or record.size > MAX_RECORD_BYTES or record.source >= SOURCE_COUNT:
             return False
-        parts = octets_of(record)
+        parts = bytes_of(record)
         if parts > record.size or record.size - parts >= RECORD_UNIT:
             return False
         if record.turn_at + record.turn_bytes * record.turn_count > record.body_bytes:

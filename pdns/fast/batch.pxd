@@ -40,7 +40,7 @@ cdef void address_of(const Peer *peer, uint8_t *address) noexcept nogil  # 16 by
 
 cdef class Inbox:
     cdef Py_ssize_t _stride
-    cdef uint8_t *_octets
+    cdef uint8_t *_raw
     cdef mmsghdr _messages[BATCH]
     cdef iovec _parts[BATCH]
     cdef uint8_t _names[BATCH][MAX_ADDRESS_BYTES]
@@ -48,13 +48,13 @@ cdef class Inbox:
     cdef bint _named, _controlled
 
     cdef int receive(self, int fd) noexcept nogil  # how many; -errno
-    cdef const uint8_t *octets(self, int at) noexcept nogil
+    cdef const uint8_t *raw(self, int at) noexcept nogil
     cdef Py_ssize_t size(self, int at) noexcept nogil
     cdef bint peer(self, int at, Peer *out) noexcept nogil  # False: it was not sent to one of our addresses alone
 
 
 cdef class Outbox:
-    cdef uint8_t *_octets
+    cdef uint8_t *_raw
     cdef Py_ssize_t _room
     cdef Py_ssize_t _used
     cdef readonly int count

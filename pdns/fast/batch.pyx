@@ -62,12 +62,12 @@ cdef class Inbox:
         cdef int at
         self._stride = (most_bytes + 1 + 63) // 64 * 64 + STAGGER
         self._named, self._controlled = named, controlled
-        self._octets = <uint8_t *>malloc(BATCH * self._stride)
-        if self._octets == NULL:
+        self._raw = <uint8_t *>malloc(BATCH * self._stride)
+        if self._raw == NULL:
             raise MemoryError
         memset(self._messages, 0, sizeof(self._messages))
         for at in range(BATCH):
-            self._parts[at].iov_base = self._octets + at * self._stride
+            self._parts[at].iov_base = self._raw + at * self._stride
             self._parts[at].iov_len = most_bytes + 1
             self._messages[at].msg_hdr.msg_iov = &self._parts[at]
             self._messages[at].msg_hdr.msg_iovlen = 1
@@ -77,7 +77,7 @@ cdef class Inbox:
                 self._messages[at].msg_hdr.msg_control = self._control[at]
 
     def __dealloc__(self):
-        free(self._octets)
+        free(self._raw)
 
     cdef int receive(self, int fd) noexcept nogil:
         cdef int at, count
@@ -86,15 +86,15 @@ cdef class Inbox:
                 self._messages[at].msg_hdr.msg_namelen = MAX_ADDRESS_BYTES
             if self._controlled:
                 self._messages[at].msg_hdr.msg_controllen = CONTROL_BYTES
-        unfence(self._octets, BATCH * self._stride)
+        unfence(self._raw, BATCH * self._stride)
         count = recvmmsg(fd, self._messages, BATCH, MSG_DONTWAIT, NULL)
         for at in range(count):
-            fence(self.octets(at) + self.size(at), self._stride - self.size(at))
+            fence(self.raw(at) + self.size(at), self._stride - self.size(at))
         return count if count >= 0 else -errno
 
-    cdef const uint8_t *octets(self, int at) noexcept nogil:
+    cdef const uint8_t *raw(self, int at) noexcept nogil:
         must(<unsigned int>at < BATCH)
-        return self._octets + at * self._stride
+        return self._raw + at * self._stride
 
     cdef Py_ssize_t size(self, int at) noexcept nogil:
         return self._messages[at].msg_len
@@ -133,8 +133,8 @@ cdef class Outbox:
     def __cinit__(self, Py_ssize_t most_bytes):
         cdef int at
         self._room = BATCH * most_bytes
-        self._octets = <uint8_t *>malloc(self._room)
-        if self._octets == NULL:
+        self._raw = <uint8_t *>malloc(self._room)
+        if self._raw == NULL:
             raise MemoryError
         memset(self._messages, 0, sizeof(self._messages))
         for at in range(BATCH):
@@ -142,10 +142,10 @@ cdef class Outbox:
             self._messages[at].msg_hdr.msg_iovlen = 1
 
     def __dealloc__(self):
-        free(self._octets)
+        free(self._raw)
 
     cdef uint8_t *room(self, Py_ssize_t most) noexcept nogil:
-        cdef uint8_t *free_at = self._octets + self._used
+        cdef uint8_t *free_at = self._raw + self._used
         if self.count == BATCH or self._used + most > self._room:
             return NULL
         fence(free_at, self._room - self._used)
@@ -159,7 +159,7 @@ cdef class Outbox:
         must(at < BATCH)
         must(size > 0)
         must(self._used + size <= self._room)
-        self._parts[at].iov_base = self._octets + self._used
+        self._parts[at].iov_base = self._raw + self._used
         self._parts[at].iov_len = size
         self._used += size
         self.count += 1

@@ -1,6 +1,6 @@
 """From a query for a listed name to the answer in the cache: the compiled twin of `pdns.core.blocking`.
 
-Python rules once on each kind of listing and type; every other name that is listed alike is blocked by that ruling.
+Python rules once on each kind of listing and type; every other name that is listed alike is blocked by that decision.
 """
 
 # specification: pdns/core/blocking.py:Blocker
@@ -31,17 +31,17 @@ cdef class Blocker:
     cdef object _reference
     cdef list _has_allowlist  # by policy
     cdef frozenset _local_filter_keys  # of names that are blocked here, of which Python decides
-    cdef dict _rulings  # 4 * code + kind of type -> template, of names with one listing and clients without an allowlist
+    cdef dict _decisions  # 4 * code + kind of type -> template, of names with one listing and clients without an allowlist
 
     def __init__(self, rules, AnswerCache cache not None):
         self._reference = specification.Blocker(rules, cache)
         self._matcher, self._cache = Matcher(*rules.blockset.mapped), cache
         self._has_allowlist = rules.policy.has_allowlist
         self._local_filter_keys = rules.local.filter_keys
-        self._rulings = {}
+        self._decisions = {}
 
     def classify(self, list queries not None, double now):
-        """As `pdns.core.blocking.Blocker.classify`, of a list of `Datagram`: earlier rulings are carried out, clean names told from others."""
+        """As `pdns.core.blocking.Blocker.classify`, of a list of `Datagram`: earlier decisions are carried out, clean names told from others."""
         cdef list plain = [], undecided = []
         cdef Datagram query
         for query in queries:
@@ -62,17 +62,17 @@ cdef class Blocker:
         return plain, undecided
 
     cdef bint _carry_out(self, Datagram query, found, double now) except -1:
-        """Block by an earlier ruling, if there is one and the answer can be kept."""
+        """Block by an earlier decision, if there is one and the answer can be kept."""
         if len(found) != 1 or self._has_allowlist[u16(query.q.key + query.q.bytes + 1)]:
             return False
-        template = self._rulings.get(self._kind(query, found))
+        template = self._decisions.get(self._kind(query, found))
         if template is None or self._cache.block(query, None, template, found[0][0], now) is not BLOCK_STORED:
             return False
         query.send_known(BLOCKED, now)
         return True
 
     cdef Py_ssize_t _kind(self, Query query, found) except -1:
-        """What rulings on a name with one listing are remembered by."""
+        """What decisions on a name with one listing are remembered by."""
         cdef int kind = 1 if query.q.qtype == _A else 2 if query.q.qtype == _AAAA else 0
         return 4 * <Py_ssize_t>found[0][1] + kind
 
@@ -81,15 +81,15 @@ cdef class Blocker:
         if not found:
             return None
         if len(found) == 1 and not self._has_allowlist[client.policy]:
-            template = self._rulings.get(self._kind(query, found))
+            template = self._decisions.get(self._kind(query, found))
             if template is not None:
                 return self._cache.block(query, None, template, found[0][0], now)
-            ruling = self._reference.rule(query, client, found)
-            if ruling.template is not None:
-                self._rulings[self._kind(query, found)] = ruling.template
+            decision = self._reference.rule(query, client, found)
+            if decision.template is not None:
+                self._decisions[self._kind(query, found)] = decision.template
         else:
-            ruling = self._reference.rule(query, client, found)
-        if ruling.template is None:
-            query.monitored = ruling.monitored
+            decision = self._reference.rule(query, client, found)
+        if decision.template is None:
+            query.monitored = decision.monitored
             return None
-        return self._cache.block(query, None, ruling.template, found[ruling.at][0], now)
+        return self._cache.block(query, None, decision.template, found[decision.at][0], now)

@@ -239,7 +239,7 @@ cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, uint8_t *
         listed += 1
         while left:
             if at < EDE_TEXT_BYTES:
-                at += write_octet(out + at, listed[0])
+                at += write_byte(out + at, listed[0])
             listed += 1
             left -= 1
         if listed[0] and at < EDE_TEXT_BYTES:
@@ -256,22 +256,22 @@ cdef inline Py_ssize_t append(uint8_t *out, Py_ssize_t at, const uint8_t *text, 
     return at + size
 
 
-cdef inline int write_octet(uint8_t *out, uint8_t octet) noexcept nogil:
+cdef inline int write_byte(uint8_t *out, uint8_t byte) noexcept nogil:
     """One byte of a label as `pdns.wire.names.to_text` spells it: one, two or four characters."""
-    cdef int kind = _spelling[octet]
+    cdef int kind = _spelling[byte]
     if kind == 1:
-        out[0] = octet
+        out[0] = byte
     elif kind == 2:
         out[0] = 92  # a backslash
-        out[1] = octet
+        out[1] = byte
     else:
         out[0] = 92
-        out[1] = 48 + octet // 100
-        out[2] = 48 + octet // 10 % 10
-        out[3] = 48 + octet % 10
+        out[1] = 48 + byte // 100
+        out[2] = 48 + byte // 10 % 10
+        out[3] = 48 + byte % 10
     return kind
 
 
 cdef uint8_t _spelling[256]  # how many characters it takes
-for _octet in range(256):
-    _spelling[_octet] = len(to_text(bytes([1, _octet, 0])))
+for _byte in range(256):
+    _spelling[_byte] = len(to_text(bytes([1, _byte, 0])))

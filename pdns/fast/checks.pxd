@@ -1,6 +1,6 @@
 """What the compiled part takes for granted, and a debug build makes sure of (PDNS_DEBUG=1 or PDNS_SANITIZE=1, see setup.py).
 
-In a release nothing of this exists, not even the question. A fact that is none ends the process where it was relied upon.
+In a release nothing of this exists, not even the question. A failed check aborts at the point of use.
 """
 
 cdef extern from *:
@@ -9,19 +9,19 @@ cdef extern from *:
     #include <sanitizer/asan_interface.h>
     #include <stdio.h>
     #include <stdlib.h>
-    static void pdns_broken(const char *fact, const char *file, int line) {
-        fprintf(stderr, "%s:%d: this does not hold: %s\\n", file, line, fact);
+    static void pdns_broken(const char *condition, const char *file, int line) {
+        fprintf(stderr, "%s:%d: this does not hold: %s\\n", file, line, condition);
         abort();
     }
-    #define pdns_must(fact) ((fact) ? (void)0 : pdns_broken(#fact, __FILE__, __LINE__))
+    #define pdns_must(condition) ((condition) ? (void)0 : pdns_broken(#condition, __FILE__, __LINE__))
     #define pdns_fence(at, size) ASAN_POISON_MEMORY_REGION(at, size)
     #define pdns_unfence(at, size) ASAN_UNPOISON_MEMORY_REGION(at, size)
     #else
-    #define pdns_must(fact) ((void)0)
+    #define pdns_must(condition) ((void)0)
     #define pdns_fence(at, size) ((void)0)
     #define pdns_unfence(at, size) ((void)0)
     #endif
     """
-    void must "pdns_must"(bint fact) noexcept nogil
+    void must "pdns_must"(bint condition) noexcept nogil
     void fence "pdns_fence"(const void *at, size_t size) noexcept nogil  # for AddressSanitizer: nobody may read or write there
     void unfence "pdns_unfence"(const void *at, size_t size) noexcept nogil

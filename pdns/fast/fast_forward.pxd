@@ -1,7 +1,7 @@
 """The common case of forwarding, without Python for each query: one question, one datagram to the upstream of choice, one
 plain answer (`response.pxd`), which is stored and given to everybody who waits.
 
-Whatever turns out otherwise is *promoted*: an `Exchange` and an `Attempt` are made as if Python had sent the query, and the
+Whatever turns out otherwise is *punted*: an `Exchange` and an `Attempt` are made as if Python had sent the query, and the
 forwarder goes on from there.
 """
 

@@ -164,7 +164,7 @@ cdef class FastForward(ReplyHandler):
         cdef uint8_t *section
         cdef Flight flight = self._in_flight.begin(query, key, client, domain, now)
         cdef uint8_t asked = query.q.key[query.q.bytes]
-        cdef uint8_t octet
+        cdef uint8_t byte
         cdef uint64_t bits = 0
         cdef int at
         flight.rules_epoch = self._cache._header.rules_epoch
@@ -178,8 +178,8 @@ cdef class FastForward(ReplyHandler):
             for at in range(query.q.name_bytes):
                 if at % 64 == 0:
                     bits = socket_set.draw()
-                octet = section[at]
-                section[at] = octet ^ <uint8_t>((bits & 1) << 5 if 97 <= octet <= 122 else 0)
+                byte = section[at]
+                section[at] = byte ^ <uint8_t>((bits & 1) << 5 if 97 <= byte <= 122 else 0)
                 bits >>= 1
         flight.query_id = socket.add(flight, now)
         flight.socket = socket
@@ -275,7 +275,7 @@ cdef class FastForward(ReplyHandler):
         if self._matcher is not None or self._local_filter_keys:
             for at in range(plain.target_count):
                 target = &plain.targets[at]
-                memcpy(self._target.q.key, target.octets, target.bytes)
+                memcpy(self._target.q.key, target.raw, target.bytes)
                 self._target.q.name_bytes = target.bytes
                 if self._matcher is not None and self._matcher.find(self._target):
                     return True

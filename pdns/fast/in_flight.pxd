@@ -15,7 +15,7 @@ cdef enum:
 cdef class Holder:
     """What a client has in flight, all addresses of its prefix together."""
     cdef bytes key
-    cdef Py_ssize_t held  # flights that it was the first to ask for
+    cdef Py_ssize_t held  # questions that it was the first to ask for
     cdef Py_ssize_t waiting  # of its queries
     cdef Flight oldest, newest
     cdef Holder before, after  # among those that hold as many
@@ -58,7 +58,7 @@ cdef class InFlight:
     cdef Flight _oldest, _newest
     cdef list _ranked  # the first holder of so many, or None
     cdef Py_ssize_t _count, _most, _holding, _waiting
-    cdef Py_ssize_t _max_flights, _max_per_client, _small, _max_of_domain
+    cdef Py_ssize_t _max_in_flight, _max_per_client, _small, _max_of_domain
     cdef double _patience_s
     cdef int _prefix_bits[2]  # of the 128, for IPv4 and IPv6
     cdef Holder _last  # of the client of the last query

@@ -18,11 +18,11 @@ class Flight:
 class InFlight:
     shed: Callable[[Any, str], object]
     def __init__(
-        self, max_flights: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
+        self, max_in_flight: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
     ) -> None: ...
     def __len__(self) -> int: ...
     def limit(
-        self, max_flights: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
+        self, max_in_flight: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
     ) -> None: ...
     @property
     def is_full(self) -> bool: ...

@@ -52,22 +52,22 @@ cdef class Flight:
 
 cdef class InFlight:
 
-    def __init__(self, max_flights, max_per_client, patience_s=10.0, prefixes=(32, 56)):
+    def __init__(self, max_in_flight, max_per_client, patience_s=10.0, prefixes=(32, 56)):
         self.shed = lambda flight, _why: self.land(flight)
         self._in_flight, self._holders = {}, {}
         self._ranked = [None]
         self._last = self._holder_of(_NO_CLIENT)
         self._hash_key = new_hash_key()
         memset(self._domains, 0, sizeof(self._domains))
-        self.limit(max_flights, max_per_client, patience_s, prefixes)
+        self.limit(max_in_flight, max_per_client, patience_s, prefixes)
 
     def __len__(self):
         return self._count
 
-    def limit(self, max_flights, max_per_client, patience_s=10.0, prefixes=(32, 56)):
-        self._max_flights, self._max_per_client, self._patience_s = max_flights, max_per_client, patience_s
-        self._small = max(max_flights // specification.SMALL_PART, 1)
-        self._max_of_domain = max(max_flights // specification.DOMAIN_PART, 1)
+    def limit(self, max_in_flight, max_per_client, patience_s=10.0, prefixes=(32, 56)):
+        self._max_in_flight, self._max_per_client, self._patience_s = max_in_flight, max_per_client, patience_s
+        self._small = max(max_in_flight // specification.SMALL_PART, 1)
+        self._max_of_domain = max(max_in_flight // specification.DOMAIN_PART, 1)
         if (self._prefix_bits[0], self._prefix_bits[1]) == (96 + prefixes[0], prefixes[1]):
             return
         for flight in self._in_flight.values():
@@ -79,7 +79,7 @@ cdef class InFlight:
 
     @property
     def is_full(self):
-        return self._count >= self._max_flights
+        return self._count >= self._max_in_flight
 
     def get(self, bytes key not None):
         return self._in_flight.get(key)
@@ -124,11 +124,11 @@ cdef class InFlight:
         cdef uint32_t of_domain
         cdef bint has_share
         if client.waiting >= self._max_per_client:
-            return _FULL if self._count >= self._max_flights else _FULL_FOR_CLIENT
-        if 2 * self._count > self._max_flights:
+            return _FULL if self._count >= self._max_in_flight else _FULL_FOR_CLIENT
+        if 2 * self._count > self._max_in_flight:
             self._lose_patience(now)
         of_domain = min(self._domains[0][domain % DOMAIN_PLACES], self._domains[1][(domain >> 32) % DOMAIN_PLACES])
-        if self._count < self._max_flights and of_domain < <size_t>self._max_of_domain:
+        if self._count < self._max_in_flight and of_domain < <size_t>self._max_of_domain:
             return ""
         has_share = client.held >= max(self._share(), self._small)
         if of_domain >= <size_t>self._max_of_domain:
@@ -136,11 +136,11 @@ cdef class InFlight:
             if spare is None:
                 return _FULL_FOR_DOMAIN
             self.shed(spare, _MADE_ROOM)
-        if self._count >= self._max_flights:
+        if self._count >= self._max_in_flight:
             if has_share:
                 return _FULL
             self.shed(self._dispensable(), _MADE_ROOM)
-        return _FULL if self._count >= self._max_flights else ""
+        return _FULL if self._count >= self._max_in_flight else ""
 
     cdef Flight begin(self, Datagram query, bytes key, Holder client, uint64_t domain, double now):
         """As `start`, then `join` of `query`."""
@@ -206,7 +206,7 @@ cdef class InFlight:
         cdef double free
         cdef Py_ssize_t _
         for _ in range(_ENDED_AT_ONCE):
-            free = <double>(self._max_flights - self._count) / <double>self._max_flights
+            free = <double>(self._max_in_flight - self._count) / <double>self._max_in_flight
             oldest = self._spare(True, 0)
             if oldest is None or now - oldest.started_s <= self._patience_s * max(2 * free, _LEAST_PATIENCE):
                 return 0
@@ -347,7 +347,7 @@ cdef class InFlight:
             holder = self._client_of(waiter)
             if flight._waiters and (
                 len(flight._waiters) >= specification.MAX_WAITERS
-                or self._waiting >= max(specification.MAX_WAITERS_ON_AVERAGE * self._max_flights, specification.MAX_WAITERS)
+                or self._waiting >= max(specification.MAX_WAITERS_ON_AVERAGE * self._max_in_flight, specification.MAX_WAITERS)
                 or holder.waiting >= self._max_per_client
             ):
                 return False

@@ -10,7 +10,7 @@ cdef enum:
 
 cdef class Matcher:
     cdef object _bits, _records, _prefixes, _ids
-    cdef const uint8_t *_record_octets
+    cdef const uint8_t *_record_raw
     cdef Py_ssize_t _record_bytes
     cdef const uint8_t *_filter
     cdef uint64_t _bits_per_slice

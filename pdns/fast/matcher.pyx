@@ -24,11 +24,11 @@ cdef enum:
 
 def digest128(bytes data not None):
     """`xxhash.xxh128_digest` of 17 to 128 bytes. Raises `ValueError` for fewer or more."""
-    cdef uint8_t octets[XXH3_DIGEST_BYTES]
+    cdef uint8_t raw[XXH3_DIGEST_BYTES]
     if not XXH3_LEAST_BYTES <= PyBytes_GET_SIZE(data) <= XXH3_MOST_BYTES:
-        raise ValueError("not 17 to 128 octets")
-    xxh128(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), octets)
-    return PyBytes_FromStringAndSize(<char *>octets, XXH3_DIGEST_BYTES)
+        raise ValueError("not 17 to 128 raw")
+    xxh128(<const uint8_t *>PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data), raw)
+    return PyBytes_FromStringAndSize(<char *>raw, XXH3_DIGEST_BYTES)
 
 
 cdef class Matcher:
@@ -50,7 +50,7 @@ cdef class Matcher:
         self._prefixes, self._ids = trie.prefixes, trie.key_id
         self._records, self._record_bytes, self._only_record = records, record_bytes, only_record
         PyObject_GetBuffer(records, &view, PyBUF_SIMPLE)
-        self._record_octets = <const uint8_t *>view.buf
+        self._record_raw = <const uint8_t *>view.buf
         if view.len != <Py_ssize_t>len(trie) * record_bytes or record_bytes not in (1, 2, 4):
             PyBuffer_Release(&view)
             raise ValueError("not a record for each name")
@@ -90,7 +90,7 @@ cdef class Matcher:
 
     cdef Py_ssize_t _record_of(self, Py_ssize_t number) noexcept nogil:
         """Little-endian, as the whole file is; the trie has no other ids than there are records."""
-        cdef const uint8_t *at = self._record_octets + number * self._record_bytes
+        cdef const uint8_t *at = self._record_raw + number * self._record_bytes
         cdef Py_ssize_t record = at[0]
         if self._record_bytes > 1:
             record |= at[1] << 8
@@ -99,23 +99,23 @@ cdef class Matcher:
         return record
 
     cdef bint _passes(self, const uint8_t *salted, Py_ssize_t size) except -1:
-        cdef uint8_t octets[XXH3_DIGEST_BYTES]
+        cdef uint8_t raw[XXH3_DIGEST_BYTES]
         cdef bytes digest
         cdef uint64_t bit
         cdef uint32_t wide
         cdef uint16_t narrow
         cdef int slice_
         if size <= XXH3_MOST_BYTES:
-            xxh128(salted, size, octets)
+            xxh128(salted, size, raw)
         else:
             digest = xxh128_digest(PyBytes_FromStringAndSize(<char *>salted, size))
-            memcpy(octets, PyBytes_AS_STRING(digest), XXH3_DIGEST_BYTES)
+            memcpy(raw, PyBytes_AS_STRING(digest), XXH3_DIGEST_BYTES)
         for slice_ in range(SLICES):
             if self._bits_per_slice >= WIDE_BITS:
-                memcpy(&wide, octets + 4 * slice_, 4)
+                memcpy(&wide, raw + 4 * slice_, 4)
                 bit = wide
             else:
-                memcpy(&narrow, octets + 2 * slice_, 2)
+                memcpy(&narrow, raw + 2 * slice_, 2)
                 bit = narrow
             bit = slice_ * self._bits_per_slice + bit % self._bits_per_slice
             if not self._filter[bit >> 3] >> (bit & 7) & 1:

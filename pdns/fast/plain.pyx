@@ -35,4 +35,4 @@ def plain_entry(bytes wire not None, bytes key not None, config, bint do, double
         plain.rcode, "upstream", now, plain.lifetime_s, body=bytes(body), counts=plain.ancount.to_bytes(2) + plain.nscount.to_bytes(2),
         ttls=tuple(ttls), ad=bool(plain.ad), rules_epoch=rules_epoch, rotation=(plain.turn_at, plain.turn_bytes, plain.turn_count),
     )  # fmt: skip
-    return entry, [PyBytes_FromStringAndSize(<char *>plain.targets[at].octets, plain.targets[at].bytes) for at in range(plain.target_count)]
+    return entry, [PyBytes_FromStringAndSize(<char *>plain.targets[at].raw, plain.targets[at].bytes) for at in range(plain.target_count)]

@@ -60,7 +60,7 @@ cdef struct Record:
     # then: key, body, a u16 for each TTL's place in the body, EDE text, further EDE options, listed name
 
 
-cdef inline size_t octets_of(const Record *record) noexcept nogil:
+cdef inline size_t bytes_of(const Record *record) noexcept nogil:
     """What its parts take together."""
     return sizeof(Record) + record.key_bytes + record.body_bytes + 2 * record.ttl_count + record.ede_bytes + record.more_ede_bytes + record.listed_bytes
 

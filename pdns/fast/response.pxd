@@ -23,7 +23,7 @@ cdef struct Bounds:  # of what is kept, in seconds
 
 cdef struct Name:
     uint16_t bytes
-    uint8_t octets[MAX_NAME_BYTES]  # lower case, not compressed
+    uint8_t raw[MAX_NAME_BYTES]  # lower case, not compressed
 
 
 cdef struct Plain:

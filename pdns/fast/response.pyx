@@ -160,25 +160,25 @@ cdef Py_ssize_t expand(const uint8_t *wire, Py_ssize_t size, const uint8_t *star
     cdef Reader walk = reader(wire, size)
     cdef const uint8_t *at
     cdef Py_ssize_t written = 0, i
-    cdef uint8_t octet
+    cdef uint8_t byte
     seek(&walk, start - wire, size)
     while True:
         at = take(&walk, 1)
         if at == NULL:
             return 0
-        octet = at[0]
-        if octet >= POINTER:
+        byte = at[0]
+        if byte >= POINTER:
             at = take(&walk, 1)
-            if at == NULL or not seek(&walk, ((octet & 63) << 8) | at[0], size):
+            if at == NULL or not seek(&walk, ((byte & 63) << 8) | at[0], size):
                 return 0
             continue
-        at = take(&walk, octet)
-        if at == NULL or written + 1 + octet > MAX_NAME_BYTES:
+        at = take(&walk, byte)
+        if at == NULL or written + 1 + byte > MAX_NAME_BYTES:
             return 0
-        out[written] = octet
-        fold(out + written + 1, at, octet)
-        written += 1 + octet
-        if octet == 0:
+        out[written] = byte
+        fold(out + written + 1, at, byte)
+        written += 1 + byte
+        if byte == 0:
             return written
 
 
@@ -195,7 +195,7 @@ cdef bint add_target(const uint8_t *wire, Py_ssize_t size, const uint8_t *start,
     cdef Name *target = &out.targets[out.target_count]
     if out.target_count >= MOST_TARGETS:
         return False
-    target.bytes = <uint16_t>expand(wire, size, start, target.octets)
+    target.bytes = <uint16_t>expand(wire, size, start, target.raw)
     out.target_count += 1
     return True
 
@@ -213,10 +213,10 @@ cdef bint is_new(const Plain *out, const uint8_t *qname, Py_ssize_t name_bytes) 
     """Whether the last target is no name that the chain has had."""
     cdef const Name *last = &out.targets[out.target_count - 1]
     cdef int at
-    if last.bytes == name_bytes and memcmp(last.octets, qname, name_bytes) == 0:
+    if last.bytes == name_bytes and memcmp(last.raw, qname, name_bytes) == 0:
         return False
     for at in range(out.target_count - 1):
-        if out.targets[at].bytes == last.bytes and memcmp(out.targets[at].octets, last.octets, last.bytes) == 0:
+        if out.targets[at].bytes == last.bytes and memcmp(out.targets[at].raw, last.raw, last.bytes) == 0:
             return False
     return True
 
@@ -259,7 +259,7 @@ cdef bint read_answer(
         elif record.start[0] < POINTER or (u16(record.start) & 0x3FFF) != end - r.start:
             last = &out.targets[out.target_count - 1]
             owner_bytes = expand(r.start, size, record.start, owner)
-            if owner_bytes != last.bytes or memcmp(owner, last.octets, owner_bytes) != 0:
+            if owner_bytes != last.bytes or memcmp(owner, last.raw, owner_bytes) != 0:
                 return False
         if has_our_case(r, size, &record):
             return False
@@ -293,7 +293,7 @@ cdef bint read_authority(
     cdef uint32_t ttl_s
     cdef uint16_t at
     if negative and out.target_count:
-        end, end_bytes = out.targets[out.target_count - 1].octets, out.targets[out.target_count - 1].bytes
+        end, end_bytes = out.targets[out.target_count - 1].raw, out.targets[out.target_count - 1].bytes
     for at in range(count):
         if not read_record(r, size, &record):
             return False

@@ -25,7 +25,7 @@ cdef struct Slots:  # of one client's tenant; each is one more than the slot, 0 
     uint32_t tenant  # what stands for it among blocked names
 
 
-cdef struct Sighting:
+cdef struct BlockEvent:
     uint64_t listed_hash
     uint32_t series
     uint32_t minute
@@ -47,7 +47,7 @@ cdef class FastStats:
     cdef object _sightings_memory
     cdef uint8_t *_block_ring  # laid out as `pdns.telemetry.block_ring` says; NULL: nobody wants to know
     cdef uint8_t _salt[SALT_BYTES]
-    cdef Sighting _said[LATELY_SAID]  # what was said last, in places by hash
+    cdef BlockEvent _said[LATELY_SAID]  # what was said last, in places by hash
     cdef uint32_t _not_a_query, _rate_limit
 
     cdef int query(self, uint16_t client, int transport, uint16_t qtype) except -1

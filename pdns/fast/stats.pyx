@@ -103,8 +103,8 @@ cdef class FastStats:
         """It asked for a listed name or one below, as `pdns.telemetry.block_ring.SightingsWriter.saw` says it: not twice a minute."""
         cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
         cdef uint8_t digest[XXH3_DIGEST_BYTES]
-        cdef Sighting sighting
-        cdef Sighting *before
+        cdef BlockEvent event
+        cdef BlockEvent *before
         cdef uint64_t head
         cdef uint32_t capacity
         cdef int at
@@ -113,22 +113,22 @@ cdef class FastStats:
         if self._slots[client].tenant == 0:
             self._slots[client].tenant = self._stats.tenant_slot(self._tenants[client].tenant) + 1
         if listed_bytes + SALT_BYTES > XXH3_MOST_BYTES:
-            sighting.listed_hash = block_ring.name_hash(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
+            event.listed_hash = block_ring.name_hash(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
         else:
             memcpy(salted, self._salt, SALT_BYTES)
             memcpy(salted + SALT_BYTES, listed, listed_bytes)
             xxh128(salted, SALT_BYTES + listed_bytes, digest)
-            sighting.listed_hash = 0
+            event.listed_hash = 0
             for at in range(8):
-                sighting.listed_hash = sighting.listed_hash << 8 | digest[at]
-        sighting.series, sighting.minute = self._slots[client].tenant - 1, minute
-        before = &self._said[(sighting.listed_hash ^ sighting.series) % LATELY_SAID]
-        if memcmp(before, &sighting, sizeof(Sighting)) == 0:
+                event.listed_hash = event.listed_hash << 8 | digest[at]
+        event.series, event.minute = self._slots[client].tenant - 1, minute
+        before = &self._said[(event.listed_hash ^ event.series) % LATELY_SAID]
+        if memcmp(before, &event, sizeof(BlockEvent)) == 0:
             return 0
-        before[0] = sighting
+        before[0] = event
         memcpy(&head, self._block_ring + HEAD_AT, 8)
         memcpy(&capacity, self._block_ring + CAPACITY_AT, 4)
-        memcpy(self._block_ring + EVENTS_AT + head % capacity * EVENT_BYTES, &sighting, EVENT_BYTES)
+        memcpy(self._block_ring + EVENTS_AT + head % capacity * EVENT_BYTES, &event, EVENT_BYTES)
         memset(self._block_ring + EVENTS_AT + head % capacity * EVENT_BYTES + 12, 0, 4)
         head += 1
         memcpy(self._block_ring + HEAD_AT, &head, 8)

@@ -131,7 +131,7 @@ cdef class UdpListener:
                 continue
             address_of(&self._peers[at], self._addresses[at])
             try:
-                self._fast_path.parse(self._inbox.octets(at), self._inbox.size(at), self._addresses[at], &self._heard[at])
+                self._fast_path.parse(self._inbox.raw(at), self._inbox.size(at), self._addresses[at], &self._heard[at])
             except Exception as error:
                 self._bugs.caught(error, "the reading of a datagram")
                 continue
@@ -157,7 +157,7 @@ cdef class UdpListener:
             out = self._room(MOST_ANSWER_BYTES)
             try:
                 size = self._fast_path.take(
-                    &self._heard[at], self._inbox.octets(at), self._addresses[at], UDP, began_s, &source, out
+                    &self._heard[at], self._inbox.raw(at), self._addresses[at], UDP, began_s, &source, out
                 )
             except Exception as error:
                 self._bugs.caught(error, "the answer to a datagram")
@@ -193,7 +193,7 @@ cdef class UdpListener:
             if not self._is_sound(at, &datagram._peer):
                 continue
             datagram._listener = self
-            wire = PyBytes_FromStringAndSize(<const char *>self._inbox.octets(at), self._inbox.size(at))
+            wire = PyBytes_FromStringAndSize(<const char *>self._inbox.raw(at), self._inbox.size(at))
             try:
                 self._service.on_message(wire, datagram.address, datagram.port, _UDP, datagram.reply)
             except Exception as error:

@@ -17,7 +17,7 @@ cdef enum:
     RANDOM_WORDS = 512
 
 
-cdef class ReplyHandler:  # what takes the answers to flights
+cdef class ReplyHandler:  # what takes the answers to questions in flight
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1
     cdef int taken(self, SocketSet socket_set, double now) except -1  # after each batch
     cdef punt(self, Flight flight, UdpSocket socket)  # the Attempt to go on with
@@ -44,7 +44,7 @@ cdef class UdpSocket:
     cdef int landed(self, Flight flight) except -1
     cdef int shed(self, Flight flight) except -1
     cdef int punt(self, Flight flight) except -1
-    cdef int promote_due(self, double now) except -1
+    cdef int punt_due(self, double now) except -1
 
 
 cdef class SocketSet:
@@ -56,8 +56,8 @@ cdef class SocketSet:
     cdef Inbox _inbox
     cdef uint64_t _random[RANDOM_WORDS]
     cdef int _random_at
-    cdef readonly int in_fast_forward  # flights
-    cdef public long long tick  # the last for which somebody will come to look for overdue flights
+    cdef readonly int in_fast_forward  # questions in flight
+    cdef public long long tick  # the last for which somebody will come to look for overdue questions
     cdef ReplyHandler carrier
     cdef object forwarder
     cdef Outbox outbox

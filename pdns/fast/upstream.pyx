@@ -90,7 +90,7 @@ cdef class UdpSocket:
 
     def waiting(self):
         """What somebody waits for. Nothing of that is in the forwarding kernel any more."""
-        self.promote_due(_NEVER)
+        self.punt_due(_NEVER)
         return [one for one in self._carried if type(one) is not Flight and one.exchange is not None]
 
     def find(self, uint16_t query_id):
@@ -113,7 +113,7 @@ cdef class UdpSocket:
 
     def close(self):
         if self._fd >= 0:
-            self.promote_due(_NEVER)
+            self.punt_due(_NEVER)
             self.socket_set._sockets.pop(self._fd, None)
             self._fd = -1
             self._sock.close()
@@ -193,7 +193,7 @@ cdef class UdpSocket:
         self.socket_set.in_fast_forward -= 1
         return 0
 
-    cdef int promote_due(self, double now) except -1:
+    cdef int punt_due(self, double now) except -1:
         """The same for every flight that was due before `now`."""
         for one in list(self._carried):
             if type(one) is Flight and (<Flight>one).due_s <= now and not (<Flight>one).shed:
@@ -225,7 +225,7 @@ cdef class SocketSet:
         """Let Python go on with every flight in the forwarding kernel that was due before `now`."""
         if self.in_fast_forward:
             for socket in list(self._sockets.values()):
-                (<UdpSocket>socket).promote_due(now)
+                (<UdpSocket>socket).punt_due(now)
 
     cdef uint64_t draw(self) except? 0:
         """64 bits that nobody can guess."""
@@ -262,7 +262,7 @@ cdef class SocketSet:
         for at in range(count):
             if socket._fd < 0:
                 return 0  # nobody waits any more
-            wire, size = self._inbox.octets(at), self._inbox.size(at)
+            wire, size = self._inbox.raw(at), self._inbox.size(at)
             place = socket.place_of(u16(wire)) if size >= HEADER_BYTES else -1
             if place >= 0 and type(socket._carried[place]) is Flight:
                 try:

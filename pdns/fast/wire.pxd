@@ -120,10 +120,10 @@ cdef inline void put32(uint8_t *at, uint32_t value) noexcept nogil:
 cdef inline void fold(uint8_t *to, const uint8_t *name, Py_ssize_t size) noexcept nogil:
     """Lower case. Length bytes are at most 63, below every letter."""
     cdef Py_ssize_t i
-    cdef uint8_t octet
+    cdef uint8_t byte
     for i in range(size):
-        octet = name[i]
-        to[i] = octet | <uint8_t>(((<uint8_t>(octet - 65)) < 26) << 5)
+        byte = name[i]
+        to[i] = byte | <uint8_t>(((<uint8_t>(byte - 65)) < 26) << 5)
 
 
 cdef inline void set_policy(Question *question, uint16_t policy) noexcept nogil:

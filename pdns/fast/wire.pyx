@@ -49,7 +49,7 @@ cdef inline Fault read_question(const uint8_t *wire, Py_ssize_t size, Question *
     cdef const uint8_t *head = take(&r, HEADER_BYTES)
     cdef const uint8_t *at
     cdef Py_ssize_t i
-    cdef uint8_t octet
+    cdef uint8_t byte
     cdef uint16_t additionals
     if head == NULL:
         return SHORT_HEADER
@@ -68,12 +68,12 @@ cdef inline Fault read_question(const uint8_t *wire, Py_ssize_t size, Question *
         at = take(&r, 1)
         if at == NULL:
             return QUESTION_CUT
-        octet = at[0]
-        if octet == 0:
+        byte = at[0]
+        if byte == 0:
             break
-        if octet > 63:
+        if byte > 63:
             return COMPRESSED
-        if take(&r, octet) == NULL:
+        if take(&r, byte) == NULL:
             return QUESTION_CUT
     at = take(&r, 4)
     if at == NULL:
@@ -196,27 +196,27 @@ cdef Fault skip_name(Reader *r, Py_ssize_t size, bint *is_root) noexcept nogil:
     cdef Reader walk = r[0]
     cdef Py_ssize_t limit = r.at - r.start, behind = -1, length = 0, to
     cdef const uint8_t *at
-    cdef uint8_t octet
+    cdef uint8_t byte
     while True:
         at = take(&walk, 1)
         if at == NULL:
             return NAME_LEAVES
-        octet = at[0]
-        if octet == 0:
+        byte = at[0]
+        if byte == 0:
             break
-        if octet < 64:
-            length += 1 + octet
+        if byte < 64:
+            length += 1 + byte
             if length >= MAX_NAME_BYTES:
                 return NAME_OVER_255
-            if take(&walk, octet) == NULL:
+            if take(&walk, byte) == NULL:
                 return NAME_LEAVES
-        elif octet >= 192:
+        elif byte >= 192:
             at = take(&walk, 1)
             if at == NULL:
                 return POINTER_CUT
             if behind < 0:
                 behind = walk.at - walk.start
-            to = ((octet & 63) << 8) | at[0]
+            to = ((byte & 63) << 8) | at[0]
             if to >= limit or to < HEADER_BYTES:
                 return POINTER_AHEAD
             seek(&walk, to, limit)
@@ -261,17 +261,17 @@ cdef bint has_opt(const uint8_t *wire, Py_ssize_t size) noexcept nogil:
 cdef inline bint pass_name(Reader *r) noexcept nogil:
     """Past the name at `r`, without following its pointers; False for what is no name."""
     cdef const uint8_t *at
-    cdef uint8_t octet
+    cdef uint8_t byte
     while True:
         at = take(r, 1)
         if at == NULL:
             return False
-        octet = at[0]
-        if octet == 0:
+        byte = at[0]
+        if byte == 0:
             return True
-        if octet >= 192:
+        if byte >= 192:
             return take(r, 1) != NULL
-        if octet > 63 or take(r, octet) == NULL:
+        if byte > 63 or take(r, byte) == NULL:
             return False
 
 

@@ -1,4 +1,4 @@
-"""The answer cache: bounded in bytes, kept fair against floods of names that nobody asks twice.
+"""The answer cache: bounded in bytes, kept fair against floods of names that are asked for once.
 
 Two queues (after S3-FIFO): a new answer waits in *probation*, a tenth of the room; asked again it earns a place in
 the *main* queue, which gives every entry that was used since its last turn another one. A random-subdomain flood

@@ -69,12 +69,12 @@ class ReferenceFlight:
 
 
 class ReferenceInFlight:
-    """All flights of a worker, within bounds: on questions, in all and of one domain; on clients of one question; on waiting
-    queries of one client. `shed(flight, why)` is called for each that must end now, and must `land` it.
+    """All questions in flight of a worker, within bounds: on questions, in all and of one domain; on clients of one question;
+    on waiting queries of one client. `shed(question, why)` is called for each that must end now, and must `land` it.
     """
 
     def __init__(
-        self, max_flights: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
+        self, max_in_flight: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
     ) -> None:
         """`patience_s` is how long a flight takes at most; `prefixes` say what of an IPv4 and IPv6 address is a client."""
         self.shed: Callable[[ReferenceFlight, str], object] = lambda flight, _why: self.land(flight)
@@ -86,16 +86,16 @@ class ReferenceInFlight:
         self._domains: dict[bytes, int] = {}
         self._waiting = 0
         self._bits: dict[int, int] = {}
-        self.limit(max_flights, max_per_client, patience_s, prefixes)
+        self.limit(max_in_flight, max_per_client, patience_s, prefixes)
 
     def __len__(self) -> int:
         return len(self._in_flight)
 
     def limit(
-        self, max_flights: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
+        self, max_in_flight: int, max_per_client: int, patience_s: float = 10.0, prefixes: tuple[int, int] = (32, 56)
     ) -> None:
         """Bound what joins from now on."""
-        self._max_flights = max_flights
+        self._max_in_flight = max_in_flight
         self._max_per_client = max_per_client
         self._patience_s = patience_s
         bits = {4: 32 - prefixes[0], 6: 128 - prefixes[1]}
@@ -111,7 +111,7 @@ class ReferenceInFlight:
     @property
     def is_full(self) -> bool:
         """Whether there is no room for what no client waits for."""
-        return len(self._in_flight) >= self._max_flights
+        return len(self._in_flight) >= self._max_in_flight
 
     def get(self, key: bytes) -> ReferenceFlight | None:
         return self._in_flight.get(key)
@@ -121,11 +121,11 @@ class ReferenceInFlight:
         holder = self._holders.get(self._key(address))
         if holder is not None and holder.waiting >= self._max_per_client:
             return FULL if self.is_full else FULL_FOR_CLIENT
-        if 2 * len(self._in_flight) > self._max_flights:
+        if 2 * len(self._in_flight) > self._max_in_flight:
             self._lose_patience(now)
-        has_share = holder is not None and holder.held >= max(self._share, self._max_flights // SMALL_PART, 1)
+        has_share = holder is not None and holder.held >= max(self._share, self._max_in_flight // SMALL_PART, 1)
         domain = domain_of(qname)
-        if self._domains.get(domain, 0) >= max(self._max_flights // DOMAIN_PART, 1):
+        if self._domains.get(domain, 0) >= max(self._max_in_flight // DOMAIN_PART, 1):
             spare = None if has_share else self._spare(domain)
             if spare is None:
                 return FULL_FOR_DOMAIN
@@ -153,7 +153,7 @@ class ReferenceInFlight:
             holder = self._holders.get(self._key(waiter.address))
             if flight.waiters and (
                 len(flight.waiters) >= MAX_WAITERS
-                or self._waiting >= max(MAX_WAITERS_ON_AVERAGE * self._max_flights, MAX_WAITERS)
+                or self._waiting >= max(MAX_WAITERS_ON_AVERAGE * self._max_in_flight, MAX_WAITERS)
                 or (holder is not None and holder.waiting >= self._max_per_client)
             ):
                 return False
@@ -210,13 +210,13 @@ class ReferenceInFlight:
 
     @property
     def _share(self) -> int:
-        """What each client that has flights would have if all had as many."""
+        """What each client with questions in flight would have if all had as many."""
         return max(len(self._in_flight) // max(self._holding, 1), 1)
 
     def _lose_patience(self, now: float) -> None:
-        """The fewer places are left the sooner the oldest flights of those who have their share end."""
+        """The fewer places are left, the sooner the oldest questions of clients with their share end."""
         for _ in range(ENDED_AT_ONCE):
-            free = (self._max_flights - len(self._in_flight)) / self._max_flights
+            free = (self._max_in_flight - len(self._in_flight)) / self._max_in_flight
             oldest = self._spare(None)
             if oldest is None or now - oldest.started_s <= self._patience_s * max(2 * free, LEAST_PATIENCE):
                 return
@@ -226,7 +226,7 @@ class ReferenceInFlight:
         """Of the client that has most, if that is far more than others have, and else the oldest of one that has its share."""
         largest = next(reversed(self._ranked[self._most]))
         oldest = next(iter(largest.in_flight))
-        if largest.held > max(2 * self._share, self._max_flights // SMALL_PART):
+        if largest.held > max(2 * self._share, self._max_in_flight // SMALL_PART):
             return oldest
         return self._spare(None) or oldest
 

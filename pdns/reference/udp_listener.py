@@ -68,7 +68,7 @@ class ReferenceUdpListener:
             (self._read_wildcard if self._wildcard else self._read)()
 
     def close(self) -> None:
-        """Read no more and let go of the socket. Replies that come now are lost, quietly."""
+        """Stop reading and close the socket. Later replies are lost silently."""
         self.pause()
         self._sock.close()
 

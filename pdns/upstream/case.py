@@ -5,12 +5,12 @@ from __future__ import annotations
 RETRY_S = 3600.0
 _MISMATCHES_WITHOUT_TCP = 3
 
-_FLIP = bytes(0x20 if 0x61 <= octet <= 0x7A else 0 for octet in range(256))  # length bytes (at most 63) are never letters
+_FLIP = bytes(0x20 if 0x61 <= byte <= 0x7A else 0 for byte in range(256))  # length bytes (at most 63) are never letters
 
 
-def mix(qname: bytes, octets: bytes) -> bytes:
+def mix(qname: bytes, data: bytes) -> bytes:
     """`qname` (lower-case wire form) with each letter's case chosen by a bit of `bytes`, which is as long."""
-    flips = int.from_bytes(qname.translate(_FLIP)) & int.from_bytes(octets)
+    flips = int.from_bytes(qname.translate(_FLIP)) & int.from_bytes(data)
     return (int.from_bytes(qname) ^ flips).to_bytes(len(qname))
 
 

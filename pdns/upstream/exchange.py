@@ -57,13 +57,13 @@ class UpstreamChannel(Protocol):
     server: UpstreamServer
 
     def find(self, query_id: int) -> Attempt | None:
-        """The attempt that went out under this id, even if nobody waits for it any more."""
+        """The attempt that was sent under this id, even if no client waits for it any more."""
 
     def settle(self, attempt: Attempt) -> None:
         """Forget `attempt`: it was answered."""
 
     def release(self, attempt: Attempt) -> None:
-        """Nobody waits for `attempt` any more. A late answer to it is still recognised while the channel is open."""
+        """No client waits for `attempt` any more. A late answer to it is still recognised while the channel is open."""
 
     def overdue(self, attempt: Attempt) -> None:
         """`attempt` got no answer in the time that it should take. The wait goes on."""
@@ -98,7 +98,7 @@ class Attempt:
     def __init__(
         self, exchange: Exchange, server: UpstreamServer, question: bytes, now: float, purpose: str, *, edns: bool, exact: bool
     ) -> None:
-        self.exchange: Exchange | None = exchange  # None: nobody waits any more
+        self.exchange: Exchange | None = exchange  # None: no client waits any more
         self.server = server
         self.question = question  # the section as sent
         self.case_exact = exact  # its case is part of what must match

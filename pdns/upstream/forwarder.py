@@ -100,7 +100,7 @@ class Forwarder:
         return exchange
 
     def cancel(self, exchange: Exchange | None) -> None:
-        """Ask no more, and tell nobody. What is still answered says something of the upstream, and no more."""
+        """Stop asking, without an outcome. A late answer still counts for the upstream."""
         if exchange is not None and not exchange.finished:
             self._rounds.end(exchange)
 

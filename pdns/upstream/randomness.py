@@ -1,4 +1,4 @@
-"""Numbers that nobody can guess (RFC 5452, 9.2), drawn from the kernel's generator in batches.
+"""Unpredictable numbers (RFC 5452, 9.2), drawn from the kernel's generator in batches.
 
 Not to be used across a fork: both sides would draw the same numbers.
 """
@@ -14,21 +14,21 @@ _BATCH_BYTES = 4096
 class Randomness:
     """`u16()` is uniform in 0..65535."""
 
-    __slots__ = ("_at", "_octets", "u16")
+    __slots__ = ("_at", "_bytes", "u16")
 
     def __init__(self) -> None:
         self.u16: Callable[[], int] = _u16s().__next__
-        self._octets = b""
+        self._bytes = b""
         self._at = 0
 
-    def octets(self, count: int) -> bytes:
+    def data(self, count: int) -> bytes:
         """`count` bytes, at most 4096."""
         at = self._at
         self._at = end = at + count
-        if end > len(self._octets):
-            self._octets = os.urandom(_BATCH_BYTES)
+        if end > len(self._bytes):
+            self._bytes = os.urandom(_BATCH_BYTES)
             at, self._at = 0, count
-        return self._octets[at : at + count]
+        return self._bytes[at : at + count]
 
     def below(self, bound: int) -> int:
         """A number in 0..bound-1, for bounds far below 65536: even to within bound/65536."""

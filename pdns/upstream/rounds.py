@@ -173,7 +173,7 @@ class Rounds:
         call(exchange.done, outcome)
 
     def end(self, exchange: Exchange, *, answered: bool = False) -> None:
-        """The same without an outcome, which nobody is told."""
+        """The same without reporting an outcome."""
         exchange.finished = True
         for attempt in exchange.attempts:
             attempt.exchange = None
@@ -268,7 +268,7 @@ class Rounds:
         exact = server.case.is_on(now)
         if exact:
             qname = exchange.question.qname
-            section = case.mix(qname, self._random.octets(len(qname))) + section[-4:]
+            section = case.mix(qname, self._random.data(len(qname))) + section[-4:]
         attempt = Attempt(exchange, server, section, now, purpose, edns=edns and server.edns.is_on(now), exact=exact)
         exchange.sent += 1
         exchange.attempts.append(attempt)

@@ -175,7 +175,7 @@ class Connection(asyncio.Protocol):
             self._retire()
 
     def close(self) -> None:
-        """End it now. Nobody is told."""
+        """End it now, without reporting it."""
         self._ended = True
         self._connecting.cancel()
         if self._transport is not None:

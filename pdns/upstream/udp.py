@@ -1,4 +1,4 @@
-"""Queries over UDP: connected sockets on ports nobody can guess, each used for a while and then closed (RFC 5452, 9.2)."""
+"""Queries over UDP: connected sockets on unpredictable ports, each used for a while and then closed (RFC 5452, 9.2)."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ class UdpPool:
         return len(self._sockets) + len(self._retired)
 
     def drained(self, channel: UdpSocket) -> None:
-        """Nobody waits for `channel` any more, and it takes no more queries."""
+        """No query waits on `channel` any more, and it takes no new ones."""
         if channel in self._retired:
             del self._retired[channel]
             channel.close()

@@ -113,7 +113,7 @@ class Worker:
             if self._running is not None:
                 self._running.listen(sockets)
         finally:
-            _close_each(sockets.values())  # those that nobody took
+            _close_each(sockets.values())  # those that were not used
             if limits_fd is not None:
                 os.close(limits_fd)
 
@@ -182,7 +182,7 @@ def _settle_memory() -> None:
 
 
 def _leave_at_once() -> None:
-    """Without a supervisor nobody would know of this process, and its sockets would be in the way of the next."""
+    """Without a supervisor this process would be unknown, and its sockets would block the next one."""
     os._exit(1)
 
 

@@ -76,7 +76,7 @@ class Service:
             )
         if kernels.fast_forward is not None:
             self._fast_forward = kernels.fast_forward(
-                self._cache, self.fast_path, self._in_flight, stats, self._promoted, self._overloaded
+                self._cache, self.fast_path, self._in_flight, stats, self._punted, self._overloaded
             )
         self._awaiting_stale: list[Flight] = []
         self._evictions_counted = 0
@@ -260,7 +260,7 @@ class Service:
                 _log.exception("a query for %s raised", to_text(query.qname))
                 self._stats.dropped("internal_error")
 
-    def _promoted(self, flight: Any) -> tuple[UpstreamQuestion, Done]:
+    def _punted(self, flight: Any) -> tuple[UpstreamQuestion, Done]:
         """What `flight`, which the forwarding kernel has no more to do with, asks, and whom to tell its end."""
         forward = flight.forward = self._resolver.forward_of(flight.query, flight.query.client)
         return _question(forward), partial(self._landed, flight)

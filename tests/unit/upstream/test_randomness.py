@@ -37,8 +37,8 @@ def test_below_reaches_every_value() -> None:
 def test_octets_are_fresh_each_time() -> None:
     """Pieces of any length up to a whole batch, never the same twice."""
     random = Randomness()
-    pieces = [random.octets(16) for _ in range(2000)]
+    pieces = [random.data(16) for _ in range(2000)]
     assert {len(piece) for piece in pieces} == {16}
     assert len(set(pieces)) == 2000
-    assert len(random.octets(4096)) == 4096
-    assert random.octets(0) == b""
+    assert len(random.data(4096)) == 4096
+    assert random.data(0) == b""
