@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class RefusedError(Exception):
-    """An order that is not carried out. The text says why, and what to do instead."""
+    """A command that is not carried out. The text says why, and what to do instead."""
 
 
 class NeedsForceError(RefusedError):
@@ -41,7 +41,7 @@ class NeedsForceError(RefusedError):
 
 
 class CommandedFeeds(Protocol):
-    """What orders are about. Each returns what it did, in words; raises `RefusedError`, `OSError`, `BuildError`."""
+    """What commands act on. Each method returns what it did, in words; raises `RefusedError`, `OSError`, `BuildError`."""
 
     def names(self) -> list[str]: ...
     async def hold(self, feed: str, name: str, reason: str) -> str: ...
@@ -60,7 +60,7 @@ class CommandRunner:
         tell: Callable[[], object] = lambda: None,
         generation: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`tell` is called when an order was carried out, before who gave it knows: so that he finds it everywhere.
+        """`tell` is called when a command was carried out, before its result is reported: then it is visible everywhere.
 
         `generation` is that of the blockset that is live.
         """
@@ -70,7 +70,7 @@ class CommandRunner:
         self._feeds = feeds
         self._path = state_dir / overrides.FILE_NAME
         self._overrides = self._read()
-        self._stuck: set[str] = set()  # files that are no orders and could not be removed
+        self._stuck: set[str] = set()  # files that are not commands and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
             make_directory(state_dir / commands.DIRECTORY, 0o750)
         self._work: dict[str, Callable[[Command], Awaitable[str]]] = {
@@ -84,7 +84,7 @@ class CommandRunner:
 
     async def look(self) -> bool:
         """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
-        mended = self.mend()  # first: an order writes the file anew
+        mended = self.mend()  # first: a command rewrites the file
         done = await self._answer(slowly=False)
         with suppress(OSError):
             make_directory(self._state_dir / commands.DIRECTORY, 0o750)  # if something else has taken its place
@@ -120,7 +120,7 @@ class CommandRunner:
         return done
 
     def _discard(self, path: Path, exc: OSError | CommandError) -> None:
-        """Remove what is not an order. What cannot be removed is reported once."""
+        """Remove files that are not commands. A file that cannot be removed is reported once."""
         reason = (exc.strerror if isinstance(exc, OSError) else None) or str(exc)
         try:
             remove(path)
@@ -129,7 +129,7 @@ class CommandRunner:
                 return
             reason = f"{reason}; it cannot be removed: {error.strerror}"
             self._stuck = {*self._stuck, path.name} if len(self._stuck) < commands.MAX_TAKEN else {path.name}
-        _log.warning("requests/%s is not an order: %s", ascii(path.name)[1:-1], ascii(reason)[1:-1])
+        _log.warning("requests/%s is not a command: %s", ascii(path.name)[1:-1], ascii(reason)[1:-1])
 
     async def carry_out(self, order: Command) -> Outcome:
         """Do it, and put it on record. Never raises."""

@@ -1,9 +1,9 @@
 """The entries of one list on disk: sorted, in blocks, each with the day it was first seen here.
 
-    frame     one octet of kind, u32 octets, u32 CRC-32 of them, then the octets: MessagePack
+    frame     one byte of kind, u32 length, u32 CRC-32, then so many bytes: MessagePack
     file      a head, blocks of names, blocks of networks, a tail
 
-Sorted by key, so that lists are merged, and compared with what they said before, block by block: nobody holds a whole one.
+Sorted by key, so that lists are merged and compared with their last version block by block, never as a whole.
 Entries that are gone stay for a while without bits: what comes back keeps its first day.
 """
 
@@ -115,7 +115,7 @@ class Entries:
         return self._blocks(_NAMES)
 
     def networks(self) -> Iterator[EntryBlock]:
-        """Networks, likewise; the key is the address and one octet of prefix length."""
+        """Networks, likewise; the key is the address and one byte of prefix length."""
         return self._blocks(_NETWORKS)
 
     def gone(self) -> dict[int, int]:

@@ -74,7 +74,7 @@ class Progress(msgspec.Struct, frozen=True, tag=True):
 
     doing: str
     done: int
-    total: int  # 0: nobody knows
+    total: int  # 0: unknown
 
 
 class Failed(msgspec.Struct, frozen=True, tag=True):

@@ -100,7 +100,7 @@ _LOCAL_NAMES: Final = frozenset((
     "ip6-allnodes", "ip6-allrouters", "ip6-allhosts",
 ))  # fmt: skip
 _NARROWEST_PREFIX_BITS = {4: 8, 6: 16}
-_MAYBE_SPECIAL = frozenset((0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)))  # first octets
+_MAYBE_SPECIAL = frozenset((0, 10, 100, 127, 169, 172, 192, 198, 203, *range(224, 256)))  # first bytes
 _DOCUMENTATION = tuple(map(ipaddress.ip_network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24", "2001:db8::/32")))
 
 

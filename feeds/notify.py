@@ -95,7 +95,7 @@ class NotifyListener:
         except dns.message.UnknownTSIGKey:
             self.refused["signature"] += 1
             return _short(wire, dns.rcode.NOTAUTH)
-        except Exception as exc:  # noqa: BLE001 (whatever octets from outside do to the library)
+        except Exception as exc:  # noqa: BLE001 (whatever foreign bytes do to the library)
             bad_key = isinstance(exc, dns.tsig.BadSignature | dns.tsig.BadKey | dns.tsig.BadTime | dns.tsig.BadAlgorithm)
             self.refused["signature" if bad_key else "malformed"] += 1
             return _short(wire, dns.rcode.NOTAUTH if bad_key else dns.rcode.FORMERR)

@@ -28,8 +28,8 @@ class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
     lines: int  # or entries, where a list is not made of lines
     size_bytes: int = 0  # of its content, unpacked
     names: Mapping[bytes, int]  # `names.reversed_key` -> BLOCK_* and ALLOW_* bits of pdns.blockset.reader
-    networks: set[bytes]  # address octets and one octet of prefix length
-    odd: dict[str, SkippedLines]  # reason -> what was passed over
+    networks: set[bytes]  # bytes of the address and one of prefix length
+    odd: dict[str, SkippedLines]  # reason -> skipped lines
     notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
     details: list[NameAnnotation] = []
     detail_of: dict[bytes, int] = {}  # key -> index into `details`, of names that the list says more of

@@ -42,7 +42,7 @@ class FeedQuality(msgspec.Struct, kw_only=True):
     overlap: dict[str, int] = {}  # other feed -> names that both list
     hits: int | None = None  # queries for what it lists
     only_hits: int | None = None  # those that no other feed lists
-    never_hit: int | None = None  # names that nobody has asked for, ever
+    never_hit: int | None = None  # names that were never asked for
     overridden: int = 0  # names that an allowlist takes out of blocking, for somebody
     ages: dict[str, int] | None = None  # names by the days since they were first seen here
     benign: int | None = None  # names of the benign lists that it would block
@@ -96,7 +96,7 @@ def add_ages(qualities: Mapping[str, FeedQuality], facts: Annotations, today: in
 
 
 def add_never_hit(qualities: Mapping[str, FeedQuality], blockset: Blockset, was_met: Callable[[bytes], bool]) -> None:
-    """Names of each feed that nobody asked for. `was_met` is asked of every listed name, in wire form."""
+    """Names of each feed that were not asked for. `was_met` is asked of every listed name, in wire form."""
     met: Counter[int] = Counter()
     for key, number in blockset.combinations():
         if was_met(from_reversed_key(key)):
@@ -153,7 +153,7 @@ def add_benign(qualities: Mapping[str, FeedQuality], blockset: Blockset, benign:
 
 
 def benign_names(path: Path) -> Iterator[bytes]:
-    """The names of a file, one on a line or as `rank,name`; what is none is passed over. Raises `OSError`."""
+    """The names of a file, one on a line or as `rank,name`; other lines are skipped. Raises `OSError`."""
     with path.open(encoding="utf-8", errors="replace") as file:
         for line in file:
             text = line.partition("#")[0].strip().rpartition(",")[2].strip().strip('"').lstrip(".")

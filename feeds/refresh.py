@@ -44,10 +44,10 @@ async def refresh_once(config: Config, on_event: Callable[[FeedsStatus], None] =
 
     For a state directory that no running resolver uses. `on_event` gets the status after each step.
     """
-    keeper = Scheduler(Path(config.state.dir), on_event)
-    async with publishing(keeper):
-        await keeper.configure(config)
-        status = await keeper.refresh_once()
+    scheduler = Scheduler(Path(config.state.dir), on_event)
+    async with publishing(scheduler):
+        await scheduler.configure(config)
+        status = await scheduler.refresh_once()
     for _ in range(_CLOSING_TURNS):
         await asyncio.sleep(0)
     return status
@@ -58,10 +58,10 @@ async def carry_out_once(config: Config, order: Command) -> Outcome:
 
     For a state directory that no running resolver uses.
     """
-    keeper = Scheduler(Path(config.state.dir))
-    async with publishing(keeper):
-        await keeper.configure(config)
-        return await keeper.carry_out(order)
+    scheduler = Scheduler(Path(config.state.dir))
+    async with publishing(scheduler):
+        await scheduler.configure(config)
+        return await scheduler.carry_out(order)
 
 
 @contextlib.asynccontextmanager
@@ -149,22 +149,26 @@ async def _work(
 ) -> None:
     config = await configurations.get()
     state_dir = Path(config.state.dir)
-    keeper = Scheduler(state_dir, in_memory=in_memory)
-    listener = NotifyListener(keeper.wake_soon)
-    keeper.notify_refused = listener.refused
-    receiver = _Receiving(state_dir, keeper)
+    scheduler = Scheduler(state_dir, in_memory=in_memory)
+    listener = NotifyListener(scheduler.wake_soon)
+    scheduler.notify_refused = listener.refused
+    receiver = _Receiving(state_dir, scheduler)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
-    publishing_changes = tasks.create_task(keeper.publish_changes())
+    publishing_changes = tasks.create_task(scheduler.publish_changes())
     watching: list[asyncio.Task[None]] = []
     try:
         while True:
             log_to_stderr("feeds", config.log.level)
             if not watching:  # they begin while the first blockset is made: a kill switch does not wait for that
-                jobs = (_watch(keeper, request, answered_ns), _look_after(keeper, distrusted, receiver), _watch_files(keeper))
+                jobs = (
+                    _watch(scheduler, request, answered_ns),
+                    _look_after(scheduler, distrusted, receiver),
+                    _watch_files(scheduler),
+                )
                 watching = [tasks.create_task(job) for job in jobs]
-            await keeper.configure(config)
-            keeper.start(tasks.create_task)
+            await scheduler.configure(config)
+            scheduler.start(tasks.create_task)
             await listener.configure(config)
             config = await configurations.get()
             while not configurations.empty():
@@ -177,7 +181,7 @@ async def _work(
         for task in watching:
             task.cancel()
         try:
-            await keeper.stop()
+            await scheduler.stop()
         finally:
             publishing_changes.cancel()
 
@@ -185,8 +189,8 @@ async def _work(
 class _Receiving:
     """The socket that workers write to, made again when something else has taken its place."""
 
-    def __init__(self, state_dir: Path, keeper: Scheduler) -> None:
-        self._state_dir, self._keeper = state_dir, keeper
+    def __init__(self, state_dir: Path, scheduler: Scheduler) -> None:
+        self._state_dir, self._scheduler = state_dir, scheduler
         self._receiver: ZoneChangeReceiver | None = None
         self._failed = False
         self._open()
@@ -203,7 +207,7 @@ class _Receiving:
 
     def _open(self) -> None:
         try:
-            self._receiver = ZoneChangeReceiver(self._state_dir, asyncio.get_running_loop(), self._keeper.wake_soon)
+            self._receiver = ZoneChangeReceiver(self._state_dir, asyncio.get_running_loop(), self._scheduler.wake_soon)
         except OSError as exc:
             if not self._failed:
                 _log.warning("%s: %s; NOTIFY to server.listen has no effect", self._state_dir / SOCKET_FILE, exc)
@@ -212,31 +216,31 @@ class _Receiving:
             self._failed = False
 
 
-async def _look_after(keeper: Scheduler, distrusted: list[int], receiver: _Receiving) -> None:
+async def _look_after(scheduler: Scheduler, distrusted: list[int], receiver: _Receiving) -> None:
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
         while distrusted:
-            keeper.distrust(distrusted.pop())
+            scheduler.distrust(distrusted.pop())
         receiver.mend()
-        await keeper.mend()
-        await keeper.look_after()
-        keeper.expire()
+        await scheduler.mend()
+        await scheduler.look_after()
+        scheduler.expire()
 
 
-async def _watch(keeper: Scheduler, request: Path, answered_ns: int) -> None:
-    """Notice orders and requests for an update. Nothing in here waits: a kill switch must not."""
+async def _watch(scheduler: Scheduler, request: Path, answered_ns: int) -> None:
+    """Notice commands and requests for an update. Nothing in here waits: a kill switch must not."""
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
-        await keeper.obey()
+        await scheduler.obey()
         if (asked_ns := _requested_ns(request)) != answered_ns:
             answered_ns = asked_ns
-            keeper.wake()
+            scheduler.wake()
 
 
-async def _watch_files(keeper: Scheduler) -> None:
+async def _watch_files(scheduler: Scheduler) -> None:
     """Notice local lists that have changed. A file system that hangs holds up this task and no other."""
     while True:
-        await keeper.poll_files()
+        await scheduler.poll_files()
         await asyncio.sleep(FILE_POLL_S)
 
 

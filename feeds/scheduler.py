@@ -71,7 +71,7 @@ class Scheduler:
         self._build = BlocksetBuild(state_dir, self._builder, inputs, self._activation)
         self._publisher = Publisher(self._build.run, self._tell)
         decisions = QuarantineCommands(lambda: self._runners, self._publisher, self._activation)
-        self._desk = CommandRunner(state_dir, decisions, self._tell, lambda: self._activation.live.generation)
+        self._commands = CommandRunner(state_dir, decisions, self._tell, lambda: self._activation.live.generation)
         trusted = ssl.create_default_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
@@ -101,7 +101,7 @@ class Scheduler:
         for name, runner in self._runners.items():
             if name not in wanted or not runner.same_source(wanted[name]):
                 await self._stop(name)
-        self._runners = {name: self._runner(feed) for name, feed in wanted.items()}
+        self._runners = {name: self._refresher(feed) for name, feed in wanted.items()}
         for runner in self._runners.values():
             runner.limits = limits_of(config, runner.feed)
             runner.popularity = self._build.protection.popularity
@@ -149,13 +149,13 @@ class Scheduler:
                 self._wakes[name].set()
 
     async def obey(self) -> None:
-        """Carry out the orders that are done at once. Does not wait for anything."""
-        if await self._desk.look():
+        """Carry out the commands that are done at once. Does not wait for anything."""
+        if await self._commands.look():
             self._tell()
 
     async def look_after(self) -> None:
-        """Carry out the orders that take time, and let go of feeds whose source was silent for too long."""
-        await self._desk.look_slowly()
+        """Carry out the commands that take time, and drop the names of feeds without a refresh for too long."""
+        await self._commands.look_slowly()
         silent = {name for name, runner in self._runners.items() if runner.silent}
         for name in silent - self._silent:
             if wake := self._wakes.get(name):
@@ -165,7 +165,7 @@ class Scheduler:
         if expired == self._expired:
             return
         for name in expired - self._expired:
-            _log.error("feed %s: its source has been silent for expire_after_s: its names are no longer in force", name)
+            _log.error("feed %s: no successful refresh within expire_after_s; its names are no longer blocked", name)
         self._expired = expired
         self._publisher.mark_dirty()
 
@@ -204,7 +204,7 @@ class Scheduler:
 
     async def carry_out(self, order: Command) -> Outcome:
         """Do what `order` says. Never raises."""
-        outcome = await self._desk.carry_out(order)
+        outcome = await self._commands.carry_out(order)
         self._tell()
         return outcome
 
@@ -214,14 +214,16 @@ class Scheduler:
         return self._tell()
 
     def status(self) -> FeedsStatus:
-        return snapshot(self._activation.live, self._runners.values(), self._desk.overrides(), self._doing, self.notify_refused)
+        return snapshot(
+            self._activation.live, self._runners.values(), self._commands.overrides(), self._doing, self.notify_refused
+        )
 
     async def stop(self) -> None:
         """End every refresh where it stands; what is live and what is kept is whole."""
         for name in list(self._tasks):
             await self._stop(name)
 
-    def _runner(self, feed: Feed) -> FeedRefresher:
+    def _refresher(self, feed: Feed) -> FeedRefresher:
         runner = self._runners.get(feed.name)
         if runner is not None and runner.same_source(feed):
             runner.feed = feed

@@ -114,7 +114,7 @@ class FeedStore:
             raise self._unread
 
     def new_file(self) -> Path:
-        """A path that nobody else uses, for what is still on trial."""
+        """A path that no other process uses, for a candidate."""
         return self.directory / f"{os.getpid()}-{next(self._numbers)}{TEMPORARY}"
 
     @property

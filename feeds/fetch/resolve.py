@@ -45,7 +45,7 @@ class UpstreamResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AddressFamily.AF_INET
     ) -> list[ResolveResult]:
-        """The addresses of `host`. Raises `OSError` when nobody knows one."""
+        """The addresses of `host`. Raises `OSError` when there are none."""
         addresses = [] if "." not in host.rstrip(".") else await self._ask_upstreams(host, family)
         if not addresses:
             addresses = await self._system(host, family)

@@ -1,4 +1,4 @@
-"""The formats that lists come in: one module each, with a `read`; and how to tell them apart."""
+"""The formats that lists come in: one module each, with a `read`; and how they are detected."""
 
 from __future__ import annotations
 

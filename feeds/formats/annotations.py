@@ -33,7 +33,7 @@ def link(text: object) -> str:
 def end_s(text: object) -> float:
     """When what holds until `text` ends: a time as for `seconds`, the end of a date alone, or seconds since the epoch.
 
-    0 when it is none.
+    0 when it is not one.
     """
     if isinstance(text, str) and _NUMBER(text.strip()):
         text = float(text)
@@ -44,7 +44,7 @@ def end_s(text: object) -> float:
 
 
 def seconds(text: object) -> float:
-    """A date or time as publishers write it (ISO 8601, with a space or a T, UTC unless it says otherwise); 0 when it is none."""
+    """A date or time as publishers write it (ISO 8601, with a space or a T, UTC unless it says otherwise); 0 for any other."""
     if not isinstance(text, str) or not text:
         return 0.0
     try:

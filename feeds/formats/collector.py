@@ -43,7 +43,7 @@ class WrongList(Exception):
 
 
 class Collector:
-    """The names, networks and odd lines of one list. `line_number` and `line` are those of the line being read.
+    """The names, networks and skipped lines of one list. `line_number` and `line` are those of the line being read.
 
     Where a list has no lines, its entries count as such. `detail` is what the publisher says of the one being read.
     """
@@ -57,7 +57,7 @@ class Collector:
         top_level: bool = False,
     ) -> None:
         self.names: dict[bytes, int] = {}  # reversed key -> BLOCK_* and ALLOW_* bits
-        self.networks: set[bytes] = set()  # address octets and one octet of prefix length
+        self.networks: set[bytes] = set()  # bytes of the address and one of prefix length
         self._plain = KeyList()  # names with everything below them, which `names` need not have
         self.line_number = 0
         self.line = b""
@@ -306,12 +306,12 @@ class Collector:
             self._examples[reason].append(f"{self._unit} {self.line_number}: {visible(self.line)}")
 
     def _wants_example(self, reason: Reason) -> bool:
-        """Whether fewer are kept for `reason` than may be: most of a million odd lines are never made visible."""
+        """Whether fewer are kept for `reason` than may be: most of a million skipped lines are never decoded."""
         return len(self._examples.setdefault(reason, [])) < MAX_EXAMPLES
 
     @property
     def odd(self) -> dict[str, SkippedLines]:
-        """Reason -> what was passed over for it, the commonest first."""
+        """Reason -> the lines that were skipped for it, the most frequent first."""
         return {
             str(reason): SkippedLines(count=count, examples=self._examples[reason]) for reason, count in self._odd.most_common()
         }
