@@ -74,7 +74,9 @@ class InputCollector:
         if missing and (self._activation.workers_have_it or not shares):
             raise BuildError(f"nothing is left on the disk of {', '.join(missing)}: waiting for the source")
         for name in sorted(salvaged - self._salvaged):
-            _log.error("feed %s: its files are lost: its names stay in force as the blockset has them", name)
+            _log.error(
+                "feed %s: its files are lost: its names stay blocked from the blockset until the source answers again", name
+            )
         self._salvaged = salvaged
         return shares
 

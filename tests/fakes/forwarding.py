@@ -101,7 +101,6 @@ async def forwarding(
     *upstreams: FakeUpstream | str,
     timeout_s: float = PATIENCE_S,
     case_randomisation: bool = True,
-    max_in_flight: int = 8192,
     ca_file: str = "",
     impatient: bool = False,
 ) -> AsyncIterator[Asker]:
@@ -115,7 +114,6 @@ async def forwarding(
         servers=servers,
         timeout_s=timeout_s,
         case_randomisation=case_randomisation,
-        max_in_flight=max_in_flight,
         ca_file=ca_file,
     )
     stats = Recorder()

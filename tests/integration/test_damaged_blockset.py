@@ -120,7 +120,7 @@ def test_no_name_is_lost_with_the_files_of_a_feed(tmp_path: Path, upstream: Upst
         pdns.write_config({**sections, "feed": [listed, other]})
         pdns.wait_for(lambda: pdns.addresses("other.example") == [SINKHOLE], "the other feed")
         assert [pdns.addresses(name) for name in LISTED] == [[SINKHOLE], [SINKHOLE]]
-        said = "its names stay in force as the blockset has them"
+        said = "its names stay blocked from the blockset until the source answers again"
         pdns.wait_for_log(f"feed listed: its files are lost: {said}")
         pdns.wait_for(lambda: pdns.value("feed_lost", feed="listed") == 1, "the metric")
         assert "feed listed: its files are lost" in pdns.get("/readyz")[1]

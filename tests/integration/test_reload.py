@@ -172,7 +172,7 @@ def test_what_needs_a_restart_is_said(tmp_path: Path, upstream: UpstreamThread) 
         pdns.write_config(config(tmp_path, upstream, state={"dir": str(tmp_path / "elsewhere")}, block={"action": "nodata"}))
         pdns.send_signal(signal.SIGHUP)
         pdns.wait_for(lambda: pdns.addresses("malware.test") == [], "nodata")
-        pdns.wait_for_log("state.dir: needs a restart")
+        pdns.wait_for_log("state.dir: the change needs a restart")
         assert not (tmp_path / "elsewhere").exists()
 
 

@@ -199,7 +199,7 @@ def test_workers_stay_when_no_blockset_can_be_made(tmp_path: Path, upstream: Ups
             pdns.send_signal(signal.SIGUSR2)
             pdns.wait_for_log("no new blockset")
             assert pdns.worker_pids == workers
-            said = "the workers are replaced once there is a blockset that the new program reads"
+            said = "the workers are replaced once there is a blockset that the new program can read"
             pdns.wait_for(lambda: said in pdns.get("/readyz")[1], "/readyz")
             compiler.write_text(code)
             upgrade(pdns)

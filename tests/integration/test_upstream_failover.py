@@ -204,22 +204,6 @@ def test_one_slow_name_brings_no_upstream_down(loop: str) -> None:
 
 
 @on_both_loops
-def test_the_number_of_questions_in_flight_is_bounded(loop: str) -> None:
-    """Past the bound a question fails at once, and those before it are not disturbed."""
-
-    async def main() -> None:
-        async with FakeUpstream(delayed(answer(), 0.2)) as upstream, forwarding(upstream, max_in_flight=20) as asker:
-            started_s = time.monotonic()
-            pending = [asker.start(f"host-{number}.test") for number in range(20)]
-            assert await asker.ask("one-too-many.test") == UpstreamFailure(23, "too many queries in flight")
-            assert time.monotonic() - started_s < PATIENCE_S
-            assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
-            assert isinstance(await asker.ask("room-again.test"), UpstreamAnswer)
-
-    run_on(loop, main())
-
-
-@on_both_loops
 def test_the_timeout_holds(loop: str) -> None:
     """Whatever else goes on, a question fails when `timeout_s` is over, and a tick later at the latest."""
 

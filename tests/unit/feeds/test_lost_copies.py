@@ -103,7 +103,8 @@ def test_a_blockset_outlives_every_copy(lists: Lists, caplog: pytest.LogCaptureF
         assert status.feeds["one"].lost
         assert status.feeds["one"].loaded
         assert status.feeds["one"].entries == 2
-        assert "feed one: its files are lost: its names stay in force as the blockset has them" in caplog.text
+        lost = "its names stay blocked from the blockset until the source answers again"
+        assert f"feed one: its files are lost: {lost}" in caplog.text
     assert current_generation(lists.state) == 1
 
 
