@@ -26,7 +26,8 @@ UPSTREAM, BEFORE, AFTER = "10.91.0.1", "10.91.0.2", "10.91.0.3"
 # Answers every question with 192.0.2.7, over UDP and TCP, as `tests/fakes` do.
 _UPSTREAM = f"""
 import asyncio
-from tests.fakes.upstream import FakeUpstream, _Tcp, _Udp, answer
+from tests.fakes.upstream import FakeUpstream, answer
+from tests.fakes.upstreamsockets import _Tcp, _Udp
 
 async def main():
     fake = FakeUpstream(answer("192.0.2.7"))
