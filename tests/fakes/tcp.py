@@ -99,9 +99,7 @@ class Running:
         self.peers.append(peer)
         if counted:
             await until(lambda: self.tally.drops["tcp_made_room"] + len(self.connections) > before)
-            await until(
-                lambda: all(stream._open for stream in self.connections._table)
-            )  # counted before it has a transport
+            await until(lambda: all(stream._open for stream in self.connections._table))  # counted before it has a transport
         return peer
 
 
