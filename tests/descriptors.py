@@ -6,9 +6,13 @@ import gc
 import os
 
 
-def open_fds() -> set[int]:
-    """Those that are open once garbage is collected. The one that reads the list is not among them."""
-    gc.collect()  # what an earlier test left to the collector must not be closed between two calls
+def open_fds(*, collect: bool = True) -> set[int]:
+    """Those that are open once garbage is collected. The one that reads the list is not among them.
+
+    Without `collect` it takes no time, for tests that something waits for.
+    """
+    if collect:
+        gc.collect()  # what an earlier test left to the collector must not be closed between two calls
     found = set()
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 (a Path each would be garbage)
         try:

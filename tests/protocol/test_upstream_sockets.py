@@ -96,7 +96,7 @@ def test_retired_sockets_are_bounded(loop: str, monkeypatch: pytest.MonkeyPatch)
         async with FakeUpstream(drop) as upstream, forwarding(upstream) as asker:
             before = open_descriptors()
             pending = [asker.start(f"host-{number}.test") for number in range(13)]
-            assert open_descriptors() - before == 10
+            assert len(open_fds(collect=False)) - before == 10  # a collection may take until they are asked again
             await until(lambda: len(upstream.queries) == 13)
             for query in upstream.queries[3:]:
                 await upstream.say(answer(), query)
