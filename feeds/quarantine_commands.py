@@ -16,7 +16,7 @@ from pdns.state.feed_status import HeldNames
 
 
 class QuarantineCommands:
-    """As `feeds.commands.Feeds`."""
+    """As `feeds.commands.CommandedFeeds`."""
 
     def __init__(self, runners: Callable[[], Mapping[str, FeedRefresher]], publisher: Publisher, activation: Activation) -> None:
         self._runners = runners

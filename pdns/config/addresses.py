@@ -134,7 +134,7 @@ def parse_upstream(text: str) -> UpstreamAddress:
         raise InvalidAddress("expected #server.name with tls:// only")
     if transport.is_encrypted and not server_name:
         raise InvalidAddress(f'expected also the name in its certificate, as in "tls://{endpoint}#dns.example.net"')
-    return UpstreamAddress(transport, *endpoint, _host_name(server_name) if server_name else "")
+    return UpstreamAddress(transport, *endpoint, _host_name(server_name, "a host name after #") if server_name else "")
 
 
 def parse_network(text: str) -> IPNetwork:
@@ -252,13 +252,7 @@ def parse_zone(text: str) -> ZoneAddress:
     address = ipaddress.ip_address(endpoint.host)
     if endpoint.port == 0 or address.is_unspecified or address.is_multicast:
         raise InvalidAddress("expected the address of one primary, as in axfr://192.0.2.1:53/rpz.example")
-    try:
-        name = names.to_text(names.from_text(zone))
-    except InvalidName as error:
-        raise InvalidAddress(f"expected the name of a zone after / ({error.reason})") from None
-    if not _HOST_NAME.fullmatch(name):
-        raise InvalidAddress("expected the name of a zone after /")
-    return ZoneAddress(endpoint.host, endpoint.port, name)
+    return ZoneAddress(endpoint.host, endpoint.port, _host_name(zone, "the name of a zone after /"))
 
 
 def zone_of(url: str) -> ZoneAddress | None:
@@ -306,11 +300,12 @@ def without_secrets(text: str) -> str:
     return f"{scheme}{separator}{rest}"
 
 
-def _host_name(text: str) -> str:
+def _host_name(text: str, what: str) -> str:
+    """`text` in canonical form. Raises `InvalidAddress` that says that `what` was expected."""
     try:
         name = names.to_text(names.from_text(text))
     except InvalidName as error:
-        raise InvalidAddress(f"expected a host name after # ({error.reason})") from None
+        raise InvalidAddress(f"expected {what} ({error.reason})") from None
     if not _HOST_NAME.fullmatch(name):
-        raise InvalidAddress("expected a host name after #")
+        raise InvalidAddress(f"expected {what}")
     return name

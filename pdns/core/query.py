@@ -11,10 +11,7 @@ from pdns.wire.message import HEADER
 from pdns.wire.names import filter_key, reversed_key
 
 Options = tuple[tuple[int, bytes], ...]
-_TAIL = Struct("!HH")
 _RR = Struct("!HHIH")
-_COMMON_OPT_START = b"\0\0\x29\x04\xd0"  # what most clients send, read without taking it apart: 1232 bytes,
-_COMMON_OPT_ENDS = (b"\0\0\0\0\0\0", b"\0\0\x80\0\0\0")  # no option, DO clear or set
 PLAIN_UDP_BYTES = 512  # RFC 1035, 4.2.1: without EDNS
 
 
@@ -40,9 +37,9 @@ class Query:
         "verified",
     )  # fmt: skip
 
-    batched = False  # whether it came with others, and can be forwarded with others
-    needs_recheck = False  # whether there is an answer in the cache, of which more must be known than that it is there
-    skips_local = False  # whether it is known that class, type and name leave it to the feeds and to an upstream
+    batched = False  # it came in a batch, and can be forwarded in one
+    needs_recheck = False  # the cache has an answer, but the resolver must check it: it may be old, or decided under other rules
+    skips_local = False  # by its class, type and name it is not answered here: only feeds and upstreams decide
 
     def __init__(
         self, query_id: int, flags: int, question: bytes, qtype: int, qclass: int, *, edns: bool, do: bool, udp_bytes: int

@@ -50,16 +50,13 @@ class RuleSet:
 
     def with_config(self, config: Config) -> Self:
         """The same with another configuration."""
-        return type(self).of(config, blockset=self.blockset, local=self.local, ready=self._stays_ready(config, self.blockset))
+        rules = type(self).of(config, blockset=self.blockset, local=self.local)
+        return replace(rules, ready=self._stays_ready(rules.missing, rules.blockset))
 
-    def with_blockset(self, blockset: Listings | None, *, ready: bool | None = None) -> Self:
-        """The same with another blockset; `ready` as in `of`."""
-        return replace(
-            self,
-            blockset=blockset,
-            ready=self._stays_ready(self.config, blockset) if ready is None else ready,
-            missing=_missing(self.config, blockset),
-        )
+    def with_blockset(self, blockset: Listings | None) -> Self:
+        """The same with another blockset."""
+        missing = _missing(self.config, blockset)
+        return replace(self, blockset=blockset, missing=missing, ready=self._stays_ready(missing, blockset))
 
     def with_local(self, local: LocalRules) -> Self:
         """The same with other rules of the administrator."""
@@ -72,9 +69,9 @@ class RuleSet:
         """The filter key of every name that may be answered here without the feeds."""
         return self.special.filter_keys | self.undelegated.filter_keys
 
-    def _stays_ready(self, config: Config, blockset: Listings | None) -> bool:
+    def _stays_ready(self, missing: tuple[str, ...], blockset: Listings | None) -> bool:
         """Once ready, always ready: a required feed that is added must not stop the service while it loads."""
-        return (self.ready and blockset is not None) or not _missing(config, blockset)
+        return (self.ready and blockset is not None) or not missing
 
 
 def _missing(config: Config, blockset: Listings | None) -> tuple[str, ...]:

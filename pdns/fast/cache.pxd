@@ -1,4 +1,4 @@
-"""The answer cache: the compiled twin of `pdns.core.cache`. `arena.pxd` has the memory that answers are kept in."""
+"""The answer cache: the compiled twin of `pdns.reference.cache`. `arena.pxd` has the memory that answers are kept in."""
 
 from libc.stdint cimport uint16_t
 

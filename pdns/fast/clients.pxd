@@ -1,4 +1,4 @@
-"""Who a client is and how much it may ask: the compiled twins of `pdns.core.clients` and `pdns.core.rate_limit`.
+"""Who a client is and how much it may ask: the compiled twins of `pdns.core.clients` and `pdns.reference.rate_limit`.
 
 Addresses are 16 bytes, IPv4 as ::ffff:a.b.c.d. What is remembered of them has a fixed size, in sets of four. What all workers share, they
 change with atomic operations.

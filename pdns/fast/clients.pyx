@@ -107,7 +107,7 @@ cdef class ClientTable:
 
 
 cdef class RateLimiter:
-    """As `pdns.core.rate_limit.RateLimiter`."""
+    """As `pdns.reference.rate_limit.RateLimiter`."""
 
     def __cinit__(self, config, memory=None, *, bint verified=False):
         cdef Py_buffer view

@@ -1,6 +1,6 @@
 """What needs no decision: broken packets, strangers, floods, and every answer that is remembered.
 
-The compiled twin of the first stages of `pdns.core.resolver` with what `pdns.worker.service` does around them: a packet goes in,
+The compiled twin of `pdns.reference.first_stages` with what `pdns.reference.service` does around it: a packet goes in,
 an answer comes out, everything is counted, and Python hears of it only when there is something to decide.
 """
 

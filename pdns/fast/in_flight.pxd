@@ -1,4 +1,4 @@
-"""Questions on their way upstream, and who waits for each: the compiled twin of `pdns.core.in_flight`."""
+"""Questions on their way upstream, and who waits for each: the compiled twin of `pdns.reference.in_flight`."""
 
 cimport cython
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t

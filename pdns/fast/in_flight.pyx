@@ -1,4 +1,4 @@
-"""Questions on their way upstream. `in_flight.pxd` has the shape, `pdns.core.in_flight` the specification."""
+"""Questions on their way upstream. `in_flight.pxd` has the shape."""
 
 # specification: pdns/reference/in_flight.py:ReferenceInFlight
 

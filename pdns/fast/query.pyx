@@ -1,4 +1,4 @@
-"""A query as Python sees it. `query.pxd` has the contract, `pdns.core.query` the specification."""
+"""A query as Python sees it. `query.pxd` has the contract."""
 
 # specification: pdns/reference/query.py:parse_query
 
@@ -150,7 +150,7 @@ cdef class Query:
 
 
 def parse_query(bytes wire not None):
-    """As `pdns.core.query.parse_query`: the same value or the same error."""
+    """As `pdns.reference.query.parse_query`: the same value or the same error."""
     cdef Query query = Query.__new__(Query)
     cdef Fault fault = parse_question(<const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), &query.q)
     if fault == SOUND:

@@ -1,4 +1,4 @@
-"""Writing an answer for one client. `render.pxd` has the contract, `pdns.core.entry` the specification."""
+"""Writing an answer for one client. `render.pxd` has the contract."""
 
 # specification: pdns/core/entry.py:Entry
 

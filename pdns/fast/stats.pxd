@@ -45,7 +45,7 @@ cdef class FastStats:
     cdef uint32_t _durations[SOURCE_COUNT][BUCKETS_AT_MOST + 1]  # the last one in use is the sum
     cdef bint _has_durations[SOURCE_COUNT]
     cdef object _sightings_memory
-    cdef uint8_t *_block_ring  # laid out as `pdns.telemetry.block_ring` says; NULL: nobody wants to know
+    cdef uint8_t *_block_ring  # laid out as `pdns.telemetry.block_ring` says; NULL: it is not written
     cdef uint8_t _salt[SALT_BYTES]
     cdef BlockEvent _said[LATELY_SAID]  # what was said last, in places by hash
     cdef uint32_t _not_a_query, _rate_limit

@@ -100,7 +100,7 @@ cdef class FastStats:
         return 0
 
     cdef int sighted(self, uint16_t client, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1:
-        """It asked for a listed name or one below, as `pdns.telemetry.block_ring.SightingsWriter.saw` says it: not twice a minute."""
+        """It asked for a listed name or one below, as `pdns.telemetry.block_ring.BlockRingWriter.saw` says it: not twice a minute."""
         cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
         cdef uint8_t digest[XXH3_DIGEST_BYTES]
         cdef BlockEvent event

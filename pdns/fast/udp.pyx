@@ -1,4 +1,4 @@
-"""DNS over UDP by the batch: the compiled twin of `pdns.net.udp`.
+"""DNS over UDP by the batch: the compiled twin of `pdns.reference.udp_listener`.
 
 What the fast path can answer goes out with the batch it came in with; the rest is handed to the service as a list.
 """

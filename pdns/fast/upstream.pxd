@@ -1,4 +1,4 @@
-"""Upstream sockets by the batch: the compiled twin of `pdns.upstream.udp.UdpSocket`.
+"""Upstream sockets by the batch: the compiled twin of `pdns.reference.upstream_socket`.
 
 All sockets of one upstream hang in one epoll descriptor, which is all that the loop watches. What a socket waits for is an
 `Attempt` of the forwarder, or a `Flight` in the *lane*: one that needs nothing but its answer.

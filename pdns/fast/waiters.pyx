@@ -1,4 +1,4 @@
-"""Who waits for a question on its way. `waiters.pxd` has the contract, `pdns.core.in_flight` the specification."""
+"""Who waits for a question on its way. `waiters.pxd` has the contract."""
 
 # specification: pdns/reference/in_flight.py:ReferenceInFlight
 

@@ -1,4 +1,4 @@
-"""Reading messages off the wire: the compiled twin of `pdns.core.query`. Nothing here allocates or raises.
+"""Reading messages off the wire: the compiled twin of `pdns.reference.query`. Nothing here allocates or raises.
 
 Memory of a packet is reached through a `Reader` alone, and `take` alone moves one.
 """

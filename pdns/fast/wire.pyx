@@ -36,7 +36,7 @@ cdef bint seek(Reader *r, Py_ssize_t to, Py_ssize_t size) noexcept nogil:
 # ---- a query
 
 cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil:
-    """As `pdns.core.query.parse_query`. What is refused has `edns` set when it has an OPT record."""
+    """As `pdns.reference.query.parse_query`. What is refused has `edns` set when it has an OPT record."""
     cdef Fault fault = read_question(wire, size, out)
     if fault != SOUND:
         out.edns = has_opt(wire, size)
@@ -44,7 +44,7 @@ cdef Fault parse_question(const uint8_t *wire, Py_ssize_t size, Question *out) n
 
 
 cdef inline Fault read_question(const uint8_t *wire, Py_ssize_t size, Question *out) noexcept nogil:
-    """Everything that `pdns.core.query.parse_query` looks at, in its order."""
+    """Everything that `pdns.reference.query.parse_query` looks at, in its order."""
     cdef Reader r = reader(wire, size)
     cdef const uint8_t *head = take(&r, HEADER_BYTES)
     cdef const uint8_t *at

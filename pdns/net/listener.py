@@ -34,7 +34,7 @@ class Listener(NamedTuple):
             for _ in range(1 if self.steering is None else self.steering.sockets):
                 sockets.append(bind_udp(self.endpoint, join=join or bool(sockets)))
         except BaseException:
-            close_all(sockets)
+            close_sockets(sockets)
             raise
         if self.steering is not None:
             try:
@@ -44,7 +44,7 @@ class Listener(NamedTuple):
         return tuple(sockets)
 
 
-def close_all(sockets: Iterable[socket.socket]) -> None:
+def close_sockets(sockets: Iterable[socket.socket]) -> None:
     """Close each of `sockets`."""
     for sock in sockets:
         sock.close()

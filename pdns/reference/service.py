@@ -66,23 +66,19 @@ class ReferenceService(Service):
         zone_changed: Callable[[str], object] = lambda _feed: None,
     ) -> None:
         """As `Service`."""
-        self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
-        self._limits = new_limits() if limits is None else limits
-        self._first: FirstStages | None = None
         super().__init__(rules, forwarder, stats, clock, REFERENCE, zone_changed=zone_changed)
-        self._first = FirstStages(self._resolver, self._limits)
+        self._first = FirstStages(self._resolver, new_limits() if limits is None else limits)
+        self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         self._options = Options(self._cookie_secret, rules.config.server)
 
     def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
         """As `Service.adopt`."""
-        assert self._first is not None
-        self._options = Options(self._cookie_secret, rules.config.server)
         if rules.config is not self.rules.config:
             self._first.adopt(rules)
+            self._options = Options(self._cookie_secret, rules.config.server)
         super().adopt(rules, forwarder)
 
     def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply) -> bool:
-        assert self._first is not None
         started_s, now = perf_counter(), self._clock()
         stats = self._stats
         client = self._first.client(address)

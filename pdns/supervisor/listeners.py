@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.errors import PdnsError
 from pdns.ipc.messages import MAX_LISTENERS, ListeningSocket
-from pdns.net.listener import Listener, close_all
+from pdns.net.listener import Listener, close_sockets
 from pdns.net.sockets import has_interface, kernel_drops
 from pdns.net.steering import Steering, new_key
 from pdns.wire.transport import Transport
@@ -41,7 +41,7 @@ class Group(NamedTuple):
 
     def close(self) -> None:
         for sockets in self.sockets.values():
-            close_all(sockets)
+            close_sockets(sockets)
 
 
 class ListenerSet:
@@ -141,7 +141,7 @@ def _bind(endpoint: Endpoint, steering: Steering | None, own_ports: set[int]) ->
         try:
             return Group(chosen, {udp: udp.bind(), chosen_tcp: sockets})
         except PdnsError as error:
-            close_all(sockets)
+            close_sockets(sockets)
             failure = error
     raise failure
 
@@ -152,7 +152,7 @@ def _bind_both(udp: Listener, tcp: Listener, *, join: bool, own_ports: set[int])
         try:
             return Group(udp.endpoint, {udp: sockets, tcp: tcp.bind(join=join)})
         except BaseException:
-            close_all(sockets)
+            close_sockets(sockets)
             raise
     except PdnsError:
         # From 0.0.0.0:53 to 192.0.2.1:53, or back, without a gap: both are bound for a moment, and both are ours.

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pdns.clock import boottime_s
 from pdns.config.schema import Upstream
@@ -23,10 +23,8 @@ from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
 from pdns.upstream.server import UpstreamServer
 from pdns.upstream.timers import TICK_S, Timers
+from pdns.upstream.udp import UdpSocket
 from pdns.wire import protocol as p
-
-if TYPE_CHECKING:
-    from pdns.upstream.udp import UdpSocket
 
 PROBE_TIMEOUT_S = 1.5
 

@@ -13,7 +13,6 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Final
 
@@ -26,7 +25,7 @@ from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
 from pdns.ipc.messages import Apply, Cover, Drain, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
 from pdns.logs import log_to_stderr, open_standard_descriptors
-from pdns.net.listener import Listener
+from pdns.net.listener import Listener, close_sockets
 from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
@@ -70,7 +69,7 @@ class Worker:
                 case Cover(worker, _):
                     sockets = [socket.socket(fileno=fd) for fd in fds]
                     if self._running is None:
-                        _close_each(sockets)
+                        close_sockets(sockets)
                     else:
                         self._running.cover(worker, sockets)
                 case TakeBlockset(generation, needed):
@@ -113,7 +112,7 @@ class Worker:
             if self._running is not None:
                 self._running.listen(sockets)
         finally:
-            _close_each(sockets.values())  # those that were not used
+            close_sockets(sockets.values())  # those that were not used
             if limits_fd is not None:
                 os.close(limits_fd)
 
@@ -164,11 +163,6 @@ def _limits_in(fd: int | None) -> memoryview | None:
     except ValueError as error:
         _log.warning("rate limits are not shared until a restart: %s", error)
         return None
-
-
-def _close_each(sockets: Iterable[socket.socket]) -> None:
-    for sock in sockets:
-        sock.close()
 
 
 def _settle_memory() -> None:

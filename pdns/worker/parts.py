@@ -54,7 +54,7 @@ NewUdpListener = Callable[[socket.socket, MessageHandler, asyncio.AbstractEventL
 
 
 class Kernels(NamedTuple):
-    """How each part is made. Without `fast_path` and `fast_forward` the service does by itself what they do."""
+    """How each part is made. The reference has no `fast_path` and no `fast_forward`: `ReferenceService` does their work."""
 
     cache: Callable[[int], AnswerCache]
     in_flight: Callable[[int, int, float, tuple[int, int]], InFlight]

@@ -120,7 +120,7 @@ class Service:
         return len(self._in_flight)
 
     def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
-        """Take up one message, as `pdns.net.edge.Service`. `reply` is called at most once, now or later. Never raises."""
+        """Take up one message, as `pdns.net.edge.MessageHandler`. `reply` is called at most once, now or later. Never raises."""
         try:
             return self._serve(wire, client, port, transport, reply)
         except Exception:  # noqa: BLE001 - a bug must cost one query, not the service

@@ -96,8 +96,7 @@ def test_a_client_gets_a_sound_reply_or_none(wire: bytes, transport: str) -> Non
 @given(mutated(RESPONSES), st.sampled_from(QUERIES))
 def test_what_an_upstream_sends_is_refused_or_passed_on_sound(wire: bytes, asked: bytes) -> None:
     """A response that is believed ends in an answer that parses in full, asks nothing else, and never leaks what is blocked."""
-    resolver = Resolver(RuleSet.of(_CONFIG), ReferenceCache(1_000_000))
-    resolver.adopt(resolver.rules.with_blockset(_BLOCKSET, ready=True))
+    resolver = Resolver(RuleSet.of(_CONFIG, blockset=_BLOCKSET, ready=True), ReferenceCache(1_000_000))
     client = ClientTable(_CONFIG.access, (), ()).lookup("127.0.0.1")
     with suppress(WireError):
         message = parse_message(wire)

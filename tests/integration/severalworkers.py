@@ -42,7 +42,7 @@ def receive_buffer(sock: socket.socket, size: int) -> None:
 
 
 class Load:
-    """Queries, some thousand a second, from several sockets, none sent again; `lost` are those nobody answered."""
+    """Sends some thousand queries a second from several sockets, each once. `lost` counts queries without an answer."""
 
     def __init__(self, pdns: RunningPdns, queries_per_s: int = 3000) -> None:
         self._address = ("127.0.0.1", pdns.dns_port)

@@ -126,7 +126,7 @@ def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
     assert said["answers"] == msgspec.json.decode(told)["answers"]
     said = call(port, "/api/explain?name=www.api.example.net&client=203.0.113.7", token)[1]
     assert set(said["answers"]) == {"any type"}
-    assert "REFUSED" in said["answers"]["any type"]  # nobody who may ask
+    assert "REFUSED" in said["answers"]["any type"]  # this client may not ask
     for wrong in ("client=somebody", "tenant=unknown", "tenant=unknown&client=127.0.0.1"):
         assert call(port, f"/api/explain?name=x.example&{wrong}", token)[0] == 400
     assert call(port, "/api/indicators/api.example.net", token, method="DELETE")[0] == 200

@@ -40,7 +40,7 @@ def test_children_end_with_a_killed_supervisor(tmp_path: Path, upstream: Upstrea
 
 @pytest.mark.parametrize("sig", [signal.SIGTERM, signal.SIGINT])
 def test_what_is_in_flight_is_answered_before_the_end(tmp_path: Path, upstream: UpstreamThread, sig: signal.Signals) -> None:
-    """A query that waits for its upstream when the signal comes gets its answer, over UDP and TCP; then exit 0, nobody left."""
+    """A query that waits for its upstream at the signal is answered, over UDP and TCP; exit code 0, and no process is left."""
     with RunningPdns(tmp_path, config(tmp_path, upstream, server={"drain_s": 60.0})) as pdns:
         children = [*pdns.worker_pids, pdns.feeds_pid]
         answers: list[list[str]] = []

@@ -30,7 +30,7 @@ on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 EDE_DNSSEC_BOGUS = b"\0\x0f\0\x02\0\x06"
 
 
-# Answers that are none
+# Replies that do not answer the question
 
 
 @on_both_loops
@@ -95,7 +95,7 @@ def test_what_all_say_is_believed(loop: str, handler: Handler, ede_code: int, co
 
 @on_both_loops
 def test_a_single_upstream_is_believed_at_once(loop: str) -> None:
-    """With nobody else to ask, SERVFAIL ends the wait, and is not asked for again."""
+    """Without another upstream, SERVFAIL ends the wait, and the question is not repeated."""
 
     async def main() -> None:
         async with FakeUpstream(rcode(SERVFAIL)) as upstream, forwarding(upstream) as asker:

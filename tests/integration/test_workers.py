@@ -38,7 +38,7 @@ def upstream() -> Iterator[UpstreamThread]:
 
 @pytest.mark.long
 def test_an_end_while_it_starts_is_an_end_like_any_other(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """SIGTERM once the workers run, before any of them answers: exit code 0, nobody left, no complaint."""
+    """SIGTERM once the workers run, before any of them answers: exit code 0, no process left, no complaint."""
     path = {"PYTHONPATH": f"{tmp_path}{os.pathsep}{Path(__file__).parents[2]}"}
     (tmp_path / "sitecustomize.py").write_text("import sys, time\nif 'pdns.worker' in sys.orig_argv: time.sleep(1)\n")
     pdns = RunningPdns(tmp_path, config(tmp_path, upstream), environment=path)

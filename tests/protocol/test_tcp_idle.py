@@ -86,7 +86,7 @@ def test_a_peer_that_does_not_read_is_not_read_and_then_reset(loop: str) -> None
             with closing(socket.create_connection(("127.0.0.1", running.port))) as deaf:
                 deaf.setblocking(False)
                 with suppress(BlockingIOError):
-                    while True:  # until nobody takes any more
+                    while True:  # until the socket accepts no more
                         deaf.send(frame(message(1)) * 50)
                         await asyncio.sleep(0)
                 await asyncio.sleep(0.05)

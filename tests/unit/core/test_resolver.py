@@ -371,11 +371,11 @@ def test_a_new_blockset_blocks_what_is_cached() -> None:
     world.forwarded("late.example", "A", "late.example 300 IN A 192.0.2.7")
     world.forwarded("www.example", "A", "www.example 300 IN CNAME late.example.\nlate.example 300 IN A 192.0.2.7")
     world.forwarded("clean.example", "A", "clean.example 300 IN A 192.0.2.8")
-    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True))
+    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2)))
     assert world.answer("late.example").source == "blocked"
     assert world.answer("www.example").source == "blocked"
     assert world.answer("clean.example").source == "cache"
-    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": ""}, generation=3), ready=True))
+    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": ""}, generation=3)))
     assert isinstance(world.ask("late.example"), Forward), "no longer listed: asked afresh"
 
 
@@ -484,13 +484,13 @@ def test_a_stale_answer_is_decided_again_too() -> None:
     world.forwarded("late.example", "A", "late.example 300 IN A 192.0.2.7")
     forward = world.ask("late.example", now=1400.0)
     assert isinstance(forward, Forward)
-    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True))
+    world.resolver.adopt(world.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2)))
     assert world.resolver.on_failure(forward, 22, "", None, 1400.0).source == "blocked"
     other = Standstill(make_blockset({"alpha": ""}))
     other.forwarded("www.example", "A", "www.example 300 IN A 192.0.2.7")
     forward = other.ask("www.example", now=1400.0)
     assert isinstance(forward, Forward)
-    other.resolver.adopt(other.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2), ready=True))
+    other.resolver.adopt(other.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2)))
     assert other.resolver.on_failure(forward, 22, "", None, 1400.0).source == "stale"
 
 
