@@ -1,9 +1,10 @@
-"""The file descriptors of this process, for tests that nothing was leaked."""
+"""The file descriptors of this process: for tests that nothing was leaked, and for faults."""
 
 from __future__ import annotations
 
 import gc
 import os
+import socket
 
 
 def open_fds(*, collect: bool = True) -> set[int]:
@@ -21,3 +22,17 @@ def open_fds(*, collect: bool = True) -> set[int]:
             continue
         found.add(int(name))
     return found
+
+
+def spoil_sockets_to(port: int) -> None:
+    """Put something that cannot send in the place of every UDP socket of this process that is connected to `port`."""
+    null = os.open("/dev/null", os.O_RDWR)
+    for number in open_fds(collect=False):
+        try:
+            with socket.socket(fileno=os.dup(number)) as sock:
+                mine = sock.type == socket.SOCK_DGRAM and sock.getpeername()[1] == port
+        except OSError:
+            continue
+        if mine:
+            os.dup2(null, number)
+    os.close(null)

@@ -8,7 +8,6 @@ import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -31,6 +30,7 @@ from pdns.wire import protocol as p
 from pdns.wire.transport import Transport
 from pdns.worker.kernels import COMPILED
 from tests.blocksets import make_blockset
+from tests.descriptors import spoil_sockets_to
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
 from tests.fakes.forwarding import url
@@ -338,20 +338,6 @@ def test_what_is_behind_the_message_or_not_used_does_no_harm(run: Run, edge: Ope
             assert len(upstream.queries) == 4
 
     run(body())
-
-
-def spoil_sockets_to(port: int) -> None:
-    """Put something that cannot send in the place of every UDP socket of this process that is connected to `port`."""
-    null = os.open("/dev/null", os.O_RDWR)
-    for number in [int(path.name) for path in Path("/proc/self/fd").iterdir()]:
-        try:
-            with socket.socket(fileno=os.dup(number)) as sock:
-                mine = sock.type == socket.SOCK_DGRAM and sock.getpeername()[1] == port
-        except OSError:
-            continue
-        if mine:
-            os.dup2(null, number)
-    os.close(null)
 
 
 def test_a_send_error_of_ours_costs_no_answer_and_blames_nobody(run: Run, edge: Open) -> None:

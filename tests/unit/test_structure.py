@@ -75,7 +75,7 @@ KNOWN_IMPORTS = {
 }
 # Files that are longer than they may be: how long they are today.
 LONG_FILES: dict[str, int] = {
-    "tests/protocol/test_lane.py": 752,
+    "tests/protocol/test_lane.py": 740,
     "tests/protocol/test_service.py": 462,
     "tests/unit/core/test_resolver.py": 623,
     "tests/unit/feeds/formats/test_structured.py": 456,
