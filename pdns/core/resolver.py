@@ -19,7 +19,7 @@ from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.query import Query
 from pdns.core.response_check import check_response
 from pdns.core.ruleset import RuleSet
-from pdns.core.special_names import LocalData
+from pdns.core.special_names import SpecialNames
 from pdns.errors import WireError
 from pdns.wire import protocol as p
 from pdns.wire.message import HEADER, Message, parse_message
@@ -129,7 +129,7 @@ class Resolver:
             return None
         return self._answer_here(self.rules.undelegated, query, client, now)
 
-    def _answer_here(self, data: LocalData, query: Query, client: Client, now: float) -> Outcome | None:
+    def _answer_here(self, data: SpecialNames, query: Query, client: Client, now: float) -> Outcome | None:
         """A client that validates believes nothing unsigned below the signed root. It gets the root's own proof that the zone
         does not exist, which holds for each name below it: only the name of the zone is asked upstream.
         """

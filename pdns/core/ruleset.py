@@ -11,7 +11,7 @@ from pdns.core.block_answer import BlockAnswers
 from pdns.core.listing import Listings
 from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.policy import Policy
-from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -27,8 +27,8 @@ class RuleSet:
     missing: tuple[str, ...]  # required feeds that the blockset does not hold
     policy: Policy
     block_answers: BlockAnswers
-    special: LocalData  # answered here before the feeds are asked
-    undelegated: LocalData  # answered here when no feed lists the name
+    special: SpecialNames  # answered here before the feeds are asked
+    undelegated: SpecialNames  # answered here when no feed lists the name
 
     @classmethod
     def of(
@@ -44,8 +44,8 @@ class RuleSet:
             missing=missing,
             policy=Policy(config, local),
             block_answers=BlockAnswers(config.block),
-            special=LocalData(SPECIAL_ZONES, config.local.forward),
-            undelegated=LocalData(UNDELEGATED_ZONES, config.local.forward),
+            special=SpecialNames(SPECIAL_ZONES, config.local.forward),
+            undelegated=SpecialNames(UNDELEGATED_ZONES, config.local.forward),
         )
 
     def with_config(self, config: Config) -> Self:

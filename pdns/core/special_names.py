@@ -56,7 +56,7 @@ SPECIAL_ZONES = (
 UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local internal", absent=True))
 
 
-class LocalData:
+class SpecialNames:
     """Answers for one table of zones."""
 
     def __init__(self, zones: Iterable[Zone], forward: Iterable[str]) -> None:

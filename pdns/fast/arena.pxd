@@ -9,7 +9,7 @@ between tail and head is sound. The index is private to the process and made ane
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from pdns.fast.hashing cimport HashKey
-from pdns.fast.record cimport Record
+from pdns.fast.cache_record cimport CacheRecord
 
 
 cdef struct Ring:  # positions count bytes since the beginning of time; modulo `size` they are places in the ring
@@ -43,14 +43,14 @@ cdef class Arena:
     cdef uint64_t hash_of(self, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef void expect(self, uint64_t hash) noexcept nogil
     cdef void expect_record(self, uint64_t hash) noexcept nogil
-    cdef Record *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil
-    cdef Record *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil
-    cdef Record *begin(self, const uint8_t *key, Record *shape) noexcept nogil
-    cdef void finish(self, Record *record) noexcept nogil
-    cdef void unlink(self, Record *record) noexcept nogil
+    cdef CacheRecord *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil
+    cdef CacheRecord *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil
+    cdef CacheRecord *begin(self, const uint8_t *key, CacheRecord *shape) noexcept nogil
+    cdef void finish(self, CacheRecord *record) noexcept nogil
+    cdef void unlink(self, CacheRecord *record) noexcept nogil
 
-    cdef Record *_at(self, Ring *ring, uint64_t position) noexcept nogil
-    cdef void _link(self, Record *record) noexcept nogil
+    cdef CacheRecord *_at(self, Ring *ring, uint64_t position) noexcept nogil
+    cdef void _link(self, CacheRecord *record) noexcept nogil
     cdef void _make_room(self, Ring *ring, uint64_t size) noexcept nogil
     cdef void _skip_end(self, Ring *ring, uint64_t size) noexcept nogil
     cdef void _free_index(self) noexcept
@@ -58,5 +58,5 @@ cdef class Arena:
     cdef void _drop_oldest(self, Ring *ring) noexcept nogil
     cdef bint _fits(self, Ring *ring, uint64_t size) noexcept nogil
     cdef void _take_over(self, Ring *ring) noexcept
-    cdef bint _is_sound(self, Ring *ring, Record *record, uint64_t position) noexcept nogil
+    cdef bint _is_sound(self, Ring *ring, CacheRecord *record, uint64_t position) noexcept nogil
     cdef void _copy(self, Arena before, Ring *ring) noexcept

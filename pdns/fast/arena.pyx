@@ -12,8 +12,8 @@ from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.checks cimport must
 from pdns.fast.hashing cimport siphash
-from pdns.fast.record cimport (
-    FILLER, GONE, LIVE, MAX_RECORD_BYTES, RECORD_UNIT, SOURCE_COUNT, UPSTREAM, Record, body_of, key_of, bytes_of, ttls_of,
+from pdns.fast.cache_record cimport (
+    FILLER, GONE, LIVE, MAX_RECORD_BYTES, RECORD_UNIT, SOURCE_COUNT, UPSTREAM, CacheRecord, body_of, key_of, bytes_of, ttls_of,
 )  # fmt: skip
 from pdns.fast.wire cimport u16
 
@@ -108,15 +108,15 @@ cdef class Arena:
             pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + CACHE_LINE_BYTES)
             pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + 2 * CACHE_LINE_BYTES)
 
-    cdef Record *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil:
+    cdef CacheRecord *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil:
         """The record under `key`, NULL when there is none. Good until the next `begin`."""
         return self.find_hashed(siphash(self._hash_key, key, key_bytes), key, key_bytes)
 
-    cdef Record *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil:
+    cdef CacheRecord *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil:
         cdef uint32_t place = self._buckets[hash & self._mask]
-        cdef Record *record
+        cdef CacheRecord *record
         while place:
-            record = <Record *>(self._arena + <size_t>place * RECORD_UNIT)
+            record = <CacheRecord *>(self._arena + <size_t>place * RECORD_UNIT)
             must(<size_t>place * RECORD_UNIT + record.size <= self._arena_bytes)
             must(record.state == LIVE)
             must(bytes_of(record) <= record.size)
@@ -125,13 +125,13 @@ cdef class Arena:
             place = record.next
         return NULL
 
-    cdef Record *begin(self, const uint8_t *key, Record *shape) noexcept nogil:
+    cdef CacheRecord *begin(self, const uint8_t *key, CacheRecord *shape) noexcept nogil:
         """Room for a record of this shape in place of what is under `key`, its fixed part and key filled in; the rest is
         the caller's to write, then `finish`. NULL when it is too large to be kept: then nothing is under `key`."""
-        cdef Record *old = self.find(key, shape.key_bytes)
+        cdef CacheRecord *old = self.find(key, shape.key_bytes)
         cdef Ring *ring = &self._header.probation
         cdef size_t size = bytes_of(shape)
-        cdef Record *record
+        cdef CacheRecord *record
         shape.size = <uint32_t>((size + RECORD_UNIT - 1) & ~<size_t>(RECORD_UNIT - 1))
         shape.state = LIVE
         shape.in_main = False
@@ -155,11 +155,11 @@ cdef class Arena:
         shape.seen_minute = NEVER_SEEN
         shape.seen_client = NEVER_SEEN
         record = self._at(ring, ring.head)
-        memcpy(record, shape, sizeof(Record))
+        memcpy(record, shape, sizeof(CacheRecord))
         memcpy(key_of(record), key, shape.key_bytes)
         return record
 
-    cdef void finish(self, Record *record) noexcept nogil:
+    cdef void finish(self, CacheRecord *record) noexcept nogil:
         cdef Ring *ring = &self._header.main if record.in_main else &self._header.probation
         must(record == self._at(ring, ring.head))
         must(bytes_of(record) <= record.size)
@@ -169,7 +169,7 @@ cdef class Arena:
         ring.head += record.size
         self._link(record)
 
-    cdef void unlink(self, Record *record) noexcept nogil:
+    cdef void unlink(self, CacheRecord *record) noexcept nogil:
         """Forget it. Its place is free once the ring's tail has passed."""
         cdef uint32_t *place = &self._buckets[record.hash & self._mask]
         cdef uint32_t wanted = <uint32_t>(<size_t>(<uint8_t *>record - self._arena) // RECORD_UNIT)
@@ -180,7 +180,7 @@ cdef class Arena:
                 self._live_bytes -= record.size
                 record.state = GONE
                 return
-            place = &(<Record *>(self._arena + <size_t>place[0] * RECORD_UNIT)).next
+            place = &(<CacheRecord *>(self._arena + <size_t>place[0] * RECORD_UNIT)).next
 
     # ---- the rings
 
@@ -238,10 +238,10 @@ cdef class Arena:
             and main.tail <= main.head and main.head - main.tail <= main.size
         )
 
-    cdef Record *_at(self, Ring *ring, uint64_t position) noexcept nogil:
-        return <Record *>(self._arena + ring.start + position % ring.size)
+    cdef CacheRecord *_at(self, Ring *ring, uint64_t position) noexcept nogil:
+        return <CacheRecord *>(self._arena + ring.start + position % ring.size)
 
-    cdef void _link(self, Record *record) noexcept nogil:
+    cdef void _link(self, CacheRecord *record) noexcept nogil:
         cdef uint32_t *place = &self._buckets[record.hash & self._mask]
         record.next = place[0]
         place[0] = <uint32_t>(<size_t>(<uint8_t *>record - self._arena) // RECORD_UNIT)
@@ -262,7 +262,7 @@ cdef class Arena:
     cdef void _skip_end(self, Ring *ring, uint64_t size) noexcept nogil:
         """Go to the start of the ring if there are fewer than `size` bytes to its end."""
         cdef uint64_t to_end = ring.size - ring.head % ring.size
-        cdef Record *filler
+        cdef CacheRecord *filler
         if size > to_end:
             filler = self._at(ring, ring.head)
             filler.size = <uint32_t>to_end
@@ -271,10 +271,10 @@ cdef class Arena:
             ring.head += to_end
 
     cdef void _drop_oldest(self, Ring *ring) noexcept nogil:
-        cdef Record *record = self._at(ring, ring.tail)
-        cdef Record *following
+        cdef CacheRecord *record = self._at(ring, ring.tail)
+        cdef CacheRecord *following
         cdef uint8_t again[MAX_RECORD_BYTES]
-        cdef Record *copy = <Record *>again
+        cdef CacheRecord *copy = <CacheRecord *>again
         cdef Ring *main = &self._header.main
         must(ring.tail < ring.head)
         must(record.size >= FILLER_BYTES)
@@ -312,8 +312,8 @@ cdef class Arena:
     cdef void _take_over(self, Ring *ring) noexcept:
         """Index what a worker before left, as far as it is sound. Only forwarded answers: the others cost nothing to make."""
         cdef uint64_t position = ring.tail
-        cdef Record *record
-        cdef Record *twin
+        cdef CacheRecord *record
+        cdef CacheRecord *twin
         while position < ring.head:
             record = self._at(ring, position)
             if not self._is_sound(ring, record, position):
@@ -332,7 +332,7 @@ cdef class Arena:
             position += record.size
         ring.head = position
 
-    cdef bint _is_sound(self, Ring *ring, Record *record, uint64_t position) noexcept nogil:
+    cdef bint _is_sound(self, Ring *ring, CacheRecord *record, uint64_t position) noexcept nogil:
         cdef uint64_t to_end = ring.size - position % ring.size, parts
         cdef Py_ssize_t at
         if to_end < FILLER_BYTES or record.size < FILLER_BYTES or record.size % RECORD_UNIT or record.size > to_end:
@@ -341,7 +341,7 @@ cdef class Arena:
             return False
         if record.state != LIVE:
             return True
-        if record.size < sizeof(Record) or record.size > MAX_RECORD_BYTES or record.source >= SOURCE_COUNT:
+        if record.size < sizeof(CacheRecord) or record.size > MAX_RECORD_BYTES or record.source >= SOURCE_COUNT:
             return False
         parts = bytes_of(record)
         if parts > record.size or record.size - parts >= RECORD_UNIT:
@@ -356,16 +356,16 @@ cdef class Arena:
     cdef void _copy(self, Arena before, Ring *ring) noexcept:
         """Every live record of one of another arena's rings, oldest first. Its owner knows them by the same numbers."""
         cdef uint64_t position = ring.tail
-        cdef Record *record
-        cdef Record *copy
-        cdef Record shape
+        cdef CacheRecord *record
+        cdef CacheRecord *copy
+        cdef CacheRecord shape
         while position < ring.head:
             record = before._at(ring, position)
             if record.state == LIVE:
-                memcpy(&shape, record, sizeof(Record))
+                memcpy(&shape, record, sizeof(CacheRecord))
                 copy = self.begin(key_of(record), &shape)
                 if copy != NULL:
-                    memcpy(body_of(copy), body_of(record), record.size - sizeof(Record) - record.key_bytes)
+                    memcpy(body_of(copy), body_of(record), record.size - sizeof(CacheRecord) - record.key_bytes)
                     copy.visited = record.visited or record.in_main
                     self.finish(copy)
             position += record.size

@@ -11,7 +11,7 @@ from pdns.fast.cache cimport AnswerCache
 from pdns.fast.fast_path cimport PendingQuery
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.query cimport Query, ends_in_one_of
-from pdns.fast.record cimport BLOCKED
+from pdns.fast.cache_record cimport BLOCKED
 from pdns.fast.udp cimport Datagram
 from pdns.fast.wire cimport RD, u16
 

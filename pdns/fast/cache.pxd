@@ -3,12 +3,12 @@
 from libc.stdint cimport uint16_t
 
 from pdns.fast.arena cimport Arena
-from pdns.fast.record cimport Record
+from pdns.fast.cache_record cimport CacheRecord
 
 
 cdef class Prepared:  # a Template of pdns.core.block_answer, as far as it can be made a record
     cdef object template
-    cdef Record shape
+    cdef CacheRecord shape
     cdef bytes body
     cdef uint16_t ttls[4]
     cdef bytes ede_head
@@ -22,5 +22,5 @@ cdef class AnswerCache(Arena):
     cdef Prepared _last_prepared
 
     cdef int attribution(self, verdict, tuple monitored) except -1
-    cdef Record *_find(self, bytes key)
-    cdef _entry(self, Record *record)
+    cdef CacheRecord *_find(self, bytes key)
+    cdef _entry(self, CacheRecord *record)

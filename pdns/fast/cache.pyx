@@ -8,8 +8,8 @@ from libc.stdint cimport uint8_t, uint16_t
 from libc.string cimport memcpy, memset
 
 from pdns.fast.query cimport Query
-from pdns.fast.record cimport (
-    BLOCKED, MAX_RECORD_BYTES, NO_EDE, Record, body_of, ede_of, listed_of, ttls_of,
+from pdns.fast.cache_record cimport (
+    BLOCKED, MAX_RECORD_BYTES, NO_EDE, CacheRecord, body_of, ede_of, listed_of, ttls_of,
 )  # fmt: skip
 from pdns.fast.wire cimport HEADER_BYTES, Question, put16, u16, u32
 
@@ -39,7 +39,7 @@ cdef class AnswerCache(Arena):
         self._prepared = {}
 
     def get(self, bytes key not None):
-        cdef Record *record = self._find(key)
+        cdef CacheRecord *record = self._find(key)
         if record == NULL:
             return None
         record.hits += 1
@@ -47,12 +47,12 @@ cdef class AnswerCache(Arena):
         return self._entry(record)
 
     def put(self, bytes key not None, entry):
-        cdef Record shape
-        cdef Record *record
+        cdef CacheRecord shape
+        cdef CacheRecord *record
         cdef bytes body = entry.body, counts = entry.counts, ede_text = b"", listed = b"", more_ede = b""
         cdef Py_ssize_t at
         verdict = entry.verdict
-        memset(&shape, 0, sizeof(Record))
+        memset(&shape, 0, sizeof(CacheRecord))
         shape.ede_code = NO_EDE
         if entry.ede is not None:
             shape.ede_code, ede_text = entry.ede
@@ -89,15 +89,15 @@ cdef class AnswerCache(Arena):
     def block(self, Query query not None, policy_key, template, int listed_bytes, double now):
         """As `pdns.core.cache.AnswerCache.block`; a query that a fast path has taken up has the policy in its key."""
         cdef Prepared prepared = self._last_prepared
-        cdef Record shape
-        cdef Record *record
+        cdef CacheRecord shape
+        cdef CacheRecord *record
         cdef uint8_t text[EDE_TEXT_ROOM]
         cdef Py_ssize_t at
         cdef uint8_t *listed = query.q.key + query.q.name_bytes - listed_bytes
         if prepared is None or prepared.template is not template:
             prepared = self._prepare(template)
         if prepared.shape.expires_s > 0 and prepared.shape.attribution:
-            memcpy(&shape, &prepared.shape, sizeof(Record))
+            memcpy(&shape, &prepared.shape, sizeof(CacheRecord))
             shape.rules_epoch = self._header.rules_epoch
             shape.stored_s = now
             shape.expires_s += now
@@ -127,7 +127,7 @@ cdef class AnswerCache(Arena):
             entry = fill(template, b"\0", b"\0", 0.0, 0)
             prepared.template, prepared.body = template, entry.body
             prepared.ede_head, prepared.ede_tail = template.ede_head, template.ede_tail
-            memset(&prepared.shape, 0, sizeof(Record))
+            memset(&prepared.shape, 0, sizeof(CacheRecord))
             prepared.shape.source = BLOCKED
             prepared.shape.expires_s = template.ttl_s
             prepared.shape.rcode, prepared.shape.silent = entry.rcode, entry.silent
@@ -142,24 +142,24 @@ cdef class AnswerCache(Arena):
         return prepared
 
     def allowed_again(self, bytes key not None, tuple monitored not None):
-        cdef Record *record = self._find(key)
+        cdef CacheRecord *record = self._find(key)
         number = self.attribution(None, monitored)
         if record != NULL and number <= MOST_ATTRIBUTIONS:
             record.rules_epoch = self._header.rules_epoch
             record.attribution = number
 
     def refreshing(self, bytes key not None):
-        cdef Record *record = self._find(key)
+        cdef CacheRecord *record = self._find(key)
         if record != NULL:
             record.refreshing = True
 
     def retry_after(self, bytes key not None, double retry_s):
-        cdef Record *record = self._find(key)
+        cdef CacheRecord *record = self._find(key)
         if record != NULL:
             record.retry_s = retry_s
 
     def remove(self, bytes key not None):
-        cdef Record *record = self._find(key)
+        cdef CacheRecord *record = self._find(key)
         if record != NULL:
             self.unlink(record)
 
@@ -177,10 +177,10 @@ cdef class AnswerCache(Arena):
             self._attribution_numbers[wanted] = number
         return number
 
-    cdef Record *_find(self, bytes key):
+    cdef CacheRecord *_find(self, bytes key):
         return self.find(<const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
 
-    cdef _entry(self, Record *record):
+    cdef _entry(self, CacheRecord *record):
         cdef Py_ssize_t at
         cdef int place
         cdef uint8_t counts[4]

@@ -1,6 +1,6 @@
-"""What the compiled part takes for granted, and a debug build makes sure of (PDNS_DEBUG=1 or PDNS_SANITIZE=1, see setup.py).
+"""Assumptions of the compiled part, which a debug build checks (PDNS_DEBUG=1 or PDNS_SANITIZE=1, see setup.py).
 
-In a release nothing of this exists, not even the question. A failed check aborts at the point of use.
+A release has none of these checks. A failed check aborts at the point of use.
 """
 
 cdef extern from *:
@@ -23,5 +23,5 @@ cdef extern from *:
     #endif
     """
     void must "pdns_must"(bint condition) noexcept nogil
-    void fence "pdns_fence"(const void *at, size_t size) noexcept nogil  # for AddressSanitizer: nobody may read or write there
+    void fence "pdns_fence"(const void *at, size_t size) noexcept nogil  # AddressSanitizer reports every read and write there
     void unfence "pdns_unfence"(const void *at, size_t size) noexcept nogil

@@ -12,7 +12,7 @@ from pdns.fast.in_flight cimport Flight, InFlight, Holder
 from pdns.fast.fast_path cimport FastPath
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.query cimport Query
-from pdns.fast.record cimport Record
+from pdns.fast.cache_record cimport CacheRecord
 from pdns.fast.response cimport Bounds, Plain
 from pdns.fast.udp cimport Datagram, UdpListener
 from pdns.fast.upstream cimport ReplyHandler, SocketSet, UdpSocket
@@ -22,7 +22,7 @@ cdef class FastForward(ReplyHandler):
     cdef AnswerCache _cache
     cdef FastPath _fast_path
     cdef InFlight _in_flight
-    cdef object _stats, _promote, _refuse
+    cdef object _stats, _punt, _refuse
     cdef Bounds _bounds
     cdef Matcher _matcher  # None: nothing is listed
     cdef frozenset _local_filter_keys  # the last two labels, or the last one, of names that are blocked here
@@ -36,6 +36,6 @@ cdef class FastForward(ReplyHandler):
     cdef int _send(self, SocketSet socket_set, UdpSocket socket, double now) except -1
     cdef int _hand_over(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size) except -1
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1
-    cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
-    cdef int _answer(self, Datagram query, Record *record, double now) except -1
+    cdef CacheRecord *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept
+    cdef int _answer(self, Datagram query, CacheRecord *record, double now) except -1
     cdef int _count(self, SocketSet socket_set, name, double duration_s) except -1

@@ -13,7 +13,7 @@ from libc.string cimport memcmp, memcpy, memset
 from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
 from pdns.fast.query cimport Query, ends_in_one_of
-from pdns.fast.record cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of
+from pdns.fast.cache_record cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of
 from pdns.fast.render cimport write_opt
 from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.stats cimport UDP
@@ -47,7 +47,7 @@ cdef class FastForward(ReplyHandler):
     now)` answers whoever came in no datagram."""
 
     def __init__(self, AnswerCache cache not None, FastPath fast_path not None, InFlight in_flight not None, stats, punt, refuse):
-        self._cache, self._fast_path, self._in_flight, self._stats, self._promote = cache, fast_path, in_flight, stats, punt
+        self._cache, self._fast_path, self._in_flight, self._stats, self._punt = cache, fast_path, in_flight, stats, punt
         self._refuse = refuse
         self._written = []
         self._local_filter_keys = frozenset()
@@ -222,7 +222,7 @@ cdef class FastForward(ReplyHandler):
 
     cdef int take(self, Flight flight, UdpSocket socket, const uint8_t *wire, Py_ssize_t size, double now) except -1:
         cdef Plain plain
-        cdef Record *record
+        cdef CacheRecord *record
         cdef SocketSet socket_set = socket.socket_set
         cdef Py_ssize_t name_bytes = flight.section_bytes - 4
         cdef const uint8_t *key = <const uint8_t *>PyBytes_AS_STRING(flight.key)
@@ -261,7 +261,7 @@ cdef class FastForward(ReplyHandler):
     cdef punt(self, Flight flight, UdpSocket socket):
         cdef SocketSet socket_set = socket.socket_set
         cdef bytes section = PyBytes_FromStringAndSize(<char *>flight.section, flight.section_bytes)
-        question, done = self._promote(flight)
+        question, done = self._punt(flight)
         attempt = socket_set.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
         flight.cancel = partial(socket_set.forwarder.cancel, attempt.exchange)
         return attempt
@@ -293,12 +293,12 @@ cdef class FastForward(ReplyHandler):
                     return True
         return False
 
-    cdef Record *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
+    cdef CacheRecord *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
         """As `pdns.core.cacheable`. NULL when it is too large."""
-        cdef Record shape
-        cdef Record *record
+        cdef CacheRecord shape
+        cdef CacheRecord *record
         cdef int at
-        memset(&shape, 0, sizeof(Record))
+        memset(&shape, 0, sizeof(CacheRecord))
         shape.source = UPSTREAM
         shape.rules_epoch = flight.rules_epoch
         shape.stored_s = now
@@ -318,7 +318,7 @@ cdef class FastForward(ReplyHandler):
         self._cache.finish(record)
         return record
 
-    cdef int _answer(self, Datagram query, Record *record, double now) except -1:
+    cdef int _answer(self, Datagram query, CacheRecord *record, double now) except -1:
         cdef UdpListener listener = query._listener
         cdef FastPath fast_path = self._fast_path
         cdef uint8_t *out = listener._room(MOST_ANSWER_BYTES)

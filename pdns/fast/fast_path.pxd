@@ -10,7 +10,7 @@ from pdns.fast.cache cimport AnswerCache
 from pdns.fast.clients cimport ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
 from pdns.fast.query cimport Query
-from pdns.fast.record cimport Record
+from pdns.fast.cache_record cimport CacheRecord
 from pdns.fast.stats cimport FastStats
 from pdns.fast.wire cimport Fault, Question
 
@@ -66,11 +66,11 @@ cdef class FastPath:
     cdef Py_ssize_t render_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
     cdef Py_ssize_t _render(
-        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
+        self, CacheRecord *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
         const uint8_t *address,
     ) except -3  # `address`: of who asks, to be logged; NULL where Python logs
-    cdef int _log_monitored(self, Record *record, const Question *question, uint16_t client, const uint8_t *address) except -1
+    cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1
     cdef Py_ssize_t _refuse(
         self, Question *question, uint16_t client, bytes text, bint truncate, uint8_t *out
     ) except -3
-    cdef bint _is_worth_refreshing(self, Record *record, double now) noexcept nogil
+    cdef bint _is_worth_refreshing(self, CacheRecord *record, double now) noexcept nogil

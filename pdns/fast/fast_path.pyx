@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 
 from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.query cimport filter_key_of
-from pdns.fast.record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of
+from pdns.fast.cache_record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of
 from pdns.fast.render cimport render, write_opt
 from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
@@ -141,7 +141,7 @@ cdef class FastPath:
         return PyBytes_FromStringAndSize(<char *>_buffer, size)
 
     cdef Py_ssize_t render_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3:
-        cdef Record *record = self._cache.find(asked.q.key, asked.q.key_bytes)
+        cdef CacheRecord *record = self._cache.find(asked.q.key, asked.q.key_bytes)
         if record == NULL:
             raise LookupError
         return self._render(record, &asked.q, asked.number, source, self.most_bytes(&asked.q, transport), False, now, out, NULL)
@@ -172,7 +172,7 @@ cdef class FastPath:
         to count.
         """
         cdef Question *question = &heard.question
-        cdef Record *record
+        cdef CacheRecord *record
         cdef Py_ssize_t max_bytes, size
         cdef RateLimiter limiter
         cdef bint verified = transport == TCP
@@ -204,7 +204,7 @@ cdef class FastPath:
                 return SILENCE
             source[0] = REFUSED
             return self._refuse(question, heard.client, _OVER_LIMIT, self._limit_action == TRUNCATE and transport == UDP, out)
-        if not question.flags & RD:  # without RD nobody learns what others asked
+        if not question.flags & RD:  # without RD a client could learn what others asked
             return DECIDE
         record = self._cache.find_hashed(heard.hash, question.key, question.key_bytes)
         if record == NULL:
@@ -236,7 +236,7 @@ cdef class FastPath:
         return PyBytes_GET_SIZE(answer)
 
     cdef Py_ssize_t _render(
-        self, Record *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
+        self, CacheRecord *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
         const uint8_t *address,
     ) except -3:
         cdef uint32_t minute
@@ -253,7 +253,7 @@ cdef class FastPath:
         self._fast_stats.response(client, source, record.rcode)
         return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)
 
-    cdef int _log_monitored(self, Record *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
+    cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
         """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""
         if address != NULL and self._saw is not None:
             name = PyBytes_FromStringAndSize(<const char *>question.key, question.name_bytes)
@@ -277,7 +277,7 @@ cdef class FastPath:
         self._fast_stats.response(client, REFUSED, _REFUSED_RCODE)
         return size
 
-    cdef bint _is_worth_refreshing(self, Record *record, double now) noexcept nogil:
+    cdef bint _is_worth_refreshing(self, CacheRecord *record, double now) noexcept nogil:
         """As `pdns.core.resolver.worth_refreshing` once this hit is counted."""
         cdef double life_s = record.expires_s - record.stored_s
         return (

@@ -73,7 +73,7 @@ cdef class InFlight:
     cdef bint wait(self, Flight flight, Datagram query) except -1
     cdef list leave(self, Flight flight)
     cdef list end(self, Flight flight)
-    cdef Py_ssize_t _share(self) noexcept
+    cdef Py_ssize_t _fair_share(self) noexcept
     cdef Flight _spare(self, bint any_domain, uint64_t domain)
     cdef Flight _dispensable(self)
     cdef int _lose_patience(self, double now) except -1

@@ -130,7 +130,7 @@ cdef class InFlight:
         of_domain = min(self._domains[0][domain % DOMAIN_PLACES], self._domains[1][(domain >> 32) % DOMAIN_PLACES])
         if self._count < self._max_in_flight and of_domain < <size_t>self._max_of_domain:
             return ""
-        has_share = client.held >= max(self._share(), self._small)
+        has_share = client.held >= max(self._fair_share(), self._small)
         if of_domain >= <size_t>self._max_of_domain:
             spare = None if has_share else self._spare(False, domain)
             if spare is None:
@@ -198,7 +198,7 @@ cdef class InFlight:
 
     # ---- shares
 
-    cdef Py_ssize_t _share(self) noexcept:
+    cdef Py_ssize_t _fair_share(self) noexcept:
         return max(self._count // max(self._holding, 1), 1)
 
     cdef int _lose_patience(self, double now) except -1:
@@ -216,13 +216,13 @@ cdef class InFlight:
     cdef Flight _dispensable(self):
         cdef Holder largest = self._ranked[self._most]
         cdef Flight spare
-        if largest.held > max(2 * self._share(), self._small):
+        if largest.held > max(2 * self._fair_share(), self._small):
             return largest.oldest
         spare = self._spare(True, 0)
         return largest.oldest if spare is None else spare
 
     cdef Flight _spare(self, bint any_domain, uint64_t domain):
-        cdef Py_ssize_t share = self._share(), _
+        cdef Py_ssize_t share = self._fair_share(), _
         cdef Flight flight = self._oldest
         for _ in range(_LOOKED_AT):
             if flight is None:
@@ -334,7 +334,7 @@ cdef class InFlight:
         cdef bytes place
         cdef Holder holder
         if flight._first is None and flight._waiters is None:
-            if type(waiter) is Datagram:  # most have nobody else, and need no place
+            if type(waiter) is Datagram:  # most questions have one waiter, which needs no place
                 flight._first, flight._first_holder = waiter, self._client_of(waiter)
                 self._count_in(flight._first_holder)
                 return True

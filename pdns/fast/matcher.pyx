@@ -71,7 +71,7 @@ cdef class Matcher:
             if self._shallowest == 1:
                 last = query.q.key[filter_key] + 1 if query.q.key[filter_key] else 0
                 if query.q.key[filter_key + last] == 0:
-                    return ()  # the cut is a single label, and was just looked for
+                    return ()  # the filter key is a single label, which the filter has just refused
                 memcpy(salted + SALT_BYTES, query.q.key + filter_key + last, size - last)
                 if not self._passes(salted, SALT_BYTES + size - last):
                     return ()

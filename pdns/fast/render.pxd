@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int32_t, uint8_t
 
-from pdns.fast.record cimport Record
+from pdns.fast.cache_record cimport CacheRecord
 from pdns.fast.wire cimport Question
 
 
@@ -10,5 +10,5 @@ cdef Py_ssize_t write_opt(
     uint8_t *out, const Question *question, int ede_code, const uint8_t *text, Py_ssize_t text_bytes, Py_ssize_t more_bytes=*
 ) noexcept nogil  # behind `text` further options stand, of `more_bytes`
 cdef Py_ssize_t render(
-    Record *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
+    CacheRecord *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
 ) noexcept nogil

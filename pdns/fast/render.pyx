@@ -6,7 +6,7 @@ from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from pdns.fast.checks cimport must
-from pdns.fast.record cimport NO_EDE, OPTION_EDE, Record, body_of, ede_of, ttls_of
+from pdns.fast.cache_record cimport NO_EDE, OPTION_EDE, CacheRecord, body_of, ede_of, ttls_of
 from pdns.fast.wire cimport (
     AD, CD, HEADER_BYTES, OPT_BYTES, QR, RA, RCODE_MASK, RD, TC, TYPE_OPT, Question, put16, put32, u16, u32,
 )  # fmt: skip
@@ -18,7 +18,7 @@ _STALE, _STALE_NXDOMAIN = p.EDE_STALE, p.EDE_STALE_NXDOMAIN
 
 
 cdef Py_ssize_t render(
-    Record *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
+    CacheRecord *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
 ) noexcept nogil:
     """Writes what `pdns.core.entry.Entry.render` gives, and returns its size. `out` has room for `max_bytes`, at least 512."""
     cdef unsigned int flags = QR | RA | (question.flags & (RD | CD)) | (record.rcode & RCODE_MASK)
@@ -76,7 +76,7 @@ cdef Py_ssize_t render(
     return at
 
 
-cdef void copy_turned(Record *record, uint16_t query_id, uint8_t *out) noexcept nogil:
+cdef void copy_turned(CacheRecord *record, uint16_t query_id, uint8_t *out) noexcept nogil:
     """Writes the body with its addresses in the turn of this query: two runs change places."""
     cdef const uint8_t *body = body_of(record)
     cdef size_t first = record.turn_at, all_bytes = record.turn_bytes * record.turn_count

@@ -51,7 +51,7 @@ for _rtype in VARIABLE:
     _names[_rtype].varies = True
 assert max(*SHAPES, *VARIABLE) < TYPES
 
-cdef struct Record:
+cdef struct ResourceRecord:
     const uint8_t *start  # of the owner
     const uint8_t *rdata
     const uint8_t *end
@@ -61,7 +61,7 @@ cdef struct Record:
     bint at_root
 
 
-cdef bint read_record(Reader *r, Py_ssize_t size, Record *out) noexcept nogil:
+cdef bint read_record(Reader *r, Py_ssize_t size, ResourceRecord *out) noexcept nogil:
     """One record, checked as `pdns.wire.message` does. False when it is not sound."""
     cdef const uint8_t *head
     cdef uint16_t rdata_bytes
@@ -86,7 +86,7 @@ cdef bint read_record(Reader *r, Py_ssize_t size, Record *out) noexcept nogil:
     return out.rtype >= TYPES or not _names[out.rtype].varies
 
 
-cdef bint has_sound_names(Reader *r, Py_ssize_t size, Record *record) noexcept nogil:
+cdef bint has_sound_names(Reader *r, Py_ssize_t size, ResourceRecord *record) noexcept nogil:
     cdef Reader walk = r[0]
     cdef const Names *names = &_names[record.rtype]
     cdef bint is_root = False
@@ -126,7 +126,7 @@ cdef bint has_our_label(const uint8_t *wire, const uint8_t *at) noexcept nogil:
     return False
 
 
-cdef bint has_our_case(Reader *r, Py_ssize_t size, const Record *record) noexcept nogil:
+cdef bint has_our_case(Reader *r, Py_ssize_t size, const ResourceRecord *record) noexcept nogil:
     """Whether a name has the letter case that we asked in: then `pdns.core.cacheable` writes it anew."""
     cdef Reader walk = r[0]
     cdef const Names *names
@@ -200,7 +200,7 @@ cdef bint add_target(const uint8_t *wire, Py_ssize_t size, const uint8_t *start,
     return True
 
 
-cdef inline void add_ttl(const Record *record, const uint8_t *body, uint32_t ttl_s, Plain *out) noexcept nogil:
+cdef inline void add_ttl(const ResourceRecord *record, const uint8_t *body, uint32_t ttl_s, Plain *out) noexcept nogil:
     must(out.ttl_count < MOST_TTLS)
     out.ttl_at[out.ttl_count] = <uint16_t>(record.rdata - 6 - body)
     out.ttl_s[out.ttl_count] = ttl_s
@@ -221,7 +221,7 @@ cdef bint is_new(const Plain *out, const uint8_t *qname, Py_ssize_t name_bytes) 
     return True
 
 
-cdef bint may_turn(const Record *record, const uint8_t *body, Plain *out) noexcept nogil:
+cdef bint may_turn(const ResourceRecord *record, const uint8_t *body, Plain *out) noexcept nogil:
     """Let an address take its turn. False when its record does not begin as those before it do."""
     cdef uint16_t at = <uint16_t>(record.start - body)
     cdef Py_ssize_t head_bytes = record.rdata - 10 - record.start
@@ -246,7 +246,7 @@ cdef bint read_answer(
     cdef uint8_t owner[MAX_NAME_BYTES]
     cdef Py_ssize_t owner_bytes
     cdef uint16_t at, qtype = u16(key + name_bytes)
-    cdef Record record
+    cdef ResourceRecord record
     cdef Name *last
     if out.ancount >= MOST_TTLS:  # one is left for an SOA
         return False
@@ -289,7 +289,7 @@ cdef bint read_authority(
     cdef const uint8_t *end = key
     cdef Py_ssize_t end_bytes = name_bytes, owner_bytes
     cdef uint8_t owner[MAX_NAME_BYTES]
-    cdef Record record
+    cdef ResourceRecord record
     cdef uint32_t ttl_s
     cdef uint16_t at
     if negative and out.target_count:
@@ -332,7 +332,7 @@ cdef bint has_ede(const uint8_t *option, const uint8_t *end) noexcept nogil:
 
 
 cdef bint read_additional(Reader *r, Py_ssize_t size, uint16_t count, Plain *out) noexcept nogil:
-    cdef Record record
+    cdef ResourceRecord record
     cdef uint16_t at
     for at in range(count):
         if not read_record(r, size, &record):

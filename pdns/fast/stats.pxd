@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 
-from pdns.fast.record cimport SOURCE_COUNT
+from pdns.fast.cache_record cimport SOURCE_COUNT
 
 cdef enum:
     SALT_BYTES = 16

@@ -30,7 +30,7 @@ cdef class UdpListener:
     cdef uint16_t _own_port
     cdef bint _reading, _collecting, _flush_planned
 
-    cdef int _hear(self, int count, int *sound) except -1
+    cdef int _parse_batch(self, int count, int *sound) except -1
     cdef int _answer(self, int count) except -1
     cdef int _pass_on(self, int count) except -1
     cdef bint _is_sound(self, int at, Peer *peer) except -1

@@ -13,7 +13,7 @@ from libc.string cimport memcpy, memset
 from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer, address_of, port_of
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
-from pdns.fast.record cimport SOURCE_COUNT
+from pdns.fast.cache_record cimport SOURCE_COUNT
 from pdns.fast.stats cimport UDP
 from pdns.fast.wire cimport SOUND
 
@@ -122,7 +122,7 @@ cdef class UdpListener:
             self._collecting = False
             self._flush()
 
-    cdef int _hear(self, int count, int *sound) except -1:
+    cdef int _parse_batch(self, int count, int *sound) except -1:
         """Read every datagram of the batch before the first is answered: by then memory has brought what is asked for. `sound` gets
         the places of those that may be answered; returns how many."""
         cdef int at, heard = 0
@@ -152,7 +152,7 @@ cdef class UdpListener:
         cdef Datagram datagram
         cdef list undecided = None
         memset(answered, 0, sizeof(answered))
-        for turn in range(self._hear(count, sound)):
+        for turn in range(self._parse_batch(count, sound)):
             at = sound[turn]
             out = self._room(MOST_ANSWER_BYTES)
             try:

@@ -1,7 +1,7 @@
 """Upstream sockets by the batch: the compiled twin of `pdns.reference.upstream_socket`.
 
-All sockets of one upstream hang in one epoll descriptor, which is all that the loop watches. What a socket waits for is an
-`Attempt` of the forwarder, or a `Flight` in the *lane*: one that needs nothing but its answer.
+All sockets of one upstream hang in one epoll descriptor, and the loop watches only that one. A socket waits for the answer to an
+`Attempt` of the forwarder or to a `Flight` of the fast forwarding.
 """
 
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
@@ -40,7 +40,7 @@ cdef class UdpSocket:
     cdef int place_of(self, uint16_t query_id) noexcept nogil
     cdef uint16_t add(self, what, double now)
     cdef int forget(self, int place) except -1
-    cdef int nobody_waits(self) except -1
+    cdef int waiter_gone(self) except -1
     cdef int landed(self, Flight flight) except -1
     cdef int shed(self, Flight flight) except -1
     cdef int punt(self, Flight flight) except -1

@@ -106,7 +106,7 @@ cdef class UdpSocket:
             self.release(attempt)
 
     def release(self, attempt):
-        self.nobody_waits()
+        self.waiter_gone()
 
     def overdue(self, attempt):
         pass
@@ -119,7 +119,7 @@ cdef class UdpSocket:
             self._sock.close()
 
     def report_unreachable(self, but=None):
-        """Tell of an error that the network reported, whose query it was of is not known."""
+        """Report a network error. The kernel does not say which query caused it, so all that wait are named."""
         self.socket_set.events.unreachable([one for one in self.waiting() if one is not but])
 
     def failed(self, int error, double now):
@@ -153,8 +153,8 @@ cdef class UdpSocket:
         self.last_used_s = now
         return query_id
 
-    cdef int nobody_waits(self) except -1:
-        """For one of those that somebody waited for."""
+    cdef int waiter_gone(self) except -1:
+        """Count one less that a client waits for; after the last one the pool may close this socket."""
         self.live -= 1
         if self.live == 0:
             self._pool.drained(self)
@@ -177,14 +177,14 @@ cdef class UdpSocket:
         if flight.shed:
             return 0
         self.socket_set.in_fast_forward -= 1
-        return self.nobody_waits()
+        return self.waiter_gone()
 
     cdef int shed(self, Flight flight) except -1:
-        """Nobody waits for `flight` any more. A late answer to it is still known for one, and kept."""
+        """No client waits for `flight` any more. A late answer to it is still recognised, and cached."""
         flight.shed = True
         flight.socket = None
         self.socket_set.in_fast_forward -= 1
-        return self.nobody_waits()
+        return self.waiter_gone()
 
     cdef int punt(self, Flight flight) except -1:
         """Let Python go on with `flight`, which waits here."""
@@ -228,7 +228,7 @@ cdef class SocketSet:
                 (<UdpSocket>socket).punt_due(now)
 
     cdef uint64_t draw(self) except? 0:
-        """64 bits that nobody can guess."""
+        """64 unpredictable bits."""
         if self._random_at >= RANDOM_WORDS:
             drawn = os.urandom(sizeof(self._random))
             memcpy(self._random, <const char *>drawn, sizeof(self._random))
@@ -261,7 +261,7 @@ cdef class SocketSet:
             return 0
         for at in range(count):
             if socket._fd < 0:
-                return 0  # nobody waits any more
+                return 0  # the answer before closed it
             wire, size = self._inbox.raw(at), self._inbox.size(at)
             place = socket.place_of(u16(wire)) if size >= HEADER_BYTES else -1
             if place >= 0 and type(socket._carried[place]) is Flight:

@@ -39,34 +39,34 @@ def client_descriptors(may_open: int, reserved: int) -> int:
 
 
 class Reserve:
-    """Descriptors that nothing is done with, so that they are there when a process must be started although no other is free."""
+    """Unused descriptors, kept so that a process can be started when no other descriptor is free."""
 
     def __init__(self, count: int) -> None:
-        """Holds none before `hold`."""
+        """Holds none before `fill`."""
         self._count = count
         self._held: list[int] = []
 
-    def hold(self) -> None:
-        """Hold as many of them as can be had."""
+    def fill(self) -> None:
+        """Open as many of them as the system allows."""
         with contextlib.suppress(OSError):  # none are free: the next call may find some
             while len(self._held) < self._count:
                 self._held.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
 
-    def let_go(self) -> None:
-        """Hold none any more."""
+    def release(self) -> None:
+        """Close them all."""
         while self._held:
             os.close(self._held.pop())
 
     @contextlib.contextmanager
     def lent(self) -> Iterator[None]:
-        """What was held is free within, and held again, as far as it is still free, after."""
+        """The descriptors are free inside the block. After it, as many of them are held again as are still free."""
         held = bool(self._held)
-        self.let_go()
+        self.release()
         try:
             yield
         finally:
             if held:
-                self.hold()
+                self.fill()
 
 
 RESERVE: Final = Reserve(24)  # a start needs about ten for a moment, and keeps five

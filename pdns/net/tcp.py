@@ -56,8 +56,8 @@ class TcpConnections:
         self._left = _MESSAGES_A_TURN  # that may still be handed over in this turn
         self._is_turn_due = False
         self._rest: asyncio.TimerHandle | None = None
-        self._nobody = asyncio.Event()
-        self._nobody.set()
+        self._no_connections = asyncio.Event()
+        self._no_connections.set()
         self._draining = False
 
     def __len__(self) -> int:
@@ -86,7 +86,7 @@ class TcpConnections:
 
     async def drained(self) -> None:
         """Return when there are no connections left. Wait for it no longer than you must, then `close`."""
-        await self._nobody.wait()
+        await self._no_connections.wait()
 
     def close(self) -> None:
         """End every connection now."""
@@ -154,7 +154,7 @@ class TcpConnections:
 
     def _count_in(self, stream: Stream) -> None:
         self._table.add(stream, stream.key)
-        self._nobody.clear()
+        self._no_connections.clear()
         self.stats.gauge("tcp_connections", len(self._table))
         if self._timer is None:
             self._set_timer()
@@ -202,7 +202,7 @@ class TcpConnections:
             self._table.discard(stream)
             self.stats.gauge("tcp_connections", len(self._table))
             if not len(self._table):
-                self._nobody.set()
+                self._no_connections.set()
 
     def _take_turns(self) -> None:
         self._is_turn_due = False

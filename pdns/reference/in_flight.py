@@ -123,7 +123,7 @@ class ReferenceInFlight:
             return FULL if self.is_full else FULL_FOR_CLIENT
         if 2 * len(self._in_flight) > self._max_in_flight:
             self._lose_patience(now)
-        has_share = holder is not None and holder.held >= max(self._share, self._max_in_flight // SMALL_PART, 1)
+        has_share = holder is not None and holder.held >= max(self._fair_share, self._max_in_flight // SMALL_PART, 1)
         domain = domain_of(qname)
         if self._domains.get(domain, 0) >= max(self._max_in_flight // DOMAIN_PART, 1):
             spare = None if has_share else self._spare(domain)
@@ -209,7 +209,7 @@ class ReferenceInFlight:
         return parsed.version, int(parsed) >> self._bits[parsed.version]
 
     @property
-    def _share(self) -> int:
+    def _fair_share(self) -> int:
         """What each client with questions in flight would have if all had as many."""
         return max(len(self._in_flight) // max(self._holding, 1), 1)
 
@@ -226,13 +226,13 @@ class ReferenceInFlight:
         """Of the client that has most, if that is far more than others have, and else the oldest of one that has its share."""
         largest = next(reversed(self._ranked[self._most]))
         oldest = next(iter(largest.in_flight))
-        if largest.held > max(2 * self._share, self._max_in_flight // SMALL_PART):
+        if largest.held > max(2 * self._fair_share, self._max_in_flight // SMALL_PART):
             return oldest
         return self._spare(None) or oldest
 
     def _spare(self, domain: bytes | None) -> ReferenceFlight | None:
         """One of the oldest, of a client that has its share; of `domain`, unless that is None."""
-        share = self._share
+        share = self._fair_share
         for flight in islice(self._in_flight.values(), LOOKED_AT):
             if flight.holder.held >= share and (domain is None or flight.domain == domain):
                 return flight

@@ -34,8 +34,8 @@ class Group(NamedTuple):
     def datagram_sockets(self) -> list[socket.socket]:
         return [sock for listener, sockets in self.sockets.items() if not listener.transport.is_stream for sock in sockets]
 
-    def told(self, worker: int) -> Iterator[tuple[ListeningSocket, int]]:
-        """What a worker is told of each listener, and the descriptor that it reads."""
+    def for_worker(self, worker: int) -> Iterator[tuple[ListeningSocket, int]]:
+        """The description of each listener for a worker, and the descriptor that the worker reads."""
         for listener, sockets in self.sockets.items():
             yield ListeningSocket(listener.transport, str(self.endpoint)), sockets[worker if len(sockets) > 1 else 0].fileno()
 
@@ -112,13 +112,13 @@ class ListenerSet:
 
     def listeners(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
         """The description of the listeners for a worker, and their descriptors in the same order."""
-        told = [one for group in self for one in group.told(worker)]
-        return tuple(listening for listening, _ in told), [fd for _, fd in told]
+        described = [one for group in self for one in group.for_worker(worker)]
+        return tuple(listening for listening, _ in described), [fd for _, fd in described]
 
     def udp_of(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
         """The same for the sockets that only that worker reads."""
-        told = [one for group in self for one in group.told(worker) if not one[0].transport.is_stream]
-        return tuple(listening for listening, _ in told), [fd for _, fd in told]
+        described = [one for group in self for one in group.for_worker(worker) if not one[0].transport.is_stream]
+        return tuple(listening for listening, _ in described), [fd for _, fd in described]
 
     def new_drops(self) -> int:
         """How many datagrams the kernel has dropped since the last call because they were not read in time."""

@@ -194,7 +194,7 @@ class Supervisor:
         raise_descriptor_limit()
         server, state_dir = self.config.server, Path(self.config.state.dir)
         change_user(server.user, server.group, state_dir, str(self.config_path))
-        RESERVE.hold()
+        RESERVE.fill()
         state = StateDirectory(state_dir, str(self.config_path))
         try:
             self.listeners = self.listeners.changed_to(self.config.server.listen)
@@ -238,7 +238,7 @@ class Supervisor:
         if self._workers is not None:
             self._workers.close()
         self._terminal.close()
-        RESERVE.let_go()
+        RESERVE.release()
 
     def _warn_of_privileges(self) -> None:
         if os.geteuid() == 0:

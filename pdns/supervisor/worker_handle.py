@@ -96,10 +96,10 @@ class WorkerHandle:
         self._answer = answer = self._loop.create_future()
         answer.add_done_callback(lambda done: done.cancelled() or done.exception())  # a caller may not wait for it
         self._drain_s = live.config.server.drain_s
-        told, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
+        described, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
         arena_number = arena.number if arena is not None else 0
         apply = Apply(
-            self._asked, told, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET,
+            self._asked, described, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET,
             limits=True, blocksets=True,
         )  # fmt: skip
         config_fd = share_config(live.config)

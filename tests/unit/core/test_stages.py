@@ -10,7 +10,7 @@ from pdns.config.schema import Access, RateLimit, Tenant
 from pdns.core.clients import ClientTable
 from pdns.core.in_flight import MAX_WAITERS, Waiter
 from pdns.core.outcome import Forward
-from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, LocalData
+from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 from pdns.fast.in_flight import InFlight as CompiledInFlight
 from pdns.reference.in_flight import ReferenceInFlight
 from pdns.reference.rate_limit import RateLimiter
@@ -95,7 +95,7 @@ def test_no_rate_no_limit() -> None:
 def test_special_names_stay_here(name: str, qtype: str, rcode: int, rdata: list[str]) -> None:
     """Special-use names get their answer, and every negative one an SOA at or above the name."""
     asked = query(name, qtype)
-    entry = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ()).answer(asked.qname, asked.qtype, 0.0)
+    entry = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ()).answer(asked.qname, asked.qtype, 0.0)
     assert entry is not None
     wire = entry.render(asked, 0.0, 1232)
     assert (read(wire).header.rcode, answers(wire)) == (rcode, rdata)
@@ -108,28 +108,28 @@ def test_special_names_stay_here(name: str, qtype: str, rcode: int, rdata: list[
 )
 def test_ordinary_names_are_not_special(name: str) -> None:
     """Nothing else is answered here."""
-    assert LocalData(SPECIAL_ZONES, ()).answer(names.from_text(name), p.A, 0.0) is None
+    assert SpecialNames(SPECIAL_ZONES, ()).answer(names.from_text(name), p.A, 0.0) is None
 
 
 @pytest.mark.parametrize(("name", "owner"), [("onion", "."), ("a.onion", "onion."), ("use-application-dns.net", "net.")])
 def test_the_soa_of_a_zone_that_does_not_exist(name: str, owner: str) -> None:
     """NXDOMAIN for the zone itself has the SOA of the name above it."""
     asked = query(name)
-    entry = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ()).answer(asked.qname, asked.qtype, 0.0)
+    entry = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ()).answer(asked.qname, asked.qtype, 0.0)
     assert entry is not None
     assert [str(record.rname) for record in read(entry.render(asked, 0.0, 1232)).auth] == [owner]
 
 
 def test_a_zone_can_be_left_to_the_upstream() -> None:
     """`local.forward` takes a name, and what is below it, out; DS at an apex is the parent's in any case."""
-    local = LocalData((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"])
+    local = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"])
     assert local.answer(names.from_text("dc1.corp.local"), p.A, 0.0) is None
     assert local.answer(names.from_text("printer.local"), p.A, 0.0) is not None
     assert local.answer(names.from_text("1.168.192.in-addr.arpa"), p.PTR, 0.0) is None
     assert local.answer(names.from_text("1.16.172.in-addr.arpa"), p.PTR, 0.0) is None
     assert local.answer(names.from_text("1.10.in-addr.arpa"), p.PTR, 0.0) is not None
     assert local.answer(names.from_text("10.in-addr.arpa"), p.DS, 0.0) is None
-    assert LocalData(UNDELEGATED_ZONES, ()).answer(names.from_text("x.test"), p.A, 0.0) is not None
+    assert SpecialNames(UNDELEGATED_ZONES, ()).answer(names.from_text("x.test"), p.A, 0.0) is not None
 
 
 def waiter(number: int, address: str = "10.0.0.1") -> Waiter:

@@ -43,7 +43,7 @@ def refused():
         return error.strerror == "Too many open files"
 
 reserve = Reserve(4)
-reserve.hold()
+reserve.fill()
 resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
 with contextlib.suppress(OSError):
     while True:

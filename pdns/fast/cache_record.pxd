@@ -25,7 +25,7 @@ cdef enum:
     FILLER  # the end of a ring that was too short for the next record
 
 
-cdef struct Record:
+cdef struct CacheRecord:
     uint32_t size  # bytes in all, a multiple of RECORD_UNIT; what precedes the rest of a FILLER
     uint8_t state
     uint8_t source
@@ -60,26 +60,26 @@ cdef struct Record:
     # then: key, body, a u16 for each TTL's place in the body, EDE text, further EDE options, listed name
 
 
-cdef inline size_t bytes_of(const Record *record) noexcept nogil:
+cdef inline size_t bytes_of(const CacheRecord *record) noexcept nogil:
     """What its parts take together."""
-    return sizeof(Record) + record.key_bytes + record.body_bytes + 2 * record.ttl_count + record.ede_bytes + record.more_ede_bytes + record.listed_bytes
+    return sizeof(CacheRecord) + record.key_bytes + record.body_bytes + 2 * record.ttl_count + record.ede_bytes + record.more_ede_bytes + record.listed_bytes
 
 
-cdef inline uint8_t *key_of(Record *record) noexcept nogil:
-    return <uint8_t *>record + sizeof(Record)
+cdef inline uint8_t *key_of(CacheRecord *record) noexcept nogil:
+    return <uint8_t *>record + sizeof(CacheRecord)
 
 
-cdef inline uint8_t *body_of(Record *record) noexcept nogil:
+cdef inline uint8_t *body_of(CacheRecord *record) noexcept nogil:
     return key_of(record) + record.key_bytes
 
 
-cdef inline uint8_t *ttls_of(Record *record) noexcept nogil:
+cdef inline uint8_t *ttls_of(CacheRecord *record) noexcept nogil:
     return body_of(record) + record.body_bytes
 
 
-cdef inline uint8_t *ede_of(Record *record) noexcept nogil:
+cdef inline uint8_t *ede_of(CacheRecord *record) noexcept nogil:
     return ttls_of(record) + 2 * record.ttl_count
 
 
-cdef inline uint8_t *listed_of(Record *record) noexcept nogil:
+cdef inline uint8_t *listed_of(CacheRecord *record) noexcept nogil:
     return ede_of(record) + record.ede_bytes + record.more_ede_bytes
