@@ -1,7 +1,7 @@
-"""What the short-lived child process does: `python -m feeds.build`, a job on standard input, its result on standard output.
+"""The child process `python -m feeds.build`: it reads a job from standard input and writes the result to standard output.
 
-Big lists live and die here. The child only writes new files; taking them into use is the parent's part, so that a child whose
-parent is gone can no longer change anything. It ends when standard input does.
+The memory that a big list takes is freed when the child ends. The child only writes new files, and the parent puts them in force:
+a child without its parent changes nothing. The child ends when standard input is closed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def main() -> None:
     step_back()
     standard_error().threaded = False  # until the process has given up what it does not need
     log_to_stderr("feeds", "info")
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for those who decide what becomes of us
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the parent, which ends this process
     answer = os.dup(1)
     os.dup2(2, 1)  # whatever prints, prints into the log
     job = msgspec.json.decode(sys.stdin.buffer.readline(), type=Job)
@@ -65,11 +65,11 @@ def main() -> None:
     threading.Thread(target=_die_with_parent, daemon=True).start()
     with open(answer, "wb") as pipe:  # noqa: PTH123 (it is a descriptor already)
 
-        def say(said: Said) -> None:
+        def report(said: Said) -> None:
             pipe.write(msgspec.json.encode(said) + b"\n")
             pipe.flush()
 
-        say(perform(job, _sometimes(say)))
+        report(perform(job, _sometimes(report)))
 
 
 def _output(job: Job) -> Path:
@@ -78,7 +78,7 @@ def _output(job: Job) -> Path:
 
 
 def _inputs(job: Job) -> list[Path]:
-    """The files that `job` is done by."""
+    """The files that `job` reads."""
     if isinstance(job, Parse):
         return [Path(path) for path in (job.raw, job.before, job.popularity) if path]
     popularity = job.protection.popularity
@@ -96,15 +96,15 @@ def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: Non
         return Failed(f"stopped: it needed {allowed}: lower max_bytes", stopped=True)
 
 
-def _sometimes(say: Callable[[Said], None]) -> Callable[[str, int, int], None]:
-    """Tells how far it is, not more often than anybody can read."""
-    told_s = 0.0
+def _sometimes(report: Callable[[Said], None]) -> Callable[[str, int, int], None]:
+    """Reports progress at most once in `_PROGRESS_EVERY_S`."""
+    reported_s = 0.0
 
     def progress(doing: str, done: int, total: int) -> None:
-        nonlocal told_s
-        if (now_s := time.monotonic()) >= told_s + _PROGRESS_EVERY_S:
-            told_s = now_s
-            say(Progress(doing, done, total))
+        nonlocal reported_s
+        if (now_s := time.monotonic()) >= reported_s + _PROGRESS_EVERY_S:
+            reported_s = now_s
+            report(Progress(doing, done, total))
 
     return progress
 
@@ -133,8 +133,8 @@ def parse(job: Parse) -> Parsed | Failed:
         before=job.entries_before,
         fresh=changes.fresh + others.fresh,
         removed=changes.removed + others.removed,
-        popular=len(listed - changes.watched),
-        popular_before=len(changes.watched),
+        popular=len(listed - changes.found_before),
+        popular_before=len(changes.found_before),
     )
     return Parsed(
         format=parsed.format,
@@ -146,7 +146,7 @@ def parse(job: Parse) -> Parsed | Failed:
         added=changes.added if before is not None else None,
         removed=changes.removed if before is not None else None,
         change=change,
-        finding=_finding(job, change, parsed.names, listed - changes.watched),
+        finding=_finding(job, change, parsed.names, listed - changes.found_before),
     )
 
 

@@ -1,4 +1,4 @@
-"""Carries out what administrators order: the only writer of `overrides.json` and `audit.jsonl`."""
+"""Carries out the commands of administrators: the only writer of `overrides.json` and `audit.jsonl`."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CommandedFeeds(Protocol):
     """What commands act on. Each method returns what it did, in words; raises `RefusedError`, `OSError`, `BuildError`."""
 
     def names(self) -> list[str]: ...
-    async def hold(self, feed: str, name: str, reason: str) -> str: ...
+    async def hold_back(self, feed: str, name: str, reason: str) -> str: ...
     async def release(self, feed: str, name: str) -> str: ...
     async def release_all(self, feed: str, category: str, kind: str) -> str: ...
     async def drop(self, feed: str, name: str) -> str: ...
@@ -60,9 +60,9 @@ class CommandRunner:
         tell: Callable[[], object] = lambda: None,
         generation: Callable[[], int] = lambda: 0,
     ) -> None:
-        """`tell` is called when a command was carried out, before its result is reported: then it is visible everywhere.
+        """`tell` is called after each command, before its result is reported, so that the effect is visible by then.
 
-        `generation` is that of the blockset that is live.
+        `generation` returns the number of the live blockset.
         """
         self._state_dir = state_dir
         self._generation = generation
@@ -74,29 +74,30 @@ class CommandRunner:
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
             make_directory(state_dir / commands.DIRECTORY, 0o750)
         self._work: dict[str, Callable[[Command], Awaitable[str]]] = {
-            "hold": self._hold, "release": self._release, "drop": self._drop, "disable": self._disable, "enable": self._enable,
+            "hold": self._hold_back, "release": self._release, "drop": self._drop,
+            "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove,
         }  # fmt: skip
 
     def overrides(self) -> Overrides:
-        """What of them is in force now."""
+        """The overrides that are in force now."""
         return self._overrides.at(steady_s())
 
     async def look(self) -> bool:
-        """Carry out what takes no time, and note what has ended by itself. True if there was anything."""
+        """Carry out the commands that take no time, and remove overrides that have expired. True if there was anything."""
         mended = self.mend()  # first: a command rewrites the file
         done = await self._answer(slowly=False)
         with suppress(OSError):
             make_directory(self._state_dir / commands.DIRECTORY, 0o750)  # if something else has taken its place
-        return self._let_go() or mended or done
+        return self._remove_expired() or mended or done
 
     async def look_slowly(self) -> bool:
-        """Carry out what may wait for a list to be parsed, or a blockset to be compiled. True if there was anything."""
+        """Carry out the commands for which a list is parsed or a blockset compiled. True if there was anything."""
         return await self._answer(slowly=True)
 
     async def _answer(self, *, slowly: bool) -> bool:
         done = False
-        busy: set[str] = set()  # feeds that a slow order is about: those on updates and names wait their turn behind it
+        busy: set[str] = set()  # feeds of slow commands: later commands about their updates and names wait behind these
         for path in commands.taken(self._state_dir):
             try:
                 order = commands.read(path)
@@ -132,7 +133,7 @@ class CommandRunner:
         _log.warning("requests/%s is not a command: %s", ascii(path.name)[1:-1], ascii(reason)[1:-1])
 
     async def carry_out(self, order: Command) -> Outcome:
-        """Do it, and put it on record. Never raises."""
+        """Carry out `order` and write it to the audit log. Never raises."""
         try:
             order = commands.checked(order)
             outcome = Outcome(done=True, text=await self._work[order.command](order))
@@ -144,7 +145,7 @@ class CommandRunner:
             outcome = Outcome(done=False, text=f"it is on record, but there is no new blockset yet: {exc.reason}")
         except OSError as exc:
             outcome = Outcome(done=False, text=disk_reason(exc, self._state_dir))
-        except Exception as exc:  # noqa: BLE001 (the next order may be better; who gave this one must be told)
+        except Exception as exc:  # noqa: BLE001 (the next command may work, and this one needs an answer)
             _log.exception("%s could not be carried out", order.command)
             outcome = Outcome(done=False, text=f"internal error, see the log: {type(exc).__name__}: {exc}")
         wanted = InForce(overrides=self._overrides.revision, generation=self._generation())
@@ -158,8 +159,8 @@ class CommandRunner:
 
     # Feeds.
 
-    async def _hold(self, order: Command) -> str:
-        return await self._feeds.hold(self._known(order.feed), _held_entry(order), _reason(order))
+    async def _hold_back(self, order: Command) -> str:
+        return await self._feeds.hold_back(self._known(order.feed), _held_entry(order), _reason(order))
 
     async def _release(self, order: Command) -> str:
         if not order.is_bulk:
@@ -241,9 +242,9 @@ class CommandRunner:
         return found.value or Overrides()
 
     def mend(self) -> bool:
-        """Have the file say what is in force, if it has changed on the disk. True if it had.
+        """If the file has changed on the disk, read it, or write it again where it is damaged. True if it had changed.
 
-        A file that is whole counts: somebody has restored it.
+        A whole file replaces what is in force: an administrator has restored it.
         """
         if appearance(self._path) == self._looks:
             return False
@@ -254,8 +255,8 @@ class CommandRunner:
                 self._write()
         return True
 
-    def _let_go(self) -> bool:
-        """Forget what has ended by itself."""
+    def _remove_expired(self) -> bool:
+        """Remove the overrides that have expired. True if there were any."""
         current = self.overrides()
         if current == self._overrides:
             return False
@@ -283,18 +284,18 @@ def _done(action: str) -> str:
 
 
 def _is_slow(order: Command) -> bool:
-    """Whether a blockset must be compiled for it. A kill switch does not wait behind these."""
+    """Whether `order` needs a new blockset. A kill switch does not wait behind such commands."""
     return order.command == "release" or (order.command in _ABOUT_UPDATES and bool(order.name))
 
 
 def _held_entry(order: Command) -> str:
-    """The name, or the address or network, that it is about, in its canonical spelling; "" when it is about none."""
+    """The name, address or network of `order` in its canonical spelling; "" when it has none."""
     key = network_key(order.name)
     return network_text(key) if key else _name(order)
 
 
 def _name(order: Command) -> str:
-    """The name that it is about, in its canonical spelling; "" when it is about none."""
+    """The name of `order` in its canonical spelling; "" when it has none."""
     if not order.name:
         return ""
     try:

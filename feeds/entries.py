@@ -87,7 +87,7 @@ class EntryChanges(NamedTuple):
     added: int
     removed: int
     fresh: int  # of those added, the ones that the list did not have within the time that is remembered either
-    watched: set[bytes]  # of the watched keys, those that the list before had
+    found_before: set[bytes]  # of the keys that were sought, those that the list before had
 
 
 class Entries:
@@ -165,11 +165,11 @@ def whole(entries: Entries) -> ParsedFeed:
 
 
 def write_entries(
-    path: Path, parsed: ParsedFeed, before: Entries | None, today: int, last_day: int, watched: Sequence[bytes] = ()
+    path: Path, parsed: ParsedFeed, before: Entries | None, today: int, last_day: int, sought: Sequence[bytes] = ()
 ) -> tuple[EntryChanges, EntryChanges]:
     """Write `parsed` to `path`, onto the disk, what `before` knows of its entries carried over.
 
-    Returns how names and networks differ. `watched` are keys of names, sorted, to be looked for in `before`.
+    Returns how names and networks differ. `sought` are keys of names, sorted, to be looked for in `before`.
     `today` and `last_day`, when `before` was last what the source says, are days since the epoch. Raises `OSError`; a `before`
     that turns out to be damaged counts for nothing from there on.
     """
@@ -179,7 +179,7 @@ def write_entries(
         _put(file, _HEAD, head)
         gone: Counter[int] = Counter()
         writer = _BlockWriter(file, parsed.detail_of, gone, today, last_day, oldest_day)
-        names = writer.put(_NAMES, parsed.names, before.names() if before is not None else (), watched)
+        names = writer.put(_NAMES, parsed.names, before.names() if before is not None else (), sought)
         networks = dict.fromkeys(parsed.networks, BLOCK_SUBTREE)
         others = writer.put(_NETWORKS, networks, before.networks() if before is not None else ())
         _put(file, _TAIL, _Tail(len(parsed.names), len(networks), dict(gone)))
@@ -216,21 +216,21 @@ class _BlockWriter:
         self._oldest_day = oldest_day
 
     def put(
-        self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[EntryBlock], watched: Sequence[bytes] = ()
+        self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[EntryBlock], sought: Sequence[bytes] = ()
     ) -> EntryChanges:
         """Everything in `listed` or in `before`, in frames of that kind."""
         names = Names.of(listed)
         keys = names.keys_sorted
-        at = added = removed = fresh = watched_at = 0
+        at = added = removed = fresh = sought_at = 0
         seen: set[bytes] = set()
         try:
             for block in before:
                 end = bisect_right(keys, block.keys[-1], at)
                 unknown, back, lost = self._merge(kind, keys[at:end], names.bits[at:end], block)
                 added, removed, fresh, at = added + unknown + back, removed + lost, fresh + unknown, end
-                watched_end = bisect_right(watched, block.keys[-1], watched_at)
-                seen.update(set(compress(block.keys, block.bits)).intersection(watched[watched_at:watched_end]))
-                watched_at = watched_end
+                sought_end = bisect_right(sought, block.keys[-1], sought_at)
+                seen.update(set(compress(block.keys, block.bits)).intersection(sought[sought_at:sought_end]))
+                sought_at = sought_end
         except DamagedEntries:
             pass  # what is left has no history
         while at < len(keys):

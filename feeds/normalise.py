@@ -61,9 +61,9 @@ class NameEntry(NamedTuple):
 
 
 class NetworkEntry(NamedTuple):
-    """An address or network. `octets`: those of the address, then one with the prefix length."""
+    """An address or network. `key`: the bytes of the address, then one with the prefix length."""
 
-    octets: bytes
+    key: bytes
     reason: Reason  # what to count it by when addresses are not wanted
     special: bool  # loopback, private, multicast, or too wide: blocking it would hurt, whoever lists it
 
@@ -225,9 +225,9 @@ def _not_a_name(text: str) -> Reason | None:
 def _address(text: str) -> NetworkEntry | Reason | None:
     """The address or network that `text` spells, the reason why it cannot be listed, or None when it is no address."""
     if _QUAD(text):
-        octets = bytes(map(int, text.split(".")))
-        special = octets[0] in _MAYBE_SPECIAL and _is_special(ipaddress.IPv4Network(octets))
-        return NetworkEntry(octets + b"\x20", Reason.ADDRESS, special)
+        address_bytes = bytes(map(int, text.split(".")))
+        special = address_bytes[0] in _MAYBE_SPECIAL and _is_special(ipaddress.IPv4Network(address_bytes))
+        return NetworkEntry(address_bytes + b"\x20", Reason.ADDRESS, special)
     bare, slash, mask = text.partition("/")
     if _IPV4_LIKE(bare):
         if "*" in bare:
@@ -246,8 +246,8 @@ def _address(text: str) -> NetworkEntry | Reason | None:
     address = network.network_address
     if network.prefixlen >= 96 and isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         network = ipaddress.IPv4Network((address.ipv4_mapped, network.prefixlen - 96))
-    octets = network.network_address.packed + bytes((network.prefixlen,))
-    return NetworkEntry(octets, Reason.NETWORK if slash else Reason.ADDRESS, _is_special(network))
+    key = network.network_address.packed + bytes((network.prefixlen,))
+    return NetworkEntry(key, Reason.NETWORK if slash else Reason.ADDRESS, _is_special(network))
 
 
 def _is_special(network: ipaddress.IPv4Network | ipaddress.IPv6Network) -> bool:

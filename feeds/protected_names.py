@@ -1,4 +1,4 @@
-"""What no list blocks by itself, because too much hangs on it: taken out of what is compiled, and held for review.
+"""Protected names: too much depends on them for a list to block them. They are taken out of lists, and held for review.
 
 A listed name is caught when it is protected, or when a protected one lies below it and the listing reaches that far. What is
 below a protected name is not: `bad.blob.core.windows.net` is as good a listing as any. Networks: `feeds.protected_networks`.
@@ -122,11 +122,11 @@ class ProtectedNames:
         self._top_level = protection.top_level
 
     def sieve(self, decided: Decided, feed: str = "") -> Sieve:
-        """What takes out of the list of `feed` what must not go live."""
+        """A sieve for the list of `feed`."""
         return Sieve(self, decided, self._skip.get(feed, frozenset()), top_level=feed in self._top_level)
 
     def take_out(self, names: dict[bytes, int], decided: Decided, feed: str = "") -> HeldNames:
-        """Remove from `names`, the entries of one list, what must not go live by itself; says what that was."""
+        """Remove protected names from `names`, the entries of one list; returns those removed."""
         sieve = self.sieve(decided, feed)
         sieve(names)
         return sieve.held
@@ -200,19 +200,19 @@ class ProtectedNames:
 
 
 class Sieve:
-    """Takes out of the parts of one list what must not go live; `held` says what that was so far."""
+    """Takes protected names and networks out of one list, part by part; `held` has those taken out so far."""
 
     def __init__(self, protected: ProtectedNames, decided: Decided, skip: frozenset[str], *, top_level: bool = False) -> None:
         self._protected = protected
         self._skip = skip
         self._skip_of_top_level = skip | SUFFIX_KINDS if top_level else skip
-        self._decisions = {form: _Decisions.of(decided, form) for form in (NAMES, NETWORKS)}
+        self._decisions = {form: _DecidedEntries.of(decided, form) for form in (NAMES, NETWORKS)}
         self._counts = [0, 0]
         self._told: tuple[dict[str, Caught], dict[str, Caught]] = {}, {}
 
     @property
     def held(self) -> HeldNames:
-        """What was taken out so far."""
+        """The names and networks that were taken out so far."""
         held, refused = self._told
         return HeldNames(
             held=self._counts[0],
@@ -223,11 +223,11 @@ class Sieve:
         )
 
     def __call__(self, names: dict[bytes, int]) -> None:
-        """Do so with these names."""
+        """Take protected names out of `names`."""
         self._take(names, self._protected.caught(names, self._skip, self._skip_of_top_level), NAMES)
 
     def networks(self, networks: dict[bytes, int]) -> None:
-        """Do so with these networks."""
+        """Take protected networks out of `networks`."""
         self._take(networks, self._protected.caught_networks(networks, self._skip), NETWORKS)
 
     def _take(self, entries: dict[bytes, int], caught: Iterator[tuple[bytes, Caught]], form: _Form) -> None:
@@ -247,21 +247,21 @@ class Sieve:
 
 
 class _Form(NamedTuple):
-    """How entries are spelt, and what they are called in files of entries."""
+    """How names or networks are converted between text and key."""
 
     key: Callable[[str], bytes]
     text: Callable[[bytes], str]
 
 
-class _Decisions(NamedTuple):
-    """What was decided about entries of one form, by key."""
+class _DecidedEntries(NamedTuple):
+    """The decisions of administrators about the names or the networks of a feed, by key."""
 
     released: frozenset[bytes]
     dropped: frozenset[bytes]
     out: dict[bytes, Caught]
 
     @classmethod
-    def of(cls, decided: Decided, form: _Form) -> _Decisions:
+    def of(cls, decided: Decided, form: _Form) -> _DecidedEntries:
         return cls(
             frozenset(form.key(text) for text in decided.released if _form_of(text) is form),
             frozenset(form.key(text) for text in decided.dropped if _form_of(text) is form),

@@ -162,9 +162,9 @@ async def _work(
             log_to_stderr("feeds", config.log.level)
             if not watching:  # they begin while the first blockset is made: a kill switch does not wait for that
                 jobs = (
-                    _watch(scheduler, request, answered_ns),
+                    _poll_commands(scheduler, request, answered_ns),
                     _look_after(scheduler, distrusted, receiver),
-                    _watch_files(scheduler),
+                    _poll_files(scheduler),
                 )
                 watching = [tasks.create_task(job) for job in jobs]
             await scheduler.configure(config)
@@ -227,8 +227,8 @@ async def _look_after(scheduler: Scheduler, distrusted: list[int], receiver: _Re
         scheduler.expire()
 
 
-async def _watch(scheduler: Scheduler, request: Path, answered_ns: int) -> None:
-    """Notice commands and requests for an update. Nothing in here waits: a kill switch must not."""
+async def _poll_commands(scheduler: Scheduler, request: Path, answered_ns: int) -> None:
+    """Carry out quick commands and start requested updates. It waits for no list, so a kill switch acts at once."""
     while True:
         await asyncio.sleep(REQUEST_POLL_S)
         await scheduler.obey()
@@ -237,8 +237,8 @@ async def _watch(scheduler: Scheduler, request: Path, answered_ns: int) -> None:
             scheduler.wake()
 
 
-async def _watch_files(scheduler: Scheduler) -> None:
-    """Notice local lists that have changed. A file system that hangs holds up this task and no other."""
+async def _poll_files(scheduler: Scheduler) -> None:
+    """Refresh local lists that have changed. A file system that hangs delays only this task."""
     while True:
         await scheduler.poll_files()
         await asyncio.sleep(FILE_POLL_S)

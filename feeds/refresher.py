@@ -67,7 +67,7 @@ class FeedRefresher:
         self.tried = False
         self.results = results
         self._store = FeedStore(directory)
-        self.hold = Quarantine(self._store, feed.url)
+        self.quarantine = Quarantine(self._store, feed.url)
         self._failed_at_s = -math.inf
         self._take_up()
         self._salvaged_sha256 = ""  # of the content whose entries an earlier blockset keeps in force; "": not known
@@ -109,10 +109,10 @@ class FeedRefresher:
     async def release(self) -> None:
         """Make the update that waits the last-good copy. Raises `OSError`."""
         async with self._keeping:
-            pending, now_s = self.hold.pending, time.time()
+            pending, now_s = self.quarantine.pending, time.time()
             if pending is not None:
                 self._keep_pending(pending, now_s)
-            self.hold.release(now_s)
+            self.quarantine.release(now_s)
 
     async def attempt(self, around: RefreshContext) -> None:
         """Ask the source, judge what it says, keep it, have it published. Never raises: what went wrong is in `last_error`.
@@ -158,10 +158,10 @@ class FeedRefresher:
         if self.expired:
             return None
         if self.copy is not None:
-            return self._share(self.copy, self.feed)
+            return self._input_of(self.copy, self.feed)
         if (copy := self.predecessor) is None:
             return None
-        return self._share(copy, msgspec.structs.replace(self.feed, url=copy.url))  # it says that the new source is not loaded
+        return self._input_of(copy, msgspec.structs.replace(self.feed, url=copy.url))  # its entries are of the old source
 
     def reread(self, parsed: str) -> None:
         """The entries in the file `parsed` turned out to be damaged: read the copy again, if they are still its entries."""
@@ -178,18 +178,18 @@ class FeedRefresher:
     def salvage(self, before: Input, blockset: str) -> tuple[Input, Part]:
         """Its share of the next blockset when it is lost: what the blockset in that directory, made of `before`, has of it."""
         self._salvaged_sha256 = before.sha256
-        share = msgspec.structs.replace(before, category=self.feed.category, decided=self.hold.names_fingerprint)
-        return share, Part(self.feed, "", self.hold.names, blockset)
+        share = msgspec.structs.replace(before, category=self.feed.category, decided=self.quarantine.names_fingerprint)
+        return share, Part(self.feed, "", self.quarantine.names, blockset)
 
     @property
     def damaged(self) -> bool:
         """Whether its files look otherwise than they were written."""
         copy = self.copy or self.predecessor
-        return self.hold.damaged or (copy is not None and self._store.damaged(copy))
+        return self.quarantine.damaged or (copy is not None and self._store.damaged(copy))
 
     async def mend(self) -> bool:
         """Have damaged files say what is in force. True when the source must be asked for it. Raises `OSError`."""
-        self.hold.mend()
+        self.quarantine.mend()
         copy = self.copy or self.predecessor
         if copy is None or self._keeping.locked() or not (changed := self._store.changed(copy)):
             return False
@@ -204,10 +204,12 @@ class FeedRefresher:
                 self.reread(str(self._store.parsed_path(copy)))
         return not sound
 
-    def _share(self, copy: Copy, feed: Feed) -> tuple[Input, Part]:
+    def _input_of(self, copy: Copy, feed: Feed) -> tuple[Input, Part]:
         reading = copy.reading
-        share = Input(self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.hold.names_fingerprint)
-        return share, Part(feed, str(self._store.parsed_path(copy)), self.hold.names)
+        share = Input(
+            self.name, reading.source, self.feed.category, copy.sha256, reading.reader, self.quarantine.names_fingerprint
+        )
+        return share, Part(feed, str(self._store.parsed_path(copy)), self.quarantine.names)
 
     def _needs_reading(self, copy: Copy | None) -> bool:
         if copy is None or (self._readable and self._as_read_before == (copy.sha256, self.source)):
@@ -239,32 +241,32 @@ class FeedRefresher:
             fetched = await self._fetch(around, raw)
             self.moved_to = fetched.moved_to
             async with self._keeping:
-                said = self.hold.said
+                said = self.quarantine.said
                 if isinstance(fetched, Unchanged) and said is not None:
-                    self.hold.heard(said.sha256, fetched.validators, began_s, self._at_most_s)
+                    self.quarantine.heard(said.sha256, fetched.validators, began_s, self._at_most_s)
                     return self._still_held(began_s)
                 if isinstance(fetched, Unchanged) or (self.copy is not None and self.copy.sha256 == fetched.sha256):
                     self._keep_unchanged(fetched, raw, began_s)
-                    self.hold.moot()
+                    self.quarantine.moot()
                     return UNCHANGED
-                if self.hold.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
-                    self.hold.heard(fetched.sha256, fetched.validators, began_s, self._at_most_s)
+                if self.quarantine.was_dropped(fetched.sha256) or (said is not None and said.sha256 == fetched.sha256):
+                    self.quarantine.heard(fetched.sha256, fetched.validators, began_s, self._at_most_s)
                     return self._still_held(began_s)
                 result = await self._parse(around.builder, raw, parsed, fetched)
                 copy = self._new_copy(fetched, result, began_s)
                 if (finding := self._finding(result, fetched.sha256)) is not None:
-                    self.hold.keep(
+                    self.quarantine.keep(
                         copy, finding, result.change, self.limits, raw=raw, parsed=parsed, now_s=began_s,
                         at_most_s=self._at_most_s, same_format=self.copy is None or self.copy.reading.format == result.format,
                     )  # fmt: skip
-                    if self.hold.settled(self.limits):
+                    if self.quarantine.settled(self.limits):
                         return self._still_held(began_s)
                     _log.warning(
                         "feed %s: update held: %s; %s", self.name, finding.reason, still_in_force(self.copy or self.predecessor)
                     )
                     return HELD
                 self._keep_new(copy, raw, parsed)
-                self.hold.accepted(result.change, began_s)
+                self.quarantine.accepted(result.change, began_s)
         except BuildError as exc:
             raise FeedError(self.name, exc.reason) from None
         except OSError as exc:
@@ -281,17 +283,17 @@ class FeedRefresher:
 
     def _still_held(self, now_s: float) -> str:
         """What has become of the update that waits. Raises `OSError`."""
-        pending = self.hold.pending
+        pending = self.quarantine.pending
         if pending is None:
             return UNCHANGED
         if self.lost and pending.copy.sha256 == self._salvaged_sha256:
             self._keep_pending(pending, now_s)
-            self.hold.moot()
+            self.quarantine.moot()
             return UPDATED
-        if not self.hold.settled(self.limits):
+        if not self.quarantine.settled(self.limits):
             return HELD
         self._keep_pending(pending, now_s)
-        self.hold.settle(now_s)
+        self.quarantine.settle(now_s)
         _log.warning(
             "feed %s: the update that was held (%s) is live: its source has said so %d times within %.0f h",
             self.name, pending.finding.reason, pending.refreshes, pending.persisted_s / 3600,
@@ -306,13 +308,13 @@ class FeedRefresher:
         self._heard_at_s = boottime_s()
 
     def _finding(self, result: Parsed, sha256: str) -> Finding | None:
-        if result.finding is None and self.hold.frozen and not self._is_accepted(sha256):
-            return Finding("hold", f"every update is held: {self.hold.frozen}")
+        if result.finding is None and self.quarantine.frozen and not self._is_accepted(sha256):
+            return Finding("hold", f"every update is held: {self.quarantine.frozen}")
         return result.finding
 
     def _is_accepted(self, sha256: str) -> bool:
         """Whether content is never held: an administrator released it, or its entries are in force while its files are lost."""
-        return self.hold.was_released(sha256) or (self.lost and sha256 == self._salvaged_sha256)
+        return self.quarantine.was_released(sha256) or (self.lost and sha256 == self._salvaged_sha256)
 
     async def _fetch(self, around: RefreshContext, into: Path) -> Fetched | Unchanged:
         if self.path is not None:
@@ -321,7 +323,7 @@ class FeedRefresher:
 
     def _kept(self) -> Kept | None:
         """What the source last said, for it to say what changed since: the update that waits, or the last-good copy."""
-        said, pending, copy = self.hold.said, self.hold.pending, self.copy
+        said, pending, copy = self.quarantine.said, self.quarantine.pending, self.copy
         if said is not None and pending is not None:
             age_s = time.time() - (pending.seen_s or pending.since_s)
             return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, age_s)
@@ -335,7 +337,7 @@ class FeedRefresher:
         if self.copy is not None:
             job = msgspec.structs.replace(job, entries_before=self.copy.reading.entries + self.copy.reading.addresses)
         if not self._is_accepted(fetched.sha256):
-            limits = msgspec.structs.replace(self.limits, usual=self.hold.usual)
+            limits = msgspec.structs.replace(self.limits, usual=self.quarantine.usual)
             job = msgspec.structs.replace(job, limits=limits, popularity=self.popularity)
         return await builder.parse(job)
 
@@ -375,7 +377,7 @@ class FeedRefresher:
         try:
             if not await asyncio.to_thread(self._store.is_sound, copy):
                 _log.error("feed %s: its last-good copy is damaged on the disk: its source is asked again", self.name)
-                self.hold.trust(copy.sha256)  # what is in force is no update
+                self.quarantine.trust(copy.sha256)  # what is in force is no update
                 safe_files.put_aside(self._store.raw_path(copy))
                 return None
             result = await builder.parse(self._job(self._store.raw_path(copy), parsed, copy.validators, copy))

@@ -51,9 +51,9 @@ def _of(runner: FeedRefresher, live: LiveBlockset, overrides: Overrides) -> Feed
         last_error=runner.last_error,
         moved_to=runner.moved_to,
         results=dict(runner.results),
-        held_update=runner.hold.status(runner.limits),
+        held_update=runner.quarantine.status(runner.limits),
         held_names=live.held.get(feed.name, HeldNames()),
-        frozen=runner.hold.frozen,
+        frozen=runner.quarantine.frozen,
         expired=runner.expired,
         lost=runner.lost and feed.name in live.feeds,
     )

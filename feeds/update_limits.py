@@ -193,14 +193,14 @@ def _size(change: Change, limits: UpdateLimits) -> Finding | None:
             least = min(least, 0.9 * usual.low - _room(usual.low))
         if limits.max_shrink >= 1 or entries >= least:
             return None
-        gone = _share(before - entries, before)
+        gone = _percent(before - entries, before)
         return Finding("shrink", f"{entries:,} entries instead of {before:,}: {gone} gone, {_may(limits.max_shrink)}")
     most = before * (1 + limits.max_growth) + _room(before)
     if usual is not None and usual.high > before:
         most = max(most, 1.1 * usual.high + _room(usual.high))
     if entries <= most:
         return None
-    more = _share(entries - before, before)
+    more = _percent(entries - before, before)
     return Finding("growth", f"{entries:,} entries instead of {before:,}: {more} more, {_may(limits.max_growth)}")
 
 
@@ -214,12 +214,12 @@ def _turnover(change: Change, limits: UpdateLimits) -> Finding | None:
         return None
     return Finding(
         "turnover",
-        f"{_share(change.removed, change.before)} of {change.before:,} names gone, {_share(change.fresh, change.entries)} of"
+        f"{_percent(change.removed, change.before)} of {change.before:,} names gone, {_percent(change.fresh, change.entries)} of"
         f" {change.entries:,} new, {_may(most)}",
     )
 
 
-def _share(part: int, whole: int) -> str:
+def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.0%}" if whole else "all"
 
 

@@ -1,4 +1,4 @@
-"""A feed over a year: the real runner, parser and guard, a clock that is an argument, and versions of a list made by a script."""
+"""A feed over a year: the real runner, parser and guard, a clock that the test sets, and generated versions of a list."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class InProcess(Builder):
 
 
 class Unpublished(Publisher):
-    """Compiles nothing: what would be live is asked of the copy and the names that are protected."""
+    """Compiles nothing. `Replay.live` works out the live names from the copy and the protected names."""
 
     def __init__(self) -> None:
         super().__init__(self.published)
@@ -53,7 +53,7 @@ class Unpublished(Publisher):
 
 
 class Replay:
-    """One feed, whose source says what `say` was given."""
+    """One feed, whose source has the lines that `publish` was given."""
 
     def __init__(self, directory: Path, monkeypatch: pytest.MonkeyPatch, loop: asyncio.Runner, **keys: object) -> None:
         self._loop = loop
@@ -81,8 +81,8 @@ class Replay:
         self.stale_s = 0.0  # the longest that an update was held
         self._held_since_s = 0.0
 
-    def say(self, lines: Iterable[str] | None) -> None:
-        """What the source says from now on; None: nothing, it is away."""
+    def publish(self, lines: Iterable[str] | None) -> None:
+        """Let the source have `lines` from now on; with None it is gone."""
         if lines is None:
             self.source.unlink(missing_ok=True)
         else:
@@ -91,10 +91,10 @@ class Replay:
             new.replace(self.source)
 
     def step(self) -> None:
-        """Until the next refresh, and that."""
+        """Go to the time of the next refresh, and refresh."""
         self.now_s += REFRESH_S
         self._loop.run(self.runner.attempt(self._around))
-        held = self.runner.hold.pending is not None
+        held = self.runner.quarantine.pending is not None
         if held and not self._held_since_s:
             self.holds += 1
             self._held_since_s = self.now_s
@@ -104,7 +104,7 @@ class Replay:
             self._held_since_s = 0.0
 
     def day(self) -> None:
-        """All refreshes of one."""
+        """Do all refreshes of a day."""
         for _ in range(DAY_S // REFRESH_S):
             self.step()
 
@@ -123,7 +123,7 @@ class Replay:
 
 
 def poisons(list_: Sequence[str], popular: Sequence[str], others: Sequence[str]) -> dict[str, tuple[list[str], set[str]]]:
-    """Twelve ways to spoil a list: what the source says then, and what of it must not go live."""
+    """Twelve ways to spoil a list: the lines of the source then, and the names among them that must not go live."""
     size = len(list_)
     half = list(list_[: size // 2])
     flood = [f"host{at}.flood{at % 97}.example.org" for at in range(20 * size)]

@@ -21,10 +21,10 @@ _NOT_LISTS = ("~", ".tmp", ".swp", ".part")
 
 
 def look(path: Path) -> FileStamp | None:
-    """What is at `path` now; None if nothing can be seen there. Cheap enough to ask every other second."""
+    """The `FileStamp` of the file or directory at `path`; None if it cannot be read. A call every other second is cheap."""
     try:
         status = path.stat()
-        return _stamp_of_all(members(path)) if stat.S_ISDIR(status.st_mode) else _stamp(status)
+        return _stamp_of_all(members(path)) if stat.S_ISDIR(status.st_mode) else _file_stamp(status)
     except OSError:
         return None
 
@@ -39,7 +39,7 @@ def members(directory: Path) -> list[tuple[Path, FileStamp]]:
         for entry in entries:
             if entry.name.startswith(".") or entry.name.endswith(_NOT_LISTS) or not _is_file(entry):
                 continue
-            found.append((Path(entry.path), _stamp(entry.stat())))
+            found.append((Path(entry.path), _file_stamp(entry.stat())))
     return sorted(found)
 
 
@@ -65,7 +65,7 @@ def fetch(feed: Feed, path: Path, known: Validators | None, into: Path) -> Fetch
         raise FeedError(feed.name, f"{path}: {exc.strerror}") from None
     try:
         status = os.fstat(fd)
-        stamp = _stamp(status)
+        stamp = _file_stamp(status)
         if known is not None and known.stamp == stamp and not known.packed:
             return Unchanged(known)
         if status.st_size > feed.max_bytes:
@@ -73,7 +73,7 @@ def fetch(feed: Feed, path: Path, known: Validators | None, into: Path) -> Fetch
         with Candidate(into, feed.name, feed.max_bytes) as candidate:
             while chunk := _read(feed, path, fd):
                 candidate.write(chunk)
-            if _stamp(os.fstat(fd)) != stamp:
+            if _file_stamp(os.fstat(fd)) != stamp:
                 raise FeedError(feed.name, _changed(path))
     finally:
         os.close(fd)
@@ -103,7 +103,7 @@ def _fetch_all(feed: Feed, directory: Path, known: Validators | None, into: Path
 
 
 def _add(feed: Feed, path: Path, before: FileStamp, candidate: Candidate) -> None:
-    """One file: of its name and content alone, so that the same files make the same copy."""
+    """Add one file. Only its name and content go into the copy, so the same files make the same copy."""
     candidate.write(header(path.name, before.size_bytes))
     try:
         fd = open_regular(path, follow_links=True)
@@ -114,7 +114,7 @@ def _add(feed: Feed, path: Path, before: FileStamp, candidate: Candidate) -> Non
         while left and (chunk := _read(feed, path, fd, left)):
             candidate.write(chunk)
             left -= len(chunk)
-        if left or _stamp(os.fstat(fd)) != before:
+        if left or _file_stamp(os.fstat(fd)) != before:
             raise FeedError(feed.name, _changed(path))
     finally:
         os.close(fd)
@@ -137,7 +137,7 @@ def _stamp_of_all(files: list[tuple[Path, FileStamp]]) -> FileStamp:
     return FileStamp(newest_ns, sum(stamp.size_bytes for _, stamp in files), int.from_bytes(digest.digest()))
 
 
-def _stamp(status: os.stat_result) -> FileStamp:
+def _file_stamp(status: os.stat_result) -> FileStamp:
     return FileStamp(status.st_mtime_ns, status.st_size, status.st_ino)
 
 

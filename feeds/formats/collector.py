@@ -25,7 +25,7 @@ _SECTION_BYTES: Final = 512  # of a line, that are looked at
 MAX_LINE_VALUES: Final = 1000  # a line of 4096 bytes has room for 819 names
 MAX_TOKEN_BYTES: Final = 4096  # of one value; what is longer is cut, and longer than any name still
 MAX_MADE: Final = 1_000_000  # entries that follow from others: more of them than of those make no sense
-_OCTETS_SHOWN = 4 * MAX_EXAMPLE_CHARACTERS
+_BYTES_SHOWN = 4 * MAX_EXAMPLE_CHARACTERS
 _RESERVED_DETAILS = 4096  # once only so many are left, a detail is cut to what many names share
 _URLS = frozenset((Reason.URL, Reason.URL_WITH_PATH))
 IMPORTANT_SHIFT: Final = 4  # a rule of higher rank: its bits stand above those of pdns.blockset.reader until `rank` resolves them
@@ -131,7 +131,7 @@ class Collector:
         self.describe(detail)
 
     def describe(self, detail: NameAnnotation | None) -> None:
-        """Say what is known of all that is added from now on; a `detail` that says nothing is none."""
+        """Say what is known of all that is added from now on; an empty `detail` counts as None."""
         self.detail = detail if detail != NameAnnotation() else None
 
     def add_address(self, token: bytes) -> None:
@@ -150,16 +150,16 @@ class Collector:
         reason = entry if isinstance(entry, Reason) and entry is not Reason.PORT else Reason.URL
         self._add_other(token, reason, allow=False)
 
-    def add_network(self, octets: bytes, reason: Reason, *, special: bool, allow: bool = False) -> None:
+    def add_network(self, key: bytes, reason: Reason, *, special: bool, allow: bool = False) -> None:
         """List a network, or make it an exception, when the feed's addresses are wanted. Call `carve` at the end."""
         if not self._addresses:
             self.refuse(reason)
         elif allow:
-            self._excepted_networks.add(octets)
+            self._excepted_networks.add(key)
         elif special:
             self.refuse(Reason.SPECIAL_ADDRESS)
         else:
-            self.networks.add(octets)
+            self.networks.add(key)
 
     def include_apex(self) -> None:
         """Where all names that the list blocks are written `*.x`, and the feed leaves it open, take each to mean x as well."""
@@ -174,7 +174,7 @@ class Collector:
     def carve(self) -> None:
         """Take each excepted network out of the wider ones that hold it, so that the longest prefix decides."""
         most = MAX_MADE + 2 * len(self.networks)
-        for excepted in sorted(self._excepted_networks, key=lambda octets: octets[-1]):
+        for excepted in sorted(self._excepted_networks, key=lambda key: key[-1]):
             size, bits = len(excepted) - 1, excepted[-1]
             address = int.from_bytes(excepted[:-1])
             for prefix_bits in range(bits + 1):
@@ -223,7 +223,7 @@ class Collector:
         elif allow:
             self.refuse(entry.reason)
         else:
-            self.add_network(entry.octets, entry.reason, special=entry.special)
+            self.add_network(entry.key, entry.reason, special=entry.special)
 
     def _note(self, key: bytes, detail: NameAnnotation) -> None:
         """Keep `detail` of a name: of several the one that holds longest, the first of those."""
@@ -331,6 +331,6 @@ def is_section(line: bytes) -> bool:
 
 def visible(line: bytes) -> str:
     """`line` cut to 80 characters, with everything that a terminal would not show, or would act on, spelled out."""
-    text = line[:_OCTETS_SHOWN].strip().decode("utf-8", "backslashreplace")
+    text = line[:_BYTES_SHOWN].strip().decode("utf-8", "backslashreplace")
     shown = "".join(char if char.isprintable() else f"\\x{ord(char):02x}" for char in text)
     return shown if len(shown) <= MAX_EXAMPLE_CHARACTERS else shown[: MAX_EXAMPLE_CHARACTERS - 1] + "…"

@@ -32,12 +32,12 @@ class Content:
         self.sample = self._sample()
 
     def lines(self, out: Collector, max_bytes: int = MAX_LINE_BYTES) -> Iterator[bytes]:
-        """Each line without its end, after telling `out` of it. Lines that no format has are counted instead."""
+        """Each line without its end, set as the line of `out`. Lines that are too long or not text are counted instead."""
         for block in _whole_blocks(self._chunks(), max_bytes):
-            yield from _told(block.splitlines(), max_bytes, out)
+            yield from _usable_lines(block.splitlines(), max_bytes, out)
 
     def lines_but(self, plain: Callable[[bytes], list[bytes]], out: Collector) -> Iterator[bytes]:
-        """As `lines`, without empty ones and those of stretches in which every line is a name: `out` has those names already.
+        """As `lines`, without empty lines. Where every line of a stretch is a name, `out` gets all of them at once instead.
 
         `plain` finds the names, one for each such line that ends in LF, in a stretch in lower case.
         """
@@ -52,7 +52,7 @@ class Content:
                     out.line_number += len(names)
                     out.add_plain(names)
                 else:
-                    yield from filter(None, _told(stretch.splitlines(), MAX_LINE_BYTES, out))
+                    yield from filter(None, _usable_lines(stretch.splitlines(), MAX_LINE_BYTES, out))
 
     def contains(self, word: bytes) -> bool:
         """Whether `word` is in it, in lower case."""
@@ -105,7 +105,7 @@ class Content:
             yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
-def _told(lines: list[bytes], max_bytes: int, out: Collector) -> Iterator[bytes]:
+def _usable_lines(lines: list[bytes], max_bytes: int, out: Collector) -> Iterator[bytes]:
     for line in lines:
         out.line_number += 1
         out.line = line

@@ -95,12 +95,12 @@ def decoded(raw: Raw, kind: type[T]) -> T | None:
 
 
 def fields(raw: Raw) -> dict[str, Raw]:
-    """What is in an object, by key; nothing when it is none."""
+    """The fields of an object, by key; empty for any other value."""
     return decoded(raw, dict[str, Raw]) or {}
 
 
 def items(raw: Raw) -> list[Raw]:
-    """The elements of an array, or the values of an object; nothing when it is neither."""
+    """The elements of an array, or the values of an object; empty for any other value."""
     elements = decoded(raw, list[Raw])
     return elements if elements is not None else list(fields(raw).values())
 

@@ -167,4 +167,4 @@ def _read_address(text: bytes, out: Collector, *, allow: bool) -> None:
     if not isinstance(entry, NetworkEntry):
         out.refuse(entry if isinstance(entry, Reason) else Reason.BAD_CHARACTERS)
     else:
-        out.add_network(entry.octets, entry.reason, special=entry.special, allow=allow)
+        out.add_network(entry.key, entry.reason, special=entry.special, allow=allow)

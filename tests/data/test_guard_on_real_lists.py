@@ -46,17 +46,17 @@ def test_real_versions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, loop: as
     replay = Replay(tmp_path, monkeypatch, loop)
     lists = [names[at * size // 26 : at * size // 26 + size + 10 * at] for at in range(26)]
     for lines in lists[:14]:
-        replay.say(lines)
+        replay.publish(lines)
         replay.day()
     assert replay.holds == 0
     popular, others = ranking("cloudflare-top5k"), ranking("disposable-email")
     outcomes = {}
     for script in poisons(lines, popular, others):
         said, bad = poisons(lines, popular, others)[script]
-        replay.say(said)
+        replay.publish(said)
         replay.day()
         outcomes[script] = len(replay.live() & bad)
-        replay.say(lines)
+        replay.publish(lines)
         replay.day()
         assert set(replay.live()) <= set(lines)
     assert outcomes == dict.fromkeys(outcomes, 0)
@@ -70,13 +70,13 @@ def test_the_most_popular_names_in_place_of_a_scam_list(
     for name in ("cloudflare-top5k", "cisco_top5k", "tranco10k", "majestic_million"):
         replay = Replay(tmp_path / name, monkeypatch, loop)
         (tmp_path / name).mkdir()
-        replay.say(ranking(name)[:2214])
+        replay.publish(ranking(name)[:2214])
         replay.day()
         assert replay.live() == set(), name
-        replay.say(names)
+        replay.publish(names)
         replay.day()
         before = replay.live()
-        replay.say(ranking(name)[:2214])
+        replay.publish(ranking(name)[:2214])
         for _ in range(60):
             replay.step()
         assert replay.live() == before, name
@@ -87,7 +87,7 @@ def test_a_real_list_of_a_million(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     if not MILLION.is_file():
         pytest.skip("not unpacked")
     replay = Replay(tmp_path, monkeypatch, loop)
-    replay.say(MILLION.read_text().split())
+    replay.publish(MILLION.read_text().split())
     replay.step()
     assert replay.holds == 0
     assert len(replay.live()) > 1_150_000

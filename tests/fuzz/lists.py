@@ -167,7 +167,7 @@ def feed_one(target: str, content: bytes, directory: Path) -> ParsedFeed | None:
     assert parsed.size_bytes <= MAX_BYTES
     assert all(0 < bits < 16 for bits in parsed.names.values())
     assert all(1 <= len(key) <= 254 or not key for key in parsed.names)
-    assert all(len(octets) in (5, 17) for octets in parsed.networks)
+    assert all(len(key) in (5, 17) for key in parsed.networks)
     assert all(len(lines.examples) <= 3 for lines in parsed.odd.values())
     write_entries(parsed_file, parsed, None, 1, 1)
     again = whole(Entries(parsed_file))

@@ -135,19 +135,19 @@ async def truncate(request: web.Request) -> web.StreamResponse:
     """Closes the connection in the middle of a body with Content-Length."""
     response = await _begin(request, 1000)
     await response.write(b"bad.example\n")
-    return _cut(request, response)
+    return _break_off(request, response)
 
 
 async def truncate_chunked(request: web.Request) -> web.StreamResponse:
     """Closes the connection before the last chunk."""
     response = await _begin(request, None)
     await response.write(b"bad.example\n")
-    return _cut(request, response)
+    return _break_off(request, response)
 
 
 async def disconnect(request: web.Request) -> web.StreamResponse:
     """Closes the connection without a word."""
-    return _cut(request, web.Response())
+    return _break_off(request, web.Response())
 
 
 async def endless_headers(request: web.Request) -> web.StreamResponse:
@@ -167,7 +167,7 @@ async def reset(request: web.Request) -> web.StreamResponse:
     assert request.transport is not None
     sock = request.transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    return _cut(request, response)
+    return _break_off(request, response)
 
 
 async def _raw(request: web.Request, data: bytes) -> web.StreamResponse:
@@ -208,7 +208,7 @@ async def _begin(request: web.Request, length: int | None) -> web.StreamResponse
     return response
 
 
-def _cut(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
+def _break_off(request: web.Request, response: web.StreamResponse) -> web.StreamResponse:
     assert request.transport is not None
     with contextlib.suppress(ConnectionError):
         request.transport.close()

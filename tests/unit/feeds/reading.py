@@ -44,7 +44,7 @@ def names(parsed: ParsedFeed) -> dict[str, str]:
 
 def networks(parsed: ParsedFeed) -> list[str]:
     """Every network, as text."""
-    return sorted(f"{ip_address(octets[:-1])}/{octets[-1]}" for octets in parsed.networks)
+    return sorted(f"{ip_address(key[:-1])}/{key[-1]}" for key in parsed.networks)
 
 
 def odd(parsed: ParsedFeed) -> dict[str, int]:

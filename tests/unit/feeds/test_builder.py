@@ -40,7 +40,7 @@ def parse(tmp_path: Path, content: bytes, before: str = "", *, name: str = "samp
 
 
 def test_a_list_is_judged_and_its_entries_written(tmp_path: Path) -> None:
-    """Counts, format and odd lines are in the result; the entries are in the file, and compared with those before."""
+    """The result has counts, format and skipped lines. The file has the entries, compared with those before."""
     result = parse(tmp_path, b"a.example\nb.example\n192.0.2.1\n")
     assert isinstance(result, Parsed)
     assert (result.format, result.lines, result.entries, result.addresses) == ("domains", 3, 2, 0)

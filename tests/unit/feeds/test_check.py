@@ -39,7 +39,7 @@ def check(tmp_path: Path, *feeds: str) -> dict[str, dict[str, Any]]:
 
 
 def test_where_a_list_moved_for_good(server: FeedServer, tmp_path: Path) -> None:
-    """The address that a chain of permanent redirects ends at is the next step; what is temporary is none."""
+    """The address that a chain of permanent redirects ends at is the next step; the target of a temporary one is not."""
     server.serve("/list", LIST)
     server.redirect("/old", "/older", 301)
     server.redirect("/older", "/list", 308)

@@ -96,7 +96,7 @@ def test_update_without_a_resolver_fetches_here(config: Path, state_dir: Path) -
 
 
 def test_status_is_plain_aligned_text_in_a_pipe(config: Path, state_dir: Path, server: FeedServer) -> None:
-    """One line for each feed, columns under their titles, however long the error is; then what was passed over."""
+    """One line for each feed, columns under their titles, however long the error is; then the skipped lines."""
     run("update", "-c", config)
     server.status("/first", 404)
     run("update", "-c", config)

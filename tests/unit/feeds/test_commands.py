@@ -1,4 +1,4 @@
-"""Orders of administrators: carried out by one process, on record, refused with the next step when they make no sense."""
+"""Commands of administrators: one process carries them out and records them. A refusal names the next step."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ EVERYTHING = InForce(overrides=2**62, generation=2**62)  # as if workers had tak
 
 
 class Feeds:
-    """Two feeds, of which nothing is held."""
+    """Two feeds without held updates or names."""
 
     def names(self) -> list[str]:
         return ["alpha", "beta"]
 
-    async def hold(self, feed: str, name: str, reason: str) -> str:
+    async def hold_back(self, feed: str, name: str, reason: str) -> str:
         return f"{feed} {name} {reason}"
 
     async def release(self, feed: str, _name: str) -> str:
@@ -76,7 +76,7 @@ def audited(state_dir: Path) -> list[audit.Line]:
     ],
 )
 def test_refused_with_a_reason_and_on_record(tmp_path: Path, order: dict[str, object], text: str) -> None:
-    """What makes no sense changes nothing, says what to do, and is on record as not done."""
+    """A command that makes no sense changes nothing. The answer says what to do, and the audit log has it as not done."""
     outcome = carried_out(tmp_path, **order)
     assert not outcome.done
     assert text in outcome.text
@@ -87,7 +87,7 @@ def test_refused_with_a_reason_and_on_record(tmp_path: Path, order: dict[str, ob
 
 @pytest.mark.parametrize("command", ["block", "allow"])
 def test_a_public_suffix_needs_force(tmp_path: Path, command: str) -> None:
-    """A name below which anybody may register others is not blocked or allowed unless forced; who asks learns that it can be."""
+    """A name below which anybody may register others is blocked or allowed only with `force`. The refusal says so."""
     refused = carried_out(tmp_path, command=command, name="co.uk", reason="x")
     assert (refused.done, refused.needs_force) == (False, True)
     assert carried_out(tmp_path, command=command, name="co.uk", reason="x", force=True).done
@@ -96,7 +96,7 @@ def test_a_public_suffix_needs_force(tmp_path: Path, command: str) -> None:
 
 
 def test_an_opposite_entry_that_is_replaced_is_named(tmp_path: Path) -> None:
-    """An order that turns an entry round says what was there, by whom and why; one that repeats it does not."""
+    """A command that reverses an entry says what was there, by whom and why; one that repeats it does not."""
     carried_out(tmp_path, command="allow", name="x.example", reason="ticket 1", user="bob")
     blocked = carried_out(tmp_path, command="block", name="x.example", reason="ticket 2")
     assert blocked.text == "x.example is blocked: ticket 2; this replaces an entry by bob, which allowed it: ticket 1"
@@ -106,7 +106,7 @@ def test_an_opposite_entry_that_is_replaced_is_named(tmp_path: Path) -> None:
 
 
 def test_the_record_is_only_added_to(tmp_path: Path) -> None:
-    """A line for each order, those before untouched, line breaks in a reason no way to forge one."""
+    """Each command adds a line and leaves those before untouched. A line break in a reason forges no line."""
     before = b""
     for reason in ("one", "two\n{}", "three"):
         assert carried_out(tmp_path, command="block", name="X.Example.", reason=reason).done == reason.isprintable()
@@ -115,12 +115,12 @@ def test_the_record_is_only_added_to(tmp_path: Path) -> None:
         assert len(now) > len(before)
         before = now
     assert [line.reason for line in audited(tmp_path)] == ["one", "two?{}", "three"]
-    (entry,) = overrides.read(tmp_path).indicators  # the last word on a name counts
+    (entry,) = overrides.read(tmp_path).indicators  # the last command for a name counts
     assert (entry.name, entry.reason, entry.author, entry.expires_s) == ("x.example", "three", "ann", 0.0)
 
 
 def test_a_bound_on_local_entries(tmp_path: Path) -> None:
-    """Past it the way out is said; what is there stays."""
+    """Beyond it an entry is refused, with the way out. The entries that exist stay."""
     many = tuple(
         Indicator(name=f"n{number}.example", action="block", reason="x", author="ann", added_s=1.0)
         for number in range(MAX_INDICATORS)
@@ -132,7 +132,7 @@ def test_a_bound_on_local_entries(tmp_path: Path) -> None:
 
 
 def test_what_ends_by_itself_ends(tmp_path: Path) -> None:
-    """After its time an entry is neither in force nor in the file, and a worker's watch is due exactly then."""
+    """An expired entry is neither in force nor in the file. `OverridesWatch` is due exactly when an entry expires."""
     now_s = time.time()
     disabled = {"alpha": Disabled(reason="x", author="ann", since_s=now_s, until_s=now_s + 0.2)}
     short = Indicator(name="x.example", action="block", reason="x", author="ann", added_s=now_s, expires_s=now_s + 100)
@@ -146,13 +146,13 @@ def test_what_ends_by_itself_ends(tmp_path: Path) -> None:
     assert (rules.disabled, rules.find(from_text("a.x.example")) is None) == (frozenset(), False)
     assert watch.is_due(now_s + 100)
     assert not watch.load(now_s + 100)
-    desk = CommandRunner(tmp_path, Feeds())
+    runner = CommandRunner(tmp_path, Feeds())
     time.sleep(0.25)
-    assert asyncio.run(desk.look())
+    assert asyncio.run(runner.look())
     assert (overrides.read(tmp_path).disabled, overrides.read(tmp_path).indicators) == ({}, (short,))
 
 
-def test_a_damaged_file_is_said_once(tmp_path: Path) -> None:
+def test_a_damaged_file_is_reported_once(tmp_path: Path) -> None:
     """A worker that cannot read it keeps what it has, and looks again when it is another file."""
     path = tmp_path / overrides.FILE_NAME
     path.write_bytes(b"{")
@@ -165,8 +165,8 @@ def test_a_damaged_file_is_said_once(tmp_path: Path) -> None:
     assert watch.load(time.time()).find(from_text("x.example")) is not None
 
 
-def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
-    """Whoever gives an order gets its own answer; the directory is empty afterwards; rubbish in it hurts nobody."""
+def test_commands_are_answered_in_turn(tmp_path: Path) -> None:
+    """Each command gets its own answer. The directory is empty afterwards, and a file that is no command disturbs none."""
     told: list[set[str]] = []
     in_force.write(tmp_path, EVERYTHING)
 
@@ -174,7 +174,7 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
         told.append({path.suffix for path in (tmp_path / commands.DIRECTORY).iterdir()} & {".answer"})
 
     async def both() -> list[Outcome]:
-        desk = CommandRunner(tmp_path, Feeds(), tell)
+        runner = CommandRunner(tmp_path, Feeds(), tell)
         (tmp_path / commands.DIRECTORY / "1-1-1.order").write_bytes(b"rubbish")
         given = [
             asyncio.to_thread(
@@ -184,18 +184,18 @@ def test_orders_are_answered_in_turn(tmp_path: Path) -> None:
         ]
         tasks = asyncio.gather(*given)
         while not tasks.done():
-            await desk.look()
+            await runner.look()
             await asyncio.sleep(0.01)
         return await tasks
 
     assert [outcome.text for outcome in asyncio.run(both())] == [f"n{number}.example is blocked: x" for number in range(4)]
     assert list((tmp_path / commands.DIRECTORY).iterdir()) == []
     assert len(told) == 4
-    assert told[0] == set()  # everybody else knows first
+    assert told[0] == set()  # `tell` is called before the answer is written
 
 
 def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
-    """While a release waits for a list to be parsed, other orders are carried out."""
+    """While a release waits for a list to be parsed, other commands are carried out."""
 
     class Busy(Feeds):
         async def release(self, feed: str, _name: str) -> str:
@@ -206,17 +206,17 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
     in_force.write(tmp_path, EVERYTHING)
 
     async def both() -> tuple[str, str]:
-        desk = CommandRunner(tmp_path, Busy())
+        runner = CommandRunner(tmp_path, Busy())
         release = Command(command="release", user="ann", feed="alpha")
         slow = asyncio.ensure_future(asyncio.to_thread(commands.execute, tmp_path, release))
         while not commands.taken(tmp_path):  # noqa: ASYNC110 (a directory tells of no event)
             await asyncio.sleep(0.01)
-        work = asyncio.ensure_future(desk.look_slowly())
+        work = asyncio.ensure_future(runner.look_slowly())
         switch = Command(command="disable", user="ann", feed="beta", reason="x", for_s=60.0)
         quick = asyncio.ensure_future(asyncio.to_thread(commands.execute, tmp_path, switch))
         async with asyncio.timeout(20):
             while not quick.done():
-                await desk.look()
+                await runner.look()
                 await asyncio.sleep(0.01)
         assert not slow.done()
         free.set()
@@ -229,12 +229,12 @@ def test_a_kill_switch_does_not_wait(tmp_path: Path) -> None:
     assert set(overrides.read(tmp_path).disabled) == {"beta"}
 
 
-def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """An answer is passed on only when the workers have what it changed; when that takes too long it says so."""
-    desk = CommandRunner(tmp_path, Feeds())
+def test_an_answer_waits_until_the_change_is_in_force(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An answer is passed on when the workers have the change. After `IN_FORCE_S` it says that they do not have it yet."""
+    runner = CommandRunner(tmp_path, Feeds())
     block = Command(command="block", user="ann", name="x.example", reason="x")
     command = commands.PendingCommand(tmp_path, block)
-    assert asyncio.run(desk.look())
+    assert asyncio.run(runner.look())
     assert command.outcome() is None
     in_force.write(tmp_path, InForce(overrides=overrides.read(tmp_path).revision - 1))
     assert command.outcome() is None
@@ -244,7 +244,7 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
     assert outcome.text == "x.example is blocked: x"
     monkeypatch.setattr(commands, "IN_FORCE_S", 0.0)
     command = commands.PendingCommand(tmp_path, block)
-    assert asyncio.run(desk.look())
+    assert asyncio.run(runner.look())
     assert command.outcome() is None
     time.sleep(0.01)
     outcome = command.outcome()
@@ -253,8 +253,8 @@ def test_done_is_said_when_it_is_in_force(tmp_path: Path, monkeypatch: pytest.Mo
     assert not outcome.done
 
 
-def test_nobody_there_to_answer(tmp_path: Path) -> None:
-    """After its time the order is taken back, so that it is not carried out when nobody expects it."""
+def test_a_command_without_an_answer_is_withdrawn(tmp_path: Path) -> None:
+    """After the timeout the command is removed, so that it is not carried out unexpectedly later."""
     with pytest.raises(commands.CommandError, match="no answer within"):
         commands.execute(tmp_path, Command(command="enable", user="ann", feed="alpha"), timeout_s=0.1)
     assert list((tmp_path / commands.DIRECTORY).iterdir()) == []
@@ -264,19 +264,19 @@ def test_nobody_there_to_answer(tmp_path: Path) -> None:
     ("text", "seconds"), [("90", 90), ("90s", 90), ("30m", 1800), ("2h", 7200), ("7D", 604800), ("1.5h", 5400)]
 )
 def test_lengths_of_time(text: str, seconds: float) -> None:
-    """As people write them."""
+    """Numbers with a usual unit are accepted."""
     assert commands.parse_duration(text) == seconds
 
 
 @pytest.mark.parametrize("text", ["", "0", "-1h", "h", "soon", "1y", "1h30m", "٣h", "9" * 20])
-def test_what_is_no_length_of_time(text: str) -> None:
-    """Is refused, with what to write."""
+def test_other_texts_are_no_length_of_time(text: str) -> None:
+    """They are refused, and the message says what to write."""
     with pytest.raises(ValueError, match="write 30m, 2h, 7d or 1w"):
         commands.parse_duration(text)
 
 
 def test_cells_are_no_formulas() -> None:
-    """What comes out as CSV has one line for each entry and no cell that a spreadsheet would calculate."""
+    """The CSV has one line for each entry and no cell that a spreadsheet would calculate."""
     entry = Indicator(name="x.example", action="block", reason='=cmd|"/c calc"!A1', author="@ann", added_s=1.0)
     assert as_csv([entry]) == (
         'name,action,reason,author,added_s,expires_s\nx.example,block,"\'=cmd|""/c calc""!A1",\'@ann,1.0,0.0\n'
@@ -284,7 +284,7 @@ def test_cells_are_no_formulas() -> None:
 
 
 def put_in_the_way(path: Path, kind: str) -> None:
-    """Something that is no order, where one is expected."""
+    """Put something that is no command at the path of one."""
     match kind:
         case "directory":
             path.mkdir()
@@ -301,7 +301,7 @@ def put_in_the_way(path: Path, kind: str) -> None:
             path.symlink_to("pipe")
         case "link to itself":
             path.symlink_to(path.name)
-        case "link to an order":
+        case "link to a command":
             path.with_name("elsewhere").write_bytes(msgspec.json.encode(Command(command="enable", user="eve", feed="alpha")))
             path.symlink_to("elsewhere")
         case "sparse file":
@@ -317,26 +317,26 @@ def put_in_the_way(path: Path, kind: str) -> None:
 @pytest.mark.parametrize(
     "kind",
     [
-        "directory", "directory with a file", "pipe", "socket", "link to a pipe", "link to itself", "link to an order",
+        "directory", "directory with a file", "pipe", "socket", "link to a pipe", "link to itself", "link to a command",
         "sparse file", "not UTF-8", "nested deeply",
     ],
 )  # fmt: skip
-def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
-    """Whatever lies among the orders is put out of the way with a warning; the order behind it is carried out at once."""
+def test_other_files_delay_no_command(tmp_path: Path, kind: str, suffix: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Anything else in the directory is removed with a warning. The command behind it is carried out at once."""
     in_force.write(tmp_path, EVERYTHING)
 
     async def both() -> str:
-        desk = CommandRunner(tmp_path, Feeds())
+        runner = CommandRunner(tmp_path, Feeds())
         path = tmp_path / commands.DIRECTORY / f"1-1-1{suffix}"
         put_in_the_way(path, kind)
         with suppress(OSError):
-            os.utime(path, (0, 0), follow_symlinks=False)  # as if nobody had fetched it for long
+            os.utime(path, (0, 0), follow_symlinks=False)  # an answer that was not fetched for long
         order = Command(command="block", user="ann", name="x.example", reason="x")
         given = asyncio.ensure_future(asyncio.to_thread(commands.execute, tmp_path, order))
         async with asyncio.timeout(20):
             while not given.done():
-                await desk.look()
-                await desk.look_slowly()
+                await runner.look()
+                await runner.look_slowly()
                 await asyncio.sleep(0.01)
         return given.result().text
 
@@ -348,8 +348,8 @@ def test_what_is_no_order_holds_up_no_order(tmp_path: Path, kind: str, suffix: s
 
 
 @pytest.mark.parametrize("kind", ["directory with a file", "pipe", "link to a pipe", "sparse file", "not UTF-8", "nested deeply"])
-def test_what_is_no_answer_is_an_error(tmp_path: Path, kind: str) -> None:
-    """The one who gave the order is told; nothing waits for a writer that never comes."""
+def test_an_unreadable_answer_is_an_error(tmp_path: Path, kind: str) -> None:
+    """The caller gets an error and does not wait for a writer that never comes."""
     command = commands.PendingCommand(tmp_path, Command(command="enable", user="ann", feed="alpha"))
     (given,) = commands.taken(tmp_path)
     put_in_the_way(given.with_suffix(commands.ANSWER_SUFFIX), kind)
@@ -357,14 +357,14 @@ def test_what_is_no_answer_is_an_error(tmp_path: Path, kind: str) -> None:
         command.outcome()
 
 
-def test_orders_beyond_count(tmp_path: Path) -> None:
-    """Of any number of files that look like orders only so many are looked at in one go, the oldest of those first."""
+def test_more_commands_than_are_taken_at_a_time(tmp_path: Path) -> None:
+    """At most `MAX_TAKEN` files that look like commands are read at a time, the oldest first."""
     directory = tmp_path / commands.DIRECTORY
     directory.mkdir()
     for number in range(commands.MAX_TAKEN + 100):
         (directory / f"{number}-1-1.order").touch()
     assert len(commands.taken(tmp_path)) == commands.MAX_TAKEN
-    desk = CommandRunner(tmp_path, Feeds())
+    runner = CommandRunner(tmp_path, Feeds())
     for _ in range(2):
-        asyncio.run(desk.look())
+        asyncio.run(runner.look())
     assert list(directory.iterdir()) == []

@@ -44,7 +44,7 @@ def refresh(tmp_path: Path, feed: Feed) -> FeedStatus:
 
 
 def test_all_files_are_one_list(tmp_path: Path, lists: Path) -> None:
-    """Each is read in its own format; what was passed over is told with the file's name; nothing unfinished stays."""
+    """Each is read in its own format. Examples of skipped lines name the file. No unfinished file stays."""
     said = refresh(tmp_path, feed_of(lists))
     assert (said.last_error, said.entries, said.format) == ("", 2, "mixed")
     assert blockers(tmp_path / "state", "hosts.example") == {"lists"}
@@ -82,7 +82,7 @@ def test_a_file_name_may_be_any_bytes(tmp_path: Path, lists: Path) -> None:
 
 
 def test_any_change_is_noticed(lists: Path) -> None:
-    """A file that is new, gone, renamed, longer or touched makes another stamp; looking twice does not."""
+    """A file that is new, gone, renamed, longer or touched changes what `look` returns; a second look does not."""
     seen = [file.look(lists)]
     assert file.look(lists) == seen[0]
     (lists / "c.txt").write_bytes(b"c.example\n")

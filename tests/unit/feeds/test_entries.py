@@ -41,7 +41,7 @@ def seen(entries: Entries) -> dict[bytes, tuple[int, int]]:
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    """A parsed list survives being put away and taken out: names, networks, odd lines, details."""
+    """A parsed list that is written and read again has the same names, networks, skipped lines and details."""
     parsed = read("one.test\n*.two.test\n8.8.8.8\n2001:db8::/32\nword\n", addresses=True)
     details = [NameAnnotation("Emotet", "https://example.org/1"), NameAnnotation("QakBot", expires_s=5.0)]
     parsed = msgspec.structs.replace(parsed, details=details, detail_of={SOME: 1, bytes((8, 8, 8, 8, 32)): 0})
@@ -52,13 +52,13 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
 def test_first_days_are_carried_over(tmp_path: Path) -> None:
     """What stays keeps its first day, what leaves its last, what comes back both its first day and its place in the list."""
     write_entries(tmp_path / "1", listing({b"\1a", b"\1b", b"\1c"}), None, 10, 0)
-    watched = [b"\1a", b"\1c", b"\1d", b"\1z"]
-    names, networks = write_entries(tmp_path / "2", listing({b"\1a", b"\1d"}), Entries(tmp_path / "1"), 20, 19, watched)
+    sought = [b"\1a", b"\1c", b"\1d", b"\1z"]
+    names, networks = write_entries(tmp_path / "2", listing({b"\1a", b"\1d"}), Entries(tmp_path / "1"), 20, 19, sought)
     assert (names, networks) == (EntryChanges(1, 2, 1, {b"\1a", b"\1c"}), EntryChanges(0, 0, 0, set()))
     second = Entries(tmp_path / "2")
     assert seen(second) == {b"\1a": (10, 0), b"\1b": (10, 19), b"\1c": (10, 19), b"\1d": (20, 0)}
     assert set(whole(second).names) == {b"\1a", b"\1d"}
-    names, _ = write_entries(tmp_path / "3", listing({b"\1b", b"\1e"}), second, 30, 30, watched)
+    names, _ = write_entries(tmp_path / "3", listing({b"\1b", b"\1e"}), second, 30, 30, sought)
     assert names == EntryChanges(2, 2, 1, {b"\1a", b"\1d"})  # b is back, and not new
     assert seen(Entries(tmp_path / "3")) == {
         b"\1a": (10, 30),

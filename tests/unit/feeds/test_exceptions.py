@@ -183,7 +183,7 @@ def test_unbound_zones_that_are_resolved_are_exceptions() -> None:
     ],
 )
 def test_unbound_statements(content: str, expected: str, counted: int) -> None:
-    """Several statements on a line, and one on several, are read; what is none of ours is counted."""
+    """Several statements on a line, and one on several, are read; other statements are counted."""
     parsed = read(content, "unbound")
     assert names(parsed) == {name if "." in name else f"{name}.test": "subtree" for name in expected}
     assert sum(odd(parsed).values()) == counted
@@ -204,7 +204,7 @@ def test_unbound_statements(content: str, expected: str, counted: int) -> None:
     ],
 )  # fmt: skip
 def test_bind_statements(content: str, expected: str, counted: dict[str, int]) -> None:
-    """Zones on one line or several, with or without quotes, with blocks inside, are read; what is none is counted."""
+    """Zones on one line or several, with or without quotes, with blocks inside, are read; other statements are counted."""
     parsed = read(content, "bind")
     assert names(parsed) == {f"{name}.test": "subtree" for name in expected}
     assert odd(parsed) == counted

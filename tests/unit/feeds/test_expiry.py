@@ -23,35 +23,35 @@ def test_names_leave_when_their_time_is_over(tmp_path: Path, monkeypatch: pytest
     feed = Feed(name="a", url=f"file://{tmp_path}/list")
 
     async def run() -> None:
-        keeper = Scheduler(tmp_path / "state")
-        async with publishing(keeper):
-            await in_force(keeper)
+        scheduler = Scheduler(tmp_path / "state")
+        async with publishing(scheduler):
+            await in_force(scheduler)
 
-    async def in_force(keeper: Scheduler) -> None:
-        await keeper.configure(configuration(tmp_path / "state", feed))
-        await keeper.refresh_once()
+    async def in_force(scheduler: Scheduler) -> None:
+        await scheduler.configure(configuration(tmp_path / "state", feed))
+        await scheduler.refresh_once()
         (path,) = (tmp_path / "state" / "feeds" / "a").glob("*.parsed")
         entries = whole(Entries(path))
         until = NameAnnotation("Emotet", expires_s=time.time() + 0.5)
         key = next(key for key in entries.names if b"worse" in key)
         write_entries(path, msgspec.structs.replace(entries, details=[until], detail_of={key: 0}), None, 1, 1)
-        await keeper.configure(configuration(tmp_path / "state", msgspec.structs.replace(feed, category="phishing")))
+        await scheduler.configure(configuration(tmp_path / "state", msgspec.structs.replace(feed, category="phishing")))
         assert blockers(tmp_path / "state", "worse.example") == {"a"}
         generation = live(tmp_path / "state").generation
         await asyncio.sleep(0.6)
-        keeper.expire()
-        assert not keeper._publisher._dirty.is_set(), "too soon after the last"
+        scheduler.expire()
+        assert not scheduler._publisher._dirty.is_set(), "too soon after the last"
         assert live(tmp_path / "state").generation == generation
         monkeypatch.setattr("feeds.live_blockset.EXPIRY_EVERY_S", 0.0)
-        keeper.expire()
-        assert keeper._publisher._dirty.is_set()
-        await keeper._publisher.published()
+        scheduler.expire()
+        assert scheduler._publisher._dirty.is_set()
+        await scheduler._publisher.published()
         assert blockers(tmp_path / "state", "worse.example") == set()
         assert blockers(tmp_path / "state", "bad.example") == {"a"}
-        assert (keeper.status().feeds["a"].entries, keeper.status().feeds["a"].expired_entries) == (1, 1)
-        keeper.expire()
-        assert not keeper._publisher._dirty.is_set()
-        await keeper._publisher.published()
+        assert (scheduler.status().feeds["a"].entries, scheduler.status().feeds["a"].expired_entries) == (1, 1)
+        scheduler.expire()
+        assert not scheduler._publisher._dirty.is_set()
+        await scheduler._publisher.published()
         assert live(tmp_path / "state").generation == generation + 1
 
     asyncio.run(run())

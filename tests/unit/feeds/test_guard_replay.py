@@ -59,7 +59,7 @@ def test_a_year_without_an_incident(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     """At most one false hold in a year, which ends by itself; what is in force afterwards is what the source says."""
     replay = Replay(tmp_path, monkeypatch, loop)
     for lines in ORDINARY[kind]():
-        replay.say(lines)
+        replay.publish(lines)
         replay.day()
     assert replay.holds <= 1
     assert replay.stale_s <= 4 * DAY_S
@@ -80,7 +80,7 @@ def test_a_year_with_incidents(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
             None: lines, "away": None, "page": ["<!doctype html>", "<p>sorry"], "half": lines[:1000], "empty": [],
             "tenth": lines[:200],
         }[incident]  # fmt: skip
-        replay.say(said)
+        replay.publish(said)
         replay.day()
         if incident in ("away", "page", "empty", "tenth") or day == 130:
             assert replay.live() == before
@@ -97,7 +97,7 @@ def test_no_spoilt_update_goes_live(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     replay = Replay(tmp_path, monkeypatch, loop)
     lists = ORDINARY[kind]()
     for lines in (next(lists) for _ in range(7)):
-        replay.say(lines)
+        replay.publish(lines)
         replay.day()
     assert replay.live() == set(lines)
     for script in poisons(lines, popular, others):
@@ -106,13 +106,13 @@ def test_no_spoilt_update_goes_live(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         lines = next(lists)
         said, bad = poisons(lines, popular, others)[script]
         assert bad, script
-        replay.say(said)
+        replay.publish(said)
         for _ in range(3):
             replay.step()
             assert not replay.live() & bad, script
         assert replay.live(), script
         lines = next(lists)
-        replay.say(lines)
+        replay.publish(lines)
         replay.day()
         assert replay.live() == set(lines), script
 
@@ -124,9 +124,9 @@ def test_a_first_load_of_popular_names(
     """A list of threats that has no copy yet is held when it is mostly popular names; one about policy may be such a list."""
     replay = Replay(tmp_path, monkeypatch, loop, category=category)
     popular = [line for line in POPULAR.read_text().splitlines() if not line.startswith("#")][5000:5500]
-    replay.say(popular)
+    replay.publish(popular)
     replay.step()
-    pending = replay.runner.hold.pending
+    pending = replay.runner.quarantine.pending
     assert (pending is not None) == (category == "malware")
     if pending is not None:
         assert pending.finding.kind == "popularity"
@@ -139,9 +139,9 @@ def test_a_clock_that_jumps_ends_no_hold(tmp_path: Path, monkeypatch: pytest.Mon
     """The time that a source persists is counted from refresh to refresh; many refreshes at once count as no time."""
     replay = Replay(tmp_path, monkeypatch, loop)
     lines = [name(number) for number in range(2000)]
-    replay.say(lines)
+    replay.publish(lines)
     replay.step()
-    replay.say(lines[:1000])
+    replay.publish(lines[:1000])
     replay.step()
     replay.now_s += 3650 * DAY_S
     replay.step()
@@ -157,15 +157,15 @@ def test_after_a_drop_no_hold_ends_by_itself(tmp_path: Path, monkeypatch: pytest
     """Who discards an update is asked again about the next one like it."""
     replay = Replay(tmp_path, monkeypatch, loop)
     lines = [name(number) for number in range(2000)]
-    replay.say(lines)
+    replay.publish(lines)
     replay.step()
-    replay.say(lines[:1000])
+    replay.publish(lines[:1000])
     replay.step()
-    replay.runner.hold.drop()
-    replay.say(lines[:1001])
+    replay.runner.quarantine.drop()
+    replay.publish(lines[:1001])
     for _ in range(40):
         replay.step()
     assert replay.live() == set(lines)
-    status = replay.runner.hold.status(replay.runner.limits)
+    status = replay.runner.quarantine.status(replay.runner.limits)
     assert status is not None
     assert (status.persist_s, status.refreshes) == (0.0, 40)

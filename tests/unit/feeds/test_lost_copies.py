@@ -109,7 +109,7 @@ def test_a_blockset_outlives_every_copy(lists: Lists, caplog: pytest.LogCaptureF
 
 
 def test_the_feeds_beside_it_are_brought_up_to_date(lists: Lists) -> None:
-    """Another feed changes, again and again: the lost one's names, networks and facts move on into each new blockset."""
+    """Another feed changes, again and again: the lost one's names, networks and annotations move on into each new blockset."""
     lists.add("two", "first.example\nbad.example\n")
     lists.refresh()
     before = listed(live(lists.state))
@@ -253,13 +253,13 @@ def test_the_blockset_of_another_version_is_made_anew(lists: Lists, held: bool) 
     lists.lose_source("one")
     lists.lose_copy("one")
     generation = make_of_another_format(lists.state)
-    keeper = lists.start(in_memory=generation if held else 0)
+    scheduler = lists.start(in_memory=generation if held else 0)
     if held:
         assert current_generation(lists.state) == generation
-        assert keeper.status().generation == 0
+        assert scheduler.status().generation == 0
     else:
         assert blockers(lists.state, "first.example") == {"two"}
-        assert keeper.status().generation == current_generation(lists.state) > generation
+        assert scheduler.status().generation == current_generation(lists.state) > generation
     assert (blocksets_directory(lists.state) / str(generation) / MANIFEST_FILE).exists()
 
 

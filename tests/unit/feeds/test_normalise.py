@@ -50,7 +50,7 @@ def test_names(token: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("token", "octets", "reason", "special"),
+    ("token", "key", "reason", "special"),
     [
         ("8.8.8.8", bytes((8, 8, 8, 8, 32)), Reason.ADDRESS, False),
         ("192.0.2.1", bytes((192, 0, 2, 1, 32)), Reason.ADDRESS, False),
@@ -76,9 +76,9 @@ def test_names(token: str, name: str) -> None:
         ("fe80::1%eth0", bytes.fromhex("fe800000000000000000000000000001 80"), Reason.ADDRESS, True),
     ],
 )
-def test_addresses(token: str, octets: bytes, reason: Reason, *, special: bool) -> None:
-    """Addresses and networks in their usual notations are known, and which of them nobody may list."""
-    assert read_entry(token.encode()) == NetworkEntry(octets, reason, special)
+def test_addresses(token: str, key: bytes, reason: Reason, *, special: bool) -> None:
+    """Addresses and networks are read in their usual notations, and special ones are marked."""
+    assert read_entry(token.encode()) == NetworkEntry(key, reason, special)
 
 
 REASONS = {

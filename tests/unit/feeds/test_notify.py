@@ -25,7 +25,7 @@ from tests.unit.feeds.configs import configuration
 def test_an_address_that_is_not_there_is_bound_all_the_same(
     tmp_path: Path, endpoint: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """UDP and TCP are taken, so primaries are heard once an interface has the address. `close` lets go of both."""
+    """UDP and TCP are taken, so primaries are heard once an interface has the address. `close` releases both."""
 
     async def listen() -> None:
         listener = NotifyListener(lambda _: None)

@@ -85,7 +85,7 @@ def test_utf_16() -> None:
 
 
 def test_long_lines() -> None:
-    """A line over the limit is one odd line however long it is, and takes no memory; the next is read as if nothing was."""
+    """A line over the limit counts as one skipped line, however long, and takes no memory. The next line is read as usual."""
     longest = "one.test" + " " * (MAX_LINE_BYTES - 8)
     parsed = read(f"{longest}\n{longest} \ntwo.test\n" + "three.test " * 300_000 + "\nfour.test\n")
     assert names(parsed) == {"one.test": SUBTREE, "two.test": SUBTREE, "four.test": SUBTREE}
@@ -103,7 +103,7 @@ def test_long_lines() -> None:
     ],
 )
 def test_lines_of_many_values(list_format: FeedFormat, begin: str, separator: str, end: str) -> None:
-    """As many names as a line has room for are read; a line of more values than that is one odd line, whatever they are."""
+    """As many names as a line has room for are read; a line of more values counts as one skipped line, whatever they are."""
     full = begin + separator.join(f"{one}{other}.t" for one in LETTERS[:25] for other in LETTERS[:32]) + end
     assert len(full) < MAX_LINE_BYTES
     parsed = read(f"{full}\n", list_format)
@@ -335,5 +335,5 @@ def test_any_content(name: str, lines: list[bytes]) -> None:
         assert name in DOCUMENTS or name == "csv"
         return
     assert all(key and 0 < bits < 16 for key, bits in parsed.names.items())
-    assert all(len(octets) in {5, 17} for octets in parsed.networks)
+    assert all(len(key) in {5, 17} for key in parsed.networks)
     assert all(lines.count > 0 and lines.examples for lines in parsed.odd.values())

@@ -160,7 +160,7 @@ def test_all_of_one(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_for_programs(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    """The same numbers as JSON; what is not known is null, and why is said."""
+    """The same numbers as JSON. An unknown number is null, and `problem` says why."""
     assert quality(config, "", as_json=True) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["names"], told["benign_names"], told["problem"]) == (2, 2, "")

@@ -40,17 +40,17 @@ def test_a_server_that_asks_for_time_gets_it(server: FeedServer, tmp_path: Path)
     """After Retry-After a feed is not tried sooner than that, and after the next success as configured again."""
     server.status("/list", 503, b"sorry", **{"Retry-After": "7200"})
 
-    async def attempt(keeper: Scheduler) -> float:
-        await keeper.configure(configuration(tmp_path, Feed(name="sample", url=server.url("/list"), refresh_s=3600)))
-        await keeper.refresh_once()
+    async def attempt(scheduler: Scheduler) -> float:
+        await scheduler.configure(configuration(tmp_path, Feed(name="sample", url=server.url("/list"), refresh_s=3600)))
+        await scheduler.refresh_once()
         await asyncio.sleep(0.001)
-        return keeper._runners["sample"].delay_s(0.5)
+        return scheduler._runners["sample"].delay_s(0.5)
 
     async def both() -> None:
-        keeper = Scheduler(tmp_path)
-        async with publishing(keeper):
-            assert await attempt(keeper) == 7200
+        scheduler = Scheduler(tmp_path)
+        async with publishing(scheduler):
+            assert await attempt(scheduler) == 7200
             server.serve("/list", b"bad.example\n")
-            assert await attempt(keeper) == pytest.approx(3600)
+            assert await attempt(scheduler) == pytest.approx(3600)
 
     asyncio.run(both())

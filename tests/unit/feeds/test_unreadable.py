@@ -91,33 +91,33 @@ def test_local_entries_stay_until_they_can_be_read(state: Path) -> None:
     files = both(state / overrides.FILE_NAME)
     before = raw_content(*files)
     lock(*files)
-    desk = CommandRunner(state, Feeds())
-    assert desk.overrides() == Overrides()
+    runner = CommandRunner(state, Feeds())
+    assert runner.overrides() == Overrides()
     with pytest.raises(LockedError, match="As root: chown"):
         overrides.read(state)
     for order in (block, Command(command="allow", user="ann", name="y.example", reason="y")):
-        outcome = asyncio.run(desk.carry_out(order))
+        outcome = asyncio.run(runner.carry_out(order))
         assert not outcome.done
         assert outcome.text.startswith(f"nothing is changed: {files[0]}: cannot be read (Permission denied). As root: chown ")
         assert outcome.text.endswith(f"--reference={state} {files[0]}")
-    desk.mend()
+    runner.mend()
     assert raw_content(*files) == before
     unlock(*files)
-    assert asyncio.run(desk.look())
-    assert [entry.name for entry in desk.overrides().indicators] == ["x.example"]
-    assert asyncio.run(desk.carry_out(Command(command="allow", user="ann", name="y.example", reason="y"))).done
+    assert asyncio.run(runner.look())
+    assert [entry.name for entry in runner.overrides().indicators] == ["x.example"]
+    assert asyncio.run(runner.carry_out(Command(command="allow", user="ann", name="y.example", reason="y"))).done
     assert {entry.name for entry in overrides.read(state).indicators} == {"x.example", "y.example"}
 
 
 def test_a_second_copy_that_cannot_be_read_stays(state: Path) -> None:
     """The file itself is written."""
     block = Command(command="block", user="ann", name="x.example", reason="x")
-    desk = CommandRunner(state, Feeds())
-    assert asyncio.run(desk.carry_out(block)).done
+    runner = CommandRunner(state, Feeds())
+    assert asyncio.run(runner.carry_out(block)).done
     file, second = both(state / overrides.FILE_NAME)
     before = raw_content(second)
     lock(second)
-    assert asyncio.run(desk.carry_out(Command(command="remove", user="ann", name="x.example", reason="x"))).done
+    assert asyncio.run(runner.carry_out(Command(command="remove", user="ann", name="x.example", reason="x"))).done
     assert raw_content(second) == before != raw_content(file)
 
 
@@ -125,22 +125,22 @@ def test_decisions_about_a_feed_stay_until_they_can_be_read(state: Path) -> None
     """What was frozen is frozen again, and no new decision takes its place meanwhile."""
     store = FeedStore(state / "feed")
     store.prepare()
-    Quarantine(store, URL).freeze("an order")
+    Quarantine(store, URL).freeze("a reason")
     files = both(store.directory / "hold.json")
     before = raw_content(*files)
     lock(*files)
-    hold = Quarantine(store, URL)
-    assert hold.frozen == ""
+    quarantine = Quarantine(store, URL)
+    assert quarantine.frozen == ""
     with pytest.raises(LockedError, match=r"hold\.json: cannot be read"):
-        hold.freeze("another order")
+        quarantine.freeze("another reason")
     with pytest.raises(LockedError, match=r"hold\.json: cannot be read"):
-        hold.require_known()
-    hold.mend()
+        quarantine.require_known()
+    quarantine.mend()
     assert raw_content(*files) == before
     unlock(*files)
-    assert hold.damaged
-    hold.mend()
-    assert hold.frozen == "an order"
+    assert quarantine.damaged
+    quarantine.mend()
+    assert quarantine.frozen == "a reason"
     assert raw_content(*files) == before
 
 
@@ -170,9 +170,9 @@ def test_a_release_of_everything_names_the_feeds_that_it_leaves_out(state: Path)
         with pytest.raises(RefusedError) as refused:
             asyncio.run(release_all())
         assert str(refused.value).startswith(f"released: {count}; {reason}")
-        assert refreshers["one"].hold.frozen == ""
+        assert refreshers["one"].quarantine.frozen == ""
     unlock(*files)
-    refreshers["two"].hold.mend()
+    refreshers["two"].quarantine.mend()
     assert asyncio.run(release_all()) == "released: 1 update, 0 names"
 
 
@@ -232,12 +232,12 @@ def test_a_file_of_another_user_is_not_replaced_without_a_second_copy(state: Pat
     with root():
         for path in (file, second):
             os.chown(path, OWNER + 1, OWNER + 1)
-    desk = CommandRunner(state, Feeds())
-    outcome = asyncio.run(desk.carry_out(block))
+    runner = CommandRunner(state, Feeds())
+    outcome = asyncio.run(runner.carry_out(block))
     assert not outcome.done
     assert "it belongs to user 12346, who may not write in this directory" in outcome.text
     assert raw_content(file, second) == before
     unlock(second)
-    desk = CommandRunner(state, Feeds())
-    assert [entry.name for entry in desk.overrides().indicators] == ["x.example"]
+    runner = CommandRunner(state, Feeds())
+    assert [entry.name for entry in runner.overrides().indicators] == ["x.example"]
     assert len(list(state.glob("overrides.json.damaged-*"))) == 1

@@ -159,7 +159,7 @@ def live(names: dict[bytes, int]) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def protected() -> ProtectedNames:
+def protected_names() -> ProtectedNames:
     return ProtectedNames(
         Protection(
             names={
@@ -187,10 +187,10 @@ def protected() -> ProtectedNames:
         "www.google.com", "cdn.jsdelivr.net", "crl3.digicert.com", "adobelogin.com", "www.msftconnecttest.com",
     ],
 )  # fmt: skip
-def test_caught(protected: ProtectedNames, entry: str) -> None:
+def test_caught(protected_names: ProtectedNames, entry: str) -> None:
     """Protected names, and names above them where the listing reaches down, are taken out, and the rest is left."""
     names = listed(entry, "evil.example")
-    held = protected.take_out(names, Decided())
+    held = protected_names.take_out(names, Decided())
     assert live(names) == {"evil.example"}
     assert (held.held, list(held.names)) == (1, [entry.removeprefix("*.").removeprefix("=")])
     assert next(iter(held.names.values()))
@@ -204,35 +204,35 @@ def test_caught(protected: ProtectedNames, entry: str) -> None:
         "=own.example", "x.www.own.example", "@@google.com", "@@com", "notgoogle.com",
     ],
 )  # fmt: skip
-def test_let_through(protected: ProtectedNames, entry: str) -> None:
-    """What is below a protected name, beside it, or an exception, is none of the guard's business."""
+def test_let_through(protected_names: ProtectedNames, entry: str) -> None:
+    """A name below a protected one, a name beside it, and an exception are let through."""
     names = listed(entry)
-    assert protected.take_out(names, Decided()).held == 0
+    assert protected_names.take_out(names, Decided()).held == 0
     assert len(names) == 1
 
 
-def test_a_list_with_that_purpose(protected: ProtectedNames) -> None:
+def test_a_list_with_that_purpose(protected_names: ProtectedNames) -> None:
     """Feeds about policy may list dynamic DNS, resolvers and advertisers; not registries' suffixes, own names, critical hosts."""
     entries = ["duckdns.org", "dns.google", "dns.quad9.net", "doubleclick.net", "google-analytics.com"]
     names = listed(*entries, "co.uk", "council.example", "login.live.com")
-    held = protected.take_out(names, Decided(), "ads")
+    held = protected_names.take_out(names, Decided(), "ads")
     assert live(names) == set(entries)
     assert held.kinds == {"co.uk": "registry", "council.example": "own", "login.live.com": "critical"}
-    assert protected.take_out(listed(*entries), Decided()).held == len(entries)
+    assert protected_names.take_out(listed(*entries), Decided()).held == len(entries)
 
 
-def test_a_list_of_top_level_domains(protected: ProtectedNames) -> None:
+def test_a_list_of_top_level_domains(protected_names: ProtectedNames) -> None:
     """A feed that means top-level domains lists one though it is a public suffix, and though suffixes are below it.
 
     Suffixes that are longer stay held in it, and so does a top-level domain that holds protected names.
     """
     entries = ["zip", "*.mov", "gdn", "ac.ck", "co.gg", "uk", "evil.example"]
     names = listed(*entries)
-    held = protected.take_out(names, Decided(), "registries")
+    held = protected_names.take_out(names, Decided(), "registries")
     assert live(names) == {"zip", "mov", "gdn", "evil.example"}
     assert (held.kinds["ac.ck"], held.kinds["co.gg"]) == ("registry", "registry")
     assert held.kinds["uk"] not in ("registry", "provider")
-    other = protected.take_out(listed(*entries), Decided(), "other").kinds
+    other = protected_names.take_out(listed(*entries), Decided(), "other").kinds
     assert {name: other.get(name) for name in ("zip", "mov", "gdn")} == dict.fromkeys(("zip", "mov", "gdn"), "registry")
 
 
@@ -249,26 +249,26 @@ def test_a_list_of_top_level_domains(protected: ProtectedNames) -> None:
         ("2a0e:b107::/32", ""),
     ],
 )  # fmt: skip
-def test_networks(protected: ProtectedNames, network: str, kind: str) -> None:
+def test_networks(protected_names: ProtectedNames, network: str, kind: str) -> None:
     """Addresses are held like names: too wide, a public resolver, shared by many sites, or our own; and released like names."""
     key = network_key(network)
     networks = {key: BLOCK_SUBTREE, network_key("45.66.230.6"): BLOCK_SUBTREE}
-    sieve = protected.sieve(Decided())
+    sieve = protected_names.sieve(Decided())
     sieve.networks(networks)
     assert (key in networks) == (not kind)
     assert list(sieve.held.kinds.values()) == ([kind] if kind else [])
     assert len(networks) == 2 - bool(kind)
-    released = protected.sieve(Decided(released=tuple(sieve.held.names)))
+    released = protected_names.sieve(Decided(released=tuple(sieve.held.names)))
     networks = {key: BLOCK_SUBTREE}
     released.networks(networks)
     assert list(networks) == [key]
 
 
-def test_decisions(protected: ProtectedNames) -> None:
+def test_decisions(protected_names: ProtectedNames) -> None:
     """A released name stays in, a dropped one goes without a word, a name that was held by order goes with its reason."""
     names = listed("google.com", "windows.net", "co.uk", "evil.example", "good.example")
     decided = Decided(released=("google.com",), dropped=("co.uk",), out={"good.example": "ticket 7", "not.listed": "x"})
-    held = protected.take_out(names, decided)
+    held = protected_names.take_out(names, decided)
     assert live(names) == {"google.com", "evil.example"}
     assert set(held.names) == {"windows.net", "good.example"}
     assert held.names["good.example"] == "good.example: ticket 7"

@@ -1,4 +1,4 @@
-"""Tokens, certificates and proxies: they reach whom they are meant for, and nobody else sees them."""
+"""Tokens, certificates and proxies: they reach only the server that they are configured for."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ def refused(path: Path, into: Path, max_bytes: int = 1000) -> str:
 
 
 def test_a_file_is_copied(tmp_path: Path) -> None:
-    """The content is in the candidate; the stamp says which state of the file that was."""
+    """The candidate has the content, and the validators have the `FileStamp` of the file."""
     source = tmp_path / "list"
     source.write_bytes(LIST)
     fetched = get(source, tmp_path / "new")
@@ -69,7 +69,7 @@ def test_a_long_file_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_file_that_changes_while_it_is_read_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Half of the old list and half of the new is nobody's list."""
+    """Half of the old list and half of the new one are not a list."""
     source = tmp_path / "list"
     source.write_bytes(LIST)
     written = Candidate.write

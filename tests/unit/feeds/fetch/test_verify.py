@@ -1,4 +1,4 @@
-"""Checksums and signatures: a list that nobody vouches for changes nothing."""
+"""Checksums and signatures: a list that does not match them changes nothing."""
 
 from __future__ import annotations
 
@@ -140,8 +140,8 @@ def test_a_signed_list(server: FeedServer, tmp_path: Path) -> None:
     assert "longer than 8,192 bytes" in refused(feed, tmp_path / "new").reason
 
 
-def test_a_demand_that_is_new_is_met_by_a_new_fetch(server: FeedServer, tmp_path: Path) -> None:
-    """A copy from before the key was configured is not called current on the server's word: it is fetched, and verified."""
+def test_a_newly_configured_key_needs_a_new_fetch(server: FeedServer, tmp_path: Path) -> None:
+    """A copy from before the key was configured does not count as unchanged: the list is fetched again and verified."""
     signer = Signer()
     server.serve("/list", LIST, etag='"1"')
     feed = Feed(name="sample", url=server.url("/list"))

@@ -59,9 +59,9 @@ class Ledger(Collector):
         self.accounted: set[int] = set()
         self.names = _Names(self)
 
-    def add_network(self, octets: bytes, reason: Reason, *, special: bool, allow: bool = False) -> None:
+    def add_network(self, key: bytes, reason: Reason, *, special: bool, allow: bool = False) -> None:
         self.accounted.add(self.line_number)
-        super().add_network(octets, reason, special=special, allow=allow)
+        super().add_network(key, reason, special=special, allow=allow)
 
     def add_plain(self, names: list[bytes]) -> None:
         self.accounted.update(range(self.line_number - len(names) + 1, self.line_number + 1))
@@ -124,7 +124,7 @@ def test_no_line_is_lost(name: str, lines: list[str]) -> None:
     "path", [path for path in FIXTURES.iterdir() if path.suffix not in (".json", ".jsonl", ".tsv")], ids=lambda path: path.name
 )
 def test_no_line_of_a_fixture_is_lost(path: Path) -> None:
-    """The lists with every odd line that real lists hold."""
+    """Every line of the fixtures, which have the unusual lines of real lists, is read or counted."""
     try:
         name = parse_feed(path, Feed(name="test", url=path.as_uri())).format
     except FeedError:

@@ -1,4 +1,4 @@
-"""A list in each format, with every odd line that real lists hold, and all that is made of it.
+"""A list in each format, with the unusual lines of real lists, and all entries that come of it.
 
 `PDNS_UPDATE_GOLDEN=1` writes the expectations anew; read the difference before keeping it.
 """
