@@ -170,7 +170,7 @@ async def _replay(questions: list[replaymod.Question], to: Address | None, compa
         directory = Path(name)
         if compare is not None:
             if to is None:
-                with server.running(directory / "server", compare, None) as resolver:
+                with server.started(directory / "server", compare, None) as resolver:
                     await asyncio.to_thread(resolver.wait_ready, _READY_TIMEOUT_S)
                     return await replaymod.replay(questions, resolver.address, compare)
             return await replaymod.replay(questions, to, compare)
@@ -187,7 +187,7 @@ async def _malformed(corpus: Path, to: Address | None, good_name: str) -> list[m
     with tempfile.TemporaryDirectory(prefix="pdns-malformed-") as name:
         directory = Path(name)
         async with zoneserver.serving("\n".join(zonemod.lines([])) + "\n", directory) as authority:
-            with server.running(directory / "server", authority, None) as resolver:
+            with server.started(directory / "server", authority, None) as resolver:
                 await asyncio.to_thread(resolver.wait_ready, _READY_TIMEOUT_S)
                 return await malformedmod.run(corpus, resolver.address, good_name)
 

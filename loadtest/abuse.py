@@ -28,7 +28,7 @@ from loadtest.loopback import Address, free_port
 from loadtest.notes import of_machine
 from loadtest.packets import query
 from loadtest.report import met
-from loadtest.results import Machine
+from loadtest.results import SystemInfo
 from loadtest.server import Resolver
 from pdns import __version__
 
@@ -82,14 +82,14 @@ ATTACKS: Final = (
 
 
 class Service(msgspec.Struct, frozen=True, kw_only=True):
-    """What the honest client got."""
+    """The answers that the honest client got."""
 
     asked: int
     answered: int  # with NOERROR, not truncated
     p99_ms: float  # of those with an answer of any kind
 
     @property
-    def share(self) -> float:
+    def answered_share(self) -> float:
         """Answered of asked."""
         return self.answered / max(1, self.asked)
 
@@ -111,7 +111,7 @@ class AbuseResults(msgspec.Struct, frozen=True, kw_only=True):
     """One run."""
 
     when: str  # UTC, ISO 8601
-    machine: Machine
+    machine: SystemInfo
     version: str
     workers: int
     seconds: float  # of each round
@@ -134,16 +134,16 @@ def slower(before: Service, during: Service) -> float:
 
 
 def verdict(attack: Attack, before: Service, during: Service, remaining: float, bystander: float = 1.0) -> Verdict:
-    """99 % answered and p99 at most twice what it was; in a flood, the share of the machine that `remaining` says.
+    """99 % answered and p99 at most twice what it was; in a flood, at least the share `remaining` answered.
 
-    `bystander` is how much slower a server became that is not attacked, on the same cores: that much is not of the attack.
+    `bystander` is how much slower a server that is not attacked became on the same cores. That part is not the attack's.
     """
     ratio = slower(before, during) / max(bystander, 1.0)
-    measured = f"{100 * during.share:.1f} %, p99 x {ratio:.1f}"
+    measured = f"{100 * during.answered_share:.1f} %, p99 x {ratio:.1f}"
     if attack.flood and remaining < 1:
         least = min(MIN_ANSWERED, remaining)
-        return Verdict(goal=f"≥ {100 * least:.0f} % (flood)", measured=measured, met=during.share >= least)
-    fine = during.share >= MIN_ANSWERED and ratio <= MAX_P99_RATIO
+        return Verdict(goal=f"≥ {100 * least:.0f} % (flood)", measured=measured, met=during.answered_share >= least)
+    fine = during.answered_share >= MIN_ANSWERED and ratio <= MAX_P99_RATIO
     return Verdict(goal=f"≥ {100 * MIN_ANSWERED:.0f} %, p99 ≤ {MAX_P99_RATIO:.0f} x", measured=measured, met=fine)
 
 
@@ -153,24 +153,24 @@ def run(attacks: Sequence[Attack], seconds: float, console: Console) -> AbuseRes
     workers = max(2, machine.cores)
     began_s = time.monotonic()
 
-    def say(step: str) -> None:
+    def report_step(step: str) -> None:
         console.print(f"{time.monotonic() - began_s:5.0f} s  {step}", style="dim", highlight=False, markup=False)
 
     with (
         tempfile.TemporaryDirectory(prefix="pdns-abuse-") as name,
         programs.serving("authority") as authority,
         programs.serving("echo") as echo,
-        tcpecho.running() as tcp_echo,
+        tcpecho.started() as tcp_echo,
     ):
         directory = Path(name)
         with _resolver(directory, authority.address, workers) as resolver:
             resolver.wait_ready(_READY_TIMEOUT_S)
-            say("what it can do")
+            report_step("what it can do")
             _honest_udp(resolver.address, directory, 1.0)  # fills the cache
             capacity = _capacity(directory, authority.address, workers)
             rows = []
             for attack in attacks:
-                say(attack.title)
+                report_step(attack.title)
                 both = (resolver.address, tcp_echo if attack.tcp else echo.address)
                 rows.append(_row(attack, both, resolver, directory, seconds, capacity))
                 _settle(resolver)
@@ -204,7 +204,8 @@ def show(results: AbuseResults, console: Console) -> None:
     for row in results.rows:
         bystander = slower(row.bystander_before, row.bystander_during)
         table.add_row(
-            row.title, f"{row.attack_per_s:,.0f}", f"{100 * row.before.share:.1f} %", f"{100 * row.during.share:.1f} %",
+            row.title, f"{row.attack_per_s:,.0f}",
+            f"{100 * row.before.answered_share:.1f} %", f"{100 * row.during.answered_share:.1f} %",
             f"{row.before.p99_ms:.2f} ms", f"{row.during.p99_ms:.2f} ms", f"x {bystander:.1f}", row.verdict.goal,
             met(row.verdict),
         )  # fmt: skip
@@ -246,7 +247,7 @@ def _resolver(directory: Path, upstream: Address, workers: int, *, limited: bool
     text = server.config_text(listen, metrics, upstream, state, None, workers)
     if limited:
         text += f"[rate_limit]\nqueries_per_s = {LIMIT_PER_S}\nburst = {BURST}\n"
-    with server.running_by(directory, text, listen, metrics) as resolver:
+    with server.started_by(directory, text, listen, metrics) as resolver:
         yield resolver
 
 

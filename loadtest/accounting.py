@@ -128,14 +128,14 @@ class Window(msgspec.Struct, frozen=True, kw_only=True):
     """A fault while it lasted, in seconds of the run. `may_lose`: queries may go without an answer."""
 
     kind: str
-    lane: str  # upstream, feeds, processes
+    series: str = msgspec.field(name="lane")  # upstream, feeds, processes
     start_s: float
     end_s: float
     may_lose: bool
 
 
 def unexplained(start_s: float, end_s: float, windows: list[Window], patience_s: float) -> bool:
-    """Whether a query sent from `start_s` to `end_s` and lost has no fault to blame: none that may lose was on, or began within
-    `patience_s`, for which long the query may have been waiting.
+    """Whether no fault explains a query that was sent from `start_s` to `end_s` and lost. A fault that may lose queries explains
+    it if the fault was active then, or began within `patience_s`, the longest that the query may have waited.
     """
     return not any(window.may_lose and start_s <= window.end_s and window.start_s <= end_s + patience_s for window in windows)

@@ -22,7 +22,7 @@ from loadtest.notes import of_machine, of_paths
 from loadtest.peers import measure as peers_measure
 from loadtest.peers.peer import Peer
 from loadtest.population import Population
-from loadtest.results import Machine, PathResult, PeerResult, Results
+from loadtest.results import PathResult, PeerResult, Results, SystemInfo
 from loadtest.server import Resolver
 from pdns import __version__
 from pdns.version import COMMIT
@@ -40,35 +40,35 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
     server_core, generator_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
     machine = this_machine()
     notes = list(of_machine(machine))
-    say = _Say(console)
+    log_step = _StepLog(console)
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pdns-bench-")))
-        say("names")
+        log_step("names")
         people = population_of(plan, data)
         if data is not None and people.list_file.parent == build.BUILD_DIR:
             notes.append(f"{data} holds no list that is known here: the names are generated")
         feed = Path(shutil.copyfile(people.list_file, directory / "listed.txt"))
         authority = stack.enter_context(programs.serving("authority", generator_core))
         echo = stack.enter_context(programs.serving("echo", server_core))
-        with server.running(directory / "with", authority.address, feed) as resolver:
-            say(f"first start: reading and compiling {people.listed_count:,} names")
+        with server.started(directory / "with", authority.address, feed) as resolver:
+            log_step(f"first start: reading and compiling {people.listed_count:,} names")
             from_text_s = resolver.wait_ready(_FIRST_START_TIMEOUT_S)
             lifecycle.pin(resolver, server_core)
             accelerated = _accelerated(resolver)
             bench = Bench(plan=plan, resolver=resolver, echo=echo, directory=directory, generator_core=generator_core)
-            paths = _paths(bench, people, say)
-            say("refresh under load")
+            paths = _paths(bench, people, log_step)
+            log_step("refresh under load")
             refresh = lifecycle.refresh(bench, people, feed, rate=min(paths[0].answers_per_s / 4, goals.OFFERED_MIX_PER_S))
-        say("start with the blockset on disk, and memory")
+        log_step("start with the blockset on disk, and memory")
         start = lifecycle.start(plan, directory / "with", authority.address, feed, people, from_text_s)
         memory, blockset = lifecycle.memory(directory, authority.address, feed, people, server_core, generator_core)
-        say("the mix at 4,300 and 53,000 queries/s, one worker a core")
+        log_step("the mix at 4,300 and 53,000 queries/s, one worker a core")
         at_rates = offered.measure(plan, directory / "with", authority, feed, people)
         field = peers_measure.Field(
             directory=directory, authority=authority, echo=echo, server_core=server_core, generator_core=generator_core,
             people=people, listed=people.list_file, round_s=plan.peer_round_s, start_timeout_s=plan.peer_start_timeout_s,
         )  # fmt: skip
-        measured = [_peer(field, peer, say) for peer in peers]
+        measured = [_peer(field, peer, log_step) for peer in peers]
     notes += of_paths(paths)
     return Results(
         when=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -87,7 +87,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
         start=start,
         refresh=refresh,
         peers=measured,
-        seconds=say.elapsed_s(),
+        seconds=log_step.elapsed_s(),
         notes=notes,
     )
 
@@ -122,13 +122,13 @@ def main(plan: Plan, data: Path | None, peers: Sequence[Peer], *, record: bool =
     report.show(results, console)
     print(f"\nwritten to {os.path.relpath(save(results))}")
     if record:
-        history.record(history.run_of(results, COMMIT))
+        history.append(history.run_of(results, COMMIT))
         print(f"recorded in {os.path.relpath(history.HISTORY)} and {os.path.relpath(history.PAGE)}")
     return 0
 
 
-class _Say:
-    """One line for each step, with the time since the start."""
+class _StepLog:
+    """Prints one line for each step, with the time since the start."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -141,15 +141,15 @@ class _Say:
         self._console.print(f"{self.elapsed_s():5.0f} s  {step}", style="dim", highlight=False, markup=False)
 
 
-def _peer(field: peers_measure.Field, peer: Peer, say: _Say) -> PeerResult:
-    say(peer.name)
+def _peer(field: peers_measure.Field, peer: Peer, log_step: _StepLog) -> PeerResult:
+    log_step(peer.name)
     return peers_measure.measure(field, peer)
 
 
-def _paths(bench: Bench, people: Population, say: _Say) -> list[PathResult]:
+def _paths(bench: Bench, people: Population, log_step: _StepLog) -> list[PathResult]:
     found = []
     for path, stream, warm_up in traffic.of_paths(people):
-        say(path.title)
+        log_step(path.title)
         found.append(measure(bench, path, stream, warm_up))
     return found
 
@@ -168,11 +168,11 @@ def _accelerated(resolver: Resolver) -> str:
     raise server.ServerError("pdns_build_info has no label accelerated: see docs/metrics.md")
 
 
-def this_machine() -> Machine:
+def this_machine() -> SystemInfo:
     """Where this runs, now."""
     cpu_info = Path("/proc/cpuinfo").read_text().splitlines()
     models = [line.partition(":")[2].strip() for line in cpu_info if line.startswith("model name")]
-    return Machine(
+    return SystemInfo(
         cpu=models[0] if models else platform.machine(),
         cores=len(process.cores()),
         kernel=platform.release(),

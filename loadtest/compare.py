@@ -113,7 +113,7 @@ def run(other: Checkout, rounds: int, only: str, console: Console) -> list[Compa
         trees = []
         for name, checkout in progress.track((("other", other), ("this", HERE)), description="start"):
             feed = Path(shutil.copyfile(people.list_file, directory / f"{name}.txt"))
-            resolver = stack.enter_context(server.running(directory / name, authority.address, feed, checkout=checkout))
+            resolver = stack.enter_context(server.started(directory / name, authority.address, feed, checkout=checkout))
             resolver.wait_ready(_START_TIMEOUT_S)
             lifecycle.pin(resolver, server_core)
             bench = Bench(plan=QUICK, resolver=resolver, echo=echo, directory=directory, generator_core=generator_core)

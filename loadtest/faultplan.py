@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Literal, NamedTuple
 
-Lane = Literal["upstream", "feeds", "processes"]
+Series = Literal["upstream", "feeds", "processes"]
 
 STOP_S = 1.5  # of a worker: noticed by clients, not by the supervisor
 HANG_S = 30.0  # at most: the supervisor kills it after 10 s
@@ -18,7 +18,7 @@ class Kind(NamedTuple):
     """A fault. `least_run_s`: a shorter run has no time for it."""
 
     name: str
-    lane: Lane
+    series: Series
     what: str
     may_lose: bool = False  # queries may go without an answer
     least_run_s: float = 0.0
@@ -51,7 +51,7 @@ KINDS = (
 
 
 class Planned(NamedTuple):
-    """A fault to come: at `at_s` of the run, for `hold_s` where that is ours to say."""
+    """A planned fault. It begins at `at_s` of the run; `hold_s` is its length where the test decides that."""
 
     at_s: float
     kind: Kind
@@ -59,15 +59,15 @@ class Planned(NamedTuple):
 
 
 def plan(run_s: float, seed: int, *, without: frozenset[str] = frozenset()) -> list[Planned]:
-    """Each lane's faults one after the other, in rounds in which each kind comes once: as in the table, then shuffled.
+    """The faults of each series follow each other in rounds, and each kind comes once in a round: as in the table, then shuffled.
 
-    In an hour there is one in each lane about every minute, in a few minutes each kind about once, in seconds the first ones.
+    In an hour each series has one about every minute. A few minutes have each kind about once, some seconds only the first ones.
     """
     rng = random.Random(f"faults {seed}")
     planned = []
-    for lane, least_gap_s in _LEAST_GAP_S.items():
-        kinds = [kind for kind in KINDS if kind.lane == lane and kind.name not in without and run_s >= kind.least_run_s]
-        until_s = run_s * (PROCESSES_UNTIL if lane == "processes" else 0.93)
+    for series, least_gap_s in _LEAST_GAP_S.items():
+        kinds = [kind for kind in KINDS if kind.series == series and kind.name not in without and run_s >= kind.least_run_s]
+        until_s = run_s * (PROCESSES_UNTIL if series == "processes" else 0.93)
         gap_s = min(60.0, max(least_gap_s, (until_s - _LEAD_S) / (len(kinds) + 0.5)))
         at_s, waiting = _LEAD_S + gap_s * rng.uniform(0.1, 0.5), list(kinds)
         while at_s < until_s:

@@ -19,7 +19,7 @@ from loadtest.faultplan import HANG_S, STOP_S, Planned
 from loadtest.footprint import Life
 from loadtest.lists import Lists, Manner
 from loadtest.server import Resolver
-from loadtest.unruly import Mode, Running
+from loadtest.unruly import Mode, UnrulyServer
 from loadtest.witness import Witness
 from pdns.wire import protocol as p
 
@@ -41,7 +41,7 @@ class Faults:
         self,
         resolver: Resolver,
         config: Path,
-        upstreams: list[Running],
+        upstreams: list[UnrulyServer],
         lists: Lists,
         witness: Witness,
         rate: Callable[[], float],
@@ -74,17 +74,17 @@ class Faults:
         return time.monotonic() - self._started_s
 
     def saw(self, now: Counted) -> None:
-        """Takes notice of a scrape."""
+        """Record a scrape."""
         least = self._least_in_hand
         self._least_in_hand = now.in_hand if least is None else min(least, now.in_hand)
 
     async def run(self, plan: list[Planned]) -> None:
-        """All of `plan`, each lane in its order."""
+        """Run `plan`: all series at the same time, the faults of each in their order."""
         async with asyncio.TaskGroup() as group:
-            for lane in ("upstream", "feeds", "processes"):
-                group.create_task(self._lane([planned for planned in plan if planned.kind.lane == lane]))
+            for series in ("upstream", "feeds", "processes"):
+                group.create_task(self._run_series([planned for planned in plan if planned.kind.series == series]))
 
-    async def _lane(self, plan: list[Planned]) -> None:
+    async def _run_series(self, plan: list[Planned]) -> None:
         for planned in plan:
             await asyncio.sleep(max(0.0, planned.at_s - self.now_s()))
             name, start_s = planned.kind.name, self.now_s()
@@ -95,10 +95,10 @@ class Faults:
                 self._failed(f"{name}: {type(error).__name__}: {error}")
             del self.active[name]
             end_s, kind = self.now_s() + _AFTERMATH_S, planned.kind
-            self.windows.append(Window(kind=name, lane=kind.lane, start_s=start_s, end_s=end_s, may_lose=kind.may_lose))
+            self.windows.append(Window(kind=name, series=kind.series, start_s=start_s, end_s=end_s, may_lose=kind.may_lose))
 
     def all_windows(self) -> list[Window]:
-        """Those that are over."""
+        """The faults that are over, by their start."""
         return sorted(self.windows, key=lambda window: window.start_s)
 
     async def _do(self, planned: Planned) -> None:

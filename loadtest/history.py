@@ -10,7 +10,7 @@ import msgspec
 
 from loadtest import goals
 from loadtest.report import ratio_text
-from loadtest.results import Machine, Results
+from loadtest.results import Results, SystemInfo
 from loadtest.server import REPOSITORY
 
 HISTORY: Final = REPOSITORY / "docs" / "performance-history.jsonl"
@@ -27,7 +27,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     commit: str  # empty when it was not recorded
     version: str
     mode: str  # quick | full
-    machine: Machine
+    machine: SystemInfo
     echo_cpu_us: float
     ratios: dict[str, float]  # by the key of the path
 
@@ -45,7 +45,7 @@ def run_of(results: Results, commit: str) -> Run:
     )
 
 
-def record(run: Run, history: Path = HISTORY, page: Path = PAGE) -> None:
+def append(run: Run, history: Path = HISTORY, page: Path = PAGE) -> None:
     """Append `run` to the history, and show it on the page."""
     with history.open("ab") as file:
         file.write(msgspec.json.encode(run) + b"\n")
@@ -58,7 +58,7 @@ def read(history: Path = HISTORY) -> list[Run]:
 
 
 def show(history: Path = HISTORY, page: Path = PAGE) -> None:
-    """Make the table of the page say what the file says."""
+    """Write the table of the page anew from the file."""
     page.write_text(with_table(page.read_text(encoding="utf-8"), read(history)), encoding="utf-8")
 
 

@@ -61,7 +61,7 @@ def refresh(bench: Bench, people: Population, feed: Path, rate: float) -> Refres
 def start(plan: Plan, directory: Path, upstream: Address, feed: Path, people: Population, from_text_s: float) -> StartResult:
     times = []
     for _ in range(plan.starts):
-        with server.running(directory, upstream, feed) as resolver:
+        with server.started(directory, upstream, feed) as resolver:
             times.append(resolver.wait_blocked(people.listed[0], _START_TIMEOUT_S))
     seconds = statistics.median(times)
     return StartResult(from_text_s=from_text_s, to_first_blocked_s=seconds, verdict=goals.start_verdict(seconds))
@@ -76,7 +76,7 @@ def memory(
     found = []
     blockset = BlocksetResult(size=0, entries=people.listed_count)
     for name, source in (("with", feed), ("without", None)):
-        with server.running(directory / name, upstream, source) as resolver:
+        with server.started(directory / name, upstream, source) as resolver:
             resolver.wait_ready(_START_TIMEOUT_S)
             pin(resolver, server_core)
             programs.generate(programs.generator_command(resolver.address, queries), generator_core)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from loadtest import goals
-from loadtest.results import Machine, PathResult
+from loadtest.results import PathResult, SystemInfo
 
 _QUIET_LOAD = 0.5
 _ROUNDS_DISAGREE, _ECHO_DISAGREES = 1.2, 1.15
@@ -13,7 +13,7 @@ _AS_MEANT_SHARE = 0.99  # of answers from where a path means them to come from
 _BUSY_SHARE = 0.9  # of a closed loop
 
 
-def of_machine(machine: Machine) -> Iterator[str]:
+def of_machine(machine: SystemInfo) -> Iterator[str]:
     """What else ran on it, and what it lacks."""
     if machine.cores < 2:
         yield "one core only: the server and the generator shared it, so answers/s and latency say little"

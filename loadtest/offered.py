@@ -15,7 +15,7 @@ _START_TIMEOUT_S = 30.0
 def measure(plan: Plan, directory: Path, authority: programs.Server, feed: Path, people: Population) -> list[OfferedResult]:
     """`directory` holds the resolver's state, with the blockset. Nothing is pinned, as in service."""
     found = []
-    with server.running(directory, authority.address, feed, workers=0) as resolver:
+    with server.started(directory, authority.address, feed, workers=0) as resolver:
         resolver.wait_ready(_START_TIMEOUT_S)
         file = directory / "packets"
         packets.write(file, traffic.every_benign(people))

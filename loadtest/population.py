@@ -44,7 +44,7 @@ def generated(directory: Path, listed: int = 1_000_000, benign: int = 10_000, sa
     if file.exists():
         texts = file.read_text().split()
     else:
-        texts = sorted(_distinct(_listed_texts(seed), listed))
+        texts = sorted(_first_distinct(_listed_texts(seed), listed))
         directory.mkdir(parents=True, exist_ok=True)
         file.write_text("\n".join(texts) + "\n")
     source = f"{len(texts):,} generated names"
@@ -104,7 +104,7 @@ def _is_address(text: str) -> bool:
     return True
 
 
-def _distinct(texts: Iterator[str], count: int) -> set[str]:
+def _first_distinct(texts: Iterator[str], count: int) -> set[str]:
     found: set[str] = set()
     for text in texts:
         found.add(text)

@@ -9,7 +9,7 @@ from loadtest.process import Memory
 from loadtest.programs import Latency
 
 
-class Machine(msgspec.Struct, frozen=True, kw_only=True):
+class SystemInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Where it ran."""
 
     cpu: str
@@ -126,7 +126,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     when: str  # UTC, ISO 8601
     mode: str  # quick | full
     rounds: int
-    machine: Machine
+    machine: SystemInfo
     version: str
     accelerated: str  # what pdns_build_info says: yes or no
     names: str  # where the listed and benign names are from

@@ -145,19 +145,19 @@ def config_text(
 
 
 @contextlib.contextmanager
-def running(
+def started(
     directory: Path, upstream: Address, feed: Path | None, workers: int = 1, checkout: Checkout = HERE
 ) -> Iterator[Resolver]:
     """`pdns serve` with its state in `directory`, ended with SIGTERM on leaving. The caller waits for readiness."""
     listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
     text = config_text(listen, metrics, upstream, directory / "state", feed, workers)
-    with running_by(directory, text, listen, metrics, checkout) as resolver:
+    with started_by(directory, text, listen, metrics, checkout) as resolver:
         yield resolver
 
 
 @contextlib.contextmanager
-def running_by(directory: Path, config: str, listen: Address, metrics: Address, checkout: Checkout = HERE) -> Iterator[Resolver]:
-    """As `running`, by a configuration that names these addresses and `directory`/state; it is in `directory`/pdns.toml."""
+def started_by(directory: Path, config: str, listen: Address, metrics: Address, checkout: Checkout = HERE) -> Iterator[Resolver]:
+    """As `started`, by a configuration that names these addresses and `directory`/state; it is in `directory`/pdns.toml."""
     directory.mkdir(parents=True, exist_ok=True)
     file, log = directory / "pdns.toml", directory / "serve.log"
     file.write_text(config)

@@ -78,11 +78,11 @@ async def run(plan: Plan, console: Console) -> Results:
     with contextlib.ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pdns-soak-")))
         lists = Lists(people, directory / "listed.txt")
-        upstreams = [stack.enter_context(unruly.running(Address(host, free_port()))) for host in UPSTREAM_HOSTS]
+        upstreams = [stack.enter_context(unruly.started(Address(host, free_port()))) for host in UPSTREAM_HOSTS]
         async with lists.served() as http:
             listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
             text = config_text(plan, listen, metrics, [each.at for each in upstreams], directory, http)
-            resolver = stack.enter_context(server.running_by(directory / "server", text, listen, metrics))
+            resolver = stack.enter_context(server.started_by(directory / "server", text, listen, metrics))
             await asyncio.to_thread(resolver.wait_ready, _READY_TIMEOUT_S)
             without = frozenset[str]()
             if "SIGUSR2" not in (server.REPOSITORY / "docs" / "operations.md").read_text():
@@ -92,7 +92,7 @@ async def run(plan: Plan, console: Console) -> Results:
             play = Play(plan, people, lists, upstreams, resolver, directory, faults)
             with Screen(console, plan.run_s, play.progress) as screen:
                 await play.run(screen)
-                screen.say("waiting for the last answers")
+                screen.show_step("waiting for the last answers")
                 return await results(play, notes)
 
 
@@ -247,7 +247,7 @@ def _answer_verdicts(play: Play, account: accounting.Account, final: Counted) ->
 
 def _unexplained_servfail(play: Play) -> int:
     """A failure is remembered, and an upstream that is back is found by a probe: that takes a moment."""
-    upstream = [window for window in play.faults.windows if window.lane == "upstream"]
+    upstream = [window for window in play.faults.windows if window.series == "upstream"]
 
     def explained(start_s: float, end_s: float) -> bool:
         return any(window.start_s <= end_s and start_s <= window.end_s + _RECOVERY_S for window in upstream)

@@ -54,7 +54,7 @@ class Play:
         plan: Plan,
         people: population.Population,
         lists: Lists,
-        upstreams: list[unruly.Running],
+        upstreams: list[unruly.UnrulyServer],
         resolver: Resolver,
         directory: Path,
         faults: list[faultplan.Planned],

@@ -47,8 +47,8 @@ class Screen:
                 self._draw()
                 await asyncio.sleep(_REDRAW_S)
 
-    def say(self, doing: str) -> None:
-        """What is done now."""
+    def show_step(self, doing: str) -> None:
+        """Show `doing` as the present step."""
         self._doing = doing
         self._draw()
 

@@ -19,7 +19,7 @@ _REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
 
 @contextlib.contextmanager
-def running() -> Iterator[Address]:
+def started() -> Iterator[Address]:
     """One in a process of its own, ended on leaving."""
     with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
         fd = listener.fileno()

@@ -128,7 +128,7 @@ class _Udp(asyncio.DatagramProtocol):
             self._transport.sendto(answer, addr)
 
 
-class Running:
+class UnrulyServer:
     """One `Unruly` in a process of its own."""
 
     def __init__(self, at: Address) -> None:
@@ -153,9 +153,9 @@ class Running:
 
 
 @contextlib.contextmanager
-def running(at: Address) -> Iterator[Running]:
+def started(at: Address) -> Iterator[UnrulyServer]:
     """A well-behaved authority `at`, until left. Raises `OSError` when it cannot start."""
-    authority = Running(at)
+    authority = UnrulyServer(at)
     try:
         authority.become("well")
         yield authority

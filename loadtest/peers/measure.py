@@ -14,7 +14,7 @@ import msgspec
 from loadtest import goals, packets, process, programs, traffic
 from loadtest.loopback import Address
 from loadtest.peers.peer import Peer
-from loadtest.peers.running import PeerError, Running, is_blocked, is_forwarded, running
+from loadtest.peers.start import PeerError, PeerProcess, is_blocked, is_forwarded, started
 from loadtest.population import Population
 from loadtest.results import PeerPath, PeerResult
 from loadtest.server import ask
@@ -81,7 +81,7 @@ def measure(field: Field, peer: Peer) -> PeerResult:
     directory = field.directory / peer.name
     result = msgspec.structs.replace(result, version=peer.version())
     try:
-        with _running(field, peer, directory / "with", listed=True) as server:
+        with _started(field, peer, directory / "with", listed=True) as server:
             start_s = server.wait_blocked(field.people.listed[0], field.start_timeout_s)
             server.wait_forwarded(field.people.benign[0], time.monotonic() - server.started_s + _ANSWER_TIMEOUT_S)
             result = msgspec.structs.replace(result, start_s=start_s)
@@ -90,7 +90,7 @@ def measure(field: Field, peer: Peer) -> PeerResult:
             if field.server_core is not None:
                 process.pin(server.process.pid, field.server_core)
             result = msgspec.structs.replace(result, paths=[_path(field, server, path) for path in PATHS])
-        with _running(field, peer, directory / "without", listed=False) as server:
+        with _started(field, peer, directory / "without", listed=False) as server:
             server.wait_forwarded(field.people.benign[0], _ANSWER_TIMEOUT_S)
             return msgspec.structs.replace(result, list_bytes=with_list - _memory(field, server))
     except (PeerError, programs.GeneratorError, OSError) as error:
@@ -98,15 +98,15 @@ def measure(field: Field, peer: Peer) -> PeerResult:
 
 
 @contextlib.contextmanager
-def _running(field: Field, peer: Peer, directory: Path, *, listed: bool) -> Iterator[Running]:
+def _started(field: Field, peer: Peer, directory: Path, *, listed: bool) -> Iterator[PeerProcess]:
     try:
-        with running(peer, directory, field.authority.address, field.listed if listed else None) as server:
+        with started(peer, directory, field.authority.address, field.listed if listed else None) as server:
             yield server
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def _settle(server: Running) -> None:
+def _settle(server: PeerProcess) -> None:
     """Waits, not for ever, until it does nothing any more: some go on to work on the list when they already answer."""
     deadline = time.monotonic() + _SETTLE_MOST_S
     before = server.cpu_s()
@@ -118,7 +118,7 @@ def _settle(server: Running) -> None:
         before = now
 
 
-def _memory(field: Field, server: Running) -> int:
+def _memory(field: Field, server: PeerProcess) -> int:
     """PSS after a few blocked queries, as for ours."""
     file = field.directory / "memory-packets"
     if not file.exists():
@@ -128,7 +128,7 @@ def _memory(field: Field, server: Running) -> int:
     return process.memory(server.process.pid).pss
 
 
-def _path(field: Field, server: Running, path: goals.QueryPath) -> PeerPath:
+def _path(field: Field, server: PeerProcess, path: goals.QueryPath) -> PeerPath:
     warm_up, file = field.warm_up_file(path.key), field.stream_file(path.key)
     if warm_up is not None:
         _generate(field, server.address, warm_up, None, seconds=10)
@@ -170,7 +170,7 @@ def _not_as_meant(path: goals.QueryPath, run: programs.Run, forwarded: float, sa
     return f"{wrong} of {len(sample)} answers are not {'a block' if blocked else 'of the upstream'}" if wrong else ""
 
 
-def _sample(server: Running, file: Path) -> list[bytes | None]:
+def _sample(server: PeerProcess, file: Path) -> list[bytes | None]:
     """Answers to queries of the path, asked one at a time, to be looked into."""
     queries = [wire for _, wire in zip(range(_SAMPLED), packets.read(file), strict=False)]
     ids = random.Random(_SEED)

@@ -77,8 +77,6 @@ STAY = {
 
 # How many words and names are left, by folder. Numbers only get smaller; a folder without an entry has none.
 TO_DO: dict[str, int] = {
-    "loadtest": 20,
-    "loadtest/peers": 3,
     "tests": 2,
     "tests/fakes": 13,
     "tests/fuzz": 11,
@@ -91,7 +89,6 @@ TO_DO: dict[str, int] = {
     "tests/unit/fast": 2,
     "tests/unit/feeds": 54,
     "tests/unit/ipc": 2,
-    "tests/unit/loadtest": 6,
     "tests/unit/net": 2,
     "tests/unit/supervisor": 1,
     "tests/unit/telemetry": 1,

@@ -82,8 +82,8 @@ def test_a_page_of_metrics_is_summed_over_workers_and_tenants() -> None:
 
 def test_a_loss_needs_a_fault_that_may_lose() -> None:
     """A kill explains losses from the patience of a query before it to its end; an upstream fault explains none."""
-    kill = Window(kind="kill worker", lane="processes", start_s=50, end_s=52, may_lose=True)
-    silent = Window(kind="all silent", lane="upstream", start_s=0, end_s=100, may_lose=False)
+    kill = Window(kind="kill worker", series="processes", start_s=50, end_s=52, may_lose=True)
+    silent = Window(kind="all silent", series="upstream", start_s=0, end_s=100, may_lose=False)
     assert not unexplained(40, 41, [kill, silent], patience_s=12)
     assert not unexplained(51, 53, [kill, silent], patience_s=12)
     assert unexplained(30, 37, [kill, silent], patience_s=12)

@@ -28,19 +28,19 @@ def test_an_hour_has_each_kind_several_times() -> None:
 def test_processes_are_left_alone_in_the_last_third() -> None:
     """So that the memory of the last workers can be seen to be level."""
     for run_s in (20.0, 180.0, 3600.0):
-        last_s = max(planned.at_s for planned in plan(run_s, 3) if planned.kind.lane == "processes")
+        last_s = max(planned.at_s for planned in plan(run_s, 3) if planned.kind.series == "processes")
         assert run_s * 0.4 < last_s < run_s * PROCESSES_UNTIL
 
 
-def test_seconds_have_time_for_some_faults_of_each_lane() -> None:
+def test_seconds_have_time_for_some_faults_of_each_series() -> None:
     """Twenty seconds kill a worker, break an upstream and change a list, and do not wait for a hung worker."""
     kinds = {planned.kind.name for planned in plan(20, 1)}
     assert {"kill worker", "one silent", "list changes", "reload"} <= kinds
     assert "hang worker" not in kinds
 
 
-def test_faults_of_a_lane_follow_each_other() -> None:
+def test_faults_of_a_series_follow_each_other() -> None:
     """In one series a fault begins after the previous one has ended."""
-    for run_s, lane in product((20.0, 60.0, 180.0, 3600.0), ("upstream", "feeds", "processes")):
-        times = [planned for planned in plan(run_s, 1) if planned.kind.lane == lane]
+    for run_s, series in product((20.0, 60.0, 180.0, 3600.0), ("upstream", "feeds", "processes")):
+        times = [planned for planned in plan(run_s, 1) if planned.kind.series == series]
         assert all(one.at_s + one.hold_s <= other.at_s for one, other in pairwise(times))

@@ -43,7 +43,7 @@ LEAVING_ONE = f"import subprocess, sys; subprocess.Popen({CHILD}); {STEADY}"
 
 
 @contextlib.contextmanager
-def running(code: str) -> Iterator[subprocess.Popen[bytes]]:
+def started(code: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process that looks like the supervisor to `tree`."""
     process = subprocess.Popen([sys.executable, "-c", code, "pdns serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     assert process.stdout is not None
@@ -55,9 +55,9 @@ def running(code: str) -> Iterator[subprocess.Popen[bytes]]:
         process.communicate()
 
 
-def watched(code: str, directory: Path) -> tuple[Footprint, list[Point], list[Point]]:
-    """Samples of a second, those of the first moment and those of the last."""
-    with running(code) as process:
+def sampled(code: str, directory: Path) -> tuple[Footprint, list[Point], list[Point]]:
+    """The samples of a second, the first ones, and the last ones."""
+    with started(code) as process:
         footprint = Footprint(process.pid, directory, 9)
         before = footprint.sample()
         for _ in range(25):
@@ -68,7 +68,7 @@ def watched(code: str, directory: Path) -> tuple[Footprint, list[Point], list[Po
 
 def test_a_process_that_leaks_is_noticed(tmp_path: Path) -> None:
     """Memory that grows by megabytes, and descriptors that are never closed, fail their checks."""
-    footprint, before, after = watched(LEAKING, tmp_path)
+    footprint, before, after = sampled(LEAKING, tmp_path)
     memory = memory_verdicts(footprint.points, run_s=footprint.points[-1].at_s)
     assert [verdict.ok for verdict in memory] == [False]
     assert [verdict.ok for verdict in descriptor_verdicts(before, after) if "supervisor" in verdict.what] == [False]
@@ -76,7 +76,7 @@ def test_a_process_that_leaks_is_noticed(tmp_path: Path) -> None:
 
 def test_a_process_that_is_steady_is_level(tmp_path: Path) -> None:
     """What does not grow passes, and a process that is not there does not."""
-    footprint, before, after = watched(STEADY, tmp_path)
+    footprint, before, after = sampled(STEADY, tmp_path)
     assert [verdict.ok for verdict in memory_verdicts(footprint.points, footprint.points[-1].at_s)] == [True]
     assert [verdict.ok for verdict in descriptor_verdicts(before, after)] == [True, False, False]
     assert process_verdict(before, after, footprint.left_alive()).ok
@@ -84,7 +84,7 @@ def test_a_process_that_is_steady_is_level(tmp_path: Path) -> None:
 
 def test_a_process_that_outlives_the_resolver_is_noticed(tmp_path: Path) -> None:
     """A child that goes on after its parent was killed is left alive; one more than before is one too many."""
-    with running(LEAVING_ONE) as process:
+    with started(LEAVING_ONE) as process:
         footprint = Footprint(process.pid, tmp_path, 9)
         while len(after := footprint.sample()) < 2:
             time.sleep(0.02)
@@ -159,7 +159,7 @@ def test_what_the_kernel_drops_is_known(tmp_path: Path) -> None:
 
 def test_the_tree_has_grandchildren_and_no_strangers() -> None:
     """All below a process are found, by what they are; others are not."""
-    with running(LEAVING_ONE) as process:
+    with started(LEAVING_ONE) as process:
         while len(found := tree(process.pid)) < 2:
             time.sleep(0.02)
         assert sorted(found.values()) == ["job", "supervisor"]

@@ -40,8 +40,8 @@ def test_a_run_is_appended_and_shown(files: tuple[Path, Path]) -> None:
     """One line more in the file, the newest row of the table; the rest of the page stays."""
     file, page = files
     first = history.run_of(RESULTS, "0123456789abcdef")
-    history.record(first, *files)
-    history.record(msgspec.structs.replace(first, commit="", when="2027-01-01T00:00:00Z"), *files)
+    history.append(first, *files)
+    history.append(msgspec.structs.replace(first, commit="", when="2027-01-01T00:00:00Z"), *files)
     runs = history.read(file)
     assert runs[0] == first
     assert runs[0].ratios == {path.key: path.ratio for path in RESULTS.paths}
@@ -56,7 +56,7 @@ def test_the_page_stays_short(files: tuple[Path, Path]) -> None:
     """The file keeps every run, the page the newest ones."""
     run = history.run_of(RESULTS, "")
     for number in range(history.SHOWN_RUNS + 3):
-        history.record(msgspec.structs.replace(run, when=f"2027-01-01T00:{number:02}:00Z"), *files)
+        history.append(msgspec.structs.replace(run, when=f"2027-01-01T00:{number:02}:00Z"), *files)
     file, page = files
     assert len(history.read(file)) == history.SHOWN_RUNS + 3
     assert page.read_text().count("| 2027-") == history.SHOWN_RUNS

@@ -13,7 +13,7 @@ from loadtest.packets import query
 from loadtest.peers import PEERS, bind, dnsdist, dnsmasq, knot, named, recursor, unbound
 from loadtest.peers import measure as peers_measure
 from loadtest.peers.peer import Peer, Setup
-from loadtest.peers.running import PeerError, is_blocked, is_forwarded, running
+from loadtest.peers.start import PeerError, is_blocked, is_forwarded, started
 from loadtest.population import Population
 from loadtest.results import PeerResult
 from pdns.wire import names
@@ -196,7 +196,7 @@ def test_a_peer_that_is_not_installed_is_named(people: Population, tmp_path: Pat
 def test_a_peer_that_is_slow_to_start_gets_only_so_long(people: Population, tmp_path: Path) -> None:
     """One that answers nothing is given up after its time, and is not left running."""
     peer = peer_of(configure=lambda _: ["-c", "echo loading; exec sleep 60"])
-    with programs.serving("authority") as authority, running(peer, tmp_path / "x", authority.address, None) as server:
+    with programs.serving("authority") as authority, started(peer, tmp_path / "x", authority.address, None) as server:
         with pytest.raises(PeerError, match=r"^not ready in 0 s\n  loading$"):
             server.wait_blocked(people.listed[0], 0.4)
         child = server.process

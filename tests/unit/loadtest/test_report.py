@@ -14,7 +14,6 @@ from loadtest.process import Memory
 from loadtest.programs import Latency
 from loadtest.results import (
     BlocksetResult,
-    Machine,
     MemoryResult,
     OfferedResult,
     PathResult,
@@ -23,6 +22,7 @@ from loadtest.results import (
     RefreshResult,
     Results,
     StartResult,
+    SystemInfo,
 )
 
 LATENCY = Latency(mean=100, p50=90, p90=200, p99=900, p99_9=1500, max=2000)
@@ -62,7 +62,7 @@ def some_results(ratio: float, extra_bytes: int, start_s: float, lost: int) -> R
     without = Memory(rss=50_000_000, pss=40_000_000, anonymous=30_000_000, blockset=0)
     return Results(
         when="2026-01-02T03:04:05Z", mode="quick", rounds=1, version="0", accelerated="no", names="names", listed=1_000_000,
-        machine=Machine(cpu="cpu", cores=2, kernel="6", python="3.11", load_before=0), echo_cpu_us=3, notes=["a note"],
+        machine=SystemInfo(cpu="cpu", cores=2, kernel="6", python="3.11", load_before=0), echo_cpu_us=3, notes=["a note"],
         paths=[path_result(path, ratio) for path in goals.PATHS],
         offered=[
             OfferedResult(
@@ -170,7 +170,7 @@ def test_results_are_written_and_can_be_read_back(tmp_path: Path, monkeypatch: p
 
 def test_numbers_that_should_not_be_believed_are_noted() -> None:
     """A quiet machine and paths as meant say nothing; each thing that is wrong is said once, and who held the server up."""
-    machine = Machine(cpu="cpu", cores=2, kernel="6", python="3.11", load_before=0.1)
+    machine = SystemInfo(cpu="cpu", cores=2, kernel="6", python="3.11", load_before=0.1)
     assert list(notes.of_machine(machine)) == []
     assert list(notes.of_machine(msgspec.structs.replace(machine, cores=1, load_before=2))) == [
         "one core only: the server and the generator shared it, so answers/s and latency say little",

@@ -25,23 +25,23 @@ WIRE = query(NAME, query_id=9)
 
 
 @pytest.fixture(scope="module")
-def authority() -> Iterator[unruly.Running]:
-    with unruly.running(Address("127.0.0.2", free_port())) as running:
+def authority() -> Iterator[unruly.UnrulyServer]:
+    with unruly.started(Address("127.0.0.2", free_port())) as running:
         yield running
 
 
-def over_udp(authority: unruly.Running, wire: bytes = WIRE, timeout_s: float = 2.0) -> dns.message.Message | None:
+def over_udp(authority: unruly.UnrulyServer, wire: bytes = WIRE, timeout_s: float = 2.0) -> dns.message.Message | None:
     answer = ask(authority.at, wire, timeout_s)
     return None if answer is None else dns.message.from_wire(answer)
 
 
-def over_tcp(authority: unruly.Running, timeout_s: float = 2.0) -> dns.message.Message | None:
+def over_tcp(authority: unruly.UnrulyServer, timeout_s: float = 2.0) -> dns.message.Message | None:
     answer = asyncio.run(ask_tcp(authority.at, WIRE, timeout_s))
     return None if answer is None else dns.message.from_wire(answer)
 
 
 @pytest.mark.parametrize("qtype", [p.A, p.AAAA])
-def test_well_it_gives_each_name_its_address(authority: unruly.Running, qtype: int) -> None:
+def test_well_it_gives_each_name_its_address(authority: unruly.UnrulyServer, qtype: int) -> None:
     """The record holds what `address_of` says, in any case of the name; two names differ."""
     authority.become("well")
     message = over_udp(authority, query(NAME.upper(), qtype))
@@ -50,7 +50,7 @@ def test_well_it_gives_each_name_its_address(authority: unruly.Running, qtype: i
     assert unruly.address_of(NAME, qtype) != unruly.address_of(names.from_text("mail.example.com"), qtype)
 
 
-def test_well_it_has_nothing_of_other_types(authority: unruly.Running) -> None:
+def test_well_it_has_nothing_of_other_types(authority: unruly.UnrulyServer) -> None:
     """NODATA with a SOA, which a resolver may keep."""
     authority.become("well")
     message = over_udp(authority, query(NAME, p.HTTPS))
@@ -58,7 +58,7 @@ def test_well_it_has_nothing_of_other_types(authority: unruly.Running) -> None:
     assert (message.rcode(), message.answer, len(message.authority)) == (dns.rcode.NOERROR, [], 1)
 
 
-def test_each_mode_misbehaves_in_its_own_way(authority: unruly.Running) -> None:
+def test_each_mode_misbehaves_in_its_own_way(authority: unruly.UnrulyServer) -> None:
     """Silence, SERVFAIL, truncation that TCP makes good, slowness; and well again after each."""
     authority.become("silent")
     assert over_udp(authority, timeout_s=0.2) is None
@@ -80,7 +80,7 @@ def test_each_mode_misbehaves_in_its_own_way(authority: unruly.Running) -> None:
     assert over_udp(authority) is not None
 
 
-def test_gone_its_port_is_closed_until_it_is_back(authority: unruly.Running) -> None:
+def test_gone_its_port_is_closed_until_it_is_back(authority: unruly.UnrulyServer) -> None:
     """UDP and TCP are refused, then answered again on the same port."""
     authority.become("gone")
     assert over_udp(authority, timeout_s=0.3) is None

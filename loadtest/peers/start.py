@@ -1,4 +1,4 @@
-"""Runs a peer as an ordinary child process, and tells when it answers and what its answers mean."""
+"""Starts a peer as an ordinary child process, waits until it answers, and classifies its answers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _POLL_S, _ASK_S = 0.01, 0.1
 
 
 class PeerError(Exception):
-    """A peer did not start, or not in time; `str()` says which, and ends with its last words."""
+    """A peer did not start, or not in time. `str()` says which, and ends with the end of its log."""
 
 
-class Running(msgspec.Struct, kw_only=True):
-    """One peer, running."""
+class PeerProcess(msgspec.Struct, kw_only=True):
+    """The process of a peer."""
 
     peer: Peer
     process: subprocess.Popen[bytes]
@@ -73,7 +73,7 @@ def is_forwarded(answer: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def running(peer: Peer, directory: Path, upstream: Address, listed: Path | None) -> Iterator[Running]:
+def started(peer: Peer, directory: Path, upstream: Address, listed: Path | None) -> Iterator[PeerProcess]:
     """The peer on a port of its own, killed on leaving: it has nothing to save, and some take long to give memory back."""
     program = peer.path()
     if program is None:
@@ -86,7 +86,7 @@ def running(peer: Peer, directory: Path, upstream: Address, listed: Path | None)
         started_s = time.monotonic()
         child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT, cwd=directory)
     try:
-        yield Running(peer=peer, process=child, address=setup.listen, log=log, started_s=started_s)
+        yield PeerProcess(peer=peer, process=child, address=setup.listen, log=log, started_s=started_s)
     finally:
         child.kill()
         child.wait()
