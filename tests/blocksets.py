@@ -42,7 +42,7 @@ def write_all(
     networks: Mapping[bytes, int],
     combinations: Sequence[Sequence[tuple[int, int]]],
 ) -> Manifest:
-    """`write` of what is at hand, without facts.
+    """`write` of what is at hand, without annotations.
 
     `names`: reversed key -> index into `combinations`; `networks`: address bytes and one byte of prefix length -> the same.
     """

@@ -7,17 +7,17 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from tests.fakes.upstream import Handler, Hangup, SeenQuery, Send, a_records, record, reply
+from tests.fakes.upstream import Handler, Hangup, SeenQuery, Send, a_records, reply, rr
 from tests.fakes.upstream import answer as addresses
 
 SUFFIX = "diff.example.net"
 ZONE = b"\x04diff\x07example\x03net\0"
 _SOA = b"\x02ns" + ZONE + b"\x04host" + ZONE + struct.pack("!IIIII", 1, 3600, 600, 86400, 60)
-SOA = record(6, _SOA, 60, ZONE)
-NS = record(2, b"\x02ns" + ZONE, 300, ZONE)
-A = record(1, b"\xc0\0\2\7")
+SOA = rr(6, _SOA, 60, ZONE)
+NS = rr(2, b"\x02ns" + ZONE, 300, ZONE)
+A = rr(1, b"\xc0\0\2\7")
 RRSIG_HEAD = struct.pack("!HBBIIIH", 1, 13, 5, 300, 0x7FFFFFFF, 0x60000000, 4711)
-RRSIG = record(46, RRSIG_HEAD + ZONE + bytes(64))
+RRSIG = rr(46, RRSIG_HEAD + ZONE + bytes(64))
 POINTER = b"\xc0\x0c"
 
 # RFC 3597 section 4 and later types: bytes before the name, how many names, bytes behind. The names are compressed.
@@ -96,11 +96,11 @@ def _fixed(answer: list[bytes], authority: list[bytes] | None = None, **how: int
 
 def _types() -> Iterator[AnswerCase]:
     for name, (qtype, head, names, tail) in NAMES_IN_RDATA.items():
-        yield AnswerCase(f"compressed/{name}", qtype, _fixed([record(qtype, head + POINTER * names + tail)]))
+        yield AnswerCase(f"compressed/{name}", qtype, _fixed([rr(qtype, head + POINTER * names + tail)]))
         spelt = (b"\1x" + ZONE) * names
-        yield AnswerCase(f"spelt/{name}", qtype, _fixed([record(qtype, head + spelt + tail)]))
+        yield AnswerCase(f"spelt/{name}", qtype, _fixed([rr(qtype, head + spelt + tail)]))
     for name, (qtype, rdata) in PLAIN_RDATA.items():
-        yield AnswerCase(f"type/{name}", qtype, _fixed([record(qtype, rdata)]))
+        yield AnswerCase(f"type/{name}", qtype, _fixed([rr(qtype, rdata)]))
 
 
 def _negatives() -> Iterator[AnswerCase]:
@@ -109,12 +109,12 @@ def _negatives() -> Iterator[AnswerCase]:
         "nothing": [],
         "ns": [NS],
         "ns-soa": [NS, SOA],
-        "two-soas": [SOA, record(6, _SOA, 30, b"\x03net\0")],
+        "two-soas": [SOA, rr(6, _SOA, 30, b"\x03net\0")],
     }
-    authorities["soa-at-name"] = [record(6, _SOA, 60)]
-    authorities["soa-of-elsewhere"] = [record(6, _SOA, 60, b"\x05other\x04test\0")]
-    authorities["soa-ttl-0"] = [record(6, _SOA, 0, ZONE)]
-    authorities["soa-rrsig"] = [SOA, record(46, RRSIG_HEAD + ZONE + bytes(64), 60, ZONE)]
+    authorities["soa-at-name"] = [rr(6, _SOA, 60)]
+    authorities["soa-of-elsewhere"] = [rr(6, _SOA, 60, b"\x05other\x04test\0")]
+    authorities["soa-ttl-0"] = [rr(6, _SOA, 0, ZONE)]
+    authorities["soa-rrsig"] = [SOA, rr(46, RRSIG_HEAD + ZONE + bytes(64), 60, ZONE)]
     for name, authority in authorities.items():
         yield AnswerCase(f"nodata/{name}", 1, _fixed([], authority))
         yield AnswerCase(f"nxdomain/{name}", 1, _fixed([], authority, rcode=3))
@@ -135,8 +135,8 @@ def _chain(length: int, *, end: bytes = b"\xc0\0\2\7", reverse: bool = False, rc
         at = int(first[1:]) if inside else 0
         base = query.qname[1 + query.qname[0] :] if inside else query.qname
         owners = [base, *(bytes((len(text),)) + text + base for text in (b"c%d" % n for n in range(1, length + 1)))]
-        chain = [record(5, owners[n + 1], 300, owners[n]) for n in range(at, length)]
-        chain += [record(1, end, 300, owners[length])] if end else []
+        chain = [rr(5, owners[n + 1], 300, owners[n]) for n in range(at, length)]
+        chain += [rr(1, end, 300, owners[length])] if end else []
         authority = [] if end else [SOA]
         return reply(query, chain[::-1] if reverse else chain, authority, rcode=rcode)
 
@@ -149,19 +149,19 @@ def _chains() -> Iterator[AnswerCase]:
     yield AnswerCase("chain/backwards", 1, _chain(2, reverse=True))
     yield AnswerCase("chain/to-nodata", 1, _chain(2, end=b""))
     yield AnswerCase("chain/to-nxdomain", 1, _chain(2, end=b"", rcode=3))
-    yield AnswerCase("chain/to-itself", 1, _fixed([record(5, POINTER)]))
-    yield AnswerCase("chain/cname-asked", 5, _fixed([record(5, b"\1x" + ZONE)]))
-    yield AnswerCase("chain/cname-and-address", 1, _fixed([record(5, b"\3end" + ZONE), A]))
-    yield AnswerCase("chain/two-cnames", 1, _fixed([record(5, b"\3end" + ZONE), record(5, b"\4end2" + ZONE)]))
+    yield AnswerCase("chain/to-itself", 1, _fixed([rr(5, POINTER)]))
+    yield AnswerCase("chain/cname-asked", 5, _fixed([rr(5, b"\1x" + ZONE)]))
+    yield AnswerCase("chain/cname-and-address", 1, _fixed([rr(5, b"\3end" + ZONE), A]))
+    yield AnswerCase("chain/two-cnames", 1, _fixed([rr(5, b"\3end" + ZONE), rr(5, b"\4end2" + ZONE)]))
     short = b"\6target" + ZONE
     long = b"\x3f" + b"t" * 63 + b"\x3f" + b"t" * 63 + b"\x3f" + b"t" * 63 + b"\x2b" + b"t" * 43 + ZONE  # 254 bytes
     for name, code, end in (("noerror", 0, short), ("yxdomain", 6, long), ("yxdomain-that-fits", 6, short)):
 
         def dname(query: SeenQuery, code: int = code, end: bytes = end) -> bytes:
             first, above = query.qname[: 1 + query.qname[0]], query.qname[1 + query.qname[0] :]
-            records = [record(39, end, 300, above)]
+            records = [rr(39, end, 300, above)]
             if code == 0:
-                records += [record(5, first + end, 300), record(1, b"\xc0\0\2\7", 300, first + end)]
+                records += [rr(5, first + end, 300), rr(1, b"\xc0\0\2\7", 300, first + end)]
             return reply(query, records, rcode=code)
 
         yield AnswerCase(f"dname/{name}", 1, _sent(dname))
@@ -182,16 +182,16 @@ def _shapes() -> Iterator[AnswerCase]:
         "thirty": _fixed(many),
         "large": _fixed(a_records(*(f"192.0.{n // 250}.{n % 250}" for n in range(200)))),
         "same-twice": _fixed([A, A]),
-        "ttls-differ": _fixed([A, record(1, b"\xc0\0\2\x08", 5)]),
-        "ttl-0": _fixed([record(1, b"\xc0\0\2\7", 0)]),
-        "ttl-top-bit": _fixed([record(1, b"\xc0\0\2\7", 0x80000001)]),
-        "other-owner": _fixed([record(1, b"\xc0\0\2\7", 300, b"\5other" + ZONE)]),
-        "other-owner-too": _fixed([A, record(1, b"\xc0\0\2\x08", 300, b"\5other" + ZONE)]),
-        "other-type": _fixed([record(28, bytes(16))]),
-        "other-type-too": _fixed([A, record(28, bytes(16))]),
+        "ttls-differ": _fixed([A, rr(1, b"\xc0\0\2\x08", 5)]),
+        "ttl-0": _fixed([rr(1, b"\xc0\0\2\7", 0)]),
+        "ttl-top-bit": _fixed([rr(1, b"\xc0\0\2\7", 0x80000001)]),
+        "other-owner": _fixed([rr(1, b"\xc0\0\2\7", 300, b"\5other" + ZONE)]),
+        "other-owner-too": _fixed([A, rr(1, b"\xc0\0\2\x08", 300, b"\5other" + ZONE)]),
+        "other-type": _fixed([rr(28, bytes(16))]),
+        "other-type-too": _fixed([A, rr(28, bytes(16))]),
         "other-class": _fixed([A[:4] + b"\0\3" + A[6:]]),
-        "rdata-3": _fixed([record(1, b"\xc0\0\2")]),
-        "rdata-5": _fixed([record(1, b"\xc0\0\2\7\7")]),
+        "rdata-3": _fixed([rr(1, b"\xc0\0\2")]),
+        "rdata-5": _fixed([rr(1, b"\xc0\0\2\7\7")]),
         "rrsig-unasked": _fixed([A, RRSIG]),
         "rrsig-first": _fixed([RRSIG, A]),
         "authority-ns": _fixed([A], [NS]),
@@ -210,8 +210,8 @@ def _shapes() -> Iterator[AnswerCase]:
         "count-answer-0": _sent(lambda query: _count(1, 0)(reply(query, [A], edns=False))),
         "count-authority-1": _sent(lambda query: _count(2, 1)(reply(query, [A], edns=False))),
         "count-additional-1": _sent(lambda query: _count(3, 1)(reply(query, [A], edns=False))),
-        "authority-damaged": _fixed([A], [record(2, b"\x3fcut")]),
-        "no-question": _sent(lambda query: reply(query, [record(1, b"\xc0\0\2\7", 300, query.qname)], question=b"")),
+        "authority-damaged": _fixed([A], [rr(2, b"\x3fcut")]),
+        "no-question": _sent(lambda query: reply(query, [rr(1, b"\xc0\0\2\7", 300, query.qname)], question=b"")),
         "no-opt": _sent(lambda query: reply(query, [A], edns=False)),
         "two-opts": _sent(lambda query: _count(3, 2)(reply(query, [A], edns=False) + 2 * (b"\0\0\x29\4\xd0" + bytes(6)))),
         "opt-version-1": _sent(lambda query: _count(3, 1)(reply(query, [A], edns=False) + b"\0\0\x29\4\xd0\0\1\0\0\0\0")),
@@ -221,7 +221,7 @@ def _shapes() -> Iterator[AnswerCase]:
         "opt-in-answer": _fixed([A, b"\0\0\x29\4\xd0" + bytes(6)]),
         "opt-ede": _sent(lambda query: reply(query, [A], options=b"\0\x0f\0\2\0\3")),
         "question-lower": _sent(lambda query: reply(query._replace(wire=query.wire[:12] + query.question.lower() + query.opt), [A])),  # noqa: E501  # a row of a table
-        "owner-pointer-loop": _sent(lambda query: reply(query, [A[:0] + record(1, b"\xc0\0\2\7", owner=(0xC00C + len(query.question)).to_bytes(2))])),  # noqa: E501  # a row of a table
+        "owner-pointer-loop": _sent(lambda query: reply(query, [A[:0] + rr(1, b"\xc0\0\2\7", owner=(0xC00C + len(query.question)).to_bytes(2))])),  # noqa: E501  # a row of a table
     }  # fmt: skip
     for name, handler in shapes.items():
         yield AnswerCase(f"shape/{name}", 1, handler)

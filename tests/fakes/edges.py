@@ -1,4 +1,4 @@
-"""What stands behind and around a listener in tests: a service that does as told, a tally of what is counted."""
+"""Fakes of what surrounds a listener: a service whose behaviour the test chooses, and statistics in memory."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from pdns.net.edge import Reply
 from pdns.wire.transport import Transport
 
 
-class Asked(NamedTuple):
-    """One message as the service got it."""
+class ReceivedMessage(NamedTuple):
+    """One message as the service received it."""
 
     wire: bytes
     client: str
@@ -20,7 +20,7 @@ class Asked(NamedTuple):
     transport: str
 
 
-class Tally:
+class FakeStatistics:
     """Counts in memory."""
 
     def __init__(self) -> None:
@@ -35,21 +35,21 @@ class Tally:
 
 
 class FakeService:
-    """Notes each message, then lets `act` do with it and its reply as it likes."""
+    """Records each message, then passes it and its reply to `act`."""
 
     def __init__(self, act: Callable[[bytes, Reply], None]) -> None:
-        self.asked: list[Asked] = []
+        self.asked: list[ReceivedMessage] = []
         self.act = act
-        self.refuses = False  # whoever asks
+        self.refuses = False  # every client
 
     def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
-        self.asked.append(Asked(wire, client, port, transport))
+        self.asked.append(ReceivedMessage(wire, client, port, transport))
         self.act(wire, reply)
         return self.refuses
 
 
 class Held:
-    """Keeps replies until somebody takes them out."""
+    """Keeps replies until the test takes them out."""
 
     def __init__(self) -> None:
         self.replies: list[tuple[bytes, Reply]] = []
@@ -68,7 +68,7 @@ def drop(wire: bytes, reply: Reply) -> None:
 
 
 def fail(wire: bytes, reply: Reply) -> None:
-    """What a service must not do."""
+    """Raise, which a service must not do."""
     raise RuntimeError("a bug")
 
 
@@ -80,5 +80,5 @@ def message(number: int, text: bytes = b"") -> bytes:
 async def until(true: Callable[[], bool], timeout_s: float = 30.0) -> None:
     """Return when `true()` is. Fails after `timeout_s`."""
     async with asyncio.timeout(timeout_s):
-        while not true():  # noqa: ASYNC110 (what is waited for knows nothing of this test)
+        while not true():  # noqa: ASYNC110 (there is no event to wait for)
             await asyncio.sleep(0.002)

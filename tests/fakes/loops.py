@@ -14,14 +14,14 @@ LOOPS = ("asyncio", "uvloop")
 
 
 def run_on(loop: str, main: Coroutine[Any, Any, Result]) -> Result:
-    """What `main` returns, run by a fresh loop of the kind named. What reaches the loop's error handler fails the test."""
+    """Run `main` on a new loop of that kind and return its result. A call of the loop's exception handler fails the test."""
     escaped: list[dict[str, Any]] = []
 
-    async def watched() -> Result:
+    async def main_with_handler() -> Result:
         asyncio.get_running_loop().set_exception_handler(lambda _loop, context: escaped.append(context))
         return await main
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop if loop == "uvloop" else asyncio.new_event_loop) as runner:
-        result = runner.run(watched())
+        result = runner.run(main_with_handler())
     assert escaped == [], escaped
     return result

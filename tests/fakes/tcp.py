@@ -16,7 +16,7 @@ from pdns.net.sockets import bind_tcp
 from pdns.net.tcp import TcpConnections, TcpListener
 from pdns.net.tcp_limits import TcpLimits
 from pdns.wire.framing import frame
-from tests.fakes.edges import FakeService, Tally, until
+from tests.fakes.edges import FakeService, FakeStatistics, until
 from tests.fakes.loops import LOOPS
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -45,22 +45,22 @@ class Peer:
         return await self.receive()
 
     async def rest(self) -> bytes:
-        """What comes until the other side ends the connection, one way or the other."""
-        octets = b""
+        """All bytes until the other side closes or resets the connection."""
+        received = b""
         async with asyncio.timeout(PATIENCE_S):
             try:
                 while more := await self.reader.read(65536):
-                    octets += more
+                    received += more
             except ConnectionError:
                 pass
-        return octets
+        return received
 
     @property
     def is_open(self) -> bool:
         return not self.reader.at_eof() and self.reader.exception() is None
 
     def stop_reading(self) -> None:
-        """From now on let what comes pile up."""
+        """Read nothing from now on, so that the buffers fill."""
         cast("asyncio.Transport", self.writer.transport).pause_reading()
 
     def read_on(self) -> None:
@@ -71,7 +71,7 @@ class Peer:
 
 
 class Clock:
-    """It stands still until a test moves it, however slow the machine is."""
+    """A clock that stands still until a test moves it."""
 
     def __init__(self) -> None:
         self.now_s = 0.0
@@ -80,25 +80,25 @@ class Clock:
         return self.now_s
 
 
-class Running:
+class TcpServer:
     """A listener with its connections, and clients that come from any loopback address."""
 
     def __init__(self, act: Callable[[bytes, Reply], None], limits: TcpLimits, clock: Callable[[], float] | None = None) -> None:
         self.sock = bind_tcp(Endpoint("127.0.0.1", 0))
         self.port: int = self.sock.getsockname()[1]
         self.service = FakeService(act)
-        self.tally = Tally()
-        self.connections = TcpConnections(limits, asyncio.get_running_loop(), self.tally, clock)
+        self.stats = FakeStatistics()
+        self.connections = TcpConnections(limits, asyncio.get_running_loop(), self.stats, clock)
         self.listener = TcpListener(self.sock, self.service, self.connections)
         self.peers: list[Peer] = []
 
     async def connect(self, client: str = "127.0.0.1", *, counted: bool = True) -> Peer:
         """A new connection; `counted`: that the listener has taken up."""
-        before = self.tally.drops["tcp_made_room"] + len(self.connections)
+        before = self.stats.drops["tcp_made_room"] + len(self.connections)
         peer = Peer(*await asyncio.open_connection("127.0.0.1", self.port, local_addr=(client, 0)))
         self.peers.append(peer)
         if counted:
-            await until(lambda: self.tally.drops["tcp_made_room"] + len(self.connections) > before)
+            await until(lambda: self.stats.drops["tcp_made_room"] + len(self.connections) > before)
             await until(lambda: all(stream._open for stream in self.connections._table))  # counted before it has a transport
         return peer
 
@@ -106,9 +106,9 @@ class Running:
 @asynccontextmanager
 async def listening(
     act: Callable[[bytes, Reply], None], limits: TcpLimits = ROOMY, clock: Callable[[], float] | None = None
-) -> AsyncIterator[Running]:
-    """`clock`: what idle connections are judged by; else that of the loop."""
-    running = Running(act, limits, clock)
+) -> AsyncIterator[TcpServer]:
+    """`clock` decides which connections are idle; without one, the clock of the loop."""
+    running = TcpServer(act, limits, clock)
     running.listener.start()
     try:
         yield running
@@ -121,7 +121,7 @@ async def listening(
 
 
 def knock(port: int, client: str, count: int = 1) -> list[socket.socket]:
-    """So many connections of `client`, which wait in the kernel."""
+    """`count` connections of `client` that wait in the kernel to be accepted."""
     knocking = []
     for _ in range(count):
         sock = socket.socket()

@@ -15,7 +15,7 @@ from pdns.fast.udp import UdpListener
 from pdns.net.edge import Reply
 from pdns.net.sockets import bind_udp
 from pdns.reference.udp_listener import ReferenceUdpListener
-from tests.fakes.edges import FakeService, Tally
+from tests.fakes.edges import FakeService, FakeStatistics
 from tests.fakes.loops import LOOPS
 
 LISTENERS: dict[str, Any] = {"python": ReferenceUdpListener, "compiled": UdpListener}
@@ -23,7 +23,7 @@ on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 on_both_binds = pytest.mark.parametrize("host", ["127.0.0.1", "0.0.0.0"], ids=["specific", "wildcard"])
 
 
-class Running:
+class UdpServer:
     """A listener, and clients that ask it."""
 
     twin: Any = ReferenceUdpListener
@@ -32,8 +32,8 @@ class Running:
         self.sock = sock
         self.port: int = sock.getsockname()[1]
         self.service = service
-        self.tally = Tally()
-        self.listener = self.twin(sock, service, asyncio.get_running_loop(), self.tally)
+        self.stats = FakeStatistics()
+        self.listener = self.twin(sock, service, asyncio.get_running_loop(), self.stats)
 
     async def ask(self, wire: bytes, server: str = "127.0.0.1") -> bytes:
         """The answer to `wire`, taken from the very address that was asked and from no other."""
@@ -43,8 +43,8 @@ class Running:
 
 
 @asynccontextmanager
-async def listening(act: Callable[[bytes, Reply], None], host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[Running]:
-    running = Running(bind_udp(Endpoint(host, port)), FakeService(act))
+async def listening(act: Callable[[bytes, Reply], None], host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[UdpServer]:
+    running = UdpServer(bind_udp(Endpoint(host, port)), FakeService(act))
     try:
         yield running
     finally:

@@ -106,8 +106,8 @@ Handler = Callable[[SeenQuery], Iterable[Action]]
 # Messages
 
 
-def record(rtype: int, rdata: bytes, ttl_s: int = 300, owner: bytes = b"\xc0\x0c") -> bytes:
-    """A record of class IN; the owner is a pointer to the question unless given."""
+def rr(rtype: int, rdata: bytes, ttl_s: int = 300, owner: bytes = b"\xc0\x0c") -> bytes:
+    """A resource record of class IN; the owner is a pointer to the question unless given."""
     return owner + struct.pack("!HHIH", rtype, 1, ttl_s, len(rdata)) + rdata
 
 
@@ -133,12 +133,12 @@ def reply(
 
 
 def soa_record(minimum_s: int = 60) -> bytes:
-    return record(SOA, b"\x02ns\0\x04host\0" + struct.pack("!IIIII", 1, 3600, 600, 86400, minimum_s), minimum_s)
+    return rr(SOA, b"\x02ns\0\x04host\0" + struct.pack("!IIIII", 1, 3600, 600, 86400, minimum_s), minimum_s)
 
 
 def a_records(*addresses: str, ttl_s: int = 300) -> list[bytes]:
     """Address records of these IPv4 addresses."""
-    return [record(A, ip_address(address).packed, ttl_s) for address in addresses]
+    return [rr(A, ip_address(address).packed, ttl_s) for address in addresses]
 
 
 # Behaviours
@@ -150,7 +150,7 @@ def answer(*addresses: str, ttl_s: int = 300) -> Handler:
 
     def handle(query: SeenQuery) -> list[Action]:
         version = {A: 4, AAAA: 6}.get(query.qtype)
-        records = [record(query.qtype, one.packed, ttl_s) for one in parsed if one.version == version]
+        records = [rr(query.qtype, one.packed, ttl_s) for one in parsed if one.version == version]
         return [Send(reply(query, records, [] if records else [soa_record()]))]
 
     return handle
@@ -173,7 +173,7 @@ def rcode(code: int, *, edns: bool | None = None, options: bytes = b"") -> Handl
 
 def lame() -> Handler:
     """A referral to the servers of `test`: what an upstream says that does not recurse."""
-    return lambda query: [Send(reply(query, (), [record(NS, b"\x02ns\0", owner=b"\x04test\0")], flags=0x8100))]
+    return lambda query: [Send(reply(query, (), [rr(NS, b"\x02ns\0", owner=b"\x04test\0")], flags=0x8100))]
 
 
 def drop(_query: SeenQuery) -> list[Action]:
@@ -253,7 +253,7 @@ def by_name(handlers: Mapping[str, Handler], otherwise: Handler) -> Handler:
 
 def garbage(query: SeenQuery) -> list[Action]:
     """Messages under the right id that are not DNS: cut short, noise, lying counts, two questions, a pointer loop."""
-    good = reply(query, [record(A, b"\xc0\0\x02\x01")])
+    good = reply(query, [rr(A, b"\xc0\0\x02\x01")])
     body = 12 + len(query.question)
     return [
         Send(good[:7]),
@@ -269,12 +269,12 @@ def garbage(query: SeenQuery) -> list[Action]:
 def pointer_loop(query: SeenQuery) -> list[Action]:
     """A record whose owner is a pointer to itself."""
     at = 12 + len(query.question)
-    return [Send(reply(query, [record(A, b"\xc0\0\x02\x01", owner=(0xC000 | at).to_bytes(2))]))]
+    return [Send(reply(query, [rr(A, b"\xc0\0\x02\x01", owner=(0xC000 | at).to_bytes(2))]))]
 
 
 def hang_up_mid_message(query: SeenQuery) -> list[Action]:
     """Half an answer, then the end of the connection."""
-    whole = frame(reply(query, [record(A, b"\xc0\0\x02\x01")]))
+    whole = frame(reply(query, [rr(A, b"\xc0\0\x02\x01")]))
     return [Hangup(whole[: len(whole) // 2])]
 
 
@@ -367,8 +367,8 @@ class FakeUpstream:
         self._udp.sendto(wire, to)
         await asyncio.sleep(0)
 
-    async def say(self, handler: Handler, query: SeenQuery, to: tuple[str, int] | None = None) -> None:
-        """Send what `handler` has to say to a query of the past, now, to who asked it or to `to`."""
+    async def answer_late(self, handler: Handler, query: SeenQuery, to: tuple[str, int] | None = None) -> None:
+        """Send now what `handler` answers to an earlier `query`, to its source or to `to`."""
         for action in handler(query):
             if isinstance(action, Send):
                 await self.send(action.wire, to or query.source)

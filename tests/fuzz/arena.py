@@ -35,7 +35,7 @@ ARENA_BYTES = (65_536, 131_072, 262_144, 80_000)
 
 
 class Arena:
-    """Memory that a worker left, with some of its bytes changed: taken over as far as it is sound, and then used."""
+    """An arena of another worker with some bytes changed. Its sound part is taken over and used."""
 
     name, at_once = "AnswerCache of another's memory", BURST
 
@@ -55,10 +55,10 @@ class Arena:
             keys = self._fill(left, packets)
             for _ in range(1 + self._mutator.below(4)):
                 at = self._mutator.below(256) if self._mutator.below(4) == 0 else self._mutator.below(16384)
-                octets = (
+                changed = (
                     os.pread(fd, 1, at)[0] ^ (1 << self._mutator.below(8)) if self._mutator.below(2) else self._mutator.below(256)
                 )
-                os.pwrite(fd, bytes([octets]), at)
+                os.pwrite(fd, bytes([changed]), at)
             del left
             found = AnswerCache(0, fd)
             for key in keys:

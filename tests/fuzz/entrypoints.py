@@ -67,11 +67,11 @@ def check_reply(reply: bytes, query: bytes, most_bytes: int) -> None:
     assert not query[2] & 0x80, "a reply to a response"
     assert reply[:2] == query[:2], "a reply with another id"
     assert reply[2] & 0x80, "a reply without QR"
-    assert 12 <= len(reply) <= most_bytes, f"a reply of {len(reply)} octets"
+    assert 12 <= len(reply) <= most_bytes, f"a reply of {len(reply)} bytes"
 
 
 class Bugs(logging.Handler):
-    """Whatever the program logs as an exception: it goes on, the fuzzer does not."""
+    """Collects every exception that the program logs. The program continues after one; the fuzzer stops."""
 
     def __init__(self) -> None:
         super().__init__(logging.ERROR)
@@ -275,7 +275,7 @@ class Listener:
                     self.answered += 1
                     assert reply[:2] in asked or reply[:2] in before, "a reply to a response, or to nothing"
                     assert reply[2] & 0x80, "a reply without QR"
-                    assert 12 <= len(reply) <= 1232, f"a reply of {len(reply)} octets"
+                    assert 12 <= len(reply) <= 1232, f"a reply of {len(reply)} bytes"
 
     def _turn(self) -> None:
         self._loop.call_soon(self._loop.stop)

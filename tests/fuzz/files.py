@@ -56,7 +56,7 @@ def inputs(target: str, seed: int, count: int) -> Iterator[bytes]:
 # Requests and state files.
 
 
-def _orders() -> list[bytes]:
+def _commands() -> list[bytes]:
     return [
         msgspec.json.encode(Command(command="block", user="x", name="bad.test", reason="a reason", for_s=3600.0)),
         msgspec.json.encode(Command(command="release", user="x", feed="a", all=True, kind="order", category="malware")),
@@ -234,7 +234,7 @@ def _read_popular(content: bytes, directory: Path) -> bool:
 
 
 TARGETS: Final[dict[str, FileTarget]] = {
-    "order": FileTarget(_orders, _read_order),
+    "order": FileTarget(_commands, _read_order),
     "overrides": FileTarget(_overrides, _read_overrides),
     "feed status": FileTarget(_status, _read_status),
     "hits": FileTarget(_hits, _read_hits),

@@ -39,7 +39,7 @@ _HANGING_S = 60.0  # over one burst
 
 
 class BlackBox:
-    """A file that says what was being done when the process ended, however it ended."""
+    """A mapped file with the packets and the entry point in use. It survives the end of the process, however it ends."""
 
     def __init__(self, path: Path) -> None:
         with path.open("r+b") as file:
@@ -57,19 +57,19 @@ class BlackBox:
     @staticmethod
     def read(path: Path) -> tuple[int, str, list[bytes]]:
         """The number of the packet, the entry point, the packets."""
-        octets = path.read_bytes()
-        number, point, count = _BOX.unpack_from(octets)
+        content = path.read_bytes()
+        number, point, count = _BOX.unpack_from(content)
         at = _BOX.size
         packets = []
         for _ in range(count):
-            (size,) = _LENGTH.unpack_from(octets, at)
-            packets.append(octets[at + 4 : at + 4 + size])
+            (size,) = _LENGTH.unpack_from(content, at)
+            packets.append(content[at + 4 : at + 4 + size])
             at += 4 + size
         return number, point.rstrip(b"\0").decode(), packets
 
 
 def hammer(packets: Iterator[bytes], points: Sequence[EntryPoint], note: BlackBox | None) -> list[tuple[int, float]]:
-    """Feed each of `packets` to each of `points`. How many each got, and how many seconds it took over them."""
+    """Feed each of `packets` to each of `points`. Returns for each how many it got, and how many seconds they took."""
     fed, took_s = [0] * len(points), [0.0] * len(points)
     names = [point.name.encode() for point in points]
     number = 0
@@ -105,25 +105,25 @@ def _work(arguments: argparse.Namespace) -> None:
     began_s = time.perf_counter()
     counts = hammer(packets(), points, BlackBox(arguments.box))
     for point, (fed, took_s) in zip(points, counts, strict=True):
-        more = "".join(f", {key.replace('_', ' ')} {value:,}" for key, value in vars(point).items() if key in _TOLD)
-        _say(f"  {point.name:32} {fed:>11,} packets {fed / took_s:>9,.0f}/s{more}")
+        more = "".join(f", {key.replace('_', ' ')} {value:,}" for key, value in vars(point).items() if key in _SHOWN)
+        _print(f"  {point.name:32} {fed:>11,} packets {fed / took_s:>9,.0f}/s{more}")
     total, spent_s = sum(fed for fed, _ in counts), time.perf_counter() - began_s
     kinds = f"{arguments.packets:,} packets of seed {arguments.seed}, {len(real):,} of them real"
-    _say(f"  {kinds}, fed {total:,} times in {spent_s:.0f} s")
+    _print(f"  {kinds}, fed {total:,} times in {spent_s:.0f} s")
     for point in points:
         point.close()
     loop.close()
 
 
-_TOLD = ("answered", "to_upstream", "taken")
+_SHOWN = ("answered", "to_upstream", "taken")
 
 
-def _say(text: str, file: TextIO = sys.stdout) -> None:
+def _print(text: str, file: TextIO = sys.stdout) -> None:
     file.write(text + "\n")
     file.flush()
 
 
-def _watch(child: subprocess.Popen[bytes], box: Path) -> int:
+def _wait_for(child: subprocess.Popen[bytes], box: Path) -> int:
     """The exit code of `child`, which is killed when it stays with the same packets for too long."""
     seen, since_s = b"", time.monotonic()
     while True:
@@ -170,16 +170,16 @@ def main() -> int:
     box.touch(mode=0o600, exist_ok=False)
     try:
         child = subprocess.Popen([sys.executable, "-m", "tests.fuzz.hammer", *sys.argv[1:], "--box", str(box)])
-        code = _watch(child, box)
+        code = _wait_for(child, box)
         if code == 0:
             return 0
         number, name, packets = BlackBox.read(box)
     finally:
         box.unlink()
     path = write_regression(packets, name)
-    _say(f"\n{name} ended with code {code} at packet {number:,} of seed {arguments.seed}:", file=sys.stderr)
-    _say(f"  {packets[0].hex()}" if len(packets) == 1 else f"  a burst of {len(packets)} packets", file=sys.stderr)
-    _say(f"written to {path}; again with --seed {arguments.seed} --packets {number + BURST}", file=sys.stderr)
+    _print(f"\n{name} ended with code {code} at packet {number:,} of seed {arguments.seed}:", file=sys.stderr)
+    _print(f"  {packets[0].hex()}" if len(packets) == 1 else f"  a burst of {len(packets)} packets", file=sys.stderr)
+    _print(f"written to {path}; again with --seed {arguments.seed} --packets {number + BURST}", file=sys.stderr)
     return 1
 
 

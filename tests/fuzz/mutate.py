@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pdns.wire.names import from_text
 
 _MOST_BYTES = 4200  # a little more than anybody reads
-_OCTETS = (0, 1, 2, 3, 11, 12, 13, 41, 63, 64, 65, 127, 128, 191, 192, 193, 255)
+_BYTES = (0, 1, 2, 3, 11, 12, 13, 41, 63, 64, 65, 127, 128, 191, 192, 193, 255)
 _WORDS = (0, 1, 2, 3, 5, 6, 10, 11, 12, 28, 41, 64, 65, 255, 256, 511, 512, 1232, 4096, 32767, 32768, 49152, 49164, 49407, 65535)
 _TYPES = (1, 1, 1, 1, 28, 28, 65, 16, 6, 15, 255, 2, 46, 12345)
 _FLAGS = (0x0100, 0x0100, 0x0100, 0x0100, 0x0000, 0x0110, 0x0120, 0x0130)
@@ -62,7 +62,7 @@ class Mutator:
         self._seeds = [packet[:_MOST_BYTES] for packet in seeds if packet]
         self._landmarks = [landmarks(packet) for packet in self._seeds]
         self._changes: tuple[Callable[[bytearray, tuple[int, ...]], None], ...] = (
-            self._octet, self._octet, self._word, self._flip, self._cut, self._insert, self._shorten, self._copy,
+            self._byte, self._byte, self._word, self._flip, self._delete, self._insert, self._shorten, self._copy,
             self._at_landmark, self._at_landmark, self._at_landmark, self._landmark_word, self._landmark_word,
             self._landmark_step, self._landmark_step, self._point, self._point, self._add_opt,
         )  # fmt: skip
@@ -115,7 +115,7 @@ class Mutator:
     def _place(self, packet: bytearray, places: tuple[int, ...]) -> int:
         return min(places[self.below(len(places))], len(packet) - 1)
 
-    def _octet(self, packet: bytearray, _places: tuple[int, ...]) -> None:
+    def _byte(self, packet: bytearray, _places: tuple[int, ...]) -> None:
         packet[self.below(len(packet))] = self.below(256)
 
     def _word(self, packet: bytearray, _places: tuple[int, ...]) -> None:
@@ -125,13 +125,13 @@ class Mutator:
     def _flip(self, packet: bytearray, _places: tuple[int, ...]) -> None:
         packet[self.below(len(packet))] ^= 1 << self.below(8)
 
-    def _cut(self, packet: bytearray, _places: tuple[int, ...]) -> None:
+    def _delete(self, packet: bytearray, _places: tuple[int, ...]) -> None:
         at = self.below(len(packet))
         del packet[at : at + 1 + self.below(20)]
 
     def _insert(self, packet: bytearray, _places: tuple[int, ...]) -> None:
         at = self.below(len(packet))
-        packet[at:at] = bytes([_OCTETS[self.below(len(_OCTETS))]]) * (1 + self.below(70))
+        packet[at:at] = bytes([_BYTES[self.below(len(_BYTES))]]) * (1 + self.below(70))
 
     def _shorten(self, packet: bytearray, _places: tuple[int, ...]) -> None:
         del packet[self.below(len(packet)) :]
@@ -141,7 +141,7 @@ class Mutator:
         packet[at:at] = packet[start : start + self.below(64)]
 
     def _at_landmark(self, packet: bytearray, places: tuple[int, ...]) -> None:
-        packet[self._place(packet, places)] = _OCTETS[self.below(len(_OCTETS))]
+        packet[self._place(packet, places)] = _BYTES[self.below(len(_BYTES))]
 
     def _landmark_word(self, packet: bytearray, places: tuple[int, ...]) -> None:
         at = self._place(packet, places)

@@ -55,14 +55,14 @@ def mutated(draw: st.DrawFn, seeds: list[bytes]) -> bytes:
 
 
 class _Silent(Forwarder):
-    """Asks nobody."""
+    """Asks no upstream."""
 
     def resolve(self, *_args: object) -> None:
         pass
 
 
 def serve(wire: bytes, transport: str) -> list[bytes]:
-    """What a client that sends `wire` gets from a service whose upstreams say nothing."""
+    """The replies to `wire` of a service whose upstreams do not answer."""
     counters = Counters.create(512)
     stats = Stats(counters)
     loop = asyncio.new_event_loop()

@@ -23,9 +23,9 @@ _FORGED = fake.answer(FORGED)
 
 def _foreign(query: fake.SeenQuery) -> list[fake.Action]:
     """The true answer, and records of somebody else's beside it."""
-    own = fake.record(1, bytes((192, 0, 2, 7)))
-    other = fake.record(1, bytes((203, 0, 113, 66)), owner=b"\4bank\7example\0")
-    claim = fake.record(2, b"\4evil\4test\0", owner=b"\7example\0")
+    own = fake.rr(1, bytes((192, 0, 2, 7)))
+    other = fake.rr(1, bytes((203, 0, 113, 66)), owner=b"\4bank\7example\0")
+    claim = fake.rr(2, b"\4evil\4test\0", owner=b"\7example\0")
     return [fake.Send(fake.reply(query, [own, other], [claim]))]
 
 
@@ -34,8 +34,8 @@ def _chain(hops: int) -> fake.Handler:
         text = f"h{n}".encode()
         return bytes([len(text)]) + text + b"\7example\0"
 
-    cnames = [fake.record(5, label(n + 1), owner=b"\xc0\x0c" if n == 0 else label(n)) for n in range(hops)]
-    return fake.records(*cnames, fake.record(1, bytes((192, 0, 2, 7)), owner=label(hops)))
+    cnames = [fake.rr(5, label(n + 1), owner=b"\xc0\x0c" if n == 0 else label(n)) for n in range(hops)]
+    return fake.records(*cnames, fake.rr(1, bytes((192, 0, 2, 7)), owner=label(hops)))
 
 
 HANDLER = fake.by_name(
@@ -53,9 +53,7 @@ HANDLER = fake.by_name(
         "chain20.example": _chain(20),
         "chain40.example": _chain(40),
         "servfail.example": fake.rcode(p.SERVFAIL),
-        "cloaked.example": fake.records(
-            fake.record(5, b"\7malware\4test\0"), fake.record(1, bytes(4), owner=b"\7malware\4test\0")
-        ),
+        "cloaked.example": fake.records(fake.rr(5, b"\7malware\4test\0"), fake.rr(1, bytes(4), owner=b"\7malware\4test\0")),
         "hole.example": fake.drop,
     },
     _GOOD,

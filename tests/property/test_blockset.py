@@ -85,9 +85,9 @@ def test_lookup_means_what_the_rules_say(feeds: list[dict[bytes, int]], asked: l
 @given(st.sets(NETWORK, max_size=12), st.lists(st.integers(0, 2**32 - 1), max_size=20))
 def test_lookup_address_means_what_the_networks_say(networks: set[IPv4Network], asked: list[int]) -> None:
     """An address is listed by exactly those networks that hold it, the narrowest first."""
-    octets = dict.fromkeys((network.network_address.packed + bytes((network.prefixlen,)) for network in networks), 0)
+    keys = dict.fromkeys((network.network_address.packed + bytes((network.prefixlen,)) for network in networks), 0)
     with tempfile.TemporaryDirectory() as folder:
-        blockset = make([{}], octets, folder)
+        blockset = make([{}], keys, folder)
         edges = [edge for network in networks for edge in (int(network.network_address), int(network.broadcast_address))]
         for number in [*asked, *edges, *(edge + 1 for edge in edges if edge + 1 < 2**32)]:
             address = IPv4Address(number)

@@ -107,7 +107,7 @@ def key_of(wire: bytes) -> bytes | None:
 
 
 def believed(wire: bytes, key: bytes, config: Cache, *, do: bool) -> tuple[Entry, list[bytes]]:
-    """The entry by the core's word, and the names that it would have judged. Fails where the core would not believe."""
+    """The entry that the core makes, and the names that it would check. Fails where the core would not accept the answer."""
     qname, qtype = key[:-4], int.from_bytes(key[-4:-2])
     message = parse_message(wire)
     assert message.flags & (p.QR | p.OPCODE_MASK | p.TC) == p.QR
@@ -172,7 +172,7 @@ def test_what_must_be_judged_is_not_plain(kind: str) -> None:
 
 
 def test_signed_answers_are_not_plain() -> None:
-    """Signatures and proofs are passed on by Python to those who asked for them, and to nobody else."""
+    """Signatures and proofs are passed on by Python, and only to clients that asked for them."""
     proof = f"{SOA}\nwww.example 300 IN NSEC z.example. A RRSIG NSEC"
     denied = response_wire("www.example", "AAAA", authority=proof)
     key = key_of(denied)

@@ -41,7 +41,7 @@ from tests.wire import answers, ede, query_wire, read
 
 FEEDS: dict[str, Any] = {"feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}]}
 TRUE, FORGED, SINKHOLE = "192.0.2.7", "203.0.113.66", "192.0.2.1"
-LISTED = fake.record(p.CNAME, b"\3bad\7example\0")
+LISTED = fake.rr(p.CNAME, b"\3bad\7example\0")
 
 
 class Edge:
@@ -328,7 +328,7 @@ def test_what_is_behind_the_message_or_not_used_does_no_harm(run: Run, edge: Ope
             "surplus.example": fake.changed(fake.answer(TRUE), lambda wire: wire + b"\0"),
             "opts.example": fake.changed(fake.answer(TRUE), lambda wire: wire[:11] + b"\2" + wire[12:] + opt),
             "damaged.example": fake.changed(fake.answer(TRUE), lambda wire: wire[:11] + b"\2" + wire[12:] + b"\xc0\xff"),
-            "ns.example": lambda query: [fake.Send(fake.reply(query, (), [fake.record(2, b"\2ns\0")]))],
+            "ns.example": lambda query: [fake.Send(fake.reply(query, (), [fake.rr(2, b"\2ns\0")]))],
         }
         async with edge(fake.by_name(handlers, fake.drop)) as (e, upstream):
             for name in ("surplus.example", "opts.example", "damaged.example"):
@@ -378,8 +378,8 @@ def test_what_an_answer_leads_to_is_judged(run: Run, edge: Open) -> None:
     """A CNAME to a listed name, an HTTPS target, and an address where addresses are listed: blocked, and counted."""
 
     async def body() -> None:
-        cloaked = fake.records(LISTED, fake.record(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
-        svcb = fake.records(fake.record(p.HTTPS, b"\0\1\3bad\7example\0"))
+        cloaked = fake.records(LISTED, fake.rr(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
+        svcb = fake.records(fake.rr(p.HTTPS, b"\0\1\3bad\7example\0"))
         handlers = {"cloak.example": cloaked, "svcb.example": svcb, "net.example": fake.answer("198.51.100.9")}
         blockset = make_blockset({"alpha": "bad.example 198.51.100.0/24"})
         async with edge(fake.by_name(handlers, fake.answer(TRUE)), blockset=blockset, **FEEDS) as (e, _):
@@ -396,7 +396,7 @@ def test_what_is_blocked_here_is_found_behind_an_answer(run: Run, edge: Open) ->
     """A CNAME to a name that an administrator blocks is blocked with his reason, with a blockset or without; others are not."""
 
     async def body() -> None:
-        cloaked = fake.records(LISTED, fake.record(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
+        cloaked = fake.records(LISTED, fake.rr(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
         handlers = {"cloak.example": cloaked, "other.example": cloaked}
         for blockset in (None, make_blockset({"alpha": "listed.example"})):
             async with edge(fake.by_name(handlers, fake.answer(TRUE)), blockset=blockset) as (e, _):
@@ -423,13 +423,13 @@ def test_chains_and_targets_that_nobody_lists_pass(run: Run, edge: Open) -> None
     """
 
     async def body() -> None:
-        chain = [fake.record(p.CNAME, b"\1b\7example\0"), fake.record(p.CNAME, b"\1c\xc0\x2d", owner=b"\1b\7example\0")]
-        last = fake.record(p.A, b"\xc0\0\2\7", owner=b"\1c\7example\0")
-        cloaked = fake.records(LISTED, fake.record(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
+        chain = [fake.rr(p.CNAME, b"\1b\7example\0"), fake.rr(p.CNAME, b"\1c\xc0\x2d", owner=b"\1b\7example\0")]
+        last = fake.rr(p.A, b"\xc0\0\2\7", owner=b"\1c\7example\0")
+        cloaked = fake.records(LISTED, fake.rr(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
         handlers = {
             "chain.example": fake.records(*chain, last),
             "empty.example": lambda query: [fake.Send(fake.reply(query, chain, [b"\7example\0" + fake.soa_record()[2:]]))],
-            "svcb.example": fake.records(fake.record(p.HTTPS, b"\0\1\1b\7example\0")),
+            "svcb.example": fake.records(fake.rr(p.HTTPS, b"\0\1\1b\7example\0")),
             "fine.example": cloaked,
         }
         blockset = make_blockset({"alpha": "bad.example 198.51.100.0/24"})

@@ -296,7 +296,7 @@ def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: 
 
     async def body() -> None:
         feeds = [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}]
-        leads_to_bad = fake.records(fake.record(p.CNAME, b"\3bad\7example\0"))
+        leads_to_bad = fake.records(fake.rr(p.CNAME, b"\3bad\7example\0"))
         async with bench(fake.by_name({"leads.example": leads_to_bad}, fake.answer()), feed=feeds) as b:
             b.service.adopt(b.service.rules.with_blockset(make_blockset({"alpha": "bad.example", "watch": "watched.example"})))
             assert answers(await b.ask("bad.example")) == ["192.0.2.1"]
@@ -422,7 +422,7 @@ def test_every_type_passes(qtype: int) -> None:
     """Each query type is forwarded and its answer comes back (ANY and the meta types apart, which are answered here)."""
 
     async def body() -> None:
-        async with bench(fake.records(fake.record(qtype, RDATA.get(qtype, b"\1\2\3\4")))) as b:
+        async with bench(fake.records(fake.rr(qtype, RDATA.get(qtype, b"\1\2\3\4")))) as b:
             wire = await b.ask("www.example", f"TYPE{qtype}")
             if qtype == p.OPT:
                 assert read(wire).header.rcode == p.FORMERR

@@ -51,7 +51,7 @@ def test_however_the_octets_arrive_every_message_is_answered(loop: str, cut: Cal
             assert [await peer.receive() for _ in asked] == asked
             who = {(each.client, each.port, each.transport) for each in running.service.asked}
             assert who == {("127.0.0.1", peer.port, "tcp")}
-            assert not running.tally.drops
+            assert not running.stats.drops
 
     run_on(loop, main())
 
@@ -165,7 +165,7 @@ def test_an_answer_that_no_length_can_say_is_not_sent(loop: str) -> None:
         async with listening(lambda _wire, reply: reply(bytes(MAX_MESSAGE_BYTES + 1))) as running:
             peer = await running.connect()
             peer.send(message(1))
-            await until(lambda: running.tally.drops["tcp_answer_too_long"] == 1)
+            await until(lambda: running.stats.drops["tcp_answer_too_long"] == 1)
             running.service.act = echo
             assert await peer.ask(message(2)) == message(2)
 

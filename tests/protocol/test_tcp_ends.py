@@ -10,7 +10,7 @@ from pdns.net.tcp import TcpListener
 from pdns.wire.framing import frame
 from tests.fakes.edges import FakeService, Held, drop, echo, message, until
 from tests.fakes.loops import run_on
-from tests.fakes.tcp import PATIENCE_S, ROOMY, Running, listening, on_both_loops
+from tests.fakes.tcp import PATIENCE_S, ROOMY, TcpServer, listening, on_both_loops
 
 
 @on_both_loops
@@ -29,7 +29,7 @@ def test_a_peer_that_has_said_all_still_gets_its_answers(loop: str) -> None:
                 reply(wire)
             assert await peer.rest() == frame(message(1)) + frame(message(2))
             assert len(running.connections) == 0
-            assert not running.tally.drops
+            assert not running.stats.drops
 
     run_on(loop, main())
 
@@ -65,7 +65,7 @@ def test_a_peer_that_says_nothing_and_leaves_is_forgotten_at_once(loop: str) -> 
                 (peer.writer.write_eof, peer.close, peer.writer.close)[way]()
                 await until(lambda: len(running.connections) == 0)
                 await peer.rest()
-            assert running.tally.gauges == {"tcp_connections": 0}
+            assert running.stats.gauges == {"tcp_connections": 0}
 
     run_on(loop, main())
 
@@ -81,7 +81,7 @@ def test_a_half_closed_connection_does_not_wait_forever(loop: str) -> None:
             peer.send(message(1))
             peer.writer.write_eof()
             assert await peer.rest() == b""
-            assert running.tally.drops == {"tcp_unanswered": 1}
+            assert running.stats.drops == {"tcp_unanswered": 1}
             held.replies[0][1](message(1))  # too late, and harmless
 
     run_on(loop, main())
@@ -101,7 +101,7 @@ def test_a_reply_to_a_peer_that_has_gone_is_lost_quietly(loop: str) -> None:
             for wire, reply in held.replies:
                 reply(wire)
             await until(lambda: len(running.connections) == 0)
-            assert not running.tally.drops
+            assert not running.stats.drops
 
     run_on(loop, main())
 
@@ -119,7 +119,7 @@ def test_a_message_without_room_for_a_header_ends_the_connection(loop: str, nons
             await until(lambda: len(held.replies) == 1)
             held.replies[0][1](message(1))
             assert await peer.rest() == frame(message(1))
-            assert running.tally.drops == {"tcp_no_header": 1}
+            assert running.stats.drops == {"tcp_no_header": 1}
             assert len(running.service.asked) == 1
 
     run_on(loop, main())
@@ -192,7 +192,7 @@ def test_a_listener_may_be_closed_before_it_starts(loop: str) -> None:
     """Nothing is left open."""
 
     async def main() -> None:
-        running = Running(echo, ROOMY)
+        running = TcpServer(echo, ROOMY)
         running.listener.close()
         running.connections.close()
         assert running.sock.fileno() == -1

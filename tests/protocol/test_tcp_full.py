@@ -26,13 +26,13 @@ def test_half_open_connections_from_one_address_stop_nobody(loop: str) -> None:
                 sock.setblocking(False)
                 await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", running.port))
                 flood.append(sock)
-            await until(lambda: running.tally.drops["tcp_made_room"] == 980)
+            await until(lambda: running.stats.drops["tcp_made_room"] == 980)
             assert len(running.connections) == 20
             for client in ("127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.3"):
                 peer = await running.connect(client)
                 assert await peer.ask(message(1)) == message(1)
-            assert running.tally.drops == {"tcp_made_room": 982}
-            assert running.tally.gauges == {"tcp_connections": 22}
+            assert running.stats.drops == {"tcp_made_room": 982}
+            assert running.stats.gauges == {"tcp_connections": 22}
             with pytest.raises(ConnectionResetError):  # not a polite end, which would leave a minute of kernel state for each
                 flood[0].recv(1)
             for sock in flood:
@@ -89,7 +89,7 @@ def test_a_client_that_keeps_many_connections_busy_makes_room(loop: str) -> None
             running.service.act = echo
             assert await (await running.connect("127.0.0.2", counted=False)).ask(message(2)) == message(2)
             assert await busy[0].rest() == b""
-            assert running.tally.drops == {"tcp_busy_made_room": 1}
+            assert running.stats.drops == {"tcp_busy_made_room": 1}
 
     run_on(loop, main())
 
@@ -107,7 +107,7 @@ def test_when_everybody_waits_for_an_answer_the_new_one_is_turned_away(loop: str
             await until(lambda: len(held.replies) == 2)
             refused = await running.connect("127.0.0.2", counted=False)
             assert await refused.rest() == b""
-            assert running.tally.drops == {"tcp_refused": 1}
+            assert running.stats.drops == {"tcp_refused": 1}
             held.replies[0][1](message(1))
             running.service.act = echo
             assert await (await running.connect("127.0.0.2")).ask(message(2)) == message(2)
@@ -144,7 +144,7 @@ def test_looking_busy_keeps_nobody_out(loop: str, trick: str) -> None:
             await asyncio.sleep(0.01)
             for client in ("127.0.0.1", "127.0.0.2"):
                 assert await (await running.connect(client)).ask(message(3)) == message(3)
-            assert running.tally.drops == {"tcp_made_room": 2}
+            assert running.stats.drops == {"tcp_made_room": 2}
 
     run_on(loop, main())
 
@@ -194,7 +194,7 @@ def test_new_limits_hold_from_now_on(loop: str) -> None:
             last = await running.connect("127.0.0.2", counted=False)
             assert await last.ask(message(1)) == message(1)
             assert len(running.connections) == 2
-            assert running.tally.drops == {"tcp_made_room": 4}
+            assert running.stats.drops == {"tcp_made_room": 4}
             assert await peers[-1].ask(message(2)) == message(2)
 
     run_on(loop, main())

@@ -33,7 +33,7 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(loop: str) -> None:
             assert await used.ask(message(9)) == message(9)
             clock.now_s += 0.2
             assert await used.rest() == b""
-            assert not running.tally.drops
+            assert not running.stats.drops
 
     run_on(loop, main())
 
@@ -52,7 +52,7 @@ def test_one_octet_at_a_time_does_not_keep_a_connection(loop: str) -> None:
                 await asyncio.sleep(0.02)
                 clock.now_s += 0.02
             assert clock.now_s < 0.5
-            assert running.tally.drops == {"tcp_unfinished_message": 1}
+            assert running.stats.drops == {"tcp_unfinished_message": 1}
 
     run_on(loop, main())
 
@@ -96,7 +96,7 @@ def test_a_peer_that_does_not_read_is_not_read_and_then_reset(loop: str) -> None
                 other = await running.connect()
                 assert await other.ask(message(2)) == message(2) + bytes(30_000)
                 clock.now_s += 0.3
-                await until(lambda: running.tally.drops == {"tcp_slow_reader": 1})
+                await until(lambda: running.stats.drops == {"tcp_slow_reader": 1})
                 await until(lambda: deaf.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == errno.ECONNRESET)
 
     run_on(loop, main())
@@ -131,7 +131,7 @@ def test_answers_that_pile_up_end_the_connection(loop: str) -> None:
             await until(lambda: len(held.replies) == 128)
             for _, reply in held.replies:
                 reply(bytes(MAX_MESSAGE_BYTES))
-            assert running.tally.drops == {"tcp_slow_reader": 1}
+            assert running.stats.drops == {"tcp_slow_reader": 1}
             assert len(running.connections) == 0
             assert 128 * MAX_MESSAGE_BYTES > MAX_UNSENT_BYTES
 
@@ -157,7 +157,7 @@ def test_a_connection_that_ends_when_the_peer_reads_on_ends_well(loop: str, answ
             running.service.act = echo
             peer.read_on()
             assert len(await peer.rest()) == big * (2 + answer_bytes) + (30 - big) * len(frame(message(1)))
-            assert running.tally.drops == {"tcp_no_header": 1}
+            assert running.stats.drops == {"tcp_no_header": 1}
 
     run_on(loop, main())
 
@@ -179,7 +179,7 @@ def test_unread_octets_do_not_keep_a_connection_open(loop: str, answers: int) ->
                 for _, reply in held.replies:
                     reply(bytes(50_000))
                 assert len(running.connections) == 1
-                await until(lambda: running.tally.drops == {"tcp_slow_reader": 1})
+                await until(lambda: running.stats.drops == {"tcp_slow_reader": 1})
                 assert len(running.connections) == 0
 
     run_on(loop, main())

@@ -10,12 +10,12 @@ import pytest
 from pdns.net.tcp import Arrival
 from tests.fakes.edges import echo, message, until
 from tests.fakes.loops import LOOPS, run_on
-from tests.fakes.tcp import ROOMY, Running, listening
+from tests.fakes.tcp import ROOMY, TcpServer, listening
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
 
 
-def opened(running: Running, client: str) -> socket.socket:
+def opened(running: TcpServer, client: str) -> socket.socket:
     """A client's end of a connection whose turn has come, before the loop goes on."""
     ours = socket.create_connection(("127.0.0.1", running.port), source_address=(client, 0))
     running.sock.setblocking(True)
@@ -38,7 +38,7 @@ def test_one_that_is_being_opened_makes_room(loop: str) -> None:
                 peers.append(opened(running, f"127.0.0.{number}"))
                 assert len(running.connections) == 1
             await until(lambda: not running.connections._opening)
-            assert running.tally.drops == {"tcp_made_room": 2}
+            assert running.stats.drops == {"tcp_made_room": 2}
             reader, writer = await asyncio.open_connection(sock=peers[2])
             writer.write(b"\0\x0c" + message(7))
             async with asyncio.timeout(3):

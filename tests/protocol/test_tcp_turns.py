@@ -89,8 +89,8 @@ def test_a_new_connection_does_not_wait_for_those_of_another_client(loop: str) -
             modest.send(frame(message(7)))
             await until(lambda: bool(opened))
             assert opened[0] < 200
-            await until(lambda: len(running.connections) + running.tally.drops["tcp_refused"] == 301)
-            assert set(running.tally.drops) <= {"tcp_refused"}
+            await until(lambda: len(running.connections) + running.stats.drops["tcp_refused"] == 301)
+            assert set(running.stats.drops) <= {"tcp_refused"}
             for sock in (*many, modest):
                 sock.close()
 
@@ -108,7 +108,7 @@ def test_many_clients_that_connect_at_once_are_all_served(loop: str) -> None:
                 sock.send(frame(message(number)))
             await until(lambda: len(running.service.asked) == 600)
             await until(lambda: len(running.connections) == 600)
-            assert not running.tally.drops
+            assert not running.stats.drops
             for number, sock in enumerate(knocking):
                 assert sock.recv(512) == frame(message(number))
                 sock.close()
@@ -128,7 +128,7 @@ def test_a_lack_of_descriptors_makes_room_and_passes(loop: str) -> None:
             soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
             resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno(), hard))
             try:
-                await until(lambda: running.tally.drops["tcp_made_room"] == 1)
+                await until(lambda: running.stats.drops["tcp_made_room"] == 1)
             finally:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
             await until(lambda: len(running.service.asked) == 1)

@@ -17,15 +17,15 @@ from pdns.net.edge import Reply
 from pdns.net.sockets import bind_udp
 from pdns.net.udp import MAX_QUERY_BYTES
 from tests.effort import examples
-from tests.fakes.edges import Asked, FakeService, Held, drop, echo, fail, message, until
+from tests.fakes.edges import FakeService, Held, ReceivedMessage, drop, echo, fail, message, until
 from tests.fakes.loops import run_on
-from tests.fakes.udp import LISTENERS, Running, answer, client, listening, on_both_binds, on_both_loops
+from tests.fakes.udp import LISTENERS, UdpServer, answer, client, listening, on_both_binds, on_both_loops
 
 
 @pytest.fixture(params=LISTENERS, autouse=True)
 def twin(request: pytest.FixtureRequest) -> str:
     """Every test here runs on both twins."""
-    Running.twin = LISTENERS[request.param]
+    UdpServer.twin = LISTENERS[request.param]
     return str(request.param)
 
 
@@ -39,8 +39,8 @@ def test_the_service_gets_the_datagram_and_who_sent_it(loop: str, host: str) -> 
             with client("127.0.0.1", running.port) as sock:
                 sock.send(message(7, b"query"))
                 assert await answer(sock) == message(7, b"query")
-                assert running.service.asked == [Asked(message(7, b"query"), "127.0.0.1", sock.getsockname()[1], "udp")]
-            assert not running.tally.drops
+                assert running.service.asked == [ReceivedMessage(message(7, b"query"), "127.0.0.1", sock.getsockname()[1], "udp")]
+            assert not running.stats.drops
 
     run_on(loop, main())
 
@@ -171,7 +171,7 @@ def test_what_arrives_after_a_pause_waits_for_the_next_reader(loop: str) -> None
             running.listener.pause()
             with client("127.0.0.1", running.port) as sock:
                 sock.send(message(1))
-                successor = Running(running.sock.dup(), FakeService(echo))
+                successor = UdpServer(running.sock.dup(), FakeService(echo))
                 running.listener.close()
                 assert await answer(sock) == message(1)
                 successor.listener.close()
@@ -194,7 +194,7 @@ def test_a_reply_after_the_end_is_lost_quietly(loop: str, host: str) -> None:
             running.listener.close()
             running.listener.resume()
             held.replies[0][1](message(1))
-            assert not running.tally.drops
+            assert not running.stats.drops
 
     run_on(loop, main())
 
@@ -230,7 +230,7 @@ def test_an_answer_that_cannot_be_sent_is_counted(loop: str, host: str) -> None:
 
         async with listening(huge, host) as running:
             assert await running.ask(message(1)) == message(1)
-            assert running.tally.drops == {"udp_send_error": 1}
+            assert running.stats.drops == {"udp_send_error": 1}
 
     run_on(loop, main())
 
@@ -249,10 +249,10 @@ def test_an_answer_that_finds_the_send_buffer_full_is_dropped(loop: str, twin: s
         pytest.skip("it does not send by the methods of a Python socket")
 
     async def main() -> None:
-        running = Running(FullSocket(fileno=bind_udp(Endpoint("127.0.0.1", 0)).detach()), FakeService(echo))
+        running = UdpServer(FullSocket(fileno=bind_udp(Endpoint("127.0.0.1", 0)).detach()), FakeService(echo))
         with closing(running.listener), client("127.0.0.1", running.port) as sock:
             sock.send(message(1))
-            await until(lambda: running.tally.drops == {"udp_send_buffer_full": 1})
+            await until(lambda: running.stats.drops == {"udp_send_buffer_full": 1})
 
     run_on(loop, main())
 
@@ -303,7 +303,7 @@ def test_whatever_was_sent_before_the_next_query_is_answered(loop: str, host: st
                 for datagram in junk:
                     sock.send(datagram)
                     await asyncio.sleep(0)
-                await until(lambda: len(running.service.asked) + running.tally.drops["udp_too_long"] == len(list(junk)))
+                await until(lambda: len(running.service.asked) + running.stats.drops["udp_too_long"] == len(list(junk)))
                 assert [asked.wire for asked in running.service.asked] == [each for each in junk if len(each) <= MAX_QUERY_BYTES]
                 running.service.act = echo
                 sock.send(message(1))

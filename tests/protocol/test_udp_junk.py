@@ -12,13 +12,13 @@ from loadtest.loopback import free_port
 from pdns.net.udp import MAX_QUERY_BYTES
 from tests.fakes.edges import echo, message, until
 from tests.fakes.loops import run_on
-from tests.fakes.udp import LISTENERS, Running, answer, client, listening, on_both_binds, on_both_loops
+from tests.fakes.udp import LISTENERS, UdpServer, answer, client, listening, on_both_binds, on_both_loops
 
 
 @pytest.fixture(params=LISTENERS, autouse=True)
 def twin(request: pytest.FixtureRequest) -> str:
     """Every test here runs on both twins."""
-    Running.twin = LISTENERS[request.param]
+    UdpServer.twin = LISTENERS[request.param]
     return str(request.param)
 
 
@@ -30,7 +30,7 @@ def test_a_datagram_from_our_own_address_and_port_is_not_answered(loop: str, hos
     async def main() -> None:
         async with listening(echo, host) as running:
             running.sock.sendto(message(1), ("127.0.0.1", running.port))
-            await until(lambda: running.tally.drops["udp_own_address"] == 1)
+            await until(lambda: running.stats.drops["udp_own_address"] == 1)
             assert await running.ask(message(2)) == message(2)
             assert [asked.wire for asked in running.service.asked] == [message(2)]
 
@@ -64,7 +64,7 @@ def test_a_datagram_from_port_zero_is_not_answered(loop: str, host: str) -> None
             with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_UDP) as raw:
                 wire = message(1)
                 raw.sendto(struct.pack("!HHHH", 0, running.port, 8 + len(wire), 0) + wire, ("127.0.0.1", 0))
-            await until(lambda: running.tally.drops["udp_source_port_zero"] == 1)
+            await until(lambda: running.stats.drops["udp_source_port_zero"] == 1)
             assert await running.ask(message(2)) == message(2)
             assert len(running.service.asked) == 1
 
@@ -80,7 +80,7 @@ def test_a_datagram_to_everybody_is_not_answered(loop: str) -> None:
             with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
                 sock.sendto(message(1), ("127.255.255.255", running.port))
-            await until(lambda: running.tally.drops["udp_not_unicast"] == 1)
+            await until(lambda: running.stats.drops["udp_not_unicast"] == 1)
             assert not running.service.asked
 
     run_on(loop, main())
@@ -98,6 +98,6 @@ def test_a_datagram_too_long_to_be_a_query_is_junk(loop: str, host: str) -> None
                 sock.send(bytes(65507))
                 sock.send(bytes(MAX_QUERY_BYTES))
                 assert await answer(sock) == bytes(MAX_QUERY_BYTES)
-            assert running.tally.drops == {"udp_too_long": 2}
+            assert running.stats.drops == {"udp_too_long": 2}
 
     run_on(loop, main())

@@ -203,11 +203,11 @@ def test_an_answer_on_another_socket_is_not_taken(loop: str) -> None:
         one, two = upstream.queries
         assert one.source != two.source
         for query, port_of in ((one, two), (two, one)):
-            await upstream.say(FORGED, query, port_of.source)
+            await upstream.answer_late(FORGED, query, port_of.source)
         await until(lambda: asker.stats.results["unmatched"] == 2)
         assert not any(future.done() for future in pending)
         for query in (one, two):
-            await upstream.say(answer(), query)
+            await upstream.answer_late(answer(), query)
         outcomes = [await future for future in pending]
         assert all(isinstance(outcome, UpstreamAnswer) for outcome in outcomes)
 
@@ -248,7 +248,7 @@ def test_noise_without_a_query_is_counted_and_harmless(loop: str) -> None:
         for size in (1, 2, 11, 12, 13, 511, 1232, 4096, 9000):
             await upstream.send(bytes(size), query.source)
         await until(lambda: asker.stats.results == {"malformed": 3, "unmatched": 6})
-        await upstream.say(answer(), query)
+        await upstream.answer_late(answer(), query)
         assert isinstance(await pending, UpstreamAnswer)
 
     with_one(loop, drop, test)
@@ -268,7 +268,7 @@ def test_an_icmp_error_ends_no_wait_and_closes_no_socket(loop: str, monkeypatch:
             second = asker.start("second.test")
             await until(lambda: asker.stats.results["error"] > 0)
             await upstream.start()
-            await upstream.say(answer(), query)
+            await upstream.answer_late(answer(), query)
             assert isinstance(await first, UpstreamAnswer)
             assert not second.done()
             upstream.handler = answer()
@@ -315,7 +315,7 @@ def test_every_outstanding_query_stays_good(loop: str) -> None:
         pending = asker.start("www.example.test")
         await until(lambda: len(upstream.asked()) >= 2)
         first = upstream.asked()[0]
-        await upstream.say(answer(), first)
+        await upstream.answer_late(answer(), first)
         assert isinstance(await pending, UpstreamAnswer)
 
     with_one(loop, drop, test, impatient=True)

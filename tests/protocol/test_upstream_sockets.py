@@ -99,7 +99,7 @@ def test_retired_sockets_are_bounded(loop: str, monkeypatch: pytest.MonkeyPatch)
             assert len(open_fds(collect=False)) - before == 10  # a collection may take until they are asked again
             await until(lambda: len(upstream.queries) == 13)
             for query in upstream.queries[3:]:
-                await upstream.say(answer(), query)
+                await upstream.answer_late(answer(), query)
             upstream.handler = answer()
             assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))
             assert asker.stats.results["retransmit"] == 3

@@ -1,4 +1,4 @@
-"""What is known of listed names: told to those who ask, and no page of it touched by those who answer."""
+"""Annotations of listed names: administrators can read them, and workers map none of their pages."""
 
 from __future__ import annotations
 
@@ -51,34 +51,34 @@ def make(tmp_path: Path, lists: dict[str, ParsedFeed], *, now_s: float = 0.0, ge
     return Blockset.open(tmp_path / f"{generation}")
 
 
-def told(blockset: Blockset, name: str) -> dict[str, Annotation]:
-    facts = Annotations(blockset)
-    return {listing.feed: facts.of(listing) for listing in blockset.lookup(from_text(name))}
+def annotations_of(blockset: Blockset, name: str) -> dict[str, Annotation]:
+    annotations = Annotations(blockset)
+    return {listing.feed: annotations.of(listing) for listing in blockset.lookup(from_text(name))}
 
 
-def test_each_feed_is_told_apart(tmp_path: Path) -> None:
-    """Threat, reference, the publisher's dates and ours come back for the feed that said them, and for no other."""
+def test_each_feed_has_its_own_annotations(tmp_path: Path) -> None:
+    """Threat, reference, the publisher's dates and ours are those of each feed, and of no other."""
     lists = {
         "a": parsed({"one.test": EMOTET, "two.test": None, "three.test": EXPIRING}),
         "b": parsed({"one.test": None, "three.test": EMOTET}),
     }
     blockset = make(tmp_path, lists, now_s=3.0 * DAY_S)
-    assert told(blockset, "www.one.test") == {
+    assert annotations_of(blockset, "www.one.test") == {
         "a": Annotation("Emotet", "https://example.org/emotet", 86400.0, 3.0 * DAY_S),
         "b": Annotation(first_seen_s=3.0 * DAY_S),
     }
-    assert told(blockset, "two.test") == {"a": Annotation(first_seen_s=3.0 * DAY_S)}
-    assert told(blockset, "three.test")["b"].threat == "Emotet"
+    assert annotations_of(blockset, "two.test") == {"a": Annotation(first_seen_s=3.0 * DAY_S)}
+    assert annotations_of(blockset, "three.test")["b"].threat == "Emotet"
     assert sorted(Annotations(blockset).first_days()) == [("a", 3, 2), ("b", 3, 2)]
 
 
-def test_addresses_have_facts(tmp_path: Path) -> None:
+def test_addresses_have_annotations(tmp_path: Path) -> None:
     """Of every network that holds an address, whatever its family and length."""
     nets = {"192.0.2.0/24": EMOTET, "192.0.2.1/32": None, "2001:db8::/32": EXPIRING, "198.51.100.0/24": None}
     blockset = make(tmp_path, {"a": parsed({"one.test": None}, nets), "b": parsed({}, {"192.0.2.0/24": None})}, now_s=1.0)
-    facts = Annotations(blockset)
+    annotations = Annotations(blockset)
     said = {
-        (listing.feed, listing.network): facts.of_address(listing).threat
+        (listing.feed, listing.network): annotations.of_address(listing).threat
         for address in ("192.0.2.1", "2001:db8::1", "198.51.100.9")
         for listing in blockset.lookup_address(ip_address(address).packed)
     }
@@ -98,18 +98,18 @@ def test_first_days_come_from_the_lists_on_disk(tmp_path: Path) -> None:
     write_entries(tmp_path / "b", parsed({"one.test": None, "two.test": EMOTET}), Entries(tmp_path / "a"), 20, 19)
     compile_blockset([(feed, Entries(tmp_path / "b"))], tmp_path / "blockset", 1, 99.0 * DAY_S)
     blockset = Blockset.open(tmp_path / "blockset")
-    assert told(blockset, "one.test")["a"].first_seen_s == 10 * DAY_S
-    assert told(blockset, "two.test")["a"] == Annotation("Emotet", "https://example.org/emotet", 86400.0, 20.0 * DAY_S)
+    assert annotations_of(blockset, "one.test")["a"].first_seen_s == 10 * DAY_S
+    assert annotations_of(blockset, "two.test")["a"] == Annotation("Emotet", "https://example.org/emotet", 86400.0, 20.0 * DAY_S)
 
 
 def test_the_expired_leave(tmp_path: Path) -> None:
     """A name is in what is compiled before its time is over and not after; the next such moment is known."""
     lists = {"a": parsed({"one.test": EMOTET, "two.test": EXPIRING}, {"192.0.2.0/24": EXPIRING}), "b": parsed({"two.test": None})}
     before = make(tmp_path, lists, now_s=4999.0)
-    assert set(told(before, "two.test")) == {"a", "b"}
+    assert set(annotations_of(before, "two.test")) == {"a", "b"}
     assert (before.next_expiry_s, before.feeds["a"].entries, before.feeds["a"].expired) == (5000.0, 2, 0)
     after = make(tmp_path, lists, now_s=5000.0, generation=2)
-    assert set(told(after, "two.test")) == {"b"}
+    assert set(annotations_of(after, "two.test")) == {"b"}
     assert after.lookup_address(bytes((192, 0, 2, 1))) == ()
     assert (after.next_expiry_s, after.feeds["a"].entries, after.feeds["a"].expired) == (0.0, 1, 2)
     assert after.feeds["a"].addresses == 0
@@ -141,13 +141,13 @@ def test_numbers_of_any_width(tmp_path: Path, days: int) -> None:
     many = ParsedFeed(format="csv", lines=1, odd={}, names=names, networks=set(), details=details, detail_of=detail_of)
     blockset = make(tmp_path, {"a": many})
     for at in {0, days // 2, days - 1}:
-        assert told(blockset, f"n{at}.test")["a"].threat == f"threat {at % 60_000}"
+        assert annotations_of(blockset, f"n{at}.test")["a"].threat == f"threat {at % 60_000}"
 
 
 @pytest.mark.parametrize("name", [FACTS_FILE, FACT_TABLE_FILE])
 @pytest.mark.parametrize("harm", ["missing", "cut", "changed"])
-def test_damaged_facts_harm_no_answer(tmp_path: Path, name: str, harm: str) -> None:
-    """Who asks for facts is told what is wrong; the blockset opens and blocks all the same."""
+def test_damaged_annotations_harm_no_answer(tmp_path: Path, name: str, harm: str) -> None:
+    """A reader of annotations gets an error that says what is wrong. The blockset opens and blocks all the same."""
     make(tmp_path, {"a": parsed({"one.test": EMOTET})})
     path = tmp_path / "1" / name
     data = path.read_bytes()
@@ -161,8 +161,8 @@ def test_damaged_facts_harm_no_answer(tmp_path: Path, name: str, harm: str) -> N
         Annotations(blockset)
 
 
-def test_names_without_facts() -> None:
-    """A blockset that was made without any says that nothing is known."""
+def test_names_without_annotations() -> None:
+    """`Annotations` of a blockset without them raises an error."""
     with pytest.raises(BlocksetError, match="No such file"):
         Annotations(make_blockset({"a": "one.test"}))  # whose directory is gone
 
@@ -170,6 +170,7 @@ def test_names_without_facts() -> None:
 _MAP_AND_ASK = """
 import os, sys
 from pathlib import Path
+from pdns.blockset.annotations import FACT_TABLE_FILE, FACTS_FILE
 from pdns.blockset.reader import Blockset
 from pdns.wire.names import from_text
 def pss():
@@ -184,18 +185,19 @@ def pss():
 blockset = Blockset.open(Path(sys.argv[1]))
 asked = (from_text(f"www.name{n}-of-a-list.example{n % 700}.test") for n in range(0, 200_000, 7))
 assert sum(len(blockset.lookup(name)) for name in asked) == 28_572
-print(pss(), "/facts." in open("/proc/self/maps").read())
+maps = open("/proc/self/maps").read()
+print(pss(), any(name in maps for name in (FACTS_FILE, FACT_TABLE_FILE)))
 """
 
 
-def test_a_worker_maps_little_and_no_facts(tmp_path: Path) -> None:
-    """Opened and checked as a worker does, a blockset takes at most 12 bytes a name of mapped memory; facts are not mapped."""
+def test_a_worker_maps_little_and_no_annotations(tmp_path: Path) -> None:
+    """Opened and checked as a worker does, a blockset maps at most 12 bytes a name. Annotations are not mapped."""
     names = {key(f"name{n}-of-a-list.example{n % 700}.test"): BLOCK_SUBTREE for n in range(200_000)}
     big = ParsedFeed(format="domains", lines=1, odd={}, names=names, networks=set())
     make(tmp_path, {"a": big})
     said = subprocess.run(
         [sys.executable, "-c", _MAP_AND_ASK, str(tmp_path / "1")], capture_output=True, text=True, check=True, env=os.environ
     )  # fmt: skip
-    mapped, facts = said.stdout.split()
-    assert facts == "False"
+    mapped, has_annotations = said.stdout.split()
+    assert has_annotations == "False"
     assert 100_000 < int(mapped) <= 12 * 200_000

@@ -128,7 +128,7 @@ def test_escaped_dots() -> None:
         assert listed(blockset, name) == []
 
 
-def test_any_octets(tmp_path: Path) -> None:
+def test_any_bytes_in_labels(tmp_path: Path) -> None:
     """Labels may hold any bytes, also those that look like length bytes."""
     odd = from_labels([b"\x04test", bytes(range(1, 64)), b"\0\xff"])
     feeds = [FeedEntry(name="a", source="", category="x")]

@@ -66,10 +66,10 @@ def test_any_file(content: bytes) -> None:
 
 @st.composite
 def usable(draw: st.DrawFn) -> dict[str, Any]:
-    octet = st.integers(1, 254)
+    last_byte = st.integers(1, 254)
     return {
         "upstream": {
-            "servers": draw(st.lists(octet.map(lambda last: f"192.0.2.{last}"), min_size=1, unique=True)),
+            "servers": draw(st.lists(last_byte.map(lambda last: f"192.0.2.{last}"), min_size=1, unique=True)),
             "timeout_s": draw(st.integers(1, 100) | st.floats(0.001, 1000)),
         },
         "block": {"allow": draw(st.lists(names | names.map("*.{}".format))), "ttl_s": draw(st.integers(0, 86400))},

@@ -10,7 +10,7 @@ import pytest
 from pdns.config.cpus import cpu_quota, usable_cores
 
 
-class Machine:
+class FakeSystem:
     """Control groups under `tmp_path`, and what procfs says of a process in them."""
 
     def __init__(self, directory: Path) -> None:
@@ -36,43 +36,43 @@ class Machine:
 
 
 @pytest.fixture
-def machine(tmp_path: Path) -> Machine:
-    return Machine(tmp_path)
+def system(tmp_path: Path) -> FakeSystem:
+    return FakeSystem(tmp_path)
 
 
-def test_v2_the_smallest_on_the_path_counts(machine: Machine) -> None:
+def test_v2_the_smallest_on_the_path_counts(system: FakeSystem) -> None:
     """A group may not use more than any group above it."""
-    machine.put("/a", cpu__max="150000 100000")
-    machine.put("/a/b", cpu__max="400000 100000")
-    machine.put("/a/b/c", cpu__max="max 100000")
-    machine.member("0::/a/b/c", "cgroup2")
-    assert cpu_quota(machine.proc) == 1.5
+    system.put("/a", cpu__max="150000 100000")
+    system.put("/a/b", cpu__max="400000 100000")
+    system.put("/a/b/c", cpu__max="max 100000")
+    system.member("0::/a/b/c", "cgroup2")
+    assert cpu_quota(system.proc) == 1.5
 
 
-def test_v1(machine: Machine) -> None:
+def test_v1(system: FakeSystem) -> None:
     """A quota of -1 means no quota."""
-    machine.put("/", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
-    machine.put("/docker/x", cpu__cfs_quota_us="30000", cpu__cfs_period_us="100000")
-    machine.member("4:cpu,cpuacct:/docker/x", "cgroup", "rw,cpu,cpuacct")
-    assert cpu_quota(machine.proc) == 0.3
-    assert usable_cores(machine.proc) == 1
+    system.put("/", cpu__cfs_quota_us="-1", cpu__cfs_period_us="100000")
+    system.put("/docker/x", cpu__cfs_quota_us="30000", cpu__cfs_period_us="100000")
+    system.member("4:cpu,cpuacct:/docker/x", "cgroup", "rw,cpu,cpuacct")
+    assert cpu_quota(system.proc) == 0.3
+    assert usable_cores(system.proc) == 1
 
 
 @pytest.mark.parametrize("membership", ["0::/", "0::/kubepods/pod1/c1", "0::/../../init.scope"])
-def test_in_a_container_the_group_itself_is_mounted(machine: Machine, membership: str) -> None:
+def test_in_a_container_the_group_itself_is_mounted(system: FakeSystem, membership: str) -> None:
     """Whatever path the process is said to be at."""
-    machine.put("/", cpu__max="100000 100000")
-    machine.member(membership, "cgroup2", root="/kubepods/pod1/c2")
-    assert cpu_quota(machine.proc) == 1.0
+    system.put("/", cpu__max="100000 100000")
+    system.member(membership, "cgroup2", root="/kubepods/pod1/c2")
+    assert cpu_quota(system.proc) == 1.0
 
 
 @pytest.mark.parametrize("content", ["max 100000", "", "no numbers", "1 0 3"])
-def test_no_quota(machine: Machine, content: str) -> None:
+def test_no_quota(system: FakeSystem, content: str) -> None:
     """What says nothing limits nothing."""
-    machine.put("/a", cpu__max=content)
-    machine.member("0::/a", "cgroup2")
-    assert cpu_quota(machine.proc) is None
-    assert usable_cores(machine.proc) == len(os.sched_getaffinity(0))
+    system.put("/a", cpu__max=content)
+    system.member("0::/a", "cgroup2")
+    assert cpu_quota(system.proc) is None
+    assert usable_cores(system.proc) == len(os.sched_getaffinity(0))
 
 
 def test_without_procfs(tmp_path: Path) -> None:
@@ -80,15 +80,15 @@ def test_without_procfs(tmp_path: Path) -> None:
     assert cpu_quota(tmp_path / "missing") is None
 
 
-def test_a_period_of_zero(machine: Machine) -> None:
+def test_a_period_of_zero(system: FakeSystem) -> None:
     """A file that cannot be true limits nothing, and raises nothing."""
-    machine.put("/a", cpu__max="100000 0")
-    machine.member("0::/a", "cgroup2")
-    assert cpu_quota(machine.proc) is None
+    system.put("/a", cpu__max="100000 0")
+    system.member("0::/a", "cgroup2")
+    assert cpu_quota(system.proc) is None
 
 
-def test_rounded_up_and_never_more_than_the_affinity(machine: Machine) -> None:
+def test_rounded_up_and_never_more_than_the_affinity(system: FakeSystem) -> None:
     """A thousand cores of quota on this machine are as many as it has."""
-    machine.put("/a", cpu__max="100000000 100000")
-    machine.member("0::/a", "cgroup2")
-    assert usable_cores(machine.proc) == len(os.sched_getaffinity(0))
+    system.put("/a", cpu__max="100000000 100000")
+    system.member("0::/a", "cgroup2")
+    assert usable_cores(system.proc) == len(os.sched_getaffinity(0))

@@ -43,7 +43,7 @@ def entry(size: int = 40, source: str = "upstream", **fields: object) -> Entry:
     return made
 
 
-def told(kept: Entry | None) -> tuple[object, ...] | None:
+def fields_of(kept: Entry | None) -> tuple[object, ...] | None:
     return None if kept is None else tuple(getattr(kept, name) for name in FIELDS)
 
 
@@ -96,7 +96,7 @@ def test_what_is_put_in_comes_out(steps: list[tuple[int, Entry]]) -> None:
         assert cache.put(key, made)
         kept[key] = made
     for key, made in kept.items():
-        assert told(cache.get(key)) == told(made)
+        assert fields_of(cache.get(key)) == fields_of(made)
     assert len(cache) == len(kept)
 
 
@@ -182,7 +182,7 @@ def test_a_successor_finds_the_answers(memory: int) -> None:
     after = AnswerCache(0, memory)
     assert len(after) == count - 1
     assert after.get(b"blocked") is None
-    assert told(after.get(b"key7")) == told(entry(rules_epoch=rules_epoch))
+    assert fields_of(after.get(b"key7")) == fields_of(entry(rules_epoch=rules_epoch))
     assert after.rules_epoch > rules_epoch
 
 
@@ -273,7 +273,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 libc.mmap.restype = ctypes.c_void_p
 libc.mmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
 libc.munmap.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
-# leave a gap of just the arena's size, with a page that nobody may read behind it: the next mapping of that size goes there
+# leave a gap of just the arena's size, with an unreadable page behind it: the next mapping of that size goes there
 room = libc.mmap(None, size + 4096, 0, 0x22, -1, 0)
 libc.munmap(room, size)
 cache = AnswerCache(size)
@@ -287,7 +287,7 @@ for number in range(200_000):
 
 
 def test_nothing_behind_the_arena_is_read() -> None:
-    """Records that go right up to the end of the arena, and fillers too short for one, are no reason to look behind it."""
+    """Nothing reads beyond the arena, not even for a record that ends with it or a filler that is too short for a record."""
     run = subprocess.run([sys.executable, "-c", _AT_THE_EDGE], capture_output=True, text=True, check=False)
     assert run.stdout == "guarded\n"
     assert run.returncode == 0, run.stderr

@@ -46,8 +46,8 @@ MESSAGES: list[Message] = [
 ]
 
 
-class Hub:
-    """A loop stand-in: remembers the readers, calls them when told."""
+class FakeLoop:
+    """An event loop that calls its readers in `turn`."""
 
     def __init__(self) -> None:
         self.readers: dict[int, object] = {}
@@ -65,15 +65,15 @@ class Hub:
 
 
 class End:
-    """A channel on a hub, and what it was told."""
+    """One end of a channel, and the messages that it received."""
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
-        self.hub = Hub()
+        self.loop = FakeLoop()
         self.messages: list[Message] = []
         self.fds: list[int] = []
         self.gone = 0
-        channel.attach(self.hub, self._on_message, self._on_gone)
+        channel.attach(self.loop, self._on_message, self._on_gone)
 
     def _on_message(self, message: Message, fds: list[int]) -> None:
         self.messages.append(message)
@@ -98,7 +98,7 @@ def test_every_message_arrives_as_it_was_sent(ends: tuple[End, End], message: Me
     """Each kind of message comes out of the other end equal to what went in, in both directions."""
     for sender, receiver in (ends, ends[::-1]):
         assert sender.channel.send(message)
-        receiver.hub.turn()
+        receiver.loop.turn()
         assert receiver.messages == [message]
 
 
@@ -106,7 +106,7 @@ def test_messages_keep_their_borders_and_order(ends: tuple[End, End]) -> None:
     """Several messages that wait together are received one by one, in order."""
     for message in MESSAGES:
         ends[0].channel.send(message)
-    ends[1].hub.turn()
+    ends[1].loop.turn()
     assert ends[1].messages == MESSAGES
 
 
@@ -116,7 +116,7 @@ def test_descriptors_arrive_open_in_order_and_are_not_inherited(ends: tuple[End,
     ends[0].channel.send(Drain(), [write for _, write in pipes])
     for _, write in pipes:
         os.close(write)
-    ends[1].hub.turn()
+    ends[1].loop.turn()
     for number, (fd, (read, _)) in enumerate(zip(ends[1].fds, pipes, strict=True)):
         assert not os.get_inheritable(fd)
         os.write(fd, bytes([number]))
@@ -130,7 +130,7 @@ def test_as_many_listeners_as_the_kernel_allows(ends: tuple[End, End]) -> None:
     addresses = (f"[2001:db8:1234:5678:9abc:def0:1234:{n:04x}]:5353" for n in range(MAX_LISTENERS))
     apply = Apply(1, tuple(ListeningSocket(Transport.TCP, address) for address in addresses), "f")
     assert ends[0].channel.send(apply, [read] * MAX_FDS)
-    ends[1].hub.turn()
+    ends[1].loop.turn()
     assert ends[1].messages == [apply]
     assert len(ends[1].fds) == MAX_FDS
     os.close(read)
@@ -142,11 +142,11 @@ def test_a_peer_that_left_is_reported_once(ends: tuple[End, End]) -> None:
     ends[0].channel.send(Ready(1))
     ends[0].channel.close()
     for _ in range(3):
-        ends[1].hub.turn()
+        ends[1].loop.turn()
     assert ends[1].messages == [Ready(1)]
     assert ends[1].gone == 1
     assert ends[1].channel.closed
-    assert not ends[1].hub.readers
+    assert not ends[1].loop.readers
     assert not ends[1].channel.send(Drain())
     assert ends[0].gone == 0
 
@@ -181,7 +181,7 @@ def test_sending_to_a_peer_that_does_not_read_never_waits(ends: tuple[End, End])
     while ends[0].channel.send(Configure(sent, "x" * 1000)):
         sent += 1
         assert sent < 100_000
-    ends[1].hub.turn()
+    ends[1].loop.turn()
     assert len(ends[1].messages) == sent
     assert ends[0].channel.send(Drain())
 
@@ -197,12 +197,12 @@ def test_nonsense_is_passed_over_and_its_descriptors_closed(data: bytes) -> None
     end = End(Channel(theirs))
     before = open_fds()
     socket.send_fds(ours, [data], [ours.fileno(), ours.fileno()])
-    end.hub.turn()
+    end.loop.turn()
     assert open_fds() == before
     assert end.messages == []
     sender = Channel(ours)
     sender.send(Drain())
-    end.hub.turn()
+    end.loop.turn()
     assert end.messages == [Drain()]
     end.channel.close()
     sender.close()
@@ -221,7 +221,7 @@ def test_more_descriptors_than_fit_are_not_leaked() -> None:
         Channel(ours).send(Drain(), fds)
         before = open_fds()
         resource.setrlimit(resource.RLIMIT_NOFILE, (max(before) + 3, max(before) + 3))
-        end.hub.turn()
+        end.loop.turn()
         assert end.messages == [], end.messages
         assert open_fds() == before
     """

@@ -17,7 +17,7 @@ def table_of(*connections: str, max_connections: int = 6, max_per_client: int = 
 
 
 def test_while_both_bounds_hold_there_is_room() -> None:
-    """A client below its bound, in a table below its own, needs nobody to leave."""
+    """A client below its bound, in a table below its own, needs no other connection closed."""
     table = table_of("a1", "a2", "a3")
     assert table.has_room("a")
     table.add("a4", "a")
@@ -83,8 +83,8 @@ def test_the_last_places_are_for_clients_that_have_none() -> None:
     assert table.has_room("d")
 
 
-def test_a_client_whose_connections_are_all_busy_is_not_let_off_at_the_cost_of_others() -> None:
-    """At its own bound with nothing idle, nobody makes room for it."""
+def test_a_client_whose_connections_are_all_busy_displaces_no_other() -> None:
+    """At its own bound without an idle connection, it takes no room from other clients."""
     table = table_of("b1", "a1", "a2", max_per_client=2)
     table.mark_busy("a1")
     table.mark_busy("a2")

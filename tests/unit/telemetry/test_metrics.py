@@ -43,8 +43,8 @@ ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
 ROW = re.compile(r"^\| `(pdns_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| `(.+)` \|$", re.MULTILINE)
 
 
-class Facts:
-    """A supervisor that knows this."""
+class FakeSupervisor:
+    """A supervisor with these values."""
 
     def __init__(self, *counters: Counters) -> None:
         self.counters = counters
@@ -125,9 +125,9 @@ def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_pat
     """All families of the page are there, in its order, and every sample of one carries exactly its labels."""
     fill(counters)
     write_status(tmp_path, entries=7, odd={"address": {"count": 2}}, results={"updated": 1})
-    facts = Facts(counters)
-    facts.processes = {"supervisor": 1, "worker0": 1}
-    metrics: list[Metric] = list(PdnsCollector(facts, StatusReader(tmp_path)).collect())
+    supervisor = FakeSupervisor(counters)
+    supervisor.processes = {"supervisor": 1, "worker0": 1}
+    metrics: list[Metric] = list(PdnsCollector(supervisor, StatusReader(tmp_path)).collect())
     assert len(metrics) == len(FAMILIES)
     for metric, family in zip(metrics, FAMILIES, strict=True):
         assert metric.name in {PREFIX + family.name.removesuffix("_total"), PREFIX + family.name.removesuffix("_info")}
@@ -139,13 +139,13 @@ def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_pat
 
 def test_series_are_there_from_the_start(counters: Counters, tmp_path: Path) -> None:
     """Each tenant has a series of each feed before anything is blocked, so that increase() sees the first block."""
-    facts = Facts(counters)
-    facts.config = msgspec.structs.replace(
-        facts.config,
+    supervisor = FakeSupervisor(counters)
+    supervisor.config = msgspec.structs.replace(
+        supervisor.config,
         tenant=(Tenant(name="coventry", networks=("10.0.0.0/8",)),),
         feed=(Feed(name="urlhaus", url="file:///x"), Feed(name="trial", url="file:///y", mode="monitor")),
     )
-    collector = PdnsCollector(facts, StatusReader(tmp_path))
+    collector = PdnsCollector(supervisor, StatusReader(tmp_path))
     before = page(collector)
     for tenant in ("default", "coventry"):
         for feed, category in (("urlhaus", "malware"), ("local", "local")):
@@ -163,13 +163,13 @@ def test_series_are_there_from_the_start(counters: Counters, tmp_path: Path) -> 
 
 def test_the_series_from_the_start_are_bounded(counters: Counters, tmp_path: Path) -> None:
     """Many tenants and feeds make at most 5,000 pairs, those of the first tenants."""
-    facts = Facts(counters)
-    facts.config = msgspec.structs.replace(
-        facts.config,
+    supervisor = FakeSupervisor(counters)
+    supervisor.config = msgspec.structs.replace(
+        supervisor.config,
         tenant=tuple(Tenant(name=f"t{number}", networks=(f"10.{number}.0.0/16",)) for number in range(250)),
         feed=tuple(Feed(name=f"f{number}", url=f"file:///{number}") for number in range(40)),
     )
-    series = [labels for name, labels in page(PdnsCollector(facts, StatusReader(tmp_path))) if name == "blocked_total"]
+    series = [labels for name, labels in page(PdnsCollector(supervisor, StatusReader(tmp_path))) if name == "blocked_total"]
     assert len(series) == MOST_OF_A_FAMILY
     assert {"default", "t0"} <= {dict(labels)["tenant"] for labels in series}
 
@@ -177,7 +177,7 @@ def test_the_series_from_the_start_are_bounded(counters: Counters, tmp_path: Pat
 def test_no_family_without_a_sample(counters: Counters, tmp_path: Path) -> None:
     """A page says nothing of a metric that has no value: every HELP line is followed by a sample."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(PdnsCollector(Facts(counters), StatusReader(tmp_path)))
+    registry.register(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     families = list(text_string_to_metric_families(generate_latest(registry).decode()))
     assert [family.name for family in families if not family.samples] == []
 
@@ -199,7 +199,7 @@ def test_values(counters: Counters, tmp_path: Path) -> None:
     """What was counted is what is exposed, from all three sources."""
     fill(counters)
     write_status(tmp_path, entries=7, unique_entries=5, loaded=True, last_success_s=99.5, results={"error": 4})
-    values = page(PdnsCollector(Facts(counters), StatusReader(tmp_path)))
+    values = page(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     assert values["queries_total", (("qtype", "A"), ("tenant", "coventry"), ("transport", "udp"))] == 1
     assert values["blocked_domains_overall", (("window", "24h"),)] == 1
     assert values["feed_entries", (("feed", "urlhaus"),)] == 7
@@ -219,7 +219,7 @@ def test_values(counters: Counters, tmp_path: Path) -> None:
 def test_histograms_are_cumulative_and_sum_up(counters: Counters, tmp_path: Path) -> None:
     """Each bucket holds those below it, +Inf is the count, and the sum is in seconds."""
     fill(counters)
-    values = page(PdnsCollector(Facts(counters), StatusReader(tmp_path)))
+    values = page(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     buckets = {
         dict(labels)["le"]: value
         for (name, labels), value in values.items()
@@ -238,7 +238,7 @@ def test_workers_are_summed(counters: Counters, tmp_path: Path) -> None:
     stats = fill(second)
     stats.gauge("blockset_generation", 4)
     stats.upstream_up("udp://192.0.2.53:53", up=False)
-    values = page(PdnsCollector(Facts(counters, second), StatusReader(tmp_path)))
+    values = page(PdnsCollector(FakeSupervisor(counters, second), StatusReader(tmp_path)))
     assert values["queries_total", (("qtype", "A"), ("tenant", "coventry"), ("transport", "udp"))] == 2
     assert values["query_duration_seconds_count", (("source", "cache"),)] == 4
     assert values["cache_entries", ()] == 10
@@ -252,9 +252,9 @@ def test_who_is_gone_still_counts_but_says_nothing_of_now(counters: Counters, tm
     past = Counters.create()
     fill(counters)
     fill(past)
-    facts = Facts(counters)
-    facts.past_counters = (past,)
-    values = page(PdnsCollector(facts, StatusReader(tmp_path)))
+    supervisor = FakeSupervisor(counters)
+    supervisor.past_counters = (past,)
+    values = page(PdnsCollector(supervisor, StatusReader(tmp_path)))
     assert values["queries_total", (("qtype", "A"), ("tenant", "coventry"), ("transport", "udp"))] == 2
     assert values["query_duration_seconds_count", (("source", "cache"),)] == 4
     assert values["cache_entries", ()] == 5
@@ -267,14 +267,14 @@ def test_what_is_not_on_the_page_is_not_exposed(counters: Counters, tmp_path: Pa
     stats.gauge(HEARTBEAT, 5)
     stats.gauge("ready", 1)
     stats.add("nonsense_total", 1)
-    names = {name for name, _ in page(PdnsCollector(Facts(counters), StatusReader(tmp_path)))}
+    names = {name for name, _ in page(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))}
     assert not names & {HEARTBEAT, "nonsense_total", "nonsense"}
-    assert page(PdnsCollector(Facts(counters), StatusReader(tmp_path)))["ready", ()] == 0
+    assert page(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))["ready", ()] == 0
 
 
 def test_a_configured_feed_without_status_is_shown_as_not_loaded(counters: Counters, tmp_path: Path) -> None:
-    """Before the feeds process has said a word, an alert can already see what is missing."""
-    values = page(PdnsCollector(Facts(counters), StatusReader(tmp_path)))
+    """Before the feeds process has written a status, an alert can already see what is missing."""
+    values = page(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     assert values["feed_loaded", (("feed", "urlhaus"),)] == 0
     assert values["feed_last_success_timestamp_seconds", (("feed", "urlhaus"),)] == 0
 
@@ -300,7 +300,7 @@ def test_both_formats_parse(counters: Counters, tmp_path: Path) -> None:
     fill(counters)
     write_status(tmp_path, odd={"address": {"count": 2}})
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(PdnsCollector(Facts(counters), StatusReader(tmp_path)))
+    registry.register(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     encode, _ = choose_encoder("application/openmetrics-text")
     families = parse_openmetrics(encode(registry).decode())  # type: ignore[no-untyped-call]  # it has no types
     assert len(list(families)) == len(FAMILIES)
@@ -311,7 +311,7 @@ def test_promtool_finds_nothing_to_criticise(counters: Counters, tmp_path: Path)
     """Names, types and help texts are as Prometheus wants them."""
     fill(counters)
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(PdnsCollector(Facts(counters), StatusReader(tmp_path)))
+    registry.register(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     done = subprocess.run(["promtool", "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 

@@ -10,10 +10,10 @@ from pdns.wire.names import from_text
 
 
 @given(st.lists(st.binary(min_size=1, max_size=63), max_size=3), st.binary(min_size=193, max_size=193))
-def test_mixing_changes_only_letters(labels: list[bytes], octets: bytes) -> None:
+def test_mixing_changes_only_letters(labels: list[bytes], random_bytes: bytes) -> None:
     """The name stays the same name, and every byte that is no letter stays as it is, length bytes too."""
     name = b"".join(bytes((len(label),)) + label for label in labels).lower() + b"\0"
-    mixed = mix(name, octets[: len(name)])
+    mixed = mix(name, random_bytes[: len(name)])
     assert mixed.lower() == name
     assert all(after == before or chr(before).islower() for before, after in zip(name, mixed, strict=True))
 

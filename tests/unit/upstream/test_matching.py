@@ -100,13 +100,13 @@ mutations = st.one_of(
 def test_no_mutation_is_accepted_that_touches_what_must_match(changes: list[tuple[str, int, int]], exact: bool) -> None:
     """Whatever bytes change, what is accepted has our id, QR=1, opcode 0, one question, and that question is ours."""
     wire = bytearray(GOOD)
-    for kind, at, octet in changes:
+    for kind, at, byte in changes:
         if kind == "set" and at < len(wire):
-            wire[at] = octet
+            wire[at] = byte
         elif kind == "cut":
             del wire[at:]
         elif kind == "insert":
-            wire.insert(at, octet)
+            wire.insert(at, byte)
         elif at < len(wire):
             del wire[at]
     matched = match(bytes(wire), ID, QUESTION, exact=exact)

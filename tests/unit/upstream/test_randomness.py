@@ -1,4 +1,4 @@
-"""Ids, ports and choices that nobody can guess."""
+"""Ids, ports and choices are unpredictable."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ def test_below_reaches_every_value() -> None:
     assert {random.below(5) for _ in range(1000)} == set(range(5))
 
 
-def test_octets_are_fresh_each_time() -> None:
-    """Pieces of any length up to a whole batch, never the same twice."""
+def test_bytes_are_fresh_each_time() -> None:
+    """Pieces of any length up to a whole batch are never the same twice."""
     random = Randomness()
     pieces = [random.data(16) for _ in range(2000)]
     assert {len(piece) for piece in pieces} == {16}

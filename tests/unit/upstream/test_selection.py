@@ -125,7 +125,7 @@ def test_retransmissions_go_round(servers: list[UpstreamServer]) -> None:
 
 
 def test_retransmissions_avoid_the_dead_and_those_that_said_no(servers: list[UpstreamServer]) -> None:
-    """One that is down is asked only when there is nobody else; one that said it cannot is not asked again."""
+    """A server that is down is asked only when there is no other. One that answered with a failure is not asked again."""
     first, second, third = servers
     down(second)
     assert selection.again(servers, exchange(first), 0.0) is third

@@ -44,7 +44,7 @@ def test_a_response_is_read() -> None:
         pytest.param(HEAD[:-2], id="question cut short"),
         pytest.param(HEAD + RECORD[:9], id="record cut short"),
         pytest.param(HEAD + RECORD[:-1], id="RDATA leaves the message"),
-        pytest.param(HEAD + RECORD[:11] + b"\3\xc0\0\2", id="an A record of three octets"),
+        pytest.param(HEAD + RECORD[:11] + b"\3\xc0\0\2", id="an A record of three bytes"),
         pytest.param(HEAD + b"\xc0\xff" + RECORD[2:], id="a pointer forward"),
         pytest.param(HEAD + b"\xc0\x17" + RECORD[2:], id="a pointer to itself"),
         pytest.param(HEAD + b"\xc0\x02" + RECORD[2:], id="a pointer into the header"),
@@ -53,7 +53,7 @@ def test_a_response_is_read() -> None:
         pytest.param(HEAD + b"\5ab", id="a label that leaves the message"),
         pytest.param(HEAD + b"\1a", id="a name without an end"),
         pytest.param(HEAD + b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\2\xc0\x23", id="a CNAME that points at itself"),
-        pytest.param(HEAD + b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\3\xc0\x0c\0", id="octets after a CNAME's name"),
+        pytest.param(HEAD + b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\3\xc0\x0c\0", id="bytes after a CNAME's name"),
         pytest.param(HEAD + b"\xc0\x0c\0\5\0\1\0\0\0\x3c\0\1\xc0\x0c", id="a name that leaves its RDATA"),
         pytest.param(HEAD + b"\xc0\x0c\0\6\0\1\0\0\0\x3c\0\4\xc0\x0c\xc0\x0c", id="an SOA without its numbers"),
     ],
@@ -95,7 +95,7 @@ def test_the_authority_section_of_a_negative_answer_is_judged() -> None:
         parse_message(NO_COUNTS + b"\0\0\0\1\0\0" + HEAD[12:] + BROKEN_NS)
 
 
-def test_a_pointer_chain_over_255_octets_is_refused() -> None:
+def test_a_pointer_chain_over_255_bytes_is_refused() -> None:
     """Pointers cannot add up to a name longer than names are."""
     wire = b"\0" * 12 + b"\x3f" + b"x" * 63 + b"\0"
     at = [12]
@@ -122,9 +122,9 @@ def test_our_query_is_plain() -> None:
 
 
 @given(st.integers(12, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
-def test_mutated_responses_raise_only_wire_errors(at: int, octet: int, filter_key: int) -> None:
+def test_mutated_responses_raise_only_wire_errors(at: int, byte: int, filter_key: int) -> None:
     """A response with one byte changed or its end cut off is read or refused, nothing else."""
-    for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:filter_key]):
+    for wire in (GOOD[:at] + bytes([byte]) + GOOD[at + 1 :], GOOD[:filter_key]):
         try:
             parse_message(wire)
         except WireError:
@@ -132,7 +132,7 @@ def test_mutated_responses_raise_only_wire_errors(at: int, octet: int, filter_ke
 
 
 @given(st.binary(max_size=200))
-def test_random_octets_raise_only_wire_errors(tail: bytes) -> None:
+def test_random_bytes_raise_only_wire_errors(tail: bytes) -> None:
     """Random bytes behind a header that promises everything are read or refused, nothing else."""
     with suppress(WireError):
         parse_message(b"\0\1\x80\0\0\1\0\2\0\2\0\2" + tail)
