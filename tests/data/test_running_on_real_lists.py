@@ -18,7 +18,7 @@ from feeds.protected_names import Decided, ProtectedNames, Protection
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.wire.names import from_text, reversed_key
 from tests.fakes.upstream import answer
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread
 from tests.wire import answers, query_wire
 
 DATA = Path(os.environ.get("PDNS_DATA", ""))

@@ -21,7 +21,7 @@ from tests.differential.answers import SUFFIX, AnswerCase, Upstream, answer_case
 from tests.differential.compare import Fields, Row, differences, exchange, fields, rows
 from tests.differential.peers import PEERS
 from tests.differential.queries import QueryCase, query_cases
-from tests.integration.running import RunningPdns, UpstreamThread
+from tests.integration.running_pdns import RunningPdns, UpstreamThread
 
 QUERIES, ANSWERS = query_cases(), answer_cases()
 CASES = [query.name for query in QUERIES] + [f"answer/{answer.name}" for answer in ANSWERS]

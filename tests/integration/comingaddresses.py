@@ -13,7 +13,7 @@ import dns.exception
 
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 
 
 def main(directory: Path, first: str, late: str) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from pdns.state import feed_status
 from pdns.state.feed_status import FeedStatus
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread
 from tests.unit.feeds.feedserver import FeedServer
 
 HEALTHY = [f"bad{number}.evil.example" for number in range(400)]

@@ -9,7 +9,7 @@ from typing import Any
 import dns.exception
 import pytest
 
-from tests.integration.running import RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import RunningPdns, UpstreamThread, feed
 
 UPSTREAM_SAYS = "192.0.2.7"
 ONE_WORKER = {"workers": 1}

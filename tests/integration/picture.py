@@ -17,7 +17,7 @@ from html import escape
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.integration.running import ROOT, RunningPdns, feed
+from tests.integration.running_pdns import ROOT, RunningPdns, feed
 
 PICTURE = ROOT / "docs/images/blocked.svg"
 BLOCKED = "login-council.example"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.fakes.upstream import answer, by_name, delayed, drop
-from tests.integration.running import ROOT, UpstreamThread, feed, is_running
+from tests.integration.running_pdns import ROOT, UpstreamThread, feed, is_running
 
 UPSTREAM_SAYS = "192.0.2.7"
 ONE_WORKER = {"server": {"workers": 1}}

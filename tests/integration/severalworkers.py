@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from tests.fakes.upstream import answer, by_name, delayed
-from tests.integration.running import RunningPdns, UpstreamThread, feed, is_running
+from tests.integration.running_pdns import RunningPdns, UpstreamThread, feed, is_running
 from tests.wire import query_wire
 
 UPSTREAM_SAYS = "192.0.2.7"

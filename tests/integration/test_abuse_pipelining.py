@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.upstream import answer
-from tests.integration.running import RunningPdns, UpstreamThread
+from tests.integration.running_pdns import RunningPdns, UpstreamThread
 from tests.wire import query_wire
 
 pytestmark = [pytest.mark.long, pytest.mark.realtime]

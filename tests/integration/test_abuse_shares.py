@@ -16,7 +16,7 @@ import pytest
 
 from pdns.wire import protocol as p
 from tests.fakes import upstream as fake
-from tests.integration.running import RunningPdns, UpstreamThread
+from tests.integration.running_pdns import RunningPdns, UpstreamThread
 from tests.wire import query_wire, read
 
 pytestmark = [pytest.mark.long, pytest.mark.realtime]

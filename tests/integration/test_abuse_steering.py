@@ -14,7 +14,7 @@ import pytest
 
 from loadtest import steered
 from tests.fakes.upstream import answer
-from tests.integration.running import RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import RunningPdns, UpstreamThread, feed
 from tests.wire import query_wire
 
 pytestmark = [pytest.mark.long, pytest.mark.realtime]

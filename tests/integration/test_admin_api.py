@@ -17,19 +17,19 @@ import msgspec
 import pytest
 
 from tests.integration.healthyfeeds import ASKED, HEALTHY, OTHER, Healthy, body, healthy_feeds, shuffled
-from tests.integration.running import SINKHOLE
+from tests.integration.running_pdns import SINKHOLE
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
-    with healthy_feeds(tmp_path_factory.mktemp("api")) as running:
-        yield running
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
+    with healthy_feeds(tmp_path_factory.mktemp("api")) as started:
+        yield started
 
 
 @pytest.fixture
-def healthy(running: Healthy) -> Healthy:
-    running.restore()
-    return running
+def healthy(started: Healthy) -> Healthy:
+    started.restore()
+    return started
 
 
 def test_the_kill_switch(healthy: Healthy) -> None:
@@ -94,7 +94,7 @@ def call(port: int, path: str, token: str = "", body_: object = None, method: st
 
 
 def test_the_api_does_what_the_command_line_does(healthy: Healthy) -> None:
-    """Without the token no route tells or does anything; with it orders take effect and go on record as the API's."""
+    """Without the token no route tells or does anything; with it commands take effect, and the audit log names the API."""
     found = re.search(r"the admin API listens on 127\.0\.0\.1 port (\d+)", healthy.pdns.log)
     assert found is not None
     port, token = int(found[1]), "a-token-of-some-length"

@@ -13,7 +13,7 @@ import pytest
 
 from pdns.wire import protocol as p
 from tests.fakes import upstream as fake
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 from tests.wire import answers, ede, query_wire, read
 
 TRUE, FORGED = "192.0.2.7", "203.0.113.66"
@@ -200,7 +200,7 @@ def test_any_is_minimal(pdns: RunningPdns, upstream: UpstreamThread) -> None:
     [
         pytest.param(query_wire("www.example")[:2] + b"\x81" + query_wire("www.example")[3:], id="a response"),
         pytest.param(b"\x12\x34\x80\x01" + bytes(8), id="an error reply"),
-        pytest.param(b"\x12\x34", id="two octets"),
+        pytest.param(b"\x12\x34", id="two bytes"),
         pytest.param(b"", id="nothing"),
     ],
 )
@@ -273,7 +273,7 @@ def test_half_open_connections_stop_nobody(pdns: RunningPdns) -> None:
 
 
 def test_waiting_questions_of_one_client_are_bounded_and_said(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """A client that fills its share with questions nobody answers is told so at once; others are served (DNSBomb)."""
+    """A client that fills its share with questions that no server answers is told so at once; others are served (DNSBomb)."""
     sections: dict[str, Any] = {"upstream": {"servers": [upstream.address], "timeout_s": 3.0, "max_in_flight_per_client": 50}}
     with RunningPdns(tmp_path, sections) as pdns, socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
         sock.connect(("127.0.0.1", pdns.dns_port))

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 
 WORKERS = 4
 LISTED = [f"n{number}.listed.test" for number in range(40)]  # enough to meet every worker

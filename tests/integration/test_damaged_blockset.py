@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 
 pytestmark = pytest.mark.long
 

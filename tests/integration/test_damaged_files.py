@@ -26,7 +26,7 @@ from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_state
 from pdns.state import commands, feed_hits, feed_status, overrides
 from pdns.state.commands import Command
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
 pytestmark = pytest.mark.long
 LISTED = ("bad.example", "worse.example")
@@ -42,7 +42,7 @@ LOCAL = "local.example"
 OWNER = 12345
 
 
-def _cut(path: Path, size: int) -> None:
+def _truncate(path: Path, size: int) -> None:
     with path.open("r+b") as file:
         file.truncate(size)
 
@@ -85,8 +85,8 @@ def _later(path: Path) -> None:
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
-    "half": lambda path: _cut(path, path.stat().st_size // 2),
-    "empty": lambda path: _cut(path, 0),
+    "half": lambda path: _truncate(path, path.stat().st_size // 2),
+    "empty": lambda path: _truncate(path, 0),
     "flipped": _flip,
     "zeros": lambda path: _write_over(path, bytes(path.stat().st_size)),
     "directory": lambda path: _replace_by(path, path.mkdir),
@@ -157,7 +157,7 @@ class Damaged:
         assert self.pdns.addresses("www.example.net") not in ([SINKHOLE], [])
         assert self.outside.read_text() == "somebody else's\n"
 
-    def assert_orders_work(self) -> None:
+    def assert_commands_work(self) -> None:
         """One is given, is in force, and took nothing else out of force."""
         self.orders += 1
         name = f"order{self.orders}.example"
@@ -197,7 +197,7 @@ def _opens(state_dir: Path) -> bool:
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) -> Iterator[Damaged]:
+def damaged(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) -> Iterator[Damaged]:
     directory = tmp_path_factory.mktemp("damaged")
     bad = feed(directory, "bad", *LISTED, addresses=True)
     (directory / "bad.txt").write_text("".join(f"{name}\n" for name in (*LISTED, "203.0.113.9")))
@@ -206,58 +206,58 @@ def running(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) 
 
 
 @pytest.mark.parametrize(("name", "way"), list(_cases(1)))
-def test_damage_while_running(running: Damaged, name: str, way: str) -> None:
-    """Names stay blocked, orders are carried out, nothing outside is written to, and what the next start needs is there again."""
-    running.settle()
-    DAMAGES[way](running.find(name))
-    running.assert_protected()
-    running.assert_orders_work()
-    running.assert_kept_files_are_whole()
-    running.assert_protected()
+def test_damage_while_running(damaged: Damaged, name: str, way: str) -> None:
+    """Names stay blocked, commands work, nothing outside is written to, and what the next start needs is there again."""
+    damaged.settle()
+    DAMAGES[way](damaged.find(name))
+    damaged.assert_protected()
+    damaged.assert_commands_work()
+    damaged.assert_kept_files_are_whole()
+    damaged.assert_protected()
     if name == "lock":  # it is made anew at the next start, of which there is no second one at the same time
-        running.assert_no_other_starts()
-        assert running.pdns.stop() == 0
-        running.pdns.start()
-        assert (running.pdns.state_dir / name).read_text() == f"{running.pdns.pid}\n"
+        damaged.assert_no_other_starts()
+        assert damaged.pdns.stop() == 0
+        damaged.pdns.start()
+        assert (damaged.pdns.state_dir / name).read_text() == f"{damaged.pdns.pid}\n"
 
 
 @pytest.mark.parametrize(("name", "way"), list(_cases(3)))
-def test_damage_while_stopped(running: Damaged, name: str, way: str) -> None:
+def test_damage_while_stopped(damaged: Damaged, name: str, way: str) -> None:
     """After the next start the same holds, though no source answers."""
-    pdns, source = running.pdns, running.pdns.directory / "bad.txt"
-    running.settle()
+    pdns, source = damaged.pdns, damaged.pdns.directory / "bad.txt"
+    damaged.settle()
     pdns.stop()
-    DAMAGES[way](running.find(name))
+    DAMAGES[way](damaged.find(name))
     content = source.read_bytes()
     source.unlink()
     try:
         pdns.start()
-        running.assert_protected()
-        running.assert_orders_work()
-        running.assert_kept_files_are_whole()
+        damaged.assert_protected()
+        damaged.assert_commands_work()
+        damaged.assert_kept_files_are_whole()
     finally:
         source.write_bytes(content)
-    running.assert_protected()
+    damaged.assert_protected()
     if name == "overrides.json" and way != "gone":
         assert list(pdns.state_dir.glob("overrides.json.damaged-*"))
 
 
-def test_damaged_files_are_kept_within_bounds_and_said(running: Damaged) -> None:
+def test_damaged_files_are_kept_within_bounds_and_said(damaged: Damaged) -> None:
     """The last five of a name stay; /readyz and a metric speak of them until they are removed."""
-    running.settle()
+    damaged.settle()
     for _ in range(7):
-        _cut(running.find("overrides.json"), 3)
-        running.assert_orders_work()
-    kept = list(running.pdns.state_dir.glob("overrides.json.damaged-*"))
+        _truncate(damaged.find("overrides.json"), 3)
+        damaged.assert_commands_work()
+    kept = list(damaged.pdns.state_dir.glob("overrides.json.damaged-*"))
     assert len(kept) == 5
-    text = running.pdns.get("/readyz")[1]
+    text = damaged.pdns.get("/readyz")[1]
     assert text.startswith("ok\n")
     assert f"{kept[0].name}: damaged and kept aside" in text
-    assert running.pdns.value("damaged_files") >= 5
-    for path in running.pdns.state_dir.rglob("*.damaged-*"):
+    assert damaged.pdns.value("damaged_files") >= 5
+    for path in damaged.pdns.state_dir.rglob("*.damaged-*"):
         safe_files.remove(path)
-    assert running.pdns.get("/readyz") == (200, "ok\n")
-    assert running.pdns.value("damaged_files") == 0
+    assert damaged.pdns.get("/readyz") == (200, "ok\n")
+    assert damaged.pdns.value("damaged_files") == 0
 
 
 # Root.

@@ -14,7 +14,7 @@ import pytest
 
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 
 pytestmark = [pytest.mark.long, pytest.mark.realtime]
 
@@ -37,7 +37,7 @@ def pdns(tmp_path: Path) -> Iterator[RunningPdns]:
             yield running
 
 
-def hold(stack: contextlib.ExitStack, port: int, connections: int) -> list[socket.socket]:
+def connect_all(stack: contextlib.ExitStack, port: int, connections: int) -> list[socket.socket]:
     """Connections on which one byte was sent."""
     held = []
     for _ in range(connections):
@@ -54,7 +54,7 @@ def test_idle_http_connections_keep_no_process_from_being_replaced(pdns: Running
     """
     port = pdns.metrics_port if server == "metrics" else pdns.admin_port  # type: ignore[attr-defined]  # as above
     with contextlib.ExitStack() as stack:
-        hold(stack, port, 257)
+        connect_all(stack, port, 257)
         worker, feeds = pdns.kill_worker(), pdns.feeds_pid
         pdns.wait_for(lambda: pdns.worker_pid not in (0, worker), "the worker is replaced", 5.0)
         pdns.wait_for(lambda: pdns.ask("listed.test").answer, "the new worker answers")
@@ -69,7 +69,7 @@ def test_idle_http_connections_keep_no_process_from_being_replaced(pdns: Running
 def test_a_connection_without_a_request_is_closed(pdns: RunningPdns) -> None:
     """One that says nothing, one that sends a byte of a header each second: neither is open after a quarter of a minute."""
     with contextlib.ExitStack() as stack:
-        silent, slow = hold(stack, pdns.metrics_port, 2)
+        silent, slow = connect_all(stack, pdns.metrics_port, 2)
         until_s = time.monotonic() + 25
         slow.settimeout(1.0)
         closed, rest = False, iter(b"ET / HTTP/1.1\r\nHost: " + b"x" * 100)

@@ -11,20 +11,20 @@ from typing import Any
 import pytest
 
 from tests.integration.healthyfeeds import ASKED, HEALTHY, OTHER, SIGNED, Healthy, body, healthy_feeds, shuffled
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread
 from tests.unit.feeds.feedserver import FeedServer, bomb, drip, parts, redirect_to_itself, truncate
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
-    with healthy_feeds(tmp_path_factory.mktemp("failures")) as running:
-        yield running
+def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Healthy]:
+    with healthy_feeds(tmp_path_factory.mktemp("failures")) as started:
+        yield started
 
 
 @pytest.fixture
-def healthy(running: Healthy) -> Healthy:
-    running.restore()
-    return running
+def healthy(started: Healthy) -> Healthy:
+    started.restore()
+    return started
 
 
 FLOOD_NAMES = 1_000_000 if os.environ.get("PDNS_FULL") else 50_000
@@ -201,11 +201,11 @@ def test_everything_is_kept_across_a_restart(tmp_path: Path) -> None:
         }
         pdns = RunningPdns(tmp_path, config)
         with pdns:
-            running = Healthy(pdns, server)
+            feeds = Healthy(pdns, server)
             server.serve("/main", body(HEALTHY[:100]), etag='"half"')
-            assert running.update().last_result == "held"
-            assert running.cli("feeds", "disable", "main", "--for", "1h", "--reason", "test")[0] == 0
-            assert running.cli("block", "example.net", "--reason", "test")[0] == 0
+            assert feeds.update().last_result == "held"
+            assert feeds.cli("feeds", "disable", "main", "--for", "1h", "--reason", "test")[0] == 0
+            assert feeds.cli("block", "example.net", "--reason", "test")[0] == 0
         server.stop()
         assert Healthy(pdns, server).cli("block", "example.org", "--reason", "while it is stopped")[0] == 0
         with pdns:
@@ -230,7 +230,7 @@ def test_expired_names_leave(tmp_path: Path) -> None:
             ],
         }
         with RunningPdns(tmp_path, config) as pdns:
-            running = Healthy(pdns, server)
+            feeds = Healthy(pdns, server)
             pdns.wait_for(lambda: pdns.addresses(ASKED[0]) == [SINKHOLE], "blocked")
             server.status("/main", 503)
             pdns.wait_for(lambda: pdns.value("feed_expired", feed="main") == 1, "expired")
@@ -238,9 +238,9 @@ def test_expired_names_leave(tmp_path: Path) -> None:
             assert pdns.addresses(ASKED[2]) == [SINKHOLE]
             pdns.wait_for(lambda: pdns.value("feed_loaded", feed="main") == 0, "counted as gone")
             pdns.wait_for_log("feed main: no successful refresh within expire_after_s")
-            assert "main: EXPIRED" in running.cli("feeds", "status")[1]
+            assert "main: EXPIRED" in feeds.cli("feeds", "status")[1]
             server.serve("/main", body(HEALTHY))
-            running.update()
+            feeds.update()
             pdns.wait_for(lambda: pdns.addresses(ASKED[0]) == [SINKHOLE], "back")
 
 

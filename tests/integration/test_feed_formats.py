@@ -8,7 +8,7 @@ import zipfile
 from pathlib import Path
 
 from tests.fakes import upstream as fake
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread
 
 TRUE = "203.0.113.80"
 HANDLER = fake.by_name(

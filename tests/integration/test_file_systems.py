@@ -10,7 +10,7 @@ import pytest
 
 from tests.fakes.upstream import answer
 from tests.integration.onemachine import UPSTREAM_SAYS, answers_within, config, need_root
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 
 
 @pytest.fixture

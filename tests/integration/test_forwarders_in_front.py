@@ -10,7 +10,7 @@ import dns.rcode
 import pytest
 
 from tests.integration.realservers import Dnsmasq, NamedForwarder, RealServer, Unbound, ask
-from tests.integration.running import SINKHOLE, RunningPdns, feed
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, feed
 
 FORWARDERS: dict[str, Callable[[Path, int], RealServer]] = {
     "dnsmasq": Dnsmasq,

@@ -20,7 +20,7 @@ import pytest
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
 from tests.integration.onemachine import NATIVE, ONE_WORKER, UPSTREAM_SAYS, answers_within, config, need_root
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 
 from pdns.state import feed_status
 from tests.fakes.hostile import BODIES
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread
 from tests.unit.feeds.feedserver import FeedServer
 
 SERVED = (

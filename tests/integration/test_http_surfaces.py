@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.fuzz import httprequests
-from tests.integration.running import RunningPdns
+from tests.integration.running_pdns import RunningPdns
 
 TOKEN = b"a-token-of-some-length"
 TOGETHER = 50

@@ -23,7 +23,7 @@ from pdns.ipc.messages import Apply, Drain, ListeningSocket, Ready
 from pdns.telemetry.block_ring import BlockRing
 from pdns.telemetry.counters import Counters
 from pdns.wire.transport import Transport
-from tests.integration.running import ROOT, SINKHOLE, runs_python
+from tests.integration.running_pdns import ROOT, SINKHOLE, runs_python
 
 pytestmark = pytest.mark.long
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, feed
 
 PAGE = (ROOT / "docs/install.md").read_text(encoding="utf-8")
 RESOLVED = "127.0.0.53"  # where systemd-resolved listens

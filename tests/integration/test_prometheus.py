@@ -18,7 +18,7 @@ import pytest
 
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
-from tests.integration.running import ROOT, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import ROOT, RunningPdns, UpstreamThread, feed
 
 PROMETHEUS = shutil.which("prometheus")
 PAGE = (ROOT / "docs/metrics.md").read_text()
@@ -60,7 +60,7 @@ class Prometheus:
         self._log.close()
 
     def get(self, path: str, **parameters: str) -> Any:
-        """What the API says; None while nobody answers."""
+        """What the API says; None while it does not answer."""
         try:
             with urlopen(f"http://127.0.0.1:{self.port}/api/v1/{path}?{urlencode(parameters)}", timeout=10) as response:
                 return json.load(response)["data"]

@@ -14,7 +14,7 @@ import pytest
 
 from pdns.config.load import EXAMPLE, load
 from tests.integration import picture
-from tests.integration.running import ROOT, RunningPdns
+from tests.integration.running_pdns import ROOT, RunningPdns
 
 README = (ROOT / "README.md").read_text()
 _BLOCKS = re.findall(r"^```console\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)

@@ -26,7 +26,7 @@ from pdns.wire import protocol as p
 from tests.integration.realanswers import ede, has, rcode, records, upstream
 from tests.integration.realservers import Nsd, ask, program
 from tests.integration.realzones import LONGEST, REAL
-from tests.integration.running import SINKHOLE, RunningPdns
+from tests.integration.running_pdns import SINKHOLE, RunningPdns
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +158,7 @@ def test_dig_without_edns(blocking: RunningPdns) -> None:
 
 
 def test_dig_finds_no_version(blocking: RunningPdns) -> None:
-    """`version.bind` in class CH is REFUSED: what runs here is nobody's business."""
+    """`version.bind` in class CH is REFUSED: clients do not learn what runs here."""
     text = dig(blocking, "CH", "TXT", "version.bind")
     assert "status: REFUSED" in text
     assert "ANSWER: 0" in text

@@ -12,7 +12,7 @@ import pytest
 
 from tests.fakes.upstream import answer
 from tests.integration.onemachine import NATIVE, UPSTREAM_SAYS, answers_within, config
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread
 
 
 @pytest.fixture

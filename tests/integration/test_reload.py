@@ -14,7 +14,7 @@ import pytest
 
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 from tests.integration.serving import UPSTREAM_SAYS, accepts, config, serving_upstream
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, is_running
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, is_running
 from tests.integration.severalworkers import (
     NAMES,
     UPSTREAM_SAYS,

@@ -21,7 +21,7 @@ from pdns.confinement import landlock
 from pdns.confinement.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE
 from pdns.confinement.seccomp import NUMBERS
 from tests.fakes.upstream import answer
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 
 PAGE: Final = (ROOT / "docs/security-model.md").read_text()
 CAPABILITIES: Final = {
@@ -295,7 +295,7 @@ def test_it_becomes_the_configured_user(tmp_path: Path) -> None:
     )
     if subprocess.run([sys.executable, "-c", may_run], capture_output=True, check=False).returncode:
         shutil.rmtree(home)
-        pytest.skip("nobody may not run this Python")
+        pytest.skip("`nobody` may not run this Python")
     try:
         with UpstreamThread(answer()) as upstream:
             server = {"listen": ["127.0.0.1:53"], "user": "nobody", "workers": 1}

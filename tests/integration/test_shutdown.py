@@ -13,7 +13,7 @@ import dns.edns
 import dns.exception
 import pytest
 
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, is_running
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, is_running
 from tests.integration.serving import UPSTREAM_SAYS, config, serving_upstream, wait_until_gone
 
 

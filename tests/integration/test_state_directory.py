@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, feed
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
 _PARTS = {"FEED": "[a-z0-9_-]+", "HASH": "[0-9a-f]+", "N": r"\d+", "*": "[^/]+"}
@@ -144,7 +144,7 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
             os.kill(pdns.feeds_pid, signal.SIGSTOP)
             order = command(pdns, "pdns allow y.example --reason test")
             with subprocess.Popen(order, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as waiting:
-                pdns.wait_for(seen.has("requests/*.order"), "an order")
+                pdns.wait_for(seen.has("requests/*.order"), "a command")
                 waiting.kill()
             os.kill(pdns.feeds_pid, signal.SIGCONT)
             pdns.wait_for(seen.has("requests/*.answer"), "an answer that is not fetched")

@@ -16,7 +16,7 @@ import dns.exception
 import pytest
 
 from pdns.version import VERSION
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, is_running
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, is_running
 from tests.integration.serving import ONE_WORKER, UPSTREAM_SAYS, config, run_serve, serving_upstream
 
 
@@ -177,7 +177,7 @@ def test_pages(tmp_path: Path, upstream: UpstreamThread) -> None:
 
 
 def test_a_killed_worker_is_replaced_and_nothing_queued_is_lost(tmp_path: Path, upstream: UpstreamThread) -> None:
-    """After kill -9 the next query, sent while nobody reads, is answered by the replacement; counts go on where they were."""
+    """After kill -9 the replacement answers what was sent while no process read the socket; counts go on where they were."""
     with RunningPdns(tmp_path, config(tmp_path, upstream, **ONE_WORKER)) as pdns:
         for _ in range(5):
             pdns.ask("malware.test")

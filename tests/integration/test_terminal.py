@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.running import ROOT, RunningPdns, is_running
+from tests.integration.running_pdns import ROOT, RunningPdns, is_running
 
 WITHIN_S = 60.0
 

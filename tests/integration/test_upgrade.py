@@ -21,7 +21,7 @@ import pytest
 
 from pdns.blockset.generations import current_directory
 from tests.fakes.upstream import answer
-from tests.integration.running import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
+from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed
 from tests.wire import query_wire
 
 WORKERS = 3
@@ -169,7 +169,7 @@ def test_an_upgrade_to_another_format_leaves_no_name_open(
 def test_a_worker_that_dies_among_new_files_leaves_no_name_open(
     tmp_path: Path, upstream: UpstreamThread, program: Program, required: bool
 ) -> None:
-    """Nobody has sent SIGUSR2 yet. The worker that takes its place is of the new program, and does not answer without a blockset:
+    """A worker ends before SIGUSR2 is sent. Its replacement is of the new program, and does not answer without a blockset:
     the others answer for it until there is one that it reads.
     """
     with RunningPdns(tmp_path, config(tmp_path, upstream, required=required), environment=program.environment) as pdns:

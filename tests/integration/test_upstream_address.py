@@ -45,7 +45,7 @@ _CLIENT = f"""
 import socket, subprocess, sys, threading, time
 from pathlib import Path
 import dns.message, dns.rcode
-from tests.integration.running import RunningPdns
+from tests.integration.running_pdns import RunningPdns
 
 transport, how, directory = sys.argv[1:]
 answers, sent = {{}}, {{}}

@@ -238,7 +238,7 @@ def test_draining_waits_for_what_is_out(loop: str) -> None:
 
 @on_both_loops
 def test_an_error_of_the_caller_stays_his(loop: str, caplog: pytest.LogCaptureFixture) -> None:
-    """A `done` that raises is logged; nobody else's answer suffers."""
+    """A `done` that raises is logged; the others get their answers."""
 
     async def main() -> None:
         async with FakeUpstream() as upstream, forwarding(upstream) as asker:

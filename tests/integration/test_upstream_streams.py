@@ -105,7 +105,7 @@ def test_a_second_connection_under_load_and_no_third(loop: str) -> None:
 
 @on_both_loops
 def test_idle_connections_are_closed(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection that nobody waits on is given up after a while, and made anew when needed."""
+    """A connection on which no question waits is closed after a while, and made anew when needed."""
     monkeypatch.setattr(tcp, "IDLE_S", 0.5)
 
     async def main() -> None:
@@ -252,7 +252,7 @@ def empty_messages(_query: SeenQuery) -> list[Action]:
     ],
 )
 def test_streams_are_not_trusted_either(loop: str, spoil: Handler) -> None:
-    """What does not match on a connection is passed over; the right answer behind it is taken."""
+    """What does not match on a connection is skipped; the right answer behind it is taken."""
 
     async def main() -> None:
         handler = then(spoil, delayed(answer(), 0.02))

@@ -39,7 +39,7 @@ from tests.fakes.upstream import (
     reply,
     wrong_question,
 )
-from tests.integration.running import ROOT, RunningPdns
+from tests.integration.running_pdns import ROOT, RunningPdns
 
 pytestmark = [pytest.mark.long, pytest.mark.realtime, pytest.mark.timeout(300)]
 

@@ -22,7 +22,7 @@ from pdns.wire import protocol as p
 from tests.integration.realanswers import ede, has, rcode, records, upstream
 from tests.integration.realservers import Nsd, Unbound, ask
 from tests.integration.realzones import INSECURE, TAMPERED, Signed
-from tests.integration.running import RunningPdns
+from tests.integration.running_pdns import RunningPdns
 
 
 @pytest.fixture(scope="module")
@@ -52,9 +52,9 @@ def unbound(pdns: RunningPdns, signed: Signed, tmp_path_factory: pytest.TempPath
 
 
 @pytest.fixture(scope="module")
-def front(unbound: Unbound, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
+def forwarder(unbound: Unbound, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
     """The program, with that validating resolver as its only upstream."""
-    with RunningPdns(tmp_path_factory.mktemp("front"), upstream(unbound.port)) as running:
+    with RunningPdns(tmp_path_factory.mktemp("forwarder"), upstream(unbound.port)) as running:
         yield running
 
 
@@ -135,22 +135,22 @@ def covered(one: dns.rrset.RRset) -> int:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("www", "NOERROR"), ("nowhere", "NXDOMAIN")])
-def test_ad_is_for_those_who_ask(front: RunningPdns, name: str, expected: str) -> None:
+def test_ad_is_for_those_who_ask(forwarder: RunningPdns, name: str, expected: str) -> None:
     """The validating upstream's AD goes to clients that set AD or DO and to no others, whoever's question came first."""
     for _ in range(2):
         for do, flags, wanted in ((False, 0, False), (False, dns.flags.AD, True), (True, 0, True), (False, 0, False)):
-            message = ask(front.dns_port, secure(name), do=do, flags=flags)
+            message = ask(forwarder.dns_port, secure(name), do=do, flags=flags)
             assert rcode(message) == expected
             assert has(message, dns.flags.AD) is wanted
-    assert not has(ask(front.dns_port, "www.insecure.signed.example.", flags=dns.flags.AD), dns.flags.AD)
+    assert not has(ask(forwarder.dns_port, "www.insecure.signed.example.", flags=dns.flags.AD), dns.flags.AD)
 
 
-def test_bogus_stays_bogus_beside_cd(front: RunningPdns) -> None:
+def test_bogus_stays_bogus_beside_cd(forwarder: RunningPdns) -> None:
     """SERVFAIL of a validating upstream is passed on with its reason; an answer given to CD is not given to others."""
     for _ in range(2):
-        bogus = ask(front.dns_port, "tampered.signed.example.", do=True)
+        bogus = ask(forwarder.dns_port, "tampered.signed.example.", do=True)
         assert (rcode(bogus), bogus.answer, ede(bogus)) == ("SERVFAIL", [], dns.edns.EDECode.DNSSEC_BOGUS)
-        shown = ask(front.dns_port, "tampered.signed.example.", flags=dns.flags.CD | dns.flags.AD)
+        shown = ask(forwarder.dns_port, "tampered.signed.example.", flags=dns.flags.CD | dns.flags.AD)
         assert records(shown.answer) == [f"tampered.signed.example. A {TAMPERED}"]
         assert not has(shown, dns.flags.AD)
 

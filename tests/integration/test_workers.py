@@ -16,7 +16,7 @@ import dns.message
 import dns.query
 import pytest
 
-from tests.integration.running import SINKHOLE, RunningPdns, UpstreamThread, is_running
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, is_running
 from tests.integration.severalworkers import (
     NAMES,
     UPSTREAM_SAYS,

@@ -24,7 +24,7 @@ from pdns.config.schema import Config, Feed, Feeds, Log
 from pdns.state.feed_status import FeedsStatus
 from tests.integration.feedsprocess import FeedsProcess
 from tests.integration.realservers import Named
-from tests.integration.running import SINKHOLE, RunningPdns
+from tests.integration.running_pdns import SINKHOLE, RunningPdns
 from tests.integration.zones import ORIGIN, SECRET, feed_of, signed, zone_text
 from tests.unit.feeds.configs import blockers, configuration
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from loadtest import loopback
 from loadtest.loopback import free_port
-from tests.integration.running import ROOT
+from tests.integration.running_pdns import ROOT
 
 _TAKES = "print(*(free_port() for _ in range(100)), flush=True)\ninput()\n"
 _FORKS = """\

@@ -13,7 +13,7 @@ import pytest
 from pdns.ipc.channel import Channel
 from pdns.ipc.messages import Drain, Drained, Message, Ready
 from pdns.supervisor.child import BACKOFF_S, HEALTHY_AFTER_S, Backoff, Child
-from tests.integration.running import is_running
+from tests.integration.running_pdns import is_running
 
 CHILD = """
 import signal, subprocess, sys, time

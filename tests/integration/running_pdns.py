@@ -236,7 +236,7 @@ class RunningPdns:
         return self._err.read_text() if self._err.exists() else ""
 
     def get(self, path: str, accept: str = "", method: str = "GET") -> tuple[int, str]:
-        """Status and text of a page; 0 and "" when there is nobody to ask."""
+        """Status and text of a page; 0 and "" when nothing listens there."""
         request = Request(f"http://127.0.0.1:{self.metrics_port}{path}", headers={"Accept": accept}, method=method)
         try:
             with urlopen(request, timeout=5) as response:
