@@ -53,12 +53,17 @@ def keep(file: Path, config: Config) -> None:
         _log.warning("%s cannot be written: %s", FILE_NAME, error.strerror)
 
 
+def read(state_dir: Path) -> LiveConfig:
+    """The file of `state_dir`. Raises `OSError` and `DamagedError`."""
+    return records.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), LiveConfig)
+
+
 def of_running_server(file: Path) -> Config | None:
     """The configuration of the running server that was started with `file`, while that has errors. None without such a server."""
     for state_dir in _state_directories(file):
         try:
             if is_served(state_dir):
-                live = records.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), LiveConfig)
+                live = read(state_dir)
                 if live.file == str(file.resolve()):  # only the configuration file names the directory
                     return msgspec.structs.replace(live.config, state=State(dir=str(state_dir)))
         except (OSError, DamagedError):

@@ -24,9 +24,10 @@ from feeds.quarantine import Quarantine, QuarantineRecord
 from feeds.store import RECORD, Copy, FeedStore, Reading
 from pdns.blockset.reader import Blockset
 from pdns.config.load import load
-from pdns.config.schema import Feed
+from pdns.config.schema import Config, Feed, Upstream
 from pdns.errors import BlocksetError, ConfigError
-from pdns.state import commands, feed_hits, feed_status, in_force, overrides
+from pdns.files.records import DamagedError
+from pdns.state import commands, feed_hits, feed_status, in_force, live_config, overrides
 from pdns.state.commands import Command, CommandError
 from pdns.state.overrides import Disabled, Indicator, Overrides
 from tests.blocksets import write_all
@@ -137,6 +138,24 @@ def _read_in_force(content: bytes, directory: Path) -> bool:
     return in_force.read(directory) != in_force.InForce()
 
 
+def _live() -> list[bytes]:
+    config = Config(
+        upstream=Upstream(servers=("192.0.2.1",)), feed=(Feed(name="a", url="https://a.test/list", category="malware"),)
+    )
+    with tempfile.TemporaryDirectory() as directory:
+        live_config.write(Path(directory), Path("/etc/pdns/pdns.toml"), config)
+        return [Path(directory, live_config.FILE_NAME).read_bytes()]
+
+
+def _read_live(content: bytes, directory: Path) -> bool:
+    (directory / live_config.FILE_NAME).write_bytes(content)
+    try:
+        live_config.read(directory)
+    except DamagedError:
+        return False
+    return True
+
+
 def _copy() -> Copy:
     reading = Reading(source="s", reader="r", parsed="p.parsed", format="hosts", lines=1, entries=1, addresses=0)
     return Copy(
@@ -239,6 +258,7 @@ TARGETS: Final[dict[str, FileTarget]] = {
     "feed status": FileTarget(_status, _read_status),
     "hits": FileTarget(_hits, _read_hits),
     "in force": FileTarget(_in_force, _read_in_force),
+    "live configuration": FileTarget(_live, _read_live),
     "copy record": FileTarget(lambda: [msgspec.json.encode(_copy())], _read_copy),
     "hold record": FileTarget(_holds, _read_hold),
     "entries": FileTarget(lambda: [_entries_file()], _read_entries),
