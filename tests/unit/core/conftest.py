@@ -25,6 +25,7 @@ FEEDS = {
     "beta": "malware.test only-beta.example",
     "watch": "watched.example 198.51.100.0/24",
 }
+SOA = "example 900 IN SOA ns.example. host.example. 1 2 3 4 300"
 
 
 def make_config(**sections: Any) -> Config:
