@@ -77,7 +77,6 @@ KNOWN_IMPORTS = {
 LONG_FILES: dict[str, int] = {
     "tests/protocol/test_lane.py": 740,
     "tests/protocol/test_service.py": 462,
-    "tests/unit/feeds/formats/test_structured.py": 456,
     "tests/unit/feeds/test_refresh_once.py": 420,
 }
 # Class names that stand for several classes today: how many.
