@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -23,7 +22,7 @@ from pdns.wire import protocol as p
 from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
-from tests.fakes.loops import LOOPS, run_on
+from tests.protocol.conftest import Run
 from tests.wire import answers, ede, query_wire, read
 
 BLOCKSET = make_blockset({"alpha": "malware.test =exact.test", "watch": "watched.test malware.test", "beta": "b.malware.test"})
@@ -71,12 +70,7 @@ class Running:
         self.forwarder.close()
 
 
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
-    return lambda main: run_on(request.param, main)
-
-
-def test_names_listed_alike_are_blocked_alike(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_names_listed_alike_are_blocked_alike(run: Run) -> None:
     """The hundredth name below a listed one gets what the first one got, and counts as much, whatever its type."""
 
     async def main() -> None:
@@ -94,7 +88,7 @@ def test_names_listed_alike_are_blocked_alike(run: Callable[[Coroutine[Any, Any,
     run(main())
 
 
-def test_more_than_one_listing_is_looked_at_each_time(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_more_than_one_listing_is_looked_at_each_time(run: Run) -> None:
     """Where feeds list a name and another one above it, the first configured feed decides, the second time too."""
 
     async def main() -> None:
@@ -109,7 +103,7 @@ def test_more_than_one_listing_is_looked_at_each_time(run: Callable[[Coroutine[A
     run(main())
 
 
-def test_an_allowlist_is_asked_each_time(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_an_allowlist_is_asked_each_time(run: Run) -> None:
     """What was blocked for others by a remembered ruling is not blocked for a tenant that allows it."""
 
     async def main() -> None:
@@ -129,7 +123,7 @@ def test_an_allowlist_is_asked_each_time(run: Callable[[Coroutine[Any, Any, None
 
 
 @pytest.mark.parametrize(("action", "rcode"), [("nxdomain", p.NXDOMAIN), ("refused", p.REFUSED), ("zero", p.NOERROR)])
-def test_an_answer_that_is_not_kept_is_given(run: Callable[[Coroutine[Any, Any, None]], None], action: str, rcode: int) -> None:
+def test_an_answer_that_is_not_kept_is_given(run: Run, action: str, rcode: int) -> None:
     """With a TTL of 0 nothing is remembered, and every query is blocked all the same."""
 
     async def main() -> None:
