@@ -107,7 +107,7 @@ def test_an_administrators_block_names_its_rule() -> None:
 
 
 def test_drop_is_silent() -> None:
-    """The drop action gives an answer that is none, and still says whose it is."""
+    """The drop action makes an entry that is not sent, and still has a verdict."""
     answer = Standstill(block={"action": "drop"}).answer("malware.test")
     assert answer.entry.silent
     assert answer.entry.verdict is not None

@@ -36,7 +36,7 @@ def test_a_listed_name_and_all_below_are_blocked_for_every_type(name: str, qtype
         ("notbad.example", False),
         (r"x\.bad.example", False),
         ("bad.example.net", False),
-        ("watched.example", False),
+        ("monitored.example", False),
     ],
 )
 def test_rules_reach_as_far_as_they_say(name: str, *, blocked: bool) -> None:

@@ -71,7 +71,7 @@ def test_negative_answers_keep_their_soa_and_proofs() -> None:
 
 
 def test_a_wildcards_proof_is_kept_for_do() -> None:
-    """A positive answer's NSEC proof goes to who asked for DNSSEC, and to nobody else."""
+    """A positive answer's NSEC proof goes only to clients that ask for DNSSEC."""
     zone, authority = "w.example 300 IN A 192.0.2.1", "example 300 IN NS ns.example.\na.example 300 IN NSEC z.example. A"
     world = Standstill()
     signed = world.forwarded("w.example", "A", zone, authority=authority, options={"do": True})

@@ -44,8 +44,10 @@ def test_an_allowed_name_may_lead_anywhere() -> None:
 def test_monitored_feeds_are_counted_not_blocked() -> None:
     """What a feed in monitor mode would have blocked is on the entry, also behind a CNAME, also when cached."""
     world = Standstill()
-    assert world.forwarded("x.watched.example", "A", "x.watched.example 60 IN A 198.51.100.1").monitored == (("watch", "policy"),)
+    assert world.forwarded("x.monitored.example", "A", "x.monitored.example 60 IN A 198.51.100.1").monitored == (
+        ("watch", "policy"),
+    )
     assert world.forwarded(
-        "y.example", "A", "y.example 60 IN CNAME watched.example.\nwatched.example 60 IN A 192.0.2.1"
+        "y.example", "A", "y.example 60 IN CNAME monitored.example.\nmonitored.example 60 IN A 192.0.2.1"
     ).monitored == (("watch", "policy"),)
     assert world.answer("y.example").entry.monitored == (("watch", "policy"),)
