@@ -49,7 +49,7 @@ class Bench:
         return (self.loop.time() if self.stands_at_s is None else self.stands_at_s) + self.ahead_s
 
     def stop_the_clock(self) -> None:
-        """What is asked from now on is asked at one moment, however slow the machine is."""
+        """From now on the clock stands still, however slow the machine is."""
         self.stands_at_s = self.loop.time()
 
     def send(self, wire: bytes, *, client: str = "127.0.0.1", port: int = 4000, transport: str = "udp") -> list[bytes]:

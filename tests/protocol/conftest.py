@@ -25,9 +25,9 @@ def run(request: pytest.FixtureRequest) -> Run:
     return lambda main: run_on(request.param, main)
 
 
-@pytest.fixture(params=["python", "lane"])
+@pytest.fixture(params=["python", "compiled"])
 def edge(request: pytest.FixtureRequest) -> Open:
-    """Makes an `Edge` of each kind."""
+    """Makes an `Edge`, with compiled kernels and with their reference."""
 
     @asynccontextmanager
     async def made(
@@ -37,7 +37,7 @@ def edge(request: pytest.FixtureRequest) -> Open:
         for upstream in upstreams:
             await upstream.start()
         servers = [f"udp://127.0.0.1:{upstream.port}" for upstream in upstreams]
-        one = Edge(servers, sections, compiled=request.param == "lane", sockets=sockets)
+        one = Edge(servers, sections, compiled=request.param == "compiled", sockets=sockets)
         one.service.adopt(one.service.rules.with_blockset(blockset))
         try:
             yield one, upstreams[0] if len(upstreams) == 1 else upstreams

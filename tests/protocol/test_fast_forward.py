@@ -1,4 +1,4 @@
-"""Queries that come in datagrams and are forwarded: who is answered, with what, and from where."""
+"""Forwarded UDP queries: answers, the cache, coalescing and bounds, with the compiled kernel and with its specification."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_addresses_take_turns(run: Run, edge: Open) -> None:
 
 
 def test_a_thousand_identical_queries_are_one(run: Run, edge: Open) -> None:
-    """However many ask, one upstream query; everybody is answered with their own id and letter case."""
+    """Identical queries make one upstream query. Each client gets the answer with its own id and letter case."""
 
     async def body() -> None:
         async with edge(fake.delayed(fake.answer("192.0.2.9"), 0.2)) as (e, upstream):
@@ -102,7 +102,7 @@ def test_a_retransmission_takes_its_own_place(run: Run, edge: Open) -> None:
 
 
 def test_bounds_hold(run: Run, edge: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Past the bound of a client, or of all, one is told so at once; past that of one question queries are dropped."""
+    """Beyond the bound of a client, or of all, SERVFAIL says so at once. Beyond that of one question, queries are dropped."""
     for bounds in (in_flight, reference_in_flight):
         monkeypatch.setattr(bounds, "MAX_WAITERS", 10)
 
@@ -128,7 +128,7 @@ def test_bounds_hold(run: Run, edge: Open, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_transports_share_a_question(run: Run, edge: Open) -> None:
-    """A query over TCP for what a datagram has asked waits for the same answer, and gets it whole."""
+    """A query over TCP that is identical to one over UDP waits for the same answer, and gets it whole."""
 
     async def body() -> None:
         async with edge(fake.delayed(fake.answer(TRUE), 0.15)) as (e, upstream):
@@ -146,7 +146,7 @@ def test_transports_share_a_question(run: Run, edge: Open) -> None:
 
 
 def test_answers_fit_their_clients(run: Run, edge: Open) -> None:
-    """Each of those who wait gets at most what its EDNS offers, with TC where that is too little."""
+    """Each client gets at most the size that its EDNS offers, with TC where that is too little."""
 
     async def body() -> None:
         async with edge(fake.delayed(fake.answer(*[f"192.0.2.{n}" for n in range(60)]), 0.1)) as (e, upstream):
@@ -158,8 +158,8 @@ def test_answers_fit_their_clients(run: Run, edge: Open) -> None:
     run(body())
 
 
-def test_what_is_not_worth_keeping_is_given_all_the_same(run: Run, edge: Open) -> None:
-    """An answer with a TTL of 0 reaches who asked, and the next one is asked for anew."""
+def test_an_answer_that_is_not_cacheable_reaches_its_client(run: Run, edge: Open) -> None:
+    """An answer with a TTL of 0 reaches its client and is not cached: the next query is forwarded again."""
 
     async def body() -> None:
         async with edge(fake.answer(TRUE, ttl_s=0)) as (e, upstream):
@@ -171,7 +171,7 @@ def test_what_is_not_worth_keeping_is_given_all_the_same(run: Run, edge: Open) -
 
 
 def test_a_flood_of_new_names_leaves_popular_answers(run: Run, edge: Open) -> None:
-    """Answers that nobody asks for twice push out none that people use."""
+    """Answers that are asked for once evict no popular answer from the cache."""
 
     async def body() -> None:
         async with edge(fake.answer(TRUE), cache={"max_bytes": 262144}) as (e, upstream):
@@ -190,7 +190,7 @@ def test_a_flood_of_new_names_leaves_popular_answers(run: Run, edge: Open) -> No
 
 
 def test_a_query_that_cannot_be_written_is_the_only_one_lost(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without random bits no query is written. It is forgotten, and counted; those before and after it are answered."""
+    """Without random bytes no upstream query can be written. That query is dropped and counted; the others are answered."""
 
     class Os(SimpleNamespace):
         """The module, but for its first call of urandom."""

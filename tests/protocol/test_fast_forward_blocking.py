@@ -13,7 +13,7 @@ from tests.wire import answers, query_wire
 LISTED = fake.record(p.CNAME, b"\3bad\7example\0")
 
 
-def test_what_an_answer_leads_to_is_judged(run: Run, edge: Open) -> None:
+def test_an_answer_that_leads_to_a_listed_name_is_blocked(run: Run, edge: Open) -> None:
     """A CNAME to a listed name, an HTTPS target, and an address where addresses are listed: blocked, and counted."""
 
     async def body() -> None:
@@ -31,8 +31,8 @@ def test_what_an_answer_leads_to_is_judged(run: Run, edge: Open) -> None:
     run(body())
 
 
-def test_what_is_blocked_here_is_found_behind_an_answer(run: Run, edge: Open) -> None:
-    """A CNAME to a name that an administrator blocks is blocked with his reason, with a blockset or without; others are not."""
+def test_an_answer_that_leads_to_a_local_rule_is_blocked(run: Run, edge: Open) -> None:
+    """A CNAME to a name that a local rule blocks is blocked with the reason of the rule, with a blockset or without."""
 
     async def body() -> None:
         cloaked = fake.records(LISTED, fake.record(p.A, b"\xc0\0\2\x63", owner=b"\3bad\7example\0"))
@@ -56,9 +56,9 @@ def test_what_is_blocked_here_is_found_behind_an_answer(run: Run, edge: Open) ->
     run(body())
 
 
-def test_chains_and_targets_that_nobody_lists_pass(run: Run, edge: Open) -> None:
-    """A chain of CNAMEs is given and kept as it came, to its end or to nothing; so are an HTTPS target and addresses that none
-    of the listed networks holds; a chain that is allowed for its first name's sake is not looked into.
+def test_chains_and_targets_that_no_feed_lists_pass(run: Run, edge: Open) -> None:
+    """A chain of CNAMEs is returned and cached unchanged, whether it ends in an address or not. So are an HTTPS target and an
+    address outside the listed networks. Where the queried name is allowed, its chain is not checked.
     """
 
     async def body() -> None:
@@ -87,7 +87,7 @@ def test_chains_and_targets_that_nobody_lists_pass(run: Run, edge: Open) -> None
     run(body())
 
 
-def test_a_name_that_is_watched_is_counted(run: Run, edge: Open) -> None:
+def test_a_monitored_name_is_counted(run: Run, edge: Open) -> None:
     """A feed in monitor mode blocks nothing, and each query that it would have blocked is counted."""
 
     async def body() -> None:
@@ -99,8 +99,8 @@ def test_a_name_that_is_watched_is_counted(run: Run, edge: Open) -> None:
     run(body())
 
 
-def test_a_name_that_is_listed_while_it_is_out_is_blocked(run: Run, edge: Open) -> None:
-    """Rules that move while a question is out decide about its answer."""
+def test_a_name_that_is_listed_while_in_flight_is_blocked(run: Run, edge: Open) -> None:
+    """The rules in force when the answer arrives decide, not those of the moment of the question."""
 
     async def body() -> None:
         async with edge(fake.delayed(fake.answer(TRUE), 0.15), blockset=make_blockset({}), **FEEDS) as (e, _):

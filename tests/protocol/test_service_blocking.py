@@ -23,7 +23,7 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
             "feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}],
             "tenant": [{"name": "coventry", "networks": ["10.7.0.0/16"]}],
         }
-        blockset = make_blockset({"alpha": "bad.example", "watch": "watched.example"})
+        blockset = make_blockset({"alpha": "bad.example", "watch": "monitored.example"})
         async with bench(**sections) as b:
             b.service.adopt(b.service.rules.with_blockset(blockset))
             for _ in range(3):
@@ -32,10 +32,10 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
             for number in range(2):
                 b.send(query_wire(f"{number}.bad.example"), transport="tcp")
             assert b.count("query_duration_seconds:bucket", "blocked") == 5
-            await b.ask("watched.example")
-            await b.ask("watched.example")
+            await b.ask("monitored.example")
+            await b.ask("monitored.example")
             assert b.count("would_block_total", "default", "watch") == 2
-            assert b.upstream.names() == ["watched.example"]
+            assert b.upstream.names() == ["monitored.example"]
         async with bench(block={"action": "drop"}, **sections) as b:
             b.service.adopt(b.service.rules.with_blockset(blockset))
             assert b.send(query_wire("bad.example")) == []
@@ -44,27 +44,27 @@ def test_blocking_is_counted_by_feed_and_tenant(run: Run) -> None:
     run(body())
 
 
-def test_only_what_a_monitored_feed_would_block_is_said_to_be(run: Run, caplog: pytest.LogCaptureFixture) -> None:
-    """The log has a line for a name that a feed in monitor mode lists, and none for one that is blocked in earnest, also when
-    that is found out from where the answer leads.
+def test_only_what_a_monitored_feed_would_block_is_logged(run: Run, caplog: pytest.LogCaptureFixture) -> None:
+    """The log has a line for a name that a feed in monitor mode lists, and none for a name that is blocked, not even when it is
+    blocked because of where its answer leads.
     """
 
     async def body() -> None:
         feeds = [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}]
         leads_to_bad = fake.records(fake.record(p.CNAME, b"\3bad\7example\0"))
         async with bench(fake.by_name({"leads.example": leads_to_bad}, fake.answer()), feed=feeds) as b:
-            b.service.adopt(b.service.rules.with_blockset(make_blockset({"alpha": "bad.example", "watch": "watched.example"})))
+            b.service.adopt(b.service.rules.with_blockset(make_blockset({"alpha": "bad.example", "watch": "monitored.example"})))
             assert answers(await b.ask("bad.example")) == ["192.0.2.1"]
             assert answers(await b.ask("leads.example")) == ["192.0.2.1"]
             assert b.count("blocked_total", "alpha") == 2
             for transport in ("udp", "udp", "tcp"):
-                await b.ask("watched.example", transport=transport)
-            assert b.upstream.names().count("watched.example") == 1
+                await b.ask("monitored.example", transport=transport)
+            assert b.upstream.names().count("monitored.example") == 1
 
     with caplog.at_level("INFO", "pdns.worker.monitor_log"):
         run(body())
     lines = [record.getMessage() for record in caplog.records if record.name == "pdns.worker.monitor_log"]
-    assert lines == ["would block watched.example for tenant default: listed by watch (malware)"] * 3, "from the cache as well"
+    assert lines == ["would block monitored.example for tenant default: listed by watch (malware)"] * 3, "from the cache as well"
 
 
 def test_not_ready_until_the_required_feeds_are_there(run: Run) -> None:

@@ -25,10 +25,10 @@ from tests.wire import answers, ede, query_wire, read
     ],
     ids=["id", "question", "port", "case", "garbage"],
 )
-def test_forgeries_are_counted_and_passed_over(
+def test_forgeries_are_counted_and_ignored(
     run: Run, edge: Open, forgery: Callable[[fake.Handler], fake.Handler], counted: str
 ) -> None:
-    """What does not answer the very query, by id, question, letter case and soundness, ends no wait, and is counted."""
+    """An answer that is malformed, or has another id, question or letter case, is counted and does not end the wait."""
 
     async def body() -> None:
         right = fake.delayed(fake.answer(TRUE), 0.05)
@@ -43,7 +43,7 @@ def test_forgeries_are_counted_and_passed_over(
 
 
 def test_an_upstream_that_loses_the_case_is_asked_over_tcp(run: Run, edge: Open) -> None:
-    """An answer in another case is not believed over UDP; TCP tells, and from then on the case is left alone."""
+    """An answer in another letter case is not accepted over UDP. After an answer over TCP the case is no longer randomised."""
 
     async def body() -> None:
         async with edge(fake.lower_casing(fake.answer(TRUE))) as (e, upstream):
@@ -112,7 +112,7 @@ def test_two_bad_upstreams_of_three_hide_no_good_one(run: Run, edge: Open, bad: 
 
 
 def test_what_is_behind_the_message_or_not_used_does_no_harm(run: Run, edge: Open) -> None:
-    """Surplus bytes, a second OPT, a damaged record in the additional section: answered, at once."""
+    """Surplus bytes, a second OPT and a damaged record in the additional section do not delay the answer."""
 
     async def body() -> None:
         opt = b"\0\0\x29\4\xd0\0\0\0\0\0\0"

@@ -14,8 +14,8 @@ from tests.protocol.conftest import Open, Run
 from tests.wire import answers, ede, query_wire
 
 
-def test_what_is_out_when_all_ends_is_told_so(run: Run, edge: Open) -> None:
-    """close() answers everybody who waits, with the reason."""
+def test_close_answers_questions_in_flight(run: Run, edge: Open) -> None:
+    """close() answers every client that waits, with the reason."""
 
     async def body() -> None:
         async with edge(fake.drop) as (e, _):
@@ -29,7 +29,7 @@ def test_what_is_out_when_all_ends_is_told_so(run: Run, edge: Open) -> None:
     run(body())
 
 
-def test_draining_waits_for_what_is_out(run: Run, edge: Open) -> None:
+def test_draining_waits_for_questions_in_flight(run: Run, edge: Open) -> None:
     """drain() returns when the last answer is in, and not before."""
 
     async def body() -> None:
@@ -43,8 +43,8 @@ def test_draining_waits_for_what_is_out(run: Run, edge: Open) -> None:
     run(body())
 
 
-def test_other_upstreams_do_not_lose_what_is_out(run: Run, edge: Open) -> None:
-    """A question that is out when the configuration changes is answered by whom it was asked; the next one is asked elsewhere."""
+def test_new_upstreams_lose_no_question_in_flight(run: Run, edge: Open) -> None:
+    """A question in flight when the configuration changes is answered by its old upstream; the next one goes to the new one."""
 
     async def body() -> None:
         async with edge(fake.delayed(fake.answer(TRUE), 0.2)) as (e, _), FakeUpstream(fake.answer("192.0.2.8")) as other:

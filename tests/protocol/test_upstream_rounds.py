@@ -16,11 +16,11 @@ from tests.protocol.conftest import Open, Run
 from tests.wire import answers, ede, query_wire, read
 
 
-def test_a_send_error_of_ours_costs_no_answer_and_blames_nobody(run: Run, edge: Open) -> None:
-    """Sockets that the system refuses to send from are replaced at once: here those whose descriptor is no socket any more."""
+def test_a_local_send_error_costs_no_answer_and_blames_no_upstream(run: Run, edge: Open) -> None:
+    """Sockets that the kernel refuses to send from are replaced at once; here their descriptors are no sockets any more."""
 
     async def body() -> None:
-        # an event loop that watches each socket for itself may not survive it: here the kernel's, also without the rest of it
+        # always the compiled sockets: an event loop that polls each socket itself may not survive this
         async with edge(fake.drop, sockets=COMPILED.upstream, upstream={"timeout_s": 30.0}) as (e, upstream):
             sock = e.send(*[query_wire(f"www.n{number}.net", query_id=number) for number in range(200)])
             await e.out(200)
@@ -83,8 +83,8 @@ def test_an_upstream_that_refuses_is_left_for_another(run: Run, edge: Open) -> N
     run(body())
 
 
-def test_a_dead_upstream_is_not_waited_for(run: Run, edge: Open) -> None:
-    """Once the only upstream is known to be down, what is out fails soon, with the reason, and so does what is asked anew."""
+def test_questions_to_a_dead_upstream_fail_soon(run: Run, edge: Open) -> None:
+    """Once the only upstream is known to be down, questions in flight and new ones fail soon, with the reason."""
 
     async def body() -> None:
         async with edge(fake.drop, upstream={"timeout_s": 10.0}) as (e, upstream):
