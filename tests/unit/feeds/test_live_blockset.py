@@ -77,7 +77,7 @@ def test_a_feed_that_is_no_longer_configured_leaves_no_trace(two_feeds: Served, 
 
 
 def test_a_blockset_of_an_earlier_form_is_built_anew(one_feed: Served, tmp_path: Path) -> None:
-    """What an earlier program left live is replaced at the next start; until then nobody crashes on it."""
+    """The blockset of an earlier version is replaced at the next start; until then reading it raises `BlocksetError`."""
     manifest = blocksets_directory(tmp_path) / CURRENT / "manifest.json"
     old = msgspec.json.decode(manifest.read_bytes())
     del old["counts"], old["checksum"]

@@ -166,12 +166,12 @@ def test_an_unchanged_feed_costs_nothing(two_feeds: Served, tmp_path: Path) -> N
     jobs: list[object] = []
 
     async def again() -> None:
-        keeper = Scheduler(tmp_path)
-        keeper._builder.parse = jobs.append  # type: ignore[method-assign,assignment]
-        keeper._builder.compile = jobs.append  # type: ignore[method-assign,assignment]
-        async with publishing(keeper):
-            await keeper.configure(configuration(tmp_path, *two_feeds.feeds))
-            status = await keeper.refresh_once()
+        scheduler = Scheduler(tmp_path)
+        scheduler._builder.parse = jobs.append  # type: ignore[method-assign,assignment]
+        scheduler._builder.compile = jobs.append  # type: ignore[method-assign,assignment]
+        async with publishing(scheduler):
+            await scheduler.configure(configuration(tmp_path, *two_feeds.feeds))
+            status = await scheduler.refresh_once()
         assert {name: feed.last_result for name, feed in status.feeds.items()} == {"a": "unchanged", "b": "unchanged"}
 
     asyncio.run(again())

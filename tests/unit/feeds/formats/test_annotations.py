@@ -44,7 +44,7 @@ def test_details_are_bounded(threat: str) -> None:
 
 
 def test_details_are_cut_and_printable() -> None:
-    """What a publisher says is one line of at most 200 printable characters; a link that is longer or no web address is none."""
+    """A text becomes one line of at most 200 printable characters. A link that is longer or no web address is dropped."""
     said = {
         "name": "a\x1b[31m\nb" + "c" * 500,
         "external_references": [{"url": "javascript:alert(1)"}, {"url": "https://" + "x" * 300}],

@@ -19,7 +19,7 @@ def test_csv_column_by_name_or_number(column: str, end: str, bom: str) -> None:
 
 
 def test_csv_header_in_a_comment() -> None:
-    """The header may be the last comment before the first row; a comment that merely speaks of the column is none."""
+    """The header may be the last comment before the first row; a comment that only mentions the column is not a header."""
     assert names(read("# domain of the week\n#ip,domain\n192.0.2.1,one.test\n", "csv", column="domain")) == {
         "one.test": "subtree"
     }
@@ -43,7 +43,7 @@ def test_csv_without_its_column(content: str, column: str, reason: str) -> None:
 
 
 def test_csv_that_grows_a_column_less() -> None:
-    """Only rows that end before the column are passed over; a quote that is never closed swallows none of the others."""
+    """Only rows that end before the column are skipped; a quote that is never closed swallows no other row."""
     rows = "".join(f"x,name-{number}.test\n" for number in range(100))
     for end in ("", 'end"\n'):
         parsed = read('a,domain\nshort\n"x,quoted.test\n' + rows + end, "csv", column="domain")
