@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
-from collections.abc import Callable, Coroutine
 from typing import Any
 
 import msgspec
@@ -23,10 +22,10 @@ from pdns.wire import protocol as p
 from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
-from tests.fakes.loops import LOOPS, run_on
+from tests.protocol.conftest import Run
 from tests.wire import answers, ede, query_wire, read
 
-BLOCKSET = make_blockset({"alpha": "malware.test =exact.test", "watch": "watched.test malware.test", "beta": "b.malware.test"})
+BLOCKSET = make_blockset({"alpha": "malware.test =exact.test", "watch": "monitored.test malware.test", "beta": "b.malware.test"})
 CONFIG = {
     "upstream": {"servers": ["udp://127.0.0.1:9"]},
     "feed": [
@@ -38,7 +37,7 @@ CONFIG = {
 }
 
 
-class Running:
+class BatchServer:
     """A service behind a real socket."""
 
     def __init__(self, **sections: Any) -> None:
@@ -71,74 +70,69 @@ class Running:
         self.forwarder.close()
 
 
-@pytest.fixture(params=LOOPS)
-def run(request: pytest.FixtureRequest) -> Callable[[Coroutine[Any, Any, None]], None]:
-    return lambda main: run_on(request.param, main)
-
-
-def test_names_listed_alike_are_blocked_alike(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_names_listed_alike_are_blocked_alike(run: Run) -> None:
     """The hundredth name below a listed one gets what the first one got, and counts as much, whatever its type."""
 
     async def main() -> None:
-        running = Running()
+        server = BatchServer()
         for turn in range(5):
             wires = [query_wire(f"n{turn}x{n}.malware.test", ("A", "AAAA", "TXT")[n % 3], query_id=n) for n in range(30)]
-            for n, wire in enumerate(await running.ask(*wires)):
+            for n, wire in enumerate(await server.ask(*wires)):
                 expected = (["192.0.2.1"], ["2001:db8::1"], [])[n % 3]
                 assert (read(wire).header.rcode, answers(wire)) == (p.NOERROR, expected)
                 assert ede(wire) == (15, "malware: malware.test is listed by alpha")
-        assert running.count("blocked_total", "alpha") == running.count("would_block_total", "watch") == 150
-        assert running.count("responses_total", "blocked") == 150
-        running.close()
+        assert server.count("blocked_total", "alpha") == server.count("would_block_total", "watch") == 150
+        assert server.count("responses_total", "blocked") == 150
+        server.close()
 
     run(main())
 
 
-def test_more_than_one_listing_is_looked_at_each_time(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+def test_more_than_one_listing_is_looked_at_each_time(run: Run) -> None:
     """Where feeds list a name and another one above it, the first configured feed decides, the second time too."""
 
     async def main() -> None:
-        running = Running()
+        server = BatchServer()
         for turn in range(3):
-            wire, *_ = await running.ask(query_wire(f"x{turn}.b.malware.test"))
+            wire, *_ = await server.ask(query_wire(f"x{turn}.b.malware.test"))
             assert ede(wire) == (15, "phishing: b.malware.test is listed by beta")
-        wire, *_ = await running.ask(query_wire("exact.test"))
+        wire, *_ = await server.ask(query_wire("exact.test"))
         assert answers(wire) == ["192.0.2.1"]
-        running.close()
+        server.close()
 
     run(main())
 
 
-def test_an_allowlist_is_asked_each_time(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
-    """What was blocked for others by a remembered ruling is not blocked for a tenant that allows it."""
+def test_an_allowlist_is_checked_each_time(run: Run) -> None:
+    """A tenant's allowlist holds for a name that was blocked for other clients just before."""
 
     async def main() -> None:
-        running = Running()
+        server = BatchServer()
         for turn in range(3):
-            blocked, *_ = await running.ask(query_wire(f"x{turn}.allowed.malware.test"))
+            blocked, *_ = await server.ask(query_wire(f"x{turn}.allowed.malware.test"))
             assert answers(blocked) == ["192.0.2.1"]
-            blocked, *_ = await running.ask(query_wire(f"x{turn}.malware.test"), client="127.0.0.2")
+            blocked, *_ = await server.ask(query_wire(f"x{turn}.malware.test"), client="127.0.0.2")
             assert answers(blocked) == ["192.0.2.1"]
-        forwarded = asyncio.ensure_future(running.ask(query_wire("y.allowed.malware.test"), client="127.0.0.2"))
+        forwarded = asyncio.ensure_future(server.ask(query_wire("y.allowed.malware.test"), client="127.0.0.2"))
         await asyncio.sleep(0.3)
-        assert running.count("blocked_total", "north") == 3
+        assert server.count("blocked_total", "north") == 3
         forwarded.cancel()
-        running.close()
+        server.close()
 
     run(main())
 
 
 @pytest.mark.parametrize(("action", "rcode"), [("nxdomain", p.NXDOMAIN), ("refused", p.REFUSED), ("zero", p.NOERROR)])
-def test_an_answer_that_is_not_kept_is_given(run: Callable[[Coroutine[Any, Any, None]], None], action: str, rcode: int) -> None:
-    """With a TTL of 0 nothing is remembered, and every query is blocked all the same."""
+def test_an_answer_that_is_not_kept_is_given(run: Run, action: str, rcode: int) -> None:
+    """With a TTL of 0 no answer is cached, and every query is blocked all the same."""
 
     async def main() -> None:
-        running = Running(block={"action": action, "ttl_s": 0})
+        server = BatchServer(block={"action": action, "ttl_s": 0})
         for turn in range(3):
-            wire, *_ = await running.ask(query_wire(f"x{turn}.malware.test"))
+            wire, *_ = await server.ask(query_wire(f"x{turn}.malware.test"))
             assert read(wire).header.rcode == rcode
             assert (ede(wire) or (0, ""))[0] == 15
-        assert running.count("blocked_total") == 3
-        running.close()
+        assert server.count("blocked_total") == 3
+        server.close()
 
     run(main())

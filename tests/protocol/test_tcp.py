@@ -28,7 +28,7 @@ def whole(stream: bytes) -> list[bytes]:
     return [stream]
 
 
-def octet_by_octet(stream: bytes) -> list[bytes]:
+def byte_by_byte(stream: bytes) -> list[bytes]:
     return [stream[at : at + 1] for at in range(len(stream))]
 
 
@@ -36,9 +36,9 @@ def length_apart(stream: bytes) -> list[bytes]:
     return [stream[:1], stream[1:2], stream[2:20], stream[20:]]
 
 
-@pytest.mark.parametrize("cut", [whole, octet_by_octet, length_apart])
+@pytest.mark.parametrize("cut", [whole, byte_by_byte, length_apart])
 @on_both_loops
-def test_however_the_octets_arrive_every_message_is_answered(loop: str, cut: Callable[[bytes], list[bytes]]) -> None:
+def test_however_the_bytes_arrive_every_message_is_answered(loop: str, cut: Callable[[bytes], list[bytes]]) -> None:
     """Many messages in a segment, one in many: the answers are the same, and the service knows who asked."""
 
     async def main() -> None:
@@ -71,7 +71,7 @@ def test_the_longest_message_goes_both_ways(loop: str) -> None:
 
 @on_both_loops
 def test_answers_are_sent_as_they_come(loop: str) -> None:
-    """A slow first query holds up nobody behind it (RFC 7766, 7)."""
+    """A slow first query delays no query behind it (RFC 7766, 7)."""
 
     async def main() -> None:
         held = Held()

@@ -106,7 +106,7 @@ def test_a_reply_to_a_peer_that_has_gone_is_lost_quietly(loop: str) -> None:
     run_on(loop, main())
 
 
-@pytest.mark.parametrize("nonsense", [b"\0\0", b"\0\x0bshort query", b"\0\1x"], ids=["empty", "eleven octets", "one octet"])
+@pytest.mark.parametrize("nonsense", [b"\0\0", b"\0\x0bshort query", b"\0\1x"], ids=["empty", "eleven bytes", "one byte"])
 @on_both_loops
 def test_a_message_without_room_for_a_header_ends_the_connection(loop: str, nonsense: bytes) -> None:
     """What follows it cannot be trusted either; what was asked before it is answered."""
@@ -157,7 +157,7 @@ def test_draining_answers_what_was_asked_and_closes(loop: str) -> None:
 
 @on_both_loops
 def test_who_connects_while_the_queue_of_the_kernel_is_kept_waits_for_the_next_worker(loop: str) -> None:
-    """Closing one worker's listener loses no connection as long as somebody holds the socket."""
+    """Closing one worker's listener loses no connection as long as another process holds the socket."""
 
     async def main() -> None:
         async with listening(drop) as running:
@@ -174,7 +174,7 @@ def test_who_connects_while_the_queue_of_the_kernel_is_kept_waits_for_the_next_w
 
 
 @on_both_loops
-def test_nobody_new_is_let_in_while_draining(loop: str) -> None:
+def test_no_new_connection_is_accepted_while_draining(loop: str) -> None:
     """Who connects between the decision to stop and the end of listening is turned away."""
 
     async def main() -> None:

@@ -15,7 +15,7 @@ from tests.fakes.tcp import ROOMY, Clock, listening, on_both_loops
 
 
 @on_both_loops
-def test_half_open_connections_from_one_address_stop_nobody(loop: str) -> None:
+def test_half_open_connections_from_one_address_keep_no_client_out(loop: str) -> None:
     """A thousand connections that say nothing: new ones from the same address and from others are served at once."""
 
     async def main() -> None:
@@ -117,7 +117,7 @@ def test_when_everybody_waits_for_an_answer_the_new_one_is_turned_away(loop: str
 
 @pytest.mark.parametrize("trick", ["dropped queries", "unread answers", "unfinished message"])
 @on_both_loops
-def test_looking_busy_keeps_nobody_out(loop: str, trick: str) -> None:
+def test_looking_busy_keeps_no_client_out(loop: str, trick: str) -> None:
     """Queries that are never answered, answers never read and messages never finished make a connection no less idle."""
 
     async def main() -> None:

@@ -39,7 +39,7 @@ def test_an_idle_connection_is_closed_and_a_used_one_is_not(loop: str) -> None:
 
 
 @on_both_loops
-def test_one_octet_at_a_time_does_not_keep_a_connection(loop: str) -> None:
+def test_one_byte_at_a_time_does_not_keep_a_connection(loop: str) -> None:
     """A message that does not get finished is no sign of life (slowloris)."""
 
     async def main() -> None:
@@ -162,9 +162,9 @@ def test_a_connection_that_ends_when_the_peer_reads_on_ends_well(loop: str, answ
     run_on(loop, main())
 
 
-@pytest.mark.parametrize("answers", [2, 5], ids=["a few octets", "more than a buffer"])
+@pytest.mark.parametrize("answers", [2, 5], ids=["a few bytes", "more than a buffer"])
 @on_both_loops
-def test_unread_octets_do_not_keep_a_connection_open(loop: str, answers: int) -> None:
+def test_unread_bytes_do_not_keep_a_connection_open(loop: str, answers: int) -> None:
     """A peer that says all, reads nothing and stays is reset after `idle_timeout_s`, however little is left to send."""
 
     async def main() -> None:

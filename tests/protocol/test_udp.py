@@ -244,7 +244,7 @@ class FullSocket(socket.socket):
 
 @on_both_loops
 def test_an_answer_that_finds_the_send_buffer_full_is_dropped(loop: str, twin: str) -> None:
-    """UDP promises nothing: the client asks again, and nobody waits."""
+    """UDP promises nothing: the client asks again, and the listener does not wait."""
     if twin == "compiled":
         pytest.skip("it does not send by the methods of a Python socket")
 
@@ -258,7 +258,7 @@ def test_an_answer_that_finds_the_send_buffer_full_is_dropped(loop: str, twin: s
 
 
 @on_both_loops
-def test_a_client_that_has_gone_harms_nobody(loop: str) -> None:
+def test_a_client_that_has_gone_harms_no_other(loop: str) -> None:
     """The ICMP message that an answer to a closed port brings is not the next client's trouble."""
 
     async def main() -> None:
@@ -276,7 +276,7 @@ def test_a_client_that_has_gone_harms_nobody(loop: str) -> None:
 
 
 def test_what_the_kernel_drops_can_be_read() -> None:
-    """Datagrams lost because nobody read them in time are known by number."""
+    """The number of datagrams that the kernel dropped because they were not read in time is known."""
 
     async def main() -> None:
         async with listening(drop) as running:

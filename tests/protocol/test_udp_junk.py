@@ -55,7 +55,7 @@ def test_our_own_port_number_at_another_address_is_a_client_like_any_other(loop:
 @on_both_binds
 @on_both_loops
 def test_a_datagram_from_port_zero_is_not_answered(loop: str, host: str) -> None:
-    """Nobody can listen on port 0: it is counted and forgotten."""
+    """No client can receive on port 0: such a query is counted and dropped."""
     if os.geteuid() != 0:
         pytest.skip("only root can forge a source port")
 

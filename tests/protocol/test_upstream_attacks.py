@@ -88,7 +88,7 @@ def another_type(query: SeenQuery) -> list[Action]:
     ],
 )
 def test_a_wrong_answer_does_not_end_the_wait(loop: str, forgery: Handler, counted: str) -> None:
-    """RFC 5452, 9.1: what does not match is counted and passed over; the right answer behind it is taken, nothing is re-sent."""
+    """RFC 5452, 9.1: an answer that does not match is counted and ignored; the right one is taken, and nothing is re-sent."""
 
     async def test(upstream: FakeUpstream, asker: Asker) -> None:
         assert await asker.addresses("www.example.test") == ["192.0.2.7"]
@@ -98,7 +98,7 @@ def test_a_wrong_answer_does_not_end_the_wait(loop: str, forgery: Handler, count
     with_one(loop, then(forgery, delayed(answer(), 0.03)), test)
 
 
-def cut(wire: bytes) -> bytes:
+def shortened(wire: bytes) -> bytes:
     """Less than the answer section that `wire` had."""
     return wire[:-13]
 
@@ -106,7 +106,7 @@ def cut(wire: bytes) -> bytes:
 DAMAGED = pytest.mark.parametrize(
     "damaged",
     [
-        pytest.param(changed(FORGED, cut), id="cut short"),
+        pytest.param(changed(FORGED, shortened), id="cut short"),
         pytest.param(pointer_loop, id="pointer loop"),
         pytest.param(changed(FORGED, lambda wire: wire[:7] + b"\3" + wire[8:]), id="more records counted than there are"),
     ],
@@ -339,7 +339,7 @@ def test_a_late_answer_is_known_for_one(loop: str) -> None:
 
 @on_both_loops
 def test_records_of_two_answers_are_never_merged(loop: str) -> None:
-    """What comes first and matches is the whole answer; a second one to the same query is passed over."""
+    """The first matching answer is the answer; a second one to the same query is ignored."""
 
     async def test(_upstream: FakeUpstream, asker: Asker) -> None:
         assert await asker.addresses("www.example.test") == ["192.0.2.1"]

@@ -88,8 +88,8 @@ def test_a_query_is_ours_alone(loop: str, do: bool, cd: bool) -> None:
 
 
 def upper_share(query: SeenQuery) -> float:
-    letters = [octet for octet in query.qname if chr(octet).isalpha() and octet < 128]
-    return sum(chr(octet).isupper() for octet in letters) / len(letters)
+    letters = [code for code in query.qname if chr(code).isalpha() and code < 128]
+    return sum(chr(code).isupper() for code in letters) / len(letters)
 
 
 @on_both_loops

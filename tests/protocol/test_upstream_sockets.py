@@ -109,7 +109,7 @@ def test_retired_sockets_are_bounded(loop: str, monkeypatch: pytest.MonkeyPatch)
 
 @on_both_loops
 def test_no_socket_lingers(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Sockets that nobody has used for a while are closed."""
+    """Sockets that were not used for a while are closed."""
     monkeypatch.setattr(udp, "MAX_IDLE_S", PATIENCE_S)
     monkeypatch.setattr(udp, "_SWEEP_S", 0.05)
 
@@ -209,7 +209,7 @@ def test_settling_twice_is_settling_once(loop: str) -> None:
 
 
 @on_both_loops
-def test_without_a_descriptor_for_long_the_question_fails_and_blames_nobody(loop: str) -> None:
+def test_without_a_descriptor_for_long_the_question_fails_and_blames_no_upstream(loop: str) -> None:
     """After two seconds, with the system's reason; the upstream is up and useful, and asked when there is a descriptor."""
 
     async def main() -> None:
@@ -234,7 +234,7 @@ def test_without_a_descriptor_for_long_the_question_fails_and_blames_nobody(loop
 @on_both_loops
 @pytest.mark.parametrize("transport", ["udp", "tcp"])
 def test_a_second_upstream_is_asked_at_once_when_the_first_cannot_be_sent_to(loop: str, transport: str) -> None:
-    """No route from here is our fault: the other one answers, and nobody is blamed."""
+    """Without a route the fault is on this host: the other upstream answers, and none counts as failed."""
 
     async def main() -> None:
         unroutable = f"{transport}://[100::53]:53"

@@ -23,8 +23,9 @@ from tests.wire import query, response_wire
 FEEDS = {
     "alpha": "malware.test =exact.example *.below.example bad.example @@good.bad.example 203.0.113.0/24 2001:db8:bad::/48",
     "beta": "malware.test only-beta.example",
-    "watch": "watched.example 198.51.100.0/24",
+    "watch": "monitored.example 198.51.100.0/24",
 }
+SOA = "example 900 IN SOA ns.example. host.example. 1 2 3 4 300"
 
 
 def make_config(**sections: Any) -> Config:

@@ -48,7 +48,7 @@ def test_a_flood_of_new_names_leaves_popular_answers() -> None:
     assert cache.evictions > 9_000
 
 
-def test_what_nobody_asks_any_more_goes() -> None:
+def test_unused_answers_are_evicted() -> None:
     """An answer that was popular once leaves when others have become so."""
     cache = ReferenceCache(65_536)
     for generation in range(4):

@@ -14,7 +14,7 @@ from pdns.core.policy import CLEAN, Policy
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
 
-BLOCKSET = make_blockset({"alpha": "evil.test @@good.evil.test shared.test", "beta": "shared.test", "watch": "watched.test"})
+BLOCKSET = make_blockset({"alpha": "evil.test @@good.evil.test shared.test", "beta": "shared.test", "watch": "monitored.test"})
 RAW: dict[str, Any] = {
     "upstream": {"servers": ["udp://127.0.0.1:9"]},
     "feed": [
@@ -90,7 +90,7 @@ def test_a_feed_that_is_switched_off_says_nothing() -> None:
     assert decided("evil.test", rules(disabled=("alpha",))) == ""
     assert decided("shared.test", rules(disabled=("alpha",))) == "beta"
     policy = Policy(msgspec.convert(RAW, Config), rules(disabled=("watch",)))
-    assert policy.decide(BLOCKSET, EVERYONE, from_text("watched.test")) == CLEAN
+    assert policy.decide(BLOCKSET, EVERYONE, from_text("monitored.test")) == CLEAN
 
 
 def test_local_blocks_need_no_blockset() -> None:

@@ -40,7 +40,7 @@ def test_a_query_is_read() -> None:
     assert query.udp_bytes == 1232
 
 
-def test_without_edns_512_octets() -> None:
+def test_without_edns_512_bytes() -> None:
     """A client without EDNS takes 512 bytes, and one that offers less than that as well."""
     assert parse_query(PLAIN).udp_bytes == 512
     assert parse_query(query_wire("a.test", edns=100)).udp_bytes == 512
@@ -181,7 +181,7 @@ def test_unknown_options_flags_and_tc_are_no_error() -> None:
 
 
 @given(st.binary(max_size=100))
-def test_random_octets_raise_only_wire_errors(wire: bytes) -> None:
+def test_random_bytes_raise_only_wire_errors(wire: bytes) -> None:
     """Whatever arrives, the parser returns a query or raises WireError, and the reply to an error never raises."""
     try:
         parse_query(wire)
@@ -190,9 +190,9 @@ def test_random_octets_raise_only_wire_errors(wire: bytes) -> None:
 
 
 @given(st.integers(0, len(GOOD) - 1), st.integers(0, 255), st.integers(0, len(GOOD)))
-def test_mutated_queries_raise_only_wire_errors(at: int, octet: int, filter_key: int) -> None:
+def test_mutated_queries_raise_only_wire_errors(at: int, byte: int, length: int) -> None:
     """A good query with one byte changed or its end cut off is read or refused, nothing else."""
-    for wire in (GOOD[:at] + bytes([octet]) + GOOD[at + 1 :], GOOD[:filter_key]):
+    for wire in (GOOD[:at] + bytes([byte]) + GOOD[at + 1 :], GOOD[:length]):
         try:
             query = parse_query(wire)
         except WireError as error:

@@ -1,4 +1,4 @@
-"""The small stages: clients, rate limit, local data, flights."""
+"""The small stages: clients, rate limit, special names, questions in flight."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def test_a_prefix_has_its_burst_then_its_rate() -> None:
 
 
 def test_no_rate_no_limit() -> None:
-    """A rate of 0 limits nobody."""
+    """A rate of 0 limits no client."""
     assert all(RateLimiter(RateLimit(queries_per_s=0, burst=1)).admits("10.0.0.1", 0.0) for _ in range(100))
 
 
@@ -138,8 +138,8 @@ def waiter(number: int, address: str = "10.0.0.1") -> Waiter:
 
 
 @pytest.mark.parametrize("kind", IN_FLIGHT)
-def test_flights_are_bounded_and_shared(kind: str) -> None:
-    """Identical questions share a flight; flights, waiters of one and waiters of one client are bounded; places come free."""
+def test_questions_in_flight_are_bounded_and_shared(kind: str) -> None:
+    """Identical questions are asked once. Questions, waiters of each and waiters of each client are bounded; places come free."""
     in_flight = IN_FLIGHT[kind](2, MAX_WAITERS + 2)
     forward = Forward(b"k", b"\1a\0", 1, 1, do=False, cd=False, policy=0)
     flight = in_flight.start(forward, 0.0, "10.0.0.1")

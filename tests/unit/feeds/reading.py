@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from ipaddress import ip_address
 from pathlib import Path
@@ -22,6 +23,11 @@ def read(content: bytes | str, format: FeedFormat = "auto", **settings: Any) -> 
         path = Path(folder) / "list"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
         return parse_feed(path, Feed(name="test", url=path.as_uri(), format=format, **settings))
+
+
+def bundle(*indicators: dict[str, Any]) -> str:
+    """A STIX bundle of these indicators."""
+    return json.dumps({"type": "bundle", "objects": [{"type": "indicator", **indicator} for indicator in indicators]})
 
 
 def details(parsed: ParsedFeed) -> dict[str, dict[str, str | float]]:

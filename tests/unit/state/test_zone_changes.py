@@ -13,7 +13,7 @@ import pytest
 
 from pdns.config.schema import Feed
 from pdns.state.zone_changes import Primaries, Sender, ZoneChangeReceiver
-from tests.protocol.test_service import bench
+from tests.fakes.service_bench import bench
 
 FEEDS = (
     Feed(name="zone", url="axfr://192.0.2.1:53/rpz.example"),

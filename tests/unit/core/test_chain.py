@@ -1,0 +1,38 @@
+"""CNAME chains: kept in order, or refused."""
+
+from __future__ import annotations
+
+import pytest
+
+from pdns.wire import protocol as p
+from tests.unit.core.conftest import Standstill
+from tests.wire import query, read
+
+
+def test_cname_chain_is_kept_in_order() -> None:
+    """A chain, and the DNAME that made it, comes out as it came in."""
+    zone = (
+        "sub.example 300 IN DNAME other.example.\nwww.sub.example 0 IN CNAME www.other.example.\n"
+        "www.other.example 60 IN CNAME b.example.\nb.example 300 IN A 192.0.2.9"
+    )
+    world = Standstill()
+    entry = world.forwarded("www.sub.example", "A", zone)
+    assert [r.rtype for r in read(entry.render(query("www.sub.example"), 1000.0, 1232)).rr] == [p.DNAME, p.CNAME, p.CNAME, p.A]
+
+
+@pytest.mark.parametrize(
+    "zone",
+    [
+        pytest.param("www.example 300 IN CNAME a.example.\na.example 300 IN CNAME www.example.", id="loop"),
+        pytest.param("www.example 300 IN CNAME www.example.", id="self"),
+        pytest.param("www.example 300 IN CNAME a.example.\nwww.example 300 IN CNAME b.example.", id="two CNAMEs"),
+        pytest.param(
+            "\n".join(f"{'www' if n == 0 else f'h{n}'}.example 300 IN CNAME h{n + 1}.example." for n in range(34)), id="34 hops"
+        ),
+    ],
+)
+def test_chains_that_make_no_sense_are_failures(zone: str) -> None:
+    """Loops, contradictions and chains over 32 hops become SERVFAIL with a reason."""
+    entry = Standstill().forwarded("www.example", "A", zone)
+    assert (entry.rcode, entry.source) == (p.SERVFAIL, "error")
+    assert entry.ede is not None
