@@ -11,7 +11,7 @@ _OOM_SCORE = "800"
 
 
 def step_back() -> None:
-    """Run this process as batch work, 10 steps nicer; and let it be the one that goes when memory runs out."""
+    """Run this process as batch work, and at least `NICE` nice; and let it be the one that goes when memory runs out."""
     with contextlib.suppress(OSError):
         os.nice(max(0, NICE - os.nice(0)))
     with contextlib.suppress(OSError):

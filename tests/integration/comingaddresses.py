@@ -21,7 +21,7 @@ def main(directory: Path, first: str, late: str) -> None:
     ip("link", "add", "veth0", "type", "veth", "peer", "name", "veth1")
     ip("link", "set", "veth0", "up")
     ip("link", "set", "veth1", "up")
-    add(first)
+    add(first, "nodad")  # it has been there for long
     port = free_port()
     endpoints = [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in (late, first)]
     admin = f"[{late}]:{free_port()}" if ":" in late else f"{late}:{free_port()}"
@@ -93,22 +93,22 @@ def late_interface(directory: Path) -> None:
             pdns.wait_for(lambda: pdns.value("listen_address_present", address=endpoints[0]) == 1, "the metric says so")
 
 
-def ask(pdns: RunningPdns, where: str, port: int) -> None:
+def ask(pdns: RunningPdns, where: str, port: int, timeout_s: float = 60.0) -> None:
     for tcp in (False, True):
-        reply = pdns.ask("listed.test", where=where, port=port, tcp=tcp)
+        reply = pdns.ask("listed.test", where=where, port=port, tcp=tcp, timeout_s=timeout_s)
         assert SINKHOLE in reply.answer[0].to_text(), reply
 
 
 def answers(pdns: RunningPdns, where: str, port: int) -> bool:
     try:
-        ask(pdns, where, port)
+        ask(pdns, where, port, timeout_s=1.0)  # what was asked too early is not answered
     except (dns.exception.Timeout, OSError):
         return False
     return True
 
 
-def add(address: str) -> None:
-    ip("address", "add", f"{address}/{24 if '.' in address else 64}", "dev", "veth0")
+def add(address: str, *flags: str) -> None:
+    ip("address", "add", f"{address}/{24 if '.' in address else 64}", "dev", "veth0", *flags)
 
 
 def ip(*words: str) -> None:

@@ -18,6 +18,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from feeds.priority import NICE
 from pdns.blockset.generations import current_generation
 from pdns.config.schema import Feed, Upstream
 from pdns.ipc.messages import Configure
@@ -56,7 +57,7 @@ def test_it_starts_serves_and_steps_back(server: FeedServer, tmp_path: Path) -> 
         assert status.generation == current_generation(tmp_path)
         assert blockers(tmp_path, "bad.example") == {"sample"}
         pid = process.process.pid
-        assert os.getpriority(os.PRIO_PROCESS, pid) == min(19, os.nice(0) + 10 if os.nice(0) < 10 else os.nice(0))
+        assert os.getpriority(os.PRIO_PROCESS, pid) == max(NICE, os.nice(0))
         assert os.sched_getscheduler(pid) == os.SCHED_BATCH
         assert int(Path(f"/proc/{pid}/oom_score_adj").read_text()) > 0
         assert process.end() == 0

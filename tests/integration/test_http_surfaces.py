@@ -234,7 +234,7 @@ def test_headers_of_every_answer(ports: Ports) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(1200, id="some"), pytest.param(FULL, marks=[pytest.mark.long, pytest.mark.timeout(3600)], id="many")]
+    "count", [pytest.param(400, id="some"), pytest.param(FULL, marks=[pytest.mark.long, pytest.mark.timeout(3600)], id="many")]
 )
 @pytest.mark.parametrize("where", ["metrics", "admin"])
 def test_requests_at_random(ports: Ports, where: str, count: int) -> None:

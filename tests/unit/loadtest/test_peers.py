@@ -144,6 +144,7 @@ def measured(peer: Peer, people: Population, directory: Path) -> PeerResult:
         return peers_measure.measure(field, peer)
 
 
+@pytest.mark.realtime
 @each_peer
 @pytest.mark.usefixtures("compiled")
 def test_a_real_peer_is_measured(peer: Peer, people: Population, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
