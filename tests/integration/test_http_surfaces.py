@@ -18,7 +18,7 @@ from tests.fuzz import httprequests
 from tests.integration.running_pdns import RunningPdns
 
 TOKEN = b"a-token-of-some-length"
-TOGETHER = 50
+TOGETHER = 150
 FULL = int(os.environ.get("PDNS_HTTP_REQUESTS", "20000"))
 
 
@@ -234,7 +234,7 @@ def test_headers_of_every_answer(ports: Ports) -> None:
 
 
 @pytest.mark.parametrize(
-    "count", [pytest.param(400, id="some"), pytest.param(FULL, marks=[pytest.mark.long, pytest.mark.timeout(3600)], id="many")]
+    "count", [pytest.param(1200, id="some"), pytest.param(FULL, marks=[pytest.mark.long, pytest.mark.timeout(3600)], id="many")]
 )
 @pytest.mark.parametrize("where", ["metrics", "admin"])
 def test_requests_at_random(ports: Ports, where: str, count: int) -> None:

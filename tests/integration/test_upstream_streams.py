@@ -361,10 +361,9 @@ def test_tls_with_the_wrong_certificate(
         async with FakeUpstream(tls=certificates.server()) as upstream:
             server = url(upstream, "tls") + "#" + name
             async with forwarding(server, timeout_s=0.5, ca_file=str(getattr(certificates, authority))) as asker:
-                for _ in range(3):
+                while asker.stats.up[server]:  # three failures; a handshake that takes longer than a question counts for none
                     assert isinstance(await asker.ask("www.example.test"), UpstreamFailure)
                 assert upstream.queries == []
-                assert not asker.stats.up[server]
 
     run_on(loop, main())
     assert "is down: " in caplog.text
