@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 from pdns.config.schema import Config
-from pdns.config.source import source_fingerprint
+from pdns.config.source import has_source
 from pdns.core.block_answer import BlockAnswers
 from pdns.core.listing import Listings
 from pdns.core.local_rules import NO_RULES, LocalRules
@@ -79,5 +79,5 @@ def _missing(config: Config, blockset: Listings | None) -> tuple[str, ...]:
     return tuple(
         feed.name
         for feed in config.feed
-        if feed.required and (feed.name not in loaded or loaded[feed.name].source != source_fingerprint(feed))
+        if feed.required and not (feed.name in loaded and has_source(feed, loaded[feed.name].source))
     )
