@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import ssl
 import time
 from collections import Counter
 from collections.abc import Callable, Coroutine
@@ -32,6 +31,7 @@ from feeds.update_limits import limits_of
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config, Feed
 from pdns.files.safe_files import make_directory, make_state_directory
+from pdns.net.tls import client_context
 from pdns.state import feed_status
 from pdns.state.commands import Command, Outcome
 from pdns.state.feed_status import FeedsStatus
@@ -72,7 +72,7 @@ class Scheduler:
         self._publisher = Publisher(self._build.run, self._tell)
         decisions = QuarantineCommands(lambda: self._runners, self._publisher, self._activation)
         self._commands = CommandRunner(state_dir, decisions, self._tell, lambda: self._activation.live.generation)
-        trusted = ssl.create_default_context()
+        trusted = client_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
         previous = feed_status.read(state_dir)

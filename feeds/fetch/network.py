@@ -12,6 +12,7 @@ from pdns.config.schema import Config, Feed
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
 from pdns.files.safe_files import open_regular
+from pdns.net.tls import client_context
 
 
 class Network(NamedTuple):
@@ -25,12 +26,12 @@ class Network(NamedTuple):
     @classmethod
     def of(cls, config: Config) -> Self:
         """As configured. Raises `OSError` when `upstream.ca_file` can no longer be read."""
-        trusted = ssl.create_default_context()
+        trusted = client_context()
         ca_file = config.upstream.ca_file
         return cls(
             tuple(map(parse_upstream, config.upstream.servers)),
             trusted,
-            ssl.create_default_context(cafile=ca_file) if ca_file else trusted,
+            client_context(ca_file) if ca_file else trusted,
             Embeddings(config.block.nat64_prefixes),
         )
 
@@ -44,7 +45,7 @@ class Network(NamedTuple):
         for key in ("ca_file", "client_cert_file", "client_key_file"):
             _check_regular(feed, key, getattr(feed, key))
         try:
-            context = ssl.create_default_context(cafile=feed.ca_file or None)
+            context = client_context(feed.ca_file)
         except OSError as exc:
             raise FeedError(feed.name, f"ca_file = {feed.ca_file}: {exc.strerror}") from None
         if identify and feed.client_cert_file:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 
+from pdns.net.tls import client_context
 from pdns.upstream.exchange import Events
 from pdns.upstream.kernel import UdpKernel
 from pdns.upstream.randomness import Randomness
@@ -45,7 +46,7 @@ class UpstreamPools:
 
 def tls_context(ca_file: str) -> ssl.SSLContext:
     """A context that checks certificate and name against `ca_file`, or the system's store. Raises `OSError`."""
-    context = ssl.create_default_context(cafile=ca_file or None)
+    context = client_context(ca_file)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["dot"])
     return context

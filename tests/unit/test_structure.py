@@ -27,7 +27,7 @@ NOT_IN_CORE = {
 }  # fmt: skip
 OPEN_TO_FEEDS = {
     "pdns.blockset", "pdns.clock", "pdns.config", "pdns.confinement", "pdns.core.embedded", "pdns.core.listing", "pdns.errors",
-    "pdns.files", "pdns.free_text", "pdns.ipc", "pdns.logs", "pdns.net.sockets", "pdns.state", "pdns.wire",
+    "pdns.files", "pdns.free_text", "pdns.ipc", "pdns.logs", "pdns.net.sockets", "pdns.net.tls", "pdns.state", "pdns.wire",
 }  # fmt: skip
 OWNERS_OF_TASKS = {
     "pdns/supervisor/serve.py", "pdns/worker/runtime.py", "pdns/worker/__main__.py", "feeds/refresh.py", "pdns/cli/demo.py",
