@@ -31,6 +31,8 @@ _IFF_UP = 1
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))  # a normal user begins with 1,024, and some tests open more
     beside_others = hasattr(config, "workerinput")  # of pytest-xdist
     if beside_others and ctypes.CDLL(None).unshare(_CLONE_NEWNET) == 0:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:

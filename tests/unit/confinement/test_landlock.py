@@ -14,8 +14,9 @@ with_landlock = pytest.mark.skipif(landlock.abi() < landlock.LEAST_ABI, reason="
 SNIPPET = """
 import sys
 from pathlib import Path
-from pdns.confinement.confine import landlock
+from pdns.confinement import kernel_calls, landlock
 write, read, *others = map(Path, sys.argv[1:])
+kernel_calls.prctl(38, 1)  # no_new_privs: without it only root may restrict itself
 try:
     landlock.restrict(write=[write], read=[read, *map(Path, sys.path[1:]), Path("/usr"), Path("/lib")])
     print("restricted")

@@ -63,7 +63,7 @@ class FakeSupervisor:
         self.failed_starts = {"worker": 1, "feeds": 0}
         self.http_dropped = {"metrics": 3, "admin": 0}
         self.confinement = {"landlock": True, "seccomp": False}
-        self.processes = {"supervisor": 1}
+        self.processes = {"supervisor": os.getpid()}
         self.missing = ["feed urlhaus: required, not loaded"]
 
     def not_ready(self) -> list[str]:
@@ -126,7 +126,7 @@ def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_pat
     fill(counters)
     write_status(tmp_path, entries=7, odd={"address": {"count": 2}}, results={"updated": 1})
     supervisor = FakeSupervisor(counters)
-    supervisor.processes = {"supervisor": 1, "worker0": 1}
+    supervisor.processes = {"supervisor": os.getpid(), "worker0": os.getpid()}
     metrics: list[Metric] = list(PdnsCollector(supervisor, StatusReader(tmp_path)).collect())
     assert len(metrics) == len(FAMILIES)
     for metric, family in zip(metrics, FAMILIES, strict=True):
