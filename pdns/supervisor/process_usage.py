@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
 _TICKS_A_SECOND: Final = os.sysconf("SC_CLK_TCK")
+_ATTEMPTS: Final = 20
 _PAGE_BYTES: Final = os.sysconf("SC_PAGE_SIZE")
 _BOOTED_S: Final = time.time() - time.clock_gettime(time.CLOCK_BOOTTIME)  # /proc/stat may be hidden from a service
 
@@ -37,17 +38,21 @@ _opened: Final[dict[int, _Opened]] = {}
 def open_files(pid: int) -> None:
     """Open the files that `usage` and `is_busy` read of the child `pid`. Call it before the child hides them from other processes
     of its user. Without these files both functions return nothing later.
+
+    Takes up to `_ATTEMPTS` ms: the kernel lets the parent go on a moment before the new program of the child can be looked at.
     """
     proc = Path(f"/proc/{pid}")
-    with suppress(OSError):
-        max_fds = _max_fds((proc / "limits").read_text())
-        stat = os.open(proc / "stat", os.O_RDONLY | os.O_CLOEXEC)
-        try:
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            time.sleep(0.001)
+        with suppress(OSError), ExitStack() as files:
             fds = os.open(proc / "fd", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError:
-            os.close(stat)
-            raise
-        _opened[pid] = _Opened(stat, fds, max_fds)
+            files.callback(os.close, fds)
+            stat = os.open(proc / "stat", os.O_RDONLY | os.O_CLOEXEC)
+            files.callback(os.close, stat)
+            _opened[pid] = _Opened(stat, fds, _max_fds((proc / "limits").read_text()))
+            files.pop_all()
+            return
 
 
 def forget(pid: int) -> None:
