@@ -10,7 +10,7 @@ ARGS ?=
 PACKETS ?= 1000000
 LISTS ?= 20000
 SECONDS ?= 600
-DECISIONS := tests/unit/core tests/unit/fast tests/property tests/protocol tests/fuzz tests/unit/telemetry/test_metrics.py
+DECISIONS := tests/unit/core tests/unit/wire tests/unit/fast tests/property tests/protocol tests/fuzz tests/unit/telemetry/test_metrics.py
 COMPILED := tests/unit/core tests/unit/fast tests/unit/net tests/unit/upstream tests/protocol tests/property tests/fuzz
 export PATH := $(PATH):/usr/sbin:/sbin
 
@@ -35,7 +35,7 @@ test: lint tools ## check the code and run the tests: under five minutes on two 
 test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
 	@HYPOTHESIS_PROFILE=all exec .ci/tests "not matrix" $(ARGS)
 
-coverage: dev ## which lines and branches of pdns/core no test reaches: a minute
+coverage: dev ## which lines and branches of pdns/core and pdns/wire no test reaches: two minutes
 	@$(PY) -m coverage run -m pytest -q -m "not long and not matrix" $(DECISIONS) $(ARGS)
 	@exec $(PY) -m coverage report
 

@@ -41,7 +41,7 @@ def follow(message: Message, qname: bytes, qtype: int, *, do: bool) -> Chain:
     names = {qname: 0}
     end = qname
     if qtype not in (p.CNAME, p.ANY):
-        while (target := targets.get(end, b"")) and target:
+        while target := targets.get(end, b""):
             if target in names:
                 raise WireError("CNAME loop")
             if len(names) > MAX_HOPS:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from pdns.core.chain import substitution_is_too_long
 from pdns.wire import protocol as p
+from pdns.wire.message import parse_message
 from tests.unit.core.conftest import Standstill
-from tests.wire import query, read
+from tests.wire import query, read, response_wire
 
 
 def test_cname_chain_is_kept_in_order() -> None:
@@ -36,3 +38,11 @@ def test_chains_that_make_no_sense_are_failures(zone: str) -> None:
     entry = Standstill().forwarded("www.example", "A", zone)
     assert (entry.rcode, entry.source) == (p.SERVFAIL, "error")
     assert entry.ede is not None
+
+
+def test_a_substitution_is_too_long_only_where_a_chain_leads_to_it() -> None:
+    """YXDOMAIN without a question, or with a chain that makes no sense, is no proof of a name over 255 bytes."""
+    header = b"\0\1\x81\x86" + bytes(8)
+    assert not substitution_is_too_long(parse_message(header))
+    loop = response_wire("www.example", "A", "www.example 300 IN CNAME a.example.\na.example 300 IN CNAME www.example.")
+    assert not substitution_is_too_long(parse_message(loop))

@@ -9,7 +9,7 @@ import pytest
 
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
-from pdns.core.local_rules import LocalEntry, LocalRules
+from pdns.core.local_rules import NO_RULES, LocalEntry, LocalRules
 from pdns.core.policy import CLEAN, Policy
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
@@ -97,3 +97,9 @@ def test_local_blocks_need_no_blockset() -> None:
     """Without any feed a local block blocks."""
     assert decided("a.clean.test", rules("-clean.test"), blockset=None) == "local"
     assert decided("evil.test", rules("-clean.test"), blockset=None) == ""
+
+
+def test_rules_are_true_where_there_are_any() -> None:
+    """An entry or a feed that is switched off counts; nothing at all does not."""
+    entry = LocalEntry(from_text("x.test"), True, False, "ticket 7")
+    assert [bool(rules) for rules in (NO_RULES, LocalRules([entry]), LocalRules(disabled=["alpha"]))] == [False, True, True]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -203,6 +204,16 @@ def test_a_stale_answer_is_decided_again_too() -> None:
     assert isinstance(forward, Forward)
     other.resolver.adopt(other.resolver.rules.with_blockset(make_blockset({"alpha": "late.example"}, generation=2)))
     assert other.resolver.on_failure(forward, 22, "", None, 1400.0).source == "stale"
+
+
+def test_no_stale_answer_before_the_feeds_are_loaded() -> None:
+    """Rules that are not ready cannot say whether the name is listed."""
+    world = Standstill(make_blockset({"alpha": ""}))
+    world.forwarded("www.example", "A", "www.example 300 IN A 192.0.2.7")
+    forward = world.ask("www.example", now=1400.0)
+    assert isinstance(forward, Forward)
+    world.resolver.adopt(dataclasses.replace(world.resolver.rules, ready=False))
+    assert world.resolver.stale_answer(forward, 1400.0) is None
 
 
 def test_popular_answers_are_refreshed_ahead() -> None:

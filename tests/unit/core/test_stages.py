@@ -132,6 +132,15 @@ def test_a_zone_can_be_left_to_the_upstream() -> None:
     assert SpecialNames(UNDELEGATED_ZONES, ()).answer(names.from_text("x.test"), p.A, 0.0) is not None
 
 
+def test_what_the_root_denies() -> None:
+    """Zones at the top level that exist nowhere; neither those below one, nor those that are left to the upstream."""
+    local = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["corp.local"])
+    denied = [
+        local.denied_by_root(names.from_text(name)) for name in ("a.test", "10.in-addr.arpa", "x.corp.local", "example.net")
+    ]
+    assert denied == [b"\4test\0", None, None, None]
+
+
 def waiter(number: int, address: str = "10.0.0.1") -> Waiter:
     client = ClientTable(Access(), (), ()).lookup(address)
     return Waiter(query("a.test", query_id=number), client, address, Transport.UDP, lambda _wire: None, 0.0)

@@ -145,3 +145,9 @@ def test_a_name_does_not_run_into_itself() -> None:
     wire = b"\0\0\x81\x80\0\1\0\2\0\0\0\0" + question + cname + b"\xc0\x29\0\1\0\1\0\0\0\x3c\0\4\xc0\0\2\1" + bytes(20)
     with pytest.raises(WireError, match="name leaves the message"):
         parse_message(wire)
+
+
+def test_a_message_without_a_question() -> None:
+    """A header alone is a message: some servers report an error so."""
+    message = parse_message(b"\0\1\x81\x81" + bytes(8))
+    assert (message.question, message.answer) == (b"", ())

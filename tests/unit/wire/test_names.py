@@ -82,3 +82,10 @@ def test_labels_do_not_match_across_their_ends() -> None:
     """notevil.test is not below evil.test, nor is the single label `x.evil` below `evil`."""
     assert not names.is_at_or_below(names.from_text("notevil.test"), names.from_text("evil.test"))
     assert not names.is_at_or_below(names.from_text(r"x\.evil.test"), names.from_text("evil.test"))
+
+
+@pytest.mark.parametrize("text", ["ab--\u2665.test", "-\u2665.test", "\u2665-.test", "\u2665\u200d.test", "\u2665 .test"])
+def test_symbols_beside_what_no_label_may_have(text: str) -> None:
+    """A heart is encoded, but not beside hyphens, joiners or spaces where none may be (UTS 46, 4.1)."""
+    with pytest.raises(InvalidName):
+        names.from_text(text)
