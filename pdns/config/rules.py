@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,6 +46,7 @@ LEAST_TOKEN_BYTES: Final = 16
 MOST_TOKEN_BYTES: Final = 4096
 RESERVED_FEED: Final = "local"  # blocks by administrators count under this feed name
 MOST_WORKERS: Final = 64
+_IDENTITY: Final = re.compile(r"[ -~]{0,64}")
 RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants beyond the number of labels in metrics
 
 T = TypeVar("T")
@@ -95,6 +97,8 @@ def _server(server: Server, around: RuleContext) -> Server:
     if server.workers > MOST_WORKERS:
         expected = f"expected 0 (one a core) or at most {MOST_WORKERS}"
         around.report.add("server.workers", f"{expected}, got {server.workers}")
+    if not _IDENTITY.fullmatch(server.identity):
+        around.report.add("server.identity", f'expected at most 64 printable ASCII characters, got "{server.identity}"')
     return replace(server, listen=tuple(listen))
 
 

@@ -15,9 +15,9 @@ _COUNT_ONE_AUTHORITY = b"\0\0\0\1"
 _RFC8482 = b"\7RFC8482\0"  # HINFO: CPU "RFC8482", OS ""
 
 
-def answer_entry(rtype: int, rdatas: Sequence[bytes], source: str, now: float, ttl_s: int) -> Entry:
+def answer_entry(rtype: int, rdatas: Sequence[bytes], source: str, now: float, ttl_s: int, rclass: int = p.CLASS_IN) -> Entry:
     """NOERROR with one record of the queried name for each of `rdatas`."""
-    head = _AT_QNAME + rtype.to_bytes(2) + b"\0\1" + ttl_s.to_bytes(4)
+    head = _AT_QNAME + rtype.to_bytes(2) + rclass.to_bytes(2) + ttl_s.to_bytes(4)
     body = b""
     ttls = []
     for rdata in rdatas:

@@ -1,4 +1,6 @@
-"""DNS cookies (RFC 7873) as servers of several makers compute them (RFC 9018), and how long a TCP client may stay (RFC 7828)."""
+"""DNS cookies (RFC 7873) as servers of several makers compute them (RFC 9018), and how long a TCP client may stay (RFC 7828), and
+which server answers (RFC 5001).
+"""
 
 # kernel: pdns/fast/cookies.pyx
 
@@ -24,7 +26,7 @@ _MASK = 0xFFFF_FFFF_FFFF_FFFF
 
 
 class Options:
-    """Reads the COOKIE and edns-tcp-keepalive options of queries, and makes those of their answers.
+    """Reads the COOKIE, edns-tcp-keepalive and NSID options of queries, and makes those of their answers.
 
     `now` is in seconds of a clock that all who know the secret share.
     """
@@ -34,6 +36,7 @@ class Options:
         self._secret = secret
         self._days: dict[int, bytes] = {}
         self._keepalive = keepalive_option(server)
+        self._nsid = nsid_option(server)
 
     def take_up(self, query: Query, address: str, transport: Transport, now: float) -> None:
         """Set what the answer to `query` says, and whether its client's address is proven: by TCP or by a valid cookie."""
@@ -44,6 +47,8 @@ class Options:
             query.options = option
         if query.keepalive and transport.is_stream:
             query.options += self._keepalive
+        if query.nsid:
+            query.options += self._nsid
 
     def _cookie(self, cookie: bytes, client: bytes, now: int) -> tuple[bytes, bool]:
         client_cookie, server_cookie = cookie[:CLIENT_COOKIE_BYTES], cookie[CLIENT_COOKIE_BYTES:]
@@ -68,6 +73,12 @@ def keepalive_option(server: Server) -> bytes:
     """The edns-tcp-keepalive option, in units of 100 ms."""
     units = min(int(server.tcp_idle_timeout_s * 10), 0xFFFF)
     return p.EDNS_OPTION_KEEPALIVE.to_bytes(2) + b"\0\2" + units.to_bytes(2)
+
+
+def nsid_option(server: Server) -> bytes:
+    """The NSID option; empty without `server.identity`."""
+    data = server.identity.encode("ascii")
+    return p.EDNS_OPTION_NSID.to_bytes(2) + len(data).to_bytes(2) + data if data else b""
 
 
 def secret_of(secret: bytes, day: int) -> bytes:

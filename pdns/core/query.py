@@ -28,6 +28,7 @@ class Query:
         "keepalive",
         "key",
         "monitored",
+        "nsid",
         "options",
         "qclass",
         "qname",
@@ -58,6 +59,7 @@ class Query:
         self.verified = False  # the client's address is proven: it came over TCP, or with a valid cookie
         self.cookie = b""  # the client's, and the server's if it has one (RFC 7873)
         self.keepalive = False  # it asks how long its TCP connection may stay (RFC 7828)
+        self.nsid = False  # it asks which server answers (RFC 5001)
         self.options = b""  # of the OPT record of its answer
         # DO and CD change what an upstream says (RFC 4035, 3.2.1 and 3.2.2), so they are part of the question.
         self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
+from pdns.core.answers import answer_entry, denial_entry, error_entry, minimal_any_entry
 from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
@@ -21,6 +21,7 @@ from pdns.core.response_check import check_response
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import SpecialNames
 from pdns.errors import WireError
+from pdns.wire import names
 from pdns.wire import protocol as p
 from pdns.wire.message import HEADER, Message, parse_message
 
@@ -31,6 +32,8 @@ OVER_LIMIT_TEXT = b"too many queries from this network"
 MOST_NAMED = 3  # feeds in one text
 NO_DATA_TYPES = frozenset(range(p.NXNAME, p.TKEY))  # meta types, none of which stands in a question (RFC 6895, 3.1)
 META_TYPES = NO_DATA_TYPES | {0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA}
+
+IDENTITY_NAMES = frozenset(map(names.from_text, ("id.server", "hostname.bind")))  # RFC 4892, 2.2
 
 _Stage = Callable[[Query, Client, float], Outcome | None]
 
@@ -101,6 +104,10 @@ class Resolver:
 
     def _scope(self, query: Query, _client: Client, now: float) -> Outcome | None:
         if query.qclass != p.CLASS_IN:
+            identity = self.rules.config.server.identity.encode("ascii")
+            if identity and query.qclass == p.CLASS_CH and query.qtype in (p.TXT, p.ANY) and query.qname in IDENTITY_NAMES:
+                text = bytes((len(identity),)) + identity
+                return Answer(answer_entry(p.TXT, [text], "local", now, 0, p.CLASS_CH), "local")
             return Answer(error_entry(p.REFUSED, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"class IN only")), "refused")
         if query.qtype in NO_DATA_TYPES:
             ede = (p.EDE_INVALID_QUERY_TYPE, b"no record has this type")

@@ -1,4 +1,4 @@
-"""Options in answers: DNS cookies and edns-tcp-keepalive. The compiled twin of `pdns.core.cookies`."""
+"""Options in answers: DNS cookies, edns-tcp-keepalive and NSID. The compiled twin of `pdns.core.cookies`."""
 
 from libc.stdint cimport int64_t, uint8_t
 
@@ -9,6 +9,7 @@ from pdns.fast.wire cimport Question
 cdef class Options:
     cdef bytes _secret
     cdef bytes _keepalive
+    cdef bytes _nsid
     cdef HashKey _key  # of the day last asked for
     cdef int64_t _day
 

@@ -2,13 +2,13 @@
 
 # specification: pdns/core/cookies.py:Options
 
-from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy
 
 from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4
 from pdns.fast.hashing cimport siphash24
-from pdns.fast.wire cimport CLIENT_COOKIE_BYTES, KEEPALIVE_BYTES, SERVER_COOKIE_BYTES, put16, put32, u32
+from pdns.fast.wire cimport CLIENT_COOKIE_BYTES, KEEPALIVE_BYTES, MOST_NSID_BYTES, SERVER_COOKIE_BYTES, put16, put32, u32
 
 from pdns.core import cookies as specification
 from pdns.wire import protocol as p
@@ -27,6 +27,9 @@ cdef class Options:
 
     def __init__(self, bytes secret not None, server):
         self._secret, self._keepalive, self._day = secret, specification.keepalive_option(server), -1
+        self._nsid = specification.nsid_option(server)
+        if len(self._nsid) > MOST_NSID_BYTES:
+            raise ValueError(f"server.identity has more than {MOST_NSID_BYTES - 4} characters")
 
     cdef int _key_at(self, int64_t time_s) except -1:
         if time_s // _ROLL_S != self._day:
@@ -61,6 +64,9 @@ cdef class Options:
         if tcp and question.keepalive:
             memcpy(out + question.option_bytes, PyBytes_AS_STRING(self._keepalive), KEEPALIVE_BYTES)
             question.option_bytes += KEEPALIVE_BYTES
+        if question.nsid:
+            memcpy(out + question.option_bytes, PyBytes_AS_STRING(self._nsid), PyBytes_GET_SIZE(self._nsid))
+            question.option_bytes += <uint8_t>PyBytes_GET_SIZE(self._nsid)
         return tcp or valid
 
 

@@ -117,6 +117,10 @@ cdef class Query:
         return bool(self.q.keepalive)
 
     @property
+    def nsid(self):
+        return bool(self.q.nsid)
+
+    @property
     def options(self):
         return PyBytes_FromStringAndSize(<char *>self.q.options, self.q.option_bytes)
 

@@ -30,6 +30,7 @@ cdef enum:
 cdef enum:
     TYPE_OPT = 41
     OPT_BYTES = 11  # of an OPT record without options
+    OPTION_NSID = 3
     OPTION_COOKIE = 10
     OPTION_KEEPALIVE = 11
     CLIENT_COOKIE_BYTES = 8
@@ -37,7 +38,8 @@ cdef enum:
     LEAST_COOKIES_BYTES = 16  # of a client's and a server's (RFC 7873, 4)
     MOST_COOKIES_BYTES = 40
     KEEPALIVE_BYTES = 6
-    MOST_OPTION_BYTES = 34  # of the options in an answer: our cookie and keepalive
+    MOST_NSID_BYTES = 68  # of the option; `server.identity` has 64 characters at most
+    MOST_OPTION_BYTES = 102  # of the options in an answer: our cookie, keepalive and NSID
 
 # Why bytes are not a query we can serve. `wire.pyx` has the rcode of each, `query.pyx` the words.
 cdef enum Fault:
@@ -82,8 +84,9 @@ cdef struct Question:  # what a query says, with nothing left that points into i
     uint16_t key_bytes
     bint edns
     bint want_dnssec  # DO
-    bint has_options  # a cookie or keepalive
+    bint has_options  # a cookie, keepalive or NSID
     bint keepalive
+    bint nsid
     uint8_t cookie_bytes
     uint8_t option_bytes  # of what the OPT record of the answer is to hold
     uint8_t cookie[MOST_COOKIES_BYTES]

@@ -20,6 +20,7 @@ _OPTS = (
     bytes.fromhex("00002904d0000080000000"),
     bytes.fromhex("0000290200000000000000"),
     bytes.fromhex("000029ffff00000000000c000a00080011223344556677"),  # a cookie
+    bytes.fromhex("00002904d000000000000400030000"),  # NSID
     bytes.fromhex("0000291000000080000008000b0002000f000c0000"),
 )
 _LISTED = tuple(

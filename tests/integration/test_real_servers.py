@@ -164,6 +164,21 @@ def test_dig_finds_no_version(blocking: RunningPdns) -> None:
     assert "ANSWER: 0" in text
 
 
+def test_dig_finds_which_server_answered(tmp_path: Path) -> None:
+    """NSID and `id.server`, once a name is configured; the next name is in force at once."""
+    program("dig")
+    with RunningPdns(tmp_path, {"server": {"identity": "ns1.example"}}) as pdns:
+        assert "NSID: 6e 73 31 2e 65 78 61 6d 70 6c 65" in dig(pdns, "+nsid", "localhost")
+        assert "NSID: 6e 73 31" in dig(pdns, "+nsid", "+tcp", "+keepalive", "localhost")
+        assert "NSID" not in dig(pdns, "localhost")
+        for name in ("id.server", "hostname.bind"):
+            assert '"ns1.example"' in dig(pdns, "CH", "TXT", name)
+        pdns.write_config({"server": {"identity": "ns2.example"}})
+        pdns.reload()
+        pdns.wait_for(lambda: '"ns2.example"' in dig(pdns, "CH", "TXT", "id.server"), "the next name")
+        assert "NSID: 6e 73 32" in dig(pdns, "+nsid", "localhost")
+
+
 # An upstream that goes away.
 
 

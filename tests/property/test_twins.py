@@ -54,6 +54,7 @@ FIELDS = (
     "udp_bytes",
     "cookie",
     "keepalive",
+    "nsid",
     "key",
     "filter_key",
     "reversed_key",

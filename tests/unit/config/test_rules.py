@@ -38,6 +38,11 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("[server]\ndrain_s = inf", "server.drain_s: expected number > 0 and <= 2147483647, got inf"),
         ("[server]\ndrain_s = 0", "server.drain_s: expected number > 0, got 0"),
         ("[cache]\nmax_stale_s = 9999999999", "cache.max_stale_s: expected int from 0 to 2147483647, got 9999999999"),
+        ('[server]\nidentity = "nörd"', 'server.identity: expected at most 64 printable ASCII characters, got "nörd"'),
+        (
+            f'[server]\nidentity = "{"x" * 65}"',
+            f'server.identity: expected at most 64 printable ASCII characters, got "{"x" * 65}"',
+        ),
         ("[server]\nworkers = 65", "server.workers: expected 0 (one a core) or at most 64, got 65"),
         ("[server]\nlisten = []", "server.listen: expected non-empty array of strings, got []"),
         ("[server]\nlisten = [53]", "server.listen[0]: expected string, got 53"),

@@ -38,11 +38,18 @@ def test_siphash() -> None:
 
 
 def asked(
-    cookie: bytes, *, now: float, address: str = "192.0.2.1", transport: Transport = Transport.UDP, keepalive: bool = False
+    cookie: bytes,
+    *,
+    now: float,
+    address: str = "192.0.2.1",
+    transport: Transport = Transport.UDP,
+    keepalive: bool = False,
+    nsid: bool = False,
+    identity: str = "",
 ) -> Query:
     one = query("a.test")
-    one.cookie, one.keepalive = cookie, keepalive
-    Options(SECRET, Server()).take_up(one, address, transport, now)
+    one.cookie, one.keepalive, one.nsid = cookie, keepalive, nsid
+    Options(SECRET, Server(identity=identity)).take_up(one, address, transport, now)
     return one
 
 
@@ -75,3 +82,12 @@ def test_keepalive_is_for_tcp() -> None:
     over_tcp = asked(b"", now=0.0, keepalive=True, transport=Transport.TCP)
     assert (over_tcp.options, over_tcp.verified) == (b"\0\x0b\0\2\0\x64", True)
     assert asked(CLIENT_COOKIE, now=0.0, keepalive=True, transport=Transport.TCP).options[28:] == b"\0\x0b\0\2\0\x64"
+
+
+def test_who_asks_for_the_server_is_told_its_name() -> None:
+    """NSID, over UDP and TCP, behind the other options (RFC 5001, 2.3); nothing without a name, and nothing unasked."""
+    assert asked(b"", now=0.0, nsid=True, identity="ns1.ams").options == b"\0\3\0\7ns1.ams"
+    assert asked(b"", now=0.0, nsid=True).options == b""
+    assert asked(CLIENT_COOKIE, now=0.0, identity="ns1.ams").options[28:] == b""
+    every = asked(CLIENT_COOKIE, now=0.0, keepalive=True, nsid=True, identity="x" * 64, transport=Transport.TCP).options
+    assert (len(every), every[28:]) == (102, b"\0\x0b\0\2\0\x64" + b"\0\3\0\x40" + b"x" * 64)

@@ -27,6 +27,7 @@ def test_strangers_are_refused_and_told() -> None:
     ("name", "qtype", "options", "rcode"),
     [
         ("version.bind", "TXT", {"qclass": "CH"}, p.REFUSED),
+        ("id.server", "TXT", {"qclass": "CH"}, p.REFUSED),
         ("malware.test", "A", {"qclass": "CH"}, p.REFUSED),
         ("www.example", "AXFR", {}, p.REFUSED),
         ("www.example", "IXFR", {}, p.REFUSED),
@@ -255,3 +256,24 @@ def test_a_reload_keeps_answers_and_changes_rules() -> None:
     assert world.answer("www.example").source == "cache"
     assert world.answer("malware.test").entry.rcode == p.NXDOMAIN
     assert FEEDS
+
+
+@pytest.mark.parametrize(
+    ("name", "qtype", "told"),
+    [
+        ("id.server", "TXT", True),
+        ("Hostname.BIND", "TXT", True),
+        ("id.server", "ANY", True),
+        ("id.server", "A", False),
+        ("version.bind", "TXT", False),
+        ("x.id.server", "TXT", False),
+    ],
+)
+def test_the_name_of_the_server_in_class_ch(name: str, qtype: str, *, told: bool) -> None:
+    """Where one is configured, `id.server` and `hostname.bind` are it (RFC 4892), in class CH and for no time."""
+    world = Standstill(server={"identity": "ns1.ams"})
+    message = read(world.wire(name, qtype, qclass="CH"))
+    found = [(record.rclass, record.rtype, record.ttl, str(record.rdata)) for record in message.rr]
+    assert found == ([(3, p.TXT, 0, '"ns1.ams"')] if told else [])
+    assert message.header.rcode == (p.NOERROR if told else p.REFUSED)
+    assert isinstance(world.ask(name, "TXT"), Forward)  # in class IN it is a name like any other
