@@ -259,7 +259,12 @@ def _local(local: Local, around: RuleContext) -> Local:
             raise InvalidAddress('expected a domain name without "*."')
         return names.to_text(allowed.name)
 
-    return replace(local, forward=around.canonical("local.forward", local.forward, name))
+    forward = around.canonical("local.forward", local.forward, name)
+    never_forward = around.canonical("local.never_forward", local.never_forward, name)
+    for index, text in enumerate(never_forward):
+        if text in forward:
+            around.report.add(f"local.never_forward[{index}]", f'"{text}" is in local.forward as well: remove one of them')
+    return replace(local, forward=forward, never_forward=never_forward)
 
 
 def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:

@@ -110,9 +110,11 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Special-use names that are forwarded anyway."""
+    """Names that are not forwarded, and special-use names that are."""
 
     forward: tuple[str, ...] = ()
+    never_forward: tuple[str, ...] = ()
+    forward_single_labels: bool = True
 
 
 class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

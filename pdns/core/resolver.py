@@ -151,7 +151,7 @@ class Resolver:
             ):
                 return Answer(known, "cache" if known.source == "upstream" else known.source)
             return Forward(key, zone, p.DS, p.CLASS_IN, do=True, cd=query.cd, policy=client.policy, proof=True)
-        entry = data.answer(query.qname, query.qtype, now)
+        entry = data.answer(query.qname, query.qtype, now, do=query.do)
         return None if entry is None else Answer(entry, "local")
 
     def _forward(self, query: Query, client: Client, now: float) -> Outcome:
@@ -261,9 +261,17 @@ class Resolver:
         checked = check_response(self._policy, blockset, policy, message, chain)
         return merge(decision, checked)
 
+    def _is_answered_here(self, forward: Forward, now: float) -> bool:
+        """Whether the question is no longer one for an upstream."""
+        key = names.filter_key(forward.qname)
+        return any(
+            data.may_answer(key) and data.answer(forward.qname, forward.qtype, now, do=forward.do) is not None
+            for data in (self.rules.special, self.rules.undelegated)
+        )
+
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
-        if entry.source != "upstream" or not self.rules.ready:
+        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
             self._cache.remove(forward.key)
             return None
         question = forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)

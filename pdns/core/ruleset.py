@@ -45,7 +45,12 @@ class RuleSet:
             policy=Policy(config, local),
             block_answers=BlockAnswers(config.block),
             special=SpecialNames(SPECIAL_ZONES, config.local.forward),
-            undelegated=SpecialNames(UNDELEGATED_ZONES, config.local.forward),
+            undelegated=SpecialNames(
+                UNDELEGATED_ZONES,
+                config.local.forward,
+                config.local.never_forward,
+                single_labels=not config.local.forward_single_labels,
+            ),
         )
 
     def with_config(self, config: Config) -> Self:

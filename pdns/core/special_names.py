@@ -15,6 +15,7 @@ TTL_S = 10800  # RFC 6303, 3: as the built-in zones of others
 _LOCALHOST_V4 = bytes([127, 0, 0, 1])
 _LOCALHOST_V6 = bytes(15) + b"\1"
 _LOCALHOST = names.from_text("localhost")
+_OF_HOSTS = frozenset((p.A, p.AAAA, p.HTTPS))  # other types of one label are what resolvers ask about top-level domains
 
 
 class Zone(NamedTuple):
@@ -59,21 +60,32 @@ UNDELEGATED_ZONES = tuple(_zones("test invalid onion alt local internal", absent
 class SpecialNames:
     """Answers for one table of zones."""
 
-    def __init__(self, zones: Iterable[Zone], forward: Iterable[str]) -> None:
-        """`forward`: names that are left to the upstream all the same, with everything below them, since it knows them."""
+    def __init__(
+        self, zones: Iterable[Zone], forward: Iterable[str], never_forward: Iterable[str] = (), *, single_labels: bool = False
+    ) -> None:
+        """`forward`: names that are left to the upstream all the same, with everything below them, since it knows them.
+
+        `never_forward`: further names that do not exist, with everything below them. The most specific name of both decides.
+        `single_labels`: addresses of names of one label do not exist either.
+        """
         self._exempt = frozenset(names.from_text(text) for text in forward)
         self._zones = {
             zone.apex: zone for zone in zones if not any(names.is_at_or_below(zone.apex, name) for name in self._exempt)
         }
-
+        self._zones |= {zone.apex: zone for zone in _zones(" ".join(never_forward), absent=True)}
+        self._single_labels = single_labels
         self.filter_keys = frozenset(names.filter_key(apex) for apex in self._zones)
+        if single_labels:
+            self.filter_keys |= {names.ROOT}
 
     def may_answer(self, filter_key: bytes) -> bool:
         """False when no name whose last two labels are `filter_key` is answered here, which is so for nearly all."""
         return filter_key in self.filter_keys or filter_key[1 + filter_key[0] :] in self.filter_keys
 
-    def answer(self, qname: bytes, qtype: int, now: float) -> Entry | None:
+    def answer(self, qname: bytes, qtype: int, now: float, *, do: bool = False) -> Entry | None:
         """What the zone of `qname` says, or None when it lies in none of them.
+
+        With `do`, a name of one label lies in none: a client that validates believes nothing unsigned there.
 
         A DS query at an apex belongs to the parent zone (RFC 4035, 3.1.4.1), and is left to it where that zone delegates the name
         without a signature, so that validating clients may believe what is answered here. The root delegates none.
@@ -86,6 +98,8 @@ class SpecialNames:
                 return _answer_from(zone, qname, qtype, now)
             if ancestor in self._exempt:
                 return None
+        if self._single_labels and not do and qtype in _OF_HOSTS and _is_top_level(qname):
+            return negative_entry(p.NXDOMAIN, names.ROOT, qname, "local", now, TTL_S)
         return None
 
     def denied_by_root(self, qname: bytes) -> bytes | None:

@@ -38,6 +38,10 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("[server]\ndrain_s = inf", "server.drain_s: expected number > 0 and <= 2147483647, got inf"),
         ("[server]\ndrain_s = 0", "server.drain_s: expected number > 0, got 0"),
         ("[cache]\nmax_stale_s = 9999999999", "cache.max_stale_s: expected int from 0 to 2147483647, got 9999999999"),
+        (
+            '[local]\nforward = ["ad.lan"]\nnever_forward = ["lan", "AD.lan"]',
+            'local.never_forward[1]: "ad.lan" is in local.forward as well: remove one of them',
+        ),
         ('[server]\nidentity = "nörd"', 'server.identity: expected at most 64 printable ASCII characters, got "nörd"'),
         (
             f'[server]\nidentity = "{"x" * 65}"',

@@ -11,7 +11,7 @@ from pdns.core.outcome import Drop, Forward
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
 from tests.blocksets import make_blockset
-from tests.unit.core.conftest import FEEDS, Standstill
+from tests.unit.core.conftest import FEEDS, Standstill, make_config
 from tests.wire import answers, ede, query, query_wire, read, response_wire
 
 
@@ -256,6 +256,20 @@ def test_a_reload_keeps_answers_and_changes_rules() -> None:
     assert world.answer("www.example").source == "cache"
     assert world.answer("malware.test").entry.rcode == p.NXDOMAIN
     assert FEEDS
+
+
+def test_what_is_no_longer_forwarded_leaves_the_cache() -> None:
+    """An answer of the upstream is not given once the name is never forwarded; others stay."""
+    world = Standstill()
+    for name in ("nas.lan", "printer", "www.example"):
+        world.forwarded(name, "A", f"{name} 300 IN A 192.0.2.7")
+    config = make_config(local={"never_forward": ["lan"], "forward_single_labels": False})
+    world.resolver.adopt(world.resolver.rules.with_config(config))
+    for name in ("nas.lan", "printer"):
+        assert read(world.wire(name)).header.rcode == p.NXDOMAIN
+    assert world.answer("www.example").source == "cache"
+    world.resolver.adopt(world.resolver.rules.with_config(make_config()))
+    assert isinstance(world.ask("nas.lan"), Forward)
 
 
 @pytest.mark.parametrize(

@@ -132,6 +132,38 @@ def test_a_zone_can_be_left_to_the_upstream() -> None:
     assert SpecialNames(UNDELEGATED_ZONES, ()).answer(names.from_text("x.test"), p.A, 0.0) is not None
 
 
+@pytest.mark.parametrize(
+    ("name", "qtype", "do", "here"),
+    [
+        ("nas.lan", p.A, False, True),
+        ("lan", p.MX, False, True),
+        ("nas.lan", p.A, True, True),
+        ("dc1.ad.lan", p.A, False, False),
+        ("lab.ad.lan", p.A, False, True),
+        ("x.lab.ad.lan", p.TXT, False, True),
+        ("corp.example.org", p.A, False, True),
+        ("www.example.org", p.A, False, False),
+        ("printer", p.A, False, True),
+        ("printer", p.AAAA, False, True),
+        ("printer", p.HTTPS, False, True),
+        ("printer", p.A, True, False),
+        ("com", p.DS, False, False),
+        ("com", p.NS, False, False),
+        ("router", p.A, False, False),
+        ("printer.example", p.A, False, False),
+        ("@", p.A, False, False),
+    ],
+)
+def test_names_that_are_never_forwarded(name: str, qtype: int, *, do: bool, here: bool) -> None:
+    """Private suffixes do not exist; the most specific name decides. Hosts of one label do not either, but for validators."""
+    local = SpecialNames(UNDELEGATED_ZONES, ["ad.lan", "router"], ["lan", "lab.ad.lan", "corp.example.org"], single_labels=True)
+    qname = names.ROOT if name == "@" else names.from_text(name)
+    entry = local.answer(qname, qtype, 0.0, do=do)
+    assert (entry is not None) is here
+    assert entry is None or (entry.rcode, entry.source) == (p.NXDOMAIN, "local")
+    assert local.may_answer(names.filter_key(qname)) or not here
+
+
 def test_what_the_root_denies() -> None:
     """Zones at the top level that exist nowhere; neither those below one, nor those that are left to the upstream."""
     local = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["corp.local"])
