@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import os
 import socket
+import stat
 
 
 def open_fds(*, collect: bool = True) -> set[int]:
@@ -28,11 +30,9 @@ def spoil_sockets_to(port: int) -> None:
     """Put something that cannot send in the place of every UDP socket of this process that is connected to `port`."""
     null = os.open("/dev/null", os.O_RDWR)
     for number in open_fds(collect=False):
-        try:
-            with socket.socket(fileno=os.dup(number)) as sock:
-                mine = sock.type == socket.SOCK_DGRAM and sock.getpeername()[1] == port
-        except OSError:
+        if not stat.S_ISSOCK(os.fstat(number).st_mode):
             continue
-        if mine:
-            os.dup2(null, number)
+        with socket.socket(fileno=os.dup(number)) as sock, contextlib.suppress(OSError):  # it may be connected to nothing
+            if sock.type == socket.SOCK_DGRAM and sock.getpeername()[1] == port:
+                os.dup2(null, number)
     os.close(null)

@@ -93,6 +93,7 @@ def test_half_of_the_packets_may_be_lost(loop: str) -> None:
     run_on(loop, main())
 
 
+@pytest.mark.realtime
 @on_both_loops
 def test_a_lossy_upstream_is_not_preferred(loop: str) -> None:
     """One that answers every other question, though the quickest, is avoided for a while when another knew the answer."""
