@@ -154,12 +154,12 @@ class _Answering(Forwarder):
 
 
 class Answers:
-    """`Front.answer`, and the whole service behind it: with answers in little memory, decided again, evicted, moved."""
+    """`FastPath.answer`, and the whole service behind it: with answers in little memory, decided again, evicted, moved."""
 
     at_once = 1
 
     def __init__(self, transport: str, loop: asyncio.AbstractEventLoop, seed: int) -> None:
-        self.name = f"Front.answer over {transport}"
+        self.name = f"FastPath.answer over {transport}"
         self._transport = Transport(transport)
         self._most_bytes = 1232 if transport == "udp" else 65535
         config = msgspec.convert(RAW, Config)
