@@ -44,6 +44,7 @@ async def warm(asker: Asker, upstream: FakeUpstream, count: int = 5) -> None:
     upstream.clear()
 
 
+@pytest.mark.realtime
 @on_both_loops
 def test_the_quicker_upstream_gets_the_questions(loop: str) -> None:
     """Once both are known, nearly all goes to the one that answers sooner, wherever it stands in the list."""
