@@ -132,7 +132,7 @@ async def forwarding(
         else:
             for module, name in (
                 (health, "MIN_RTO_S"), (health, "MAX_RTO_S"), (health, "_FIRST_RTO_S"),
-                (rounds, "MAX_RTO_S"), (rounds, "STREAM_RTO_S"), (forwarder, "PROBE_TIMEOUT_S"),
+                (rounds, "STREAM_RTO_S"), (forwarder, "PROBE_TIMEOUT_S"),
             ):  # fmt: skip
                 patch.setattr(module, name, PATIENCE_S)
         try:
