@@ -11,7 +11,7 @@ _OOM_SCORE = "800"
 
 
 def step_back() -> None:
-    """Run this process as batch work, and at least `NICE` nice; and let it be the one that goes when memory runs out."""
+    """Run this process as batch work with a niceness of at least `NICE`. The kernel ends it first when memory runs out."""
     with contextlib.suppress(OSError):
         os.nice(max(0, NICE - os.nice(0)))
     with contextlib.suppress(OSError):

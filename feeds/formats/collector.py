@@ -131,7 +131,7 @@ class Collector:
         self.describe(detail)
 
     def describe(self, detail: NameAnnotation | None) -> None:
-        """Say what is known of all that is added from now on; an empty `detail` counts as None."""
+        """Set the annotation of the entries that are added from now on. An empty `detail` counts as None."""
         self.detail = detail if detail != NameAnnotation() else None
 
     def add_address(self, token: bytes) -> None:

@@ -1,6 +1,4 @@
-"""DNS cookies (RFC 7873) as servers of several makers compute them (RFC 9018), and how long a TCP client may stay (RFC 7828), and
-which server answers (RFC 5001).
-"""
+"""EDNS options in answers: DNS cookies (RFC 7873, computed as RFC 9018 says), edns-tcp-keepalive (RFC 7828), NSID (RFC 5001)."""
 
 # kernel: pdns/fast/cookies.pyx
 

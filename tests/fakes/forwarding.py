@@ -106,8 +106,8 @@ async def forwarding(
 ) -> AsyncIterator[Asker]:
     """A forwarder to these upstreams, closed at the end. It fails the test by what it logs as an error.
 
-    It retransmits and gives up so late that a busy machine cannot cause it. An impatient one waits for tens of milliseconds
-    where it would wait for hundreds and more, so that tests need not.
+    It gives up so late that a busy machine cannot cause it, and retransmits after `rounds.MAX_RTO_S`. An impatient one waits for
+    tens of milliseconds where it would wait for hundreds and more, so that tests need not.
     """
     servers = tuple(one if isinstance(one, str) else url(one) for one in upstreams)
     config = Upstream(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import dns.flags
 import dns.message
 import dns.query
 import dns.rcode

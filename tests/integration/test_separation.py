@@ -297,7 +297,7 @@ def test_it_becomes_the_configured_user(tmp_path: Path) -> None:
     )
     if subprocess.run([sys.executable, "-c", may_run], capture_output=True, check=False).returncode:
         shutil.rmtree(home)
-        pytest.skip("`nobody` may not run this Python")
+        pytest.skip("the user `nobody` cannot run this Python")
     try:
         with UpstreamThread(answer()) as upstream:
             server = {"listen": ["127.0.0.1:53"], "user": "nobody", "workers": 1}
