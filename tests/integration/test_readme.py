@@ -39,7 +39,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
 
 
 def test_the_commands_print_what_is_shown(example: RunningPdns) -> None:
-    """Every line that the README shows under a command is printed by it, in the order of the README: one counts what the other asks."""
+    """Every line that the README shows under a command is printed by it. They run in its order: one counts what another asks."""
     pdns = f"{shlex.quote(sys.executable)} -m pdns"
     for command, lines in _shown():
         if shutil.which(command.split(maxsplit=1)[0]) is None and "pdns" not in command:
