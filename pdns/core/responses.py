@@ -39,7 +39,7 @@ class Responses:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
         servers of a zone, which need not recurse, have not followed it to its end.
         """
-        if not self.rules.routes or forward.proof:
+        if self._takes_default(forward):
             return None
         try:
             message, chain = self._whole(forward, message)
@@ -51,8 +51,12 @@ class Responses:
             hops = len(chain.names) - 1
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
-        route = self.rules.routes.of(chain.names[hops], forward.qtype)
-        return forward._replace(route=route, head=head_of(message, chain, hops, head), asked=chain.names[hops])
+        routes, known = self.rules.routes, chain.names[:hops]
+        route = routes.of(chain.names[hops], forward.qtype)
+        if hops == 0:
+            return forward._replace(route=route, head=None, asked=b"")
+        new_head = head_of(message, chain, hops, head, routes.mark(known, forward.qtype))
+        return forward._replace(route=route, head=new_head, asked=chain.names[hops])
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
         """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored.
@@ -65,7 +69,7 @@ class Responses:
             message, chain = self._whole(forward, message)
         except WireError as error:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
-        if self.rules.routes and not forward.proof and self._first_foreign(forward, chain) is not None:
+        if not self._takes_default(forward) and self._first_foreign(forward, chain) is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
         if decision.verdict is not None:
@@ -119,6 +123,10 @@ class Responses:
         stale = self.stale_answer(forward, now)
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
 
+    def _takes_default(self, forward: Forward) -> bool:
+        """Whether no other route is concerned, by the rules of now or by those of when it was asked."""
+        return forward.proof or (not self.rules.routes and forward.route == DEFAULT_ROUTE and forward.head is None)
+
     def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain]:
         """`message` with what was known before it, and the chain of both. Raises `WireError`."""
         told_before = 0
@@ -126,7 +134,7 @@ class Responses:
             message = joined(forward.head, _question_of(forward), message)
             told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
         chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        if self.rules.routes and not forward.proof:
+        if not self._takes_default(forward):
             own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
             chain = chain._replace(records=tuple(own))
         return message, chain
@@ -138,10 +146,16 @@ class Responses:
         return not self.rules.routes.of(record.owner, forward.qtype).answers_with(forward.route)
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
-        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked."""
-        route_of = self.rules.routes.of
-        for hops in range(forward.head.hops if forward.head is not None else 0, len(chain.names)):
-            if not route_of(chain.names[hops], forward.qtype).answers_with(forward.route):
+        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked. The
+        very first, when what is known from before comes from servers that are no longer responsible.
+        """
+        routes, head, asked = self.rules.routes, forward.head, 0
+        if head is not None:
+            asked = head.hops
+            if head.route_mark != routes.mark(chain.names[:asked], forward.qtype):
+                return 0
+        for hops in range(asked, len(chain.names)):
+            if not routes.of(chain.names[hops], forward.qtype).answers_with(forward.route):
                 return hops
         return None
 

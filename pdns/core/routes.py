@@ -23,8 +23,12 @@ class Route(NamedTuple):
     zone: str = ""  # its label in metrics
 
     def answers_with(self, other: Route) -> bool:
-        """Whether the servers of this route are also those of `other`: then one answer may speak for names of both."""
-        return self.group == other.group and self.block == other.block and self.private_answers == other.private_answers
+        """Whether the servers of this route are also those of `other`: then one answer may speak for names of both.
+
+        A group whose servers have changed is another one.
+        """
+        mine = self.group, self.mark, self.block, self.private_answers
+        return mine == (other.group, other.mark, other.block, other.private_answers)
 
 
 DEFAULT_ROUTE = Route()

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.core.chain import follow
-from pdns.core.crossing import EMPTY_HEAD, ChainHead, head_of, joined
+from pdns.core.crossing import ChainHead, head_of, joined
 from pdns.errors import WireError
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
@@ -20,7 +20,7 @@ FIRST = "a.example 300 IN CNAME b.example\nb.example 200 IN CNAME c.test\nc.test
 
 def first_head(*, ad: int = 0) -> ChainHead:
     message = parse_message(response_wire("a.example", "A", FIRST, ad=ad))
-    return head_of(message, follow(message, from_text("a.example"), p.A, do=False), 2, None)
+    return head_of(message, follow(message, from_text("a.example"), p.A, do=False), 2, None, 0)
 
 
 def test_a_head_has_what_leads_to_the_name() -> None:
@@ -76,7 +76,7 @@ _RECORDS = st.lists(
 def test_a_part_alone_is_unchanged(answer: str, authority: str) -> None:
     """Joined with nothing before it, a message says what it said."""
     message = parse_message(response_wire("a.example", "A", answer, authority=authority, edns=True))
-    whole = joined(EMPTY_HEAD, QUESTION, message)
+    whole = joined(ChainHead(b"", 0, 0, True), QUESTION, message)
     for section in ("answer", "authority"):
         assert [(r.owner, r.rtype, r.ttl_s) for r in getattr(whole, section)] == [
             (r.owner, r.rtype, r.ttl_s) for r in getattr(message, section)
