@@ -82,7 +82,7 @@ def test_behind_a_real_load_balancer(pdns: RunningPdns, tmp_path: Path, kind: st
         assert not refused
 
 
-def test_nobody_else_names_a_client(pdns: RunningPdns) -> None:
+def test_no_other_peer_names_a_client(pdns: RunningPdns) -> None:
     """A header of a stranger is no DNS message, over UDP and TCP; without a header a client is served under its own address."""
     wire = dns.message.make_query("www.example", "A").to_wire()
     with peer(NAMELESS, pdns.dns_port) as sock:

@@ -66,7 +66,7 @@ def test_tenants_and_access_are_those_of_the_client(run: Run, edge: Open) -> Non
 
 
 def test_a_header_of_a_stranger_is_not_a_message(run: Run, edge: Open) -> None:
-    """Nobody outside the networks names a client: he gets what such bytes have always got."""
+    """No peer outside the networks names a client: it gets what such bytes got before."""
 
     async def body() -> None:
         async with edge(fake.answer(TRUE), access=ACCESS) as (e, upstream):

@@ -199,7 +199,7 @@ def test_local_is_the_balancer_itself(loop: str) -> None:
 
 
 @on_both_loops
-def test_a_header_of_anybody_else_is_no_message(loop: str) -> None:
+def test_a_header_of_another_peer_is_no_message(loop: str) -> None:
     """A stranger's header is read as a length and a message of that length, as ever; without one, a client is served."""
 
     async def main() -> None:

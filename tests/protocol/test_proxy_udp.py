@@ -114,8 +114,8 @@ def test_local_is_the_balancer_itself(loop: str) -> None:
 
 @on_both_binds
 @on_both_loops
-def test_a_header_of_anybody_else_is_part_of_the_message(loop: str, host: str) -> None:
-    """A stranger names nobody; a client without a header is a client as ever."""
+def test_a_header_of_another_peer_is_part_of_the_message(loop: str, host: str) -> None:
+    """A stranger names no client; without a header it is served as before."""
 
     async def main() -> None:
         async with balanced(host) as running:

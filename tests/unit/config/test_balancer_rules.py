@@ -39,7 +39,7 @@ def test_networks_have_one_spelling() -> None:
     ],
 )
 def test_what_is_no_network_of_load_balancers(network: str, reason: str) -> None:
-    """The internet is none, and names are not looked up."""
+    """Neither the whole internet nor a name, which is not looked up."""
     (error,) = errors(section("127.0.0.1", network))
     assert error == f'pdns.toml: server.proxy_protocol_from[1]: {reason}, got "{network}"'
 

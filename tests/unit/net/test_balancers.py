@@ -1,4 +1,4 @@
-"""Who is a load balancer: those in the networks, of both versions, and nobody else."""
+"""Load balancers are the peers in the networks, of both versions, and no others."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def test_networks(twin: Any) -> None:
 
 @both
 def test_none(twin: Any) -> None:
-    """Without networks nobody is."""
+    """Without networks there are no load balancers."""
     assert "127.0.0.1" not in twin(())
     assert "::1" not in twin(())
 

@@ -25,7 +25,7 @@ from pdns.config.schema import Config, Feed, Tenant, Upstream
 from pdns.state import feed_status
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
-from pdns.supervisor.http.zeros import DROPPED, DROPPED_OF_BALANCERS, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
+from pdns.supervisor.http.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
@@ -172,19 +172,6 @@ def test_the_series_from_the_start_are_bounded(counters: Counters, tmp_path: Pat
     series = [labels for name, labels in page(PdnsCollector(supervisor, StatusReader(tmp_path))) if name == "blocked_total"]
     assert len(series) == MOST_OF_A_FAMILY
     assert {"default", "t0"} <= {dict(labels)["tenant"] for labels in series}
-
-
-def test_what_load_balancers_do_wrong_is_there_from_the_start(counters: Counters, tmp_path: Path) -> None:
-    """Where there are any; and docs/metrics.md says what each reason means."""
-    supervisor = FakeSupervisor(counters)
-    text = (ROOT / "docs/metrics.md").read_text()
-    for networks in ((), ("10.0.0.10/32",)):
-        server = msgspec.structs.replace(supervisor.config.server, proxy_protocol_from=networks)
-        supervisor.config = msgspec.structs.replace(supervisor.config, server=server)
-        there = page(PdnsCollector(supervisor, StatusReader(tmp_path)))
-        for reason in DROPPED_OF_BALANCERS:
-            assert there.get(("dropped_total", (("reason", reason),))) == (0 if networks else None)
-            assert f"`{reason}`" in text
 
 
 def test_no_family_without_a_sample(counters: Counters, tmp_path: Path) -> None:

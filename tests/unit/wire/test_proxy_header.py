@@ -68,7 +68,7 @@ def test_local_names_no_client_whatever_it_holds(family: int, block: bytes) -> N
 
 @pytest.mark.parametrize("family", [0, INET, INET6, STREAM, DATAGRAM, UNIX | STREAM, UNIX | DATAGRAM])
 def test_a_proxied_client_without_an_internet_address(family: int) -> None:
-    """Nobody knows whose message it is: neither the client's rights apply nor the load balancer's."""
+    """The client is unknown, and the load balancer does not speak for itself."""
     assert refused(raw(PROXY, family, bytes(216))) == NO_CLIENT
 
 
@@ -169,7 +169,7 @@ def test_the_size_is_known_as_soon_as_it_can_be() -> None:
     ],
 )
 def test_a_wrong_start_is_refused_as_soon_as_it_shows(start: bytes, reason: str) -> None:
-    """Nobody is waited for who cannot send a sound header any more."""
+    """A start that cannot become a sound header is not waited for."""
     with pytest.raises(WireError) as caught:
         header_bytes(start)
     assert (caught.value.reason, caught.value.rcode) == (reason, None)
