@@ -42,7 +42,7 @@ from tests.fuzz.mutate import Mutator
 from tests.fuzz.responses import response_to
 from tests.property.test_plain import believed, fields, key_of
 from tests.property.test_twins import FIELDS
-from tests.proxied import header, tlv
+from tests.proxied import header, raw, tlv
 
 _BLOCKSETS = [
     make_blockset({"alpha": "malware.test =exact.example 192.0.2.0/28", "watch": "watched.example"}, generation=1),
@@ -50,7 +50,7 @@ _BLOCKSETS = [
 ]
 _HEADERS = (
     header(), header("198.51.100.9"), header("2001:db8::9", tlvs=tlv(4, bytes(30)), checksum=True), header("0.0.0.0"),
-    header("198.51.100.9")[:20], header("198.51.100.9", tlvs=b"\1\xff\xff"), b"",
+    raw(0x21, 0x12, size=600), header("198.51.100.9", tlvs=b"\1\xff\xff"), b"",
 )  # fmt: skip
 _PATIENCE_S = 6.0
 _EVICTING = 20_000  # packets after which answers move to memory of another size
