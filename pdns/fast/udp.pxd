@@ -13,8 +13,8 @@ cdef enum:
 
 cdef class Datagram(PendingQuery):
     cdef Peer _peer  # where the answer goes
-    cdef bint _is_relayed  # a load balancer has named the client
-    cdef uint8_t _client[ADDRESS_BYTES]  # if so
+    cdef bint _has_client  # False: the peer is the client
+    cdef uint8_t _client[ADDRESS_BYTES]
     cdef UdpListener _listener
     cdef readonly double started_s
 
@@ -30,7 +30,6 @@ cdef class UdpListener:
     cdef Peer _peers[BATCH]
     cdef uint8_t _addresses[BATCH][ADDRESS_BYTES]  # of the clients
     cdef Balancers _balancers  # None: there are none
-    cdef bint _is_relayed[BATCH]  # while there are
     cdef ParsedPacket _heard[BATCH]
     cdef int _fd
     cdef uint16_t _own_port
@@ -40,7 +39,7 @@ cdef class UdpListener:
     cdef int _answer(self, int count) except -1
     cdef int _pass_on(self, int count) except -1
     cdef bint _is_sound(self, int at, Peer *peer) except -1
-    cdef bint _unwrap(self, int at, uint8_t *client, bint *is_relayed) except -1
+    cdef bint _unwrap(self, int at, uint8_t *client) except -1
     cdef int _queue(self, bytes wire, Peer *peer) except -1
     cdef uint8_t *_room(self, Py_ssize_t size)
     cdef int _send(self, Py_ssize_t size, Peer *peer) except -1

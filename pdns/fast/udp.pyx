@@ -40,7 +40,7 @@ cdef class Datagram(PendingQuery):
         return text_of(address)
 
     cdef void client_address(self, uint8_t *address) noexcept:
-        if self._is_relayed:
+        if self._has_client:
             memcpy(address, self._client, ADDRESS_BYTES)
         else:
             address_of(&self._peer, address)
@@ -143,7 +143,7 @@ cdef class UdpListener:
             if not self._is_sound(at, &self._peers[at]):
                 continue
             address_of(&self._peers[at], self._addresses[at])
-            if has_balancers and not self._unwrap(at, self._addresses[at], &self._is_relayed[at]):
+            if has_balancers and not self._unwrap(at, self._addresses[at]):
                 continue
             try:
                 self._fast_path.parse(self._inbox.raw(at), self._inbox.size(at), self._addresses[at], &self._heard[at])
@@ -184,8 +184,8 @@ cdef class UdpListener:
             elif size < 0:
                 datagram = Datagram.__new__(Datagram)
                 memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
-                if has_balancers and self._is_relayed[at]:
-                    datagram._is_relayed = True
+                if has_balancers:
+                    datagram._has_client = True
                     memcpy(datagram._client, self._addresses[at], ADDRESS_BYTES)
                 datagram.settle(self._fast_path, &self._heard[at], size)
                 datagram._listener, datagram.started_s = self, began_s
@@ -212,8 +212,9 @@ cdef class UdpListener:
             if not self._is_sound(at, &datagram._peer):
                 continue
             if self._balancers is not None:
+                datagram._has_client = True
                 address_of(&datagram._peer, datagram._client)
-                if not self._unwrap(at, datagram._client, &datagram._is_relayed):
+                if not self._unwrap(at, datagram._client):
                     continue
             datagram._listener = self
             wire = PyBytes_FromStringAndSize(<const char *>self._inbox.raw(at), self._inbox.size(at))
@@ -238,12 +239,11 @@ cdef class UdpListener:
             self._stats.dropped("udp_not_unicast")
         return unicast
 
-    cdef bint _unwrap(self, int at, uint8_t *client, bint *is_relayed) except -1:
+    cdef bint _unwrap(self, int at, uint8_t *client) except -1:
         """Take the PROXY header off a datagram of the peer `client` if it is a load balancer, which may name another client in its
         place. False: it may not be answered, which is counted."""
         cdef ProxyHeader header
         cdef HeaderFault fault
-        is_relayed[0] = False
         if not self._balancers.has(client):
             return True
         fault = read_header(self._inbox.raw(at), self._inbox.size(at), &header)
@@ -252,7 +252,6 @@ cdef class UdpListener:
             return False
         self._inbox.strip(at, header.size)
         if header.names_client:
-            is_relayed[0] = True
             memcpy(client, header.client, ADDRESS_BYTES)
         return True
 

@@ -136,7 +136,7 @@ def test_a_worker_keeps_its_names_behind_headers(pdns: RunningPdns) -> None:
 
 
 def test_a_reload_turns_it_on_and_off(tmp_path: Path) -> None:
-    """For sockets that are there, in every worker."""
+    """For sockets that are there, in every worker; and a name stays with its worker, with and without headers."""
     with UpstreamThread(fake.answer(TRUE)) as upstream:
         tables = config(tmp_path, upstream.address)
         on = tables["server"]
@@ -152,9 +152,11 @@ def test_a_reload_turns_it_on_and_off(tmp_path: Path) -> None:
                     with peer(ADDRESS, port) as sock, stream(ADDRESS, port) as connection:
                         sock.send((header(NORTH) if headed else b"") + wire)
                         assert dns.message.from_wire(sock.recv(4096)).rcode() == dns.rcode.NOERROR
+                        wire = dns.message.make_query(f"tcp{number}.example", "A").to_wire()
                         connection.sendall((header(NORTH) if headed else b"") + len(wire).to_bytes(2) + wire)
                         assert dns.message.from_wire(connection.recv(4096)[2:]).rcode() == dns.rcode.NOERROR
                 assert pdns.value("queries_total", tenant="north") - before == (16 if headed else 0)
+        assert [upstream.names.count(f"n{number}.example") for number in range(8)] == [1] * 8
 
 
 def peer(address: str, port: int) -> socket.socket:
