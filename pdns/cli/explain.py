@@ -104,6 +104,8 @@ def _as_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _print_listings(output: Console, explanation: Explanation, tenant: str) -> None:
+    if explanation.record is not None:
+        output.print(f"  answered by local records: {explanation.record.name} ({explanation.record.source})")
     for entry in explanation.allowed:
         if not tenant or entry.by in ("block.allow", f"tenant {tenant}"):
             output.print(f"  allowed by {entry.by}: {entry.name}")

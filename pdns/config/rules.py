@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -15,6 +16,7 @@ from msgspec.structs import replace
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint, UpstreamAddress
 from pdns.config.feed_rules import check_authority, settle_source
+from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
     CATEGORIES,
     GUARD_KINDS,
@@ -264,7 +266,13 @@ def _local(local: Local, around: RuleContext) -> Local:
     for index, text in enumerate(never_forward):
         if text in forward:
             around.report.add(f"local.never_forward[{index}]", f'"{text}" is in local.forward as well: remove one of them')
-    return replace(local, forward=forward, never_forward=never_forward)
+    hosts_files = around.canonical(
+        "local.hosts_files", local.hosts_files, partial(addresses.absolute_path, directory=around.directory)
+    )
+    zone_files = around.canonical(
+        "local.zone_files", local.zone_files, partial(addresses.absolute_path, directory=around.directory)
+    )
+    return replace(local, forward=forward, never_forward=never_forward, hosts_files=hosts_files, zone_files=zone_files)
 
 
 def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
@@ -352,6 +360,7 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "cache": _cache,
     "block": _block,
     "local": _local,
+    "record": lambda records, around: settle_records(records, around.report),
     "feed": _feeds,
     "feeds": _all_feeds,
     "guard": _guard,

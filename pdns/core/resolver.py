@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pdns.core.answers import answer_entry, denial_entry, error_entry, minimal_any_entry
+from pdns.core.answers import answer_entry, denial_entry, error_entry, minimal_any_entry, negative_entry
 from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
@@ -17,6 +17,7 @@ from pdns.core.local_rules import LOCAL
 from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
 from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.query import Query
+from pdns.core.records import MAX_NEGATIVE_TTL_S
 from pdns.core.response_check import check_response
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import SpecialNames
@@ -53,8 +54,9 @@ class Resolver:
         self._config = rules.config.cache
         self._cache.new_rules()
         self.classify: Classify = _nothing_to_classify
-        # The order is policy: what is answered here comes first, so that special names are never forwarded; then what is
-        # blocked here, if anything is; then what feeds list. Only what is left is for an upstream to answer.
+        # The order is policy: what is answered here comes first, the administrator's records before special names, so that these
+        # are never forwarded; then what is blocked here, if anything is; then what feeds list. Only what is left is for an
+        # upstream to answer.
         block: tuple[_Stage, ...] = ()
         if not rules.ready:
             block = (partial(_not_ready, _not_ready_text(rules.missing)),)
@@ -63,7 +65,9 @@ class Resolver:
             block, self.classify = (blocker.block,), blocker.classify
         if rules.local.filter_keys:
             block = (self._block_here, *block)
-        self._decisions: tuple[_Stage, ...] = (self._scope, self._local, *block, self._undelegated, self._forward)
+        self._decisions: tuple[_Stage, ...] = (
+            self._scope, self._records, self._local, *block, self._undelegated, self._forward_existing
+        )  # fmt: skip
         self._skipping_local: tuple[_Stage, ...] = (*block, self._forward)  # those that have something to say of any name
 
     def decide(self, query: Query, client: Client, now: float) -> Outcome:
@@ -117,6 +121,23 @@ class Resolver:
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
         return None
 
+    def _records(self, query: Query, client: Client, now: float) -> Outcome | None:
+        if not self.rules.records.may_answer(query.filter_key):
+            return None
+        entry = self._local_entry(query.qname, query.qtype, now, do=query.do)
+        if entry is None:
+            return None
+        if entry.expires_s > now:
+            self._cache.put(query.key + client.policy_key, entry)
+        return Answer(entry, "local")
+
+    def _local_entry(self, qname: bytes, qtype: int, now: float, *, do: bool) -> Entry | None:
+        """What the local records answer; None where they leave it to the outside."""
+        found = self.rules.records.answer(qname, qtype)
+        if found is None or (found.left and not self._is_special(qname, qtype, now, do=do)):
+            return None
+        return minimal_any_entry(now) if qtype == p.ANY else found.entry(qname, now, self._cache.rules_epoch)
+
     def _local(self, query: Query, client: Client, now: float) -> Outcome | None:
         if not self.rules.special.may_answer(query.filter_key):
             return None
@@ -162,6 +183,11 @@ class Resolver:
             return PLAIN
         return _forward(query, client, query.key + client.policy_key)
 
+    def _forward_existing(self, query: Query, client: Client, now: float) -> Outcome:
+        """As `_forward`, of names that may have local records below them: `on_answer` sees the answer if they do."""
+        outcome = self._forward(query, client, now)
+        return self.forward_of(query, client) if outcome is PLAIN and self.rules.records.exists(query.qname) else outcome
+
     def forward_of(self, query: Query, client: Client) -> Forward:
         """What a `Plain` outcome of `decide` comes to."""
         return _forward(query, client, query.key + client.policy_key)
@@ -177,7 +203,10 @@ class Resolver:
         except WireError as error:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         decision = self._decide(forward.qname, forward.policy, message, chain)
-        if decision.verdict is not None:
+        local = None if forward.proof else self._local_since(forward, now)
+        if local is not None:
+            entry = local
+        elif decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
         else:
             entry = cacheable(
@@ -190,6 +219,16 @@ class Resolver:
                 any_question=forward.proof,
             )
             entry.monitored = decision.monitored
+            if (
+                entry.rcode == p.NXDOMAIN
+                and len(chain.names) == 1
+                and not forward.proof
+                and self.rules.records.exists(forward.qname)
+            ):
+                # there are names below it, here: a client that believed NXDOMAIN would not ask for them (RFC 8020)
+                ttl_s = min(self._config.max_negative_ttl_s, MAX_NEGATIVE_TTL_S)
+                entry = negative_entry(p.NOERROR, forward.qname, forward.qname, "local", now, ttl_s)
+                entry.rules_epoch = self._cache.rules_epoch
         if entry.expires_s > now:
             self._cache.put(forward.key, entry)
         else:
@@ -261,17 +300,31 @@ class Resolver:
         checked = check_response(self._policy, blockset, policy, message, chain)
         return merge(decision, checked)
 
-    def _is_answered_here(self, forward: Forward, now: float) -> bool:
-        """Whether the question is no longer one for an upstream."""
-        key = names.filter_key(forward.qname)
+    def _local_since(self, forward: Forward, now: float) -> Entry | None:
+        """The answer of local records that were not there yet when the question was asked."""
+        if not self.rules.records.may_answer(names.filter_key(forward.qname)):
+            return None
+        return self._local_entry(forward.qname, forward.qtype, now, do=forward.do)
+
+    def _is_answered_here(self, forward: Forward, rcode: int, now: float) -> bool:
+        """Whether the question, to which an upstream said `rcode`, is no longer one for an upstream."""
+        records = self.rules.records
+        if records.may_answer(names.filter_key(forward.qname)) and (
+            records.answers(forward.qname, forward.qtype) or (rcode == p.NXDOMAIN and records.exists(forward.qname))
+        ):
+            return True
+        return self._is_special(forward.qname, forward.qtype, now, do=forward.do)
+
+    def _is_special(self, qname: bytes, qtype: int, now: float, *, do: bool) -> bool:
+        key = names.filter_key(qname)
         return any(
-            data.may_answer(key) and data.answer(forward.qname, forward.qtype, now, do=forward.do) is not None
+            data.may_answer(key) and data.answer(qname, qtype, now, do=do) is not None
             for data in (self.rules.special, self.rules.undelegated)
         )
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
-        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
+        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, entry.rcode, now):
             self._cache.remove(forward.key)
             return None
         question = forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
