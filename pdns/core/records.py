@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import NamedTuple, Self
+from zlib import crc32
 
 from msgspec import UNSET
 
@@ -13,6 +14,7 @@ from pdns.core.answers import negative_soa
 from pdns.core.entry import MAX_TURNS, NO_ROTATION, Entry, Rotation
 from pdns.wire import names
 from pdns.wire import protocol as p
+from pdns.wire.message import HEADER, Message, parse_message
 
 MAX_NEGATIVE_TTL_S = 300  # a record that is added must not be missed for longer
 _MAX_CHAIN = 32  # the configuration allows 16
@@ -27,6 +29,10 @@ class LocalAnswer(NamedTuple):
     outside: bool  # the chain leads to `end`, of which no local record speaks: the outside answers the rest
     left: bool  # the name exists only by what is below it, or its DS record is asked for: the outside answers, if it may be asked
     negative_ttl_s: int = MAX_NEGATIVE_TTL_S
+
+    def message(self, qname: bytes, qtype: int) -> Message:
+        """The same as an upstream would say it."""
+        return message_of(self.entry(qname, 0.0), qname + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2))
 
     def entry(self, qname: bytes, now: float, rules_epoch: int = 0) -> Entry:
         """The answer: the records, or NODATA. Of a chain that leads outside the records of the chain."""
@@ -90,6 +96,13 @@ class LocalRecords:
         """Whether `name` has records, or names below it have."""
         return name in self._table
 
+    def mark(self, name: bytes, qtype: int) -> int:
+        """A number that changes with what the records say about a question; 0 while they say nothing."""
+        node = self._node(name)
+        if node is None:
+            return 0
+        return 1 if _is_left(node, qtype) else crc32(repr((node.rrset(qtype), node.rrset(p.CNAME))).encode()) or 1
+
     def answers(self, qname: bytes, qtype: int) -> bool:
         """Whether the local records, not the outside, answer for a name: also with NODATA, or the beginning of a chain."""
         node = self._node(qname)
@@ -133,6 +146,12 @@ class LocalRecords:
             if encloser in self._table:
                 return self._table.get(wildcard_of(encloser))
         return None
+
+
+def message_of(entry: Entry, question: bytes) -> Message:
+    """The message that an upstream would have sent to get `entry` into the cache."""
+    counts = int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:])
+    return parse_message(HEADER.pack(0, p.QR | entry.rcode, 1, *counts, 0) + question + entry.body)
 
 
 def _above(name: bytes) -> Iterator[bytes]:

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.schema import Upstream
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, forwarder, health, rounds
 from pdns.wire.names import from_text
@@ -29,6 +30,7 @@ class Recorder:
         self.by_upstream: Counter[tuple[str, str]] = Counter()
         self.up: dict[str, bool] = {}
         self.useful: dict[str, bool] = {}
+        self.fallbacks: Counter[str] = Counter()
         self.changes: list[tuple[str, bool]] = []
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
@@ -42,6 +44,9 @@ class Recorder:
 
     def upstream_useful(self, upstream: str, useful: bool) -> None:
         self.useful[upstream] = useful
+
+    def fell_back(self, group: str) -> None:
+        self.fallbacks[group] += 1
 
 
 class Asker:
@@ -117,7 +122,9 @@ async def forwarding(
         ca_file=ca_file,
     )
     stats = Recorder()
-    asker = Asker(Forwarder(config, asyncio.get_running_loop(), stats, COMPILED.upstream), stats, timeout_s)
+    asker = Asker(
+        Forwarder({DEFAULT: ServerGroup.of(config)}, asyncio.get_running_loop(), stats, COMPILED.upstream), stats, timeout_s
+    )
     handler = _Errors(asker.problems)
     logger = logging.getLogger("pdns.upstream")
     logger.addHandler(handler)

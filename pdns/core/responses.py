@@ -1,0 +1,319 @@
+"""The decision about every response, and about answers that were decided under other rules."""
+
+from __future__ import annotations
+
+from zlib import crc32
+
+from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
+from pdns.core.cache import AnswerCache
+from pdns.core.cacheable import cacheable
+from pdns.core.chain import Chain, follow
+from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
+from pdns.core.entry import Ede, Entry, Verdict
+from pdns.core.extended_errors import errors_of
+from pdns.core.outcome import Answer, Forward
+from pdns.core.policy import CLEAN, Decision, merge
+from pdns.core.records import LocalAnswer, message_of
+from pdns.core.response_check import check_response
+from pdns.core.routes import DEFAULT_ROUTE
+from pdns.core.ruleset import RuleSet
+from pdns.errors import WireError
+from pdns.wire import names
+from pdns.wire import protocol as p
+from pdns.wire.message import Message, ResourceRecord, kind_of, read_name
+
+_LED_TOO_FAR = b"the answer leads from zone to zone too often"
+
+
+class Responses:
+    """Decides about responses. `Resolver` decides about queries."""
+
+    def __init__(self, rules: RuleSet, cache: AnswerCache) -> None:
+        self._cache = cache
+        self.adopt(rules)
+
+    def adopt(self, rules: RuleSet) -> None:
+        """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
+        self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
+        self._config = rules.config.cache
+        self._cache.new_rules()
+
+    def further(self, forward: Forward, message: Message) -> Forward | None:
+        """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
+        servers of a zone, which need not recurse, have not followed it to its end.
+        """
+        if forward.proof or not (self.rules.routes or self.rules.records):
+            return None
+        head = forward.head
+        if head is None and (found := self._local_answer(forward.qname, forward.qtype, 0.0, do=forward.do)) and found.outside:
+            return self._led_outside(found, forward)  # these records were not there yet when it was asked
+        try:
+            message, chain, hops = self._whole(forward, message)
+        except WireError:
+            return None  # `on_answer` says so
+        if hops is None and forward.route != DEFAULT_ROUTE and _is_unfinished(forward, message, chain):
+            hops = len(chain.names) - 1
+        if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
+            return None
+        route = self.rules.routes.of(chain.names[hops], forward.qtype)
+        return forward._replace(route=route, head=head_of(message, chain, hops, head), asked=chain.names[hops])
+
+    def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
+        """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored.
+
+        `further` has nothing to ask of it. What it says of names of another route is not believed.
+        """
+        if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
+            return self._store_denial(forward, now)
+        if forward.head is None and not forward.proof and (local := self._local_entry(forward, now)) is not None:
+            self._cache.put(forward.key, local)  # these records were not there yet when it was asked
+            return local
+        try:
+            message, chain, hops = self._whole(forward, message)
+        except WireError as error:
+            return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
+        if hops is not None:
+            return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        if decision.verdict is not None:
+            entry = self._block_entry(decision, decision.verdict, forward, now)
+        else:
+            entry = cacheable(
+                message,
+                chain,
+                self._config,
+                do=forward.do,
+                now=now,
+                rules_epoch=self._cache.rules_epoch,
+                any_question=forward.proof,
+            )
+            entry.monitored = decision.monitored
+            entry.route_mark = self._mark(chain, forward.qtype)
+            if entry.rcode == p.NXDOMAIN and not forward.proof and self.rules.records.exists(chain.names[-1]):
+                entry.rcode, entry.ad = p.NOERROR, False  # there are names below it here, and caches take NXDOMAIN for all below
+        if entry.expires_s > now:
+            self._cache.put(forward.key, entry)
+        else:
+            self._cache.remove(forward.key)
+        return entry
+
+    def on_failure(self, forward: Forward, ede_code: int, text: str, message: Message | None, now: float) -> Answer:
+        """What to say when no upstream helped: the stale answer while there is one, else SERVFAIL with the reason.
+
+        `message` is a failure that an upstream did report; its Extended DNS Error is passed on.
+        """
+        if forward.proof:
+            return Answer(self._store_denial(forward, now), "local")
+        stale = self.stale_answer(forward, now)
+        if stale is not None:
+            self._cache.retry_after(forward.key, now + self._config.stale_ttl_s)
+            return stale
+        errors = errors_of(message) if message is not None else ()
+        errors = errors or ((ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES]),)
+        return Answer(self._store_failure(forward, errors, now), "error")
+
+    def stale_answer(self, forward: Forward, now: float) -> Answer | None:
+        """The expired answer to `forward`, if it may still be given."""
+        entry: Entry | None = forward.stale
+        if entry is None or now >= entry.expires_s + self._config.max_stale_s:
+            return None
+        if entry.rules_epoch != self._cache.rules_epoch:
+            entry = self._decided_again(entry, forward, now)
+            if entry is None:
+                return None
+        return Answer(entry, "stale", stale=True) if entry.source == "upstream" else Answer(entry, entry.source)
+
+    def overloaded(self, forward: Forward, text: str, now: float) -> Answer:
+        """What to say at once when there is no room to ask: the stale answer or SERVFAIL, which is not remembered."""
+        stale = self.stale_answer(forward, now)
+        return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
+
+    # Local records.
+
+    def _local_answer(self, qname: bytes, qtype: int, now: float, *, do: bool) -> LocalAnswer | None:
+        """What the local records say; None where they leave it to the outside."""
+        records = self.rules.records
+        if not records or not records.may_answer(names.filter_key(qname)):
+            return None
+        found = records.answer(qname, qtype)
+        return None if found is None or (found.left and self._special_entry(qname, qtype, now, do=do) is None) else found
+
+    def _local_entry(self, forward: Forward, now: float) -> Entry | None:
+        found = self._local_answer(forward.qname, forward.qtype, now, do=forward.do)
+        if found is None:
+            return None
+        return minimal_any_entry(now) if forward.qtype == p.ANY else found.entry(forward.qname, now, self._cache.rules_epoch)
+
+    def _led_outside(self, found: LocalAnswer, forward: Forward) -> Forward:
+        """`forward` for the rest of an answer that begins with local records."""
+        message = found.message(forward.qname, forward.qtype)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        head = head_of(message, chain, len(chain.names) - 1, None)
+        return forward._replace(route=self.rules.routes.of(found.end, forward.qtype), head=head, asked=found.end)
+
+    def _ended_here(self, found: LocalAnswer, forward: Forward, now: float) -> Entry | None:
+        """The answer that local records lead to, if it is not one for an upstream: a special name, or a listed one."""
+        message = found.message(forward.qname, forward.qtype)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        special = self._special_entry(found.end, forward.qtype, now, do=forward.do)
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        if decision.verdict is not None:
+            entry = self._block_entry(decision, decision.verdict, forward, now)
+        elif special is not None:
+            head = head_of(message, chain, len(chain.names) - 1, None)
+            told = message_of(special, found.end + _question_of(forward)[-4:])
+            whole = joined(head, _question_of(forward), told)
+            chain = follow(whole, forward.qname, forward.qtype, do=forward.do)
+            entry = cacheable(whole, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
+            entry.source = "local"
+        else:
+            return None
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _is_local(self, name: bytes, qtype: int) -> bool:
+        """Whether local records answer for a name, of which feeds and blocks have no say then."""
+        records = self.rules.records
+        return bool(records) and records.may_answer(names.filter_key(name)) and records.answers(name, qtype)
+
+    def _mark(self, chain: Chain, qtype: int) -> int:
+        """What an answer is marked with: another number when the routes or the local records of its names change."""
+        routes = self.rules.routes.mark(chain.names, qtype)
+        if not self.rules.records:
+            return routes
+        marks = [self.rules.records.mark(name, qtype) for name in chain.names]
+        return crc32(repr((routes, marks)).encode()) or 1 if any(marks) else routes
+
+    def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain, int | None]:
+        """`message` with what was known before it, and with the local records that it leads to; the chain of it all; and which
+        name of that is to be asked next, as it is not for the servers that were asked. Raises `WireError`.
+        """
+        told_before = 0
+        if forward.head is not None:
+            message = joined(forward.head, _question_of(forward), message)
+            told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        if self.rules.routes and not forward.proof:
+            own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
+            chain = chain._replace(records=tuple(own))
+        hops = self._first_foreign(forward, chain)
+        for at in range(forward.head.hops + 1 if forward.head is not None else 1, len(chain.names) if hops is None else hops + 1):
+            if not forward.proof and self._is_local(chain.names[at], forward.qtype):
+                found = self.rules.records.answer(chain.names[at], forward.qtype)
+                assert found is not None
+                told = found.message(chain.names[at], forward.qtype)
+                message = joined(head_of(message, chain, at, None), _question_of(forward), told)
+                chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+                return message, chain, len(chain.names) - 1 if found.outside else None
+        return message, chain, hops
+
+    def _is_foreign_dname(self, message: Message, record: ResourceRecord, forward: Forward) -> bool:
+        """Whether it redirects names that are not for the servers that were asked, beside those that are."""
+        if kind_of(message.wire, record) != p.DNAME:
+            return False
+        return not self.rules.routes.of(record.owner, forward.qtype).answers_with(forward.route)
+
+    def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
+        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked."""
+        if not self.rules.routes or forward.proof:
+            return None
+        route_of = self.rules.routes.of
+        for hops in range(forward.head.hops if forward.head is not None else 0, len(chain.names)):
+            if not route_of(chain.names[hops], forward.qtype).answers_with(forward.route):
+                return hops
+        return None
+
+    def _store_denial(self, forward: Forward, now: float) -> Entry:
+        entry = denial_entry("local", now, self._config.servfail_ttl_s)
+        entry.rules_epoch = self._cache.rules_epoch
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
+        entry.more_ede = errors[1:]
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
+        return self._blocked.entry(
+            verdict,
+            decision.rule,
+            forward.qname,
+            forward.qtype,
+            now,
+            decision.monitored,
+            self._cache.rules_epoch,
+            decision.reason,
+        )
+
+    def _decide(self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain) -> Decision:
+        blockset = self.rules.blockset
+        if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
+            return CLEAN
+        decision = CLEAN
+        is_checked = not self.rules.routes.some_unchecked or self.rules.routes.of(qname, qtype).block
+        if is_checked and not self._is_local(qname, qtype):
+            decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
+        if decision.verdict is not None:
+            return decision
+        if self.rules.routes.some_unchecked or self.rules.records:
+            chain = self._checked_part(message, chain, qtype)
+        checked = check_response(self._policy, blockset, policy, message, chain)
+        return merge(decision, checked)
+
+    def _checked_part(self, message: Message, chain: Chain, qtype: int) -> Chain:
+        """The records that feeds and blocks have a say in: what leads to names, and what is said of names, that are checked."""
+        route_of = self.rules.routes.of
+
+        def is_checked(record: ResourceRecord) -> bool:
+            leads = record.rtype in (p.CNAME, p.DNAME)
+            name = read_name(message.wire, record.rdata_at)[0] if leads else record.owner
+            return route_of(name, qtype).block and not self._is_local(name, qtype)
+
+        return chain._replace(records=tuple(filter(is_checked, chain.records)))
+
+    def _is_answered_here(self, forward: Forward, now: float) -> bool:
+        """Whether the question is no longer one for an upstream."""
+        if self._is_local(forward.qname, forward.qtype):
+            return False  # the mark says whether this is still the answer
+        return self._special_entry(forward.qname, forward.qtype, now, do=forward.do) is not None
+
+    def _special_entry(self, qname: bytes, qtype: int, now: float, *, do: bool) -> Entry | None:
+        key = names.filter_key(qname)
+        for data in (self.rules.special, self.rules.undelegated):
+            if data.may_answer(key) and (entry := data.answer(qname, qtype, now, do=do)) is not None:
+                return entry
+        return None
+
+    def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
+        """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
+        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
+            self._cache.remove(forward.key)
+            return None
+        message = message_of(entry, _question_of(forward))
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        if entry.route_mark != self._mark(chain, forward.qtype):
+            self._cache.remove(forward.key)
+            return None
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        if decision.verdict is not None:
+            blocked = self._block_entry(decision, decision.verdict, forward, now)
+            self._cache.put(forward.key, blocked)
+            return blocked
+        entry.monitored = decision.monitored
+        entry.rules_epoch = self._cache.rules_epoch
+        self._cache.allowed_again(forward.key, decision.monitored)
+        return entry
+
+
+def _is_unfinished(forward: Forward, message: Message, chain: Chain) -> bool:
+    """Whether it leads to a name of which it says neither data nor that there are none (RFC 1034, 5.3.3; RFC 2308, 2.2)."""
+    asked = forward.head.hops if forward.head is not None else 0
+    if chain.answered or message.rcode != p.NOERROR or len(chain.names) - 1 == asked:
+        return False
+    return all(record.rtype != p.SOA for record in message.authority)
+
+
+def _question_of(forward: Forward) -> bytes:
+    return forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
