@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 
 from pdns.config.catalogue import filled
-from pdns.config.record_rules import check_count, load_records
+from pdns.config.record_rules import bounded, load_records
 from pdns.config.rules import RuleContext, settle
 from pdns.config.schema import MADE_FIELDS, Config
 from pdns.config.shape import Report, check, check_names
@@ -71,8 +71,7 @@ def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv
     Raises `ConfigErrors`. A section of the wrong shape is not checked further; all others are.
     """
     report = Report(file)
-    tables = _with_catalogue(tables, report)
-    check_count(tables, report)
+    tables = bounded(_with_catalogue(tables, report), report)
     around = RuleContext(report, directory, resolv_conf)
     present = {field.name for field in check_names(tables, Config, "", report)}
     sections: dict[str, Any] = {}

@@ -38,8 +38,8 @@ _FIELDS: Final = {
 }
 _NUMBER_BYTES: Final = {"u8": 1, "u16": 2, "u32": 4}
 _TYPE: Final = re.compile(r"TYPE(\d{1,5})")
-_TTL: Final = re.compile(r"(?:\d{1,10}[smhdw]?)+", re.IGNORECASE)
-_TTL_PART: Final = re.compile(r"(\d+)([smhdw]?)", re.IGNORECASE)
+_TTL: Final = re.compile(r"(?=[0-9])(?:[0-9]{1,10}[smhdw]){0,5}(?:[0-9]{1,10})?", re.IGNORECASE)
+_TTL_PART: Final = re.compile(r"([0-9]+)([smhdw]?)", re.IGNORECASE)
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _ESCAPE: Final = re.compile(rb"\\(\d{3}|[^\d]|\d(?!\d\d))", re.DOTALL)
 _TAG: Final = re.compile(rb"[A-Za-z0-9]{1,15}")

@@ -56,18 +56,20 @@ class _TooManyError(Exception):
     pass
 
 
-def check_count(tables: Mapping[str, Any], report: Report) -> None:
-    """Reports too many `[[record]]` before each of them is looked at."""
+def bounded(tables: Mapping[str, Any], report: Report) -> Mapping[str, Any]:
+    """`tables`; without the `[[record]]`, after reporting it, if there are too many to look at each."""
     records = tables.get("record")
     if isinstance(records, list | tuple) and len(records) > MAX_RECORDS:
         report.add("record", f"{_TOO_MANY}, got {len(records):,}")
+        return {**tables, "record": []}
+    return tables
 
 
 def settle_records(records: tuple[Record, ...], report: Report) -> tuple[Record, ...]:
     """`records` in canonical form. Reports broken rules."""
     taken: dict[bytes, int] = {}
     settled = []
-    for index, record in enumerate(records[:MAX_RECORDS]):
+    for index, record in enumerate(records):
         key = f"record[{index}]"
         try:
             name = _owner(record.name)
@@ -78,7 +80,7 @@ def settle_records(records: tuple[Record, ...], report: Report) -> tuple[Record,
             report.add(f"{key}.name", f'"{names.to_text(name)}" is already record[{first}]: put its data there')
         canonical = replace(
             record,
-            name=names.to_text(name),
+            name=_spelt(name),
             a=tuple(map(_address, record.a)),
             aaaa=tuple(map(_address, record.aaaa)),
             cname=_target(f"{key}.cname", record.cname, report) if record.cname else "",
@@ -89,6 +91,7 @@ def settle_records(records: tuple[Record, ...], report: Report) -> tuple[Record,
         found = sum(1 for _ in _of_table(canonical, index, report))
         if record.cname and found > 1:
             report.add(f"{key}.cname", f'"{canonical.name}" has other data as well: a CNAME record stands alone')
+            canonical = replace(canonical, cname="")
         if not found and not any(error.key.startswith(f"{key}.") for error in report.errors):
             report.add(key, f'"{canonical.name}" has no data: give it a, aaaa, cname, mx, txt, srv or https')
         settled.append(canonical)
@@ -128,6 +131,12 @@ def _owner(text: str) -> bytes:
     if spelt.rpartition(".")[2].isdigit():
         raise InvalidRecord("expected a domain name, not an address")
     return name
+
+
+def _spelt(name: bytes) -> str:
+    """In canonical text. An asterisk that is no wildcard has to be escaped."""
+    text = names.to_text(name)
+    return text[:2] + text[2:].replace("*", "\\*")
 
 
 def _reserved(name: bytes) -> str | None:

@@ -32,6 +32,7 @@ from pdns.state.commands import Command, CommandError
 from pdns.state.overrides import Disabled, Indicator, Overrides
 from tests.blocksets import write_all
 from tests.fuzz.mutate import Mutator, landmarks
+from tests.fuzz.recordfiles import RECORD_FILES
 from tests.fuzz.sources import SOURCES
 from tests.fuzz.target import FileTarget
 
@@ -265,5 +266,6 @@ TARGETS: Final[dict[str, FileTarget]] = {
     "manifest": FileTarget(_manifests, _read_manifest),
     "configuration": FileTarget(_configurations, _read_configuration),
     "popularity": FileTarget(lambda: [b"1,google.com\n2,example.org\nexample.net\n"], _read_popular),
+    **RECORD_FILES,
     **SOURCES,
 }

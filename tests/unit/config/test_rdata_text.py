@@ -145,7 +145,16 @@ def test_texts_that_are_refused(text: str) -> None:
 
 def test_ttls() -> None:
     """Seconds, or numbers with units (BIND)."""
-    assert [ttl_of(word) for word in ("300", "1h30M", "2w", "x", "IN", "")] == [300, 5400, 1209600, None, None, None]
+    assert [ttl_of(word) for word in ("300", "1h30M", "2w", "1h30", "x", "IN", "")] == [
+        300,
+        5400,
+        1209600,
+        3630,
+        None,
+        None,
+        None,
+    ]
+    assert ttl_of("9" * 100_000) is None, "and at once"
     with pytest.raises(InvalidRecord, match="a TTL over"):
         ttl_of("2147483648")
     assert type_of("a") == p.A

@@ -67,7 +67,7 @@ def test_lines() -> None:
         ("a. CH TXT x", 1, "class IN only"),
         ("a. ANY x", 1, "not a type"),
         ("a. DNAME b.", 1, "not a type that can be served"),
-        ("a. 99999999999 A 10.0.0.1", 1, "a TTL over"),
+        ("a. 99999999999 A 10.0.0.1", 1, "not a type"),
         ("a. 9999999999 A 10.0.0.1", 1, "a TTL over"),
         ("a. A 10.0.0.1\na. A 10.0.0.256\n", 2, "expected an IPv4 address"),
         ("$INCLUDE x", 1, "$INCLUDE is not supported"),
