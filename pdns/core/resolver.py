@@ -118,16 +118,15 @@ class Resolver(Responses):
         return None
 
     def _records(self, query: Query, client: Client, now: float) -> Outcome | None:
-        forward = self.forward_of(query, client)
         found = self._local_answer(query.qname, query.qtype, now, do=query.do)
         if found is None:
             return None
-        if found.outside and query.flags & p.RD and query.qtype != p.ANY:
+        if query.qtype == p.ANY:
+            return Answer(minimal_any_entry(now), "local")
+        forward = self.forward_of(query, client)
+        if found.outside and query.flags & p.RD:
             return self._follow_outside(found, forward, now)
-        entry = minimal_any_entry(now) if query.qtype == p.ANY else found.entry(query.qname, now, self._cache.rules_epoch)
-        if not found.outside and entry.expires_s > now:
-            self._cache.put(forward.key, entry)
-        return Answer(entry, "local")
+        return Answer(self._store_local(found, forward, now), "local")
 
     def _follow_outside(self, found: LocalAnswer, forward: Forward, now: float) -> Outcome:
         further = self._led_outside(found, forward)

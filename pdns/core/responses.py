@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from zlib import crc32
 
-from pdns.core.answers import denial_entry, error_entry, minimal_any_entry
+from pdns.core.answers import denial_entry, error_entry
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
-from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
+from pdns.core.crossing import MAX_CROSSINGS, ChainHead, head_of, joined
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extended_errors import errors_of
 from pdns.core.outcome import Answer, Forward
@@ -42,21 +43,24 @@ class Responses:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
         servers of a zone, which need not recurse, have not followed it to its end.
         """
-        if forward.proof or not (self.rules.routes or self.rules.records):
+        if self._takes_default(forward):
             return None
-        head = forward.head
-        if head is None and (found := self._local_answer(forward.qname, forward.qtype, 0.0, do=forward.do)) and found.outside:
-            return self._led_outside(found, forward)  # these records were not there yet when it was asked
+        if (found := self._local_since(forward)) is not None:
+            return self._led_outside(found, forward) if found.outside else None
         try:
             message, chain, hops = self._whole(forward, message)
         except WireError:
             return None  # `on_answer` says so
+        head = forward.head
         if hops is None and forward.route != DEFAULT_ROUTE and _is_unfinished(forward, message, chain):
             hops = len(chain.names) - 1
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
         route = self.rules.routes.of(chain.names[hops], forward.qtype)
-        return forward._replace(route=route, head=head_of(message, chain, hops, head), asked=chain.names[hops])
+        if hops == 0:
+            return forward._replace(route=route, head=None, asked=b"")
+        new_head = head_of(message, chain, hops, head, self._mark(chain.names[:hops], forward.qtype))
+        return forward._replace(route=route, head=new_head, asked=chain.names[hops])
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
         """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored.
@@ -65,9 +69,8 @@ class Responses:
         """
         if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
             return self._store_denial(forward, now)
-        if forward.head is None and not forward.proof and (local := self._local_entry(forward, now)) is not None:
-            self._cache.put(forward.key, local)  # these records were not there yet when it was asked
-            return local
+        if (found := self._local_since(forward)) is not None:
+            return self._store_local(found, forward, now)
         try:
             message, chain, hops = self._whole(forward, message)
         except WireError as error:
@@ -88,7 +91,7 @@ class Responses:
                 any_question=forward.proof,
             )
             entry.monitored = decision.monitored
-            entry.route_mark = self._mark(chain, forward.qtype)
+            entry.route_mark = self._mark(chain.names, forward.qtype)
             if entry.rcode == p.NXDOMAIN and not forward.proof and self.rules.records.exists(chain.names[-1]):
                 entry.rcode, entry.ad = p.NOERROR, False  # there are names below it here, and caches take NXDOMAIN for all below
         if entry.expires_s > now:
@@ -128,6 +131,11 @@ class Responses:
         stale = self.stale_answer(forward, now)
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
 
+    def _takes_default(self, forward: Forward) -> bool:
+        """Whether no other route is concerned, by the rules of now or by those of when it was asked."""
+        concerned = self.rules.routes or self.rules.records or forward.route != DEFAULT_ROUTE or forward.head is not None
+        return forward.proof or not concerned
+
     # Local records.
 
     def _local_answer(self, qname: bytes, qtype: int, now: float, *, do: bool) -> LocalAnswer | None:
@@ -138,18 +146,31 @@ class Responses:
         found = records.answer(qname, qtype)
         return None if found is None or (found.left and self._special_entry(qname, qtype, now, do=do) is None) else found
 
-    def _local_entry(self, forward: Forward, now: float) -> Entry | None:
-        found = self._local_answer(forward.qname, forward.qtype, now, do=forward.do)
-        if found is None:
+    def _local_since(self, forward: Forward) -> LocalAnswer | None:
+        """What the local records say of a question that was asked when they said nothing, or something else."""
+        if forward.proof or (found := self._local_answer(forward.qname, forward.qtype, 0.0, do=forward.do)) is None:
             return None
-        return minimal_any_entry(now) if forward.qtype == p.ANY else found.entry(forward.qname, now, self._cache.rules_epoch)
+        if found.outside and forward.head is not None and forward.head.records.startswith(self._head(found, forward).records):
+            return None
+        return found
+
+    def _store_local(self, found: LocalAnswer, forward: Forward, now: float) -> Entry:
+        entry = found.entry(forward.qname, now, self._cache.rules_epoch)
+        if entry.expires_s > now and not found.outside:
+            self._cache.put(forward.key, entry)
+        return entry
+
+    def _head(self, found: LocalAnswer, forward: Forward) -> ChainHead:
+        """The beginning of an answer that local records lead outside with."""
+        message = found.message(forward.qname, forward.qtype)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        hops = len(chain.names) - 1
+        return head_of(message, chain, hops, None, self._mark(chain.names[:hops], forward.qtype))
 
     def _led_outside(self, found: LocalAnswer, forward: Forward) -> Forward:
         """`forward` for the rest of an answer that begins with local records."""
-        message = found.message(forward.qname, forward.qtype)
-        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        head = head_of(message, chain, len(chain.names) - 1, None)
-        return forward._replace(route=self.rules.routes.of(found.end, forward.qtype), head=head, asked=found.end)
+        route = self.rules.routes.of(found.end, forward.qtype)
+        return forward._replace(route=route, head=self._head(found, forward), asked=found.end)
 
     def _ended_here(self, found: LocalAnswer, forward: Forward, now: float) -> Entry | None:
         """The answer that local records lead to, if it is not one for an upstream: a special name, or a listed one."""
@@ -160,9 +181,8 @@ class Responses:
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
         elif special is not None:
-            head = head_of(message, chain, len(chain.names) - 1, None)
             told = message_of(special, found.end + _question_of(forward)[-4:])
-            whole = joined(head, _question_of(forward), told)
+            whole = joined(self._head(found, forward), _question_of(forward), told)
             chain = follow(whole, forward.qname, forward.qtype, do=forward.do)
             entry = cacheable(whole, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
             entry.source = "local"
@@ -176,12 +196,12 @@ class Responses:
         records = self.rules.records
         return bool(records) and records.may_answer(names.filter_key(name)) and records.answers(name, qtype)
 
-    def _mark(self, chain: Chain, qtype: int) -> int:
+    def _mark(self, chain: Sequence[bytes], qtype: int) -> int:
         """What an answer is marked with: another number when the routes or the local records of its names change."""
-        routes = self.rules.routes.mark(chain.names, qtype)
+        routes = self.rules.routes.mark(chain, qtype)
         if not self.rules.records:
             return routes
-        marks = [self.rules.records.mark(name, qtype) for name in chain.names]
+        marks = [self.rules.records.mark(name, qtype) for name in chain]
         return crc32(repr((routes, marks)).encode()) or 1 if any(marks) else routes
 
     def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain, int | None]:
@@ -193,16 +213,18 @@ class Responses:
             message = joined(forward.head, _question_of(forward), message)
             told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
         chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        if self.rules.routes and not forward.proof:
+        if not self._takes_default(forward):
             own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
             chain = chain._replace(records=tuple(own))
+        if self._takes_default(forward):
+            return message, chain, None
         hops = self._first_foreign(forward, chain)
         for at in range(forward.head.hops + 1 if forward.head is not None else 1, len(chain.names) if hops is None else hops + 1):
-            if not forward.proof and self._is_local(chain.names[at], forward.qtype):
+            if self._is_local(chain.names[at], forward.qtype):
                 found = self.rules.records.answer(chain.names[at], forward.qtype)
                 assert found is not None
                 told = found.message(chain.names[at], forward.qtype)
-                message = joined(head_of(message, chain, at, None), _question_of(forward), told)
+                message = joined(head_of(message, chain, at, None, 0), _question_of(forward), told)
                 chain = follow(message, forward.qname, forward.qtype, do=forward.do)
                 return message, chain, len(chain.names) - 1 if found.outside else None
         return message, chain, hops
@@ -214,12 +236,16 @@ class Responses:
         return not self.rules.routes.of(record.owner, forward.qtype).answers_with(forward.route)
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
-        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked."""
-        if not self.rules.routes or forward.proof:
-            return None
-        route_of = self.rules.routes.of
-        for hops in range(forward.head.hops if forward.head is not None else 0, len(chain.names)):
-            if not route_of(chain.names[hops], forward.qtype).answers_with(forward.route):
+        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked. The
+        very first, when what is known from before comes from servers that are no longer responsible.
+        """
+        routes, head, asked = self.rules.routes, forward.head, 0
+        if head is not None:
+            asked = head.hops
+            if head.route_mark != self._mark(chain.names[:asked], forward.qtype):
+                return 0
+        for hops in range(asked, len(chain.names)):
+            if not routes.of(chain.names[hops], forward.qtype).answers_with(forward.route):
                 return hops
         return None
 
@@ -293,7 +319,7 @@ class Responses:
             return None
         message = message_of(entry, _question_of(forward))
         chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        if entry.route_mark != self._mark(chain, forward.qtype):
+        if entry.route_mark != self._mark(chain.names, forward.qtype):
             self._cache.remove(forward.key)
             return None
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)

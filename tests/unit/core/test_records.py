@@ -323,6 +323,52 @@ def test_a_reload_while_a_question_is_out(local: Local, name: str) -> None:
         assert outcome.asked_name == names.from_text("www.example.org")
 
 
+@pytest.mark.parametrize(
+    ("records", "asked"),
+    [
+        ([{"name": "far.corp.example", "cname": "other.example.net"}], "other.example.net"),
+        ([], "far.corp.example"),
+        ([{"name": "far.corp.example", "a": ["10.0.0.1"]}], ""),
+        ([{"name": "far.corp.example", "cname": "www.example.net"}, {"name": "x.example", "a": ["10.0.0.1"]}], None),
+    ],
+)
+def test_a_reload_while_the_rest_of_a_chain_is_asked(local: Local, records: list[dict[str, Any]], asked: str | None) -> None:
+    """The beginning is that of now: another target is asked, the name itself, none; or it goes on as before."""
+    forward = local.forward("far.corp.example")
+    local.reload(records)
+    outcome = local.said(forward, "www.example.net 600 IN A 192.0.2.1")
+    if asked:
+        assert outcome.asked_name == names.from_text(asked)
+    else:
+        last = "10.0.0.1" if asked == "" else "192.0.2.1"
+        assert local.records(Answer(outcome, ""), "far.corp.example", "A")[-1].split()[-1] == last
+
+
+def test_zones() -> None:
+    """A local record comes before the zone that its name is in; a chain that leads into a zone is asked there."""
+    zones = [
+        {"name": "corp.example", "servers": ["192.0.2.10"]},
+        {"name": "example.net", "servers": ["192.0.2.20"], "block": False},
+    ]
+    local = Local(zone=zones)
+    assert local.text("intranet.corp.example", "AAAA") == ["intranet.corp.example. 300 IN AAAA fd00::5"]
+    assert local.forward("other.corp.example").route.group == "zone:corp.example"
+    assert local.forward("b.corp.example").route.group == "zone:corp.example"
+    forward = local.forward("far.corp.example")
+    assert forward.route.group == "zone:example.net"
+    forward = local.said(forward, "www.example.net 60 IN CNAME y.corp.example.")
+    assert (forward.route.group, forward.asked_name) == ("zone:corp.example", names.from_text("y.corp.example"))
+    entry = local.said(forward, "y.corp.example 60 IN CNAME intranet.corp.example.")
+    assert local.records(Answer(entry, ""), "far.corp.example", "A") == [
+        "far.corp.example. 300 IN CNAME www.example.net.",
+        "www.example.net. 60 IN CNAME y.corp.example.",
+        "y.corp.example. 60 IN CNAME intranet.corp.example.",
+        "intranet.corp.example. 300 IN A 10.0.0.5",
+        "intranet.corp.example. 300 IN A 10.0.0.6",
+    ]
+    assert Local(zone=zones, ready=False).forward("far.corp.example"), "feeds have no say in that zone"
+
+
 def test_ttls(local: Local) -> None:
     """They count down in the cache, and a TTL of 0 is not kept."""
     local.text("intranet.corp.example")

@@ -14,7 +14,7 @@ from pdns.supervisor.config_watch import ConfigWatch
 BASE = '[upstream]\nservers = ["192.0.2.1"]\n'
 
 
-class Watched:
+class LocalFiles:
     """A configuration and its watch, looked at as often as a test says."""
 
     def __init__(self, directory: Path) -> None:
@@ -37,11 +37,11 @@ class Watched:
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> Watched:
-    return Watched(tmp_path)
+def files(tmp_path: Path) -> LocalFiles:
+    return LocalFiles(tmp_path)
 
 
-def test_each_file(files: Watched) -> None:
+def test_each_file(files: LocalFiles) -> None:
     """Nothing at first; then each file that changes, is replaced or leaves."""
     assert not files.changed()
     files.hosts.write_text("10.0.0.1 other.example\n")
@@ -54,8 +54,8 @@ def test_each_file(files: Watched) -> None:
     assert not files.changed(), "it is not named"
 
 
-def test_another_set_of_files(files: Watched) -> None:
-    """A file that is named now is watched, one that is not no longer."""
+def test_another_set_of_files(files: LocalFiles) -> None:
+    """A file that is named now is looked at, one that is not named no longer."""
     files.write('zone_files = ["zone"]')
     assert files.changed()
     files.watch.seen()
@@ -66,7 +66,7 @@ def test_another_set_of_files(files: Watched) -> None:
     assert files.changed()
 
 
-def test_a_change_between_loading_and_watching(files: Watched) -> None:
+def test_a_change_between_loading_and_watching(files: LocalFiles) -> None:
     """It is noticed: what counts is the version that was read."""
     files.write('zone_files = ["zone"]')
     files.watch.seen()
@@ -76,7 +76,7 @@ def test_a_change_between_loading_and_watching(files: Watched) -> None:
     assert files.changed()
 
 
-def test_a_file_that_keeps_the_configuration_from_loading(files: Watched) -> None:
+def test_a_file_that_keeps_the_configuration_from_loading(files: LocalFiles) -> None:
     """Its correction is noticed, though no configuration with it was ever live."""
     files.zone.write_text("broken")
     files.write('hosts_files = ["hosts"]\nzone_files = ["zone", "missing"]')
@@ -92,7 +92,7 @@ def test_a_file_that_keeps_the_configuration_from_loading(files: Watched) -> Non
 
 
 @pytest.mark.parametrize("text", ["[local", "local = 1", "[local]\nhosts_files = 1", '[local]\nzone_files = [1, "\\u0000"]'])
-def test_a_configuration_that_is_broken_otherwise(files: Watched, text: str) -> None:
+def test_a_configuration_that_is_broken_otherwise(files: LocalFiles, text: str) -> None:
     """There is nothing more to watch."""
     files.path.write_text(text)
     files.watch.seen()
@@ -100,7 +100,7 @@ def test_a_configuration_that_is_broken_otherwise(files: Watched, text: str) -> 
     assert not files.changed()
 
 
-def test_what_is_left_out_is_logged(files: Watched, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_is_left_out_is_logged(files: LocalFiles, caplog: pytest.LogCaptureFixture) -> None:
     """Once for each configuration."""
     files.hosts.write_text("10.0.0.1 a.example\nbad\n")
     with caplog.at_level(logging.WARNING):
