@@ -28,6 +28,7 @@ from pdns.config.schema import (
     Local,
     Metrics,
     Quality,
+    Rebinding,
     Server,
     State,
     Tenant,
@@ -267,6 +268,10 @@ def _local(local: Local, around: RuleContext) -> Local:
     return replace(local, forward=forward, never_forward=never_forward)
 
 
+def _rebinding(rebinding: Rebinding, around: RuleContext) -> Rebinding:
+    return replace(rebinding, allow=around.canonical("rebinding.allow", rebinding.allow, addresses.parse_allowed))
+
+
 def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
     _unique("feed", [feed.name for feed in feeds], around)
     for index, feed in enumerate(feeds):
@@ -352,6 +357,7 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "cache": _cache,
     "block": _block,
     "local": _local,
+    "rebinding": _rebinding,
     "feed": _feeds,
     "feeds": _all_feeds,
     "guard": _guard,

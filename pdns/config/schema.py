@@ -117,6 +117,13 @@ class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     forward_single_labels: bool = True
 
 
+class Rebinding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Protection from DNS rebinding: public names must not lead to addresses of this network."""
+
+    block_private_answers: bool = False
+    allow: tuple[str, ...] = ()
+
+
 class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One list of names to block."""
 
@@ -265,6 +272,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     cache: Cache = Cache()
     block: Block = Block()
     local: Local = Local()
+    rebinding: Rebinding = Rebinding()
     feed: tuple[Feed, ...] = ()
     feeds: Feeds = Feeds()
     guard: Guard = Guard()

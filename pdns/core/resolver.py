@@ -17,6 +17,7 @@ from pdns.core.local_rules import LOCAL
 from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
 from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.query import Query
+from pdns.core.rebinding import denied_entry
 from pdns.core.response_check import check_response
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import SpecialNames
@@ -41,9 +42,18 @@ _Stage = Callable[[Query, Client, float], Outcome | None]
 class Resolver:
     """Decides. One per worker; `adopt` changes its rules between two queries."""
 
-    def __init__(self, rules: RuleSet, cache: AnswerCache, blocker: NewBlocker = Blocker) -> None:
-        """`blocker` makes what finds listed names; a kernel offers a faster one."""
+    def __init__(
+        self,
+        rules: RuleSet,
+        cache: AnswerCache,
+        blocker: NewBlocker = Blocker,
+        saw_private: Callable[[bytes, bytes], object] = lambda _qname, _address: None,
+    ) -> None:
+        """`blocker` makes what finds listed names; a kernel offers a faster one. `saw_private` is called with the queried name
+        and the address of each answer that the protection from DNS rebinding refuses.
+        """
         self._cache = cache
+        self._saw_private = saw_private
         self._new_blocker = blocker
         self.adopt(rules)
 
@@ -179,6 +189,8 @@ class Resolver:
         decision = self._decide(forward.qname, forward.policy, message, chain)
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
+        elif (denied := self._private_denied(forward, message, chain, now)) is not None:
+            entry = denied
         else:
             entry = cacheable(
                 message,
@@ -251,6 +263,14 @@ class Resolver:
             decision.reason,
         )
 
+    def _private_denied(self, forward: Forward, message: Message, chain: Chain, now: float) -> Entry | None:
+        """What to say instead of an answer with a private address, if it may not be given."""
+        address = self.rules.private_answers.find(forward.qname, message, chain)
+        if address is None:
+            return None
+        self._saw_private(forward.qname, address)
+        return denied_entry(forward.qname, address, now, self.rules.config.block.ttl_s, self._cache.rules_epoch)
+
     def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self.rules.blockset
         if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
@@ -283,6 +303,9 @@ class Resolver:
             blocked = self._block_entry(decision, decision.verdict, forward, now)
             self._cache.put(forward.key, blocked)
             return blocked
+        if (denied := self._private_denied(forward, message, chain, now)) is not None:
+            self._cache.put(forward.key, denied)
+            return denied
         entry.monitored = decision.monitored
         entry.rules_epoch = self._cache.rules_epoch
         self._cache.allowed_again(forward.key, decision.monitored)

@@ -8,9 +8,11 @@ from typing import Self
 from pdns.config.schema import Config
 from pdns.config.source import has_source
 from pdns.core.block_answer import BlockAnswers
+from pdns.core.embedded import Embeddings
 from pdns.core.listing import Listings
 from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.policy import Policy
+from pdns.core.rebinding import PrivateAnswers
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 
 
@@ -29,6 +31,7 @@ class RuleSet:
     block_answers: BlockAnswers
     special: SpecialNames  # answered here before the feeds are asked
     undelegated: SpecialNames  # answered here when no feed lists the name
+    private_answers: PrivateAnswers  # addresses that no public name may lead to
 
     @classmethod
     def of(
@@ -51,6 +54,7 @@ class RuleSet:
                 config.local.never_forward,
                 single_labels=not config.local.forward_single_labels,
             ),
+            private_answers=PrivateAnswers(config.rebinding, Embeddings(config.block.nat64_prefixes)),
         )
 
     def with_config(self, config: Config) -> Self:

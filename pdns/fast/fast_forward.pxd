@@ -27,6 +27,8 @@ cdef class FastForward(ReplyHandler):
     cdef Matcher _matcher  # None: nothing is listed
     cdef frozenset _local_filter_keys  # the last two labels, or the last one, of names that are blocked here
     cdef object _listed_networks  # Policy.listings of the blockset, None when there are none
+    cdef bint _blocks_private  # answers with private addresses are decided in Python
+    cdef bytes _nat64  # as `pdns.core.embedded.Embeddings.nat64`
     cdef Query _target
     cdef list _written  # listeners that have something to send
 

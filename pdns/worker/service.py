@@ -28,6 +28,7 @@ from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
 from pdns.worker.monitor_log import MonitorLog
 from pdns.worker.parts import Datagram, FastPath, Kernels
+from pdns.worker.private_log import PrivateAnswerLog
 
 _STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
 _TCP_BYTES = 65535
@@ -66,7 +67,7 @@ class Service:
         self._cache = kernels.cache(config.cache.max_bytes)
         self._in_flight = kernels.in_flight(*_flight_limits(config))
         self._in_flight.shed = self._shed
-        self._resolver = Resolver(rules, self._cache, kernels.blocker)
+        self._resolver = Resolver(rules, self._cache, kernels.blocker, PrivateAnswerLog(stats, clock).saw)
         self.fast_path: FastPath | None = None
         self._fast_forward: FastForward | None = None
         if kernels.fast_path is not None:

@@ -42,6 +42,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             '[local]\nforward = ["ad.lan"]\nnever_forward = ["lan", "AD.lan"]',
             'local.never_forward[1]: "ad.lan" is in local.forward as well: remove one of them',
         ),
+        ('[rebinding]\nallow = ["http://x"]', "rebinding.allow[0]: expected a domain name"),
         ('[server]\nidentity = "nörd"', 'server.identity: expected at most 64 printable ASCII characters, got "nörd"'),
         (
             f'[server]\nidentity = "{"x" * 65}"',
