@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -13,8 +13,8 @@ from typing import Any, Final, TypeVar
 from msgspec.structs import replace
 
 from pdns.config import addresses
-from pdns.config.addresses import Endpoint, UpstreamAddress
-from pdns.config.feed_rules import check_authority, settle_source
+from pdns.config.addresses import Endpoint
+from pdns.config.feed_rules import settle_source
 from pdns.config.schema import (
     CATEGORIES,
     GUARD_KINDS,
@@ -25,21 +25,18 @@ from pdns.config.schema import (
     Feed,
     Feeds,
     Guard,
-    Local,
     Metrics,
     Quality,
     Rebinding,
     Server,
     State,
     Tenant,
-    Upstream,
 )
 from pdns.config.shape import Report, meant, show
-from pdns.config.system import RESOLV_CONF, default_state_dir, is_local, system_servers
+from pdns.config.system import RESOLV_CONF, default_state_dir
+from pdns.config.upstream_rules import settle_groups, settle_local, settle_upstream, settle_zones
 from pdns.errors import InvalidAddress
 from pdns.files.safe_files import open_regular, read_bounded
-from pdns.wire import names
-from pdns.wire.transport import Transport
 
 METRICS_PORT: Final = 9153
 ADMIN_PORT: Final = 9154
@@ -60,7 +57,11 @@ class RuleContext:
     report: Report
     directory: Path  # absolute; where relative paths start
     resolv_conf: Path = RESOLV_CONF
-    listening: dict[Endpoint, str] = field(default_factory=dict)  # filled while checking: endpoint -> the key that names it
+    # Filled while checking:
+    listening: dict[Endpoint, str] = field(default_factory=dict)  # endpoint -> the key that names it
+    groups: dict[str, tuple[str, str]] = field(default_factory=dict)  # group of upstreams -> its fallback, the key of that
+    servers: set[str] = field(default_factory=set)  # of all groups and zones
+    never_forwarded: Mapping[str, str] = field(default_factory=dict)  # name -> the key that names it
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None:
         """`text` parsed by `parser`; None after reporting that it is not valid."""
@@ -169,62 +170,6 @@ def _listen(endpoint: Endpoint, key: str, around: RuleContext) -> None:
     around.listening.setdefault(endpoint, key)
 
 
-def _upstream(upstream: Upstream, around: RuleContext) -> Upstream:
-    servers: dict[tuple[str, Endpoint], tuple[UpstreamAddress, str]] = {}
-    system: list[UpstreamAddress] = []
-    system_key = ""
-    for index, text in enumerate(upstream.servers):
-        key = f"upstream.servers[{index}]"
-        if text == "system":
-            system_key = system_key or key
-            system = system_servers(around.resolv_conf)
-            for server in system:
-                if not _own_listener(server, around):
-                    servers.setdefault((server.transport, server.endpoint), (server, key))
-            continue
-        parsed = around.parse(key, text, addresses.parse_upstream)
-        if parsed is None:
-            continue
-        if ours := _own_listener(parsed, around):
-            around.report.add(key, f"{parsed} would forward to itself: {ours} listens there")
-        first, first_key = servers.setdefault((parsed.transport, parsed.endpoint), (parsed, key))
-        if first_key not in (key, system_key):
-            around.report.add(key, f"{first.transport}://{first.endpoint} is already {first_key}")
-    if system_key and not system and not servers:
-        # resolv.conf(5): the name server on this machine
-        local = UpstreamAddress(Transport.UDP, "127.0.0.1", addresses.DNS_PORT, "")
-        if not _own_listener(local, around):
-            servers[local.transport, local.endpoint] = (local, system_key)
-    if system_key and not servers:
-        around.report.add(
-            system_key, f'{around.resolv_conf} names no server but this one; say where to forward, such as "udp://9.9.9.9"'
-        )
-    return replace(
-        upstream, servers=tuple(str(server) for server, _ in servers.values()), ca_file=_ca_file(upstream.ca_file, around)
-    )
-
-
-def _own_listener(upstream: UpstreamAddress, around: RuleContext) -> str:
-    """The key of the listener that a query to `upstream` would reach, or ""."""
-    for (host, port), key in around.listening.items():
-        if port == upstream.port and key.startswith("server."):
-            listener, asked = ipaddress.ip_address(host), ipaddress.ip_address(upstream.host)
-            if listener == asked or (listener.is_unspecified and listener.version == asked.version and is_local(upstream.host)):
-                return key
-    return ""
-
-
-def _ca_file(text: str, around: RuleContext) -> str:
-    if not text:
-        return ""
-    key = "upstream.ca_file"
-    path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
-    if path is None:
-        return ""
-    check_authority(str(path), key, text, around)
-    return str(path)
-
-
 def _cache(cache: Cache, around: RuleContext) -> Cache:
     if cache.min_ttl_s > cache.max_ttl_s:
         around.report.add("cache.min_ttl_s", f"expected at most cache.max_ttl_s ({cache.max_ttl_s}), got {cache.min_ttl_s}")
@@ -252,20 +197,6 @@ def _block(block: Block, around: RuleContext) -> Block:
     allow = around.canonical("block.allow", block.allow, addresses.parse_allowed)
     prefixes = around.canonical("block.nat64_prefixes", block.nat64_prefixes, addresses.parse_nat64_prefix)
     return replace(block, sinkhole=tuple(sinkhole), allow=allow, nat64_prefixes=prefixes)
-
-
-def _local(local: Local, around: RuleContext) -> Local:
-    def name(text: str) -> str:
-        if (allowed := addresses.parse_allowed(text)).below_only:
-            raise InvalidAddress('expected a domain name without "*."')
-        return names.to_text(allowed.name)
-
-    forward = around.canonical("local.forward", local.forward, name)
-    never_forward = around.canonical("local.never_forward", local.never_forward, name)
-    for index, text in enumerate(never_forward):
-        if text in forward:
-            around.report.add(f"local.never_forward[{index}]", f'"{text}" is in local.forward as well: remove one of them')
-    return replace(local, forward=forward, never_forward=never_forward)
 
 
 def _rebinding(rebinding: Rebinding, around: RuleContext) -> Rebinding:
@@ -353,11 +284,13 @@ def _state(state: State, around: RuleContext) -> State:
 
 _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "server": _server,
-    "upstream": _upstream,
+    "upstream": settle_upstream,
     "cache": _cache,
     "block": _block,
-    "local": _local,
+    "local": settle_local,
     "rebinding": _rebinding,
+    "group": settle_groups,
+    "zone": settle_zones,
     "feed": _feeds,
     "feeds": _all_feeds,
     "guard": _guard,

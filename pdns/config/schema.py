@@ -16,6 +16,7 @@ FeedFormat = Literal[
     "csv", "json", "jsonl", "threatfox", "urlhaus", "misp", "stix",
 ]  # fmt: skip
 Mode = Literal["block", "monitor"]
+Strategy = Literal["fastest", "ordered", "parallel"]
 TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]
 CATEGORIES = (  # what a feed can be about
     "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
@@ -42,6 +43,14 @@ JsonPath = Annotated[
         description='JSON path (such as "data[].host")',
     ),
 ]
+LabelOrNone = Annotated[
+    str,
+    Meta(
+        pattern=r"^([a-z0-9][a-z0-9_-]{0,31})?\Z",
+        description="name (first a-z or 0-9, then also - and _, at most 32 characters)",
+    ),
+]
+ServersOrDefault = Annotated[tuple[str, ...] | Literal["default"], Meta(description='non-empty array of strings or "default"')]
 TrueFalseOrAuto = Annotated[bool | Literal["auto"], Meta(description='true, false or "auto"')]
 Delimiter = Annotated[str, Meta(pattern=r'^[^\r\n" ]\Z', description="one character")]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=MOST)]
@@ -78,9 +87,40 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where other queries are forwarded, and how many at a time."""
 
     servers: AtLeastOne = ("system",)
+    strategy: Strategy = "fastest"
+    fallback: LabelOrNone = ""
     timeout_s: PositiveSeconds = 10.0
     max_in_flight: Positive = 8192
     max_in_flight_per_client: Positive = 4096
+    case_randomisation: bool = True
+    ca_file: str = ""
+
+
+class Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Further upstreams, for zones and as a fallback."""
+
+    name: Label
+    servers: AtLeastOne
+    strategy: Strategy = "fastest"
+    fallback: LabelOrNone = ""
+    timeout_s: PositiveSeconds = 10.0
+    case_randomisation: bool = True
+    ca_file: str = ""
+
+
+class Zone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Names that have upstreams of their own."""
+
+    name: str = ""
+    names: tuple[str, ...] = ()
+    servers: ServersOrDefault = ()
+    group: LabelOrNone = ""
+    block: bool = True
+    dnssec: bool = True
+    private_answers: TrueFalseOrAuto = "auto"
+    strategy: Strategy = "fastest"
+    fallback: LabelOrNone = ""
+    timeout_s: PositiveSeconds = 10.0
     case_randomisation: bool = True
     ca_file: str = ""
 
@@ -110,9 +150,8 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names that are not forwarded, and special-use names that are."""
+    """Names that are not forwarded."""
 
-    forward: tuple[str, ...] = ()
     never_forward: tuple[str, ...] = ()
     forward_single_labels: bool = True
 
@@ -273,6 +312,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     block: Block = Block()
     local: Local = Local()
     rebinding: Rebinding = Rebinding()
+    group: tuple[Group, ...] = ()
+    zone: tuple[Zone, ...] = ()
     feed: tuple[Feed, ...] = ()
     feeds: Feeds = Feeds()
     guard: Guard = Guard()

@@ -17,7 +17,8 @@ from pdns.config.schema import MOST, Config, Label
 from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60
-_HEADINGS = {"feed": "[[feed]]", "tenant": "[[tenant]]"}  # for sections that can be repeated
+_HEADINGS = {name: f"[[{name}]]" for name in ("feed", "tenant", "group", "zone")}  # for sections that can be repeated
+_MOVED = {"local.forward": 'is a zone now: [[zone]] with names = [...] and servers = "default"'}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -66,7 +67,8 @@ def check_names(table: Mapping[Any, object], struct: type, key: str, report: Rep
     known = [field.name for field in fields]
     for name in table:
         if name not in known:
-            report.add(child(key, name), f"unknown key{_nearest(name, known)}")
+            where = child(key, name)
+            report.add(where, _MOVED.get(where) or f"unknown key{_nearest(name, known)}")
     for field in fields:
         if field.required and field.name not in table:
             if _is_struct(field.type):

@@ -23,7 +23,7 @@ _NUMBER_WITH_UNIT = re.compile(r"([+-]?[0-9][0-9_.]*)\s*([A-Za-z%]+)")
 _NO_NUMBER = re.compile(r"[+-]?[0-9_]*(?:\.[0-9_]*)?")
 _LEADING_ZERO = re.compile(r"([+-]?)0+([0-9]+)")
 _TRUTH: Final = {"true": "true", "yes": "true", "on": "true", "false": "false", "no": "false", "off": "false"}
-_ARRAYS: Final = ("feed", "tenant")  # sections that are written [[name]]
+_ARRAYS: Final = ("feed", "tenant", "group", "zone")  # sections that are written [[name]]
 _LONGEST_SHOWN: Final = 60
 
 

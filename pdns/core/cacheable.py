@@ -123,7 +123,7 @@ def _copy(
     records = (*answer, *authority)
     wire = message.wire
     base = p.HEADER_BYTES + len(message.question)
-    ours = {label for label in labels_of(message.question[:-4] or b"\0") if label != label.lower()}
+    ours = _cased_labels(message)
     qname = message.question[:-4].lower()
     at = base
     for record in records:
@@ -134,6 +134,16 @@ def _copy(
         return _rewrite(message, records, qname, ours)
     body = bytearray(wire[base:at])
     return body, [record.rdata_at - 6 - base for record in records]
+
+
+def uncompressed(message: Message, records: Sequence[ResourceRecord]) -> bytes:
+    """`records` as they can stand in another message. Names have no letter case that only we chose."""
+    return bytes(_rewrite(message, records, b"", _cased_labels(message))[0])
+
+
+def _cased_labels(message: Message) -> set[bytes]:
+    """Labels of the question that have capitals: no client chose those."""
+    return {label for label in labels_of(message.question[:-4] or b"\0") if label != label.lower()}
 
 
 def _has_label(wire: bytes, record: ResourceRecord, labels: set[bytes]) -> bool:

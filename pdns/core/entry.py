@@ -51,6 +51,7 @@ class Entry:
         "refreshing",
         "retry_s",
         "rotation",
+        "route_mark",
         "rules_epoch",
         "size_bytes",
         "source",
@@ -77,6 +78,7 @@ class Entry:
         verdict: Verdict | None = None,
         monitored: Monitored = (),
         rules_epoch: int = 0,
+        route_mark: int = 0,
     ) -> None:
         self.rcode = rcode
         self.source = source  # blocked | upstream | local | refused | error
@@ -91,6 +93,7 @@ class Entry:
         self.rotation = rotation
         self.verdict = verdict
         self.monitored = monitored
+        self.route_mark = route_mark  # of the routes that its names took (`pdns.core.routes`)
         self.rules_epoch = rules_epoch  # of the decision; an older one is decided again
         self.hits = 0
         self.visited = False

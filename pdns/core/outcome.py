@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pdns.core.crossing import Head
 from pdns.core.entry import Entry
+from pdns.core.routes import DEFAULT_ROUTE, Route
 
 
 class Forward(NamedTuple):
-    """Ask upstream. `key` is the same for questions that one answer serves."""
+    """Ask upstream. `key` is the same for questions that one answer serves.
+
+    With a `head`, the name that is asked is not that of the client's question, but the one that the head leads to.
+    """
 
     key: bytes
     qname: bytes
@@ -19,6 +24,14 @@ class Forward(NamedTuple):
     policy: int
     stale: Entry | None = None  # what to say when no upstream answers
     proof: bool = False  # of the absence of `qname`, which is good for every name below it
+    route: Route = DEFAULT_ROUTE
+    head: Head | None = None  # what is known of the answer already
+    asked: bytes = b""  # the name that is asked, where it is not `qname`
+
+    @property
+    def asked_name(self) -> bytes:
+        """The name to ask an upstream for."""
+        return self.asked or self.qname
 
 
 class Answer(NamedTuple):

@@ -1,30 +1,24 @@
-"""The decision about every query and every response. No I/O, no clock: the time is an argument."""
+"""The decision about every query. No I/O, no clock: the time is an argument."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pdns.core.answers import answer_entry, denial_entry, error_entry, minimal_any_entry
+from pdns.core.answers import answer_entry, error_entry, minimal_any_entry
 from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
-from pdns.core.cacheable import cacheable
-from pdns.core.chain import Chain, follow
 from pdns.core.clients import Client
-from pdns.core.entry import Ede, Entry, Verdict
-from pdns.core.extended_errors import errors_of
+from pdns.core.entry import Entry
 from pdns.core.local_rules import LOCAL
 from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
-from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.query import Query
-from pdns.core.rebinding import denied_entry
-from pdns.core.response_check import check_response
+from pdns.core.responses import Responses, SawPrivate
+from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import SpecialNames
-from pdns.errors import WireError
 from pdns.wire import names
 from pdns.wire import protocol as p
-from pdns.wire.message import HEADER, Message, parse_message
 
 REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its life
 REFRESH_MIN_LIFE_S = 20
@@ -39,7 +33,7 @@ IDENTITY_NAMES = frozenset(map(names.from_text, ("id.server", "hostname.bind")))
 _Stage = Callable[[Query, Client, float], Outcome | None]
 
 
-class Resolver:
+class Resolver(Responses):
     """Decides. One per worker; `adopt` changes its rules between two queries."""
 
     def __init__(
@@ -47,21 +41,15 @@ class Resolver:
         rules: RuleSet,
         cache: AnswerCache,
         blocker: NewBlocker = Blocker,
-        saw_private: Callable[[bytes, bytes], object] = lambda _qname, _address: None,
+        saw_private: SawPrivate = lambda _qname, _address: None,
     ) -> None:
-        """`blocker` makes what finds listed names; a kernel offers a faster one. `saw_private` is called with the queried name
-        and the address of each answer that the protection from DNS rebinding refuses.
-        """
-        self._cache = cache
-        self._saw_private = saw_private
+        """`blocker` makes what finds listed names; a kernel offers a faster one. `saw_private` as in `Responses`."""
         self._new_blocker = blocker
-        self.adopt(rules)
+        super().__init__(rules, cache, saw_private)
 
     def adopt(self, rules: RuleSet) -> None:
         """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
-        self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
-        self._config = rules.config.cache
-        self._cache.new_rules()
+        super().adopt(rules)
         self.classify: Classify = _nothing_to_classify
         # The order is policy: what is answered here comes first, so that special names are never forwarded; then what is
         # blocked here, if anything is; then what feeds list. Only what is left is for an upstream to answer.
@@ -73,7 +61,11 @@ class Resolver:
             block, self.classify = (blocker.block,), blocker.classify
         if rules.local.filter_keys:
             block = (self._block_here, *block)
-        self._decisions: tuple[_Stage, ...] = (self._scope, self._local, *block, self._undelegated, self._forward)
+        forward: tuple[_Stage, ...] = (self._forward_in_zone, self._forward) if rules.routes else (self._forward,)
+        unchecked: tuple[_Stage, ...] = (self._forward_unchecked,) if rules.routes.some_unchecked else ()
+        self._decisions: tuple[_Stage, ...] = (
+            self._scope, self._local, *unchecked, *block, self._undelegated, *forward
+        )  # fmt: skip
         self._skipping_local: tuple[_Stage, ...] = (*block, self._forward)  # those that have something to say of any name
 
     def decide(self, query: Query, client: Client, now: float) -> Outcome:
@@ -96,19 +88,19 @@ class Resolver:
         if entry is None or not query.flags & p.RD:  # without RD a client does not learn what others asked
             return None
         if entry.rules_epoch != self._cache.rules_epoch:
-            entry = self._decided_again(entry, _forward(query, client, key), now)
+            entry = self._decided_again(entry, self._asked_again(query, client, key), now)
             if entry is None:
                 return None
         if now < entry.expires_s:
             source = "cache" if entry.source == "upstream" else entry.source
             if worth_refreshing(entry, now, self._config.refresh_ahead_hits):
                 self._cache.refreshing(key)
-                return Answer(entry, source, refresh=_forward(query, client, key, entry))
+                return Answer(entry, source, refresh=self._asked_again(query, client, key, entry))
             return Answer(entry, source)
         if entry.source == "upstream" and now < entry.expires_s + self._config.max_stale_s:
             if now < entry.retry_s:
                 return Answer(entry, "stale", stale=True)
-            return _forward(query, client, key, entry)
+            return self._asked_again(query, client, key, entry)
         self._cache.remove(key)
         return None
 
@@ -164,152 +156,34 @@ class Resolver:
         entry = data.answer(query.qname, query.qtype, now, do=query.do)
         return None if entry is None else Answer(entry, "local")
 
+    def _forward_unchecked(self, query: Query, client: Client, now: float) -> Outcome | None:
+        """In zones that feeds and blocks have no say in."""
+        route = self.rules.routes.of(query.qname, query.qtype)
+        if route.block:
+            return None
+        if query.qtype == p.ANY:
+            return Answer(minimal_any_entry(now), "local")
+        return _not_recursive(now) if not query.flags & p.RD else _forward(query, client, query.key + client.policy_key, route)
+
+    def _forward_in_zone(self, query: Query, client: Client, _now: float) -> Outcome | None:
+        route = self.rules.routes.of(query.qname, query.qtype)
+        if route == DEFAULT_ROUTE or not query.flags & p.RD:
+            return None
+        return _forward(query, client, query.key + client.policy_key, route)
+
     def _forward(self, query: Query, client: Client, now: float) -> Outcome:
         if not query.flags & p.RD:
-            ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
-            return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
+            return _not_recursive(now)
         if query.batched and not query.monitored:
             return PLAIN
-        return _forward(query, client, query.key + client.policy_key)
+        return _forward(query, client, query.key + client.policy_key, DEFAULT_ROUTE)
 
     def forward_of(self, query: Query, client: Client) -> Forward:
         """What a `Plain` outcome of `decide` comes to."""
-        return _forward(query, client, query.key + client.policy_key)
+        return _forward(query, client, query.key + client.policy_key, DEFAULT_ROUTE)
 
-    # Responses.
-
-    def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
-        """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored."""
-        if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
-            return self._store_denial(forward, now)
-        try:
-            chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        except WireError as error:
-            return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
-        decision = self._decide(forward.qname, forward.policy, message, chain)
-        if decision.verdict is not None:
-            entry = self._block_entry(decision, decision.verdict, forward, now)
-        elif (denied := self._private_denied(forward, message, chain, now)) is not None:
-            entry = denied
-        else:
-            entry = cacheable(
-                message,
-                chain,
-                self._config,
-                do=forward.do,
-                now=now,
-                rules_epoch=self._cache.rules_epoch,
-                any_question=forward.proof,
-            )
-            entry.monitored = decision.monitored
-        if entry.expires_s > now:
-            self._cache.put(forward.key, entry)
-        else:
-            self._cache.remove(forward.key)
-        return entry
-
-    def on_failure(self, forward: Forward, ede_code: int, text: str, message: Message | None, now: float) -> Answer:
-        """What to say when no upstream helped: the stale answer while there is one, else SERVFAIL with the reason.
-
-        `message` is a failure that an upstream did report; its Extended DNS Error is passed on.
-        """
-        if forward.proof:
-            return Answer(self._store_denial(forward, now), "local")
-        stale = self.stale_answer(forward, now)
-        if stale is not None:
-            self._cache.retry_after(forward.key, now + self._config.stale_ttl_s)
-            return stale
-        errors = errors_of(message) if message is not None else ()
-        errors = errors or ((ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES]),)
-        return Answer(self._store_failure(forward, errors, now), "error")
-
-    def stale_answer(self, forward: Forward, now: float) -> Answer | None:
-        """The expired answer to `forward`, if it may still be given."""
-        entry: Entry | None = forward.stale
-        if entry is None or now >= entry.expires_s + self._config.max_stale_s:
-            return None
-        if entry.rules_epoch != self._cache.rules_epoch:
-            entry = self._decided_again(entry, forward, now)
-            if entry is None:
-                return None
-        return Answer(entry, "stale", stale=True) if entry.source == "upstream" else Answer(entry, entry.source)
-
-    def overloaded(self, forward: Forward, text: str, now: float) -> Answer:
-        """What to say at once when there is no room to ask: the stale answer or SERVFAIL, which is not remembered."""
-        stale = self.stale_answer(forward, now)
-        return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
-
-    def _store_denial(self, forward: Forward, now: float) -> Entry:
-        entry = denial_entry("local", now, self._config.servfail_ttl_s)
-        entry.rules_epoch = self._cache.rules_epoch
-        self._cache.put(forward.key, entry)
-        return entry
-
-    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
-        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
-        entry.more_ede = errors[1:]
-        self._cache.put(forward.key, entry)
-        return entry
-
-    def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
-        return self._blocked.entry(
-            verdict,
-            decision.rule,
-            forward.qname,
-            forward.qtype,
-            now,
-            decision.monitored,
-            self._cache.rules_epoch,
-            decision.reason,
-        )
-
-    def _private_denied(self, forward: Forward, message: Message, chain: Chain, now: float) -> Entry | None:
-        """What to say instead of an answer with a private address, if it may not be given."""
-        address = self.rules.private_answers.find(forward.qname, message, chain)
-        if address is None:
-            return None
-        self._saw_private(forward.qname, address)
-        return denied_entry(forward.qname, address, now, self.rules.config.block.ttl_s, self._cache.rules_epoch)
-
-    def _decide(self, qname: bytes, policy: int, message: Message, chain: Chain) -> Decision:
-        blockset = self.rules.blockset
-        if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
-            return CLEAN
-        decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
-        if decision.verdict is not None:
-            return decision
-        checked = check_response(self._policy, blockset, policy, message, chain)
-        return merge(decision, checked)
-
-    def _is_answered_here(self, forward: Forward, now: float) -> bool:
-        """Whether the question is no longer one for an upstream."""
-        key = names.filter_key(forward.qname)
-        return any(
-            data.may_answer(key) and data.answer(forward.qname, forward.qtype, now, do=forward.do) is not None
-            for data in (self.rules.special, self.rules.undelegated)
-        )
-
-    def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
-        """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
-        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
-            self._cache.remove(forward.key)
-            return None
-        question = forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
-        head = HEADER.pack(0, p.QR | entry.rcode, 1, int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:]), 0)
-        message = parse_message(head + question + entry.body)
-        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        decision = self._decide(forward.qname, forward.policy, message, chain)
-        if decision.verdict is not None:
-            blocked = self._block_entry(decision, decision.verdict, forward, now)
-            self._cache.put(forward.key, blocked)
-            return blocked
-        if (denied := self._private_denied(forward, message, chain, now)) is not None:
-            self._cache.put(forward.key, denied)
-            return denied
-        entry.monitored = decision.monitored
-        entry.rules_epoch = self._cache.rules_epoch
-        self._cache.allowed_again(forward.key, decision.monitored)
-        return entry
+    def _asked_again(self, query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
+        return _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
 
 
 def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:
@@ -324,8 +198,13 @@ def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:
     )
 
 
-def _forward(query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
-    return Forward(key, query.qname, query.qtype, query.qclass, query.do, query.cd, client.policy, stale)
+def _forward(query: Query, client: Client, key: bytes, route: Route, stale: Entry | None = None) -> Forward:
+    return Forward(key, query.qname, query.qtype, query.qclass, query.do, query.cd, client.policy, stale, route=route)
+
+
+def _not_recursive(now: float) -> Answer:
+    ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
+    return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
 
 
 def _nothing_to_classify(queries: list[AnyQuery], _now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:

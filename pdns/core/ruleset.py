@@ -13,6 +13,7 @@ from pdns.core.listing import Listings
 from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.policy import Policy
 from pdns.core.rebinding import PrivateAnswers
+from pdns.core.routes import Routes
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 
 
@@ -29,6 +30,7 @@ class RuleSet:
     missing: tuple[str, ...]  # required feeds that the blockset does not hold
     policy: Policy
     block_answers: BlockAnswers
+    routes: Routes
     special: SpecialNames  # answered here before the feeds are asked
     undelegated: SpecialNames  # answered here when no feed lists the name
     private_answers: PrivateAnswers  # addresses that no public name may lead to
@@ -39,6 +41,7 @@ class RuleSet:
     ) -> Self:
         """The first rule set. Ready when no required feed is missing, unless `ready` says otherwise."""
         missing = _missing(config, blockset)
+        routes = Routes(config)
         return cls(
             config=config,
             local=local,
@@ -47,10 +50,11 @@ class RuleSet:
             missing=missing,
             policy=Policy(config, local),
             block_answers=BlockAnswers(config.block),
-            special=SpecialNames(SPECIAL_ZONES, config.local.forward),
+            routes=routes,
+            special=SpecialNames(SPECIAL_ZONES, routes.apexes),
             undelegated=SpecialNames(
                 UNDELEGATED_ZONES,
-                config.local.forward,
+                routes.apexes,
                 config.local.never_forward,
                 single_labels=not config.local.forward_single_labels,
             ),
@@ -75,8 +79,8 @@ class RuleSet:
 
     @property
     def special_filter_keys(self) -> frozenset[bytes]:
-        """The filter key of every name that may be answered here without the feeds."""
-        return self.special.filter_keys | self.undelegated.filter_keys
+        """The filter key of every name that may be answered here without the feeds, or by other upstreams than most."""
+        return self.special.filter_keys | self.undelegated.filter_keys | self.routes.filter_keys
 
     def _stays_ready(self, missing: tuple[str, ...], blockset: Listings | None) -> bool:
         """Once ready, always ready: a required feed that is added must not stop the service while it loads."""

@@ -61,17 +61,15 @@ class SpecialNames:
     """Answers for one table of zones."""
 
     def __init__(
-        self, zones: Iterable[Zone], forward: Iterable[str], never_forward: Iterable[str] = (), *, single_labels: bool = False
+        self, zones: Iterable[Zone], forward: Iterable[bytes], never_forward: Iterable[str] = (), *, single_labels: bool = False
     ) -> None:
-        """`forward`: names that are left to the upstream all the same, with everything below them, since it knows them.
+        """`forward`: names in wire form that are left to an upstream all the same, with everything below them: it knows them.
 
         `never_forward`: further names that do not exist, with everything below them. The most specific name of both decides.
         `single_labels`: addresses of names of one label do not exist either.
         """
-        self._exempt = frozenset(names.from_text(text) for text in forward)
-        self._zones = {
-            zone.apex: zone for zone in zones if not any(names.is_at_or_below(zone.apex, name) for name in self._exempt)
-        }
+        self._exempt = frozenset(forward)
+        self._zones = {zone.apex: zone for zone in zones if self._exempt.isdisjoint(names.ancestors(zone.apex))}
         self._zones |= {zone.apex: zone for zone in _zones(" ".join(never_forward), absent=True)}
         self._single_labels = single_labels
         self.filter_keys = frozenset(names.filter_key(apex) for apex in self._zones)

@@ -25,7 +25,7 @@ cdef extern from *:
     void pdns_prefetch(const void *at) noexcept nogil
     void pdns_barrier() noexcept nogil
 
-cdef bytes _MAGIC = b"pdnsarn2"
+cdef bytes _MAGIC = b"pdnsarn3"
 cdef enum:
     HEADER_ROOM = 256
     LEAST_BYTES = 65536

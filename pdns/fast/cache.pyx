@@ -66,6 +66,7 @@ cdef class AnswerCache(Arena):
             return False
         shape.source = SOURCE_NUMBERS[entry.source]
         shape.rules_epoch, shape.stored_s, shape.expires_s, shape.retry_s = entry.rules_epoch, entry.stored_s, entry.expires_s, entry.retry_s
+        shape.route_mark = entry.route_mark
         shape.rcode, shape.ad, shape.refreshing, shape.attribution = entry.rcode, entry.ad, entry.refreshing, number
         shape.ancount, shape.nscount = u16(<const uint8_t *>PyBytes_AS_STRING(counts)), u16(<const uint8_t *>PyBytes_AS_STRING(counts) + 2)
         shape.key_bytes, shape.body_bytes, shape.ttl_count = PyBytes_GET_SIZE(key), PyBytes_GET_SIZE(body), len(entry.ttls)
@@ -205,7 +206,7 @@ cdef class AnswerCache(Arena):
             record.rcode, SOURCES[record.source], record.stored_s, 0,
             body=PyBytes_FromStringAndSize(<char *>body, record.body_bytes), counts=PyBytes_FromStringAndSize(<char *>counts, 4),
             ttls=tuple(ttls), ad=bool(record.ad), ede=ede, verdict=verdict, monitored=monitored, rules_epoch=record.rules_epoch,
-            more_ede=more_ede, rotation=(record.turn_at, record.turn_bytes, record.turn_count),
+            route_mark=record.route_mark, more_ede=more_ede, rotation=(record.turn_at, record.turn_bytes, record.turn_count),
         )  # fmt: skip
         entry.expires_s = record.expires_s
         entry.retry_s = record.retry_s

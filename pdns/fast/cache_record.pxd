@@ -32,7 +32,8 @@ cdef struct CacheRecord:
     uint8_t ad
     uint8_t visited
     uint64_t hash  # of the key, by this process's HashKey
-    uint64_t rules_epoch  # of the rules it was decided under
+    uint32_t rules_epoch  # of the rules it was decided under
+    uint32_t route_mark  # of the routes that its names took; 0: all the default
     double stored_s
     double expires_s
     double retry_s

@@ -52,7 +52,7 @@ cdef class FastForward(ReplyHandler):
         self._refuse = refuse
         self._written = []
         self._nat64 = b""
-        self._local_filter_keys = frozenset()
+        self._judged_filter_keys = frozenset()
         self._target = Query.__new__(Query)
 
     def adopt(self, rules):
@@ -60,7 +60,7 @@ cdef class FastForward(ReplyHandler):
         cache, blockset = rules.config.cache, rules.blockset
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
-        self._local_filter_keys = rules.local.filter_keys
+        self._judged_filter_keys = rules.local.filter_keys | rules.routes.filter_keys
         self._matcher = None if blockset is None else Matcher(*blockset.mapped)
         self._blocks_private = rules.private_answers.enabled
         self._nat64 = rules.private_answers.nat64
@@ -272,19 +272,19 @@ cdef class FastForward(ReplyHandler):
         return attempt
 
     cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1:
-        """Whether Python must judge what the answer leads to: a feed has something to say of it."""
+        """Whether Python must judge what the answer leads to: a feed, an administrator or a zone has something to say of it."""
         cdef const uint8_t *record
         cdef Name *target
         cdef uint16_t rtype
         cdef int at
-        if self._matcher is not None or self._local_filter_keys:
+        if self._matcher is not None or self._judged_filter_keys:
             for at in range(plain.target_count):
                 target = &plain.targets[at]
                 memcpy(self._target.q.key, target.raw, target.bytes)
                 self._target.q.name_bytes = target.bytes
                 if self._matcher is not None and self._matcher.find(self._target):
                     return True
-                if self._local_filter_keys and ends_in_one_of(&self._target.q, self._local_filter_keys):
+                if self._judged_filter_keys and ends_in_one_of(&self._target.q, self._judged_filter_keys):
                     return True
         if self._listed_networks is not None:
             if plain.hints:

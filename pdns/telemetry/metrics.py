@@ -106,6 +106,15 @@ FAMILIES: Final = (
         "0 while a worker gets mostly bad answers from it, or none where another upstream answers; else 1.",
         "least",
     ),
+    Family("group_up", "gauge", "worker", ("group",), "1 while some upstream of the group is reachable, else 0.", "least"),
+    Family(
+        "group_fallbacks_total",
+        "counter",
+        "worker",
+        ("group",),
+        "Questions that went to the fallback of a group, which was down or had no answer.",
+    ),
+    Family("zone_forwarded_total", "counter", "worker", ("zone",), "Questions forwarded to the upstreams of a zone."),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
     Family("cache_bytes", "gauge", "worker", (), "Memory used by cached answers, as counted against cache.max_bytes."),

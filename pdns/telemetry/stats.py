@@ -128,6 +128,10 @@ class Stats:
         """Whether an upstream answers well enough to be preferred to none."""
         self._values[self._slot("upstream_useful", upstream)] = 1 if useful else 0
 
+    def fell_back(self, group: str) -> None:
+        """A question that a group of upstreams did not answer goes to its fallback."""
+        self._values[self._slot("group_fallbacks_total", group)] += 1
+
     def gauge(self, family: str, value: int, *labels: str) -> None:
         """Set a gauge of `pdns.telemetry.metrics.FAMILIES`. Below 0 is 0."""
         self._values[self._slot(family, *labels)] = max(0, value)

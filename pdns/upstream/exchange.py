@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
+from pdns.upstream.group import UpstreamGroup
 from pdns.upstream.server import UpstreamServer
 from pdns.wire.message import Message
 
@@ -49,6 +50,7 @@ class UpstreamStats(Protocol):
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None: ...
     def upstream_up(self, upstream: str, up: bool) -> None: ...
     def upstream_useful(self, upstream: str, useful: bool) -> None: ...
+    def fell_back(self, group: str) -> None: ...
 
 
 class UpstreamChannel(Protocol):
@@ -120,12 +122,13 @@ class Exchange:
     """One question, from the first query to the one call of `done`."""
 
     __slots__ = (
-        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "local_error", "max_rounds", "needs_tcp",
+        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "group", "local_error", "max_rounds", "needs_tcp",
         "no_tcp", "pinned", "question", "rounds", "section", "sent", "unsendable",
     )  # fmt: skip
 
-    def __init__(self, question: UpstreamQuestion, done: Done, deadline_s: float, max_rounds: int) -> None:
+    def __init__(self, question: UpstreamQuestion, done: Done, group: UpstreamGroup, deadline_s: float, max_rounds: int) -> None:
         self.question = question
+        self.group = group  # that is asked
         self.section = question.qname + (question.qtype << 16 | question.qclass).to_bytes(4)
         self.done = done
         self.deadline_s = deadline_s

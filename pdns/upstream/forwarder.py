@@ -6,9 +6,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from pdns.clock import boottime_s
+from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
 from pdns.net.descriptors import limit
@@ -16,6 +19,7 @@ from pdns.upstream import selection
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
 from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, UpstreamStats
+from pdns.upstream.group import UpstreamGroup
 from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.kernel import FastForward, SocketSet, UdpKernel
 from pdns.upstream.pools import UpstreamPools, tls_context
@@ -41,9 +45,16 @@ class Forwarder:
     Raises `ConfigError` when `ca_file` cannot be used.
     """
 
-    def __init__(self, config: Upstream, loop: asyncio.AbstractEventLoop, stats: UpstreamStats, kernel: UdpKernel) -> None:
+    def __init__(
+        self,
+        config: Upstream,
+        loop: asyncio.AbstractEventLoop,
+        stats: UpstreamStats,
+        kernel: UdpKernel,
+        groups: Mapping[str, ServerGroup] | None = None,
+    ) -> None:
+        """`groups` as `pdns.config.groups.server_groups` has them; without, there is only that of `config`."""
         self._loop = loop
-        self._timeout_s = config.timeout_s
         self._in_flight: set[Exchange] = set()
         self._probes: set[Exchange] = set()
         self._drained: asyncio.Event | None = None
@@ -52,47 +63,52 @@ class Forwarder:
         random = Randomness()
         watch = HealthMonitor(self._timers, stats, self._probe, self._went_down)
         self._watch = watch
+        self._stats = stats
         self._random = random
         self._rounds = Rounds(self._timers, random, stats, watch, self._finished)
         answers = Answers(self._rounds, stats, watch)
-        tls = None
-        if any(name.startswith("tls://") for name in config.servers):
-            try:
-                tls = tls_context(config.ca_file)
-            except OSError as error:
-                raise ConfigError("", "upstream.ca_file", str(error)) from error
-        most = udp_sockets(len(config.servers), limit())
-        self._servers = [UpstreamServer(name, case_randomisation=config.case_randomisation) for name in config.servers]
+        self._groups, authorities = upstream_groups(groups or {DEFAULT: ServerGroup.of(config)})
+        self._default = self._groups[DEFAULT]
+        contexts = {file: _tls_context(file) for server, file in authorities.items() if server.address.transport.is_encrypted}
+        most = udp_sockets(len(authorities), limit())
         self._pools = {
-            server: UpstreamPools(server, loop, self._timers, random, answers, tls=tls, kernel=kernel, max_udp_sockets=most)
-            for server in self._servers
+            server: UpstreamPools(
+                server, loop, self._timers, random, answers, tls=contexts.get(file), kernel=kernel, max_udp_sockets=most
+            )
+            for server, file in authorities.items()
         }
-        self._rounds.servers, self._rounds.pools = self._servers, self._pools
+        self._rounds.pools = self._pools
         udp_pools = [pools.udp for pools in self._pools.values() if pools.udp is not None]
         self._socket_sets = [udp.socket_set for udp in udp_pools if udp.socket_set is not None]
-        for server in self._servers:
+        for server in self._pools:
             stats.upstream_up(server.name, True)  # innocent until three failures
             stats.upstream_useful(server.name, True)
 
-    @property
-    def all_down(self) -> bool:
-        """Whether no upstream is thought to answer. Questions are still tried, less patiently."""
-        return not any(server.health.up for server in self._servers)
+    def is_down(self, group: str = DEFAULT) -> bool:
+        """Whether no upstream of the group or its fallbacks is thought to answer. Questions are still tried, less patiently."""
+        return self._groups[group].in_charge().is_down
+
+    def groups_up(self) -> Iterator[tuple[str, bool]]:
+        """Each group, and whether some upstream of it is thought to answer."""
+        return ((name, not group.is_down) for name, group in self._groups.items())
 
     @property
     def in_flight(self) -> int:
         """Questions without an answer yet."""
         return len(self._in_flight) + sum(socket_set.in_fast_forward for socket_set in self._socket_sets)
 
-    def resolve(self, question: UpstreamQuestion, done: Done) -> Exchange | None:
-        """Ask. `done` is called once, from the loop and never from here, at most `timeout_s` and a tick (25 ms) later, unless
-        what this gives is cancelled before.
+    def resolve(self, question: UpstreamQuestion, done: Done, group: str = DEFAULT) -> Exchange | None:
+        """Ask a group. `done` is called once, from the loop and never from here, at most `timeout_s` of the group, 2 s for each
+        group that it falls back from, and a tick (25 ms) later, unless what this gives is cancelled before.
         """
         if self._closed:
             self._loop.call_soon(call, done, _SHUTTING_DOWN)
             return None
         now = boottime_s()
-        exchange = Exchange(question, done, now + self._timeout_s, MAX_ROUNDS)
+        asked = self._groups[group]
+        if (in_charge := asked.in_charge()) is not asked:
+            self._stats.fell_back(asked.name)
+        exchange = Exchange(question, done, in_charge, now + in_charge.patience_s, MAX_ROUNDS)
         self._in_flight.add(exchange)
         self._rounds.begin(exchange, now)
         return exchange
@@ -105,14 +121,16 @@ class Forwarder:
     def ask(self, queries: list[Any], fast_forward: FastForward) -> list[Any]:
         """Let `fast_forward` ask what it can: gives those that are left, to be asked by `resolve`."""
         now = boottime_s()
-        if self._closed:
+        group = self._default
+        if self._closed or group.parallel or (group.fallback is not None and group.is_down):
             return queries
         left = []
-        while queries and (server := selection.explore(self._servers, now)) is not None:
+        while queries and (server := selection.explore(group.servers, now, ordered=group.ordered)) is not None:
             left += self._ask_one(server, queries[:1], fast_forward, now)
             queries = queries[1:]
         if queries:
-            left += self._ask_one(selection.first(self._servers, self._random, now), queries, fast_forward, now)
+            server = selection.first(group.servers, self._random, now, ordered=group.ordered)
+            left += self._ask_one(server, queries, fast_forward, now)
         return left
 
     def _ask_one(self, server: UpstreamServer, queries: list[Any], fast_forward: FastForward, now: float) -> list[Any]:
@@ -138,7 +156,7 @@ class Forwarder:
         exact: bool,
     ) -> Attempt:
         """Go on with a question that the kernel has sent, as if `resolve` had sent it: what answers are to be matched with."""
-        exchange = Exchange(question, done, sent_s + self._timeout_s, MAX_ROUNDS)
+        exchange = Exchange(question, done, self._default, sent_s + self._default.patience_s, MAX_ROUNDS)
         attempt = Attempt(exchange, channel.server, section, sent_s, "", edns=True, exact=exact)
         attempt.query_id, attempt.channel = query_id, channel
         self._in_flight.add(exchange)
@@ -183,12 +201,12 @@ class Forwarder:
             self._drained.set()
 
     def _went_down(self, now: float) -> None:
-        if self.all_down:
+        if self._default.is_down:
             self._punt_all()
-            for exchange in self._in_flight:
+        for exchange in self._in_flight:
+            if exchange.group.is_down:
                 self._rounds.hurry(exchange, now)
-        else:
-            for exchange in self._in_flight:
+            else:
                 self._rounds.went_down(exchange, now)
 
     def _punt_all(self) -> None:
@@ -204,7 +222,31 @@ class Forwarder:
                 answered = None if outcome is NOT_SENT else isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE
                 self._watch.probed(server, now, boottime_s(), answered=answered)
 
-        exchange = Exchange(_PROBE, done, now + PROBE_TIMEOUT_S, 1)
+        exchange = Exchange(_PROBE, done, self._default, now + PROBE_TIMEOUT_S, 1)
         exchange.pinned = server
         self._probes.add(exchange)
         self._rounds.begin(exchange, now)
+
+
+def upstream_groups(groups: Mapping[str, ServerGroup]) -> tuple[dict[str, UpstreamGroup], dict[UpstreamServer, str]]:
+    """The groups, and the file with the authorities of each of their servers. Groups that name a server alike share it."""
+    servers: dict[tuple[str, bool, str], UpstreamServer] = {}
+    made = {}
+    for name, group in groups.items():
+        own = []
+        for text in group.servers:
+            key = text, group.case_randomisation, group.ca_file
+            if key not in servers:
+                servers[key] = UpstreamServer(text, case_randomisation=group.case_randomisation)
+            own.append(servers[key])
+        made[name] = UpstreamGroup(name, own, group.strategy, group.timeout_s)
+    for name, group in groups.items():
+        made[name].fallback = made.get(group.fallback)
+    return made, {server: file for (_name, _case, file), server in servers.items()}
+
+
+def _tls_context(ca_file: str) -> ssl.SSLContext:
+    try:
+        return tls_context(ca_file)
+    except OSError as error:
+        raise ConfigError("", f"ca_file {ca_file}", str(error)) from error

@@ -7,11 +7,12 @@ query stays good for an answer until the exchange is over.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 from pdns.upstream import case, selection
 from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, UpstreamFailure, UpstreamStats
+from pdns.upstream.group import MOST_IN_PARALLEL, UpstreamGroup
 from pdns.upstream.health import MAX_RTO_S
 from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.matching import ReplyQuality
@@ -47,13 +48,12 @@ _log = logging.getLogger(__name__)
 class Rounds:
     """What happens to exchanges; `finished(exchange)` is told of each end.
 
-    `servers`, and `pools` with the sockets of each, must be set before the first exchange starts.
+    `pools`, with the sockets of each upstream, must be set before the first exchange starts.
     """
 
     def __init__(
         self, timers: Timers, random: Randomness, stats: UpstreamStats, watch: HealthMonitor, finished: Callable[[Exchange], None]
     ) -> None:
-        self.servers: Sequence[UpstreamServer] = ()
         self.pools: Mapping[UpstreamServer, UpstreamPools] = {}
         self._timers = timers
         self._random = random
@@ -61,22 +61,24 @@ class Rounds:
         self._watch = watch
         self._finished = finished
 
-    @property
-    def _max_queries(self) -> int:
-        return max(MAX_QUERIES, 2 * len(self.servers))
-
-    def _is_spent(self, exchange: Exchange) -> bool:
-        """Nothing more may be sent; what was sent may still be answered."""
-        return exchange.rounds >= exchange.max_rounds or exchange.sent >= self._max_queries
-
     def begin(self, exchange: Exchange, now: float) -> None:
         """The first round. Fewer follow, and sooner, when every upstream is down: trying costs little, waiting a lot."""
+        group = exchange.group
         if (server := exchange.pinned) is None:
-            server = selection.explore(self.servers, now) or selection.first(self.servers, self._random, now)
+            server = selection.explore(group.servers, now, ordered=group.ordered)
+            server = server or selection.first(group.servers, self._random, now, ordered=group.ordered)
             if not server.health.up:
                 exchange.max_rounds = MAX_ROUNDS_ALL_DOWN
                 exchange.deadline_s = min(exchange.deadline_s, now + MAX_WAIT_ALL_DOWN_S)
+            elif group.parallel:
+                self._ask_beside(exchange, server, now)
         self._round(exchange, server, now)
+
+    def _ask_beside(self, exchange: Exchange, first: UpstreamServer, now: float) -> None:
+        """Ask others than `first` in the same round."""
+        others = [server for server in exchange.group.servers if server is not first and server.health.up]
+        for server in others[: MOST_IN_PARALLEL - 1]:
+            self._ask(exchange, server, now)
 
     def adopt(self, exchange: Exchange, attempt: Attempt) -> None:
         """Go on with an exchange whose first round was begun elsewhere, by sending `attempt`."""
@@ -101,14 +103,14 @@ class Rounds:
 
     def went_down(self, exchange: Exchange, now: float) -> None:
         """An upstream went down. Do not wait long for it, when others have already said that they have no answer."""
-        if exchange.bad and not self._may_be_answered(exchange) and selection.untried(self.servers, exchange, now) is None:
+        if exchange.bad and not self._may_be_answered(exchange) and selection.untried(exchange, now) is None:
             self.hurry(exchange, now)
 
     def elsewhere(self, exchange: Exchange, now: float) -> bool:
         """Bring the next round forward, if there is another upstream that was not asked yet."""
-        if exchange.finished or self._is_spent(exchange):
+        if exchange.finished or _is_spent(exchange):
             return False
-        server = selection.untried(self.servers, exchange, now)
+        server = selection.untried(exchange, now)
         if server is None:
             return False
         if not server.health.up:
@@ -120,7 +122,7 @@ class Rounds:
     def ask_again(self, attempt: Attempt, now: float, purpose: str, *, stream: bool, edns: bool = True) -> bool:
         """The same upstream in another way, within the same round. False when the question has cost enough."""
         exchange = attempt.exchange
-        if exchange is None or exchange.sent >= self._max_queries:
+        if exchange is None or exchange.sent >= _max_queries(exchange):
             return False
         again = self._ask(exchange, attempt.server, now, stream=stream, edns=edns, purpose=purpose)
         if again is None:
@@ -132,7 +134,7 @@ class Rounds:
     def send_again(self, attempt: Attempt, now: float) -> bool:
         """The same query on a new connection, once. False when it has had that, or the question has cost enough."""
         exchange = attempt.exchange
-        if exchange is None or exchange.sent >= self._max_queries or attempt.resent:
+        if exchange is None or exchange.sent >= _max_queries(exchange) or attempt.resent:
             return False
         attempt.resent = True
         exchange.sent += 1
@@ -143,7 +145,7 @@ class Rounds:
         """One query came to nothing: on to another upstream now, or else when the next round is due."""
         if exchange.pinned is not None:
             self.fail(exchange, now)
-        elif not self.elsewhere(exchange, now) and self._is_spent(exchange):
+        elif not self.elsewhere(exchange, now) and _is_spent(exchange):
             self._schedule(exchange, exchange.attempts[-1], now)
 
     def not_sent(self, attempt: Attempt, reason: str, now: float) -> None:
@@ -152,7 +154,7 @@ class Rounds:
         if exchange is None:
             return
         self._take_back(exchange, attempt, reason)
-        self._round(exchange, selection.untried(self.servers, exchange, now), now)
+        self._round(exchange, selection.untried(exchange, now), now)
 
     def blame(self, exchange: Exchange, attempt: Attempt, now: float, *, silent: bool) -> None:
         """Its upstream left `attempt` without an answer: one failure at most for one question, however often it was asked.
@@ -184,8 +186,11 @@ class Rounds:
         exchange.bad.clear()
         self._finished(exchange)
 
-    def fail(self, exchange: Exchange, now: float) -> None:  # noqa: ARG002  # as all that ends or goes on
-        """The end without an answer: what each upstream said, the most telling first, and which said nothing."""
+    def fail(self, exchange: Exchange, now: float) -> None:
+        """No answer: on to the fallback, or the end with what each upstream said, the most telling first, or nothing."""
+        if exchange.group.fallback is not None and exchange.pinned is None:
+            self._fall_back(exchange, exchange.group.fallback, now)
+            return
         code, told, parts = p.EDE_NO_REACHABLE_AUTHORITY, None, []
         ordered = sorted(exchange.bad, key=lambda one: list(_SAID).index(one[1]))
         if ordered:
@@ -203,6 +208,15 @@ class Rounds:
             if not exchange.attempts:
                 code = p.EDE_NETWORK_ERROR
         self.finish(exchange, UpstreamFailure(code, "; ".join(parts), told))
+
+    def _fall_back(self, exchange: Exchange, group: UpstreamGroup, now: float) -> None:
+        """Begin again with `group`. What was sent to the group before stays good for an answer."""
+        self._stats.fell_back(exchange.group.name)
+        exchange.group = group.in_charge()
+        exchange.rounds = exchange.sent = 0
+        exchange.max_rounds = MAX_ROUNDS
+        exchange.deadline_s = now + exchange.group.patience_s
+        self.begin(exchange, now)
 
     def _judge(self, exchange: Exchange, *, answered: bool) -> None:
         """Let each upstream's standing show what it had to say, or that it was silent where another one knew."""
@@ -224,7 +238,7 @@ class Rounds:
             if attempt is not None:
                 self._schedule(exchange, attempt, now)
                 return
-            server = selection.untried(self.servers, exchange, now)
+            server = selection.untried(exchange, now)
         self._try_later(exchange, now)
 
     def _try_later(self, exchange: Exchange, now: float) -> None:
@@ -281,12 +295,12 @@ class Rounds:
         return attempt
 
     def _schedule(self, exchange: Exchange, attempt: Attempt, now: float) -> None:
-        if self._is_spent(exchange):
+        if _is_spent(exchange):
             due_s = now if all(one.settled for one in exchange.attempts) else exchange.deadline_s
         elif attempt.over_stream:
             due_s = now + STREAM_RTO_S
         else:
-            backoff = 1 << (exchange.rounds - 1) // len(self.servers)
+            backoff = 1 << (exchange.rounds - 1) // len(exchange.group.servers)
             due_s = now + min(attempt.server.health.rto_s * backoff, MAX_RTO_S)
         exchange.due_s = due_s = min(due_s, exchange.deadline_s)
         self._timers.at(due_s, self._due, exchange)
@@ -296,24 +310,39 @@ class Rounds:
         if exchange.finished or now < exchange.due_s:
             return
         attempt = exchange.attempts[-1] if exchange.attempts else None
+        if attempt is not None and exchange.group.parallel and exchange.rounds == 1:
+            for beside in [one for one in exchange.attempts if one is not attempt and not one.settled]:
+                self._is_overdue(exchange, beside, now)
         if attempt is not None and not attempt.settled:
-            assert attempt.channel is not None
-            self._stats.upstream(attempt.server.name, "timeout", None)
-            attempt.channel.overdue(attempt)
-            self.blame(exchange, attempt, now, silent=True)
+            self._is_overdue(exchange, attempt, now)
             if exchange.finished or now < exchange.due_s:
                 return  # it was sent from an address that is gone, and has just been sent again
             if attempt.purpose == "case":
                 exchange.no_tcp.append(attempt.server)
                 attempt.server.case.lost_without_tcp(now)
-        over = now >= exchange.deadline_s or self._is_spent(exchange)
-        server = None if over else selection.again(self.servers, exchange, now)
+        over = now >= exchange.deadline_s or _is_spent(exchange)
+        server = None if over else selection.again(exchange, now)
         if server is None:
             self.fail(exchange, now)
             return
         if attempt is not None:
             self._stats.upstream(server.name, "retransmit", None)
         self._round(exchange, server, now)
+
+    def _is_overdue(self, exchange: Exchange, attempt: Attempt, now: float) -> None:
+        assert attempt.channel is not None
+        self._stats.upstream(attempt.server.name, "timeout", None)
+        attempt.channel.overdue(attempt)
+        self.blame(exchange, attempt, now, silent=True)
+
+
+def _max_queries(exchange: Exchange) -> int:
+    return max(MAX_QUERIES, 2 * len(exchange.group.servers))
+
+
+def _is_spent(exchange: Exchange) -> bool:
+    """Nothing more may be sent; what was sent may still be answered."""
+    return exchange.rounds >= exchange.max_rounds or exchange.sent >= _max_queries(exchange)
 
 
 def call(done: Done, outcome: UpstreamAnswer | UpstreamFailure) -> None:

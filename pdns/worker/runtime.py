@@ -18,6 +18,7 @@ import msgspec
 from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
+from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.errors import BlocksetError, OtherFormatError
@@ -74,7 +75,7 @@ class Runtime:
         for family in (*WORKER_GAUGES, OVERRIDES_REVISION):
             self._stats.forget(family)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
-        self._forwarder = Forwarder(config.upstream, loop, self._stats, COMPILED.upstream)
+        self._forwarder = Forwarder(config.upstream, loop, self._stats, COMPILED.upstream, server_groups(config))
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
@@ -110,8 +111,9 @@ class Runtime:
     async def apply(self, config: Config) -> None:
         """Go on under `config`. Raises `PdnsError` with nothing changed."""
         before = self._config
-        if config.upstream != before.upstream:
-            forwarder = Forwarder(config.upstream, self._loop, self._stats, COMPILED.upstream)
+        groups = server_groups(config)
+        if groups != server_groups(before) or config.upstream != before.upstream:
+            forwarder = Forwarder(config.upstream, self._loop, self._stats, COMPILED.upstream, groups)
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
         self._config = config
@@ -129,7 +131,7 @@ class Runtime:
         for udp in self._covered.pop(worker, ()):
             udp.pause()
             self._covered_before.add(udp)  # what came that way is answered that way
-            self._loop.call_later(self._config.upstream.timeout_s + 1.0, self._forget, udp)
+            self._loop.call_later(_longest_s(self._config) + 1.0, self._forget, udp)
         if covered := [self._udp_listener(sock) for sock in sockets]:
             self._covered[worker] = covered
 
@@ -198,12 +200,11 @@ class Runtime:
         def over() -> None:
             self._retired.discard(forwarder)
             forwarder.close()
-            for server in config.upstream.servers:
-                if server not in self._config.upstream.servers:
-                    self._stats.forget("upstream_up", server)
-                    self._stats.forget("upstream_useful", server)
+            for server in set(upstream_servers(config)).difference(upstream_servers(self._config)):
+                self._stats.forget("upstream_up", server)
+                self._stats.forget("upstream_useful", server)
 
-        self._loop.call_later(config.upstream.timeout_s + 1.0, over)
+        self._loop.call_later(_longest_s(config) + 1.0, over)
 
     # A few times a second.
 
@@ -298,8 +299,13 @@ def _let_go(udp: UdpListener) -> None:
     udp.close()
 
 
+def _longest_s(config: Config) -> float:
+    """How long a question may be out."""
+    return max(group.timeout_s for group in server_groups(config).values())
+
+
 def _tcp_limits(config: Config) -> TcpLimits:
-    limits = TcpLimits.of(config.server, answer_deadline_s=config.upstream.timeout_s + _ANSWER_MARGIN_S)
+    limits = TcpLimits.of(config.server, answer_deadline_s=_longest_s(config) + _ANSWER_MARGIN_S)
     may_open = limit()
-    for_clients = client_descriptors(may_open, reserve(len(config.upstream.servers), may_open) + MAX_ARRIVALS)
+    for_clients = client_descriptors(may_open, reserve(len(upstream_servers(config)), may_open) + MAX_ARRIVALS)
     return limits._replace(max_connections=min(limits.max_connections, for_clients))

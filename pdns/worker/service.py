@@ -203,7 +203,7 @@ class Service:
             elif not self._in_flight.join(flight, port, waiter):
                 self._stats.dropped("waiters_limit")
             return
-        if self._forwarder.all_down and (stale := self._resolver.stale_answer(forward, now)) is not None:
+        if self._forwarder.is_down(forward.route.group) and (stale := self._resolver.stale_answer(forward, now)) is not None:
             self._answer(waiter, stale, now)
             if not self._in_flight.is_full:
                 self._ask(forward, now)  # whether it is back
@@ -219,9 +219,11 @@ class Service:
             self._in_flight.join(flight, port, waiter)
             if forward.stale is not None:
                 self._awaiting_stale.append(flight)
-        flight.cancel = partial(
-            self._forwarder.cancel, self._forwarder.resolve(_question(forward), partial(self._landed, flight))
-        )
+        self._resolve(flight, forward)
+
+    def _resolve(self, flight: Flight, forward: Forward) -> None:
+        exchange = self._forwarder.resolve(_question(forward), partial(self._landed, flight), forward.route.group)
+        flight.cancel = partial(self._forwarder.cancel, exchange)
 
     def _shed(self, flight: Flight, why: str) -> None:
         """End `flight`, since others need its place: whoever waits for it gets what there is without it."""
@@ -272,6 +274,10 @@ class Service:
         flight.cancel = None
         try:
             if isinstance(result, UpstreamAnswer):
+                if (further := self._resolver.further(forward, result.message)) is not None:
+                    flight.forward = further
+                    self._resolve(flight, further)
+                    return
                 entry = self._resolver.on_answer(forward, result.message, now)
                 answer = Answer(entry, entry.source)
             else:
@@ -330,4 +336,5 @@ def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
 
 
 def _question(forward: Forward) -> UpstreamQuestion:
-    return UpstreamQuestion(forward.qname, forward.qtype, forward.qclass, forward.do, forward.cd)
+    do = forward.do and forward.route.dnssec
+    return UpstreamQuestion(forward.asked_name, forward.qtype, forward.qclass, do, forward.cd)

@@ -29,6 +29,7 @@ class Recorder:
         self.by_upstream: Counter[tuple[str, str]] = Counter()
         self.up: dict[str, bool] = {}
         self.useful: dict[str, bool] = {}
+        self.fallbacks: Counter[str] = Counter()
         self.changes: list[tuple[str, bool]] = []
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
@@ -42,6 +43,9 @@ class Recorder:
 
     def upstream_useful(self, upstream: str, useful: bool) -> None:
         self.useful[upstream] = useful
+
+    def fell_back(self, group: str) -> None:
+        self.fallbacks[group] += 1
 
 
 class Asker:

@@ -137,7 +137,7 @@ class _Answering(Forwarder):
         self._mutator = mutator
         self.asked: list[tuple[UpstreamQuestion, Done]] = []
 
-    def resolve(self, question: UpstreamQuestion, done: Done) -> None:
+    def resolve(self, question: UpstreamQuestion, done: Done, group: str = "") -> None:
         self.asked.append((question, done))
 
     def answer_all(self) -> None:

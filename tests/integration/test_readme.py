@@ -38,18 +38,18 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
         yield running
 
 
-@pytest.mark.parametrize(("command", "lines"), [pytest.param(*shown, id=shown[0]) for shown in _shown()])
-def test_the_commands_print_what_is_shown(example: RunningPdns, command: str, lines: list[str]) -> None:
-    """Every line that the README shows under a command is printed by it."""
-    if shutil.which(command.split(maxsplit=1)[0]) is None and "pdns" not in command:
-        pytest.skip(f"no {command.split(maxsplit=1)[0]} here")
+def test_the_commands_print_what_is_shown(example: RunningPdns) -> None:
+    """Every line that the README shows under a command is printed by it. They run in its order: one counts what another asks."""
     pdns = f"{shlex.quote(sys.executable)} -m pdns"
-    real = command.replace("-p 5300", f"-p {example.dns_port}").replace(":9153", f":{example.metrics_port}")
-    real = re.sub(r"^\.venv/bin/pdns (\S+)", rf"{pdns} \1 -c {shlex.quote(str(example.config_path))}", real)
-    result = subprocess.run(["sh", "-c", real], capture_output=True, text=True, timeout=30, check=True, cwd=ROOT)
-    printed = " ".join(result.stdout.split())
-    for line in filter(None, lines):
-        assert " ".join(line.split()) in printed, f"{line!r} is not in:\n{result.stdout}"
+    for command, lines in _shown():
+        if shutil.which(command.split(maxsplit=1)[0]) is None and "pdns" not in command:
+            pytest.skip(f"no {command.split(maxsplit=1)[0]} here")
+        real = command.replace("-p 5300", f"-p {example.dns_port}").replace(":9153", f":{example.metrics_port}")
+        real = re.sub(r"^\.venv/bin/pdns (\S+)", rf"{pdns} \1 -c {shlex.quote(str(example.config_path))}", real)
+        result = subprocess.run(["sh", "-c", real], capture_output=True, text=True, timeout=30, check=True, cwd=ROOT)
+        printed = " ".join(result.stdout.split())
+        for line in filter(None, lines):
+            assert " ".join(line.split()) in printed, f"{command}: {line!r} is not in:\n{result.stdout}"
 
 
 def test_something_is_shown() -> None:

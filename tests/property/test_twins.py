@@ -238,7 +238,7 @@ class _Upstream(Forwarder):
         super().__init__(config.upstream, asyncio.new_event_loop(), stats, COMPILED.upstream)
         self.asked: list[tuple[UpstreamQuestion, Done]] = []
 
-    def resolve(self, question: UpstreamQuestion, done: Done) -> None:
+    def resolve(self, question: UpstreamQuestion, done: Done, group: str = "") -> None:
         self.asked.append((question, done))
 
     def answer_all(self, *, fail: bool) -> None:

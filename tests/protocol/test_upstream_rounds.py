@@ -90,7 +90,7 @@ def test_questions_to_a_dead_upstream_fail_soon(run: Run, edge: Open) -> None:
         async with edge(fake.drop, upstream={"timeout_s": 10.0}) as (e, upstream):
             began_s = e.loop.time()
             socks: list[socket.socket] = []
-            while not e.forwarder.all_down:
+            while not e.forwarder.is_down():
                 socks.append(e.send(query_wire(f"n{len(socks)}.example")))
                 await asyncio.sleep(0.05)
             assert e.in_fast_forward() == 0

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import islice, product
 from typing import Final
 
+from pdns.config.groups import upstream_servers
 from pdns.config.schema import Config
 from pdns.core.clients import NO_TENANT
 from pdns.core.local_rules import LOCAL
@@ -56,7 +57,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
-    for server in config.upstream.servers:
+    for server in upstream_servers(config):
         for result in UPSTREAM_RESULTS:
             yield "upstream_requests_total", (server, result)
         yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))

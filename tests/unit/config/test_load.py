@@ -194,13 +194,13 @@ def test_canonical_values() -> None:
         f"{UPSTREAM}[server]\nlisten = ['127.0.0.1:0', '127.0.0.1:0', '::1']\n"
         "[block]\nsinkhole = ['2001:DB8::0:1']\n"
         "allow = ['Example.ORG.', 'example.org', '*.Example.org', 'bücher.example', 'a\\.b.example']\n"
-        "[local]\nforward = ['Home.Arpa.']\n[access]\nnetworks = ['10.0.0.0/255.0.0.0', '2001:DB8::/32', '192.0.2.1']\n"
+        "[local]\nnever_forward = ['Home.Arpa.']\n[access]\nnetworks = ['10.0.0.0/255.0.0.0', '2001:DB8::/32', '192.0.2.1']\n"
         "[metrics]\nlisten = '127.0.0.1'\n"
     )
     assert config.server.listen == ("127.0.0.1:0", "127.0.0.1:0", "[::1]:53")
     assert config.block.sinkhole == ("2001:db8::1",)
     assert config.block.allow == ("example.org", "*.example.org", "xn--bcher-kva.example", r"a\.b.example")
-    assert config.local.forward == ("home.arpa",)
+    assert config.local.never_forward == ("home.arpa",)
     assert config.access.networks == ("10.0.0.0/8", "2001:db8::/32", "192.0.2.1/32")
     assert config.metrics.listen == "127.0.0.1:9153"
 

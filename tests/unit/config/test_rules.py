@@ -38,10 +38,6 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("[server]\ndrain_s = inf", "server.drain_s: expected number > 0 and <= 2147483647, got inf"),
         ("[server]\ndrain_s = 0", "server.drain_s: expected number > 0, got 0"),
         ("[cache]\nmax_stale_s = 9999999999", "cache.max_stale_s: expected int from 0 to 2147483647, got 9999999999"),
-        (
-            '[local]\nforward = ["ad.lan"]\nnever_forward = ["lan", "AD.lan"]',
-            'local.never_forward[1]: "ad.lan" is in local.forward as well: remove one of them',
-        ),
         ('[rebinding]\nallow = ["http://x"]', "rebinding.allow[0]: expected a domain name"),
         ('[server]\nidentity = "nörd"', 'server.identity: expected at most 64 printable ASCII characters, got "nörd"'),
         (
@@ -94,7 +90,6 @@ def test_shape(text: str, expected: str) -> None:
         ),
         ('[block]\nallow = ["192.0.2.1"]', 'block.allow[0]: expected a domain name, not an address, got "192.0.2.1"'),
         ('[block]\nallow = ["a..b"]', 'block.allow[0]: expected a domain name (empty label), got "a..b"'),
-        ('[local]\nforward = ["*.corp.example"]', 'local.forward[0]: expected a domain name without "*.", got "*.corp.example"'),
         ("[cache]\nmin_ttl_s = 60\nmax_ttl_s = 30", "cache.min_ttl_s: expected at most cache.max_ttl_s (30), got 60"),
         (
             '[access]\nnetworks = ["10.1.0.0/8"]',

@@ -10,10 +10,11 @@ import pytest
 
 from pdns.config.schema import Rebinding
 from pdns.core.embedded import Embeddings
-from pdns.core.outcome import Answer
+from pdns.core.outcome import Answer, Forward
 from pdns.core.rebinding import PrivateAnswers
+from pdns.wire.message import parse_message
 from tests.unit.core.conftest import Standstill, make_config
-from tests.wire import answers, ede, read
+from tests.wire import answers, ede, read, response_wire
 
 OWN = ("2001:db8:64::/96", "2001:db8:100::/40", "2001:db8:aaaa::/64")
 ON = PrivateAnswers(Rebinding(block_private_answers=True), Embeddings(OWN))
@@ -155,3 +156,18 @@ def test_a_stale_answer_is_refused_too() -> None:
     stale = world.resolver.on_failure(forward, 22, "no upstream", None, 1100.0)  # type: ignore[arg-type]  # a Forward
     assert stale.entry.counts[:2] == b"\0\0"
     assert stale.entry.ede == (15, b"rebinding protection: 192.168.1.1 is a private address")
+
+
+@pytest.mark.parametrize(("private_answers", "source"), [("auto", "upstream"), (True, "upstream"), (False, "local")])
+def test_a_zone_may_have_private_addresses(private_answers: bool | str, source: str) -> None:
+    """By default in a zone with servers of its own. An alias of a public name into the zone is refused."""
+    zone = {"names": ["corp.example"], "servers": ["udp://192.0.2.53:53"], "private_answers": private_answers}
+    world = Standstill(zone=[zone], **PROTECTED)
+    assert world.forwarded("nas.corp.example", "A", "nas.corp.example 60 IN A 10.0.0.9").source == source
+    forward = world.ask("evil.example")
+    assert isinstance(forward, Forward)
+    first = parse_message(response_wire("evil.example", "A", "evil.example 60 IN CNAME nas.corp.example."))
+    further = world.resolver.further(forward, first)
+    assert further is not None
+    second = parse_message(response_wire("nas.corp.example", "A", "nas.corp.example 60 IN A 10.0.0.9"))
+    assert world.resolver.on_answer(further, second, 1000.0).source == "local"

@@ -121,8 +121,10 @@ def test_the_soa_of_a_zone_that_does_not_exist(name: str, owner: str) -> None:
 
 
 def test_a_zone_can_be_left_to_the_upstream() -> None:
-    """`local.forward` takes a name, and what is below it, out; DS at an apex is the parent's in any case."""
-    local = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"])
+    """A zone takes a name, and what is below it, out; DS at an apex is the parent's in any case."""
+    local = SpecialNames(
+        (*SPECIAL_ZONES, *UNDELEGATED_ZONES), map(names.from_text, ("168.192.in-addr.arpa", "172.in-addr.arpa", "corp.local"))
+    )
     assert local.answer(names.from_text("dc1.corp.local"), p.A, 0.0) is None
     assert local.answer(names.from_text("printer.local"), p.A, 0.0) is not None
     assert local.answer(names.from_text("1.168.192.in-addr.arpa"), p.PTR, 0.0) is None
@@ -156,7 +158,12 @@ def test_a_zone_can_be_left_to_the_upstream() -> None:
 )
 def test_names_that_are_never_forwarded(name: str, qtype: int, *, do: bool, here: bool) -> None:
     """Private suffixes do not exist; the most specific name decides. Hosts of one label do not either, but for validators."""
-    local = SpecialNames(UNDELEGATED_ZONES, ["ad.lan", "router"], ["lan", "lab.ad.lan", "corp.example.org"], single_labels=True)
+    local = SpecialNames(
+        UNDELEGATED_ZONES,
+        map(names.from_text, ("ad.lan", "router")),
+        ["lan", "lab.ad.lan", "corp.example.org"],
+        single_labels=True,
+    )
     qname = names.ROOT if name == "@" else names.from_text(name)
     entry = local.answer(qname, qtype, 0.0, do=do)
     assert (entry is not None) is here
@@ -166,7 +173,7 @@ def test_names_that_are_never_forwarded(name: str, qtype: int, *, do: bool, here
 
 def test_what_the_root_denies() -> None:
     """Zones at the top level that exist nowhere; neither those below one, nor those that are left to the upstream."""
-    local = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), ["corp.local"])
+    local = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), [names.from_text("corp.local")])
     denied = [
         local.denied_by_root(names.from_text(name)) for name in ("a.test", "10.in-addr.arpa", "x.corp.local", "example.net")
     ]

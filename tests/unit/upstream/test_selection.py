@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import cast
 
 import pytest
 
+from pdns.config.schema import Strategy
 from pdns.upstream import selection
 from pdns.upstream.exchange import Attempt, Exchange, UpstreamQuestion
+from pdns.upstream.group import UpstreamGroup
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.server import UpstreamServer
 
@@ -28,8 +31,10 @@ def servers() -> list[UpstreamServer]:
     return made
 
 
-def exchange(*asked: UpstreamServer) -> Exchange:
-    made = Exchange(UpstreamQuestion(b"\0", 1, 1, do=False, cd=False), lambda _outcome: None, 1.0, 4)
+def exchange(*asked: UpstreamServer, of: Sequence[UpstreamServer], strategy: Strategy = "fastest") -> Exchange:
+    """A question to the group `of`, which these of its servers were asked."""
+    group = UpstreamGroup("default", of, strategy, 1.0)
+    made = Exchange(UpstreamQuestion(b"\0", 1, 1, do=False, cd=False), lambda _outcome: None, group, 1.0, 4)
     made.attempts = [Attempt(made, server, b"", 0.0, "", edns=True, exact=False) for server in asked]
     return made
 
@@ -107,38 +112,63 @@ def test_one_that_is_down_is_the_last_resort(servers: list[UpstreamServer]) -> N
     """When none that is up has answered well of late, one that is down is asked too; else it is left alone."""
     first, second, third = servers
     down(third)
-    assert selection.untried(servers, exchange(first, second), 0.0) is None
+    assert selection.untried(exchange(first, second, of=servers), 0.0) is None
     spoil(first)
-    assert selection.untried(servers, exchange(first, second), 0.0) is None
+    assert selection.untried(exchange(first, second, of=servers), 0.0) is None
     spoil(second)
-    assert selection.untried(servers, exchange(first, second), 0.0) is third
+    assert selection.untried(exchange(first, second, of=servers), 0.0) is third
 
 
 def test_retransmissions_go_round(servers: list[UpstreamServer]) -> None:
     """First to those not asked yet, the quickest first; then to the one asked longest ago."""
     first, second, third = servers
-    assert selection.again(servers, exchange(first), 0.0) is second
-    assert selection.again(servers, exchange(first, second), 0.0) is third
-    assert selection.again(servers, exchange(first, second, third), 0.0) is first
-    assert selection.again(servers, exchange(second, third, first), 0.0) is second
-    assert selection.again([first], exchange(first), 0.0) is first
+    assert selection.again(exchange(first, of=servers), 0.0) is second
+    assert selection.again(exchange(first, second, of=servers), 0.0) is third
+    assert selection.again(exchange(first, second, third, of=servers), 0.0) is first
+    assert selection.again(exchange(second, third, first, of=servers), 0.0) is second
+    assert selection.again(exchange(first, of=[first]), 0.0) is first
 
 
 def test_retransmissions_avoid_the_dead_and_those_that_said_no(servers: list[UpstreamServer]) -> None:
     """A server that is down is asked only when there is no other. One that answered with a failure is not asked again."""
     first, second, third = servers
     down(second)
-    assert selection.again(servers, exchange(first), 0.0) is third
+    assert selection.again(exchange(first, of=servers), 0.0) is third
     down(first, third)
-    assert selection.again(servers, exchange(first), 0.0) in (second, third)
-    refused = exchange(first)
+    assert selection.again(exchange(first, of=servers), 0.0) in (second, third)
+    refused = exchange(first, of=[first])
     refused.bad.append((first, "refused", cast("object", None)))  # type: ignore[arg-type]  # its message does not matter
-    assert selection.again([first], refused, 0.0) is None
+    assert selection.again(refused, 0.0) is None
 
 
 def test_a_probe_goes_nowhere_else(servers: list[UpstreamServer]) -> None:
     """What asks after one upstream is not sent to another."""
-    probe = exchange(servers[0])
+    probe = exchange(servers[0], of=servers)
     probe.pinned = servers[0]
-    assert selection.again(servers, probe, 0.0) is None
-    assert selection.untried(servers, probe, 0.0) is None
+    assert selection.again(probe, 0.0) is None
+    assert selection.untried(probe, 0.0) is None
+
+
+def test_an_order_that_is_given_is_kept(servers: list[UpstreamServer]) -> None:
+    """The first that is up and useful is asked, however slow; one before it that is useless is tried now and then."""
+    slow, quick, third = servers[2], servers[0], servers[1]
+    ordered = [slow, quick, third]
+    assert {selection.first(ordered, RANDOM, 10.0, ordered=True) for _ in range(2000)} == {slow}
+    assert selection.untried(exchange(slow, of=ordered, strategy="ordered"), 10.0) is quick
+    assert selection.again(exchange(slow, quick, of=ordered, strategy="ordered"), 10.0) is third
+    spoil(slow)
+    assert {selection.first(ordered, RANDOM, 10.0, ordered=True) for _ in range(2000)} == {quick}
+    assert selection.explore(ordered, 10.0, ordered=True) is slow
+    assert selection.explore(ordered, 10.5, ordered=True) is None
+    down(slow)
+    assert selection.explore(ordered, 20.0, ordered=True) is None
+    assert selection.first(ordered, RANDOM, 20.0, ordered=True) is quick
+    down(quick, third)
+    assert selection.first(ordered, RANDOM, 20.0, ordered=True) in ordered
+
+
+def test_those_behind_a_good_one_are_not_tried_out(servers: list[UpstreamServer]) -> None:
+    """In a given order nothing is spent on finding out how those behind the first do."""
+    fresh = UpstreamServer("udp://192.0.2.9", case_randomisation=True)
+    assert selection.explore([servers[0], fresh], 10.0, ordered=True) is None
+    assert selection.explore([servers[0], fresh], 10.0) is fresh

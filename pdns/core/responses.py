@@ -1,0 +1,238 @@
+"""The decision about every response, and about answers that were decided under other rules."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pdns.core.answers import denial_entry, error_entry
+from pdns.core.cache import AnswerCache
+from pdns.core.cacheable import cacheable
+from pdns.core.chain import Chain, follow
+from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
+from pdns.core.entry import Ede, Entry, Verdict
+from pdns.core.extended_errors import errors_of
+from pdns.core.outcome import Answer, Forward
+from pdns.core.policy import CLEAN, Decision, merge
+from pdns.core.rebinding import denied_entry
+from pdns.core.response_check import check_response
+from pdns.core.ruleset import RuleSet
+from pdns.errors import WireError
+from pdns.wire import names
+from pdns.wire import protocol as p
+from pdns.wire.message import HEADER, Message, ResourceRecord, parse_message, read_name
+
+SawPrivate = Callable[[bytes, bytes], object]
+
+_LED_TOO_FAR = b"the answer leads from zone to zone too often"
+
+
+class Responses:
+    """Decides about responses. `Resolver` decides about queries."""
+
+    def __init__(self, rules: RuleSet, cache: AnswerCache, saw_private: SawPrivate) -> None:
+        """`saw_private` is called with the queried name and the address (4 or 16 bytes) of each answer that the protection from
+        DNS rebinding refuses.
+        """
+        self._cache = cache
+        self._saw_private = saw_private
+        self.adopt(rules)
+
+    def adopt(self, rules: RuleSet) -> None:
+        """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
+        self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
+        self._config = rules.config.cache
+        self._cache.new_rules()
+
+    def further(self, forward: Forward, message: Message) -> Forward | None:
+        """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route."""
+        if not self.rules.routes or forward.proof:
+            return None
+        try:
+            message, chain = self._whole(forward, message)
+        except WireError:
+            return None  # `on_answer` says so
+        head = forward.head
+        hops = self._first_foreign(forward, chain)
+        if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
+            return None
+        route = self.rules.routes.of(chain.names[hops], forward.qtype)
+        return forward._replace(route=route, head=head_of(message, chain, hops, head), asked=chain.names[hops])
+
+    def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
+        """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored.
+
+        `further` has nothing to ask of it. What it says of names of another route is not believed.
+        """
+        if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
+            return self._store_denial(forward, now)
+        try:
+            message, chain = self._whole(forward, message)
+        except WireError as error:
+            return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
+        if self.rules.routes and not forward.proof and self._first_foreign(forward, chain) is not None:
+            return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        if decision.verdict is not None:
+            entry = self._block_entry(decision, decision.verdict, forward, now)
+        elif (denied := self._private_denied(forward, message, chain, now)) is not None:
+            entry = denied
+        else:
+            entry = cacheable(
+                message,
+                chain,
+                self._config,
+                do=forward.do,
+                now=now,
+                rules_epoch=self._cache.rules_epoch,
+                any_question=forward.proof,
+            )
+            entry.monitored = decision.monitored
+            entry.route_mark = self.rules.routes.mark(chain.names, forward.qtype)
+        if entry.expires_s > now:
+            self._cache.put(forward.key, entry)
+        else:
+            self._cache.remove(forward.key)
+        return entry
+
+    def on_failure(self, forward: Forward, ede_code: int, text: str, message: Message | None, now: float) -> Answer:
+        """What to say when no upstream helped: the stale answer while there is one, else SERVFAIL with the reason.
+
+        `message` is a failure that an upstream did report; its Extended DNS Error is passed on.
+        """
+        if forward.proof:
+            return Answer(self._store_denial(forward, now), "local")
+        stale = self.stale_answer(forward, now)
+        if stale is not None:
+            self._cache.retry_after(forward.key, now + self._config.stale_ttl_s)
+            return stale
+        errors = errors_of(message) if message is not None else ()
+        errors = errors or ((ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES]),)
+        return Answer(self._store_failure(forward, errors, now), "error")
+
+    def stale_answer(self, forward: Forward, now: float) -> Answer | None:
+        """The expired answer to `forward`, if it may still be given."""
+        entry: Entry | None = forward.stale
+        if entry is None or now >= entry.expires_s + self._config.max_stale_s:
+            return None
+        if entry.rules_epoch != self._cache.rules_epoch:
+            entry = self._decided_again(entry, forward, now)
+            if entry is None:
+                return None
+        return Answer(entry, "stale", stale=True) if entry.source == "upstream" else Answer(entry, entry.source)
+
+    def overloaded(self, forward: Forward, text: str, now: float) -> Answer:
+        """What to say at once when there is no room to ask: the stale answer or SERVFAIL, which is not remembered."""
+        stale = self.stale_answer(forward, now)
+        return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
+
+    def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain]:
+        """`message` with what was known before it, and the chain of both. Raises `WireError`."""
+        if forward.head is not None:
+            message = joined(forward.head, _question_of(forward), message)
+        return message, follow(message, forward.qname, forward.qtype, do=forward.do)
+
+    def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
+        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked."""
+        route_of = self.rules.routes.of
+        for hops in range(forward.head.hops if forward.head is not None else 0, len(chain.names)):
+            if not route_of(chain.names[hops], forward.qtype).answers_with(forward.route):
+                return hops
+        return None
+
+    def _store_denial(self, forward: Forward, now: float) -> Entry:
+        entry = denial_entry("local", now, self._config.servfail_ttl_s)
+        entry.rules_epoch = self._cache.rules_epoch
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
+        entry.more_ede = errors[1:]
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
+        return self._blocked.entry(
+            verdict,
+            decision.rule,
+            forward.qname,
+            forward.qtype,
+            now,
+            decision.monitored,
+            self._cache.rules_epoch,
+            decision.reason,
+        )
+
+    def _private_denied(self, forward: Forward, message: Message, chain: Chain, now: float) -> Entry | None:
+        """What to say instead of an answer with a private address, if it may not be given. The queried name decides, because
+        an attacker can make an alias into any zone.
+        """
+        private = self.rules.private_answers
+        if not private.enabled or self.rules.routes.of(forward.qname, forward.qtype).private_answers:
+            return None
+        address = private.find(forward.qname, message, chain)
+        if address is None:
+            return None
+        self._saw_private(forward.qname, address)
+        return denied_entry(forward.qname, address, now, self.rules.config.block.ttl_s, self._cache.rules_epoch)
+
+    def _decide(self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain) -> Decision:
+        blockset = self.rules.blockset
+        if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
+            return CLEAN
+        decision = CLEAN
+        if not self.rules.routes.some_unchecked or self.rules.routes.of(qname, qtype).block:
+            decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
+        if decision.verdict is not None:
+            return decision
+        if self.rules.routes.some_unchecked:
+            chain = self._checked_part(message, chain, qtype)
+        checked = check_response(self._policy, blockset, policy, message, chain)
+        return merge(decision, checked)
+
+    def _checked_part(self, message: Message, chain: Chain, qtype: int) -> Chain:
+        """The records that feeds and blocks have a say in: what leads to names, and what is said of names, that are checked."""
+        route_of = self.rules.routes.of
+
+        def is_checked(record: ResourceRecord) -> bool:
+            leads = record.rtype in (p.CNAME, p.DNAME)
+            return route_of(read_name(message.wire, record.rdata_at)[0] if leads else record.owner, qtype).block
+
+        return chain._replace(records=tuple(filter(is_checked, chain.records)))
+
+    def _is_answered_here(self, forward: Forward, now: float) -> bool:
+        """Whether the question is no longer one for an upstream."""
+        key = names.filter_key(forward.qname)
+        return any(
+            data.may_answer(key) and data.answer(forward.qname, forward.qtype, now, do=forward.do) is not None
+            for data in (self.rules.special, self.rules.undelegated)
+        )
+
+    def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
+        """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
+        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
+            self._cache.remove(forward.key)
+            return None
+        question = _question_of(forward)
+        head = HEADER.pack(0, p.QR | entry.rcode, 1, int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:]), 0)
+        message = parse_message(head + question + entry.body)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        if entry.route_mark != self.rules.routes.mark(chain.names, forward.qtype):
+            self._cache.remove(forward.key)
+            return None
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        if decision.verdict is not None:
+            blocked = self._block_entry(decision, decision.verdict, forward, now)
+            self._cache.put(forward.key, blocked)
+            return blocked
+        if (denied := self._private_denied(forward, message, chain, now)) is not None:
+            self._cache.put(forward.key, denied)
+            return denied
+        entry.monitored = decision.monitored
+        entry.rules_epoch = self._cache.rules_epoch
+        self._cache.allowed_again(forward.key, decision.monitored)
+        return entry
+
+
+def _question_of(forward: Forward) -> bytes:
+    return forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)

@@ -1,0 +1,42 @@
+"""Upstreams that stand for each other. No I/O, no clock."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from pdns.config.schema import Strategy
+from pdns.upstream.server import UpstreamServer
+
+MOST_IN_PARALLEL = 4
+PATIENCE_WITH_FALLBACK_S = 2.0  # clients ask again after 5 s at the latest: until then the fallback must have answered
+
+
+class UpstreamGroup:
+    """`name` is its label; `fallback` is asked when this group has no answer."""
+
+    __slots__ = ("fallback", "name", "ordered", "parallel", "servers", "timeout_s")
+
+    def __init__(self, name: str, servers: Sequence[UpstreamServer], strategy: Strategy, timeout_s: float) -> None:
+        self.name = name
+        self.servers = servers
+        self.ordered = strategy == "ordered"
+        self.parallel = strategy == "parallel" and len(servers) > 1
+        self.timeout_s = timeout_s
+        self.fallback: UpstreamGroup | None = None
+
+    @property
+    def is_down(self) -> bool:
+        """Whether none of its upstreams is thought to answer."""
+        return not any(server.health.up for server in self.servers)
+
+    @property
+    def patience_s(self) -> float:
+        """How long a question may wait for this group."""
+        return self.timeout_s if self.fallback is None else min(self.timeout_s, PATIENCE_WITH_FALLBACK_S)
+
+    def in_charge(self) -> UpstreamGroup:
+        """The group to ask first: this one, or while it is down the first fallback that is not. This one when all are."""
+        group: UpstreamGroup | None = self
+        while group is not None and group.is_down:
+            group = group.fallback
+        return group or self
