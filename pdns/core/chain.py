@@ -48,9 +48,10 @@ def follow(message: Message, qname: bytes, qtype: int, *, do: bool) -> Chain:
                 raise WireError("CNAME chain too long")
             names[target] = len(names)
             end = target
-    kept = [record for record in answer if _belongs(message, record, names, qtype, do=do)]
+    redirects = _redirects(message, names, targets)
+    kept = [record for record in answer if _belongs(message, record, names, redirects, qtype, do=do)]
     if len(names) > 1:
-        kept.sort(key=lambda record: _place(message, record, names))
+        kept.sort(key=lambda record: _place(message, record, names, redirects))
     answered = any(record.owner == end and (record.rtype == qtype or qtype == p.ANY) for record in kept)
     return Chain(tuple(names), tuple(kept), answered)
 
@@ -73,22 +74,44 @@ def substitution_is_too_long(message: Message) -> bool:
     )
 
 
-def _belongs(message: Message, record: ResourceRecord, names: dict[bytes, int], qtype: int, *, do: bool) -> bool:
+def _redirects(message: Message, names: dict[bytes, int], targets: dict[bytes, bytes]) -> dict[bytes, int]:
+    """Owner and hop of each DNAME that made a CNAME of the chain (RFC 6672, 3.1), or that shows why it ends in YXDOMAIN.
+
+    Another one speaks of names that nobody asked about.
+    """
+    found: dict[bytes, int] = {}
+    for record in message.answer:
+        if record.rtype != p.DNAME or record.rclass != p.CLASS_IN:
+            continue
+        to = read_name(message.wire, record.rdata_at)[0]
+        for name, hop in names.items():
+            is_below = name != record.owner and is_at_or_below(name, record.owner)
+            target = targets.get(name)
+            made = target == name[: -len(record.owner)] + to if target is not None else message.rcode == p.YXDOMAIN
+            if is_below and made:
+                found.setdefault(record.owner, hop)
+    return found
+
+
+def _belongs(
+    message: Message, record: ResourceRecord, names: dict[bytes, int], redirects: dict[bytes, int], qtype: int, *, do: bool
+) -> bool:
     if record.rtype == qtype == p.RRSIG and record.owner in names:
         return True
     if record.rtype in _PROOF_TYPES and not do and record.rtype != qtype:
         return False
     rtype = kind_of(message.wire, record)
     if rtype == p.DNAME and qtype != p.DNAME:
-        return any(is_at_or_below(name, record.owner) for name in names)
+        return record.owner in redirects
     return record.owner in names and (rtype in (qtype, p.CNAME) or qtype == p.ANY)
 
 
-def _place(message: Message, record: ResourceRecord, names: dict[bytes, int]) -> tuple[int, int, int]:
+def _place(
+    message: Message, record: ResourceRecord, names: dict[bytes, int], redirects: dict[bytes, int]
+) -> tuple[int, int, int]:
     """Where it goes behind a chain: hop by hop the DNAME, the CNAME made from it, each with its signatures; then the answer."""
     rtype = kind_of(message.wire, record)
     is_signature = record.rtype == p.RRSIG
     if rtype == p.DNAME:
-        hop = next(hop for name, hop in names.items() if is_at_or_below(name, record.owner))
-        return 0, 2 * hop, is_signature
+        return 0, 2 * redirects[record.owner], is_signature
     return int(rtype != p.CNAME), 2 * names[record.owner] + 1, is_signature

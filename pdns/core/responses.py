@@ -15,11 +15,12 @@ from pdns.core.outcome import Answer, Forward
 from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.rebinding import denied_entry
 from pdns.core.response_check import check_response
+from pdns.core.routes import DEFAULT_ROUTE
 from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.wire import names
 from pdns.wire import protocol as p
-from pdns.wire.message import HEADER, Message, ResourceRecord, parse_message, read_name
+from pdns.wire.message import HEADER, Message, ResourceRecord, kind_of, parse_message, read_name
 
 SawPrivate = Callable[[bytes, bytes], object]
 
@@ -44,7 +45,9 @@ class Responses:
         self._cache.new_rules()
 
     def further(self, forward: Forward, message: Message) -> Forward | None:
-        """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route."""
+        """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
+        servers of a zone, which need not recurse, have not followed it to its end.
+        """
         if not self.rules.routes or forward.proof:
             return None
         try:
@@ -53,6 +56,8 @@ class Responses:
             return None  # `on_answer` says so
         head = forward.head
         hops = self._first_foreign(forward, chain)
+        if hops is None and forward.route != DEFAULT_ROUTE and _is_unfinished(forward, message, chain):
+            hops = len(chain.names) - 1
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
         route = self.rules.routes.of(chain.names[hops], forward.qtype)
@@ -127,9 +132,21 @@ class Responses:
 
     def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain]:
         """`message` with what was known before it, and the chain of both. Raises `WireError`."""
+        told_before = 0
         if forward.head is not None:
             message = joined(forward.head, _question_of(forward), message)
-        return message, follow(message, forward.qname, forward.qtype, do=forward.do)
+            told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        if self.rules.routes and not forward.proof:
+            own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
+            chain = chain._replace(records=tuple(own))
+        return message, chain
+
+    def _is_foreign_dname(self, message: Message, record: ResourceRecord, forward: Forward) -> bool:
+        """Whether it redirects names that are not for the servers that were asked, beside those that are."""
+        if kind_of(message.wire, record) != p.DNAME:
+            return False
+        return not self.rules.routes.of(record.owner, forward.qtype).answers_with(forward.route)
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
         """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked."""
@@ -232,6 +249,14 @@ class Responses:
         entry.rules_epoch = self._cache.rules_epoch
         self._cache.allowed_again(forward.key, decision.monitored)
         return entry
+
+
+def _is_unfinished(forward: Forward, message: Message, chain: Chain) -> bool:
+    """Whether it leads to a name of which it says neither data nor that there are none (RFC 1034, 5.3.3; RFC 2308, 2.2)."""
+    asked = forward.head.hops if forward.head is not None else 0
+    if chain.answered or message.rcode != p.NOERROR or len(chain.names) - 1 == asked:
+        return False
+    return all(record.rtype != p.SOA for record in message.authority)
 
 
 def _question_of(forward: Forward) -> bytes:

@@ -69,6 +69,7 @@ class SpecialNames:
         `single_labels`: addresses of names of one label do not exist either.
         """
         self._exempt = frozenset(forward)
+        self._above = {name for apex in self._exempt for name in names.ancestors(apex)} - self._exempt
         self._zones = {zone.apex: zone for zone in zones if self._exempt.isdisjoint(names.ancestors(zone.apex))}
         self._zones |= {zone.apex: zone for zone in _zones(" ".join(never_forward), absent=True)}
         self._single_labels = single_labels
@@ -93,15 +94,19 @@ class SpecialNames:
             if (zone := zones.get(ancestor)) is not None:
                 if qtype == p.DS and qname == ancestor and not _is_top_level(ancestor):
                     return None
+                if qname in self._above:  # a name that has others below it exists: caches take NXDOMAIN for all below (RFC 8020)
+                    return negative_entry(p.NOERROR, zone.apex, qname, "local", now, TTL_S)
                 return _answer_from(zone, qname, qtype, now)
             if ancestor in self._exempt:
                 return None
-        if self._single_labels and not do and qtype in _OF_HOSTS and _is_top_level(qname):
+        if self._single_labels and not do and qtype in _OF_HOSTS and _is_top_level(qname) and qname not in self._above:
             return negative_entry(p.NXDOMAIN, names.ROOT, qname, "local", now, TTL_S)
         return None
 
     def denied_by_root(self, qname: bytes) -> bytes | None:
-        """The zone of `qname`, if it is one that the signed root says does not exist."""
+        """The zone of `qname`, if it is one that the signed root says does not exist, and no other name below `qname` exists."""
+        if qname in self._above:
+            return None
         for ancestor in names.ancestors(qname):
             if ancestor in self._exempt:
                 return None

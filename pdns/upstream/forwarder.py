@@ -12,7 +12,6 @@ from typing import Any
 
 from pdns.clock import boottime_s
 from pdns.config.groups import DEFAULT, ServerGroup
-from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
 from pdns.net.descriptors import limit
 from pdns.upstream import selection
@@ -38,7 +37,7 @@ _SHUTTING_DOWN = UpstreamFailure(p.EDE_NETWORK_ERROR, "shutting down")
 
 
 class Forwarder:
-    """All upstreams of one configuration.
+    """All groups of upstreams of one configuration.
 
     `resolve` takes no task and awaits nothing. Each call is one exchange: the caller merges identical questions and bounds how
     many are in flight.
@@ -47,13 +46,12 @@ class Forwarder:
 
     def __init__(
         self,
-        config: Upstream,
+        groups: Mapping[str, ServerGroup],
         loop: asyncio.AbstractEventLoop,
         stats: UpstreamStats,
         kernel: UdpKernel,
-        groups: Mapping[str, ServerGroup] | None = None,
     ) -> None:
-        """`groups` as `pdns.config.groups.server_groups` has them; without, there is only that of `config`."""
+        """`groups` as `pdns.config.groups.server_groups` has them."""
         self._loop = loop
         self._in_flight: set[Exchange] = set()
         self._probes: set[Exchange] = set()
@@ -67,7 +65,7 @@ class Forwarder:
         self._random = random
         self._rounds = Rounds(self._timers, random, stats, watch, self._finished)
         answers = Answers(self._rounds, stats, watch)
-        self._groups, authorities = upstream_groups(groups or {DEFAULT: ServerGroup.of(config)})
+        self._groups, authorities = upstream_groups(groups)
         self._default = self._groups[DEFAULT]
         contexts = {file: _tls_context(file) for server, file in authorities.items() if server.address.transport.is_encrypted}
         most = udp_sockets(len(authorities), limit())

@@ -75,7 +75,7 @@ class Runtime:
         for family in (*WORKER_GAUGES, OVERRIDES_REVISION):
             self._stats.forget(family)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
-        self._forwarder = Forwarder(config.upstream, loop, self._stats, COMPILED.upstream, server_groups(config))
+        self._forwarder = Forwarder(server_groups(config), loop, self._stats, COMPILED.upstream)
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
@@ -112,8 +112,8 @@ class Runtime:
         """Go on under `config`. Raises `PdnsError` with nothing changed."""
         before = self._config
         groups = server_groups(config)
-        if groups != server_groups(before) or config.upstream != before.upstream:
-            forwarder = Forwarder(config.upstream, self._loop, self._stats, COMPILED.upstream, groups)
+        if groups != server_groups(before):
+            forwarder = Forwarder(groups, self._loop, self._stats, COMPILED.upstream)
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
         self._config = config

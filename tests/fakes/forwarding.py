@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
+from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.schema import Upstream
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, forwarder, health, rounds
 from pdns.wire.names import from_text
@@ -121,7 +122,9 @@ async def forwarding(
         ca_file=ca_file,
     )
     stats = Recorder()
-    asker = Asker(Forwarder(config, asyncio.get_running_loop(), stats, COMPILED.upstream), stats, timeout_s)
+    asker = Asker(
+        Forwarder({DEFAULT: ServerGroup.of(config)}, asyncio.get_running_loop(), stats, COMPILED.upstream), stats, timeout_s
+    )
     handler = _Errors(asker.problems)
     logger = logging.getLogger("pdns.upstream")
     logger.addHandler(handler)

@@ -9,6 +9,7 @@ from typing import Any
 
 import msgspec
 
+from pdns.config.groups import server_groups
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.telemetry.counters import Counters
@@ -40,7 +41,7 @@ class Bench:
         raw = {"upstream": {"servers": [f"udp://127.0.0.1:{upstream.port}"], **options}, **sections}
         self.config = msgspec.convert(raw, Config)
         stats = Stats(self.counters)
-        self.forwarder = Forwarder(self.config.upstream, self.loop, stats, kernels(compiled=compiled).upstream)
+        self.forwarder = Forwarder(server_groups(self.config), self.loop, stats, kernels(compiled=compiled).upstream)
         self.service = new_service(
             RuleSet.of(self.config), self.forwarder, stats, self.now, compiled=compiled, zone_changed=zone_changed
         )

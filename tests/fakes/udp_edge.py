@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from pdns.config.addresses import Endpoint
+from pdns.config.groups import server_groups
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.net.sockets import bind_udp
@@ -35,7 +36,7 @@ class Edge:
         options = {"timeout_s": 3.0, **sections.pop("upstream", {})}
         self.config = msgspec.convert({"upstream": {"servers": upstreams, **options}, **sections}, Config)
         self.kernels = kernels(compiled=compiled)
-        self.forwarder = Forwarder(self.config.upstream, self.loop, self.stats, sockets or self.kernels.upstream)
+        self.forwarder = Forwarder(server_groups(self.config), self.loop, self.stats, sockets or self.kernels.upstream)
         self.service = new_service(RuleSet.of(self.config), self.forwarder, self.stats, self.loop.time, compiled=compiled)
         sock = bind_udp(Endpoint("127.0.0.1", 0))
         self.address = sock.getsockname()

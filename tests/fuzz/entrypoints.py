@@ -18,6 +18,7 @@ from typing import Protocol
 import msgspec
 
 from pdns.config.addresses import Endpoint
+from pdns.config.groups import server_groups
 from pdns.config.schema import Cache, Config
 from pdns.core import query as core_query
 from pdns.core.ruleset import RuleSet
@@ -133,7 +134,7 @@ class _Answering(Forwarder):
     """An upstream in memory, that answers when told to."""
 
     def __init__(self, config: Config, loop: asyncio.AbstractEventLoop, stats: Stats, mutator: Mutator) -> None:
-        super().__init__(config.upstream, loop, stats, COMPILED.upstream)
+        super().__init__(server_groups(config), loop, stats, COMPILED.upstream)
         self._mutator = mutator
         self.asked: list[tuple[UpstreamQuestion, Done]] = []
 
@@ -216,7 +217,7 @@ class Listener:
         config = msgspec.convert({**RAW, "upstream": {**RAW["upstream"], "servers": [server]}}, Config)
         self._counters = Counters.create(8192)
         self._stats = Stats(self._counters)
-        self._forwarder = Forwarder(config.upstream, loop, self._stats, COMPILED.upstream)
+        self._forwarder = Forwarder(server_groups(config), loop, self._stats, COMPILED.upstream)
         self._service = Service(RuleSet.of(config), self._forwarder, self._stats, time.monotonic, COMPILED)
         self._service.adopt(self._service.rules.with_blockset(_BLOCKSETS[0]))
         sock = bind_udp(Endpoint(host, 0))

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from pdns.config.groups import server_groups
 from pdns.config.schema import Config
 from pdns.core.clients import ClientTable
 from pdns.core.outcome import Forward
@@ -67,7 +68,7 @@ def serve(wire: bytes, transport: str) -> list[bytes]:
     stats = Stats(counters)
     loop = asyncio.new_event_loop()
     try:
-        forwarder = _Silent(_CONFIG.upstream, loop, stats, COMPILED.upstream)
+        forwarder = _Silent(server_groups(_CONFIG), loop, stats, COMPILED.upstream)
         service = Service(RuleSet.of(_CONFIG), forwarder, stats, lambda: 1000.0, COMPILED)
         service.adopt(service.rules.with_blockset(_BLOCKSET))
         replies: list[bytes] = []

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
 from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, tcp
@@ -391,7 +392,7 @@ def test_a_useless_ca_file_is_a_configuration_error(tmp_path: Path) -> None:
     async def main(ca_file: Path) -> None:
         config = Upstream(servers=("tls://192.0.2.1#dns.example.test",), ca_file=str(ca_file))
         with pytest.raises(ConfigError) as raised:
-            Forwarder(config, asyncio.get_running_loop(), Recorder(), COMPILED.upstream)
+            Forwarder({DEFAULT: ServerGroup.of(config)}, asyncio.get_running_loop(), Recorder(), COMPILED.upstream)
         assert raised.value.key == "upstream.ca_file"
 
     (empty := tmp_path / "empty.pem").touch()

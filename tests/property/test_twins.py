@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from xxhash import xxh128_digest
 
 from pdns.blockset.reader import Blockset
+from pdns.config.groups import server_groups
 from pdns.config.schema import Access, Config, RateLimit, Tenant
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
@@ -235,7 +236,7 @@ class _Upstream(Forwarder):
     """Answers what it knows, at once or when told to."""
 
     def __init__(self, config: Config, stats: Stats) -> None:
-        super().__init__(config.upstream, asyncio.new_event_loop(), stats, COMPILED.upstream)
+        super().__init__(server_groups(config), asyncio.new_event_loop(), stats, COMPILED.upstream)
         self.asked: list[tuple[UpstreamQuestion, Done]] = []
 
     def resolve(self, question: UpstreamQuestion, done: Done, group: str = "") -> None:

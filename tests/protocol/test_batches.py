@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from pdns.config.addresses import Endpoint
+from pdns.config.groups import server_groups
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.fast.udp import UdpListener as CompiledUdpListener
@@ -45,7 +46,7 @@ class BatchServer:
         config = msgspec.convert({**CONFIG, **sections}, Config)
         self.counters = Counters.create(4096)
         stats = Stats(self.counters)
-        self.forwarder = Forwarder(config.upstream, loop, stats, COMPILED.upstream)
+        self.forwarder = Forwarder(server_groups(config), loop, stats, COMPILED.upstream)
         self.service = Service(RuleSet.of(config), self.forwarder, stats, time.monotonic, COMPILED)
         self.service.adopt(self.service.rules.with_blockset(BLOCKSET))
         self.sock = bind_udp(Endpoint("127.0.0.1", 0))

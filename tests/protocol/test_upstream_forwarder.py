@@ -6,6 +6,7 @@ from collections import Counter
 
 import msgspec
 
+from pdns.config.groups import server_groups
 from pdns.upstream.forwarder import Forwarder
 from tests.fakes import upstream as fake
 from tests.fakes.udp_edge import TRUE
@@ -53,7 +54,7 @@ def test_new_upstreams_lose_no_question_in_flight(run: Run, edge: Open) -> None:
             before = e.forwarder
             servers = (f"udp://127.0.0.1:{other.port}",)
             config = msgspec.structs.replace(e.config, upstream=msgspec.structs.replace(e.config.upstream, servers=servers))
-            e.forwarder = Forwarder(config.upstream, e.loop, e.stats, e.kernels.upstream)
+            e.forwarder = Forwarder(server_groups(config), e.loop, e.stats, e.kernels.upstream)
             e.service.adopt(e.service.rules.with_config(config), e.forwarder)
             assert answers(await e.ask("next.example")) == ["192.0.2.8"]
             assert answers(await e.reply(sock)) == [TRUE]

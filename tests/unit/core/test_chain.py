@@ -46,3 +46,18 @@ def test_a_substitution_is_too_long_only_where_a_chain_leads_to_it() -> None:
     assert not substitution_is_too_long(parse_message(header))
     loop = response_wire("www.example", "A", "www.example 300 IN CNAME a.example.\na.example 300 IN CNAME www.example.")
     assert not substitution_is_too_long(parse_message(loop))
+
+
+@pytest.mark.parametrize(
+    "records",
+    [
+        "example 300 IN DNAME evil.test.\nwww.example 300 IN A 192.0.2.1\n",
+        "www.example 300 IN CNAME other.test.\nexample 300 IN DNAME evil.test.\nother.test 300 IN A 192.0.2.1\n",
+        "other.test 300 IN DNAME evil.test.\nwww.example 300 IN CNAME other.test.\nother.test 300 IN A 192.0.2.1\n",
+    ],
+)
+def test_a_dname_that_made_no_hop_is_left_out(records: str) -> None:
+    """It would redirect names that nobody asked about, in the caches of our clients (RFC 6672, 3.1)."""
+    entry = Standstill().forwarded("www.example", "A", records.strip())
+    assert p.DNAME not in [r.rtype for r in read(entry.render(query("www.example"), 1000.0, 1232)).rr]
+    assert entry.rcode == p.NOERROR

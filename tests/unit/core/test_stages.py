@@ -167,8 +167,31 @@ def test_names_that_are_never_forwarded(name: str, qtype: int, *, do: bool, here
     qname = names.ROOT if name == "@" else names.from_text(name)
     entry = local.answer(qname, qtype, 0.0, do=do)
     assert (entry is not None) is here
-    assert entry is None or (entry.rcode, entry.source) == (p.NXDOMAIN, "local")
+    rcode = p.NOERROR if name == "lan" else p.NXDOMAIN  # ad.lan is below it
+    assert entry is None or (entry.rcode, entry.source) == (rcode, "local")
     assert local.may_answer(names.filter_key(qname)) or not here
+
+
+@pytest.mark.parametrize("do", [False, True])
+def test_names_above_a_zone_exist(*, do: bool) -> None:
+    """Caches take NXDOMAIN of a name for all below it (RFC 8020): what stands above a zone has no data, but it does exist."""
+    forwarded = [*map(names.from_text, ("ad.priv", "dc.site.corp.local", "host"))]
+    local = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), forwarded, ["priv"], single_labels=True)
+    for text, rcode in (
+        ("priv", p.NOERROR),
+        ("other.priv", p.NXDOMAIN),
+        ("local", p.NOERROR),
+        ("corp.local", p.NOERROR),
+        ("site.corp.local", p.NOERROR),
+        ("x.site.corp.local", p.NXDOMAIN),
+        ("printer.local", p.NXDOMAIN),
+    ):
+        entry = local.answer(names.from_text(text), p.A, 0.0, do=do)
+        assert entry is not None, text
+        assert entry.rcode == rcode, text
+        assert entry.counts == b"\0\0\0\1", text
+        assert (local.denied_by_root(names.from_text(text)) is None) is (rcode == p.NOERROR), text
+    assert local.answer(names.from_text("x.ad.priv"), p.A, 0.0) is None
 
 
 def test_what_the_root_denies() -> None:
