@@ -163,6 +163,14 @@ class Rebinding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     allow: tuple[str, ...] = ()
 
 
+class Dns64(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """IPv6 addresses for names that have none, for clients behind a NAT64."""
+
+    prefix: str = ""
+    exclude: tuple[str, ...] = ("::ffff:0:0/96",)
+    ipv4_exclude: tuple[str, ...] = ()
+
+
 class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One list of names to block."""
 
@@ -312,6 +320,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     block: Block = Block()
     local: Local = Local()
     rebinding: Rebinding = Rebinding()
+    dns64: Dns64 = Dns64()
     group: tuple[Group, ...] = ()
     zone: tuple[Zone, ...] = ()
     feed: tuple[Feed, ...] = ()

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv6Network
+from typing import Self
 
+from pdns.config.schema import Config
 from pdns.core.listing import AddressListing, Listings
 
 NAT64_PREFIX_BITS = (32, 40, 48, 56, 64, 96)  # RFC 6052, 2.2
@@ -27,6 +29,12 @@ class Embeddings:
         """
         own = [IPv6Network(text) for text in nat64_prefixes]
         self._prefixes = [(network.network_address.packed[: network.prefixlen // 8], network.prefixlen) for network in own]
+
+    @classmethod
+    def of(cls, config: Config) -> Self:
+        """By every prefix of NAT64 that is configured."""
+        own = (*config.block.nat64_prefixes, config.dns64.prefix)
+        return cls(dict.fromkeys(filter(None, own)))
 
     @property
     def nat64(self) -> bytes:

@@ -76,7 +76,7 @@ class Policy:
         }
         self._local = local
         self._action = config.block.action
-        self._embeddings = Embeddings(config.block.nat64_prefixes)
+        self._embeddings = Embeddings.of(config)
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of

@@ -17,6 +17,7 @@ from pdns.core.responses import Responses, SawPrivate
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import SpecialNames
+from pdns.core.translation import asked_as_pointer
 from pdns.wire import names
 from pdns.wire import protocol as p
 
@@ -63,8 +64,9 @@ class Resolver(Responses):
             block = (self._block_here, *block)
         forward: tuple[_Stage, ...] = (self._forward_in_zone, self._forward) if rules.routes else (self._forward,)
         unchecked: tuple[_Stage, ...] = (self._forward_unchecked,) if rules.routes.some_unchecked else ()
+        translated: tuple[_Stage, ...] = (self._translated_names,) if rules.dns64.enabled else ()
         self._decisions: tuple[_Stage, ...] = (
-            self._scope, self._local, *unchecked, *block, self._undelegated, *forward
+            self._scope, *translated, self._local, *unchecked, *block, self._undelegated, *forward
         )  # fmt: skip
         self._skipping_local: tuple[_Stage, ...] = (*block, self._forward)  # those that have something to say of any name
 
@@ -118,6 +120,27 @@ class Resolver(Responses):
             rcode = p.FORMERR if query.qtype in (0, p.OPT) else p.REFUSED
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
         return None
+
+    def _translated_names(self, query: Query, client: Client, now: float) -> Outcome | None:
+        """The names of the DNS64: `ipv4only.arpa`, and those of addresses that it makes."""
+        if query.filter_key not in self.rules.dns64.filter_keys:
+            return None
+        zone = self.rules.routes.find(query.qname, query.qtype)
+        if zone is not None and self.rules.dns64.yields_to(zone[0], query.qname):
+            return None
+        if (entry := self.rules.dns64.answer(query.qname, query.qtype, now)) is not None:
+            return Answer(entry, "local")
+        if not self.rules.ready or not query.flags & p.RD:
+            return None
+        forward = self._asked_again(query, client, query.key + client.policy_key)
+        if forward.head is None:
+            return None
+        target = forward.asked_name
+        for data in (self.rules.special, self.rules.undelegated):
+            if (known := data.answer(target, p.PTR, now, do=query.do)) is not None:
+                return Answer(self.behind_head(forward, known, now), "local")
+        known = self.rules.dns64.answer(target, p.PTR, now)
+        return forward if known is None else Answer(self.behind_head(forward, known, now), "local")
 
     def _local(self, query: Query, client: Client, now: float) -> Outcome | None:
         if not self.rules.special.may_answer(query.filter_key):
@@ -183,7 +206,8 @@ class Resolver(Responses):
         return _forward(query, client, query.key + client.policy_key, DEFAULT_ROUTE)
 
     def _asked_again(self, query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
-        return _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
+        forward = _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
+        return asked_as_pointer(self.rules, forward) if query.qtype == p.PTR else forward
 
 
 def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:

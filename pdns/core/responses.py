@@ -17,6 +17,7 @@ from pdns.core.rebinding import denied_entry
 from pdns.core.response_check import check_response
 from pdns.core.routes import DEFAULT_ROUTE
 from pdns.core.ruleset import RuleSet
+from pdns.core.translation import in_place_of, is_outdated, is_translated, lacks_addresses, translated
 from pdns.errors import WireError
 from pdns.wire import names
 from pdns.wire import protocol as p
@@ -24,6 +25,7 @@ from pdns.wire.message import HEADER, Message, ResourceRecord, kind_of, parse_me
 
 SawPrivate = Callable[[bytes, bytes], object]
 
+_NO_ADDRESS = b"no answer to AAAA, and no IPv4 address to translate"
 _LED_TOO_FAR = b"the answer leads from zone to zone too often"
 
 
@@ -46,9 +48,9 @@ class Responses:
 
     def further(self, forward: Forward, message: Message) -> Forward | None:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
-        servers of a zone, which need not recurse, have not followed it to its end.
+        servers of a zone, which need not recurse, have not followed it to its end; or a DNS64 needs the IPv4 addresses.
         """
-        if not self.rules.routes or forward.proof:
+        if forward.proof or not (self.rules.routes or self.rules.dns64.enabled):
             return None
         try:
             message, chain = self._whole(forward, message)
@@ -58,10 +60,20 @@ class Responses:
         hops = self._first_foreign(forward, chain)
         if hops is None and forward.route != DEFAULT_ROUTE and _is_unfinished(forward, message, chain):
             hops = len(chain.names) - 1
+        if hops is None and lacks_addresses(self.rules, forward, message, chain):
+            return in_place_of(self.rules, forward, message)
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
         route = self.rules.routes.of(chain.names[hops], forward.qtype)
         return forward._replace(route=route, head=head_of(message, chain, hops, head), asked=chain.names[hops])
+
+    def further_after_failure(self, forward: Forward, message: Message | None, now: float) -> Forward | None:
+        """What is to be asked when an upstream reported the failure `message`: A, as if the name had no AAAA records (RFC 6147,
+        5.1.2), unless there is a stale answer.
+        """
+        if message is None or forward.lacking is not None or not is_translated(self.rules, forward):
+            return None
+        return None if self.stale_answer(forward, now) is not None else in_place_of(self.rules, forward, message)
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
         """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored.
@@ -76,6 +88,11 @@ class Responses:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         if self.rules.routes and not forward.proof and self._first_foreign(forward, chain) is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
+        mark = None
+        if self.rules.dns64.enabled:
+            message, chain, mark = translated(self.rules, forward, message, chain)
+            if message.rcode not in (p.NOERROR, p.NXDOMAIN, p.YXDOMAIN):
+                return self._store_failure(forward, errors_of(message) or ((p.EDE_OTHER, _NO_ADDRESS),), now)
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
@@ -93,6 +110,8 @@ class Responses:
             )
             entry.monitored = decision.monitored
             entry.route_mark = self.rules.routes.mark(chain.names, forward.qtype)
+            if mark is not None:
+                entry.ede, entry.more_ede = mark, ()
         if entry.expires_s > now:
             self._cache.put(forward.key, entry)
         else:
@@ -134,9 +153,9 @@ class Responses:
         """`message` with what was known before it, and the chain of both. Raises `WireError`."""
         told_before = 0
         if forward.head is not None:
-            message = joined(forward.head, _question_of(forward), message)
+            message = joined(forward.head, _question(forward.qname, forward.asked_type), message)
             told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
-        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        chain = follow(message, forward.qname, forward.asked_type, do=forward.do)
         if self.rules.routes and not forward.proof:
             own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
             chain = chain._replace(records=tuple(own))
@@ -147,6 +166,16 @@ class Responses:
         if kind_of(message.wire, record) != p.DNAME:
             return False
         return not self.rules.routes.of(record.owner, forward.qtype).answers_with(forward.route)
+
+    def behind_head(self, forward: Forward, entry: Entry, now: float) -> Entry:
+        """The answer to `forward`: its head, then what `entry` says of the name behind it."""
+        assert forward.head is not None
+        tail = _message_of(entry, _question(forward.asked_name, forward.qtype))
+        message = joined(forward.head, _question(forward.qname, forward.qtype), tail)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        made = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
+        made.source, made.ede = "local", self.rules.dns64.mark
+        return made
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
         """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked."""
@@ -220,6 +249,8 @@ class Responses:
     def _is_answered_here(self, forward: Forward, now: float) -> bool:
         """Whether the question is no longer one for an upstream."""
         key = names.filter_key(forward.qname)
+        if key in self.rules.dns64.filter_keys and self.rules.dns64.answer(forward.qname, forward.qtype, now) is not None:
+            return True
         return any(
             data.may_answer(key) and data.answer(forward.qname, forward.qtype, now, do=forward.do) is not None
             for data in (self.rules.special, self.rules.undelegated)
@@ -230,11 +261,10 @@ class Responses:
         if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
             self._cache.remove(forward.key)
             return None
-        question = _question_of(forward)
-        head = HEADER.pack(0, p.QR | entry.rcode, 1, int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:]), 0)
-        message = parse_message(head + question + entry.body)
+        message = _message_of(entry, _question(forward.qname, forward.qtype))
         chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        if entry.route_mark != self.rules.routes.mark(chain.names, forward.qtype):
+        is_of_other_routes = entry.route_mark != self.rules.routes.mark(chain.names, forward.qtype)
+        if is_of_other_routes or is_outdated(self.rules, entry, forward, message, chain):
             self._cache.remove(forward.key)
             return None
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
@@ -259,5 +289,10 @@ def _is_unfinished(forward: Forward, message: Message, chain: Chain) -> bool:
     return all(record.rtype != p.SOA for record in message.authority)
 
 
-def _question_of(forward: Forward) -> bytes:
-    return forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
+def _question(name: bytes, qtype: int) -> bytes:
+    return name + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
+
+
+def _message_of(entry: Entry, question: bytes) -> Message:
+    head = HEADER.pack(0, p.QR | entry.rcode, 1, int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:]), 0)
+    return parse_message(head + question + entry.body)

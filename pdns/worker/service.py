@@ -281,6 +281,10 @@ class Service:
                 entry = self._resolver.on_answer(forward, result.message, now)
                 answer = Answer(entry, entry.source)
             else:
+                if (further := self._resolver.further_after_failure(forward, result.message, now)) is not None:
+                    flight.forward = further
+                    self._resolve(flight, further)
+                    return
                 answer = self._resolver.on_failure(forward, result.ede_code, result.text, result.message, now)
         except Exception:  # noqa: BLE001 - as above, and somebody waits
             _log.exception("the answer for %s type %d raised", to_text(forward.qname), forward.qtype)
@@ -337,4 +341,4 @@ def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
 
 def _question(forward: Forward) -> UpstreamQuestion:
     do = forward.do and forward.route.dnssec
-    return UpstreamQuestion(forward.asked_name, forward.qtype, forward.qclass, do, forward.cd)
+    return UpstreamQuestion(forward.asked_name, forward.asked_type, forward.qclass, do, forward.cd)
