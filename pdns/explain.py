@@ -14,10 +14,12 @@ from pdns.blockset.annotations import Annotation, Annotations
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_address
+from pdns.config.groups import server_groups
 from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
 from pdns.core.listing import AddressListing, Listing, Rule
 from pdns.core.policy import AllowList
+from pdns.core.routes import DEFAULT_ROUTE, Routes
 from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError
 from pdns.state import feed_status, overrides
 from pdns.state.overrides import Overrides
@@ -60,6 +62,17 @@ class LocalStatement(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class RouteStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a question goes that is not answered here, and why."""
+
+    zone: str  # the name of the zone that decides; "": none does
+    group: str
+    servers: list[str]
+    strategy: str  # fastest | ordered | parallel
+    fallback: str  # the group that is asked when this one fails; "": none
+    checked: bool = True  # feeds and blocks have a say
+
+
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the configuration that keeps a name from being blocked."""
 
@@ -75,6 +88,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     said: list[FeedStatement]
     local: LocalStatement | None = None
     allowed: list[Allowed] = []
+    route: RouteStatement | None = None
     problem: str = ""  # why details are missing
     answers: dict[str, str] = {}  # query type -> what a client gets, where that was asked for
 
@@ -153,7 +167,8 @@ def of_name(config: Config, blockset: Blockset | None, current: Overrides, name:
     """Explain a name in wire form and lower case; `current` is in force."""
     teller = _Teller(config, blockset, current)
     said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
-    return replace(teller.explanation(names.to_text(name), said, _said_here(current, name)), allowed=_allowed(config, name))
+    explanation = teller.explanation(names.to_text(name), said, _said_here(current, name))
+    return replace(explanation, allowed=_allowed(config, name), route=route_of(config, name))
 
 
 def of_address(
@@ -164,6 +179,21 @@ def of_address(
     listings = Embeddings.of(config).lookup(blockset, address.packed) if blockset is not None else ()
     said = [teller.address(listing) for listing in listings]
     return teller.explanation(str(address), said, None)
+
+
+def route_of(config: Config, name: bytes) -> RouteStatement:
+    """Where questions for a name in wire form and lower case go."""
+    found = Routes(config).find(name)
+    apex, route = found if found is not None else (b"", DEFAULT_ROUTE)
+    group = server_groups(config)[route.group]
+    return RouteStatement(
+        zone=names.to_text(apex) if apex else "",
+        group=route.group,
+        servers=list(group.servers),
+        strategy=group.strategy,
+        fallback=group.fallback,
+        checked=route.block,
+    )
 
 
 def _said_here(current: Overrides, name: bytes) -> LocalStatement | None:

@@ -13,14 +13,18 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.config.addresses import source_path, without_secrets
+from pdns.config.groups import DEFAULT, server_groups
 from pdns.config.load import default_config_path, load
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config, Feed
 from pdns.config.system import RESOLV_CONF, system_servers
+from pdns.core.routes import DEFAULT_ROUTE, Route, Routes
 from pdns.errors import ConfigErrors
 from pdns.files.safe_files import open_regular
+from pdns.wire import names
 
 EXIT_INVALID = 2
+MOST_SHOWN = 20  # zones, and names of one
 
 
 def command(
@@ -61,6 +65,14 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     yield "workers", f"{workers}{'' if config.server.workers else ', one a core'}"
     for server in config.upstream.servers:
         yield "forwards", server
+    for group in config.group:
+        beyond = f"; then {group.fallback}" if group.fallback else ""
+        yield "groups", f"{group.name}  {', '.join(group.servers)} ({group.strategy}{beyond})"
+    for zone in config.zone[:MOST_SHOWN]:
+        where = ", ".join(zone.servers) or ("the upstreams of all names" if zone.group == DEFAULT else f"group {zone.group}")
+        yield "zones", f"{', '.join(zone.names[:MOST_SHOWN])}  to {where}{'' if zone.block else ', not checked by feeds'}"
+    if len(config.zone) > MOST_SHOWN:
+        yield "zones", f"and {len(config.zone) - MOST_SHOWN:,} more"
     sinkhole = f" to {', '.join(config.block.sinkhole)}" if config.block.action == "sinkhole" else ""
     yield "blocks", f"with {config.block.action}{sinkhole}, for {config.block.ttl_s} s"
     width = max((len(feed.name) for feed in config.feed), default=0)
@@ -99,6 +111,23 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
             yield f"feed {feed.name}: no such file or directory: {path}: {need}"
         yield from _secrets(feed)
     yield from _overlaps(config)
+    yield from _shadowed(config)
+
+
+def _shadowed(config: Config) -> Iterator[str]:
+    """Zones that change nothing, since the zone above them, or no zone, has the same settings."""
+    routes, groups = Routes(config), server_groups(config)
+
+    def settings(route: Route) -> tuple[object, ...]:
+        return groups[route.group], route.block, route.dnssec, route.private_answers
+
+    for zone in config.zone:
+        for text in zone.names:
+            name = names.from_text(text)
+            above = routes.find(names.parent(name)) if name != names.ROOT else None
+            if settings(routes.of(name)) == settings(above[1] if above is not None else DEFAULT_ROUTE):
+                those = f'"{names.to_text(above[0])}" above it has' if above is not None else "[upstream] has"
+                yield f'zone "{text}" changes nothing: {those} the same servers and settings'
 
 
 def _secrets(feed: Feed) -> Iterator[str]:

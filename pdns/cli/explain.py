@@ -16,7 +16,7 @@ from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.cli.feed_table import aligned
 from pdns.errors import InvalidName
-from pdns.explain import Explanation, FeedStatement, UnknownError, host_of, live_blockset, of_address, of_name
+from pdns.explain import Explanation, FeedStatement, RouteStatement, UnknownError, host_of, live_blockset, of_address, of_name
 from pdns.state import overrides
 from pdns.wire import names
 
@@ -90,6 +90,8 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     output = Console(soft_wrap=True, highlight=False, markup=False)
     output.print(Text(explanation.asked, style="bold"))
     _print_listings(output, explanation, tenant)
+    if explanation.route is not None:
+        output.print(f"  {_route_text(explanation.route)}")
     output.print("  a client gets" if address is None else "  an answer that leads there")
     for qtype, outcome in answers.items():
         output.print(f"    {qtype:<8}  {outcome}")
@@ -115,6 +117,15 @@ def _print_listings(output: Console, explanation: Explanation, tenant: str) -> N
     rows = [_TITLES, *map(_row, explanation.said)]
     shown = [at for at in range(len(_TITLES)) if at < _ALWAYS or any(row[at] for row in rows[1:])]
     aligned(output, [tuple(row[at] for at in shown) for row in rows], indent="  ")
+
+
+def _route_text(route: RouteStatement) -> str:
+    """Where questions go, in words."""
+    why = f"zone {route.zone}" if route.zone else "no zone has it"
+    how = f", {route.strategy}" if len(route.servers) > 1 else ""
+    beyond = f"; when they fail, to the group {route.fallback}" if route.fallback else ""
+    unchecked = "; feeds have no say in this zone" if not route.checked else ""
+    return f"forwarded to {', '.join(route.servers)} ({why}{how}){beyond}{unchecked}"
 
 
 def _row(said: FeedStatement) -> tuple[str, ...]:

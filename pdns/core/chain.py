@@ -77,7 +77,7 @@ def substitution_is_too_long(message: Message) -> bool:
 def _redirects(message: Message, names: dict[bytes, int], targets: dict[bytes, bytes]) -> dict[bytes, int]:
     """Owner and hop of each DNAME that made a CNAME of the chain (RFC 6672, 3.1), or that shows why it ends in YXDOMAIN.
 
-    Another one speaks of names that nobody asked about.
+    Another one speaks of names that the question is not about.
     """
     found: dict[bytes, int] = {}
     for record in message.answer:

@@ -18,28 +18,26 @@ from pdns.wire.names import is_at_or_below
 MAX_CROSSINGS = 8  # questions that one question may lead to
 
 
-class Head(NamedTuple):
+class ChainHead(NamedTuple):
     """The first part of an answer: everything up to the name that is asked next."""
 
     records: bytes  # without compression
     record_count: int
     hops: int  # names of the chain before the one that is asked next
     ad: bool
+    route_mark: int = 0  # of those names
     crossings: int = 1
 
 
-EMPTY_HEAD = Head(b"", 0, 0, True, 0)
-
-
-def head_of(message: Message, chain: Chain, hops: int, before: Head | None) -> Head:
-    """What `message`, joined with `before`, says of the first `hops` names of its chain."""
+def head_of(message: Message, chain: Chain, hops: int, before: ChainHead | None, route_mark: int) -> ChainHead:
+    """What `message`, joined with `before`, says of the first `hops` names of its chain, whose routes have `route_mark`."""
     known = chain.names[:hops]
     kept = [record for record in chain.records if _leads_on(message, record, known)]
     crossings = before.crossings if before is not None else 0
-    return Head(uncompressed(message, kept), len(kept), hops, bool(message.flags & p.AD), crossings + 1)
+    return ChainHead(uncompressed(message, kept), len(kept), hops, bool(message.flags & p.AD), route_mark, crossings + 1)
 
 
-def joined(head: Head, question: bytes, message: Message) -> Message:
+def joined(head: ChainHead, question: bytes, message: Message) -> Message:
     """`message`, which answers the name after `head`, as the answer to `question`, with `head` before it.
 
     Raises `WireError` when that is too long.

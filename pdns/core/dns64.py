@@ -11,7 +11,7 @@ from pdns.config.schema import Dns64
 from pdns.core.answers import answer_entry, negative_entry
 from pdns.core.cacheable import uncompressed
 from pdns.core.chain import Chain
-from pdns.core.crossing import Head
+from pdns.core.crossing import ChainHead
 from pdns.core.entry import Ede, Entry
 from pdns.core.rebinding import PRIVATE_NETWORKS
 from pdns.wire import names
@@ -137,10 +137,12 @@ class Translation:
         ipv4 = self.extract(bytes.fromhex(digits.decode("ascii")))
         return None if ipv4 is None else names.from_text(f"{ip_address(ipv4).reverse_pointer}")
 
-    def pointer_head(self, qname: bytes, target: bytes) -> Head:
-        """The CNAME record from `qname` to `target`, which `pointer` has found (RFC 6147, 5.3.1)."""
+    def pointer_head(self, qname: bytes, target: bytes, route_mark: int) -> ChainHead:
+        """The CNAME record from `qname`, whose route has `route_mark`, to `target`, which `pointer` has found
+        (RFC 6147, 5.3.1).
+        """
         record = qname + p.CNAME.to_bytes(2) + p.CLASS_IN.to_bytes(2) + MAX_TTL_S.to_bytes(4) + len(target).to_bytes(2) + target
-        return Head(record, 1, 1, False, 1)
+        return ChainHead(record, 1, 1, ad=False, route_mark=route_mark)
 
     def answer(self, qname: bytes, qtype: int, now: float) -> Entry | None:
         """The answer to a question about `ipv4only.arpa`, by which hosts learn the prefix, or about the reverse names of its

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from pdns.core.crossing import Head
+from pdns.core.crossing import ChainHead
 from pdns.core.entry import Entry
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.wire import protocol as p
@@ -27,7 +27,7 @@ class Forward(NamedTuple):
     stale: Entry | None = None  # what to say when no upstream answers
     proof: bool = False  # of the absence of `qname`, which is good for every name below it
     route: Route = DEFAULT_ROUTE
-    head: Head | None = None  # what is known of the answer already
+    head: ChainHead | None = None  # what is known of the answer already
     asked: bytes = b""  # the name that is asked, where it is not `qname`
     lacking: Message | None = None  # the answer to AAAA, which has no address: A is asked in its place (`pdns.core.dns64`)
 

@@ -17,7 +17,7 @@ from pdns.core.rebinding import denied_entry
 from pdns.core.response_check import check_response
 from pdns.core.routes import DEFAULT_ROUTE
 from pdns.core.ruleset import RuleSet
-from pdns.core.translation import in_place_of, is_outdated, is_translated, lacks_addresses, translated
+from pdns.core.translation import asked_as_pointer, in_place_of, is_outdated, is_translated, lacks_addresses, translated
 from pdns.errors import WireError
 from pdns.wire import names
 from pdns.wire import protocol as p
@@ -50,7 +50,7 @@ class Responses:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
         servers of a zone, which need not recurse, have not followed it to its end; or a DNS64 needs the IPv4 addresses.
         """
-        if forward.proof or not (self.rules.routes or self.rules.dns64.enabled):
+        if forward.proof or (self._takes_default(forward) and not self.rules.dns64.enabled):
             return None
         try:
             message, chain = self._whole(forward, message)
@@ -64,8 +64,12 @@ class Responses:
             return in_place_of(self.rules, forward, message)
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
-        route = self.rules.routes.of(chain.names[hops], forward.qtype)
-        return forward._replace(route=route, head=head_of(message, chain, hops, head), asked=chain.names[hops])
+        routes, known = self.rules.routes, chain.names[:hops]
+        route = routes.of(chain.names[hops], forward.qtype)
+        if hops == 0:
+            return asked_as_pointer(self.rules, forward._replace(route=route, head=None, asked=b""))
+        new_head = head_of(message, chain, hops, head, routes.mark(known, forward.qtype))
+        return forward._replace(route=route, head=new_head, asked=chain.names[hops])
 
     def further_after_failure(self, forward: Forward, message: Message | None, now: float) -> Forward | None:
         """What is to be asked when an upstream reported the failure `message`: A, as if the name had no AAAA records (RFC 6147,
@@ -86,7 +90,7 @@ class Responses:
             message, chain = self._whole(forward, message)
         except WireError as error:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
-        if self.rules.routes and not forward.proof and self._first_foreign(forward, chain) is not None:
+        if not self._takes_default(forward) and self._first_foreign(forward, chain) is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
         mark = None
         if self.rules.dns64.enabled:
@@ -149,6 +153,10 @@ class Responses:
         stale = self.stale_answer(forward, now)
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
 
+    def _takes_default(self, forward: Forward) -> bool:
+        """Whether no other route is concerned, by the rules of now or by those of when it was asked."""
+        return forward.proof or (not self.rules.routes and forward.route == DEFAULT_ROUTE and forward.head is None)
+
     def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain]:
         """`message` with what was known before it, and the chain of both. Raises `WireError`."""
         told_before = 0
@@ -156,7 +164,7 @@ class Responses:
             message = joined(forward.head, _question(forward.qname, forward.asked_type), message)
             told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
         chain = follow(message, forward.qname, forward.asked_type, do=forward.do)
-        if self.rules.routes and not forward.proof:
+        if not self._takes_default(forward):
             own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
             chain = chain._replace(records=tuple(own))
         return message, chain
@@ -178,10 +186,16 @@ class Responses:
         return made
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
-        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked."""
-        route_of = self.rules.routes.of
-        for hops in range(forward.head.hops if forward.head is not None else 0, len(chain.names)):
-            if not route_of(chain.names[hops], forward.qtype).answers_with(forward.route):
+        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked. The
+        very first, when what is known from before comes from servers that are no longer responsible.
+        """
+        routes, head, asked = self.rules.routes, forward.head, 0
+        if head is not None:
+            asked = head.hops
+            if head.route_mark != routes.mark(chain.names[:asked], forward.qtype):
+                return 0
+        for hops in range(asked, len(chain.names)):
+            if not routes.of(chain.names[hops], forward.qtype).answers_with(forward.route):
                 return hops
         return None
 

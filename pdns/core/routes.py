@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from typing import Final, NamedTuple
 from zlib import crc32
 
 from pdns.config.groups import DEFAULT, ServerGroup, group_of, server_groups
@@ -20,13 +20,20 @@ class Route(NamedTuple):
     dnssec: bool = True  # DO is passed on
     private_answers: bool = False  # addresses of private networks are expected
     mark: int = 0  # of answers that took this course; 0 for that of all names
+    zone: str = ""  # its label in metrics
 
     def answers_with(self, other: Route) -> bool:
-        """Whether the servers of this route are also those of `other`: then one answer may speak for names of both."""
-        return self.group == other.group and self.block == other.block and self.private_answers == other.private_answers
+        """Whether the servers of this route are also those of `other`: then one answer may speak for names of both.
+
+        A group whose servers have changed is another one.
+        """
+        mine = self.group, self.mark, self.block, self.private_answers
+        return mine == (other.group, other.mark, other.block, other.private_answers)
 
 
 DEFAULT_ROUTE = Route()
+MOST_LABELS: Final = 200  # zones with a label of their own; the others share one
+OTHER: Final = "other"
 
 
 class Routes:
@@ -35,7 +42,11 @@ class Routes:
     def __init__(self, config: Config) -> None:
         """`config` is settled."""
         groups = server_groups(config) if config.zone else {}
-        self._zones = {names.from_text(name): _route(zone, groups) for zone in config.zone for name in zone.names}
+        self._zones = {
+            names.from_text(name): _route(zone, groups, zone.names[0] if number < MOST_LABELS else OTHER)
+            for number, zone in enumerate(config.zone)
+            for name in zone.names
+        }
         self.filter_keys = frozenset(names.filter_key(apex) for apex in self._zones)
         self.some_unchecked = any(not route.block for route in self._zones.values())
 
@@ -71,10 +82,11 @@ class Routes:
         return self._zones.keys()
 
 
-def _route(zone: Zone, groups: Mapping[str, ServerGroup]) -> Route:
+def _route(zone: Zone, groups: Mapping[str, ServerGroup], label: str) -> Route:
     group = group_of(zone)
     private = group != DEFAULT if zone.private_answers == "auto" else zone.private_answers
     route = Route(group, zone.block, zone.dnssec, private)
-    if group == DEFAULT and zone.dnssec:
+    if route == DEFAULT_ROUTE:
         return route
-    return route._replace(mark=crc32(repr((group, zone.dnssec, groups[group])).encode()) or 1)
+    mark = 0 if group == DEFAULT and zone.dnssec else crc32(repr((group, zone.dnssec, groups[group])).encode()) or 1
+    return route._replace(mark=mark, zone=label)

@@ -18,7 +18,7 @@ _LOCALHOST = names.from_text("localhost")
 _OF_HOSTS = frozenset((p.A, p.AAAA, p.HTTPS))  # other types of one label are what resolvers ask about top-level domains
 
 
-class Zone(NamedTuple):
+class SpecialZone(NamedTuple):
     """A locally served name and what stands at and below it."""
 
     apex: bytes
@@ -28,8 +28,8 @@ class Zone(NamedTuple):
     pointer: bytes = b""  # this name has PTR localhost
 
 
-def _zones(text: str, *, absent: bool = False) -> list[Zone]:
-    return [Zone(names.from_text(name), absent=absent) for name in text.split()]
+def _zones(text: str, *, absent: bool = False) -> list[SpecialZone]:
+    return [SpecialZone(names.from_text(name), absent=absent) for name in text.split()]
 
 
 _REVERSE = _zones(
@@ -41,14 +41,14 @@ _REVERSE = _zones(
     + f" {'0.' * 32}ip6.arpa d.f.ip6.arpa 8.e.f.ip6.arpa 9.e.f.ip6.arpa a.e.f.ip6.arpa b.e.f.ip6.arpa 8.b.d.0.1.0.0.2.ip6.arpa"
 )
 _LOOPBACK = [
-    Zone(names.from_text("127.in-addr.arpa"), pointer=names.from_text("1.0.0.127.in-addr.arpa")),
-    Zone(loopback6 := names.from_text(f"1.{'0.' * 31}ip6.arpa"), pointer=loopback6),
+    SpecialZone(names.from_text("127.in-addr.arpa"), pointer=names.from_text("1.0.0.127.in-addr.arpa")),
+    SpecialZone(loopback6 := names.from_text(f"1.{'0.' * 31}ip6.arpa"), pointer=loopback6),
 ]
 SPECIAL_ZONES = (
-    Zone(_LOCALHOST, localhost=True),
+    SpecialZone(_LOCALHOST, localhost=True),
     *_zones("use-application-dns.net", absent=True),  # Mozilla's canary
     *_zones("home.arpa"),  # RFC 8375
-    Zone(names.from_text("resolver.arpa"), nodata=True),
+    SpecialZone(names.from_text("resolver.arpa"), nodata=True),
     *_LOOPBACK,
     *_REVERSE,
 )
@@ -61,7 +61,12 @@ class SpecialNames:
     """Answers for one table of zones."""
 
     def __init__(
-        self, zones: Iterable[Zone], forward: Iterable[bytes], never_forward: Iterable[str] = (), *, single_labels: bool = False
+        self,
+        zones: Iterable[SpecialZone],
+        forward: Iterable[bytes],
+        never_forward: Iterable[str] = (),
+        *,
+        single_labels: bool = False,
     ) -> None:
         """`forward`: names in wire form that are left to an upstream all the same, with everything below them: it knows them.
 
@@ -119,7 +124,7 @@ def _is_top_level(name: bytes) -> bool:
     return name[0] > 0 and names.parent(name) == names.ROOT
 
 
-def _answer_from(zone: Zone, qname: bytes, qtype: int, now: float) -> Entry:
+def _answer_from(zone: SpecialZone, qname: bytes, qtype: int, now: float) -> Entry:
     if zone.localhost:
         if qtype == p.A:
             return answer_entry(p.A, [_LOCALHOST_V4], "local", now, TTL_S)

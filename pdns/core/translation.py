@@ -42,9 +42,8 @@ def asked_as_pointer(rules: RuleSet, forward: Forward) -> Forward:
     target = pointer(rules, forward)
     if target is None:
         return forward
-    return forward._replace(
-        route=rules.routes.of(target, p.PTR), head=rules.dns64.pointer_head(forward.qname, target), asked=target
-    )
+    head = rules.dns64.pointer_head(forward.qname, target, rules.routes.mark([forward.qname], p.PTR))
+    return forward._replace(route=rules.routes.of(target, p.PTR), head=head, asked=target)
 
 
 def translated(rules: RuleSet, forward: Forward, message: Message, chain: Chain) -> tuple[Message, Chain, Ede | None]:

@@ -24,7 +24,7 @@ from pdns.wire.transport import Transport
 _TRIES: Final = 20
 
 
-class Group(NamedTuple):
+class ListenerGroup(NamedTuple):
     """One configured endpoint: its listeners, on the same port."""
 
     endpoint: Endpoint  # as bound
@@ -53,10 +53,10 @@ class ListenerSet:
         self.waiting: list[Endpoint] = []  # not bound: the interface that they name does not exist
         self._came: set[Endpoint] = set()
         self._steering_key = steering_key or new_key()
-        self._groups: dict[str, Group] = {}
+        self._groups: dict[str, ListenerGroup] = {}
         self._drops: dict[socket.socket, int] = {}  # as last read
 
-    def __iter__(self) -> Iterator[Group]:
+    def __iter__(self) -> Iterator[ListenerGroup]:
         return iter(self._groups.values())
 
     def changed_to(self, endpoints: Iterable[str]) -> ListenerSet:
@@ -130,7 +130,7 @@ class ListenerSet:
         return total
 
 
-def _bind(endpoint: Endpoint, steering: Steering | None, own_ports: set[int]) -> Group:
+def _bind(endpoint: Endpoint, steering: Steering | None, own_ports: set[int]) -> ListenerGroup:
     udp, tcp = Listener(Transport.UDP, endpoint, steering), Listener(Transport.TCP, endpoint)
     if endpoint.port:
         return _bind_both(udp, tcp, join=False, own_ports=own_ports)
@@ -139,18 +139,18 @@ def _bind(endpoint: Endpoint, steering: Steering | None, own_ports: set[int]) ->
         chosen = endpoint._replace(port=sockets[0].getsockname()[1])
         udp, chosen_tcp = udp._replace(endpoint=chosen), tcp._replace(endpoint=chosen)
         try:
-            return Group(chosen, {udp: udp.bind(), chosen_tcp: sockets})
+            return ListenerGroup(chosen, {udp: udp.bind(), chosen_tcp: sockets})
         except PdnsError as error:
             close_sockets(sockets)
             failure = error
     raise failure
 
 
-def _bind_both(udp: Listener, tcp: Listener, *, join: bool, own_ports: set[int]) -> Group:
+def _bind_both(udp: Listener, tcp: Listener, *, join: bool, own_ports: set[int]) -> ListenerGroup:
     try:
         sockets = udp.bind(join=join)
         try:
-            return Group(udp.endpoint, {udp: sockets, tcp: tcp.bind(join=join)})
+            return ListenerGroup(udp.endpoint, {udp: sockets, tcp: tcp.bind(join=join)})
         except BaseException:
             close_sockets(sockets)
             raise

@@ -203,6 +203,8 @@ class Runtime:
             for server in set(upstream_servers(config)).difference(upstream_servers(self._config)):
                 self._stats.forget("upstream_up", server)
                 self._stats.forget("upstream_useful", server)
+            for group in server_groups(config).keys() - server_groups(self._config).keys():
+                self._stats.forget("group_up", group)
 
         self._loop.call_later(_longest_s(config) + 1.0, over)
 

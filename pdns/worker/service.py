@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -15,6 +16,7 @@ from pdns.core.entry import truncated
 from pdns.core.in_flight import REASONS, Flight, Waiter
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
+from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
 from pdns.net.edge import Reply
 from pdns.state.zone_changes import Primaries
@@ -164,6 +166,8 @@ class Service:
             elif self._in_flight.get(flight.forward.key) is flight:
                 waiting.append(flight)
         self._awaiting_stale = waiting
+        for group, up in islice(self._forwarder.groups_up(), MOST_LABELS):
+            self._stats.gauge("group_up", int(up), group)
         self._stats.gauge("cache_entries", len(self._cache))
         self._stats.gauge("cache_bytes", self._cache.size_bytes)
         self._stats.gauge("in_flight", len(self._in_flight))
@@ -222,6 +226,8 @@ class Service:
         self._resolve(flight, forward)
 
     def _resolve(self, flight: Flight, forward: Forward) -> None:
+        if forward.route.zone:
+            self._stats.add("zone_forwarded_total", 1, forward.route.zone)
         exchange = self._forwarder.resolve(_question(forward), partial(self._landed, flight), forward.route.group)
         flight.cancel = partial(self._forwarder.cancel, exchange)
 

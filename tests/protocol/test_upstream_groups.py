@@ -10,8 +10,8 @@ from pdns.wire import protocol as p
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
 from tests.fakes.udp_edge import TRUE
+from tests.fakes.zone_data import servers, zone
 from tests.protocol.conftest import Open, Run
-from tests.protocol.test_zones import servers, zone
 from tests.wire import answers, ede, query_wire, read
 
 BACKUP, OTHER = "192.0.2.20", "192.0.2.30"

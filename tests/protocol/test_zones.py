@@ -2,58 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-
-import msgspec
-
-from pdns.config.groups import server_groups
-from pdns.config.schema import Config
-from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
-from tests.fakes.udp_edge import FEEDS, FORGED, SINKHOLE, TRUE, Edge
-from tests.fakes.upstream import FakeUpstream
-from tests.fakes.zone_data import Told, knows
+from tests.fakes.udp_edge import FEEDS, FORGED, SINKHOLE, TRUE
+from tests.fakes.zone_data import Told, data, knows, servers, zone
 from tests.protocol.conftest import Open, Run
-from tests.wire import answers, ede, query_wire, read
+from tests.wire import answers, ede, read
 
 INSIDE, FURTHER = "10.1.1.80", "10.2.2.80"
-
-
-@asynccontextmanager
-async def servers(*handlers: fake.Handler) -> AsyncIterator[tuple[FakeUpstream, ...]]:
-    made = [FakeUpstream(handler) for handler in handlers]
-    for one in made:
-        await one.start()
-    try:
-        yield tuple(made)
-    finally:
-        for one in made:
-            await one.__aexit__()
-
-
-def zone(names: str, server: FakeUpstream | None = None, **settings: Any) -> dict[str, Any]:
-    """A `[[zone]]`, as it is settled."""
-    own = {"servers": [f"udp://127.0.0.1:{server.port}"]} if server is not None else {"group": "default"}
-    return {"names": names.split(), **own, **settings}
-
-
-def change(e: Edge, **sections: Any) -> None:
-    """Go on under another configuration."""
-    raw = msgspec.to_builtins(e.config) | sections
-    e.config = msgspec.convert(raw, Config)
-    e.forwarder.close()
-    e.forwarder = Forwarder(server_groups(e.config), e.loop, e.stats, e.kernels.upstream)
-    e.service.adopt(e.service.rules.with_config(e.config), e.forwarder)
-
-
-def data(wire: bytes) -> list[str]:
-    return [f"{record.rname} {record.rdata}".lower() for record in read(wire).rr]
 
 
 def test_the_most_specific_zone_decides(run: Run, edge: Open) -> None:
@@ -274,60 +232,6 @@ def test_a_zone_can_be_asked_without_do(run: Run, edge: Open) -> None:
             for name, address in (("a.old.example", INSIDE), ("a.new.example", FURTHER)):
                 assert answers(await e.ask(name, do=True)) == [address]
             assert [query.do for query in (*old.asked(), *new.asked())] == [False, True]
-
-    run(body())
-
-
-def test_answers_leave_with_their_route(run: Run, edge: Open) -> None:
-    """After a change of zones, answers that other servers gave are asked anew, also those that lead there; others stay."""
-
-    async def body() -> None:
-        public = {
-            "www.public.example": f"www.public.example 300 IN CNAME app.corp.example\napp.corp.example 300 IN A {TRUE}",
-            "app.corp.example": f"app.corp.example 300 IN A {TRUE}",
-            "other.example": f"other.example 300 IN A {TRUE}",
-        }
-        async with (
-            servers(fake.answer(INSIDE), fake.answer(FURTHER)) as (one, other),
-            edge(knows(public), zone=[zone("corp.example", one)]) as (e, upstream),
-        ):
-            for zones, address in (
-                ([zone("corp.example", one)], INSIDE),
-                ([zone("corp.example", other)], FURTHER),
-                ([zone("corp.example", other), zone("more.example", one)], FURTHER),
-                ([], TRUE),
-                ([zone("app.corp.example", one)], INSIDE),
-            ):
-                change(e, zone=zones)
-                assert answers(await e.ask("app.corp.example"))[-1] == address
-                assert answers(await e.ask("www.public.example"))[-1] == address
-                assert answers(await e.ask("other.example")) == [TRUE]
-            assert upstream.names().count("other.example") == 1
-            assert len(one.names()) == 4
-            assert len(other.names()) == 2
-
-    run(body())
-
-
-def test_a_zone_that_comes_while_a_question_is_out(run: Run, edge: Open) -> None:
-    """The answer of who is no longer responsible is not given to anybody: the question goes to the zone."""
-
-    async def body() -> None:
-        async with (
-            servers(fake.answer(INSIDE)) as (corp,),
-            edge(fake.delayed(fake.answer(FORGED), 0.3)) as (e, _upstream),
-        ):
-            sock = e.send(query_wire("app.corp.example"))
-            await e.out(1)
-            raw = msgspec.to_builtins(e.config) | {"zone": [zone("corp.example", corp)]}
-            config = msgspec.convert(raw, Config)
-            forwarder = Forwarder(server_groups(config), e.loop, e.stats, e.kernels.upstream)
-            before, e.forwarder = e.forwarder, forwarder
-            e.service.adopt(e.service.rules.with_config(config), forwarder)
-            assert answers(await e.reply(sock)) == [INSIDE]
-            assert answers(await e.ask("app.corp.example")) == [INSIDE]
-            before.close()
-            await asyncio.sleep(0)
 
     run(body())
 

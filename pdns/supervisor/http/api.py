@@ -23,7 +23,7 @@ from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandName
 from pdns.state.feed_status import FeedsStatus
 from pdns.state.overrides import as_csv
-from pdns.supervisor.http.server import HttpServer, Problem, Route
+from pdns.supervisor.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.token import TokenFile, TokenUnreadable
 
@@ -60,14 +60,14 @@ class AdminApi(HttpServer):
         self._status = status
         self._token = TokenFile(lambda: facts.config.admin.token_file)
         routes = (
-            Route("GET", "/api/feeds", self._feeds),
-            Route("GET", "/api/feeds/held", self._held),
-            Route("POST", "/api/feeds/release", self._release_all),
-            Route("POST", "/api/feeds/([^/]+)/([^/]+)", self._command_feed),
-            Route("GET", "/api/indicators", self._list_indicators),
-            Route("POST", "/api/indicators", self._indicate),
-            Route("DELETE", "/api/indicators/([^/]+)", self._remove),
-            Route("GET", "/api/explain", self._explain),
+            HttpRoute("GET", "/api/feeds", self._feeds),
+            HttpRoute("GET", "/api/feeds/held", self._held),
+            HttpRoute("POST", "/api/feeds/release", self._release_all),
+            HttpRoute("POST", "/api/feeds/([^/]+)/([^/]+)", self._command_feed),
+            HttpRoute("GET", "/api/indicators", self._list_indicators),
+            HttpRoute("POST", "/api/indicators", self._indicate),
+            HttpRoute("DELETE", "/api/indicators/([^/]+)", self._remove),
+            HttpRoute("GET", "/api/explain", self._explain),
         )
         super().__init__("admin", routes, lambda: facts.config.admin.hosts)
 

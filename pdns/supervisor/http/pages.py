@@ -10,7 +10,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from pdns.supervisor.http.collector import MetricsSource, PdnsCollector
-from pdns.supervisor.http.server import HttpServer, Problem, Route
+from pdns.supervisor.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.status import StatusReader
 
 _INDEX: Final = """<!doctype html>
@@ -36,10 +36,10 @@ class AdminPages(HttpServer):
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(PdnsCollector(facts, status))
         routes = (
-            Route("GET", "/", self._index),
-            Route("GET", "/metrics", self._metrics),
-            Route("GET", "/healthz", self._healthz),
-            Route("GET", "/readyz", self._readyz),
+            HttpRoute("GET", "/", self._index),
+            HttpRoute("GET", "/metrics", self._metrics),
+            HttpRoute("GET", "/healthz", self._healthz),
+            HttpRoute("GET", "/readyz", self._readyz),
         )
         super().__init__("metrics", routes, lambda: facts.config.metrics.hosts)
 

@@ -42,7 +42,7 @@ class Problem(Exception):
         self.status, self.text, self.headers = status, text, dict(headers or {})
 
 
-class Route(NamedTuple):
+class HttpRoute(NamedTuple):
     """`path` is a regular expression. `handler` gets its groups, joined by `/`. GET includes HEAD."""
 
     method: str
@@ -53,7 +53,7 @@ class Route(NamedTuple):
 class HttpServer:
     """Serves some routes. `hosts` are its host names besides its address, the name of this machine and localhost."""
 
-    def __init__(self, name: str, routes: Collection[Route], hosts: Callable[[], Collection[str]]) -> None:
+    def __init__(self, name: str, routes: Collection[HttpRoute], hosts: Callable[[], Collection[str]]) -> None:
         """`name` is its section of the configuration."""
         self._name = name
         self._routes = [(route, re.compile(route.path)) for route in routes]

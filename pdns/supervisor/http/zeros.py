@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from itertools import islice, product
 from typing import Final
 
-from pdns.config.groups import upstream_servers
+from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.clients import NO_TENANT
 from pdns.core.local_rules import LOCAL
+from pdns.core.routes import MOST_LABELS
 from pdns.telemetry.metrics import FAMILIES
 from pdns.telemetry.sliding_window import WINDOWS
 from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
@@ -57,6 +58,11 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
+    for name, group in islice(server_groups(config).items(), MOST_LABELS):
+        if group.fallback:
+            yield "group_fallbacks_total", (name,)
+    for zone in config.zone[:MOST_LABELS]:
+        yield "zone_forwarded_total", (zone.names[0],)
     for server in upstream_servers(config):
         for result in UPSTREAM_RESULTS:
             yield "upstream_requests_total", (server, result)

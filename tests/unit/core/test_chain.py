@@ -57,7 +57,7 @@ def test_a_substitution_is_too_long_only_where_a_chain_leads_to_it() -> None:
     ],
 )
 def test_a_dname_that_made_no_hop_is_left_out(records: str) -> None:
-    """It would redirect names that nobody asked about, in the caches of our clients (RFC 6672, 3.1)."""
+    """It would redirect other names than the one asked for, in the caches of our clients (RFC 6672, 3.1)."""
     entry = Standstill().forwarded("www.example", "A", records.strip())
     assert p.DNAME not in [r.rtype for r in read(entry.render(query("www.example"), 1000.0, 1232)).rr]
     assert entry.rcode == p.NOERROR

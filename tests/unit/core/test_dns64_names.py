@@ -5,6 +5,7 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
+import msgspec
 import pytest
 
 from pdns.config.schema import Dns64
@@ -13,7 +14,7 @@ from pdns.core.outcome import Forward
 from pdns.wire import names
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
-from tests.unit.core.conftest import Standstill
+from tests.unit.core.conftest import Standstill, make_config
 from tests.unit.core.test_dns64 import MARK, ON, RFC_6052, translation
 from tests.wire import answers, ede, read, response_wire
 
@@ -64,6 +65,21 @@ def test_a_pointer_is_asked_for_below_in_addr_arpa() -> None:
     again = world.ask(POINTER, "PTR", now=1100.0)
     assert isinstance(again, Forward)
     assert (again.asked_name, again.head) == (forward.asked_name, forward.head)
+
+
+def test_a_change_of_zones_while_a_pointer_is_asked_for() -> None:
+    """Where the name has another route by then, the question is asked anew, for the same name below `in-addr.arpa`."""
+    world = Standstill(**ON)
+    forward = world.ask(POINTER, "PTR")
+    assert isinstance(forward, Forward)
+    zone = make_config(zone=[{"names": ["8.b.d.0.1.0.0.2.ip6.arpa"], "servers": ["udp://192.0.2.9:53"]}]).zone
+    world.resolver.adopt(world.resolver.rules.with_config(msgspec.structs.replace(world.config, zone=zone)))
+    message = parse_message(response_wire("7.100.51.198.in-addr.arpa", "PTR", "7.100.51.198.in-addr.arpa 60 IN PTR www.example."))
+    again = world.resolver.further(forward, message)
+    assert again is not None
+    assert again.asked_name == names.from_text("7.100.51.198.in-addr.arpa")
+    assert world.resolver.further(again, message) is None
+    assert world.resolver.on_answer(again, message, 1000.0).counts == b"\0\2\0\0"
 
 
 @pytest.mark.parametrize(("ipv4", "rcode"), [("10.0.0.7", p.NXDOMAIN), ("127.0.0.1", p.NOERROR), ("192.0.0.170", p.NOERROR)])

@@ -89,6 +89,9 @@ def fill(counters: Counters) -> Stats:
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)
     stats.upstream_useful("udp://192.0.2.53:53", useful=True)
+    stats.gauge("group_up", 1, "default")
+    stats.fell_back("default")
+    stats.add("zone_forwarded_total", 1, "corp.example")
     stats.dropped("rate_limit")
     stats.add("log_lines_dropped_total", 1, "worker")
     for family in FAMILIES:
