@@ -47,6 +47,7 @@ def settle_dns64(dns64: Dns64, around: Dns64Context) -> Dns64:
     return replace(
         dns64,
         prefix=prefix or "",
+        networks=around.canonical("dns64.networks", dns64.networks, addresses.parse_network),
         exclude=around.canonical("dns64.exclude", dns64.exclude, _ipv6_network),
         ipv4_exclude=around.canonical("dns64.ipv4_exclude", dns64.ipv4_exclude, _ipv4_network),
     )

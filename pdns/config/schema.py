@@ -167,6 +167,7 @@ class Dns64(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """IPv6 addresses for names that have none, for clients behind a NAT64."""
 
     prefix: str = ""
+    networks: tuple[str, ...] = ()
     exclude: tuple[str, ...] = ("::ffff:0:0/96",)
     ipv4_exclude: tuple[str, ...] = ()
 

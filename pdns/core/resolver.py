@@ -123,7 +123,7 @@ class Resolver(Responses):
 
     def _translated_names(self, query: Query, client: Client, now: float) -> Outcome | None:
         """The names of the DNS64: `ipv4only.arpa`, and those of addresses that it makes."""
-        if query.filter_key not in self.rules.dns64.filter_keys:
+        if query.filter_key not in self.rules.dns64.filter_keys or not self._policy.is_translated(client.policy):
             return None
         zone = self.rules.routes.find(query.qname, query.qtype)
         if zone is not None and self.rules.dns64.yields_to(zone[0], query.qname):

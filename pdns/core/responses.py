@@ -263,7 +263,11 @@ class Responses:
     def _is_answered_here(self, forward: Forward, now: float) -> bool:
         """Whether the question is no longer one for an upstream."""
         key = names.filter_key(forward.qname)
-        if key in self.rules.dns64.filter_keys and self.rules.dns64.answer(forward.qname, forward.qtype, now) is not None:
+        if (
+            key in self.rules.dns64.filter_keys
+            and self._policy.is_translated(forward.policy)
+            and self.rules.dns64.answer(forward.qname, forward.qtype, now) is not None
+        ):
             return True
         return any(
             data.may_answer(key) and data.answer(forward.qname, forward.qtype, now, do=forward.do) is not None

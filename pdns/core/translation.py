@@ -10,11 +10,14 @@ from pdns.wire import protocol as p
 from pdns.wire.message import Message
 
 
+def serves(rules: RuleSet, policy: int, *, do: bool, cd: bool) -> bool:
+    """Whether there is a DNS64 for the clients of `policy`. Not for one that validates, which sets DO and CD (RFC 6147, 5.5)."""
+    return rules.dns64.enabled and rules.policy.is_translated(policy) and not (do and cd)
+
+
 def is_translated(rules: RuleSet, forward: Forward) -> bool:
-    """Whether an answer without AAAA records leads to a question for A. It does not for a client that validates, which sets DO
-    and CD (RFC 6147, 5.5).
-    """
-    return rules.dns64.enabled and forward.qtype == p.AAAA and not (forward.do and forward.cd)
+    """Whether an answer without AAAA records leads to a question for A."""
+    return forward.qtype == p.AAAA and serves(rules, forward.policy, do=forward.do, cd=forward.cd)
 
 
 def in_place_of(rules: RuleSet, forward: Forward, lacking: Message) -> Forward:
@@ -29,7 +32,7 @@ def lacks_addresses(rules: RuleSet, forward: Forward, message: Message, chain: C
 
 def pointer(rules: RuleSet, forward: Forward) -> bytes | None:
     """The name that is asked in place of the queried one, which is that of an address made by the DNS64."""
-    if not rules.dns64.enabled or forward.qtype != p.PTR or (forward.do and forward.cd):
+    if forward.qtype != p.PTR or not serves(rules, forward.policy, do=forward.do, cd=forward.cd):
         return None
     zone = rules.routes.find(forward.qname, forward.qtype)
     if zone is not None and rules.dns64.yields_to(zone[0], forward.qname):
@@ -73,8 +76,8 @@ def is_outdated(rules: RuleSet, entry: Entry, forward: Forward, message: Message
     is.
     """
     outdated = rules.dns64.is_outdated(entry.ede)
-    if outdated is not None or not rules.dns64.enabled:
-        return bool(outdated)
+    if outdated is not None:
+        return outdated or not rules.policy.is_translated(forward.policy)
     if is_translated(rules, forward):
         return entry.rcode == p.NOERROR and rules.dns64.has_to_change(message, chain)
     return pointer(rules, forward) is not None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import Any
 
+import pytest
 from msgspec.structs import replace
 
 from pdns.config.schema import Dns64
 from pdns.wire import protocol as p
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
-from tests.fakes.udp_edge import FEEDS
+from tests.fakes.udp_edge import FEEDS, SINKHOLE
 from tests.protocol.conftest import Open, Run
 from tests.wire import answers, ede, query_wire, read
 
@@ -109,5 +110,21 @@ def test_names_of_addresses(run: Run, edge: Open) -> None:
                 assert answers(wire) == ["4.0.41.198.in-addr.arpa.", "host.example."]
                 assert answers(await e.ask("ipv4only.arpa", "AAAA")) == ["2001:db8:64::c000:aa", "2001:db8:64::c000:ab"]
             assert [query.name for query in upstream.asked()] == ["4.0.41.198.in-addr.arpa"]
+
+    run(body())
+
+
+@pytest.mark.parametrize(("networks", "expected"), [(["127.0.0.0/8"], [MADE]), (["10.0.0.0/8", "fd00::/8"], [])])
+def test_some_clients_are_served(run: Run, edge: Open, networks: list[str], expected: list[str]) -> None:
+    """The address of a client decides; a listed name is blocked for all."""
+
+    async def body() -> None:
+        sections = {"dns64": {**ON["dns64"], "networks": networks}, **FEEDS}
+        async with edge(by_type, blockset=make_blockset({"alpha": "bad.example"}), **sections) as (e, _):
+            for _ in range(2):
+                assert answers(await e.ask("four.example", "AAAA")) == expected
+                assert answers(await e.ask("six.example", "AAAA")) == ["2001:db8::1"]
+                assert answers(await e.ask("x.bad.example")) == [SINKHOLE]
+            assert e.count("blocked_total", "alpha") == 2
 
     run(body())

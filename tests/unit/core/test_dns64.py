@@ -310,3 +310,42 @@ def test_more_records_than_fit_are_left_out() -> None:
     assert made is not None
     assert len(made.wire) <= 65535
     assert len(made.answer) > 2000
+
+
+SOME: dict[str, Any] = {
+    "dns64": {"prefix": "2001:db8:64::/96", "networks": ["10.6.0.0/16", "fd00:6::/32"]},
+    "tenant": [{"name": "north", "networks": ["10.0.0.0/8"], "allow": ["bad.example"]}],
+}
+
+
+@pytest.mark.parametrize(("address", "others"), [("10.6.0.1", "10.7.0.1"), ("fd00:6::1", "fd00:7::1")])
+def test_some_clients_are_served(address: str, others: str) -> None:
+    """Clients of the networks get synthesised addresses, others what the upstream says, each from the cache too."""
+    world = Standstill(**SOME)
+    a = response_wire("h2.example", "A", "h2.example 60 IN A 192.0.2.1")
+    ask(world, nodata(), a, address=address)
+    ask(world, nodata(), None, address=others)
+    for _ in range(2):
+        assert answers(world.wire("h2.example", "AAAA", address=address)) == ["2001:db8:64::c000:201"]
+        assert answers(world.wire("h2.example", "AAAA", address=others)) == []
+    assert isinstance(world.ask("ipv4only.arpa", "AAAA", address=others), Forward)
+    assert isinstance(world.ask("ipv4only.arpa", "AAAA", address=address), Answer)
+    name = ip_address("2001:db8:64::10.0.0.1").reverse_pointer
+    assert answers(world.wire(name, "PTR", address=address)) == ["1.0.0.10.in-addr.arpa."]
+    assert answers(world.wire(name, "PTR", address=others)) == []
+
+
+def test_an_allowlist_holds_for_clients_that_are_served() -> None:
+    """The policy of a tenant stays what it is in the networks of the DNS64."""
+    world = Standstill(**SOME)
+    assert isinstance(world.ask("bad.example", address="10.6.0.1"), Forward)
+    assert isinstance(world.ask("bad.example", address="10.7.0.1"), Forward)
+    assert world.answer("bad.example", address="fd00:6::1").source == "blocked"
+
+
+def test_a_change_of_the_clients_holds_for_cached_answers() -> None:
+    """An answer that was made for all clients is not given to one that is no longer served."""
+    world = Standstill(**ON)
+    ask(world, nodata(), response_wire("h2.example", "A", "h2.example 60 IN A 192.0.2.1"), address="fd00:7::1")
+    configured(world, dns64=SOME["dns64"])
+    assert isinstance(world.ask("h2.example", "AAAA", address="fd00:7::1"), Forward)
