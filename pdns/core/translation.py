@@ -65,7 +65,7 @@ def translated(rules: RuleSet, forward: Forward, message: Message, chain: Chain)
     elif (made := dns64.synthesised(lacking, message, chain)) is not None:
         given, mark = made, dns64.mark
     elif lacking.rcode != p.NOERROR:
-        given = lacking
+        return lacking, chain, None
     else:
         given = dns64.without_excluded(lacking, follow(lacking, forward.qname, p.AAAA, do=forward.do))
     return given, follow(given, forward.qname, p.AAAA, do=forward.do), mark

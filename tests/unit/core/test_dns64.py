@@ -225,6 +225,20 @@ def test_a_failure_counts_as_an_empty_answer(rcode: int) -> None:
     assert world.resolver.further_after_failure(further, empty, 1000.0) is None
 
 
+def test_a_failure_may_hold_records() -> None:
+    """What an upstream says beside a failure is not read."""
+    world = Standstill(**ON)
+    forward = world.ask("h2.example", "AAAA")
+    assert isinstance(forward, Forward)
+    loop = "h2.example 9 IN CNAME h3.example.\nh3.example 9 IN CNAME h2.example."
+    further = world.resolver.further_after_failure(
+        forward, parse_message(response_wire("h2.example", "AAAA", loop, rcode=p.SERVFAIL)), 1000.0
+    )
+    assert further is not None
+    empty = parse_message(response_wire("h2.example", "A", authority=SOA))
+    assert world.resolver.on_answer(further, empty, 1000.0).rcode == p.SERVFAIL
+
+
 def test_no_answer_at_all_is_a_failure() -> None:
     """An upstream that does not answer is not asked again: no client waits that long."""
     world = Standstill(**ON)
