@@ -148,8 +148,6 @@ class Translation:
         """The answer to a question about `ipv4only.arpa`, by which hosts learn the prefix, or about the reverse names of its
         addresses (RFC 8880). None for other names, and for DS, which belongs to the zone above.
         """
-        if not self.enabled:
-            return None
         for apex in (_IPV4ONLY, *_IPV4ONLY_POINTERS):
             if names.is_at_or_below(qname, apex):
                 if qname != apex:

@@ -108,6 +108,7 @@ def test_the_example_of_rfc_6147() -> None:
         (SOA, 4000, 300),  # the minimum of the SOA
         (SOA.replace("900 IN", "20 IN"), 4000, 20),
         ("", 4000, 600),
+        ("example 900 IN NS ns.example.", 4000, 600),
         ("", 30, 30),
     ],
 )
@@ -223,6 +224,12 @@ def test_a_failure_counts_as_an_empty_answer(rcode: int) -> None:
     empty = parse_message(response_wire("h2.example", "A", authority=SOA))
     assert world.resolver.on_answer(further, empty, 1000.0).rcode == p.SERVFAIL
     assert world.resolver.further_after_failure(further, empty, 1000.0) is None
+
+
+def test_a_loop_is_a_failure() -> None:
+    """A chain that cannot be followed leads to no question for A."""
+    loop = "h2.example 9 IN CNAME h3.example.\nh3.example 9 IN CNAME h2.example."
+    assert ask(Standstill(**ON), nodata("h2.example", loop), None).rcode == p.SERVFAIL
 
 
 def test_a_failure_may_hold_records() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from pdns.config.schema import Dns64
 from pdns.core.dns64 import Translation
-from pdns.core.outcome import Forward
+from pdns.core.outcome import Answer, Forward
 from pdns.wire import names
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
@@ -134,3 +134,27 @@ def test_ipv4only_arpa(name: str, qtype: str, rcode: int, rdata: list[str]) -> N
     wire = Standstill(**sections).wire(name, qtype)
     assert (read(wire).header.rcode, answers(wire)) == (rcode, rdata)
     assert isinstance(Standstill().ask("ipv4only.arpa", "AAAA"), Forward)
+
+
+def test_other_names_are_forwarded() -> None:
+    """The name of an address outside the prefix, another type, and DS of `ipv4only.arpa`."""
+    world = Standstill(zone=[{"names": ["8.b.d.0.1.0.0.2.ip6.arpa"], "servers": ["udp://192.0.2.9:53"]}], **ON)
+    for name, qtype in ((reverse("2001:db8:65::1"), "PTR"), (POINTER, "TXT"), ("ipv4only.arpa", "DS")):
+        forward = world.ask(name, qtype)
+        assert isinstance(forward, Forward)
+        assert (forward.asked_name, forward.head) == (names.from_text(name), None)
+
+
+def test_a_pointer_needs_what_every_question_needs() -> None:
+    """RD, and a blockset where feeds are required."""
+    name = reverse("64:ff9b::198.41.0.4")
+    sections: dict[str, Any] = {"dns64": {"prefix": "64:ff9b::/96"}}
+    assert read(Standstill(**sections).wire(name, "PTR", rd=0)).header.rcode == p.REFUSED
+    assert read(Standstill(ready=False, **sections).wire(name, "PTR")).header.rcode == p.SERVFAIL
+
+
+def test_a_zone_may_have_ipv4only_arpa() -> None:
+    """A zone of that name is asked; one above it is not."""
+    for apex, expected in (("ipv4only.arpa", Forward), ("arpa", Answer)):
+        world = Standstill(zone=[{"names": [apex], "servers": ["udp://192.0.2.9:53"]}], **ON)
+        assert isinstance(world.ask("ipv4only.arpa", "AAAA"), expected)

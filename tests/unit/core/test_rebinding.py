@@ -112,6 +112,14 @@ def test_other_answers_are_given(name: str, qtype: str, zone: str) -> None:
     assert Standstill(block={"allow": ["."]}, **PROTECTED).forwarded(name, qtype, zone).source == "upstream"
 
 
+def test_other_classes_have_no_addresses() -> None:
+    """A record of class CH is not an IPv4 address, whatever it holds."""
+    wire = response_wire("www.example", "A", "www.example 60 IN A 192.168.1.1").replace(b"\xc0\x0c\0\1\0\1", b"\xc0\x0c\0\1\0\3")
+    forward = (world := Standstill(**PROTECTED)).ask("www.example")
+    assert isinstance(forward, Forward)
+    assert world.resolver.on_answer(forward, parse_message(wire), 1000.0).source == "upstream"
+
+
 def test_it_is_off_by_default() -> None:
     """Without the key, private addresses are given."""
     assert Standstill().forwarded("www.example", "A", "www.example 60 IN A 192.168.1.1").source == "upstream"
