@@ -185,7 +185,7 @@ def of_address(
 ) -> Explanation:
     """Explain an address in answers."""
     teller = _Teller(config, blockset, current)
-    listings = Embeddings(config.block.nat64_prefixes).lookup(blockset, address.packed) if blockset is not None else ()
+    listings = Embeddings.of(config).lookup(blockset, address.packed) if blockset is not None else ()
     said = [teller.address(listing) for listing in listings]
     return teller.explanation(str(address), said, None)
 

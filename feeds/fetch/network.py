@@ -32,7 +32,7 @@ class Network(NamedTuple):
             tuple(map(parse_upstream, config.upstream.servers)),
             trusted,
             client_context(ca_file) if ca_file else trusted,
-            Embeddings(config.block.nat64_prefixes),
+            Embeddings.of(config),
         )
 
     def tls(self, feed: Feed, *, identify: bool) -> ssl.SSLContext:

@@ -83,6 +83,11 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
         yield "zones", f"and {len(config.zone) - MOST_SHOWN:,} more"
     sinkhole = f" to {', '.join(config.block.sinkhole)}" if config.block.action == "sinkhole" else ""
     yield "blocks", f"with {config.block.action}{sinkhole}, for {config.block.ttl_s} s"
+    if config.rebinding.block_private_answers:
+        allowed = f", except {', '.join(config.rebinding.allow[:MOST_SHOWN])}" if config.rebinding.allow else ""
+        yield "refuses", f"private addresses of public names{allowed}"
+    if config.dns64.prefix:
+        yield "dns64", f"{config.dns64.prefix}, for {', '.join(config.dns64.networks[:MOST_SHOWN]) or 'all clients'}"
     width = max((len(feed.name) for feed in config.feed), default=0)
     for feed in config.feed:
         traits = ", ".join(

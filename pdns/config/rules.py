@@ -15,6 +15,7 @@ from msgspec.structs import replace
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint
 from pdns.config.balancer_rules import settle_balancers
+from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
 from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
@@ -29,6 +30,7 @@ from pdns.config.schema import (
     Guard,
     Metrics,
     Quality,
+    Rebinding,
     Server,
     State,
     Tenant,
@@ -63,6 +65,7 @@ class RuleContext:
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)  # group of upstreams -> its fallback, the key of that
     servers: set[str] = field(default_factory=set)  # of all groups and zones
     never_forwarded: Mapping[str, str] = field(default_factory=dict)  # name -> the key that names it
+    nat64_prefixes: Mapping[str, str] = field(default_factory=dict)  # prefix -> the key that names it
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None:
         """`text` parsed by `parser`; None after reporting that it is not valid."""
@@ -197,8 +200,12 @@ def _block(block: Block, around: RuleContext) -> Block:
             taken[address.version] = key
             sinkhole.append(str(address))
     allow = around.canonical("block.allow", block.allow, addresses.parse_allowed)
-    prefixes = around.canonical("block.nat64_prefixes", block.nat64_prefixes, addresses.parse_nat64_prefix)
-    return replace(block, sinkhole=tuple(sinkhole), allow=allow, nat64_prefixes=prefixes)
+    around.nat64_prefixes = around.parse_all("block.nat64_prefixes", block.nat64_prefixes, addresses.parse_nat64_prefix)
+    return replace(block, sinkhole=tuple(sinkhole), allow=allow, nat64_prefixes=tuple(around.nat64_prefixes))
+
+
+def _rebinding(rebinding: Rebinding, around: RuleContext) -> Rebinding:
+    return replace(rebinding, allow=around.canonical("rebinding.allow", rebinding.allow, addresses.parse_allowed))
 
 
 def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
@@ -286,6 +293,8 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "cache": _cache,
     "block": _block,
     "local": settle_local,
+    "rebinding": _rebinding,
+    "dns64": settle_dns64,
     "group": settle_groups,
     "zone": settle_zones,
     "record": lambda records, around: settle_records(records, around.report),

@@ -175,6 +175,22 @@ class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ttl_s: NotNegative = 300
 
 
+class Rebinding(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Protection from DNS rebinding: public names must not lead to addresses of this network."""
+
+    block_private_answers: bool = False
+    allow: tuple[str, ...] = ()
+
+
+class Dns64(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """IPv6 addresses for names that have none, for clients behind a NAT64."""
+
+    prefix: str = ""
+    networks: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ("::ffff:0:0/96",)
+    ipv4_exclude: tuple[str, ...] = ()
+
+
 class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One list of names to block."""
 
@@ -333,6 +349,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     block: Block = Block()
     local: Local = Local()
     record: tuple[Record, ...] = ()
+    rebinding: Rebinding = Rebinding()
+    dns64: Dns64 = Dns64()
     group: tuple[Group, ...] = ()
     zone: tuple[Zone, ...] = ()
     feed: tuple[Feed, ...] = ()

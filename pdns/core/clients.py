@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
 from pdns.config.schema import Access, Tenant
@@ -23,10 +23,28 @@ class Client(NamedTuple):
     allowed: bool
 
 
+class ClientTranslation(NamedTuple):
+    """The clients that a DNS64 serves, where it does not serve all: their policy has another number."""
+
+    networks: tuple[str, ...] = ()
+    added: int = 0  # to the number; 0 when there is nothing to tell clients by
+
+
+ALL_ALIKE = ClientTranslation()
+
+
 class ClientTable:
     """Address -> Client, the longest matching network deciding. Remembers the addresses it has seen, within bounds."""
 
-    def __init__(self, access: Access, tenants: Sequence[Tenant], policies: Sequence[int], *, remember: bool = True) -> None:
+    def __init__(
+        self,
+        access: Access,
+        tenants: Sequence[Tenant],
+        policies: Sequence[int],
+        translation: ClientTranslation = ALL_ALIKE,
+        *,
+        remember: bool = True,
+    ) -> None:
         """`policies[i]` is the policy of `tenants[i]`; clients of no tenant have policy 0. With `remember`, addresses are not
         looked for twice.
 
@@ -40,6 +58,8 @@ class ClientTable:
                 self._add(text, Client(tenant.name, policy, _policy_key(policy), True))
         self._lengths = sorted(self._networks, key=lambda item: -item[1])
         self._stranger = Client(NO_TENANT, 0, _policy_key(0), False)
+        self._translated = tuple(map(ip_network, translation.networks)) if translation.added else ()
+        self._added = translation.added
         self._remember = remember
         self._known: dict[str, Client] = {}
 
@@ -62,6 +82,13 @@ class ClientTable:
 
     def _find(self, address: str) -> Client:
         parsed = ip_address(address)
+        client = self._find_untranslated(parsed)
+        if any(parsed in network for network in self._translated):
+            policy = client.policy + self._added
+            return client._replace(policy=policy, policy_key=_policy_key(policy))
+        return client
+
+    def _find_untranslated(self, parsed: IPv4Address | IPv6Address) -> Client:
         number, bits = int(parsed), parsed.max_prefixlen
         for version, length in self._lengths:
             if version == parsed.version:

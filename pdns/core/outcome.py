@@ -7,6 +7,8 @@ from typing import NamedTuple
 from pdns.core.crossing import ChainHead
 from pdns.core.entry import Entry
 from pdns.core.routes import DEFAULT_ROUTE, Route
+from pdns.wire import protocol as p
+from pdns.wire.message import Message
 
 
 class Forward(NamedTuple):
@@ -27,11 +29,17 @@ class Forward(NamedTuple):
     route: Route = DEFAULT_ROUTE
     head: ChainHead | None = None  # what is known of the answer already
     asked: bytes = b""  # the name that is asked, where it is not `qname`
+    lacking: Message | None = None  # the answer to AAAA, which has no address: A is asked in its place (`pdns.core.dns64`)
 
     @property
     def asked_name(self) -> bytes:
         """The name to ask an upstream for."""
         return self.asked or self.qname
+
+    @property
+    def asked_type(self) -> int:
+        """The type to ask an upstream for."""
+        return self.qtype if self.lacking is None else p.A
 
 
 class Answer(NamedTuple):

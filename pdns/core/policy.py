@@ -7,6 +7,7 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from pdns.config.schema import Config
+from pdns.core.clients import ClientTranslation
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Listings, Rule
@@ -76,12 +77,21 @@ class Policy:
         }
         self._local = local
         self._action = config.block.action
-        self._embeddings = Embeddings(config.block.nat64_prefixes)
+        self._embeddings = Embeddings.of(config)
         numbers: dict[tuple[str, ...], int] = {(): 0}
         self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of
         self._shared_decisions: dict[int | tuple[int, ...], SharedDecision | None] = {}
         self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
+        # Answers to clients that the DNS64 serves differ from those to others, so that these need policies of their own.
+        self._split_at = len(self._allow) if config.dns64.prefix and config.dns64.networks else 0
+        self.translation = ClientTranslation(config.dns64.networks, self._split_at)
+        if self._split_at:
+            self._allow *= 2
+
+    def is_translated(self, policy: int) -> bool:
+        """Whether the clients of `policy` are among those that a DNS64 serves, if there is one."""
+        return policy >= self._split_at
 
     @property
     def has_allowlist(self) -> list[bool]:

@@ -14,10 +14,11 @@ from pdns.core.local_rules import LOCAL
 from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
 from pdns.core.query import Query
 from pdns.core.records import LocalAnswer
-from pdns.core.responses import Responses
+from pdns.core.responses import Responses, SawPrivate
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import SpecialNames
+from pdns.core.translation import asked_as_pointer
 from pdns.wire import names
 from pdns.wire import protocol as p
 
@@ -37,10 +38,16 @@ _Stage = Callable[[Query, Client, float], Outcome | None]
 class Resolver(Responses):
     """Decides. One per worker; `adopt` changes its rules between two queries."""
 
-    def __init__(self, rules: RuleSet, cache: AnswerCache, blocker: NewBlocker = Blocker) -> None:
-        """`blocker` makes what finds listed names; a kernel offers a faster one."""
+    def __init__(
+        self,
+        rules: RuleSet,
+        cache: AnswerCache,
+        blocker: NewBlocker = Blocker,
+        saw_private: SawPrivate = lambda _qname, _address: None,
+    ) -> None:
+        """`blocker` makes what finds listed names; a kernel offers a faster one. `saw_private` as in `Responses`."""
         self._new_blocker = blocker
-        super().__init__(rules, cache)
+        super().__init__(rules, cache, saw_private)
 
     def adopt(self, rules: RuleSet) -> None:
         """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
@@ -61,8 +68,9 @@ class Resolver(Responses):
         last = self._forward_existing if rules.records else self._forward
         forward: tuple[_Stage, ...] = (self._forward_in_zone, last) if rules.routes else (last,)
         unchecked: tuple[_Stage, ...] = (self._forward_unchecked,) if rules.routes.some_unchecked else ()
+        translated: tuple[_Stage, ...] = (self._translated_names,) if rules.dns64.enabled else ()
         self._decisions: tuple[_Stage, ...] = (
-            self._scope, *records, self._local, *unchecked, *block, self._undelegated, *forward
+            self._scope, *records, *translated, self._local, *unchecked, *block, self._undelegated, *forward
         )  # fmt: skip
         self._skipping_local: tuple[_Stage, ...] = (*block, self._forward)  # those that have something to say of any name
 
@@ -126,7 +134,8 @@ class Resolver(Responses):
         forward = self.forward_of(query, client)
         if found.outside and query.flags & p.RD:
             return self._follow_outside(found, forward, now)
-        return Answer(self._store_local(found, forward, now), "local")
+        made = self._translated_here(found, forward, now)
+        return Answer(made or self._store_local(found, forward, now), "local")
 
     def _follow_outside(self, found: LocalAnswer, forward: Forward, now: float) -> Outcome:
         further = self._led_outside(found, forward)
@@ -134,6 +143,30 @@ class Resolver(Responses):
             return _not_ready(_not_ready_text(self.rules.missing), now)
         entry = self._ended_here(found, forward, now)
         return further if entry is None else Answer(entry, entry.source)
+
+    def _translated_names(self, query: Query, client: Client, now: float) -> Outcome | None:
+        """The names of the DNS64: `ipv4only.arpa`, and those of addresses that it makes."""
+        if query.filter_key not in self.rules.dns64.filter_keys or not self._policy.is_translated(client.policy):
+            return None
+        zone = self.rules.routes.find(query.qname, query.qtype)
+        if zone is not None and self.rules.dns64.yields_to(zone[0], query.qname):
+            return None
+        if (entry := self.rules.dns64.answer(query.qname, query.qtype, now)) is not None:
+            return Answer(entry, "local")
+        if not self.rules.ready or not query.flags & p.RD:
+            return None
+        forward = self._asked_again(query, client, query.key + client.policy_key)
+        if forward.head is None:
+            return None
+        target = forward.asked_name
+        found = self._local_answer(target, p.PTR, now, do=query.do)
+        if found is not None and not found.outside:
+            return Answer(self.behind_head(forward, found.entry(target, now, self._cache.rules_epoch), now), "local")
+        for data in (self.rules.special, self.rules.undelegated):
+            if (known := data.answer(target, p.PTR, now, do=query.do)) is not None:
+                return Answer(self.behind_head(forward, known, now), "local")
+        known = self.rules.dns64.answer(target, p.PTR, now)
+        return forward if known is None else Answer(self.behind_head(forward, known, now), "local")
 
     def _local(self, query: Query, client: Client, now: float) -> Outcome | None:
         if not self.rules.special.may_answer(query.filter_key):
@@ -206,7 +239,9 @@ class Resolver(Responses):
     def _asked_again(self, query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
         forward = _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
         found = self._local_answer(query.qname, query.qtype, 0.0, do=query.do)
-        return self._led_outside(found, forward) if found is not None and found.outside else forward
+        if found is not None and found.outside:
+            return self._led_outside(found, forward)
+        return asked_as_pointer(self.rules, forward) if query.qtype == p.PTR else forward
 
 
 def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:

@@ -24,7 +24,7 @@ def check_response(policy: Policy, blockset: Listings | None, number: int, messa
             packed = message.wire[record.rdata_at : record.end]
             decision = merge(decision, policy.decide_address(blockset, packed, record.owner))
         elif record.rtype in (p.HTTPS, p.SVCB):
-            target, hints = _service(message, record)
+            target, hints = service_of(message, record)
             if target != b"\0":
                 decision = merge(decision, policy.decide(blockset, number, target))
             for packed in hints:
@@ -32,7 +32,8 @@ def check_response(policy: Policy, blockset: Listings | None, number: int, messa
     return decision
 
 
-def _service(message: Message, record: ResourceRecord) -> tuple[bytes, list[bytes]]:
+def service_of(message: Message, record: ResourceRecord) -> tuple[bytes, list[bytes]]:
+    """The target of an HTTPS or SVCB record, and the addresses in its hints, of 4 or 16 bytes each."""
     wire = message.wire
     target, at = read_name(wire, record.rdata_at + 2)
     hints: list[bytes] = []

@@ -2,35 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from zlib import crc32
+from collections.abc import Callable
 
 from pdns.core.answers import denial_entry, error_entry
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
-from pdns.core.crossing import MAX_CROSSINGS, ChainHead, head_of, joined
+from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extended_errors import errors_of
 from pdns.core.outcome import Answer, Forward
+from pdns.core.overlay import Overlay
 from pdns.core.policy import CLEAN, Decision, merge
+from pdns.core.rebinding import denied_entry
 from pdns.core.records import LocalAnswer, message_of
 from pdns.core.response_check import check_response
 from pdns.core.routes import DEFAULT_ROUTE
 from pdns.core.ruleset import RuleSet
+from pdns.core.translation import asked_as_pointer, is_outdated, is_translated, lacks_addresses, translated
 from pdns.errors import WireError
 from pdns.wire import names
 from pdns.wire import protocol as p
 from pdns.wire.message import Message, ResourceRecord, kind_of, read_name
 
+SawPrivate = Callable[[bytes, bytes], object]
+
+_NO_ADDRESS = b"no answer to AAAA, and no IPv4 address to translate"
 _LED_TOO_FAR = b"the answer leads from zone to zone too often"
 
 
-class Responses:
+class Responses(Overlay):
     """Decides about responses. `Resolver` decides about queries."""
 
-    def __init__(self, rules: RuleSet, cache: AnswerCache) -> None:
+    def __init__(self, rules: RuleSet, cache: AnswerCache, saw_private: SawPrivate) -> None:
+        """`saw_private` is called with the queried name and the address (4 or 16 bytes) of each answer that the protection from
+        DNS rebinding refuses.
+        """
         self._cache = cache
+        self._saw_private = saw_private
         self.adopt(rules)
 
     def adopt(self, rules: RuleSet) -> None:
@@ -41,9 +50,9 @@ class Responses:
 
     def further(self, forward: Forward, message: Message) -> Forward | None:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
-        servers of a zone, which need not recurse, have not followed it to its end.
+        servers of a zone, which need not recurse, have not followed it to its end; or a DNS64 needs the IPv4 addresses.
         """
-        if self._takes_default(forward):
+        if forward.proof or (self._takes_default(forward) and not self.rules.dns64.enabled):
             return None
         if (found := self._local_since(forward)) is not None:
             return self._led_outside(found, forward) if found.outside else None
@@ -54,13 +63,23 @@ class Responses:
         head = forward.head
         if hops is None and forward.route != DEFAULT_ROUTE and _is_unfinished(forward, message, chain):
             hops = len(chain.names) - 1
+        if hops is None and lacks_addresses(self.rules, forward, message, chain):
+            return self._asked_for_a(forward, message)
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
         route = self.rules.routes.of(chain.names[hops], forward.qtype)
         if hops == 0:
-            return forward._replace(route=route, head=None, asked=b"")
+            return asked_as_pointer(self.rules, forward._replace(route=route, head=None, asked=b""))
         new_head = head_of(message, chain, hops, head, self._mark(chain.names[:hops], forward.qtype))
         return forward._replace(route=route, head=new_head, asked=chain.names[hops])
+
+    def further_after_failure(self, forward: Forward, message: Message | None, now: float) -> Forward | None:
+        """What is to be asked when an upstream reported the failure `message`: A, as if the name had no AAAA records (RFC 6147,
+        5.1.2), unless there is a stale answer.
+        """
+        if message is None or forward.lacking is not None or not is_translated(self.rules, forward):
+            return None
+        return None if self.stale_answer(forward, now) is not None else self._asked_for_a(forward, message)
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
         """The entry for a NOERROR, NXDOMAIN or YXDOMAIN message that answers `forward`: checked, bounded and stored.
@@ -77,9 +96,16 @@ class Responses:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         if hops is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
+        mark = None
+        if self.rules.dns64.enabled:
+            message, chain, mark = translated(self.rules, forward, message, chain)
+            if message.rcode not in (p.NOERROR, p.NXDOMAIN, p.YXDOMAIN):
+                return self._store_failure(forward, errors_of(message) or ((p.EDE_OTHER, _NO_ADDRESS),), now)
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
+        elif (denied := self._private_denied(forward, message, chain, now)) is not None:
+            entry = denied
         else:
             entry = cacheable(
                 message,
@@ -94,6 +120,8 @@ class Responses:
             entry.route_mark = self._mark(chain.names, forward.qtype)
             if entry.rcode == p.NXDOMAIN and not forward.proof and self.rules.records.exists(chain.names[-1]):
                 entry.rcode, entry.ad = p.NOERROR, False  # there are names below it here, and caches take NXDOMAIN for all below
+            if mark is not None:
+                entry.ede, entry.more_ede = mark, ()
         if entry.expires_s > now:
             self._cache.put(forward.key, entry)
         else:
@@ -136,41 +164,23 @@ class Responses:
         concerned = self.rules.routes or self.rules.records or forward.route != DEFAULT_ROUTE or forward.head is not None
         return forward.proof or not concerned
 
-    # Local records.
-
-    def _local_answer(self, qname: bytes, qtype: int, now: float, *, do: bool) -> LocalAnswer | None:
-        """What the local records say; None where they leave it to the outside."""
-        records = self.rules.records
-        if not records or not records.may_answer(names.filter_key(qname)):
+    def _translated_here(self, found: LocalAnswer, forward: Forward, now: float) -> Entry | None:
+        """The answer that a DNS64 makes of local IPv4 addresses, where `found`, the answer to AAAA, has none."""
+        if found.outside or not is_translated(self.rules, forward):
             return None
-        found = records.answer(qname, qtype)
-        return None if found is None or (found.left and self._special_entry(qname, qtype, now, do=do) is None) else found
-
-    def _local_since(self, forward: Forward) -> LocalAnswer | None:
-        """What the local records say of a question that was asked when they said nothing, or something else."""
-        if forward.proof or (found := self._local_answer(forward.qname, forward.qtype, 0.0, do=forward.do)) is None:
+        lacking = found.message(forward.qname, p.AAAA)
+        of_ipv4 = self._local_answer(forward.qname, p.A, now, do=forward.do)
+        if of_ipv4 is None or of_ipv4.outside or not lacks_addresses(self.rules, forward, lacking, _followed(forward, lacking)):
             return None
-        if found.outside and forward.head is not None and forward.head.records.startswith(self._head(found, forward).records):
+        told = of_ipv4.message(forward.qname, p.A)
+        chain = follow(told, forward.qname, p.A, do=forward.do)
+        message, chain, mark = translated(self.rules, forward._replace(lacking=lacking), told, chain)
+        if mark is None:
             return None
-        return found
-
-    def _store_local(self, found: LocalAnswer, forward: Forward, now: float) -> Entry:
-        entry = found.entry(forward.qname, now, self._cache.rules_epoch)
-        if entry.expires_s > now and not found.outside:
-            self._cache.put(forward.key, entry)
+        entry = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
+        entry.source, entry.ede = "local", mark
+        self._cache.put(forward.key, entry)
         return entry
-
-    def _head(self, found: LocalAnswer, forward: Forward) -> ChainHead:
-        """The beginning of an answer that local records lead outside with."""
-        message = found.message(forward.qname, forward.qtype)
-        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        hops = len(chain.names) - 1
-        return head_of(message, chain, hops, None, self._mark(chain.names[:hops], forward.qtype))
-
-    def _led_outside(self, found: LocalAnswer, forward: Forward) -> Forward:
-        """`forward` for the rest of an answer that begins with local records."""
-        route = self.rules.routes.of(found.end, forward.qtype)
-        return forward._replace(route=route, head=self._head(found, forward), asked=found.end)
 
     def _ended_here(self, found: LocalAnswer, forward: Forward, now: float) -> Entry | None:
         """The answer that local records lead to, if it is not one for an upstream: a special name, or a listed one."""
@@ -181,8 +191,8 @@ class Responses:
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
         elif special is not None:
-            told = message_of(special, found.end + _question_of(forward)[-4:])
-            whole = joined(self._head(found, forward), _question_of(forward), told)
+            told = message_of(special, _question(found.end, forward.asked_type))
+            whole = joined(self._head(found, forward), _question(forward.qname, forward.asked_type), told)
             chain = follow(whole, forward.qname, forward.qtype, do=forward.do)
             entry = cacheable(whole, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
             entry.source = "local"
@@ -191,28 +201,15 @@ class Responses:
         self._cache.put(forward.key, entry)
         return entry
 
-    def _is_local(self, name: bytes, qtype: int) -> bool:
-        """Whether local records answer for a name, of which feeds and blocks have no say then."""
-        records = self.rules.records
-        return bool(records) and records.may_answer(names.filter_key(name)) and records.answers(name, qtype)
-
-    def _mark(self, chain: Sequence[bytes], qtype: int) -> int:
-        """What an answer is marked with: another number when the routes or the local records of its names change."""
-        routes = self.rules.routes.mark(chain, qtype)
-        if not self.rules.records:
-            return routes
-        marks = [self.rules.records.mark(name, qtype) for name in chain]
-        return crc32(repr((routes, marks)).encode()) or 1 if any(marks) else routes
-
     def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain, int | None]:
         """`message` with what was known before it, and with the local records that it leads to; the chain of it all; and which
         name of that is to be asked next, as it is not for the servers that were asked. Raises `WireError`.
         """
         told_before = 0
         if forward.head is not None:
-            message = joined(forward.head, _question_of(forward), message)
+            message = joined(forward.head, _question(forward.qname, forward.asked_type), message)
             told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
-        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        chain = follow(message, forward.qname, forward.asked_type, do=forward.do)
         if not self._takes_default(forward):
             own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
             chain = chain._replace(records=tuple(own))
@@ -220,12 +217,12 @@ class Responses:
             return message, chain, None
         hops = self._first_foreign(forward, chain)
         for at in range(forward.head.hops + 1 if forward.head is not None else 1, len(chain.names) if hops is None else hops + 1):
-            if self._is_local(chain.names[at], forward.qtype):
-                found = self.rules.records.answer(chain.names[at], forward.qtype)
+            if self._is_local(chain.names[at], forward.asked_type):
+                found = self.rules.records.answer(chain.names[at], forward.asked_type)
                 assert found is not None
-                told = found.message(chain.names[at], forward.qtype)
-                message = joined(head_of(message, chain, at, None, 0), _question_of(forward), told)
-                chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+                told = found.message(chain.names[at], forward.asked_type)
+                message = joined(head_of(message, chain, at, None, 0), _question(forward.qname, forward.asked_type), told)
+                chain = follow(message, forward.qname, forward.asked_type, do=forward.do)
                 return message, chain, len(chain.names) - 1 if found.outside else None
         return message, chain, hops
 
@@ -233,7 +230,17 @@ class Responses:
         """Whether it redirects names that are not for the servers that were asked, beside those that are."""
         if kind_of(message.wire, record) != p.DNAME:
             return False
-        return not self.rules.routes.of(record.owner, forward.qtype).answers_with(forward.route)
+        return not self.rules.routes.of(record.owner, forward.asked_type).answers_with(forward.route)
+
+    def behind_head(self, forward: Forward, entry: Entry, now: float) -> Entry:
+        """The answer to `forward`: its head, then what `entry` says of the name behind it."""
+        assert forward.head is not None
+        tail = message_of(entry, _question(forward.asked_name, forward.qtype))
+        message = joined(forward.head, _question(forward.qname, forward.qtype), tail)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        made = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
+        made.source, made.ede = "local", self.rules.dns64.mark
+        return made
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
         """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked. The
@@ -245,7 +252,7 @@ class Responses:
             if head.route_mark != self._mark(chain.names[:asked], forward.qtype):
                 return 0
         for hops in range(asked, len(chain.names)):
-            if not routes.of(chain.names[hops], forward.qtype).answers_with(forward.route):
+            if not routes.of(chain.names[hops], forward.asked_type).answers_with(forward.route):
                 return hops
         return None
 
@@ -272,6 +279,19 @@ class Responses:
             self._cache.rules_epoch,
             decision.reason,
         )
+
+    def _private_denied(self, forward: Forward, message: Message, chain: Chain, now: float) -> Entry | None:
+        """What to say instead of an answer with a private address, if it may not be given. The queried name decides, because
+        an attacker can make an alias into any zone.
+        """
+        private = self.rules.private_answers
+        if not private.enabled or self.rules.routes.of(forward.qname, forward.qtype).private_answers:
+            return None
+        address = private.find(forward.qname, message, chain)
+        if address is None:
+            return None
+        self._saw_private(forward.qname, address)
+        return denied_entry(forward.qname, address, now, self.rules.config.block.ttl_s, self._cache.rules_epoch)
 
     def _decide(self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self.rules.blockset
@@ -303,23 +323,23 @@ class Responses:
         """Whether the question is no longer one for an upstream."""
         if self._is_local(forward.qname, forward.qtype):
             return False  # the mark says whether this is still the answer
+        if (
+            names.filter_key(forward.qname) in self.rules.dns64.filter_keys
+            and self._policy.is_translated(forward.policy)
+            and self.rules.dns64.answer(forward.qname, forward.qtype, now) is not None
+        ):
+            return True
         return self._special_entry(forward.qname, forward.qtype, now, do=forward.do) is not None
-
-    def _special_entry(self, qname: bytes, qtype: int, now: float, *, do: bool) -> Entry | None:
-        key = names.filter_key(qname)
-        for data in (self.rules.special, self.rules.undelegated):
-            if data.may_answer(key) and (entry := data.answer(qname, qtype, now, do=do)) is not None:
-                return entry
-        return None
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
         if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
             self._cache.remove(forward.key)
             return None
-        message = message_of(entry, _question_of(forward))
+        message = message_of(entry, _question(forward.qname, forward.qtype))
         chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        if entry.route_mark != self._mark(chain.names, forward.qtype):
+        is_of_other_routes = entry.route_mark != self._mark(chain.names, forward.qtype)
+        if is_of_other_routes or is_outdated(self.rules, entry, forward, message, chain):
             self._cache.remove(forward.key)
             return None
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
@@ -327,6 +347,9 @@ class Responses:
             blocked = self._block_entry(decision, decision.verdict, forward, now)
             self._cache.put(forward.key, blocked)
             return blocked
+        if (denied := self._private_denied(forward, message, chain, now)) is not None:
+            self._cache.put(forward.key, denied)
+            return denied
         entry.monitored = decision.monitored
         entry.rules_epoch = self._cache.rules_epoch
         self._cache.allowed_again(forward.key, decision.monitored)
@@ -341,5 +364,9 @@ def _is_unfinished(forward: Forward, message: Message, chain: Chain) -> bool:
     return all(record.rtype != p.SOA for record in message.authority)
 
 
-def _question_of(forward: Forward) -> bytes:
-    return forward.qname + forward.qtype.to_bytes(2) + forward.qclass.to_bytes(2)
+def _question(name: bytes, qtype: int) -> bytes:
+    return name + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
+
+
+def _followed(forward: Forward, message: Message) -> Chain:
+    return follow(message, forward.qname, forward.qtype, do=forward.do)

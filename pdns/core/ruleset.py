@@ -8,9 +8,12 @@ from typing import Self
 from pdns.config.schema import Config
 from pdns.config.source import has_source
 from pdns.core.block_answer import BlockAnswers
+from pdns.core.dns64 import Translation
+from pdns.core.embedded import Embeddings
 from pdns.core.listing import Listings
 from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.policy import Policy
+from pdns.core.rebinding import PrivateAnswers
 from pdns.core.records import LocalRecords
 from pdns.core.routes import Routes
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
@@ -33,6 +36,8 @@ class RuleSet:
     records: LocalRecords  # the administrator's, answered before everything else
     special: SpecialNames  # answered here before the feeds are asked
     undelegated: SpecialNames  # answered here when no feed lists the name
+    private_answers: PrivateAnswers  # addresses that no public name may lead to
+    dns64: Translation
 
     @classmethod
     def of(
@@ -58,6 +63,8 @@ class RuleSet:
                 config.local.never_forward,
                 single_labels=not config.local.forward_single_labels,
             ),
+            private_answers=PrivateAnswers(config.rebinding, Embeddings.of(config)),
+            dns64=Translation(config.dns64),
         )
 
     def with_config(self, config: Config) -> Self:
@@ -79,7 +86,8 @@ class RuleSet:
     @property
     def special_filter_keys(self) -> frozenset[bytes]:
         """The filter key of every name that may be answered here without the feeds, or by other upstreams than most."""
-        return self.records.filter_keys | self.special.filter_keys | self.undelegated.filter_keys | self.routes.filter_keys
+        local = self.records.filter_keys | self.special.filter_keys | self.undelegated.filter_keys
+        return local | self.routes.filter_keys | self.dns64.filter_keys
 
     def _stays_ready(self, missing: tuple[str, ...], blockset: Listings | None) -> bool:
         """Once ready, always ready: a required feed that is added must not stop the service while it loads."""

@@ -1,12 +1,17 @@
 from collections.abc import Sequence
 
 from pdns.config.schema import Access, RateLimit, Tenant
-from pdns.core.clients import Client
+from pdns.core.clients import Client, ClientTranslation
 
 class ClientTable:
     clients: list[Client]
     def __init__(
-        self, access: Access, tenants: Sequence[Tenant], policies: Sequence[int], before: ClientTable | None = None
+        self,
+        access: Access,
+        tenants: Sequence[Tenant],
+        policies: Sequence[int],
+        translation: ClientTranslation = ...,
+        before: ClientTable | None = None,
     ) -> None: ...
     def lookup(self, address: str) -> Client: ...
 

@@ -64,9 +64,9 @@ cdef class ClientTable:
     The clients of the table `before` keep their numbers.
     """
 
-    def __cinit__(self, access, tenants, policies, ClientTable before=None):
+    def __cinit__(self, access, tenants, policies, translation=reference.ALL_ALIKE, ClientTable before=None):
         self._hash_key = new_hash_key()
-        self._reference = reference.ClientTable(access, tenants, policies, remember=False)
+        self._reference = reference.ClientTable(access, tenants, policies, translation, remember=False)
         self.clients = [] if before is None else before.clients
         self._numbers = {} if before is None else before._numbers
         self._known = <Known *>calloc(SETS * WAYS, sizeof(Known))

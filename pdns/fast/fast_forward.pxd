@@ -27,6 +27,10 @@ cdef class FastForward(ReplyHandler):
     cdef Matcher _matcher  # None: nothing is listed
     cdef frozenset _judged_filter_keys  # the last two labels, or the last one, of names that are blocked here, in a zone, or have local records
     cdef object _listed_networks  # Policy.listings of the blockset, None when there are none
+    cdef bint _blocks_private  # answers with private addresses are decided in Python
+    cdef bint _has_dns64  # answers to AAAA without an address are decided in Python
+    cdef bytes _excluded  # as `pdns.core.dns64.Translation.excluded`
+    cdef bytes _nat64  # as `pdns.core.embedded.Embeddings.nat64`
     cdef Query _target
     cdef list _written  # listeners that have something to send
 

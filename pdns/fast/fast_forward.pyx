@@ -14,6 +14,8 @@ from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
 from pdns.fast.query cimport Query, ends_in_one_of
 from pdns.fast.cache_record cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of
+from pdns.fast.dns64 cimport lacks_addresses
+from pdns.fast.private cimport has_private_address
 from pdns.fast.render cimport write_opt
 from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.stats cimport UDP
@@ -50,6 +52,7 @@ cdef class FastForward(ReplyHandler):
         self._cache, self._fast_path, self._in_flight, self._stats, self._punt = cache, fast_path, in_flight, stats, punt
         self._refuse = refuse
         self._written = []
+        self._nat64 = self._excluded = b""
         self._judged_filter_keys = frozenset()
         self._target = Query.__new__(Query)
 
@@ -60,6 +63,9 @@ cdef class FastForward(ReplyHandler):
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
         self._judged_filter_keys = rules.local.filter_keys | rules.routes.filter_keys | rules.records.filter_keys
         self._matcher = None if blockset is None else Matcher(*blockset.mapped)
+        self._blocks_private = rules.private_answers.enabled
+        self._nat64 = rules.private_answers.nat64
+        self._has_dns64, self._excluded = rules.dns64.enabled, rules.dns64.excluded
         self._listed_networks = partial(rules.policy.listings, blockset) if blockset is not None and blockset.lists_addresses else None
 
     def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s):
@@ -231,6 +237,8 @@ cdef class FastForward(ReplyHandler):
             or memcmp(wire + HEADER_BYTES, flight.section, flight.section_bytes) != 0
             or flight.rules_epoch != self._cache._header.rules_epoch
             or not read_plain(wire, size, key, name_bytes, key[flight.section_bytes] & KEY_DO, &self._bounds, &plain)
+            or (self._blocks_private and has_private_address(wire, &plain, self._nat64))
+            or (self._has_dns64 and lacks_addresses(wire, &plain, key, name_bytes, self._excluded))
             or self._leads_to_listed(wire, &plain)
             or not flight.has_only_datagrams()
         ):

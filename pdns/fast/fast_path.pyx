@@ -90,7 +90,7 @@ cdef class FastPath:
             return
         self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None
         self._options = Options(self._cookie_secret, config.server)
-        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, self._clients)
+        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, rules.policy.translation, self._clients)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
         self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
         self._limit_action = _ACTIONS[config.rate_limit.action]

@@ -49,6 +49,13 @@ FAMILIES: Final = (
         "Queries that a feed in monitor mode would have blocked; they were answered.",
     ),
     Family(
+        "private_answers_blocked_total",
+        "counter",
+        "worker",
+        (),
+        "Answers of upstreams that held a private address for a public name, and were replaced with NODATA.",
+    ),
+    Family(
         "feed_hits_total",
         "counter",
         "worker",

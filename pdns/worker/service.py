@@ -30,6 +30,7 @@ from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
 from pdns.worker.monitor_log import MonitorLog
 from pdns.worker.parts import Datagram, FastPath, Kernels
+from pdns.worker.private_log import PrivateAnswerLog
 
 _STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
 _TCP_BYTES = 65535
@@ -68,7 +69,7 @@ class Service:
         self._cache = kernels.cache(config.cache.max_bytes)
         self._in_flight = kernels.in_flight(*_flight_limits(config))
         self._in_flight.shed = self._shed
-        self._resolver = Resolver(rules, self._cache, kernels.blocker)
+        self._resolver = Resolver(rules, self._cache, kernels.blocker, PrivateAnswerLog(stats, clock).saw)
         self.fast_path: FastPath | None = None
         self._fast_forward: FastForward | None = None
         if kernels.fast_path is not None:
@@ -286,6 +287,10 @@ class Service:
                 entry = self._resolver.on_answer(forward, result.message, now)
                 answer = Answer(entry, entry.source)
             else:
+                if (further := self._resolver.further_after_failure(forward, result.message, now)) is not None:
+                    flight.forward = further
+                    self._resolve(flight, further)
+                    return
                 answer = self._resolver.on_failure(forward, result.ede_code, result.text, result.message, now)
         except Exception:  # noqa: BLE001 - as above, and somebody waits
             _log.exception("the answer for %s type %d raised", to_text(forward.qname), forward.qtype)
@@ -342,4 +347,4 @@ def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
 
 def _question(forward: Forward) -> UpstreamQuestion:
     do = forward.do and forward.route.dnssec
-    return UpstreamQuestion(forward.asked_name, forward.qtype, forward.qclass, do, forward.cd)
+    return UpstreamQuestion(forward.asked_name, forward.asked_type, forward.qclass, do, forward.cd)

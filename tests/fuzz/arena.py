@@ -27,6 +27,8 @@ BURST = 64
 RAW: dict[str, Any] = {
     "server": {"identity": "x" * 64},
     "local": {"never_forward": ["corp.example"], "forward_single_labels": False},
+    "rebinding": {"block_private_answers": True},
+    "dns64": {"prefix": "64:ff9b::/96"},
     "upstream": {"servers": ["udp://127.0.0.1:9"], "max_in_flight_per_client": 100_000, "timeout_s": 3},
     "feed": [{"name": "alpha", "url": "file:a"}, {"name": "watch", "url": "file:w", "mode": "monitor"}],
     "tenant": [{"name": "north", "networks": ["127.0.0.2/32", "198.51.100.0/24"], "allow": ["a.malware.test"]}],

@@ -102,10 +102,12 @@ ADDRESSES = st.one_of(
 @given(st.lists(ADDRESSES, max_size=50))
 def test_clients_are_told_apart_alike(addresses: list[str]) -> None:
     """Both tables say the same of every address, the first time and later."""
-    python = core_clients.ClientTable(Access(), TENANTS, (1, 2))
-    compiled = fast_clients.ClientTable(Access(), TENANTS, (1, 2))
-    for address in addresses * 2:
-        assert compiled.lookup(address) == python.lookup(address)
+    some = core_clients.ClientTranslation(("198.51.100.0/25", "2001:db8::/36", "10.0.0.0/9"), 3)
+    for translation in (core_clients.ALL_ALIKE, some):
+        python = core_clients.ClientTable(Access(), TENANTS, (1, 2), translation)
+        compiled = fast_clients.ClientTable(Access(), TENANTS, (1, 2), translation)
+        for address in addresses * 2:
+            assert compiled.lookup(address) == python.lookup(address)
 
 
 LIMITS = st.builds(
@@ -204,6 +206,9 @@ _VARIANTS: list[dict[str, Any]] = [
     {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "refuse"}},
     {"server": {"max_udp_answer_bytes": 512}},
     {"loaded_records": msgspec.to_builtins(_LOADED)},
+    {"rebinding": {"block_private_answers": True}},
+    {"dns64": {"prefix": "2001:db8:64::/96"}, "rebinding": {"block_private_answers": True}},
+    {"dns64": {"prefix": "64:ff9b::/96", "networks": ["198.51.100.0/24", "fd00::/64"]}},
 ]
 _LOCAL_NAMES = ("www.example", "b.example", "example", "malware.test", "b.malware.test", "watched.example", "test")
 LOCAL_ENTRIES = st.lists(
@@ -229,6 +234,8 @@ _NAMES = (
     "x.badtld",
     "localhost",
     "no.example",
+    "inside.example",
+    "ipv4only.arpa",
     "big.example",
     "many.example",
 )
@@ -238,6 +245,7 @@ _ANSWERS = {
     b"watched": ("watched.example 5 IN A 192.0.2.99", "", 0),
     b"big": ("\n".join(f"big.example 30 IN TXT {'x' * 100}{n}" for n in range(12)), "", 0),
     b"many": ("\n".join(f"many.example {60 + n} IN A 198.51.100.{n}" for n in range(5)), "", 0),
+    b"inside": ("inside.example 60 IN A 10.0.0.1", "", 0),
     b"no": ("", _SOA, 3),
 }
 _ERRORS = b"\0\x0f\0\5\0\x0fads\0\x0f\0\4\0\6\xc3\xa9"  # two, behind the answer to "no"

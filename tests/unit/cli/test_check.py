@@ -54,6 +54,26 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("[rebinding]\nblock_private_answers = true\n", ["refuses   private addresses of public names"]),
+        (
+            '[rebinding]\nblock_private_answers = true\nallow = ["plex.direct", "*.corp.example"]\n',
+            ["refuses   private addresses of public names, except plex.direct, *.corp.example"],
+        ),
+        ('[dns64]\nprefix = "64:ff9b::/96"\n', ["dns64     64:ff9b::/96, for all clients"]),
+        ('[dns64]\nprefix = "64:ff9b::/96"\nnetworks = ["fd00:6::/32"]\n', ["dns64     64:ff9b::/96, for fd00:6::/32"]),
+        ('[rebinding]\nallow = ["plex.direct"]\n[dns64]\nnetworks = ["fd00:6::/32"]\n', []),
+    ],
+)
+def test_what_is_turned_on_is_shown(text: str, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The protection from DNS rebinding and the DNS64 have a line each, if they are on."""
+    Path("my.toml").write_text(UPSTREAM + text)
+    assert check(Path("my.toml")) == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith(("refuses", "dns64"))] == lines
+
+
 def test_errors(capsys: pytest.CaptureFixture[str]) -> None:
     """Every error of an unusable one is a line on stderr, however long; nothing on stdout; exit 2."""
     Path("pdns.toml").write_text(

@@ -38,6 +38,7 @@ def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         ("[server]\ndrain_s = inf", "server.drain_s: expected number > 0 and <= 2147483647, got inf"),
         ("[server]\ndrain_s = 0", "server.drain_s: expected number > 0, got 0"),
         ("[cache]\nmax_stale_s = 9999999999", "cache.max_stale_s: expected int from 0 to 2147483647, got 9999999999"),
+        ('[rebinding]\nallow = ["http://x"]', "rebinding.allow[0]: expected a domain name"),
         ('[server]\nidentity = "nörd"', 'server.identity: expected at most 64 printable ASCII characters, got "nörd"'),
         (
             f'[server]\nidentity = "{"x" * 65}"',
