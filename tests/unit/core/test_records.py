@@ -215,6 +215,21 @@ def test_a_chain_that_leads_outside(local: Local) -> None:
     assert again.stale is not None
 
 
+def test_without_rd_a_chain_ends_outside(local: Local) -> None:
+    """Such a client gets the local part, and others are not given that from the cache."""
+    assert local.text("far.corp.example", rd=0) == ["far.corp.example. 300 IN CNAME www.example.net."]
+    local.forward("far.corp.example")
+
+
+def test_an_alias_that_is_listed_itself(local: Local) -> None:
+    """A local record beats the feed that lists its name; where it leads to is still checked."""
+    local.reload([{"name": "own.malware.test", "cname": "www.example.net"}])
+    entry = local.said(local.forward("own.malware.test"), "www.example.net 60 IN A 192.0.2.1")
+    assert entry.verdict is None
+    entry = local.said(local.forward("own.malware.test", "AAAA"), "www.example.net 60 IN CNAME malware.test.")
+    assert entry.verdict.feed == "alpha"
+
+
 def test_nxdomain_at_the_end_of_a_chain(local: Local) -> None:
     """It is passed on with the chain."""
     soa = "example.net 60 IN SOA ns.example.net. host.example.net. 1 2 3 4 60"
