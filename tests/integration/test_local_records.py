@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from tests.fakes.upstream import answer
+from pdns.wire.names import from_text
+from tests.fakes.upstream import CNAME, A, answer, by_name, negative, records, rr
 from tests.integration.realservers import program
 from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 
@@ -76,6 +77,21 @@ def test_every_type(tmp_path: Path, upstream: UpstreamThread) -> None:
                     assert dig(pdns, how, *question.split()) == expected, (how, question)
             assert len(dig(pdns, how, "large.corp.example", "TXT")) == 20, "it comes over TCP when it is too large for UDP"
         assert {name for name in upstream.names if "corp" in name or "malware" in name} == {"other.corp.example"}
+
+
+def test_what_the_outside_says_of_names_above_and_what_leads_here(tmp_path: Path) -> None:
+    """Whether the compiled code or Python has the answer: NXDOMAIN of a name above is NODATA, and local records end a chain."""
+    www = from_text("www.corp.example")
+    outside = {"portal.example.net": records(rr(CNAME, www), rr(A, bytes([192, 0, 2, 66]), owner=www))}
+    with UpstreamThread(by_name(outside, negative())) as upstream:
+        above = [{"name": "a.b.c.example", "a": ["10.0.0.1"]}]
+        with RunningPdns(tmp_path, config(tmp_path, upstream, record=[*RECORDS, *above])) as pdns:
+            for tcp in (False, True):
+                for name, rcode in (("b.c.example", "NOERROR"), ("z.c.example", "NXDOMAIN"), ("x.a.b.c.example", "NXDOMAIN")):
+                    for _ in range(2):
+                        assert pdns.rcode(name, tcp=tcp) == rcode, name
+            for _ in range(2):
+                assert dig(pdns, "portal.example.net") == ["www.corp.example.", "intranet.corp.example.", "10.0.0.5"]
 
 
 def test_records_that_come_and_go(tmp_path: Path, upstream: UpstreamThread) -> None:

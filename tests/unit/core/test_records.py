@@ -1,96 +1,16 @@
-"""Local records: what they answer, what they leave to the outside, and what becomes of answers of before."""
+"""Local records: what they answer, and what they leave to the outside."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
 
-import dns.message
 import pytest
 
-from pdns.config.load import from_tables
-from pdns.config.schema import Config
 from pdns.core.outcome import Answer, Forward
 from pdns.core.records import LocalRecords
-from pdns.core.resolver import Resolver
-from pdns.core.ruleset import RuleSet
-from pdns.reference.cache import ReferenceCache
-from pdns.reference.first_stages import FirstStages
 from pdns.wire import names
-from pdns.wire.message import parse_message
-from tests.blocksets import make_blockset
-from tests.wire import query, response_wire
-
-FEEDS = {"alpha": "malware.test listed.corp.example 203.0.113.0/24"}
-RECORDS: list[dict[str, Any]] = [
-    {"name": "intranet.corp.example", "a": ["10.0.0.5", "10.0.0.6"], "aaaa": ["fd00::5"], "txt": ["hello"]},
-    {"name": "www.corp.example", "cname": "intranet.corp.example", "ttl_s": 60},
-    {"name": "far.corp.example", "cname": "www.example.net"},
-    {"name": "bad.corp.example", "cname": "malware.test"},
-    {"name": "gone.corp.example", "cname": "nothing.internal"},
-    {"name": "listed.corp.example", "a": ["203.0.113.7"]},
-    {"name": "a.b.corp.example", "a": ["10.0.0.7"]},
-    {"name": "*.wild.example", "a": ["10.0.0.8"]},
-    {"name": "x.y.wild.example", "a": ["10.0.0.9"]},
-    {"name": "host.deep.internal", "a": ["10.0.0.10"]},
-    {"name": "zero.example", "a": ["10.0.0.11"], "ttl_s": 0},
-]
-
-
-def settled(records: list[dict[str, Any]], **sections: Any) -> Config:
-    tables = {
-        "upstream": {"servers": ["udp://127.0.0.1:53"]},
-        "feed": [{"name": "alpha", "url": "file:a"}],
-        "record": records,
-        **sections,
-    }
-    return from_tables(tables, "pdns.toml", Path("/nonexistent"))
-
-
-class Local:
-    """A resolver with local records."""
-
-    def __init__(self, records: list[dict[str, Any]] = RECORDS, *, ready: bool = True, **sections: Any) -> None:
-        self.rules = RuleSet.of(settled(records, **sections), blockset=make_blockset(FEEDS), ready=ready)
-        self.resolver = Resolver(self.rules, ReferenceCache(1_000_000))
-        self.first = FirstStages(self.resolver)
-
-    def reload(self, records: list[dict[str, Any]]) -> None:
-        self.rules = self.rules.with_config(settled(records))
-        self.resolver.adopt(self.rules)
-        self.first.adopt(self.rules)
-
-    def ask(self, name: str, qtype: str = "A", *, now: float = 1000.0, **options: Any) -> Any:
-        return self.first.handle(query(name, qtype, **options), self.first.client("127.0.0.1"), "127.0.0.1", now)
-
-    def forward(self, name: str, qtype: str = "A", **options: Any) -> Forward:
-        outcome = self.ask(name, qtype, **options)
-        assert isinstance(outcome, Forward), outcome
-        return outcome
-
-    def text(self, name: str, qtype: str = "A", *, now: float = 1000.0, **options: Any) -> list[str]:
-        """The records of the answer, and the response code if it is an error."""
-        outcome = self.ask(name, qtype, now=now, **options)
-        assert isinstance(outcome, Answer), outcome
-        return self.records(outcome, name, qtype, now=now, **options)
-
-    @staticmethod
-    def records(answer: Answer, name: str, qtype: str, *, now: float = 1000.0, **options: Any) -> list[str]:
-        wire = answer.entry.render(query(name, qtype, **options), now, 4096)
-        message = dns.message.from_wire(wire)
-        assert not message.flags & dns.flags.AA
-        assert not message.flags & dns.flags.AD
-        records = [str(record) for rrset in message.answer for record in sorted(str(rrset).splitlines())]
-        code = [message.rcode().name] * bool(message.rcode())
-        soa = ["NODATA"] * (not message.rcode() and any(rrset.rdtype == 6 for rrset in message.authority))
-        return records + code + soa
-
-    def said(self, forward: Forward, *zones: str, now: float = 1000.0, **response: Any) -> Any:
-        """What becomes of an upstream's answer: the further question, or the entry."""
-        name, qtype = names.to_text(forward.asked_name), dns.rdatatype.to_text(dns.rdatatype.RdataType(forward.qtype))
-        message = parse_message(response_wire(name, qtype, *zones, **response))
-        return self.resolver.further(forward, message) or self.resolver.on_answer(forward, message, now)
+from tests.unit.core.localrecords import RECORDS, Local, settled
+from tests.wire import query
 
 
 @pytest.fixture
@@ -215,6 +135,21 @@ def test_a_chain_that_leads_outside(local: Local) -> None:
     assert again.stale is not None
 
 
+def test_without_rd_a_chain_ends_outside(local: Local) -> None:
+    """Such a client gets the local part, and others are not given that from the cache."""
+    assert local.text("far.corp.example", rd=0) == ["far.corp.example. 300 IN CNAME www.example.net."]
+    local.forward("far.corp.example")
+
+
+def test_an_alias_that_is_listed_itself(local: Local) -> None:
+    """A local record beats the feed that lists its name; where it leads to is still checked."""
+    local.reload([{"name": "own.malware.test", "cname": "www.example.net"}])
+    entry = local.said(local.forward("own.malware.test"), "www.example.net 60 IN A 192.0.2.1")
+    assert entry.verdict is None
+    entry = local.said(local.forward("own.malware.test", "AAAA"), "www.example.net 60 IN CNAME malware.test.")
+    assert entry.verdict.feed == "alpha"
+
+
 def test_nxdomain_at_the_end_of_a_chain(local: Local) -> None:
     """It is passed on with the chain."""
     soa = "example.net 60 IN SOA ns.example.net. host.example.net. 1 2 3 4 60"
@@ -267,81 +202,6 @@ def test_an_answer_that_leads_here_and_outside_again(local: Local) -> None:
     forward = local.said(local.forward("portal.example.net", "AAAA"), "portal.example.net 60 IN CNAME far.corp.example.")
     entry = local.said(forward, "www.example.net 60 IN CNAME portal.example.net.")
     assert entry.rcode == 2
-
-
-def test_a_reload_replaces_cached_answers(local: Local) -> None:
-    """At once, in both directions; answers of names that it does not concern stay."""
-    kept, changed = "kept.example.net", "new.example.net"
-    for name in (kept, changed):
-        local.said(local.forward(name), f"{name} 600 IN A 192.0.2.1")
-    leading = local.said(
-        local.forward("l.example.net"), "l.example.net 600 IN CNAME new.example.net.", "new.example.net 600 IN A 192.0.2.1"
-    )
-    assert leading.rcode == 0
-    local.reload([*RECORDS, {"name": changed, "a": ["10.0.0.99"]}])
-    assert local.text(changed) == [f"{changed}. 300 IN A 10.0.0.99"]
-    assert local.text(kept) == [f"{kept}. 600 IN A 192.0.2.1"]
-    local.forward("l.example.net")
-    local.reload(RECORDS)
-    local.forward(changed)
-    assert local.text(kept) == [f"{kept}. 600 IN A 192.0.2.1"]
-
-
-def test_a_reload_of_what_leads_outside(local: Local) -> None:
-    """An answer that is still right stays, and one whose records changed is asked again."""
-    local.said(local.forward("far.corp.example"), "www.example.net 600 IN A 192.0.2.1")
-    local.reload([*RECORDS, {"name": "more.example", "a": ["10.0.0.1"]}])
-    assert local.text("far.corp.example")[1] == "www.example.net. 600 IN A 192.0.2.1"
-    local.reload([{"name": "far.corp.example", "cname": "other.example.net"}])
-    assert local.forward("far.corp.example").asked_name == names.from_text("other.example.net")
-    local.reload([])
-    assert local.forward("far.corp.example").asked_name == names.from_text("far.corp.example")
-
-
-def test_a_name_that_comes_into_being(local: Local) -> None:
-    """A remembered NXDOMAIN of a name above a new one is gone, and so is the NODATA when that leaves again."""
-    soa = "example.org 600 IN SOA ns.example.org. host.example.org. 1 2 3 4 600"
-    local.said(local.forward("b.example.org"), authority=soa, rcode=3)
-    assert local.text("b.example.org") == ["NXDOMAIN"]
-    local.reload([{"name": "a.b.example.org", "a": ["10.0.0.1"]}])
-    local.said(local.forward("b.example.org"), authority=soa, rcode=3)
-    assert local.text("b.example.org") == ["NODATA"]
-    local.reload([])
-    local.forward("b.example.org")
-
-
-@pytest.mark.parametrize("name", ["new.example.net", "far.example.net"])
-def test_a_reload_while_a_question_is_out(local: Local, name: str) -> None:
-    """Its answer, which comes later, is not what local records say by now."""
-    forward = local.forward(name)
-    local.reload([{"name": "new.example.net", "a": ["10.0.0.99"]}, {"name": "far.example.net", "cname": "www.example.org"}])
-    outcome = local.said(forward, f"{name} 600 IN A 192.0.2.1")
-    if name.startswith("new"):
-        assert local.text(name) == ["new.example.net. 300 IN A 10.0.0.99"]
-        assert local.records(Answer(outcome, ""), name, "A") == ["new.example.net. 300 IN A 10.0.0.99"]
-    else:
-        assert outcome.asked_name == names.from_text("www.example.org")
-
-
-@pytest.mark.parametrize(
-    ("records", "asked"),
-    [
-        ([{"name": "far.corp.example", "cname": "other.example.net"}], "other.example.net"),
-        ([], "far.corp.example"),
-        ([{"name": "far.corp.example", "a": ["10.0.0.1"]}], ""),
-        ([{"name": "far.corp.example", "cname": "www.example.net"}, {"name": "x.example", "a": ["10.0.0.1"]}], None),
-    ],
-)
-def test_a_reload_while_the_rest_of_a_chain_is_asked(local: Local, records: list[dict[str, Any]], asked: str | None) -> None:
-    """The beginning is that of now: another target is asked, the name itself, none; or it goes on as before."""
-    forward = local.forward("far.corp.example")
-    local.reload(records)
-    outcome = local.said(forward, "www.example.net 600 IN A 192.0.2.1")
-    if asked:
-        assert outcome.asked_name == names.from_text(asked)
-    else:
-        last = "10.0.0.1" if asked == "" else "192.0.2.1"
-        assert local.records(Answer(outcome, ""), "far.corp.example", "A")[-1].split()[-1] == last
 
 
 def test_zones() -> None:
