@@ -22,7 +22,6 @@ options {{
     listen-on port {port} {{ 127.0.0.1; }};
     listen-on-v6 {{ none; }};
     minimal-responses no;
-    empty-zones-enable no;
     {options}
 }};
 controls {{ }};
@@ -109,7 +108,7 @@ class NamedZones(RealServer):
         for origin, text in self._zones.items():
             (self._directory / f"{origin}.zone").write_text(text)
             more += f'zone "{origin}" {{ type primary; file "{origin}.zone"; notify no; check-names ignore; }};\n'
-        return named(self._directory, self.port, "recursion no; dnssec-validation no;", more)
+        return named(self._directory, self.port, "empty-zones-enable no; recursion no; dnssec-validation no;", more)
 
 
 class ValidatingNamed(RealServer):
@@ -127,7 +126,7 @@ class ValidatingNamed(RealServer):
         (self._directory / "ready.zone").write_text("@ 60 IN SOA . . 1 1 1 1 1\n@ 60 IN NS .\n")
         more += 'zone "localhost.ready" { type primary; file "ready.zone"; };\n'
         forward = f"recursion yes; forward only; forwarders {{ 127.0.0.1 port {self._forward_to}; }};"
-        options = f"{forward} dnssec-validation yes; validate-except {{ {names}}};"
+        options = f"empty-zones-enable no; {forward} dnssec-validation yes; validate-except {{ {names}}};"
         return named(self._directory, self.port, options, more)
 
 

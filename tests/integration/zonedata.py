@@ -52,7 +52,7 @@ PUBLIC = {
     "nsec3.example": zone("www IN A 192.0.2.83", "*.wild IN A 192.0.2.84", "back IN CNAME www.public.example."),
     "corp.example": zone(
         "@ IN A 203.0.113.1", f"www IN A {SERVICES}", "vpn IN A 203.0.113.9", "out IN A 203.0.113.10",
-        "publiconly IN A 203.0.113.11", "shop.www IN CNAME www",
+        "publiconly IN A 203.0.113.11", "autodiscover IN A 203.0.113.12", "shop.www IN CNAME www",
     ),
     **dict.fromkeys(("home.arpa", "10.in-addr.arpa", "168.192.in-addr.arpa", "16.172.in-addr.arpa", "17.172.in-addr.arpa",
                      "d.f.ip6.arpa"), zone()),
