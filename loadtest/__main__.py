@@ -64,9 +64,10 @@ def compare(
     only: Annotated[
         str, typer.Option(help="rows whose keys hold this: hit, blocked_seen, blocked_first, forward, mix, refresh")
     ] = "",
+    zones: Annotated[bool, typer.Option("--zones", help="with 50 zones and 10,000 local records in this tree")] = False,
 ) -> None:
     """CPU time per query of every path here, with that of another tree as 1. Exit status 1: a row is worse by more than 2 %."""
-    raise typer.Exit(comparemod.main(checkout, rounds, only))
+    raise typer.Exit(comparemod.main(checkout, rounds, only, zones=zones))
 
 
 @app.command()

@@ -18,7 +18,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from loadtest import build, lifecycle, process, programs, report, server
+from loadtest import build, lifecycle, namedata, process, programs, report, server
 from loadtest.bench import population_of
 from loadtest.measure import QUICK, Bench
 from loadtest.population import Population
@@ -76,11 +76,11 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[below], ordered[count - 1 - below]
 
 
-def main(other: Path, rounds: int, only: str) -> int:
+def main(other: Path, rounds: int, only: str, *, zones: bool = False) -> int:
     """Runs and prints. Returns the exit status: 1 when a row is worse, 2 when it could not be measured."""
     console = Console(stderr=True)
     try:
-        rows = run(checkout_at(other), rounds, only, console)
+        rows = run(checkout_at(other), rounds, only, console, more=namedata.text() if zones else "")
     except (build.BuildError, ServerError, programs.GeneratorError) as error:
         console.print(f"compare: {error}", style="red", markup=False, highlight=False)
         return 2
@@ -98,8 +98,8 @@ def checkout_at(directory: Path) -> Checkout:
     return Checkout(directory=directory, python=python)
 
 
-def run(other: Checkout, rounds: int, only: str, console: Console) -> list[Comparison]:
-    """Measures the rows whose keys hold `only`. Raises as `bench.run`."""
+def run(other: Checkout, rounds: int, only: str, console: Console, *, more: str = "") -> list[Comparison]:
+    """Measures the rows whose keys hold `only`. This tree has the sections `more` in its configuration. Raises as `bench.run`."""
     for name in build.PROGRAMS:
         build.program(name)
     cores = process.cores()
@@ -111,9 +111,11 @@ def run(other: Checkout, rounds: int, only: str, console: Console) -> list[Compa
         authority = stack.enter_context(programs.serving("authority", generator_core))
         echo = stack.enter_context(programs.serving("echo", server_core))
         trees = []
-        for name, checkout in progress.track((("other", other), ("this", HERE)), description="start"):
+        for name, checkout, beside in progress.track((("other", other, ""), ("this", HERE, more)), description="start"):
             feed = Path(shutil.copyfile(people.list_file, directory / f"{name}.txt"))
-            resolver = stack.enter_context(server.started(directory / name, authority.address, feed, checkout=checkout))
+            resolver = stack.enter_context(
+                server.started(directory / name, authority.address, feed, checkout=checkout, more=beside)
+            )
             resolver.wait_ready(_START_TIMEOUT_S)
             lifecycle.pin(resolver, server_core)
             bench = Bench(plan=QUICK, resolver=resolver, echo=echo, directory=directory, generator_core=generator_core)

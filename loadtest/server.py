@@ -129,9 +129,11 @@ class Resolver(msgspec.Struct, kw_only=True):
 
 
 def config_text(
-    listen: Address, metrics: Address, upstream: Address, state_dir: Path, feed: Path | None, workers: int = 1
+    listen: Address, metrics: Address, upstream: Address, state_dir: Path, feed: Path | None, workers: int = 1, more: str = ""
 ) -> str:
-    """A configuration with one upstream and at most one feed, a required one; all else as shipped. 0 workers: one a core."""
+    """A configuration with one upstream and at most one feed, a required one, and the sections `more`; all else as shipped.
+    0 workers: one a core.
+    """
     lines = [
         "[server]", f"listen = [{json.dumps(str(listen))}]", f"workers = {workers}",
         "[upstream]", f"servers = [{json.dumps(f'udp://{upstream}')}]",
@@ -141,16 +143,16 @@ def config_text(
     if feed is not None:
         lines += ["[[feed]]", 'name = "million"', f"url = {json.dumps(feed.as_uri())}", 'category = "malware"']
         lines += ["refresh_s = 86400", "required = true"]
-    return "\n".join(lines) + "\n"
+    return "\n".join(lines) + "\n" + more
 
 
 @contextlib.contextmanager
 def started(
-    directory: Path, upstream: Address, feed: Path | None, workers: int = 1, checkout: Checkout = HERE
+    directory: Path, upstream: Address, feed: Path | None, workers: int = 1, checkout: Checkout = HERE, more: str = ""
 ) -> Iterator[Resolver]:
     """`pdns serve` with its state in `directory`, ended with SIGTERM on leaving. The caller waits for readiness."""
     listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
-    text = config_text(listen, metrics, upstream, directory / "state", feed, workers)
+    text = config_text(listen, metrics, upstream, directory / "state", feed, workers, more)
     with started_by(directory, text, listen, metrics, checkout) as resolver:
         yield resolver
 

@@ -19,9 +19,11 @@ from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config, Feed
 from pdns.config.system import RESOLV_CONF, system_servers
 from pdns.core.routes import DEFAULT_ROUTE, Route, Routes
+from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 from pdns.errors import ConfigErrors
 from pdns.files.safe_files import open_regular
 from pdns.wire import names
+from pdns.wire import protocol as p
 
 EXIT_INVALID = 2
 MOST_SHOWN = 20  # zones, and names of one
@@ -114,6 +116,15 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
     yield from _shadowed(config)
 
 
+def _is_special(config: Config, routes: Routes, name: bytes) -> bool:
+    """Whether `name` would be answered here if no zone were configured for it."""
+    others = [apex for apex in routes.apexes if apex != name]
+    special = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), others, config.local.never_forward)
+    return special.answer(name, p.A, 0.0) is not None or (
+        not config.local.forward_single_labels and names.parent(name) == names.ROOT
+    )
+
+
 def _shadowed(config: Config) -> Iterator[str]:
     """Zones that change nothing, since the zone above them, or no zone, has the same settings."""
     routes, groups = Routes(config), server_groups(config)
@@ -125,7 +136,9 @@ def _shadowed(config: Config) -> Iterator[str]:
         for text in zone.names:
             name = names.from_text(text)
             above = routes.find(names.parent(name)) if name != names.ROOT else None
-            if settings(routes.of(name)) == settings(above[1] if above is not None else DEFAULT_ROUTE):
+            if not _is_special(config, routes, name) and settings(routes.of(name)) == settings(
+                above[1] if above is not None else DEFAULT_ROUTE
+            ):
                 those = f'"{names.to_text(above[0])}" above it has' if above is not None else "[upstream] has"
                 yield f'zone "{text}" changes nothing: {those} the same servers and settings'
 

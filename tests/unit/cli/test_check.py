@@ -161,3 +161,32 @@ def test_colours(no_color: str, *, coloured: bool) -> None:
     os.close(terminal)
     assert b"192.0.2.53" in output
     assert (b"\x1b[33m" in output) == coloured
+
+
+def test_zones_and_groups(capsys: pytest.CaptureFixture[str]) -> None:
+    """They are summed up, and a zone that changes nothing is noted, with what stands above it."""
+    Path("pdns.toml").write_text(
+        UPSTREAM
+        + '[[group]]\nname = "backup"\nservers = ["10.9.9.9"]\nstrategy = "ordered"\n'
+        + '[[zone]]\nnames = ["corp.example", "10.in-addr.arpa"]\nservers = ["10.1.1.1"]\n'
+        + '[[zone]]\nname = "a.corp.example"\nservers = ["10.1.1.1"]\n'
+        + '[[zone]]\nname = "free.corp.example"\nservers = ["10.1.1.1"]\nblock = false\n'
+        + '[[zone]]\nnames = ["www.example", "home.arpa", "16.172.in-addr.arpa", "ad.lan"]\nservers = "default"\n'
+        + '[local]\nnever_forward = ["lan"]\n'
+        + '[[zone]]\nname = "partner.example"\ngroup = "backup"\n'
+        + '[[feed]]\nname = "a"\nurl = "https://feeds.example.net/a"\n'
+    )
+    assert check(None) == 0
+    captured = capsys.readouterr()
+    for line in (
+        "groups    backup  udp://10.9.9.9:53 (ordered)",
+        "zones     corp.example, 10.in-addr.arpa  to udp://10.1.1.1:53",
+        "          free.corp.example  to udp://10.1.1.1:53, not checked by feeds",
+        "          www.example, home.arpa, 16.172.in-addr.arpa, ad.lan  to the upstreams of all names",
+        "          partner.example  to group backup",
+    ):
+        assert f"{line}\n" in captured.out
+    assert captured.err.splitlines() == [
+        'note: zone "a.corp.example" changes nothing: "corp.example" above it has the same servers and settings',
+        'note: zone "www.example" changes nothing: [upstream] has the same servers and settings',
+    ]

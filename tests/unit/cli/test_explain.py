@@ -251,3 +251,34 @@ allow = ["www.evil.test"]
     assert "is listed by" in printed
     assert explain("other.test", "library", config, as_json=True) == 0
     assert json.loads(capsys.readouterr().out)["allowed"] == [{"by": "block.allow", "name": "other.test"}]
+
+
+def test_where_a_question_goes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The zone that decides, its servers and what comes after them; for names of no zone the upstreams of all names."""
+    with config.open("a") as file:
+        file.write(
+            '[[group]]\nname = "backup"\nservers = ["10.9.9.9"]\n'
+            '[[zone]]\nname = "corp.example"\nservers = ["10.1.1.1", "10.1.1.2"]\nstrategy = "ordered"\nfallback = "backup"\n'
+            '[[zone]]\nname = "dnsbl.example"\ngroup = "backup"\nblock = false\n'
+            '[[zone]]\nname = "www.corp.example"\nservers = "default"\n'
+        )
+    for name, told in (
+        (
+            "dc1.CORP.example",
+            "forwarded to udp://10.1.1.1:53, udp://10.1.1.2:53 (zone corp.example, ordered); when they fail, to the group backup",
+        ),
+        ("1.dnsbl.example", "forwarded to udp://10.9.9.9:53 (zone dnsbl.example); feeds have no say in this zone"),
+        ("www.corp.example", "forwarded to udp://127.0.0.1:9 (zone www.corp.example)"),
+        ("evil.test", "forwarded to udp://127.0.0.1:9 (no zone has it)"),
+    ):
+        assert explain(name, "", config) == 0
+        assert f"  {told}\n" in capsys.readouterr().out, name
+    assert explain("dc1.corp.example", "", config, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["route"] == {
+        "zone": "corp.example",
+        "group": "zone:corp.example",
+        "servers": ["udp://10.1.1.1:53", "udp://10.1.1.2:53"],
+        "strategy": "ordered",
+        "fallback": "backup",
+        "checked": True,
+    }
