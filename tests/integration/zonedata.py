@@ -93,6 +93,7 @@ DOMAIN_CONTROLLER = {
         "@ IN A 10.3.0.1", "dc1 IN A 10.3.0.1", "_ldap._tcp.dc._msdcs IN SRV 0 100 389 dc1", "_kerberos._tcp IN SRV 0 100 88 dc1",
         "up IN CNAME intranet.corp.example.",
     ),
+    "council.local": zone("dc1 IN A 10.7.0.1", "_ldap._tcp IN SRV 0 100 389 dc1", "www IN CNAME www.public.example."),
     "10.in-addr.arpa": zone(
         "1.0.1 IN PTR dc1.corp.example.", "80.0.1 IN PTR intranet.corp.example.", "1.0.3 IN PTR dc1.corp.",
         "65.0.2 IN CNAME 65.64-27.0.2", "65.64-27.0.2 IN PTR printer.branch.corp.example.",
@@ -142,7 +143,7 @@ HOME_OPTIONS = (
 
 UNCHECKED = ("zen.dnsbl.example", "free.example")  # lists do not apply to them
 LISTED = ("malware.example", "bad.public.example", "bad.corp.example", "bad.branch.corp.example", "bad.free.example")
-INSECURE_NAMES = ("corp.example", "corp", "lan", "internal", "priv", "fritz.box")
+INSECURE_NAMES = ("corp.example", "corp", "lan", "local", "internal", "priv", "fritz.box")
 # Validating resolvers answer these themselves unless told otherwise.
 OTHERWISE_THEIRS = ("home.arpa", "10.in-addr.arpa", "168.192.in-addr.arpa", "16.172.in-addr.arpa", "17.172.in-addr.arpa",
                     "d.f.ip6.arpa", "internal")  # fmt: skip

@@ -97,6 +97,13 @@ ACTIVE_DIRECTORY = (
     _yes("_ldap._tcp.dc._msdcs.corp", "SRV", "SRV 0 100 389 dc1.corp."),
     _yes("_kerberos._tcp.corp", "SRV", "SRV 0 100 88 dc1.corp."),
     _no("nowhere.corp", "A", "NXDOMAIN", "corp"),
+    # A domain below a special-use name.
+    _no("local", "A", "NOERROR", "", fronts="udp tcp dnsmasq named unbound"),
+    _yes("dc1.council.local", "A", "A 10.7.0.1"),
+    _yes("_ldap._tcp.council.local", "SRV", "SRV 0 100 389 dc1.council.local."),
+    _no("_services._dns-sd._udp.local", "PTR", "NXDOMAIN", "", fronts="udp tcp dnsmasq named"),
+    _yes("www.council.local", "A", "CNAME www.public.example.", "A 192.0.2.80"),
+    _no("dc2.council.local", "A", "NXDOMAIN", "council.local"),
     _yes("up.corp", "A", *_INTRANET),  # the server does not follow it (RFC 1034, 5.3.3)
     _yes("up.corp", "AAAA", *_INTRANET6),
 )
