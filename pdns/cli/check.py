@@ -28,6 +28,8 @@ from pdns.wire import protocol as p
 EXIT_INVALID = 2
 MOST_SHOWN = 20  # zones, and names of one
 
+_SMALL_PREFIX = {4: 24, 6: 64}  # of networks that may hold load balancers alone
+
 
 def command(
     config: Annotated[
@@ -63,6 +65,8 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     """The summary of the configuration, as titles and values. A title repeats for each of its values."""
     for endpoint in config.server.listen:
         yield "listens", f"{endpoint} (UDP and TCP)"
+    for network in config.server.proxy_protocol_from:
+        yield "balancers", f"{network} (PROXY protocol)"
     workers = worker_count(config.server.workers)
     yield "workers", f"{workers}{'' if config.server.workers else ', one a core'}"
     for server in config.upstream.servers:
@@ -106,6 +110,9 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
     for network in map(ipaddress.ip_network, config.access.networks):
         if network.prefixlen == 0:
             yield f"access.networks: {network}: an open resolver will be found and used to attack others"
+    for network in map(ipaddress.ip_network, config.server.proxy_protocol_from):
+        if network.prefixlen < _SMALL_PREFIX[network.version]:
+            yield f"server.proxy_protocol_from: {network}: whoever is in it can claim to be any client; list only load balancers"
     for feed in config.feed:
         path = source_path(feed.url)
         if path is not None and not path.exists():

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint
+from pdns.config.balancer_rules import settle_balancers
 from pdns.config.feed_rules import settle_source
 from pdns.config.schema import (
     CATEGORIES,
@@ -100,7 +101,8 @@ def _server(server: Server, around: RuleContext) -> Server:
         around.report.add("server.workers", f"{expected}, got {server.workers}")
     if not _IDENTITY.fullmatch(server.identity):
         around.report.add("server.identity", f'expected at most 64 printable ASCII characters, got "{server.identity}"')
-    return replace(server, listen=tuple(listen))
+    balancers = settle_balancers(server.proxy_protocol_from, "server.proxy_protocol_from", around)
+    return replace(server, listen=tuple(listen), proxy_protocol_from=balancers)
 
 
 def _quality(quality: Quality, around: RuleContext) -> Quality:

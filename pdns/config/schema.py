@@ -78,6 +78,7 @@ class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     tcp_max_connections_per_client: Positive = 50
     tcp_idle_timeout_s: PositiveSeconds = 10.0
     drain_s: PositiveSeconds = 5.0
+    proxy_protocol_from: tuple[str, ...] = ()
     identity: str = ""
     user: str = ""
     group: str = ""

@@ -50,6 +50,7 @@ cdef class Inbox:
     cdef int receive(self, int fd) noexcept nogil  # how many; -errno
     cdef const uint8_t *raw(self, int at) noexcept nogil
     cdef Py_ssize_t size(self, int at) noexcept nogil
+    cdef void strip(self, int at, Py_ssize_t head) noexcept nogil  # remove so many bytes at its start
     cdef bint peer(self, int at, Peer *out) noexcept nogil  # False: it was not sent to one of our addresses alone
 
 

@@ -4,7 +4,7 @@
 
 from libc.errno cimport errno
 from libc.stdlib cimport free, malloc
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 
 from pdns.fast.checks cimport fence, must, unfence
 
@@ -98,6 +98,13 @@ cdef class Inbox:
 
     cdef Py_ssize_t size(self, int at) noexcept nogil:
         return self._messages[at].msg_len
+
+    cdef void strip(self, int at, Py_ssize_t head) noexcept nogil:
+        cdef uint8_t *raw = self._raw + at * self._stride
+        must(0 <= head <= self.size(at))
+        self._messages[at].msg_len -= <unsigned int>head
+        memmove(raw, raw + head, self.size(at))
+        fence(raw + self.size(at), head)
 
     cdef bint peer(self, int at, Peer *out) noexcept nogil:
         cdef msghdr *head = &self._messages[at].msg_hdr

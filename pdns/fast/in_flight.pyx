@@ -6,7 +6,6 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from pdns.fast.batch cimport address_of
 from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4, new_hash_key, packed
 from pdns.fast.hashing cimport siphash
 from pdns.fast.query cimport domain_of
@@ -110,7 +109,7 @@ cdef class InFlight:
     cdef Holder client_of(self, Datagram query):
         """What `room_for` and `begin` take."""
         cdef uint8_t address[ADDRESS_BYTES]
-        address_of(&query._peer, address)
+        query.client_address(address)
         return self._client(address)
 
     cdef uint64_t domain_of(self, Datagram query) noexcept:

@@ -14,6 +14,7 @@ from pdns.fast.batch cimport BATCH, Inbox, Outbox, Peer, address_of, port_of
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
 from pdns.fast.cache_record cimport SOURCE_COUNT
+from pdns.fast.proxy_header cimport HEADER_SOUND, HeaderFault, ProxyHeader, read_header, reason_of
 from pdns.fast.stats cimport UDP
 from pdns.fast.wire cimport SOUND
 
@@ -35,11 +36,18 @@ cdef class Datagram(PendingQuery):
     def address(self):
         """The client's address as text, without scope."""
         cdef uint8_t address[ADDRESS_BYTES]
-        address_of(&self._peer, address)
+        self.client_address(address)
         return text_of(address)
+
+    cdef void client_address(self, uint8_t *address) noexcept:
+        if self._has_client:
+            memcpy(address, self._client, ADDRESS_BYTES)
+        else:
+            address_of(&self._peer, address)
 
     @property
     def port(self):
+        """Where the answer goes."""
         return port_of(&self._peer)
 
     @property
@@ -91,6 +99,10 @@ cdef class UdpListener:
             self._reading = False
             self._loop.remove_reader(self._fd)
 
+    def trust(self, networks not None):
+        """Peers in `networks`, and no others, send a PROXY protocol header before each message from now on."""
+        self._balancers = Balancers(networks) if networks else None
+
     def close(self):
         self.pause()
         if self._fd >= 0:
@@ -126,10 +138,13 @@ cdef class UdpListener:
         """Read every datagram of the batch before the first is answered: by then memory has brought what is asked for. `sound` gets
         the places of those that may be answered; returns how many."""
         cdef int at, heard = 0
+        cdef bint has_balancers = self._balancers is not None
         for at in range(count):
             if not self._is_sound(at, &self._peers[at]):
                 continue
             address_of(&self._peers[at], self._addresses[at])
+            if has_balancers and not self._unwrap(at, self._addresses[at]):
+                continue
             try:
                 self._fast_path.parse(self._inbox.raw(at), self._inbox.size(at), self._addresses[at], &self._heard[at])
             except Exception as error:
@@ -151,6 +166,7 @@ cdef class UdpListener:
         cdef uint8_t *out
         cdef Datagram datagram
         cdef list undecided = None
+        cdef bint has_balancers = self._balancers is not None
         memset(answered, 0, sizeof(answered))
         for turn in range(self._parse_batch(count, sound)):
             at = sound[turn]
@@ -168,6 +184,9 @@ cdef class UdpListener:
             elif size < 0:
                 datagram = Datagram.__new__(Datagram)
                 memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
+                if has_balancers:
+                    datagram._has_client = True
+                    memcpy(datagram._client, self._addresses[at], ADDRESS_BYTES)
                 datagram.settle(self._fast_path, &self._heard[at], size)
                 datagram._listener, datagram.started_s = self, began_s
                 if undecided is None:
@@ -192,6 +211,11 @@ cdef class UdpListener:
             datagram = Datagram.__new__(Datagram)
             if not self._is_sound(at, &datagram._peer):
                 continue
+            if self._balancers is not None:
+                datagram._has_client = True
+                address_of(&datagram._peer, datagram._client)
+                if not self._unwrap(at, datagram._client):
+                    continue
             datagram._listener = self
             wire = PyBytes_FromStringAndSize(<const char *>self._inbox.raw(at), self._inbox.size(at))
             try:
@@ -214,6 +238,22 @@ cdef class UdpListener:
         if not unicast:
             self._stats.dropped("udp_not_unicast")
         return unicast
+
+    cdef bint _unwrap(self, int at, uint8_t *client) except -1:
+        """Take the PROXY header off a datagram of the peer `client` if it is a load balancer, which may name another client in its
+        place. False: it may not be answered, which is counted."""
+        cdef ProxyHeader header
+        cdef HeaderFault fault
+        if not self._balancers.has(client):
+            return True
+        fault = read_header(self._inbox.raw(at), self._inbox.size(at), &header)
+        if fault != HEADER_SOUND:
+            self._stats.dropped(reason_of(fault))
+            return False
+        self._inbox.strip(at, header.size)
+        if header.names_client:
+            memcpy(client, header.client, ADDRESS_BYTES)
+        return True
 
     cdef int _queue(self, bytes wire, Peer *peer) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(wire)

@@ -6,7 +6,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t
 from libc.string cimport memcpy
 
-from pdns.fast.batch cimport address_of, port_of
+from pdns.fast.batch cimport port_of
 from pdns.fast.clients cimport ADDRESS_BYTES, packed
 from pdns.fast.udp cimport Datagram
 from pdns.fast.wire cimport put16
@@ -24,7 +24,7 @@ cdef bytes place_of(waiter, int port):
     cdef bytes address
     if type(waiter) is Datagram:
         query = waiter
-        address_of(&query._peer, place)
+        query.client_address(place)
         put16(place + ADDRESS_BYTES, port_of(&query._peer))
         put16(place + ADDRESS_BYTES + 2, query.q.id)
     else:

@@ -45,19 +45,19 @@ class ConnectionTable(Generic[Connection]):
     def __contains__(self, connection: Connection) -> bool:
         return connection in self._client_of
 
-    def has_room(self, key: Hashable) -> bool:
-        """Whether one more connection of client `key` keeps both bounds."""
+    def has_room(self, key: Hashable, max_of_client: int | None = None) -> bool:
+        """Whether one more connection of client `key` keeps both bounds; `max_of_client` is this client's, if it has its own."""
         client = self._clients.get(key)
         if client is None:
             return len(self._client_of) < self.max_connections
         free = self.max_connections - self.max_connections // _RESERVED_PART - len(self._client_of)
-        return free > 0 and client.size < self.max_per_client
+        return free > 0 and client.size < (max_of_client or self.max_per_client)
 
     def is_busy(self, connection: Connection) -> bool:
         """Whether `connection` waits for an answer."""
         return connection in self._client_of[connection].busy
 
-    def dispensable(self, key: Hashable) -> Connection | None:
+    def dispensable(self, key: Hashable, max_of_client: int | None = None) -> Connection | None:
         """The connection that should make room for one of client `key`; None when that client has no fewer than the others.
 
         A client at its own bound makes room itself, by an idle one. Else the client with the most connections does, idle ones
@@ -65,7 +65,7 @@ class ConnectionTable(Generic[Connection]):
         more than the new one, and no idle connection is left but of clients with less than half as many.
         """
         client = self._clients.get(key)
-        if client is not None and client.size >= self.max_per_client:
+        if client is not None and client.size >= (max_of_client or self.max_per_client):
             return next(iter(client.idle), None)
         if not self._by_size:
             return None

@@ -37,11 +37,16 @@ class Listener(NamedTuple):
             close_sockets(sockets)
             raise
         if self.steering is not None:
-            try:
-                self.steering.apply(sockets[0])
-            except OSError as error:  # then the kernel goes by the client's address: every worker caches what it is asked
-                _log.warning("%s (UDP): queries are not steered by name: %s", self.endpoint, error.strerror)
+            steer(sockets[0], self.endpoint, self.steering)
         return tuple(sockets)
+
+
+def steer(first: socket.socket, endpoint: Endpoint, steering: Steering) -> None:
+    """Apply `steering` to the group of `first`, which is bound to `endpoint`, if the kernel can do it."""
+    try:
+        steering.apply(first)
+    except OSError as error:  # then the kernel goes by the client's address: every worker caches what it is asked
+        _log.warning("%s (UDP): queries are not steered by name: %s", endpoint, error.strerror)
 
 
 def close_sockets(sockets: Iterable[socket.socket]) -> None:

@@ -4,6 +4,8 @@ The sockets of one UDP address are a SO_REUSEPORT group. A classic BPF program (
 needed) that the kernel runs on each datagram's payload says which of them, by their order of binding, is given it. Closing
 one of them moves the last into its place, so a group is closed as a whole or not at all.
 
+With load balancers, a datagram may begin with a PROXY protocol header; then the name is looked for behind it.
+
 The hash has a secret key, and covers every byte of the name: clients cannot choose names that meet in one worker.
 """
 
@@ -17,14 +19,18 @@ import struct
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from pdns.wire.proxy_header import FIXED_BYTES, SIGNATURE
+
 SO_ATTACH_REUSEPORT_CBPF: Final = 51  # Linux (asm-generic/socket.h); the socket module does not have it
 KEY_BYTES: Final = 32
 QNAME_AT: Final = 12  # behind the header (RFC 1035, 4.1.1)
+PROXY_LENGTH_AT: Final = 14  # in a PROXY header: the bytes behind its first 16
 LABELS: Final = 36  # a name has at most so many to be steered; the reverse name of an IPv6 address has 34
 WORDS: Final = 24  # and fills at most so many words of 4 bytes, and 3 bytes more
 
 # Instructions (linux/bpf_common.h): A is the accumulator, X the other register, M sixteen words of memory.
 LOAD_WORD: Final = 0x20  # A = packet[k:k+4]; past its end the program returns 0
+LOAD_HALF: Final = 0x28  # A = packet[k:k+2]; as above
 LOAD_WORD_AT_X: Final = 0x40  # A = packet[X+k:X+k+4]
 LOAD_BYTE_AT_X: Final = 0x50  # A = packet[X+k]
 LOAD_SIZE: Final = 0x80  # A = the bytes of the packet
@@ -36,6 +42,7 @@ STORE: Final = 0x02  # M[k] = A
 ADD_NUMBER: Final = 0x04
 ADD_X: Final = 0x0C
 SUBTRACT: Final = 0x14
+SUBTRACT_X: Final = 0x1C
 MULTIPLY: Final = 0x24
 OR_X: Final = 0x4C
 AND_NUMBER: Final = 0x54
@@ -53,7 +60,7 @@ RETURN_A: Final = 0x16
 
 RANDOM: Final = 0xFFFFF000 + 56  # SKF_AD_OFF + SKF_AD_RANDOM (linux/filter.h): where LOAD_WORD finds a random number
 
-_END, _SUM, _WORD = 0, 1, 2  # in M: where the name ends, what is summed up, the word at work
+_END, _SUM, _WORD, _START = range(4)  # in M: where the name ends, what is summed up, the word at work, where the message begins
 
 
 class Steering(NamedTuple):
@@ -61,10 +68,11 @@ class Steering(NamedTuple):
 
     sockets: int
     key: bytes  # of KEY_BYTES
+    proxied: bool = False  # datagrams may begin with a PROXY header; those that do not go where they went without
 
     def apply(self, first: socket.socket) -> None:
         """From now on, for the group of `first`, all of it bound. Raises `OSError`."""
-        steps = program(self.sockets, self.key)
+        steps = program(self.sockets, self.key, proxied=self.proxied)
         code = array.array("B", b"".join(struct.pack("=HBBI", *step) for step in steps))
         first.setsockopt(socket.SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, struct.pack("@HP", len(steps), code.buffer_info()[0]))
 
@@ -105,7 +113,7 @@ class _Assembler:
             self.steps[at] = self.steps[at]._replace(k=len(self.steps) - at - 1)
 
 
-def program(sockets: int, key: bytes) -> list[Instruction]:
+def program(sockets: int, key: bytes, *, proxied: bool = False) -> list[Instruction]:
     """What picks one of `sockets`: a keyed hash of the name in lower case. `key` has KEY_BYTES.
 
     The sum of 16-bit pieces, each times a secret number of its own, is strongly universal in its upper 17 bits (Lemire and
@@ -116,7 +124,10 @@ def program(sockets: int, key: bytes) -> list[Instruction]:
     numbers = _numbers(key)
     out = _Assembler()
     step = out.step
-    step(X_NUMBER, QNAME_AT)
+    if proxied:
+        _find_message(out)
+    else:
+        step(X_NUMBER, QNAME_AT)
     for _ in range(LABELS + 1):  # from label to label: a zero within one does not end the name
         step(LOAD_SIZE)
         out.go_unless(JUMP_IF_ABOVE_X, 0, "anywhere")
@@ -130,6 +141,9 @@ def program(sockets: int, key: bytes) -> list[Instruction]:
     step(LOAD_NUMBER, next(numbers))
     step(STORE, _SUM)
     step(X_TO_A)
+    if proxied:
+        step(X_MEMORY, _START)
+        step(SUBTRACT_X)
     step(STORE, _END)
     out.go_unless(JUMP_IF_AT_LEAST, QNAME_AT + 3, "finish")  # the root, and names of one byte, are one to us
     out.go_if(JUMP_IF_AT_LEAST, QNAME_AT + 4 * WORDS + 3, "anywhere")
@@ -137,11 +151,18 @@ def program(sockets: int, key: bytes) -> list[Instruction]:
     for at in range(QNAME_AT, QNAME_AT + 4 * WORDS, 4):
         step(LOAD_MEMORY, _END)
         out.go_unless(JUMP_IF_AT_LEAST, at + 3, "rest")
-        step(LOAD_WORD, at)
+        if proxied:
+            step(X_MEMORY, _START)
+            step(LOAD_WORD_AT_X, at)
+        else:
+            step(LOAD_WORD, at)
         _add_word(out, next(numbers), next(numbers))
     out.here("rest")
     step(LOAD_MEMORY, _END)
     step(SUBTRACT, 3)
+    if proxied:
+        step(X_MEMORY, _START)
+        step(ADD_X)
     step(A_TO_X)
     step(LOAD_WORD_AT_X)  # the last four bytes, some of which may have been in the word before
     _add_word(out, next(numbers), next(numbers))
@@ -161,6 +182,25 @@ def program(sockets: int, key: bytes) -> list[Instruction]:
     step(MODULO, sockets)
     step(RETURN_A)
     return out.steps
+
+
+def _find_message(out: _Assembler) -> None:
+    """Store where the message begins, behind a PROXY header if there is one; its name is at X."""
+    step = out.step
+    step(LOAD_NUMBER, 0)
+    step(STORE, _START)
+    step(LOAD_SIZE)
+    out.go_unless(JUMP_IF_AT_LEAST, FIXED_BYTES, "bare")
+    for at in range(0, len(SIGNATURE), 4):
+        step(LOAD_WORD, at)
+        out.go_unless(JUMP_IF_EQUAL, int.from_bytes(SIGNATURE[at : at + 4]), "bare")
+    step(LOAD_HALF, PROXY_LENGTH_AT)
+    step(ADD_NUMBER, FIXED_BYTES)
+    step(STORE, _START)
+    out.here("bare")
+    step(LOAD_MEMORY, _START)
+    step(ADD_NUMBER, QNAME_AT)
+    step(A_TO_X)
 
 
 def _add_word(out: _Assembler, upper: int, lower: int) -> None:

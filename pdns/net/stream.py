@@ -6,18 +6,19 @@ import asyncio
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from contextlib import suppress
 from typing import Any, Final, Protocol, cast
 
+from pdns.errors import WireError
 from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.tcp_limits import TcpLimits
 from pdns.wire.framing import MAX_MESSAGE_BYTES, Deframer, frame
 from pdns.wire.protocol import HEADER_BYTES
+from pdns.wire.proxy_header import UNFINISHED, header_bytes, parse_header
 from pdns.wire.transport import Transport
 
 MAX_UNSENT_BYTES: Final = 512 * 1024  # of answers that one client does not read
-_TCP: Final = Transport.TCP
 RESET_ON_CLOSE: Final = struct.pack("ii", 1, 0)
 
 
@@ -38,6 +39,7 @@ class StreamTable(Protocol):
     def read_buffer(self) -> memoryview: ...
 
     def mark(self, stream: Stream, *, busy: bool) -> None: ...
+    def move(self, stream: Stream, key: Hashable) -> bool: ...
     def grant(self, stream: Stream, wanted: int) -> int: ...
     def wait(self, stream: Stream) -> None: ...
     def refused(self, stream: Stream) -> bool: ...
@@ -50,19 +52,26 @@ class Stream(asyncio.BufferedProtocol):
     Nothing is read while messages wait for their turn, while too many queries wait for their answers, while the peer
     does not read its own, or while its client rests because it was refused too often. A peer
     that has said all (half-closed), or that talks nonsense, still gets the answers to what it asked before.
+
+    What a load balancer sends begins with a PROXY protocol header, and everything behind it is the client's that it names.
     """
 
     __slots__ = (
-        "_active", "_active_s", "_asked", "_busy", "_client", "_connections", "_deframer", "_finishing", "_handling", "_open",
-        "_over", "_port", "_reading", "_reset", "_resting", "_service", "_stalled_since_s", "_transport", "_waiting", "key",
+        "_active", "_active_s", "_asked", "_busy", "_client", "_connections", "_deframer", "_finishing", "_handling", "_header",
+        "_means", "_open", "_over", "_port", "_reading", "_reset", "_resting", "_service", "_stalled_since_s", "_transport",
+        "_waiting", "key",
     )  # fmt: skip
 
-    def __init__(self, service: MessageHandler, connections: StreamTable, key: str | bytes) -> None:
-        """`key` is what its client is known by. `connections` has counted it in, and may `reset` or `finish` it from now on."""
+    def __init__(self, service: MessageHandler, connections: StreamTable, key: Hashable, *, awaits_header: bool = False) -> None:
+        """`key` is what its client is known by. `connections` has counted it in, and may `reset` or `finish` it from now on.
+        `awaits_header`: it is a load balancer's.
+        """
         self.key = key
         self._service = service
         self._connections = connections
         self._deframer = Deframer()
+        self._header = bytearray() if awaits_header else None  # what has come of it, while one is awaited
+        self._means = Transport.TCP  # how the client asks
         self._waiting: deque[bytes] = deque()  # messages read, not yet handed over
         self._asked = 0  # messages handed over, not yet answered
         self._busy = False
@@ -105,7 +114,8 @@ class Stream(asyncio.BufferedProtocol):
             return
         if nbytes == len(self._connections.read_buffer):
             self._rest()  # there is more, but others want something too
-        messages = self._deframer.feed(self._connections.read_buffer[:nbytes])
+        received = self._connections.read_buffer[:nbytes]
+        messages = self._deframer.feed(received if self._header is None else self._read_header(received))
         if not messages:
             return
         self._note_activity()
@@ -119,6 +129,9 @@ class Stream(asyncio.BufferedProtocol):
 
     def eof_received(self) -> bool:
         self._reading = False
+        if self._header:
+            self.reset(UNFINISHED)
+            return True
         self.finish()
         return True
 
@@ -190,11 +203,33 @@ class Stream(asyncio.BufferedProtocol):
             if quiet_s >= limits.idle_timeout_s:
                 self.reset("tcp_slow_reader")
         elif quiet_s >= idle_limit_s and not self._over:
-            if self._deframer.pending_bytes:
+            if self._header:
+                self._connections.stats.dropped(UNFINISHED)
+            elif self._deframer.pending_bytes:
                 self._connections.stats.dropped("tcp_unfinished_message")
             self._close()
 
     # what it makes of all that
+
+    def _read_header(self, received: memoryview) -> bytes:
+        """Take up what has come of the header. Returns what stands behind it: nothing before it is whole, or if it is wrong."""
+        assert self._header is not None
+        self._header += received
+        try:
+            size = header_bytes(self._header)
+            if not size or len(self._header) < size:
+                return b""
+            header = parse_header(self._header)
+        except WireError as error:
+            self._header = None
+            self.reset(error.reason)
+            return b""
+        rest, self._header = bytes(self._header[size:]), None
+        if header.datagrams:
+            self._means = Transport.UDP  # its address is not proven, and its answers have to fit
+        if header.client:
+            self._client = header.client
+        return rest if self._connections.move(self, client_key(self._client)) else b""
 
     def _go_on(self) -> None:
         """Hand over what waits, as far as the bounds allow; then see whether to read, to wait, or to close."""
@@ -220,7 +255,7 @@ class Stream(asyncio.BufferedProtocol):
             most -= 1
             self._asked += 1
             try:
-                refused = self._service.on_message(waiting.popleft(), self._client, self._port, _TCP, _Reply(self))
+                refused = self._service.on_message(waiting.popleft(), self._client, self._port, self._means, _Reply(self))
             except Exception as error:  # noqa: BLE001 (the next message may be a good one)
                 connections.bugs.caught(error, "the answer to a message over TCP")
                 continue

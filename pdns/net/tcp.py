@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Iterable
 from contextlib import suppress
 from time import perf_counter
 from typing import Final
 
 from pdns.net.arrivals import Arrivals
+from pdns.net.balancers import Balancers
 from pdns.net.connections import ConnectionTable
 from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.stream import RESET_ON_CLOSE, Stream, client_key
@@ -27,16 +28,18 @@ _MESSAGES_A_TURN: Final = 32  # of all connections
 _TURN_S: Final = 0.001  # after which the others have to wait; forwarding some messages takes longer
 _MESSAGES_A_CONNECTION: Final = 4  # then another client goes on; a new connection counts as many
 _REST_S: Final = 0.02
+_NO_CLIENT_YET: Final = "no client yet"
 
 
 class TcpConnections:
     """Every connection of one worker, whatever address it came to, within common limits.
 
     A new connection finds room while any other is idle, and while its client has fewer than another: `ConnectionTable` says who
-    makes it. The fuller it gets (from half full on) the sooner idle connections are closed.
+    makes it. The fuller it gets (from half full on) the sooner idle connections are closed. Connections of a load balancer are
+    bounded, to half of all, until their headers name the clients.
     Counted as dropped: `tcp_made_room`, `tcp_busy_made_room`, `tcp_refused`, `tcp_slow_reader`, `tcp_unanswered`,
-    `tcp_unfinished_message`, `tcp_no_header`, `tcp_answer_too_long`, `tcp_shutdown`. The gauge `tcp_connections` says how many
-    there are.
+    `tcp_unfinished_message`, `tcp_no_header`, `tcp_answer_too_long`, `tcp_shutdown`; those of
+    `pdns.wire.proxy_header` for what a load balancer sent. The gauge `tcp_connections` says how many there are.
     """
 
     def __init__(
@@ -47,6 +50,7 @@ class TcpConnections:
         self.stats: Final = stats
         self.clock: Final = clock or loop.time
         self.bugs: Final = BugLog(self.clock)
+        self.balancers = Balancers()
         self.read_buffer: Final = memoryview(bytearray(_READ_BYTES))  # one for all: a read is taken up at once
         self._table: ConnectionTable[Stream] = ConnectionTable(limits.max_connections, limits.max_per_client)
         self._timer: asyncio.TimerHandle | None = None
@@ -68,6 +72,10 @@ class TcpConnections:
         self.limits = limits
         self._table.max_connections = limits.max_connections
         self._table.max_per_client = limits.max_per_client
+
+    def trust(self, networks: Iterable[str]) -> None:
+        """Peers in `networks`, and no others, begin each new connection with a PROXY protocol header from now on."""
+        self.balancers = Balancers(networks)
 
     @property
     def idle_limit_s(self) -> float:
@@ -121,13 +129,14 @@ class TcpConnections:
     def open(self, arrival: Arrival, sock: socket.socket, service: MessageHandler) -> None:
         """It is the turn of `arrival`, whose `sock` it is."""
         self._arrivals.discard(arrival, arrival.key)
-        while not self._table.has_room(arrival.key):
-            dispensable = self._table.dispensable(arrival.key)
-            if dispensable is None:
-                self._refuse(arrival)
-                return
-            self._end(dispensable)
-        stream = Stream(service, self, arrival.key)
+        key: Hashable = arrival.peer
+        bound = None
+        if arrival.awaits_header:
+            key, bound = (_NO_CLIENT_YET, key), max(self.limits.max_per_client, self.limits.max_connections // 2)
+        if not self._find_room(key, bound):
+            self._refuse(arrival)
+            return
+        stream = Stream(service, self, key, awaits_header=arrival.awaits_header)
         self._count_in(stream)
         opening = self.loop.create_task(self._open(sock, stream))
         self._opening.add(opening)
@@ -138,6 +147,15 @@ class TcpConnections:
         dispensable = self._table.dispensable(None)
         if dispensable is not None:
             self._end(dispensable)
+
+    def _find_room(self, key: Hashable, max_of_client: int | None = None) -> bool:
+        """Whether there is room for one more connection of client `key`, if need be once others have made it."""
+        while not self._table.has_room(key, max_of_client):
+            dispensable = self._table.dispensable(key, max_of_client)
+            if dispensable is None:
+                return False
+            self._end(dispensable)
+        return True
 
     def _turn_arrivals_away(self) -> None:
         for arrival in self._arrivals:
@@ -174,6 +192,17 @@ class TcpConnections:
             self._table.mark_busy(stream)
         else:
             self._table.mark_idle(stream)
+
+    def move(self, stream: Stream, key: Hashable) -> bool:
+        """`stream`, which is idle, counts as one of client `key` from now on. False: there is no room, and it has ended."""
+        self._table.discard(stream)
+        has_room = self._find_room(key)
+        if has_room:
+            stream.key = key
+        self._count_in(stream)
+        if not has_room:
+            stream.reset("tcp_refused")
+        return has_room
 
     def grant(self, stream: Stream, wanted: int) -> int:
         """How many of the messages that it has `stream` may hand over now. For the others it is to `wait`."""
@@ -240,10 +269,13 @@ class TcpConnections:
 class Arrival:
     """A connection that was accepted and waits for its turn, before anything is spent on it."""
 
-    __slots__ = ("_connections", "_service", "_socket", "key")
+    __slots__ = ("_connections", "_service", "_socket", "awaits_header", "key", "peer")
 
     def __init__(self, sock: socket.socket, client: str, service: MessageHandler, connections: TcpConnections) -> None:
-        self.key: Final = client_key(client)
+        self.peer: Final = client_key(client)
+        self.awaits_header: Final = client in connections.balancers
+        # those of a load balancer are of many clients: each has a turn of its own
+        self.key: Final[Hashable] = object() if self.awaits_header else self.peer
         self._socket = sock
         self._service = service
         self._connections = connections

@@ -11,12 +11,16 @@ from __future__ import annotations
 import asyncio
 import errno
 import socket
+from collections.abc import Sequence
 from functools import lru_cache, partial
 from typing import Any, Final
 
+from pdns.errors import WireError
+from pdns.net.balancers import Balancers
 from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.sockets import IP_PKTINFO, kernel_drops
 from pdns.net.udp import MAX_QUERY_BYTES, WILDCARDS, junk_reason
+from pdns.wire.proxy_header import parse_header
 from pdns.wire.transport import Transport
 
 _UDP: Final = Transport.UDP
@@ -33,7 +37,8 @@ class ReferenceUdpListener:
 
     Owns `sock` (from `bind_udp`). No datagram, no reply and no error of the network can stop it.
     Counted as dropped: `udp_source_port_zero`, `udp_own_address`, `udp_not_unicast`, `udp_too_long`, `udp_receive_error` for
-    what came in; `udp_send_buffer_full` and `udp_send_error` for what could not go out.
+    what came in; `pdns.wire.proxy_header.REASONS` for what a load balancer sent; `udp_send_buffer_full` and `udp_send_error` for
+    what could not go out.
     """
 
     def __init__(self, sock: socket.socket, service: MessageHandler, loop: asyncio.AbstractEventLoop, stats: EdgeStats) -> None:
@@ -45,6 +50,7 @@ class ReferenceUdpListener:
         self._own_host, self._own_port = sock.getsockname()[:2]
         self._v6 = sock.family == socket.AF_INET6
         self._wildcard = self._own_host in WILDCARDS
+        self._balancers = Balancers()
         self._send_to = self._send  # a bound method costs less made once
         self._send_from_to = self._send_from
         self._reading = False
@@ -66,6 +72,12 @@ class ReferenceUdpListener:
         """Take what has arrived, as much as in one turn of the loop: the last thing before `pause` or `close`."""
         if self._sock.fileno() >= 0:
             (self._read_wildcard if self._wildcard else self._read)()
+
+    def trust(self, networks: Sequence[str]) -> None:
+        """Peers in `networks`, and no others, send a PROXY protocol header before each message from now on. The service gets the
+        client that the header names, with the port of the peer: that is where the answer goes.
+        """
+        self._balancers = Balancers(networks)
 
     def close(self) -> None:
         """Stop reading and close the socket. Later replies are lost silently."""
@@ -93,6 +105,11 @@ class ReferenceUdpListener:
             client, port = peer[0], peer[1]
             if (not port or port == own_port or len(wire) > MAX_QUERY_BYTES) and self._is_junk(wire, client, port):
                 continue
+            if client in self._balancers:
+                unwrapped = self._unwrap(wire, client)
+                if unwrapped is None:
+                    continue
+                wire, client = unwrapped
             try:
                 on_message(wire, client, port, _UDP, partial(send, peer))
             except Exception as error:  # noqa: BLE001 (the next datagram is somebody else's)
@@ -119,6 +136,11 @@ class ReferenceUdpListener:
             if source is None:
                 self._stats.dropped("udp_not_unicast")
                 continue
+            if client in self._balancers:
+                unwrapped = self._unwrap(wire, client)
+                if unwrapped is None:
+                    continue
+                wire, client = unwrapped
             try:
                 on_message(wire, client, port, _UDP, partial(send, peer, source))
             except Exception as error:  # noqa: BLE001 (as above)
@@ -129,6 +151,15 @@ class ReferenceUdpListener:
             return False
         self._stats.dropped(reason)
         return True
+
+    def _unwrap(self, wire: bytes, balancer: str) -> tuple[bytes, str] | None:
+        """The message behind the header, and its client; None when there is no sound header."""
+        try:
+            header = parse_header(wire)
+        except WireError as error:
+            self._stats.dropped(error.reason)
+            return None
+        return wire[header.size :], header.client or balancer
 
     def _send(self, peer: Any, wire: bytes) -> None:
         try:

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.errors import PdnsError
 from pdns.ipc.messages import MAX_LISTENERS, ListeningSocket
-from pdns.net.listener import Listener, close_sockets
+from pdns.net.listener import Listener, close_sockets, steer
 from pdns.net.sockets import has_interface, kernel_drops
 from pdns.net.steering import Steering, new_key
 from pdns.wire.transport import Transport
@@ -53,6 +53,7 @@ class ListenerSet:
         self.waiting: list[Endpoint] = []  # not bound: the interface that they name does not exist
         self._came: set[Endpoint] = set()
         self._steering_key = steering_key or new_key()
+        self._proxied = False
         self._groups: dict[str, ListenerGroup] = {}
         self._drops: dict[socket.socket, int] = {}  # as last read
 
@@ -72,9 +73,9 @@ class ListenerSet:
                 f"server.listen: at most {MAX_LISTENERS // 2} addresses; a wildcard such as 0.0.0.0:53 stands for all"
             )
         changed = ListenerSet(self.workers, self._steering_key)
-        changed._drops = self._drops
+        changed._drops, changed._proxied = self._drops, self._proxied
         ports = {group.endpoint.port for group in self}
-        steering = Steering(self.workers, self._steering_key) if self.workers > 1 else None
+        steering = Steering(self.workers, self._steering_key, self._proxied) if self.workers > 1 else None
         respelt = {group.endpoint: group for text, group in self._groups.items() if text not in wanted}
         try:
             for text in wanted:
@@ -88,6 +89,16 @@ class ListenerSet:
             changed.close_but(self)
             raise
         return changed
+
+    def steer(self, *, proxied: bool) -> None:
+        """From now on, datagrams may begin with a PROXY header if `proxied`. Those that do not go where they went before."""
+        if proxied == self._proxied:
+            return
+        self._proxied = proxied
+        steering = Steering(self.workers, self._steering_key, proxied)
+        for group in self:
+            if len(group.datagram_sockets) > 1:
+                steer(group.datagram_sockets[0], group.endpoint, steering)
 
     @property
     def endpoints(self) -> list[Endpoint]:

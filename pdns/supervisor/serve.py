@@ -197,7 +197,8 @@ class Supervisor:
         RESERVE.fill()
         state = StateDirectory(state_dir, str(self.config_path))
         try:
-            self.listeners = self.listeners.changed_to(self.config.server.listen)
+            self.listeners = self.listeners.changed_to(server.listen)
+            self.listeners.steer(proxied=bool(server.proxy_protocol_from))
             bound = self._http.bind(self.config)
             self._missing = confine_supervisor(state.path)
             standard_error().threaded = True
@@ -364,6 +365,7 @@ class Supervisor:
             raise
         listened, self.listeners = self.listeners, listeners
         listened.close_but(listeners)
+        listeners.steer(proxied=bool(config.server.proxy_protocol_from))
         before = self.config
         self._live, self._generation = loaded._replace(config=config), self._generation + 1
         live_config.keep(self.config_path, self.config)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from pdns.core.blocking import NewBlocker
@@ -47,6 +47,7 @@ class UdpListener(Protocol):
     def resume(self) -> None: ...
     def pause(self) -> None: ...
     def read_now(self) -> None: ...
+    def trust(self, networks: Sequence[str]) -> None: ...
     def close(self) -> None: ...
 
 

@@ -84,6 +84,7 @@ class Runtime:
         )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
+        self._connections.trust(config.server.proxy_protocol_from)
         self._udp: dict[Listener, UdpListener] = {}
         self._covered: dict[int, list[UdpListener]] = {}  # worker that is away -> its sockets
         self._covered_before: set[UdpListener] = set()
@@ -120,6 +121,9 @@ class Runtime:
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._service.adopt(self._service.rules.with_config(config), self._forwarder)
         self._connections.apply(_tcp_limits(config))
+        self._connections.trust(config.server.proxy_protocol_from)
+        for udp in self._all_udp():
+            udp.trust(config.server.proxy_protocol_from)
         self._tell_missing_feeds()
 
     def take_arena(self, fd: int) -> None:
@@ -184,7 +188,9 @@ class Runtime:
                 self._udp[listener] = self._udp_listener(sockets.pop(listener))
 
     def _udp_listener(self, sock: socket.socket) -> UdpListener:
-        return COMPILED.udp_listener(sock, self._service, self._loop, self._stats, self._service.fast_path)
+        udp = COMPILED.udp_listener(sock, self._service, self._loop, self._stats, self._service.fast_path)
+        udp.trust(self._config.server.proxy_protocol_from)
+        return udp
 
     def _all_udp(self) -> list[UdpListener]:
         return [*self._udp.values(), *(udp for covered in self._covered.values() for udp in covered)]

@@ -43,11 +43,16 @@ from tests.fuzz.mutate import Mutator
 from tests.fuzz.responses import response_to
 from tests.property.test_plain import believed, fields, key_of
 from tests.property.test_twins import FIELDS
+from tests.proxied import header, raw, tlv
 
 _BLOCKSETS = [
     make_blockset({"alpha": "malware.test =exact.example 192.0.2.0/28", "watch": "watched.example"}, generation=1),
     make_blockset({"alpha": "malware.test", "watch": "watched.example cdn-7.example"}, generation=2),
 ]
+_HEADERS = (
+    header(), header("198.51.100.9"), header("2001:db8::9", tlvs=tlv(4, bytes(30)), checksum=True), header("0.0.0.0"),
+    raw(0x21, 0x12, size=600), header("198.51.100.9", tlvs=b"\1\xff\xff"), b"",
+)  # fmt: skip
 _PATIENCE_S = 6.0
 _EVICTING = 20_000  # packets after which answers move to memory of another size
 
@@ -205,7 +210,9 @@ class Answers:
 
 
 class Listener:
-    """A `UdpListener` with all that hangs on it, over loopback: bursts in, and real datagrams to an upstream and back."""
+    """A `UdpListener` with all that hangs on it, over loopback: bursts in, and real datagrams to an upstream and back. One of its
+    clients is a load balancer.
+    """
 
     name, at_once = "UdpListener", BURST
 
@@ -223,6 +230,7 @@ class Listener:
         sock = bind_udp(Endpoint(host, 0))
         address = ("127.0.0.1", sock.getsockname()[1])
         self._listener = UdpListener(sock, self._service, loop, self._stats, self._service.fast_path)
+        self._listener.trust(("127.0.0.4/32",))
         self._clients = []
         for at in range(4):
             client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
@@ -246,8 +254,9 @@ class Listener:
             which = at % len(self._clients)
             if len(packet) >= 12 and not packet[2] & 0x80:
                 self._asked[which].add(packet[:2])
+            head = _HEADERS[(self._fed + at) // 4 % len(_HEADERS)] if which == 3 else b""
             with suppress(OSError):  # the socket is full, or the packet is too long for any datagram
-                self._clients[which].send(packet)
+                self._clients[which].send(head + packet)
         self._listener.read_now()
         self._serve_upstream()
         self._turn()

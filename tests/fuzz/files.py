@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import random
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -25,15 +25,18 @@ from feeds.store import RECORD, Copy, FeedStore, Reading
 from pdns.blockset.reader import Blockset
 from pdns.config.load import load
 from pdns.config.schema import Config, Feed, Upstream
-from pdns.errors import BlocksetError, ConfigError
+from pdns.errors import BlocksetError, ConfigError, WireError
+from pdns.fast import proxy_header as compiled_proxy_header
 from pdns.files.records import DamagedError
 from pdns.state import commands, feed_hits, feed_status, in_force, live_config, overrides
 from pdns.state.commands import Command, CommandError
 from pdns.state.overrides import Disabled, Indicator, Overrides
+from pdns.wire import proxy_header
 from tests.blocksets import write_all
 from tests.fuzz.mutate import Mutator, landmarks
 from tests.fuzz.sources import SOURCES
 from tests.fuzz.target import FileTarget
+from tests.proxied import header, tlv
 
 NOW_S: Final = 1_800_000_000.0
 MAX_CONFIGURATION_BYTES: Final = 4096  # it is the administrator's own, and tomllib takes long for a long key with many dots
@@ -252,6 +255,37 @@ def _read_popular(content: bytes, directory: Path) -> bool:
     return bool(keys)
 
 
+# What load balancers say.
+
+
+def _headers() -> list[bytes]:
+    tlvs = tlv(1, b"dns") + tlv(0x20, b"\1\0\0\0\0" + tlv(0x21, b"TLSv1.3"))
+    return [
+        header("198.51.100.7") + bytes(12),
+        header("2001:db8::7", means=1, tlvs=tlvs, checksum=True),
+        header("::ffff:198.51.100.7", tlvs=tlv(4, bytes(40))),
+        header(),
+    ]
+
+
+def _outcome(parse: Callable[[bytes], proxy_header.ProxyHeader], content: bytes) -> proxy_header.ProxyHeader | str:
+    try:
+        return parse(content)
+    except WireError as error:
+        return error.reason
+
+
+def _read_header(content: bytes, _: Path) -> bool:
+    """As from a datagram, by both parsers, and as from a connection, byte by byte."""
+    read = _outcome(proxy_header.parse_header, content)
+    assert _outcome(compiled_proxy_header.parse_header, content) == read
+    if isinstance(read, str):
+        assert read in proxy_header.REASONS
+        return False
+    assert {proxy_header.header_bytes(content[:count]) for count in range(read.size + 1)} == {0, read.size}
+    return True
+
+
 TARGETS: Final[dict[str, FileTarget]] = {
     "order": FileTarget(_commands, _read_order),
     "overrides": FileTarget(_overrides, _read_overrides),
@@ -265,5 +299,6 @@ TARGETS: Final[dict[str, FileTarget]] = {
     "manifest": FileTarget(_manifests, _read_manifest),
     "configuration": FileTarget(_configurations, _read_configuration),
     "popularity": FileTarget(lambda: [b"1,google.com\n2,example.org\nexample.net\n"], _read_popular),
+    "PROXY header": FileTarget(_headers, _read_header),
     **SOURCES,
 }

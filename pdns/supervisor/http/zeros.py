@@ -14,6 +14,7 @@ from pdns.core.routes import MOST_LABELS
 from pdns.telemetry.metrics import FAMILIES
 from pdns.telemetry.sliding_window import WINDOWS
 from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
+from pdns.wire import proxy_header
 from pdns.wire.transport import Transport
 
 MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series appears when it first counts
@@ -22,6 +23,7 @@ DROPPED: Final = (
     "internal_error", "not_a_query", "rate_limit", "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
     "tcp_unfinished_message", "udp_not_unicast", "udp_receive_error", "udp_send_buffer_full", "udp_send_error", "waiters_limit",
 )  # fmt: skip
+DROPPED_OF_BALANCERS: Final = (*proxy_header.REASONS, proxy_header.UNFINISHED)
 UPSTREAM_RESULTS: Final = (
     "ok", "servfail", "refused", "formerr", "notimp", "error", "timeout", "truncated", "retransmit", "local_error",
     "unmatched", "malformed",
@@ -38,7 +40,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     action = config.block.action
     for name in _UNLABELLED:
         yield name, ()
-    for reason in DROPPED:
+    for reason in (*DROPPED, *(DROPPED_OF_BALANCERS if config.server.proxy_protocol_from else ())):
         yield "dropped_total", (reason,)
     for source in SOURCES:
         yield "query_duration_seconds" + BUCKET_SUFFIX, (source, repr(BUCKETS_S[0]))

@@ -83,6 +83,18 @@ def test_notes(capsys: pytest.CaptureFixture[str]) -> None:
         "note: no [[feed]]: nothing is blocked",
         "note: access.networks: 0.0.0.0/0: an open resolver will be found and used to attack others",
     ]
+    balancers = '["10.0.0.0/23", "10.1.0.0/24", "2001:db8::/63", "2001:db8:1::/64"]'
+    Path("list.txt").touch()
+    Path("pdns.toml").write_text(
+        f"{UPSTREAM}[server]\nproxy_protocol_from = {balancers}\n" + '[[feed]]\nname = "a"\nurl = "list.txt"\n'
+    )
+    assert check(None) == 0
+    captured = capsys.readouterr()
+    assert captured.err.splitlines() == [
+        f"note: server.proxy_protocol_from: {network}: whoever is in it can claim to be any client; list only load balancers"
+        for network in ("10.0.0.0/23", "2001:db8::/63")
+    ]
+    assert "balancers 10.0.0.0/23 (PROXY protocol)\n          10.1.0.0/24 (PROXY protocol)\n" in captured.out
     Path("pdns.toml").write_text(UPSTREAM + '[[feed]]\nname = "a"\nurl = "a.txt"\nrequired = true\n')
     assert check(None) == 0
     assert capsys.readouterr().err == (

@@ -16,6 +16,8 @@ from pdns.config.addresses import Endpoint
 from pdns.net import steering
 from pdns.net.sockets import bind_udp
 from pdns.net.steering import Instruction, Steering, program
+from tests.proxied import header, tlv
+from tests.proxied import raw as raw_header
 
 _MASK = 2**32 - 1
 _TYPES = ("A", "AAAA", "HTTPS", "TXT", "MX")
@@ -40,6 +42,10 @@ def run(steps: list[Instruction], packet: bytes) -> int:
                 if start + 4 > len(packet):
                     return 0
                 a = int.from_bytes(packet[start : start + 4])
+            case steering.LOAD_HALF:
+                if k + 2 > len(packet):
+                    return 0
+                a = int.from_bytes(packet[k : k + 2])
             case steering.LOAD_BYTE_AT_X:
                 if x + k >= len(packet):
                     return 0
@@ -62,6 +68,8 @@ def run(steps: list[Instruction], packet: bytes) -> int:
                 a = a + x & _MASK
             case steering.SUBTRACT:
                 a = a - k & _MASK
+            case steering.SUBTRACT_X:
+                a = a - x & _MASK
             case steering.MULTIPLY:
                 a = a * k & _MASK
             case steering.OR_X:
@@ -242,9 +250,52 @@ def test_only_letters_have_case() -> None:
         assert (place(label) == place(bytes(each ^ 0x20 for each in label))) is (chr(byte).isalpha() and byte < 128)
 
 
-def test_a_program_is_within_what_the_kernel_takes() -> None:
+HEADERS = [
+    header(),
+    header("198.51.100.7"),
+    header("2001:db8::7"),
+    header("203.0.113.250", tlvs=tlv(1, b"dns") + tlv(4, bytes(17)), checksum=True),
+    raw_header(0x21, 0x31, bytes(216)),
+    raw_header(0, 0),
+]
+
+
+def test_a_name_behind_a_header_goes_where_it_goes_without(group: list[socket.socket]) -> None:
+    """In the kernel and in the interpreter, whatever the header: each worker keeps its own names, also those without a header."""
+    bare = program(len(group), KEYS[1])
+    steps = program(len(group), KEYS[1], proxied=True)
+    Steering(len(group), KEYS[1], proxied=True).apply(group[0])
+    chance = random.Random(11)
+    packets = [query(chance, name) for name in names(60)]
+    packets += [raw(bytes([63]) + b"b" * 63 + bytes([length]) + b"c" * length + b"\0") for length in range(1, 34, 4)]
+    packets += [raw(b"\x01a" * pairs + b"\0") for pairs in range(0, steering.LABELS + 1, 5)]
+    for packet in packets:
+        wanted = run(bare, packet)
+        assert wanted != ANYWHERE
+        assert received(group, packet) == run(steps, packet) == wanted
+        for head in HEADERS:
+            assert received(group, head + packet) == run(steps, head + packet) == wanted
+
+
+@pytest.mark.parametrize(
+    "packet", [raw_header(0x21, 0x12, size=65535), header("198.51.100.7"), header() + bytes(12), header()[:15]]
+)
+def test_a_header_without_a_name_goes_anywhere(packet: bytes) -> None:
+    """One that claims more than there is, one with nothing behind it, and half of one."""
+    assert run(program(4, KEYS[0], proxied=True), packet) == ANYWHERE
+
+
+@pytest.mark.parametrize("start", [b"\r\n\r\n", b"\r\n\r\n\0\r\nQUIT"])
+def test_a_message_that_begins_like_a_header_is_a_message(start: bytes) -> None:
+    """All twelve bytes make a header."""
+    packet = start + raw(b"\3www\7example\0")[len(start) :]
+    assert run(program(2**16, KEYS[0], proxied=True), packet) == run(program(2**16, KEYS[0]), packet) != ANYWHERE
+
+
+@pytest.mark.parametrize("proxied", [False, True])
+def test_a_program_is_within_what_the_kernel_takes(*, proxied: bool) -> None:
     """At most 4,096 instructions (BPF_MAXINSNS), every jump forwards and within it, no name but it runs to a return."""
-    steps = program(64, KEYS[0])
+    steps = program(64, KEYS[0], proxied=proxied)
     assert len(steps) <= 4096
     for at, step in enumerate(steps):
         if step.code == steering.JUMP:

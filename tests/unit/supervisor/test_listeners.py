@@ -12,6 +12,7 @@ from loadtest.loopback import free_port
 from pdns.errors import PdnsError
 from pdns.supervisor.listeners import ListenerSet
 from tests.descriptors import open_fds
+from tests.proxied import header
 from tests.wire import query_wire
 
 
@@ -124,6 +125,24 @@ def test_a_name_meets_one_worker_on_every_address(empty: ListenerSet) -> None:
                     client.sendto(query_wire(name), group.datagram_sockets[0].getsockname()[:2])
                 found.add(next(worker for worker, sock in enumerate(group.datagram_sockets) if _has_datagram(sock)))
         assert len(found) == 1, name
+    listeners.close_but(ListenerSet())
+
+
+def test_a_name_behind_a_header_meets_its_worker_once_that_is_configured(empty: ListenerSet) -> None:
+    """On every address, also on one that comes later; and it goes on when the program that does it is taken back."""
+    listeners = ListenerSet(4).changed_to(["127.0.0.1:0"])
+    for proxied in (True, False):
+        listeners.steer(proxied=proxied)
+        listeners = listeners.changed_to(["127.0.0.1:0", "127.0.0.2:0"])
+        found: set[int] = set()
+        for number in range(40):
+            head = header(f"198.51.100.{number + 1}") if number % 2 else b""
+            if head or proxied:
+                for group in listeners:
+                    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                        client.sendto(head + query_wire("www.example.com"), group.datagram_sockets[0].getsockname())
+                    found.add(next(worker for worker, sock in enumerate(group.datagram_sockets) if _has_datagram(sock)))
+        assert (len(found) == 1) is proxied
     listeners.close_but(ListenerSet())
 
 

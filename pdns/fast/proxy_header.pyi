@@ -1,0 +1,9 @@
+from collections.abc import Iterable
+
+from pdns.wire import proxy_header
+
+def parse_header(wire: bytes) -> proxy_header.ProxyHeader: ...
+
+class Balancers:
+    def __init__(self, networks: Iterable[str]) -> None: ...
+    def __contains__(self, address: str) -> bool: ...
