@@ -35,9 +35,18 @@ class Recipe(NamedTuple):
             if isinstance(servers := section.get("servers"), list):
                 ports = [addresses[server] for server in servers]
                 section["servers"] = [f"udp://127.0.0.1:{port}" for port in dict.fromkeys(ports)]
+        _replace_networks(tables)
         tables["feed"] = [feed(directory, "listed", *LISTED)]
         tables["server"]["listen"] = ["127.0.0.1:0"]
         return tables
+
+
+def _replace_networks(tables: dict[str, Any]) -> None:
+    """The client of a load balancer is at 127.0.0.7 here, all others and the load balancer itself at 127.0.0.1."""
+    if "proxy_protocol_from" in tables["server"]:
+        tables["server"]["proxy_protocol_from"] = ["127.0.0.1/32"]
+        tables["access"]["networks"] = ["127.0.0.0/8"]
+        tables["tenant"][0]["networks"] = ["127.0.0.7/32"]
 
 
 def recipes() -> dict[str, Recipe]:

@@ -88,3 +88,30 @@ class CoreDns(RealServer):
     def _command(self) -> list[str]:
         (self._directory / "Corefile").write_text(self._text.replace(".:53 {", f".:{self.port} {{\n    bind 127.0.0.1"))
         return ["-conf", str(self._directory / "Corefile")]
+
+
+class DnsDist(RealServer):
+    """A `dnsdist` with the file of a recipe."""
+
+    def __init__(self, directory: Path, text: str, forward_to: int) -> None:
+        super().__init__("dnsdist", directory, "www.public.example")
+        text = re.sub(r"^.*10\.20\.0\.54.*\n", "", text, flags=re.MULTILINE)
+        self._text = text.replace("10.20.0.53:53", f"127.0.0.1:{forward_to}").replace("10.30.0.0/16", "127.0.0.0/8")
+        self._text = self._text.replace("www.example.org.", "www.public.example.") + 'setSecurityPollSuffix("")\n'
+
+    def _command(self) -> list[str]:
+        (self._directory / "dnsdist.conf").write_text(self._text.replace("10.20.0.10:53", f"127.0.0.1:{self.port}"))
+        return ["--supervised", "--disable-syslog", "-C", str(self._directory / "dnsdist.conf")]
+
+
+class HaProxy(RealServer):
+    """A `haproxy` with the file of a recipe: over TCP alone."""
+
+    def __init__(self, directory: Path, text: str, forward_to: int) -> None:
+        super().__init__("haproxy", directory)
+        text = re.sub(r"^.*10\.20\.0\.54.*\n", "", text, flags=re.MULTILINE)
+        self._text = text.replace("10.20.0.53:53", f"127.0.0.1:{forward_to}")
+
+    def _command(self) -> list[str]:
+        (self._directory / "haproxy.cfg").write_text(self._text.replace("10.20.0.10:53", f"127.0.0.1:{self.port}"))
+        return ["-db", "-f", str(self._directory / "haproxy.cfg")]

@@ -6,17 +6,22 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import dns.exception
 import dns.flags
+import dns.message
+import dns.query
 import pytest
 
 from tests.integration.realanswers import has, rcode, records
 from tests.integration.realservers import Nsd, RealServer, Unbound, ask
 from tests.integration.recipes import LISTED, Recipe, recipes
-from tests.integration.recipeservers import Controller, CoreDns, NamedWith, UnboundWith, at
+from tests.integration.recipeservers import Controller, CoreDns, DnsDist, HaProxy, NamedWith, UnboundWith, at
 from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns
+from tests.integration.serving import accepts
 from tests.integration.siteservers import NamedZones, Tree
 from tests.integration.zonedata import DOMAIN_CONTROLLER, OTHERWISE_THEIRS, SERVICES, SITE_SERVER, zone
 
@@ -147,6 +152,29 @@ def test_blocklists_of_a_mail_server(around: Around, tmp_path: Path) -> None:
         assert pdns.addresses("2.0.0.127.bl.spamcop.net") == ["127.0.0.2"]
         assert pdns.addresses("www.public.example") == ["192.0.2.80"]
         assert answer(pdns.dns_port, MALWARE) == ("NOERROR", BLOCKED)
+
+
+@pytest.mark.parametrize("name", ["dnsdist", "haproxy"])
+def test_behind_a_load_balancer(around: Around, tmp_path: Path, name: str) -> None:
+    """The query of a client counts for its own tenant, over UDP and TCP; nothing is answered that has no header."""
+    heading = "Behind a load balancer"
+    with around.run(tmp_path, heading) as pdns:
+        server: RealServer
+        if name == "dnsdist":
+            server = DnsDist(tmp_path / name, RECIPES[heading].text("setLocal"), pdns.dns_port)
+        else:
+            server = HaProxy(tmp_path / name, RECIPES[heading].text("frontend"), pdns.dns_port)
+        with server as balancer:
+            for tcp in (True,) if name == "haproxy" else (False, True):
+                query = dns.message.make_query("www.public.example", "A")
+                send = dns.query.tcp if tcp else dns.query.udp
+                pdns.wait_for(partial(accepts, "127.0.0.1", balancer.port), "it listens")
+                reply = send(query, "127.0.0.1", port=balancer.port, source="127.0.0.7", timeout=60)
+                assert records(reply.answer) == ["www.public.example. A 192.0.2.80"]
+                pdns.wait_for_value(1, "queries_total", tenant="libraries", transport="tcp" if tcp else "udp")
+        with pytest.raises(dns.exception.Timeout):
+            pdns.ask("www.public.example", timeout_s=1.0)
+        assert pdns.value("dropped_total", reason="proxy_no_header") > 0
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace")
