@@ -76,3 +76,11 @@ class BlocksetError(PdnsError):
 
 class OtherFormatError(BlocksetError):
     """An undamaged blockset from another version of the program."""
+
+
+class InvalidRecord(PdnsError):
+    """Text that is not a DNS record that can be served. `reason` says what is wrong with it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason

@@ -19,6 +19,7 @@ from pdns.config.schema import Config
 from pdns.core.embedded import Embeddings
 from pdns.core.listing import AddressListing, Listing, Rule
 from pdns.core.policy import AllowList
+from pdns.core.records import LocalRecords
 from pdns.core.routes import DEFAULT_ROUTE, Routes
 from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError
 from pdns.state import feed_status, overrides
@@ -62,6 +63,13 @@ class LocalStatement(msgspec.Struct, frozen=True, kw_only=True):
     reason: str
 
 
+class LocalRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """The name whose local records answer, before every feed and special name."""
+
+    name: str  # the name itself, or a wildcard
+    source: str  # "[[record]]", or the path of a file
+
+
 class RouteStatement(msgspec.Struct, frozen=True, kw_only=True):
     """Where a question goes that is not answered here, and why."""
 
@@ -87,6 +95,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     generation: int  # of the blockset; 0: there is none
     said: list[FeedStatement]
     local: LocalStatement | None = None
+    record: LocalRecord | None = None
     allowed: list[Allowed] = []
     route: RouteStatement | None = None
     problem: str = ""  # why details are missing
@@ -168,7 +177,7 @@ def of_name(config: Config, blockset: Blockset | None, current: Overrides, name:
     teller = _Teller(config, blockset, current)
     said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
     explanation = teller.explanation(names.to_text(name), said, _said_here(current, name))
-    return replace(explanation, allowed=_allowed(config, name), route=route_of(config, name))
+    return replace(explanation, allowed=_allowed(config, name), record=_local_record(config, name), route=route_of(config, name))
 
 
 def of_address(
@@ -202,6 +211,11 @@ def _said_here(current: Overrides, name: bytes) -> LocalStatement | None:
         return None
     spelt = ("*." if entry.below_only else "") + names.to_text(entry.name)
     return LocalStatement(name=spelt, action="allow" if entry.allow else "block", reason=entry.reason)
+
+
+def _local_record(config: Config, name: bytes) -> LocalRecord | None:
+    owner, source = LocalRecords.of(config).source(name)
+    return LocalRecord(name=names.to_text(owner), source=source) if owner else None
 
 
 def _allowed(config: Config, name: bytes) -> list[Allowed]:

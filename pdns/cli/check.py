@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from msgspec import UNSET
 from rich.console import Console
 from rich.text import Text
 
@@ -18,6 +19,7 @@ from pdns.config.load import default_config_path, load
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config, Feed
 from pdns.config.system import RESOLV_CONF, system_servers
+from pdns.core.records import LocalRecords
 from pdns.core.routes import DEFAULT_ROUTE, Route, Routes
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 from pdns.errors import ConfigErrors
@@ -94,6 +96,10 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
         yield "tenants", f"{tenant.name:<{width}}  {', '.join(tenant.networks)}"
     if not config.tenant:
         yield "tenants", "none"
+    if config.loaded_records is not UNSET:
+        local = LocalRecords.of(config)
+        files = [*config.local.hosts_files, *config.local.zone_files]
+        yield "records", f"of {len(local):,} names{', also from ' if files else ''}{', '.join(files)}"
     yield "access", ", ".join(config.access.networks)
     yield "state", config.state.dir
     yield "metrics", f"http://{config.metrics.listen}/metrics"
@@ -107,6 +113,8 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
         yield f"{resolv_conf} names no server, so queries go to port 53 of this machine; say where else in upstream.servers"
     if not config.feed:
         yield "no [[feed]]: nothing is blocked"
+    if config.loaded_records is not UNSET:
+        yield from config.loaded_records.notes
     for network in map(ipaddress.ip_network, config.access.networks):
         if network.prefixlen == 0:
             yield f"access.networks: {network}: an open resolver will be found and used to attack others"

@@ -90,7 +90,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     output = Console(soft_wrap=True, highlight=False, markup=False)
     output.print(Text(explanation.asked, style="bold"))
     _print_listings(output, explanation, tenant)
-    if explanation.route is not None:
+    if explanation.route is not None and explanation.record is None:
         output.print(f"  {_route_text(explanation.route)}")
     output.print("  a client gets" if address is None else "  an answer that leads there")
     for qtype, outcome in answers.items():
@@ -106,6 +106,8 @@ def _as_address(text: str) -> IPv4Address | IPv6Address | None:
 
 
 def _print_listings(output: Console, explanation: Explanation, tenant: str) -> None:
+    if explanation.record is not None:
+        output.print(f"  answered by local records: {explanation.record.name} ({explanation.record.source})")
     for entry in explanation.allowed:
         if not tenant or entry.by in ("block.allow", f"tenant {tenant}"):
             output.print(f"  allowed by {entry.by}: {entry.name}")

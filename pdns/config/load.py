@@ -10,8 +10,9 @@ from typing import Any, Final
 import msgspec
 
 from pdns.config.catalogue import filled
+from pdns.config.record_rules import bounded, load_records
 from pdns.config.rules import RuleContext, settle
-from pdns.config.schema import Config
+from pdns.config.schema import MADE_FIELDS, Config
 from pdns.config.shape import Report, check, check_names
 from pdns.config.syntax import explain
 from pdns.config.system import RESOLV_CONF
@@ -70,20 +71,21 @@ def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv
     Raises `ConfigErrors`. A section of the wrong shape is not checked further; all others are.
     """
     report = Report(file)
-    tables = _with_catalogue(tables, report)
+    tables = bounded(_with_catalogue(tables, report), report)
     around = RuleContext(report, directory, resolv_conf)
     present = {field.name for field in check_names(tables, Config, "", report)}
     sections: dict[str, Any] = {}
     for field in msgspec.structs.fields(Config):
         if field.name not in present:
-            if not field.required:
+            if not field.required and field.name not in MADE_FIELDS:
                 sections[field.name] = settle(field.name, field.default, around)
         elif check(tables[field.name], field.type, field.name, report):
             section = msgspec.convert(tables[field.name], field.type)
             sections[field.name] = settle(field.name, section, around)
+    made = load_records(sections.get("record", ()), sections.get("local"), report)
     if report.errors:
         raise ConfigErrors(report.errors)
-    return Config(**sections)
+    return Config(**sections, loaded_records=made)
 
 
 def _with_catalogue(tables: Mapping[str, Any], report: Report) -> Mapping[str, Any]:

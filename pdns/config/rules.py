@@ -16,6 +16,7 @@ from pdns.config import addresses
 from pdns.config.addresses import Endpoint
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.feed_rules import settle_source
+from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
     CATEGORIES,
     GUARD_KINDS,
@@ -287,6 +288,7 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "local": settle_local,
     "group": settle_groups,
     "zone": settle_zones,
+    "record": lambda records, around: settle_records(records, around.report),
     "feed": _feeds,
     "feeds": _all_feeds,
     "guard": _guard,

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
 FeedFormat = Literal[
@@ -52,6 +52,7 @@ LabelOrNone = Annotated[
 ]
 ServersOrDefault = Annotated[tuple[str, ...] | Literal["default"], Meta(description='non-empty array of strings or "default"')]
 TrueFalseOrAuto = Annotated[bool | Literal["auto"], Meta(description='true, false or "auto"')]
+PtrRecords = Annotated[bool | tuple[str, ...], Meta(description="true, false or array of strings")]
 Delimiter = Annotated[str, Meta(pattern=r'^[^\r\n" ]\Z', description="one character")]
 PositiveSeconds = Annotated[float, Meta(gt=0, le=MOST)]
 NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
@@ -151,10 +152,27 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Local(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Names that are not forwarded."""
+    """Names that are not forwarded, and files with local records."""
 
     never_forward: tuple[str, ...] = ()
     forward_single_labels: bool = True
+    hosts_files: tuple[str, ...] = ()
+    zone_files: tuple[str, ...] = ()
+
+
+class Record(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The local records of one name."""
+
+    name: str
+    a: tuple[str, ...] = ()
+    aaaa: tuple[str, ...] = ()
+    cname: str = ""
+    mx: tuple[str, ...] = ()
+    txt: tuple[str, ...] = ()
+    srv: tuple[str, ...] = ()
+    https: tuple[str, ...] = ()
+    ptr: PtrRecords = True
+    ttl_s: NotNegative = 300
 
 
 class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -297,14 +315,24 @@ class Log(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     clients: bool = False
 
 
+class LoadedRecords(Struct, frozen=True, kw_only=True):
+    """All local records, from `[[record]]` and from files. No key: it is made when the configuration is loaded."""
+
+    table: bytes = b""  # see `pdns.config.record_table`
+    sources: tuple[str, ...] = ()  # what the names came from: "[[record]]", or the path of a file
+    versions: dict[str, tuple[int, ...]] = {}  # path of a file -> as `pdns.files.file_version` says, before it was read
+    notes: tuple[str, ...] = ()  # what was left out, and why
+
+
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration. Sections are tables; `feed` and `tenant` are arrays of tables."""
+    """The whole configuration. Sections are tables; `record`, `group`, `zone`, `feed` and `tenant` are arrays of tables."""
 
     server: Server = Server()
     upstream: Upstream = Upstream()
     cache: Cache = Cache()
     block: Block = Block()
     local: Local = Local()
+    record: tuple[Record, ...] = ()
     group: tuple[Group, ...] = ()
     zone: tuple[Zone, ...] = ()
     feed: tuple[Feed, ...] = ()
@@ -318,3 +346,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Admin = Admin()
     quality: Quality = Quality()
     log: Log = Log()
+    loaded_records: LoadedRecords | UnsetType = UNSET
+
+
+MADE_FIELDS = frozenset(("loaded_records",))  # fields of `Config` that are no keys

@@ -13,11 +13,11 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from pdns.config.addresses import without_secrets
-from pdns.config.schema import MOST, Config, Label
+from pdns.config.schema import MADE_FIELDS, MOST, Config, Label
 from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60
-_HEADINGS = {name: f"[[{name}]]" for name in ("feed", "tenant", "group", "zone")}  # for sections that can be repeated
+_HEADINGS = {name: f"[[{name}]]" for name in ("feed", "tenant", "group", "zone", "record")}  # for sections that can be repeated
 _MOVED = {"local.forward": 'is a zone now: [[zone]] with names = [...] and servers = "default"'}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -63,7 +63,7 @@ def check(value: object, hint: Any, key: str, report: Report) -> bool:
 
 def check_names(table: Mapping[Any, object], struct: type, key: str, report: Report) -> list[msgspec.structs.FieldInfo]:
     """Reports unknown and missing names in `table`. Returns the fields of `struct` that are present."""
-    fields = msgspec.structs.fields(struct)
+    fields = [field for field in msgspec.structs.fields(struct) if struct is not Config or field.name not in MADE_FIELDS]
     known = [field.name for field in fields]
     for name in table:
         if name not in known:

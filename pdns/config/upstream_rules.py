@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
@@ -57,7 +58,10 @@ def settle_local(local: Local, around: UpstreamRuleContext) -> Local:
     """`[local]`."""
     never_forward = around.canonical("local.never_forward", local.never_forward, parse_zone_name)
     around.never_forwarded = {name: f"local.never_forward[{index}]" for index, name in enumerate(never_forward)}
-    return replace(local, never_forward=never_forward)
+    path = partial(addresses.absolute_path, directory=around.directory)
+    hosts_files = around.canonical("local.hosts_files", local.hosts_files, path)
+    zone_files = around.canonical("local.zone_files", local.zone_files, path)
+    return replace(local, never_forward=never_forward, hosts_files=hosts_files, zone_files=zone_files)
 
 
 def settle_groups(groups: tuple[Group, ...], around: UpstreamRuleContext) -> tuple[Group, ...]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -12,6 +11,7 @@ from pdns.config.load import MAX_BYTES, from_tables, read_tables
 from pdns.config.schema import Config
 from pdns.config.system import RESOLV_CONF
 from pdns.errors import ConfigError
+from pdns.files.file_version import FileVersion, version_of
 from pdns.files.safe_files import read_bounded
 
 _TRIES: Final = 5
@@ -48,13 +48,15 @@ def _sha256(path: Path) -> str:
 class FileWatch:
     """Notices that a file was changed or replaced, itself or through a symbolic link, and is no longer being written."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, handled: FileVersion | None = None) -> None:
+        """`handled`: the version that was read, if that is not the present one."""
         self._path = path
-        self._acted_on = self._before = self._look()
+        self._before = version_of(path)
+        self._acted_on = self._before if handled is None else handled
 
     def changed(self) -> bool:
         """Call this every second or so. True once for each new version that is unchanged since the previous call."""
-        now = self._look()
+        now = version_of(self._path)
         at_rest, self._before = now == self._before, now
         if now == self._acted_on or not at_rest:
             return False
@@ -63,11 +65,4 @@ class FileWatch:
 
     def seen(self) -> None:
         """Note that the present version was handled."""
-        self._acted_on = self._before = self._look()
-
-    def _look(self) -> tuple[object, ...]:
-        try:
-            stat = os.stat(self._path)  # noqa: PTH116 (of what the links lead to)
-        except OSError as error:
-            return (error.errno,)
-        return stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns
+        self._acted_on = self._before = version_of(self._path)

@@ -37,9 +37,14 @@ def denial_entry(source: str, now: float, ttl_s: int) -> Entry:
 
 
 def _negative(rcode: int, owner: bytes, source: str, now: float, ttl_s: int) -> Entry:
-    rdata = _MNAME_RNAME + _TIMERS + ttl_s.to_bytes(4)
-    body = owner + b"\0\6\0\1" + ttl_s.to_bytes(4) + len(rdata).to_bytes(2) + rdata
+    body = negative_soa(owner, ttl_s)
     return Entry(rcode, source, now, ttl_s, body=body, counts=_COUNT_ONE_AUTHORITY, ttls=((len(owner) + 4, ttl_s),))
+
+
+def negative_soa(owner: bytes, ttl_s: int) -> bytes:
+    """The SOA record of a negative answer, as it stands in a message. `owner`: a wire name, or a pointer."""
+    rdata = _MNAME_RNAME + _TIMERS + ttl_s.to_bytes(4)
+    return owner + b"\0\6\0\1" + ttl_s.to_bytes(4) + len(rdata).to_bytes(2) + rdata
 
 
 def soa_owner(rcode: int, apex: bytes, qname: bytes) -> bytes:

@@ -13,6 +13,7 @@ from pdns.core.entry import Entry
 from pdns.core.local_rules import LOCAL
 from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
 from pdns.core.query import Query
+from pdns.core.records import LocalAnswer
 from pdns.core.responses import Responses
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.core.ruleset import RuleSet
@@ -45,20 +46,23 @@ class Resolver(Responses):
         """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
         super().adopt(rules)
         self.classify: Classify = _nothing_to_classify
-        # The order is policy: what is answered here comes first, so that special names are never forwarded; then what is
-        # blocked here, if anything is; then what feeds list. Only what is left is for an upstream to answer.
+        # The order is policy: what is answered here comes first, the administrator's records before special names, so that these
+        # are never forwarded; then what is blocked here, if anything is; then what feeds list. Only what is left is for an
+        # upstream to answer.
         block: tuple[_Stage, ...] = ()
         if not rules.ready:
-            block = (partial(_not_ready, _not_ready_text(rules.missing)),)
+            block = (partial(_refuse_unprotected, _not_ready_text(rules.missing)),)
         elif rules.blockset is not None:
             blocker = self._new_blocker(rules, self._cache)
             block, self.classify = (blocker.block,), blocker.classify
         if rules.local.filter_keys:
             block = (self._block_here, *block)
-        forward: tuple[_Stage, ...] = (self._forward_in_zone, self._forward) if rules.routes else (self._forward,)
+        records: tuple[_Stage, ...] = (self._records,) if rules.records else ()
+        last = self._forward_existing if rules.records else self._forward
+        forward: tuple[_Stage, ...] = (self._forward_in_zone, last) if rules.routes else (last,)
         unchecked: tuple[_Stage, ...] = (self._forward_unchecked,) if rules.routes.some_unchecked else ()
         self._decisions: tuple[_Stage, ...] = (
-            self._scope, self._local, *unchecked, *block, self._undelegated, *forward
+            self._scope, *records, self._local, *unchecked, *block, self._undelegated, *forward
         )  # fmt: skip
         self._skipping_local: tuple[_Stage, ...] = (*block, self._forward)  # those that have something to say of any name
 
@@ -112,6 +116,24 @@ class Resolver(Responses):
             rcode = p.FORMERR if query.qtype in (0, p.OPT) else p.REFUSED
             return Answer(error_entry(rcode, "refused", now, 0, (p.EDE_NOT_SUPPORTED, b"this type is not asked here")), "refused")
         return None
+
+    def _records(self, query: Query, client: Client, now: float) -> Outcome | None:
+        found = self._local_answer(query.qname, query.qtype, now, do=query.do)
+        if found is None:
+            return None
+        if query.qtype == p.ANY:
+            return Answer(minimal_any_entry(now), "local")
+        forward = self.forward_of(query, client)
+        if found.outside and query.flags & p.RD:
+            return self._follow_outside(found, forward, now)
+        return Answer(self._store_local(found, forward, now), "local")
+
+    def _follow_outside(self, found: LocalAnswer, forward: Forward, now: float) -> Outcome:
+        further = self._led_outside(found, forward)
+        if not self.rules.ready and further.route.block:
+            return _not_ready(_not_ready_text(self.rules.missing), now)
+        entry = self._ended_here(found, forward, now)
+        return further if entry is None else Answer(entry, entry.source)
 
     def _local(self, query: Query, client: Client, now: float) -> Outcome | None:
         if not self.rules.special.may_answer(query.filter_key):
@@ -172,12 +194,19 @@ class Resolver(Responses):
             return PLAIN
         return _forward(query, client, query.key + client.policy_key, DEFAULT_ROUTE)
 
+    def _forward_existing(self, query: Query, client: Client, now: float) -> Outcome:
+        """As `_forward`, of names that may have local records below them: `on_answer` sees the answer if they do."""
+        outcome = self._forward(query, client, now)
+        return self.forward_of(query, client) if outcome is PLAIN and self.rules.records.exists(query.qname) else outcome
+
     def forward_of(self, query: Query, client: Client) -> Forward:
         """What a `Plain` outcome of `decide` comes to."""
         return _forward(query, client, query.key + client.policy_key, DEFAULT_ROUTE)
 
     def _asked_again(self, query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
-        return _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
+        forward = _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
+        found = self._local_answer(query.qname, query.qtype, 0.0, do=query.do)
+        return self._led_outside(found, forward) if found is not None and found.outside else forward
 
 
 def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:
@@ -211,6 +240,10 @@ def _not_ready_text(missing: Sequence[str]) -> bytes:
     return f"required feeds are not loaded yet: {named}".encode() if named else b"the threat feeds are being loaded"
 
 
-def _not_ready(text: bytes, _query: Query, _client: Client, now: float) -> Outcome:
+def _refuse_unprotected(text: bytes, _query: Query, _client: Client, now: float) -> Outcome:
+    return _not_ready(text, now)
+
+
+def _not_ready(text: bytes, now: float) -> Outcome:
     entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, text))
     return Answer(entry, "error")

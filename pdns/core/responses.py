@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from zlib import crc32
+
 from pdns.core.answers import denial_entry, error_entry
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
-from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
+from pdns.core.crossing import MAX_CROSSINGS, ChainHead, head_of, joined
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extended_errors import errors_of
 from pdns.core.outcome import Answer, Forward
 from pdns.core.policy import CLEAN, Decision, merge
+from pdns.core.records import LocalAnswer, message_of
 from pdns.core.response_check import check_response
 from pdns.core.routes import DEFAULT_ROUTE
 from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.wire import names
 from pdns.wire import protocol as p
-from pdns.wire.message import HEADER, Message, ResourceRecord, kind_of, parse_message, read_name
+from pdns.wire.message import Message, ResourceRecord, kind_of, read_name
 
 _LED_TOO_FAR = b"the answer leads from zone to zone too often"
 
@@ -41,21 +45,21 @@ class Responses:
         """
         if self._takes_default(forward):
             return None
+        if (found := self._local_since(forward)) is not None:
+            return self._led_outside(found, forward) if found.outside else None
         try:
-            message, chain = self._whole(forward, message)
+            message, chain, hops = self._whole(forward, message)
         except WireError:
             return None  # `on_answer` says so
         head = forward.head
-        hops = self._first_foreign(forward, chain)
         if hops is None and forward.route != DEFAULT_ROUTE and _is_unfinished(forward, message, chain):
             hops = len(chain.names) - 1
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
-        routes, known = self.rules.routes, chain.names[:hops]
-        route = routes.of(chain.names[hops], forward.qtype)
+        route = self.rules.routes.of(chain.names[hops], forward.qtype)
         if hops == 0:
             return forward._replace(route=route, head=None, asked=b"")
-        new_head = head_of(message, chain, hops, head, routes.mark(known, forward.qtype))
+        new_head = head_of(message, chain, hops, head, self._mark(chain.names[:hops], forward.qtype))
         return forward._replace(route=route, head=new_head, asked=chain.names[hops])
 
     def on_answer(self, forward: Forward, message: Message, now: float) -> Entry:
@@ -65,11 +69,13 @@ class Responses:
         """
         if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
             return self._store_denial(forward, now)
+        if (found := self._local_since(forward)) is not None:
+            return self._store_local(found, forward, now)
         try:
-            message, chain = self._whole(forward, message)
+            message, chain, hops = self._whole(forward, message)
         except WireError as error:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
-        if not self._takes_default(forward) and self._first_foreign(forward, chain) is not None:
+        if hops is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
         if decision.verdict is not None:
@@ -85,7 +91,9 @@ class Responses:
                 any_question=forward.proof,
             )
             entry.monitored = decision.monitored
-            entry.route_mark = self.rules.routes.mark(chain.names, forward.qtype)
+            entry.route_mark = self._mark(chain.names, forward.qtype)
+            if entry.rcode == p.NXDOMAIN and not forward.proof and self.rules.records.exists(chain.names[-1]):
+                entry.rcode, entry.ad = p.NOERROR, False  # there are names below it here, and caches take NXDOMAIN for all below
         if entry.expires_s > now:
             self._cache.put(forward.key, entry)
         else:
@@ -125,10 +133,81 @@ class Responses:
 
     def _takes_default(self, forward: Forward) -> bool:
         """Whether no other route is concerned, by the rules of now or by those of when it was asked."""
-        return forward.proof or (not self.rules.routes and forward.route == DEFAULT_ROUTE and forward.head is None)
+        concerned = self.rules.routes or self.rules.records or forward.route != DEFAULT_ROUTE or forward.head is not None
+        return forward.proof or not concerned
 
-    def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain]:
-        """`message` with what was known before it, and the chain of both. Raises `WireError`."""
+    # Local records.
+
+    def _local_answer(self, qname: bytes, qtype: int, now: float, *, do: bool) -> LocalAnswer | None:
+        """What the local records say; None where they leave it to the outside."""
+        records = self.rules.records
+        if not records or not records.may_answer(names.filter_key(qname)):
+            return None
+        found = records.answer(qname, qtype)
+        return None if found is None or (found.left and self._special_entry(qname, qtype, now, do=do) is None) else found
+
+    def _local_since(self, forward: Forward) -> LocalAnswer | None:
+        """What the local records say of a question that was asked when they said nothing, or something else."""
+        if forward.proof or (found := self._local_answer(forward.qname, forward.qtype, 0.0, do=forward.do)) is None:
+            return None
+        if found.outside and forward.head is not None and forward.head.records.startswith(self._head(found, forward).records):
+            return None
+        return found
+
+    def _store_local(self, found: LocalAnswer, forward: Forward, now: float) -> Entry:
+        entry = found.entry(forward.qname, now, self._cache.rules_epoch)
+        if entry.expires_s > now and not found.outside:
+            self._cache.put(forward.key, entry)
+        return entry
+
+    def _head(self, found: LocalAnswer, forward: Forward) -> ChainHead:
+        """The beginning of an answer that local records lead outside with."""
+        message = found.message(forward.qname, forward.qtype)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        hops = len(chain.names) - 1
+        return head_of(message, chain, hops, None, self._mark(chain.names[:hops], forward.qtype))
+
+    def _led_outside(self, found: LocalAnswer, forward: Forward) -> Forward:
+        """`forward` for the rest of an answer that begins with local records."""
+        route = self.rules.routes.of(found.end, forward.qtype)
+        return forward._replace(route=route, head=self._head(found, forward), asked=found.end)
+
+    def _ended_here(self, found: LocalAnswer, forward: Forward, now: float) -> Entry | None:
+        """The answer that local records lead to, if it is not one for an upstream: a special name, or a listed one."""
+        message = found.message(forward.qname, forward.qtype)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        special = self._special_entry(found.end, forward.qtype, now, do=forward.do)
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        if decision.verdict is not None:
+            entry = self._block_entry(decision, decision.verdict, forward, now)
+        elif special is not None:
+            told = message_of(special, found.end + _question_of(forward)[-4:])
+            whole = joined(self._head(found, forward), _question_of(forward), told)
+            chain = follow(whole, forward.qname, forward.qtype, do=forward.do)
+            entry = cacheable(whole, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
+            entry.source = "local"
+        else:
+            return None
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _is_local(self, name: bytes, qtype: int) -> bool:
+        """Whether local records answer for a name, of which feeds and blocks have no say then."""
+        records = self.rules.records
+        return bool(records) and records.may_answer(names.filter_key(name)) and records.answers(name, qtype)
+
+    def _mark(self, chain: Sequence[bytes], qtype: int) -> int:
+        """What an answer is marked with: another number when the routes or the local records of its names change."""
+        routes = self.rules.routes.mark(chain, qtype)
+        if not self.rules.records:
+            return routes
+        marks = [self.rules.records.mark(name, qtype) for name in chain]
+        return crc32(repr((routes, marks)).encode()) or 1 if any(marks) else routes
+
+    def _whole(self, forward: Forward, message: Message) -> tuple[Message, Chain, int | None]:
+        """`message` with what was known before it, and with the local records that it leads to; the chain of it all; and which
+        name of that is to be asked next, as it is not for the servers that were asked. Raises `WireError`.
+        """
         told_before = 0
         if forward.head is not None:
             message = joined(forward.head, _question_of(forward), message)
@@ -137,7 +216,18 @@ class Responses:
         if not self._takes_default(forward):
             own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
             chain = chain._replace(records=tuple(own))
-        return message, chain
+        if self._takes_default(forward):
+            return message, chain, None
+        hops = self._first_foreign(forward, chain)
+        for at in range(forward.head.hops + 1 if forward.head is not None else 1, len(chain.names) if hops is None else hops + 1):
+            if self._is_local(chain.names[at], forward.qtype):
+                found = self.rules.records.answer(chain.names[at], forward.qtype)
+                assert found is not None
+                told = found.message(chain.names[at], forward.qtype)
+                message = joined(head_of(message, chain, at, None, 0), _question_of(forward), told)
+                chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+                return message, chain, len(chain.names) - 1 if found.outside else None
+        return message, chain, hops
 
     def _is_foreign_dname(self, message: Message, record: ResourceRecord, forward: Forward) -> bool:
         """Whether it redirects names that are not for the servers that were asked, beside those that are."""
@@ -152,7 +242,7 @@ class Responses:
         routes, head, asked = self.rules.routes, forward.head, 0
         if head is not None:
             asked = head.hops
-            if head.route_mark != routes.mark(chain.names[:asked], forward.qtype):
+            if head.route_mark != self._mark(chain.names[:asked], forward.qtype):
                 return 0
         for hops in range(asked, len(chain.names)):
             if not routes.of(chain.names[hops], forward.qtype).answers_with(forward.route):
@@ -188,11 +278,12 @@ class Responses:
         if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
             return CLEAN
         decision = CLEAN
-        if not self.rules.routes.some_unchecked or self.rules.routes.of(qname, qtype).block:
+        is_checked = not self.rules.routes.some_unchecked or self.rules.routes.of(qname, qtype).block
+        if is_checked and not self._is_local(qname, qtype):
             decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
         if decision.verdict is not None:
             return decision
-        if self.rules.routes.some_unchecked:
+        if self.rules.routes.some_unchecked or self.rules.records:
             chain = self._checked_part(message, chain, qtype)
         checked = check_response(self._policy, blockset, policy, message, chain)
         return merge(decision, checked)
@@ -203,28 +294,32 @@ class Responses:
 
         def is_checked(record: ResourceRecord) -> bool:
             leads = record.rtype in (p.CNAME, p.DNAME)
-            return route_of(read_name(message.wire, record.rdata_at)[0] if leads else record.owner, qtype).block
+            name = read_name(message.wire, record.rdata_at)[0] if leads else record.owner
+            return route_of(name, qtype).block and not self._is_local(name, qtype)
 
         return chain._replace(records=tuple(filter(is_checked, chain.records)))
 
     def _is_answered_here(self, forward: Forward, now: float) -> bool:
         """Whether the question is no longer one for an upstream."""
-        key = names.filter_key(forward.qname)
-        return any(
-            data.may_answer(key) and data.answer(forward.qname, forward.qtype, now, do=forward.do) is not None
-            for data in (self.rules.special, self.rules.undelegated)
-        )
+        if self._is_local(forward.qname, forward.qtype):
+            return False  # the mark says whether this is still the answer
+        return self._special_entry(forward.qname, forward.qtype, now, do=forward.do) is not None
+
+    def _special_entry(self, qname: bytes, qtype: int, now: float, *, do: bool) -> Entry | None:
+        key = names.filter_key(qname)
+        for data in (self.rules.special, self.rules.undelegated):
+            if data.may_answer(key) and (entry := data.answer(qname, qtype, now, do=do)) is not None:
+                return entry
+        return None
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
         if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
             self._cache.remove(forward.key)
             return None
-        question = _question_of(forward)
-        head = HEADER.pack(0, p.QR | entry.rcode, 1, int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:]), 0)
-        message = parse_message(head + question + entry.body)
+        message = message_of(entry, _question_of(forward))
         chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        if entry.route_mark != self.rules.routes.mark(chain.names, forward.qtype):
+        if entry.route_mark != self._mark(chain.names, forward.qtype):
             self._cache.remove(forward.key)
             return None
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)

@@ -11,6 +11,7 @@ from pdns.core.block_answer import BlockAnswers
 from pdns.core.listing import Listings
 from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.policy import Policy
+from pdns.core.records import LocalRecords
 from pdns.core.routes import Routes
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 
@@ -29,6 +30,7 @@ class RuleSet:
     policy: Policy
     block_answers: BlockAnswers
     routes: Routes
+    records: LocalRecords  # the administrator's, answered before everything else
     special: SpecialNames  # answered here before the feeds are asked
     undelegated: SpecialNames  # answered here when no feed lists the name
 
@@ -48,6 +50,7 @@ class RuleSet:
             policy=Policy(config, local),
             block_answers=BlockAnswers(config.block),
             routes=routes,
+            records=LocalRecords.of(config),
             special=SpecialNames(SPECIAL_ZONES, routes.apexes),
             undelegated=SpecialNames(
                 UNDELEGATED_ZONES,
@@ -76,7 +79,7 @@ class RuleSet:
     @property
     def special_filter_keys(self) -> frozenset[bytes]:
         """The filter key of every name that may be answered here without the feeds, or by other upstreams than most."""
-        return self.special.filter_keys | self.undelegated.filter_keys | self.routes.filter_keys
+        return self.records.filter_keys | self.special.filter_keys | self.undelegated.filter_keys | self.routes.filter_keys
 
     def _stays_ready(self, missing: tuple[str, ...], blockset: Listings | None) -> bool:
         """Once ready, always ready: a required feed that is added must not stop the service while it loads."""

@@ -25,7 +25,7 @@ cdef class FastForward(ReplyHandler):
     cdef object _stats, _punt, _refuse
     cdef Bounds _bounds
     cdef Matcher _matcher  # None: nothing is listed
-    cdef frozenset _judged_filter_keys  # the last two labels, or the last one, of names that are blocked here or in a zone
+    cdef frozenset _judged_filter_keys  # the last two labels, or the last one, of names that are blocked here, in a zone, or have local records
     cdef object _listed_networks  # Policy.listings of the blockset, None when there are none
     cdef Query _target
     cdef list _written  # listeners that have something to send

@@ -5,14 +5,24 @@ from __future__ import annotations
 import os
 
 import msgspec
+from msgspec import UNSET
+from msgspec.structs import replace
 
 from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
 
 def share_config(config: Config) -> int:
-    """`config` in a sealed memfd, which no process can change. The caller closes it."""
-    return sealed_memory("pdns-config", [msgspec.json.encode(config)])
+    """`config` in a sealed memfd, which no process can change. The caller closes it.
+
+    Without `[[record]]`: `loaded_records` has all that is in it.
+    """
+    return sealed_memory("pdns-config", [msgspec.json.encode(replace(config, record=()))])
+
+
+def without_records(config: Config) -> Config:
+    """`config` for a process that answers no DNS."""
+    return replace(config, record=(), loaded_records=UNSET)
 
 
 def read_config(fd: int) -> Config:

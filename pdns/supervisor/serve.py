@@ -26,11 +26,11 @@ from typing import Final, NoReturn
 from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
-from pdns.config.watch import FileWatch, Loaded, load_version
+from pdns.config.watch import Loaded, load_version
 from pdns.confinement.confine import MEASURES, Missing, confine_supervisor, listens_low, said
 from pdns.confinement.privileges import change_user
 from pdns.errors import ConfigErrors, PdnsError
-from pdns.ipc.config_memfd import share_config
+from pdns.ipc.config_memfd import share_config, without_records
 from pdns.ipc.messages import Configure, Distrust
 from pdns.logs import log_to_stderr, standard_error
 from pdns.net.descriptors import RESERVE, raise_descriptor_limit
@@ -38,6 +38,7 @@ from pdns.state import live_config
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
 from pdns.supervisor.child import Child
+from pdns.supervisor.config_watch import ConfigWatch
 from pdns.supervisor.http import servers
 from pdns.supervisor.http.servers import HttpServers
 from pdns.supervisor.http.status import StatusReader
@@ -76,7 +77,7 @@ class Supervisor:
         self._announce = announce
         self._loading = loading
         self._terminal = Terminal()
-        self._file, self._system = FileWatch(path), SystemServers()
+        self._files, self._system = ConfigWatch(path), SystemServers()
         self._live = load_version(path)
         self._generation = 1  # of what is live
         self._loop = asyncio.get_running_loop()
@@ -207,6 +208,7 @@ class Supervisor:
             self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
             live_config.keep(self.config_path, self.config)
+            self._files.follow(self.config)
             await compile_first(self._workers.blockset, self._feeds.start, self._stop.is_set)
             await self._workers.start()
             self._system.warn(self._live)
@@ -327,9 +329,9 @@ class Supervisor:
                 async with asyncio.timeout(_LOOK_AT_FILE_S):  # wait_for of Python 3.11 may lose the cancellation
                     await self._told.wait()
             self._told.clear()
-            if self._reload_wanted or self._file.changed():
+            if self._reload_wanted or self._files.changed():
                 self._reload_wanted = False
-                self._file.seen()
+                self._files.seen()
                 await self._reload()
             followed = self._system.followed(self._live)
             if followed is not None or self.listeners.interface_came():
@@ -348,6 +350,7 @@ class Supervisor:
             _log.info("%s is live (sha256 %s)", self.config_path, self._live.sha256)
             self.reload_successful, self.reload_success_s = True, time.time()
             return
+        self._files.follow_broken()
         _log.error("%s has errors: the previous configuration stays live", self.config_path)
         self.reload_successful = False
 
@@ -370,6 +373,7 @@ class Supervisor:
         self._live, self._generation = loaded._replace(config=config), self._generation + 1
         live_config.keep(self.config_path, self.config)
         log_to_stderr("supervisor", config.log.level)
+        self._files.follow(config)
         if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
             self._configure_feeds()
         else:  # it has dropped the privilege for that, or never had it
@@ -382,7 +386,7 @@ class Supervisor:
         self._feeds.start()
 
     def _configure_feeds(self) -> None:
-        config_fd = share_config(self.config)
+        config_fd = share_config(without_records(self.config))
         try:
             configure = Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)
             self._feeds.send(configure, [config_fd])

@@ -58,7 +58,9 @@ class SystemServers:
     def _with_servers(self, live: Loaded) -> Loaded:
         if not system_servers(self._path):
             return live
-        found = from_tables(live.tables, str(live.path), live.path.absolute().parent, resolv_conf=self._path)
+        local = {key: value for key, value in live.tables.get("local", {}).items() if key not in ("hosts_files", "zone_files")}
+        tables = {**live.tables, "local": local, "record": ()}  # without local records, whose files may be broken by now
+        found = from_tables(tables, str(live.path), live.path.absolute().parent, resolv_conf=self._path)
         return _with(live, found.upstream.servers)
 
 

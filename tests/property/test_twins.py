@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -13,6 +14,7 @@ from xxhash import xxh128_digest
 
 from pdns.blockset.reader import Blockset
 from pdns.config.groups import server_groups
+from pdns.config.load import from_tables
 from pdns.config.schema import Access, Config, RateLimit, Tenant
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
@@ -184,6 +186,14 @@ _RAW: dict[str, Any] = {
     ],
     "cache": {"refresh_ahead_hits": 2},
 }
+_RECORDS: list[dict[str, Any]] = [
+    {"name": "exact.example", "a": ["10.0.0.1", "10.0.0.2"], "txt": ["x"]},
+    {"name": "*.below.example", "a": ["10.0.0.3"], "ttl_s": 1},
+    {"name": "big.example", "cname": "www.example"},
+    {"name": "b.example", "aaaa": ["fd00::1"], "a": ["10.0.0.4"]},
+    {"name": "x.no.example", "a": ["10.0.0.5"]},
+]
+_LOADED = from_tables({"upstream": {"servers": ["192.0.2.1"]}, "record": _RECORDS}, "", Path("/nonexistent")).loaded_records
 _VARIANTS: list[dict[str, Any]] = [
     {},
     {"block": {"action": "nxdomain", "ede_code": 17}},
@@ -193,6 +203,7 @@ _VARIANTS: list[dict[str, Any]] = [
     {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "drop"}},
     {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "refuse"}},
     {"server": {"max_udp_answer_bytes": 512}},
+    {"loaded_records": msgspec.to_builtins(_LOADED)},
 ]
 _LOCAL_NAMES = ("www.example", "b.example", "example", "malware.test", "b.malware.test", "watched.example", "test")
 LOCAL_ENTRIES = st.lists(

@@ -70,6 +70,7 @@ OF_OURS = {
 STAY = {
     "pdns/config/watch.py: watch": "watches the configuration file",
     "pdns/config/schema.py: Guard": "the section [guard]",
+    "pdns/config/schema.py: Record": "the section [[record]]",
     "pdns/config/rules.py: _guard": "the section [guard]",
     "pdns/cli/indicators.py: indicators": "the command `pdns indicators`",
 }

@@ -1,0 +1,61 @@
+"""The configuration file, and the files with local records: noticing their changes."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+from msgspec import UNSET
+
+from pdns.config.addresses import absolute_path
+from pdns.config.load import read_tables
+from pdns.config.schema import Config
+from pdns.config.watch import FileWatch
+from pdns.errors import ConfigError, InvalidAddress
+from pdns.files.file_version import FileVersion
+
+_log = logging.getLogger(__name__)
+
+
+class ConfigWatch:
+    """As `FileWatch`, of a configuration file and the files with local records that it names. Logs what these leave out."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._watches = {str(path): FileWatch(path)}
+
+    def changed(self) -> bool:
+        """Call this every second or so. True once for each new version of any of the files."""
+        return max([watch.changed() for watch in self._watches.values()])  # of each: `any` would not ask them all
+
+    def seen(self) -> None:
+        """Note that the present versions were handled."""
+        for watch in self._watches.values():
+            watch.seen()
+
+    def follow(self, config: Config) -> None:
+        """Watch the files of `config` from now on, which was loaded after `seen`."""
+        versions: dict[str, FileVersion] = {}
+        if config.loaded_records is not UNSET:
+            versions = config.loaded_records.versions
+            for note in config.loaded_records.notes:
+                _log.warning("%s", note)
+        known = {str(self._path): self._watches[str(self._path)]}
+        for path, version in versions.items():
+            known[path] = self._watches.get(path) or FileWatch(Path(path), version)
+        self._watches = known
+
+    def follow_broken(self) -> None:
+        """Watch also the files that the configuration file names: it could not be loaded, perhaps because of them."""
+        try:
+            local = read_tables(self._path).get("local")
+        except ConfigError:
+            return
+        for key in ("hosts_files", "zone_files"):
+            texts = local.get(key) if isinstance(local, Mapping) else None
+            for text in texts if isinstance(texts, list) else ():
+                with suppress(InvalidAddress):
+                    path = absolute_path(str(text), self._path.absolute().parent)
+                    self._watches.setdefault(str(path), FileWatch(path))
