@@ -177,6 +177,29 @@ def test_behind_a_load_balancer(around: Around, tmp_path: Path, name: str) -> No
         assert pdns.value("dropped_total", reason="proxy_no_header") > 0
 
 
+def test_a_home_network(around: Around, tmp_path: Path) -> None:
+    """Names of the hosts file and of the wildcard, their addresses back, and no other name below `lan`."""
+    heading = "A home network"
+    (tmp_path / "hosts").write_text(RECIPES[heading].text("nas.lan"))
+    with around.run(tmp_path, heading) as pdns:
+        port = pdns.dns_port
+        for name, qtype, right in (
+            ("nas.lan", "A", "192.168.1.10"),
+            ("nas.lan", "AAAA", "fd00:1::10"),
+            ("nas", "A", "192.168.1.10"),
+            ("printer.lan", "A", "192.168.1.20"),
+            ("photos.apps.lan", "A", "192.168.1.10"),
+            ("20.1.168.192.in-addr.arpa", "PTR", "printer.lan."),
+            ("www.public.example", "A", "192.0.2.80"),
+        ):
+            assert answer(port, name, qtype) == ("NOERROR", [f"{name}. {qtype} {right}"])
+        assert answer(port, "tv.lan") == ("NXDOMAIN", [])
+        assert answer(port, "nas.lan", "MX") == ("NOERROR", [])
+        assert answer(port, MALWARE) == ("NOERROR", BLOCKED)
+        (tmp_path / "hosts").write_text("192.168.1.11 nas.lan\n")
+        pdns.wait_for(lambda: pdns.addresses("nas.lan") == ["192.168.1.11"], "the hosts file has been read again")
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace")
 def test_a_pair(tmp_path: Path) -> None:
     """The shared address is answered at by the machine that has it, with the file as it is, in a network of its own."""
