@@ -46,7 +46,7 @@ PUBLIC = {
         "vpn IN CNAME vpn.corp.example.", "round IN CNAME out.corp.example.", "site IN CNAME www.branch.corp.example.",
         "missing IN CNAME missing.corp.example.", "official IN CNAME www.corp.example.", "nodata IN CNAME vpn.corp.example.",
         "sites IN DNAME branch.corp.example.", "nas IN CNAME nas.lan.", "gone IN CNAME host.priv.",
-        "free IN CNAME bad.free.example.",
+        "free IN CNAME bad.free.example.", "record IN CNAME plotter.corp.example.",
         *_texts("big", 20),
     ),
     "nsec3.example": zone("www IN A 192.0.2.83", "*.wild IN A 192.0.2.84", "back IN CNAME www.public.example."),
@@ -80,6 +80,7 @@ DOMAIN_CONTROLLER = {
         "out IN CNAME www.public.example.", "outout IN CNAME out", "unsafe IN CNAME www.unsigned.example.",
         "dangling IN CNAME nowhere", "lost IN CNAME nowhere.public.example.", "six IN CNAME mail.public.example.",
         "to-branch IN CNAME www.branch", "to-www IN CNAME www", "to-malware IN CNAME malware.example.", "to-bad IN CNAME bad",
+        "to-record IN CNAME plotter", "plotter IN A 10.1.0.97",
         "old IN DNAME branch", "gone IN DNAME public.example.",
         "*.apps IN A 10.1.0.81", '*.apps IN TXT "wild"', "*.alias IN CNAME intranet", "a.b.ent IN A 10.1.0.90",
         "bad IN A 10.1.0.66", "svc IN HTTPS 1 . alpn=h2 ipv4hint=10.1.0.80", "_dns IN SVCB 1 dc1 alpn=dot",
@@ -142,6 +143,13 @@ HOME_OPTIONS = (
 )  # fmt: skip
 
 UNCHECKED = ("zen.dnsbl.example", "free.example")  # lists do not apply to them
+# What the program knows itself.
+RECORDS = [
+    {"name": "plotter.corp.example", "a": ["10.9.0.1"], "txt": ["third floor"]},
+    {"name": "bench.corp.example", "cname": "www.branch.corp.example"},
+    {"name": "*.dev.corp.example", "a": ["10.9.0.2"], "ptr": False},
+    {"name": "sign.lan", "cname": "www.public.example"},
+]
 LISTED = ("malware.example", "bad.public.example", "bad.corp.example", "bad.branch.corp.example", "bad.free.example")
 INSECURE_NAMES = ("corp.example", "corp", "lan", "local", "internal", "priv", "fritz.box")
 # Validating resolvers answer these themselves unless told otherwise.

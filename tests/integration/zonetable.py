@@ -311,7 +311,8 @@ DELEGATIONS = (
     _no("home.arpa", "DS", "NOERROR", "arpa", secure=_ALL),
     _no("zen.dnsbl.example", "DS", "NOERROR", "dnsbl.example"),
     _no("free.example", "DS", "NOERROR", "example", secure=_ALL),
-    _no("lan", "DS", "NXDOMAIN", "", secure=_ALL, fronts=_LOCALLY),
+    _no("internal", "DS", "NXDOMAIN", "", secure=_ALL, fronts=_LOCALLY),
+    _no("lan", "DS", "NOERROR", "", fronts=_LOCALLY),  # a local record is below it
 )
 
 _BLOCKED = f"A {SINKHOLE}"
@@ -338,7 +339,25 @@ BLOCKING = (
     _yes("into.free.example", "A", _BLOCKED),
 )
 
+_PLOTTER = ("CNAME plotter.corp.example.", "A 10.9.0.1")
+LOCAL_RECORDS = (
+    _yes("plotter.corp.example", "A", "A 10.9.0.1"),
+    _yes("plotter.corp.example", "TXT", 'TXT "third floor"'),
+    _no("plotter.corp.example", "AAAA", "NOERROR", ""),
+    _yes("1.0.9.10.in-addr.arpa", "PTR", "PTR plotter.corp.example."),
+    _no("2.0.9.10.in-addr.arpa", "PTR", "NXDOMAIN", "10.in-addr.arpa"),
+    _yes("x.dev.corp.example", "A", "A 10.9.0.2"),
+    # From a zone and from the public to a record, and from records to zones and to the public.
+    _yes("to-record.corp.example", "A", *_PLOTTER),
+    _no("to-record.corp.example", "AAAA", "NOERROR", "", "CNAME plotter.corp.example."),
+    _yes("record.public.example", "A", *_PLOTTER),
+    _yes("bench.corp.example", "A", "CNAME www.branch.corp.example.", "A 10.2.0.80"),
+    _no("bench.corp.example", "AAAA", "NOERROR", "branch.corp.example", "CNAME www.branch.corp.example."),
+    _yes("sign.lan", "A", "CNAME www.public.example.", "A 192.0.2.80"),
+    _yes("sign.lan", "AAAA", "CNAME www.public.example.", "AAAA 2001:db8::80"),
+)
+
 TABLE = (
     *ACTIVE_DIRECTORY, *REVERSE, *BLOCKLISTS_OF_MAIL, *INSIDE_ZONES, *ACROSS_ZONES,
-    *PUBLIC, *SPECIAL_NAMES, *DELEGATIONS, *BLOCKING,
+    *PUBLIC, *SPECIAL_NAMES, *DELEGATIONS, *BLOCKING, *LOCAL_RECORDS,
 )  # fmt: skip
