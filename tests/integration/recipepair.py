@@ -7,6 +7,7 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -38,15 +39,15 @@ def main(directory: Path, heading: str) -> None:
             assert pdns.addresses(LISTED[0], port=53) == [SINKHOLE]  # at 127.0.0.1
             assert not answers(pdns)
             assert pdns.get("/readyz")[0] == 200  # ready to take it over
-            with shared_address(directory, recipe):
+            with shared_address(directory, recipe, pdns):
                 pdns.wait_for(lambda: answers(pdns), "the shared address answers")
                 pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
             pdns.wait_for(lambda: not answers(pdns), "the shared address has moved on")
 
 
 @contextlib.contextmanager
-def shared_address(directory: Path, recipe: Recipe) -> Iterator[None]:
-    """The machine has the shared address."""
+def shared_address(directory: Path, recipe: Recipe, pdns: RunningPdns) -> Iterator[None]:
+    """The machine has the shared address, and with keepalived only as long as the program is ready."""
     keepalived = shutil.which("keepalived", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if keepalived is None:
         ip("address", "add", f"{SHARED}/24", "dev", "eth0")
@@ -55,12 +56,17 @@ def shared_address(directory: Path, recipe: Recipe) -> Iterator[None]:
         finally:
             ip("address", "del", f"{SHARED}/24", "dev", "eth0")
         return
-    (directory / "keepalived.conf").write_text(recipe.text("vrrp_instance"))
+    text = recipe.text("vrrp_instance").replace("127.0.0.1:9153", f"127.0.0.1:{pdns.metrics_port}")
+    (directory / "keepalived.conf").write_text(text)
     files = [f"--{name}={directory / name}" for name in ("pid", "vrrp_pid")]
     command = [keepalived, "--dont-fork", "--log-console", "--vrrp", *files, f"--use-file={directory / 'keepalived.conf'}"]
     with subprocess.Popen(command) as process:
         try:
             yield
+            pdns.send_signal(signal.SIGSTOP)
+            pdns.wait_for(lambda: SHARED not in addresses(), "keepalived gives the address up")
+            pdns.send_signal(signal.SIGCONT)
+            pdns.wait_for(lambda: SHARED in addresses(), "keepalived takes it back")
         finally:
             process.terminate()
 
@@ -74,6 +80,10 @@ def answers(pdns: RunningPdns) -> bool:
 
 def ip(*words: str) -> None:
     subprocess.run(["ip", *words], check=True)
+
+
+def addresses() -> str:
+    return subprocess.run(["ip", "address", "show", "dev", "eth0"], check=True, capture_output=True, text=True).stdout
 
 
 if __name__ == "__main__":
