@@ -243,10 +243,20 @@ class Named(RealServer):
 class Unbound(RealServer):
     """A validating `unbound` that trusts `anchors` (DS or DNSKEY records) and asks only the port `forward_to`."""
 
-    def __init__(self, directory: Path, forward_to: int, anchors: Iterable[str], *, asks_for: Iterable[str] = ()) -> None:
-        """`asks_for`: names that it would otherwise answer itself."""
+    def __init__(
+        self,
+        directory: Path,
+        forward_to: int,
+        anchors: Iterable[str],
+        *,
+        asks_for: Iterable[str] = (),
+        insecure: Iterable[str] = (),
+    ) -> None:
+        """`asks_for`: names that it would otherwise answer itself. `insecure`: negative trust anchors (RFC 7646)."""
         super().__init__("unbound", directory, "localhost" if "localhost." not in asks_for else ".")
-        self._asks_for = "\n".join(f'    local-zone: "{name}" nodefault' for name in asks_for)
+        self._asks_for = "\n".join(
+            [f'    local-zone: "{name}" nodefault' for name in asks_for] + [f'    domain-insecure: "{name}"' for name in insecure]
+        )
         self._forward_to = forward_to
         self._anchors = "\n".join(f'    trust-anchor: "{anchor}"' for anchor in anchors)
 
