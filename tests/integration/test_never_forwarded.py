@@ -10,7 +10,8 @@ import dns.rcode
 
 from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 
-LOCAL = {"never_forward": ["lan"], "forward": ["ad.lan"], "forward_single_labels": False}
+LOCAL = {"never_forward": ["lan"], "forward_single_labels": False}
+ZONE = {"name": "ad.lan", "servers": "default"}
 
 
 def test_they_never_reach_an_upstream(tmp_path: Path) -> None:
@@ -21,7 +22,7 @@ def test_they_never_reach_an_upstream(tmp_path: Path) -> None:
             here, elsewhere = ("nas.lan", "printer"), ("dc1.ad.lan", "www.example.net")
             for name in (*here, *elsewhere):
                 assert pdns.rcode(name) == "NOERROR"
-            pdns.write_config({**config, "local": LOCAL})
+            pdns.write_config({**config, "local": LOCAL, "zone": [ZONE]})
             pdns.reload()
             before = len(upstream.names)
             for name in here:
