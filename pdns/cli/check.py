@@ -134,20 +134,28 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
         yield from _secrets(feed)
     yield from _overlaps(config)
     yield from _shadowed(config)
+    yield from _overlaid(config)
 
 
-def _is_special(config: Config, routes: Routes, name: bytes) -> bool:
-    """Whether `name` would be answered here if no zone were configured for it."""
-    others = [apex for apex in routes.apexes if apex != name]
-    special = SpecialNames((*SPECIAL_ZONES, *UNDELEGATED_ZONES), others, config.local.never_forward)
-    return special.answer(name, p.A, 0.0) is not None or (
-        not config.local.forward_single_labels and names.parent(name) == names.ROOT
-    )
+def _overlaid(config: Config) -> Iterator[str]:
+    """Zones with names that local records answer for."""
+    routes = Routes(config)
+    found: dict[bytes, list[bytes]] = {}
+    for name in LocalRecords.of(config).names() if routes else ():
+        zone = routes.find(name)
+        if zone is not None and zone[1].zone:
+            found.setdefault(zone[0], []).append(name)
+    for apex, those in found.items():
+        count, such = f"{len(those):,} name{'s' * (len(those) > 1)}", names.to_text(min(those))
+        yield f'zone "{names.to_text(apex)}": local records come before its servers: {count}, such as "{such}"'
 
 
 def _shadowed(config: Config) -> Iterator[str]:
     """Zones that change nothing, since the zone above them, or no zone, has the same settings."""
     routes, groups = Routes(config), server_groups(config)
+    special = SpecialNames(
+        (*SPECIAL_ZONES, *UNDELEGATED_ZONES), (), config.local.never_forward, single_labels=not config.local.forward_single_labels
+    )  # which would be answered here if there were no zone
 
     def settings(route: Route) -> tuple[object, ...]:
         return groups[route.group], route.block, route.dnssec, route.private_answers
@@ -156,9 +164,8 @@ def _shadowed(config: Config) -> Iterator[str]:
         for text in zone.names:
             name = names.from_text(text)
             above = routes.find(names.parent(name)) if name != names.ROOT else None
-            if not _is_special(config, routes, name) and settings(routes.of(name)) == settings(
-                above[1] if above is not None else DEFAULT_ROUTE
-            ):
+            before = above[1] if above is not None else DEFAULT_ROUTE
+            if special.answer(name, p.A, 0.0) is None and settings(routes.of(name)) == settings(before):
                 those = f'"{names.to_text(above[0])}" above it has' if above is not None else "[upstream] has"
                 yield f'zone "{text}" changes nothing: {those} the same servers and settings'
 

@@ -139,6 +139,15 @@ class RecordTable:
             at += 1
             yield self._block[start:at]
 
+    def __iter__(self) -> Iterator[bytes]:
+        """Every name that exists, in no order."""
+        for slot in range(self._slots):
+            if start := _OFFSET.unpack_from(self._block, _HEADER.size + slot * _OFFSET.size)[0]:
+                at = start
+                while length := self._block[at]:
+                    at += 1 + length
+                yield self._block[start : at + 1]
+
     def __contains__(self, name: bytes) -> bool:
         """Whether `name`, in lower case, exists."""
         return self._find(name) > 0

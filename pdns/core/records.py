@@ -83,6 +83,13 @@ class LocalRecords:
         """How many names have records."""
         return self._table.count
 
+    def names(self) -> Iterator[bytes]:
+        """Every name that has records, in no order."""
+        for name in self._table:
+            node = self._table.get(name)
+            if node is not None and node.rrsets:
+                yield name
+
     def may_answer(self, filter_key: bytes) -> bool:
         """False when no name whose last two labels are `filter_key` is answered here, which is so for nearly all.
 

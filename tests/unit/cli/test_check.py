@@ -222,3 +222,30 @@ def test_zones_and_groups(capsys: pytest.CaptureFixture[str]) -> None:
         'note: zone "a.corp.example" changes nothing: "corp.example" above it has the same servers and settings',
         'note: zone "www.example" changes nothing: [upstream] has the same servers and settings',
     ]
+
+
+def test_records_in_a_zone(capsys: pytest.CaptureFixture[str]) -> None:
+    """Local records that come before the servers of a zone are noted, with their number; others are not."""
+    Path("pdns.toml").write_text(
+        UPSTREAM
+        + '[[zone]]\nnames = ["corp.example", "10.in-addr.arpa"]\nservers = ["10.1.1.1"]\n'
+        + '[[zone]]\nname = "www.corp.example"\nservers = "default"\n'
+        + '[[record]]\nname = "b.corp.example"\na = ["10.0.0.5", "192.0.2.5"]\n'
+        + '[[record]]\nname = "x.a.corp.example"\ntxt = ["a"]\n'
+        + '[[record]]\nname = "www.corp.example"\ntxt = ["a"]\n'
+        + '[[record]]\nname = "nas.example"\ntxt = ["a"]\n'
+        + '[[feed]]\nname = "a"\nurl = "https://feeds.example.net/a"\n'
+    )
+    assert check(None) == 0
+    assert sorted(capsys.readouterr().err.splitlines()) == [
+        'note: zone "10.in-addr.arpa": local records come before its servers: 1 name, such as "5.0.0.10.in-addr.arpa"',
+        'note: zone "corp.example": local records come before its servers: 2 names, such as "b.corp.example"',
+    ]
+
+
+def test_ten_thousand_zones_are_checked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Their number costs no more than they are many: the summary names the first."""
+    zones = "".join(f'[[zone]]\nname = "z{number}.example"\ngroup = "g"\n' for number in range(10_000))
+    Path("pdns.toml").write_text(f'{UPSTREAM}[[group]]\nname = "g"\nservers = ["10.1.1.1"]\n{zones}')
+    assert check(None) == 0
+    assert "          and 9,980 more\n" in capsys.readouterr().out
