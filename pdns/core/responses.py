@@ -282,10 +282,12 @@ class Responses(Overlay):
 
     def _private_denied(self, forward: Forward, message: Message, chain: Chain, now: float) -> Entry | None:
         """What to say instead of an answer with a private address, if it may not be given. The queried name decides, because
-        an attacker can make an alias into any zone.
+        an attacker can make an alias into any zone. A local record is an alias that the administrator made.
         """
         private = self.rules.private_answers
         if not private.enabled or self.rules.routes.of(forward.qname, forward.qtype).private_answers:
+            return None
+        if self._is_local(forward.qname, forward.qtype):
             return None
         address = private.find(forward.qname, message, chain)
         if address is None:

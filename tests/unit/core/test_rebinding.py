@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
 
+from pdns.config.load import from_tables
 from pdns.config.schema import Rebinding
 from pdns.core.embedded import Embeddings
 from pdns.core.outcome import Answer, Forward
 from pdns.core.rebinding import PrivateAnswers
+from pdns.wire import names
 from pdns.wire.message import parse_message
 from tests.unit.core.conftest import Standstill, make_config
 from tests.wire import answers, ede, read, response_wire
@@ -179,3 +182,23 @@ def test_a_zone_may_have_private_addresses(private_answers: bool | str, source: 
     assert further is not None
     second = parse_message(response_wire("nas.corp.example", "A", "nas.corp.example 60 IN A 10.0.0.9"))
     assert world.resolver.on_answer(further, second, 1000.0).source == "local"
+
+
+def test_a_local_record_may_lead_to_private_addresses() -> None:
+    """The administrator made the alias. A public name that leads to a local record with a private address is refused."""
+    tables = {
+        "upstream": {"servers": ["192.0.2.1"]},
+        "record": [{"name": "intranet.example", "cname": "nas.corp.example"}, {"name": "printer.example", "a": ["10.0.0.3"]}],
+    }
+    records = msgspec.to_builtins(from_tables(tables, "", Path("/nonexistent")).loaded_records)
+    world = Standstill(loaded_records=records, **PROTECTED)
+    assert answers(world.wire("printer.example")) == ["10.0.0.3"]
+    for name, zone, source in (
+        ("intranet.example", "nas.corp.example 60 IN A 10.0.0.9", "upstream"),
+        ("evil.example", "evil.example 60 IN CNAME printer.example.", "local"),
+    ):
+        forward = world.ask(name)
+        assert isinstance(forward, Forward)
+        message = parse_message(response_wire(names.to_text(forward.asked_name), "A", zone))
+        assert world.resolver.further(forward, message) is None
+        assert world.resolver.on_answer(forward, message, 1000.0).source == source
