@@ -208,6 +208,7 @@ _VARIANTS: list[dict[str, Any]] = [
     {"loaded_records": msgspec.to_builtins(_LOADED)},
     {"rebinding": {"block_private_answers": True}},
     {"dns64": {"prefix": "2001:db8:64::/96"}, "rebinding": {"block_private_answers": True}},
+    {"dns64": {"prefix": "2001:db8:64::/96"}, "loaded_records": msgspec.to_builtins(_LOADED)},
     {"dns64": {"prefix": "64:ff9b::/96", "networks": ["198.51.100.0/24", "fd00::/64"]}},
 ]
 _LOCAL_NAMES = ("www.example", "b.example", "example", "malware.test", "b.malware.test", "watched.example", "test")
