@@ -64,6 +64,10 @@ class Overlay:
         route = self.rules.routes.of(found.end, forward.asked_type)
         return forward._replace(route=route, head=self._head(found, forward), asked=found.end)
 
+    def _exists(self, name: bytes, qtype: int) -> bool:
+        """Whether there are names at or below `name` that those who are asked about it need not know."""
+        return self.rules.records.exists(name) or self.rules.routes.exists(name, qtype)
+
     def _is_local(self, name: bytes, qtype: int) -> bool:
         """Whether local records answer for a name, of which feeds and blocks have no say then."""
         records = self.rules.records

@@ -65,7 +65,7 @@ class Resolver(Responses):
         if rules.local.filter_keys:
             block = (self._block_here, *block)
         records: tuple[_Stage, ...] = (self._records,) if rules.records else ()
-        last = self._forward_existing if rules.records else self._forward
+        last = self._forward_existing if rules.records or rules.routes else self._forward
         forward: tuple[_Stage, ...] = (self._forward_in_zone, last) if rules.routes else (last,)
         unchecked: tuple[_Stage, ...] = (self._forward_unchecked,) if rules.routes.some_unchecked else ()
         translated: tuple[_Stage, ...] = (self._translated_names,) if rules.dns64.enabled else ()
@@ -228,9 +228,9 @@ class Resolver(Responses):
         return _forward(query, client, query.key + client.policy_key, DEFAULT_ROUTE)
 
     def _forward_existing(self, query: Query, client: Client, now: float) -> Outcome:
-        """As `_forward`, of names that may have local records below them: `on_answer` sees the answer if they do."""
+        """As `_forward`, of names that may have local records or zones below them: `on_answer` sees the answer if they do."""
         outcome = self._forward(query, client, now)
-        return self.forward_of(query, client) if outcome is PLAIN and self.rules.records.exists(query.qname) else outcome
+        return self.forward_of(query, client) if outcome is PLAIN and self._exists(query.qname, query.qtype) else outcome
 
     def forward_of(self, query: Query, client: Client) -> Forward:
         """What a `Plain` outcome of `decide` comes to."""

@@ -107,18 +107,19 @@ class Responses(Overlay):
         elif (denied := self._private_denied(forward, message, chain, now)) is not None:
             entry = denied
         else:
+            exists = message.rcode == p.NXDOMAIN and not forward.proof and self._exists(chain.names[-1], forward.qtype)
             entry = cacheable(
                 message,
                 chain,
                 self._config,
-                do=forward.do,
+                do=forward.do and not exists,  # the proof says what is not so here
                 now=now,
                 rules_epoch=self._cache.rules_epoch,
                 any_question=forward.proof,
             )
             entry.monitored = decision.monitored
             entry.route_mark = self._mark(chain.names, forward.qtype)
-            if entry.rcode == p.NXDOMAIN and not forward.proof and self.rules.records.exists(chain.names[-1]):
+            if exists:
                 entry.rcode, entry.ad = p.NOERROR, False  # there are names below it here, and caches take NXDOMAIN for all below
             if mark is not None:
                 entry.ede, entry.more_ede = mark, ()

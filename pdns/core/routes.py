@@ -47,6 +47,7 @@ class Routes:
             for number, zone in enumerate(config.zone)
             for name in zone.names
         }
+        self._above = {name for apex in self._zones for name in names.ancestors(apex) if name != names.ROOT} - self._zones.keys()
         self.filter_keys = frozenset(names.filter_key(apex) for apex in self._zones)
         self.some_unchecked = any(not route.block for route in self._zones.values())
 
@@ -66,6 +67,10 @@ class Routes:
                 return ancestor, route
         return None
 
+    def exists(self, name: bytes, qtype: int) -> bool:
+        """Whether a zone is below `name`, or at it where the zone above answers for it: then it exists, whatever others say."""
+        return name in self._above or (qtype == p.DS and name in self._zones)
+
     def mark(self, chain: Iterable[bytes], qtype: int) -> int:
         """What an answer whose names are `chain` is marked with: another number when one of its names takes another route.
 
@@ -73,7 +78,7 @@ class Routes:
         """
         if not self._zones:
             return 0
-        marks = [self.of(name, qtype).mark for name in chain]
+        marks = [self.of(name, qtype).mark or int(self.exists(name, qtype)) for name in chain]
         return crc32(repr(marks).encode()) or 1 if any(marks) else 0
 
     @property

@@ -109,14 +109,14 @@ class SpecialNames:
         return None
 
     def denied_by_root(self, qname: bytes) -> bytes | None:
-        """The zone of `qname`, if it is one that the signed root says does not exist, and no other name below `qname` exists."""
-        if qname in self._above:
-            return None
+        """The zone of `qname`, if it is one that the signed root says does not exist, and there is nothing below that zone.
+        A validator would conclude from the root's proof that other names below do not exist (RFC 8198).
+        """
         for ancestor in names.ancestors(qname):
             if ancestor in self._exempt:
                 return None
             if ancestor in self._zones:
-                return ancestor if _is_top_level(ancestor) else None
+                return ancestor if _is_top_level(ancestor) and ancestor not in self._above else None
         return None
 
 

@@ -7,7 +7,7 @@ from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.fakes.udp_edge import FEEDS, FORGED, SINKHOLE, TRUE
-from tests.fakes.zone_data import Told, data, knows, servers, zone
+from tests.fakes.zone_data import Told, change, data, knows, servers, zone
 from tests.protocol.conftest import Open, Run
 from tests.wire import answers, ede, read
 
@@ -281,5 +281,31 @@ def test_a_chain_that_servers_do_not_follow(run: Run, edge: Open) -> None:
                 assert data(await e.ask("on.corp")) == ["on.corp. on.corp.example."]
             assert upstream.names() == []
             assert corp.names()[:6] == ["up.corp", "intranet.corp.example"] * 2 + ["to.corp", "gone.corp.example"]
+
+    run(body())
+
+
+def test_names_above_and_at_a_zone_exist(run: Run, edge: Open) -> None:
+    """NXDOMAIN of the default for a name above a zone, or for DS at the zone itself, is NODATA without proofs (RFC 8020)."""
+
+    async def body() -> None:
+        soa = "example 90 IN SOA ns.example. host.example. 1 2 3 4 90"
+        signed = f"{soa}\nexample 90 IN NSEC zzz.example. NS SOA\n"
+        public: dict[str, Told] = {
+            "corp.example": {"rcode": "3", "authority": signed},
+            "ad.corp.example DS": {"rcode": "3", "authority": signed},
+        }
+        async with (
+            servers(fake.answer(INSIDE)) as (corp,),
+            edge(knows(public), zone=[zone("ad.corp.example", corp)]) as (e, _upstream),
+        ):
+            for name, qtype in (("corp.example", "A"), ("ad.corp.example", "DS")):
+                for _ in range(2):
+                    wire = await e.ask(name, qtype, do=True)
+                    assert read(wire).header.rcode == p.NOERROR
+                    assert [record.rtype for record in read(wire).auth] == [6]
+            assert read(await e.ask("other.example")).header.rcode == p.NXDOMAIN
+            change(e, zone=[]).close()
+            assert read(await e.ask("corp.example", do=True)).header.rcode == p.NXDOMAIN
 
     run(body())
