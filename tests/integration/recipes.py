@@ -37,16 +37,18 @@ class Recipe(NamedTuple):
                 section["servers"] = [f"udp://127.0.0.1:{port}" for port in dict.fromkeys(ports)]
         _replace_networks(tables)
         tables["feed"] = [feed(directory, "listed", *LISTED)]
-        tables["server"]["listen"] = ["127.0.0.1:0"]
+        tables["server"]["listen"] = ["[::1]:0" if "dns64" in tables else "127.0.0.1:0"]
         return tables
 
 
 def _replace_networks(tables: dict[str, Any]) -> None:
-    """The client of a load balancer is at 127.0.0.7 here, all others and the load balancer itself at 127.0.0.1."""
+    """Clients are at ::1 where there is a DNS64, else at 127.0.0.1; a load balancer is there too, and its client at 127.0.0.7."""
     if "proxy_protocol_from" in tables["server"]:
         tables["server"]["proxy_protocol_from"] = ["127.0.0.1/32"]
         tables["access"]["networks"] = ["127.0.0.0/8"]
         tables["tenant"][0]["networks"] = ["127.0.0.7/32"]
+    if "dns64" in tables:
+        tables["dns64"]["networks"] = tables["access"]["networks"] = ["::1/128"]
 
 
 def recipes() -> dict[str, Recipe]:

@@ -14,6 +14,7 @@ import dns.exception
 import dns.flags
 import dns.message
 import dns.query
+import dns.rdatatype
 import pytest
 
 from tests.integration.realanswers import has, rcode, records
@@ -198,6 +199,21 @@ def test_a_home_network(around: Around, tmp_path: Path) -> None:
         assert answer(port, MALWARE) == ("NOERROR", BLOCKED)
         (tmp_path / "hosts").write_text("192.168.1.11 nas.lan\n")
         pdns.wait_for(lambda: pdns.addresses("nas.lan") == ["192.168.1.11"], "the hosts file has been read again")
+
+
+def test_an_ipv6_only_site(around: Around, tmp_path: Path) -> None:
+    """A name with IPv4 alone has addresses behind the prefix; IPv6 stays as it is, and listed names are blocked."""
+
+    def addresses(name: str) -> list[str]:
+        answered = pdns.ask(name, "AAAA", where="::1").answer
+        return sorted(str(record) for rrset in answered if rrset.rdtype == dns.rdatatype.AAAA for record in rrset)
+
+    with around.run(tmp_path, "An IPv6-only site") as pdns:
+        assert addresses("mail.public.example") == ["64:ff9b::c000:219"]
+        assert addresses("www.public.example") == ["2001:db8::80"]
+        assert addresses("ipv4only.arpa") == ["64:ff9b::c000:aa", "64:ff9b::c000:ab"]
+        assert pdns.rcode("nowhere.public.example", qtype="AAAA", where="::1") == "NXDOMAIN"
+        assert "64:ff9b" not in pdns.ask(MALWARE, "AAAA", where="::1").to_text()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs root, for a network namespace")

@@ -56,6 +56,7 @@ def config(directory: Path, behind: Behind) -> dict[str, Any]:
             *({"name": name, "group": "site", "block": False, "dnssec": False} for name in UNCHECKED),
         ],
         "record": RECORDS,
+        "rebinding": {"block_private_answers": True, "allow": ["public.example"]},
         "local": {"never_forward": ["priv", "fritz.box"], "forward_single_labels": False},
         "feed": [feed(directory, "listed", *LISTED)],
         "block": {"action": "sinkhole", "sinkhole": [SINKHOLE]},
