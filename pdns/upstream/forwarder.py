@@ -67,7 +67,9 @@ class Forwarder:
         answers = Answers(self._rounds, stats, watch)
         self._groups, authorities = upstream_groups(groups)
         self._default = self._groups[DEFAULT]
-        contexts = {file: _tls_context(file) for server, file in authorities.items() if server.address.transport.is_encrypted}
+        keys = {group.ca_file: "upstream.ca_file" if name == DEFAULT else f"{name}.ca_file" for name, group in groups.items()}
+        used = {file for server, file in authorities.items() if server.address.transport.is_encrypted}
+        contexts = {file: _tls_context(file, keys[file]) for file in used}
         most = udp_sockets(len(authorities), limit())
         self._pools = {
             server: UpstreamPools(
@@ -243,8 +245,8 @@ def upstream_groups(groups: Mapping[str, ServerGroup]) -> tuple[dict[str, Upstre
     return made, {server: file for (_name, _case, file), server in servers.items()}
 
 
-def _tls_context(ca_file: str) -> ssl.SSLContext:
+def _tls_context(ca_file: str, key: str) -> ssl.SSLContext:
     try:
         return tls_context(ca_file)
     except OSError as error:
-        raise ConfigError("", f"ca_file {ca_file}", str(error)) from error
+        raise ConfigError("", key, str(error)) from error
