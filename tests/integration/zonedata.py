@@ -58,7 +58,10 @@ PUBLIC = {
                      "d.f.ip6.arpa"), zone()),
     "dnsbl.example": zone("www IN A 203.0.113.81", "zen IN NS ns"),
     "free.example": zone("www IN A 203.0.113.99"),
-    "unsigned.example": zone("www IN A 192.0.2.86", "alias IN CNAME www.public.example."),
+    "unsigned.example": zone(
+        "www IN A 192.0.2.86", "alias IN CNAME www.public.example.",
+        "rebind IN A 10.1.0.1", "rebind6 IN AAAA ::ffff:10.1.0.1", "lured IN CNAME vpn.corp.example.",
+    ),
 }  # fmt: skip
 SIGNED = ("nsec3.example", "public.example", "corp.example", "example", "in-addr.arpa", "ip6.arpa", "arpa", ".")  # leaves first
 

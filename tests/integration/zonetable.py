@@ -337,6 +337,10 @@ BLOCKING = (
     # From there to names that lists apply to.
     _yes("to-malware.free.example", "A", _BLOCKED),
     _yes("into.free.example", "A", _BLOCKED),
+    # Private addresses of public names are refused, also where an alias leads to them.
+    _no("rebind.unsigned.example", "A", "NOERROR", ""),
+    _no("rebind6.unsigned.example", "AAAA", "NOERROR", ""),
+    _no("lured.unsigned.example", "A", "NOERROR", ""),
 )
 
 _PLOTTER = ("CNAME plotter.corp.example.", "A 10.9.0.1")
