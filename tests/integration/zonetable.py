@@ -311,7 +311,7 @@ DELEGATIONS = (
     _no("home.arpa", "DS", "NOERROR", "arpa", secure=_ALL),
     _no("zen.dnsbl.example", "DS", "NOERROR", "dnsbl.example"),
     _no("free.example", "DS", "NOERROR", "example", secure=_ALL),
-    _no("internal", "DS", "NXDOMAIN", "", secure=_ALL, fronts=_LOCALLY),
+    _no("internal", "DS", "NOERROR", "", fronts=_LOCALLY),  # the zone is here, whatever the root says (RFC 8020)
     _no("lan", "DS", "NOERROR", "", fronts=_LOCALLY),  # a local record is below it
 )
 

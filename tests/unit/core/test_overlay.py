@@ -29,7 +29,7 @@ def local() -> Local:
     return Local(RECORDS, dns64={"prefix": "2001:db8:64::/96"})
 
 
-def told(local: Local, forward: Forward, *zones: str, **response: Any) -> Any:
+def said(local: Local, forward: Forward, *zones: str, **response: Any) -> Any:
     """What becomes of an upstream's answer to what `forward` asks."""
     qtype = {p.A: "A", p.AAAA: "AAAA"}[forward.asked_type]
     message = parse_message(response_wire(names.to_text(forward.asked_name), qtype, *zones, **response))
@@ -65,10 +65,10 @@ def test_a_validating_client_gets_none(local: Local) -> None:
 def test_a_local_name_that_leads_outside(local: Local) -> None:
     """The name outside is asked for AAAA, then for A; the alias stays before what is made of it."""
     forward = local.forward("far.corp.example", "AAAA")
-    again = told(local, forward, authority=NODATA)
+    again = said(local, forward, authority=NODATA)
     assert isinstance(again, Forward)
     assert (names.to_text(again.asked_name), again.asked_type) == ("www.example.net", p.A)
-    entry = told(local, again, "www.example.net 60 IN A 192.0.2.9")
+    entry = said(local, again, "www.example.net 60 IN A 192.0.2.9")
     assert isinstance(entry, Entry)
     assert local.records(Answer(entry, "upstream"), "far.corp.example", "AAAA") == [
         "far.corp.example. 300 IN CNAME www.example.net.",
@@ -79,10 +79,10 @@ def test_a_local_name_that_leads_outside(local: Local) -> None:
 def test_an_answer_that_leads_to_a_local_name(local: Local) -> None:
     """An alias outside for a local name with IPv4 addresses alone: what is made of them is the answer."""
     forward = local.forward("www.example.net", "AAAA")
-    again = told(local, forward, "www.example.net 60 IN CNAME v4.corp.example")
+    again = said(local, forward, "www.example.net 60 IN CNAME v4.corp.example")
     assert isinstance(again, Forward)
     assert (names.to_text(again.asked_name), again.asked_type) == ("www.example.net", p.A)
-    entry = told(local, again, "www.example.net 60 IN CNAME v4.corp.example")
+    entry = said(local, again, "www.example.net 60 IN CNAME v4.corp.example")
     assert isinstance(entry, Entry)
     assert local.records(Answer(entry, "upstream"), "www.example.net", "AAAA") == [
         "www.example.net. 60 IN CNAME v4.corp.example.",
