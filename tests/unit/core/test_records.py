@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 
+from pdns.config.record_table import Origin, Rrset, build
+from pdns.config.schema import LoadedRecords
 from pdns.core.outcome import Answer, Forward
 from pdns.core.records import LocalRecords
 from pdns.wire import names
+from pdns.wire import protocol as p
 from tests.unit.core.localrecords import RECORDS, Local, settled
 from tests.wire import query
 
@@ -249,3 +253,21 @@ def test_names_that_no_record_concerns() -> None:
     assert not LocalRecords.of(settled([])).may_answer(key("corp.example"))
     assert records.source(key("q.wild.example")) == (key("*.wild.example"), "[[record]]")
     assert records.source(key("b.corp.example")) == (b"", "")
+
+
+def test_every_name(local: Local) -> None:
+    """Names with records are listed, those that merely stand above one are not; without records there are none."""
+    listed = set(local.rules.records.names())
+    assert {names.from_text(record["name"]) for record in RECORDS} <= listed
+    assert names.from_text("b.corp.example") not in listed
+    assert list(LocalRecords(LoadedRecords()).names()) == []
+
+
+def test_a_chain_longer_than_the_configuration_allows_ends() -> None:
+    """However aliases came to be, an answer has a bounded number of them: the rest is asked outside."""
+    chain = [names.from_text(f"n{number}.example") for number in range(40)]
+    alias = {name: Origin(0, [Rrset(p.CNAME, 60, (after,))]) for name, after in pairwise(chain)}
+    found = LocalRecords(LoadedRecords(table=build(alias), sources=("[[record]]",))).answer(chain[0], p.A)
+    assert found is not None
+    assert found.outside
+    assert len(found.rrsets) == 32

@@ -84,6 +84,12 @@ def test_labels_do_not_match_across_their_ends() -> None:
     assert not names.is_at_or_below(names.from_text(r"x\.evil.test"), names.from_text("evil.test"))
 
 
+def test_symbols_that_browsers_look_up() -> None:
+    """A heart, which IDNA 2008 refuses and UTS 46 does not, is encoded: such names exist."""
+    assert names.from_text("\u2665.test") == names.from_text("xn--g6h.test") == b"\x07xn--g6h\x04test\0"
+    assert names.from_text("A\u2665.Test") == names.from_text("xn--a-n3p.test")
+
+
 @pytest.mark.parametrize("text", ["ab--\u2665.test", "-\u2665.test", "\u2665-.test", "\u2665\u200d.test", "\u2665 .test"])
 def test_symbols_beside_what_no_label_may_have(text: str) -> None:
     """A heart is encoded, but not beside hyphens, joiners or spaces where none may be (UTS 46, 4.1)."""
