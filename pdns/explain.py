@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +30,7 @@ from pdns.wire import names
 
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
 UNCONFIGURED = "no longer configured"
+NO_STATES: Mapping[str, str] = MappingProxyType({})
 
 
 class FeedStatement(msgspec.Struct, frozen=True, kw_only=True):
@@ -79,6 +82,7 @@ class RouteStatement(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str  # fastest | ordered | parallel
     fallback: str  # the group that is asked when this one fails; "": none
     checked: bool = True  # feeds and blocks have a say
+    states: dict[str, str] = {}  # server -> up | down | of no use, as far as that is known
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,8 +150,11 @@ def live_blockset(config: Config) -> Blockset | None:
         raise UnknownError(f"which feeds list it is not known: {error}") from None
 
 
-def explain(config: Config, asked: str, now_s: float, *, tenant: str = "", client: str = "") -> Explanation:
+def explain(
+    config: Config, asked: str, now_s: float, *, tenant: str = "", client: str = "", states: Mapping[str, str] = NO_STATES
+) -> Explanation:
     """Explain a name or an address by the live blockset, with the answers for a client of `tenant` or at the address `client`.
+    `states` of upstreams as `pdns.telemetry.upstream_states` has them.
 
     Raises `InvalidName`, `UnknownError`, `ValueError` for an unknown tenant or client, and the errors of `overrides.read`.
     """
@@ -167,17 +174,21 @@ def explain(config: Config, asked: str, now_s: float, *, tenant: str = "", clien
     except ValueError:
         name = names.from_text(asked)
         answers = answers_to(config, blockset, current, name, who)
-        return replace(of_name(config, blockset, current, name), answers=answers)
+        return replace(of_name(config, blockset, current, name, states), answers=answers)
     answers = answers_leading_to(config, blockset, current, address)
     return replace(of_address(config, blockset, current, address), answers=answers)
 
 
-def of_name(config: Config, blockset: Blockset | None, current: Overrides, name: bytes) -> Explanation:
+def of_name(
+    config: Config, blockset: Blockset | None, current: Overrides, name: bytes, states: Mapping[str, str] = NO_STATES
+) -> Explanation:
     """Explain a name in wire form and lower case; `current` is in force."""
     teller = _Teller(config, blockset, current)
     said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
     explanation = teller.explanation(names.to_text(name), said, _said_here(current, name))
-    return replace(explanation, allowed=_allowed(config, name), record=_local_record(config, name), route=route_of(config, name))
+    return replace(
+        explanation, allowed=_allowed(config, name), record=_local_record(config, name), route=route_of(config, name, states)
+    )
 
 
 def of_address(
@@ -190,7 +201,7 @@ def of_address(
     return teller.explanation(str(address), said, None)
 
 
-def route_of(config: Config, name: bytes) -> RouteStatement:
+def route_of(config: Config, name: bytes, states: Mapping[str, str]) -> RouteStatement:
     """Where questions for a name in wire form and lower case go."""
     found = Routes(config).find(name)
     apex, route = found if found is not None else (b"", DEFAULT_ROUTE)
@@ -202,6 +213,7 @@ def route_of(config: Config, name: bytes) -> RouteStatement:
         strategy=group.strategy,
         fallback=group.fallback,
         checked=route.block,
+        states={server: states[server] for server in group.servers if server in states},
     )
 
 

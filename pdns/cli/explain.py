@@ -15,6 +15,7 @@ from rich.text import Text
 from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.cli.feed_table import aligned
+from pdns.cli.live_server import upstream_states
 from pdns.errors import InvalidName
 from pdns.explain import Explanation, FeedStatement, RouteStatement, UnknownError, host_of, live_blockset, of_address, of_name
 from pdns.state import overrides
@@ -81,7 +82,10 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
             answers_leading_to(config, blockset, current, address),
         )
     else:
-        explanation, answers = of_name(config, blockset, current, qname), answers_to(config, blockset, current, qname, client)
+        explanation, answers = (
+            of_name(config, blockset, current, qname, upstream_states(config)),
+            answers_to(config, blockset, current, qname, client),
+        )
     if explanation.problem:
         errors.print(f"annotations cannot be read: {explanation.problem}", style="yellow")
     if as_json:
@@ -127,7 +131,8 @@ def _route_text(route: RouteStatement) -> str:
     how = f", {route.strategy}" if len(route.servers) > 1 else ""
     beyond = f"; when they fail, to the group {route.fallback}" if route.fallback else ""
     unchecked = "; feeds have no say in this zone" if not route.checked else ""
-    return f"forwarded to {', '.join(route.servers)} ({why}{how}){beyond}{unchecked}"
+    servers = [f"{server} [{route.states[server]}]" if server in route.states else server for server in route.servers]
+    return f"forwarded to {', '.join(servers)} ({why}{how}){beyond}{unchecked}"
 
 
 def _row(said: FeedStatement) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from pdns.config.addresses import Endpoint, source_path
+from pdns.config.addresses import reachable, source_path
 from pdns.config.load import EXAMPLE, default_config_path
 from pdns.errors import ConfigError, PdnsError
 from pdns.logs import print_once
@@ -84,10 +84,10 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
         ("forwards to", ", ".join(config.upstream.servers)),
         *[("NOT READY", line) for line in supervisor.not_ready()],
         ("blocks", _blocks(supervisor)),
-        ("metrics", f"http://{_reachable(supervisor.metrics_endpoint)}/metrics"),
+        ("metrics", f"http://{reachable(supervisor.metrics_endpoint)}/metrics"),
         ("state in", config.state.dir),
         ("configured by", str(supervisor.config_path)),
-        *[("try", f"dig @{_reachable(endpoint).host} -p {endpoint.port} {_name_to_try(supervisor)}") for endpoint in there[:1]],
+        *[("try", f"dig @{reachable(endpoint).host} -p {endpoint.port} {_name_to_try(supervisor)}") for endpoint in there[:1]],
         ("explain", f"{shlex.join(_program())} explain {_name_to_try(supervisor)}{_option(supervisor.config_path)}"),
     ]
     width = max(len(title) for title, _ in rows)
@@ -129,8 +129,3 @@ def _name_to_try(supervisor: Supervisor) -> str:
         (path := source_path(feed.url)) is not None and path.parent == EXAMPLE.parent for feed in supervisor.config.feed
     )
     return _EXAMPLE_NAME if shipped else "example.com"
-
-
-def _reachable(endpoint: Endpoint) -> Endpoint:
-    """`endpoint`, or this machine where it is a wildcard."""
-    return endpoint._replace(host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(endpoint.host, endpoint.host))  # noqa: S104

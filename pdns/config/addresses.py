@@ -114,6 +114,11 @@ def parse_endpoint(text: str, default_port: int = DNS_PORT) -> Endpoint:
     return Endpoint(str(address), int(port))
 
 
+def reachable(endpoint: Endpoint) -> Endpoint:
+    """`endpoint`, or this machine where it is a wildcard."""
+    return endpoint._replace(host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(endpoint.host, endpoint.host))  # noqa: S104
+
+
 def parse_upstream(text: str) -> UpstreamAddress:
     """The upstream spelt `udp://ip[:53]`, `tcp://ip[:53]`, `tls://ip[:853]#server.name` or `ip[:53]` (udp)."""
     scheme, separator, rest = text.partition("://")

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import socket
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -26,6 +26,8 @@ from pdns.state.overrides import as_csv
 from pdns.supervisor.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.token import TokenFile, TokenUnreadable
+from pdns.telemetry.counters import Counters
+from pdns.telemetry.upstream_states import upstream_states
 
 _FEED_COMMANDS: Final = ("hold", "release", "drop", "disable", "enable")
 _log = logging.getLogger(__name__)
@@ -50,6 +52,8 @@ class ApiSource(Protocol):
 
     @property
     def config(self) -> Config: ...
+    @property
+    def counters(self) -> Sequence[Counters]: ...
 
 
 class AdminApi(HttpServer):
@@ -143,7 +147,9 @@ class AdminApi(HttpServer):
     async def _explain(self, request: web.BaseRequest, _path: str) -> web.Response:
         asked = request.query
         who = {"tenant": asked.get("tenant", ""), "client": asked.get("client", "")}
-        return _json(await asyncio.to_thread(explain, self._facts.config, asked.get("name", ""), time.time(), **who))
+        states = upstream_states(self._facts.counters)
+        name = asked.get("name", "")
+        return _json(await asyncio.to_thread(explain, self._facts.config, name, time.time(), **who, states=states))
 
     async def _execute(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
         full = Command(

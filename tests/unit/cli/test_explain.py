@@ -6,6 +6,8 @@ import json
 import os
 import shutil
 import tempfile
+import threading
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import msgspec
@@ -281,4 +283,41 @@ def test_where_a_question_goes(config: Path, capsys: pytest.CaptureFixture[str])
         "strategy": "ordered",
         "fallback": "backup",
         "checked": True,
+        "states": {},
     }
+
+
+def test_states_of_upstreams(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """While a server runs its upstreams are shown with their state, by its metrics; another page there changes nothing."""
+    pages = [
+        "# TYPE pdns_upstream_up gauge\n"
+        + "".join(f'pdns_upstream_up{{upstream="udp://10.1.1.{number}:53"}} {float(number > 1)}\n' for number in (1, 2, 3))
+        + 'pdns_upstream_useful{upstream="udp://10.1.1.2:53"} 0.0\n',
+        "<html>not metrics</html>",
+        'pdns_upstream_up{a="b"} 1.0\n',
+    ]
+
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(pages[0].encode())
+
+        def log_message(self, *_args: object) -> None:
+            pass
+
+    zone = '[[zone]]\nname = "corp.example"\nservers = ["10.1.1.1", "10.1.1.2", "10.1.1.3", "10.1.1.4"]\n'
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        with config.open("a") as file:
+            file.write(f'{zone}[metrics]\nlisten = "127.0.0.1:{server.server_port}"\n')
+        shown = "udp://10.1.1.1:53 [down], udp://10.1.1.2:53 [of no use], udp://10.1.1.3:53 [up], udp://10.1.1.4:53 (zone"
+        assert explain("a.corp.example", "", config) == 0
+        assert shown in capsys.readouterr().out
+        for _ in range(2):
+            del pages[0]
+            assert explain("a.corp.example", "", config) == 0
+            assert "forwarded to udp://10.1.1.1:53, udp://10.1.1.2:53," in capsys.readouterr().out
+        server.shutdown()
+    assert explain("a.corp.example", "", config) == 0
+    assert "forwarded to udp://10.1.1.1:53, udp://10.1.1.2:53," in capsys.readouterr().out
