@@ -36,6 +36,9 @@ _PROBE = UpstreamQuestion(b"\0", p.NS, p.CLASS_IN, do=False, cd=False)
 _SHUTTING_DOWN = UpstreamFailure(p.EDE_NETWORK_ERROR, "shutting down")
 
 
+_Settings = tuple[str, bool, str]  # of a server: its configured text, case randomisation, file of authorities
+
+
 class Forwarder:
     """All groups of upstreams of one configuration.
 
@@ -65,7 +68,7 @@ class Forwarder:
         self._random = random
         self._rounds = Rounds(self._timers, random, stats, watch, self._finished)
         answers = Answers(self._rounds, stats, watch)
-        self._groups, authorities = upstream_groups(groups)
+        self._groups, authorities, self._servers = upstream_groups(groups)
         self._default = self._groups[DEFAULT]
         keys = {group.ca_file: "upstream.ca_file" if name == DEFAULT else f"{name}.ca_file" for name, group in groups.items()}
         used = {file for server, file in authorities.items() if server.address.transport.is_encrypted}
@@ -83,6 +86,13 @@ class Forwarder:
         for server in self._pools:
             stats.upstream_up(server.name, True)  # innocent until three failures
             stats.upstream_useful(server.name, True)
+
+    def learn_from(self, before: Forwarder) -> None:
+        """Know what `before` has found out about the servers that both have, so that no client's question finds it out anew."""
+        for settings, server in self._servers.items():
+            if (known := before._servers.get(settings)) is not None:
+                server.remember(known)
+                self._watch.take_up(server)
 
     def is_down(self, group: str = DEFAULT) -> bool:
         """Whether no upstream of the group or its fallbacks is thought to answer. Questions are still tried, less patiently."""
@@ -228,9 +238,13 @@ class Forwarder:
         self._rounds.begin(exchange, now)
 
 
-def upstream_groups(groups: Mapping[str, ServerGroup]) -> tuple[dict[str, UpstreamGroup], dict[UpstreamServer, str]]:
-    """The groups, and the file with the authorities of each of their servers. Groups that name a server alike share it."""
-    servers: dict[tuple[str, bool, str], UpstreamServer] = {}
+def upstream_groups(
+    groups: Mapping[str, ServerGroup],
+) -> tuple[dict[str, UpstreamGroup], dict[UpstreamServer, str], dict[_Settings, UpstreamServer]]:
+    """The groups; the file with the authorities of each of their servers; the servers by name and settings. Groups that name a
+    server alike share it.
+    """
+    servers: dict[_Settings, UpstreamServer] = {}
     made = {}
     for name, group in groups.items():
         own = []
@@ -242,7 +256,7 @@ def upstream_groups(groups: Mapping[str, ServerGroup]) -> tuple[dict[str, Upstre
         made[name] = UpstreamGroup(name, own, group.strategy, group.timeout_s)
     for name, group in groups.items():
         made[name].fallback = made.get(group.fallback)
-    return made, {server: file for (_name, _case, file), server in servers.items()}
+    return made, {server: file for (_name, _case, file), server in servers.items()}, servers
 
 
 def _tls_context(ca_file: str, key: str) -> ssl.SSLContext:

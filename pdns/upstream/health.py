@@ -11,7 +11,7 @@ _FIRST_BACKOFF_S, _MAX_BACKOFF_S = 1.0, 30.0
 _UNKNOWN_COSTS_S = 0.5  # of one that never answered
 _AVOIDED_COSTS_S = 1.0  # on top of its round-trip time
 _FIRST_AVOIDED_S, _MAX_AVOIDED_S = 5.0, 60.0
-_NEVER = float("inf")
+NEVER = float("inf")
 
 
 class Health:
@@ -26,14 +26,14 @@ class Health:
         self.up = True
         self.failures = 0  # consecutive questions, or probes, left without an answer
         self.srtt_s: float | None = None  # None: never answered
-        self.probe_at_s = _NEVER
+        self.probe_at_s = NEVER
         self._rttvar_s = 0.0
         self._avoided_s = 0.0
         self._avoided_until_s = 0.0
         self._backoff_s = _FIRST_BACKOFF_S
-        self._probed_s = -_NEVER
-        self._answered_s = -_NEVER
-        self._failed_s = -_NEVER
+        self._probed_s = -NEVER
+        self._answered_s = -NEVER
+        self._failed_s = -NEVER
         self._silent_domains: list[bytes] = []  # since the last answer
 
     def sampled(self, rtt_s: float) -> None:
@@ -54,7 +54,7 @@ class Health:
             self._avoided_until_s = 0.0
         self.failures = 0
         self._silent_domains.clear()
-        self.probe_at_s = _NEVER
+        self.probe_at_s = NEVER
         return came_up
 
     def failed(self, sent_s: float, now: float, *, domain: bytes = b"", probe: bool = False) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pdns.upstream.exchange import UpstreamStats
+from pdns.upstream.health import NEVER
 from pdns.upstream.timers import Timers
 from pdns.wire.names import domain_of, filter_key
 
@@ -33,6 +34,13 @@ class HealthMonitor:
         self._send_probe = send_probe
         self._went_down = went_down
         self._probing: set[UpstreamServer] = set()
+
+    def take_up(self, server: UpstreamServer) -> None:
+        """Say how `server` does, and probe it when that is due: its health was found out elsewhere."""
+        self._stats.upstream_up(server.name, server.health.up)
+        self._stats.upstream_useful(server.name, server.usefulness.useful)
+        if server.health.probe_at_s != NEVER:
+            self._timers.at(server.health.probe_at_s, self._probe, server)
 
     def alive(self, server: UpstreamServer, now: float) -> None:
         """It gave a valid answer, whatever that said."""

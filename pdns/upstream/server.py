@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
+
 from pdns.config.addresses import parse_upstream
 from pdns.upstream.case import CaseMemory
 from pdns.upstream.edns import EdnsMemory
@@ -21,3 +23,9 @@ class UpstreamServer:
         self.usefulness = Usefulness()
         self.case = CaseMemory(enabled=case_randomisation)
         self.edns = EdnsMemory()
+
+    def remember(self, other: UpstreamServer) -> None:
+        """Have found out what `other` has by now, which stands for the same server."""
+        self.connect_error = other.connect_error
+        self.health, self.usefulness = deepcopy(other.health), deepcopy(other.usefulness)
+        self.case, self.edns = deepcopy(other.case), deepcopy(other.edns)

@@ -115,6 +115,7 @@ class Runtime:
         groups = server_groups(config)
         if groups != server_groups(before):
             forwarder = Forwarder(groups, self._loop, self._stats, COMPILED.upstream)
+            forwarder.learn_from(self._forwarder)
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
         self._config = config

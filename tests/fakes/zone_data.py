@@ -61,6 +61,7 @@ def change(e: Edge, **sections: Any) -> Forwarder:
     before = e.forwarder
     e.config = msgspec.convert(msgspec.to_builtins(e.config) | sections, Config)
     e.forwarder = Forwarder(server_groups(e.config), e.loop, e.stats, e.kernels.upstream)
+    e.forwarder.learn_from(before)
     e.service.adopt(e.service.rules.with_config(e.config), e.forwarder)
     return before
 

@@ -84,3 +84,25 @@ def test_zones_that_go_while_a_chain_is_followed(run: Run, edge: Open) -> None:
                 await asyncio.sleep(0)
 
     run(body())
+
+
+def test_what_is_known_of_upstreams_stays(run: Run, edge: Open) -> None:
+    """A server that is down stays down when zones change: no question waits for it again; it is probed, and comes back."""
+
+    async def body() -> None:
+        async with servers(fake.answer(INSIDE)) as (corp,), edge(fake.drop, fake.answer(TRUE)) as (e, (dead, _alive)):
+            down = f"udp://127.0.0.1:{dead.port}"
+            turn = 0
+            while e.count("upstream_up", down):
+                turn += 1
+                await e.ask(f"www.n{turn}.example")
+            asked = len([name for name in dead.names() if name != "."])
+            change(e, zone=[zone("corp.example", corp)]).close()
+            assert e.count("upstream_up", down) == 0
+            for number in range(20):
+                assert answers(await e.ask(f"www.m{number}.example")) == [TRUE]
+            assert len([name for name in dead.names() if name != "."]) == asked
+            dead.handler = fake.answer(TRUE)
+            await until(lambda: e.count("upstream_up", down) == 1, 60.0)
+
+    run(body())
