@@ -118,7 +118,7 @@ def test_errors(text: str, expected: str) -> None:
 
 
 def test_groups_of_a_broken_section() -> None:
-    """A section of the wrong shape is one mistake: what refers to its groups is none."""
+    """A section of the wrong shape is one mistake; keys that refer to its groups are not reported."""
     zone = '[[zone]]\nname = "corp.example"\ngroup = "backup"\n'
     assert errors(f'{UPSTREAM}fallback = "backup"\n{zone}[[group]]\nname = "backup"\nservers = []') == [
         "pdns.toml: group[0].servers: expected non-empty array of strings, got []"
