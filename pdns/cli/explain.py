@@ -43,7 +43,7 @@ def command(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; times are seconds since the epoch")] = False,
 ) -> None:
-    """Show which feeds list a name or an address, by which rule, since when, and what a client gets."""
+    """Show which feeds list a name or an address, by which rule and since when, where questions go, and what a client gets."""
     raise typer.Exit(explain(name, tenant, config, as_json=as_json))
 
 
