@@ -23,10 +23,12 @@ from pdns.core.listing import AddressListing, Listing, Rule
 from pdns.core.policy import AllowList
 from pdns.core.records import LocalRecords
 from pdns.core.routes import DEFAULT_ROUTE, Routes
+from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 from pdns.errors import BlocksetError, InvalidAddress, InvalidName, OtherFormatError, PdnsError
 from pdns.state import feed_status, overrides
 from pdns.state.overrides import Overrides
 from pdns.wire import names
+from pdns.wire import protocol as p
 
 _REACH = {Rule.EXACT: "this name only", Rule.SUBTREE: "the name and everything below it", Rule.BELOW: "everything below it"}
 UNCONFIGURED = "no longer configured"
@@ -74,7 +76,7 @@ class LocalRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RouteStatement(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a question goes that is not answered here, and why."""
+    """Where a question goes that is not answered or blocked here, and why."""
 
     zone: str  # the name of the zone that decides; "": none does
     group: str
@@ -82,7 +84,7 @@ class RouteStatement(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str  # fastest | ordered | parallel
     fallback: str  # the group that is asked when this one fails; "": none
     checked: bool = True  # feeds and blocks have a say
-    states: dict[str, str] = {}  # server -> up | down | of no use, as far as that is known
+    states: dict[str, str] = {}  # server -> up | down | useless, as far as that is known
 
 
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,7 +103,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     local: LocalStatement | None = None
     record: LocalRecord | None = None
     allowed: list[Allowed] = []
-    route: RouteStatement | None = None
+    route: RouteStatement | None = None  # None for an address, and for a special-use name
     problem: str = ""  # why details are missing
     answers: dict[str, str] = {}  # query type -> what a client gets, where that was asked for
 
@@ -186,9 +188,8 @@ def of_name(
     teller = _Teller(config, blockset, current)
     said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
     explanation = teller.explanation(names.to_text(name), said, _said_here(current, name))
-    return replace(
-        explanation, allowed=_allowed(config, name), record=_local_record(config, name), route=route_of(config, name, states)
-    )
+    route = None if _is_special(config, name) else route_of(config, name, states)
+    return replace(explanation, allowed=_allowed(config, name), record=_local_record(config, name), route=route)
 
 
 def of_address(
@@ -215,6 +216,13 @@ def route_of(config: Config, name: bytes, states: Mapping[str, str]) -> RouteSta
         checked=route.block,
         states={server: states[server] for server in group.servers if server in states},
     )
+
+
+def _is_special(config: Config, name: bytes) -> bool:
+    """Whether no type of a name is forwarded: a special-use name, or one of `local.never_forward`."""
+    zones = (*SPECIAL_ZONES, *UNDELEGATED_ZONES)
+    special = SpecialNames(zones, Routes(config).apexes, config.local.never_forward)
+    return special.answer(name, p.TXT, 0.0) is not None
 
 
 def _said_here(current: Overrides, name: bytes) -> LocalStatement | None:

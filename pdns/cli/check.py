@@ -17,7 +17,7 @@ from pdns.config.addresses import source_path, without_secrets
 from pdns.config.groups import DEFAULT, server_groups
 from pdns.config.load import default_config_path, load
 from pdns.config.per_worker import worker_count
-from pdns.config.schema import Config, Feed
+from pdns.config.schema import Config, Feed, Group, Upstream, Zone
 from pdns.config.system import RESOLV_CONF, system_servers
 from pdns.core.records import LocalRecords
 from pdns.core.routes import DEFAULT_ROUTE, Route, Routes
@@ -73,12 +73,15 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     yield "workers", f"{workers}{'' if config.server.workers else ', one a core'}"
     for server in config.upstream.servers:
         yield "forwards", server
+    if config.upstream.fallback or config.upstream.strategy != "fastest":
+        yield "forwards", _course(config.upstream).strip()
     for group in config.group:
-        beyond = f"; then {group.fallback}" if group.fallback else ""
-        yield "groups", f"{group.name}  {', '.join(group.servers)} ({group.strategy}{beyond})"
+        yield "groups", f"{group.name}  {', '.join(group.servers)}{_course(group)}"
     for zone in config.zone[:MOST_SHOWN]:
-        where = ", ".join(zone.servers) or ("the upstreams of all names" if zone.group == DEFAULT else f"group {zone.group}")
-        yield "zones", f"{', '.join(zone.names[:MOST_SHOWN])}  to {where}{'' if zone.block else ', not checked by feeds'}"
+        own = f"{', '.join(zone.servers)}{_course(zone)}"
+        where = own if zone.servers else "[upstream]" if zone.group == DEFAULT else f"group {zone.group}"
+        unchecked = "" if zone.block else ", not checked by feeds and local blocks"
+        yield "zones", f"{', '.join(zone.names[:MOST_SHOWN])}  to {where}{unchecked}"
     if len(config.zone) > MOST_SHOWN:
         yield "zones", f"and {len(config.zone) - MOST_SHOWN:,} more"
     sinkhole = f" to {', '.join(config.block.sinkhole)}" if config.block.action == "sinkhole" else ""
@@ -104,12 +107,19 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     if config.loaded_records is not UNSET:
         local = LocalRecords.of(config)
         files = [*config.local.hosts_files, *config.local.zone_files]
-        yield "records", f"of {len(local):,} names{', also from ' if files else ''}{', '.join(files)}"
+        yield "records", f"for {len(local):,} names{', also from ' if files else ''}{', '.join(files)}"
     yield "access", ", ".join(config.access.networks)
     yield "state", config.state.dir
     yield "metrics", f"http://{config.metrics.listen}/metrics"
     if config.admin.token_file:
         yield "admin", f"http://{config.admin.listen}/api"
+
+
+def _course(group: Upstream | Group | Zone) -> str:
+    """How several servers are asked, and what follows if they fail; empty when there is only one."""
+    parts: list[str] = [group.strategy] if len(group.servers) > 1 or group.strategy != "fastest" else []
+    parts += [f"fallback {group.fallback}"] if group.fallback else []
+    return f" ({', '.join(parts)})" if parts else ""
 
 
 def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:

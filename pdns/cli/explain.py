@@ -43,7 +43,7 @@ def command(
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; times are seconds since the epoch")] = False,
 ) -> None:
-    """Show which feeds list a name or an address, by which rule, since when, and what a client gets."""
+    """Show which feeds list a name or an address, by which rule and since when, where questions go, and what a client gets."""
     raise typer.Exit(explain(name, tenant, config, as_json=as_json))
 
 
@@ -95,7 +95,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     output.print(Text(explanation.asked, style="bold"))
     _print_listings(output, explanation, tenant)
     if explanation.route is not None and explanation.record is None:
-        output.print(f"  {_route_text(explanation.route)}")
+        output.print(f"  {_route_text(explanation.route, may_be_blocked=bool(explanation.said or explanation.local))}")
     output.print("  a client gets" if address is None else "  an answer that leads there")
     for qtype, outcome in answers.items():
         output.print(f"    {qtype:<8}  {outcome}")
@@ -125,14 +125,15 @@ def _print_listings(output: Console, explanation: Explanation, tenant: str) -> N
     aligned(output, [tuple(row[at] for at in shown) for row in rows], indent="  ")
 
 
-def _route_text(route: RouteStatement) -> str:
+def _route_text(route: RouteStatement, *, may_be_blocked: bool) -> str:
     """Where questions go, in words."""
-    why = f"zone {route.zone}" if route.zone else "no zone has it"
+    forwarded = "if not blocked, forwarded" if may_be_blocked and route.checked else "forwarded"
+    why = f"zone {route.zone}" if route.zone else "in no zone"
     how = f", {route.strategy}" if len(route.servers) > 1 else ""
-    beyond = f"; when they fail, to the group {route.fallback}" if route.fallback else ""
-    unchecked = "; feeds have no say in this zone" if not route.checked else ""
+    beyond = f"; if they fail, to group {route.fallback}" if route.fallback else ""
+    unchecked = "; not checked by feeds and local blocks" if not route.checked else ""
     servers = [f"{server} [{route.states[server]}]" if server in route.states else server for server in route.servers]
-    return f"forwarded to {', '.join(servers)} ({why}{how}){beyond}{unchecked}"
+    return f"{forwarded} to {', '.join(servers)} ({why}{how}){beyond}{unchecked}"
 
 
 def _row(said: FeedStatement) -> tuple[str, ...]:

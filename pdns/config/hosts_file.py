@@ -49,7 +49,7 @@ def _line(number: int, words: list[bytes]) -> Iterator[Host | BadLine]:
         yield BadLine(number, f"an address with an interface: {_shown(words[0])}")
         return
     if len(words) == 1:
-        yield BadLine(number, f"no name behind {_shown(words[0])}")
+        yield BadLine(number, f"no name after {_shown(words[0])}")
         return
     first = True
     for word in words[1:]:

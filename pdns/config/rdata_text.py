@@ -36,6 +36,10 @@ _FIELDS: Final = {
     SSHFP: ("u8", "u8", "hex"),
     TLSA: ("u8", "u8", "u8", "hex"),
 }
+_SHOWN_FIELDS: Final = {
+    "u8": "number", "u16": "number", "u32": "number", "ttl": "seconds", "name": "name", "string": "text", "rest": "text",
+    "tag": "property", "hex": "hexadecimal digits",
+}  # fmt: skip
 _NUMBER_BYTES: Final = {"u8": 1, "u16": 2, "u32": 4}
 _TYPE: Final = re.compile(r"TYPE(\d{1,5})")
 _TTL: Final = re.compile(r"(?=[0-9])(?:[0-9]{1,10}[smhdw]){0,5}(?:[0-9]{1,10})?", re.IGNORECASE)
@@ -107,7 +111,7 @@ def rdata_of(rtype: int, words: Sequence[str], absolute: Absolute) -> bytes:
     Its names are uncompressed and in lower case. Raises `InvalidRecord`.
     """
     if not words:
-        raise InvalidRecord("no data behind the type")
+        raise InvalidRecord("no data after the type")
     if rtype in (p.A, p.AAAA):
         rdata = _address(rtype, words)
     elif rtype in (p.TXT, SPF):
@@ -152,7 +156,8 @@ def _address(rtype: int, words: Sequence[str]) -> bytes:
 
 def _fields(fields: Sequence[str], words: Sequence[str], absolute: Absolute) -> Iterator[bytes]:
     if len(words) < len(fields) or (len(words) > len(fields) and fields[-1] != "hex"):
-        raise InvalidRecord(f"expected {len(fields)} values, got {len(words)}")
+        shown = ", ".join(_SHOWN_FIELDS[field] for field in fields)
+        raise InvalidRecord(f"expected {len(fields)} value{'s' * (len(fields) > 1)} ({shown}), got {len(words)}")
     for field, word in zip(fields, words, strict=False):
         match field:
             case "name":
@@ -274,7 +279,7 @@ def _key_of(name: str) -> int:
         return known
     match = _KEY.fullmatch(name)
     if match is None or int(match[1]) > _MAX_KEY:
-        raise InvalidRecord(f'"{_visible(name[:20])}" is not a parameter')
+        raise InvalidRecord(f'"{_visible(name[:20])}" is not a known parameter')
     return int(match[1])
 
 

@@ -63,6 +63,7 @@ class RuleContext:
     # Filled while checking:
     listening: dict[Endpoint, str] = field(default_factory=dict)  # endpoint -> the key that names it
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)  # group of upstreams -> its fallback, the key of that
+    knows_all_groups: bool = False  # the sections that name groups have the right shape
     servers: set[str] = field(default_factory=set)  # of all groups and zones
     never_forwarded: Mapping[str, str] = field(default_factory=dict)  # name -> the key that names it
     nat64_prefixes: Mapping[str, str] = field(default_factory=dict)  # prefix -> the key that names it

@@ -18,7 +18,7 @@ from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60
 _HEADINGS = {name: f"[[{name}]]" for name in ("feed", "tenant", "group", "zone", "record")}  # for sections that can be repeated
-_MOVED = {"local.forward": 'is a zone now: [[zone]] with names = [...] and servers = "default"'}
+_MOVED = {"local.forward": 'replaced by [[zone]]: write names = [...] and servers = "default" there'}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
 

@@ -37,6 +37,7 @@ class UpstreamRuleContext(Protocol):
     resolv_conf: Path
     listening: dict[Endpoint, str]
     groups: dict[str, tuple[str, str]]
+    knows_all_groups: bool
     servers: set[str]
     never_forwarded: Mapping[str, str]
 
@@ -77,6 +78,7 @@ def settle_groups(groups: tuple[Group, ...], around: UpstreamRuleContext) -> tup
             around.groups[group.name] = group.fallback, f"{at}.fallback"
         servers = _servers(f"{at}.servers", group.servers, around)
         settled.append(replace(group, servers=servers, ca_file=_ca_file(f"{at}.ca_file", group.ca_file, around)))
+    around.knows_all_groups = DEFAULT in around.groups
     return tuple(settled)
 
 
@@ -133,22 +135,25 @@ def _where(zone: Zone, at: str, around: UpstreamRuleContext) -> dict[str, object
     for key in _OWN_SETTINGS:
         if getattr(zone, key) != getattr(_UNSET, key):
             whose = "[upstream]" if zone.servers else f'the [[group]] "{zone.group}"'
-            around.report.add(f"{at}.{key}", f"only beside servers of the zone's own: it is for {whose} to say")
-    if zone.group and zone.group not in around.groups:
-        around.report.add(f"{at}.group", _unknown_group(zone.group, around))
+            around.report.add(f"{at}.{key}", f"allowed only with addresses in servers: set it in {whose}")
+    if zone.group:
+        _is_known(f"{at}.group", zone.group, around)
     return {"servers": (), "group": zone.group or DEFAULT}
 
 
-def _unknown_group(name: str, around: UpstreamRuleContext) -> str:
-    known = list(around.groups)
-    return f"no [[group]] has this name, got {show(name)}{meant(name, known) or '; known: ' + ', '.join(known)}"
+def _is_known(key: str, name: str, around: UpstreamRuleContext) -> bool:
+    """Whether there is a group with this name. Reports one that does not exist, unless a section that may have it is broken."""
+    if name in around.groups:
+        return True
+    if around.knows_all_groups:
+        known = list(around.groups)
+        reason = f"no [[group]] has this name, got {show(name)}{meant(name, known) or '; known: ' + ', '.join(known)}"
+        around.report.add(key, reason)
+    return False
 
 
 def _check_fallback(key: str, name: str, fallback: str, around: UpstreamRuleContext) -> None:
-    if not fallback:
-        return
-    if fallback not in around.groups:
-        around.report.add(key, _unknown_group(fallback, around))
+    if not fallback or not _is_known(key, fallback, around):
         return
     course = [name]
     while fallback:
@@ -172,6 +177,9 @@ def _servers(at: str, texts: Iterable[str], around: UpstreamRuleContext) -> tupl
             for server in system:
                 if not _own_listener(server, around):
                     servers.setdefault((server.transport, server.endpoint), (server, key))
+            continue
+        if text == "system":
+            around.report.add(key, 'expected an address: "system" is allowed in upstream.servers only')
             continue
         parsed = around.parse(key, text, addresses.parse_upstream)
         if parsed is None:

@@ -114,7 +114,7 @@ FAMILIES: Final = (
         ("group",),
         "Questions that went to the fallback of a group, which was down or had no answer.",
     ),
-    Family("zone_forwarded_total", "counter", "worker", ("zone",), "Questions forwarded to the upstreams of a zone."),
+    Family("zone_forwarded_total", "counter", "worker", ("zone",), "Questions forwarded for names of a zone."),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
     Family("cache_bytes", "gauge", "worker", (), "Memory used by cached answers, as counted against cache.max_bytes."),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from pdns.telemetry.counters import Counters
 
-UP, DOWN, USELESS = "up", "down", "of no use"
+UP, DOWN, USELESS = "up", "down", "useless"
 
 
 def upstream_states(workers: Iterable[Counters]) -> dict[str, str]:

@@ -36,6 +36,6 @@ class PrivateAnswerLog:
             return
         self._written += 1
         _log.warning(
-            "%s leads to the private address %s: answered NODATA; if that is meant, add the name to rebinding.allow",
+            "%s leads to the private address %s: answered with NODATA; if this is intended, add the name to rebinding.allow",
             to_text(qname), ip_address(address),
         )  # fmt: skip

@@ -178,5 +178,5 @@ def test_what_explain_says(tmp_path: Path, upstream: UpstreamThread) -> None:
     assert f"answered by local records: pc.corp.example ({tmp_path}/hosts)" in said("explain", "pc.corp.example")
     assert "local records" not in said("explain", "corp.example")
     checked = said("check")
-    assert f"of 14 names, also from {tmp_path}/hosts" in checked
+    assert f"for 14 names, also from {tmp_path}/hosts" in checked
     assert f'note: {tmp_path}/hosts: line 2: expected an address, got "nonsense": left out' in checked

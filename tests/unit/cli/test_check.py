@@ -213,8 +213,8 @@ def test_zones_and_groups(capsys: pytest.CaptureFixture[str]) -> None:
     for line in (
         "groups    backup  udp://10.9.9.9:53 (ordered)",
         "zones     corp.example, 10.in-addr.arpa  to udp://10.1.1.1:53",
-        "          free.corp.example  to udp://10.1.1.1:53, not checked by feeds",
-        "          www.example, home.arpa, 16.172.in-addr.arpa, ad.lan  to the upstreams of all names",
+        "          free.corp.example  to udp://10.1.1.1:53, not checked by feeds and local blocks",
+        "          www.example, home.arpa, 16.172.in-addr.arpa, ad.lan  to [upstream]",
         "          partner.example  to group backup",
     ):
         assert f"{line}\n" in captured.out
@@ -222,6 +222,23 @@ def test_zones_and_groups(capsys: pytest.CaptureFixture[str]) -> None:
         'note: zone "a.corp.example" changes nothing: "corp.example" above it has the same servers and settings',
         'note: zone "www.example" changes nothing: [upstream] has the same servers and settings',
     ]
+
+
+def test_how_servers_are_asked(capsys: pytest.CaptureFixture[str]) -> None:
+    """Strategy and fallback are summed up where there is something to choose."""
+    Path("pdns.toml").write_text(
+        '[upstream]\nservers = ["192.0.2.53"]\nfallback = "second"\n'
+        '[[group]]\nname = "second"\nservers = ["10.9.9.9", "10.9.9.8"]\n'
+        '[[zone]]\nname = "corp.example"\nservers = ["10.1.1.1", "10.1.1.2"]\nstrategy = "parallel"\nfallback = "second"\n'
+    )
+    assert check(None) == 0
+    output = capsys.readouterr().out
+    for line in (
+        "          (fallback second)",
+        "groups    second  udp://10.9.9.9:53, udp://10.9.9.8:53 (fastest)",
+        "zones     corp.example  to udp://10.1.1.1:53, udp://10.1.1.2:53 (parallel, fallback second)",
+    ):
+        assert f"{line}\n" in output
 
 
 def test_records_in_a_zone(capsys: pytest.CaptureFixture[str]) -> None:

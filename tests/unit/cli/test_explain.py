@@ -267,11 +267,11 @@ def test_where_a_question_goes(config: Path, capsys: pytest.CaptureFixture[str])
     for name, told in (
         (
             "dc1.CORP.example",
-            "forwarded to udp://10.1.1.1:53, udp://10.1.1.2:53 (zone corp.example, ordered); when they fail, to the group backup",
+            "forwarded to udp://10.1.1.1:53, udp://10.1.1.2:53 (zone corp.example, ordered); if they fail, to group backup",
         ),
-        ("1.dnsbl.example", "forwarded to udp://10.9.9.9:53 (zone dnsbl.example); feeds have no say in this zone"),
+        ("1.dnsbl.example", "forwarded to udp://10.9.9.9:53 (zone dnsbl.example); not checked by feeds and local blocks"),
         ("www.corp.example", "forwarded to udp://127.0.0.1:9 (zone www.corp.example)"),
-        ("evil.test", "forwarded to udp://127.0.0.1:9 (no zone has it)"),
+        ("other.example", "forwarded to udp://127.0.0.1:9 (in no zone)"),
     ):
         assert explain(name, "", config) == 0
         assert f"  {told}\n" in capsys.readouterr().out, name
@@ -285,6 +285,27 @@ def test_where_a_question_goes(config: Path, capsys: pytest.CaptureFixture[str])
         "checked": True,
         "states": {},
     }
+
+
+def test_no_question_of_a_special_name_goes_anywhere(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A special-use name and one that is never forwarded have no upstream; one of one label, and one that a zone has, do."""
+    with config.open("a") as file:
+        file.write(
+            '[local]\nnever_forward = ["lan"]\nforward_single_labels = false\n'
+            '[[zone]]\nnames = ["corp.internal", "evil.test"]\nservers = ["10.1.1.1"]\n'
+        )
+    for name, told in (
+        ("printer.local", ""),
+        ("nas.lan", ""),
+        ("10.in-addr.arpa", ""),
+        ("printer", "  forwarded to udp://127.0.0.1:9 (in no zone)\n"),
+        ("dc1.corp.internal", "  forwarded to udp://10.1.1.1:53 (zone corp.internal)\n"),
+        ("evil.test", "  if not blocked, forwarded to udp://10.1.1.1:53 (zone evil.test)\n"),
+    ):
+        assert explain(name, "", config) == 0
+        output = capsys.readouterr().out
+        assert told in output, name
+        assert ("forwarded" in output) == bool(told), name
 
 
 def test_states_of_upstreams(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -311,7 +332,7 @@ def test_states_of_upstreams(config: Path, capsys: pytest.CaptureFixture[str]) -
         threading.Thread(target=server.serve_forever, daemon=True).start()
         with config.open("a") as file:
             file.write(f'{zone}[metrics]\nlisten = "127.0.0.1:{server.server_port}"\n')
-        shown = "udp://10.1.1.1:53 [down], udp://10.1.1.2:53 [of no use], udp://10.1.1.3:53 [up], udp://10.1.1.4:53 (zone"
+        shown = "udp://10.1.1.1:53 [down], udp://10.1.1.2:53 [useless], udp://10.1.1.3:53 [up], udp://10.1.1.4:53 (zone"
         assert explain("a.corp.example", "", config) == 0
         assert shown in capsys.readouterr().out
         for _ in range(2):

@@ -33,7 +33,7 @@ def test_lines() -> None:
         (b"10.0.0.05 x", "expected an address"),
         (b"10.0.0.0/8 x", "expected an address"),
         (b"fe80::1%lo0 localhost", "an address with an interface"),
-        (b"10.0.0.1", "no name behind"),
+        (b"10.0.0.1", "no name after"),
         (b"10.0.0.1 a..b", "empty label"),
         (b"10.0.0.1 " + b"a" * 64, "label over 63 bytes"),
         (b"10.0.0.1 " + b".".join([b"a" * 60] * 5), "name over 255 bytes"),

@@ -74,11 +74,11 @@ def test_zones_and_groups_are_settled() -> None:
         (f"{ZONE}strategy = 'quickest'", 'zone[0].strategy: expected "fastest", "ordered" or "parallel", got "quickest"'),
         (
             '[[zone]]\nname = "corp.example"\nservers = "default"\ntimeout_s = 1',
-            "zone[0].timeout_s: only beside servers of the zone's own: it is for [upstream] to say",
+            "zone[0].timeout_s: allowed only with addresses in servers: set it in [upstream]",
         ),
         (
             f'{GROUP}[[zone]]\nname = "corp.example"\ngroup = "backup"\nstrategy = "ordered"',
-            'zone[0].strategy: only beside servers of the zone\'s own: it is for the [[group]] "backup" to say',
+            'zone[0].strategy: allowed only with addresses in servers: set it in the [[group]] "backup"',
         ),
         (
             f'{GROUP}[[zone]]\nname = "corp.example"\ngroup = "bakup"',
@@ -93,7 +93,10 @@ def test_zones_and_groups_are_settled() -> None:
             '[[zone]]\nname = "corp.example"\nservers = ["udp://10.1.1.1", "10.1.1.1:53"]',
             "zone[0].servers[1]: udp://10.1.1.1:53 is already zone[0].servers[0]",
         ),
-        ('[[zone]]\nname = "corp.example"\nservers = ["system"]', "zone[0].servers[0]: expected"),
+        (
+            '[[zone]]\nname = "corp.example"\nservers = ["system"]',
+            'zone[0].servers[0]: expected an address: "system" is allowed in upstream.servers only',
+        ),
         (
             '[[zone]]\nname = "corp.example"\nservers = ["tls://10.1.1.1"]',
             "zone[0].servers[0]: expected also the name in its cert",
@@ -105,13 +108,24 @@ def test_zones_and_groups_are_settled() -> None:
         (GROUP * 2, 'group[1].name: "backup" is already the name of another group'),
         (f'{GROUP}fallback = "backup"', "group[0].fallback: leads back to itself: backup -> backup"),
         ('[zone]\nname = "corp.example"', "zone: expected array of tables (write [[zone]])"),
-        ('[local]\nforward = ["corp.local"]', "local.forward: is a zone now: [[zone]] with names = [...] and servers = "),
+        ('[local]\nforward = ["corp.local"]', "local.forward: replaced by [[zone]]: write names = [...] and servers = "),
     ],
 )
 def test_errors(text: str, expected: str) -> None:
     """Every mistake is named by file, key and reason, once."""
     (error,) = errors(f"{text}\n{UPSTREAM}")
     assert error.startswith(f"pdns.toml: {expected}"), error
+
+
+def test_groups_of_a_broken_section() -> None:
+    """A section of the wrong shape is one mistake; keys that refer to its groups are not reported."""
+    zone = '[[zone]]\nname = "corp.example"\ngroup = "backup"\n'
+    assert errors(f'{UPSTREAM}fallback = "backup"\n{zone}[[group]]\nname = "backup"\nservers = []') == [
+        "pdns.toml: group[0].servers: expected non-empty array of strings, got []"
+    ]
+    assert errors(f'[upstream]\nstrategy = "fast"\n{GROUP}fallback = "default"') == [
+        'pdns.toml: upstream.strategy: expected "fastest", "ordered" or "parallel", got "fast"; did you mean "fastest"?'
+    ]
 
 
 def test_fallbacks_that_go_round() -> None:

@@ -19,5 +19,5 @@ def test_the_worst_that_a_worker_sees() -> None:
     one.upstream_up("a", up=False)
     one.upstream_useful("a", useful=False)
     one.upstream_useful("b", useful=False)
-    assert upstream_states(workers) == {"a": "down", "b": "of no use", "c": "up"}
+    assert upstream_states(workers) == {"a": "down", "b": "useless", "c": "up"}
     assert upstream_states([]) == {}

@@ -18,7 +18,7 @@ def test_lines_are_bounded_and_every_answer_is_counted(caplog: pytest.LogCapture
         for number in range(LINES_PER_MINUTE + 3):
             log.saw(b"\3www\7example\0", bytes((10, 0, 0, number)))
         assert len(caplog.messages) == LINES_PER_MINUTE
-        assert caplog.messages[0].startswith("www.example leads to the private address 10.0.0.0: answered NODATA")
+        assert caplog.messages[0].startswith("www.example leads to the private address 10.0.0.0: answered with NODATA")
         now = 60.0
         log.saw(b"\3www\7example\0", bytes(15) + b"\1")
     assert caplog.messages[-2] == "private addresses in answers for public names: 3 more in that minute"
