@@ -189,7 +189,8 @@ class Resolver(Responses):
         """A client that validates believes nothing unsigned below the signed root. It gets the root's own proof that the zone
         does not exist, which holds for each name below it: only the name of the zone is asked upstream.
         """
-        if query.do and query.flags & p.RD and (zone := data.denied_by_root(query.qname)) is not None:
+        zone = data.denied_by_root(query.qname) if query.do and query.flags & p.RD else None
+        if zone is not None and not self.rules.records.exists(zone):
             key = zone + p.DS.to_bytes(2) + p.CLASS_IN.to_bytes(2) + query.key[-1:] + client.policy_key
             known = self._cache.get(key)
             if (
