@@ -88,8 +88,7 @@ class Rounds:
 
     def hurry(self, exchange: Exchange, now: float) -> None:
         """Wait no longer than for a question that is asked when every upstream is down: this is now the case."""
-        started_s = exchange.attempts[0].sent_s if exchange.attempts else now
-        end_s = max(now, started_s + MAX_WAIT_ALL_DOWN_S)
+        end_s = max(now, exchange.started_s + MAX_WAIT_ALL_DOWN_S)
         if end_s < exchange.deadline_s:
             exchange.deadline_s = end_s
             exchange.due_s = min(exchange.due_s, end_s)
@@ -215,7 +214,7 @@ class Rounds:
         exchange.group = group.in_charge()
         exchange.rounds = exchange.sent = 0
         exchange.max_rounds = MAX_ROUNDS
-        exchange.deadline_s = now + exchange.group.patience_s
+        exchange.started_s, exchange.deadline_s = now, now + exchange.group.patience_s
         self.begin(exchange, now)
 
     def _judge(self, exchange: Exchange, *, answered: bool) -> None:
@@ -300,7 +299,7 @@ class Rounds:
         elif attempt.over_stream:
             due_s = now + STREAM_RTO_S
         else:
-            backoff = 1 << (exchange.rounds - 1) // len(exchange.group.servers)
+            backoff = 1 << max(exchange.rounds - 1, 0) // len(exchange.group.servers)
             due_s = now + min(attempt.server.health.rto_s * backoff, MAX_RTO_S)
         exchange.due_s = due_s = min(due_s, exchange.deadline_s)
         self._timers.at(due_s, self._due, exchange)
