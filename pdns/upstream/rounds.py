@@ -226,6 +226,18 @@ class Rounds:
             silent = {attempt.server for attempt in exchange.attempts if not attempt.settled}
             for server in silent.intersection(exchange.blamed):
                 self._watch.bad(server, "timeout", qname, proven=True)
+        if answered and exchange.group.parallel:
+            for attempt in exchange.attempts:
+                if not attempt.settled and attempt.server not in exchange.blamed:
+                    self._timers.at(attempt.sent_s + MAX_RTO_S, self._is_late, attempt)
+
+    def _is_late(self, attempt: Attempt, now: float) -> None:
+        """The time is up that an upstream should have taken to answer what another one beside it has answered."""
+        server = attempt.server
+        if attempt.settled or attempt.over_stream is server.takes_datagrams or self.pools[server].has_moved(now):
+            return
+        self._stats.upstream(server.name, "timeout", None)
+        self._watch.failed(server, attempt.sent_s, now, qname=attempt.question[:-4].lower())
 
     def _may_be_answered(self, exchange: Exchange) -> bool:
         said_no = {server for server, _kind, _message in exchange.bad}

@@ -172,6 +172,24 @@ def test_parallel_upstreams_that_are_silent_go_down(run: Run, edge: Open) -> Non
     run(body())
 
 
+def test_a_silent_one_goes_down_although_others_answer(run: Run, edge: Open) -> None:
+    """Questions that others have answered show as well who is silent; who is slow and answers later stays up."""
+
+    async def body() -> None:
+        slow = fake.delayed(fake.answer(OTHER), 0.3)
+        async with edge(fake.drop, fake.answer(TRUE), slow, upstream={"strategy": "parallel"}) as (e, upstreams):
+            silent, _quick, late = (f"udp://127.0.0.1:{one.port}" for one in upstreams)
+            async with asyncio.timeout(60.0):
+                turn = 0
+                while e.count("upstream_up", silent):
+                    turn += 1
+                    assert answers(await e.ask(f"www.n{turn}.example")) == [TRUE]
+                    await asyncio.sleep(0.1)
+            assert e.count("upstream_up", late) == 1
+
+    run(body())
+
+
 @pytest.mark.parametrize("strategy", ["fastest", "ordered", "parallel"])
 def test_zones_share_the_health_of_a_server(run: Run, edge: Open, strategy: str) -> None:
     """A server that two zones name has one state and one set of sockets."""
