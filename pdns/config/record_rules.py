@@ -314,8 +314,9 @@ class _Collection:
 
     def _check_sizes(self, name: bytes, entries: list[GivenRecord]) -> None:
         sizes: dict[int, int] = {}
+        owner_bytes = names.MAX_NAME_BYTES if is_wildcard(name) else len(name)  # an alias may lead to any name that it covers
         for entry in entries:
-            sizes[entry.rtype] = sizes.get(entry.rtype, 0) + len(name) + 10 + len(entry.rdata)
+            sizes[entry.rtype] = sizes.get(entry.rtype, 0) + owner_bytes + 10 + len(entry.rdata)
             if sizes[entry.rtype] > 2 * MAX_RDATA_BYTES:
                 kind = _SHOWN_TYPES.get(entry.rtype, f"TYPE{entry.rtype}")
                 self._add_error(entry.place, f'"{names.to_text(name)}" has more {kind} records than fit into a message')

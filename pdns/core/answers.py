@@ -8,6 +8,8 @@ from pdns.core.entry import Ede, Entry
 from pdns.wire import protocol as p
 from pdns.wire.names import ROOT, is_at_or_below
 
+MOST_NAMED = 3  # feeds in one text
+
 _AT_QNAME = b"\xc0\x0c"  # the question's name, always 12 bytes into the message
 _MNAME_RNAME = b"\x09localhost\0" + b"\6nobody\7invalid\0"  # RFC 6303, 3
 _TIMERS = b"".join(n.to_bytes(4) for n in (1, 3600, 1200, 604800))
@@ -62,6 +64,13 @@ def soa_owner(rcode: int, apex: bytes, qname: bytes) -> bytes:
 def error_entry(rcode: int, source: str, now: float, ttl_s: int, ede: Ede | None, rules_epoch: int = 0) -> Entry:
     """A bare rcode with the reason beside it."""
     return Entry(rcode, source, now, ttl_s, ede=ede, rules_epoch=rules_epoch)
+
+
+def not_ready_entry(missing: Sequence[str], now: float) -> Entry:
+    """SERVFAIL as long as `missing`, the required feeds, are. It is not worth keeping."""
+    named = ", ".join(missing[:MOST_NAMED]) + f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED)
+    text = f"required feeds are not loaded yet: {named}".encode() if named else b"the threat feeds are being loaded"
+    return error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, text))
 
 
 def minimal_any_entry(now: float) -> Entry:

@@ -27,14 +27,16 @@ class ChainHead(NamedTuple):
     ad: bool
     route_mark: int = 0  # of those names
     crossings: int = 1
+    begun_with: bytes = b""  # the local records at its beginning
 
 
 def head_of(message: Message, chain: Chain, hops: int, before: ChainHead | None, route_mark: int) -> ChainHead:
     """What `message`, joined with `before`, says of the first `hops` names of its chain, whose routes have `route_mark`."""
     known = chain.names[:hops]
     kept = [record for record in chain.records if _leads_on(message, record, known)]
-    crossings = before.crossings if before is not None else 0
-    return ChainHead(uncompressed(message, kept), len(kept), hops, bool(message.flags & p.AD), route_mark, crossings + 1)
+    crossings, begun_with = (before.crossings, before.begun_with) if before is not None else (0, b"")
+    ad = bool(message.flags & p.AD)
+    return ChainHead(uncompressed(message, kept), len(kept), hops, ad, route_mark, crossings + 1, begun_with)
 
 
 def joined(head: ChainHead, question: bytes, message: Message) -> Message:

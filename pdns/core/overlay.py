@@ -36,7 +36,7 @@ class Overlay:
         """What the local records say of a question that was asked when they said nothing, or something else."""
         if forward.proof or (found := self._local_answer(forward.qname, forward.asked_type, 0.0, do=forward.do)) is None:
             return None
-        if found.outside and forward.head is not None and forward.head.records.startswith(self._head(found, forward).records):
+        if found.outside and forward.head is not None and forward.head.begun_with == self._head(found, forward).begun_with:
             return None
         return found if forward.lacking is None else self._local_answer(forward.qname, forward.qtype, 0.0, do=forward.do)
 
@@ -57,7 +57,8 @@ class Overlay:
         message = found.message(forward.qname, forward.asked_type)
         chain = follow(message, forward.qname, forward.asked_type, do=forward.do)
         hops = len(chain.names) - 1
-        return head_of(message, chain, hops, None, self._mark(chain.names[:hops], forward.qtype))
+        head = head_of(message, chain, hops, None, self._mark(chain.names[:hops], forward.qtype))
+        return head._replace(begun_with=head.records)
 
     def _led_outside(self, found: LocalAnswer, forward: Forward) -> Forward:
         """`forward` for the rest of an answer that begins with local records."""

@@ -98,9 +98,13 @@ class Policy:
         """Of each policy, whether an allowlist could take anything out of blocking."""
         return [bool(allow) or self._local.allows_any for allow in self._allow]
 
+    def _allowlist(self, policy: int) -> AllowList:
+        """That of everyone for a policy that is no more: a question may be out while policies change."""
+        return self._allow[policy if policy < len(self._allow) else 0]
+
     def allows(self, policy: int, name: bytes) -> bool:
         """Whether an allowlist or a local entry takes `name`, and all that it leads to, out of blocking."""
-        if self._allow[policy].allows(name):
+        if self._allowlist(policy).allows(name):
             return True
         return self._local.allows_any and (entry := self._local.find(name)) is not None and entry.allow
 
@@ -109,7 +113,7 @@ class Policy:
         if not self._local.may_block(filter_key):
             return None
         entry = self._local.find(name)
-        return None if entry is None or entry.allow or self._allow[policy].allows(name) else entry
+        return None if entry is None or entry.allow or self._allowlist(policy).allows(name) else entry
 
     def decide(self, blockset: Listings | None, policy: int, name: bytes) -> Decision:
         """What is said of `name`, here and by the feeds. An allowlist beats both; within one feed the more specific listing

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from pdns.core.answers import answer_entry, error_entry, minimal_any_entry
+from pdns.core.answers import answer_entry, error_entry, minimal_any_entry, not_ready_entry
 from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
@@ -18,7 +18,6 @@ from pdns.core.responses import Responses, SawPrivate
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.core.ruleset import RuleSet
 from pdns.core.special_names import SpecialNames
-from pdns.core.translation import asked_as_pointer
 from pdns.wire import names
 from pdns.wire import protocol as p
 
@@ -26,7 +25,6 @@ REFRESH_SHARE = 10  # a popular answer is asked again in the last tenth of its l
 REFRESH_MIN_LIFE_S = 20
 STRANGER_TEXT = b"this address may not ask here"
 OVER_LIMIT_TEXT = b"too many queries from this network"
-MOST_NAMED = 3  # feeds in one text
 NO_DATA_TYPES = frozenset(range(p.NXNAME, p.TKEY))  # meta types, none of which stands in a question (RFC 6895, 3.1)
 META_TYPES = NO_DATA_TYPES | {0, p.OPT, p.TKEY, p.TSIG, p.IXFR, p.AXFR, p.MAILB, p.MAILA}
 
@@ -58,7 +56,7 @@ class Resolver(Responses):
         # upstream to answer.
         block: tuple[_Stage, ...] = ()
         if not rules.ready:
-            block = (partial(_refuse_unprotected, _not_ready_text(rules.missing)),)
+            block = (partial(_refuse_unprotected, rules.missing),)
         elif rules.blockset is not None:
             blocker = self._new_blocker(rules, self._cache)
             block, self.classify = (blocker.block,), blocker.classify
@@ -140,7 +138,7 @@ class Resolver(Responses):
     def _follow_outside(self, found: LocalAnswer, forward: Forward, now: float) -> Outcome:
         further = self._led_outside(found, forward)
         if not self.rules.ready and further.route.block:
-            return _not_ready(_not_ready_text(self.rules.missing), now)
+            return Answer(not_ready_entry(self.rules.missing, now), "error")
         entry = self._ended_here(found, forward, now)
         return further if entry is None else Answer(entry, entry.source)
 
@@ -191,7 +189,8 @@ class Resolver(Responses):
         """A client that validates believes nothing unsigned below the signed root. It gets the root's own proof that the zone
         does not exist, which holds for each name below it: only the name of the zone is asked upstream.
         """
-        if query.do and query.flags & p.RD and (zone := data.denied_by_root(query.qname)) is not None:
+        zone = data.denied_by_root(query.qname) if query.do and query.flags & p.RD else None
+        if zone is not None and not self.rules.records.exists(zone):
             key = zone + p.DS.to_bytes(2) + p.CLASS_IN.to_bytes(2) + query.key[-1:] + client.policy_key
             known = self._cache.get(key)
             if (
@@ -241,7 +240,7 @@ class Resolver(Responses):
         found = self._local_answer(query.qname, query.qtype, 0.0, do=query.do)
         if found is not None and found.outside:
             return self._led_outside(found, forward)
-        return asked_as_pointer(self.rules, forward) if query.qtype == p.PTR else forward
+        return self._asked_as_pointer(forward)
 
 
 def worth_refreshing(entry: Entry, now: float, refresh_ahead_hits: int) -> bool:
@@ -269,16 +268,5 @@ def _nothing_to_classify(queries: list[AnyQuery], _now: float, /) -> tuple[list[
     return [], queries
 
 
-def _not_ready_text(missing: Sequence[str]) -> bytes:
-    """What clients are told as long as `missing`, the required feeds, are."""
-    named = ", ".join(missing[:MOST_NAMED]) + f" and {len(missing) - MOST_NAMED} more" * (len(missing) > MOST_NAMED)
-    return f"required feeds are not loaded yet: {named}".encode() if named else b"the threat feeds are being loaded"
-
-
-def _refuse_unprotected(text: bytes, _query: Query, _client: Client, now: float) -> Outcome:
-    return _not_ready(text, now)
-
-
-def _not_ready(text: bytes, now: float) -> Outcome:
-    entry = error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_NOT_READY, text))
-    return Answer(entry, "error")
+def _refuse_unprotected(missing: Sequence[str], _query: Query, _client: Client, now: float) -> Outcome:
+    return Answer(not_ready_entry(missing, now), "error")

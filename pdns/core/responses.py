@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pdns.core.answers import denial_entry, error_entry
+from pdns.core.answers import denial_entry, error_entry, not_ready_entry
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
@@ -55,7 +55,7 @@ class Responses(Overlay):
         if forward.proof or (self._takes_default(forward) and not self.rules.dns64.enabled):
             return None
         if (found := self._local_since(forward)) is not None:
-            return self._led_outside(found, forward) if found.outside else None
+            return self._led_outside(found, forward._replace(lacking=None)) if found.outside else None
         try:
             message, chain, hops = self._whole(forward, message)
         except WireError:
@@ -69,7 +69,7 @@ class Responses(Overlay):
             return None
         route = self.rules.routes.of(chain.names[hops], forward.qtype)
         if hops == 0:
-            return asked_as_pointer(self.rules, forward._replace(route=route, head=None, asked=b""))
+            return self._asked_as_pointer(forward._replace(route=route, head=None, asked=b""))
         new_head = head_of(message, chain, hops, head, self._mark(chain.names[:hops], forward.qtype))
         return forward._replace(route=route, head=new_head, asked=chain.names[hops])
 
@@ -89,13 +89,15 @@ class Responses(Overlay):
         if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
             return self._store_denial(forward, now)
         if (found := self._local_since(forward)) is not None:
-            return self._store_local(found, forward, now)
+            return self._translated_here(found, forward._replace(lacking=None), now) or self._store_local(found, forward, now)
         try:
             message, chain, hops = self._whole(forward, message)
         except WireError as error:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         if hops is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
+        if not self.rules.ready and not forward.proof and self._needs_feeds(chain, forward.asked_type):
+            return not_ready_entry(self.rules.missing, now)
         mark = None
         if self.rules.dns64.enabled:
             message, chain, mark = translated(self.rules, forward, message, chain)
@@ -217,15 +219,29 @@ class Responses(Overlay):
         if self._takes_default(forward):
             return message, chain, None
         hops = self._first_foreign(forward, chain)
-        for at in range(forward.head.hops + 1 if forward.head is not None else 1, len(chain.names) if hops is None else hops + 1):
+        for at in range(forward.head.hops if forward.head is not None else 1, len(chain.names) if hops is None else hops + 1):
             if self._is_local(chain.names[at], forward.asked_type):
                 found = self.rules.records.answer(chain.names[at], forward.asked_type)
                 assert found is not None
-                told = found.message(chain.names[at], forward.asked_type)
-                message = joined(head_of(message, chain, at, None, 0), _question(forward.qname, forward.asked_type), told)
-                chain = follow(message, forward.qname, forward.asked_type, do=forward.do)
-                return message, chain, len(chain.names) - 1 if found.outside else None
+                message, chain = self._told_here(found.message(chain.names[at], forward.asked_type), forward, message, chain, at)
+                hops = len(chain.names) - 1 if found.outside else None
+                break
+        if hops:  # the name is not asked if it is one that is never forwarded
+            special = self._special_entry(chain.names[hops], forward.asked_type, 0.0, do=forward.do)
+            if special is not None:
+                told = message_of(special, _question(chain.names[hops], forward.asked_type))
+                return *self._told_here(told, forward, message, chain, hops), None
         return message, chain, hops
+
+    def _told_here(self, told: Message, forward: Forward, message: Message, chain: Chain, at: int) -> tuple[Message, Chain]:
+        """`message`, whose chain is `chain`, up to its name `at`, then `told`, which answers that name; and its chain."""
+        whole = joined(head_of(message, chain, at, None, 0), _question(forward.qname, forward.asked_type), told)
+        return whole, follow(whole, forward.qname, forward.asked_type, do=forward.do)
+
+    def _needs_feeds(self, chain: Chain, qtype: int) -> bool:
+        """Whether feeds have a say in one of the names."""
+        route_of = self.rules.routes.of
+        return any(route_of(name, qtype).block and not self._is_local(name, qtype) for name in chain.names)
 
     def _is_foreign_dname(self, message: Message, record: ResourceRecord, forward: Forward) -> bool:
         """Whether it redirects names that are not for the servers that were asked, beside those that are."""
@@ -242,6 +258,9 @@ class Responses(Overlay):
         made = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
         made.source, made.ede = "local", self.rules.dns64.mark
         return made
+
+    def _asked_as_pointer(self, forward: Forward) -> Forward:
+        return asked_as_pointer(self.rules, forward, self._mark([forward.qname], p.PTR)) if forward.qtype == p.PTR else forward
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
         """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked. The

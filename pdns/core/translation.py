@@ -40,12 +40,12 @@ def pointer(rules: RuleSet, forward: Forward) -> bytes | None:
     return rules.dns64.pointer(forward.qname)
 
 
-def asked_as_pointer(rules: RuleSet, forward: Forward) -> Forward:
-    """`forward`, or the question for the name that `pointer` has for it."""
+def asked_as_pointer(rules: RuleSet, forward: Forward, mark: int) -> Forward:
+    """`forward`, or the question for the name that `pointer` has for it. `mark` is that of the queried name."""
     target = pointer(rules, forward)
     if target is None:
         return forward
-    head = rules.dns64.pointer_head(forward.qname, target, rules.routes.mark([forward.qname], p.PTR))
+    head = rules.dns64.pointer_head(forward.qname, target, mark)
     return forward._replace(route=rules.routes.of(target, p.PTR), head=head, asked=target)
 
 

@@ -123,14 +123,23 @@ class Exchange:
 
     __slots__ = (
         "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "group", "local_error", "max_rounds", "needs_tcp",
-        "no_tcp", "pinned", "question", "rounds", "section", "sent", "unsendable",
+        "no_tcp", "pinned", "question", "rounds", "section", "sent", "started_s", "unsendable",
     )  # fmt: skip
 
-    def __init__(self, question: UpstreamQuestion, done: Done, group: UpstreamGroup, deadline_s: float, max_rounds: int) -> None:
+    def __init__(
+        self,
+        question: UpstreamQuestion,
+        done: Done,
+        group: UpstreamGroup,
+        started_s: float,
+        deadline_s: float,
+        max_rounds: int,
+    ) -> None:
         self.question = question
         self.group = group  # that is asked
         self.section = question.qname + (question.qtype << 16 | question.qclass).to_bytes(4)
         self.done = done
+        self.started_s = started_s  # when the group was first asked
         self.deadline_s = deadline_s
         self.due_s = deadline_s  # when something must be done next
         self.max_rounds = max_rounds

@@ -88,7 +88,11 @@ class Forwarder:
             stats.upstream_useful(server.name, True)
 
     def learn_from(self, before: Forwarder) -> None:
-        """Know what `before` has found out about the servers that both have, so that no client's question finds it out anew."""
+        """Know what `before` has found out about the servers that both have, so that no client's question finds it out anew.
+
+        From now on `before` announces nothing of its servers.
+        """
+        before._watch.retire()
         for settings, server in self._servers.items():
             if (known := before._servers.get(settings)) is not None:
                 server.remember(known)
@@ -118,7 +122,7 @@ class Forwarder:
         asked = self._groups[group]
         if (in_charge := asked.in_charge()) is not asked:
             self._stats.fell_back(asked.name)
-        exchange = Exchange(question, done, in_charge, now + in_charge.patience_s, MAX_ROUNDS)
+        exchange = Exchange(question, done, in_charge, now, now + in_charge.patience_s, MAX_ROUNDS)
         self._in_flight.add(exchange)
         self._rounds.begin(exchange, now)
         return exchange
@@ -166,7 +170,7 @@ class Forwarder:
         exact: bool,
     ) -> Attempt:
         """Go on with a question that the kernel has sent, as if `resolve` had sent it: what answers are to be matched with."""
-        exchange = Exchange(question, done, self._default, sent_s + self._default.patience_s, MAX_ROUNDS)
+        exchange = Exchange(question, done, self._default, sent_s, sent_s + self._default.patience_s, MAX_ROUNDS)
         attempt = Attempt(exchange, channel.server, section, sent_s, "", edns=True, exact=exact)
         attempt.query_id, attempt.channel = query_id, channel
         self._in_flight.add(exchange)
@@ -232,7 +236,7 @@ class Forwarder:
                 answered = None if outcome is NOT_SENT else isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE
                 self._watch.probed(server, now, boottime_s(), answered=answered)
 
-        exchange = Exchange(_PROBE, done, self._default, now + PROBE_TIMEOUT_S, 1)
+        exchange = Exchange(_PROBE, done, self._default, now, now + PROBE_TIMEOUT_S, 1)
         exchange.pinned = server
         self._probes.add(exchange)
         self._rounds.begin(exchange, now)

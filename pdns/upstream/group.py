@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
+from pdns.config.groups import ServerGroup
 from pdns.config.schema import Strategy
 from pdns.upstream.server import UpstreamServer
 
@@ -40,3 +41,16 @@ class UpstreamGroup:
         while group is not None and group.is_down:
             group = group.fallback
         return group or self
+
+
+def longest_s(groups: Mapping[str, ServerGroup]) -> float:
+    """How long a question may be out, with every group that it falls back from."""
+    return max(_course_s(group, groups) for group in groups.values())
+
+
+def _course_s(group: ServerGroup, groups: Mapping[str, ServerGroup]) -> float:
+    before_s = 0.0
+    while group.fallback in groups:
+        before_s += min(group.timeout_s, PATIENCE_WITH_FALLBACK_S)
+        group = groups[group.fallback]
+    return before_s + group.timeout_s

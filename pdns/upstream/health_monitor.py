@@ -34,35 +34,40 @@ class HealthMonitor:
         self._send_probe = send_probe
         self._went_down = went_down
         self._probing: set[UpstreamServer] = set()
+        self._is_retired = False
 
     def take_up(self, server: UpstreamServer) -> None:
         """Say how `server` does, and probe it when that is due: its health was found out elsewhere."""
-        self._stats.upstream_up(server.name, server.health.up)
-        self._stats.upstream_useful(server.name, server.usefulness.useful)
+        self._tell_up(server.name, server.health.up)
+        self._tell_useful(server.name, server.usefulness.useful)
         if server.health.probe_at_s != NEVER:
             self._timers.at(server.health.probe_at_s, self._probe, server)
+
+    def retire(self) -> None:
+        """Say nothing more: another one speaks of these servers."""
+        self._is_retired = True
 
     def alive(self, server: UpstreamServer, now: float) -> None:
         """It gave a valid answer, whatever that said."""
         if server.health.answered(now):
             server.usefulness.reset()
-            self._stats.upstream_useful(server.name, True)
+            self._tell_useful(server.name, True)
             _log.info("upstream %s is up again", server.name)
-            self._stats.upstream_up(server.name, True)
+            self._tell_up(server.name, True)
 
     def good(self, server: UpstreamServer, count: int = 1) -> None:
         """It answered so many questions well."""
         if server.usefulness.good(count):
             server.health.forgive()
             _log.info("upstream %s is useful again", server.name)
-            self._stats.upstream_useful(server.name, True)
+            self._tell_useful(server.name, True)
 
     def bad(self, server: UpstreamServer, kind: str, qname: bytes, *, proven: bool) -> None:
         """It answered a question for `qname` badly, or not at all; `proven`: another one answered it well."""
         if server.usefulness.bad(kind, filter_key(qname), proven=proven):
             kinds = ", ".join(f"{kind} {count}" for kind, count in server.usefulness.bad_kinds.most_common())
             _log.warning("upstream %s answers, but is of no use: %s", server.name, kinds)
-            self._stats.upstream_useful(server.name, False)
+            self._tell_useful(server.name, False)
 
     def failed(self, server: UpstreamServer, sent_s: float, now: float, *, qname: bytes = b"", probe: bool = False) -> None:
         """It left a question, or a probe, that was sent at `sent_s` without an answer; with `qname`, maybe due to that name."""
@@ -71,7 +76,7 @@ class HealthMonitor:
         if health.failed(sent_s, now, domain=domain_of(qname) if qname else b"", probe=probe):
             reason = f": {server.connect_error}" if server.connect_error and not server.takes_datagrams else ""
             _log.warning("upstream %s is down%s", server.name, reason)
-            self._stats.upstream_up(server.name, False)
+            self._tell_up(server.name, False)
             self._went_down(now)
         if health.probe_at_s != planned_s:
             self._timers.at(health.probe_at_s, self._probe, server)
@@ -84,6 +89,14 @@ class HealthMonitor:
             self._timers.at(server.health.probe_at_s, self._probe, server)
         elif not answered:
             self.failed(server, sent_s, now, probe=True)
+
+    def _tell_up(self, name: str, up: bool) -> None:
+        if not self._is_retired:
+            self._stats.upstream_up(name, up)
+
+    def _tell_useful(self, name: str, useful: bool) -> None:
+        if not self._is_retired:
+            self._stats.upstream_useful(name, useful)
 
     def _probe(self, server: UpstreamServer, now: float) -> None:
         if now >= server.health.probe_at_s and server not in self._probing:

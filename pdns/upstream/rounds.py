@@ -88,8 +88,7 @@ class Rounds:
 
     def hurry(self, exchange: Exchange, now: float) -> None:
         """Wait no longer than for a question that is asked when every upstream is down: this is now the case."""
-        started_s = exchange.attempts[0].sent_s if exchange.attempts else now
-        end_s = max(now, started_s + MAX_WAIT_ALL_DOWN_S)
+        end_s = max(now, exchange.started_s + MAX_WAIT_ALL_DOWN_S)
         if end_s < exchange.deadline_s:
             exchange.deadline_s = end_s
             exchange.due_s = min(exchange.due_s, end_s)
@@ -215,7 +214,7 @@ class Rounds:
         exchange.group = group.in_charge()
         exchange.rounds = exchange.sent = 0
         exchange.max_rounds = MAX_ROUNDS
-        exchange.deadline_s = now + exchange.group.patience_s
+        exchange.started_s, exchange.deadline_s = now, now + exchange.group.patience_s
         self.begin(exchange, now)
 
     def _judge(self, exchange: Exchange, *, answered: bool) -> None:
@@ -227,6 +226,18 @@ class Rounds:
             silent = {attempt.server for attempt in exchange.attempts if not attempt.settled}
             for server in silent.intersection(exchange.blamed):
                 self._watch.bad(server, "timeout", qname, proven=True)
+        if answered and exchange.group.parallel:
+            for attempt in exchange.attempts:
+                if not attempt.settled and attempt.server not in exchange.blamed:
+                    self._timers.at(attempt.sent_s + MAX_RTO_S, self._is_late, attempt)
+
+    def _is_late(self, attempt: Attempt, now: float) -> None:
+        """The time is up that an upstream should have taken to answer what another one beside it has answered."""
+        server = attempt.server
+        if attempt.settled or attempt.over_stream is server.takes_datagrams or self.pools[server].has_moved(now):
+            return
+        self._stats.upstream(server.name, "timeout", None)
+        self._watch.failed(server, attempt.sent_s, now, qname=attempt.question[:-4].lower())
 
     def _may_be_answered(self, exchange: Exchange) -> bool:
         said_no = {server for server, _kind, _message in exchange.bad}
@@ -300,7 +311,7 @@ class Rounds:
         elif attempt.over_stream:
             due_s = now + STREAM_RTO_S
         else:
-            backoff = 1 << (exchange.rounds - 1) // len(exchange.group.servers)
+            backoff = 1 << max(exchange.rounds - 1, 0) // len(exchange.group.servers)
             due_s = now + min(attempt.server.health.rto_s * backoff, MAX_RTO_S)
         exchange.due_s = due_s = min(due_s, exchange.deadline_s)
         self._timers.at(due_s, self._due, exchange)

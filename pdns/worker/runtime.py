@@ -34,6 +34,7 @@ from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
+from pdns.upstream.group import longest_s
 from pdns.worker.kernels import COMPILED
 from pdns.worker.parts import UdpListener
 from pdns.worker.service import Service
@@ -136,7 +137,7 @@ class Runtime:
         for udp in self._covered.pop(worker, ()):
             udp.pause()
             self._covered_before.add(udp)  # what came that way is answered that way
-            self._loop.call_later(_longest_s(self._config) + 1.0, self._forget, udp)
+            self._loop.call_later(longest_s(server_groups(self._config)) + 1.0, self._forget, udp)
         if covered := [self._udp_listener(sock) for sock in sockets]:
             self._covered[worker] = covered
 
@@ -213,7 +214,7 @@ class Runtime:
             for group in server_groups(config).keys() - server_groups(self._config).keys():
                 self._stats.forget("group_up", group)
 
-        self._loop.call_later(_longest_s(config) + 1.0, over)
+        self._loop.call_later(longest_s(server_groups(config)) + 1.0, over)
 
     # A few times a second.
 
@@ -308,13 +309,8 @@ def _let_go(udp: UdpListener) -> None:
     udp.close()
 
 
-def _longest_s(config: Config) -> float:
-    """How long a question may be out."""
-    return max(group.timeout_s for group in server_groups(config).values())
-
-
 def _tcp_limits(config: Config) -> TcpLimits:
-    limits = TcpLimits.of(config.server, answer_deadline_s=_longest_s(config) + _ANSWER_MARGIN_S)
+    limits = TcpLimits.of(config.server, answer_deadline_s=longest_s(server_groups(config)) + _ANSWER_MARGIN_S)
     may_open = limit()
     for_clients = client_descriptors(may_open, reserve(len(upstream_servers(config)), may_open) + MAX_ARRIVALS)
     return limits._replace(max_connections=min(limits.max_connections, for_clients))

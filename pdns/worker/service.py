@@ -294,7 +294,7 @@ class Service:
                 answer = self._resolver.on_failure(forward, result.ede_code, result.text, result.message, now)
         except Exception:  # noqa: BLE001 - as above, and somebody waits
             _log.exception("the answer for %s type %d raised", to_text(forward.qname), forward.qtype)
-            answer = self._resolver.on_failure(forward, p.EDE_OTHER, "internal error", None, now)
+            answer = self._resolver.on_failure(forward._replace(stale=None), p.EDE_OTHER, "internal error", None, now)
         self._answer_all(self._in_flight.land(flight), answer, now)
 
     def _answer_all(self, waiters: list[Waiter], answer: Answer, now: float) -> None:

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from pdns.clock import boottime_s
 from pdns.wire import protocol as p
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
@@ -53,6 +54,41 @@ def test_a_group_that_is_silent_and_comes_back(run: Run, edge: Open) -> None:
                 upstream.handler = fake.answer(TRUE)
                 await until(lambda: dict(e.forwarder.groups_up())["default"], 30.0)
                 assert answers(await e.ask("www.again.example")) == [TRUE]
+
+    run(body())
+
+
+def test_the_fallback_has_time_of_its_own(run: Run, edge: Open) -> None:
+    """When the fallback goes down soon after it was asked, its answer is still waited for."""
+
+    async def body() -> None:
+        async with servers(fake.delayed(fake.answer(BACKUP), 0.7)) as (backup,):
+            group = [{"name": "backup", "servers": [f"udp://127.0.0.1:{backup.port}"]}]
+            async with edge(fake.drop, group=group, upstream={"fallback": "backup", "timeout_s": 10.0}) as (e, _upstream):
+                sock = e.send(query_wire("www.example"))
+                await until(lambda: backup.names() == ["www.example"])
+                (server,) = e.forwarder._groups["backup"].servers
+                server.health.up = False
+                e.forwarder._went_down(boottime_s())
+                assert answers(await e.reply(sock)) == [BACKUP]
+
+    run(body())
+
+
+def test_in_parallel_with_one_that_cannot_be_sent_to(
+    run: Run, edge: Open, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What another one says to the query beside is acted upon: here it wants it without EDNS."""
+
+    async def body() -> None:
+        old = fake.without_edns(fake.answer(TRUE))
+        async with edge(fake.drop, old, upstream={"strategy": "parallel"}) as (e, (first, _second)):
+            for server, pools in e.forwarder._pools.items():
+                if server.name == f"udp://127.0.0.1:{first.port}":
+                    assert pools.udp is not None
+                    monkeypatch.setattr(pools.udp, "send", lambda _attempt, _now: False)
+            assert answers(await e.ask("www.example")) == [TRUE]
+        assert [record for record in caplog.records if record.levelname == "ERROR"] == []
 
     run(body())
 
@@ -132,6 +168,24 @@ def test_parallel_upstreams_that_are_silent_go_down(run: Run, edge: Open) -> Non
             assert {read(await e.reply(sock)).header.rcode for _ in range(6)} == {p.SERVFAIL}
             assert e.count("upstream_up") == 0
             assert all(one.names() for one in upstreams)
+
+    run(body())
+
+
+def test_a_silent_one_goes_down_although_others_answer(run: Run, edge: Open) -> None:
+    """Questions that others have answered show as well who is silent; who is slow and answers later stays up."""
+
+    async def body() -> None:
+        slow = fake.delayed(fake.answer(OTHER), 0.3)
+        async with edge(fake.drop, fake.answer(TRUE), slow, upstream={"strategy": "parallel"}) as (e, upstreams):
+            silent, _quick, late = (f"udp://127.0.0.1:{one.port}" for one in upstreams)
+            async with asyncio.timeout(60.0):
+                turn = 0
+                while e.count("upstream_up", silent):
+                    turn += 1
+                    assert answers(await e.ask(f"www.n{turn}.example")) == [TRUE]
+                    await asyncio.sleep(0.1)
+            assert e.count("upstream_up", late) == 1
 
     run(body())
 

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from pdns.clock import boottime_s
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
 from tests.fakes.udp_edge import FORGED, TRUE
@@ -104,5 +105,25 @@ def test_what_is_known_of_upstreams_stays(run: Run, edge: Open) -> None:
             assert len([name for name in dead.names() if name != "."]) == asked
             dead.handler = fake.answer(TRUE)
             await until(lambda: e.count("upstream_up", down) == 1, 60.0)
+
+    run(body())
+
+
+def test_who_is_replaced_no_longer_speaks_of_upstreams(run: Run, edge: Open) -> None:
+    """A server that goes down only for questions from before the change is up for all others, and announced as such."""
+
+    async def body() -> None:
+        async with edge(fake.answer(TRUE)) as (e, upstream):
+            assert answers(await e.ask("www.example")) == [TRUE]
+            before = change(e, zone=[])
+            (server,) = before._default.servers
+            now = boottime_s() + 1.0
+            for turn in range(3):
+                before._watch.failed(server, now + turn, now + turn)
+            assert not server.health.up
+            assert answers(await e.ask("www.again.example")) == [TRUE]
+            assert e.count("upstream_up", f"udp://127.0.0.1:{upstream.port}") == 1
+            before.close()
+            await asyncio.sleep(0)
 
     run(body())

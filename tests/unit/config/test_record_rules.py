@@ -270,3 +270,7 @@ def test_too_many_records_of_one_name(tmp_path: Path) -> None:
     assert errors(tmp_path, record=[{"name": "a.b", "txt": [f"{at}" + "x" * 16000 for at in range(3)]}]) == [
         'pdns.toml: record[0]: "a.b" has more TXT records than fit into a message'
     ]
+    addresses = [f"10.0.{at >> 8}.{at & 255}" for at in range(900)]
+    assert errors(tmp_path, record=[{"name": "*.a.b", "a": addresses}]) == [  # an alias may lead to a long name
+        'pdns.toml: record[0]: "*.a.b" has more A records than fit into a message'
+    ]

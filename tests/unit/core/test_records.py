@@ -271,3 +271,9 @@ def test_a_chain_longer_than_the_configuration_allows_ends() -> None:
     assert found is not None
     assert found.outside
     assert len(found.rrsets) == 32
+
+
+def test_no_proof_against_local_names(local: Local) -> None:
+    """The root's proof that `internal` does not exist would deny `host.deep.internal` to a validator (RFC 8198)."""
+    assert local.text("other.internal", do=True) == ["NXDOMAIN"]
+    assert local.forward("other.local", do=True).proof

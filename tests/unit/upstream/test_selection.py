@@ -34,7 +34,7 @@ def servers() -> list[UpstreamServer]:
 def exchange(*asked: UpstreamServer, of: Sequence[UpstreamServer], strategy: Strategy = "fastest") -> Exchange:
     """A question to the group `of`, which these of its servers were asked."""
     group = UpstreamGroup("default", of, strategy, 1.0)
-    made = Exchange(UpstreamQuestion(b"\0", 1, 1, do=False, cd=False), lambda _outcome: None, group, 1.0, 4)
+    made = Exchange(UpstreamQuestion(b"\0", 1, 1, do=False, cd=False), lambda _outcome: None, group, 0.0, 1.0, 4)
     made.attempts = [Attempt(made, server, b"", 0.0, "", edns=True, exact=False) for server in asked]
     return made
 
