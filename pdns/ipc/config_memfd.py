@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
-from pdns.config.groups import DEFAULT
-from pdns.config.schema import Config, Zone
+from pdns.config.earlier import config_of
+from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
 
@@ -30,21 +29,10 @@ def without_records(config: Config) -> Config:
 def read_config(fd: int) -> Config:
     """The configuration in `fd`, which stays open. Raises `msgspec.DecodeError` and `OSError`.
 
-    A supervisor of an earlier version may have written it: `local.forward` is read as the zone that replaced it.
+    A supervisor of an earlier version may have written it.
     """
     size = os.fstat(fd).st_size
     data = b""
     while len(data) < size and (chunk := os.pread(fd, size - len(data), len(data))):  # the file offset is shared
         data += chunk
-    try:
-        return msgspec.json.decode(data, type=Config)
-    except msgspec.ValidationError:
-        return msgspec.json.decode(_with_zones(data), type=Config)
-
-
-def _with_zones(data: bytes) -> bytes:
-    tables = msgspec.json.decode(data, type=dict[str, Any])
-    forward = tables.get("local", {}).pop("forward", ())
-    if forward:
-        tables["zone"] = [*tables.get("zone", ()), Zone(names=tuple(forward), group=DEFAULT)]
-    return msgspec.json.encode(tables)
+    return config_of(data)

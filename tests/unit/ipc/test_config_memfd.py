@@ -1,3 +1,5 @@
+"""The configuration that a child reads is what its supervisor wrote, which may be of an earlier version."""
+
 from __future__ import annotations
 
 import os
@@ -34,6 +36,7 @@ def earlier(**local: Any) -> dict[str, Any]:
 
 
 def test_what_was_shared_is_read() -> None:
+    """Nothing is lost on the way."""
     config = Config(upstream=Upstream(servers=("udp://192.0.2.1:53",)))
     fd = share_config(config)
     try:
@@ -43,6 +46,7 @@ def test_what_was_shared_is_read() -> None:
 
 
 def test_an_earlier_supervisor_is_understood() -> None:
+    """Its configuration always has `local.forward`, and no key of later versions."""
     assert read(earlier()) == Config(upstream=Upstream(servers=("udp://192.0.2.1:53",)))
 
 
@@ -59,6 +63,7 @@ def test_names_that_an_earlier_supervisor_forwards_are_forwarded() -> None:
 
 @pytest.mark.parametrize("section", ["local", "server"])
 def test_an_unknown_key_is_refused(section: str) -> None:
+    """What this version does not know cannot be obeyed."""
     tables = earlier()
     tables[section] = {**tables[section], "unheard_of": True}
     with pytest.raises(msgspec.ValidationError, match="unheard_of"):
