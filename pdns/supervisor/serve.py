@@ -340,8 +340,7 @@ class Supervisor:
 
     async def _reload(self, loaded: Loaded | None = None) -> None:
         try:
-            read = loaded or await asyncio.to_thread(load_version, self.config_path)  # it may take seconds: /readyz answers
-            await self._go_live(loaded or self._system.kept(read, self._live))
+            await self._go_live(loaded or self._system.kept(await self._files.load(), self._live))
         except PdnsError as error:
             for one in error.errors if isinstance(error, ConfigErrors) else [error]:
                 _log.error("%s", one)

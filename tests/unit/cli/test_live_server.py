@@ -44,6 +44,7 @@ def listening(said: bytes, *, drip: bytes = b"") -> Iterator[Config]:
 
 
 def test_the_server() -> None:
+    """Its gauges say how each upstream does."""
     with listening(OK + b"\r\n" + PAGE) as config:
         assert upstream_states(config) == {"a": "of no use", "b": "down"}
 
@@ -67,11 +68,13 @@ def test_the_server() -> None:
     ],
 )
 def test_another_program(said: bytes) -> None:
+    """Whatever it says, nothing is known of upstreams, and nothing is raised."""
     with listening(said) as config:
         assert upstream_states(config) == {}
 
 
 def test_no_redirect_is_followed() -> None:
+    """What listens there does not choose who is asked."""
     with listening(OK + b"\r\n" + PAGE) as other:
         location = f"Location: http://{other.metrics.listen}/metrics\r\n\r\n"
         said = b"HTTP/1.1 302 Found\r\n" + location.encode()
@@ -81,6 +84,7 @@ def test_no_redirect_is_followed() -> None:
 
 @pytest.mark.parametrize("said", [OK, OK + b"\r\n"], ids=["header", "page"])
 def test_an_answer_without_an_end_is_given_up(said: bytes) -> None:
+    """Also when each byte comes soon enough."""
     with listening(said, drip=b"#\n") as config:
         before_s = time.monotonic()
         assert upstream_states(config) == {}

@@ -273,6 +273,7 @@ def test_too_many_records_of_one_name(tmp_path: Path) -> None:
 
 
 def test_a_name_may_have_few_types(tmp_path: Path) -> None:
+    """As many as the table can count; one more is reported like any other mistake."""
     lines = [rf"@ TYPE{1000 + number} \# 1 00" for number in range(255)]
     local = {"zone_files": ["zone"]}
     (tmp_path / "zone").write_text("\n".join(["$ORIGIN corp.example.", *lines]))
