@@ -25,9 +25,11 @@ from pdns.wire import protocol as p
 
 MAX_RECORDS: Final = 100_000  # without the PTR records that are made here
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
+MAX_NAME_BYTES: Final = 256 * 1024 * 1024  # of all names, each with all that are above it
 MAX_AT_ONE_NAME: Final = 1000
 MAX_CHAIN: Final = 16  # CNAME records one after the other
 MAX_TOLD: Final = 20  # mistakes in one file
+_MAX_TYPES: Final = 255  # at one name
 _FROM_TABLES: Final = "[[record]]"
 _NAME: Final = re.compile(r"(?:\*\.)?[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 _LOCALHOST: Final = names.from_text("localhost")
@@ -191,20 +193,26 @@ class _Collection:
         self._keys = ["record"]
         self._versions: dict[str, tuple[int, ...]] = {}
         self._notes: list[str] = []
-        self._count = 0
+        self._known: set[tuple[bytes, int, bytes]] = set()
+        self._name_bytes = 0
 
     def add(self, name: bytes, entry: GivenRecord, *, pointer: bool) -> None:
         """Raises `_TooManyError`, after reporting it."""
-        entries = self._entries.setdefault(name, [])
-        if any(entry.rtype == other.rtype and entry.rdata == other.rdata for other in entries):
+        if (name, entry.rtype, entry.rdata) in self._known:
             return  # RFC 2181, 5
+        entries = self._entries.setdefault(name, [])
+        if not entries:
+            self._name_bytes += sum(map(len, names.ancestors(name)))
+            if self._name_bytes > MAX_NAME_BYTES:
+                self._add_error(entry.place, "the names of all local records together have too many labels")
+                raise _TooManyError
         if len(entries) == MAX_AT_ONE_NAME:
             self._add_error(entry.place, f'"{names.to_text(name)}" has more than {MAX_AT_ONE_NAME:,} records')
             raise _TooManyError
-        self._count += 1
-        if self._count > MAX_RECORDS:
+        if len(self._known) == MAX_RECORDS:
             self._add_error(entry.place, _TOO_MANY)
             raise _TooManyError
+        self._known.add((name, entry.rtype, entry.rdata))
         entries.append(entry)
         if pointer and entry.rtype in (p.A, p.AAAA) and not is_wildcard(name):
             self._pointers.setdefault(entry.rdata, (name, entry))
@@ -321,6 +329,8 @@ class _Collection:
                 kind = _SHOWN_TYPES.get(entry.rtype, f"TYPE{entry.rtype}")
                 self._add_error(entry.place, f'"{names.to_text(name)}" has more {kind} records than fit into a message')
                 return
+        if len(sizes) > _MAX_TYPES:
+            self._add_error(entries[-1].place, f'"{names.to_text(name)}" has records of more than {_MAX_TYPES} types')
 
     def _check_chain(self, name: bytes, aliases: Mapping[bytes, GivenRecord], existing: set[bytes]) -> bool:
         """Reports a chain that comes back to `name`, or is too long, and returns False then."""

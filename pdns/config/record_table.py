@@ -16,6 +16,7 @@ from struct import Struct
 from typing import Final, NamedTuple
 from zlib import crc32
 
+from pdns.errors import ConfigError
 from pdns.wire import names
 
 VERSION: Final = 1
@@ -122,11 +123,12 @@ class RecordTable:
     """Looks names up. The memory that it needs is the block's."""
 
     def __init__(self, block: bytes) -> None:
-        """`block` is what `build` returned, or empty."""
+        """`block` is what `build` returned, or empty. Raises `ConfigError` for one of another version of the program."""
         self._block = block
         self.count: int
         self._slots, self.count, self._keys_bytes, version = _HEADER.unpack_from(block) if block else (0, 0, 0, VERSION)
-        assert version == VERSION, "of the same program"
+        if version != VERSION:
+            raise ConfigError("", "record", "local records are kept in the way of another version: restart the service")
 
     def filter_keys(self) -> Iterable[bytes]:
         """The filter key of every name that may be answered."""

@@ -118,6 +118,12 @@ def _entries(text: str) -> Iterator[_ZoneLine]:
         yield _ZoneLine(first, continues, words)
 
 
+def _escaped_at_end(text: str) -> bool:
+    """Whether the last character has an escape before it."""
+    before = text[:-1]
+    return (len(before) - len(before.rstrip("\\"))) % 2 == 1
+
+
 class _ZoneReader:
     def __init__(self) -> None:
         self._origin: bytes | None = None
@@ -169,7 +175,7 @@ class _ZoneReader:
         if text == "@":
             return self._origin_of(text)
         name = names.from_text(text)
-        if text.endswith(".") and not text.endswith("\\."):
+        if text.endswith(".") and not _escaped_at_end(text):
             return name
         whole = name[:-1] + self._origin_of(text)
         if len(whole) > names.MAX_NAME_BYTES:

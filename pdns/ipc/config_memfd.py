@@ -8,6 +8,7 @@ import msgspec
 from msgspec import UNSET
 from msgspec.structs import replace
 
+from pdns.config.earlier import config_of
 from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
@@ -26,9 +27,12 @@ def without_records(config: Config) -> Config:
 
 
 def read_config(fd: int) -> Config:
-    """The configuration in `fd`, which stays open. Raises `msgspec.DecodeError` and `OSError`."""
+    """The configuration in `fd`, which stays open. Raises `msgspec.DecodeError` and `OSError`.
+
+    A supervisor of an earlier version may have written it.
+    """
     size = os.fstat(fd).st_size
     data = b""
     while len(data) < size and (chunk := os.pread(fd, size - len(data), len(data))):  # the file offset is shared
         data += chunk
-    return msgspec.json.decode(data, type=Config)
+    return config_of(data)

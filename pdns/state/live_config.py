@@ -14,6 +14,7 @@ from typing import Any, Final
 import msgspec
 
 from pdns.config.addresses import absolute_path
+from pdns.config.earlier import config_of
 from pdns.config.load import MAX_BYTES as MAX_TOML_BYTES
 from pdns.config.load import read_tables
 from pdns.config.schema import Config, State
@@ -39,10 +40,20 @@ class LiveConfig(msgspec.Struct, frozen=True, kw_only=True):
     config: Config
 
 
+class _WrittenConfigConfig(msgspec.Struct, frozen=True, kw_only=True):
+    file: str
+    config: msgspec.Raw
+
+
 def write(state_dir: Path, file: Path, config: Config) -> None:
-    """Replace the file, which only its owner may read. Raises `OSError`."""
-    live = LiveConfig(file=str(file.resolve()), config=config)
-    write_whole(state_dir / FILE_NAME, records.encode(live), mode=0o600, synced=False)
+    """Replace the file, which only its owner may read. Raises `OSError`. It is without local records if they would make it too
+    long to be read.
+    """
+    content = records.encode(LiveConfig(file=str(file.resolve()), config=config))
+    if len(content) > MAX_BYTES:
+        config = msgspec.structs.replace(config, record=(), loaded_records=msgspec.UNSET)
+        content = records.encode(LiveConfig(file=str(file.resolve()), config=config))
+    write_whole(state_dir / FILE_NAME, content, mode=0o600, synced=False)
 
 
 def keep(file: Path, config: Config) -> None:
@@ -54,8 +65,12 @@ def keep(file: Path, config: Config) -> None:
 
 
 def read(state_dir: Path) -> LiveConfig:
-    """The file of `state_dir`. Raises `OSError` and `DamagedError`."""
-    return records.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), LiveConfig)
+    """The file of `state_dir`, which a server of an earlier version may have written. Raises `OSError` and `DamagedError`."""
+    written = records.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), _WrittenConfigConfig)
+    try:
+        return LiveConfig(file=written.file, config=config_of(bytes(written.config)))
+    except msgspec.DecodeError as error:
+        raise DamagedError(str(error)) from None
 
 
 def of_running_server(file: Path) -> Config | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from contextlib import suppress
@@ -12,7 +13,7 @@ from msgspec import UNSET
 from pdns.config.addresses import absolute_path
 from pdns.config.load import read_tables
 from pdns.config.schema import Config
-from pdns.config.watch import FileWatch
+from pdns.config.watch import FileWatch, Loaded, load_version
 from pdns.errors import ConfigError, InvalidAddress
 from pdns.files.file_version import FileVersion
 
@@ -29,6 +30,12 @@ class ConfigWatch:
     def changed(self) -> bool:
         """Call this every second or so. True once for each new version of any of the files."""
         return max([watch.changed() for watch in self._watches.values()])  # of each: `any` would not ask them all
+
+    async def load(self) -> Loaded:
+        """The configuration as it is now. Raises `ConfigErrors`. Other tasks run meanwhile: many local records take seconds, in
+        which `/readyz` has to answer.
+        """
+        return await asyncio.to_thread(load_version, self._path)
 
     def seen(self) -> None:
         """Note that the present versions were handled."""

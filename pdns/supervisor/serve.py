@@ -340,7 +340,7 @@ class Supervisor:
 
     async def _reload(self, loaded: Loaded | None = None) -> None:
         try:
-            await self._go_live(loaded or self._system.kept(load_version(self.config_path), self._live))
+            await self._go_live(loaded or self._system.kept(await self._files.load(), self._live))
         except PdnsError as error:
             for one in error.errors if isinstance(error, ConfigErrors) else [error]:
                 _log.error("%s", one)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pdns.clock import boottime_s
 from pdns.config.groups import DEFAULT, ServerGroup
+from pdns.core.routes import MOST_LABELS, OTHER
 from pdns.errors import ConfigError
 from pdns.net.descriptors import limit
 from pdns.upstream import selection
@@ -250,14 +251,15 @@ def upstream_groups(
     """
     servers: dict[_Settings, UpstreamServer] = {}
     made = {}
-    for name, group in groups.items():
+    for number, (name, group) in enumerate(groups.items()):
         own = []
         for text in group.servers:
             key = text, group.case_randomisation, group.ca_file
             if key not in servers:
                 servers[key] = UpstreamServer(text, case_randomisation=group.case_randomisation)
             own.append(servers[key])
-        made[name] = UpstreamGroup(name, own, group.strategy, group.timeout_s)
+        label = name if number < MOST_LABELS else OTHER
+        made[name] = UpstreamGroup(label, own, group.strategy, group.timeout_s)
     for name, group in groups.items():
         made[name].fallback = made.get(group.fallback)
     return made, {server: file for (_name, _case, file), server in servers.items()}, servers

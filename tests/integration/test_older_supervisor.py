@@ -10,15 +10,17 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dns.message
 import dns.query
+import msgspec
 import pytest
 
 from feeds.refresh import build_once
 from pdns.config.schema import Config, Feed, Server, State, Upstream
+from pdns.files.sealed import sealed_memory
 from pdns.ipc.channel import Channel
-from pdns.ipc.config_memfd import share_config
 from pdns.ipc.messages import Apply, Drain, ListeningSocket, Ready
 from pdns.telemetry.block_ring import BlockRing
 from pdns.telemetry.counters import Counters
@@ -31,6 +33,14 @@ USER = 12345
 LISTED, LATER = "listed.test", "later.test"
 
 
+def in_earlier_words(config: Config) -> dict[str, Any]:
+    """`config` without keys of later versions, and with one that they do not have."""
+    tables: dict[str, Any] = msgspec.to_builtins(config)
+    for key in ("record", "rebinding", "dns64", "group", "zone"):
+        del tables[key]
+    return {**tables, "local": {"forward": ["corp.internal"], "never_forward": [], "forward_single_labels": True}}
+
+
 @contextlib.contextmanager
 def worker_of(config: Config, user: int | None) -> Iterator[int]:
     """A worker that was told what an earlier supervisor tells; the port that it answers on."""
@@ -38,7 +48,7 @@ def worker_of(config: Config, user: int | None) -> Iterator[int]:
     counters, block_ring = Counters.create(), BlockRing.create()
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
-    config_fd = share_config(config)
+    config_fd = sealed_memory("pdns-config", [msgspec.json.encode(in_earlier_words(config))])
     command = [sys.executable, "-m", "pdns.worker", str(theirs.fileno())]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()], cwd=ROOT, user=user, group=user, extra_groups=[])
     try:

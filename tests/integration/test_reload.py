@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import threading
@@ -119,6 +120,22 @@ def test_what_only_shows_when_tried_changes_nothing_either(tmp_path: Path, upstr
         assert pdns.addresses("malware.test") == [SINKHOLE]
         assert pdns.value("worker_restarts_total") == 0
         assert pdns.value("upstream_up", upstream=upstream.address) == 1
+
+
+def test_the_pages_answer_while_a_configuration_is_read(tmp_path: Path, upstream: UpstreamThread) -> None:
+    """Many local records take seconds, in which others must not conclude that the server is gone. Here the file is a pipe."""
+    with RunningPdns(tmp_path, config(tmp_path, upstream)) as pdns:
+        pdns.write_config(config(tmp_path, upstream, block={"action": "nxdomain"}))
+        text = pdns.config_path.read_text()
+        pdns.config_path.unlink()
+        os.mkfifo(pdns.config_path)
+        pdns.send_signal(signal.SIGHUP)
+        with pdns.config_path.open("w") as pipe:  # opens when it is being read
+            for _ in range(3):
+                assert pdns.get("/readyz") == (200, "ok\n")
+            pdns.write_text(text)
+            pipe.write(text)
+        pdns.wait_for(lambda: pdns.rcode("malware.test") == "NXDOMAIN", "new action")
 
 
 def test_addresses_come_and_go(tmp_path: Path, upstream: UpstreamThread) -> None:

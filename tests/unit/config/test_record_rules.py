@@ -274,3 +274,31 @@ def test_too_many_records_of_one_name(tmp_path: Path) -> None:
     assert errors(tmp_path, record=[{"name": "*.a.b", "a": addresses}]) == [  # an alias may lead to a long name
         'pdns.toml: record[0]: "*.a.b" has more A records than fit into a message'
     ]
+
+
+def test_a_name_may_have_few_types(tmp_path: Path) -> None:
+    """As many as the table can count; one more is reported like any other mistake."""
+    lines = [rf"@ TYPE{1000 + number} \# 1 00" for number in range(255)]
+    local = {"zone_files": ["zone"]}
+    (tmp_path / "zone").write_text("\n".join(["$ORIGIN corp.example.", *lines]))
+    assert len(rdatas(loaded(tmp_path, local=local), "corp.example", 1254)) == 1
+    (tmp_path / "zone").write_text("\n".join(["$ORIGIN corp.example.", *lines, r"@ TYPE2000 \# 1 00"]))
+    assert errors(tmp_path, local=local) == [
+        'pdns.toml: local.zone_files[0]: zone: line 257: "corp.example" has records of more than 255 types'
+    ]
+
+
+def test_names_of_many_labels_are_bounded(tmp_path: Path) -> None:
+    """Each has up to 126 names above it, which exist as well."""
+    names_of = [f"n{number}." + "a." * 100 + f"n{number}" for number in range(26_000)]
+    (tmp_path / "hosts").write_text("".join(f"192.0.2.1 {name}\n" for name in names_of))
+    (error,) = errors(tmp_path, local={"hosts_files": ["hosts"]})
+    assert error.endswith("the names of all local records together have too many labels")
+
+
+def test_one_record_over_and_over(tmp_path: Path) -> None:
+    """Lines that say the same again cost no more than the first."""
+    block = "".join(f"10.0.{number >> 8}.{number & 255} a\n" for number in range(MAX_AT_ONE_NAME - 1))
+    (tmp_path / "hosts").write_text(block * 300)
+    made = loaded(tmp_path, local={"hosts_files": ["hosts"]})
+    assert len(rdatas(made, "a", p.A)) == MAX_AT_ONE_NAME - 1

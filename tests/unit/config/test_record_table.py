@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pdns.config.record_table import Origin, RecordTable, Rrset, build, empty_nonterminals
+from pdns.errors import ConfigError
 from pdns.wire import names
 
 LABELS = st.binary(min_size=1, max_size=3) | st.sampled_from([b"a", b"b", b"*", b"\0", b"\1a", b"x" * 63])
@@ -46,3 +48,11 @@ def test_an_empty_table() -> None:
     table = RecordTable(b"")
     assert table.get(b"\1a\0") is None
     assert list(table.filter_keys()) == []
+
+
+def test_a_table_of_another_version() -> None:
+    """A supervisor that runs since before an upgrade: its worker refuses the table, and ends of no assertion."""
+    block = bytearray(build({b"\1a\0": Origin(0, [Rrset(1, 300, (b"\0" * 4,))])}))
+    block[12:16] = (2).to_bytes(4)
+    with pytest.raises(ConfigError, match="another version"):
+        RecordTable(bytes(block))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import tracemalloc
+
 import dns.rdataclass
 import dns.rdatatype
 import dns.zone
@@ -137,3 +139,25 @@ def test_any_content(content: bytes) -> None:
             assert len(one.rdata) <= 16_384
             dns.rdatatype.to_text(dns.rdatatype.RdataType.make(one.rtype))
     assert dns.rdataclass.IN == p.CLASS_IN
+
+
+def test_a_final_dot_behind_an_escaped_backslash() -> None:
+    r"""`\\.` is an escaped backslash and the end of a whole name; `\.` is a dot within a label."""
+    found = list(read_zone(b"$ORIGIN x.test.\na\\\\. A 192.0.2.1\na\\. A 192.0.2.1\na\\\\\\. A 192.0.2.1\n"))
+    owners = [one.name for one in found if isinstance(one, ZoneRecord)]
+    assert owners == [b"\2a\\\0", b"\2a.\1x\4test\0", b"\3a\\.\1x\4test\0"]
+
+
+@pytest.mark.parametrize(
+    "content", [b"a" * 4_000_000, b'"' + b"a" * 4_000_000, b"@ TXT " + rb"\a" * 2_000_000], ids=["word", "quote", "escapes"]
+)
+def test_a_long_word_takes_little_memory(content: bytes) -> None:
+    """A file of zeros, after a crash, is one word."""
+    tracemalloc.start()
+    try:
+        found = list(read_zone(content))
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [type(one) for one in found] == [ZoneMistake]
+    assert peak_bytes < 64_000_000

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from pdns.config.schema import Config, Feed, State, Upstream
+from pdns.config.schema import Config, Feed, LoadedRecords, State, Upstream
 from pdns.state import live_config
 from pdns.state.lock import StateDirectory
 
@@ -81,3 +82,33 @@ def test_it_does_not_lead_elsewhere(state: Path, tmp_path: Path) -> None:
     found = live_config.of_running_server(file)
     assert found is not None
     assert found.state.dir == str(state)
+
+
+def test_a_server_of_an_earlier_version(state: Path, tmp_path: Path) -> None:
+    """It runs on when new files are installed: its `local.forward` is what the zone is that replaced it."""
+    file = tmp_path / "pdns.toml"
+    file.write_text('[state]\ndir = "state"\n' + BROKEN)
+    path = state / live_config.FILE_NAME
+    written = msgspec.json.decode(path.read_bytes())
+    del written["checksum"], written["config"]["zone"]
+    written["config"]["local"] = {"forward": ["corp.internal"]}
+    path.write_bytes(msgspec.json.encode(written))
+    found = live_config.of_running_server(file)
+    assert found is not None
+    assert [zone.names for zone in found.zone] == [("corp.internal",)]
+    written["config"]["local"] = {"unheard_of": 1}
+    path.write_bytes(msgspec.json.encode(written))
+    assert live_config.of_running_server(file) is None
+
+
+def test_local_records_that_are_too_long(state: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands need the rest of the configuration."""
+    file = tmp_path / "pdns.toml"
+    file.write_text('[state]\ndir = "state"\n' + BROKEN)
+    live = live_config.read(state).config
+    for size, table in ((1000, b"\0" * 1000), (10_000, b"")):
+        monkeypatch.setattr(live_config, "MAX_BYTES", 9000)
+        live_config.write(state, file, msgspec.structs.replace(live, loaded_records=LoadedRecords(table=b"\0" * size)))
+        found = live_config.of_running_server(file)
+        assert found is not None
+        assert (found.loaded_records.table if found.loaded_records is not msgspec.UNSET else b"") == table
