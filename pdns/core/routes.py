@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 from zlib import crc32
 
@@ -93,5 +93,12 @@ def _route(zone: Zone, groups: Mapping[str, ServerGroup], label: str) -> Route:
     route = Route(group, zone.block, zone.dnssec, private)
     if route == DEFAULT_ROUTE:
         return route
-    mark = 0 if group == DEFAULT and zone.dnssec else crc32(repr((group, zone.dnssec, groups[group])).encode()) or 1
+    mark = 0 if group == DEFAULT and zone.dnssec else crc32(repr((group, zone.dnssec, *_course(group, groups))).encode()) or 1
     return route._replace(mark=mark, zone=label)
+
+
+def _course(group: str, groups: Mapping[str, ServerGroup]) -> Iterator[ServerGroup]:
+    """The servers that may answer: those of the group and of its fallbacks."""
+    while (own := groups.get(group)) is not None:
+        yield own
+        group = own.fallback

@@ -13,7 +13,7 @@ from typing import Any
 from pdns.clock import boottime_s
 from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.core.routes import MOST_LABELS, OTHER
-from pdns.errors import ConfigError
+from pdns.errors import ConfigError, PdnsError
 from pdns.net.descriptors import limit
 from pdns.upstream import selection
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
@@ -45,7 +45,7 @@ class Forwarder:
 
     `resolve` takes no task and awaits nothing. Each call is one exchange: the caller merges identical questions and bounds how
     many are in flight.
-    Raises `ConfigError` when `ca_file` cannot be used.
+    Raises `ConfigError` when `ca_file` cannot be used, and `PdnsError` when the system gives no more descriptors.
     """
 
     def __init__(
@@ -62,6 +62,7 @@ class Forwarder:
         self._drained: asyncio.Event | None = None
         self._closed = False
         self._timers = Timers(loop)
+        self._socket_sets: list[SocketSet] = []
         random = Randomness()
         watch = HealthMonitor(self._timers, stats, self._probe, self._went_down)
         self._watch = watch
@@ -75,15 +76,18 @@ class Forwarder:
         used = {file for server, file in authorities.items() if server.address.transport.is_encrypted}
         contexts = {file: _tls_context(file, keys[file]) for file in used}
         most = udp_sockets(len(authorities), limit())
-        self._pools = {
-            server: UpstreamPools(
-                server, loop, self._timers, random, answers, tls=contexts.get(file), kernel=kernel, max_udp_sockets=most
-            )
-            for server, file in authorities.items()
-        }
+        self._pools: dict[UpstreamServer, UpstreamPools] = {}
+        try:
+            for server, file in authorities.items():
+                self._pools[server] = UpstreamPools(
+                    server, loop, self._timers, random, answers, tls=contexts.get(file), kernel=kernel, max_udp_sockets=most
+                )
+        except OSError as error:
+            self.close()
+            raise PdnsError(f"cannot ask {len(authorities)} upstreams: {error.strerror}") from error
         self._rounds.pools = self._pools
         udp_pools = [pools.udp for pools in self._pools.values() if pools.udp is not None]
-        self._socket_sets = [udp.socket_set for udp in udp_pools if udp.socket_set is not None]
+        self._socket_sets += [udp.socket_set for udp in udp_pools if udp.socket_set is not None]
         for server in self._pools:
             stats.upstream_up(server.name, True)  # innocent until three failures
             stats.upstream_useful(server.name, True)

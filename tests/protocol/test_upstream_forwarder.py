@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import resource
 from collections import Counter
 
 import msgspec
+import pytest
 
 from pdns.config.groups import server_groups
+from pdns.config.schema import Config
+from pdns.errors import PdnsError
 from pdns.upstream.forwarder import Forwarder
+from pdns.worker.kernels import COMPILED
+from tests.descriptors import open_fds
 from tests.fakes import upstream as fake
+from tests.fakes.forwarding import Recorder
 from tests.fakes.udp_edge import TRUE
 from tests.fakes.upstream import FakeUpstream
 from tests.protocol.conftest import Open, Run
@@ -86,5 +94,24 @@ def test_a_burst_comes_from_many_ports(run: Run, edge: Open) -> None:
             assert max(ports.values()) <= 2 * 64  # a port may come up a second time
             sources = [query.source[1] for query in upstream.asked()]
             assert max(len(set(sources[at : at + 50])) for at in range(0, len(sources), 50)) > 5
+
+    run(body())
+
+
+def test_too_few_descriptors_for_all_upstreams(run: Run) -> None:
+    """A configuration that the system has no descriptors for is refused, and nothing stays open."""
+
+    async def body() -> None:
+        loop = asyncio.get_running_loop()
+        config = msgspec.convert({"upstream": {"servers": [f"udp://192.0.2.{number}" for number in range(1, 100)]}}, Config)
+        before = len(open_fds())
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (before + 20, hard))
+        try:
+            with pytest.raises(PdnsError, match="cannot ask 99 upstreams: Too many open files"):
+                Forwarder(server_groups(config), loop, Recorder(), COMPILED.upstream)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert len(open_fds()) == before
 
     run(body())

@@ -80,6 +80,17 @@ def test_marks(change: dict[str, object], *, stays: bool) -> None:
     assert routes(zone).mark(chain[::-1], p.A) != before
 
 
+def test_the_mark_is_of_every_server_that_may_answer() -> None:
+    """Also of those of the fallback."""
+    zone = {"names": ["corp.example"], "servers": [A], "fallback": "more"}
+    chain = [names.from_text("x.corp.example")]
+    made = [
+        Routes(msgspec.convert({"zone": [zone], "group": [{"name": "more", "servers": [server]}]}, Config)).mark(chain, p.A)
+        for server in (A, B, A)
+    ]
+    assert made[0] == made[2] != made[1]
+
+
 def test_labels_are_bounded() -> None:
     """Zones beyond the bound share a label."""
     made = routes(*({"names": [f"z{number}.example"], "servers": [A]} for number in range(MOST_LABELS + 2)))
