@@ -46,7 +46,7 @@ def listening(said: bytes, *, drip: bytes = b"") -> Iterator[Config]:
 def test_the_server() -> None:
     """Its gauges say how each upstream does."""
     with listening(OK + b"\r\n" + PAGE) as config:
-        assert upstream_states(config) == {"a": "of no use", "b": "down"}
+        assert upstream_states(config) == {"a": "useless", "b": "down"}
 
 
 @pytest.mark.parametrize(
