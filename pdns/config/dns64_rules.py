@@ -77,7 +77,11 @@ def _ipv6_network(text: str) -> str:
         network = ipaddress.IPv6Network(text)
     except ValueError:
         raise InvalidAddress("expected an IPv6 network such as 2001:db8::/32, with no bits beyond its length") from None
-    return str(network)
+    mapped = network.network_address.ipv4_mapped
+    if mapped is None:
+        return str(network)
+    high, low = divmod(int(mapped), 0x10000)  # Python 3.13 writes these with dots, earlier versions without
+    return f"::ffff:{high:x}:{low:x}/{network.prefixlen}"
 
 
 def _ipv4_network(text: str) -> str:

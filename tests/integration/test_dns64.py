@@ -101,7 +101,8 @@ def test_the_same_answers_as_others(nsd: Nsd, pdns: RunningPdns, tmp_path: Path,
                 assert rcode(got) == rcode(expected), full
                 if peer is UnboundDns64 and name == "mapped":
                     continue  # unbound excludes no address
-                assert records(got.answer) == records(expected.answer), full
+                once = list(dict.fromkeys(records(expected.answer)))  # unbound 1.22 says an alias of no name twice
+                assert records(got.answer) == once, full
 
 
 def test_addresses_lead_through_the_prefix(pdns: RunningPdns) -> None:

@@ -62,8 +62,9 @@ def test_every_length_of_a_prefix_is_taken(prefix: str) -> None:
 
 def test_networks_are_canonical() -> None:
     """Excluded networks are spelt in one way; without a prefix there is no DNS64."""
-    config = loaded(f'{UPSTREAM}[dns64]\nexclude = ["2001:DB8:0::/32", "::ffff:0:0/96"]\nipv4_exclude = ["192.0.2.1"]')
-    assert config.dns64.exclude == ("2001:db8::/32", "::ffff:0:0/96")
+    exclude = '["2001:DB8:0::/32", "::ffff:0.0.0.0/96", "::FFFF:192.0.2.0/120"]'
+    config = loaded(f'{UPSTREAM}[dns64]\nexclude = {exclude}\nipv4_exclude = ["192.0.2.1"]')
+    assert config.dns64.exclude == ("2001:db8::/32", "::ffff:0:0/96", "::ffff:c000:200/120")
     assert config.dns64.ipv4_exclude == ("192.0.2.1/32",)
     assert config.dns64.prefix == ""
     assert loaded(UPSTREAM).dns64.exclude == ("::ffff:0:0/96",)
