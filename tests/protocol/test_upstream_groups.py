@@ -10,12 +10,19 @@ from pdns.clock import boottime_s
 from pdns.wire import protocol as p
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
+from tests.fakes.loops import run_on
 from tests.fakes.udp_edge import TRUE
 from tests.fakes.zone_data import servers, zone
 from tests.protocol.conftest import Open, Run
 from tests.wire import answers, ede, query_wire, read
 
 BACKUP, OTHER = "192.0.2.20", "192.0.2.30"
+
+
+@pytest.fixture
+def run() -> Run:
+    """One event loop: who is asked does not depend on it."""
+    return lambda main: run_on("uvloop", main)
 
 
 def test_the_fallback_is_asked_when_the_group_fails(run: Run, edge: Open) -> None:

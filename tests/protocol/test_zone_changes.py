@@ -9,12 +9,19 @@ import pytest
 from pdns.clock import boottime_s
 from tests.fakes import upstream as fake
 from tests.fakes.edges import until
+from tests.fakes.loops import run_on
 from tests.fakes.udp_edge import FORGED, TRUE
 from tests.fakes.zone_data import change, data, knows, servers, zone
 from tests.protocol.conftest import Open, Run
 from tests.wire import answers, query_wire
 
 INSIDE, FURTHER = "10.1.1.80", "10.2.2.80"
+
+
+@pytest.fixture
+def run() -> Run:
+    """One event loop: who is asked does not depend on it."""
+    return lambda main: run_on("uvloop", main)
 
 
 def test_answers_leave_with_their_route(run: Run, edge: Open) -> None:
