@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -47,16 +47,41 @@ def zones(upstreams: list[UpstreamThread], number: int) -> dict[str, Any]:
     return config
 
 
+def groups(upstreams: list[UpstreamThread], number: int) -> dict[str, Any]:
+    """The same by groups: that of `moving.example` has other servers each time."""
+    config: dict[str, Any] = {"upstream": {"servers": [upstreams[0].address]}}
+    if number:
+        servers = {"moving": upstreams[number].address, **{f"new{at}": upstreams[at].address for at in range(1, number + 1)}}
+        config["group"] = [{"name": name, "servers": [address]} for name, address in servers.items()]
+        config["zone"] = [{"name": f"{name}.example", "group": name} for name in servers]
+    return config
+
+
+def records(upstreams: list[UpstreamThread], number: int) -> dict[str, Any]:
+    """The same by local records."""
+    config: dict[str, Any] = {"upstream": {"servers": [upstreams[0].address]}}
+    if number:
+        numbers = {"moving": number, "*.moving": number, **{f"new{at}": at for at in range(1, number + 1)}}
+        config["record"] = [{"name": f"{name}.example", "a": [f"192.0.2.{last}"]} for name, last in numbers.items()]
+    return config
+
+
 @pytest.mark.parametrize("queries_per_s", [1000, pytest.param(10_000, marks=pytest.mark.long)])
-def test_zones_change_under_load(tmp_path: Path, upstreams: list[UpstreamThread], queries_per_s: int) -> None:
+@pytest.mark.parametrize("kind", [zones, groups, records])
+def test_changes_under_load(
+    tmp_path: Path,
+    upstreams: list[UpstreamThread],
+    kind: Callable[[list[UpstreamThread], int], dict[str, Any]],
+    queries_per_s: int,
+) -> None:
     """Every query is answered, by a server that was in force at some moment from a second before it was asked."""
-    with RunningPdns(tmp_path, zones(upstreams, 0)) as pdns:
+    with RunningPdns(tmp_path, kind(upstreams, 0)) as pdns:
         assert pdns.addresses("new1.example") == ["192.0.2.0"]  # cached before there is a zone
         changes = [Change(0.0, 0.0, bytes((192, 0, 2, 0)))]
         with Load(pdns.dns_port, "moving.example", queries_per_s) as load:
             for number in range(1, CHANGES + 1):
                 asked_s = time.monotonic()
-                pdns.write_config(zones(upstreams, number))
+                pdns.write_config(kind(upstreams, number))
                 pdns.reload()
                 changes.append(Change(asked_s, time.monotonic(), bytes((192, 0, 2, number))))
                 late_s = seconds_until_in_force(pdns, f"new{number}.example", f"192.0.2.{number}")
