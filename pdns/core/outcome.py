@@ -27,7 +27,7 @@ class Forward(NamedTuple):
     stale: Entry | None = None  # what to say when no upstream answers
     proof: bool = False  # of the absence of `qname`, which is good for every name below it
     route: Route = DEFAULT_ROUTE
-    head: ChainHead | None = None  # what is known of the answer already
+    head: ChainHead | None = None  # the part of the answer that is known
     asked: bytes = b""  # the name that is asked, where it is not `qname`
     lacking: Message | None = None  # the answer to AAAA, which has no address: A is asked in its place (`pdns.core.dns64`)
 

@@ -158,13 +158,13 @@ class Resolver(Responses):
             return None
         target = forward.asked_name
         found = self._local_answer(target, p.PTR, now, do=query.do)
-        if found is not None and not found.outside:
-            return Answer(self.behind_head(forward, found.entry(target, now, self._cache.rules_epoch), now), "local")
-        for data in (self.rules.special, self.rules.undelegated):
-            if (known := data.answer(target, p.PTR, now, do=query.do)) is not None:
-                return Answer(self.behind_head(forward, known, now), "local")
-        known = self.rules.dns64.answer(target, p.PTR, now)
-        return forward if known is None else Answer(self.behind_head(forward, known, now), "local")
+        known = found.entry(target, now, self._cache.rules_epoch) if found is not None and not found.outside else None
+        known = known or self._special_entry(target, p.PTR, now, do=query.do) or self.rules.dns64.answer(target, p.PTR, now)
+        if known is None:
+            return forward
+        entry = self.behind_head(forward, known, now)
+        entry.ede = self.rules.dns64.mark
+        return Answer(entry, "local")
 
     def _local(self, query: Query, client: Client, now: float) -> Outcome | None:
         if not self.rules.special.may_answer(query.filter_key):

@@ -172,8 +172,9 @@ class Responses(Overlay):
         if found.outside or not is_translated(self.rules, forward):
             return None
         lacking = found.message(forward.qname, p.AAAA)
+        chain = follow(lacking, forward.qname, p.AAAA, do=forward.do)
         of_ipv4 = self._local_answer(forward.qname, p.A, now, do=forward.do)
-        if of_ipv4 is None or of_ipv4.outside or not lacks_addresses(self.rules, forward, lacking, _followed(forward, lacking)):
+        if of_ipv4 is None or of_ipv4.outside or not lacks_addresses(self.rules, forward, lacking, chain):
             return None
         told = of_ipv4.message(forward.qname, p.A)
         chain = follow(told, forward.qname, p.A, do=forward.do)
@@ -194,11 +195,7 @@ class Responses(Overlay):
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
         elif special is not None:
-            told = message_of(special, _question(found.end, forward.asked_type))
-            whole = joined(self._head(found, forward), _question(forward.qname, forward.asked_type), told)
-            chain = follow(whole, forward.qname, forward.qtype, do=forward.do)
-            entry = cacheable(whole, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
-            entry.source = "local"
+            entry = self.behind_head(self._led_outside(found, forward), special, now)
         else:
             return None
         self._cache.put(forward.key, entry)
@@ -213,11 +210,10 @@ class Responses(Overlay):
             message = joined(forward.head, _question(forward.qname, forward.asked_type), message)
             told_before = p.HEADER_BYTES + len(message.question) + len(forward.head.records)
         chain = follow(message, forward.qname, forward.asked_type, do=forward.do)
-        if not self._takes_default(forward):
-            own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
-            chain = chain._replace(records=tuple(own))
         if self._takes_default(forward):
             return message, chain, None
+        own = [one for one in chain.records if one.start < told_before or not self._is_foreign_dname(message, one, forward)]
+        chain = chain._replace(records=tuple(own))
         hops = self._first_foreign(forward, chain)
         for at in range(forward.head.hops if forward.head is not None else 1, len(chain.names) if hops is None else hops + 1):
             if self._is_local(chain.names[at], forward.asked_type):
@@ -256,15 +252,15 @@ class Responses(Overlay):
         message = joined(forward.head, _question(forward.qname, forward.qtype), tail)
         chain = follow(message, forward.qname, forward.qtype, do=forward.do)
         made = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
-        made.source, made.ede = "local", self.rules.dns64.mark
+        made.source = "local"
         return made
 
     def _asked_as_pointer(self, forward: Forward) -> Forward:
         return asked_as_pointer(self.rules, forward, self._mark([forward.qname], p.PTR)) if forward.qtype == p.PTR else forward
 
     def _first_foreign(self, forward: Forward, chain: Chain) -> int | None:
-        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked. The
-        very first, when what is known from before comes from servers that are no longer responsible.
+        """Which name of the chain is the first, from the one that was asked, that is not for the servers that were asked. It is
+        the queried name when servers that are no longer responsible have told the head.
         """
         routes, head, asked = self.rules.routes, forward.head, 0
         if head is not None:
@@ -388,7 +384,3 @@ def _is_unfinished(forward: Forward, message: Message, chain: Chain) -> bool:
 
 def _question(name: bytes, qtype: int) -> bytes:
     return name + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
-
-
-def _followed(forward: Forward, message: Message) -> Chain:
-    return follow(message, forward.qname, forward.qtype, do=forward.do)
