@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tests.integration.realservers import RealServer
+from tests.integration.realservers import UNBOUND_SERVER, RealServer
 
-_UNBOUND = """\
-server:
+_UNBOUND = (
+    UNBOUND_SERVER
+    + """\
     interface: 127.0.0.1@{port}
-    do-ip6: no
-    username: ""
-    chroot: ""
-    directory: "{directory}"
-    pidfile: ""
-    use-syslog: no
     module-config: "iterator"
-    do-not-query-localhost: no
     num-threads: 1
 remote-control:
     control-enable: no
@@ -24,6 +18,7 @@ forward-zone:
     name: "."
     forward-addr: 127.0.0.1@{upstream}
 """
+)
 _NAMED = """\
 options {{
     directory "{directory}";

@@ -67,18 +67,22 @@ options {{
 controls {{ }};
 {more}
 """
-_UNBOUND_CONF = """\
+UNBOUND_SERVER = """\
 server:
-    interface: 127.0.0.1@{port}
     do-ip6: no
     username: ""
     chroot: ""
     directory: "{directory}"
     pidfile: ""
     use-syslog: no
+    do-not-query-localhost: no
+"""
+_UNBOUND_CONF = (
+    UNBOUND_SERVER
+    + """\
+    interface: 127.0.0.1@{port}
     module-config: "validator iterator"
     val-permissive-mode: no
-    do-not-query-localhost: no
     ede: yes
 {more}
 remote-control:
@@ -87,6 +91,7 @@ forward-zone:
     name: "."
     forward-addr: 127.0.0.1@{forward_to}
 """
+)
 
 
 def program(name: str) -> str:

@@ -6,22 +6,17 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.integration.realservers import RealServer
+from tests.integration.realservers import UNBOUND_SERVER, RealServer
 from tests.integration.siteservers import named
 
-_UNBOUND = """\
-server:
-    do-ip6: no
-    username: ""
-    chroot: ""
-    directory: "{directory}"
-    pidfile: ""
-    use-syslog: no
-    do-not-query-localhost: no
+_UNBOUND = (
+    UNBOUND_SERVER
+    + """\
 {more}
 remote-control:
     control-enable: no
 """
+)
 
 
 def at(text: str, port: int, separator: str) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.realservers import Nsd, RealServer, program
+from tests.integration.realservers import UNBOUND_SERVER, Nsd, RealServer, program
 from tests.integration.zonedata import OTHERWISE_THEIRS, PUBLIC, SIGNED
 
 _NAMED_CONF = """\
@@ -27,22 +27,17 @@ options {{
 controls {{ }};
 {more}
 """
-_UNBOUND_CONF = """\
-server:
+_UNBOUND_CONF = (
+    UNBOUND_SERVER
+    + """\
     interface: 127.0.0.1@{port}
-    do-ip6: no
-    username: ""
-    chroot: ""
-    directory: "{directory}"
-    pidfile: ""
-    use-syslog: no
     module-config: "iterator"
-    do-not-query-localhost: no
 {names}
 remote-control:
     control-enable: no
 {zones}
 """
+)
 _RESOLVED_CONF = """\
 [Resolve]
 DNS=127.0.0.1:{forward_to}
