@@ -7,19 +7,18 @@ import logging
 import time
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-
-import pytest
+from contextlib import asynccontextmanager, nullcontext
 
 from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.schema import Upstream
-from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion, forwarder, health, rounds
+from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.wire.names import from_text
 from pdns.worker.kernels import COMPILED
+from tests.fakes.patience import PATIENCE_S, patient
+from tests.fakes.patience import impatient as soon
 from tests.fakes.upstream import FakeUpstream
 
 Outcome = UpstreamAnswer | UpstreamFailure
-PATIENCE_S = 30.0
 
 
 class Recorder:
@@ -108,11 +107,12 @@ async def forwarding(
     case_randomisation: bool = True,
     ca_file: str = "",
     impatient: bool = False,
+    repeats: bool = False,
 ) -> AsyncIterator[Asker]:
     """A forwarder to these upstreams, closed at the end. It fails the test by what it logs as an error.
 
-    It gives up so late that a busy machine cannot cause it, and retransmits after `rounds.MAX_RTO_S`. An impatient one waits for
-    tens of milliseconds where it would wait for hundreds and more, so that tests need not.
+    It gives up so late that a busy machine cannot cause it. Only one that `repeats` asks a silent upstream again before; an
+    impatient one does both soon.
     """
     servers = tuple(one if isinstance(one, str) else url(one) for one in upstreams)
     config = Upstream(
@@ -128,20 +128,7 @@ async def forwarding(
     handler = _Errors(asker.problems)
     logger = logging.getLogger("pdns.upstream")
     logger.addHandler(handler)
-    with pytest.MonkeyPatch.context() as patch:
-        if impatient:
-            patch.setattr(health, "MIN_RTO_S", 0.05)
-            patch.setattr(health, "_FIRST_RTO_S", 0.05)
-            patch.setattr(health, "_FIRST_BACKOFF_S", 0.2)
-            patch.setattr(health, "_PROBE_INTERVAL_S", 0.1)
-            patch.setattr(rounds, "STREAM_RTO_S", 0.2)
-            patch.setattr(forwarder, "PROBE_TIMEOUT_S", 0.2)
-        else:
-            for module, name in (
-                (health, "MIN_RTO_S"), (health, "MAX_RTO_S"), (health, "_FIRST_RTO_S"),
-                (rounds, "STREAM_RTO_S"), (forwarder, "PROBE_TIMEOUT_S"),
-            ):  # fmt: skip
-                patch.setattr(module, name, PATIENCE_S)
+    with soon() if impatient else nullcontext() if repeats else patient():
         try:
             yield asker
         finally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import msgspec
@@ -17,6 +17,7 @@ from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire.transport import Transport
 from tests.fakes import upstream as fake
+from tests.fakes.patience import PATIENCE_S, patient
 from tests.fakes.services import kernels, new_service
 from tests.fakes.upstream import FakeUpstream
 from tests.wire import query_wire
@@ -37,7 +38,7 @@ class Bench:
         self.stands_at_s: float | None = None
         self.counters = Counters.create(4096)
         self.loop = asyncio.get_running_loop()
-        options = {"timeout_s": 1.0, **sections.pop("upstream", {})}
+        options = {"timeout_s": PATIENCE_S, **sections.pop("upstream", {})}
         raw = {"upstream": {"servers": [f"udp://127.0.0.1:{upstream.port}"], **options}, **sections}
         self.config = msgspec.convert(raw, Config)
         stats = Stats(self.counters)
@@ -59,7 +60,9 @@ class Bench:
         self.service.on_message(wire, client, port, Transport(transport), replies.append)
         return replies
 
-    async def ask(self, name: str, qtype: str = "A", *, transport: str = "udp", patience_s: float = 3.0, **options: Any) -> bytes:
+    async def ask(
+        self, name: str, qtype: str = "A", *, transport: str = "udp", patience_s: float = PATIENCE_S, **options: Any
+    ) -> bytes:
         replies = self.send(query_wire(name, qtype, **options), transport=transport)
         await until(lambda: bool(replies), patience_s)
         return replies[0]
@@ -69,7 +72,7 @@ class Bench:
         return sum(value for name, own, value in self.counters.items() if name == family and set(labels) <= set(own))
 
 
-async def until(condition: Callable[[], bool], patience_s: float = 3.0) -> None:
+async def until(condition: Callable[[], bool], patience_s: float = PATIENCE_S) -> None:
     """Wait for `condition`; fail when it does not come."""
     end_s = asyncio.get_running_loop().time() + patience_s
     while not condition():
@@ -83,12 +86,15 @@ async def bench(
     *,
     compiled: bool = True,
     zone_changed: Callable[[str], object] = lambda _feed: None,
+    repeats: bool = False,
     **sections: Any,
 ) -> AsyncIterator[Bench]:
+    """A `Bench`. Only one that `repeats` asks a silent upstream again soon."""
     async with FakeUpstream(handler) as upstream:
         made = Bench(upstream, sections, compiled=compiled, zone_changed=zone_changed)
         try:
-            yield made
+            with nullcontext() if repeats else patient():
+                yield made
         finally:
             made.forwarder.close()
             await asyncio.sleep(0)

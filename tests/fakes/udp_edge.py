@@ -33,7 +33,7 @@ class Edge:
     ) -> None:
         self.loop, self.counters = asyncio.get_running_loop(), Counters.create(4096)
         self.stats = Stats(self.counters)
-        options = {"timeout_s": 3.0, **sections.pop("upstream", {})}
+        options = {"timeout_s": 30.0, **sections.pop("upstream", {})}
         self.config = msgspec.convert({"upstream": {"servers": upstreams, **options}, **sections}, Config)
         self.kernels = kernels(compiled=compiled)
         self.forwarder = Forwarder(server_groups(self.config), self.loop, self.stats, sockets or self.kernels.upstream)

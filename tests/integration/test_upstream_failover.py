@@ -13,8 +13,9 @@ import pytest
 
 from pdns.upstream import UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from tests.fakes.edges import until
-from tests.fakes.forwarding import PATIENCE_S, Asker, forwarding, url
+from tests.fakes.forwarding import Asker, forwarding, url
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     Action,
     FakeUpstream,
@@ -83,7 +84,7 @@ def test_half_of_the_packets_may_be_lost(loop: str) -> None:
         return answer()(query) if seen[query.name] % 2 == 0 else []
 
     async def main() -> None:
-        async with FakeUpstream() as upstream, forwarding(upstream) as asker:
+        async with FakeUpstream() as upstream, forwarding(upstream, repeats=True) as asker:
             await warm(asker, upstream)
             upstream.handler = half_the_time
             outcomes = await asyncio.gather(*[asker.start(f"host-{number}.test") for number in range(40)])

@@ -8,8 +8,9 @@ import time
 import pytest
 
 from pdns.upstream import UpstreamAnswer, UpstreamFailure
-from tests.fakes.forwarding import PATIENCE_S, forwarding, url
+from tests.fakes.forwarding import forwarding, url
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     FORMERR,
     NOTIMP,

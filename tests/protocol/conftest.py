@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from typing import Any
 
 import pytest
@@ -12,6 +12,7 @@ from pdns.blockset.reader import Blockset
 from pdns.upstream.kernel import UdpKernel
 from tests.fakes import upstream as fake
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.patience import patient
 from tests.fakes.udp_edge import Edge
 from tests.fakes.upstream import FakeUpstream
 
@@ -27,11 +28,15 @@ def run(request: pytest.FixtureRequest) -> Run:
 
 @pytest.fixture(params=["python", "compiled"])
 def edge(request: pytest.FixtureRequest) -> Open:
-    """Makes an `Edge`, with compiled kernels and with their reference."""
+    """Makes an `Edge`, with compiled kernels and with their reference. One that `repeats` asks silent upstreams again soon."""
 
     @asynccontextmanager
     async def made(
-        *handlers: fake.Handler, blockset: Blockset | None = None, sockets: UdpKernel | None = None, **sections: Any
+        *handlers: fake.Handler,
+        blockset: Blockset | None = None,
+        sockets: UdpKernel | None = None,
+        repeats: bool = False,
+        **sections: Any,
     ) -> AsyncIterator[tuple[Edge, Any]]:
         upstreams = [FakeUpstream(handler) for handler in handlers]
         for upstream in upstreams:
@@ -40,7 +45,8 @@ def edge(request: pytest.FixtureRequest) -> Open:
         one = Edge(servers, sections, compiled=request.param == "compiled", sockets=sockets)
         one.service.adopt(one.service.rules.with_blockset(blockset))
         try:
-            yield one, upstreams[0] if len(upstreams) == 1 else upstreams
+            with nullcontext() if repeats else patient():
+                yield one, upstreams[0] if len(upstreams) == 1 else upstreams
         finally:
             await one.close()
             for upstream in upstreams:

@@ -13,8 +13,9 @@ import pytest
 
 from pdns.upstream import UpstreamAnswer, UpstreamFailure, udp
 from tests.fakes.edges import until
-from tests.fakes.forwarding import PATIENCE_S, Asker, forwarding, url
+from tests.fakes.forwarding import Asker, forwarding, url
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     Action,
     FakeUpstream,
@@ -260,7 +261,7 @@ def test_an_icmp_error_ends_no_wait_and_closes_no_socket(loop: str, monkeypatch:
     monkeypatch.setattr(udp, "MAX_SOCKETS", 1)  # so that the second query draws the error onto the first one's socket
 
     async def main() -> None:
-        async with FakeUpstream(drop) as upstream, forwarding(upstream, timeout_s=3) as asker:
+        async with FakeUpstream(drop) as upstream, forwarding(upstream, timeout_s=3, repeats=True) as asker:
             first = asker.start("first.test")
             await until(lambda: len(upstream.queries) == 1)
             query = upstream.queries[0]

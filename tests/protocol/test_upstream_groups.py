@@ -50,7 +50,10 @@ def test_a_group_that_is_silent_and_comes_back(run: Run, edge: Open) -> None:
     async def body() -> None:
         async with servers(fake.answer(BACKUP)) as (backup,):
             group = [{"name": "backup", "servers": [f"udp://127.0.0.1:{backup.port}"]}]
-            async with edge(fake.drop, group=group, upstream={"fallback": "backup", "timeout_s": 10.0}) as (e, upstream):
+            async with edge(fake.drop, group=group, upstream={"fallback": "backup", "timeout_s": 10.0}, repeats=True) as (
+                e,
+                upstream,
+            ):
                 sock = e.send(*[query_wire(f"www.n{number}.example", query_id=number) for number in range(6)])
                 assert [answers(await e.reply(sock)) for _ in range(6)] == [[BACKUP]] * 6
                 await until(lambda: e.count("upstream_up", f"udp://127.0.0.1:{upstream.port}") == 0)
@@ -71,7 +74,10 @@ def test_the_fallback_has_time_of_its_own(run: Run, edge: Open) -> None:
     async def body() -> None:
         async with servers(fake.delayed(fake.answer(BACKUP), 0.7)) as (backup,):
             group = [{"name": "backup", "servers": [f"udp://127.0.0.1:{backup.port}"]}]
-            async with edge(fake.drop, group=group, upstream={"fallback": "backup", "timeout_s": 10.0}) as (e, _upstream):
+            async with edge(fake.drop, group=group, upstream={"fallback": "backup", "timeout_s": 10.0}, repeats=True) as (
+                e,
+                _upstream,
+            ):
                 sock = e.send(query_wire("www.example"))
                 await until(lambda: backup.names() == ["www.example"])
                 (server,) = e.forwarder._groups["backup"].servers
@@ -170,7 +176,10 @@ def test_parallel_upstreams_that_are_silent_go_down(run: Run, edge: Open) -> Non
     """Who never answers is found out although others do."""
 
     async def body() -> None:
-        async with edge(fake.drop, fake.drop, upstream={"strategy": "parallel", "timeout_s": 4.0}) as (e, upstreams):
+        async with edge(fake.drop, fake.drop, upstream={"strategy": "parallel", "timeout_s": 4.0}, repeats=True) as (
+            e,
+            upstreams,
+        ):
             sock = e.send(*[query_wire(f"www.n{number}.example", query_id=number) for number in range(6)])
             assert {read(await e.reply(sock)).header.rcode for _ in range(6)} == {p.SERVFAIL}
             assert e.count("upstream_up") == 0
@@ -204,7 +213,7 @@ def test_zones_share_the_health_of_a_server(run: Run, edge: Open, strategy: str)
     async def body() -> None:
         async with servers(fake.answer(TRUE)) as (corp,):
             zones = [zone("a.example", corp, strategy=strategy), zone("b.example", corp, strategy=strategy)]
-            async with edge(fake.drop, zone=zones) as (e, _upstream):
+            async with edge(fake.drop, zone=zones, repeats=True) as (e, _upstream):
                 await e.ask("www.a.example")
                 await e.ask("www.b.example")
                 assert len(e.forwarder._pools) == 2

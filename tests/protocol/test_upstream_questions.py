@@ -9,8 +9,9 @@ import pytest
 
 from pdns.upstream import UpstreamAnswer, UpstreamFailure
 from tests.fakes.edges import until
-from tests.fakes.forwarding import PATIENCE_S, Asker, forwarding
+from tests.fakes.forwarding import Asker, forwarding
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import (
     BADVERS_OPT,
     FORMERR,

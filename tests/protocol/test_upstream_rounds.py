@@ -21,7 +21,7 @@ def test_a_local_send_error_costs_no_answer_and_blames_no_upstream(run: Run, edg
 
     async def body() -> None:
         # always the compiled sockets: an event loop that polls each socket itself may not survive this
-        async with edge(fake.drop, sockets=COMPILED.upstream, upstream={"timeout_s": 30.0}) as (e, upstream):
+        async with edge(fake.drop, sockets=COMPILED.upstream, upstream={"timeout_s": 30.0}, repeats=True) as (e, upstream):
             sock = e.send(*[query_wire(f"www.n{number}.net", query_id=number) for number in range(200)])
             await e.out(200)
             spoil_sockets_to(upstream.port)
@@ -42,7 +42,7 @@ def test_silence_is_followed_by_other_rounds(run: Run, edge: Open) -> None:
     """A query that gets lost is sent again when its time is up, under another id, and counted as timed out."""
 
     async def body() -> None:
-        async with edge(fake.in_turn(fake.drop, fake.answer(TRUE))) as (e, upstream):
+        async with edge(fake.in_turn(fake.drop, fake.answer(TRUE)), repeats=True) as (e, upstream):
             sock = e.send(query_wire("www.example"))
             await e.out(1)
             assert answers(await e.reply(sock)) == [TRUE]
@@ -59,7 +59,7 @@ def test_a_late_answer_is_still_good(run: Run, edge: Open) -> None:
     """An answer to the first query is taken although a second one was sent meanwhile."""
 
     async def body() -> None:
-        async with edge(fake.in_turn(fake.delayed(fake.answer(TRUE), 1.0), fake.drop)) as (e, upstream):
+        async with edge(fake.in_turn(fake.delayed(fake.answer(TRUE), 1.0), fake.drop), repeats=True) as (e, upstream):
             assert answers(await e.ask("www.example")) == [TRUE]
             assert len(upstream.asked()) == 2
 
@@ -71,7 +71,7 @@ def test_an_upstream_that_refuses_is_left_for_another(run: Run, edge: Open) -> N
     """An ICMP error sends the question to the other upstream at once, long before its time is up."""
 
     async def body() -> None:
-        async with edge(fake.answer(TRUE), fake.answer(TRUE)) as (e, (first, _second)):
+        async with edge(fake.answer(TRUE), fake.answer(TRUE), repeats=True) as (e, (first, _second)):
             await first.stop()
             began_s = e.loop.time()
             for start in range(0, 60, 20):
@@ -87,7 +87,7 @@ def test_questions_to_a_dead_upstream_fail_soon(run: Run, edge: Open) -> None:
     """Once the only upstream is known to be down, questions in flight and new ones fail soon, with the reason."""
 
     async def body() -> None:
-        async with edge(fake.drop, upstream={"timeout_s": 10.0}) as (e, upstream):
+        async with edge(fake.drop, upstream={"timeout_s": 10.0}, repeats=True) as (e, upstream):
             began_s = e.loop.time()
             socks: list[socket.socket] = []
             while not e.forwarder.is_down():

@@ -17,8 +17,9 @@ from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt
 from tests.descriptors import open_fds
 from tests.fakes.edges import until
-from tests.fakes.forwarding import PATIENCE_S, forwarding, url
+from tests.fakes.forwarding import forwarding, url
 from tests.fakes.loops import LOOPS, run_on
+from tests.fakes.patience import PATIENCE_S
 from tests.fakes.upstream import FakeUpstream, answer, delayed, drop
 
 on_both_loops = pytest.mark.parametrize("loop", LOOPS)
@@ -93,7 +94,7 @@ def test_retired_sockets_are_bounded(loop: str, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(udp, "MAX_RETIRED", 10)
 
     async def main() -> None:
-        async with FakeUpstream(drop) as upstream, forwarding(upstream) as asker:
+        async with FakeUpstream(drop) as upstream, forwarding(upstream, repeats=True) as asker:
             before = open_descriptors()
             pending = [asker.start(f"host-{number}.test") for number in range(13)]
             assert len(open_fds(collect=False)) - before == 10  # a collection may take until they are asked again

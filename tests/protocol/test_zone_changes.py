@@ -98,7 +98,10 @@ def test_what_is_known_of_upstreams_stays(run: Run, edge: Open) -> None:
     """A server that is down stays down when zones change: no question waits for it again; it is probed, and comes back."""
 
     async def body() -> None:
-        async with servers(fake.answer(INSIDE)) as (corp,), edge(fake.drop, fake.answer(TRUE)) as (e, (dead, _alive)):
+        async with (
+            servers(fake.answer(INSIDE)) as (corp,),
+            edge(fake.drop, fake.answer(TRUE), repeats=True) as (e, (dead, _alive)),
+        ):
             down = f"udp://127.0.0.1:{dead.port}"
             turn = 0
             while e.count("upstream_up", down):
