@@ -18,9 +18,9 @@ from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_address
 from pdns.config.groups import server_groups
 from pdns.config.schema import Config
+from pdns.core.allow_list import AllowList
 from pdns.core.embedded import Embeddings
 from pdns.core.listing import AddressListing, Listing, Rule
-from pdns.core.policy import AllowList
 from pdns.core.records import LocalRecords
 from pdns.core.routes import DEFAULT_ROUTE, Routes
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
@@ -175,9 +175,9 @@ def explain(
         address = ipaddress.ip_address(asked)
     except ValueError:
         name = names.from_text(asked)
-        answers = answers_to(config, blockset, current, name, who)
+        answers = answers_to(config, blockset, current, name, who, now_s)
         return replace(of_name(config, blockset, current, name, states), answers=answers)
-    answers = answers_leading_to(config, blockset, current, address)
+    answers = answers_leading_to(config, blockset, current, address, now_s)
     return replace(of_address(config, blockset, current, address), answers=answers)
 
 
@@ -226,7 +226,7 @@ def _is_special(config: Config, name: bytes) -> bool:
 
 
 def _said_here(current: Overrides, name: bytes) -> LocalStatement | None:
-    entry = current.rules(0.0).find(name)
+    entry = current.rules(0.0).everyones.find(name)
     if entry is None:
         return None
     spelt = ("*." if entry.below_only else "") + names.to_text(entry.name)

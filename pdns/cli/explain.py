@@ -79,12 +79,12 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     if address is not None:
         explanation, answers = (
             of_address(config, blockset, current, address),
-            answers_leading_to(config, blockset, current, address),
+            answers_leading_to(config, blockset, current, address, time.time()),
         )
     else:
         explanation, answers = (
             of_name(config, blockset, current, qname, upstream_states(config)),
-            answers_to(config, blockset, current, qname, client),
+            answers_to(config, blockset, current, qname, client, time.time()),
         )
     if explanation.problem:
         errors.print(f"annotations cannot be read: {explanation.problem}", style="yellow")

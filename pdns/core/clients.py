@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import NamedTuple
 
-from pdns.config.schema import Access, Tenant
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Access
 
 NO_TENANT = "default"
 _MAX_KNOWN = 65536
