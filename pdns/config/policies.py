@@ -9,10 +9,10 @@ from typing import Final
 
 from msgspec import UNSET, Struct
 
-from pdns.config import time_zones
+from pdns.config import utc_offsets
 from pdns.config.policy_schema import PolicySection, Schedule
 from pdns.config.schema import Config
-from pdns.config.time_zones import Offsets
+from pdns.config.utc_offsets import Offsets
 from pdns.config.value_types import Action, PolicyMode, Weekday
 
 DEFAULT_POLICY: Final = "default"
@@ -93,7 +93,7 @@ def chain_of(sections: Mapping[str, PolicySection], name: str) -> Iterator[Polic
 
 def is_in_force(schedule: Schedule, offsets: Offsets, now_s: float) -> bool:
     """Whether it is one of the schedule's times. One that ends before it starts goes on after midnight."""
-    day, second = divmod(int(now_s) + time_zones.offset_s(offsets, now_s), _DAY_S)
+    day, second = divmod(int(now_s) + utc_offsets.offset_s(offsets, now_s), _DAY_S)
     start_s, end_s = _seconds(schedule.start), _seconds(schedule.end)
     if start_s < end_s:
         return _weekday(day) in schedule.days and start_s <= second < end_s
@@ -163,11 +163,11 @@ def _changes(config: Config, now_s: float) -> Iterator[float]:
                 yield end_s
         for schedule in section.schedule:
             offsets = _offsets(config, schedule)
-            offset_s = time_zones.offset_s(offsets, now_s)
+            offset_s = utc_offsets.offset_s(offsets, now_s)
             midnight_s = int(now_s + offset_s) // _DAY_S * _DAY_S - offset_s
             for boundary_s in (_seconds(schedule.start), _seconds(schedule.end)):
                 yield from (at_s for days in (0, 1) if (at_s := midnight_s + days * _DAY_S + boundary_s) > now_s)
-            yield from (at_s for at_s, _ in time_zones.changes_after(offsets, now_s)[:1])
+            yield from (at_s for at_s, _ in utc_offsets.changes_after(offsets, now_s)[:1])
 
 
 def _offsets(config: Config, schedule: Schedule) -> Offsets:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import bisect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from pdns.config.utc_offsets import Offsets
+
 YEARS: Final = 30  # of each table, from the year that it is made in
 _STEP: Final = timedelta(days=7)  # no zone changes its offset twice within this
-
-Offsets = tuple[tuple[int, int], ...]  # (from then on, in seconds since the epoch; offset in seconds east of UTC), in order
 
 
 def is_known(name: str) -> bool:
@@ -27,16 +26,6 @@ def tables(names: Iterable[str], now_s: float) -> dict[str, Offsets]:
     """The offsets of each time zone (names that are known), from the beginning of this year on."""
     begin = datetime(datetime.fromtimestamp(now_s, UTC).year, 1, 1, tzinfo=UTC)
     return {name: _offsets(ZoneInfo(name), begin) for name in sorted(set(names))}
-
-
-def offset_s(offsets: Offsets, at_s: float) -> int:
-    """The offset at that time. Before the table begins, its first."""
-    return offsets[max(0, bisect.bisect_right(offsets, at_s, key=lambda change: change[0]) - 1)][1]
-
-
-def changes_after(offsets: Offsets, at_s: float) -> Sequence[tuple[int, int]]:
-    """The changes that are still to come."""
-    return offsets[bisect.bisect_right(offsets, at_s, key=lambda change: change[0]) :]
 
 
 def _offsets(zone: ZoneInfo, begin: datetime) -> Offsets:

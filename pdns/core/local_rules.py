@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
@@ -52,6 +52,11 @@ class EntryTable:
 
     def __len__(self) -> int:
         return len(self._whole) + len(self._below)
+
+    def names(self) -> Iterator[bytes]:
+        """Every name that there is an entry about."""
+        yield from self._whole
+        yield from (name for name in self._below if name not in self._whole)
 
     def find(self, name: bytes) -> LocalEntry | None:
         """The most specific entry about `name`."""

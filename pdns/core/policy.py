@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
 from typing import NamedTuple, Self
 
@@ -146,6 +146,11 @@ class Policy:
         if one.own and (entry := most_specific(table.find(name) for table in one.own)) is not None:
             return entry
         return most_specific(table.find(name) for table in self._everyones)
+
+    def entry_names(self) -> Iterator[bytes]:
+        """Every name that there is an entry about, for anybody."""
+        for table in (*self._everyones, *(table for one in self._numbered.values() for table in one.own)):
+            yield from table.names()
 
     def decide_here(self, policy: int, name: bytes, filter_key: bytes) -> Decision | None:
         """The decision on `name`, whose last two labels are `filter_key`, if an entry blocks it; feeds aside."""
