@@ -52,6 +52,7 @@ TOP = {
         "fast",
         "files",
         "free_text.py",
+        "http",
         "ipc",
         "logs.py",
         "net",
@@ -268,7 +269,7 @@ WRITERS = {
     "pdns/demo/resolver.py",  # a directory of its own
     "feeds/build.py",  # the pipe to its parent
     "feeds/popular.py",  # a temporary directory
-    "feeds/priority.py",  # /proc
+    "pdns/confinement/priority.py",  # /proc
 }
 _WRITING = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "symlink_to", "hardlink_to", "mkfifo"}
 _LINKS = {"pdns/blockset/generations.py": {"symlink_to"}, "pdns/state/lock.py": {"mkdir"}, "pdns/blockset/writer.py": {"mkdir"}}
