@@ -49,6 +49,7 @@ class FakeSupervisor:
     def __init__(self, *counters: Counters) -> None:
         self.counters = counters
         self.past_counters: tuple[Counters, ...] = ()
+        self.page_counters: tuple[Counters, ...] = ()
         self.blocked = BlockedDomains()
         self.blocked.saw("coventry", 7, time.monotonic())
         self.block_ring_lost = 0
@@ -59,8 +60,8 @@ class FakeSupervisor:
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
-        self.restarts = {"worker": 2, "feeds": 1}
-        self.failed_starts = {"worker": 1, "feeds": 0}
+        self.restarts = {"worker": 2, "feeds": 1, "page": 0}
+        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0}
         self.http_dropped = {"metrics": 3, "admin": 0}
         self.confinement = {"landlock": True, "seccomp": False}
         self.processes = {"supervisor": os.getpid()}
