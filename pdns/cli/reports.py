@@ -116,9 +116,9 @@ def show_one(path: Path | None, number: int) -> int:
     width = max(len(title) for title, _ in rows)
     for title, text in rows:
         console.print(Text(f"{title:<{width}}  {visible(text)}".rstrip()), soft_wrap=True)
-    console.print(
-        Text(f"\npdns explain {report.name}; pdns reports allow {number} --for 24h; pdns reports close {number} --reason TEXT")
-    )
+    console.print()
+    for command in (f"explain {report.name}", f"reports allow {number} --for 24h", f"reports close {number} --reason TEXT"):
+        console.print(Text(f"pdns {command}"), soft_wrap=True)
     return 0
 
 

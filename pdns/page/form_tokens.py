@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import secrets
 from typing import Final, Literal
 
 VALID_S: Final = 4 * 3600
@@ -26,15 +27,15 @@ class FormTokens:
 
     def make(self, host: str, client: str, now_s: float) -> str:
         """A token for a form that is shown to `client` at `host`."""
-        made = f"{int(now_s):x}"
+        made = f"{int(now_s):x}-{secrets.token_hex(4)}"  # two people behind one NAT get different ones
         return f"{made}.{self._mac(made, host, client)}"
 
     def check(self, token: str, host: str, client: str, now_s: float) -> TokenState:
         """Whether a form with `token` may be accepted. "used": it was accepted already."""
         made, _, mac = token.partition(".")
-        if len(made) > 16 or not token.isascii() or not hmac.compare_digest(mac, self._mac(made, host, client)):
+        if len(made) > 32 or not token.isascii() or not hmac.compare_digest(mac, self._mac(made, host, client)):
             return "invalid"
-        if not 0 <= now_s - int(made, 16) <= VALID_S:
+        if not 0 <= now_s - int(made.partition("-")[0], 16) <= VALID_S:
             return "invalid"
         return "used" if mac in self._used else "valid"
 

@@ -58,7 +58,9 @@ class PageRuntime:
                 close_sockets([sock])  # another descriptor of the socket that is served
                 continue
             server = self._servers[endpoint] = BlockPageServer(self._pages, self._most)
+            address = sock.getsockname()[:2]
             await server.serve(sock)
+            _log.info("the block page is served at %s port %d", *address)
 
     async def take_blockset(self, generation: int, fd: int) -> None:
         """Decide by the blockset behind `fd`, which is owned from here on."""

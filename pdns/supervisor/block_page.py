@@ -8,6 +8,7 @@ import socket
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
 from pdns.ipc.config_memfd import share_config, without_records
 from pdns.ipc.messages import ServePage, TakeBlockset
@@ -60,6 +61,11 @@ class BlockPage:
     @property
     def pid(self) -> int | None:
         return self._child.pid
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """The addresses it answers at."""
+        return [Endpoint(*sock.getsockname()[:2]) for sock in self._sockets.values()]
 
     async def serve(self, changed: dict[str, socket.socket | None]) -> None:
         """Answer by the live configuration, at the sockets that are there and those of `changed`; None closes one."""

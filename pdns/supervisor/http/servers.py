@@ -52,7 +52,8 @@ class HttpServers:
     @property
     def endpoints(self) -> list[Endpoint]:
         """The addresses they answer at."""
-        return [self.metrics_endpoint, *([self._admin_endpoint] if self._admin_endpoint is not None else [])]
+        admin = [self._admin_endpoint] if self._admin_endpoint is not None else []
+        return [self.metrics_endpoint, *admin, *self.page.endpoints]
 
     def bind(self, config: Config, before: Config | None = None) -> Bound:
         """Bind the sockets that `config` needs and `before` does not have. Raises `ConfigError` with nothing bound."""
