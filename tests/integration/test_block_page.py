@@ -43,8 +43,7 @@ def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
         sections = {"upstream": {"servers": [upstream.address]}, "feed": feeds, "tenant": tenants, **config()}
         with RunningPdns(directory, sections) as running:
             port = page_port(running)
-            for name in ("blocked.test", "bot.test"):
-                running.wait_for(lambda name=name: visit(port, name).status == 403, "the blockset")
+            running.wait_for(lambda: {visit(port, name).status for name in ("blocked.test", "bot.test")} == {403}, "both feeds")
             yield running
 
 
