@@ -19,7 +19,7 @@ from feeds.report_closings import close_report, find_open
 from feeds.suffixes import is_public_suffix
 from pdns.clock import steady_s
 from pdns.config.addresses import parse_allowed
-from pdns.config.schema import CATEGORIES, GUARD_KINDS
+from pdns.config.value_types import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.files import records
 from pdns.files.records import DamagedError

@@ -38,24 +38,28 @@ class SinkholeVisit(NamedTuple):
 class Lookup:
     """The rules, and the annotations of the blockset."""
 
-    def __init__(self, config: Config) -> None:
-        self._rules = RuleSet.of(config)
-        self._clients = _clients_of(self._rules)
+    def __init__(self, config: Config, now_s: float) -> None:
+        """`now_s`, here and below: seconds since the epoch, by which schedules and entries of policies are in force."""
+        self._adopt(RuleSet.of(config, now_s=now_s))
         self._annotations: tuple[Blockset, Annotations] | None = None
 
-    def configure(self, config: Config) -> None:
+    def configure(self, config: Config, now_s: float) -> None:
         """Decide by another configuration."""
-        self._rules = self._rules.with_config(config)
-        self._clients = _clients_of(self._rules)
+        self._adopt(self._rules.with_config(config, now_s))
 
     def take_blockset(self, blockset: Blockset, annotations: Annotations | None) -> None:
         """Decide by another blockset."""
         self._annotations = None if annotations is None else (blockset, annotations)
-        self._rules = self._rules.with_blockset(blockset)
+        self._adopt(self._rules.with_blockset(blockset))
 
     def take_local(self, local: LocalRules) -> None:
         """Decide by other entries of the administrator."""
-        self._rules = self._rules.with_local(local)
+        self._adopt(self._rules.with_local(local))
+
+    def tick(self, now_s: float) -> None:
+        """Follow the schedules of policies."""
+        if now_s >= self._rules.policy.until_s:
+            self._adopt(self._rules.at(now_s))
 
     def visit(self, client: str, host: str) -> SinkholeVisit:
         """What is known about `host`, as a client at the address `client` is answered. Never raises."""
@@ -82,6 +86,11 @@ class Lookup:
             since_s=self._since_s(name, decision),
             case=case_reference(self._rules, who, name, decision, time.time()),
         )
+
+    def _adopt(self, rules: RuleSet) -> None:
+        config = rules.config
+        self._rules = rules
+        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, rules.policy.translation)
 
     def _client(self, address: str) -> Client:
         try:
@@ -111,8 +120,3 @@ def annotations_of(blockset: Blockset) -> Annotations | None:
 def case_reference(_rules: RuleSet, _client: Client, _name: bytes, _decision: Decision, _now_s: float) -> str:
     """The case reference of an answer; "" as long as answers have none."""
     return ""
-
-
-def _clients_of(rules: RuleSet) -> ClientTable:
-    config = rules.config
-    return ClientTable(config.access, config.tenant, rules.policy.tenant_policies, rules.policy.translation)

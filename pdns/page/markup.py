@@ -22,7 +22,7 @@ _SHIELD: Final = (
     ' aria-hidden="true" focusable="false"><path d="M12 3l7.5 2.7v5.6c0 4.6-3 8-7.5 9.7-4.5-1.7-7.5-5.1-7.5-9.7V5.7z"/>'
     '<path d="M9 12l2.2 2.2L15.3 10"/></svg>'
 )
-_SCHEMES: Final = {"mailto": "Send an e-mail to ", "tel": "Call ", "https": "Visit ", "http": "Visit "}
+_SCHEMES: Final = {"mailto": "Send an e-mail to ", "tel": "Call ", "sips": "Call ", "https": "Visit ", "http": "Visit "}
 
 
 class ReportForm(NamedTuple):
@@ -208,8 +208,8 @@ def _contact(uri: str, visit: SinkholeVisit) -> str:
     if scheme == "mailto" and visit.name and "?" not in rest:
         case = f" ({visit.case})" if visit.case else ""
         return _link(f"{uri}?subject={quote(f'Blocked website {visit.name}{case}')}", unquote(rest), "mailto")
-    if scheme == "tel":
-        return _link(uri, unquote(rest).replace("-", " "), "tel")
+    if scheme in ("tel", "sips"):
+        return _link(uri, unquote(rest).replace("-", " "), scheme)
     if scheme in ("http", "https"):
         return _link(uri, _host(uri), scheme)
     return escape(uri)

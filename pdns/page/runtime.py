@@ -33,7 +33,7 @@ class PageRuntime:
     def __init__(self, config: Config, counters: Counters, secret: bytes) -> None:
         self._state_dir = Path(config.state.dir)
         self._counters = counters
-        self._lookup = Lookup(config)
+        self._lookup = Lookup(config, steady_s())
         self._queue = ReportQueue(self._state_dir, config.block_page.max_reports)
         self._overrides = OverridesWatch(self._state_dir)
         self._pages = BlockPages(config, self._lookup, self._queue, counters, secret)
@@ -80,6 +80,7 @@ class PageRuntime:
     async def look(self) -> None:
         """Take up new local entries and closed reports. Never raises."""
         now_s = steady_s()
+        self._lookup.tick(now_s)
         if self._overrides.is_due(now_s):
             try:
                 self._lookup.take_local(await asyncio.to_thread(self._overrides.load, now_s))

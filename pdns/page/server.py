@@ -14,6 +14,7 @@ from typing import Final
 
 from aiohttp import web
 
+from pdns.clock import steady_s
 from pdns.config.schema import Config
 from pdns.errors import InvalidName
 from pdns.free_text import FreeTextError, accepted
@@ -58,7 +59,7 @@ class BlockPages:
         page = config.block_page
         self.config = config
         self.queue.most = page.max_reports
-        self.lookup.configure(config)
+        self.lookup.configure(config, steady_s())
         self.visits.configure(config)
         self._limits.configure(page.reports_per_hour, page.reports_per_hour_per_client)
 

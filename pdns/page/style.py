@@ -57,7 +57,7 @@ border-radius:.4rem;padding:.6rem 1.3rem;cursor:pointer}
 :focus-visible{outline:3px solid var(--accent);outline-offset:2px}
 footer{color:var(--soft);font-size:.9rem;padding:1.25rem .25rem 0}
 @media (min-width:56rem){h1{font-size:2.1rem}.card{padding:2rem}.card.help,.card.details{padding:1.5rem}
-.two{grid-template-columns:minmax(0,1fr) 20rem;grid-template-rows:auto 1fr auto}.two .main{grid-row:1/span 2}
+.two{grid-template-columns:minmax(0,1fr) 20rem;grid-template-rows:auto auto 1fr}.two .main{grid-row:1/span 2}
 .help,.details{grid-column:2}.help{grid-row:1}.details{grid-row:2/span 2}.report{grid-column:1;grid-row:3}}
 @media (prefers-contrast:more){.card,.site{border:1px solid}}
 @media print{body{background:#fff;color:#000}form,summary{display:none}}

@@ -124,6 +124,14 @@ def category_text(category: str) -> CategoryText:
     return CATEGORY_TEXTS.get(category, _OTHER)
 
 
-def page_texts(_rules: RuleSet, _client: Client) -> PageTexts:
-    """The texts for a client, from the settings of its tenant and policy."""
-    return PageTexts()
+def page_texts(rules: RuleSet, client: Client) -> PageTexts:
+    """The texts for a client, from the settings of its policy and the name of its tenant."""
+    settings = rules.policy.settings(client.policy)
+    shown = next((tenant.display_name for tenant in rules.config.tenant if tenant.name == client.tenant), "")
+    return PageTexts(
+        organisation=shown or settings.organisation,
+        contact=settings.contact,
+        page_text=settings.page_text,
+        language=settings.language or "en",
+        help_url=settings.help_url,
+    )

@@ -71,7 +71,7 @@ class _Served:
     async def _serve(self) -> None:
         state_dir = Path(self._config.state.dir)
         queue = ReportQueue(state_dir, 10)
-        pages = BlockPages(self._config, _Examples(self._config), queue, Counters.create(64), b"secret")
+        pages = BlockPages(self._config, _Examples(self._config, 0.0), queue, Counters.create(64), b"secret")
         await BlockPageServer(pages, 64).serve(self._socket)
         self._ready.set()
         await asyncio.Event().wait()

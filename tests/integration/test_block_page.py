@@ -38,9 +38,21 @@ def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
         feed(directory, "phish", "blocked.test", *(f"mistake{number}.test" for number in range(10)), category="phishing"),
         feed(directory, "bots", "bot.test", category="c2"),
     ]
-    tenants = [{"name": "leeds", "networks": ["127.0.0.2/32"], "allow": ["mistake9.test"]}]
+    policies = [
+        {"name": "default", "organisation": "Shared services", "contact": ["mailto:desk@shared.example"]},
+        {"name": "schools", "contact": ["tel:+44-113-496-0000"], "page_text": "Call <us>.", "help_url": "https://help.example/x"},
+    ]
+    tenants = [
+        {
+            "name": "leeds",
+            "networks": ["127.0.0.2/32"],
+            "policy": "schools",
+            "display_name": "Leeds City Council",
+            "allow": ["mistake9.test"],
+        }
+    ]
     with UpstreamThread(answer()) as upstream:
-        sections = {"upstream": {"servers": [upstream.address]}, "feed": feeds, "tenant": tenants, **config()}
+        sections = {"upstream": {"servers": [upstream.address]}, "feed": feeds, "policy": policies, "tenant": tenants, **config()}
         with RunningPdns(directory, sections) as running:
             port = page_port(running)
             running.wait_for(lambda: {visit(port, name).status for name in ("blocked.test", "bot.test")} == {403}, "both feeds")
@@ -71,6 +83,16 @@ def test_a_blocked_name_leads_to_the_page(pdns: RunningPdns, port: int) -> None:
     assert "server" not in found.fields
     assert "set-cookie" not in found.fields
     assert "Please act now" in visit(port, "bot.test").body
+
+
+def test_each_tenant_has_its_texts(port: int) -> None:
+    """Name, contact, text and link are those of the client's tenant and its policy."""
+    ours, theirs = visit(port, "blocked.test", source="127.0.0.2").body, visit(port, "blocked.test").body
+    for part in ("Leeds City Council", "tel:+44-113-496-0000", "Call &lt;us&gt;.", 'href="https://help.example/x"'):
+        assert part in ours
+        assert part not in theirs
+    assert "Shared services" in theirs
+    assert "mailto:desk@shared.example?subject=Blocked%20website%20blocked.test" in theirs
 
 
 def test_names_that_are_not_blocked(port: int) -> None:

@@ -15,7 +15,8 @@ from xxhash import xxh128_digest
 from pdns.blockset.reader import Blockset
 from pdns.config.groups import server_groups
 from pdns.config.load import from_tables
-from pdns.config.schema import Access, Config, RateLimit, Tenant
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Access, Config, RateLimit
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
 from pdns.core.local_rules import LocalEntry, LocalRules

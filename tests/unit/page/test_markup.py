@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.config.schema import CATEGORIES
+from pdns.config.value_types import CATEGORIES
 from pdns.core.local_rules import LOCAL
 from pdns.page import markup
 from pdns.page.lookup import SinkholeVisit
