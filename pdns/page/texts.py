@@ -127,9 +127,10 @@ def category_text(category: str) -> CategoryText:
 def page_texts(rules: RuleSet, client: Client) -> PageTexts:
     """The texts for a client, from the settings of its policy and the name of its tenant."""
     settings = rules.policy.settings(client.policy)
-    shown = next((tenant.display_name for tenant in rules.config.tenant if tenant.name == client.tenant), "")
+    tenant = next((tenant for tenant in rules.config.tenant if tenant.name == client.tenant), None)
+    names = () if tenant is None else (tenant.display_name, settings.organisation, tenant.name)
     return PageTexts(
-        organisation=shown or settings.organisation,
+        organisation=next(filter(None, names), settings.organisation),
         contact=settings.contact,
         page_text=settings.page_text,
         language=settings.language or "en",

@@ -29,7 +29,7 @@ class BlocksetOwner(Protocol):
     def blockset(self) -> SealedBlockset: ...
 
 
-class BlockPage:
+class PageHandle:
     """One for each supervisor."""
 
     def __init__(self, config: Callable[[], Config], workers: Callable[[], BlocksetOwner]) -> None:

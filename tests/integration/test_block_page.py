@@ -111,7 +111,7 @@ ODD = {
     "HTTP/1.0": (b"GET / HTTP/1.0\r\nHost: blocked.test\r\n" + NAVIGATION + b"\r\n\r\n", 403),
     "HTTP/1.1 without a host": (b"GET / HTTP/1.1\r\n\r\n", 400),
     "two hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-    "a host that is none": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
+    "an invalid host": (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", 400),
     "bytes as a host": (b"GET / HTTP/1.1\r\nHost: \xff\xfe\r\n\r\n", 400),
     "absolute": (b"GET http://blocked.test/x HTTP/1.1\r\nHost: other.test\r\n\r\n", 403),
     "a script": (b"GET /x.js HTTP/1.1\r\nHost: blocked.test\r\nAccept: */*\r\n\r\n", 403),
@@ -124,7 +124,7 @@ ODD = {
     "TLS": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 50, 400),
     "an upgrade": (b"GET / HTTP/1.1\r\nHost: blocked.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n", 403),
     "a long header": (b"GET / HTTP/1.1\r\nHost: blocked.test\r\nX: " + b"a" * 20_000 + b"\r\n\r\n", 431),
-    "a form that is none": (b"POST /.pdns/report HTTP/1.1\r\nHost: blocked.test\r\nContent-Length: 3\r\n\r\nabc", 415),
+    "not a form": (b"POST /.pdns/report HTTP/1.1\r\nHost: blocked.test\r\nContent-Length: 3\r\n\r\nabc", 415),
     "a form that is long": (b"POST /.pdns/report HTTP/1.1\r\nHost: blocked.test\r\nContent-Length: 99999\r\n\r\n", 413),
 }
 

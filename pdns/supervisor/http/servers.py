@@ -9,7 +9,7 @@ from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.net.sockets import bind_tcp
-from pdns.supervisor.block_page import BlockPage, BlocksetOwner
+from pdns.supervisor.block_page import BlocksetOwner, PageHandle
 from pdns.supervisor.http.status import StatusReader
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ class HttpServers:
         self._config_file = config_file
         self._pages: AdminPages | None = None
         self._api: AdminApi | None = None
-        self.page = BlockPage(lambda: facts.config, lambda: facts.workers)
+        self.page = PageHandle(lambda: facts.config, lambda: facts.workers)
 
     @property
     def dropped(self) -> dict[str, int]:
