@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from pdns.state import reports
 from tests.fakes.upstream import answer
+from tests.fuzz import httprequests
 from tests.integration.pagevisits import (
     ADDRESS,
     NAVIGATION,
@@ -279,6 +281,29 @@ def test_a_slow_client_is_closed(port: int) -> None:
     assert parsed(exchange(port, head + b"Content-Length: 10\r\n\r\na", timeout_s=120)).status == 408
     assert exchange(port, b"GET / HTTP/1.1\r\nHo", timeout_s=120) == b""
     assert time.monotonic() - began_s < 100
+
+
+def test_requests_at_random(pdns: RunningPdns, port: int) -> None:
+    """Hostile requests get answers by design: no 500, no page for what is not a browser, no traceback, and the same process."""
+    served = page_pid(pdns)
+    hostile = list(httprequests.requests(20261130, 600))
+
+    def send(request: bytes) -> bytes:
+        try:
+            return exchange(port, request, timeout_s=1.0)
+        except OSError:
+            return b""
+
+    with ThreadPoolExecutor(50) as threads:
+        for request, said in zip(hostile, threads.map(send, hostile), strict=True):
+            for status in re.findall(rb"^HTTP/1\.[01] (\d{3}) ", said, re.MULTILINE):
+                assert status in (b"400", b"403", b"404", b"408", b"413", b"415", b"422", b"431", b"503"), (
+                    request[:300],
+                    said[:300],
+                )
+    assert visit(port, "blocked.test").status == 403
+    assert page_pid(pdns) == served
+    assert "Traceback" not in pdns.log
 
 
 def test_limits_of_reports(tmp_path: Path) -> None:
