@@ -17,6 +17,7 @@ import pytest
 from pdns.state import reports
 from tests.fakes.upstream import answer
 from tests.fuzz import httprequests
+from tests.integration.onemachine import need_root
 from tests.integration.pagevisits import (
     ADDRESS,
     NAVIGATION,
@@ -348,7 +349,42 @@ def test_a_reload_moves_the_page(tmp_path: Path) -> None:
 
 
 def test_a_full_disk(tmp_path: Path) -> None:
-    """A report that cannot be written is a page that says so; nothing is lost of those before."""
+    """A report that does not fit is a page that says so, and can be sent again once there is room."""
+    need_root()
+    state = tmp_path / "state"
+    state.mkdir()
+    small = ["unshare", "-m", "sh", "-c", 'mount -t tmpfs -o size=2m none "$0" && exec "$@"', str(state)]
+    sections = {"upstream": {"servers": ["127.0.0.1:9"]}, "feed": [feed(tmp_path, "listed", "a.test", "b.test")], **config()}
+    with RunningPdns(tmp_path, sections, through=small) as pdns:
+        port = page_port(pdns)
+        pdns.wait_for(lambda: visit(port, "a.test").status == 403, "the blockset")
+        assert report(port, "a.test").status == 200
+        inside = ["nsenter", "-t", str(pdns.pid), "-m", "sh", "-c"]
+        subprocess.run([*inside, 'cat /dev/zero > "$0/filler"; test -s "$0/filler"', str(state)], check=True, capture_output=True)
+        found = report(port, "b.test")
+        assert (found.status, found.title) == (503, "Your report did not arrive")
+        assert visit(port, "b.test").status == 403
+        subprocess.run([*inside, 'rm "$0/filler"', str(state)], check=True)
+        assert report(port, "b.test").status == 200
+        assert pdns.value("reports_total", result="failed") == 1
+        pdns.wait_for(lambda: pdns.value("open_reports") == 2, "both reports")
+
+
+def test_a_rolling_restart_replaces_the_process(tmp_path: Path) -> None:
+    """SIGUSR2 replaces the page process too; visitors meanwhile wait in the kernel."""
+    sections = {"upstream": {"servers": ["127.0.0.1:9"]}, "feed": [feed(tmp_path, "listed", "a.test")], **config()}
+    with RunningPdns(tmp_path, sections) as pdns:
+        port = page_port(pdns)
+        pdns.wait_for(lambda: visit(port, "a.test").status == 403, "the blockset")
+        before = page_pid(pdns)
+        pdns.send_signal(signal.SIGUSR2)
+        pdns.wait_for(lambda: page_pid(pdns) not in (0, before), "another process")
+        assert visit(port, "a.test").status == 403
+        assert pdns.value("page_restarts_total") == 0
+
+
+def test_a_directory_that_is_gone(tmp_path: Path) -> None:
+    """The same without the directory of the reports; nothing is lost of those before."""
     sections = {"upstream": {"servers": ["127.0.0.1:9"]}, "feed": [feed(tmp_path, "listed", "a.test", "b.test")], **config()}
     with RunningPdns(tmp_path, sections) as pdns:
         port = page_port(pdns)

@@ -9,6 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
+from multidict import CIMultiDict
 
 from pdns.http.server import Problem
 from pdns.page.requests import form_fields, host_in, name_in, target_of, wants_page
@@ -132,3 +133,10 @@ def test_any_form(body: bytes) -> None:
 def test_names_that_are_shown_are_ascii() -> None:
     """A name is shown as DNS has it, so that no letter can be mistaken for another."""
     assert names.to_text(names.from_text(name_in("b\u00fccher.example"))) == "xn--bcher-kva.example"
+
+
+def test_two_hosts_are_refused() -> None:
+    """A request that names two hosts is for neither."""
+    twice = make_mocked_request("GET", "/", headers=CIMultiDict([("Host", "a.example"), ("Host", "b.example")]))
+    with pytest.raises(Problem, match="one Host"):
+        target_of(twice)
