@@ -83,6 +83,8 @@ class ClientTable:
 
     def _find(self, address: str) -> Client:
         parsed = ip_address(address)
+        if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
+            parsed = parsed.ipv4_mapped
         client = self._find_untranslated(parsed)
         if any(parsed in network for network in self._translated):
             policy = client.policy + self._added
