@@ -63,6 +63,7 @@ def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
             tmp_path, {"upstream": {"servers": [upstream.address]}, **sections}, environment={"PDNS_SECRET": SECRET}
         ) as running,
     ):
+        running.wait_for_log("the block page is served")  # by then, its process is confined
         yield running
 
 
