@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint
 from pdns.config.balancer_rules import settle_balancers
+from pdns.config.block_page_rules import settle_block_page
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
@@ -274,5 +275,6 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "state": _state,
     "metrics": _metrics,
     "admin": _admin,
+    "block_page": settle_block_page,
     "quality": _quality,
 }

@@ -68,6 +68,16 @@ class Distrust(msgspec.Struct, frozen=True, tag=True):
     generation: int
 
 
+class ServePage(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to page: answer at these sockets, by this configuration.
+
+    Descriptors: configuration, counters, one for each of `listen`.
+    """
+
+    listen: tuple[str, ...]  # endpoints; a socket that is missing is to be closed
+    secret: str  # in hexadecimal: what forms are signed with
+
+
 class HandOver(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: stop reading queries and release the arena; the next worker waits for both."""
 
@@ -100,4 +110,6 @@ class Drained(msgspec.Struct, frozen=True, tag=True):
     unanswered: int = 0  # queries given up at the end of `drain_s`
 
 
-Message = Apply | TakeBlockset | Cover | Configure | Distrust | HandOver | HandedOver | Drain | Ready | Refused | Drained
+Message = (
+    Apply | TakeBlockset | Cover | Configure | Distrust | ServePage | HandOver | HandedOver | Drain | Ready | Refused | Drained
+)  # fmt: skip

@@ -41,7 +41,7 @@ _TOO_LONG: Final = f"expected at most {MAX_FOR_DAYS} days"
 _MAX_CHARACTERS: Final = {"user": 100, "feed": 64, "name": 1024, "reason": MAX_REASON_CHARACTERS, "category": 64, "kind": 64}
 _numbers = itertools.count()
 
-CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove"]
+CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "close"]
 
 
 class CommandError(PdnsError):
@@ -65,6 +65,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     category: str = ""
     kind: str = ""  # of pdns.config.schema.GUARD_KINDS, or "order"
     force: bool = False  # accept a name that affects more names than is usually meant
+    report: int = 0  # the number of the report of a mistake that is closed
 
     @property
     def is_bulk(self) -> bool:

@@ -45,7 +45,7 @@ from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.readiness import Readiness
-from pdns.supervisor.restart_needed import until_restart
+from pdns.supervisor.restart_needed import until_restart, variables_of_feeds
 from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
@@ -101,7 +101,7 @@ class Supervisor:
             on_exit=lambda: None,
             own_group=True,
         )
-        self._feeds.variables = _variables_of_feeds(self.config)
+        self._feeds.variables = variables_of_feeds(self.config)
 
     @property
     def config(self) -> Config:
@@ -131,16 +131,20 @@ class Supervisor:
         return self.workers.counters
 
     @property
+    def page_counters(self) -> list[Counters]:
+        return self._http.page.counters
+
+    @property
     def past_counters(self) -> list[Counters]:
         return self.workers.past_counters
 
     @property
     def restarts(self) -> dict[str, int]:
-        return {"worker": self.workers.restarts, "feeds": self._feeds.restarts}
+        return {"worker": self.workers.restarts, "feeds": self._feeds.restarts, "page": self._http.page.restarts}
 
     @property
     def failed_starts(self) -> dict[str, int]:
-        return {"worker": self.workers.failed_starts, "feeds": self._feeds.failed_starts}
+        return {"worker": self.workers.failed_starts, "feeds": self._feeds.failed_starts, "page": self._http.page.failed_starts}
 
     @property
     def confinement(self) -> dict[str, bool]:
@@ -162,8 +166,8 @@ class Supervisor:
 
     @property
     def processes(self) -> dict[str, int]:
-        feeds = {} if self._feeds.pid is None else {"feeds": self._feeds.pid}
-        return {"supervisor": os.getpid(), **self.workers.pids, **feeds}
+        others = {"feeds": self._feeds.pid, "page": self._http.page.pid}
+        return {"supervisor": os.getpid(), **self.workers.pids, **{name: pid for name, pid in others.items() if pid is not None}}
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers at the moment; [] while one does."""
@@ -374,7 +378,7 @@ class Supervisor:
         live_config.keep(self.config_path, self.config)
         log_to_stderr("supervisor", config.log.level)
         self._files.follow(config)
-        if (variables := _variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
+        if (variables := variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
             self._configure_feeds()
         else:  # it has dropped the privilege for that, or never had it
             self._feeds.variables |= variables
@@ -384,6 +388,7 @@ class Supervisor:
     async def _restart_feeds(self) -> None:
         await self._feeds.stop(None, _FEEDS_EXIT_S)
         self._feeds.start()
+        await self._http.page.restart()
 
     def _configure_feeds(self) -> None:
         config_fd = share_config(without_records(self.config))
@@ -392,8 +397,3 @@ class Supervisor:
             self._feeds.send(configure, [config_fd])
         finally:
             os.close(config_fd)
-
-
-def _variables_of_feeds(config: Config) -> frozenset[str]:
-    """The environment variables that the feeds process needs."""
-    return frozenset(feed.token_env for feed in config.feed if feed.token_env)

@@ -19,11 +19,11 @@ from aiohttp import web
 from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
 from pdns.explain import UnknownError, explain
+from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandName
 from pdns.state.feed_status import FeedsStatus
 from pdns.state.overrides import as_csv
-from pdns.supervisor.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.token import TokenFile, TokenUnreadable
 from pdns.telemetry.counters import Counters

@@ -1,4 +1,4 @@
-"""The HTTP servers of the supervisor: metrics for machines, the API for administrators. Bound before they are served."""
+"""The HTTP servers: metrics for machines, the API for administrators, the block page for clients. Bound before use."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.net.sockets import bind_tcp
+from pdns.supervisor.block_page import BlocksetOwner, PageHandle
 from pdns.supervisor.http.status import StatusReader
 
 if TYPE_CHECKING:
@@ -16,14 +17,19 @@ if TYPE_CHECKING:
     from pdns.supervisor.http.pages import AdminPages, HealthSource
 
     class AllFacts(HealthSource, Protocol):
-        """What both servers need from the supervisor."""
+        """What the servers need from the supervisor."""
+
+        @property
+        def workers(self) -> BlocksetOwner: ...
 
 
-Bound = dict[str, socket.socket | None]  # "metrics", "admin": those that are to change; None: served nowhere
+# "metrics", "admin", "page" and an endpoint: those that are to change; None: served nowhere
+Bound = dict[str, socket.socket | None]
+_PAGE = "page "
 
 
 class HttpServers:
-    """Both servers, each at its configured address."""
+    """The servers, each at its configured address. The block page has a process of its own."""
 
     def __init__(self, facts: AllFacts, status: StatusReader, config_file: str) -> None:
         self.metrics_endpoint = Endpoint("", 0)
@@ -33,6 +39,7 @@ class HttpServers:
         self._config_file = config_file
         self._pages: AdminPages | None = None
         self._api: AdminApi | None = None
+        self.page = PageHandle(lambda: facts.config, lambda: facts.workers)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -45,7 +52,8 @@ class HttpServers:
     @property
     def endpoints(self) -> list[Endpoint]:
         """The addresses they answer at."""
-        return [self.metrics_endpoint, *([self._admin_endpoint] if self._admin_endpoint is not None else [])]
+        admin = [self._admin_endpoint] if self._admin_endpoint is not None else []
+        return [self.metrics_endpoint, *admin, *self.page.endpoints]
 
     def bind(self, config: Config, before: Config | None = None) -> Bound:
         """Bind the sockets that `config` needs and `before` does not have. Raises `ConfigError` with nothing bound."""
@@ -56,6 +64,12 @@ class HttpServers:
             if before is None or _admin_listen(config) != _admin_listen(before):
                 listen = _admin_listen(config)
                 bound["admin"] = self._bind("admin.listen", listen) if listen else None
+            served = before.block_page.listen if before is not None else ()
+            for endpoint in dict.fromkeys((*served, *config.block_page.listen)):
+                if endpoint not in config.block_page.listen:
+                    bound[_PAGE + endpoint] = None
+                elif endpoint not in served:
+                    bound[_PAGE + endpoint] = self._bind("block_page.listen", endpoint)
         except BaseException:
             close(bound)
             raise
@@ -80,8 +94,11 @@ class HttpServers:
             if self._api is not None:
                 await self._api.serve(admin_socket)
 
+        await self.page.serve({key.removeprefix(_PAGE): sock for key, sock in bound.items() if key.startswith(_PAGE)})
+
     async def close(self) -> None:
-        """Stop both."""
+        """Stop all."""
+        await self.page.close()
         for server in (self._pages, self._api):
             if server is not None:
                 await server.close()

@@ -39,9 +39,9 @@ class BoundedServer:
         self._most = most_connections(limit()) if most is None else most
         self._said_s: float | None = None
 
-    async def listen(self, sock: socket.socket) -> asyncio.Server:
+    async def listen(self, sock: socket.socket, backlog: int = BACKLOG) -> asyncio.Server:
         """Accept on `sock`, which is bound."""
-        return await asyncio.get_running_loop().create_server(self._protocol, sock=sock, backlog=BACKLOG)
+        return await asyncio.get_running_loop().create_server(self._protocol, sock=sock, backlog=backlog)
 
     def _protocol(self) -> asyncio.Protocol:
         hosts = {
