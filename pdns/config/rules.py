@@ -17,6 +17,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
+from pdns.config.operator_rules import check_operator
 from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
     CATEGORIES,
@@ -200,6 +201,7 @@ def _block(block: Block, around: RuleContext) -> Block:
         else:
             taken[address.version] = key
             sinkhole.append(str(address))
+    check_operator("block", block.organisation, block.contact, block.language, around.report)
     allow = around.canonical("block.allow", block.allow, addresses.parse_allowed)
     around.nat64_prefixes = around.parse_all("block.nat64_prefixes", block.nat64_prefixes, addresses.parse_nat64_prefix)
     return replace(block, sinkhole=tuple(sinkhole), allow=allow, nat64_prefixes=tuple(around.nat64_prefixes))

@@ -147,6 +147,9 @@ class Block(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sinkhole: AtLeastOne = ("192.0.2.1", "2001:db8::1")
     ttl_s: Annotated[int, Meta(ge=0, le=86400)] = 60
     ede_code: Literal[15, 16, 17, 18] = 15
+    organisation: str = ""
+    contact: tuple[str, ...] = ()
+    language: str = "en"
     allow: tuple[str, ...] = ()
     nat64_prefixes: tuple[str, ...] = ()
 

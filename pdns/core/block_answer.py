@@ -7,7 +7,9 @@ from typing import NamedTuple
 
 from pdns.config.schema import Block
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
+from pdns.core.case import DEFAULT_POLICY, REFERENCE_CHARACTERS, case_key, name_key, spelt
 from pdns.core.entry import Entry, Monitored, Verdict
+from pdns.core.structured_error import Operator, StructuredText, sound, structured_text
 from pdns.wire import protocol as p
 from pdns.wire.names import ROOT, to_text
 
@@ -25,17 +27,21 @@ class Template(NamedTuple):
     action: str
     also: tuple[str, ...]  # as in a verdict
     monitored: Monitored
-    ede_head: bytes  # the text is this (with "*." of a rule that has it), the listed name, then `ede_tail`
+    ede_head: bytes  # the text is this (with "*." of a rule that has it), the listed name, `ede_tail`, the case reference, ")"
     ede_tail: bytes
+    case_key: int  # as `pdns.core.case.case_key`
+    structured: StructuredText | None
 
 
 class BlockAnswers:
     """Makes the answer to a blocked query, after `[block]` of the configuration."""
 
-    def __init__(self, config: Block) -> None:
+    def __init__(self, config: Block, policy: str = DEFAULT_POLICY) -> None:
         self.action = config.action
         self._ttl_s = config.ttl_s
         self._ede_code = config.ede_code
+        self._policy = policy
+        self._operator = Operator(config.organisation, config.contact, config.language)
         self._addresses: dict[int, bytes] = {}
         self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str, bool], Template] = {}
         if config.action == "sinkhole":
@@ -82,14 +88,24 @@ class BlockAnswers:
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
             if reason:
-                told = reason.encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
+                told = sound(reason).encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
                 head, tail = f"{category}: {told} (".encode(), b")"
-            head += b"*." * below_only
+            head, tail = head + b"*." * below_only, tail + b" (case "
             entry = self._entry(qtype)
             entry.ede = (self._ede_code, b"")
             template = self._templates[key] = Template(
-                entry, self._ttl_s, feed, category, self.action, also, monitored, head, tail
-            )  # fmt: skip
+                entry,
+                self._ttl_s,
+                feed,
+                category,
+                self.action,
+                also,
+                monitored,
+                head,
+                tail,
+                case_key(feed, self._policy),
+                structured_text(self._operator, self._ede_code, category, also),
+            )
         return template
 
     def _entry(self, qtype: int) -> Entry:
@@ -110,11 +126,21 @@ def fill(template: Template, qname: bytes, listed: bytes, now: float, rules_epoc
         body = soa_owner(common.rcode, listed, qname) + body[2:]
     return Entry(
         common.rcode, "blocked", now, template.ttl_s, body=body, counts=common.counts, ttls=common.ttls,
-        ede=(code, ede_text(template, rule or to_text(listed))), monitored=template.monitored, rules_epoch=rules_epoch,
+        ede=(code, ede_text(template, listed, rule)), structured=template.structured, monitored=template.monitored,
+        rules_epoch=rules_epoch,
         verdict=Verdict(template.feed, template.category, listed, template.action, template.also),
     )  # fmt: skip
 
 
-def ede_text(template: Template, rule: str) -> bytes:
-    """Who blocked it and why, within what an OPT record has room for."""
-    return (template.ede_head + rule.encode() + template.ede_tail)[: p.EDE_TEXT_MAX_BYTES]
+def ede_text(template: Template, listed: bytes, rule: str = "") -> bytes:
+    """Who blocked it and why, and the case reference, within what an OPT record has room for: a long name is cut."""
+    case = spelt(name_key(listed) ^ template.case_key).encode()
+    named, room = (rule or to_text(listed)).encode(), ede_room(template)
+    if len(named) > room:
+        named = named[: room - 3] + b"..."
+    return template.ede_head + named + template.ede_tail + case + b")"
+
+
+def ede_room(template: Template) -> int:
+    """The bytes that the name of the rule may take in the text."""
+    return p.EDE_TEXT_MAX_BYTES - len(template.ede_head) - len(template.ede_tail) - REFERENCE_CHARACTERS - 1

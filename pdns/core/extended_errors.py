@@ -2,25 +2,49 @@
 
 from __future__ import annotations
 
-from pdns.core.entry import Ede
+import json
+
+from pdns.core.entry import Ede, Entry
 from pdns.wire import protocol as p
 from pdns.wire.message import Message
 
 MAX_ERRORS = 3  # what is sent takes room from the answer, and counts towards amplification
 MAX_TEXT_BYTES = 120
-_BLOCKED_THERE = frozenset((p.EDE_BLOCKED, p.EDE_CENSORED, p.EDE_FILTERED))
+MAX_JSON_BYTES = 4096  # longer texts are not read as structured errors
+_BLOCKED_THERE = frozenset((p.EDE_BLOCKED, p.EDE_CENSORED, p.EDE_FILTERED, p.EDE_BLOCKED_UPSTREAM))
 
 
 def errors_of(message: Message) -> tuple[Ede, ...]:
     """At most three errors, in the order of the message, with at most 120 bytes of printable UTF-8 each.
 
-    One that says that the upstream blocks the name becomes "Blocked by Upstream DNS Server": it was not blocked here.
+    One that says that the upstream blocks the name becomes "Blocked by Upstream DNS Server": it was not blocked here. Of a
+    structured error the text is taken, after the organisation.
     """
     errors: list[Ede] = []
     for code, data in message.options:
         if code == p.EDNS_OPTION_EDE and len(data) >= 2 and len(errors) < MAX_ERRORS:
-            info = int.from_bytes(data[:2])
-            text = data[2 : 2 + MAX_TEXT_BYTES].decode("utf-8", "ignore")
-            printable = "".join(c for c in text if c.isprintable()).encode()
-            errors.append((p.EDE_BLOCKED_UPSTREAM if info in _BLOCKED_THERE else info, printable))
+            info, raw = int.from_bytes(data[:2]), data[2:]
+            if info in _BLOCKED_THERE:
+                info, raw = p.EDE_BLOCKED_UPSTREAM, _told(raw)
+            text = raw[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
+            errors.append((info, "".join(char for char in text if char.isprintable()).encode()))
     return tuple(errors)
+
+
+def is_blocked_upstream(entry: Entry) -> bool:
+    """Whether an upstream says that it blocks the name."""
+    if entry.ede is None or entry.source == "blocked":
+        return False
+    return any(code == p.EDE_BLOCKED_UPSTREAM for code, _ in (entry.ede, *entry.more_ede))
+
+
+def _told(raw: bytes) -> bytes:
+    """The text for people in a structured error; `raw` where it is none."""
+    if raw[:1] != b"{" or len(raw) > MAX_JSON_BYTES:
+        return raw
+    try:
+        fields = json.loads(raw)
+    except (ValueError, RecursionError):
+        return raw
+    told = [fields[key] for key in ("o", "j") if isinstance(fields.get(key), str) and fields[key]]
+    return ": ".join(told).encode("utf-8", "ignore")
