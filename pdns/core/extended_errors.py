@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from pdns.core.entry import Ede, Entry
+from pdns.core.entry import Ede
 from pdns.wire import protocol as p
 from pdns.wire.message import Message
 
@@ -25,26 +25,27 @@ def errors_of(message: Message) -> tuple[Ede, ...]:
         if code == p.EDNS_OPTION_EDE and len(data) >= 2 and len(errors) < MAX_ERRORS:
             info, raw = int.from_bytes(data[:2]), data[2:]
             if info in _BLOCKED_THERE:
-                info, raw = p.EDE_BLOCKED_UPSTREAM, _told(raw)
+                info, raw = p.EDE_BLOCKED_UPSTREAM, _text_in(raw)
             text = raw[:MAX_TEXT_BYTES].decode("utf-8", "ignore")
             errors.append((info, "".join(char for char in text if char.isprintable()).encode()))
     return tuple(errors)
 
 
-def is_blocked_upstream(entry: Entry) -> bool:
-    """Whether an upstream says that it blocks the name."""
-    if entry.ede is None or entry.source == "blocked":
-        return False
-    return any(code == p.EDE_BLOCKED_UPSTREAM for code, _ in (entry.ede, *entry.more_ede))
+def is_blocked(message: Message) -> bool:
+    """Whether an upstream says that it, or a server behind it, blocks the name."""
+    return any(
+        code == p.EDNS_OPTION_EDE and len(data) >= 2 and int.from_bytes(data[:2]) in _BLOCKED_THERE
+        for code, data in message.options
+    )
 
 
-def _told(raw: bytes) -> bytes:
-    """The text for people in a structured error; `raw` where it is none."""
+def _text_in(raw: bytes) -> bytes:
+    """The text for people in a structured error; `raw` if it is something else."""
     if raw[:1] != b"{" or len(raw) > MAX_JSON_BYTES:
         return raw
     try:
         fields = json.loads(raw)
     except (ValueError, RecursionError):
         return raw
-    told = [fields[key] for key in ("o", "j") if isinstance(fields.get(key), str) and fields[key]]
-    return ": ".join(told).encode("utf-8", "ignore")
+    texts = [fields[key] for key in ("o", "j") if isinstance(fields.get(key), str) and fields[key]]
+    return ": ".join(texts).encode("utf-8", "ignore")

@@ -83,13 +83,13 @@ def structured_errors(errors: Errors, structured: StructuredText | None) -> Iter
     """
     codes = [p.EDE_BLOCKED_UPSTREAM if code == p.EDE_FORGED else code for code, _ in errors]
     kinds = (structured, *(None for _ in errors[1:]))
-    yield tuple((code, _told(code, text, kind)) for code, (_, text), kind in zip(codes, errors, kinds, strict=True))
+    yield tuple((code, _encoded(code, text, kind)) for code, (_, text), kind in zip(codes, errors, kinds, strict=True))
     if structured is not None and structured.short:
         yield ((codes[0], structured.short),)
     yield ((codes[0], b""),)
 
 
-def _told(code: int, text: bytes, structured: StructuredText | None) -> bytes:
+def _encoded(code: int, text: bytes, structured: StructuredText | None) -> bytes:
     if code not in STRUCTURED_CODES:
         return text
     if structured is not None:

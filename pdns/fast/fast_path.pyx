@@ -248,7 +248,7 @@ cdef class FastPath:
                 self._log_monitored(record, question, client, address)
             elif (record.seen_minute != minute or record.seen_client != client):
                 record.seen_minute, record.seen_client = minute, client
-                self._fast_stats.sighted(client, listed_of(record), record.listed_bytes, minute)
+                self._fast_stats.sighted(client, record.attribution, listed_of(record), record.listed_bytes, minute)
             if record.silent:
                 return SILENCE
         self._fast_stats.response(client, source, record.rcode)
