@@ -18,7 +18,7 @@ from pdns.fast.query import parse_query as fast_parse_query
 from pdns.reference.query import parse_query
 from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
-from pdns.wire.names import from_text
+from pdns.wire.names import from_text, to_text
 
 _OPERATOR = {"organisation": "Leeds City Council", "contact": ["mailto:it@leeds.example", "tel:+441130000000"]}
 _FULL = (
@@ -209,6 +209,16 @@ def test_it_is_always_strict_json_and_never_too_long(
             assert all(fields[key] not in ("", []) for key in fields)
             if "j" in fields:
                 assert list(fields) == [key for key in "cjsol" if key in fields]
+
+
+@pytest.mark.parametrize("label", [b'"', b"\\", b'a"\\b', b"\0\x7f\xff", b'\\"' * 31])
+def test_names_are_escaped_twice(label: bytes) -> None:
+    """In presentation format, and that in JSON."""
+    name = bytes((len(label),)) + label + b"\0"
+    template = BlockAnswers(Block()).template("urlhaus", "malware", (), (), 1, 'he said "no" \\')
+    query = parse_query(asked("malware.test", STRUCTURED))
+    [(_, text)] = errors(fill(template, name, name, 1000.0, 0).render(query, 1000.0, 65535))
+    assert strict(text)["j"].startswith('malware: he said "no" \\ (' + to_text(name)[:40])
 
 
 def test_contacts_that_clients_ignore_are_not_sent() -> None:
