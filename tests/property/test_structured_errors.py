@@ -19,6 +19,7 @@ OPERATORS: list[dict[str, Any]] = [
     {"organisation": 'Cyngor "Caerdydd" \\ \u2603' * 4, "contact": CONTACT, "language": "cy"},
     {"organisation": "x" * 100, "contact": CONTACT, "ede_code": 16, "action": "nxdomain"},
     {"contact": CONTACT, "ede_code": 17, "action": "zero"},
+    {"action": "nxdomain", "contact": [f"mailto:{'x' * 78}@leeds.example"] * 3},
     {"organisation": "o", "ede_code": 18},
 ]
 STRUCTURED = b"\0\x1a\0\0"
