@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from pdns.config.schema import Block
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
-from pdns.core.case import DEFAULT_POLICY, REFERENCE_CHARACTERS, case_key, name_key, spelt
+from pdns.core.case import REFERENCE_CHARACTERS, case_key, name_key, spelt
 from pdns.core.entry import Entry, Monitored, Verdict
+from pdns.core.policy import Policy
 from pdns.core.structured_error import Operator, StructuredText, sound, structured_text
 from pdns.wire import protocol as p
 from pdns.wire.names import ROOT, to_text
@@ -34,24 +34,15 @@ class Template(NamedTuple):
 
 
 class BlockAnswers:
-    """Makes the answer to a blocked query, after `[block]` of the configuration."""
+    """Makes the answer to a blocked query, as the policy of its client says."""
 
-    def __init__(self, config: Block, policy: str = DEFAULT_POLICY) -> None:
-        self.action = config.action
-        self._ttl_s = config.ttl_s
-        self._ede_code = config.ede_code
+    def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._operator = Operator(config.organisation, config.contact, config.language)
-        self._addresses: dict[int, bytes] = {}
-        self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str, bool], Template] = {}
-        if config.action == "sinkhole":
-            packed = [ip_address(text).packed for text in config.sinkhole]
-            self._addresses = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
-        elif config.action == "zero":
-            self._addresses = _ZERO
+        self._templates: dict[tuple[int, str, str, tuple[str, ...], Monitored, int, str, bool], Template] = {}
 
     def entry(
         self,
+        policy: int,
         verdict: Verdict,
         rule: str,
         qname: bytes,
@@ -64,11 +55,12 @@ class BlockAnswers:
         """The answer to `qname`, which tells that `rule` blocks it. Types without a sinkhole get NODATA; every negative one has
         an SOA; DO changes nothing.
         """
-        template = self.template(verdict.feed, verdict.category, verdict.also, monitored, qtype, reason)
+        template = self.template(policy, verdict.feed, verdict.category, verdict.also, monitored, qtype, reason)
         return fill(template, qname, verdict.listed, now, rules_epoch, rule)
 
     def template(
         self,
+        policy: int,
         feed: str,
         category: str,
         also: tuple[str, ...],
@@ -78,12 +70,13 @@ class BlockAnswers:
         *,
         below_only: bool = False,
     ) -> Template:
-        """What every answer has in common that blocks a query of this type on the word of `feed`, and `also` of others, or for
-        `reason`; with `below_only` by a rule for what is below the listed name. The same object each time.
+        """What every answer has in common that blocks a query of this type for the clients of `policy`, on the word of `feed`,
+        and `also` of others, or for `reason`; with `below_only` by a rule for what is below the listed name. The same object
+        each time.
         """
-        if qtype not in self._addresses:
+        if qtype not in _ZERO:
             qtype = 0
-        key = (feed, category, also, monitored, qtype, reason, below_only)
+        key = (policy, feed, category, also, monitored, qtype, reason, below_only)
         template = self._templates.get(key)
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
@@ -91,30 +84,40 @@ class BlockAnswers:
                 told = sound(reason).encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
                 head, tail = f"{category}: {told} (".encode(), b")"
             head, tail = head + b"*." * below_only, tail + b" (case "
-            entry = self._entry(qtype)
-            entry.ede = (self._ede_code, b"")
+            settings = self._policy.settings(policy)
+            operator = Operator(settings.organisation, settings.contact, settings.language)
+            action = settings.action_of(category)
+            entry = _entry(action, settings.sinkhole_of(category), qtype, settings.ttl_s)
+            entry.ede = (settings.ede_code, b"")
             template = self._templates[key] = Template(
                 entry,
-                self._ttl_s,
+                settings.ttl_s,
                 feed,
                 category,
-                self.action,
+                action,
                 also,
                 monitored,
                 head,
                 tail,
-                case_key(feed, self._policy),
-                structured_text(self._operator, self._ede_code, category, also),
+                case_key(feed, settings.name),
+                structured_text(operator, settings.ede_code, category, also),
             )
         return template
 
-    def _entry(self, qtype: int) -> Entry:
-        if (address := self._addresses.get(qtype)) is not None:
-            return answer_entry(qtype, [address], "blocked", 0.0, self._ttl_s)
-        if self.action in ("refused", "drop"):
-            return error_entry(p.REFUSED, "blocked", 0.0, self._ttl_s, None)
-        rcode = p.NXDOMAIN if self.action == "nxdomain" else p.NOERROR
-        return negative_entry(rcode, ROOT, ROOT, "blocked", 0.0, self._ttl_s)
+
+def _entry(action: str, sinkhole: tuple[str, ...], qtype: int, ttl_s: int) -> Entry:
+    addresses: dict[int, bytes] = {}
+    if action == "sinkhole":
+        packed = [ip_address(text).packed for text in sinkhole]
+        addresses = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
+    elif action == "zero":
+        addresses = _ZERO
+    if (address := addresses.get(qtype)) is not None:
+        return answer_entry(qtype, [address], "blocked", 0.0, ttl_s)
+    if action in ("refused", "drop"):
+        return error_entry(p.REFUSED, "blocked", 0.0, ttl_s, None)
+    rcode = p.NXDOMAIN if action == "nxdomain" else p.NOERROR
+    return negative_entry(rcode, ROOT, ROOT, "blocked", 0.0, ttl_s)
 
 
 def fill(template: Template, qname: bytes, listed: bytes, now: float, rules_epoch: int, rule: str = "") -> Entry:

@@ -59,19 +59,19 @@ class Blocker:
             return None
         cached = self.rule(query, client, found)
         if cached.template is None:
-            query.monitored = cached.monitored
+            query.monitored = query.monitored or cached.monitored
             return None
         return self._cache.block(query, client.policy_key, cached.template, found[cached.at][0], now)
 
     def rule(self, query: Query, client: Client, found: Sequence[tuple[int, int]]) -> CachedDecision:
         """What is to be done about a name of which `found` was found."""
-        shared = self._policy.decide_listings(self._blockset, found)
+        shared = self._policy.decide_listings(self._blockset, found, client.policy)
         if shared is None or self._policy.allows(client.policy, query.qname):
             return _NOT_BLOCKED
         if not shared.feed:
             return _MONITORED
         template = self._answers.template(
-            shared.feed, shared.category, shared.also, shared.monitored, query.qtype, below_only=shared.below_only
+            client.policy, shared.feed, shared.category, shared.also, shared.monitored, query.qtype, below_only=shared.below_only
         )
         return CachedDecision(template, shared.at)
 

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from xxhash import xxh128_digest
 
+from pdns.config.policies import DEFAULT_POLICY
 from pdns.errors import PdnsError
 
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"  # Crockford: without I, L, O and U
 SALT = b"pdns case\0\0\0\0\0\0\0"
 REFERENCE_CHARACTERS = 9
-DEFAULT_POLICY = "default"
 _DIGITS = 7
 _DROPPED_BITS = 64 - 5 * _DIGITS
 _VALUES = {char: value for value, char in enumerate(ALPHABET)} | {"O": 0, "I": 1, "L": 1}

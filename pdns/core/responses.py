@@ -96,7 +96,7 @@ class Responses(Overlay):
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         if hops is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
-        if not self.rules.ready and not forward.proof and self._needs_feeds(chain, forward.asked_type):
+        if self._lacks_feeds(forward.policy) and not forward.proof and self._needs_feeds(chain, forward.asked_type):
             return not_ready_entry(self.rules.missing, now)
         mark = None
         if self.rules.dns64.enabled:
@@ -161,6 +161,10 @@ class Responses(Overlay):
         """What to say at once when there is no room to ask: the stale answer or SERVFAIL, which is not remembered."""
         stale = self.stale_answer(forward, now)
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
+
+    def _lacks_feeds(self, policy: int) -> bool:
+        """Whether clients of `policy` get no answers that feeds might have a say in, as a required feed is missing."""
+        return not self.rules.ready and not (self._policy.forwards_unready and self._policy.settings(policy).forwards_unready)
 
     def _takes_default(self, forward: Forward) -> bool:
         """Whether no other route is concerned, by the rules of now or by those of when it was asked."""
@@ -286,6 +290,7 @@ class Responses(Overlay):
 
     def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
         return self._blocked.entry(
+            forward.policy,
             verdict,
             decision.rule,
             forward.qname,
@@ -313,7 +318,7 @@ class Responses(Overlay):
 
     def _decide(self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain) -> Decision:
         blockset = self.rules.blockset
-        if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
+        if (blockset is None and not self._policy.blocked_filter_keys) or self._policy.allows(policy, qname):
             return CLEAN
         decision = CLEAN
         is_checked = not self.rules.routes.some_unchecked or self.rules.routes.of(qname, qtype).block
@@ -351,7 +356,7 @@ class Responses(Overlay):
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
-        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
+        if entry.source != "upstream" or self._lacks_feeds(forward.policy) or self._is_answered_here(forward, now):
             self._cache.remove(forward.key)
             return None
         message = message_of(entry, _question(forward.qname, forward.qtype))

@@ -6,11 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from pdns.config.operator_rules import MAX_CONTACT_CHARACTERS, MAX_CONTACTS, MAX_ORGANISATION_CHARACTERS
 from pdns.wire import protocol as p
 
 Errors = tuple[tuple[int, bytes], ...]  # Extended DNS Errors: info code, text
 
+MAX_ORGANISATION_CHARACTERS = 100
+MAX_CONTACTS = 3
+MAX_CONTACT_CHARACTERS = 100
 CONTACT_SCHEMES = ("mailto:", "tel:")  # all that the draft registers; clients ignore others
 STRUCTURED_CODES = frozenset((p.EDE_BLOCKED, p.EDE_CENSORED, p.EDE_FILTERED, p.EDE_BLOCKED_UPSTREAM))
 SUB_ERRORS = {"malware": 1, "c2": 1, "botnet": 1, "cryptojacking": 1, "dga": 1, "phishing": 2}  # category -> sub-error

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from pdns.core.case import DEFAULT_POLICY, reference
+from pdns.core.case import reference
 from pdns.errors import InvalidName
 from pdns.files.safe_files import append, read_bounded, write_whole
 from pdns.wire import names
@@ -135,8 +135,3 @@ def _read(path: Path) -> dict[_Key, tuple[float, float]]:
         first_s, _ = cases.pop(key, (time_s, time_s))
         cases[key] = first_s, time_s
     return cases
-
-
-def policy_of(_tenant: str) -> str:
-    """The name of the policy of a tenant, given its label."""
-    return DEFAULT_POLICY

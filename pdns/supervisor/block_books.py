@@ -8,8 +8,10 @@ import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from pdns.config.policies import DEFAULT_POLICY
+from pdns.config.schema import Config
 from pdns.state.cases import WRITE_EVERY_S as WRITE_CASES_EVERY_S
-from pdns.state.cases import CaseBook, policy_of
+from pdns.state.cases import CaseBook
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
@@ -19,8 +21,17 @@ from pdns.telemetry.worker_memory import WorkerMemory
 class BlockBooks:
     """The files `hits.msgpack` and `cases.jsonl`."""
 
-    def __init__(self, state_dir: Path, counters: Callable[[], Iterable[Counters]], take_notes: Callable[[], object]) -> None:
-        """`counters` are those of all workers, now or before; `take_notes` brings what the workers have met up to now."""
+    def __init__(
+        self,
+        state_dir: Path,
+        config: Callable[[], Config],
+        counters: Callable[[], Iterable[Counters]],
+        take_notes: Callable[[], object],
+    ) -> None:
+        """`config` is the one in force; `counters` are those of all workers, now or before; `take_notes` brings what the workers
+        have met up to now.
+        """
+        self._config = config
         self._hits, self._cases = HitBook(state_dir, time.time()), CaseBook(state_dir)
         self._counters, self._take_notes = counters, take_notes
 
@@ -55,7 +66,8 @@ class BlockBooks:
                 self._cases.write(lines, is_whole=is_whole)
 
     def _met(self, tenant: str, feed: str, listed: bytes) -> None:
-        self._cases.saw(policy_of(tenant), feed, listed, time.time())
+        policy = next((one.policy for one in self._config().tenant if one.name == tenant), DEFAULT_POLICY)
+        self._cases.saw(policy, feed, listed, time.time())
 
     def _hits_now(self) -> Hits:
         self._take_notes()

@@ -56,7 +56,9 @@ class WorkerPool:
         self._state_dir = Path(live.config.state.dir)
         self._distrust = distrust
         self.blockset = SealedBlockset(self._state_dir, lambda: (*self._current, *self._leaving), self._blockset_refused)
-        self._books = BlockBooks(self._state_dir, lambda: (*self.counters, *self.past_counters), self.take_notes)
+        self._books = BlockBooks(
+            self._state_dir, lambda: self._live.config, lambda: (*self.counters, *self.past_counters), self.take_notes
+        )
         self.restarts = 0
         self._failed_starts = 0  # of retired workers
         self._live = live

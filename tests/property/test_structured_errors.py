@@ -28,7 +28,14 @@ STRUCTURED = b"\0\x1a\0\0"
 @pytest.fixture(params=OPERATORS, ids=range(len(OPERATORS)))
 def sides(request: pytest.FixtureRequest) -> Iterator[tuple[_Side, _Side]]:
     """The specification and the kernels, with the same blockset."""
-    raw = {**_RAW, "block": request.param, "server": {"identity": "r1.example"}}
+    own = {key: request.param[key] for key in ("organisation", "contact", "language") if key in request.param}
+    block = {key: value for key, value in request.param.items() if key not in own}
+    raw = {
+        **_RAW,
+        "block": block,
+        "policy": [{"name": "default", **own}, _RAW["policy"][-1]],
+        "server": {"identity": "r1.example"},
+    }
     both = _Side(raw, compiled=False), _Side(raw, compiled=True)
     yield both
     for side in both:

@@ -10,9 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.config.schema import Block
+from pdns.config.policy_schema import PolicySection
+from pdns.config.schema import Block, Config, Upstream
 from pdns.core.block_answer import BlockAnswers, fill
 from pdns.core.entry import Entry
+from pdns.core.policy import Policy
 from pdns.core.structured_error import Operator, structured_text
 from pdns.fast.query import parse_query as fast_parse_query
 from pdns.reference.query import parse_query
@@ -20,6 +22,7 @@ from pdns.wire import protocol as p
 from pdns.wire.message import parse_message
 from pdns.wire.names import from_text, to_text
 
+_OWN = ("organisation", "contact", "language")
 _OPERATOR = {"organisation": "Leeds City Council", "contact": ["mailto:it@leeds.example", "tel:+441130000000"]}
 _FULL = (
     b'{"c":["mailto:it@leeds.example","tel:+441130000000"],"j":"malware: malware.test is listed by urlhaus (case YC6Y-AQ3M)",'
@@ -39,13 +42,19 @@ def asked(name: str, options: bytes | None, *, udp_bytes: int = 1232, do: bool =
     return head + question + opt + len(options).to_bytes(2) + options
 
 
+def block_answers(block: dict[str, Any]) -> BlockAnswers:
+    """Of the default policy, with these settings of it and of `[block]`."""
+    own = msgspec.convert({"name": "default", **{key: block[key] for key in _OWN if key in block}}, PolicySection)
+    others = msgspec.convert({key: value for key, value in block.items() if key not in _OWN}, Block)
+    return BlockAnswers(Policy(Config(upstream=Upstream(servers=("192.0.2.1",)), block=others, policy=(own,))))
+
+
 def blocked(
     name: str = "malware.test", block: dict[str, Any] | None = None, *, feed: str = "urlhaus", category: str = "malware",
     also: tuple[str, ...] = (), reason: str = "",
 ) -> Entry:  # fmt: skip
     """The entry of a block under the name itself."""
-    config = msgspec.convert({**_OPERATOR, **(block or {})}, Block)
-    template = BlockAnswers(config).template(feed, category, also, (), 1, reason)
+    template = block_answers({**_OPERATOR, **(block or {})}).template(0, feed, category, also, (), 1, reason)
     return fill(template, from_text(name), from_text(name), 1000.0, 0)
 
 
@@ -194,8 +203,8 @@ def test_it_is_always_strict_json_and_never_too_long(
 ) -> None:
     """Whatever the name, the reason, the organisation and the size."""
     name = b"".join(bytes((len(label),)) + label for label in labels) + b"\0"
-    config = msgspec.convert({"organisation": organisation, "contact": contact, "ede_code": code}, Block)
-    template = BlockAnswers(config).template("urlhaus", category, ("a", "b")[:others], (), 1, reason)
+    config = {"organisation": organisation, "contact": contact, "ede_code": code}
+    template = block_answers(config).template(0, "urlhaus", category, ("a", "b")[:others], (), 1, reason)
     entry = fill(template, name.lower(), name.lower(), 1000.0, 0)
     query = parse_query(b"\x12\x34\1\0\0\1\0\0\0\0\0\1" + name + b"\0\1\0\1" + b"\0\0\x29\xff\xff\0\0\0\0\0\4" + STRUCTURED)
     wire = entry.render(query, 1000.0, room)
@@ -215,7 +224,7 @@ def test_it_is_always_strict_json_and_never_too_long(
 def test_names_are_escaped_twice(label: bytes) -> None:
     """In presentation format, and that in JSON."""
     name = bytes((len(label),)) + label + b"\0"
-    template = BlockAnswers(Block()).template("urlhaus", "malware", (), (), 1, 'he said "no" \\')
+    template = block_answers({}).template(0, "urlhaus", "malware", (), (), 1, 'he said "no" \\')
     query = parse_query(asked("malware.test", STRUCTURED))
     [(_, text)] = errors(fill(template, name, name, 1000.0, 0).render(query, 1000.0, 65535))
     assert strict(text)["j"].startswith('malware: he said "no" \\ (' + to_text(name)[:40])
