@@ -230,7 +230,8 @@ OVERRIDES = st.builds(
 )
 _NAMES = (
     "www.example", "b.malware.test", "MALWARE.test", "exact.example", "watched.example", "below.example", "a.below.example",
-    "BadTLD", "x.badtld", "localhost", "no.example", "inside.example", "ipv4only.arpa", "big.example", "many.example", _QUOTED, _LONG,
+    "BadTLD", "x.badtld", "localhost", "no.example", "inside.example", "ipv4only.arpa", "big.example",
+    "many.example", _QUOTED, _LONG,
 )  # fmt: skip
 _CLIENTS = ("127.0.0.1", "198.51.100.9", "203.0.113.9", "8.8.8.8", "fd00::1")
 _ANSWERS = {
