@@ -98,8 +98,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 OF_ENTRIES = ("directory", "pipe", "link", "gone")  # what can happen to what is no regular file
 FILES = (
-    "lock", "overrides.json", "audit.jsonl", "feeds.json", "in_force.json", "hits.msgpack", "cases.jsonl", "zone-changes.sock",
-    "requests",
+    "lock", "overrides.json", "audit.jsonl", "feeds.json", "in_force.json", "hits.msgpack", "zone-changes.sock", "requests",
     "feeds/compiled.json", "feeds/bad/copy.json", "feeds/bad/*.raw", "feeds/bad/*.parsed", "feeds/bad/hold.json",
     "blocksets/current", "blocksets/N/manifest.json", "blocksets/N/bloom.bin", "blocksets/N/names.marisa",
     "blocksets/N/records.bin", "blocksets/N/nets.bin", "blocksets/N/facts.bin", "blocksets/N/facts.msgpack",
