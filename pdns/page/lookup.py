@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import time
 from typing import NamedTuple
 
 from pdns.blockset.annotations import Annotations
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
+from pdns.core.case import reference
 from pdns.core.clients import Client, ClientTable
 from pdns.core.local_rules import LocalRules
 from pdns.core.policy import Decision
@@ -84,7 +84,7 @@ class Lookup:
             reason=decision.reason,
             rule=decision.rule,
             since_s=self._since_s(name, decision),
-            case=case_reference(self._rules, who, name, decision, time.time()),
+            case=reference(verdict.listed, verdict.feed, self._rules.policy.settings(who.policy).name),
         )
 
     def _adopt(self, rules: RuleSet) -> None:
@@ -115,8 +115,3 @@ def annotations_of(blockset: Blockset) -> Annotations | None:
         return Annotations(blockset)
     except (BlocksetError, OSError):
         return None
-
-
-def case_reference(_rules: RuleSet, _client: Client, _name: bytes, _decision: Decision, _now_s: float) -> str:
-    """The case reference of an answer; "" as long as answers have none."""
-    return ""

@@ -239,7 +239,7 @@ class Supervisor:
         self.listeners.close_but(ListenerSet())
         if self._workers is not None:
             await self._workers.stop()
-            self._workers.write_hits()
+            self._workers.write_books()
         await self._feeds.stop(None, _FEEDS_EXIT_S)
         await self._http.close()
         if self._workers is not None:

@@ -71,6 +71,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for server in upstream_servers(config):
         for result in UPSTREAM_RESULTS:
             yield "upstream_requests_total", (server, result)
+        yield "upstream_blocked_total", (server,)
         yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))
 
 
