@@ -17,6 +17,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
+from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
     CATEGORIES,
@@ -219,6 +220,11 @@ def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
 
 
 def _all_feeds(feeds: Feeds, around: RuleContext) -> Feeds:
+    listen = around.parse_all("feeds.publish_listen", feeds.publish_listen, addresses.parse_endpoint)
+    feeds = replace(feeds, publish_listen=tuple(map(str, listen)))
+    if feeds.publish_listen != Feeds().publish_listen:
+        for published, key in listen.items():
+            _listen(published, key, around)
     if not feeds.notify_listen:
         return feeds
     endpoint = around.parse("feeds.notify_listen", feeds.notify_listen, addresses.parse_endpoint)
@@ -301,6 +307,7 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "record": lambda records, around: settle_records(records, around.report),
     "feed": _feeds,
     "feeds": _all_feeds,
+    "publish": settle_published,
     "guard": _guard,
     "tenant": _tenants,
     "access": _access,

@@ -242,6 +242,26 @@ class Feeds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings for all feeds."""
 
     notify_listen: str = ""
+    publish_listen: tuple[str, ...] = ("127.0.0.1:5303",)
+
+
+class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A response policy zone of all blocked names, for other resolvers."""
+
+    zone: str
+    policy: Label = "default"
+    action: Literal["nxdomain", "nodata", "drop", "policy"] = "nxdomain"
+    addresses: bool = True
+    allow_transfer: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    tsig_name: str = ""
+    tsig_algorithm: TsigAlgorithm = "hmac-sha256"
+    tsig_secret_file: str = ""
+    ttl_s: NotNegative = 60
+    refresh_s: Positive = 300
+    expire_s: Positive = 604800
+    file: str = ""
+    minisign_secret_file: str = ""
 
 
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -341,7 +361,9 @@ class LoadedRecords(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration. Sections are tables; `record`, `group`, `zone`, `feed` and `tenant` are arrays of tables."""
+    """The whole configuration. Sections are tables; `record`, `group`, `zone`, `feed`, `publish` and `tenant` are
+    arrays of tables.
+    """
 
     server: Server = Server()
     upstream: Upstream = Upstream()
@@ -355,6 +377,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     zone: tuple[Zone, ...] = ()
     feed: tuple[Feed, ...] = ()
     feeds: Feeds = Feeds()
+    publish: tuple[Publish, ...] = ()
     guard: Guard = Guard()
     tenant: tuple[Tenant, ...] = ()
     access: Access = Access()
