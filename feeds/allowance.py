@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from feeds.containers import MAX_RATIO, SMALL_BYTES, is_packed
-from feeds.jobs import Job, Parse, Publish
+from feeds.jobs import Job, Parse, PublishJob
 from pdns.confinement.confine import Missing, reason_of
 
 MIB: Final = 1024 * 1024
@@ -43,7 +43,7 @@ def allowance_of(job: Job) -> Allowance:
             PARSE_MEMORY_BYTES + PARSE_MEMORY_A_BYTE * content_bytes,
             PARSE_FILE_BYTES + PARSE_FILE_A_BYTE * content_bytes,
         )
-    if isinstance(job, Publish):
+    if isinstance(job, PublishJob):
         listed_bytes = sum(_size_bytes(str(path)) for path in Path(job.blockset).glob("*")) if job.blockset else 0
         return Allowance(
             COMPILE_CPU_S,

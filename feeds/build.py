@@ -25,7 +25,7 @@ from feeds.compile import compile_blockset
 from feeds.directory import is_tar, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
-from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Publish, Result, Said
+from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
@@ -75,7 +75,7 @@ def main() -> None:
 
 def _output(job: Job) -> Path:
     """The directory that the files of `job` are written to."""
-    if isinstance(job, Publish):
+    if isinstance(job, PublishJob):
         return Path(job.directory)
     return Path(job.parsed if isinstance(job, Parse) else job.directory).parent
 
@@ -84,7 +84,7 @@ def _inputs(job: Job) -> list[Path]:
     """The files that `job` reads."""
     if isinstance(job, Parse):
         return [Path(path) for path in (job.raw, job.before, job.popularity) if path]
-    if isinstance(job, Publish):
+    if isinstance(job, PublishJob):
         return [Path(path) for path in (job.blockset, job.before) if path]
     popularity = job.protection.popularity
     return [*(Path(part.blockset or part.parsed) for part in job.parts), *([Path(popularity)] if popularity else [])]
@@ -93,7 +93,7 @@ def _inputs(job: Job) -> list[Path]:
 def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None) -> Result:
     """Do `job`. What can be expected to go wrong comes back as `Failed`."""
     try:
-        if isinstance(job, Publish):
+        if isinstance(job, PublishJob):
             return publish(job, progress)
         return parse(job) if isinstance(job, Parse) else compile_all(job, progress)
     except OSError as exc:

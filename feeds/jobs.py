@@ -70,7 +70,7 @@ class Compiled(msgspec.Struct, frozen=True, tag=True):
     next_expiry_s: float = 0.0  # when the first name in it is to leave; 0: none
 
 
-class Publish(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+class PublishJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     """Make the next version of a published zone, in files of the directory `directory`."""
 
     directory: str
@@ -117,6 +117,6 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     damaged: tuple[str, ...] = ()  # feeds whose file of parsed entries cannot be read
 
 
-Job = Parse | Compile | Publish
+Job = Parse | Compile | PublishJob
 Result = Parsed | Compiled | Published | Failed
 Said = Result | Progress

@@ -35,7 +35,7 @@ from pdns.files.safe_files import make_directory, make_state_directory
 from pdns.net.tls import client_context
 from pdns.state import feed_status
 from pdns.state.commands import Command, Outcome
-from pdns.state.feed_status import FeedsStatus, PublishedZone
+from pdns.state.feed_status import FeedsStatus, PublishStatus
 
 LEAST_BETWEEN_WORDS_S = 1.0
 PROGRESS_EVERY_S = 1.0
@@ -76,7 +76,7 @@ class Scheduler:
         trusted = client_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
-        self.published: Callable[[], dict[str, PublishedZone]] = dict  # by whoever publishes zones
+        self.published: Callable[[], PublishStatus] = PublishStatus  # by whoever publishes zones
         previous = feed_status.read(state_dir)
         self._activation.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
 

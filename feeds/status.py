@@ -16,7 +16,7 @@ from feeds.refresher import FeedRefresher
 from pdns.config.addresses import without_secrets
 from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error
-from pdns.state.feed_status import FILE_NAME, FeedsStatus, FeedStatus, HeldNames, PublishedZone
+from pdns.state.feed_status import FILE_NAME, FeedsStatus, FeedStatus, HeldNames, PublishStatus
 from pdns.state.overrides import Overrides
 
 _log = logging.getLogger(__name__)
@@ -28,7 +28,7 @@ def snapshot(
     overrides: Overrides,
     doing: str,
     notify_refused: Counter[str],
-    published: dict[str, PublishedZone],
+    published: PublishStatus,
 ) -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(

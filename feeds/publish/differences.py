@@ -5,23 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 
 from feeds.publish.records import SortKey, sort_key, split
-from feeds.publish.zone_file import Block
+from feeds.publish.zone_file import RecordBlock
 
 
 class _Records:
     """The records of one version, from where they differ on."""
 
-    def __init__(self, blocks: Iterable[Block]) -> None:
+    def __init__(self, blocks: Iterable[RecordBlock]) -> None:
         self._blocks = iter(blocks)
         self.held: dict[bytes, SortKey] = {}
         self.ended = False
 
-    def next_block(self) -> Block | None:
+    def next_block(self) -> RecordBlock | None:
         block = next(self._blocks, None)
         self.ended = block is None
         return block
 
-    def hold(self, block: Block | None) -> None:
+    def take_in(self, block: RecordBlock | None) -> None:
         if block is not None:
             self.held.update((record, sort_key(record)) for record in split(block.data))
 
@@ -30,7 +30,7 @@ class _Records:
 
 
 def differences(
-    old: Iterable[Block], new: Iterable[Block], removed: Callable[[bytes], object], added: Callable[[bytes], object]
+    old: Iterable[RecordBlock], new: Iterable[RecordBlock], removed: Callable[[bytes], object], added: Callable[[bytes], object]
 ) -> Iterator[None]:
     """Call `removed` and `added` with each record that only `old` or only `new` has, in the order of the zone.
 
@@ -43,12 +43,12 @@ def differences(
             if before.ended and after.ended:
                 return
             if old_block != new_block:
-                before.hold(old_block)
-                after.hold(new_block)
+                before.take_in(old_block)
+                after.take_in(new_block)
             continue
         for side in (before, after):
             if not side.held and not side.ended:
-                side.hold(side.next_block())
+                side.take_in(side.next_block())
         if before.held and after.held:
             end = min(before.last(), after.last())
             gone = set(_up_to(before, end))

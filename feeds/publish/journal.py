@@ -16,7 +16,7 @@ from pathlib import Path
 from struct import Struct
 from typing import Final, NamedTuple
 
-from feeds.publish.zone_file import Block, DamagedZone, blocks_between
+from feeds.publish.zone_file import DamagedZone, RecordBlock, blocks_between
 from pdns.files.safe_files import TEMPORARY, create, open_state, rename
 
 MOST_CHANGES: Final = 10_000
@@ -62,12 +62,12 @@ class JournalPart(NamedTuple):
     def bytes(self) -> int:
         return sum(change.removed + change.added for change in self.changes)
 
-    def removed(self, change: ZoneChange) -> Iterator[Block]:
+    def removed(self, change: ZoneChange) -> Iterator[RecordBlock]:
         """Raises `DamagedZone` and `OSError`."""
         middle = change.offset + change.removed
         return blocks_between(self.file.fd, change.offset, middle, self.path)
 
-    def added(self, change: ZoneChange) -> Iterator[Block]:
+    def added(self, change: ZoneChange) -> Iterator[RecordBlock]:
         """Raises `DamagedZone` and `OSError`."""
         middle = change.offset + change.removed
         return blocks_between(self.file.fd, middle, change.end, self.path)

@@ -9,12 +9,12 @@ from typing import Final
 
 import msgspec
 
-from feeds.jobs import Failed, Publish, Published
+from feeds.jobs import Failed, Published, PublishJob
 from feeds.publish.differences import differences
 from feeds.publish.records import RecordWriter, data_of, name_server, network_order, soa_text, split, text_of
 from feeds.publish.sorting import sorted_keys
 from feeds.publish.verdicts import LayerEntry, VerdictWalk, masks_of
-from feeds.publish.zone_file import Block, DamagedZone, ZoneHead, ZoneReader, ZoneTail, write_blocks, write_zone
+from feeds.publish.zone_file import DamagedZone, RecordBlock, ZoneHead, ZoneReader, ZoneTail, write_blocks, write_zone
 from pdns.blockset.reader import Blockset
 from pdns.errors import BlocksetError
 from pdns.files.safe_files import create, remove
@@ -26,7 +26,7 @@ ADDED: Final = "added.new"
 TEXT: Final = "text.new"
 
 
-def publish(job: Publish, progress: Callable[[str, int, int], None] = lambda *_: None) -> Published | Failed:
+def publish(job: PublishJob, progress: Callable[[str, int, int], None] = lambda *_: None) -> Published | Failed:
     """Write the version to files in `job.directory`, and how it differs from the one before. Raises `OSError`."""
     directory = Path(job.directory)
     try:
@@ -61,7 +61,7 @@ def publish(job: Publish, progress: Callable[[str, int, int], None] = lambda *_:
 class _Making:
     """The records of a version, and what is counted on the way."""
 
-    def __init__(self, job: Publish, blockset: Blockset | None) -> None:
+    def __init__(self, job: PublishJob, blockset: Blockset | None) -> None:
         self._job = job
         self._blockset = blockset
         self._feeds = {feed: number for number, feed in enumerate(job.feeds)}
@@ -101,7 +101,7 @@ class _Making:
         return sorted(blocking, key=network_order)
 
 
-def _before(job: Publish) -> ZoneReader | None:
+def _before(job: PublishJob) -> ZoneReader | None:
     try:
         return ZoneReader(Path(job.before)) if job.before else None
     except (OSError, DamagedZone):
@@ -139,7 +139,7 @@ def _spooled(read: Callable[[int], bytes]) -> Iterator[bytes]:
         yield read(int.from_bytes(length))
 
 
-def _write_text(path: Path, job: Publish, serial: int, blocks: Iterable[Block]) -> None:
+def _write_text(path: Path, job: PublishJob, serial: int, blocks: Iterable[RecordBlock]) -> None:
     targets = {b"\0": ".", b"\x01*\0": "*."}
     head = f"$ORIGIN {to_text(from_text(job.zone))}.\n" + soa_text(serial, job.ttl_s, job.refresh_s, job.expire_s)
     with create(path, 0o644) as file:

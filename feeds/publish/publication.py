@@ -15,7 +15,7 @@ import dns.tsig
 from feeds.builder import Builder, BuildError
 from feeds.fetch.tsig import tsig_key
 from feeds.files import disk_reason
-from feeds.jobs import Publish as PublishJob
+from feeds.jobs import PublishJob
 from feeds.publish import selection
 from feeds.publish.notifier import Notifier, Spawn
 from feeds.publish.server import ServedZone, TransferServer
@@ -27,7 +27,7 @@ from pdns.config.addresses import parse_endpoint, parse_network
 from pdns.config.schema import Config, Publish
 from pdns.errors import PdnsError
 from pdns.files.safe_files import make_directory, read_bounded
-from pdns.state.feed_status import PublishedZone
+from pdns.state.feed_status import PublishedZone, PublishStatus
 from pdns.state.overrides import Overrides
 from pdns.wire.names import from_text
 
@@ -79,7 +79,7 @@ class Publication:
         self._state_dir = state_dir
         self._inputs = inputs
         self._tell = tell
-        self._told: dict[str, PublishedZone] = {}
+        self._told = PublishStatus()
         self._tell_again_s = 0.0
         self._config = Config()
         self._zones: dict[str, _ZoneWork] = {}
@@ -129,9 +129,10 @@ class Publication:
         self._server.close()
         self._notifier.close()
 
-    def status(self) -> dict[str, PublishedZone]:
+    def status(self) -> PublishStatus:
         """Every zone as it stands."""
-        return {name: self._status_of(name, work) for name, work in self._zones.items()}
+        zones = {name: self._status_of(name, work) for name, work in self._zones.items()}
+        return PublishStatus(zones=zones, refused=dict(self._server.refused))
 
     def _status_of(self, name: str, work: _ZoneWork) -> PublishedZone:
         live = work.versions.live

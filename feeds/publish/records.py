@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
-from feeds.publish.verdicts import BLOCK, NameEntry
+from feeds.publish.verdicts import BLOCK, ZoneEntry
 from pdns.wire.names import MAX_NAME_BYTES, reversed_key, to_text
 
 ORIGIN: Final = b"\xc0\x0c"  # a pointer to the name of the question, which follows the header
@@ -61,7 +61,7 @@ class RecordWriter:
         self._passed = [_tail(PASSTHRU[0], ttl_s, PASSTHRU[1])]
         self.left_out = 0
 
-    def of_name(self, entry: NameEntry) -> list[bytes]:
+    def of_name(self, entry: ZoneEntry) -> list[bytes]:
         """The records of `entry`."""
         key, itself, below = entry
         owner = reversed_key(key + b"\0")

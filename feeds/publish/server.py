@@ -190,8 +190,8 @@ class TransferServer:
                         return
                     wire = await reader.readexactly(length)
                 await self._answer(wire, host, writer)
-        except (TimeoutError, EOFError, OSError):
-            pass  # it has gone, or reads too slowly
+        except (TimeoutError, EOFError, OSError, asyncio.CancelledError):
+            pass  # it has gone, or reads too slowly; or this process ends
         finally:
             self._strangers -= is_stranger
             self._connections[host] -= 1

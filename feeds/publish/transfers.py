@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 from feeds.publish.journal import JournalPart
 from feeds.publish.requests import AXFR, IXFR, Signer, TransferRequest, message, with_edns
 from feeds.publish.serials import is_newer
-from feeds.publish.zone_file import Block, ZoneReader
+from feeds.publish.zone_file import RecordBlock, ZoneReader
 
 MOST_MESSAGE_BYTES: Final = 48 * 1024  # of records; a block is at most 32 KiB more than its last record
 WHOLE, STEPS, CURRENT = "whole", "steps", "current"
@@ -21,13 +21,13 @@ class Transfer(NamedTuple):
     """An answer that is about to be sent: of which kind, and its messages."""
 
     kind: str  # WHOLE, STEPS or CURRENT (only the SOA record)
-    blocks: Iterable[Block]
+    blocks: Iterable[RecordBlock]
     close: Callable[[], None] = lambda: None  # gives back what it holds
 
 
 def soa_only(soa: bytes) -> Transfer:
     """What a secondary gets that asks for the SOA, or has the newest version already."""
-    return Transfer(CURRENT, (Block(1, soa),))
+    return Transfer(CURRENT, (RecordBlock(1, soa),))
 
 
 def is_current(serial: int, asked: int) -> bool:
@@ -40,10 +40,10 @@ def whole(reader: ZoneReader, soa: bytes) -> Transfer:
     return Transfer(WHOLE, _whole(reader, soa), reader.close)
 
 
-def _whole(reader: ZoneReader, soa: bytes) -> Iterator[Block]:
-    yield Block(1, soa)
+def _whole(reader: ZoneReader, soa: bytes) -> Iterator[RecordBlock]:
+    yield RecordBlock(1, soa)
     yield from reader.blocks()
-    yield Block(1, soa)
+    yield RecordBlock(1, soa)
 
 
 def steps(part: JournalPart, soa_of: Callable[[int], bytes]) -> Transfer:
@@ -51,18 +51,18 @@ def steps(part: JournalPart, soa_of: Callable[[int], bytes]) -> Transfer:
     return Transfer(STEPS, _steps(part, soa_of))
 
 
-def _steps(part: JournalPart, soa_of: Callable[[int], bytes]) -> Iterator[Block]:
-    newest = Block(1, soa_of(part.changes[-1].after))
+def _steps(part: JournalPart, soa_of: Callable[[int], bytes]) -> Iterator[RecordBlock]:
+    newest = RecordBlock(1, soa_of(part.changes[-1].after))
     yield newest
     for change in part.changes:
-        yield Block(1, soa_of(change.before))
+        yield RecordBlock(1, soa_of(change.before))
         yield from part.removed(change)
-        yield Block(1, soa_of(change.after))
+        yield RecordBlock(1, soa_of(change.after))
         yield from part.added(change)
     yield newest
 
 
-def messages(request: TransferRequest, blocks: Iterable[Block]) -> Iterator[bytes]:
+def messages(request: TransferRequest, blocks: Iterable[RecordBlock]) -> Iterator[bytes]:
     """The messages that carry `blocks`, signed if the request is."""
     signer = Signer(request)
     several = request.qtype in (AXFR, IXFR)
@@ -81,7 +81,7 @@ def one_message(request: TransferRequest, transfer: Transfer, soa: bytes) -> byt
         held.append(block)
         size += len(block.data)
         if size > request.udp_bytes:
-            held = [Block(1, soa)]
+            held = [RecordBlock(1, soa)]
             break
     wire = message(request, sum(block.records for block in held), b"".join(block.data for block in held))
     whole_wire = Signer(request).signed(with_edns(wire) if request.edns else wire, more=False)
@@ -91,14 +91,14 @@ def one_message(request: TransferRequest, transfer: Transfer, soa: bytes) -> byt
     return Signer(request).signed(with_edns(wire) if request.edns else wire, more=False)
 
 
-def _packed(blocks: Iterable[Block]) -> Iterator[Block]:
+def _packed(blocks: Iterable[RecordBlock]) -> Iterator[RecordBlock]:
     held: list[bytes] = []
     records = size = 0
     for block in blocks:
         if held and size + len(block.data) > MOST_MESSAGE_BYTES:
-            yield Block(records, b"".join(held))
+            yield RecordBlock(records, b"".join(held))
             held, records, size = [], 0, 0
         held.append(block.data)
         records += block.records
         size += len(block.data)
-    yield Block(records, b"".join(held))
+    yield RecordBlock(records, b"".join(held))

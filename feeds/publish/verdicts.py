@@ -28,7 +28,7 @@ class LayerEntry(NamedTuple):
     verdict: int
 
 
-class NameEntry(NamedTuple):
+class ZoneEntry(NamedTuple):
     """One entry of a zone: the verdict on the name with the reversed key `key`, and on everything below it."""
 
     key: bytes
@@ -93,7 +93,7 @@ class VerdictWalk:
                 self._said.setdefault(reversed_key(entry.name), []).append((number, entry))
         self._stack = [_Node(b"", 0, (0,) * len(layers), NONE, written=True)]
 
-    def entries(self, listed: Iterable[tuple[bytes, int]]) -> Iterator[NameEntry]:
+    def entries(self, listed: Iterable[tuple[bytes, int]]) -> Iterator[ZoneEntry]:
         """The entries of the zone, in the order of their keys. `listed`: keys in order, each with its combination."""
         overlaid = ((key, -1) for key in sorted(self._said))
         last: bytes | None = None
@@ -108,7 +108,7 @@ class VerdictWalk:
         if last is not None:
             yield from self._visit(last, combination)
 
-    def _visit(self, key: bytes, combination: int) -> Iterator[NameEntry]:
+    def _visit(self, key: bytes, combination: int) -> Iterator[ZoneEntry]:
         stack = self._stack
         while not key.startswith(stack[-1].key):
             stack.pop()
@@ -130,9 +130,9 @@ class VerdictWalk:
         stack.append(_Node(key, below_mask, below_layers, below, written=True))
         if inherited != NONE:
             itself, below = itself or PASS, below or PASS
-        yield NameEntry(key, itself, below)
+        yield ZoneEntry(key, itself, below)
 
-    def _between(self, key: bytes, inherited: int) -> Iterator[NameEntry]:
+    def _between(self, key: bytes, inherited: int) -> Iterator[ZoneEntry]:
         """The names between the nearest entry and `key`: they exist in the zone, so that they need entries of their own."""
         stack = self._stack
         at = len(stack) - 1
@@ -145,7 +145,7 @@ class VerdictWalk:
             state = unwritten.get(key[:end], state)
             state = _Node(key[:end], state.mask, state.layers, inherited, written=True)
             stack.append(state)
-            yield NameEntry(state.key, inherited, inherited)
+            yield ZoneEntry(state.key, inherited, inherited)
 
     def _decide(self, layers: tuple[int, ...], mask: int) -> int:
         for verdict in layers:

@@ -50,7 +50,7 @@ class ZoneTail(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int = 0  # of all records
 
 
-class Block(NamedTuple):
+class RecordBlock(NamedTuple):
     """Some records, as they stand in a message."""
 
     records: int
@@ -73,7 +73,7 @@ def write_zone(path: Path, head: ZoneHead, records: Iterable[bytes], tail: ZoneT
     return tail
 
 
-def blocks_of(records: Iterable[bytes]) -> Iterator[Block]:
+def blocks_of(records: Iterable[bytes]) -> Iterator[RecordBlock]:
     """`records` in blocks that end at the same records in each version of a zone."""
     held: list[bytes] = []
     size = 0
@@ -81,10 +81,10 @@ def blocks_of(records: Iterable[bytes]) -> Iterator[Block]:
         held.append(record)
         size += len(record)
         if size >= MOST_BLOCK_BYTES or (size >= LEAST_BLOCK_BYTES and not zlib.crc32(record) & _ENDS_A_BLOCK):
-            yield Block(len(held), b"".join(held))
+            yield RecordBlock(len(held), b"".join(held))
             held, size = [], 0
     if held:
-        yield Block(len(held), b"".join(held))
+        yield RecordBlock(len(held), b"".join(held))
 
 
 def write_blocks(path: Path, records: Iterable[bytes]) -> tuple[int, int]:
@@ -100,7 +100,7 @@ def write_blocks(path: Path, records: Iterable[bytes]) -> tuple[int, int]:
         return file.tell(), count
 
 
-def blocks_between(fd: int, at: int, end: int, path: Path) -> Iterator[Block]:
+def blocks_between(fd: int, at: int, end: int, path: Path) -> Iterator[RecordBlock]:
     """The blocks between two places of an open file. Raises `DamagedZone` and `OSError`."""
     while at < end:
         length, records, checksum = _FRAME.unpack(_exactly(fd, at, _FRAME.size, path))
@@ -108,7 +108,7 @@ def blocks_between(fd: int, at: int, end: int, path: Path) -> Iterator[Block]:
         if len(data) != length or zlib.crc32(data) != checksum:
             raise DamagedZone(str(path))
         at += _FRAME.size + length
-        yield Block(records, data)
+        yield RecordBlock(records, data)
 
 
 class ZoneReader:
@@ -127,7 +127,7 @@ class ZoneReader:
             raise
         self._start = self._file.tell()
 
-    def blocks(self) -> Iterator[Block]:
+    def blocks(self) -> Iterator[RecordBlock]:
         """All records. Raises `DamagedZone` as late as where the damage is, and `OSError`."""
         at = self._start
         while True:
@@ -165,7 +165,7 @@ def _put(file: BinaryIO, records: int, data: bytes) -> None:
     file.write(data)
 
 
-def _frame(file: BinaryIO, path: Path) -> Block:
+def _frame(file: BinaryIO, path: Path) -> RecordBlock:
     head = file.read(_FRAME.size)
     if len(head) != _FRAME.size:
         raise DamagedZone(str(path))
@@ -173,7 +173,7 @@ def _frame(file: BinaryIO, path: Path) -> Block:
     data = file.read(length) if length <= _MOST_FRAME_BYTES else b""
     if len(data) != length or zlib.crc32(data) != checksum:
         raise DamagedZone(str(path))
-    return Block(records, data)
+    return RecordBlock(records, data)
 
 
 def _decoded(data: bytes, kind: type[_T], path: Path) -> _T:

@@ -97,6 +97,13 @@ class PublishedZone(msgspec.Struct, frozen=True, kw_only=True):
     notified: dict[str, int] = {}  # answered | unanswered -> NOTIFY messages
 
 
+class PublishStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """All published zones."""
+
+    zones: dict[str, PublishedZone] = {}
+    refused: dict[str, int] = {}  # reason -> requests and connections refused since the process started
+
+
 class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -108,7 +115,7 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     feeds: dict[str, FeedStatus] = {}
     indicators: dict[str, int] = {}  # block | allow -> local entries in force
     log_lines_dropped: int = 0  # by the feeds process, since it began
-    published: dict[str, PublishedZone] = {}  # zone -> its status
+    published: PublishStatus = PublishStatus()
     notify_refused: dict[str, int] = {}  # reason -> NOTIFY messages refused since the process started
 
 

@@ -15,10 +15,9 @@ from feeds.publish.records import RecordWriter, data_of, sort_key, split
 from feeds.publish.selection import blocking_feeds, layers
 from feeds.publish.sorting import sorted_keys
 from feeds.publish.verdicts import LayerEntry, VerdictWalk, masks_of
-from feeds.publish.zone_file import Block, blocks_of
+from feeds.publish.zone_file import RecordBlock, blocks_of
 from pdns.blockset.reader import Blockset
-from pdns.config.schema import Block as BlockSection
-from pdns.config.schema import Config, Feed, Zone
+from pdns.config.schema import Block, Config, Feed, Zone
 from pdns.core.policy import Policy
 from pdns.core.routes import Routes
 from pdns.state.overrides import Disabled, Indicator, Overrides
@@ -88,7 +87,7 @@ def test_verdicts_are_those_of_the_publisher(
             Feed(name=f"f{number}", url="", mode="monitor" if monitored and number == 2 else "block")
             for number in range(len(feeds))
         ),
-        block=BlockSection(allow=tuple(allow)),
+        block=Block(allow=tuple(allow)),
         zone=tuple(Zone(names=(to_text(name),), group="g", block=block) for name, block in zones.items()),
     )
     policy = Policy(config, overrides.rules(0))
@@ -112,8 +111,8 @@ RECORD = st.builds(
 ZONE = st.sets(RECORD, max_size=40).map(lambda records: sorted(records, key=sort_key))
 
 
-def in_blocks(records: list[bytes], size: int) -> list[Block]:
-    return [Block(len(part), b"".join(part)) for part in (records[at : at + size] for at in range(0, len(records), size))]
+def in_blocks(records: list[bytes], size: int) -> list[RecordBlock]:
+    return [RecordBlock(len(part), b"".join(part)) for part in (records[at : at + size] for at in range(0, len(records), size))]
 
 
 @examples(300)

@@ -21,7 +21,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
 from pdns.config.addresses import Endpoint
-from pdns.config.schema import Config, Feed, Tenant, Upstream
+from pdns.config.schema import Config, Feed, Publish, Tenant, Upstream
 from pdns.state import feed_status
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
@@ -55,7 +55,11 @@ class FakeSupervisor:
         self.workers_up = {"worker0": True}
         self.listen_addresses = ListenAddresses(lambda: [Endpoint("127.0.0.1", 53), Endpoint("203.0.113.1", 53)])
         self.listen_addresses.look()
-        self.config = Config(upstream=Upstream(servers=("udp://192.0.2.53:53",)), feed=(Feed(name="urlhaus", url="file:///x"),))
+        self.config = Config(
+            upstream=Upstream(servers=("udp://192.0.2.53:53",)),
+            feed=(Feed(name="urlhaus", url="file:///x"),),
+            publish=(Publish(zone="rpz.example"),),
+        )
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
