@@ -35,6 +35,7 @@ LOOK_EVERY_S: Final = 0.2
 BETWEEN_VERSIONS_S: Final = 1.0  # so that no serial is ahead of the time
 RETRY_S, MOST_RETRY_S = 2.0, 60.0
 TELL_EVERY_S: Final = 1.0
+LISTEN_AGAIN_S: Final = 2.0
 OWN_KEY: Final = "minisign.key"
 _MOST_SECRET_BYTES: Final = 4096
 _log = logging.getLogger(__name__)
@@ -80,7 +81,7 @@ class Publication:
         self._inputs = inputs
         self._tell = tell
         self._told = PublishStatus()
-        self._tell_again_s = 0.0
+        self._tell_again_s = self._listen_again_s = 0.0
         self._config = Config()
         self._zones: dict[str, _ZoneWork] = {}
         self._builder = Builder()  # its own: a zone that is made keeps no list waiting
@@ -123,6 +124,9 @@ class Publication:
                     _log.exception("publish %s: failed", work.settings.zone)
                     self._put_off(work, "internal error, see the log")
             self._tell_changes()
+            if time.monotonic() >= self._listen_again_s:
+                self._listen_again_s = time.monotonic() + LISTEN_AGAIN_S
+                await self._server.listen()
 
     def close(self) -> None:
         """Serve and notify no more."""

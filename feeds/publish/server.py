@@ -71,6 +71,7 @@ class TransferServer:
         self._zones: Mapping[bytes, ServedZone] = {}
         self._keys: Keyring = {}
         self._endpoints: tuple[str, ...] = ()
+        self._missing: tuple[str, ...] = ()  # of these, those that could not be had so far
         self._listening: list[asyncio.DatagramTransport | asyncio.Server] = []
         self._connections: Counter[str] = Counter()  # by address
         self._strangers = 0
@@ -84,25 +85,37 @@ class TransferServer:
         wanted = tuple(endpoints) if zones else ()
         if wanted != self._endpoints:
             self.close()
-            self._endpoints = wanted
-            for endpoint in wanted:
-                await self._listen(endpoint)
+            self._endpoints = self._missing = wanted
+            await self.listen()
 
     def close(self) -> None:
         """Accept nothing more."""
         for listening in self._listening:
             listening.close()
-        self._listening, self._endpoints = [], ()
+        self._listening, self._endpoints, self._missing = [], (), ()
 
-    async def _listen(self, text: str) -> None:
+    async def listen(self) -> None:
+        """Listen where that has failed so far. Each failure is logged once."""
+        missing, self._missing = self._missing, ()
+        failed = [endpoint for endpoint in missing if not await self._listen(endpoint)]
+        self._missing = tuple(failed)
+
+    async def _listen(self, text: str) -> bool:
         endpoint = parse_endpoint(text)
         loop = asyncio.get_running_loop()
+        udp: asyncio.DatagramTransport | None = None
         try:
             udp, _ = await loop.create_datagram_endpoint(lambda: _TransferDatagrams(self), sock=bind_udp(endpoint))
-            self._listening.append(udp)
-            self._listening.append(await asyncio.start_server(self._serve, sock=bind_tcp(endpoint)))
+            tcp = await asyncio.start_server(self._serve, sock=bind_tcp(endpoint))
         except (PdnsError, OSError) as exc:
-            _log.error("feeds.publish_listen: %s", exc)
+            if udp is not None:
+                udp.close()
+            if str(exc) not in self._reported:
+                self._reported.add(str(exc))
+                _log.error("feeds.publish_listen: %s; it is tried again", exc)
+            return False
+        self._listening += [udp, tcp]
+        return True
 
     # One message.
 
