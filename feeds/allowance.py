@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from feeds.containers import MAX_RATIO, SMALL_BYTES, is_packed
-from feeds.jobs import Job, Parse
+from feeds.jobs import Job, Parse, PublishJob
 from pdns.confinement.confine import Missing, reason_of
 
 MIB: Final = 1024 * 1024
@@ -22,6 +22,7 @@ PARSE_FILE_BYTES, PARSE_FILE_A_BYTE = 64 * MIB, 8
 COMPILE_MEMORY_BYTES, COMPILE_MEMORY_A_BYTE = 1024 * MIB, 32
 COMPILE_FILE_BYTES, COMPILE_FILE_A_BYTE = 256 * MIB, 8
 COMPILE_CPU_S: Final = 900
+PUBLISH_FILE_A_BYTE: Final = 64  # of a blockset, which is packed
 SALVAGED_A_BYTE: Final = 8  # of entries in a blockset that a feed's are taken from: there they are packed
 
 
@@ -41,6 +42,13 @@ def allowance_of(job: Job) -> Allowance:
             PARSE_CPU_S + int(PARSE_CPU_S_A_MIB * content_bytes / MIB),
             PARSE_MEMORY_BYTES + PARSE_MEMORY_A_BYTE * content_bytes,
             PARSE_FILE_BYTES + PARSE_FILE_A_BYTE * content_bytes,
+        )
+    if isinstance(job, PublishJob):
+        listed_bytes = sum(_size_bytes(str(path)) for path in Path(job.blockset).glob("*")) if job.blockset else 0
+        return Allowance(
+            COMPILE_CPU_S,
+            COMPILE_MEMORY_BYTES + COMPILE_MEMORY_A_BYTE * listed_bytes,
+            COMPILE_FILE_BYTES + PUBLISH_FILE_A_BYTE * listed_bytes,
         )
     salvaged = {part.blockset for part in job.parts if part.blockset}
     entries_bytes = sum(_size_bytes(part.parsed) for part in job.parts)

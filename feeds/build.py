@@ -25,11 +25,12 @@ from feeds.compile import compile_blockset
 from feeds.directory import is_tar, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
-from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, Result, Said
+from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
 from feeds.protected_names import ProtectedNames
+from feeds.publish.make import publish
 from feeds.salvage import Salvaged
 from feeds.update_limits import MAX_EXAMPLES, Change, judge
 from pdns.blockset.annotations import DAY_S, Annotations
@@ -74,6 +75,8 @@ def main() -> None:
 
 def _output(job: Job) -> Path:
     """The directory that the files of `job` are written to."""
+    if isinstance(job, PublishJob):
+        return Path(job.directory)
     return Path(job.parsed if isinstance(job, Parse) else job.directory).parent
 
 
@@ -81,6 +84,8 @@ def _inputs(job: Job) -> list[Path]:
     """The files that `job` reads."""
     if isinstance(job, Parse):
         return [Path(path) for path in (job.raw, job.before, job.popularity) if path]
+    if isinstance(job, PublishJob):
+        return [Path(path) for path in (job.blockset, job.before) if path]
     popularity = job.protection.popularity
     return [*(Path(part.blockset or part.parsed) for part in job.parts), *([Path(popularity)] if popularity else [])]
 
@@ -88,6 +93,8 @@ def _inputs(job: Job) -> list[Path]:
 def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: None) -> Result:
     """Do `job`. What can be expected to go wrong comes back as `Failed`."""
     try:
+        if isinstance(job, PublishJob):
+            return publish(job, progress)
         return parse(job) if isinstance(job, Parse) else compile_all(job, progress)
     except OSError as exc:
         return Failed(disk_reason(exc, _output(job)), stopped=exc.errno == errno.EFBIG)

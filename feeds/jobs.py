@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from feeds.protected_names import Decided, Protection
+from feeds.publish.zone_file import ZoneTail
 from feeds.update_limits import Change, UpdateLimits
 from pdns.blockset.layout import FeedEntry
 from pdns.config.schema import Feed
@@ -69,6 +70,36 @@ class Compiled(msgspec.Struct, frozen=True, tag=True):
     next_expiry_s: float = 0.0  # when the first name in it is to leave; 0: none
 
 
+class PublishJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Make the next version of a published zone, in files of the directory `directory`."""
+
+    directory: str
+    zone: str
+    serial: int  # of the version, if it differs from the one before
+    settings: str
+    blockset: str  # directory; "": no lists
+    feeds: list[str]  # those that block, for this zone
+    layers: list[list[tuple[bytes, bool, int]]]  # `feeds.publish.verdicts.LayerEntry`; the first that decides counts
+    addresses: bool
+    action: str
+    sinkhole: list[str]
+    ttl_s: int
+    refresh_s: int
+    expire_s: int
+    before: str = ""  # the version before
+    text: bool = False  # as a file too
+    has_text: bool = False  # there is one of the version before
+
+
+class Published(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """A version that only waits to be served."""
+
+    changed: bool
+    removed: int | None  # records; None: the one before is not known
+    added: int | None
+    tail: ZoneTail
+
+
 class Progress(msgspec.Struct, frozen=True, tag=True):
     """How far it is; any number of them come before the result."""
 
@@ -86,6 +117,6 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     damaged: tuple[str, ...] = ()  # feeds whose file of parsed entries cannot be read
 
 
-Job = Parse | Compile
-Result = Parsed | Compiled | Failed
+Job = Parse | Compile | PublishJob
+Result = Parsed | Compiled | Published | Failed
 Said = Result | Progress

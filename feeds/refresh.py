@@ -19,6 +19,7 @@ import msgspec
 
 from feeds.allowance import refused_limits
 from feeds.notify import NotifyListener
+from feeds.publish.publication import Publication
 from feeds.scheduler import Scheduler
 from pdns.config.schema import Config
 from pdns.confinement.confine import confine_feeds, listens_low, said
@@ -152,6 +153,8 @@ async def _work(
     scheduler = Scheduler(state_dir, in_memory=in_memory)
     listener = NotifyListener(scheduler.wake_soon)
     scheduler.notify_refused = listener.refused
+    publication = Publication(state_dir, scheduler.publish_inputs, tasks.create_task, scheduler.tell)
+    scheduler.published = publication.status
     receiver = _Receiving(state_dir, scheduler)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
@@ -165,8 +168,10 @@ async def _work(
                     _poll_commands(scheduler, request, answered_ns),
                     _look_after(scheduler, distrusted, receiver),
                     _poll_files(scheduler),
+                    publication.run(),
                 )
                 watching = [tasks.create_task(job) for job in jobs]
+            await publication.configure(config)  # first: an earlier version is served while the first blockset is made
             await scheduler.configure(config)
             scheduler.start(tasks.create_task)
             await listener.configure(config)
@@ -177,6 +182,7 @@ async def _work(
                 _log.warning("state.dir stays %s until the next start", state_dir)
     finally:
         listener.close()
+        publication.close()
         receiver.close()
         for task in watching:
             task.cancel()

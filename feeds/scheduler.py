@@ -22,6 +22,7 @@ from feeds.inputs import InputCollector
 from feeds.jobs import Progress
 from feeds.live_blockset import EXPIRY_EVERY_S
 from feeds.protected_names import protection_of
+from feeds.publish.publication import PublishInputs
 from feeds.publisher import Publisher
 from feeds.quarantine_commands import QuarantineCommands
 from feeds.refresher import FeedRefresher, RefreshContext
@@ -34,7 +35,7 @@ from pdns.files.safe_files import make_directory, make_state_directory
 from pdns.net.tls import client_context
 from pdns.state import feed_status
 from pdns.state.commands import Command, Outcome
-from pdns.state.feed_status import FeedsStatus
+from pdns.state.feed_status import FeedsStatus, PublishStatus
 
 LEAST_BETWEEN_WORDS_S = 1.0
 PROGRESS_EVERY_S = 1.0
@@ -75,6 +76,7 @@ class Scheduler:
         trusted = client_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
+        self.published: Callable[[], PublishStatus] = PublishStatus  # by whoever publishes zones
         previous = feed_status.read(state_dir)
         self._activation.resume(previous.generation if previous is not None else 0, in_memory=in_memory)
 
@@ -214,9 +216,16 @@ class Scheduler:
         return self._tell()
 
     def status(self) -> FeedsStatus:
-        return snapshot(
-            self._activation.live, self._runners.values(), self._commands.overrides(), self._doing, self.notify_refused
-        )
+        live, overrides = self._activation.live, self._commands.overrides()
+        return snapshot(live, self._runners.values(), overrides, self._doing, self.notify_refused, self.published())
+
+    def publish_inputs(self) -> PublishInputs:
+        """What published zones are made of. Generation 0 while the live blockset is damaged."""
+        return PublishInputs(self._activation.live.generation, self._commands.overrides())
+
+    def tell(self) -> None:
+        """Write the status, because something outside has changed."""
+        self._tell()
 
     async def stop(self) -> None:
         """End every refresh where it stands; what is live and what is kept is whole."""

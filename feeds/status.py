@@ -16,14 +16,19 @@ from feeds.refresher import FeedRefresher
 from pdns.config.addresses import without_secrets
 from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error
-from pdns.state.feed_status import FILE_NAME, FeedsStatus, FeedStatus, HeldNames
+from pdns.state.feed_status import FILE_NAME, FeedsStatus, FeedStatus, HeldNames, PublishStatus
 from pdns.state.overrides import Overrides
 
 _log = logging.getLogger(__name__)
 
 
 def snapshot(
-    live: LiveBlockset, runners: Iterable[FeedRefresher], overrides: Overrides, doing: str, notify_refused: Counter[str]
+    live: LiveBlockset,
+    runners: Iterable[FeedRefresher],
+    overrides: Overrides,
+    doing: str,
+    notify_refused: Counter[str],
+    published: PublishStatus,
 ) -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(
@@ -36,6 +41,7 @@ def snapshot(
         indicators=dict(Counter(entry.action for entry in overrides.indicators)),
         log_lines_dropped=standard_error().dropped,
         notify_refused=dict(notify_refused),
+        published=published,
     )
 
 

@@ -12,7 +12,11 @@ import dns.tsig
 
 from feeds.fetch.token import read_secret
 from pdns.config.schema import Feed
-from pdns.errors import FeedError
+from pdns.errors import FeedError, PdnsError
+
+
+class InvalidKeyText(PdnsError):
+    """Text that is not the secret of a key."""
 
 
 def key_of(feed: Feed) -> dns.tsig.Key | None:
@@ -21,12 +25,20 @@ def key_of(feed: Feed) -> dns.tsig.Key | None:
         return None
     text = read_secret(feed, "tsig_secret_file", feed.tsig_secret_file)
     try:
+        return tsig_key(feed.tsig_name, feed.tsig_algorithm, text)
+    except InvalidKeyText as exc:
+        raise FeedError(feed.name, f"tsig_secret_file = {feed.tsig_secret_file}: {exc}") from None
+
+
+def tsig_key(name: str, algorithm: str, text: str) -> dns.tsig.Key:
+    """The key whose secret is spelt `text`. Raises `InvalidKeyText`."""
+    try:
         secret = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         secret = b""
     if not secret:
-        raise FeedError(feed.name, f"tsig_secret_file = {feed.tsig_secret_file}: expected base64, as tsig-keygen prints it")
-    return dns.tsig.Key(dns.name.from_text(feed.tsig_name), secret, _algorithm(feed.tsig_algorithm))
+        raise InvalidKeyText("expected base64, as tsig-keygen prints it")
+    return dns.tsig.Key(dns.name.from_text(name), secret, _algorithm(algorithm))
 
 
 def tsig_reason(exc: dns.exception.DNSException) -> str | None:

@@ -18,6 +18,7 @@ from pdns.config.block_page_rules import settle_block_page
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
+from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
     Access,
@@ -204,6 +205,11 @@ def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
 
 
 def _all_feeds(feeds: Feeds, around: RuleContext) -> Feeds:
+    listen = around.parse_all("feeds.publish_listen", feeds.publish_listen, addresses.parse_endpoint)
+    feeds = replace(feeds, publish_listen=tuple(map(str, listen)))
+    if feeds.publish_listen != Feeds().publish_listen:
+        for published, key in listen.items():
+            _listen(published, key, around)
     if not feeds.notify_listen:
         return feeds
     endpoint = around.parse("feeds.notify_listen", feeds.notify_listen, addresses.parse_endpoint)
@@ -268,6 +274,7 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "record": lambda records, around: settle_records(records, around.report),
     "feed": _feeds,
     "feeds": _all_feeds,
+    "publish": settle_published,
     "guard": _guard,
     "policy": settle_policies,
     "tenant": settle_tenants,

@@ -210,6 +210,26 @@ class Feeds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Settings for all feeds."""
 
     notify_listen: str = ""
+    publish_listen: tuple[str, ...] = ("127.0.0.1:5303",)
+
+
+class Publish(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A response policy zone of all blocked names, for other resolvers."""
+
+    zone: str
+    policy: Label = "default"
+    action: Literal["nxdomain", "nodata", "drop", "policy"] = "nxdomain"
+    addresses: bool = True
+    allow_transfer: tuple[str, ...] = ()
+    notify: tuple[str, ...] = ()
+    tsig_name: str = ""
+    tsig_algorithm: TsigAlgorithm = "hmac-sha256"
+    tsig_secret_file: str = ""
+    ttl_s: NotNegative = 60
+    refresh_s: Positive = 300
+    expire_s: Positive = 604800
+    file: str = ""
+    minisign_secret_file: str = ""
 
 
 class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -328,6 +348,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     guard: Guard = Guard()
     policy: tuple[PolicySection, ...] = ()
     tenant: tuple[Tenant, ...] = ()
+    publish: tuple[Publish, ...] = ()
     access: Access = Access()
     rate_limit: RateLimit = RateLimit()
     state: State = State()

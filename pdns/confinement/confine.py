@@ -38,7 +38,10 @@ Missing = dict[str, str]  # measure -> why it is not in effect
 
 def listens_low(config: Config) -> bool:
     """Whether the feeds process listens on a port below 1024."""
-    return bool(config.feeds.notify_listen) and parse_endpoint(config.feeds.notify_listen).port < _FIRST_FREE_PORT
+    endpoints = [config.feeds.notify_listen] if config.feeds.notify_listen else []
+    if any(zone.allow_transfer or zone.tsig_name for zone in config.publish):
+        endpoints += config.feeds.publish_listen
+    return any(parse_endpoint(endpoint).port < _FIRST_FREE_PORT for endpoint in endpoints)
 
 
 def confine_supervisor(state_dir: Path) -> Missing:

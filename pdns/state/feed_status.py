@@ -85,6 +85,25 @@ class FeedStatus(msgspec.Struct, frozen=True, kw_only=True):
         return self.held_names.held + (self.held_update is not None)
 
 
+class PublishedZone(msgspec.Struct, frozen=True, kw_only=True):
+    """A zone that is published for other resolvers. Counts are since the process started."""
+
+    serial: int = 0  # 0: there is no version yet
+    names: int = 0  # entries for names
+    addresses: int = 0
+    left_out: int = 0  # names that no policy zone can hold
+    error: str = ""  # why there is no new version, or no transfer
+    transfers: dict[str, int] = {}  # "axfr whole": kind and result -> transfers
+    notified: dict[str, int] = {}  # answered | unanswered -> NOTIFY messages
+
+
+class PublishStatus(msgspec.Struct, frozen=True, kw_only=True):
+    """All published zones."""
+
+    zones: dict[str, PublishedZone] = {}
+    refused: dict[str, int] = {}  # reason -> requests and connections refused since the process started
+
+
 class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
 
@@ -96,6 +115,7 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     feeds: dict[str, FeedStatus] = {}
     indicators: dict[str, int] = {}  # block | allow -> local entries in force
     log_lines_dropped: int = 0  # by the feeds process, since it began
+    published: PublishStatus = PublishStatus()
     notify_refused: dict[str, int] = {}  # reason -> NOTIFY messages refused since the process started
 
 

@@ -183,6 +183,46 @@ FAMILIES: Final = (
         ("reason",),
         "NOTIFY messages refused, by reason: stranger, zone, unsigned, signature, malformed.",
     ),
+    # Published zones.
+    Family("publish_serial", "gauge", "feeds", ("zone",), "Serial of a published zone; 0: there is no version yet."),
+    Family("publish_names", "gauge", "feeds", ("zone",), "Entries for names in a published zone."),
+    Family("publish_addresses", "gauge", "feeds", ("zone",), "Entries for addresses and networks in a published zone."),
+    Family(
+        "publish_names_left_out",
+        "gauge",
+        "feeds",
+        ("zone",),
+        "Names that are blocked here and that a policy zone cannot hold, because they would be too long or mean something else.",
+    ),
+    Family(
+        "publish_failing",
+        "gauge",
+        "feeds",
+        ("zone",),
+        "1 while an error prevents new versions or transfers of a published zone.",
+    ),
+    Family(
+        "publish_transfers_total",
+        "counter",
+        "feeds",
+        ("zone", "kind", "result"),
+        "Answers to AXFR and IXFR (`kind`), by result: whole, steps (only the changes), current (nothing new), refused, failed.",
+    ),
+    Family(
+        "publish_notify_total",
+        "counter",
+        "feeds",
+        ("zone", "result"),
+        "Secondaries notified of a version, by result: answered, unanswered.",
+    ),
+    Family(
+        "publish_refused_total",
+        "counter",
+        "feeds",
+        ("reason",),
+        "Requests and connections refused at feeds.publish_listen, by reason:"
+        " stranger, zone, type, signature, malformed, connections.",
+    ),
     Family("local_indicators", "gauge", "feeds", ("action",), "Names blocked or allowed by administrators, whatever feeds list."),
     # The block page.
     Family(

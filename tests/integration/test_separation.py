@@ -17,6 +17,7 @@ from typing import Final
 
 import pytest
 
+from loadtest.loopback import free_port
 from pdns.confinement import landlock
 from pdns.confinement.privileges import DAC_OVERRIDE, DAC_READ_SEARCH, NET_BIND_SERVICE
 from pdns.confinement.seccomp import NUMBERS
@@ -56,6 +57,8 @@ def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
     sections = {
         "feed": [feed(tmp_path, "listed", "listed.test", max_growth=1e6)],
         "block_page": {"listen": ["127.0.0.1:0"]},
+        "feeds": {"publish_listen": [f"127.0.0.1:{free_port()}"]},
+        "publish": [{"zone": "rpz.test", "allow_transfer": ["127.0.0.0/8"], "file": "rpz.test.rpz"}],
     }
     with (
         UpstreamThread(answer()) as upstream,
@@ -80,6 +83,7 @@ def test_the_table_is_what_the_kernel_says(pdns: RunningPdns) -> None:
     """Every thread of every process: capabilities, no_new_privs, seccomp, core size; and the kinds of its descriptors."""
     rows = table("Processes")
     assert pdns.addresses("listed.test") == [SINKHOLE]
+    pdns.wait_for(lambda: pdns.value("publish_serial", zone="rpz.test"), "the published zone")
     for name, pids in processes(pdns).items():
         for pid in pids:
             compare(pid, name, rows[name], pdns)
@@ -138,6 +142,7 @@ def kind_of(target: str, pdns: RunningPdns) -> str:
         "/memfd:pdns-blockset": "blockset", "/memfd": "memory", "anon_inode:[eventpoll]": "loop",
         "anon_inode:[eventfd]": "loop", "anon_inode:[pidfd]": "children", "/proc/": "children", "anon_inode:[timerfd]": "loop",
         str(pdns.directory / "std"): "log", str(pdns.state_dir / "lock"): "lock",
+        str(pdns.state_dir / "publish"): "journal",
         str(pdns.state_dir / "feeds"): "files of its job",
     }  # fmt: skip
     if target == str(pdns.state_dir):

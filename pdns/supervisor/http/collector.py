@@ -121,6 +121,7 @@ class PdnsCollector(Collector):
             dropped.setdefault((process,), 0)
         if status.generation:
             values["blockset_build_seconds"][()] = status.build_s
+        self._published(values, status.published)
         for configured in self._facts.config.feed:
             feed = status.feeds.get(configured.name) or feed_status.FeedStatus(
                 url=configured.url, category=configured.category, mode=configured.mode, required=configured.required
@@ -143,6 +144,26 @@ class PdnsCollector(Collector):
             values["feed_lost"][key] = feed.lost
             for result in ("updated", "unchanged", "held", "signature", "outdated", "error"):
                 values["feed_refresh_total"][configured.name, result] = feed.results.get(result, 0)
+
+    def _published(self, values: defaultdict[str, Series], published: feed_status.PublishStatus) -> None:
+        for configured in self._facts.config.publish:
+            zone = published.zones.get(configured.zone, feed_status.PublishedZone())
+            key = (configured.zone,)
+            values["publish_serial"][key] = zone.serial
+            values["publish_names"][key] = zone.names
+            values["publish_addresses"][key] = zone.addresses
+            values["publish_names_left_out"][key] = zone.left_out
+            values["publish_failing"][key] = bool(zone.error)
+            for kind in ("axfr", "ixfr"):
+                for result in ("whole", "steps", "current", "refused", "failed"):
+                    sent = zone.transfers.get(f"{kind} {result}", 0)
+                    if kind == "ixfr" or result in ("whole", "refused", "failed"):
+                        values["publish_transfers_total"][configured.zone, kind, result] = sent
+            for result in ("answered", "unanswered"):
+                values["publish_notify_total"][configured.zone, result] = zone.notified.get(result, 0)
+        if self._facts.config.publish:
+            for reason in ("stranger", "zone", "type", "signature", "malformed", "connections"):
+                values["publish_refused_total"][reason,] = published.refused.get(reason, 0)
 
     def _supervisor(self, values: defaultdict[str, Series]) -> None:
         facts = self._facts

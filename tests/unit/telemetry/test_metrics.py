@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import pdns
 from pdns.config.addresses import Endpoint
 from pdns.config.policy_schema import Tenant
-from pdns.config.schema import BlockPage, Config, Feed, Upstream
+from pdns.config.schema import BlockPage, Config, Feed, Publish, Upstream
 from pdns.state import feed_status
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
@@ -61,6 +61,7 @@ class FakeSupervisor:
             upstream=Upstream(servers=("udp://192.0.2.53:53",)),
             feed=(Feed(name="urlhaus", url="file:///x"),),
             block_page=BlockPage(listen=("192.0.2.1:80",)),
+            publish=(Publish(zone="rpz.example"),),
         )
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
