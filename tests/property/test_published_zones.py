@@ -81,7 +81,7 @@ def test_verdicts_are_those_of_the_publisher(
     disabled: set[str],
     monitored: bool,
 ) -> None:
-    """For any lists, local entries, entries of the policy, allowed names, unchecked zones and switched-off feeds, with both readings of wildcards.
+    """For any lists, entries, unchecked zones and switched-off feeds, with both readings of wildcards.
 
     With `passes`, a name that is allowed has a record, so that addresses it leads to are not looked at.
     """
