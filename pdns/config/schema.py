@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
+RpzAction = Literal["policy", "given", "sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
 FeedFormat = Literal[
     "auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "bind", "rpz",
     "csv", "json", "jsonl", "threatfox", "urlhaus", "misp", "stix",
@@ -202,6 +203,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refresh_s: Annotated[int, Meta(ge=30, le=MOST)] = 3600
     required: bool = False
     mode: Mode = "block"
+    rpz_action: RpzAction = "policy"
     wildcard_includes_apex: TrueFalseOrAuto = "auto"
     addresses: bool = False
     url_hosts: bool = False

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pdns.config.schema import Block
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
 from pdns.core.entry import Entry, Monitored, Verdict
+from pdns.core.listing import LOCAL_DATA, TCP_ONLY, ListedAction
 from pdns.wire import protocol as p
 from pdns.wire.names import ROOT, to_text
 
@@ -36,13 +37,10 @@ class BlockAnswers:
         self.action = config.action
         self._ttl_s = config.ttl_s
         self._ede_code = config.ede_code
-        self._addresses: dict[int, bytes] = {}
-        self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str, bool], Template] = {}
-        if config.action == "sinkhole":
-            packed = [ip_address(text).packed for text in config.sinkhole]
-            self._addresses = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
-        elif config.action == "zero":
-            self._addresses = _ZERO
+        self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str, bool, ListedAction | None], Template] = {}
+        packed = [ip_address(text).packed for text in config.sinkhole]
+        sinkhole = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
+        self._addresses = {"sinkhole": sinkhole, "zero": _ZERO}
 
     def entry(
         self,
@@ -54,11 +52,12 @@ class BlockAnswers:
         monitored: Monitored,
         rules_epoch: int,
         reason: str = "",
+        given: ListedAction | None = None,
     ) -> Entry:
         """The answer to `qname`, which tells that `rule` blocks it. Types without a sinkhole get NODATA; every negative one has
         an SOA; DO changes nothing.
         """
-        template = self.template(verdict.feed, verdict.category, verdict.also, monitored, qtype, reason)
+        template = self.template(verdict.feed, verdict.category, verdict.also, monitored, qtype, reason, given=given)
         return fill(template, qname, verdict.listed, now, rules_epoch, rule)
 
     def template(
@@ -71,13 +70,18 @@ class BlockAnswers:
         reason: str = "",
         *,
         below_only: bool = False,
+        given: ListedAction | None = None,
     ) -> Template:
         """What every answer has in common that blocks a query of this type on the word of `feed`, and `also` of others, or for
-        `reason`; with `below_only` by a rule for what is below the listed name. The same object each time.
+        `reason`; with `below_only` by a rule for what is below the listed name; with `given` as the feed says. The same object
+        each time.
         """
-        if qtype not in self._addresses:
+        action = self.action if given is None else given.kind
+        if given is not None and given.kind == LOCAL_DATA:
+            qtype = qtype if given.rdatas(qtype) else 0
+        elif qtype not in self._addresses.get(action, {}):
             qtype = 0
-        key = (feed, category, also, monitored, qtype, reason, below_only)
+        key = (feed, category, also, monitored, qtype, reason, below_only, given)
         template = self._templates.get(key)
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
@@ -85,19 +89,23 @@ class BlockAnswers:
                 told = reason.encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
                 head, tail = f"{category}: {told} (".encode(), b")"
             head += b"*." * below_only
-            entry = self._entry(qtype)
+            entry = self._entry(qtype, action, given)
             entry.ede = (self._ede_code, b"")
             template = self._templates[key] = Template(
-                entry, self._ttl_s, feed, category, self.action, also, monitored, head, tail
+                entry, self._ttl_s, feed, category, action, also, monitored, head, tail
             )  # fmt: skip
         return template
 
-    def _entry(self, qtype: int) -> Entry:
-        if (address := self._addresses.get(qtype)) is not None:
+    def _entry(self, qtype: int, action: str, given: ListedAction | None) -> Entry:
+        if given is not None and (rdatas := given.rdatas(qtype)):
+            return answer_entry(qtype, rdatas, "blocked", 0.0, self._ttl_s)
+        if qtype and (address := self._addresses.get(action, {}).get(qtype)) is not None:
             return answer_entry(qtype, [address], "blocked", 0.0, self._ttl_s)
-        if self.action in ("refused", "drop"):
+        if action == TCP_ONLY:
+            return error_entry(p.NOERROR, "blocked", 0.0, self._ttl_s, None)
+        if action in ("refused", "drop"):
             return error_entry(p.REFUSED, "blocked", 0.0, self._ttl_s, None)
-        rcode = p.NXDOMAIN if self.action == "nxdomain" else p.NOERROR
+        rcode = p.NXDOMAIN if action == "nxdomain" else p.NOERROR
         return negative_entry(rcode, ROOT, ROOT, "blocked", 0.0, self._ttl_s)
 
 

@@ -10,7 +10,16 @@ from pdns.config.schema import Config
 from pdns.core.clients import ClientTranslation
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
-from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Listings, Rule
+from pdns.core.given import EVERY_FEED, GivenActions, is_exception
+from pdns.core.listing import (
+    ALLOW_NAME,
+    BLOCK_BELOW,
+    BLOCK_SUBTREE,
+    AddressListing,
+    ListedAction,
+    Listings,
+    Rule,
+)
 from pdns.core.local_rules import LOCAL, NO_RULES, LocalEntry, LocalRules
 from pdns.wire import names
 
@@ -22,6 +31,9 @@ class Decision(NamedTuple):
     monitored: Monitored = ()
     reason: str = ""  # an administrator's, of a name that is blocked here
     rule: str = ""  # what blocks it, as a feed would write it: `x.example`, `*.x.example`, `192.0.2.1 (192.0.2.0/24)`
+    given: ListedAction | None = None  # what the feed answers, where that counts
+    name: bytes = b""  # the name that `given` is for: the queried one, or one that the answer leads to
+    stops_at: int = EVERY_FEED  # the place of the first feed that has no say, as a feed excepts the name from it
 
 
 CLEAN = Decision()
@@ -36,6 +48,8 @@ class SharedDecision(NamedTuple):
     also: tuple[str, ...]  # other feeds that would block it
     monitored: Monitored
     below_only: bool = False  # the listing that decided is for what is below the listed name
+    given: ListedAction | None = None  # as in a decision
+    stops_at: int = EVERY_FEED
 
 
 class AllowList:
@@ -75,6 +89,7 @@ class Policy:
             for order, feed in enumerate(config.feed)
             if feed.name not in local.disabled
         }
+        self.given = GivenActions(config)
         self._local = local
         self._action = config.block.action
         self._embeddings = Embeddings.of(config)
@@ -128,10 +143,11 @@ class Policy:
         if shared is None or self.allows(policy, name):
             return CLEAN
         if not shared.feed:
-            return Decision(None, shared.monitored)
+            return Decision(None, shared.monitored, stops_at=shared.stops_at)
         listed = name[len(name) - found[shared.at][0] :]
-        verdict = Verdict(shared.feed, shared.category, listed, self._action, shared.also)
-        return Decision(verdict, shared.monitored, "", _rule(listed, below_only=shared.below_only))
+        action = shared.given.kind if shared.given is not None else self._action
+        verdict = Verdict(shared.feed, shared.category, listed, action, shared.also)
+        return Decision(verdict, shared.monitored, "", _rule(listed, below_only=shared.below_only), shared.given, name)
 
     def decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
         """The verdict on what `Listings.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
@@ -145,37 +161,61 @@ class Policy:
             return self._shared_decisions.setdefault(codes, self._decide_listings(blockset, found))
 
     def _decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
-        said: dict[str, tuple[int, int]] = {}
+        said: dict[str, tuple[int, int, int]] = {}
         allowing: set[str] = set()
         for at, (_, code) in enumerate(found):  # the most specific first
-            for feed, bits, reaching in blockset.said(code):
+            for feed, bits, reaching, action in blockset.said(code):
                 if reaching and feed not in said:
-                    said[feed] = (at, bits & BLOCK_SUBTREE)
+                    said[feed] = (at, bits & BLOCK_SUBTREE, action)
                     if reaching & ALLOW_NAME:
                         allowing.add(feed)
-        blocking = [feed for feed in said if feed not in allowing and feed in self._feeds]
+        stops_at = self.given.stops_at(blockset, ((feed, said[feed][2]) for feed in said if feed in self._feeds))
+        blocking = [feed for feed in said if feed not in allowing and feed in self._feeds and self._feeds[feed][0] < stops_at]
         if not blocking:
-            return None
+            return None if stops_at == EVERY_FEED else SharedDecision(0, "", "", (), (), stops_at=stops_at)
         earnest, monitored = self._weigh(blocking)
         if not earnest:
-            return SharedDecision(0, "", "", (), monitored)
+            return SharedDecision(0, "", "", (), monitored, stops_at=stops_at)
         chosen, *also = earnest
-        at, bits = said[chosen]
-        return SharedDecision(at, chosen, self._feeds[chosen][1], tuple(also), monitored, bits == BLOCK_BELOW)
+        at, bits, action = said[chosen]
+        given = self.given.action(blockset, chosen, action)
+        return SharedDecision(at, chosen, self._feeds[chosen][1], tuple(also), monitored, bits == BLOCK_BELOW, given)
 
     def decide_address(self, blockset: Listings | None, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
         listings = self.listings(blockset, packed) if blockset is not None else ()
-        feeds = list(dict.fromkeys(listing.feed for listing in listings if listing.feed in self._feeds))
+        if not listings or blockset is None:
+            return CLEAN
+        first: dict[str, AddressListing] = {}  # of each feed, that of the longest prefix
+        for listing in listings:
+            if listing.feed in self._feeds:
+                first.setdefault(listing.feed, listing)
+        stops_at = self.given.stops_at(blockset, ((listing.feed, listing.action) for listing in first.values()))
+        feeds = [
+            feed
+            for feed, listing in first.items()
+            if self._feeds[feed][0] < stops_at and not (listing.action and is_exception(blockset, listing.action))
+        ]
         if not feeds:
             return CLEAN
         earnest, monitored = self._weigh(feeds)
         if not earnest:
             return Decision(None, monitored)
         chosen, *also = earnest
-        network = next(listing.network for listing in listings if listing.feed == chosen)
-        verdict = Verdict(chosen, self._feeds[chosen][1], name, self._action, tuple(also))
-        return Decision(verdict, monitored, "", _address_rule(packed, network))
+        given = self.given.action(blockset, chosen, first[chosen].action)
+        verdict = Verdict(chosen, self._feeds[chosen][1], name, self._action if given is None else given.kind, tuple(also))
+        return Decision(verdict, monitored, "", _address_rule(packed, first[chosen].network), given, name)
+
+    def within(self, decision: Decision, stops_at: int) -> Decision:
+        """`decision`, of something that a name leads to, without the feeds from that place on."""
+        if stops_at == EVERY_FEED or decision is CLEAN:
+            return decision
+        verdict, place = decision.verdict, self.given.place
+        monitored = tuple(one for one in decision.monitored if place(one[0]) < stops_at)
+        if verdict is None or (verdict.feed != LOCAL and place(verdict.feed) >= stops_at):
+            return Decision(None, monitored)
+        also = tuple(feed for feed in verdict.also if place(feed) < stops_at)
+        return decision._replace(verdict=verdict._replace(also=also), monitored=monitored)
 
     def listings(self, blockset: Listings, packed: bytes) -> tuple[AddressListing, ...]:
         """What the feeds list of an address, also of an IPv4 address that is reached through it."""
@@ -194,7 +234,9 @@ def merge(first: Decision, second: Decision) -> Decision:
     if first is CLEAN:
         return second
     decided = first if first.verdict is not None else second
-    return Decision(decided.verdict, tuple(dict.fromkeys(first.monitored + second.monitored)), decided.reason, decided.rule)
+    return decided._replace(
+        monitored=tuple(dict.fromkeys(first.monitored + second.monitored)), stops_at=min(first.stops_at, second.stops_at)
+    )
 
 
 def _rule(listed: bytes, *, below_only: bool) -> str:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import cast
 
 from pdns.core.answers import answer_entry, error_entry, minimal_any_entry, not_ready_entry
 from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.clients import Client
 from pdns.core.entry import Entry
+from pdns.core.given import is_tcp_only
 from pdns.core.local_rules import LOCAL
-from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
+from pdns.core.outcome import PLAIN, Answer, Forward, Given, Outcome, Redirect
 from pdns.core.query import Query
 from pdns.core.records import LocalAnswer
+from pdns.core.redirects import OVER_TCP
 from pdns.core.responses import Responses, SawPrivate
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.core.ruleset import RuleSet
@@ -59,7 +62,9 @@ class Resolver(Responses):
             block = (partial(_refuse_unprotected, rules.missing),)
         elif rules.blockset is not None:
             blocker = self._new_blocker(rules, self._cache)
-            block, self.classify = (blocker.block,), blocker.classify
+            block, self.classify = (partial(self._block, blocker.block),), blocker.classify
+            if not rules.policy.given:
+                block = (cast("_Stage", blocker.block),)  # which gives nothing else then
         if rules.local.filter_keys:
             block = (self._block_here, *block)
         records: tuple[_Stage, ...] = (self._records,) if rules.records else ()
@@ -89,6 +94,21 @@ class Resolver(Responses):
         """The outcome that the answer in the cache gives, decided again if it was decided under other rules."""
         key = query.key + client.policy_key
         entry = self._cache.get(key)
+        if entry is not None and entry.tcp_only and query.stream and query.flags & p.RD:
+            if now < entry.expires_s and entry.rules_epoch == self._cache.rules_epoch:
+                return self._over_tcp(query, client, now)
+            self._cache.remove(key)
+            return None
+        return self._from_cache(query, client, key, entry, now)
+
+    def _over_tcp(self, query: Query, client: Client, now: float) -> Outcome:
+        """What a client gets over TCP for a name that a feed answers over TCP alone."""
+        key = query.key + client.policy_key + OVER_TCP
+        if not query.flags & p.RD:
+            return _not_recursive(now)
+        return self._from_cache(query, client, key, self._cache.get(key), now) or self._asked_again(query, client, key)
+
+    def _from_cache(self, query: Query, client: Client, key: bytes, entry: Entry | None, now: float) -> Outcome | None:
         if entry is None or not query.flags & p.RD:  # without RD a client does not learn what others asked
             return None
         if entry.rules_epoch != self._cache.rules_epoch:
@@ -178,6 +198,24 @@ class Resolver(Responses):
         template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason, below_only=entry.below_only)
         return self._cache.block(query, client.policy_key, template, len(entry.name), now)
 
+    def _block(
+        self, block: Callable[[Query, Client, float], Outcome | Given | None], query: Query, client: Client, now: float
+    ) -> Outcome | None:
+        outcome = block(query, client, now)
+        if type(outcome) is not Given:
+            return cast("Outcome | None", outcome)
+        if is_tcp_only(outcome.action):
+            return self._over_tcp(query, client, now)
+        listed = query.qname[len(query.qname) - outcome.listed_bytes :]
+        redirect = Redirect(outcome.action, outcome.template, listed, "", self._cache.rules_epoch)
+        recurse = bool(query.flags & p.RD)
+        led = self._redirected(self.forward_of(query, client), redirect, query.qname, now, recurse=recurse)
+        if isinstance(led, Forward):
+            return led
+        if recurse and led.expires_s > now:
+            self._cache.put(query.key + client.policy_key, led)
+        return Answer(led, "blocked")
+
     def _undelegated(self, query: Query, client: Client, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
@@ -237,6 +275,8 @@ class Resolver(Responses):
 
     def _asked_again(self, query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
         forward = _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
+        if len(key) > len(query.key) + len(client.policy_key):
+            forward = forward._replace(over_tcp=True)
         found = self._local_answer(query.qname, query.qtype, 0.0, do=query.do)
         if found is not None and found.outside:
             return self._led_outside(found, forward)

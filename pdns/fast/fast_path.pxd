@@ -36,6 +36,7 @@ cdef class PendingQuery(Query):
     cdef uint16_t number  # of the client
     cdef readonly bint needs_recheck
     cdef readonly bint skips_local
+    cdef readonly bint stream
 
     cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, Py_ssize_t decide) except -1
 

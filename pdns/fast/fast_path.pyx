@@ -10,7 +10,7 @@ from libc.string cimport memcpy
 
 from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.query cimport filter_key_of
-from pdns.fast.cache_record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of
+from pdns.fast.cache_record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, listed_of
 from pdns.fast.render cimport render, write_opt
 from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
@@ -125,6 +125,7 @@ cdef class FastPath:
         if size < 0:
             asked = PendingQuery.__new__(PendingQuery)
             asked.settle(self, &heard, size)
+            asked.stream = transport is not _UDP
             return asked
         answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
         self._fast_stats.lasted(source, 1, perf_counter() - began_s)
@@ -241,6 +242,8 @@ cdef class FastPath:
     ) except -3:
         cdef uint32_t minute
         if record.attribution:
+            if record.silent == TRUNCATED and max_bytes == MAX_TCP_BYTES:
+                return DECIDE_REMEMBERED
             self._fast_stats.blocked(client, record.attribution)
             minute = <uint32_t>(now / SECONDS_A_MINUTE)
             if record.listed_bytes == 0:
@@ -248,7 +251,7 @@ cdef class FastPath:
             elif (record.seen_minute != minute or record.seen_client != client):
                 record.seen_minute, record.seen_client = minute, client
                 self._fast_stats.sighted(client, listed_of(record), record.listed_bytes, minute)
-            if record.silent:
+            if record.silent == SILENT:
                 return SILENCE
         self._fast_stats.response(client, source, record.rcode)
         return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)

@@ -95,6 +95,7 @@ class ReferenceService(Service):
                 stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
                 reply(answer)
             return False
+        query.stream = transport.is_stream
         self._options.take_up(query, address, transport, now)
         stats.query(client.tenant, transport, query.qtype)
         outcome = self._first.handle(query, client, address, now)
