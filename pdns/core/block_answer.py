@@ -78,7 +78,7 @@ class BlockAnswers:
         """
         action = self.action if given is None else given.kind
         if given is not None and given.kind == LOCAL_DATA:
-            qtype = qtype if given.rdatas(qtype) else 0
+            qtype = given.data[0][0] if qtype == p.ANY else qtype if given.rdatas(qtype) else 0  # RFC 8482, 4.1
         elif qtype not in self._addresses.get(action, {}):
             qtype = 0
         key = (feed, category, also, monitored, qtype, reason, below_only, given)

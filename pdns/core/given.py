@@ -58,9 +58,9 @@ def is_exception(listings: Listings, number: int) -> bool:
     return action is not None and action.kind == PASSTHRU
 
 
-def has_redirect(actions: Iterable[ListedAction | None]) -> bool:
-    """Whether any of `actions` leads to another name."""
-    return any(action is not None and is_redirect(action) for action in actions)
+def has_local_data(actions: Iterable[ListedAction | None]) -> bool:
+    """Whether any of `actions` has data of its own."""
+    return any(action is not None and action.kind == LOCAL_DATA for action in actions)
 
 
 def is_redirect(action: ListedAction) -> bool:

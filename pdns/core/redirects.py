@@ -9,6 +9,7 @@ from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.given import is_redirect, target_of
+from pdns.core.listing import LOCAL_DATA
 from pdns.core.outcome import Forward, Redirect
 from pdns.core.overlay import Overlay
 from pdns.core.policy import Decision
@@ -19,6 +20,7 @@ from pdns.wire.message import Message
 from pdns.wire.names import to_text
 
 LED_TOO_FAR = b"the answer leads from zone to zone too often"
+Aliases = tuple[tuple[bytes, Rrset], ...]  # CNAME records, each with its owner
 OVER_TCP = b"\0tcp"  # ends the key of an answer that is given over TCP alone
 _AS_IT_STANDS = (p.CNAME, p.ANY)  # types whose answer is the CNAME record itself
 
@@ -29,22 +31,24 @@ class Redirects(Overlay):
     _blocked: BlockAnswers
 
     def _redirected(
-        self, forward: Forward, redirect: Redirect, name: bytes, now: float, *, recurse: bool = True
+        self, forward: Forward, redirect: Redirect, name: bytes, now: float, *, before: Aliases = (), recurse: bool = True
     ) -> Forward | Entry:
         """The question for the name that `name` is redirected to, in place of `forward`; or the answer, where nothing is to be
-        asked: local records have it, `recurse` is not set, or it leads nowhere.
+        asked: local records have it, `recurse` is not set, or it leads nowhere. `before` leads from the queried name to the one
+        that is redirected.
         """
+        owner, ttl_s = _end_of(before) or forward.qname, redirect.template.ttl_s
         target = target_of(redirect.action, name)
-        if target is None or target == forward.qname:
-            entry = negative_entry(p.NXDOMAIN, forward.qname, forward.qname, "blocked", now, redirect.template.ttl_s)
+        if target is None or target == forward.qname or any(target == alias for alias, _ in before) or target == owner:
+            entry = negative_entry(p.NXDOMAIN, forward.qname, forward.qname, "blocked", now, ttl_s)
             return as_blocked(entry, redirect, now)
-        alias = forward.qname, Rrset(p.CNAME, redirect.template.ttl_s, (target,))
+        aliases = (*before, (owner, Rrset(p.CNAME, ttl_s, (target,))))
+        found = LocalAnswer(aliases, target, outside=True, left=False)
         if forward.qtype in _AS_IT_STANDS or not recurse:
-            return as_blocked(LocalAnswer((alias,), target, outside=True, left=False).entry(forward.qname, now), redirect, now)
+            return as_blocked(found.entry(forward.qname, now), redirect, now)
         known = self._local_answer(target, forward.qtype, now, do=forward.do)
-        found = LocalAnswer((alias,), target, outside=True, left=False)
         if known is not None:
-            found = known._replace(rrsets=(alias, *known.rrsets), left=False)
+            found = known._replace(rrsets=(*aliases, *known.rrsets), left=False)
         if not found.outside:
             return as_blocked(found.entry(forward.qname, now), redirect, now)
         plain = forward._replace(stale=None, head=None, asked=b"", lacking=None)
@@ -53,7 +57,7 @@ class Redirects(Overlay):
         return further if special is None else as_blocked(self.behind_head(further, special, now), redirect, now)
 
     def _led_by_feeds(self, forward: Forward, message: Message, now: float) -> Forward | Entry | None:
-        """What follows when the answer, or the name itself by now, is one that a feed leads to another name."""
+        """What follows when a feed has data of its own for what the answer leads to, or for the name itself by now."""
         if forward.proof or forward.redirect is not None:
             return None
         try:
@@ -61,14 +65,24 @@ class Redirects(Overlay):
         except WireError:
             return None
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
-        if decision.verdict is None or decision.given is None or not is_redirect(decision.given):
+        if decision.verdict is None or decision.given is None or decision.given.kind != LOCAL_DATA:
             return None
         verdict = decision.verdict
         template = self._blocked.template(
             verdict.feed, verdict.category, verdict.also, decision.monitored, forward.qtype, given=decision.given
         )
         redirect = Redirect(decision.given, template, verdict.listed, decision.rule, self._cache.rules_epoch)
-        return self._redirected(forward, redirect, decision.name, now)
+        hops = chain.names.index(decision.name) if decision.name in chain.names else 0
+        ttl_s = template.ttl_s
+        before = tuple(
+            (owner, Rrset(p.CNAME, ttl_s, (target,))) for owner, target in zip(chain.names[:hops], chain.names[1:], strict=False)
+        )
+        if is_redirect(decision.given):
+            return self._redirected(forward, redirect, decision.name, now, before=before)
+        rdatas = decision.given.rdatas(forward.qtype)
+        data = ((chain.names[hops], Rrset(forward.qtype, ttl_s, rdatas)),) if rdatas else ()
+        answer = LocalAnswer((*before, *data), chain.names[hops], outside=False, left=False, negative_ttl_s=ttl_s)
+        return as_blocked(answer.entry(forward.qname, now), redirect, now)
 
     def _answer_of_redirect(self, forward: Forward, redirect: Redirect, message: Message, now: float) -> Entry:
         """The answer to a name that a feed leads to another one, which `message` is about. Kept if the rules stay."""
@@ -97,6 +111,10 @@ class Redirects(Overlay):
         self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain, *, over_tcp: bool = False
     ) -> Decision:
         raise NotImplementedError
+
+
+def _end_of(aliases: Aliases) -> bytes:
+    return aliases[-1][1].rdatas[0] if aliases else b""
 
 
 def as_blocked(entry: Entry, redirect: Redirect, now: float, errors: tuple[Ede, ...] = ()) -> Entry:

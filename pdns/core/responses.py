@@ -11,7 +11,8 @@ from pdns.core.chain import Chain, follow
 from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
 from pdns.core.entry import Ede, Entry, Verdict
 from pdns.core.extended_errors import errors_of
-from pdns.core.given import has_redirect, is_redirect, is_tcp_only
+from pdns.core.given import has_local_data, is_tcp_only
+from pdns.core.listing import LOCAL_DATA
 from pdns.core.outcome import Answer, Forward
 from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.rebinding import denied_entry
@@ -46,14 +47,15 @@ class Responses(Redirects):
         """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
         self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
         self._config = rules.config.cache
-        self._has_redirects = bool(rules.policy.given) and rules.blockset is not None and has_redirect(rules.blockset.actions)
+        blockset = rules.blockset
+        self._has_given_data = bool(rules.policy.given) and blockset is not None and has_local_data(blockset.actions)
         self._cache.new_rules()
 
     def further(self, forward: Forward, message: Message) -> Forward | None:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
         servers of a zone, which need not recurse, have not followed it to its end; or a DNS64 needs the IPv4 addresses.
         """
-        if self._has_redirects and (led := self._led_by_feeds(forward, message, 0.0)) is not None:
+        if self._has_given_data and (led := self._led_by_feeds(forward, message, 0.0)) is not None:
             return led if isinstance(led, Forward) else None
         if forward.proof or (self._takes_default(forward) and not self.rules.dns64.enabled):
             return None
@@ -114,7 +116,7 @@ class Responses(Redirects):
             entry = self._block_entry(decision, decision.verdict, forward, now)
             if is_tcp_only(decision.given):
                 entry.over_tcp = self.on_answer(forward._replace(key=forward.key + OVER_TCP, over_tcp=True), told, now)
-            elif self._has_redirects and isinstance(led := self._led_by_feeds(forward, told, now), Entry):
+            elif self._has_given_data and isinstance(led := self._led_by_feeds(forward, told, now), Entry):
                 entry = led
         elif (denied := self._private_denied(forward, message, chain, now)) is not None:
             entry = denied
@@ -366,8 +368,8 @@ class Responses(Redirects):
             self._cache.remove(forward.key)
             return None
         decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain, over_tcp=forward.over_tcp)
-        if decision.given is not None and is_redirect(decision.given):
-            self._cache.remove(forward.key)  # asked again, it is redirected
+        if decision.given is not None and decision.given.kind == LOCAL_DATA:
+            self._cache.remove(forward.key)  # asked again, it gets the feed's data
             return None
         if decision.verdict is not None:
             blocked = self._block_entry(decision, decision.verdict, forward, now)
