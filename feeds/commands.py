@@ -18,7 +18,7 @@ from feeds.protected_networks import network_key, network_text
 from feeds.suffixes import is_public_suffix
 from pdns.clock import steady_s
 from pdns.config.addresses import parse_allowed
-from pdns.config.schema import CATEGORIES, GUARD_KINDS
+from pdns.config.value_types import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.files import records
 from pdns.files.safe_files import appearance, make_directory, remove

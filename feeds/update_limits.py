@@ -9,7 +9,8 @@ from typing import Final
 import msgspec
 
 from pdns.blockset.annotations import DAY_S
-from pdns.config.schema import GUARD_KINDS, Config, Feed
+from pdns.config.schema import Config, Feed
+from pdns.config.value_types import GUARD_KINDS
 from pdns.state.feed_status import Finding
 
 MAX_EXAMPLES: Final = 5

@@ -13,7 +13,7 @@ from pdns.confinement.confine import confine_command
 from pdns.logs import open_standard_descriptors
 from pdns.version import VERSION
 
-_COMMANDS: Final = ("serve", "check", "explain", "feeds", "block", "allow", "indicators", "demo")
+_COMMANDS: Final = ("serve", "check", "explain", "feeds", "block", "allow", "indicators", "policy", "demo")
 _MODULES: Final = {"block": "indicators", "allow": "indicators"}  # commands that share a module
 
 
@@ -30,7 +30,7 @@ def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
     app.callback()(_options)
     for name in names:
         module = import_module(f"pdns.cli.{_MODULES.get(name, name)}")
-        if name in ("feeds", "indicators"):
+        if name in ("feeds", "indicators", "policy"):
             app.add_typer(module.app, name=name)
         elif name in _MODULES:
             app.command(name)(getattr(module, f"{name}_command"))

@@ -27,17 +27,19 @@ def client_of_tenant(config: Config, tenant: str) -> str:
         return next((str(ip_network(text)[0]) for text in config.access.networks), "127.0.0.1")
     for candidate in config.tenant:
         if candidate.name == tenant:
+            if not candidate.networks:
+                raise LookupError(f'the tenant "{tenant}" has no networks: its clients have no address of their own')
             return str(ip_network(candidate.networks[0])[0])
     known = ", ".join(candidate.name for candidate in config.tenant) or "none are configured"
     raise LookupError(f'no tenant "{tenant}"; tenants: {known}')
 
 
 def answers_leading_to(
-    config: Config, blockset: Blockset | None, current: Overrides, address: IPv4Address | IPv6Address
+    config: Config, blockset: Blockset | None, current: Overrides, address: IPv4Address | IPv6Address, now_s: float
 ) -> dict[str, str]:
     """What happens to an answer with this address, for any client."""
-    policy = Policy(config, current.rules(0.0))
-    decision = policy.decide_address(blockset, address.packed, b"\0") if blockset is not None else CLEAN
+    policy = Policy(config, current.rules(0.0), now_s)
+    decision = policy.decide_address(blockset, 0, address.packed, b"\0") if blockset is not None else CLEAN
     if decision.verdict is not None:
         feed, category = decision.verdict.feed, decision.verdict.category
         return {"any": f"is blocked by {feed} ({category}), which lists {decision.rule}, unless an allowlist has the name"}
@@ -46,8 +48,10 @@ def answers_leading_to(
     return {"any": "passes"}
 
 
-def answers_to(config: Config, blockset: Blockset | None, current: Overrides, qname: bytes, address: str) -> dict[str, str]:
-    rules = RuleSet.of(config, blockset=blockset, local=current.rules(0.0), ready=True)
+def answers_to(
+    config: Config, blockset: Blockset | None, current: Overrides, qname: bytes, address: str, now_s: float
+) -> dict[str, str]:
+    rules = RuleSet.of(config, blockset=blockset, local=current.rules(0.0), ready=True, now_s=now_s)
     resolver = FirstStages(Resolver(rules, ReferenceCache(config.cache.max_bytes)))
     told = {QTYPE[qtype]: _outcome(resolver, qname, qtype, address) for qtype in _SHOWN_TYPES}
     return {"any type": outcomes.pop()} if len(outcomes := set(told.values())) == 1 else told

@@ -17,10 +17,13 @@ from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import parse_address
 from pdns.config.groups import server_groups
+from pdns.config.policies import policies_at
 from pdns.config.schema import Config
+from pdns.core.allow_list import AllowList
+from pdns.core.clients import ClientTable
 from pdns.core.embedded import Embeddings
 from pdns.core.listing import AddressListing, Listing, Rule
-from pdns.core.policy import AllowList
+from pdns.core.policy import Policy
 from pdns.core.records import LocalRecords
 from pdns.core.routes import DEFAULT_ROUTE, Routes
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
@@ -90,8 +93,18 @@ class RouteStatement(msgspec.Struct, frozen=True, kw_only=True):
 class Allowed(msgspec.Struct, frozen=True, kw_only=True):
     """An entry of the configuration that keeps a name from being blocked."""
 
-    by: str  # "block.allow", or "tenant" and its name: for clients of that tenant
+    by: str  # "block.allow", or "tenant" or "policy" and its name: for clients of that tenant, or of those
     name: str  # the name itself or one above it; `*.x`: only what is below x
+
+
+class PolicyStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """What the policy of a client decides on a name, whatever it leads to."""
+
+    policy: str
+    outcome: str  # blocked | allowed | monitored | passes
+    by: str = ""  # who says so: a feed, "local", "block.allow", "policy NAME" or "tenant"
+    rule: str = ""  # the name that is listed, or that the entry is about: `x`, or `*.x`
+    reason: str = ""
 
 
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
@@ -103,6 +116,7 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     local: LocalStatement | None = None
     record: LocalRecord | None = None
     allowed: list[Allowed] = []
+    decision: PolicyStatement | None = None  # for the client that was asked about
     route: RouteStatement | None = None  # None for an address, and for a special-use name
     problem: str = ""  # why details are missing
     answers: dict[str, str] = {}  # query type -> what a client gets, where that was asked for
@@ -175,21 +189,43 @@ def explain(
         address = ipaddress.ip_address(asked)
     except ValueError:
         name = names.from_text(asked)
-        answers = answers_to(config, blockset, current, name, who)
-        return replace(of_name(config, blockset, current, name, states), answers=answers)
-    answers = answers_leading_to(config, blockset, current, address)
+        answers = answers_to(config, blockset, current, name, who, now_s)
+        decision = decision_for(config, blockset, current, name, who, now_s)
+        return replace(of_name(config, blockset, current, name, states, now_s), answers=answers, decision=decision)
+    answers = answers_leading_to(config, blockset, current, address, now_s)
     return replace(of_address(config, blockset, current, address), answers=answers)
 
 
 def of_name(
-    config: Config, blockset: Blockset | None, current: Overrides, name: bytes, states: Mapping[str, str] = NO_STATES
+    config: Config,
+    blockset: Blockset | None,
+    current: Overrides,
+    name: bytes,
+    states: Mapping[str, str] = NO_STATES,
+    now_s: float = 0.0,
 ) -> Explanation:
     """Explain a name in wire form and lower case; `current` is in force."""
     teller = _Teller(config, blockset, current)
     said = [teller.name(listing) for listing in blockset.lookup(name)] if blockset is not None else []
     explanation = teller.explanation(names.to_text(name), said, _said_here(current, name))
     route = None if _is_special(config, name) else route_of(config, name, states)
-    return replace(explanation, allowed=_allowed(config, name), record=_local_record(config, name), route=route)
+    return replace(explanation, allowed=_allowed(config, name, now_s), record=_local_record(config, name), route=route)
+
+
+def decision_for(
+    config: Config, blockset: Blockset | None, current: Overrides, name: bytes, address: str, now_s: float
+) -> PolicyStatement:
+    """What is decided on a name in wire form and lower case, for the client at `address`."""
+    policy = Policy(config, current.rules(0.0), now_s)
+    client = ClientTable(config.access, config.tenant, policy.tenant_policies).lookup(address)
+    decision = policy.decide(blockset, client.policy, name)
+    by, outcome = decision.by, "allowed" if decision.by else "passes"
+    if decision.verdict is not None:
+        outcome = "blocked"
+    elif decision.monitored:
+        by, outcome = ", ".join(feed for feed, _ in decision.monitored), "monitored"
+    settings = policy.settings(client.policy)
+    return PolicyStatement(policy=settings.name, outcome=outcome, by=by, rule=decision.rule, reason=decision.reason)
 
 
 def of_address(
@@ -226,7 +262,7 @@ def _is_special(config: Config, name: bytes) -> bool:
 
 
 def _said_here(current: Overrides, name: bytes) -> LocalStatement | None:
-    entry = current.rules(0.0).find(name)
+    entry = current.rules(0.0).everyones.find(name)
     if entry is None:
         return None
     spelt = ("*." if entry.below_only else "") + names.to_text(entry.name)
@@ -238,8 +274,12 @@ def _local_record(config: Config, name: bytes) -> LocalRecord | None:
     return LocalRecord(name=names.to_text(owner), source=source) if owner else None
 
 
-def _allowed(config: Config, name: bytes) -> list[Allowed]:
+def _allowed(config: Config, name: bytes, now_s: float) -> list[Allowed]:
     lists = [("block.allow", config.block.allow), *((f"tenant {tenant.name}", tenant.allow) for tenant in config.tenant)]
+    lists += [
+        (f"policy {settings.name}", tuple(entry.name for entry in settings.entries if entry.allow))
+        for settings in policies_at(config, now_s).settings.values()
+    ]
     return [Allowed(by=by, name=entry) for by, entries in lists for entry in entries if AllowList([entry]).allows(name)]
 
 

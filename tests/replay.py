@@ -23,7 +23,8 @@ from feeds.protected_names import Decided, ProtectedNames, protection_of
 from feeds.publisher import Publisher
 from feeds.refresher import FeedRefresher, RefreshContext
 from feeds.update_limits import limits_of
-from pdns.config.schema import Config, Feed, Guard, Tenant, Upstream
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Config, Feed, Guard, Upstream
 from pdns.wire.names import from_reversed_key, to_text
 
 HOUR_S = 3600

@@ -10,20 +10,25 @@ from typing import Annotated
 
 import typer
 from msgspec import UNSET
+from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 
+from pdns.cli.policy import show_diff
 from pdns.config.addresses import source_path, without_secrets
 from pdns.config.groups import DEFAULT, server_groups
 from pdns.config.load import default_config_path, load
 from pdns.config.per_worker import worker_count
+from pdns.config.policies import DEFAULT_POLICY
 from pdns.config.schema import Config, Feed, Group, Upstream, Zone
 from pdns.config.system import RESOLV_CONF, system_servers
 from pdns.core.records import LocalRecords
 from pdns.core.routes import DEFAULT_ROUTE, Route, Routes
 from pdns.core.special_names import SPECIAL_ZONES, UNDELEGATED_ZONES, SpecialNames
 from pdns.errors import ConfigErrors
+from pdns.files.records import DamagedError
 from pdns.files.safe_files import open_regular
+from pdns.state import live_config
 from pdns.wire import names
 from pdns.wire import protocol as p
 
@@ -38,9 +43,27 @@ def command(
         Path | None,
         typer.Option("--config", "-c", metavar="FILE", help="The file to check [default: as for serve]"),
     ] = None,
+    *,
+    compare: Annotated[
+        bool, typer.Option("--diff", help="Show what would change for the names blocked in the last 7 days, if it were in force")
+    ] = False,
 ) -> None:
     """Check a configuration without starting anything. If it has errors, print them and exit with 2."""
-    raise typer.Exit(check(config))
+    code = check(config)
+    raise typer.Exit(compare_with_running(config) if compare and not code else code)
+
+
+def compare_with_running(config: Path | None) -> int:
+    """Prints what a valid configuration would change for the names that the running server has met. Returns 2 without one."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False)
+    new = load(default_config_path(config))
+    try:
+        running = live_config.read(Path(new.state.dir)).config
+    except (OSError, DamagedError):
+        errors.print(Text(f"no server has used {new.state.dir}: `pdns policy diff OLD NEW` compares two files", "red"))
+        return EXIT_INVALID
+    old = replace(running, state=new.state)
+    return show_diff(old, new, Console(highlight=False), errors, as_json=False)
 
 
 def check(config: Path | None) -> int:
@@ -99,9 +122,17 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
         yield "feeds", f"{feed.name:<{width}}  {without_secrets(feed.url)} ({traits})"
     if not config.feed:
         yield "feeds", "none"
-    width = max((len(tenant.name) for tenant in config.tenant), default=0)
-    for tenant in config.tenant:
-        yield "tenants", f"{tenant.name:<{width}}  {', '.join(tenant.networks)}"
+    for policy in config.policy:
+        origin = f", as {policy.inherits or DEFAULT_POLICY}" if policy.name != DEFAULT_POLICY else ""
+        used = sum(tenant.policy == policy.name for tenant in config.tenant)
+        yield "policies", f"{policy.name}{origin} ({used:,} tenant{'s' * (used != 1)})"
+    shown = config.tenant[:MOST_SHOWN]
+    width = max((len(tenant.name) for tenant in shown), default=0)
+    for tenant in shown:
+        policy_name = f"  (policy {tenant.policy})" if config.policy else ""
+        yield "tenants", f"{tenant.name:<{width}}  {_shortened(tenant.networks)}{policy_name}"
+    if len(config.tenant) > MOST_SHOWN:
+        yield "tenants", f"and {len(config.tenant) - MOST_SHOWN:,} more"
     if not config.tenant:
         yield "tenants", "none"
     if config.loaded_records is not UNSET:
@@ -113,6 +144,11 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     yield "metrics", f"http://{config.metrics.listen}/metrics"
     if config.admin.token_file:
         yield "admin", f"http://{config.admin.listen}/api"
+
+
+def _shortened(texts: tuple[str, ...]) -> str:
+    more = f" and {len(texts) - MOST_SHOWN:,} more" if len(texts) > MOST_SHOWN else ""
+    return ", ".join(texts[:MOST_SHOWN]) + more
 
 
 def _course(group: Upstream | Group | Zone) -> str:
@@ -195,12 +231,13 @@ def _secrets(feed: Feed) -> Iterator[str]:
 
 def _overlaps(config: Config) -> Iterator[str]:
     """Networks of tenants inside networks of other tenants, and the tenant that their clients belong to."""
-    owned = [(ipaddress.ip_network(text), tenant.name) for tenant in config.tenant for text in tenant.networks]
-    for inner, owner in owned:
-        around = [
-            (outer, name) for outer, name in owned
-            if name != owner and outer.version == inner.version and outer != inner and inner.subnet_of(outer)  # type: ignore[arg-type]  # of one version
-        ]  # fmt: skip
-        if around:
-            outer, name = max(around, key=lambda one: one[0].prefixlen)
-            yield f'tenants overlap: {inner} of "{owner}" is inside {outer} of "{name}": clients belong to "{owner}"'
+    owned = {ipaddress.ip_network(text): tenant.name for tenant in config.tenant for text in tenant.networks}
+    lengths = sorted({(network.version, network.prefixlen) for network in owned}, reverse=True)
+    for inner, owner in owned.items():
+        for version, length in lengths:
+            if version != inner.version or length >= inner.prefixlen:
+                continue
+            outer = inner.supernet(new_prefix=length)
+            if (name := owned.get(outer, owner)) != owner:
+                yield f'tenants overlap: {inner} of "{owner}" is inside {outer} of "{name}": clients belong to "{owner}"'
+                break

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import msgspec
 import typer
+from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 
@@ -17,7 +18,18 @@ from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.cli.feed_table import aligned
 from pdns.cli.live_server import upstream_states
 from pdns.errors import InvalidName
-from pdns.explain import Explanation, FeedStatement, RouteStatement, UnknownError, host_of, live_blockset, of_address, of_name
+from pdns.explain import (
+    Explanation,
+    FeedStatement,
+    PolicyStatement,
+    RouteStatement,
+    UnknownError,
+    decision_for,
+    host_of,
+    live_blockset,
+    of_address,
+    of_name,
+)
 from pdns.state import overrides
 from pdns.wire import names
 
@@ -79,12 +91,15 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     if address is not None:
         explanation, answers = (
             of_address(config, blockset, current, address),
-            answers_leading_to(config, blockset, current, address),
+            answers_leading_to(config, blockset, current, address, time.time()),
         )
     else:
         explanation, answers = (
-            of_name(config, blockset, current, qname, upstream_states(config)),
-            answers_to(config, blockset, current, qname, client),
+            replace(
+                of_name(config, blockset, current, qname, upstream_states(config), time.time()),
+                decision=decision_for(config, blockset, current, qname, client, time.time()),
+            ),
+            answers_to(config, blockset, current, qname, client, time.time()),
         )
     if explanation.problem:
         errors.print(f"annotations cannot be read: {explanation.problem}", style="yellow")
@@ -94,6 +109,8 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     output = Console(soft_wrap=True, highlight=False, markup=False)
     output.print(Text(explanation.asked, style="bold"))
     _print_listings(output, explanation, tenant)
+    if (decision := explanation.decision) is not None:
+        output.print(f"  {_decision_text(decision)}")
     if explanation.route is not None and explanation.record is None:
         output.print(f"  {_route_text(explanation.route, may_be_blocked=bool(explanation.said or explanation.local))}")
     output.print("  a client gets" if address is None else "  an answer that leads there")
@@ -113,7 +130,7 @@ def _print_listings(output: Console, explanation: Explanation, tenant: str) -> N
     if explanation.record is not None:
         output.print(f"  answered by local records: {explanation.record.name} ({explanation.record.source})")
     for entry in explanation.allowed:
-        if not tenant or entry.by in ("block.allow", f"tenant {tenant}"):
+        if not tenant or entry.by.startswith("policy ") or entry.by in ("block.allow", f"tenant {tenant}"):
             output.print(f"  allowed by {entry.by}: {entry.name}")
     if (local := explanation.local) is not None:
         output.print(f"  {'blocked' if local.action == 'block' else 'allowed'} here: {local.name}: {local.reason}")
@@ -123,6 +140,14 @@ def _print_listings(output: Console, explanation: Explanation, tenant: str) -> N
     rows = [_TITLES, *map(_row, explanation.said)]
     shown = [at for at in range(len(_TITLES)) if at < _ALWAYS or any(row[at] for row in rows[1:])]
     aligned(output, [tuple(row[at] for at in shown) for row in rows], indent="  ")
+
+
+def _decision_text(decision: PolicyStatement) -> str:
+    """What the policy decides, in words."""
+    by = f" by {decision.by}" if decision.by else ""
+    rule = f", which names {decision.rule}" if decision.rule else ""
+    reason = f": {decision.reason}" if decision.reason else ""
+    return f"policy {decision.policy}: {decision.outcome}{by}{rule}{reason}"
 
 
 def _route_text(route: RouteStatement, *, may_be_blocked: bool) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Self
 
-from pdns.config.schema import Config, Group, Strategy, Upstream, Zone
+from pdns.config.schema import Config, Group, Upstream, Zone
+from pdns.config.value_types import Strategy
 
 DEFAULT: Final = "default"  # the group of [upstream]
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import time
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
+from msgspec import UNSET
 
+from pdns.config import time_zones
 from pdns.config.catalogue import filled
 from pdns.config.record_rules import bounded, load_records
 from pdns.config.rules import RuleContext, settle
@@ -85,7 +88,8 @@ def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv
     made = load_records(sections.get("record", ()), sections.get("local"), report)
     if report.errors:
         raise ConfigErrors(report.errors)
-    return Config(**sections, loaded_records=made)
+    zones = {schedule.time_zone for policy in sections["policy"] for schedule in policy.schedule}
+    return Config(**sections, loaded_records=made, utc_offsets=time_zones.tables(zones, time.time()) if zones else UNSET)
 
 
 def _with_catalogue(tables: Mapping[str, Any], report: Report) -> Mapping[str, Any]:

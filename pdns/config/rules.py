@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -17,10 +16,9 @@ from pdns.config.addresses import Endpoint
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
+from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
 from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
-    CATEGORIES,
-    GUARD_KINDS,
     Access,
     Admin,
     Block,
@@ -33,11 +31,11 @@ from pdns.config.schema import (
     Rebinding,
     Server,
     State,
-    Tenant,
 )
 from pdns.config.shape import Report, meant, show
 from pdns.config.system import RESOLV_CONF, default_state_dir
 from pdns.config.upstream_rules import settle_groups, settle_local, settle_upstream, settle_zones
+from pdns.config.value_types import CATEGORIES, GUARD_KINDS
 from pdns.errors import InvalidAddress
 from pdns.files.safe_files import open_regular, read_bounded
 
@@ -48,7 +46,6 @@ MOST_TOKEN_BYTES: Final = 4096
 RESERVED_FEED: Final = "local"  # blocks by administrators count under this feed name
 MOST_WORKERS: Final = 64
 _IDENTITY: Final = re.compile(r"[ -~]{0,64}")
-RESERVED_TENANTS: Final = ("default", "other")  # clients of no tenant; tenants beyond the number of labels in metrics
 
 T = TypeVar("T")
 
@@ -67,6 +64,8 @@ class RuleContext:
     servers: set[str] = field(default_factory=set)  # of all groups and zones
     never_forwarded: Mapping[str, str] = field(default_factory=dict)  # name -> the key that names it
     nat64_prefixes: Mapping[str, str] = field(default_factory=dict)  # prefix -> the key that names it
+    feeds: tuple[str, ...] | None = None  # their names; None: not known
+    policies: Collection[str] | None = None  # likewise
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None:
         """`text` parsed by `parser`; None after reporting that it is not valid."""
@@ -183,26 +182,10 @@ def _cache(cache: Cache, around: RuleContext) -> Cache:
 
 
 def _block(block: Block, around: RuleContext) -> Block:
-    taken: dict[int, str] = {}
-    sinkhole = []
-    for index, text in enumerate(block.sinkhole):
-        key = f"block.sinkhole[{index}]"
-        try:
-            address = ipaddress.ip_address(text)
-        except ValueError:
-            address = None
-        if address is None or "%" in text:
-            around.report.add(key, f"expected an IP address, got {show(text)}")
-        elif address.version in taken:
-            around.report.add(
-                key, f"expected at most one IPv{address.version} address, but {taken[address.version]} is one already"
-            )
-        else:
-            taken[address.version] = key
-            sinkhole.append(str(address))
+    sinkhole = settle_sinkhole(block.sinkhole, "block.sinkhole", around)
     allow = around.canonical("block.allow", block.allow, addresses.parse_allowed)
     around.nat64_prefixes = around.parse_all("block.nat64_prefixes", block.nat64_prefixes, addresses.parse_nat64_prefix)
-    return replace(block, sinkhole=tuple(sinkhole), allow=allow, nat64_prefixes=tuple(around.nat64_prefixes))
+    return replace(block, sinkhole=sinkhole, allow=allow, nat64_prefixes=tuple(around.nat64_prefixes))
 
 
 def _rebinding(rebinding: Rebinding, around: RuleContext) -> Rebinding:
@@ -210,6 +193,7 @@ def _rebinding(rebinding: Rebinding, around: RuleContext) -> Rebinding:
 
 
 def _feeds(feeds: tuple[Feed, ...], around: RuleContext) -> tuple[Feed, ...]:
+    around.feeds = tuple(feed.name for feed in feeds)
     _unique("feed", [feed.name for feed in feeds], around)
     for index, feed in enumerate(feeds):
         _content(feed, f"feed[{index}]", around)
@@ -251,24 +235,6 @@ def _content(feed: Feed, key: str, around: RuleContext) -> None:
         around.report.add(f"{key}.column", 'the first column is 1, got "0"')
 
 
-def _tenants(tenants: tuple[Tenant, ...], around: RuleContext) -> tuple[Tenant, ...]:
-    _unique("tenant", [tenant.name for tenant in tenants], around)
-    owners: dict[addresses.IPNetwork, str] = {}
-    settled = []
-    for index, tenant in enumerate(tenants):
-        at = f"tenant[{index}]"
-        if tenant.name in RESERVED_TENANTS:
-            around.report.add(f"{at}.name", f'"{tenant.name}" is reserved; choose another')
-        networks = around.parse_all(f"{at}.networks", tenant.networks, addresses.parse_network)
-        for network, key in networks.items():
-            if owners.setdefault(network, at) != at:
-                around.report.add(key, f"{network} is already in {owners[network]}.networks")
-        allow = around.canonical(f"{at}.allow", tenant.allow, addresses.parse_allowed)
-        domains = around.canonical(f"{at}.domains", tenant.domains, addresses.parse_allowed)
-        settled.append(replace(tenant, networks=tuple(map(str, networks)), allow=allow, domains=domains))
-    return tuple(settled)
-
-
 def _unique(section: str, labels: list[str], around: RuleContext) -> None:
     for index, label in enumerate(labels):
         if (first := labels.index(label)) < index:
@@ -302,7 +268,8 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "feed": _feeds,
     "feeds": _all_feeds,
     "guard": _guard,
-    "tenant": _tenants,
+    "policy": settle_policies,
+    "tenant": settle_tenants,
     "access": _access,
     "state": _state,
     "metrics": _metrics,

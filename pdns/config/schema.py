@@ -10,64 +10,32 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
-RpzAction = Literal["policy", "given", "sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
-FeedFormat = Literal[
-    "auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "bind", "rpz",
-    "csv", "json", "jsonl", "threatfox", "urlhaus", "misp", "stix",
-]  # fmt: skip
-Mode = Literal["block", "monitor"]
-Strategy = Literal["fastest", "ordered", "parallel"]
-TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]
-CATEGORIES = (  # what a feed can be about
-    "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
-)  # fmt: skip
-# Kinds of held items. Updates: shrink to minimum; names: registry to upstream; addresses: wide to network.
-GUARD_KINDS = (
-    "shrink", "growth", "turnover", "popularity", "minimum",
-    "registry", "provider", "giant", "critical", "popular", "own", "upstream",
-    "wide", "resolver", "shared", "network",
-)  # fmt: skip
-MOST = 2**31 - 1  # TTLs have 31 bits (RFC 2181, 8); nothing else here has a use for more
-
-Label = Annotated[
-    str,
-    Meta(
-        pattern=r"^[a-z0-9][a-z0-9_-]{0,31}\Z",
-        description="name (first a-z or 0-9, then also - and _, at most 32 characters)",
-    ),
-]
-JsonPath = Annotated[
-    str,
-    Meta(
-        pattern=r"^\$?(?:\.?[\w@:/-]++|\.\*|\[\*?\]|\['[^']++'\])*+~?\Z",
-        description='JSON path (such as "data[].host")',
-    ),
-]
-LabelOrNone = Annotated[
-    str,
-    Meta(
-        pattern=r"^([a-z0-9][a-z0-9_-]{0,31})?\Z",
-        description="name (first a-z or 0-9, then also - and _, at most 32 characters)",
-    ),
-]
-ServersOrDefault = Annotated[tuple[str, ...] | Literal["default"], Meta(description='non-empty array of strings or "default"')]
-TrueFalseOrAuto = Annotated[bool | Literal["auto"], Meta(description='true, false or "auto"')]
-PtrRecords = Annotated[bool | tuple[str, ...], Meta(description="true, false or array of strings")]
-Delimiter = Annotated[str, Meta(pattern=r'^[^\r\n" ]\Z', description="one character")]
-PositiveSeconds = Annotated[float, Meta(gt=0, le=MOST)]
-NotNegative = Annotated[int, Meta(ge=0, le=MOST)]
-Positive = Annotated[int, Meta(ge=1, le=MOST)]
-HeaderField = Annotated[
-    str, Meta(pattern=r"^([A-Za-z0-9-]{1,64}(: ?[A-Za-z0-9-]{1,64})?)?\Z", description='header field ("Name" or "Name: Scheme")')
-]
-WordInQuery = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_.-]{0,64}\Z", description="name in a query (A-Z, a-z, 0-9, _ . -)")]
-MinisignKey = Annotated[
-    str, Meta(pattern=r"^(RW[A-Za-z0-9+/]{54})?\Z", description='minisign public key (56 characters that begin with "RW")')
-]
-Share = Annotated[float, Meta(ge=0, le=MOST)]
-ShareOrDefault = Annotated[float, Meta(ge=-1, le=MOST)]
-AtLeastOne = Annotated[tuple[str, ...], Meta(min_length=1)]
+from pdns.config.policy_schema import PolicySection, Tenant
+from pdns.config.value_types import (
+    MOST,
+    Action,
+    AtLeastOne,
+    Delimiter,
+    FeedFormat,
+    HeaderField,
+    JsonPath,
+    Label,
+    LabelOrNone,
+    MinisignKey,
+    Mode,
+    NotNegative,
+    Positive,
+    PositiveSeconds,
+    PtrRecords,
+    RpzAction,
+    ServersOrDefault,
+    Share,
+    ShareOrDefault,
+    Strategy,
+    TrueFalseOrAuto,
+    TsigAlgorithm,
+    WordInQuery,
+)
 
 
 class Server(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -269,15 +237,6 @@ class Guard(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     skip: tuple[str, ...] = ()
 
 
-class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A group of clients with its own label in metrics and its own allowlist."""
-
-    name: Label
-    networks: AtLeastOne
-    allow: tuple[str, ...] = ()
-    domains: tuple[str, ...] = ()
-
-
 class Access(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Who may query."""
 
@@ -343,7 +302,7 @@ class LoadedRecords(Struct, frozen=True, kw_only=True):
 
 
 class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The whole configuration. Sections are tables; `record`, `group`, `zone`, `feed` and `tenant` are arrays of tables."""
+    """The whole configuration. Sections are tables; those that may be repeated are arrays of tables."""
 
     server: Server = Server()
     upstream: Upstream = Upstream()
@@ -358,6 +317,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     feed: tuple[Feed, ...] = ()
     feeds: Feeds = Feeds()
     guard: Guard = Guard()
+    policy: tuple[PolicySection, ...] = ()
     tenant: tuple[Tenant, ...] = ()
     access: Access = Access()
     rate_limit: RateLimit = RateLimit()
@@ -367,6 +327,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     quality: Quality = Quality()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
+    utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)
 
 
-MADE_FIELDS = frozenset(("loaded_records",))  # fields of `Config` that are no keys
+MADE_FIELDS = frozenset(("loaded_records", "utc_offsets"))  # fields of `Config` that are no keys

@@ -13,11 +13,12 @@ from typing import Annotated, Any, Literal, get_args, get_origin
 import msgspec
 
 from pdns.config.addresses import without_secrets
-from pdns.config.schema import MADE_FIELDS, MOST, Config, Label
+from pdns.config.schema import MADE_FIELDS, Config
+from pdns.config.value_types import MOST, Label
 from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60
-_HEADINGS = {name: f"[[{name}]]" for name in ("feed", "tenant", "group", "zone", "record")}  # for sections that can be repeated
+_HEADINGS = {name: f"[[{name}]]" for name in ("feed", "policy", "tenant", "group", "zone", "record")}  # may be repeated
 _MOVED = {"local.forward": 'replaced by [[zone]]: write names = [...] and servers = "default" there'}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -43,6 +44,13 @@ def check(value: object, hint: Any, key: str, report: Report) -> bool:
                 check(value[name.name], name.type, child(key, name.name), report)
         else:
             report.add(key, f"expected table{_brackets(key, value)}, got {show(value)}")
+    elif get_origin(bare) is dict:
+        item = get_args(bare)[1]
+        if not isinstance(value, Mapping):
+            report.add(key, f"expected table, got {show(value)}")
+            return False
+        for name, entry in value.items():
+            check(entry, item, child(key, name), report)
     elif get_origin(bare) is tuple:
         item = get_args(bare)[0]
         if not isinstance(value, list | tuple) or len(value) < (meta.min_length or 0 if meta else 0):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from ipaddress import ip_address
 from typing import NamedTuple
 
-from pdns.config.schema import Block
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
 from pdns.core.entry import Entry, Monitored, Verdict
 from pdns.core.listing import LOCAL_DATA, TCP_ONLY, ListedAction
+from pdns.core.policy import Policy
 from pdns.wire import protocol as p
 from pdns.wire.names import ROOT, to_text
 
@@ -31,19 +31,17 @@ class Template(NamedTuple):
 
 
 class BlockAnswers:
-    """Makes the answer to a blocked query, after `[block]` of the configuration."""
+    """Makes the answer to a blocked query, as the policy of its client says."""
 
-    def __init__(self, config: Block) -> None:
-        self.action = config.action
-        self._ttl_s = config.ttl_s
-        self._ede_code = config.ede_code
-        self._templates: dict[tuple[str, str, tuple[str, ...], Monitored, int, str, bool, ListedAction | None], Template] = {}
-        packed = [ip_address(text).packed for text in config.sinkhole]
-        sinkhole = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
-        self._addresses = {"sinkhole": sinkhole, "zero": _ZERO}
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._templates: dict[
+            tuple[int, str, str, tuple[str, ...], Monitored, int, str, bool, ListedAction | None], Template
+        ] = {}
 
     def entry(
         self,
+        policy: int,
         verdict: Verdict,
         rule: str,
         qname: bytes,
@@ -57,11 +55,12 @@ class BlockAnswers:
         """The answer to `qname`, which tells that `rule` blocks it. Types without a sinkhole get NODATA; every negative one has
         an SOA; DO changes nothing.
         """
-        template = self.template(verdict.feed, verdict.category, verdict.also, monitored, qtype, reason, given=given)
+        template = self.template(policy, verdict.feed, verdict.category, verdict.also, monitored, qtype, reason, given=given)
         return fill(template, qname, verdict.listed, now, rules_epoch, rule)
 
     def template(
         self,
+        policy: int,
         feed: str,
         category: str,
         also: tuple[str, ...],
@@ -72,16 +71,15 @@ class BlockAnswers:
         below_only: bool = False,
         given: ListedAction | None = None,
     ) -> Template:
-        """What every answer has in common that blocks a query of this type on the word of `feed`, and `also` of others, or for
-        `reason`; with `below_only` by a rule for what is below the listed name; with `given` as the feed says. The same object
-        each time.
+        """What every answer has in common that blocks a query of this type for the clients of `policy`, on the word of `feed`,
+        and `also` of others, or for `reason`; with `below_only` by a rule for what is below the listed name; with `given`
+        as the feed says. The same object each time.
         """
-        action = self.action if given is None else given.kind
         if given is not None and given.kind == LOCAL_DATA:
             qtype = given.data[0][0] if qtype == p.ANY else qtype if given.rdatas(qtype) else 0  # RFC 8482, 4.1
-        elif qtype not in self._addresses.get(action, {}):
+        elif qtype not in _ZERO:
             qtype = 0
-        key = (feed, category, also, monitored, qtype, reason, below_only, given)
+        key = (policy, feed, category, also, monitored, qtype, reason, below_only, given)
         template = self._templates.get(key)
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
@@ -89,24 +87,36 @@ class BlockAnswers:
                 told = reason.encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
                 head, tail = f"{category}: {told} (".encode(), b")"
             head += b"*." * below_only
-            entry = self._entry(qtype, action, given)
-            entry.ede = (self._ede_code, b"")
+            settings = self._policy.settings(policy)
+            action = settings.action_of(category) if given is None else given.kind
+            rdatas = () if given is None else given.rdatas(qtype)
+            entry = (
+                answer_entry(qtype, rdatas, "blocked", 0.0, settings.ttl_s)
+                if rdatas
+                else _entry(action, settings.sinkhole_of(category), qtype, settings.ttl_s)
+            )
+            entry.ede = (settings.ede_code, b"")
             template = self._templates[key] = Template(
-                entry, self._ttl_s, feed, category, action, also, monitored, head, tail
+                entry, settings.ttl_s, feed, category, action, also, monitored, head, tail
             )  # fmt: skip
         return template
 
-    def _entry(self, qtype: int, action: str, given: ListedAction | None) -> Entry:
-        if given is not None and (rdatas := given.rdatas(qtype)):
-            return answer_entry(qtype, rdatas, "blocked", 0.0, self._ttl_s)
-        if qtype and (address := self._addresses.get(action, {}).get(qtype)) is not None:
-            return answer_entry(qtype, [address], "blocked", 0.0, self._ttl_s)
-        if action == TCP_ONLY:
-            return error_entry(p.NOERROR, "blocked", 0.0, self._ttl_s, None)
-        if action in ("refused", "drop"):
-            return error_entry(p.REFUSED, "blocked", 0.0, self._ttl_s, None)
-        rcode = p.NXDOMAIN if action == "nxdomain" else p.NOERROR
-        return negative_entry(rcode, ROOT, ROOT, "blocked", 0.0, self._ttl_s)
+
+def _entry(action: str, sinkhole: tuple[str, ...], qtype: int, ttl_s: int) -> Entry:
+    addresses: dict[int, bytes] = {}
+    if action == "sinkhole":
+        packed = [ip_address(text).packed for text in sinkhole]
+        addresses = {p.A if len(address) == 4 else p.AAAA: address for address in packed}
+    elif action == "zero":
+        addresses = _ZERO
+    if (address := addresses.get(qtype)) is not None:
+        return answer_entry(qtype, [address], "blocked", 0.0, ttl_s)
+    if action == TCP_ONLY:
+        return error_entry(p.NOERROR, "blocked", 0.0, ttl_s, None)
+    if action in ("refused", "drop"):
+        return error_entry(p.REFUSED, "blocked", 0.0, ttl_s, None)
+    rcode = p.NXDOMAIN if action == "nxdomain" else p.NOERROR
+    return negative_entry(rcode, ROOT, ROOT, "blocked", 0.0, ttl_s)
 
 
 def fill(template: Template, qname: bytes, listed: bytes, now: float, rules_epoch: int, rule: str = "") -> Entry:

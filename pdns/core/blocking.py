@@ -63,7 +63,7 @@ class Blocker:
             return None
         cached = self.rule(query, client, found)
         if cached.template is None:
-            query.monitored = cached.monitored
+            query.monitored = query.monitored or cached.monitored
             return None
         if cached.given is not None:
             return Given(cached.given, cached.template, found[cached.at][0])
@@ -71,15 +71,16 @@ class Blocker:
 
     def rule(self, query: Query, client: Client, found: Sequence[tuple[int, int]]) -> CachedDecision:
         """What is to be done about a name of which `found` was found."""
-        shared = self._policy.decide_listings(self._blockset, found)
+        shared = self._policy.decide_listings(self._blockset, found, client.policy)
         if shared is None or self._policy.allows(client.policy, query.qname):
             return _NOT_BLOCKED
         if not shared.feed:
             return _MONITORED if shared.monitored else _NOT_BLOCKED
         given = shared.given
         template = self._answers.template(
-            shared.feed, shared.category, shared.also, shared.monitored, query.qtype, below_only=shared.below_only, given=given
-        )
+            client.policy, shared.feed, shared.category, shared.also, shared.monitored, query.qtype,
+            below_only=shared.below_only, given=given,
+        )  # fmt: skip
         if given is None:
             return CachedDecision(template, shared.at)
         tcp_only = is_tcp_only(given)

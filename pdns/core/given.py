@@ -20,7 +20,6 @@ class GivenActions:
     def __init__(self, config: Config) -> None:
         self._places = {feed.name: place for place, feed in enumerate(config.feed)}
         self._honoured = {feed.name for feed in config.feed if feed.rpz_action == "given"}
-        self._stopping = {feed.name for feed in config.feed if feed.rpz_action == "given" and feed.mode == "block"}
         self._instead = {
             feed.name: ListedAction(feed.rpz_action) for feed in config.feed if feed.rpz_action not in ("policy", "given")
         }
@@ -37,9 +36,9 @@ class GivenActions:
 
     def stops_at(self, listings: Listings, said: Iterable[tuple[str, int]]) -> int:
         """The place of the first feed that excepts a name or address from what the feeds behind it list; EVERY_FEED when there is
-        none. `said`: feeds and the numbers of their actions.
+        none. `said`: feeds that block, and the numbers of their actions.
         """
-        if not self._stopping:
+        if not self._honoured:
             return EVERY_FEED
         return min((self._places[feed] for feed, number in said if self._is_passthru(listings, feed, number)), default=EVERY_FEED)
 
@@ -48,7 +47,7 @@ class GivenActions:
         return self._places.get(feed, EVERY_FEED)
 
     def _is_passthru(self, listings: Listings, feed: str, number: int) -> bool:
-        action = listings.actions[number] if number and feed in self._stopping else None
+        action = listings.actions[number] if number and feed in self._honoured else None
         return action is not None and action.kind == PASSTHRU
 
 

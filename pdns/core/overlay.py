@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from zlib import crc32
 
 from pdns.config.schema import Cache
+from pdns.core.answers import denial_entry, error_entry
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import follow
 from pdns.core.crossing import ChainHead, head_of, joined
-from pdns.core.entry import Entry
+from pdns.core.entry import Ede, Entry
 from pdns.core.outcome import Forward
 from pdns.core.records import LocalAnswer, message_of
 from pdns.core.ruleset import RuleSet
@@ -87,6 +88,18 @@ class Overlay:
         made = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
         made.source = "local"
         return made
+
+    def _store_denial(self, forward: Forward, now: float) -> Entry:
+        entry = denial_entry("local", now, self._config.servfail_ttl_s)
+        entry.rules_epoch = self._cache.rules_epoch
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
+        entry.more_ede = errors[1:]
+        self._cache.put(forward.key, entry)
+        return entry
 
     def _mark(self, chain: Sequence[bytes], qtype: int) -> int:
         """What an answer is marked with: another number when the routes or the local records of its names change."""

@@ -1,27 +1,24 @@
-"""Whether a name or an address is blocked, for whom, and on whose word."""
+"""Whether a name or an address is blocked, for whom, and on whose word: docs/policy.md is the table of who beats whom."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import ip_address
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
+from pdns.config.policies import DEFAULT_POLICY, NamedEntry, PolicySettings, policies_at
 from pdns.config.schema import Config
+from pdns.config.value_types import PolicyMode
 from pdns.core.clients import ClientTranslation
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.given import EVERY_FEED, GivenActions, is_exception
-from pdns.core.listing import (
-    ALLOW_NAME,
-    BLOCK_BELOW,
-    BLOCK_SUBTREE,
-    AddressListing,
-    ListedAction,
-    Listings,
-    Rule,
-)
-from pdns.core.local_rules import LOCAL, NO_RULES, LocalEntry, LocalRules
+from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, ListedAction, Listings
+from pdns.core.local_rules import LOCAL, NO_RULES, EntryTable, LocalEntry, LocalRules, may_have, most_specific
 from pdns.wire import names
+
+TRANSLATED = 0x8000  # added to the policy number of clients that a DNS64 serves, where it does not serve all
+_UNBLOCKED = ((LOCAL, LOCAL),)
 
 
 class Decision(NamedTuple):
@@ -29,8 +26,9 @@ class Decision(NamedTuple):
 
     verdict: Verdict | None = None
     monitored: Monitored = ()
-    reason: str = ""  # an administrator's, of a name that is blocked here
-    rule: str = ""  # what blocks it, as a feed would write it: `x.example`, `*.x.example`, `192.0.2.1 (192.0.2.0/24)`
+    reason: str = ""  # of the entry that decided
+    rule: str = ""  # what decided, as a feed would write it: `x.example`, `*.x.example`, `192.0.2.1 (192.0.2.0/24)`
+    by: str = ""  # who decided: a feed, `local`, `block.allow`, `policy NAME` or `tenant`; "" for no one
     given: ListedAction | None = None  # what the feed answers, where that counts
     name: bytes = b""  # the name that `given` is for: the queried one, or one that the answer leads to
     stops_at: int = EVERY_FEED  # the place of the first feed that has no say, as a feed excepts the name from it
@@ -52,115 +50,167 @@ class SharedDecision(NamedTuple):
     stops_at: int = EVERY_FEED
 
 
-class AllowList:
-    """Names that are never blocked: each with everything below it, or (`*.x`) only what is below."""
+class _Feed(NamedTuple):
+    order: int
+    category: str
+    mode: PolicyMode
 
-    def __init__(self, entries: Iterable[str]) -> None:
-        self._rules: dict[bytes, Rule] = {}
-        for text in entries:
-            below = text.startswith("*.")
-            name = names.from_text(text[2:] if below else text)
-            if not below or name not in self._rules:
-                self._rules[name] = Rule.BELOW if below else Rule.SUBTREE
 
-    def __len__(self) -> int:
-        return len(self._rules)
+class _Numbered(NamedTuple):
+    """One policy as some tenants have it."""
 
-    def allows(self, name: bytes) -> bool:
-        """Whether `name` is on the list."""
-        if not self._rules:
-            return False
-        return any(
-            (rule := self._rules.get(ancestor)) is not None and (rule is Rule.SUBTREE or ancestor != name)
-            for ancestor in names.ancestors(name)
-        )
+    settings: PolicySettings
+    own: tuple[EntryTable, ...]  # entries that beat everyone's
+    feeds: dict[str, _Feed]  # those that have a say
+    paused: bool  # nothing is blocked: what would be is monitored
+
+
+_Identity = tuple[str, tuple[str, ...], tuple[LocalEntry, ...], bool]
+_EVERYONE: _Identity = (DEFAULT_POLICY, (), (), False)
 
 
 class Policy:
-    """The rules of one configuration, and of an administrator. Tenants with the same allowlist share a policy number, and so
-    its cache entries.
-
-    Who beats whom: an allowlist of the configuration, everyone's or the tenant's; then the most specific local entry; then feeds.
+    """All policies of one configuration, and of administrators, at one time. Tenants whose policies are equal have the same
+    policy number, and so share cached answers. Number 0 is for clients of no tenant.
     """
 
-    def __init__(self, config: Config, local: LocalRules = NO_RULES) -> None:
-        self._feeds = {
-            feed.name: (order, feed.category, feed.mode == "block")
-            for order, feed in enumerate(config.feed)
-            if feed.name not in local.disabled
-        }
+    def __init__(self, config: Config, local: LocalRules = NO_RULES, now_s: float = 0.0, before: Self | None = None) -> None:
+        """`now_s`, in seconds since the epoch, decides which schedules and entries are in force until `until_s`. Policies that
+        were there `before` keep their numbers, as questions may be out.
+        """
+        policies = policies_at(config, now_s)
+        self.until_s = policies.until_s
         self.given = GivenActions(config)
-        self._local = local
-        self._action = config.block.action
         self._embeddings = Embeddings.of(config)
-        numbers: dict[tuple[str, ...], int] = {(): 0}
-        self.tenant_policies = [numbers.setdefault(tuple(sorted(set(tenant.allow))), len(numbers)) for tenant in config.tenant]
+        self._everyones = (EntryTable(map(_entry, policies.everyones)), local.everyones)
+        self.numbers: dict[_Identity, int] = {}
+        self.tenant_policies = self._number(config, local, before)
+        tables: dict[str, EntryTable] = {}
+        self._numbered: dict[int, _Numbered] = {}
+        for identity, number in self.numbers.items():
+            name, allow, entries, paused = identity
+            settings = policies.settings[name]
+            if name not in tables:
+                tables[name] = EntryTable(map(_entry, settings.entries))
+            own = EntryTable((*(_allowed(text) for text in allow), *entries))
+            feeds = {
+                feed.name: _Feed(order, feed.category, "monitor" if paused else mode)
+                for order, feed in enumerate(config.feed)
+                if (mode := settings.modes[feed.name]) != "off" and feed.name not in local.disabled
+            }
+            self._numbered[number] = _Numbered(settings, tuple(table for table in (own, tables[name]) if table), feeds, paused)
+        every = [*self._everyones, *(table for one in self._numbered.values() for table in one.own)]
+        self.blocked_filter_keys = _union([table.blocked_filter_keys for table in every])
+        """The last two labels, or the last one, of every name that an entry blocks for anybody."""
+        self.allowed_filter_keys = _union([table.allowed_filter_keys for table in every])
+        """Likewise of every name that an entry allows."""
+        self.forwards_unready = any(one.settings.forwards_unready for one in self._numbered.values())
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of
-        self._shared_decisions: dict[int | tuple[int, ...], SharedDecision | None] = {}
-        self._allow = [AllowList((*config.block.allow, *own)) for own in numbers]
+        self._shared_decisions: dict[tuple[int, int | tuple[int, ...]], SharedDecision | None] = {}
         # Answers to clients that the DNS64 serves differ from those to others, so that these need policies of their own.
-        self._split_at = len(self._allow) if config.dns64.prefix and config.dns64.networks else 0
-        self.translation = ClientTranslation(config.dns64.networks, self._split_at)
-        if self._split_at:
-            self._allow *= 2
+        self._translates_some = bool(config.dns64.prefix and config.dns64.networks)
+        self.translation = ClientTranslation(config.dns64.networks, TRANSLATED if self._translates_some else 0)
+
+    def _number(self, config: Config, local: LocalRules, before: Self | None) -> list[int]:
+        """The policy number of each tenant."""
+        known: Mapping[_Identity, int] = before.numbers if before is not None else {_EVERYONE: 0}
+        wanted = [_EVERYONE]
+        for tenant in config.tenant:
+            allow = tuple(sorted(set(tenant.allow)))
+            wanted.append((tenant.policy, allow, local.tenants.get(tenant.name, ()), tenant.name in local.paused))
+        self.numbers = {identity: known[identity] for identity in wanted if identity in known}
+        taken = set(known.values())
+        number = 0
+        for identity in wanted:
+            if identity not in self.numbers:
+                while number in taken:
+                    number += 1
+                taken.add(number)
+                self.numbers[identity] = number
+        return [self.numbers[identity] for identity in wanted[1:]]
+
+    def _of(self, number: int) -> _Numbered:
+        """That of everyone for a policy that is no more: a question may be out while policies change."""
+        return self._numbered.get(number & ~TRANSLATED) or self._numbered[0]
+
+    def settings(self, policy: int) -> PolicySettings:
+        """What the configuration says of a policy."""
+        return self._of(policy).settings
 
     def is_translated(self, policy: int) -> bool:
         """Whether the clients of `policy` are among those that a DNS64 serves, if there is one."""
-        return policy >= self._split_at
-
-    @property
-    def has_allowlist(self) -> list[bool]:
-        """Of each policy, whether an allowlist could take anything out of blocking."""
-        return [bool(allow) or self._local.allows_any for allow in self._allow]
-
-    def _allowlist(self, policy: int) -> AllowList:
-        """That of everyone for a policy that is no more: a question may be out while policies change."""
-        return self._allow[policy if policy < len(self._allow) else 0]
+        return not self._translates_some or policy >= TRANSLATED
 
     def allows(self, policy: int, name: bytes) -> bool:
-        """Whether an allowlist or a local entry takes `name`, and all that it leads to, out of blocking."""
-        if self._allowlist(policy).allows(name):
-            return True
-        return self._local.allows_any and (entry := self._local.find(name)) is not None and entry.allow
+        """Whether an entry takes `name`, and all that it leads to, out of blocking."""
+        if not may_have(self.allowed_filter_keys, names.filter_key(name)):
+            return False
+        entry = self._find(self._of(policy), name)
+        return entry is not None and entry.allow
 
-    def blocked_locally(self, policy: int, name: bytes, filter_key: bytes) -> LocalEntry | None:
-        """The local entry that blocks `name`, whose last two labels are `filter_key`, if one does."""
-        if not self._local.may_block(filter_key):
+    def _find(self, one: _Numbered, name: bytes) -> LocalEntry | None:
+        """The entry that decides: the tenant's and those of its policy come before everyone's."""
+        if one.own and (entry := most_specific(table.find(name) for table in one.own)) is not None:
+            return entry
+        return most_specific(table.find(name) for table in self._everyones)
+
+    def entry_names(self) -> Iterator[bytes]:
+        """Every name that there is an entry about, for anybody."""
+        for table in (*self._everyones, *(table for one in self._numbered.values() for table in one.own)):
+            yield from table.names()
+
+    def decide_here(self, policy: int, name: bytes, filter_key: bytes) -> Decision | None:
+        """The decision on `name`, whose last two labels are `filter_key`, if an entry blocks it; feeds aside."""
+        if not may_have(self.blocked_filter_keys, filter_key):
             return None
-        entry = self._local.find(name)
-        return None if entry is None or entry.allow or self._allowlist(policy).allows(name) else entry
+        one = self._of(policy)
+        entry = self._find(one, name)
+        if entry is None or entry.allow:
+            return None
+        if one.paused:
+            return Decision(None, _UNBLOCKED, entry.reason, entry.rule, entry.source)
+        verdict = Verdict(LOCAL, LOCAL, entry.name, one.settings.action_of(LOCAL))
+        return Decision(verdict, (), entry.reason, entry.rule, entry.source)
 
     def decide(self, blockset: Listings | None, policy: int, name: bytes) -> Decision:
-        """What is said of `name`, here and by the feeds. An allowlist beats both; within one feed the more specific listing
+        """What is said of `name`, here and by the feeds. An entry beats every feed; within one feed the more specific listing
         wins, and an exception wins over a listing of the same name. Feeds in monitor mode never block.
         """
         filter_key = names.filter_key(name)
-        if (entry := self.blocked_locally(policy, name, filter_key)) is not None:
-            rule = _rule(entry.name, below_only=entry.below_only)
-            return Decision(Verdict(LOCAL, LOCAL, entry.name, self._action), (), entry.reason, rule)
         found = blockset.find(filter_key, names.reversed_key(name)) if blockset is not None else ()
-        shared = self.decide_listings(blockset, found) if blockset is not None and found else None
-        if shared is None or self.allows(policy, name):
+        shared = self.decide_listings(blockset, found, policy) if blockset is not None and found else None
+        if (here := self.decide_here(policy, name, filter_key)) is not None:
+            return here if shared is None else here._replace(monitored=here.monitored + shared.monitored)
+        if may_have(self.allowed_filter_keys, filter_key):
+            entry = self._find(self._of(policy), name)
+            if entry is not None and entry.allow:
+                return Decision(None, (), entry.reason, entry.rule, entry.source)
+        if shared is None:
             return CLEAN
         if not shared.feed:
             return Decision(None, shared.monitored, stops_at=shared.stops_at)
         listed = name[len(name) - found[shared.at][0] :]
-        action = shared.given.kind if shared.given is not None else self._action
+        given = shared.given
+        action = self.settings(policy).action_of(shared.category) if given is None else given.kind
         verdict = Verdict(shared.feed, shared.category, listed, action, shared.also)
-        return Decision(verdict, shared.monitored, "", _rule(listed, below_only=shared.below_only), shared.given, name)
+        rule = _rule(listed, below_only=shared.below_only)
+        return Decision(verdict, shared.monitored, "", rule, shared.feed, given, name)
 
-    def decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
-        """The verdict on what `Listings.find` found, allowlists aside; None when nothing of it blocks, in earnest or not."""
+    def decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]], policy: int) -> SharedDecision | None:
+        """The verdict on what `Listings.find` found, entries aside; None when nothing of it blocks, in earnest or not."""
         if blockset is not self._decided_for:
             self._decided_for = blockset
             self._shared_decisions = {}
-        codes = found[0][1] if len(found) == 1 else tuple(code for _, code in found)
+        key = (policy & ~TRANSLATED, found[0][1] if len(found) == 1 else tuple(code for _, code in found))
         try:
-            return self._shared_decisions[codes]
+            return self._shared_decisions[key]
         except KeyError:
-            return self._shared_decisions.setdefault(codes, self._decide_listings(blockset, found))
+            feeds = self._of(policy).feeds
+            return self._shared_decisions.setdefault(key, self._decide_listings(blockset, found, feeds))
 
-    def _decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]]) -> SharedDecision | None:
+    def _decide_listings(
+        self, blockset: Listings, found: Sequence[tuple[int, int]], feeds: Mapping[str, _Feed]
+    ) -> SharedDecision | None:
         said: dict[str, tuple[int, int, int]] = {}
         allowing: set[str] = set()
         for at, (_, code) in enumerate(found):  # the most specific first
@@ -169,42 +219,46 @@ class Policy:
                     said[feed] = (at, bits & BLOCK_SUBTREE, action)
                     if reaching & ALLOW_NAME:
                         allowing.add(feed)
-        stops_at = self.given.stops_at(blockset, ((feed, said[feed][2]) for feed in said if feed in self._feeds))
-        blocking = [feed for feed in said if feed not in allowing and feed in self._feeds and self._feeds[feed][0] < stops_at]
+        stops_at = self.given.stops_at(blockset, ((feed, said[feed][2]) for feed in said if _acts(feed, feeds)))
+        blocking = [feed for feed in said if feed not in allowing and feed in feeds and feeds[feed].order < stops_at]
         if not blocking:
             return None if stops_at == EVERY_FEED else SharedDecision(0, "", "", (), (), stops_at=stops_at)
-        earnest, monitored = self._weigh(blocking)
+        earnest, monitored = _weigh(blocking, feeds)
         if not earnest:
             return SharedDecision(0, "", "", (), monitored, stops_at=stops_at)
         chosen, *also = earnest
         at, bits, action = said[chosen]
         given = self.given.action(blockset, chosen, action)
-        return SharedDecision(at, chosen, self._feeds[chosen][1], tuple(also), monitored, bits == BLOCK_BELOW, given)
+        return SharedDecision(at, chosen, feeds[chosen].category, tuple(also), monitored, bits == BLOCK_BELOW, given)
 
-    def decide_address(self, blockset: Listings | None, packed: bytes, name: bytes) -> Decision:
+    def decide_address(self, blockset: Listings | None, policy: int, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
         listings = self.listings(blockset, packed) if blockset is not None else ()
         if not listings or blockset is None:
             return CLEAN
+        one = self._of(policy)
         first: dict[str, AddressListing] = {}  # of each feed, that of the longest prefix
         for listing in listings:
-            if listing.feed in self._feeds:
+            if listing.feed in one.feeds:
                 first.setdefault(listing.feed, listing)
-        stops_at = self.given.stops_at(blockset, ((listing.feed, listing.action) for listing in first.values()))
-        feeds = [
+        acting = ((feed, listing.action) for feed, listing in first.items() if _acts(feed, one.feeds))
+        stops_at = self.given.stops_at(blockset, acting)
+        blocking = [
             feed
             for feed, listing in first.items()
-            if self._feeds[feed][0] < stops_at and not (listing.action and is_exception(blockset, listing.action))
+            if one.feeds[feed].order < stops_at and not (listing.action and is_exception(blockset, listing.action))
         ]
-        if not feeds:
+        if not blocking:
             return CLEAN
-        earnest, monitored = self._weigh(feeds)
+        earnest, monitored = _weigh(blocking, one.feeds)
         if not earnest:
             return Decision(None, monitored)
         chosen, *also = earnest
         given = self.given.action(blockset, chosen, first[chosen].action)
-        verdict = Verdict(chosen, self._feeds[chosen][1], name, self._action if given is None else given.kind, tuple(also))
-        return Decision(verdict, monitored, "", _address_rule(packed, first[chosen].network), given, name)
+        category = one.feeds[chosen].category
+        action = one.settings.action_of(category) if given is None else given.kind
+        verdict = Verdict(chosen, category, name, action, tuple(also))
+        return Decision(verdict, monitored, "", _address_rule(packed, first[chosen].network), chosen, given, name)
 
     def within(self, decision: Decision, stops_at: int) -> Decision:
         """`decision`, of something that a name leads to, without the feeds from that place on."""
@@ -221,11 +275,6 @@ class Policy:
         """What the feeds list of an address, also of an IPv4 address that is reached through it."""
         return self._embeddings.lookup(blockset, packed)
 
-    def _weigh(self, feeds: Sequence[str]) -> tuple[list[str], Monitored]:
-        """Those of `feeds` that block, the one that decides first; and those in monitor mode, with their categories."""
-        earnest = sorted((feed for feed in feeds if self._feeds[feed][2]), key=lambda feed: self._feeds[feed][0])
-        return earnest, tuple((feed, self._feeds[feed][1]) for feed in feeds if not self._feeds[feed][2])
-
 
 def merge(first: Decision, second: Decision) -> Decision:
     """Both: the first verdict there is, everything monitored once."""
@@ -234,9 +283,33 @@ def merge(first: Decision, second: Decision) -> Decision:
     if first is CLEAN:
         return second
     decided = first if first.verdict is not None else second
-    return decided._replace(
-        monitored=tuple(dict.fromkeys(first.monitored + second.monitored)), stops_at=min(first.stops_at, second.stops_at)
-    )
+    monitored = tuple(dict.fromkeys(first.monitored + second.monitored))
+    return decided._replace(monitored=monitored, stops_at=min(first.stops_at, second.stops_at))
+
+
+def _acts(feed: str, feeds: Mapping[str, _Feed]) -> bool:
+    return feed in feeds and feeds[feed].mode == "block"
+
+
+def _weigh(names_of_feeds: Sequence[str], feeds: Mapping[str, _Feed]) -> tuple[list[str], Monitored]:
+    """Those that block, the one that decides first; and those in monitor mode, with their categories."""
+    earnest = sorted((name for name in names_of_feeds if feeds[name].mode == "block"), key=lambda name: feeds[name].order)
+    return earnest, tuple((name, feeds[name].category) for name in names_of_feeds if feeds[name].mode != "block")
+
+
+def _entry(entry: NamedEntry) -> LocalEntry:
+    below = entry.name.startswith("*.")
+    return LocalEntry(names.from_text(entry.name[2 * below :]), below, entry.allow, entry.reason, entry.source)
+
+
+def _allowed(text: str) -> LocalEntry:
+    return _entry(NamedEntry(name=text, allow=True, reason="", source="tenant"))
+
+
+def _union(sets: Sequence[frozenset[bytes]]) -> frozenset[bytes]:
+    """One of them as it is where the others are empty."""
+    full = [one for one in sets if one]
+    return full[0] if len(full) == 1 else frozenset().union(*full)
 
 
 def _rule(listed: bytes, *, below_only: bool) -> str:

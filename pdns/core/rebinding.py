@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from pdns.config.schema import Rebinding
+from pdns.core.allow_list import AllowList
 from pdns.core.answers import negative_entry
 from pdns.core.chain import Chain
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Entry
-from pdns.core.policy import AllowList
 from pdns.core.response_check import service_of
 from pdns.wire import protocol as p
 from pdns.wire.message import Message

@@ -69,8 +69,9 @@ class Redirects(Overlay):
             return None
         verdict = decision.verdict
         template = self._blocked.template(
-            verdict.feed, verdict.category, verdict.also, decision.monitored, forward.qtype, given=decision.given
-        )
+            forward.policy, verdict.feed, verdict.category, verdict.also, decision.monitored, forward.qtype,
+            given=decision.given,
+        )  # fmt: skip
         redirect = Redirect(decision.given, template, verdict.listed, decision.rule, self._cache.rules_epoch)
         hops = chain.names.index(decision.name) if decision.name in chain.names else 0
         ttl_s = template.ttl_s

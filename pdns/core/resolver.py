@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from typing import cast
 
@@ -58,14 +58,16 @@ class Resolver(Responses):
         # are never forwarded; then what is blocked here, if anything is; then what feeds list. Only what is left is for an
         # upstream to answer.
         block: tuple[_Stage, ...] = ()
-        if not rules.ready:
-            block = (partial(_refuse_unprotected, rules.missing),)
-        elif rules.blockset is not None:
+        if rules.blockset is not None:
             blocker = self._new_blocker(rules, self._cache)
-            block, self.classify = (partial(self._block, blocker.block),), blocker.classify
+            block = (partial(self._block, blocker.block),)
             if not rules.policy.given:
                 block = (cast("_Stage", blocker.block),)  # which gives nothing else then
-        if rules.local.filter_keys:
+            if rules.ready:
+                self.classify = blocker.classify
+        if not rules.ready:
+            block = (self._refuse_unprotected, *block)
+        if rules.policy.blocked_filter_keys:
             block = (self._block_here, *block)
         records: tuple[_Stage, ...] = (self._records,) if rules.records else ()
         last = self._forward_existing if rules.records or rules.routes else self._forward
@@ -157,7 +159,7 @@ class Resolver(Responses):
 
     def _follow_outside(self, found: LocalAnswer, forward: Forward, now: float) -> Outcome:
         further = self._led_outside(found, forward)
-        if not self.rules.ready and further.route.block:
+        if self._lacks_feeds(forward.policy) and further.route.block:
             return Answer(not_ready_entry(self.rules.missing, now), "error")
         entry = self._ended_here(found, forward, now)
         return further if entry is None else Answer(entry, entry.source)
@@ -171,7 +173,7 @@ class Resolver(Responses):
             return None
         if (entry := self.rules.dns64.answer(query.qname, query.qtype, now)) is not None:
             return Answer(entry, "local")
-        if not self.rules.ready or not query.flags & p.RD:
+        if self._lacks_feeds(client.policy) or not query.flags & p.RD:
             return None
         forward = self._asked_again(query, client, query.key + client.policy_key)
         if forward.head is None:
@@ -191,12 +193,21 @@ class Resolver(Responses):
             return None
         return self._answer_here(self.rules.special, query, client, now)
 
+    def _refuse_unprotected(self, _query: Query, client: Client, now: float) -> Outcome | None:
+        return Answer(not_ready_entry(self.rules.missing, now), "error") if self._lacks_feeds(client.policy) else None
+
     def _block_here(self, query: Query, client: Client, now: float) -> Outcome | None:
-        entry = self._policy.blocked_locally(client.policy, query.qname, query.filter_key)
-        if entry is None:
+        if self._policy.decide_here(client.policy, query.qname, query.filter_key) is None:
             return None
-        template = self._blocked.template(LOCAL, LOCAL, (), (), query.qtype, entry.reason, below_only=entry.below_only)
-        return self._cache.block(query, client.policy_key, template, len(entry.name), now)
+        decision = self._policy.decide(self.rules.blockset, client.policy, query.qname)
+        if decision.verdict is None:
+            query.monitored = True
+            return None
+        below_only = decision.rule.startswith("*.")
+        template = self._blocked.template(
+            client.policy, LOCAL, LOCAL, (), decision.monitored, query.qtype, decision.reason, below_only=below_only
+        )
+        return self._cache.block(query, client.policy_key, template, len(decision.verdict.listed), now)
 
     def _block(
         self, block: Callable[[Query, Client, float], Outcome | Given | None], query: Query, client: Client, now: float
@@ -306,7 +317,3 @@ def _not_recursive(now: float) -> Answer:
 
 def _nothing_to_classify(queries: list[AnyQuery], _now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:
     return [], queries
-
-
-def _refuse_unprotected(missing: Sequence[str], _query: Query, _client: Client, now: float) -> Outcome:
-    return Answer(not_ready_entry(missing, now), "error")

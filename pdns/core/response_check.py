@@ -32,13 +32,13 @@ def _checked(policy: Policy, blockset: Listings | None, number: int, message: Me
             decision = merge(decision, policy.decide(blockset, number, target))
         elif record.rtype in (p.A, p.AAAA):
             packed = message.wire[record.rdata_at : record.end]
-            decision = merge(decision, policy.decide_address(blockset, packed, record.owner))
+            decision = merge(decision, policy.decide_address(blockset, number, packed, record.owner))
         elif record.rtype in (p.HTTPS, p.SVCB):
             target, hints = service_of(message, record)
             if target != b"\0":
                 decision = merge(decision, policy.decide(blockset, number, target))
             for packed in hints:
-                decision = merge(decision, policy.decide_address(blockset, packed, record.owner))
+                decision = merge(decision, policy.decide_address(blockset, number, packed, record.owner))
     return decision
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pdns.core.answers import denial_entry, error_entry, not_ready_entry
+from pdns.core.answers import error_entry, not_ready_entry
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
 from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
-from pdns.core.entry import Ede, Entry, Verdict
+from pdns.core.entry import Entry, Verdict
 from pdns.core.extended_errors import errors_of
 from pdns.core.given import has_local_data, is_tcp_only
 from pdns.core.listing import LOCAL_DATA
@@ -104,7 +104,7 @@ class Responses(Redirects):
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         if hops is not None:
             return self._store_failure(forward, ((p.EDE_OTHER, LED_TOO_FAR),), now)
-        if not self.rules.ready and not forward.proof and self._needs_feeds(chain, forward.asked_type):
+        if self._lacks_feeds(forward.policy) and not forward.proof and self._needs_feeds(chain, forward.asked_type):
             return not_ready_entry(self.rules.missing, now)
         mark = None
         if self.rules.dns64.enabled:
@@ -175,6 +175,10 @@ class Responses(Redirects):
         """What to say at once when there is no room to ask: the stale answer or SERVFAIL, which is not remembered."""
         stale = self.stale_answer(forward, now)
         return stale or Answer(error_entry(p.SERVFAIL, "error", now, 0, (p.EDE_OTHER, text.encode())), "error")
+
+    def _lacks_feeds(self, policy: int) -> bool:
+        """Whether clients of `policy` get no answers that feeds might have a say in, as a required feed is missing."""
+        return not self.rules.ready and not (self._policy.forwards_unready and self._policy.settings(policy).forwards_unready)
 
     def _takes_default(self, forward: Forward) -> bool:
         """Whether no other route is concerned, by the rules of now or by those of when it was asked."""
@@ -276,20 +280,9 @@ class Responses(Redirects):
                 return hops
         return None
 
-    def _store_denial(self, forward: Forward, now: float) -> Entry:
-        entry = denial_entry("local", now, self._config.servfail_ttl_s)
-        entry.rules_epoch = self._cache.rules_epoch
-        self._cache.put(forward.key, entry)
-        return entry
-
-    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
-        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
-        entry.more_ede = errors[1:]
-        self._cache.put(forward.key, entry)
-        return entry
-
     def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
         return self._blocked.entry(
+            forward.policy,
             verdict,
             decision.rule,
             forward.qname,
@@ -320,7 +313,7 @@ class Responses(Redirects):
         self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain, *, over_tcp: bool = False
     ) -> Decision:
         blockset = self.rules.blockset
-        if (blockset is None and not self.rules.local.filter_keys) or self._policy.allows(policy, qname):
+        if (blockset is None and not self._policy.blocked_filter_keys) or self._policy.allows(policy, qname):
             return CLEAN
         decision = CLEAN
         is_checked = not self.rules.routes.some_unchecked or self.rules.routes.of(qname, qtype).block
@@ -358,7 +351,7 @@ class Responses(Redirects):
 
     def _decided_again(self, entry: Entry, forward: Forward, now: float) -> Entry | None:
         """`entry` under the rules in force: with their epoch if they allow it, None if it must be asked again."""
-        if entry.source != "upstream" or not self.rules.ready or self._is_answered_here(forward, now):
+        if entry.source != "upstream" or self._lacks_feeds(forward.policy) or self._is_answered_here(forward, now):
             self._cache.remove(forward.key)
             return None
         message = message_of(entry, _question(forward.qname, forward.qtype))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Self
+from typing import Any, Self
 
 from pdns.config.schema import Config
 from pdns.config.source import has_source
@@ -26,6 +26,7 @@ class RuleSet:
     """
 
     config: Config
+    now_s: float  # since the epoch: decides which schedules and entries of policies are in force, until `policy.until_s`
     local: LocalRules  # the administrator's
     blockset: Listings | None
     ready: bool  # False: a query that needs the blockset gets SERVFAIL, never an unprotected answer
@@ -41,19 +42,28 @@ class RuleSet:
 
     @classmethod
     def of(
-        cls, config: Config, *, blockset: Listings | None = None, local: LocalRules = NO_RULES, ready: bool | None = None
+        cls,
+        config: Config,
+        *,
+        blockset: Listings | None = None,
+        local: LocalRules = NO_RULES,
+        ready: bool | None = None,
+        now_s: float = 0.0,
+        before: Policy | None = None,
     ) -> Self:
-        """The first rule set. Ready when no required feed is missing, unless `ready` says otherwise."""
+        """The first rule set. Ready when no required feed is missing, unless `ready` says otherwise. `before` as for `Policy`."""
+        policy = Policy(config, local, now_s, before)
         missing = _missing(config, blockset)
         routes = Routes(config)
         return cls(
             config=config,
+            now_s=now_s,
             local=local,
             blockset=blockset,
             ready=not missing if ready is None else ready,
             missing=missing,
-            policy=Policy(config, local),
-            block_answers=BlockAnswers(config.block),
+            policy=policy,
+            block_answers=BlockAnswers(policy),
             routes=routes,
             records=LocalRecords.of(config),
             special=SpecialNames(SPECIAL_ZONES, routes.apexes),
@@ -67,9 +77,10 @@ class RuleSet:
             dns64=Translation(config.dns64),
         )
 
-    def with_config(self, config: Config) -> Self:
-        """The same with another configuration."""
-        rules = type(self).of(config, blockset=self.blockset, local=self.local)
+    def with_config(self, config: Config, now_s: float | None = None) -> Self:
+        """The same with another configuration, and at another time if one is given."""
+        now_s = self.now_s if now_s is None else now_s
+        rules = type(self).of(config, blockset=self.blockset, local=self.local, now_s=now_s, before=self.policy)
         return replace(rules, ready=self._stays_ready(rules.missing, rules.blockset))
 
     def with_blockset(self, blockset: Listings | None) -> Self:
@@ -79,9 +90,14 @@ class RuleSet:
 
     def with_local(self, local: LocalRules) -> Self:
         """The same with other rules of the administrator."""
-        return replace(
-            self, local=local, policy=Policy(self.config, local), block_answers=BlockAnswers(self.config.block)
-        )  # fmt: skip
+        return self._with_policy(Policy(self.config, local, self.now_s, self.policy), local=local)
+
+    def at(self, now_s: float) -> Self:
+        """The same at another time."""
+        return self._with_policy(Policy(self.config, self.local, now_s, self.policy), now_s=now_s)
+
+    def _with_policy(self, policy: Policy, **changes: Any) -> Self:
+        return replace(self, policy=policy, block_answers=BlockAnswers(policy), **changes)
 
     @property
     def special_filter_keys(self) -> frozenset[bytes]:

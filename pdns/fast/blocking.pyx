@@ -5,7 +5,7 @@ Python rules once on each kind of listing and type; every other name that is lis
 
 # specification: pdns/core/blocking.py:Blocker
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport int64_t, uint16_t
 
 from pdns.fast.cache cimport AnswerCache
 from pdns.fast.fast_path cimport PendingQuery
@@ -29,15 +29,15 @@ cdef class Blocker:
     cdef Matcher _matcher
     cdef AnswerCache _cache
     cdef object _reference
-    cdef list _has_allowlist  # by policy
-    cdef frozenset _local_filter_keys  # of names that are blocked here, of which Python decides
-    cdef dict _decisions  # 4 * code + kind of type -> template, of names with one listing and clients without an allowlist
+    cdef frozenset _blocked_filter_keys  # of names that an entry blocks, of which Python decides
+    cdef frozenset _allowed_filter_keys  # of names that an entry allows, likewise
+    cdef dict _decisions  # `_kind` -> template, of names with one listing and no entry
 
     def __init__(self, rules, AnswerCache cache not None):
         self._reference = specification.Blocker(rules, cache)
         self._matcher, self._cache = Matcher(*rules.blockset.mapped), cache
-        self._has_allowlist = rules.policy.has_allowlist
-        self._local_filter_keys = rules.local.filter_keys
+        self._blocked_filter_keys = rules.policy.blocked_filter_keys
+        self._allowed_filter_keys = rules.policy.allowed_filter_keys
         self._decisions = {}
 
     def classify(self, list queries not None, double now):
@@ -49,7 +49,7 @@ cdef class Blocker:
                 undecided.append(query)
                 continue
             try:
-                if self._local_filter_keys and ends_in_one_of(&query.q, self._local_filter_keys):
+                if self._blocked_filter_keys and ends_in_one_of(&query.q, self._blocked_filter_keys):
                     undecided.append(query)
                     continue
                 found = self._matcher.find(query)
@@ -63,34 +63,40 @@ cdef class Blocker:
 
     cdef bint _carry_out(self, Datagram query, found, double now) except -1:
         """Block by an earlier decision, if there is one and the answer can be kept."""
-        if len(found) != 1 or self._has_allowlist[u16(query.q.key + query.q.bytes + 1)]:
+        if len(found) != 1 or self._may_be_allowed(query):
             return False
-        template = self._decisions.get(self._kind(query, found))
+        template = self._decisions.get(self._kind(query, found, u16(query.q.key + query.q.bytes + 1)))
         if template is None or self._cache.block(query, None, template, found[0][0], now) is not BLOCK_STORED:
             return False
         query.send_known(BLOCKED, now)
         return True
 
-    cdef Py_ssize_t _kind(self, Query query, found) except -1:
-        """What decisions on a name with one listing are remembered by."""
+    cdef bint _may_be_allowed(self, Query query) except -1:
+        return bool(self._allowed_filter_keys) and ends_in_one_of(&query.q, self._allowed_filter_keys)
+
+    cdef int64_t _kind(self, Query query, found, int64_t policy) except -1:
+        """What decisions on a name with one listing are remembered by: the policy, the code of the listing, the kind of type."""
         cdef int kind = 1 if query.q.qtype == _A else 2 if query.q.qtype == _AAAA else 0
-        return 4 * <Py_ssize_t>found[0][1] + kind
+        cdef int64_t code = found[0][1]
+        if code >> 40:
+            raise OverflowError("a code of more than 40 bits")
+        return (policy << 42) + 4 * code + kind
 
     def block(self, PendingQuery query not None, client, double now):
         found = self._matcher.find(query)
         if not found:
             return None
-        if len(found) == 1 and not self._has_allowlist[client.policy]:
-            template = self._decisions.get(self._kind(query, found))
+        if len(found) == 1 and not self._may_be_allowed(query):
+            template = self._decisions.get(self._kind(query, found, client.policy))
             if template is not None:
                 return self._cache.block(query, None, template, found[0][0], now)
             decision = self._reference.rule(query, client, found)
             if decision.template is not None and decision.common:
-                self._decisions[self._kind(query, found)] = decision.template
+                self._decisions[self._kind(query, found, client.policy)] = decision.template
         else:
             decision = self._reference.rule(query, client, found)
         if decision.template is None:
-            query.monitored = decision.monitored
+            query.monitored = query.monitored or decision.monitored
             return None
         if decision.given is not None:
             return Given(decision.given, decision.template, found[decision.at][0])

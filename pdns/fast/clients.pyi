@@ -1,6 +1,7 @@
 from collections.abc import Sequence
 
-from pdns.config.schema import Access, RateLimit, Tenant
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Access, RateLimit
 from pdns.core.clients import Client, ClientTranslation
 
 class ClientTable:

@@ -61,7 +61,7 @@ cdef class FastForward(ReplyHandler):
         cache, blockset = rules.config.cache, rules.blockset
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
-        self._judged_filter_keys = rules.local.filter_keys | rules.routes.filter_keys | rules.records.filter_keys
+        self._judged_filter_keys = rules.policy.blocked_filter_keys | rules.routes.filter_keys | rules.records.filter_keys
         self._matcher = None if blockset is None else Matcher(*blockset.mapped)
         self._blocks_private = rules.private_answers.enabled
         self._nat64 = rules.private_answers.nat64

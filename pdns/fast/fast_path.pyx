@@ -86,11 +86,14 @@ cdef class FastPath:
     def adopt(self, rules, primaries):
         """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
         config = rules.config
+        policies = rules.policy.tenant_policies
+        if config is not self._config or policies != self._tenant_policies:
+            self._tenant_policies = policies
+            self._clients = ClientTable(config.access, config.tenant, policies, rules.policy.translation, self._clients)
         if config is self._config:
             return
         self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None
         self._options = Options(self._cookie_secret, config.server)
-        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, rules.policy.translation, self._clients)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
         self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
         self._limit_action = _ACTIONS[config.rate_limit.action]

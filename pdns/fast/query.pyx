@@ -54,7 +54,7 @@ cdef Py_ssize_t filter_key_of(const Question *question) noexcept nogil:
 
 
 cdef bint ends_in_one_of(const Question *question, frozenset filter_keys) except -1:
-    """As `pdns.core.local_rules.LocalRules.may_block`."""
+    """As `pdns.core.local_rules.may_have`."""
     cdef Py_ssize_t at = filter_key_of(question), size = question.name_bytes
     while not PySet_Contains(filter_keys, PyBytes_FromStringAndSize(<const char *>question.key + at, size - at)):
         if question.key[at] == 0:

@@ -73,8 +73,10 @@ class ReferenceService(Service):
 
     def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
         """As `Service.adopt`."""
-        if rules.config is not self.rules.config:
+        policies_moved = rules.policy.tenant_policies != self.rules.policy.tenant_policies
+        if policies_moved or rules.config is not self.rules.config:
             self._first.adopt(rules)
+        if rules.config is not self.rules.config:
             self._options = Options(self._cookie_secret, rules.config.server)
         super().adopt(rules, forwarder)
 

@@ -36,6 +36,7 @@ class Indicator(msgspec.Struct, frozen=True, kw_only=True):
     author: str
     added_s: float
     expires_s: float = 0.0  # 0: never
+    tenant: str = ""  # for whose clients; "": for everyone's
 
     def is_over(self, now_s: float) -> bool:
         return 0.0 < self.expires_s <= now_s
@@ -50,11 +51,21 @@ class Disabled(msgspec.Struct, frozen=True, kw_only=True):
     until_s: float
 
 
+class Paused(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant for whom nothing is blocked for a while: what would be is counted as monitored."""
+
+    reason: str
+    author: str
+    since_s: float
+    until_s: float
+
+
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. It may still contain expired entries."""
 
     disabled: dict[str, Disabled] = {}
     indicators: tuple[Indicator, ...] = ()
+    paused: dict[str, Paused] = {}  # by tenant
     revision: int = 0  # rises with each change
     version: int = 1  # of this format: a program that does not know it does not use the file
 
@@ -63,26 +74,31 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
         return Overrides(
             disabled={feed: entry for feed, entry in self.disabled.items() if now_s < entry.until_s},
             indicators=tuple(entry for entry in self.indicators if not entry.is_over(now_s)),
+            paused={tenant: entry for tenant, entry in self.paused.items() if now_s < entry.until_s},
             revision=self.revision,
             version=self.version,
         )
 
     def next_end_s(self, now_s: float) -> float:
         """When the first of the entries in force at `now_s` ends; infinity when none does."""
-        ends = [*(entry.until_s for entry in self.disabled.values()), *(entry.expires_s for entry in self.indicators)]
+        ends = [entry.until_s for entry in self.disabled.values()]
+        ends += [entry.until_s for entry in self.paused.values()]
+        ends += [entry.expires_s for entry in self.indicators]
         return min((end_s for end_s in ends if end_s > now_s), default=math.inf)
 
     def rules(self, now_s: float) -> LocalRules:
         """The rules in force at `now_s`. A name that this version does not understand is ignored."""
         current = self.at(now_s)
-        entries = []
+        entries: list[LocalEntry] = []
+        tenants: dict[str, list[LocalEntry]] = {}
         for indicator in current.indicators:
             try:
                 name, below_only = parse_allowed(indicator.name)
             except InvalidAddress:
                 continue
-            entries.append(LocalEntry(name, below_only, indicator.action == "allow", indicator.reason))
-        return LocalRules(entries, current.disabled)
+            entry = LocalEntry(name, below_only, indicator.action == "allow", indicator.reason)
+            (tenants.setdefault(indicator.tenant, []) if indicator.tenant else entries).append(entry)
+        return LocalRules(entries, current.disabled, {name: tuple(own) for name, own in tenants.items()}, current.paused)
 
 
 def as_csv(indicators: Iterable[Indicator]) -> str:

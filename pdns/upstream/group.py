@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from pdns.config.groups import ServerGroup
-from pdns.config.schema import Strategy
+from pdns.config.value_types import Strategy
 from pdns.upstream.server import UpstreamServer
 
 MOST_IN_PARALLEL = 4

@@ -80,7 +80,7 @@ class Runtime:
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
-            RuleSet.of(config), self._forwarder, self._stats, boottime_s, COMPILED,
+            RuleSet.of(config, now_s=steady_s()), self._forwarder, self._stats, boottime_s, COMPILED,
             arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits, zone_changed=self._zone_changes.tell,
         )  # fmt: skip
         self._stats.gauge("tcp_connections", 0)
@@ -121,7 +121,7 @@ class Runtime:
             self._forwarder = forwarder
         self._config = config
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
-        self._service.adopt(self._service.rules.with_config(config), self._forwarder)
+        self._service.adopt(self._service.rules.with_config(config, steady_s()), self._forwarder)
         self._connections.apply(_tcp_limits(config))
         self._connections.trust(config.server.proxy_protocol_from)
         for udp in self._all_udp():
@@ -228,6 +228,8 @@ class Runtime:
             self._look_for_blockset(now)
             if self._overrides_loading is None and self._overrides.is_due(steady_s()):
                 self._overrides_loading = asyncio.ensure_future(self._load_overrides())
+            if steady_s() >= self._service.rules.policy.until_s:
+                self._service.adopt(self._service.rules.at(steady_s()))
             self._service.tick(boottime_s())
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.config.schema import Feed, FeedFormat
+from pdns.config.schema import Feed
+from pdns.config.value_types import FeedFormat
 from pdns.errors import FeedError
 from pdns.wire.names import from_text, reversed_key
 from tests.unit.feeds.reading import names, odd

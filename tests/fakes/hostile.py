@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import zstandard
 
-from pdns.config.schema import FeedFormat
+from pdns.config.value_types import FeedFormat
 
 LINE_BYTES: Final = 4096  # of a line that readers look at
 

@@ -69,7 +69,9 @@ def test_local_indicators(healthy: Healthy) -> None:
     assert healthy.cli("allow", "bad0.evil.example", "--reason", "a customer", "--for", "1h")[0] == 0
     healthy.pdns.wait_for(lambda: healthy.pdns.addresses("bad0.evil.example") != [SINKHOLE], "allowed")
     assert "wave of today" in healthy.cli("indicators", "list")[1]
-    assert healthy.cli("indicators", "export", "--format", "csv")[1].startswith("name,action,reason,author,added_s,expires_s\n")
+    assert healthy.cli("indicators", "export", "--format", "csv")[1].startswith(
+        "name,action,reason,author,added_s,expires_s,tenant\n"
+    )
     exported = msgspec.json.decode(healthy.cli("indicators", "export")[1])
     assert [(entry["name"], entry["action"]) for entry in exported] == [("example.net", "block"), ("bad0.evil.example", "allow")]
     assert healthy.pdns.value("local_indicators", action="block") == 1

@@ -15,7 +15,8 @@ from xxhash import xxh128_digest
 from pdns.blockset.reader import Blockset
 from pdns.config.groups import server_groups
 from pdns.config.load import from_tables
-from pdns.config.schema import Access, Config, RateLimit, Tenant
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Access, Config, RateLimit
 from pdns.core import clients as core_clients
 from pdns.core import query as core_query
 from pdns.core.local_rules import LocalEntry, LocalRules
@@ -182,9 +183,19 @@ _RAW: dict[str, Any] = {
         {"name": "watch", "url": "file:w", "mode": "monitor", "category": "policy"},
         {"name": "zone", "url": "axfr://198.51.100.9:53/rpz.example"},
     ],
+    "policy": [
+        {
+            "name": "strict",
+            "feeds": {"watch": "block", "alpha": "monitor"},
+            "actions": {"phishing": "nxdomain", "policy": "zero", "local": "refused"},
+            "not_ready": "forward",
+            "block": ["inside.example"],
+            "allow": ["b.malware.test"],
+        }
+    ],
     "tenant": [
         {"name": "north", "networks": ["198.51.100.0/24"], "allow": ["malware.test"]},
-        {"name": "south", "networks": ["203.0.113.0/24"]},
+        {"name": "south", "networks": ["203.0.113.0/24"], "policy": "strict"},
     ],
     "cache": {"refresh_ahead_hits": 2},
 }
@@ -222,7 +233,13 @@ LOCAL_ENTRIES = st.lists(
     ),
     max_size=3,
 )
-OVERRIDES = st.builds(LocalRules, LOCAL_ENTRIES, st.sets(st.sampled_from(["alpha", "beta", "watch"]), max_size=2))
+OVERRIDES = st.builds(
+    LocalRules,
+    LOCAL_ENTRIES,
+    st.sets(st.sampled_from(["alpha", "beta", "watch"]), max_size=2),
+    st.dictionaries(st.sampled_from(["north", "south"]), LOCAL_ENTRIES.map(tuple), max_size=1),
+    st.sets(st.sampled_from(["north", "south"]), max_size=1),
+)
 _NAMES = (
     "www.example",
     "b.malware.test",

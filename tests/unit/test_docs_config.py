@@ -36,21 +36,26 @@ def sections() -> Iterator[tuple[str, type[msgspec.Struct]]]:
         if field.name in MADE_FIELDS:
             continue
         if get_origin(field.type) is tuple:
-            yield f"[[{field.name}]]", get_args(field.type)[0]
+            struct = get_args(field.type)[0]
+            yield f"[[{field.name}]]", struct
+            for inner in msgspec.structs.fields(struct):
+                item = get_args(inner.type)[0] if get_origin(inner.type) is tuple else None
+                if isinstance(item, type) and issubclass(item, msgspec.Struct):
+                    yield f"[[{field.name}.{inner.name}]]", item
         else:
             yield f"[{field.name}]", field.type
 
 
 def table(heading: str) -> dict[str, Row]:
     """The first table below `heading`, by key."""
-    (section,) = re.findall(rf"^## `{re.escape(heading)}`\n(.*?)(?=^## |\Z)", TEXT, re.DOTALL | re.MULTILINE)
+    (section,) = re.findall(rf"^###? `{re.escape(heading)}`\n(.*?)(?=^## |^### `\[\[|\Z)", TEXT, re.DOTALL | re.MULTILINE)
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| (.*?) ?\| (.+) \|$", section.split("| Action |")[0], re.MULTILINE)
     return {key: Row(*rest) for key, *rest in rows}
 
 
 def test_headings() -> None:
     """Every section of the configuration has its part of the page, in the order of the structs, and there is no other."""
-    assert re.findall(r"^## `(.+)`$", TEXT, re.MULTILINE) == [heading for heading, _ in sections()]
+    assert re.findall(r"^###? `(\[.+)`$", TEXT, re.MULTILINE) == [heading for heading, _ in sections()]
 
 
 @pytest.mark.parametrize(("heading", "struct"), [pytest.param(*item, id=item[0]) for item in sections()])
@@ -62,10 +67,14 @@ def test_keys(heading: str, struct: type[msgspec.Struct]) -> None:
     for field in fields:
         row = rows[field.name]
         assert row.type == describe(field.type), field.name
-        assert default(row) == ("required" if field.required else field.default), field.name
+        assert default(row) == ("required" if field.required else default_of(field)), field.name
         assert row.meaning, field.name
         if field.name.endswith(("_s", "_bytes")):
             assert row.unit in {"seconds", "bytes", "queries a second"}, field.name
+
+
+def default_of(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if field.default is msgspec.NODEFAULT else field.default
 
 
 def default(row: Row) -> Any:

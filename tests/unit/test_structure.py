@@ -49,6 +49,7 @@ TOP = {
         "errors.py",
         "example",
         "explain.py",
+        "policy_diff.py",
         "fast",
         "files",
         "free_text.py",

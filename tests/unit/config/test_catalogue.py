@@ -13,7 +13,8 @@ import pytest
 
 from pdns.config.catalogue import ABOUT, catalogue
 from pdns.config.load import load
-from pdns.config.schema import CATEGORIES, Config, Feed
+from pdns.config.schema import Config, Feed
+from pdns.config.value_types import CATEGORIES
 from pdns.errors import ConfigError
 
 REQUIRED = {"url", "format", "category", "refresh_s", "licence", "commercial", "service", "kind", "description", "homepage"}

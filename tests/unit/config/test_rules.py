@@ -125,7 +125,7 @@ def test_shape(text: str, expected: str) -> None:
         ('[[feed]]\nname = "a"\nurl = "li\\u0000st"', "feed[0].url: expected a URL or a path"),
         ('[[tenant]]\nname = "other"\nnetworks = ["10.0.0.0/8"]', 'tenant[0].name: "other" is reserved; choose another'),
         ('[[tenant]]\nname = "default"\nnetworks = ["10.0.0.0/8"]', 'tenant[0].name: "default" is reserved; choose another'),
-        ('[[tenant]]\nname = "a"\nnetworks = []', "tenant[0].networks: expected non-empty array of strings, got []"),
+        ('[[tenant]]\nname = "a"\nnetworks = []', "tenant[0].networks: required: without it no client is of this tenant"),
         (
             '[[tenant]]\nname = "a"\nnetworks = ["10.0.0.0/8"]\n[[tenant]]\nname = "b"\nnetworks = ["192.0.2.1", "10.0.0.0/8"]',
             "tenant[1].networks[1]: 10.0.0.0/8 is already in tenant[0].networks",

@@ -1,4 +1,4 @@
-"""Who beats whom: allowlists of the configuration, then local entries, then feeds; and feeds that are switched off."""
+"""Local entries before feeds, and feeds that are switched off. `docs/policy.md` is the table of who beats whom."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def decided(name: str, local: LocalRules, policy: int = EVERYONE, blockset: Bloc
     ],
 )
 def test_precedence(name: str, entries: tuple[str, ...], feed: str) -> None:
-    """Allowlists of the configuration, then the most specific local entry, then feeds."""
+    """An allowlist of the configuration for the same name, then the most specific local entry, then feeds."""
     assert decided(name, rules(*entries)) == feed
 
 

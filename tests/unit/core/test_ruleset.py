@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pdns.core.entry import Verdict
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.core.ruleset import RuleSet
 from pdns.wire.names import from_text
@@ -28,8 +29,10 @@ def test_local_rules_keep_the_blockset_and_make_another_policy() -> None:
     before = RuleSet.of(make_config(), blockset=make_blockset(FEEDS))
     entry = LocalEntry(from_text("shop.example"), below_only=False, allow=False, reason="ticket 7")
     after = before.with_local(LocalRules([entry]))
-    assert after.policy.blocked_locally(0, entry.name, entry.name) == entry
-    assert before.policy.blocked_locally(0, entry.name, entry.name) is None
+    found = after.policy.decide_here(0, entry.name, entry.name)
+    assert found is not None
+    assert (found.verdict, found.reason) == (Verdict("local", "local", entry.name, "sinkhole"), "ticket 7")
+    assert before.policy.decide_here(0, entry.name, entry.name) is None
     assert (after.blockset, after.special, after.ready) == (before.blockset, before.special, before.ready)
 
 
@@ -38,7 +41,7 @@ def test_a_configuration_keeps_blockset_and_local_rules() -> None:
     before = RuleSet.of(make_config(), blockset=make_blockset(FEEDS), local=LocalRules(disabled=["alpha"]))
     after = before.with_config(make_config(block={"action": "nxdomain"}))
     assert (after.blockset, after.local) == (before.blockset, before.local)
-    assert after.block_answers.action == "nxdomain"
+    assert after.policy.settings(0).action == "nxdomain"
 
 
 def test_ready_once_no_required_feed_is_missing() -> None:

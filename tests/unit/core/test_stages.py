@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from pdns.config.schema import Access, RateLimit, Tenant
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Access, RateLimit
 from pdns.core.clients import ClientTable
 from pdns.core.in_flight import MAX_WAITERS, Waiter
 from pdns.core.outcome import Forward

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 
 from feeds.parse import ParsedFeed, parse_feed
-from pdns.config.schema import Feed, FeedFormat
+from pdns.config.schema import Feed
+from pdns.config.value_types import FeedFormat
 from pdns.wire.names import from_reversed_key, to_text
 
 _REACH = {0: "", 1: "exact", 2: "below", 3: "subtree"}

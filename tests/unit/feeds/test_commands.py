@@ -143,7 +143,7 @@ def test_what_ends_by_itself_ends(tmp_path: Path) -> None:
     assert not watch.is_due(now_s + 0.1)
     assert watch.is_due(now_s + 0.2)
     rules = watch.load(now_s + 0.2)
-    assert (rules.disabled, rules.find(from_text("a.x.example")) is None) == (frozenset(), False)
+    assert (rules.disabled, rules.everyones.find(from_text("a.x.example")) is None) == (frozenset(), False)
     assert watch.is_due(now_s + 100)
     assert not watch.load(now_s + 100)
     runner = CommandRunner(tmp_path, Feeds())
@@ -162,7 +162,7 @@ def test_a_damaged_file_is_reported_once(tmp_path: Path) -> None:
     assert not watch.is_due(time.time())
     assert carried_out(tmp_path, command="block", name="x.example", reason="x").done
     assert watch.is_due(time.time())
-    assert watch.load(time.time()).find(from_text("x.example")) is not None
+    assert watch.load(time.time()).everyones.find(from_text("x.example")) is not None
 
 
 def test_commands_are_answered_in_turn(tmp_path: Path) -> None:
@@ -279,7 +279,7 @@ def test_cells_are_no_formulas() -> None:
     """The CSV has one line for each entry and no cell that a spreadsheet would calculate."""
     entry = Indicator(name="x.example", action="block", reason='=cmd|"/c calc"!A1', author="@ann", added_s=1.0)
     assert as_csv([entry]) == (
-        'name,action,reason,author,added_s,expires_s\nx.example,block,"\'=cmd|""/c calc""!A1",\'@ann,1.0,0.0\n'
+        'name,action,reason,author,added_s,expires_s,tenant\nx.example,block,"\'=cmd|""/c calc""!A1",\'@ann,1.0,0.0,\n'
     )
 
 

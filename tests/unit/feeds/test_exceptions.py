@@ -7,7 +7,7 @@ from typing import cast
 import pytest
 
 from feeds.formats import READERS
-from pdns.config.schema import FeedFormat
+from pdns.config.value_types import FeedFormat
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import names, odd, read
 

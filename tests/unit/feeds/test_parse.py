@@ -17,7 +17,8 @@ from feeds.containers import is_packed
 from feeds.formats import READERS, detect_lines
 from feeds.formats.content import MAX_LINE_BYTES
 from feeds.parse import parse_feed
-from pdns.config.schema import Feed, FeedFormat
+from pdns.config.schema import Feed
+from pdns.config.value_types import FeedFormat
 from pdns.errors import FeedError
 from tests.effort import examples
 from tests.unit.feeds.reading import names, networks, odd, read

@@ -29,7 +29,9 @@ from feeds.update_limits import (
     with_usual,
 )
 from pdns.blockset.annotations import DAY_S
-from pdns.config.schema import GUARD_KINDS, Access, Config, Feed, Guard, Tenant, Upstream
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Access, Config, Feed, Guard, Upstream
+from pdns.config.value_types import GUARD_KINDS
 from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
 from pdns.errors import FeedError
 from pdns.wire.names import from_reversed_key, from_text, reversed_key, to_text

@@ -21,7 +21,8 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
 from pdns.config.addresses import Endpoint
-from pdns.config.schema import Config, Feed, Tenant, Upstream
+from pdns.config.policy_schema import Tenant
+from pdns.config.schema import Config, Feed, Upstream
 from pdns.state import feed_status
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader

@@ -8,7 +8,7 @@ from typing import cast
 
 import pytest
 
-from pdns.config.schema import Strategy
+from pdns.config.value_types import Strategy
 from pdns.upstream import selection
 from pdns.upstream.exchange import Attempt, Exchange, UpstreamQuestion
 from pdns.upstream.group import UpstreamGroup

@@ -9,7 +9,8 @@ import pytest
 
 from feeds.build import perform
 from feeds.jobs import Failed, Parse
-from pdns.config.schema import Feed, FeedFormat
+from pdns.config.schema import Feed
+from pdns.config.value_types import FeedFormat
 from tests.unit.feeds.reading import bundle, names, networks, odd, read
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from feeds.formats import READERS
 from feeds.normalise import Reason
-from pdns.config.schema import FeedFormat
+from pdns.config.value_types import FeedFormat
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import odd, read
 

@@ -18,7 +18,8 @@ from feeds.formats.collector import Collector
 from feeds.formats.content import Content
 from feeds.normalise import Reason
 from feeds.parse import parse_feed
-from pdns.config.schema import Feed, FeedFormat
+from pdns.config.schema import Feed
+from pdns.config.value_types import FeedFormat
 from pdns.errors import FeedError
 from tests.effort import examples
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.config.schema import FeedFormat
+from pdns.config.value_types import FeedFormat
 from pdns.errors import FeedError
 from tests.unit.feeds.reading import names, odd, read
 
