@@ -31,7 +31,7 @@ class ListedActions:
         self._free: list[int] = []
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, ListedActions) and self._told() == other._told()
+        return isinstance(other, ListedActions) and self._by_key() == other._by_key()
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -73,7 +73,7 @@ class ListedActions:
         some = next(iter(self._numbers), None)
         return [known for action in self._actions[1:] if (known := action or some) is not None]
 
-    def _told(self) -> tuple[object, ...]:
+    def _by_key(self) -> tuple[object, ...]:
         at = self._actions
         names = {key: (at[said & MAX_ACTIONS], at[said >> _BELOW_SHIFT]) for key, said in self.of_names.items()}
         return names, *({key: at[said] for key, said in of.items()} for of in (self.of_networks, self.of_clients))

@@ -52,7 +52,7 @@ class GivenActions:
 
 
 def is_exception(listings: Listings, number: int) -> bool:
-    """Whether the action with that number is none that blocks."""
+    """Whether the action with that number excepts what it is listed for."""
     action = listings.actions[number]
     return action is not None and action.kind == PASSTHRU
 

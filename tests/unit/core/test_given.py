@@ -82,8 +82,9 @@ def test_addresses(address: str, first: str, second: str, expected: tuple[str, s
 
 
 def test_an_exception_in_monitor_mode_stops_nothing() -> None:
-    watched = policy(first="given", second="given")
-    watching = Policy(
+    """The next feed decides then, and what the both feed would block is monitored."""
+    both = policy(first="given", second="given")
+    monitoring = Policy(
         make_config(
             feed=[
                 {"name": "first", "url": "file:///zone", "format": "rpz", "rpz_action": "given", "mode": "monitor"},
@@ -91,9 +92,9 @@ def test_an_exception_in_monitor_mode_stops_nothing() -> None:
             ]
         )
     )
-    assert said(watched.decide(BLOCKSET, 0, from_text("pass.example"))) is None
-    assert said(watching.decide(BLOCKSET, 0, from_text("pass.example"))) == ("second", "nxdomain")
-    assert watching.decide(BLOCKSET, 0, from_text("nx.example")).monitored == (("first", "malware"),)
+    assert said(both.decide(BLOCKSET, 0, from_text("pass.example"))) is None
+    assert said(monitoring.decide(BLOCKSET, 0, from_text("pass.example"))) == ("second", "nxdomain")
+    assert monitoring.decide(BLOCKSET, 0, from_text("nx.example")).monitored == (("first", "malware"),)
 
 
 def test_what_an_excepted_name_leads_to() -> None:

@@ -55,7 +55,7 @@ def led(here: Standstill, name: str, qtype: str = "A", **options: Any) -> Forwar
 
 def answered(here: Standstill, forward: Forward, *records: str, now: float = 1000.0, **response: Any) -> Any:
     """The entry that follows when the upstream is asked what `forward` says, and answers with `records`."""
-    wire = response_wire(to_text(forward.asked_name), dns.rdatatype.to_text(forward.asked_type), *records, **response)
+    wire = response_wire(to_text(forward.asked_name), dns.rdatatype.RdataType(forward.asked_type).name, *records, **response)
     message = parse_message(wire)
     further = here.resolver.further(forward, message)
     return further if further is not None else here.resolver.on_answer(forward, message, now)
@@ -85,12 +85,14 @@ def test_a_redirect_is_asked_and_answered() -> None:
 
 
 def test_the_name_takes_the_place_of_the_asterisk() -> None:
+    """The queried name stands before the rest of the target."""
     here = given()
     assert led(here, "wild.example").asked_name == from_text("wild.example.garden.example")
 
 
 @pytest.mark.parametrize("qtype", ["CNAME", "ANY"])
 def test_types_that_are_answered_by_the_alias(qtype: str) -> None:
+    """Nothing is asked for them."""
     assert shown(given().answer("plain.example", qtype).entry, "plain.example", qtype) == (
         "NOERROR",
         ["plain.example. 60 IN CNAME garden.example."],
@@ -98,6 +100,7 @@ def test_types_that_are_answered_by_the_alias(qtype: str) -> None:
 
 
 def test_without_recursion_the_alias_is_all() -> None:
+    """A client that does not want recursion gets none."""
     assert shown(given().answer("plain.example", rd=0).entry, "plain.example")[1] == [
         "plain.example. 60 IN CNAME garden.example."
     ]
@@ -128,6 +131,7 @@ def test_a_target_that_loops() -> None:
 
 
 def test_a_target_that_would_be_too_long() -> None:
+    """There is no such name."""
     assert shown(given().answer("long.example").entry, "long.example") == ("NXDOMAIN", [])
 
 
@@ -160,6 +164,7 @@ def test_an_alias_that_leads_to_a_redirect() -> None:
 
 
 def test_an_address_that_leads_to_a_redirect() -> None:
+    """It takes the place of the answer with the address, whose rule is named."""
     here = given()
     further = answered(here, led(here, "a.example.net"), "a.example.net 9 IN A 198.51.100.1")
     assert further.asked_name == from_text("garden.example")

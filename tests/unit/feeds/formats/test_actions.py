@@ -26,7 +26,7 @@ def test_every_name_has_what_was_added(added: list[tuple[bytes, bool, ListedActi
     expected: dict[tuple[bytes, bool], ListedAction] = {}
     for key, below, action in added:
         before = expected.get((key, below))
-        joined = action if before in (None, action) else joined_data(before, action)  # type: ignore[arg-type]
+        joined = action if before in (None, action) else joined_data(before, action)
         refused = actions.add_name(key, action, below=below)
         assert refused == (joined if isinstance(joined, Reason) else None)
         if not isinstance(joined, Reason):
@@ -50,6 +50,7 @@ def test_a_list_has_so_many_actions_and_no_more() -> None:
 
 
 def test_a_list_has_so_many_clients_and_no_more() -> None:
+    """One more is refused."""
     actions = ListedActions()
     for number in range(MAX_CLIENTS):
         assert actions.add_client(number.to_bytes(4), ListedAction(DROP)) is None

@@ -40,6 +40,7 @@ def local(*data: tuple[int, tuple[bytes, ...]]) -> ListedAction:
     ],
 )  # fmt: skip
 def test_actions(records: str, action: ListedAction) -> None:
+    """Each kind of record, in each spelling."""
     parsed = read_zone(records)
     number = parsed.actions.of_names[reversed_key(from_text("x.test"))]
     assert parsed.actions.table[number - 1] == action
@@ -83,12 +84,14 @@ def test_a_zone_without_soa() -> None:
 
 
 def test_a_name_and_what_is_below_it_have_an_action_each() -> None:
+    """`x` and `*.x` are two owners."""
     parsed = read_zone("x.test CNAME .\n*.x.test CNAME *.\n")
     said = parsed.actions.of_names[reversed_key(from_text("x.test"))]
     assert [parsed.actions.table[number - 1].kind for number in (said & 0xFFFF, said >> 16)] == [NXDOMAIN, NODATA]
 
 
 def test_clients_and_addresses() -> None:
+    """Each trigger has its own place; private addresses are never listed."""
     parsed = read_zone(
         "24.0.2.0.192.rpz-client-ip CNAME rpz-drop.\n48.zz.db8.2001.rpz-ip CNAME .\n32.1.2.0.10.rpz-ip A 192.0.2.1\n"
     )
