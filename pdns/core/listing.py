@@ -116,6 +116,11 @@ class Listings(Protocol):
         """By number, the answers that feeds give to what they list. The first is None: as the policy says."""
         ...
 
+    @property
+    def clients(self) -> Sequence[ClientListing]:
+        """The networks of clients that feeds have an action for."""
+        ...
+
     def lookup_address(self, packed: bytes) -> tuple[AddressListing, ...]:
         """Every listed network that holds the address (4 or 16 bytes), the longest prefix first."""
         ...

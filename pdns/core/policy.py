@@ -9,11 +9,12 @@ from typing import NamedTuple, Self
 from pdns.config.policies import DEFAULT_POLICY, NamedEntry, PolicySettings, policies_at
 from pdns.config.schema import Config
 from pdns.config.value_types import PolicyMode
+from pdns.core.client_rules import CLIENT_RULE, MARK_SHIFT, MARKS, ClientRule, ClientRules
 from pdns.core.clients import ClientTranslation
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.given import EVERY_FEED, GivenActions, is_exception
-from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, ListedAction, Listings
+from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, PASSTHRU, AddressListing, ListedAction, Listings
 from pdns.core.local_rules import LOCAL, NO_RULES, EntryTable, LocalEntry, LocalRules, may_have, most_specific
 from pdns.wire import names
 
@@ -105,7 +106,9 @@ class Policy:
         self.allowed_filter_keys = _union([table.allowed_filter_keys for table in every])
         """Likewise of every name that an entry allows."""
         self.forwards_unready = any(one.settings.forwards_unready for one in self._numbered.values())
+        self._marks = MARKS if max(self._numbered) < 1 << MARK_SHIFT else 0
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of
+        self._client_rules: ClientRules | None = None  # of that blockset
         self._shared_decisions: dict[tuple[int, int | tuple[int, ...]], SharedDecision | None] = {}
         # Answers to clients that the DNS64 serves differ from those to others, so that these need policies of their own.
         self._translates_some = bool(config.dns64.prefix and config.dns64.networks)
@@ -131,7 +134,25 @@ class Policy:
 
     def _of(self, number: int) -> _Numbered:
         """That of everyone for a policy that is no more: a question may be out while policies change."""
-        return self._numbered.get(number & ~TRANSLATED) or self._numbered[0]
+        return self._numbered.get(number & ~(TRANSLATED | self._marks)) or self._numbered[0]
+
+    def client_rules(self, blockset: Listings | None) -> ClientRules | None:
+        """What feeds answer clients whatever they ask, if there are such feeds."""
+        if blockset is None or not self.given or not self._marks:
+            return None
+        self._decide_for(blockset)
+        return self._client_rules
+
+    def _decide_for(self, blockset: Listings) -> None:
+        if blockset is not self._decided_for:
+            self._decided_for = blockset
+            self._shared_decisions = {}
+            self._client_rules = ClientRules(blockset, self.given) if self.given and self._marks and blockset.clients else None
+
+    def _client_rule(self, blockset: Listings | None, policy: int) -> ClientRule | None:
+        rules = self.client_rules(blockset) if policy & self._marks else None
+        rule = rules.of(policy) if rules is not None else None
+        return rule if rule is not None and rule.feed in self._of(policy).feeds else None
 
     def settings(self, policy: int) -> PolicySettings:
         """What the configuration says of a policy."""
@@ -185,6 +206,8 @@ class Policy:
             entry = self._find(self._of(policy), name)
             if entry is not None and entry.allow:
                 return Decision(None, (), entry.reason, entry.rule, entry.source)
+        if (shared is None or not shared.feed) and (client := self._client_rule(blockset, policy)) is not None:
+            return self._decide_client(client, policy, name, () if shared is None else shared.monitored)
         if shared is None:
             return CLEAN
         if not shared.feed:
@@ -196,16 +219,28 @@ class Policy:
         rule = _rule(listed, below_only=shared.below_only)
         return Decision(verdict, shared.monitored, "", rule, shared.feed, given, name)
 
+    def _decide_client(self, rule: ClientRule, policy: int, name: bytes, monitored: Monitored) -> Decision:
+        """The decision about a client that a feed lists, on a name that no feed before it blocks."""
+        one = self._of(policy)
+        category = one.feeds[rule.feed].category
+        if not _acts(rule.feed, one.feeds):
+            return Decision(None, (*monitored, *(((rule.feed, category),) if rule.action.kind != PASSTHRU else ())))
+        if rule.action.kind == PASSTHRU:
+            return Decision(None, monitored, stops_at=rule.place)
+        verdict = Verdict(rule.feed, category, name, rule.action.kind)
+        return Decision(verdict, monitored, "", CLIENT_RULE, rule.feed, rule.action, name)
+
     def decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]], policy: int) -> SharedDecision | None:
         """The verdict on what `Listings.find` found, entries aside; None when nothing of it blocks, in earnest or not."""
-        if blockset is not self._decided_for:
-            self._decided_for = blockset
-            self._shared_decisions = {}
+        self._decide_for(blockset)
         key = (policy & ~TRANSLATED, found[0][1] if len(found) == 1 else tuple(code for _, code in found))
         try:
             return self._shared_decisions[key]
         except KeyError:
             feeds = self._of(policy).feeds
+            rule = self._client_rule(blockset, policy)
+            if rule is not None and _acts(rule.feed, feeds):
+                feeds = {name: feed for name, feed in feeds.items() if feed.order < rule.place}
             return self._shared_decisions.setdefault(key, self._decide_listings(blockset, found, feeds))
 
     def _decide_listings(

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import cast
+from typing import Any, cast
 
 from pdns.core.answers import answer_entry, error_entry, minimal_any_entry, not_ready_entry
 from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
+from pdns.core.client_rules import CLIENT_RULE, MARKS
 from pdns.core.clients import Client
 from pdns.core.entry import Entry
-from pdns.core.given import is_tcp_only
+from pdns.core.given import is_redirect, is_tcp_only
 from pdns.core.local_rules import LOCAL
 from pdns.core.outcome import PLAIN, Answer, Forward, Given, Outcome, Redirect
 from pdns.core.query import Query
@@ -65,6 +66,9 @@ class Resolver(Responses):
                 block = (cast("_Stage", blocker.block),)  # which gives nothing else then
             if rules.ready:
                 self.classify = blocker.classify
+            if rules.policy.client_rules(rules.blockset) is not None:
+                block = (self._listed_client, *block)
+                self.classify = partial(_without_listed_clients, self.classify)
         if not rules.ready:
             block = (self._refuse_unprotected, *block)
         if rules.policy.blocked_filter_keys:
@@ -219,6 +223,33 @@ class Resolver(Responses):
             return self._over_tcp(query, client, now)
         listed = query.qname[len(query.qname) - outcome.listed_bytes :]
         redirect = Redirect(outcome.action, outcome.template, listed, "", self._cache.rules_epoch)
+        return self._redirect(redirect, query, client, now)
+
+    def _listed_client(self, query: Query, client: Client, now: float) -> Outcome | None:
+        """What a feed answers a client, whatever it asks."""
+        if not client.policy & MARKS:
+            return None
+        decision = self._policy.decide(self.rules.blockset, client.policy, query.qname)
+        verdict, given = decision.verdict, decision.given
+        if verdict is None or given is None or decision.rule != CLIENT_RULE:
+            query.monitored = query.monitored or bool(decision.monitored)
+            return None
+        if is_tcp_only(given) and query.stream:
+            return self._over_tcp(query, client, now)
+        if is_redirect(given):
+            template = self._blocked.template(
+                client.policy, verdict.feed, verdict.category, (), decision.monitored, query.qtype, given=given
+            )
+            return self._redirect(
+                Redirect(given, template, query.qname, CLIENT_RULE, self._cache.rules_epoch), query, client, now
+            )
+        forward = self.forward_of(query, client)
+        entry = self._block_entry(decision, verdict, forward, now)
+        if entry.expires_s > now:
+            self._cache.put(forward.key, entry)
+        return Answer(entry, "blocked")
+
+    def _redirect(self, redirect: Redirect, query: Query, client: Client, now: float) -> Outcome:
         recurse = bool(query.flags & p.RD)
         led = self._redirected(self.forward_of(query, client), redirect, query.qname, now, recurse=recurse)
         if isinstance(led, Forward):
@@ -313,6 +344,15 @@ def _forward(query: Query, client: Client, key: bytes, route: Route, stale: Entr
 def _not_recursive(now: float) -> Answer:
     ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
     return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
+
+
+def _without_listed_clients(classify: Classify, queries: list[AnyQuery], now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:
+    """`classify`, of queries of clients that no feed lists; the others must be decided."""
+    listed = [query for query in queries if cast("Any", query).client.policy & MARKS]
+    if not listed:
+        return classify(queries, now)
+    plain, undecided = classify([query for query in queries if not cast("Any", query).client.policy & MARKS], now)
+    return plain, [*undecided, *listed]
 
 
 def _nothing_to_classify(queries: list[AnyQuery], _now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:

@@ -44,7 +44,7 @@ cdef class PendingQuery(Query):
 cdef class FastPath:
     cdef AnswerCache _cache
     cdef FastStats _fast_stats
-    cdef object _stats, _saw, _limits, _config, _tenant_policies
+    cdef object _stats, _saw, _limits, _config, _tenant_policies, _listed_clients
     cdef ClientTable _clients
     cdef RateLimiter _limiter
     cdef RateLimiter _verified_limiter

@@ -86,10 +86,10 @@ cdef class FastPath:
     def adopt(self, rules, primaries):
         """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
         config = rules.config
-        policies = rules.policy.tenant_policies
-        if config is not self._config or policies != self._tenant_policies:
-            self._tenant_policies = policies
-            self._clients = ClientTable(config.access, config.tenant, policies, rules.policy.translation, self._clients)
+        policies, marks = rules.policy.tenant_policies, rules.client_marks
+        if config is not self._config or policies != self._tenant_policies or marks.listed is not self._listed_clients:
+            self._tenant_policies, self._listed_clients = policies, marks.listed
+            self._clients = ClientTable(config.access, config.tenant, policies, marks, self._clients)
         if config is self._config:
             return
         self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None

@@ -74,6 +74,7 @@ class ReferenceService(Service):
     def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
         """As `Service.adopt`."""
         policies_moved = rules.policy.tenant_policies != self.rules.policy.tenant_policies
+        policies_moved |= rules.client_marks.listed is not self.rules.client_marks.listed
         if policies_moved or rules.config is not self.rules.config:
             self._first.adopt(rules)
         if rules.config is not self.rules.config:
