@@ -29,7 +29,7 @@ from feeds.annotations import NameAnnotation
 from feeds.formats.actions import ListedActions
 from feeds.names import Names
 from feeds.parse import ParsedFeed
-from pdns.core.listing import BLOCK_SUBTREE, MAX_ACTIONS, ListedAction
+from pdns.core.listing import BLOCK_SUBTREE, MAX_ACTIONS, ListedAction, is_sound
 from pdns.errors import PdnsError
 from pdns.files.safe_files import create, open_state
 from pdns.state.feed_status import SkippedLines
@@ -118,6 +118,8 @@ class Entries:
                 self.actions = Actions()
                 if self.head.form == _FORM_WITH_ACTIONS:
                     self.actions = _decoded(_expect(file, path, _ACTIONS), Actions, path)
+                    if not _are_sound(self.actions):
+                        raise DamagedEntries(str(path))
         except OSError:
             raise DamagedEntries(str(path)) from None
         if self.head.form not in (_FORM, _FORM_WITH_ACTIONS):
@@ -322,6 +324,14 @@ def _decoded(data: bytes, form: type[_T], path: Path) -> _T:
         return msgspec.msgpack.decode(data, type=form)
     except msgspec.DecodeError:
         raise DamagedEntries(str(path)) from None
+
+
+def _are_sound(actions: Actions) -> bool:
+    clients = actions.clients
+    return all(map(is_sound, actions.table)) and all(
+        0 < number <= len(actions.table) and len(key) in (5, 17) and key[-1] <= 8 * (len(key) - 1)
+        for key, number in clients.items()
+    )
 
 
 def _actions_in(data: bytes, count: int, path: Path) -> Sequence[int]:

@@ -44,6 +44,7 @@ from pdns.core.listing import (
     Rule,
     action_of,
     bits_of,
+    is_sound,
 )
 from pdns.errors import BlocksetError
 from pdns.wire.names import filter_key, from_reversed_key, reversed_key
@@ -273,7 +274,9 @@ class Blockset:
 
 
 def _has_its_actions(manifest: Manifest) -> bool:
-    """Whether every number of an action, and of the feed of a client, stands for one."""
+    """Whether its actions are sound, and every number of an action, and of the feed of a client, stands for one."""
+    if not all(map(is_sound, manifest.actions or ())):
+        return False
     count, feeds = len(manifest.actions or ()), len(manifest.feeds)
     named = {action_of(said, below=below) for part in manifest.combinations for _, said in part for below in (False, True)}
     clients = manifest.clients or ()

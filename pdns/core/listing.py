@@ -38,6 +38,13 @@ class ListedAction(NamedTuple):
         return next((rdatas for known, rdatas in self.data if known == rtype), ())
 
 
+def is_sound(action: ListedAction) -> bool:
+    """Whether it is one that a list can have: what a damaged file says need not be."""
+    if action.kind != LOCAL_DATA:
+        return action.kind in (NXDOMAIN, NODATA, PASSTHRU, DROP, TCP_ONLY) and not action.data
+    return bool(action.data) and all(0 < rtype < 0xFFFF and rdatas for rtype, rdatas in action.data)
+
+
 def with_actions(bits: int, at_name: int, below: int) -> int:
     """`bits`, with the numbers of the actions for the name and for what is below it."""
     return bits | at_name << _ACTION_SHIFT | below << _ACTION_SHIFT + _ACTION_BITS

@@ -52,6 +52,9 @@ second.world. A 203.0.113.3
 both.world. A 203.0.113.4
 passed.world. A 198.51.100.2
 passed2.world. A 203.0.113.6
+*.clean.world. A 203.0.113.1
+*.nx.world. A 203.0.113.1
+*.second.world. A 203.0.113.1
 """
 FIRST = """nx.act.zone CNAME .
 nodata.act.zone CNAME *.
@@ -85,8 +88,18 @@ in.wild.zone CNAME rpz-passthru.
 passed.world CNAME rpz-passthru.
 passed2.world CNAME rpz-passthru.
 both.world A 192.0.2.11
+32.3.0.0.127.rpz-client-ip CNAME .
+32.4.0.0.127.rpz-client-ip CNAME rpz-passthru.
+32.5.0.0.127.rpz-client-ip A 192.0.2.12
+32.6.0.0.127.rpz-client-ip CNAME rpz-drop.
+32.7.0.0.127.rpz-client-ip CNAME rpz-tcp-only.
+32.8.0.0.127.rpz-client-ip CNAME garden.world.
+*.nx.world CNAME .
 """
-SECOND = """second.world CNAME .
+SECOND = """32.4.0.0.127.rpz-client-ip CNAME .
+32.9.0.0.127.rpz-client-ip CNAME *.
+*.second.world CNAME .
+second.world CNAME .
 both.world CNAME .
 passed2.world CNAME .
 pass.act.zone CNAME .
@@ -155,17 +168,26 @@ TABLE: list[tuple[str, ...]] = [
     ("passed.world", "A", "NOERROR: passed.world. A 198.51.100.2"),
     ("passed2.world", "A", "NOERROR: passed2.world. A 203.0.113.6"),
 ]  # fmt: skip
+# client, what it gets for any name but those that a feed before lists, over UDP and, where it is something else, over TCP
+CLIENTS: list[tuple[str, ...]] = [
+    ("127.0.0.3", "NXDOMAIN"),
+    ("127.0.0.4", "NOERROR: {name}. A 203.0.113.1"),
+    ("127.0.0.5", "NOERROR: {name}. A 192.0.2.12"),
+    ("127.0.0.6", NONE),
+    ("127.0.0.7", "NOERROR TC", "NOERROR: {name}. A 203.0.113.1"),
+    ("127.0.0.8", f"NOERROR: {GARDEN}, {{name}}. CNAME garden.world."),
+]  # fmt: skip
 PATIENCE_S = {NONE: 1.0}
 
 
-def answer_of(port: int, name: str, qtype: str, expected: str, *, tcp: bool) -> str:
+def answer_of(port: int, name: str, qtype: str, expected: str, *, tcp: bool, client: str = "127.0.0.1") -> str:
     """What 127.0.0.1 answers on `port`: rcode, TC, and the records of the answer section in order. A silence that is expected is
     waited for only a second.
     """
     query = dns.message.make_query(name, qtype, use_edns=0)
     send = dns.query.tcp if tcp else dns.query.udp
     try:
-        message = send(query, "127.0.0.1", port=port, timeout=PATIENCE_S.get(expected, 20.0))
+        message = send(query, "127.0.0.1", source=client, port=port, timeout=PATIENCE_S.get(expected, 20.0))
     except (dns.exception.Timeout, EOFError):
         return NONE
     records = sorted(
@@ -184,6 +206,19 @@ def rows() -> Iterator[tuple[str, str, bool, str]]:
         yield name, qtype, True, over_tcp[0] if over_tcp else over_udp
 
 
+def client_rows() -> Iterator[tuple[str, str, bool, str]]:
+    """A client, and a name of each kind that no other client asks for; over UDP, then over TCP, with the answer."""
+    for client, over_udp, *over_tcp in CLIENTS:
+        for kind in ("clean", "nx", "second"):
+            name = f"of-{client.rpartition('.')[2]}.{kind}.world"
+            yield client, name, False, over_udp.format(name=name)
+            yield client, name, True, (over_tcp[0] if over_tcp else over_udp).format(name=name)
+    for tcp in (False, True):
+        yield "127.0.0.9", "of-9.clean.world", tcp, "NOERROR"
+        yield "127.0.0.9", "of-9.nx.world", tcp, "NXDOMAIN"
+        yield "127.0.0.9", "of-9.second.world", tcp, "NOERROR"
+
+
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     with Nsd(tmp_path_factory.mktemp("world"), {".": WORLD}) as nsd:
@@ -198,7 +233,7 @@ def pdns(world: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runni
         (directory / name).write_text(text)
         own = {"name": name.removesuffix(".rpz"), "url": str(directory / name), "format": "rpz", "rpz_action": "given"}
         feeds.append({**own, "addresses": True, "required": True})
-    config = {"upstream": {"servers": [f"udp://127.0.0.1:{world}"]}, "feed": feeds}
+    config = {"upstream": {"servers": [f"udp://127.0.0.1:{world}"]}, "access": {"networks": ["127.0.0.0/8"]}, "feed": feeds}
     with RunningPdns(directory, config) as pdns:
         yield pdns
 
@@ -208,6 +243,8 @@ def test_our_answers(pdns: RunningPdns) -> None:
     for _ in range(2):
         said = [answer_of(pdns.dns_port, name, qtype, right, tcp=tcp) for name, qtype, tcp, right in rows()]
         assert said == [right for _, _, _, right in rows()]
+    for client, name, tcp, right in client_rows():
+        assert answer_of(pdns.dns_port, name, "A", right, tcp=tcp, client=client) == right, client
     for action in ("nxdomain", "nodata", "drop", "tcp-only", "local-data"):
         assert pdns.value("blocked_total", feed="first", action=action) > 0
 
@@ -229,3 +266,7 @@ def test_where_others_agree(world: int, tmp_path: Path) -> None:
                 if over_tcp is tcp:
                     said = {answer_of(server.port, name, qtype, right, tcp=tcp) for server in servers}
                     assert len(said) > 1 or said == {right}, (name, qtype, said)
+            for client, name, over_tcp, right in client_rows():
+                if over_tcp is tcp:
+                    said = {answer_of(server.port, name, "A", right, tcp=tcp, client=client) for server in servers}
+                    assert len(said) > 1 or said == {right}, (client, name, said)

@@ -31,9 +31,15 @@ wild.example CNAME *.example.
 *.below.example CNAME .
 pass.below.example CNAME rpz-passthru.
 32.2.100.51.198.rpz-ip CNAME rpz-tcp-only.
+32.1.3.0.10.rpz-client-ip CNAME rpz-tcp-only.
+32.2.3.0.10.rpz-client-ip A 192.0.2.9
+32.3.3.0.10.rpz-client-ip CNAME rpz-drop.
+32.4.3.0.10.rpz-client-ip CNAME rpz-passthru.
+32.5.3.0.10.rpz-client-ip CNAME www.example.
 """
 LATER = "pass.below.example CNAME .\none.example CNAME .\nlater.example CNAME .\nwww.example.test CNAME ."
 BLOCKSETS = [compiled({"zone": ZONE, "later": LATER}), compiled({"zone": "nx.example A 192.0.2.7\n", "later": LATER})]
+CLIENTS = ["127.0.0.1", "198.51.100.9", *(f"10.0.3.{number}" for number in range(1, 6))]
 FEEDS = [
     {"name": "zone", "url": "file:///zone", "format": "rpz", "rpz_action": "given", "addresses": True},
     {"name": "later", "url": "file:///zone", "format": "rpz", "rpz_action": "given", "addresses": True, "category": "phishing"},
@@ -64,7 +70,7 @@ QUESTIONS = st.builds(
 )
 STEPS = st.lists(
     st.one_of(
-        st.tuples(st.just("ask"), QUESTIONS, st.sampled_from(["127.0.0.1", "198.51.100.9"]), st.sampled_from(["udp", "tcp"])),
+        st.tuples(st.just("ask"), QUESTIONS, st.sampled_from(CLIENTS), st.sampled_from(["udp", "tcp"])),
         st.tuples(st.just("answer"), st.booleans()),
         st.tuples(st.just("wait"), st.sampled_from([1.0, 37.0, 61.0])),
         st.tuples(st.just("blockset"), st.sampled_from([0, 1])),
