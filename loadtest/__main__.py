@@ -16,8 +16,8 @@ from loadtest import chart as chartmod
 from loadtest import compare as comparemod
 from loadtest import history as historymod
 from loadtest import malformed as malformedmod
+from loadtest import namedata, server, zoneserver
 from loadtest import replay as replaymod
-from loadtest import server, zoneserver
 from loadtest import soak as soakmod
 from loadtest import zone as zonemod
 from loadtest.loopback import Address, loopback
@@ -65,9 +65,13 @@ def compare(
         str, typer.Option(help="rows whose keys hold this: hit, blocked_seen, blocked_first, forward, mix, refresh")
     ] = "",
     zones: Annotated[bool, typer.Option("--zones", help="with 50 zones and 10,000 local records in this tree")] = False,
+    tenants: Annotated[
+        bool, typer.Option("--tenants", help="with 250 tenants, 10,000 prefixes and 40 policies in this tree")
+    ] = False,
 ) -> None:
     """CPU time per query of every path here, with that of another tree as 1. Exit status 1: a row is worse by more than 2 %."""
-    raise typer.Exit(comparemod.main(checkout, rounds, only, zones=zones))
+    more = (namedata.zones_and_records() if zones else "") + (namedata.tenants_and_policies() if tenants else "")
+    raise typer.Exit(comparemod.main(checkout, rounds, only, more=more))
 
 
 @app.command()

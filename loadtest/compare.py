@@ -18,7 +18,7 @@ import msgspec
 from rich.console import Console
 from rich.progress import Progress
 
-from loadtest import build, lifecycle, namedata, process, programs, report, server
+from loadtest import build, lifecycle, process, programs, report, server
 from loadtest.bench import population_of
 from loadtest.measure import QUICK, Bench
 from loadtest.population import Population
@@ -76,11 +76,11 @@ def median_interval(values: Sequence[float]) -> tuple[float, float]:
     return ordered[below], ordered[count - 1 - below]
 
 
-def main(other: Path, rounds: int, only: str, *, zones: bool = False) -> int:
+def main(other: Path, rounds: int, only: str, *, more: str = "") -> int:
     """Runs and prints. Returns the exit status: 1 when a row is worse, 2 when it could not be measured."""
     console = Console(stderr=True)
     try:
-        rows = run(checkout_at(other), rounds, only, console, more=namedata.text() if zones else "")
+        rows = run(checkout_at(other), rounds, only, console, more=more)
     except (build.BuildError, ServerError, programs.GeneratorError) as error:
         console.print(f"compare: {error}", style="red", markup=False, highlight=False)
         return 2

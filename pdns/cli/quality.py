@@ -16,6 +16,7 @@ from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
 from pdns.cli.commands import EXIT_INVALID, load_config
 from pdns.cli.feed_table import aligned
+from pdns.config.policies import policies_at
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
 from pdns.state import feed_hits
@@ -72,7 +73,10 @@ def judge(config: Config, blockset: Blockset, now_s: float) -> QualityReport:
             counted = met.feeds.get(name, feed_hits.FeedHits())
             one.hits, one.only_hits = counted.hits, counted.only
         measures.add_never_hit(qualities, blockset, lambda name: name_hash(name) in met.names)
-    allowed = dict.fromkeys([*config.block.allow, *(entry for tenant in config.tenant for entry in tenant.allow)])
+    policies = policies_at(config, now_s)
+    entries = [*policies.everyones, *(entry for settings in policies.settings.values() for entry in settings.entries)]
+    tenants = [name for tenant in config.tenant for name in tenant.allow]
+    allowed = dict.fromkeys([*(entry.name for entry in entries if entry.allow), *tenants])
     measures.add_overridden(qualities, blockset, allowed)
     benign = 0
     if config.quality.benign:

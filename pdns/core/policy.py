@@ -105,6 +105,8 @@ class Policy:
         """The last two labels, or the last one, of every name that an entry blocks for anybody."""
         self.allowed_filter_keys = _union([table.allowed_filter_keys for table in every])
         """Likewise of every name that an entry allows."""
+        self.entry_filter_keys = _union([self.blocked_filter_keys, self.allowed_filter_keys])
+        """Both."""
         self.forwards_unready = any(one.settings.forwards_unready for one in self._numbered.values())
         self._marks = MARKS if max(self._numbered) < 1 << MARK_SHIFT else 0
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of

@@ -29,15 +29,13 @@ cdef class Blocker:
     cdef Matcher _matcher
     cdef AnswerCache _cache
     cdef object _reference
-    cdef frozenset _blocked_filter_keys  # of names that an entry blocks, of which Python decides
-    cdef frozenset _allowed_filter_keys  # of names that an entry allows, likewise
+    cdef frozenset _entry_filter_keys  # of names that an entry is about, of which Python decides
     cdef dict _decisions  # `_kind` -> template, of names with one listing and no entry
 
     def __init__(self, rules, AnswerCache cache not None):
         self._reference = specification.Blocker(rules, cache)
         self._matcher, self._cache = Matcher(*rules.blockset.mapped), cache
-        self._blocked_filter_keys = rules.policy.blocked_filter_keys
-        self._allowed_filter_keys = rules.policy.allowed_filter_keys
+        self._entry_filter_keys = rules.policy.entry_filter_keys
         self._decisions = {}
 
     def classify(self, list queries not None, double now):
@@ -49,7 +47,7 @@ cdef class Blocker:
                 undecided.append(query)
                 continue
             try:
-                if self._blocked_filter_keys and ends_in_one_of(&query.q, self._blocked_filter_keys):
+                if self._may_have_entry(query):
                     undecided.append(query)
                     continue
                 found = self._matcher.find(query)
@@ -63,7 +61,7 @@ cdef class Blocker:
 
     cdef bint _carry_out(self, Datagram query, found, double now) except -1:
         """Block by an earlier decision, if there is one and the answer can be kept."""
-        if len(found) != 1 or self._may_be_allowed(query):
+        if len(found) != 1:
             return False
         template = self._decisions.get(self._kind(query, found, u16(query.q.key + query.q.bytes + 1)))
         if template is None or self._cache.block(query, None, template, found[0][0], now) is not BLOCK_STORED:
@@ -71,8 +69,8 @@ cdef class Blocker:
         query.send_known(BLOCKED, now)
         return True
 
-    cdef bint _may_be_allowed(self, Query query) except -1:
-        return bool(self._allowed_filter_keys) and ends_in_one_of(&query.q, self._allowed_filter_keys)
+    cdef bint _may_have_entry(self, Query query) except -1:
+        return bool(self._entry_filter_keys) and ends_in_one_of(&query.q, self._entry_filter_keys)
 
     cdef int64_t _kind(self, Query query, found, int64_t policy) except -1:
         """What decisions on a name with one listing are remembered by: the policy, the code of the listing, the kind of type."""
@@ -86,7 +84,7 @@ cdef class Blocker:
         found = self._matcher.find(query)
         if not found:
             return None
-        if len(found) == 1 and not self._may_be_allowed(query):
+        if len(found) == 1 and not self._may_have_entry(query):
             template = self._decisions.get(self._kind(query, found, client.policy))
             if template is not None:
                 return self._cache.block(query, None, template, found[0][0], now)

@@ -380,5 +380,14 @@ def _toml(tables: Mapping[str, Any]) -> str:
     for name, section in tables.items():
         for table in section if isinstance(section, list) else [section]:
             text += f"[[{name}]]\n" if isinstance(section, list) else f"[{name}]\n"
-            text += "".join(f"{key} = {msgspec.json.encode(value).decode()}\n" for key, value in table.items())
+            text += "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
     return text
+
+
+def _value(value: object) -> str:
+    match value:
+        case dict():
+            return "{" + ", ".join(f"{_value(key)} = {_value(one)}" for key, one in value.items()) + "}"
+        case list() | tuple():
+            return f"[{', '.join(map(_value, value))}]"
+    return msgspec.json.encode(value).decode()

@@ -20,7 +20,11 @@ from tests.unit.config.test_load import CERTIFICATE
 
 ROOT = Path(__file__).parents[2]
 TEXT = (ROOT / "docs/config.md").read_text()
-SNIPPETS = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.DOTALL | re.MULTILINE)
+SNIPPETS = [
+    (page, snippet)
+    for page in ("config.md", "policy.md")
+    for snippet in re.findall(r"^```toml\n(.*?)^```$", (ROOT / "docs" / page).read_text(), re.DOTALL | re.MULTILINE)
+]
 
 
 class Row(NamedTuple):
@@ -85,7 +89,7 @@ def default(row: Row) -> Any:
 
 
 @pytest.mark.parametrize(
-    "snippet", SNIPPETS, ids=[f"line-{TEXT[: TEXT.index(snippet)].count(chr(10)) + 1}" for snippet in SNIPPETS]
+    "snippet", [pytest.param(snippet, id=f"{page}-{number}") for number, (page, snippet) in enumerate(SNIPPETS)]
 )
 def test_snippets(snippet: str, tmp_path: Path) -> None:
     """Every snippet loads as it stands."""
