@@ -109,7 +109,7 @@ def test_what_an_excepted_name_leads_to() -> None:
 
 
 def test_targets() -> None:
-    """`*` stands for the whole name; a name that would be too long is none."""
+    """`*` stands for the whole name; there is no target where the name would be too long."""
     plain = ListedAction(LOCAL_DATA, ((p.CNAME, (from_text("garden.example"),)),))
     wild = ListedAction(LOCAL_DATA, ((p.CNAME, (from_text("*.garden.example"),)),))
     assert target_of(plain, from_text("x.test")) == from_text("garden.example")
