@@ -15,7 +15,7 @@ import dns.rcode
 import dns.rdatatype
 import pytest
 
-from tests.integration.realservers import Nsd
+from tests.integration.realservers import Named, Nsd
 from tests.integration.rpzservers import RpzNamed, RpzRecursor, RpzUnbound
 from tests.integration.running_pdns import RunningPdns
 from tests.rpz import HEAD
@@ -270,3 +270,17 @@ def test_where_others_agree(world: int, tmp_path: Path) -> None:
                 if over_tcp is tcp:
                     said = {answer_of(server.port, name, "A", right, tcp=tcp, client=client) for server in servers}
                     assert len(said) > 1 or said == {right}, (client, name, said)
+
+
+def test_a_transferred_zone(world: int, tmp_path: Path) -> None:
+    """What came by zone transfer answers as what came from a file."""
+    with Named(tmp_path / "primary", "first.rpz", ZONES["first.rpz"]) as primary:
+        feed = {"name": "first", "url": f"axfr://127.0.0.1:{primary.port}/first.rpz", "rpz_action": "given"}
+        config = {
+            "upstream": {"servers": [f"udp://127.0.0.1:{world}"]},
+            "feed": [{**feed, "addresses": True, "required": True}],
+        }
+        with RunningPdns(tmp_path, config) as pdns:
+            for name, qtype, tcp, right in rows():
+                if name.endswith(".zone"):
+                    assert answer_of(pdns.dns_port, name, qtype, right, tcp=tcp) == right, (name, qtype)
