@@ -86,7 +86,7 @@ class Redirects(Overlay):
         return as_blocked(answer.entry(forward.qname, now), redirect, now)
 
     def _answer_of_redirect(self, forward: Forward, redirect: Redirect, message: Message, now: float) -> Entry:
-        """The answer to a name that a feed leads to another one, which `message` is about. Kept if the rules stay."""
+        """The answer to a name that a feed leads to another one, which `message` is about."""
         try:
             message, chain, hops = self._whole(forward, message)
         except WireError as error:
@@ -101,7 +101,7 @@ class Redirects(Overlay):
         return self._keep_redirect(forward, as_blocked(entry, redirect, now, errors), now)
 
     def _keep_redirect(self, forward: Forward, entry: Entry, now: float) -> Entry:
-        if entry.expires_s > now and entry.rules_epoch == self._cache.rules_epoch:
+        if entry.expires_s > now:  # of earlier rules, it is decided again when it is next asked for
             self._cache.put(forward.key, entry)
         return entry
 

@@ -103,3 +103,22 @@ def test_a_service_is_the_same_on_both(action: str, steps: list[tuple[Any, ...]]
     finally:
         for side in sides:
             side.end()
+
+
+def test_every_type_of_every_name() -> None:
+    """Each question over UDP and TCP, for names that are new and names that are in the cache: the same from both."""
+    raw = {**_RAW, "feed": FEEDS, "policy": [], "tenant": []}
+    sides = [_Side(raw, compiled=is_compiled, blockset=BLOCKSETS[0]) for is_compiled in (False, True)]
+    asked = [(name, qtype) for name in _NAMES for qtype in ("TXT", "MX", "A", "AAAA", "ANY")]
+    below = [(f"{label}.{name}", qtype) for label in "ab" for name, qtype in asked if name in ("tcp", "below")]
+    try:
+        for number, (name, qtype) in enumerate([*asked, *below, *asked]):
+            for side in sides:
+                for transport in ("udp", "tcp"):
+                    side.ask(number, query_wire(f"{name}.example", qtype), "127.0.0.1", transport)
+                side.upstream.answer_all(fail=False)
+            assert sides[1].sent == sides[0].sent, (name, qtype)
+        assert sides[1].counted() == sides[0].counted()
+    finally:
+        for side in sides:
+            side.end()

@@ -228,9 +228,15 @@ def test_a_cached_answer_that_is_listed_later() -> None:
 
 
 def test_a_redirect_of_earlier_rules() -> None:
-    """The answer is given to whoever waits, and not kept."""
+    """The answer is given to whoever waits, and decided again for the next query."""
     here = given()
     forward = led(here, "plain.example")
     here.resolver.adopt(here.resolver.rules.with_blockset(compiled({"zone": "other.example CNAME .\n"})))
     assert answered(here, forward, "garden.example 900 IN A 203.0.113.9").verdict is not None
     assert led(here, "plain.example").redirect is None
+
+
+def test_a_redirect_lives_no_longer_than_a_block() -> None:
+    """Whatever the least TTL of answers of upstreams is."""
+    here = given(cache={"min_ttl_s": 900})
+    assert answered(here, led(here, "plain.example"), "garden.example 900 IN A 203.0.113.9").expires_s == 1060.0
