@@ -11,7 +11,7 @@ from libc.string cimport memcpy
 from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.query cimport filter_key_of
 from pdns.fast.cache_record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, listed_of
-from pdns.fast.render cimport render, write_opt
+from pdns.fast.render cimport render, write_opt, write_truncated
 from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
     CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
@@ -256,6 +256,9 @@ cdef class FastPath:
                 self._fast_stats.sighted(client, listed_of(record), record.listed_bytes, minute)
             if record.silent == SILENT:
                 return SILENCE
+            if record.silent == TRUNCATED:
+                self._fast_stats.response(client, source, record.rcode)
+                return write_truncated(question, out)
         self._fast_stats.response(client, source, record.rcode)
         return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)
 

@@ -27,7 +27,6 @@ cdef Py_ssize_t render(
     cdef Py_ssize_t ede_bytes = 0, more_bytes = 0
     cdef int64_t age_s
     cdef uint32_t ttl_s
-    cdef Py_ssize_t room = 0 if record.silent else max_bytes  # TRUNCATED: nothing but TC
     if record.ad and (question.want_dnssec or question.flags & AD):  # RFC 6840, 5.8
         flags |= AD
     if question.edns:
@@ -40,14 +39,14 @@ cdef Py_ssize_t render(
         if ede_code != NO_EDE:
             opt_bytes += 6 + ede_bytes + more_bytes
     size = HEADER_BYTES + question.bytes + record.body_bytes + opt_bytes
-    if size > room and ede_code != NO_EDE:
+    if size > max_bytes and ede_code != NO_EDE:
         ede_code = NO_EDE
         size += OPT_BYTES + question.option_bytes - opt_bytes
     put16(out, question.id)
     put16(out + 4, 1)
     memcpy(out + at, question.section, question.bytes)
     at += question.bytes
-    if size > room:
+    if size > max_bytes:
         put16(out + 2, flags | TC)
         put32(out + 6, 0)
     else:
@@ -74,6 +73,20 @@ cdef Py_ssize_t render(
     if question.edns:
         at += write_opt(out + at, question, ede_code, ede_of(record), ede_bytes, more_bytes)
     must(at <= max_bytes)
+    return at
+
+
+cdef Py_ssize_t write_truncated(const Question *question, uint8_t *out) noexcept nogil:
+    """As `pdns.core.entry.truncated`."""
+    cdef Py_ssize_t at = HEADER_BYTES + question.bytes
+    put16(out, question.id)
+    put16(out + 2, QR | RA | TC | (question.flags & (RD | CD)))
+    put16(out + 4, 1)
+    put32(out + 6, 0)
+    put16(out + 10, 1 if question.edns else 0)
+    memcpy(out + HEADER_BYTES, question.section, question.bytes)
+    if question.edns:
+        at += write_opt(out + at, question, NO_EDE, NULL, 0)
     return at
 
 
