@@ -128,18 +128,21 @@ def parse(job: Parse) -> Parsed | Failed:
     except FeedError as exc:
         return Failed(exc.reason if not exc.line else f"line {exc.line}: {exc.reason}", unusable=True)
     entries, addresses = parsed.entries, len(parsed.networks)
-    if not entries and not (job.feed.addresses and addresses):
+    others = parsed.exceptions + len(parsed.actions.of_clients) if parsed.actions.table else 0  # which say something then
+    if not entries and not (job.feed.addresses and addresses) and not others:
         return Failed(_nothing_in(parsed), unusable=True)
     before = _entries(job.before)
     popular = popular_keys(Path(job.popularity)) if job.popularity else []
-    changes, others = write_entries(Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S), popular)
+    changes, changes_of_networks = write_entries(
+        Path(job.parsed), parsed, before, int(job.now_s // DAY_S), int(job.seen_s // DAY_S), popular
+    )
     sync(raw)
     listed = {key for key in _in_both(popular, parsed.names) if parsed.names[key] & BLOCK_SUBTREE}
     change = Change(
-        entries=entries + addresses,
+        entries=entries + addresses or others,
         before=job.entries_before,
-        fresh=changes.fresh + others.fresh,
-        removed=changes.removed + others.removed,
+        fresh=changes.fresh + changes_of_networks.fresh,
+        removed=changes.removed + changes_of_networks.removed,
         popular=len(listed - changes.found_before),
         popular_before=len(changes.found_before),
     )

@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from feeds.entries import Entries
+from feeds.entries import Actions, Entries
 from feeds.merge import Listed, Table, merge
+from feeds.protected_networks import network_text
 from feeds.salvage import Salvaged
-from pdns.blockset.layout import FeedEntry, Manifest
+from pdns.blockset.layout import ClientEntry, FeedEntry, Manifest
 from pdns.blockset.writer import write
 from pdns.config.schema import Feed
 from pdns.config.source import source_fingerprint
@@ -45,8 +46,11 @@ def compile_blockset(
         sources.append(entries.source or source_fingerprint(feed))
         table.details.append([(told.threat, told.reference, told.first_seen_s, told.expires_s) for told in entries.details])
         taking = sieve(feed)
-        names.append(Listed(entries.names(), entries.details, created_s, taking))
-        networks.append(Listed(entries.networks(), entries.details, created_s, taking.networks if taking is not None else None))
+        numbers = table.numbers_of(entries.actions.table)
+        table.clients += _clients(entries.actions, len(feeds) - 1, numbers)
+        names.append(Listed(entries.names(), entries.details, created_s, taking, numbers))
+        taking_networks = taking.networks if taking is not None else None
+        networks.append(Listed(entries.networks(), entries.details, created_s, taking_networks, numbers))
     merged_networks: dict[bytes, int] = {}
     for keys, rows in merge(networks, table, lambda _: None):
         merged_networks.update(zip(keys, rows, strict=True))
@@ -78,3 +82,9 @@ def compile_blockset(
         feeds=entries_of,
         progress=progress,
     )
+
+
+def _clients(actions: Actions, feed: int, numbers: Sequence[int]) -> list[ClientEntry]:
+    """The clients that a feed lists, those of the longest prefix first."""
+    clients = sorted(actions.clients.items(), key=lambda item: (-item[0][-1], item[0]))
+    return [ClientEntry(feed, network_text(key), numbers[number]) for key, number in clients if numbers[number]]

@@ -56,6 +56,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
                     number = parsed.detail_of.get(key)
                     out.put(key, bits, parsed.details[number] if number is not None else None)
                 out.networks |= parsed.networks
+                out.actions.add_all(parsed.actions)
                 _add_odd(odd, parsed.odd, name)
     except DamagedPack as exc:
         raise FeedError(feed.name, f"its copy is damaged ({exc})") from None
@@ -72,6 +73,7 @@ def parse_all(raw: Path, feed: Feed) -> ParsedFeed:
         odd=odd,
         details=out.details,
         detail_of=out.detail_of,
+        actions=out.actions,
         notes=list(notes),
     )
 

@@ -3,6 +3,9 @@
     frame     one byte of kind, u32 length, u32 CRC-32, then so many bytes: MessagePack
     file      a head, blocks of names, blocks of networks, a tail
 
+A list with actions of its own (form 2) has a frame with all of them behind its head, and before a block the frame of its actions.
+
+
 Sorted by key, so that lists are merged and compared with their last version block by block, never as a whole.
 Entries that are gone stay for a while without bits: what comes back keeps its first day.
 """
@@ -23,9 +26,10 @@ from typing import BinaryIO, Final, NamedTuple, TypeVar
 import msgspec
 
 from feeds.annotations import NameAnnotation
+from feeds.formats.actions import ListedActions
 from feeds.names import Names
 from feeds.parse import ParsedFeed
-from pdns.core.listing import BLOCK_SUBTREE
+from pdns.core.listing import BLOCK_SUBTREE, MAX_ACTIONS, ListedAction, is_sound
 from pdns.errors import PdnsError
 from pdns.files.safe_files import create, open_state
 from pdns.state.feed_status import SkippedLines
@@ -34,8 +38,9 @@ GONE_KEPT_DAYS: Final = 400
 GONE_KEPT_LEAST: Final = 100_000  # of a list; of a longer one as many as it lists
 BLOCK_ENTRIES: Final = 4096
 _FRAME = Struct("<cII")
-_HEAD, _NAMES, _NETWORKS, _TAIL = b"H", b"N", b"A", b"T"
+_HEAD, _NAMES, _NETWORKS, _TAIL, _ACTIONS, _BLOCK_ACTIONS = b"H", b"N", b"A", b"T", b"L", b"X"
 _FORM: Final = 1
+_FORM_WITH_ACTIONS: Final = 2
 _IS_ZERO = bytes([1]) + bytes(255)  # for `bytes.translate`
 _T = TypeVar("_T")
 
@@ -62,8 +67,10 @@ class EntryBlock(NamedTuple):
     first_days: memoryview[int]  # since the epoch
     last_days: memoryview[int]  # of what is gone
     details: memoryview[int]  # index into `Head.details`, plus one; 0 for none
+    actions: Sequence[int] = ()  # as in `ListedActions.of_names`; empty where there are none
 
 
+NO_ACTIONS: Final[Mapping[bytes, int]] = {}
 NOTHING_KNOWN: Final = EntryBlock([], b"", *(memoryview(array("H")) for _ in range(3)))
 
 
@@ -73,6 +80,13 @@ class _StoredBlock(msgspec.Struct, frozen=True, array_like=True):
     first_days: bytes
     last_days: bytes
     details: bytes
+
+
+class Actions(msgspec.Struct, frozen=True, array_like=True):
+    """The actions of a list, and the clients that it lists."""
+
+    table: list[ListedAction] = []  # number 1 is the first of them
+    clients: dict[bytes, int] = {}  # bytes of the address and one of prefix length -> number of an action
 
 
 class _Tail(msgspec.Struct, frozen=True, array_like=True):
@@ -101,9 +115,14 @@ class Entries:
         try:
             with open_state(path) as file:
                 self.head = _decoded(_expect(file, path, _HEAD), Head, path)
+                self.actions = Actions()
+                if self.head.form == _FORM_WITH_ACTIONS:
+                    self.actions = _decoded(_expect(file, path, _ACTIONS), Actions, path)
+                    if not _are_sound(self.actions):
+                        raise DamagedEntries(str(path))
         except OSError:
             raise DamagedEntries(str(path)) from None
-        if self.head.form != _FORM:
+        if self.head.form not in (_FORM, _FORM_WITH_ACTIONS):
             raise DamagedEntries(str(path))
 
     @property
@@ -126,11 +145,20 @@ class Entries:
         return {}
 
     def _blocks(self, wanted: bytes) -> Iterator[EntryBlock]:
+        actions: Sequence[int] = ()
         for kind, data in self._frames():
+            if kind == _BLOCK_ACTIONS:
+                actions = _actions_in(data, len(self.actions.table), self.path)
             if kind == wanted:
                 stored = _decoded(data, _StoredBlock, self.path)
-                columns = (memoryview(column).cast("H") for column in (stored.first_days, stored.last_days, stored.details))
-                yield EntryBlock(stored.keys, stored.bits, *columns)
+                first_days, last_days, details = (
+                    memoryview(column).cast("H") for column in (stored.first_days, stored.last_days, stored.details)
+                )
+                if actions and len(actions) != len(stored.keys):
+                    raise DamagedEntries(str(self.path))
+                yield EntryBlock(stored.keys, stored.bits, first_days, last_days, details, actions)
+            if kind in (_NAMES, _NETWORKS):
+                actions = ()
 
     def _frames(self) -> Iterator[tuple[bytes, bytes]]:
         """Every frame behind the head; the tail is the last."""
@@ -151,16 +179,20 @@ def whole(entries: Entries) -> ParsedFeed:
     names: dict[bytes, int] = {}
     networks: set[bytes] = set()
     detail_of: dict[bytes, int] = {}
+    actions = ListedActions(entries.actions.table, entries.actions.clients)
     for block in entries.names():
+        actions.of_names.update((key, action) for key, action in zip(block.keys, block.actions, strict=False) if action)
         names.update((key, bits) for key, bits in zip(block.keys, block.bits, strict=True) if bits)
         detail_of.update((key, detail - 1) for key, detail in zip(block.keys, block.details, strict=True) if detail)
     for block in entries.networks():
+        actions.of_networks.update((key, action) for key, action in zip(block.keys, block.actions, strict=False) if action)
         networks.update(key for key, bits in zip(block.keys, block.bits, strict=True) if bits)
         detail_of.update((key, detail - 1) for key, detail in zip(block.keys, block.details, strict=True) if detail)
     head = entries.head
     return ParsedFeed(
         format=head.format, lines=head.lines, names=names, networks=networks, odd=head.odd,
         details=head.details, detail_of={key: at for key, at in detail_of.items() if key in names or key in networks},
+        actions=actions,
     )  # fmt: skip
 
 
@@ -173,15 +205,19 @@ def write_entries(
     `today` and `last_day`, when `before` was last what the source says, are days since the epoch. Raises `OSError`; a `before`
     that turns out to be damaged counts for nothing from there on.
     """
-    head = Head(_FORM, parsed.format, parsed.lines, parsed.odd, parsed.details)
+    table, actions = parsed.actions.table, parsed.actions
+    head = Head(_FORM_WITH_ACTIONS if table else _FORM, parsed.format, parsed.lines, parsed.odd, parsed.details)
     oldest_day = _forgotten_before(before, today, max(len(parsed.names), GONE_KEPT_LEAST))
     with create(path) as file:
         _put(file, _HEAD, head)
+        if table:
+            _put(file, _ACTIONS, Actions(table, actions.of_clients))
         gone: Counter[int] = Counter()
         writer = _BlockWriter(file, parsed.detail_of, gone, today, last_day, oldest_day)
-        names = writer.put(_NAMES, parsed.names, before.names() if before is not None else (), sought)
+        names = writer.put(_NAMES, parsed.names, before.names() if before is not None else (), sought, actions.of_names)
         networks = dict.fromkeys(parsed.networks, BLOCK_SUBTREE)
-        others = writer.put(_NETWORKS, networks, before.networks() if before is not None else ())
+        earlier = before.networks() if before is not None else ()
+        others = writer.put(_NETWORKS, networks, earlier, actions=actions.of_networks)
         _put(file, _TAIL, _Tail(len(parsed.names), len(networks), dict(gone)))
         file.flush()
         os.fsync(file.fileno())
@@ -214,11 +250,18 @@ class _BlockWriter:
         self._today = today
         self._last_day = last_day
         self._oldest_day = oldest_day
+        self._actions = NO_ACTIONS
 
     def put(
-        self, kind: bytes, listed: Mapping[bytes, int], before: Iterable[EntryBlock], sought: Sequence[bytes] = ()
+        self,
+        kind: bytes,
+        listed: Mapping[bytes, int],
+        before: Iterable[EntryBlock],
+        sought: Sequence[bytes] = (),
+        actions: Mapping[bytes, int] = NO_ACTIONS,
     ) -> EntryChanges:
-        """Everything in `listed` or in `before`, in frames of that kind."""
+        """Everything in `listed` or in `before`, in frames of that kind. `actions` of what is listed."""
+        self._actions = actions
         names = Names.of(listed)
         keys = names.keys_sorted
         at = added = removed = fresh = sought_at = 0
@@ -266,6 +309,8 @@ class _BlockWriter:
                 _days(map(last.get, part, repeat(0)) if last else repeat(0, len(part))),
                 _days(details),
             )
+            if self._actions and any(numbers := [self._actions.get(key, 0) for key in part]):
+                _frame_out(self._file, _BLOCK_ACTIONS, array("I", numbers).tobytes())
             _put(self._file, kind, stored)
         return len(keys) - len(back) - (len(had) - len(left)), len(back), len(left)
 
@@ -281,8 +326,29 @@ def _decoded(data: bytes, form: type[_T], path: Path) -> _T:
         raise DamagedEntries(str(path)) from None
 
 
-def _put(file: BinaryIO, kind: bytes, content: Head | _StoredBlock | _Tail) -> None:
-    data = msgspec.msgpack.encode(content)
+def _are_sound(actions: Actions) -> bool:
+    clients = actions.clients
+    return all(map(is_sound, actions.table)) and all(
+        0 < number <= len(actions.table) and len(key) in (5, 17) and key[-1] <= 8 * (len(key) - 1)
+        for key, number in clients.items()
+    )
+
+
+def _actions_in(data: bytes, count: int, path: Path) -> Sequence[int]:
+    """The column of a frame, of numbers up to `count`."""
+    if len(data) % 4:
+        raise DamagedEntries(str(path))
+    numbers = memoryview(data).cast("I")
+    if any(number & MAX_ACTIONS > count or number >> 16 > count for number in numbers):
+        raise DamagedEntries(str(path))
+    return numbers
+
+
+def _put(file: BinaryIO, kind: bytes, content: Head | Actions | _StoredBlock | _Tail) -> None:
+    _frame_out(file, kind, msgspec.msgpack.encode(content))
+
+
+def _frame_out(file: BinaryIO, kind: bytes, data: bytes) -> None:
     file.write(_FRAME.pack(kind, len(data), zlib.crc32(data)))
     file.write(data)
 

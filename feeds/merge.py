@@ -10,9 +10,10 @@ from typing import NamedTuple
 from feeds.annotations import NameAnnotation
 from feeds.entries import EntryBlock
 from pdns.blockset.annotations import PublisherAnnotation
-from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE
+from pdns.blockset.layout import ClientEntry
+from pdns.core.listing import ALLOW_SUBTREE, BLOCK_SUBTREE, MAX_ACTIONS, NO_ACTION, ListedAction, bits_of, with_actions
 
-Combination = tuple[tuple[int, int], ...]  # (index of a feed, its bits), of every feed that lists a name
+Combination = tuple[tuple[int, int], ...]  # (index of a feed, its bits and actions), of every feed that lists a name
 Facts = tuple[tuple[int, int], ...]  # (first day, detail) for each of a combination
 
 
@@ -32,6 +33,19 @@ class Table:
         self.rows: list[Row] = [Row(0, ())]
         self._combination_numbers: dict[Combination, int] = {(): 0}
         self._row_numbers: dict[Row, int] = {self.rows[0]: 0}
+        self.actions: list[ListedAction] = []  # number 1 is the first of them
+        self.clients: list[ClientEntry] = []
+        self._action_numbers: dict[ListedAction, int] = {}
+
+    def numbers_of(self, actions: Sequence[ListedAction]) -> list[int]:
+        """The number of no action, and of each of `actions`; where there are too many, NO_ACTION."""
+        numbers = [NO_ACTION]
+        for action in actions:
+            if action not in self._action_numbers and len(self.actions) < MAX_ACTIONS:
+                self.actions.append(action)
+                self._action_numbers[action] = len(self.actions)
+            numbers.append(self._action_numbers.get(action, NO_ACTION))
+        return numbers
 
     def add(self, row: int, feed: int, bits: int, first_day: int, detail: int) -> int:
         """The number of what `row` says and, beside, `feed`."""
@@ -68,8 +82,15 @@ class Listed:
     """One list on its way into the row: what is gone, has expired or is held back by `sieve` stays behind."""
 
     def __init__(
-        self, blocks: Iterable[EntryBlock], details: Sequence[NameAnnotation], now_s: float, sieve: Sieve | None = None
+        self,
+        blocks: Iterable[EntryBlock],
+        details: Sequence[NameAnnotation],
+        now_s: float,
+        sieve: Sieve | None = None,
+        actions: Sequence[int] = (NO_ACTION,),
     ) -> None:
+        """`actions` are the numbers that those of the list have in the blockset."""
+        self._actions = actions
         self._blocks = iter(blocks)
         self._expired = {at for at, detail in enumerate(details, 1) if 0 < detail.expires_s <= now_s}
         self._sieve = sieve
@@ -89,15 +110,23 @@ class Listed:
             block = next(self._blocks, None)
             if block is None:
                 return
-            self.keys, self._said = block.keys, list(zip(block.bits, block.first_days, block.details, strict=True))
+            bits = self._with_actions(block) if block.actions else block.bits
+            self.keys, self._said = block.keys, list(zip(bits, block.first_days, block.details, strict=True))
             if 0 in block.bits or self._expired or self._sieve is not None:
                 self._leave_behind()
+
+    def _with_actions(self, block: EntryBlock) -> list[int]:
+        numbers = self._actions
+        return [
+            with_actions(bits, numbers[said & MAX_ACTIONS], numbers[said >> 16]) if bits else 0
+            for bits, said in zip(block.bits, block.actions, strict=True)
+        ]
 
     def _leave_behind(self) -> None:
         kept = [(key, said) for key, said in zip(self.keys, self._said, strict=True) if said[0] and said[2] not in self._expired]
         self.expired += sum(1 for said in self._said if said[0] and said[2] in self._expired)
         if self._sieve is not None:
-            through = {key: said[0] for key, said in kept}
+            through = {key: bits_of(said[0]) for key, said in kept}
             self._sieve(through)
             kept = [entry for entry in kept if entry[0] in through]
         self.keys, self._said = [key for key, _ in kept], [said for _, said in kept]

@@ -39,6 +39,11 @@ class Reason(StrEnum):
     COSMETIC = "cosmetic"  # an adblock rule about elements of a page
     OVERRULED = "overruled"  # cancelled by another rule of the list
     UNSUPPORTED_RULE = "unsupported_rule"  # of this format, but not about blocking a domain
+    NAMESERVER_TRIGGER = "nameserver_trigger"  # of an RPZ: name servers, which a forwarder does not see
+    CLIENT_TRIGGER = "client_trigger"  # of an RPZ: clients, whom only a feed with rpz_action = "given" has a say about
+    CNAME_AND_OTHER = "cname_and_other"  # an RPZ record beside the CNAME of its owner, or a CNAME beside other data
+    BAD_DATA = "bad_data"  # RPZ local data that is not valid, or of a type that cannot be answered
+    TOO_MANY_ACTIONS = "too_many_actions"  # RPZ local data beyond the bounds
     OUT_OF_ZONE = "out_of_zone"  # an RPZ owner outside its zone
     EXTRA_TEXT = "extra_text"  # more on the line than its format has room for
     UNKNOWN_LINE = "unknown_line"  # not of this format

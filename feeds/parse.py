@@ -10,6 +10,7 @@ import msgspec
 
 from feeds.annotations import NameAnnotation
 from feeds.formats import MAYBE_APEX, READERS, detect
+from feeds.formats.actions import ListedActions
 from feeds.formats.collector import Collector, WrongList
 from feeds.formats.content import Content
 from feeds.names import Names
@@ -33,6 +34,7 @@ class ParsedFeed(msgspec.Struct, frozen=True, kw_only=True):
     notes: list[str] = []  # how the list as a whole was read, where that is not what each line says
     details: list[NameAnnotation] = []
     detail_of: dict[bytes, int] = {}  # key -> index into `details`, of names that the list says more of
+    actions: ListedActions = msgspec.field(default_factory=ListedActions)  # how they are answered, where the list says it
 
     @property
     def entries(self) -> int:
@@ -63,6 +65,7 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
         addresses=feed.addresses,
         url_hosts=feed.url_hosts,
         top_level=feed.top_level_domains,
+        given=feed.rpz_action == "given",
     )
     try:
         with path.open("rb") as file:
@@ -86,5 +89,6 @@ def parse_feed(path: Path, feed: Feed) -> ParsedFeed:
         odd=out.odd,
         details=out.details,
         detail_of=out.detail_of,
+        actions=out.actions,
         notes=out.notes,
     )

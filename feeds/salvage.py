@@ -6,11 +6,13 @@ from array import array
 from collections.abc import Iterable, Iterator
 
 from feeds.annotations import NameAnnotation
-from feeds.entries import BLOCK_ENTRIES, EntryBlock
+from feeds.entries import BLOCK_ENTRIES, Actions, EntryBlock
+from feeds.protected_networks import network_key
 from pdns.blockset.annotations import Annotations
 from pdns.blockset.reader import Blockset
+from pdns.core.listing import action_of, bits_of
 
-_Entry = tuple[bytes, int, int, int]  # key, bits, first day, detail
+_Entry = tuple[bytes, int, int, int]  # key, bits and actions, first day, detail
 
 
 class Salvaged:
@@ -21,6 +23,8 @@ class Salvaged:
         self._blockset, self._facts, self._feed = blockset, facts, feed
         self.source = blockset.feeds[feed].source  # as it was read: `feed` may be configured otherwise by now
         self.details = [NameAnnotation(*told) for told in facts.details(feed)]
+        clients = {network_key(one.network): one.action for one in blockset.clients if one.feed == feed}
+        self.actions = Actions([action for action in blockset.actions if action is not None], clients)
 
     def names(self) -> Iterator[EntryBlock]:
         """Names by key."""
@@ -42,8 +46,9 @@ class Salvaged:
 def _blocks(entries: Iterable[_Entry]) -> Iterator[EntryBlock]:
     in_order = sorted(entries)
     for start in range(0, len(in_order), BLOCK_ENTRIES):
-        keys, bits, days, details = zip(*in_order[start : start + BLOCK_ENTRIES], strict=True)
+        keys, said, days, details = zip(*in_order[start : start + BLOCK_ENTRIES], strict=True)
         last_days = array("H", bytes(2 * len(keys)))
-        yield EntryBlock(
-            list(keys), bytes(bits), memoryview(array("H", days)), memoryview(last_days), memoryview(array("H", details))
-        )
+        bits = bytes(map(bits_of, said))
+        actions = [action_of(one, below=False) | action_of(one, below=True) << 16 for one in said]
+        columns = memoryview(array("H", days)), memoryview(last_days), memoryview(array("H", details))
+        yield EntryBlock(list(keys), bits, *columns, actions if any(actions) else ())

@@ -17,6 +17,7 @@ from pdns.reference.cache import ReferenceCache
 from pdns.reference.first_stages import FirstStages
 from pdns.state.overrides import Overrides
 from pdns.wire import protocol as p
+from pdns.wire.names import to_text
 
 _SHOWN_TYPES = (p.A, p.AAAA, p.HTTPS)
 
@@ -62,6 +63,9 @@ def _outcome(resolver: FirstStages, qname: bytes, qtype: int, address: str) -> s
     question = qname + qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
     query = Query(0, p.RD, question, qtype, p.CLASS_IN, edns=False, do=False, udp_bytes=65535)
     outcome = resolver.handle(query, resolver.client(address), address, 0.0)
+    if isinstance(outcome, Forward) and outcome.redirect is not None:
+        target, feed = to_text(outcome.asked_name), outcome.redirect.template.feed
+        return f"what the upstream says of {target}, where {feed} leads it"
     if isinstance(outcome, Forward):
         return "the upstream's answer, unless its CNAMEs or addresses lead to a listed name or address"
     if isinstance(outcome, Drop):
@@ -74,6 +78,8 @@ def _answer_text(answer: Answer, query: Query) -> str:
     entry = answer.entry
     if entry.silent:
         return f"no answer at all ({_reason(answer)})"
+    if entry.tcp_only:
+        return f"over UDP nothing but TC, over TCP the upstream's answer ({_reason(answer)})"
     record = DNSRecord.parse(entry.render(query, 0.0, 65535))
     rcode = p.RCODE_NAMES.get(entry.rcode, str(entry.rcode))
     data = ", ".join(f"{QTYPE[rr.rtype]} {rr.rdata}" for rr in record.rr) or ("NODATA" if entry.rcode == p.NOERROR else rcode)

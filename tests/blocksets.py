@@ -12,12 +12,12 @@ from feeds.compile import compile_blockset
 from feeds.entries import Entries, write_entries
 from feeds.parse import ParsedFeed
 from pdns.blockset.annotations import DAY_S, PublisherAnnotation
-from pdns.blockset.layout import FeedEntry, Manifest
+from pdns.blockset.layout import ClientEntry, FeedEntry, Manifest
 from pdns.blockset.reader import Blockset
 from pdns.blockset.writer import write
 from pdns.config.schema import Feed
 from pdns.config.source import source_fingerprint
-from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
+from pdns.core.listing import ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, ListedAction
 from pdns.wire.names import from_text, reversed_key
 
 
@@ -27,6 +27,8 @@ class _Plain(NamedTuple):
     combinations: Sequence[Sequence[tuple[int, int]]]
     rows: Sequence[tuple[int, Sequence[tuple[int, int]]]]
     details: Sequence[Sequence[PublisherAnnotation]]
+    actions: Sequence[ListedAction] = ()
+    clients: Sequence[ClientEntry] = ()
 
 
 _BITS = {"": BLOCK_SUBTREE, "=": BLOCK_NAME, "*.": BLOCK_BELOW, "@@": ALLOW_SUBTREE}
@@ -41,6 +43,8 @@ def write_all(
     names: Mapping[bytes, int],
     networks: Mapping[bytes, int],
     combinations: Sequence[Sequence[tuple[int, int]]],
+    actions: Sequence[ListedAction] = (),
+    clients: Sequence[ClientEntry] = (),
 ) -> Manifest:
     """`write` of what is at hand, without annotations.
 
@@ -55,7 +59,7 @@ def write_all(
         created_s=created_s,
         names=parts,
         networks=networks,
-        contents=_Plain(combinations, rows, [[] for _ in feeds]),
+        contents=_Plain(combinations, rows, [[] for _ in feeds], actions, clients),
         feeds=lambda _: feeds,
     )
 

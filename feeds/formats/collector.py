@@ -11,9 +11,10 @@ from typing import Final, Literal
 import msgspec
 
 from feeds.annotations import NameAnnotation
+from feeds.formats.actions import ListedActions
 from feeds.names import KeyList
 from feeds.normalise import NameEntry, NetworkEntry, Reason, is_cosmetic, plain_key, plain_keys, read_entry, url_host
-from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE
+from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, ListedAction
 from pdns.state.feed_status import SkippedLines
 from pdns.wire.names import from_reversed_key, to_text
 
@@ -55,6 +56,7 @@ class Collector:
         addresses: bool = False,
         url_hosts: bool = False,
         top_level: bool = False,
+        given: bool = False,
     ) -> None:
         self.names: dict[bytes, int] = {}  # reversed key -> BLOCK_* and ALLOW_* bits
         self.networks: set[bytes] = set()  # bytes of the address and one of prefix length
@@ -62,6 +64,9 @@ class Collector:
         self.line_number = 0
         self.line = b""
         self.detail: NameAnnotation | None = None
+        self.action: ListedAction | None = None  # of what is added from now on, where `given`
+        self.actions = ListedActions()
+        self.given = given
         self.details: list[NameAnnotation] = []
         self.detail_of: dict[bytes, int] = {}  # reversed key -> index into `details`, where there is one
         self._detail_numbers: dict[NameAnnotation, int] = {}
@@ -96,11 +101,15 @@ class Collector:
         bits = self._below_bits if below else BLOCK_NAME if exact else BLOCK_SUBTREE
         if allow:
             bits *= _ALLOW_SHIFT
+        if self.action is not None and self._refused(self.actions.add_name(key, self.action, below=below)):
+            return
         self.put(key, bits << IMPORTANT_SHIFT if important else bits, self.detail)
 
     def add_root(self, *, allow: bool) -> None:
         """List every name there is (`*`), or except all that nothing else lists, where the feed may list top-level domains."""
         if self._top_level or allow:
+            if self.action is not None and self._refused(self.actions.add_name(b"", self.action, below=True)):
+                return
             self.put(b"", ALLOW_BELOW if allow else BLOCK_BELOW, self.detail)
         else:
             self.refuse(Reason.PATTERN)
@@ -154,10 +163,13 @@ class Collector:
         """List a network, or make it an exception, when the feed's addresses are wanted. Call `carve` at the end."""
         if not self._addresses:
             self.refuse(reason)
+        elif special and not allow:
+            self.refuse(Reason.SPECIAL_ADDRESS)
+        elif self.action is not None:
+            if not self._refused(self.actions.add_network(key, self.action)):
+                self.networks.add(key)
         elif allow:
             self._excepted_networks.add(key)
-        elif special:
-            self.refuse(Reason.SPECIAL_ADDRESS)
         else:
             self.networks.add(key)
 
@@ -287,6 +299,18 @@ class Collector:
                 examples, name = self._examples[Reason.OVERRULED], to_text(from_reversed_key(key))
                 examples += [name] if name not in examples else []
         return bits
+
+    def add_client(self, key: bytes) -> None:
+        """List a network of clients, when there is an action for it."""
+        if self.action is None:
+            self.refuse(Reason.CLIENT_TRIGGER)
+        else:
+            self._refused(self.actions.add_client(key, self.action))
+
+    def _refused(self, reason: Reason | None) -> bool:
+        if reason is not None:
+            self.refuse(reason)
+        return reason is not None
 
     def refuse(self, reason: Reason) -> None:
         """Count the line, or a part of it. Raises `WrongList` when it begins a section."""

@@ -1,6 +1,6 @@
 """What a published zone is made of: the feeds that block, and what the configuration and administrators say of names.
 
-It gives the verdicts of `pdns.core.policy` for clients with that policy. Local records are no part of it: a secondary has its own.
+It gives the verdicts of `pdns.core.policy` for clients with that policy. It has no local records: a secondary has its own.
 """
 
 from __future__ import annotations

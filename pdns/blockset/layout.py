@@ -16,12 +16,14 @@ from typing import Final, Literal
 import msgspec
 
 from pdns.blockset.networks import Run
+from pdns.core.listing import ListedAction
 from pdns.errors import BlocksetError, OtherFormatError
 from pdns.files.records import DamagedError, check_digest
 from pdns.files.safe_files import open_state, read_state
 from pdns.files.sealed import sealed_memory
 
 FORMAT = 2
+FORMAT_WITH_ACTIONS = 3  # what readers of format 2 would misread; others are written as before
 MANIFEST_FILE = "manifest.json"
 BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE = "bloom.bin", "names.marisa", "records.bin", "nets.bin"
 DATA_FILES = (BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE)
@@ -51,6 +53,14 @@ class FileEntry(msgspec.Struct, frozen=True):
     sha256: str
 
 
+class ClientEntry(msgspec.Struct, frozen=True, array_like=True):
+    """A network of clients that a feed has an action for."""
+
+    feed: int  # index into `Manifest.feeds`
+    network: str  # "192.0.2.0/24"
+    action: int  # as in `Manifest.actions`, counted from 1
+
+
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """`manifest.json`: what the other files hold, and how to tell that they still do."""
 
@@ -68,6 +78,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     runs: list[Run]  # longest prefix first
     files: dict[str, FileEntry]
     mapped: tuple[str, ...] = DATA_FILES  # of `files`, in the order in which they follow the manifest in memory
+    actions: list[ListedAction] | msgspec.UnsetType = msgspec.UNSET  # that combinations name by number, counted from 1
+    clients: list[ClientEntry] | msgspec.UnsetType = msgspec.UNSET  # networks of clients, in the order of the feeds
 
 
 class _Named(msgspec.Struct, frozen=True):
@@ -141,9 +153,9 @@ def _manifest(raw: bytes, path: Path) -> Manifest:
     try:
         head = msgspec.json.decode(raw)
         written_as = head.get("format") if isinstance(head, dict) else None
-        if written_as != FORMAT:
+        if written_as not in (FORMAT, FORMAT_WITH_ACTIONS):
             kind = OtherFormatError if isinstance(written_as, int) else BlocksetError
-            raise kind(f"{path}: not a blockset of format {FORMAT}: its format is {written_as!r}")
+            raise kind(f"{path}: not a blockset of format {FORMAT} or {FORMAT_WITH_ACTIONS}: its format is {written_as!r}")
         manifest = msgspec.convert(head, Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BlocksetError(f"{path}: {exc}") from None

@@ -31,7 +31,21 @@ from pdns.blockset.layout import (
     map_copy,
 )
 from pdns.blockset.networks import Networks
-from pdns.core.listing import ALLOW_NAME, ALLOW_SUBTREE, BLOCK_BELOW, BLOCK_NAME, BLOCK_SUBTREE, AddressListing, Listing, Rule
+from pdns.core.listing import (
+    ALLOW_NAME,
+    ALLOW_SUBTREE,
+    BLOCK_BELOW,
+    BLOCK_NAME,
+    BLOCK_SUBTREE,
+    AddressListing,
+    ClientListing,
+    ListedAction,
+    Listing,
+    Rule,
+    action_of,
+    bits_of,
+    is_sound,
+)
 from pdns.errors import BlocksetError
 from pdns.wire.names import filter_key, from_reversed_key, reversed_key
 
@@ -60,6 +74,7 @@ class Blockset:
 
     __slots__ = (
         "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
+        "actions", "clients",
         "counts", "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "mapped", "names", "networks",
         "next_expiry_s",
     )  # fmt: skip
@@ -77,7 +92,9 @@ class Blockset:
         self.counts = manifest.counts  # names of each combination
         self.feeds = {feed.name: feed for feed in manifest.feeds}
         names = [feed.name for feed in manifest.feeds]
-        self._combinations = [tuple((names[index], bits) for index, bits in part) for part in manifest.combinations]
+        self._combinations = [tuple((names[index], said) for index, said in part) for part in manifest.combinations]
+        self.actions: list[ListedAction | None] = [None, *(manifest.actions or ())]
+        self.clients = tuple(ClientListing(names[at.feed], at.network, at.action) for at in manifest.clients or ())
         self._shallowest = manifest.shallowest
         self._trie = trie
         self._records = files[RECORDS_FILE].cast(RECORD_CODES[manifest.record_bytes])
@@ -134,6 +151,8 @@ class Blockset:
             raise BlocksetError(f"{directory / MANIFEST_FILE}: not a count for each combination")
         if any(not 0 <= index < len(manifest.feeds) for part in manifest.combinations for index, _ in part):
             raise BlocksetError(f"{directory / MANIFEST_FILE}: a combination names a feed that is not there")
+        if not _has_its_actions(manifest):
+            raise BlocksetError(f"{directory / MANIFEST_FILE}: it names an action or a feed that is not there")
         return cls(directory, manifest, files, trie)
 
     def lookup(self, qname: bytes) -> tuple[Listing, ...]:
@@ -144,11 +163,11 @@ class Blockset:
         listings = []
         for name_bytes, code in self.find(filter_key(qname), reversed_key(qname)):
             name = qname[len(qname) - name_bytes :]
-            for feed, bits, reaching in self.said(code):
+            for feed, bits, reaching, action in self.said(code):
                 if reaching & BLOCK_NAME:
-                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False))
+                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False, action=action))
                 if reaching & ALLOW_NAME:
-                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True))
+                    listings.append(Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True, action=action))
         return tuple(listings)
 
     def find(self, filter_key: bytes, key: bytes) -> Sequence[tuple[int, int]]:
@@ -169,13 +188,14 @@ class Blockset:
             (len(prefix) + 1, records[trie[prefix]] << 1 | (prefix != key)) for prefix in reversed(trie.prefixes(key))
         ]  # fmt: skip
 
-    def said(self, code: int) -> Iterator[tuple[str, int, int]]:
-        """What each feed says of a name that was found: feed, all its bits, and those that reach the name that was asked about
-        (of BLOCK_NAME and ALLOW_NAME).
+    def said(self, code: int) -> Iterator[tuple[str, int, int, int]]:
+        """What each feed says of a name that was found: feed, all its bits, those that reach the name that was asked about (of
+        BLOCK_NAME and ALLOW_NAME), and the number of the action for that name.
         """
-        shift = code & 1
-        for feed, bits in self._combinations[code >> 1]:
-            yield feed, bits, bits >> shift & (BLOCK_NAME | ALLOW_NAME)
+        below = code & 1
+        for feed, said in self._combinations[code >> 1]:
+            bits = bits_of(said)
+            yield feed, bits, bits >> below & (BLOCK_NAME | ALLOW_NAME), action_of(said, below=bool(below))
 
     def _may_list_shallow(self, filter_key: bytes) -> bool:
         """Whether the last label of a name, or the root, may be listed itself."""
@@ -201,7 +221,9 @@ class Blockset:
         for networks in self._networks:
             if networks.address_bytes == size and (record := networks.find(number)) is not None:
                 text = networks.text(number)
-                listings += [AddressListing(feed, text) for feed, _ in self._combinations[record]]
+                listings += [
+                    AddressListing(feed, text, action_of(said, below=False)) for feed, said in self._combinations[record]
+                ]
         return tuple(listings)
 
     def name_number(self, key: bytes) -> int | None:
@@ -220,7 +242,7 @@ class Blockset:
         return None
 
     def combination(self, number: int) -> tuple[tuple[str, int], ...]:
-        """Every feed that lists the names of this combination, and its bits."""
+        """Every feed that lists the names of this combination, and what it says: `pdns.core.listing.with_actions`."""
         return self._combinations[number]
 
     def combinations(self, below: bytes = b"") -> Iterator[tuple[bytes, int]]:
@@ -243,8 +265,19 @@ class Blockset:
         """Every listing of every name, in no particular order."""
         for key, record in self.combinations():
             name = from_reversed_key(key)
-            for feed, bits in self._combinations[record]:
+            for feed, said in self._combinations[record]:
+                bits = bits_of(said)
                 if bits & BLOCK_SUBTREE:
                     yield Listing(feed, name, _RULE_OF_BITS[bits & BLOCK_SUBTREE], allow=False)
                 if bits & ALLOW_SUBTREE:
                     yield Listing(feed, name, _RULE_OF_BITS[bits >> 2], allow=True)
+
+
+def _has_its_actions(manifest: Manifest) -> bool:
+    """Whether its actions are sound, and every number of an action, and of the feed of a client, stands for one."""
+    if not all(map(is_sound, manifest.actions or ())):
+        return False
+    count, feeds = len(manifest.actions or ()), len(manifest.feeds)
+    named = {action_of(said, below=below) for part in manifest.combinations for _, said in part for below in (False, True)}
+    clients = manifest.clients or ()
+    return max(named, default=0) <= count and all(0 < at.action <= count and 0 <= at.feed < feeds for at in clients)

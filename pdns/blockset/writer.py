@@ -22,10 +22,12 @@ from pdns.blockset.layout import (
     BLOOM_FILE,
     DATA_FILES,
     FORMAT,
+    FORMAT_WITH_ACTIONS,
     MANIFEST_FILE,
     NAMES_FILE,
     NETS_FILE,
     RECORDS_FILE,
+    ClientEntry,
     FeedEntry,
     FileEntry,
     Manifest,
@@ -33,7 +35,7 @@ from pdns.blockset.layout import (
 from pdns.blockset.networks import Run
 from pdns.blockset.reader import RECORD_CODES
 from pdns.blockset.spool import BloomWriter, Spool
-from pdns.core.listing import BLOCK_SUBTREE
+from pdns.core.listing import BLOCK_SUBTREE, ListedAction
 from pdns.errors import BlocksetError
 from pdns.files import safe_files
 from pdns.files.records import encode
@@ -47,7 +49,7 @@ class Contents(Protocol):
 
     @property
     def combinations(self) -> Sequence[Sequence[tuple[int, int]]]:
-        """Each (index of a feed, BLOCK_* and ALLOW_* bits) of all feeds that list a name."""
+        """Each (index of a feed, BLOCK_* and ALLOW_* bits) of all feeds that list a name. The bits may be `with_actions`."""
         ...
 
     @property
@@ -58,6 +60,16 @@ class Contents(Protocol):
     @property
     def details(self) -> Sequence[Sequence[PublisherAnnotation]]:
         """What each feed's details are."""
+        ...
+
+    @property
+    def actions(self) -> Sequence[ListedAction]:
+        """What the numbers of actions stand for, from 1 on."""
+        ...
+
+    @property
+    def clients(self) -> Sequence[ClientEntry]:
+        """The clients that feeds list."""
         ...
 
 
@@ -99,7 +111,7 @@ def write(
         files = {name: _sealed(unfinished / name) for name in (*DATA_FILES, FACTS_FILE, FACT_TABLE_FILE)}
         blocking = [any(bits & BLOCK_SUBTREE for _, bits in part) for part in contents.combinations]
         manifest = Manifest(
-            format=FORMAT,
+            format=FORMAT_WITH_ACTIONS if contents.actions else FORMAT,
             generation=generation,
             created_s=created_s,
             entries=sum(count for part, count in enumerate(written.counts) if blocking[part]),
@@ -112,6 +124,8 @@ def write(
             feeds=list(feeds(written.counts)),
             runs=written.runs,
             files=files,
+            actions=list(contents.actions) or msgspec.UNSET,
+            clients=list(contents.clients) or msgspec.UNSET,
         )
         with safe_files.create(unfinished / MANIFEST_FILE) as file:
             file.write(encode(manifest))

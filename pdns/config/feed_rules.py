@@ -73,6 +73,8 @@ def settle_source(feed: Feed, at: str, around: FeedRuleContext) -> Feed:
     settled["internal_networks"] = around.canonical(f"{at}.internal_networks", feed.internal_networks, addresses.parse_network)
     if feed.tsig_name:
         around.parse(f"{at}.tsig_name", feed.tsig_name, addresses.parse_allowed)
+    if feed.rpz_action != "policy" and feed.format not in ("auto", "rpz"):
+        around.report.add(f"{at}.rpz_action", f'is for format = "rpz" only, got {show(feed.format)}')
     if zone and feed.format not in ("auto", "rpz"):
         around.report.add(f"{at}.format", f'expected "rpz", the format of a transferred zone, got {show(feed.format)}')
     if zone:

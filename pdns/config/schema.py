@@ -27,6 +27,7 @@ from pdns.config.value_types import (
     Positive,
     PositiveSeconds,
     PtrRecords,
+    RpzAction,
     ServersOrDefault,
     Share,
     ShareOrDefault,
@@ -170,6 +171,7 @@ class Feed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     refresh_s: Annotated[int, Meta(ge=30, le=MOST)] = 3600
     required: bool = False
     mode: Mode = "block"
+    rpz_action: RpzAction = "policy"
     wildcard_includes_apex: TrueFalseOrAuto = "auto"
     addresses: bool = False
     url_hosts: bool = False

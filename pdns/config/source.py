@@ -17,9 +17,10 @@ def source_fingerprint(feed: Feed) -> str:
     A setting that is added here changes the fingerprint of every feed. `has_source` must then accept the earlier one as well. If
     not, an upgrade finds no required feed in the loaded blockset, and answers SERVFAIL until the feeds are compiled again.
     """
+    given = ("given",) if feed.rpz_action == "given" else ()  # so that the fingerprints of other feeds stay
     return _hash(
         feed.url, feed.format, feed.wildcard_includes_apex, feed.addresses,
-        feed.url_hosts, feed.top_level_domains, feed.column, feed.delimiter, feed.json_path, feed.active_until,
+        feed.url_hosts, feed.top_level_domains, feed.column, feed.delimiter, feed.json_path, feed.active_until, *given,
     )  # fmt: skip
 
 
@@ -27,7 +28,7 @@ def has_source(feed: Feed, fingerprint: str) -> bool:
     """Whether `fingerprint` is that of `feed`, computed by this version or by an earlier one."""
     if fingerprint == source_fingerprint(feed):
         return True
-    if any(getattr(feed, name) for name in _ADDED_LATER):
+    if feed.rpz_action == "given" or any(getattr(feed, name) for name in _ADDED_LATER):
         return False
     apex = feed.wildcard_includes_apex is True  # the default was False, where it is "auto" now
     return fingerprint == _hash(

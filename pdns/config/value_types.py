@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 Action = Literal["sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
+RpzAction = Literal["policy", "given", "sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"]
 FeedFormat = Literal[
     "auto", "hosts", "domains", "wildcard", "adblock", "dnsmasq", "unbound", "bind", "rpz",
     "csv", "json", "jsonl", "threatfox", "urlhaus", "misp", "stix",

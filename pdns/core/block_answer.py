@@ -8,6 +8,7 @@ from typing import NamedTuple
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
 from pdns.core.case import REFERENCE_CHARACTERS, case_key, name_key, spelt
 from pdns.core.entry import Entry, Monitored, Verdict
+from pdns.core.listing import LOCAL_DATA, TCP_ONLY, ListedAction
 from pdns.core.policy import Policy
 from pdns.core.structured_error import Operator, StructuredText, sound, structured_text
 from pdns.wire import protocol as p
@@ -38,7 +39,9 @@ class BlockAnswers:
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._templates: dict[tuple[int, str, str, tuple[str, ...], Monitored, int, str, bool], Template] = {}
+        self._templates: dict[
+            tuple[int, str, str, tuple[str, ...], Monitored, int, str, bool, ListedAction | None], Template
+        ] = {}
 
     def entry(
         self,
@@ -51,11 +54,12 @@ class BlockAnswers:
         monitored: Monitored,
         rules_epoch: int,
         reason: str = "",
+        given: ListedAction | None = None,
     ) -> Entry:
         """The answer to `qname`, which tells that `rule` blocks it. Types without a sinkhole get NODATA; every negative one has
         an SOA; DO changes nothing.
         """
-        template = self.template(policy, verdict.feed, verdict.category, verdict.also, monitored, qtype, reason)
+        template = self.template(policy, verdict.feed, verdict.category, verdict.also, monitored, qtype, reason, given=given)
         return fill(template, qname, verdict.listed, now, rules_epoch, rule)
 
     def template(
@@ -69,14 +73,17 @@ class BlockAnswers:
         reason: str = "",
         *,
         below_only: bool = False,
+        given: ListedAction | None = None,
     ) -> Template:
         """What every answer has in common that blocks a query of this type for the clients of `policy`, on the word of `feed`,
-        and `also` of others, or for `reason`; with `below_only` by a rule for what is below the listed name. The same object
-        each time.
+        and `also` of others, or for `reason`; with `below_only` by a rule for what is below the listed name; with `given`
+        as the feed says. The same object each time.
         """
-        if qtype not in _ZERO:
+        if given is not None and given.kind == LOCAL_DATA:
+            qtype = given.data[0][0] if qtype == p.ANY else qtype if given.rdatas(qtype) else 0  # RFC 8482, 4.1
+        elif qtype not in _ZERO:
             qtype = 0
-        key = (policy, feed, category, also, monitored, qtype, reason, below_only)
+        key = (policy, feed, category, also, monitored, qtype, reason, below_only, given)
         template = self._templates.get(key)
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
@@ -86,8 +93,13 @@ class BlockAnswers:
             head, tail = head + b"*." * below_only, tail + b" (case "
             settings = self._policy.settings(policy)
             operator = Operator(settings.organisation, settings.contact, settings.language)
-            action = settings.action_of(category)
-            entry = _entry(action, settings.sinkhole_of(category), qtype, settings.ttl_s)
+            action = settings.action_of(category) if given is None else given.kind
+            rdatas = () if given is None else given.rdatas(qtype)
+            entry = (
+                answer_entry(qtype, rdatas, "blocked", 0.0, settings.ttl_s)
+                if rdatas
+                else _entry(action, settings.sinkhole_of(category), qtype, settings.ttl_s)
+            )
             entry.ede = (settings.ede_code, b"")
             template = self._templates[key] = Template(
                 entry,
@@ -114,6 +126,8 @@ def _entry(action: str, sinkhole: tuple[str, ...], qtype: int, ttl_s: int) -> En
         addresses = _ZERO
     if (address := addresses.get(qtype)) is not None:
         return answer_entry(qtype, [address], "blocked", 0.0, ttl_s)
+    if action == TCP_ONLY:
+        return error_entry(p.NOERROR, "blocked", 0.0, ttl_s, None)
     if action in ("refused", "drop"):
         return error_entry(p.REFUSED, "blocked", 0.0, ttl_s, None)
     rcode = p.NXDOMAIN if action == "nxdomain" else p.NOERROR

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from pdns.config.policy_schema import Tenant
 from pdns.config.schema import Access
@@ -24,11 +24,18 @@ class Client(NamedTuple):
     allowed: bool
 
 
+class Marks(Protocol):
+    """`pdns.core.client_rules.ClientRules`."""
+
+    def mark(self, address: IPv4Address | IPv6Address, /) -> int: ...
+
+
 class ClientTranslation(NamedTuple):
-    """The clients that a DNS64 serves, where it does not serve all: their policy has another number."""
+    """Clients whose policy has another number: those that a DNS64 serves, where it does not serve all; those that feeds list."""
 
     networks: tuple[str, ...] = ()
     added: int = 0  # to the number; 0 when there is nothing to tell clients by
+    listed: Marks | None = None
 
 
 ALL_ALIKE = ClientTranslation()
@@ -61,6 +68,7 @@ class ClientTable:
         self._stranger = Client(NO_TENANT, 0, _policy_key(0), False)
         self._translated = tuple(map(ip_network, translation.networks)) if translation.added else ()
         self._added = translation.added
+        self._listed = translation.listed
         self._remember = remember
         self._known: dict[str, Client] = {}
 
@@ -86,6 +94,8 @@ class ClientTable:
         if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
             parsed = parsed.ipv4_mapped
         client = self._find_untranslated(parsed)
+        if self._listed is not None and (mark := self._listed.mark(parsed)):
+            client = client._replace(policy=client.policy + mark, policy_key=_policy_key(client.policy + mark))
         if any(parsed in network for network in self._translated):
             policy = client.policy + self._added
             return client._replace(policy=policy, policy_key=_policy_key(policy))

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from pdns.core.listing import DROP, TCP_ONLY
 from pdns.core.query import Query
 from pdns.core.structured_error import StructuredText, structured_errors
 from pdns.wire import protocol as p
@@ -49,6 +50,7 @@ class Entry:
         "hits",
         "monitored",
         "more_ede",
+        "over_tcp",
         "rcode",
         "refreshing",
         "retry_s",
@@ -103,6 +105,7 @@ class Entry:
         self.hits = 0
         self.visited = False
         self.refreshing = False
+        self.over_tcp: Entry | None = None  # what is given over TCP in its place, where that was found out with it
         self.retry_s = 0.0  # not asked again before, once a refresh failed (RFC 8767, 5)
         self.size_bytes = len(body) + 24 * len(ttls) + _OVERHEAD_BYTES
 
@@ -115,7 +118,12 @@ class Entry:
     @property
     def silent(self) -> bool:
         """Whether the answer is to give none."""
-        return self.verdict is not None and self.verdict.action == "drop"
+        return self.verdict is not None and self.verdict.action == DROP
+
+    @property
+    def tcp_only(self) -> bool:
+        """Whether the answer is to come back over TCP."""
+        return self.verdict is not None and self.verdict.action == TCP_ONLY
 
     def render(self, query: Query, now: float, max_bytes: int, *, stale_ttl_s: int = -1) -> bytes:
         """The message for this client: its id, its question, TTLs counted down, at most `max_bytes`.
@@ -124,6 +132,8 @@ class Entry:
         What does not fit is left out and TC set (RFC 2181, 9); Extended DNS Errors go first, without TC. With `stale_ttl_s` every
         TTL is that, and the Extended DNS Error says so (RFC 8767, 4; RFC 8914, 4.4 and 4.20).
         """
+        if self.tcp_only:
+            return truncated(query)
         body = self.body
         at, size, count = self.rotation
         if count:

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pdns.core.block_answer import Template
 from pdns.core.crossing import ChainHead
 from pdns.core.entry import Entry
+from pdns.core.listing import ListedAction
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.wire import protocol as p
 from pdns.wire.message import Message
+
+
+class Given(NamedTuple):
+    """A listed name whose answer is to be asked upstream: a feed leads it to another name, or wants it asked over TCP."""
+
+    action: ListedAction
+    template: Template
+    listed_bytes: int  # of the end of the queried name
+
+
+class Redirect(NamedTuple):
+    """Why a question is asked in place of that for a listed name."""
+
+    action: ListedAction
+    template: Template
+    listed: bytes
+    rule: str  # as in a decision; "": the listed name
+    rules_epoch: int
 
 
 class Forward(NamedTuple):
@@ -29,6 +49,8 @@ class Forward(NamedTuple):
     route: Route = DEFAULT_ROUTE
     head: ChainHead | None = None  # the part of the answer that is known
     asked: bytes = b""  # the name that is asked, where it is not `qname`
+    redirect: Redirect | None = None  # the head is one that a feed gives: the answer is a blocked one
+    over_tcp: bool = False  # the answer is for clients that ask over TCP
     lacking: Message | None = None  # the answer to AAAA, which has no address: A is asked in its place (`pdns.core.dns64`)
 
     @property

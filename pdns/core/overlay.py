@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from zlib import crc32
 
+from pdns.config.schema import Cache
+from pdns.core.answers import denial_entry, error_entry
 from pdns.core.cache import AnswerCache
+from pdns.core.cacheable import cacheable
 from pdns.core.chain import follow
-from pdns.core.crossing import ChainHead, head_of
-from pdns.core.entry import Entry
+from pdns.core.crossing import ChainHead, head_of, joined
+from pdns.core.entry import Ede, Entry
 from pdns.core.outcome import Forward
-from pdns.core.records import LocalAnswer
+from pdns.core.records import LocalAnswer, message_of
 from pdns.core.ruleset import RuleSet
 from pdns.core.translation import in_place_of
 from pdns.wire import names
@@ -23,6 +26,7 @@ class Overlay:
 
     rules: RuleSet
     _cache: AnswerCache
+    _config: Cache
 
     def _local_answer(self, qname: bytes, qtype: int, now: float, *, do: bool) -> LocalAnswer | None:
         """What the local records say; None where they leave it to the outside."""
@@ -73,6 +77,29 @@ class Overlay:
         """Whether local records answer for a name, of which feeds and blocks have no say then."""
         records = self.rules.records
         return bool(records) and records.may_answer(names.filter_key(name)) and records.answers(name, qtype)
+
+    def behind_head(self, forward: Forward, entry: Entry, now: float) -> Entry:
+        """The answer to `forward`: its head, then what `entry` says of the name behind it."""
+        assert forward.head is not None
+        question = forward.qname + forward.qtype.to_bytes(2) + p.CLASS_IN.to_bytes(2)
+        tail = message_of(entry, forward.asked_name + question[len(forward.qname) :])
+        message = joined(forward.head, question, tail)
+        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
+        made = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
+        made.source = "local"
+        return made
+
+    def _store_denial(self, forward: Forward, now: float) -> Entry:
+        entry = denial_entry("local", now, self._config.servfail_ttl_s)
+        entry.rules_epoch = self._cache.rules_epoch
+        self._cache.put(forward.key, entry)
+        return entry
+
+    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
+        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
+        entry.more_ede = errors[1:]
+        self._cache.put(forward.key, entry)
+        return entry
 
     def _mark(self, chain: Sequence[bytes], qtype: int) -> int:
         """What an answer is marked with: another number when the routes or the local records of its names change."""

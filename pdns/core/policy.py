@@ -9,10 +9,12 @@ from typing import NamedTuple, Self
 from pdns.config.policies import DEFAULT_POLICY, NamedEntry, PolicySettings, policies_at
 from pdns.config.schema import Config
 from pdns.config.value_types import PolicyMode
+from pdns.core.client_rules import CLIENT_RULE, MARK_SHIFT, MARKS, ClientRule, ClientRules
 from pdns.core.clients import ClientTranslation
 from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
-from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, AddressListing, Listings
+from pdns.core.given import EVERY_FEED, GivenActions, is_exception
+from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, PASSTHRU, AddressListing, ListedAction, Listings
 from pdns.core.local_rules import LOCAL, NO_RULES, EntryTable, LocalEntry, LocalRules, may_have, most_specific
 from pdns.wire import names
 
@@ -28,6 +30,9 @@ class Decision(NamedTuple):
     reason: str = ""  # of the entry that decided
     rule: str = ""  # what decided, as a feed would write it: `x.example`, `*.x.example`, `192.0.2.1 (192.0.2.0/24)`
     by: str = ""  # who decided: a feed, `local`, `block.allow`, `policy NAME` or `tenant`; "" for no one
+    given: ListedAction | None = None  # what the feed answers, where that counts
+    name: bytes = b""  # the name that `given` is for: the queried one, or one that the answer leads to
+    stops_at: int = EVERY_FEED  # the place of the first feed that has no say, as a feed excepts the name from it
 
 
 CLEAN = Decision()
@@ -42,6 +47,8 @@ class SharedDecision(NamedTuple):
     also: tuple[str, ...]  # other feeds that would block it
     monitored: Monitored
     below_only: bool = False  # the listing that decided is for what is below the listed name
+    given: ListedAction | None = None  # as in a decision
+    stops_at: int = EVERY_FEED
 
 
 class _Feed(NamedTuple):
@@ -74,6 +81,7 @@ class Policy:
         """
         policies = policies_at(config, now_s)
         self.until_s = policies.until_s
+        self.given = GivenActions(config)
         self._embeddings = Embeddings.of(config)
         self._everyones = (EntryTable(map(_entry, policies.everyones)), local.everyones)
         self.numbers: dict[_Identity, int] = {}
@@ -100,7 +108,9 @@ class Policy:
         self.entry_filter_keys = _union([self.blocked_filter_keys, self.allowed_filter_keys])
         """Both."""
         self.forwards_unready = any(one.settings.forwards_unready for one in self._numbered.values())
+        self._marks = MARKS if max(self._numbered) < 1 << MARK_SHIFT else 0
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of
+        self._client_rules: ClientRules | None = None  # of that blockset
         self._shared_decisions: dict[tuple[int, int | tuple[int, ...]], SharedDecision | None] = {}
         # Answers to clients that the DNS64 serves differ from those to others, so that these need policies of their own.
         self._translates_some = bool(config.dns64.prefix and config.dns64.networks)
@@ -126,7 +136,25 @@ class Policy:
 
     def _of(self, number: int) -> _Numbered:
         """That of everyone for a policy that is no more: a question may be out while policies change."""
-        return self._numbered.get(number & ~TRANSLATED) or self._numbered[0]
+        return self._numbered.get(number & ~(TRANSLATED | self._marks)) or self._numbered[0]
+
+    def client_rules(self, blockset: Listings | None) -> ClientRules | None:
+        """What feeds answer clients whatever they ask, if there are such feeds."""
+        if blockset is None or not self.given or not self._marks:
+            return None
+        self._decide_for(blockset)
+        return self._client_rules
+
+    def _decide_for(self, blockset: Listings) -> None:
+        if blockset is not self._decided_for:
+            self._decided_for = blockset
+            self._shared_decisions = {}
+            self._client_rules = ClientRules(blockset, self.given) if self.given and self._marks and blockset.clients else None
+
+    def _client_rule(self, blockset: Listings | None, policy: int) -> ClientRule | None:
+        rules = self.client_rules(blockset) if policy & self._marks else None
+        rule = rules.of(policy) if rules is not None else None
+        return rule if rule is not None and rule.feed in self._of(policy).feeds else None
 
     def settings(self, policy: int) -> PolicySettings:
         """What the configuration says of a policy."""
@@ -180,65 +208,105 @@ class Policy:
             entry = self._find(self._of(policy), name)
             if entry is not None and entry.allow:
                 return Decision(None, (), entry.reason, entry.rule, entry.source)
+        if (shared is None or not shared.feed) and (client := self._client_rule(blockset, policy)) is not None:
+            return self._decide_client(client, policy, name, () if shared is None else shared.monitored)
         if shared is None:
             return CLEAN
         if not shared.feed:
-            return Decision(None, shared.monitored)
+            return Decision(None, shared.monitored, stops_at=shared.stops_at)
         listed = name[len(name) - found[shared.at][0] :]
-        action = self.settings(policy).action_of(shared.category)
+        given = shared.given
+        action = self.settings(policy).action_of(shared.category) if given is None else given.kind
         verdict = Verdict(shared.feed, shared.category, listed, action, shared.also)
-        return Decision(verdict, shared.monitored, "", _rule(listed, below_only=shared.below_only), shared.feed)
+        rule = _rule(listed, below_only=shared.below_only)
+        return Decision(verdict, shared.monitored, "", rule, shared.feed, given, name)
+
+    def _decide_client(self, rule: ClientRule, policy: int, name: bytes, monitored: Monitored) -> Decision:
+        """The decision about a client that a feed lists, on a name that no feed before it blocks."""
+        one = self._of(policy)
+        category = one.feeds[rule.feed].category
+        if not _acts(rule.feed, one.feeds):
+            return Decision(None, (*monitored, *(((rule.feed, category),) if rule.action.kind != PASSTHRU else ())))
+        if rule.action.kind == PASSTHRU:
+            return Decision(None, monitored, stops_at=rule.place)
+        verdict = Verdict(rule.feed, category, name, rule.action.kind)
+        return Decision(verdict, monitored, "", CLIENT_RULE, rule.feed, rule.action, name)
 
     def decide_listings(self, blockset: Listings, found: Sequence[tuple[int, int]], policy: int) -> SharedDecision | None:
         """The verdict on what `Listings.find` found, entries aside; None when nothing of it blocks, in earnest or not."""
-        if blockset is not self._decided_for:
-            self._decided_for = blockset
-            self._shared_decisions = {}
+        self._decide_for(blockset)
         key = (policy & ~TRANSLATED, found[0][1] if len(found) == 1 else tuple(code for _, code in found))
         try:
             return self._shared_decisions[key]
         except KeyError:
             feeds = self._of(policy).feeds
+            rule = self._client_rule(blockset, policy)
+            if rule is not None and _acts(rule.feed, feeds):
+                feeds = {name: feed for name, feed in feeds.items() if feed.order < rule.place}
             return self._shared_decisions.setdefault(key, self._decide_listings(blockset, found, feeds))
 
     def _decide_listings(
         self, blockset: Listings, found: Sequence[tuple[int, int]], feeds: Mapping[str, _Feed]
     ) -> SharedDecision | None:
-        said: dict[str, tuple[int, int]] = {}
+        said: dict[str, tuple[int, int, int]] = {}
         allowing: set[str] = set()
         for at, (_, code) in enumerate(found):  # the most specific first
-            for feed, bits, reaching in blockset.said(code):
+            for feed, bits, reaching, action in blockset.said(code):
                 if reaching and feed not in said:
-                    said[feed] = (at, bits & BLOCK_SUBTREE)
+                    said[feed] = (at, bits & BLOCK_SUBTREE, action)
                     if reaching & ALLOW_NAME:
                         allowing.add(feed)
-        blocking = [feed for feed in said if feed not in allowing and feed in feeds]
+        stops_at = self.given.stops_at(blockset, ((feed, said[feed][2]) for feed in said if _acts(feed, feeds)))
+        blocking = [feed for feed in said if feed not in allowing and feed in feeds and feeds[feed].order < stops_at]
         if not blocking:
-            return None
+            return None if stops_at == EVERY_FEED else SharedDecision(0, "", "", (), (), stops_at=stops_at)
         earnest, monitored = _weigh(blocking, feeds)
         if not earnest:
-            return SharedDecision(0, "", "", (), monitored)
+            return SharedDecision(0, "", "", (), monitored, stops_at=stops_at)
         chosen, *also = earnest
-        at, bits = said[chosen]
-        return SharedDecision(at, chosen, feeds[chosen].category, tuple(also), monitored, bits == BLOCK_BELOW)
+        at, bits, action = said[chosen]
+        given = self.given.action(blockset, chosen, action)
+        return SharedDecision(at, chosen, feeds[chosen].category, tuple(also), monitored, bits == BLOCK_BELOW, given)
 
     def decide_address(self, blockset: Listings | None, policy: int, packed: bytes, name: bytes) -> Decision:
         """What the feeds say of an address that `name` leads to."""
         listings = self.listings(blockset, packed) if blockset is not None else ()
-        if not listings:
+        if not listings or blockset is None:
             return CLEAN
         one = self._of(policy)
-        listing = list(dict.fromkeys(listing.feed for listing in listings if listing.feed in one.feeds))
-        if not listing:
+        first: dict[str, AddressListing] = {}  # of each feed, that of the longest prefix
+        for listing in listings:
+            if listing.feed in one.feeds:
+                first.setdefault(listing.feed, listing)
+        acting = ((feed, listing.action) for feed, listing in first.items() if _acts(feed, one.feeds))
+        stops_at = self.given.stops_at(blockset, acting)
+        blocking = [
+            feed
+            for feed, listing in first.items()
+            if one.feeds[feed].order < stops_at and not (listing.action and is_exception(blockset, listing.action))
+        ]
+        if not blocking:
             return CLEAN
-        earnest, monitored = _weigh(listing, one.feeds)
+        earnest, monitored = _weigh(blocking, one.feeds)
         if not earnest:
             return Decision(None, monitored)
         chosen, *also = earnest
-        network = next(listing.network for listing in listings if listing.feed == chosen)
+        given = self.given.action(blockset, chosen, first[chosen].action)
         category = one.feeds[chosen].category
-        verdict = Verdict(chosen, category, name, one.settings.action_of(category), tuple(also))
-        return Decision(verdict, monitored, "", _address_rule(packed, network), chosen)
+        action = one.settings.action_of(category) if given is None else given.kind
+        verdict = Verdict(chosen, category, name, action, tuple(also))
+        return Decision(verdict, monitored, "", _address_rule(packed, first[chosen].network), chosen, given, name)
+
+    def within(self, decision: Decision, stops_at: int) -> Decision:
+        """`decision`, of something that a name leads to, without the feeds from that place on."""
+        if stops_at == EVERY_FEED or decision is CLEAN:
+            return decision
+        verdict, place = decision.verdict, self.given.place
+        monitored = tuple(one for one in decision.monitored if place(one[0]) < stops_at)
+        if verdict is None or (verdict.feed != LOCAL and place(verdict.feed) >= stops_at):
+            return Decision(None, monitored)
+        also = tuple(feed for feed in verdict.also if place(feed) < stops_at)
+        return decision._replace(verdict=verdict._replace(also=also), monitored=monitored)
 
     def listings(self, blockset: Listings, packed: bytes) -> tuple[AddressListing, ...]:
         """What the feeds list of an address, also of an IPv4 address that is reached through it."""
@@ -252,7 +320,12 @@ def merge(first: Decision, second: Decision) -> Decision:
     if first is CLEAN:
         return second
     decided = first if first.verdict is not None else second
-    return decided._replace(monitored=tuple(dict.fromkeys(first.monitored + second.monitored)))
+    monitored = tuple(dict.fromkeys(first.monitored + second.monitored))
+    return decided._replace(monitored=monitored, stops_at=min(first.stops_at, second.stops_at))
+
+
+def _acts(feed: str, feeds: Mapping[str, _Feed]) -> bool:
+    return feed in feeds and feeds[feed].mode == "block"
 
 
 def _weigh(names_of_feeds: Sequence[str], feeds: Mapping[str, _Feed]) -> tuple[list[str], Monitored]:

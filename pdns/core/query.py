@@ -34,6 +34,7 @@ class Query:
         "qname",
         "qtype",
         "question",
+        "stream",
         "structured",
         "udp_bytes",
         "verified",
@@ -58,6 +59,7 @@ class Query:
         self.udp_bytes = udp_bytes
         self.monitored = False  # a feed in monitor mode lists it
         self.verified = False  # the client's address is proven: it came over TCP, or with a valid cookie
+        self.stream = False  # it came over TCP, or what is like it
         self.cookie = b""  # the client's, and the server's if it has one (RFC 7873)
         self.keepalive = False  # it asks how long its TCP connection may stay (RFC 7828)
         self.nsid = False  # it asks which server answers (RFC 5001)

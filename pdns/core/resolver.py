@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
 
 from pdns.core.answers import answer_entry, error_entry, minimal_any_entry, not_ready_entry
 from pdns.core.blocking import AnyQuery, Blocker, Classify, NewBlocker
 from pdns.core.cache import AnswerCache
+from pdns.core.client_rules import CLIENT_RULE, MARKS
 from pdns.core.clients import Client
 from pdns.core.entry import Entry
+from pdns.core.given import is_redirect, is_tcp_only
 from pdns.core.local_rules import LOCAL
-from pdns.core.outcome import PLAIN, Answer, Forward, Outcome
+from pdns.core.outcome import PLAIN, Answer, Forward, Given, Outcome, Redirect
 from pdns.core.query import Query
 from pdns.core.records import LocalAnswer
+from pdns.core.redirects import OVER_TCP
 from pdns.core.responses import Responses, SawPrivate
 from pdns.core.routes import DEFAULT_ROUTE, Route
 from pdns.core.ruleset import RuleSet
@@ -56,9 +61,14 @@ class Resolver(Responses):
         block: tuple[_Stage, ...] = ()
         if rules.blockset is not None:
             blocker = self._new_blocker(rules, self._cache)
-            block = (blocker.block,)
+            block = (partial(self._block, blocker.block),)
+            if not rules.policy.given:
+                block = (cast("_Stage", blocker.block),)  # which gives nothing else then
             if rules.ready:
                 self.classify = blocker.classify
+            if rules.policy.client_rules(rules.blockset) is not None:
+                block = (self._listed_client, *block)
+                self.classify = partial(_without_listed_clients, self.classify)
         if not rules.ready:
             block = (self._refuse_unprotected, *block)
         if rules.policy.blocked_filter_keys:
@@ -90,6 +100,21 @@ class Resolver(Responses):
         """The outcome that the answer in the cache gives, decided again if it was decided under other rules."""
         key = query.key + client.policy_key
         entry = self._cache.get(key)
+        if entry is not None and entry.tcp_only and query.stream and query.flags & p.RD:
+            if now < entry.expires_s and entry.rules_epoch == self._cache.rules_epoch:
+                return self._over_tcp(query, client, now)
+            self._cache.remove(key)
+            return None
+        return self._from_cache(query, client, key, entry, now)
+
+    def _over_tcp(self, query: Query, client: Client, now: float) -> Outcome:
+        """What a client gets over TCP for a name that a feed answers over TCP alone."""
+        key = query.key + client.policy_key + OVER_TCP
+        if not query.flags & p.RD:
+            return _not_recursive(now)
+        return self._from_cache(query, client, key, self._cache.get(key), now) or self._asked_again(query, client, key)
+
+    def _from_cache(self, query: Query, client: Client, key: bytes, entry: Entry | None, now: float) -> Outcome | None:
         if entry is None or not query.flags & p.RD:  # without RD a client does not learn what others asked
             return None
         if entry.rules_epoch != self._cache.rules_epoch:
@@ -188,6 +213,51 @@ class Resolver(Responses):
         )
         return self._cache.block(query, client.policy_key, template, len(decision.verdict.listed), now)
 
+    def _block(
+        self, block: Callable[[Query, Client, float], Outcome | Given | None], query: Query, client: Client, now: float
+    ) -> Outcome | None:
+        outcome = block(query, client, now)
+        if type(outcome) is not Given:
+            return cast("Outcome | None", outcome)
+        if is_tcp_only(outcome.action):
+            return self._over_tcp(query, client, now)
+        listed = query.qname[len(query.qname) - outcome.listed_bytes :]
+        redirect = Redirect(outcome.action, outcome.template, listed, "", self._cache.rules_epoch)
+        return self._redirect(redirect, query, client, now)
+
+    def _listed_client(self, query: Query, client: Client, now: float) -> Outcome | None:
+        """What a feed answers a client, whatever it asks."""
+        if not client.policy & MARKS:
+            return None
+        decision = self._policy.decide(self.rules.blockset, client.policy, query.qname)
+        verdict, given = decision.verdict, decision.given
+        if verdict is None or given is None or decision.rule != CLIENT_RULE:
+            query.monitored = query.monitored or bool(decision.monitored)
+            return None
+        if is_tcp_only(given) and query.stream:
+            return self._over_tcp(query, client, now)
+        if is_redirect(given):
+            template = self._blocked.template(
+                client.policy, verdict.feed, verdict.category, (), decision.monitored, query.qtype, given=given
+            )
+            return self._redirect(
+                Redirect(given, template, query.qname, CLIENT_RULE, self._cache.rules_epoch), query, client, now
+            )
+        forward = self.forward_of(query, client)
+        entry = self._block_entry(decision, verdict, forward, now)
+        if entry.expires_s > now:
+            self._cache.put(forward.key, entry)
+        return Answer(entry, "blocked")
+
+    def _redirect(self, redirect: Redirect, query: Query, client: Client, now: float) -> Outcome:
+        recurse = bool(query.flags & p.RD)
+        led = self._redirected(self.forward_of(query, client), redirect, query.qname, now, recurse=recurse)
+        if isinstance(led, Forward):
+            return led
+        if recurse and led.expires_s > now:
+            self._cache.put(query.key + client.policy_key, led)
+        return Answer(led, "blocked")
+
     def _undelegated(self, query: Query, client: Client, now: float) -> Outcome | None:
         if query.qtype == p.ANY:
             return Answer(minimal_any_entry(now), "local")
@@ -247,6 +317,8 @@ class Resolver(Responses):
 
     def _asked_again(self, query: Query, client: Client, key: bytes, stale: Entry | None = None) -> Forward:
         forward = _forward(query, client, key, self.rules.routes.of(query.qname, query.qtype), stale)
+        if len(key) > len(query.key) + len(client.policy_key):
+            forward = forward._replace(over_tcp=True)
         found = self._local_answer(query.qname, query.qtype, 0.0, do=query.do)
         if found is not None and found.outside:
             return self._led_outside(found, forward)
@@ -272,6 +344,15 @@ def _forward(query: Query, client: Client, key: bytes, route: Route, stale: Entr
 def _not_recursive(now: float) -> Answer:
     ede = (p.EDE_NOT_AUTHORITATIVE, b"this is a recursive service: set RD")
     return Answer(error_entry(p.REFUSED, "refused", now, 0, ede), "refused")
+
+
+def _without_listed_clients(classify: Classify, queries: list[AnyQuery], now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:
+    """`classify`, of queries of clients that no feed lists; the others must be decided."""
+    listed = [query for query in queries if cast("Any", query).client.policy & MARKS]
+    if not listed:
+        return classify(queries, now)
+    plain, undecided = classify([query for query in queries if not cast("Any", query).client.policy & MARKS], now)
+    return plain, [*undecided, *listed]
 
 
 def _nothing_to_classify(queries: list[AnyQuery], _now: float, /) -> tuple[list[AnyQuery], list[AnyQuery]]:

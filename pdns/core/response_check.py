@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from pdns.core.chain import Chain
+from pdns.core.given import EVERY_FEED
 from pdns.core.listing import Listings
 from pdns.core.policy import CLEAN, Decision, Policy, merge
 from pdns.wire import protocol as p
@@ -13,8 +14,17 @@ from pdns.wire.message import Message, ResourceRecord, read_name
 _IPV4HINT, _IPV6HINT = 4, 6  # SvcParamKeys (RFC 9460, 14.3.2)
 
 
-def check_response(policy: Policy, blockset: Listings | None, number: int, message: Message, chain: Chain) -> Decision:
-    """What the feeds say of everything that the answer leads to; the queried name itself was decided before."""
+def check_response(
+    policy: Policy, blockset: Listings | None, number: int, message: Message, chain: Chain, stops_at: int = EVERY_FEED
+) -> Decision:
+    """What the feeds before the place `stops_at` say of everything that the answer leads to; the queried name itself was decided
+    before.
+    """
+    decision = policy.within(_checked(policy, blockset, number, message, chain), stops_at)
+    return decision if decision.stops_at == EVERY_FEED else policy.within(decision, decision.stops_at)
+
+
+def _checked(policy: Policy, blockset: Listings | None, number: int, message: Message, chain: Chain) -> Decision:
     decision = CLEAN
     for record in chain.records:
         if record.rtype in (p.CNAME, p.DNAME):

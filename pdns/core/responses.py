@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from pdns.core.answers import denial_entry, error_entry, not_ready_entry
+from pdns.core.answers import error_entry, not_ready_entry
 from pdns.core.cache import AnswerCache
 from pdns.core.cacheable import cacheable
 from pdns.core.chain import Chain, follow
 from pdns.core.crossing import MAX_CROSSINGS, head_of, joined
-from pdns.core.entry import Ede, Entry, Verdict
+from pdns.core.entry import Entry, Verdict
 from pdns.core.extended_errors import errors_of
+from pdns.core.given import has_local_data, is_tcp_only
+from pdns.core.listing import LOCAL_DATA
 from pdns.core.outcome import Answer, Forward
-from pdns.core.overlay import Overlay
 from pdns.core.policy import CLEAN, Decision, merge
 from pdns.core.rebinding import denied_entry
 from pdns.core.records import LocalAnswer, message_of
+from pdns.core.redirects import LED_TOO_FAR, OVER_TCP, Redirects
 from pdns.core.response_check import check_response
 from pdns.core.routes import DEFAULT_ROUTE
 from pdns.core.ruleset import RuleSet
@@ -28,10 +30,9 @@ from pdns.wire.message import Message, ResourceRecord, kind_of, read_name
 SawPrivate = Callable[[bytes, bytes], object]
 
 _NO_ADDRESS = b"no answer to AAAA, and no IPv4 address to translate"
-_LED_TOO_FAR = b"the answer leads from zone to zone too often"
 
 
-class Responses(Overlay):
+class Responses(Redirects):
     """Decides about responses. `Resolver` decides about queries."""
 
     def __init__(self, rules: RuleSet, cache: AnswerCache, saw_private: SawPrivate) -> None:
@@ -46,15 +47,19 @@ class Responses(Overlay):
         """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
         self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
         self._config = rules.config.cache
+        blockset = rules.blockset
+        self._has_given_data = bool(rules.policy.given) and blockset is not None and has_local_data(blockset.actions)
         self._cache.new_rules()
 
     def further(self, forward: Forward, message: Message) -> Forward | None:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the
         servers of a zone, which need not recurse, have not followed it to its end; or a DNS64 needs the IPv4 addresses.
         """
+        if self._has_given_data and (led := self._led_by_feeds(forward, message, 0.0)) is not None:
+            return led if isinstance(led, Forward) else None
         if forward.proof or (self._takes_default(forward) and not self.rules.dns64.enabled):
             return None
-        if (found := self._local_since(forward)) is not None:
+        if forward.redirect is None and (found := self._local_since(forward)) is not None:
             return self._led_outside(found, forward._replace(lacking=None)) if found.outside else None
         try:
             message, chain, hops = self._whole(forward, message)
@@ -63,7 +68,7 @@ class Responses(Overlay):
         head = forward.head
         if hops is None and forward.route != DEFAULT_ROUTE and _is_unfinished(forward, message, chain):
             hops = len(chain.names) - 1
-        if hops is None and lacks_addresses(self.rules, forward, message, chain):
+        if hops is None and forward.redirect is None and lacks_addresses(self.rules, forward, message, chain):
             return self._asked_for_a(forward, message)
         if hops is None or (head is not None and head.crossings >= MAX_CROSSINGS):
             return None
@@ -86,6 +91,9 @@ class Responses(Overlay):
 
         `further` has nothing to ask of it. What it says of names of another route is not believed.
         """
+        told = message
+        if forward.redirect is not None:
+            return self._answer_of_redirect(forward, forward.redirect, message, now)
         if forward.proof and message.rcode != p.NXDOMAIN:  # an upstream that has names there, of which it cannot be asked
             return self._store_denial(forward, now)
         if (found := self._local_since(forward)) is not None:
@@ -95,7 +103,7 @@ class Responses(Overlay):
         except WireError as error:
             return self._store_failure(forward, ((p.EDE_OTHER, error.reason.encode()),), now)
         if hops is not None:
-            return self._store_failure(forward, ((p.EDE_OTHER, _LED_TOO_FAR),), now)
+            return self._store_failure(forward, ((p.EDE_OTHER, LED_TOO_FAR),), now)
         if self._lacks_feeds(forward.policy) and not forward.proof and self._needs_feeds(chain, forward.asked_type):
             return not_ready_entry(self.rules.missing, now)
         mark = None
@@ -103,9 +111,13 @@ class Responses(Overlay):
             message, chain, mark = translated(self.rules, forward, message, chain)
             if message.rcode not in (p.NOERROR, p.NXDOMAIN, p.YXDOMAIN):
                 return self._store_failure(forward, errors_of(message) or ((p.EDE_OTHER, _NO_ADDRESS),), now)
-        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain, over_tcp=forward.over_tcp)
         if decision.verdict is not None:
             entry = self._block_entry(decision, decision.verdict, forward, now)
+            if is_tcp_only(decision.given):
+                entry.over_tcp = self.on_answer(forward._replace(key=forward.key + OVER_TCP, over_tcp=True), told, now)
+            elif self._has_given_data and isinstance(led := self._led_by_feeds(forward, told, now), Entry):
+                entry = led
         elif (denied := self._private_denied(forward, message, chain, now)) is not None:
             entry = denied
         else:
@@ -144,6 +156,8 @@ class Responses(Overlay):
             return stale
         errors = errors_of(message) if message is not None else ()
         errors = errors or ((ede_code, text.encode()[: p.EDE_TEXT_MAX_BYTES]),)
+        if forward.redirect is not None:
+            return Answer(self._redirect_failed(forward, forward.redirect, errors, now), "blocked")
         return Answer(self._store_failure(forward, errors, now), "error")
 
     def stale_answer(self, forward: Forward, now: float) -> Answer | None:
@@ -249,16 +263,6 @@ class Responses(Overlay):
             return False
         return not self.rules.routes.of(record.owner, forward.asked_type).answers_with(forward.route)
 
-    def behind_head(self, forward: Forward, entry: Entry, now: float) -> Entry:
-        """The answer to `forward`: its head, then what `entry` says of the name behind it."""
-        assert forward.head is not None
-        tail = message_of(entry, _question(forward.asked_name, forward.qtype))
-        message = joined(forward.head, _question(forward.qname, forward.qtype), tail)
-        chain = follow(message, forward.qname, forward.qtype, do=forward.do)
-        made = cacheable(message, chain, self._config, do=forward.do, now=now, rules_epoch=self._cache.rules_epoch)
-        made.source = "local"
-        return made
-
     def _asked_as_pointer(self, forward: Forward) -> Forward:
         return asked_as_pointer(self.rules, forward, self._mark([forward.qname], p.PTR)) if forward.qtype == p.PTR else forward
 
@@ -276,18 +280,6 @@ class Responses(Overlay):
                 return hops
         return None
 
-    def _store_denial(self, forward: Forward, now: float) -> Entry:
-        entry = denial_entry("local", now, self._config.servfail_ttl_s)
-        entry.rules_epoch = self._cache.rules_epoch
-        self._cache.put(forward.key, entry)
-        return entry
-
-    def _store_failure(self, forward: Forward, errors: tuple[Ede, ...], now: float) -> Entry:
-        entry = error_entry(p.SERVFAIL, "error", now, self._config.servfail_ttl_s, errors[0], self._cache.rules_epoch)  # RFC 9520
-        entry.more_ede = errors[1:]
-        self._cache.put(forward.key, entry)
-        return entry
-
     def _block_entry(self, decision: Decision, verdict: Verdict, forward: Forward, now: float) -> Entry:
         return self._blocked.entry(
             forward.policy,
@@ -299,6 +291,7 @@ class Responses(Overlay):
             decision.monitored,
             self._cache.rules_epoch,
             decision.reason,
+            decision.given,
         )
 
     def _private_denied(self, forward: Forward, message: Message, chain: Chain, now: float) -> Entry | None:
@@ -316,7 +309,9 @@ class Responses(Overlay):
         self._saw_private(forward.qname, address)
         return denied_entry(forward.qname, address, now, self.rules.config.block.ttl_s, self._cache.rules_epoch)
 
-    def _decide(self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain) -> Decision:
+    def _decide(
+        self, qname: bytes, qtype: int, policy: int, message: Message, chain: Chain, *, over_tcp: bool = False
+    ) -> Decision:
         blockset = self.rules.blockset
         if (blockset is None and not self._policy.blocked_filter_keys) or self._policy.allows(policy, qname):
             return CLEAN
@@ -325,11 +320,11 @@ class Responses(Overlay):
         if is_checked and not self._is_local(qname, qtype):
             decision = self._policy.decide(blockset, policy, qname)  # again: the blockset may be newer than the query
         if decision.verdict is not None:
-            return decision
+            return CLEAN if over_tcp and is_tcp_only(decision.given) else decision
         if self.rules.routes.some_unchecked or self.rules.records:
             chain = self._checked_part(message, chain, qtype)
-        checked = check_response(self._policy, blockset, policy, message, chain)
-        return merge(decision, checked)
+        checked = check_response(self._policy, blockset, policy, message, chain, decision.stops_at)
+        return merge(decision, CLEAN if over_tcp and is_tcp_only(checked.given) else checked)
 
     def _checked_part(self, message: Message, chain: Chain, qtype: int) -> Chain:
         """The records that feeds and blocks have a say in: what leads to names, and what is said of names, that are checked."""
@@ -365,10 +360,17 @@ class Responses(Overlay):
         if is_of_other_routes or is_outdated(self.rules, entry, forward, message, chain):
             self._cache.remove(forward.key)
             return None
-        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain)
+        decision = self._decide(forward.qname, forward.qtype, forward.policy, message, chain, over_tcp=forward.over_tcp)
+        if decision.given is not None and decision.given.kind == LOCAL_DATA:
+            self._cache.remove(forward.key)  # asked again, it gets the feed's data
+            return None
         if decision.verdict is not None:
             blocked = self._block_entry(decision, decision.verdict, forward, now)
             self._cache.put(forward.key, blocked)
+            if is_tcp_only(decision.given):
+                entry.rules_epoch = self._cache.rules_epoch
+                self._cache.put(forward.key + OVER_TCP, entry)
+                blocked.over_tcp = entry
             return blocked
         if (denied := self._private_denied(forward, message, chain, now)) is not None:
             self._cache.put(forward.key, denied)

@@ -8,6 +8,7 @@ from typing import Any, Self
 from pdns.config.schema import Config
 from pdns.config.source import has_source
 from pdns.core.block_answer import BlockAnswers
+from pdns.core.clients import ClientTranslation
 from pdns.core.dns64 import Translation
 from pdns.core.embedded import Embeddings
 from pdns.core.listing import Listings
@@ -98,6 +99,11 @@ class RuleSet:
 
     def _with_policy(self, policy: Policy, **changes: Any) -> Self:
         return replace(self, policy=policy, block_answers=BlockAnswers(policy), **changes)
+
+    @property
+    def client_marks(self) -> ClientTranslation:
+        """By what the policy number of a client differs from that of its tenant."""
+        return self.policy.translation._replace(listed=self.policy.client_rules(self.blockset))
 
     @property
     def special_filter_keys(self) -> frozenset[bytes]:

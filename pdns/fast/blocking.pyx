@@ -15,7 +15,7 @@ from pdns.fast.cache_record cimport BLOCKED
 from pdns.fast.udp cimport Datagram
 from pdns.fast.wire cimport RD, u16
 
-from pdns.core.outcome import BLOCK_STORED
+from pdns.core.outcome import BLOCK_STORED, Given
 from pdns.core import blocking as specification
 from pdns.wire import protocol as p
 
@@ -89,11 +89,13 @@ cdef class Blocker:
             if template is not None:
                 return self._cache.block(query, None, template, found[0][0], now)
             decision = self._reference.rule(query, client, found)
-            if decision.template is not None:
+            if decision.template is not None and decision.common:
                 self._decisions[self._kind(query, found, client.policy)] = decision.template
         else:
             decision = self._reference.rule(query, client, found)
         if decision.template is None:
             query.monitored = query.monitored or decision.monitored
             return None
+        if decision.given is not None:
+            return Given(decision.given, decision.template, found[decision.at][0])
         return self._cache.block(query, None, decision.template, found[decision.at][0], now)

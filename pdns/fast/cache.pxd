@@ -6,11 +6,15 @@ from pdns.fast.arena cimport Arena
 from pdns.fast.cache_record cimport CacheRecord
 
 
+cdef enum:
+    MOST_TTLS = 4  # of a prepared answer; one with more is made anew each time
+
+
 cdef class Prepared:  # a Template of pdns.core.block_answer, as far as it can be made a record
     cdef object template
     cdef CacheRecord shape
     cdef bytes body
-    cdef uint16_t ttls[4]
+    cdef uint16_t ttls[MOST_TTLS]
     cdef bytes ede_head
     cdef bytes ede_tail
     cdef Py_ssize_t ede_room

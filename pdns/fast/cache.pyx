@@ -10,7 +10,7 @@ from libc.string cimport memcpy, memset
 
 from pdns.fast.query cimport Query
 from pdns.fast.cache_record cimport (
-    BLOCKED, MAX_RECORD_BYTES, NO_EDE, CacheRecord, body_of, ede_of, listed_of, ttls_of,
+    BLOCKED, MAX_RECORD_BYTES, NO_EDE, SILENT, TRUNCATED, CacheRecord, body_of, ede_of, listed_of, ttls_of,
 )  # fmt: skip
 from pdns.fast.wire cimport HEADER_BYTES, Question, put16, u16, u32
 from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
@@ -67,7 +67,7 @@ cdef class AnswerCache(Arena):
             more_ede = b"".join(map(ede_option, entry.more_ede))
         if verdict is not None:
             listed = verdict.listed
-        shape.silent = entry.silent
+        shape.silent = TRUNCATED if entry.tcp_only else SILENT if entry.silent else 0
         number = self.attribution(verdict, entry.monitored, entry.structured)
         if PyBytes_GET_SIZE(key) > 0xFFFF or PyBytes_GET_SIZE(body) > MAX_RECORD_BYTES or number > MOST_ATTRIBUTIONS:
             self.remove(key)
@@ -125,7 +125,10 @@ cdef class AnswerCache(Arena):
                 self.finish(record)
                 return BLOCK_STORED
         qname = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.name_bytes)
-        return Answer(fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.rules_epoch), "blocked")
+        entry = fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.rules_epoch)
+        if prepared.shape.ttl_count > MOST_TTLS and entry.expires_s > now:
+            self.put(PyBytes_FromStringAndSize(<char *>query.q.key, query.q.key_bytes), entry)
+        return Answer(entry, "blocked")
 
     def _prepare(self, template):
         cdef Prepared prepared = self._prepared.get(id(template))
@@ -140,14 +143,15 @@ cdef class AnswerCache(Arena):
             memset(&prepared.shape, 0, sizeof(CacheRecord))
             prepared.shape.source = BLOCKED
             prepared.shape.expires_s = template.ttl_s
-            prepared.shape.rcode, prepared.shape.silent = entry.rcode, entry.silent
+            prepared.shape.rcode = entry.rcode
+            prepared.shape.silent = TRUNCATED if entry.tcp_only else SILENT if entry.silent else 0
             prepared.shape.ede_code = entry.ede[0]
             prepared.shape.ancount, prepared.shape.nscount = int.from_bytes(entry.counts[:2]), int.from_bytes(entry.counts[2:])
             prepared.shape.body_bytes, prepared.shape.ttl_count = len(entry.body), len(entry.ttls)
-            for at, (place, _) in enumerate(entry.ttls):
+            for at, (place, _) in enumerate(entry.ttls[:MOST_TTLS]):
                 prepared.ttls[at] = place
             number = self.attribution(entry.verdict, entry.monitored, entry.structured)
-            prepared.shape.attribution = number if number <= MOST_ATTRIBUTIONS else 0
+            prepared.shape.attribution = number if number <= MOST_ATTRIBUTIONS and len(entry.ttls) <= MOST_TTLS else 0
         self._last_prepared = prepared
         return prepared
 

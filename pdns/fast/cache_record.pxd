@@ -25,6 +25,11 @@ cdef enum:
     FILLER  # the end of a ring that was too short for the next record
 
 
+cdef enum:
+    SILENT = 1  # the answer is to give none
+    TRUNCATED  # the answer is to come back over TCP
+
+
 cdef struct CacheRecord:
     uint32_t size  # bytes in all, a multiple of RECORD_UNIT; what precedes the rest of a FILLER
     uint8_t state
@@ -53,7 +58,7 @@ cdef struct CacheRecord:
     uint16_t listed_bytes
     uint8_t in_main
     uint8_t refreshing
-    uint8_t silent  # the answer is to give none
+    uint8_t silent  # SILENT, TRUNCATED, or 0
     uint8_t turn_count  # of the addresses that are given in turns; 0: none
     uint16_t turn_at  # where the first of these records begins in the body
     uint16_t turn_bytes  # of each

@@ -36,6 +36,7 @@ cdef class PendingQuery(Query):
     cdef uint16_t number  # of the client
     cdef readonly bint needs_recheck
     cdef readonly bint skips_local
+    cdef readonly bint stream
 
     cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, Py_ssize_t decide) except -1
 
@@ -43,7 +44,7 @@ cdef class PendingQuery(Query):
 cdef class FastPath:
     cdef AnswerCache _cache
     cdef FastStats _fast_stats
-    cdef object _stats, _saw, _limits, _config, _tenant_policies
+    cdef object _stats, _saw, _limits, _config, _tenant_policies, _listed_clients
     cdef ClientTable _clients
     cdef RateLimiter _limiter
     cdef RateLimiter _verified_limiter

@@ -10,8 +10,10 @@ from libc.string cimport memcpy
 
 from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.query cimport filter_key_of
-from pdns.fast.cache_record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, ede_of, listed_of
-from pdns.fast.render cimport escape, render, render_structured, write_opt
+from pdns.fast.cache_record cimport (
+    BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, ede_of, listed_of,
+)  # fmt: skip
+from pdns.fast.render cimport escape, render, render_structured, write_opt, write_truncated
 from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
     CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
@@ -87,10 +89,10 @@ cdef class FastPath:
     def adopt(self, rules, primaries):
         """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
         config = rules.config
-        policies = rules.policy.tenant_policies
-        if config is not self._config or policies != self._tenant_policies:
-            self._tenant_policies = policies
-            self._clients = ClientTable(config.access, config.tenant, policies, rules.policy.translation, self._clients)
+        policies, marks = rules.policy.tenant_policies, rules.client_marks
+        if config is not self._config or policies != self._tenant_policies or marks.listed is not self._listed_clients:
+            self._tenant_policies, self._listed_clients = policies, marks.listed
+            self._clients = ClientTable(config.access, config.tenant, policies, marks, self._clients)
         if config is self._config:
             return
         self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None
@@ -129,6 +131,7 @@ cdef class FastPath:
         if size < 0:
             asked = PendingQuery.__new__(PendingQuery)
             asked.settle(self, &heard, size)
+            asked.stream = transport is not _UDP
             return asked
         answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
         self._fast_stats.lasted(source, 1, perf_counter() - began_s)
@@ -245,6 +248,8 @@ cdef class FastPath:
     ) except -3:
         cdef uint32_t minute
         if record.attribution:
+            if record.silent == TRUNCATED and max_bytes == MAX_TCP_BYTES:
+                return DECIDE_REMEMBERED
             self._fast_stats.blocked(client, record.attribution)
             minute = <uint32_t>(now / SECONDS_A_MINUTE)
             if record.listed_bytes == 0:
@@ -252,8 +257,11 @@ cdef class FastPath:
             elif (record.seen_minute != minute or record.seen_client != client):
                 record.seen_minute, record.seen_client = minute, client
                 self._fast_stats.sighted(client, record.attribution, listed_of(record), record.listed_bytes, minute)
-            if record.silent:
+            if record.silent == SILENT:
                 return SILENCE
+            if record.silent == TRUNCATED:
+                self._fast_stats.response(client, source, record.rcode)
+                return write_truncated(question, out)
         self._fast_stats.response(client, source, record.rcode)
         if question.structured and record.ede_code != NO_EDE:
             return self._render_structured(record, question, max_bytes, stale, now, out)

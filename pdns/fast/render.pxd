@@ -17,3 +17,5 @@ cdef Py_ssize_t escape(const uint8_t *text, Py_ssize_t size, uint8_t *out) noexc
 cdef Py_ssize_t render(
     CacheRecord *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
 ) noexcept nogil
+
+cdef Py_ssize_t write_truncated(const Question *question, uint8_t *out) noexcept nogil  # nothing but TC

@@ -120,6 +120,20 @@ cdef inline Py_ssize_t write(
     return at
 
 
+cdef Py_ssize_t write_truncated(const Question *question, uint8_t *out) noexcept nogil:
+    """As `pdns.core.entry.truncated`."""
+    cdef Py_ssize_t at = HEADER_BYTES + question.bytes
+    put16(out, question.id)
+    put16(out + 2, QR | RA | TC | (question.flags & (RD | CD)))
+    put16(out + 4, 1)
+    put32(out + 6, 0)
+    put16(out + 10, 1 if question.edns else 0)
+    memcpy(out + HEADER_BYTES, question.section, question.bytes)
+    if question.edns:
+        at += write_opt(out + at, question, NO_EDE, NULL, 0)
+    return at
+
+
 cdef void copy_turned(CacheRecord *record, uint16_t query_id, uint8_t *out) noexcept nogil:
     """Writes the body with its addresses in the turn of this query: two runs change places."""
     cdef const uint8_t *body = body_of(record)

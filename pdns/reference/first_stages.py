@@ -26,7 +26,7 @@ class FirstStages:
     def adopt(self, rules: RuleSet) -> None:
         """Admit clients by `rules` from now on. The resolver adopts them for itself."""
         config = rules.config
-        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, rules.policy.translation)
+        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, rules.client_marks)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
         self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
 

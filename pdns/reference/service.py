@@ -74,6 +74,7 @@ class ReferenceService(Service):
     def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
         """As `Service.adopt`."""
         policies_moved = rules.policy.tenant_policies != self.rules.policy.tenant_policies
+        policies_moved |= rules.client_marks.listed is not self.rules.client_marks.listed
         if policies_moved or rules.config is not self.rules.config:
             self._first.adopt(rules)
         if rules.config is not self.rules.config:
@@ -97,6 +98,7 @@ class ReferenceService(Service):
                 stats.response(client.tenant, "error", error.rcode or 0, perf_counter() - started_s)
                 reply(answer)
             return False
+        query.stream = transport.is_stream
         self._options.take_up(query, address, transport, now)
         stats.query(client.tenant, transport, query.qtype)
         outcome = self._first.handle(query, client, address, now)

@@ -306,6 +306,10 @@ class Service:
 
     def _answer(self, waiter: Waiter, answer: Answer, now: float) -> None:
         entry, query, tenant = answer.entry, waiter.query, waiter.client.tenant
+        source = answer.source
+        if entry.over_tcp is not None and waiter.transport.is_stream:
+            entry = entry.over_tcp
+            source = entry.source
         stats, verdict = self._stats, entry.verdict
         if entry.monitored:
             for feed, category in entry.monitored:
@@ -323,7 +327,7 @@ class Service:
             max_bytes = _TCP_BYTES if waiter.transport.is_stream else min(query.udp_bytes, self._max_udp_bytes)
             wire = entry.render(query, now, max_bytes, stale_ttl_s=self._stale_ttl_s if answer.stale else -1)
         waiter.reply(wire)
-        stats.response(tenant, answer.source, entry.rcode, perf_counter() - waiter.started_s)
+        stats.response(tenant, source, entry.rcode, perf_counter() - waiter.started_s)
 
     def _configure(self, config: Config) -> None:
         self._primaries = Primaries(config.feed, self._zone_changed)

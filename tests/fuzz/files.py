@@ -184,11 +184,17 @@ def _read_hold(content: bytes, directory: Path) -> bool:
     return bool(hold.frozen or hold.names_fingerprint or hold.usual)
 
 
-def _entries_file() -> bytes:
+_ZONE = "@ SOA . . 1 1 1 1 1\na.test CNAME .\nb.test A 192.0.2.1\n32.1.2.0.192.rpz-client-ip CNAME rpz-drop.\n"
+
+
+def _entries_file(*, zone: bool = False) -> bytes:
+    feed = Feed(name="x", url="file:///x", addresses=True, format="domains")
+    if zone:
+        feed = Feed(name="x", url="file:///x", addresses=True, format="rpz", rpz_action="given")
     with tempfile.TemporaryDirectory() as directory:
         raw, out = Path(directory, "raw"), Path(directory, "out")
-        raw.write_text("a.test\nb.a.test\n*.c.test\n8.8.8.8\n")
-        write_entries(out, parse_feed(raw, Feed(name="x", url="file:///x", addresses=True, format="domains")), None, 1, 1)
+        raw.write_text(_ZONE if zone else "a.test\nb.a.test\n*.c.test\n8.8.8.8\n")
+        write_entries(out, parse_feed(raw, feed), None, 1, 1)
         return out.read_bytes()
 
 
@@ -296,7 +302,7 @@ TARGETS: Final[dict[str, FileTarget]] = {
     "live configuration": FileTarget(_live, _read_live),
     "copy record": FileTarget(lambda: [msgspec.json.encode(_copy())], _read_copy),
     "hold record": FileTarget(_holds, _read_hold),
-    "entries": FileTarget(lambda: [_entries_file()], _read_entries),
+    "entries": FileTarget(lambda: [_entries_file(), _entries_file(zone=True)], _read_entries),
     "manifest": FileTarget(_manifests, _read_manifest),
     "configuration": FileTarget(_configurations, _read_configuration),
     "popularity": FileTarget(lambda: [b"1,google.com\n2,example.org\nexample.net\n"], _read_popular),

@@ -159,6 +159,7 @@ def feed_one(target: str, content: bytes, directory: Path) -> ParsedFeed | None:
         column="1" if target == "csv" else "",
         json_path="[].url" if target in ("json", "jsonl") else "",
         wildcard_includes_apex="auto",
+        rpz_action="given" if target == "rpz" and len(content) % 3 else "policy",
     )
     try:
         parsed = parse_all(raw, feed) if target == "directory" else parse_feed(raw, feed)
@@ -173,4 +174,5 @@ def feed_one(target: str, content: bytes, directory: Path) -> ParsedFeed | None:
     again = whole(Entries(parsed_file))
     assert dict(again.names) == dict(parsed.names)
     assert again.networks == parsed.networks
+    assert again.actions == parsed.actions
     return parsed

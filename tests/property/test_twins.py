@@ -280,7 +280,7 @@ class _Upstream(Forwarder):
 class _Side:
     """One of the two, with all that it sent and counted."""
 
-    def __init__(self, raw: dict[str, Any], *, compiled: bool) -> None:
+    def __init__(self, raw: dict[str, Any], *, compiled: bool, blockset: Blockset = _BLOCKSET) -> None:
         self.config = msgspec.convert(raw, Config)
         self.counters = Counters.create(4096)
         stats = Stats(self.counters)
@@ -290,7 +290,7 @@ class _Side:
             RuleSet.of(self.config), self.upstream, stats, lambda: self.now, cookie_secret=bytes(16), compiled=compiled
         )
         self.cookies = b""  # as the last answer had them
-        self.service.adopt(self.service.rules.with_blockset(_BLOCKSET))
+        self.service.adopt(self.service.rules.with_blockset(blockset))
         self.sent: list[tuple[int, bytes]] = []
 
     def ask(self, number: int, wire: bytes, client: str, transport: str) -> None:

@@ -9,6 +9,7 @@ from typing import Final
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.clients import NO_TENANT
+from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
 from pdns.core.routes import MOST_LABELS
 from pdns.telemetry.metrics import FAMILIES
@@ -32,6 +33,7 @@ SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "
 REPORT_RESULTS: Final = ("accepted", "merged", "invalid", "limited", "full", "failed")
 _FIRST_SOURCES: Final = ("blocked", "cache", "upstream")
 _FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")
+_ACTIONS: Final = {"policy": ("",), "given": (NXDOMAIN, NODATA, DROP, TCP_ONLY, LOCAL_DATA)}  # of `rpz_action`; "": the policy's
 _UNLABELLED: Final = tuple(family.name for family in FAMILIES if family.source == "worker" and not family.labels)
 
 
@@ -52,14 +54,19 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield "responses_total", (tenant, source, "NOERROR")
         for window, _ in WINDOWS:
             yield "blocked_domains", (tenant, window)
-    blocking = [(feed.name, feed.category) for feed in config.feed if feed.mode == "block"]
-    for tenant, (feed, category) in islice(product(tenants, [(LOCAL, LOCAL), *blocking]), MOST_OF_A_FAMILY):
-        yield "blocked_total", (tenant, feed, category, action)
+    blocking = [
+        (feed.name, feed.category, given)
+        for feed in config.feed
+        if feed.mode == "block"
+        for given in _ACTIONS.get(feed.rpz_action, (feed.rpz_action,))
+    ]
+    for tenant, (feed, category, given) in islice(product(tenants, [(LOCAL, LOCAL, ""), *blocking]), MOST_OF_A_FAMILY):
+        yield "blocked_total", (tenant, feed, category, given or action)
     monitored = [(feed.name, feed.category) for feed in config.feed if feed.mode == "monitor"]
     for tenant, (feed, category) in islice(product(tenants, monitored), MOST_OF_A_FAMILY):
         yield "would_block_total", (tenant, feed, category)
     if config.block_page.listen:
-        yield from _zeros_of_page([(LOCAL, LOCAL), *blocking], tenants)
+        yield from _zeros_of_page(list(dict.fromkeys([(LOCAL, LOCAL), *(one[:2] for one in blocking)])), tenants)
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)

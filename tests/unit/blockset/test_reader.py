@@ -279,7 +279,7 @@ def test_foreign_content(tmp_path: Path, name: str) -> None:
     ("change", "complaint"),
     [
         ({"format": 1}, "not a blockset of format 2"),
-        ({"format": 3}, "not a blockset of format 2"),
+        ({"format": 4}, "not a blockset of format 2"),
         ({"names": 3}, "2 names where 3 are announced"),
         ({"record_bytes": 2}, "not 2 bytes for each"),
         ({"record_bytes": 3}, "Invalid enum value 3"),

@@ -75,6 +75,8 @@ def test_canonical_values(tmp_path: Path) -> None:
         ({"url": FILE, "token_file": "t"}, "token_file", "is for http and https only"),
         ({"url": ZONE, "proxy": "http://p"}, "proxy", "is for http and https only"),
         ({"url": WEB, "tsig_name": "k", "tsig_secret_file": "s"}, "tsig_name", "is for axfr only"),
+        ({"url": WEB, "format": "csv", "rpz_action": "given"}, "rpz_action", 'is for format = "rpz" only, got "csv"'),
+        ({"url": WEB, "rpz_action": "sink"}, "rpz_action", 'got "sink"'),
         ({"url": ZONE, "tsig_name": "k"}, "tsig_name", "needs tsig_secret_file beside it"),
         ({"url": ZONE, "tsig_secret_file": "s"}, "tsig_secret_file", "needs tsig_name beside it"),
         ({"url": ZONE, "tsig_name": "a..b", "tsig_secret_file": "s"}, "tsig_name", "expected a domain name"),

@@ -58,11 +58,9 @@ class FakeSupervisor:
         self.listen_addresses = ListenAddresses(lambda: [Endpoint("127.0.0.1", 53), Endpoint("203.0.113.1", 53)])
         self.listen_addresses.look()
         self.config = Config(
-            upstream=Upstream(servers=("udp://192.0.2.53:53",)),
-            feed=(Feed(name="urlhaus", url="file:///x"),),
-            block_page=BlockPage(listen=("192.0.2.1:80",)),
-            publish=(Publish(zone="rpz.example"),),
-        )
+            upstream=Upstream(servers=("udp://192.0.2.53:53",)), feed=(Feed(name="urlhaus", url="file:///x"),),
+            block_page=BlockPage(listen=("192.0.2.1:80",)), publish=(Publish(zone="rpz.example"),),
+        )  # fmt: skip
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0

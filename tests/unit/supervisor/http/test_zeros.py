@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
 from pdns.config.schema import Config, Server
 from pdns.supervisor.http.zeros import DROPPED_OF_BALANCERS, zeros
 
@@ -19,3 +21,20 @@ def test_what_load_balancers_do_wrong() -> None:
         assert series not in without
         assert series in beside
         assert f"`{reason}`" in text
+
+
+def test_what_feeds_answer_themselves() -> None:
+    """Each answer that a zone may give has its series; another action of a feed takes the place of everyone's."""
+    feeds = [
+        {"name": "zone", "url": "file:///zone", "format": "rpz", "rpz_action": "given"},
+        {"name": "other", "url": "file:///other", "format": "rpz", "rpz_action": "nodata"},
+        {"name": "plain", "url": "file:///plain"},
+    ]
+    config = msgspec.convert({"upstream": {"servers": ["192.0.2.53"]}, "feed": feeds}, Config)
+    series = {labels[1:] for family, labels in zeros(config) if family == "blocked_total"}
+    assert series == {
+        ("local", "local", "sinkhole"),
+        ("plain", "malware", "sinkhole"),
+        ("other", "malware", "nodata"),
+        *(("zone", "malware", action) for action in ("nxdomain", "nodata", "drop", "tcp-only", "local-data")),
+    }
