@@ -24,3 +24,8 @@ def until_restart(config: Config, live: Config, path: Path, workers: int) -> Con
     if worker_count(config.server.workers) != workers:
         _log.warning("%s: server.workers: the change needs a restart; still %d workers", path, workers)
     return config
+
+
+def variables_of_feeds(config: Config) -> frozenset[str]:
+    """The environment variables that the feeds process needs; it gets new ones at a restart of it."""
+    return frozenset(feed.token_env for feed in config.feed if feed.token_env)
