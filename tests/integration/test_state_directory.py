@@ -17,6 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from tests.integration.apiclient import Api
 from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, feed
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -137,6 +138,10 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
             pdns.wait_for(seen.has("*.tmp"), "a list on its way")
             run(pdns, "pdns block x.example --reason test")
             run(pdns, "pdns feeds hold example --name bad.example --reason test")
+            tenant = {"networks": ["192.0.2.0/24"]}
+            made = Api(pdns).local("PUT", "/api/tenants/x?reason=test", tenant, If_None_Match="*")
+            assert made.status == 201
+            pdns.wait_for(seen.has("audit-config.jsonl"), "the audit log of the supervisor")
             request = command(pdns, "pdns feeds update")
             with subprocess.Popen(request, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as waiting:
                 pdns.wait_for(seen.has("requests/update"), "a request for an update")
