@@ -29,7 +29,6 @@ from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, 
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
-from feeds.priority import step_back
 from feeds.protected_names import ProtectedNames
 from feeds.salvage import Salvaged
 from feeds.update_limits import MAX_EXAMPLES, Change, judge
@@ -39,6 +38,7 @@ from pdns.blockset.reader import Blockset
 from pdns.config.addresses import source_path
 from pdns.config.schema import Feed
 from pdns.confinement.confine import confine_parser, said
+from pdns.confinement.priority import step_back
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import BlocksetError, FeedError
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error

@@ -15,12 +15,14 @@ from feeds import audit
 from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protected_networks import network_key, network_text
+from feeds.report_closings import close_report, find_open
 from feeds.suffixes import is_public_suffix
 from pdns.clock import steady_s
 from pdns.config.addresses import parse_allowed
 from pdns.config.value_types import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
 from pdns.files import records
+from pdns.files.records import DamagedError
 from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandError, InvalidCommand, Outcome
@@ -76,7 +78,7 @@ class CommandRunner:
         self._work: dict[str, Callable[[Command], Awaitable[str]]] = {
             "hold": self._hold_back, "release": self._release, "drop": self._drop,
             "disable": self._disable, "enable": self._enable,
-            "block": self._indicate, "allow": self._indicate, "remove": self._remove,
+            "block": self._indicate, "allow": self._indicate, "remove": self._remove, "close": self._close_report,
             "pause": self._pause, "resume": self._resume,
         }  # fmt: skip
 
@@ -142,6 +144,8 @@ class CommandRunner:
             order, outcome = commands.showable(order), Outcome(done=False, text=str(exc))
         except RefusedError as exc:
             outcome = Outcome(done=False, text=str(exc), needs_force=isinstance(exc, NeedsForceError))
+        except DamagedError as exc:
+            outcome = Outcome(done=False, text=f"the reports cannot be read: {exc}")
         except (BuildError, FeedError) as exc:
             outcome = Outcome(done=False, text=f"it is on record, but there is no new blockset yet: {exc.reason}")
         except OSError as exc:
@@ -253,6 +257,15 @@ class CommandRunner:
             raise RefusedError(f"blocking is not paused{_for(order)}")
         self._write(paused={name: entry for name, entry in self._overrides.paused.items() if name != order.tenant})
         return f"names are blocked again{_for(order)}"
+
+    # Reports of mistakes.
+
+    async def _close_report(self, order: Command) -> str:
+        reason = _reason(order)
+        if (report := find_open(self._state_dir, order.report)) is None:
+            raise RefusedError(f"there is no open report {order.report}; `pdns reports` shows all")
+        close_report(self._state_dir, report.number, order.user, reason)
+        return f"report {report.number} about {report.name} is closed: {reason}"
 
     # The file.
 

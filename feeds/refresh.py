@@ -19,10 +19,10 @@ import msgspec
 
 from feeds.allowance import refused_limits
 from feeds.notify import NotifyListener
-from feeds.priority import step_back
 from feeds.scheduler import Scheduler
 from pdns.config.schema import Config
 from pdns.confinement.confine import confine_feeds, listens_low, said
+from pdns.confinement.priority import step_back
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
 from pdns.ipc.messages import Configure, Distrust, Message

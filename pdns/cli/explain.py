@@ -1,4 +1,7 @@
-"""`pdns explain NAME`: which feeds list a name or an address, by which rule, since when, and what a client gets."""
+"""`pdns explain NAME`: which feeds list a name or an address, by which rule, since when, and what a client gets.
+
+`pdns explain CASE` says the same of the name behind a case reference.
+"""
 
 from __future__ import annotations
 
@@ -14,9 +17,12 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
+from pdns.cli.cases import as_json as case_as_json
+from pdns.cli.cases import case_text, cases_of, listing_of, typed_case
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.cli.feed_table import aligned
 from pdns.cli.live_server import upstream_states
+from pdns.core.case import CaseError
 from pdns.errors import InvalidName
 from pdns.explain import (
     Explanation,
@@ -31,6 +37,7 @@ from pdns.explain import (
     of_name,
 )
 from pdns.state import overrides
+from pdns.state.cases import Case
 from pdns.wire import names
 
 _TITLES = (
@@ -50,18 +57,41 @@ _ALWAYS = 5  # of the titles; a column behind them is there when it has somethin
 
 
 def command(
-    name: Annotated[str, typer.Argument(metavar="NAME", help="The domain name, or the IP address, to explain")],
+    name: Annotated[
+        str, typer.Argument(metavar="NAME", help="The domain name, the IP address, or the case reference to explain")
+    ],
     tenant: Annotated[str, typer.Option("--tenant", "-t", help="For a client of this tenant [default: no tenant]")] = "",
     config: ConfigOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON; times are seconds since the epoch")] = False,
 ) -> None:
     """Show which feeds list a name or an address, by which rule and since when, where questions go, and what a client gets."""
-    raise typer.Exit(explain(name, tenant, config, as_json=as_json))
+    raise typer.Exit(explain_any(name, tenant, config, as_json=as_json))
 
 
-def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False) -> int:
-    """Prints the explanation and returns 0. Returns 2, with the reason on stderr, when the name or the configuration is invalid
-    or the listing is unknown.
+def explain_any(text: str, tenant: str, path: Path | None, *, as_json: bool = False) -> int:
+    """As `explain`, of a name, an address, or every name that a case reference leads to."""
+    errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+    try:
+        reference = typed_case(text)
+    except CaseError as failure:
+        errors.print(f'{failure}. If it is a name, write "{text}."', style="red")
+        return EXIT_INVALID
+    config = load_config(path, errors, reads_only=True) if reference else None
+    if config is None:
+        return EXIT_INVALID if reference else explain(text, tenant, path, as_json=as_json)
+    found = cases_of(reference, config, errors)
+    codes = []
+    for case in found:
+        listed, is_listed = listing_of(case, config)
+        if not as_json:
+            Console(soft_wrap=True, highlight=False, markup=False).print(case_text(case, is_listed=is_listed))
+        codes.append(explain(listed, tenant, path, as_json=as_json, case=case))
+    return max(codes, default=EXIT_INVALID)
+
+
+def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False, case: Case | None = None) -> int:
+    """Prints the explanation, in JSON with `case`, and returns 0. Returns 2, with the reason on stderr, when the name or the
+    configuration is invalid or the listing is unknown.
     """
     errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
     try:
@@ -104,7 +134,8 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False)
     if explanation.problem:
         errors.print(f"annotations cannot be read: {explanation.problem}", style="yellow")
     if as_json:
-        print(msgspec.json.encode({**msgspec.to_builtins(explanation), "answers": answers}).decode())
+        more = {} if case is None else {"case": case_as_json(case)}
+        print(msgspec.json.encode({**more, **msgspec.to_builtins(explanation), "answers": answers}).decode())
         return 0
     output = Console(soft_wrap=True, highlight=False, markup=False)
     output.print(Text(explanation.asked, style="bold"))

@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.text import Text
 
+from pdns.cli.cases import name_to_allow
 from pdns.cli.commands import (
     EXIT_INVALID,
     ConfigOption,
@@ -62,14 +63,25 @@ def block_command(
 
 
 def allow_command(
-    name: NameArgument,
-    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept in the audit log")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name and everything below it; *.NAME: only what is below")] = "",
+    reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept in the audit log")] = "",
+    case: Annotated[str, typer.Option("--case", metavar="CASE", help="The case reference of a block, instead of a name")] = "",
     lasting: ForOption = "",
     config: ConfigOption = None,
     force: ForceOption = False,
     tenant: TenantOption = "",
 ) -> None:
-    """Allow a name whatever feeds list, in every worker within a second."""
+    """Allow a name, or the listed name behind a case reference, whatever feeds list, in every worker within a second."""
+    if bool(name) == bool(case):
+        raise typer.BadParameter("expected a name or --case")
+    if name and not reason:
+        raise typer.BadParameter("missing option --reason")
+    if case:
+        _, errors = consoles()
+        name, reference = name_to_allow(case, config, errors)
+        if not name:
+            raise typer.Exit(EXIT_INVALID)
+        reason = f"case {reference}: {reason}" if reason else f"case {reference}"
     raise typer.Exit(
         run_command(config, Command(command="allow", user="", name=name, reason=reason, force=force, tenant=tenant), lasting)
     )

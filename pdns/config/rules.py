@@ -15,6 +15,7 @@ from pdns.config import addresses
 from pdns.config.addresses import Endpoint
 from pdns.config.admin_rules import settle_admin
 from pdns.config.balancer_rules import settle_balancers
+from pdns.config.block_page_rules import settle_block_page
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
@@ -254,5 +255,6 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "state": _state,
     "metrics": _metrics,
     "admin": settle_admin,
+    "block_page": settle_block_page,
     "quality": _quality,
 }

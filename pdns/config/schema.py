@@ -292,6 +292,17 @@ class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     token: tuple[AdminToken, ...] = ()
 
 
+class BlockPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The web page that clients get at the sinkhole address."""
+
+    listen: tuple[str, ...] = ()
+    max_connections: Annotated[int, Meta(ge=8, le=4096)] = 256
+    visits_per_minute: NotNegative = 60
+    max_reports: Annotated[int, Meta(ge=1, le=2000)] = 500
+    reports_per_hour: Positive = 200
+    reports_per_hour_per_client: Positive = 20
+
+
 class Quality(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Lists that `pdns feeds quality` compares feeds with."""
 
@@ -338,6 +349,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: State = State()
     metrics: Metrics = Metrics()
     admin: Admin = Admin()
+    block_page: BlockPage = BlockPage()
     quality: Quality = Quality()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET

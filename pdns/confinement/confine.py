@@ -77,10 +77,24 @@ def confine_feeds(state_dir: Path, *, low_port: bool) -> Missing:
     )
 
 
+def confine_page(*, write: Path, read: Path) -> Missing:
+    """Confine the page process: it answers at sockets that it is given, writes only below `write`, reads `read`, the program and
+    libraries, opens no socket, starts and signals no process.
+    """
+    return _take(
+        no_new_privs=_no_new_privs,
+        landlock=lambda: landlock.restrict(write=(write, _NULL), read=(*_program(), read), bind=False, connect=False),
+        capabilities=lambda: keep_capabilities(_as_root(DAC_OVERRIDE)),
+        dumpable=_not_dumpable,
+        seccomp=lambda: seccomp.refuse(
+            (*seccomp.NEVER, *seccomp.PROCESSES, *seccomp.SIGNALS, *seccomp.ATTRIBUTES, *seccomp.NEW_SOCKETS)
+        ),
+    )
+
+
 def confine_parser(*, write: Path, read: Iterable[Path]) -> Missing:
     """Confine a parser: it reads the program, libraries and `read`, and writes below `write`. No network, no processes."""
-    program = {Path(__file__).parents[2], *(Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path))}
-    readable = (*_SYSTEM, *(path for path in program if path.is_absolute() and len(path.parts) > 1), *read)
+    readable = (*_program(), *read)
     return _take(
         no_new_privs=_no_new_privs,
         landlock=lambda: landlock.restrict(write=(write, _NULL), read=readable, bind=False, connect=False),
@@ -88,6 +102,12 @@ def confine_parser(*, write: Path, read: Iterable[Path]) -> Missing:
         dumpable=_not_dumpable,
         seccomp=lambda: seccomp.allow(seccomp.PARSER),
     )
+
+
+def _program() -> tuple[Path, ...]:
+    """Where the program, Python and the libraries are."""
+    program = {Path(__file__).parents[2], *(Path(entry) for entry in (sys.prefix, sys.base_prefix, *sys.path))}
+    return (*_SYSTEM, *(path for path in program if path.is_absolute() and len(path.parts) > 1))
 
 
 def confine_command() -> Missing:

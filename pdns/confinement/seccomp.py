@@ -226,6 +226,9 @@ NUMBERS: Final = {  # name -> its number on x86-64 and on ARM64; -1: that has no
     "linkat": (265, 37),
     "symlink": (88, -1),
     "symlinkat": (266, 36),
+    "socket": (41, 198),
+    "connect": (42, 203),
+    "bind": (49, 200),
 }
 NEVER: Final = (  # not needed by pdns: each is a way out of confinement, or a part of the kernel with many vulnerabilities
     "ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise", "kcmp", "kexec_load", "kexec_file_load",
@@ -242,6 +245,7 @@ ATTRIBUTES: Final = (  # on files: Landlock does not cover these calls
     "chmod", "fchmod", "fchmodat", "fchmodat2", "chown", "fchown", "lchown", "fchownat", "setxattr", "lsetxattr", "fsetxattr",
     "truncate", "utimensat",
 )  # fmt: skip
+NEW_SOCKETS: Final = ("socket", "connect", "bind")
 PARSER: Final = tuple(NUMBERS)[: tuple(NUMBERS).index("execve")]  # calls for reading and writing files
 
 _MACHINES: Final = {"x86_64": (0, 0xC000003E, 317), "aarch64": (1, 0xC00000B7, 277)}  # column, AUDIT_ARCH_*, seccomp itself

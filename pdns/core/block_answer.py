@@ -6,8 +6,10 @@ from ipaddress import ip_address
 from typing import NamedTuple
 
 from pdns.core.answers import answer_entry, error_entry, negative_entry, soa_owner
+from pdns.core.case import REFERENCE_CHARACTERS, case_key, name_key, spelt
 from pdns.core.entry import Entry, Monitored, Verdict
 from pdns.core.policy import Policy
+from pdns.core.structured_error import Operator, StructuredText, sound, structured_text
 from pdns.wire import protocol as p
 from pdns.wire.names import ROOT, to_text
 
@@ -25,8 +27,10 @@ class Template(NamedTuple):
     action: str
     also: tuple[str, ...]  # as in a verdict
     monitored: Monitored
-    ede_head: bytes  # the text is this (with "*." of a rule that has it), the listed name, then `ede_tail`
+    ede_head: bytes  # the text is this (with "*." of a rule that has it), the listed name, `ede_tail`, the case reference, ")"
     ede_tail: bytes
+    case_key: int  # as `pdns.core.case.case_key`
+    structured: StructuredText | None
 
 
 class BlockAnswers:
@@ -77,16 +81,27 @@ class BlockAnswers:
         if template is None:
             head, tail = f"{category}: ".encode(), f" is listed by {feed}".encode()
             if reason:
-                told = reason.encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
+                told = sound(reason).encode()[:_REASON_MAX_BYTES].decode("utf-8", "ignore")
                 head, tail = f"{category}: {told} (".encode(), b")"
-            head += b"*." * below_only
+            head, tail = head + b"*." * below_only, tail + b" (case "
             settings = self._policy.settings(policy)
+            operator = Operator(settings.organisation, settings.contact, settings.language)
             action = settings.action_of(category)
             entry = _entry(action, settings.sinkhole_of(category), qtype, settings.ttl_s)
             entry.ede = (settings.ede_code, b"")
             template = self._templates[key] = Template(
-                entry, settings.ttl_s, feed, category, action, also, monitored, head, tail
-            )  # fmt: skip
+                entry,
+                settings.ttl_s,
+                feed,
+                category,
+                action,
+                also,
+                monitored,
+                head,
+                tail,
+                case_key(feed, settings.name),
+                structured_text(operator, settings.ede_code, category, also),
+            )
         return template
 
 
@@ -114,11 +129,21 @@ def fill(template: Template, qname: bytes, listed: bytes, now: float, rules_epoc
         body = soa_owner(common.rcode, listed, qname) + body[2:]
     return Entry(
         common.rcode, "blocked", now, template.ttl_s, body=body, counts=common.counts, ttls=common.ttls,
-        ede=(code, ede_text(template, rule or to_text(listed))), monitored=template.monitored, rules_epoch=rules_epoch,
+        ede=(code, ede_text(template, listed, rule)), structured=template.structured, monitored=template.monitored,
+        rules_epoch=rules_epoch,
         verdict=Verdict(template.feed, template.category, listed, template.action, template.also),
     )  # fmt: skip
 
 
-def ede_text(template: Template, rule: str) -> bytes:
-    """Who blocked it and why, within what an OPT record has room for."""
-    return (template.ede_head + rule.encode() + template.ede_tail)[: p.EDE_TEXT_MAX_BYTES]
+def ede_text(template: Template, listed: bytes, rule: str = "") -> bytes:
+    """Who blocked it and why, and the case reference, within what an OPT record has room for: a long name is cut."""
+    case = spelt(name_key(listed) ^ template.case_key).encode()
+    named, room = (rule or to_text(listed)).encode(), ede_room(template)
+    if len(named) > room:
+        named = named[: room - 3] + b"..."
+    return template.ede_head + named + template.ede_tail + case + b")"
+
+
+def ede_room(template: Template) -> int:
+    """The bytes that the name of the rule may take in the text."""
+    return p.EDE_TEXT_MAX_BYTES - len(template.ede_head) - len(template.ede_tail) - REFERENCE_CHARACTERS - 1

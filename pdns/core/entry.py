@@ -5,9 +5,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from pdns.core.query import Query
+from pdns.core.structured_error import StructuredText, structured_errors
 from pdns.wire import protocol as p
 
 _OVERHEAD_BYTES = 500  # of an entry's Python objects, on average
@@ -56,6 +58,7 @@ class Entry:
         "size_bytes",
         "source",
         "stored_s",
+        "structured",
         "ttls",
         "verdict",
         "visited",
@@ -74,6 +77,7 @@ class Entry:
         ad: bool = False,
         ede: Ede | None = None,
         more_ede: tuple[Ede, ...] = (),
+        structured: StructuredText | None = None,
         rotation: Rotation = NO_ROTATION,
         verdict: Verdict | None = None,
         monitored: Monitored = (),
@@ -90,6 +94,7 @@ class Entry:
         self.ad = ad
         self.ede = ede
         self.more_ede = more_ede
+        self.structured = structured  # what clients that ask for a structured error get with the text of `ede`
         self.rotation = rotation
         self.verdict = verdict
         self.monitored = monitored
@@ -116,8 +121,8 @@ class Entry:
         """The message for this client: its id, its question, TTLs counted down, at most `max_bytes`.
 
         Several addresses begin with another one each time (RFC 1794), chosen by the id of the query.
-        What does not fit is left out and TC set (RFC 2181, 9). With `stale_ttl_s` every TTL is that, and the
-        Extended DNS Error says so (RFC 8767, 4; RFC 8914, 4.4 and 4.20).
+        What does not fit is left out and TC set (RFC 2181, 9); Extended DNS Errors go first, without TC. With `stale_ttl_s` every
+        TTL is that, and the Extended DNS Error says so (RFC 8767, 4; RFC 8914, 4.4 and 4.20).
         """
         body = self.body
         at, size, count = self.rotation
@@ -138,21 +143,21 @@ class Entry:
         ede, more = self.ede, self.more_ede
         if stale_ttl_s >= 0:
             ede, more = (p.EDE_STALE_NXDOMAIN if self.rcode == p.NXDOMAIN else p.EDE_STALE, b""), ()
-        opt = opt_record(query, ede, more) if query.edns else b""
-        size = p.HEADER_BYTES + len(query.question) + len(body) + len(opt)
-        if size > max_bytes:
-            if ede is not None and query.edns:
-                size -= len(opt)
-                opt = opt_record(query, None)
-                size += len(opt)
-            if size > max_bytes:
-                return _header(query.id, flags | p.TC, b"\0\0\0\0", opt) + query.question + opt
+        opt, room = b"", max_bytes - p.HEADER_BYTES - len(query.question) - len(body)
+        if query.edns:
+            errors = () if ede is None else (ede, *more)
+            for fewer in _shorter(errors, self.structured if stale_ttl_s < 0 else None, query):
+                opt = opt_record(query, fewer)
+                if len(opt) <= room:
+                    break
+        if len(opt) > room:
+            return _header(query.id, flags | p.TC, b"\0\0\0\0", opt) + query.question + opt
         return _header(query.id, flags, self.counts, opt) + query.question + body + opt
 
 
 def truncated(query: Query) -> bytes:
     """No answer but TC: come back over TCP."""
-    opt = opt_record(query, None) if query.edns else b""
+    opt = opt_record(query) if query.edns else b""
     return _header(query.id, p.QR | p.RA | p.TC | (query.flags & (p.RD | p.CD)), b"\0\0\0\0", opt) + query.question + opt
 
 
@@ -163,13 +168,20 @@ def _header(query_id: int, flags: int, counts: bytes, opt: bytes) -> bytes:
 _OPT = (b"\0\0\x29\x04\xd0\0\0\0\0", b"\0\0\x29\x04\xd0\0\0\x80\0")
 
 
-def opt_record(query: Query, ede: Ede | None, more: tuple[Ede, ...] = ()) -> bytes:
+def _shorter(errors: tuple[Ede, ...], structured: StructuredText | None, query: Query) -> Iterator[tuple[Ede, ...]]:
+    """What may be told of `errors`, in full first and nothing at last. No text is ever cut."""
+    if errors:
+        yield from structured_errors(errors, structured) if query.structured else (errors,)
+    yield ()
+
+
+def opt_record(query: Query, errors: tuple[Ede, ...] = ()) -> bytes:
     """Our OPT record (RFC 6891): version 0, 1232 bytes, DO as the client set it, perhaps Extended DNS Errors, and the
     options that the query asked for.
     """
     options = query.options
-    if ede is not None:
-        options = b"".join(map(ede_option, (ede, *more))) + options
+    if errors:
+        options = b"".join(map(ede_option, errors)) + options
     return _OPT[query.do] + len(options).to_bytes(2) + options
 
 

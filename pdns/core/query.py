@@ -34,6 +34,7 @@ class Query:
         "qname",
         "qtype",
         "question",
+        "structured",
         "udp_bytes",
         "verified",
     )  # fmt: skip
@@ -60,6 +61,7 @@ class Query:
         self.cookie = b""  # the client's, and the server's if it has one (RFC 7873)
         self.keepalive = False  # it asks how long its TCP connection may stay (RFC 7828)
         self.nsid = False  # it asks which server answers (RFC 5001)
+        self.structured = False  # its client understands structured errors (`pdns.core.structured_error`)
         self.options = b""  # of the OPT record of its answer
         # DO and CD change what an upstream says (RFC 4035, 3.2.1 and 3.2.2), so they are part of the question.
         self.key = self.qname + question[-4:] + (b"\3" if do and self.cd else b"\1" if do else b"\2" if self.cd else b"\0")

@@ -1,6 +1,6 @@
 """The answer cache: the compiled twin of `pdns.reference.cache`. `arena.pxd` has the memory that answers are kept in."""
 
-from libc.stdint cimport uint16_t
+from libc.stdint cimport uint16_t, uint64_t
 
 from pdns.fast.arena cimport Arena
 from pdns.fast.cache_record cimport CacheRecord
@@ -13,14 +13,17 @@ cdef class Prepared:  # a Template of pdns.core.block_answer, as far as it can b
     cdef uint16_t ttls[4]
     cdef bytes ede_head
     cdef bytes ede_tail
+    cdef Py_ssize_t ede_room
+    cdef uint64_t case_key
 
 
 cdef class AnswerCache(Arena):
     cdef readonly list attributions  # (verdict's feed, category, action, also) or None, monitored
+    cdef readonly list structured  # of each, a StructuredText or None
     cdef dict _attribution_numbers
     cdef dict _prepared  # by the id of the template, which it holds
     cdef Prepared _last_prepared
 
-    cdef int attribution(self, verdict, tuple monitored) except -1
+    cdef int attribution(self, verdict, tuple monitored, structured=*) except -1
     cdef CacheRecord *_find(self, bytes key)
-    cdef _entry(self, CacheRecord *record)
+    cdef entry_of(self, CacheRecord *record)

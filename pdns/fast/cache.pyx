@@ -2,6 +2,7 @@
 
 # specification: pdns/reference/cache.py:ReferenceCache
 # specification: pdns/core/entry.py:Entry
+# specification: pdns/core/case.py:reference
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
@@ -13,8 +14,10 @@ from pdns.fast.cache_record cimport (
     BLOCKED, LIVE, MAX_RECORD_BYTES, NO_EDE, CacheRecord, body_of, ede_of, key_of, listed_of, ttls_of,
 )  # fmt: skip
 from pdns.fast.wire cimport HEADER_BYTES, KEY_TAIL_BYTES, Question, put16, u16, u32
+from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
 
-from pdns.core.block_answer import fill
+from pdns.core import case
+from pdns.core.block_answer import ede_room, fill
 from pdns.core.entry import Entry, Verdict, ede_option
 from pdns.wire.message import parse_options
 from pdns.wire.names import to_text
@@ -25,8 +28,13 @@ SOURCE_NUMBERS = {name: number for number, name in enumerate(SOURCES)}
 
 cdef enum:
     MOST_ATTRIBUTIONS = 65535
-    EDE_TEXT_BYTES = 200
     EDE_TEXT_ROOM = 208  # the last byte spelt may take three more than fit
+    REFERENCE_BYTES = 9
+    REFERENCE_DIGITS = 7
+    SALT_BYTES = 16
+    CLOSING = 41
+    HYPHEN = 45
+    DOT = 46
     MOST_PREPARED = 1024
     NXDOMAIN = 3
 
@@ -35,8 +43,8 @@ cdef class AnswerCache(Arena):
     """As `pdns.core.cache.AnswerCache`, but that `get` gives a copy."""
 
     def __cinit__(self, max_bytes, int fd=-1):
-        self.attributions = [(None, ())]
-        self._attribution_numbers = {(None, ()): 0}
+        self.attributions, self.structured = [(None, ())], [None]
+        self._attribution_numbers = {(None, (), None): 0}
         self._prepared = {}
 
     def get(self, bytes key not None):
@@ -45,11 +53,11 @@ cdef class AnswerCache(Arena):
             return None
         record.hits += 1
         record.visited = True
-        return self._entry(record)
+        return self.entry_of(record)
 
     def peek(self, bytes key not None):
         cdef CacheRecord *record = self._find(key)
-        return None if record == NULL else self._entry(record)
+        return None if record == NULL else self.entry_of(record)
 
     def keys_of(self, bytes name not None, bint below, uint64_t start, int most):
         """As `pdns.core.cache.AnswerCache.keys_of`. `start` is a place in a ring, whose lowest bit says which one: what moves from
@@ -87,7 +95,7 @@ cdef class AnswerCache(Arena):
         if verdict is not None:
             listed = verdict.listed
         shape.silent = entry.silent
-        number = self.attribution(verdict, entry.monitored)
+        number = self.attribution(verdict, entry.monitored, entry.structured)
         if PyBytes_GET_SIZE(key) > 0xFFFF or PyBytes_GET_SIZE(body) > MAX_RECORD_BYTES or number > MOST_ATTRIBUTIONS:
             self.remove(key)
             return False
@@ -131,7 +139,7 @@ cdef class AnswerCache(Arena):
             shape.expires_s += now
             shape.key_bytes = query.q.key_bytes
             shape.listed_bytes = listed_bytes
-            shape.ede_bytes = write_ede_text(prepared, listed, text)
+            shape.ede_bytes = write_ede_text(prepared, listed, listed_bytes, text)
             record = self.begin(query.q.key, &shape)
             if record != NULL:
                 memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
@@ -154,7 +162,8 @@ cdef class AnswerCache(Arena):
             prepared = self._prepared[id(template)] = Prepared.__new__(Prepared)
             entry = fill(template, b"\0", b"\0", 0.0, 0)
             prepared.template, prepared.body = template, entry.body
-            prepared.ede_head, prepared.ede_tail = template.ede_head, template.ede_tail
+            prepared.ede_head, prepared.ede_tail, prepared.ede_room = template.ede_head, template.ede_tail, ede_room(template)
+            prepared.case_key = template.case_key
             memset(&prepared.shape, 0, sizeof(CacheRecord))
             prepared.shape.source = BLOCKED
             prepared.shape.expires_s = template.ttl_s
@@ -164,7 +173,7 @@ cdef class AnswerCache(Arena):
             prepared.shape.body_bytes, prepared.shape.ttl_count = len(entry.body), len(entry.ttls)
             for at, (place, _) in enumerate(entry.ttls):
                 prepared.ttls[at] = place
-            number = self.attribution(entry.verdict, entry.monitored)
+            number = self.attribution(entry.verdict, entry.monitored, entry.structured)
             prepared.shape.attribution = number if number <= MOST_ATTRIBUTIONS else 0
         self._last_prepared = prepared
         return prepared
@@ -191,24 +200,26 @@ cdef class AnswerCache(Arena):
         if record != NULL:
             self.unlink(record)
 
-    cdef int attribution(self, verdict, tuple monitored) except -1:
-        """The number of what blocks are counted by; above MOST_ATTRIBUTIONS when there are too many."""
-        if verdict is None and not monitored:
+    cdef int attribution(self, verdict, tuple monitored, structured=None) except -1:
+        """The number of what blocks are counted by, and of their structured errors; above MOST_ATTRIBUTIONS when there are too many."""
+        if verdict is None and not monitored and structured is None:
             return 0
-        wanted = (None if verdict is None else (verdict.feed, verdict.category, verdict.action, verdict.also), monitored)
+        counted = (None if verdict is None else (verdict.feed, verdict.category, verdict.action, verdict.also), monitored)
+        wanted = (*counted, structured)
         number = self._attribution_numbers.get(wanted)
         if number is None:
             number = len(self.attributions)
             if number > MOST_ATTRIBUTIONS:
                 return number
-            self.attributions.append(wanted)
+            self.attributions.append(counted)
+            self.structured.append(structured)
             self._attribution_numbers[wanted] = number
         return number
 
     cdef CacheRecord *_find(self, bytes key):
         return self.find(<const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
 
-    cdef _entry(self, CacheRecord *record):
+    cdef entry_of(self, CacheRecord *record):
         cdef Py_ssize_t at
         cdef int place
         cdef uint8_t counts[4]
@@ -233,7 +244,7 @@ cdef class AnswerCache(Arena):
             record.rcode, SOURCES[record.source], record.stored_s, 0,
             body=PyBytes_FromStringAndSize(<char *>body, record.body_bytes), counts=PyBytes_FromStringAndSize(<char *>counts, 4),
             ttls=tuple(ttls), ad=bool(record.ad), ede=ede, verdict=verdict, monitored=monitored, rules_epoch=record.rules_epoch,
-            route_mark=record.route_mark, more_ede=more_ede, rotation=(record.turn_at, record.turn_bytes, record.turn_count),
+            route_mark=record.route_mark, more_ede=more_ede, structured=self.structured[record.attribution], rotation=(record.turn_at, record.turn_bytes, record.turn_count),
         )  # fmt: skip
         entry.expires_s = record.expires_s
         entry.retry_s = record.retry_s
@@ -265,33 +276,63 @@ cdef inline unsigned int soa_owner(const Question *question, int listed_bytes, u
 
 # ---- the text of an Extended DNS Error
 
-cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, uint8_t *out) noexcept:
+cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, int listed_bytes, uint8_t *out) except 0:
     """As `pdns.core.block_answer.ede_text`: the name in presentation format (RFC 1035, 5.1) between head and tail, cut where it is
-    too long. `out` has EDE_TEXT_ROOM."""
-    cdef Py_ssize_t at = 0, left
-    at = append(out, 0, <const uint8_t *>PyBytes_AS_STRING(prepared.ede_head), PyBytes_GET_SIZE(prepared.ede_head))
-    if listed[0] == 0:
-        at = append(out, at, b".", 1)
-    while listed[0] and at < EDE_TEXT_BYTES:
-        left = listed[0]
-        listed += 1
-        while left:
-            if at < EDE_TEXT_BYTES:
-                at += write_byte(out + at, listed[0])
-            listed += 1
+    too long, then the case reference. `out` has EDE_TEXT_ROOM."""
+    cdef const uint8_t *name = listed
+    cdef Py_ssize_t at = PyBytes_GET_SIZE(prepared.ede_head), end = at + prepared.ede_room, tail_bytes = PyBytes_GET_SIZE(prepared.ede_tail)
+    cdef int left
+    memcpy(out, PyBytes_AS_STRING(prepared.ede_head), at)
+    if name[0] == 0:
+        out[at] = DOT
+        at += 1
+    while name[0] and at <= end:
+        left = name[0]
+        name += 1
+        while left and at <= end:
+            at += write_byte(out + at, name[0])
+            name += 1
             left -= 1
-        if listed[0] and at < EDE_TEXT_BYTES:
-            at = append(out, at, b".", 1)
-    if at < EDE_TEXT_BYTES:
-        at = append(out, at, <const uint8_t *>PyBytes_AS_STRING(prepared.ede_tail), PyBytes_GET_SIZE(prepared.ede_tail))
-    return <uint16_t>(at if at < EDE_TEXT_BYTES else EDE_TEXT_BYTES)
+        if left == 0 and name[0] and at <= end:
+            out[at] = DOT
+            at += 1
+    if at > end:
+        at = end
+        memset(out + at - 3, DOT, 3)
+    memcpy(out + at, PyBytes_AS_STRING(prepared.ede_tail), tail_bytes)
+    at += tail_bytes
+    write_reference(out + at, prepared.case_key ^ name_key(listed, listed_bytes))
+    at += REFERENCE_BYTES
+    out[at] = CLOSING
+    return <uint16_t>(at + 1)
 
 
-cdef inline Py_ssize_t append(uint8_t *out, Py_ssize_t at, const uint8_t *text, Py_ssize_t size) noexcept nogil:
-    if size > EDE_TEXT_BYTES - at:
-        size = EDE_TEXT_BYTES - at
-    memcpy(out + at, text, size)
-    return at + size
+cdef uint64_t name_key(const uint8_t *listed, int listed_bytes) except? 0:
+    """As `pdns.core.case.name_key`."""
+    cdef uint8_t salted[XXH3_MOST_BYTES]
+    cdef uint8_t digest[XXH3_DIGEST_BYTES]
+    cdef uint64_t key = 0
+    cdef int at
+    if SALT_BYTES + listed_bytes > XXH3_MOST_BYTES:
+        return case.name_key(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
+    memcpy(salted, <const uint8_t *>_SALT, SALT_BYTES)
+    memcpy(salted + SALT_BYTES, listed, listed_bytes)
+    xxh128(salted, SALT_BYTES + listed_bytes, digest)
+    for at in range(8):
+        key = key << 8 | digest[at]
+    return key
+
+
+cdef inline void write_reference(uint8_t *out, uint64_t key) noexcept nogil:
+    """As `pdns.core.case.spelt`."""
+    cdef unsigned int digit, check = 0
+    cdef int at
+    for at in range(REFERENCE_DIGITS):
+        digit = <unsigned int>(key >> (59 - 5 * at)) & 31
+        check = (check << 1 ^ (37 if check & 16 else 0)) ^ digit
+        out[at if at < 4 else at + 1] = _alphabet[digit]
+    out[4] = HYPHEN
+    out[8] = _alphabet[check << 1 ^ (37 if check & 16 else 0)]
 
 
 cdef inline int write_byte(uint8_t *out, uint8_t byte) noexcept nogil:
@@ -310,6 +351,10 @@ cdef inline int write_byte(uint8_t *out, uint8_t byte) noexcept nogil:
     return kind
 
 
+cdef bytes _SALT = case.SALT
+cdef uint8_t _alphabet[32]
+for _at, _char in enumerate(case.ALPHABET.encode()):
+    _alphabet[_at] = _char
 cdef uint8_t _spelling[256]  # how many characters it takes
 for _byte in range(256):
     _spelling[_byte] = len(to_text(bytes([1, _byte, 0])))

@@ -65,6 +65,9 @@ cdef class FastPath:
     cdef Py_ssize_t _take_notify(self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3
     cdef Py_ssize_t render_known(self, PendingQuery asked, int source, int transport, double now, uint8_t *out) except -3
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil
+    cdef Py_ssize_t _render_structured(
+        self, CacheRecord *record, Question *question, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
+    ) except -3
     cdef Py_ssize_t _render(
         self, CacheRecord *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
         const uint8_t *address,

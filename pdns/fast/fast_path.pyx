@@ -10,8 +10,8 @@ from libc.string cimport memcpy
 
 from pdns.fast.clients cimport Known, packed, text_of
 from pdns.fast.query cimport filter_key_of
-from pdns.fast.cache_record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, listed_of
-from pdns.fast.render cimport render, write_opt
+from pdns.fast.cache_record cimport BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, STALE, UPSTREAM, ede_of, listed_of
+from pdns.fast.render cimport escape, render, render_structured, write_opt
 from pdns.fast.stats cimport TCP, UDP
 from pdns.fast.wire cimport (
     CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
@@ -34,6 +34,7 @@ cdef enum:
     TRUNCATE
     REFUSE
     SECONDS_A_MINUTE = 60
+    STRUCTURED_ROOM = 2048
 cdef dict _ACTIONS = {"drop": DROP, "truncate": TRUNCATE, "refuse": REFUSE}
 
 cdef bytes _STRANGER = specification.STRANGER_TEXT
@@ -250,11 +251,39 @@ cdef class FastPath:
                 self._log_monitored(record, question, client, address)
             elif (record.seen_minute != minute or record.seen_client != client):
                 record.seen_minute, record.seen_client = minute, client
-                self._fast_stats.sighted(client, listed_of(record), record.listed_bytes, minute)
+                self._fast_stats.sighted(client, record.attribution, listed_of(record), record.listed_bytes, minute)
             if record.silent:
                 return SILENCE
         self._fast_stats.response(client, source, record.rcode)
+        if question.structured and record.ede_code != NO_EDE:
+            return self._render_structured(record, question, max_bytes, stale, now, out)
         return render(record, question, now, max_bytes, self._stale_ttl_s if stale else -1, out)
+
+    cdef Py_ssize_t _render_structured(
+        self, CacheRecord *record, Question *question, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
+    ) except -3:
+        """An answer with an Extended DNS Error, for a client that understands structured ones."""
+        cdef uint8_t text[STRUCTURED_ROOM]
+        cdef Py_ssize_t at
+        cdef bytes head, tail, short_text
+        cdef Query query
+        structured = self._cache.structured[record.attribution]
+        if structured is not None and record.more_ede_bytes == 0:
+            head, tail, short_text = structured
+            if PyBytes_GET_SIZE(head) + 2 * record.ede_bytes + PyBytes_GET_SIZE(tail) <= STRUCTURED_ROOM:
+                at = PyBytes_GET_SIZE(head)
+                memcpy(text, PyBytes_AS_STRING(head), at)
+                at += escape(ede_of(record), record.ede_bytes, text + at)
+                memcpy(text + at, PyBytes_AS_STRING(tail), PyBytes_GET_SIZE(tail))
+                return render_structured(
+                    record, question, now, max_bytes, text, at + PyBytes_GET_SIZE(tail),
+                    <const uint8_t *>PyBytes_AS_STRING(short_text), PyBytes_GET_SIZE(short_text), out,
+                )  # fmt: skip
+        query = Query.__new__(Query)
+        memcpy(&query.q, question, sizeof(Question))
+        answer = self._cache.entry_of(record).render(query, now, max_bytes, stale_ttl_s=self._stale_ttl_s if stale else -1)
+        memcpy(out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
+        return PyBytes_GET_SIZE(answer)
 
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
         """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""

@@ -121,6 +121,10 @@ cdef class Query:
         return bool(self.q.nsid)
 
     @property
+    def structured(self):
+        return bool(self.q.structured)
+
+    @property
     def options(self):
         return PyBytes_FromStringAndSize(<char *>self.q.options, self.q.option_bytes)
 

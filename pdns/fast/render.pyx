@@ -13,6 +13,10 @@ from pdns.fast.wire cimport (
 
 from pdns.wire import protocol as p
 
+cdef enum:
+    QUOTE = 34
+    BACKSLASH = 92
+
 cdef int _STALE, _STALE_NXDOMAIN
 _STALE, _STALE_NXDOMAIN = p.EDE_STALE, p.EDE_STALE_NXDOMAIN
 
@@ -21,14 +25,9 @@ cdef Py_ssize_t render(
     CacheRecord *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, uint8_t *out
 ) noexcept nogil:
     """Writes what `pdns.core.entry.Entry.render` gives, and returns its size. `out` has room for `max_bytes`, at least 512."""
-    cdef unsigned int flags = QR | RA | (question.flags & (RD | CD)) | (record.rcode & RCODE_MASK)
-    cdef Py_ssize_t at = HEADER_BYTES, opt_bytes = 0, size, i, place
+    cdef Py_ssize_t opt_bytes = 0, size
     cdef int ede_code = NO_EDE
     cdef Py_ssize_t ede_bytes = 0, more_bytes = 0
-    cdef int64_t age_s
-    cdef uint32_t ttl_s
-    if record.ad and (question.want_dnssec or question.flags & AD):  # RFC 6840, 5.8
-        flags |= AD
     if question.edns:
         opt_bytes = OPT_BYTES + question.option_bytes
         if stale_ttl_s >= 0:
@@ -42,6 +41,51 @@ cdef Py_ssize_t render(
     if size > max_bytes and ede_code != NO_EDE:
         ede_code = NO_EDE
         size += OPT_BYTES + question.option_bytes - opt_bytes
+    return write(record, question, now, max_bytes, stale_ttl_s, size, ede_code, ede_of(record), ede_bytes, more_bytes, out)
+
+
+cdef Py_ssize_t render_structured(
+    CacheRecord *record, const Question *question, double now, Py_ssize_t max_bytes, const uint8_t *text, Py_ssize_t text_bytes,
+    const uint8_t *short_text, Py_ssize_t short_bytes, uint8_t *out,
+) noexcept nogil:
+    """The same for a client that understands structured errors, of a record with one error: `text` is what to tell, `short_text`
+    what to tell where that does not fit, if there is any."""
+    cdef Py_ssize_t size = HEADER_BYTES + question.bytes + record.body_bytes + OPT_BYTES + question.option_bytes
+    cdef int ede_code = record.ede_code
+    if size + 6 + text_bytes > max_bytes:
+        text, text_bytes = short_text, short_bytes
+        if size + 6 + text_bytes > max_bytes:
+            text_bytes = 0
+    if size + 6 + text_bytes > max_bytes:
+        ede_code = NO_EDE
+    else:
+        size += 6 + text_bytes
+    return write(record, question, now, max_bytes, -1, size, ede_code, text, text_bytes, 0, out)
+
+
+cdef Py_ssize_t escape(const uint8_t *text, Py_ssize_t size, uint8_t *out) noexcept nogil:
+    """As `pdns.core.structured_error.escaped`. `out` has room for twice the size. Returns the size written."""
+    cdef Py_ssize_t i, at = 0
+    for i in range(size):
+        if text[i] == BACKSLASH or text[i] == QUOTE:
+            out[at] = BACKSLASH
+            at += 1
+        out[at] = text[i]
+        at += 1
+    return at
+
+
+cdef inline Py_ssize_t write(
+    CacheRecord *record, const Question *question, double now, Py_ssize_t max_bytes, int32_t stale_ttl_s, Py_ssize_t size, int ede_code,
+    const uint8_t *text, Py_ssize_t text_bytes, Py_ssize_t more_bytes, uint8_t *out,
+) noexcept nogil:
+    """A message of `size` bytes, or what is left of it when that is more than `max_bytes`."""
+    cdef unsigned int flags = QR | RA | (question.flags & (RD | CD)) | (record.rcode & RCODE_MASK)
+    cdef Py_ssize_t at = HEADER_BYTES, i, place
+    cdef int64_t age_s
+    cdef uint32_t ttl_s
+    if record.ad and (question.want_dnssec or question.flags & AD):  # RFC 6840, 5.8
+        flags |= AD
     put16(out, question.id)
     put16(out + 4, 1)
     memcpy(out + at, question.section, question.bytes)
@@ -71,7 +115,7 @@ cdef Py_ssize_t render(
         at += record.body_bytes
     put16(out + 10, 1 if question.edns else 0)
     if question.edns:
-        at += write_opt(out + at, question, ede_code, ede_of(record), ede_bytes, more_bytes)
+        at += write_opt(out + at, question, ede_code, text, text_bytes, more_bytes)
     must(at <= max_bytes)
     return at
 

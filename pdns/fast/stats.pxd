@@ -28,7 +28,8 @@ cdef struct Slots:  # of one client's tenant; each is one more than the slot, 0 
 cdef struct BlockEvent:
     uint64_t listed_hash
     uint32_t series
-    uint32_t minute
+    uint32_t blocked
+    uint64_t minute
 
 
 cdef class FastStats:
@@ -45,6 +46,7 @@ cdef class FastStats:
     cdef uint32_t _durations[SOURCE_COUNT][BUCKETS_AT_MOST + 1]  # the last one in use is the sum
     cdef bint _has_durations[SOURCE_COUNT]
     cdef object _sightings_memory
+    cdef uint32_t _event_bytes
     cdef uint8_t *_block_ring  # laid out as `pdns.telemetry.block_ring` says; NULL: it is not written
     cdef uint8_t _salt[SALT_BYTES]
     cdef BlockEvent _said[LATELY_SAID]  # what was said last, in places by hash
@@ -53,7 +55,7 @@ cdef class FastStats:
     cdef int query(self, uint16_t client, int transport, uint16_t qtype) except -1
     cdef int response(self, uint16_t client, int source, int rcode) except -1
     cdef int blocked(self, uint16_t client, uint16_t attribution) except -1
-    cdef int sighted(self, uint16_t client, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1
+    cdef int sighted(self, uint16_t client, uint16_t attribution, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1
     cdef int lasted(self, int source, uint64_t count, double duration_s) except -1
     cdef void spread(self, const uint32_t *histogram, uint64_t count, double duration_s) noexcept nogil  # a slot a bucket, then the sum
     cdef void dropped_not_a_query(self) noexcept nogil

@@ -24,7 +24,8 @@ cdef enum:  # as pdns.telemetry.block_ring has it
     CAPACITY_AT = 8
     HEAD_AT = 16
     EVENTS_AT = 64
-    EVENT_BYTES = 16
+    EVENT_BYTES_AT = 12
+    EVENT_HEAD_BYTES = 16  # all of an event that the supervisor of an earlier version made room for
 
 cdef uint8_t _labels[QTYPE_TABLE]  # qtype -> place of its label; 0 is `other`
 memset(_labels, 0, sizeof(_labels))
@@ -57,6 +58,7 @@ cdef class FastStats:
             PyObject_GetBuffer(self._sightings_memory, &view, PyBUF_WRITABLE)
             self._block_ring = <uint8_t *>view.buf
             PyBuffer_Release(&view)  # as above
+            memcpy(&self._event_bytes, self._block_ring + EVENT_BYTES_AT, 4)
         memcpy(self._salt, <const char *>block_ring.SALT, SALT_BYTES)
         self._not_a_query, self._rate_limit = stats.drop_slot("not_a_query"), stats.drop_slot("rate_limit")
 
@@ -99,7 +101,7 @@ cdef class FastStats:
             self._values[<Py_ssize_t>slot] += 1
         return 0
 
-    cdef int sighted(self, uint16_t client, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1:
+    cdef int sighted(self, uint16_t client, uint16_t attribution, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1:
         """It asked for a listed name or one below, as `pdns.telemetry.block_ring.BlockRingWriter.saw` says it: not twice a minute."""
         cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
         cdef uint8_t digest[XXH3_DIGEST_BYTES]
@@ -107,6 +109,7 @@ cdef class FastStats:
         cdef BlockEvent *before
         cdef uint64_t head
         cdef uint32_t capacity
+        cdef uint8_t *out
         cdef int at
         if self._block_ring == NULL:
             return 0
@@ -121,15 +124,20 @@ cdef class FastStats:
             event.listed_hash = 0
             for at in range(8):
                 event.listed_hash = event.listed_hash << 8 | digest[at]
+        slots = self._block_slots[<uint32_t>client << 16 | attribution]
         event.series, event.minute = self._slots[client].tenant - 1, minute
-        before = &self._said[(event.listed_hash ^ event.series) % LATELY_SAID]
+        event.blocked = <uint32_t>(<Py_ssize_t>(<tuple>slots)[0] + 1)
+        before = &self._said[(event.listed_hash ^ event.series ^ event.blocked) % LATELY_SAID]
         if memcmp(before, &event, sizeof(BlockEvent)) == 0:
             return 0
         before[0] = event
         memcpy(&head, self._block_ring + HEAD_AT, 8)
         memcpy(&capacity, self._block_ring + CAPACITY_AT, 4)
-        memcpy(self._block_ring + EVENTS_AT + head % capacity * EVENT_BYTES, &event, EVENT_BYTES)
-        memset(self._block_ring + EVENTS_AT + head % capacity * EVENT_BYTES + 12, 0, 4)
+        out = self._block_ring + EVENTS_AT + head % capacity * self._event_bytes
+        memcpy(out, &event, EVENT_HEAD_BYTES)
+        if self._event_bytes > EVENT_HEAD_BYTES:
+            out[EVENT_HEAD_BYTES] = <uint8_t>listed_bytes
+            memcpy(out + EVENT_HEAD_BYTES + 1, listed, listed_bytes)
         head += 1
         memcpy(self._block_ring + HEAD_AT, &head, 8)
         return 0

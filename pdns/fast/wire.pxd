@@ -33,6 +33,7 @@ cdef enum:
     OPTION_NSID = 3
     OPTION_COOKIE = 10
     OPTION_KEEPALIVE = 11
+    OPTION_STRUCTURED_ERROR = 26
     CLIENT_COOKIE_BYTES = 8
     SERVER_COOKIE_BYTES = 16
     LEAST_COOKIES_BYTES = 16  # of a client's and a server's (RFC 7873, 4)
@@ -87,6 +88,7 @@ cdef struct Question:  # what a query says, with nothing left that points into i
     bint has_options  # a cookie, keepalive or NSID
     bint keepalive
     bint nsid
+    bint structured  # it understands structured errors
     uint8_t cookie_bytes
     uint8_t option_bytes  # of what the OPT record of the answer is to hold
     uint8_t cookie[MOST_COOKIES_BYTES]

@@ -90,7 +90,7 @@ cdef inline Fault read_question(const uint8_t *wire, Py_ssize_t size, Question *
     memcpy(out.key + i - 4, at, 4)
     out.edns = False
     out.want_dnssec = False
-    out.has_options = out.keepalive = out.nsid = False
+    out.has_options = out.keepalive = out.nsid = out.structured = False
     out.cookie_bytes = out.option_bytes = 0
     out.udp_bytes = PLAIN_UDP_BYTES
     if additionals == 0:
@@ -177,6 +177,8 @@ cdef Fault read_options(const uint8_t *rdata, Py_ssize_t size, Question *out) no
             out.keepalive = out.has_options = True
         elif code == OPTION_NSID:
             out.nsid = out.has_options = True
+        elif code == OPTION_STRUCTURED_ERROR:
+            out.structured = True
     return fault
 
 

@@ -199,8 +199,8 @@ def rename(old: Path, new: Path) -> None:
         _replace(directory, old.name, new)
 
 
-def append(path: Path, data: bytes, mode: int = 0o640) -> None:
-    """Append `data` to `path` and sync it. Anything there that is not a file of ours is put aside.
+def append(path: Path, data: bytes, mode: int = 0o640, *, synced: bool = True) -> None:
+    """Append `data` to `path` and, if `synced`, sync it. Anything there that is not a file of ours is put aside.
 
     Raises `OSError`.
     """
@@ -226,10 +226,12 @@ def append(path: Path, data: bytes, mode: int = 0o640) -> None:
                 data = b"\n" + data  # an incomplete last line stays a separate line
             while data:
                 data = data[os.write(fd, data) :]
-            os.fsync(fd)
+            if synced:
+                os.fsync(fd)
         finally:
             os.close(fd)
-        _sync(directory)
+        if synced:
+            _sync(directory)
 
 
 def make_directory(path: Path, mode: int = 0o755) -> None:

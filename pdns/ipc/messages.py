@@ -68,6 +68,16 @@ class Distrust(msgspec.Struct, frozen=True, tag=True):
     generation: int
 
 
+class ServePage(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to page: answer at these sockets, by this configuration.
+
+    Descriptors: configuration, counters, one for each of `listen`.
+    """
+
+    listen: tuple[str, ...]  # endpoints; a socket that is missing is to be closed
+    secret: str  # in hexadecimal: what forms are signed with
+
+
 class HandOver(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: stop reading queries and release the arena; the next worker waits for both."""
 
@@ -138,6 +148,6 @@ class FoundCached(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = (
-    Apply | TakeBlockset | Cover | Configure | Distrust | HandOver | HandedOver | Drain | Ready | Refused | Drained | FindCached
-    | FoundCached
+    Apply | TakeBlockset | Cover | Configure | Distrust | ServePage | HandOver | HandedOver | Drain | Ready | Refused | Drained
+    | FindCached | FoundCached
 )  # fmt: skip

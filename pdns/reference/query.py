@@ -63,6 +63,7 @@ def parse_query(wire: bytes) -> Query:
         query.cookie = next((data for code, data in options if code == p.EDNS_OPTION_COOKIE), b"")
         query.keepalive = any(code == p.EDNS_OPTION_KEEPALIVE for code, _ in options)
         query.nsid = any(code == p.EDNS_OPTION_NSID for code, _ in options)
+        query.structured = any(code == p.EDNS_OPTION_STRUCTURED_ERROR for code, _ in options)
         return query
     return Query(query_id, flags, question, qtype, qclass, edns=edns, do=do, udp_bytes=udp_bytes)
 

@@ -49,7 +49,7 @@ _MAX_CHARACTERS: Final = {
 }
 _numbers = itertools.count()
 
-CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume"]
+CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "close"]
 
 
 class CommandError(PdnsError):
@@ -74,6 +74,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     kind: str = ""  # of pdns.config.schema.GUARD_KINDS, or "order"
     force: bool = False  # accept a name that affects more names than is usually meant
     tenant: str = ""  # for whom a name is blocked or allowed, "" for everyone; or who is paused. The caller knows that it exists
+    report: int = 0  # the number of the report of a mistake that is closed
 
     @property
     def is_bulk(self) -> bool:

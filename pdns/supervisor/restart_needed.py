@@ -27,5 +27,5 @@ def until_restart(config: Config, live: Config, path: Path, workers: int) -> Con
 
 
 def variables_of_feeds(config: Config) -> frozenset[str]:
-    """The environment variables that the feeds process needs; it gets new ones at a restart of it."""
+    """The environment variables that the feeds process needs. One more needs a new process."""
     return frozenset(feed.token_env for feed in config.feed if feed.token_env)

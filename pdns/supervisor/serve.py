@@ -27,20 +27,19 @@ from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
 from pdns.config.watch import Loaded, load_version
-from pdns.confinement.confine import MEASURES, Missing, confine_supervisor, listens_low
+from pdns.confinement.confine import MEASURES, Missing, confine_supervisor
 from pdns.confinement.privileges import change_user
 from pdns.errors import ConfigErrors, PdnsError
-from pdns.ipc.config_memfd import share_config, without_records
-from pdns.ipc.messages import Configure, Distrust
+from pdns.ipc.messages import Configure
 from pdns.logs import log_to_stderr, standard_error
 from pdns.net.descriptors import RESERVE, raise_descriptor_limit
 from pdns.state import live_config
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
 from pdns.supervisor.cache_commands import CacheCommands
-from pdns.supervisor.child import Child
 from pdns.supervisor.config_changes import ConfigChanges
 from pdns.supervisor.config_watch import ConfigWatch
+from pdns.supervisor.feeds_handle import FeedsHandle
 from pdns.supervisor.http import servers
 from pdns.supervisor.http.servers import HttpServers
 from pdns.supervisor.http.status import StatusReader
@@ -48,7 +47,7 @@ from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.readiness import Readiness
 from pdns.supervisor.reload_requests import ReloadRequests, answer
-from pdns.supervisor.restart_needed import until_restart, variables_of_feeds
+from pdns.supervisor.restart_needed import until_restart
 from pdns.supervisor.start_checks import all_tried, warn_of_privileges
 from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
@@ -62,7 +61,6 @@ from pdns.telemetry.counters import Counters
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
 _PROGRESS_S: Final = 0.5
-_FEEDS_EXIT_S: Final = 1.0
 _END_MARGIN_S: Final = 10.0  # beyond drain_s: then processes that still hang are killed
 
 _log = logging.getLogger(__name__)
@@ -92,7 +90,7 @@ class Supervisor:
         self.reload = self._reloads.wanted
         self.changes = ConfigChanges(path, Path(self.config.state.dir), self.reload)
         self.cached = CacheCommands(lambda: self.workers.current)
-        self._upgrade = Upgrade(self._restart_feeds)
+        self._upgrade = Upgrade(self._restart_others)
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.status = StatusReader(Path(self.config.state.dir))
         self._http = HttpServers(self, self.status, str(path))
@@ -100,16 +98,7 @@ class Supervisor:
         self.reload_successful, self.reload_success_s = True, time.time()
         self._workers: WorkerPool | None = None
         self._missing: Missing = {}
-        self._feeds = Child(
-            "feeds",
-            "feeds.refresh",
-            self._loop,
-            on_start=self._configure_feeds,
-            on_message=lambda _: None,
-            on_exit=lambda: None,
-            own_group=True,
-        )
-        self._feeds.variables = variables_of_feeds(self.config)
+        self._feeds = FeedsHandle(lambda: self.config, self._configure_feeds)
 
     @property
     def config(self) -> Config:
@@ -143,16 +132,20 @@ class Supervisor:
         return self.workers.counters
 
     @property
+    def page_counters(self) -> list[Counters]:
+        return self._http.page.counters
+
+    @property
     def past_counters(self) -> list[Counters]:
         return self.workers.past_counters
 
     @property
     def restarts(self) -> dict[str, int]:
-        return {"worker": self.workers.restarts, "feeds": self._feeds.restarts}
+        return {"worker": self.workers.restarts, "feeds": self._feeds.restarts, "page": self._http.page.restarts}
 
     @property
     def failed_starts(self) -> dict[str, int]:
-        return {"worker": self.workers.failed_starts, "feeds": self._feeds.failed_starts}
+        return {"worker": self.workers.failed_starts, "feeds": self._feeds.failed_starts, "page": self._http.page.failed_starts}
 
     @property
     def confinement(self) -> dict[str, bool]:
@@ -174,8 +167,8 @@ class Supervisor:
 
     @property
     def processes(self) -> dict[str, int]:
-        feeds = {} if self._feeds.pid is None else {"feeds": self._feeds.pid}
-        return {"supervisor": os.getpid(), **self.workers.pids, **feeds}
+        others = {"feeds": self._feeds.pid, "page": self._http.page.pid}
+        return {"supervisor": os.getpid(), **self.workers.pids, **{name: pid for name, pid in others.items() if pid is not None}}
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers at the moment; [] while one does."""
@@ -248,8 +241,8 @@ class Supervisor:
         self.listeners.close_but(ListenerSet())
         if self._workers is not None:
             await self._workers.stop()
-            self._workers.write_hits()
-        await self._feeds.stop(None, _FEEDS_EXIT_S)
+            self._workers.write_books()
+        await self._feeds.stop()
         await self._http.close()
         if self._workers is not None:
             self._workers.close()
@@ -319,7 +312,7 @@ class Supervisor:
             self._upgrade.unread(generation)
             self._told.set()
         else:
-            self._feeds.send(Distrust(generation))
+            self._feeds.distrust(generation)
 
     # The configuration.
 
@@ -379,21 +372,12 @@ class Supervisor:
         live_config.keep(self.config_path, self.config)
         log_to_stderr("supervisor", config.log.level)
         self._files.follow(config)
-        if (variables := variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
-            self._configure_feeds()
-        else:  # it has dropped the privilege for that, or never had it
-            self._feeds.variables |= variables
-            await self._restart_feeds()
+        await self._feeds.follow(before)
         await self._http.serve(bound)
 
-    async def _restart_feeds(self) -> None:
-        await self._feeds.stop(None, _FEEDS_EXIT_S)
-        self._feeds.start()
+    async def _restart_others(self) -> None:
+        await self._feeds.restart()
+        await self._http.page.restart()
 
-    def _configure_feeds(self) -> None:
-        config_fd = share_config(without_records(self.config))
-        try:
-            configure = Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)
-            self._feeds.send(configure, [config_fd])
-        finally:
-            os.close(config_fd)
+    def _configure_feeds(self) -> Configure:
+        return Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)

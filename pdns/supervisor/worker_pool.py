@@ -7,9 +7,7 @@ sockets with the waiting queries, its arena with the cached answers, and its cou
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Final
@@ -22,7 +20,7 @@ from pdns.files.safe_files import damaged_files
 from pdns.ipc.messages import Cover, Drain
 from pdns.logs import standard_error
 from pdns.state import in_force as inforce
-from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
+from pdns.supervisor.block_books import BlockBooks
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.sealed_blockset import SealedBlockset
 from pdns.supervisor.worker_handle import SILENT_AFTER_S, AdoptedConfig, WorkerGone, WorkerHandle
@@ -58,7 +56,9 @@ class WorkerPool:
         self._state_dir = Path(live.config.state.dir)
         self._distrust = distrust
         self.blockset = SealedBlockset(self._state_dir, lambda: (*self.current, *self._leaving), self._blockset_refused)
-        self._hits = HitBook(self._state_dir, time.time())
+        self._books = BlockBooks(
+            self._state_dir, lambda: self._live.config, lambda: (*self.counters, *self.past_counters), self.take_notes
+        )
         self.restarts = 0
         self._failed_starts = 0  # of retired workers
         self._live = live
@@ -157,25 +157,12 @@ class WorkerPool:
 
     def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
         """Background work while the workers run. Runs until cancelled."""
-        return self.look_after(), self.keep_hits(), inforce.keep(self._state_dir, self.in_force), self.blockset.run()
+        books = self._books.keep_hits(), self._books.keep_cases()
+        return self.look_after(), *books, inforce.keep(self._state_dir, self.in_force), self.blockset.run()
 
-    async def keep_hits(self) -> None:
-        """Save the hits of the feeds every minute."""
-        while True:
-            await asyncio.sleep(WRITE_EVERY_S)
-            await asyncio.to_thread(self._write, self._hits_now())
-
-    def write_hits(self) -> None:
-        """Save the hits of the feeds now."""
-        self._write(self._hits_now())
-
-    def _hits_now(self) -> Hits:
-        self.take_notes()
-        return self._hits.state((*self.counters, *self.past_counters), time.time())
-
-    def _write(self, hits: Hits) -> None:
-        with contextlib.suppress(OSError):  # the next one may find room
-            self._hits.write(hits)
+    def write_books(self) -> None:
+        """Save the hits of the feeds and the cases now."""
+        self._books.write()
 
     async def first_answer(self) -> None:
         """Wait until all of them answer. Raises `PdnsError` when one cannot."""
@@ -292,7 +279,7 @@ class WorkerPool:
     def _bury(self, process: WorkerHandle) -> None:
         """Keep its counts and release the rest."""
         self._leaving.remove(process)
-        process.memory.drain(self.blocked, boottime_s())
+        self._books.drain(process.memory, self.blocked, boottime_s())
         process.memory.fold_into(self.retired_counters)
         self._lost += process.memory.lost
         self._failed_starts += process.child.failed_starts
@@ -317,8 +304,7 @@ class WorkerPool:
         """Read the counts of the workers and the kernel since the last call."""
         now = boottime_s()
         for process in (*self.current, *self._leaving):
-            if hashes := process.memory.drain(self.blocked, now):
-                self._hits.saw(hashes, time.time())
+            self._books.drain(process.memory, self.blocked, now)
         if drops := self._live.listeners.new_drops():
             self.retired_counters.add(drops, "dropped_total", "udp_receive_buffer_full")
         if lines := standard_error().newly_dropped():

@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 PREFIX: Final = "pdns_"
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
-Source = Literal["worker", "feeds", "supervisor"]
+Source = Literal["worker", "feeds", "page", "supervisor"]
 
 
 class Family(NamedTuple):
@@ -106,6 +106,7 @@ FAMILIES: Final = (
         "0 while a worker gets mostly bad answers from it, or none where another upstream answers; else 1.",
         "least",
     ),
+    Family("upstream_blocked_total", "counter", "worker", ("upstream",), "Replies of an upstream that it blocks the name."),
     Family("group_up", "gauge", "worker", ("group",), "1 while some upstream of the group is reachable, else 0.", "least"),
     Family(
         "group_fallbacks_total",
@@ -183,6 +184,29 @@ FAMILIES: Final = (
         "NOTIFY messages refused, by reason: stranger, zone, unsigned, signature, malformed.",
     ),
     Family("local_indicators", "gauge", "feeds", ("action",), "Names blocked or allowed by administrators, whatever feeds list."),
+    # The block page.
+    Family(
+        "sinkhole_visits_total",
+        "counter",
+        "page",
+        ("tenant", "feed"),
+        "Requests at the address of the block page, by the feed that blocks the name; none: the name is not blocked.",
+    ),
+    Family("open_reports", "gauge", "page", (), "Open reports of names that are blocked by mistake."),
+    Family(
+        "reports_total",
+        "counter",
+        "page",
+        ("result",),
+        "Reports that were sent, by result: accepted, merged, invalid, limited, full, failed.",
+    ),
+    Family(
+        "block_page_connections_dropped_total",
+        "counter",
+        "page",
+        (),
+        "Connections to the block page closed because there were too many.",
+    ),
     # Configuration and processes.
     Family(
         "log_lines_dropped_total",
@@ -225,6 +249,7 @@ FAMILIES: Final = (
     Family("worker_up", "gauge", "supervisor", ("process",), "1 while a worker answers its part of the names, else 0."),
     Family("worker_restarts_total", "counter", "supervisor", (), "Workers replaced because they died or hung."),
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes replaced because they died."),
+    Family("page_restarts_total", "counter", "supervisor", (), "Page processes replaced because they died."),
     Family(
         "confinement",
         "gauge",
@@ -238,7 +263,7 @@ FAMILIES: Final = (
         "counter",
         "supervisor",
         ("process",),
-        "Failed starts of a process, which are retried: worker (all of them), feeds.",
+        "Failed starts of a process, which are retried: worker (all of them), feeds, page.",
     ),
     Family(
         "http_connections_dropped_total",
@@ -255,7 +280,7 @@ FAMILIES: Final = (
         "gauge",
         "supervisor",
         ("process",),
-        "Start time of a process: supervisor, worker0, worker1 ..., feeds.",
+        "Start time of a process: supervisor, worker0, worker1 ..., feeds, page.",
     ),
     Family("process_cpu_seconds_total", "counter", "supervisor", ("process",), "User and system CPU time."),
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),

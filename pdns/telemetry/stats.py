@@ -89,12 +89,12 @@ class Stats:
             slot = self._counters.slot("blocked_total", self._tenant(tenant), feed, category, action)
             self._blocked[tenant, feed, category, action] = slot
         self._values[slot] += 1
-        self.sighted(tenant, listed, now)
+        self.sighted(tenant, listed, now, slot + 1)
 
-    def sighted(self, tenant: str, listed: bytes, now: float) -> None:
-        """A client of `tenant` asked for `listed` or for a name below it."""
+    def sighted(self, tenant: str, listed: bytes, now: float, blocked: int = 0) -> None:
+        """A client of `tenant` asked for `listed` or for a name below it; `blocked` as in `BlockEvent`."""
         if self._block_ring is not None:
-            self._block_ring.saw(self.tenant_slot(tenant), listed, now)
+            self._block_ring.saw(self.tenant_slot(tenant), listed, now, blocked)
 
     def would_block(self, tenant: str, feed: str, category: str) -> None:
         """A feed in monitor mode would have blocked."""
@@ -127,6 +127,10 @@ class Stats:
     def upstream_useful(self, upstream: str, useful: bool) -> None:
         """Whether an upstream answers well enough to be preferred to none."""
         self._values[self._slot("upstream_useful", upstream)] = 1 if useful else 0
+
+    def upstream_blocked(self, upstream: str) -> None:
+        """An upstream replied that it blocks the name."""
+        self._values[self._slot("upstream_blocked_total", upstream)] += 1
 
     def fell_back(self, group: str) -> None:
         """A question that a group of upstreams did not answer goes to its fallback."""
@@ -188,13 +192,13 @@ class Stats:
         self, tenant: str, blocked_by: tuple[str, str, str, tuple[str, ...]] | None, monitored: tuple[tuple[str, str], ...]
     ) -> tuple[int, ...]:
         """The slots that one query adds to which `blocked_by` (feed, category, action, others) blocked, and `monitored` would
-        have.
+        have. That of `blocked_total` is the first, if there is one.
         """
         label = self._tenant(tenant)
         slots = [self._slot("would_block_total", label, feed, category) for feed, category in monitored]
         feeds = [feed for feed, _ in monitored]
         if blocked_by is not None:
-            slots.append(self._slot("blocked_total", label, *blocked_by[:3]))
+            slots.insert(0, self._slot("blocked_total", label, *blocked_by[:3]))
             feeds += [blocked_by[0], *blocked_by[3]]
         return (*slots, *self._hit_slots(tuple(feeds)))
 

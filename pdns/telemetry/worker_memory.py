@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import mmap
 import os
+from collections.abc import Callable
 from typing import Final
 
 from pdns.config.per_worker import arena_bytes
@@ -18,6 +19,8 @@ from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
 
+Met = Callable[[str, str, bytes], object]
+_FEED_LABEL: Final = 2  # in the name of a series of `blocked_total`: family, tenant, feed
 _GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION))
 
 
@@ -38,12 +41,17 @@ class WorkerMemory:
         """Block records that were overwritten before they were read, in total."""
         return self._reader.lost
 
-    def drain(self, blocked: BlockedDomains, now: float) -> list[int]:
-        """Pass the block records since the last call to `blocked`; returns the hashes."""
-        events = self._reader.read()
-        for listed_hash, series in events:
-            blocked.saw((*self.counters.name(series), OTHER, OTHER)[1], listed_hash, now)
-        return [listed_hash for listed_hash, _ in events]
+    def drain(self, blocked: BlockedDomains, now: float, met: Met = lambda _tenant, _feed, _listed: None) -> list[int]:
+        """Pass the block records since the last call to `blocked`; returns the hashes. `met` is called with the tenant, the
+        feed and the listed name of each, in wire form, if these are known.
+        """
+        events = self._reader.take()
+        for event in events:
+            tenant = (*self.counters.name(event.series), OTHER, OTHER)[1]
+            blocked.saw(tenant, event.listed_hash, now)
+            if event.listed and event.blocked and len(series := self.counters.name(event.blocked - 1)) > _FEED_LABEL:
+                met(tenant, series[_FEED_LABEL], event.listed)
+        return [event.listed_hash for event in events]
 
     def fold_into(self, retired_counters: Counters) -> None:
         """Add the counts to `retired_counters`. Their writer must be gone."""

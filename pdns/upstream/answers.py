@@ -11,6 +11,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from pdns.clock import boottime_s
+from pdns.core.extended_errors import is_blocked
 from pdns.upstream.exchange import Attempt, Exchange, UpstreamAnswer, UpstreamChannel, UpstreamFailure, UpstreamStats
 from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.matching import MAX_UDP_BYTES, Mismatch, ReplyQuality, match, quality_of, refuses_edns
@@ -141,6 +142,8 @@ class Answers:
             server.edns.answered_only_without(now)
         if exchange is None:
             return  # late: only good to know that it lives
+        if message.options and exchange.pinned is None and is_blocked(message):
+            self._stats.upstream_blocked(server.name)
         if quality is ReplyQuality.OK or exchange.pinned is not None:
             if exchange.bad or exchange.blamed:
                 _avoid_who_did_not_know(exchange, server, now)

@@ -30,6 +30,7 @@ class Recorder:
         self.up: dict[str, bool] = {}
         self.useful: dict[str, bool] = {}
         self.fallbacks: Counter[str] = Counter()
+        self.blocked: Counter[str] = Counter()
         self.changes: list[tuple[str, bool]] = []
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
@@ -43,6 +44,9 @@ class Recorder:
 
     def upstream_useful(self, upstream: str, useful: bool) -> None:
         self.useful[upstream] = useful
+
+    def upstream_blocked(self, upstream: str) -> None:
+        self.blocked[upstream] += 1
 
     def fell_back(self, group: str) -> None:
         self.fallbacks[group] += 1

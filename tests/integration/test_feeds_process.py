@@ -18,9 +18,9 @@ import msgspec
 import pytest
 from aiohttp import web
 
-from feeds.priority import NICE
 from pdns.blockset.generations import current_generation
 from pdns.config.schema import Feed, Upstream
+from pdns.confinement.priority import NICE
 from pdns.ipc.messages import Configure
 from pdns.state import feed_status
 from tests.integration.feedsprocess import WITHIN_S, FeedsProcess

@@ -53,18 +53,27 @@ def status_of(task: Path) -> dict[str, str]:
 @pytest.fixture(scope="module")
 def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
     tmp_path = tmp_path_factory.mktemp("separation")
-    sections = {"feed": [feed(tmp_path, "listed", "listed.test", max_growth=1e6)]}
+    sections = {
+        "feed": [feed(tmp_path, "listed", "listed.test", max_growth=1e6)],
+        "block_page": {"listen": ["127.0.0.1:0"]},
+    }
     with (
         UpstreamThread(answer()) as upstream,
         RunningPdns(
             tmp_path, {"upstream": {"servers": [upstream.address]}, **sections}, environment={"PDNS_SECRET": SECRET}
         ) as running,
     ):
+        running.wait_for_log("the block page is served")  # by then, its process is confined
         yield running
 
 
 def processes(pdns: RunningPdns) -> dict[str, list[int]]:
-    return {"supervisor": [pdns.pid], "worker": pdns.worker_pids, "feeds": [pdns.feeds_pid]}
+    return {
+        "supervisor": [pdns.pid],
+        "worker": pdns.worker_pids,
+        "feeds": [pdns.feeds_pid],
+        "page": pdns.children("pdns.page"),
+    }
 
 
 def test_the_table_is_what_the_kernel_says(pdns: RunningPdns) -> None:
@@ -140,7 +149,7 @@ def kind_of(target: str, pdns: RunningPdns) -> str:
 def test_children_get_no_secrets(pdns: RunningPdns) -> None:
     """A variable that nothing of theirs reads is in the environment of the supervisor alone."""
     assert SECRET in Path(f"/proc/{pdns.pid}/environ").read_text()
-    for pid in (*pdns.worker_pids, pdns.feeds_pid):
+    for pid in (*pdns.worker_pids, pdns.feeds_pid, *pdns.children("pdns.page")):
         assert SECRET not in Path(f"/proc/{pid}/environ").read_text()
 
 
@@ -186,11 +195,12 @@ MAY: Final = {  # what the page leaves to a process outside of the directory tha
     },
     "parser": set(),
     "worker": {"read a secret", "connect", "open a socket", "read the environment of another"},
+    "page": set(),
 }  # fmt: skip
 SNIPPET: Final = """
 import ctypes, os, socket, sys
 from pathlib import Path
-from pdns.confinement.confine import confine_feeds, confine_parser, confine_supervisor, confine_worker
+from pdns.confinement.confine import confine_feeds, confine_page, confine_parser, confine_supervisor, confine_worker
 def trace(pid):
     if ctypes.CDLL(None, use_errno=True).ptrace(16, pid, None, None):
         raise OSError(ctypes.get_errno(), "ptrace")
@@ -200,6 +210,7 @@ missing = {
     "supervisor": lambda: confine_supervisor(OWN),
     "feeds": lambda: confine_feeds(OWN, low_port=False),
     "parser": lambda: confine_parser(write=OWN, read=()),
+    "page": lambda: confine_page(write=OWN, read=Path(STATE)),
     "worker": confine_worker,
 }[sys.argv[1]]()
 print("missing", missing, flush=True)

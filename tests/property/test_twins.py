@@ -45,24 +45,9 @@ from tests.wire import query_wire, response_wire
 
 PACKETS = st.one_of(mutated(QUERIES), mutated([*QUERIES, *RESPONSES]), st.binary(max_size=300))
 FIELDS = (
-    "id",
-    "flags",
-    "question",
-    "qname",
-    "qtype",
-    "qclass",
-    "edns",
-    "do",
-    "cd",
-    "rd",
-    "udp_bytes",
-    "cookie",
-    "keepalive",
-    "nsid",
-    "key",
-    "filter_key",
-    "reversed_key",
-)
+    "id", "flags", "question", "qname", "qtype", "qclass", "edns", "do", "cd",
+    "rd", "udp_bytes", "cookie", "keepalive", "nsid", "structured", "key", "filter_key", "reversed_key"
+)  # fmt: skip
 
 
 def outcome_of(parse: Callable[[bytes], core_query.Query], wire: bytes) -> tuple[object, ...]:
@@ -168,9 +153,10 @@ def test_listed_names_are_found_alike(name: bytes, blockset: Blockset) -> None:
 # The whole way of a query, with time and upstreams in the hands of the test.
 
 _SOA = "example 900 IN SOA ns.example. host.example. 1 2 3 4 300"
+_QUOTED, _LONG = 'it\\"s\\\\.quoted.example', ".".join(["\\001" * 60] * 3 + ["long.example"])
 _BLOCKSET = make_blockset(
     {
-        "alpha": "malware.test =exact.example *.below.example badtld 192.0.2.0/28",
+        "alpha": f"malware.test =exact.example *.below.example badtld 192.0.2.0/28 {_QUOTED} {_LONG}",
         "watch": "watched.example exact.example 192.0.2.0/24",
         "beta": "b.malware.test 192.0.2.64/26",
     }
@@ -184,6 +170,7 @@ _RAW: dict[str, Any] = {
         {"name": "zone", "url": "axfr://198.51.100.9:53/rpz.example"},
     ],
     "policy": [
+        {"name": "default", "organisation": 'The "City" \\ Council \u2603' * 5, "contact": ["mailto:it@x.example", "tel:+44113"]},
         {
             "name": "strict",
             "feeds": {"watch": "block", "alpha": "monitor"},
@@ -191,7 +178,7 @@ _RAW: dict[str, Any] = {
             "not_ready": "forward",
             "block": ["inside.example"],
             "allow": ["b.malware.test"],
-        }
+        },
     ],
     "tenant": [
         {"name": "north", "networks": ["198.51.100.0/24"], "allow": ["malware.test"]},
@@ -210,8 +197,9 @@ _LOADED = from_tables({"upstream": {"servers": ["192.0.2.1"]}, "record": _RECORD
 _VARIANTS: list[dict[str, Any]] = [
     {},
     {"block": {"action": "nxdomain", "ede_code": 17}},
+    {"block": {"ede_code": 16}},
     {"block": {"action": "drop"}},
-    {"block": {"action": "zero", "ttl_s": 0}},
+    {"block": {"action": "zero", "ttl_s": 0, "ede_code": 18}},
     {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "truncate"}},
     {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "drop"}},
     {"rate_limit": {"queries_per_s": 1, "burst": 3, "action": "refuse"}},
@@ -241,22 +229,10 @@ OVERRIDES = st.builds(
     st.sets(st.sampled_from(["north", "south"]), max_size=1),
 )
 _NAMES = (
-    "www.example",
-    "b.malware.test",
-    "MALWARE.test",
-    "exact.example",
-    "watched.example",
-    "below.example",
-    "a.below.example",
-    "BadTLD",
-    "x.badtld",
-    "localhost",
-    "no.example",
-    "inside.example",
-    "ipv4only.arpa",
-    "big.example",
-    "many.example",
-)
+    "www.example", "b.malware.test", "MALWARE.test", "exact.example", "watched.example", "below.example", "a.below.example",
+    "BadTLD", "x.badtld", "localhost", "no.example", "inside.example", "ipv4only.arpa", "big.example",
+    "many.example", _QUOTED, _LONG,
+)  # fmt: skip
 _CLIENTS = ("127.0.0.1", "198.51.100.9", "203.0.113.9", "8.8.8.8", "fd00::1")
 _ANSWERS = {
     b"www": ("www.example 40 IN CNAME b.example.\nb.example 300 IN A 198.51.100.1\nb.example 300 IN A 198.51.100.2", "", 0),
@@ -266,7 +242,7 @@ _ANSWERS = {
     b"inside": ("inside.example 60 IN A 10.0.0.1", "", 0),
     b"no": ("", _SOA, 3),
 }
-_ERRORS = b"\0\x0f\0\5\0\x0fads\0\x0f\0\4\0\6\xc3\xa9"  # two, behind the answer to "no"
+_ERRORS = b"\0\x0f\0\5\0\x0fads\0\x0f\0\4\0\6\xc3\xa9\0\x0f\0\2\0\4"  # three, behind the answer to "no"
 
 
 class _Upstream(Forwarder):
@@ -324,10 +300,10 @@ class _Side:
         if self.sent and (at := self.sent[-1][1].find(b"\0\x0a\0\x18")) > 0:
             self.cookies = self.sent[-1][1][at + 4 : at + 28]
 
-    def ask_with(self, number: int, wire: bytes, client: str, transport: str, option: bytes) -> None:
+    def ask_with(self, number: int, wire: bytes, client: str, transport: str, option: bytes, udp_bytes: int) -> None:
         """With an option; b"" is the cookies of the last answer."""
         option = option or (b"\0\x0a" + len(self.cookies).to_bytes(2) + self.cookies if self.cookies else b"")
-        opt = b"\0\0\x29\x04\xd0\0\0\0\0" + len(option).to_bytes(2) + option
+        opt = b"\0\0\x29" + udp_bytes.to_bytes(2) + b"\0\0\0\0" + len(option).to_bytes(2) + option
         self.ask(number, wire[:10] + b"\0\1" + wire[12:] + opt, client, transport)
 
     def counted(self) -> dict[tuple[object, ...], int]:
@@ -358,7 +334,11 @@ QUESTIONS = st.builds(
     query_id=st.integers(0, 65535),
 )
 _NOTIFY = b"\x12\x34\x24\0\0\1\0\0\0\0\0\0\3rpz\7example\0\0\6\0\1"
-_COOKIE, _KEEPALIVE = b"\0\x0a\0\x08abcdefgh", b"\0\x0b\0\0"
+_COOKIE, _KEEPALIVE, _STRUCTURED = b"\0\x0a\0\x08abcdefgh", b"\0\x0b\0\0", b"\0\x1a\0\0"
+_OPTIONS = [
+    b"", _COOKIE, _KEEPALIVE, _KEEPALIVE + _COOKIE, b"\0\x0a\0\x09abcdefghi", _COOKIE + b"\0", _STRUCTURED,
+    _STRUCTURED + _COOKIE, b"\0\x1a\0\2no", _STRUCTURED + b"\0",
+]  # fmt: skip
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("ask"), QUESTIONS, st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
@@ -368,7 +348,8 @@ STEPS = st.lists(
             st.sampled_from(_NAMES).map(lambda name: query_wire(name, edns=None)),
             st.sampled_from(_CLIENTS),
             st.sampled_from(["udp", "tcp"]),
-            st.sampled_from([b"", _COOKIE, _KEEPALIVE, _KEEPALIVE + _COOKIE, b"\0\x0a\0\x09abcdefghi", _COOKIE + b"\0"]),
+            st.sampled_from(_OPTIONS),
+            st.sampled_from([512, 1232, 4096]),
         ),
         st.tuples(st.just("ask"), st.just(_NOTIFY), st.sampled_from(_CLIENTS), st.sampled_from(["udp", "tcp"])),
         st.tuples(st.just("answer"), st.booleans()),

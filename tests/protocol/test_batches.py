@@ -13,6 +13,7 @@ import pytest
 from pdns.config.addresses import Endpoint
 from pdns.config.groups import server_groups
 from pdns.config.schema import Config
+from pdns.core.case import reference
 from pdns.core.ruleset import RuleSet
 from pdns.fast.udp import UdpListener as CompiledUdpListener
 from pdns.net.sockets import bind_udp
@@ -20,6 +21,7 @@ from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats
 from pdns.upstream.forwarder import Forwarder
 from pdns.wire import protocol as p
+from pdns.wire.names import from_text
 from pdns.worker.kernels import COMPILED
 from pdns.worker.service import Service
 from tests.blocksets import make_blockset
@@ -81,7 +83,10 @@ def test_names_listed_alike_are_blocked_alike(run: Run) -> None:
             for n, wire in enumerate(await server.ask(*wires)):
                 expected = (["192.0.2.1"], ["2001:db8::1"], [])[n % 3]
                 assert (read(wire).header.rcode, answers(wire)) == (p.NOERROR, expected)
-                assert ede(wire) == (15, "malware: malware.test is listed by alpha")
+                assert ede(wire) == (
+                    15,
+                    f"malware: malware.test is listed by alpha (case {reference(from_text('malware.test'), 'alpha')})",
+                )
         assert server.count("blocked_total", "alpha") == server.count("would_block_total", "watch") == 150
         assert server.count("responses_total", "blocked") == 150
         server.close()
@@ -96,7 +101,10 @@ def test_more_than_one_listing_is_looked_at_each_time(run: Run) -> None:
         server = BatchServer()
         for turn in range(3):
             wire, *_ = await server.ask(query_wire(f"x{turn}.b.malware.test"))
-            assert ede(wire) == (15, "phishing: b.malware.test is listed by beta")
+            assert ede(wire) == (
+                15,
+                f"phishing: b.malware.test is listed by beta (case {reference(from_text('b.malware.test'), 'beta')})",
+            )
         wire, *_ = await server.ask(query_wire("exact.test"))
         assert answers(wire) == ["192.0.2.1"]
         server.close()

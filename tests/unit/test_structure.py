@@ -53,9 +53,11 @@ TOP = {
         "fast",
         "files",
         "free_text.py",
+        "http",
         "ipc",
         "logs.py",
         "net",
+        "page",
         "py.typed",
         "reference",
         "state",
@@ -97,7 +99,7 @@ def test_the_tree_shows_its_owners() -> None:
 
 def test_entry_points_keep_their_names() -> None:
     """A running program starts its children from the files of a later version: their names never change."""
-    for file in ("pdns/worker/__main__.py", "feeds/refresh.py", "feeds/build.py"):
+    for file in ("pdns/worker/__main__.py", "pdns/page/__main__.py", "feeds/refresh.py", "feeds/build.py"):
         assert 'if __name__ == "__main__":' in (ROOT / file).read_text(encoding="utf-8")
 
 
@@ -154,12 +156,18 @@ def test_upstreams_and_blocksets_do_not_know_kernels() -> None:
 
 def test_the_supervisor_answers_nothing() -> None:
     """The supervisor imports no code of the worker, of the feeds process, or that decides a query."""
-    assert ways_into(["pdns.supervisor"], ["pdns.worker", "feeds", "pdns.core.resolver"], IMPORTS) == []
+    assert ways_into(["pdns.supervisor"], ["pdns.worker", "pdns.page", "feeds", "pdns.core.resolver"], IMPORTS) == []
 
 
 def test_the_worker_owns_nothing() -> None:
     """The worker imports no code of the supervisor or of the feeds process."""
     assert ways_into(["pdns.worker"], ["pdns.supervisor", "feeds"], IMPORTS) == []
+
+
+def test_the_page_answers_no_query() -> None:
+    """The page process imports no code of the other processes, and none that asks or answers DNS."""
+    others = ["pdns.supervisor", "pdns.worker", "feeds", "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
+    assert ways_into(["pdns.page"], others, IMPORTS) == []
 
 
 def test_the_resolver_does_not_know_feeds() -> None:
@@ -269,7 +277,7 @@ WRITERS = {
     "pdns/demo/resolver.py",  # a directory of its own
     "feeds/build.py",  # the pipe to its parent
     "feeds/popular.py",  # a temporary directory
-    "feeds/priority.py",  # /proc
+    "pdns/confinement/priority.py",  # /proc
 }
 _WRITING = {"write_text", "write_bytes", "mkdir", "makedirs", "touch", "symlink_to", "hardlink_to", "mkfifo"}
 _LINKS = {"pdns/blockset/generations.py": {"symlink_to"}, "pdns/state/lock.py": {"mkdir"}, "pdns/blockset/writer.py": {"mkdir"}}

@@ -22,13 +22,13 @@ from aiohttp import web
 from pdns.errors import InvalidName, PdnsError
 from pdns.explain import UnknownError
 from pdns.free_text import accepted
+from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.api_cache import CacheRoutes
 from pdns.supervisor.http.api_config import ConfigRoutes
 from pdns.supervisor.http.api_feeds import FeedRoutes
 from pdns.supervisor.http.api_parts import ApiSource, Refusal, as_json
 from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
 from pdns.supervisor.http.openapi import description
-from pdns.supervisor.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.token import Caller, TokenExpired, TokenFiles, TokenUnreadable
 

@@ -6,12 +6,12 @@ import msgspec
 from aiohttp import web
 
 from pdns.free_text import accepted
+from pdns.http.server import Problem
 from pdns.state.commands import MAX_REASON_CHARACTERS
 from pdns.supervisor.cache_commands import WorkerAway
 from pdns.supervisor.http.api_config import ConfigRoutes
 from pdns.supervisor.http.api_parts import ApiSource, DoneOrNot, as_json, json_body
 from pdns.supervisor.http.api_routes import ApiCall, ApiQuery, ApiRoute
-from pdns.supervisor.http.server import Problem
 from pdns.wire import names
 
 

@@ -21,11 +21,11 @@ from pdns.config.policies import policies_at
 from pdns.config.schema import Config
 from pdns.errors import ConfigError, ConfigErrors, PdnsError
 from pdns.files.safe_files import read_state
+from pdns.http.server import Problem
 from pdns.state import audit_log
 from pdns.supervisor.config_changes import ChangedMeanwhileError, SetElsewhereError, row, rows
 from pdns.supervisor.http.api_parts import ApiSource, DoneOrNot, as_json, condition_of, json_body, reason_of, refusal_of
 from pdns.supervisor.http.api_routes import ApiCall, ApiQuery, ApiRoute
-from pdns.supervisor.http.server import Problem
 from pdns.telemetry.stats import OVERRIDES_REVISION
 from pdns.version import COMMIT, VERSION
 

@@ -17,13 +17,13 @@ from aiohttp import web
 from pdns.config.catalogue import catalogue
 from pdns.explain import Explanation, explain
 from pdns.files.safe_files import make_directory, write_whole
+from pdns.http.server import Problem
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandName
 from pdns.state.feed_status import FeedsStatus, HeldUpdate
 from pdns.state.overrides import Indicator, as_csv
 from pdns.supervisor.http.api_parts import ApiSource, DoneOrNot, as_json
 from pdns.supervisor.http.api_routes import ApiCall, ApiQuery, ApiRoute
-from pdns.supervisor.http.server import Problem
 from pdns.supervisor.http.status import StatusReader
 from pdns.telemetry.upstream_states import upstream_states
 

@@ -14,10 +14,10 @@ from pdns.config.schema import Config
 from pdns.config.watch import Loaded
 from pdns.errors import ConfigErrors
 from pdns.free_text import accepted
+from pdns.http.server import Problem
 from pdns.state.commands import MAX_REASON_CHARACTERS
 from pdns.supervisor.cache_commands import CacheCommands
 from pdns.supervisor.config_changes import Condition, ConfigChanges, ConfigRow
-from pdns.supervisor.http.server import Problem
 from pdns.supervisor.worker_pool import WorkerPool
 from pdns.telemetry.counters import Counters
 

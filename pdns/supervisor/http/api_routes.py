@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, NamedTuple
 
 from aiohttp import web
 
-from pdns.supervisor.http.server import Problem
+from pdns.http.server import Problem
 from pdns.supervisor.http.token import Caller
 
 Access = Literal["anyone", "read", "admin"]

@@ -54,6 +54,8 @@ class MetricsSource(Protocol):
     @property
     def past_counters(self) -> Sequence[Counters]: ...  # of workers that are gone or exiting; gauges are ignored
     @property
+    def page_counters(self) -> Sequence[Counters]: ...  # of the page process, if there was one
+    @property
     def blocked(self) -> BlockedDomains: ...
     @property
     def block_ring_lost(self) -> int: ...
@@ -62,7 +64,7 @@ class MetricsSource(Protocol):
     @property
     def listen_addresses(self) -> ListenAddresses: ...
     @property
-    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds"
+    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page"
     @property
     def failed_starts(self) -> Mapping[str, int]: ...  # likewise
     @property
@@ -93,6 +95,10 @@ class PdnsCollector(Collector):
                     _combine(values[name], name, labels, value)
         for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
             del values[name]
+        for counters in self._facts.page_counters:
+            for name, labels, value in counters.items():
+                if name in BY_NAME and BY_NAME[name].source == "page":
+                    _combine(values[name], name, labels, value)
         self._feeds(values)
         self._supervisor(values)
         for name, series in zeros(self._facts.config):
@@ -158,6 +164,7 @@ class PdnsCollector(Collector):
             values["worker_up"][process,] = up
         values["worker_restarts_total"][()] = facts.restarts["worker"]
         values["feeds_restarts_total"][()] = facts.restarts["feeds"]
+        values["page_restarts_total"][()] = facts.restarts["page"]
         for measure, taken in facts.confinement.items():
             values["confinement"][measure,] = taken
         for process, failures in facts.failed_starts.items():

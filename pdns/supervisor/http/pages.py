@@ -9,8 +9,8 @@ from aiohttp import web
 from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
+from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.collector import MetricsSource, PdnsCollector
-from pdns.supervisor.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.status import StatusReader
 
 _INDEX: Final = """<!doctype html>

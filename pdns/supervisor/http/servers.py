@@ -1,4 +1,4 @@
-"""The HTTP servers of the supervisor: metrics for machines, the API for administrators. Bound before they are served."""
+"""The HTTP servers: metrics for machines, the API for administrators, the block page for clients. Bound before use."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import ssl
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
@@ -19,6 +19,7 @@ from pdns.config.schema import Config
 from pdns.errors import ConfigError, PdnsError
 from pdns.files import safe_files
 from pdns.net.sockets import bind_tcp
+from pdns.supervisor.block_page import PageHandle
 from pdns.supervisor.http.status import StatusReader
 
 if TYPE_CHECKING:
@@ -27,11 +28,16 @@ if TYPE_CHECKING:
     from pdns.supervisor.http.pages import AdminPages, HealthSource
 
     class AllFacts(HealthSource, ApiSource, Protocol):
-        """What both servers need from the supervisor."""
+        """What the servers need from the supervisor."""
+
+
+_PAGE: Final = "page "
 
 
 class Bound(msgspec.Struct):
-    """What is to change. `sockets`: "metrics", "admin", "socket", without those that stay; None: served nowhere."""
+    """What is to change. `sockets`: "metrics", "admin", "socket", "page" and an endpoint, without those that stay; None: served
+    nowhere.
+    """
 
     sockets: dict[str, socket.socket | None] = {}
     unix: tuple[Path, Path] | None = None  # the file of the Unix socket until it is served, and then
@@ -39,7 +45,7 @@ class Bound(msgspec.Struct):
 
 
 class HttpServers:
-    """Both servers, each at its configured addresses."""
+    """The servers, each at its configured addresses. The block page has a process of its own."""
 
     def __init__(self, facts: AllFacts, status: StatusReader, config_file: str) -> None:
         self.metrics_endpoint = Endpoint("", 0)
@@ -52,6 +58,7 @@ class HttpServers:
         self._config_file = config_file
         self._pages: AdminPages | None = None
         self._api: AdminApi | None = None
+        self.page = PageHandle(lambda: facts.config, lambda: facts.workers)
 
     @property
     def dropped(self) -> dict[str, int]:
@@ -64,7 +71,8 @@ class HttpServers:
     @property
     def endpoints(self) -> list[Endpoint]:
         """The addresses they answer at."""
-        return [self.metrics_endpoint, *([self._admin_endpoint] if self._admin_endpoint is not None else [])]
+        admin = [self._admin_endpoint] if self._admin_endpoint is not None else []
+        return [self.metrics_endpoint, *admin, *self.page.endpoints]
 
     def bind(self, config: Config, before: Config | None = None) -> Bound:
         """Bind the sockets that `config` needs and `before` does not have. Raises `ConfigError` with nothing bound."""
@@ -79,6 +87,12 @@ class HttpServers:
                 path = socket_path(config)
                 bound.unix = (path.with_name(path.name + safe_files.TEMPORARY), path) if path is not None else None
                 bound.sockets["socket"] = self._bind_unix(*bound.unix, config.admin.socket_group) if bound.unix else None
+            served = before.block_page.listen if before is not None else ()
+            for endpoint in dict.fromkeys((*served, *config.block_page.listen)):
+                if endpoint not in config.block_page.listen:
+                    bound.sockets[_PAGE + endpoint] = None
+                elif endpoint not in served:
+                    bound.sockets[_PAGE + endpoint] = self._bind("block_page.listen", endpoint)
         except BaseException:
             close(bound)
             raise
@@ -94,6 +108,10 @@ class HttpServers:
                 self._pages = AdminPages(self._facts, self._status)
             self.metrics_endpoint = Endpoint(*metrics_socket.getsockname()[:2])
             await self._pages.serve(metrics_socket)
+        await self._serve_api(bound)
+        await self.page.serve({key.removeprefix(_PAGE): sock for key, sock in bound.sockets.items() if key.startswith(_PAGE)})
+
+    async def _serve_api(self, bound: Bound) -> None:
         if self._api is None and (bound.sockets.get("admin") or bound.sockets.get("socket")):
             from pdns.supervisor.http.api import AdminApi  # noqa: PLC0415 (as above)
 
@@ -116,7 +134,8 @@ class HttpServers:
                 self._unix = bound.unix[1], _inode(bound.unix[1])
 
     async def close(self) -> None:
-        """Stop both."""
+        """Stop all."""
+        await self.page.close()
         for server in (self._pages, self._api):
             if server is not None:
                 await server.close()

@@ -29,6 +29,7 @@ UPSTREAM_RESULTS: Final = (
     "unmatched", "malformed",
 )  # fmt: skip
 SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
+REPORT_RESULTS: Final = ("accepted", "merged", "invalid", "limited", "full", "failed")
 _FIRST_SOURCES: Final = ("blocked", "cache", "upstream")
 _FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")
 _UNLABELLED: Final = tuple(family.name for family in FAMILIES if family.source == "worker" and not family.labels)
@@ -57,6 +58,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     monitored = [(feed.name, feed.category) for feed in config.feed if feed.mode == "monitor"]
     for tenant, (feed, category) in islice(product(tenants, monitored), MOST_OF_A_FAMILY):
         yield "would_block_total", (tenant, feed, category)
+    if config.block_page.listen:
+        yield from _zeros_of_page([(LOCAL, LOCAL), *blocking], tenants)
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
@@ -68,4 +71,14 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for server in upstream_servers(config):
         for result in UPSTREAM_RESULTS:
             yield "upstream_requests_total", (server, result)
+        yield "upstream_blocked_total", (server,)
         yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))
+
+
+def _zeros_of_page(blocking: list[tuple[str, str]], tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    for tenant, (feed, _) in islice(product(tenants, blocking), MOST_OF_A_FAMILY):
+        yield "sinkhole_visits_total", (tenant, feed)
+    for result in REPORT_RESULTS:
+        yield "reports_total", (result,)
+    yield "open_reports", ()
+    yield "block_page_connections_dropped_total", ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pdns.core.case import reference
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.wire import names
 from pdns.wire import protocol as p
@@ -12,9 +13,17 @@ from tests.unit.core.conftest import FEEDS, Standstill
 from tests.wire import answers, ede, query, read
 
 
+def case(listed: str, feed: str) -> str:
+    """The reference of a block of the default policy."""
+    return reference(names.from_text(listed), feed)
+
+
 def test_the_block_says_who_and_why() -> None:
     """The Extended DNS Error names category, listed name and feed; of several feeds the first configured speaks."""
-    assert ede(Standstill().wire("x.malware.test")) == (15, "phishing: malware.test is listed by beta")
+    assert ede(Standstill().wire("x.malware.test")) == (
+        15,
+        f"phishing: malware.test is listed by beta (case {case('malware.test', 'beta')})",
+    )
     assert ede(Standstill().wire("x.malware.test", edns=None)) is None
 
 
@@ -74,21 +83,27 @@ def test_the_soa_of_a_name_that_leads_to_a_listed_one() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "records", "text"),
+    ("name", "records", "text", "listed"),
     [
-        ("x.below.example", "", "malware: *.below.example is listed by alpha"),
-        ("exact.example", "", "malware: exact.example is listed by alpha"),
-        ("x.malware.test", "", "phishing: malware.test is listed by beta"),
-        ("to.example", "CNAME x.below.example.", "malware: *.below.example is listed by alpha"),
-        ("to.example", "A 203.0.113.7", "malware: 203.0.113.7 (203.0.113.0/24) is listed by alpha"),
-        ("to.example", "A 192.0.2.9", "malware: 192.0.2.9 is listed by alpha"),
-        ("to.example", "AAAA 2001:db8:bad::7", "malware: 2001:db8:bad::7 (2001:db8:bad::/48) is listed by alpha"),
-        ("to.example", "AAAA 64:ff9b::cb00:7107", "malware: 64:ff9b::cb00:7107 (203.0.113.0/24) is listed by alpha"),
+        ("x.below.example", "", "malware: *.below.example is listed by alpha", "below.example"),
+        ("exact.example", "", "malware: exact.example is listed by alpha", "exact.example"),
+        ("x.malware.test", "", "phishing: malware.test is listed by beta", "malware.test"),
+        ("to.example", "CNAME x.below.example.", "malware: *.below.example is listed by alpha", "below.example"),
+        ("to.example", "A 203.0.113.7", "malware: 203.0.113.7 (203.0.113.0/24) is listed by alpha", "to.example"),
+        ("to.example", "A 192.0.2.9", "malware: 192.0.2.9 is listed by alpha", "to.example"),
+        ("to.example", "AAAA 2001:db8:bad::7", "malware: 2001:db8:bad::7 (2001:db8:bad::/48) is listed by alpha", "to.example"),
+        (
+            "to.example",
+            "AAAA 64:ff9b::cb00:7107",
+            "malware: 64:ff9b::cb00:7107 (203.0.113.0/24) is listed by alpha",
+            "to.example",
+        ),
     ],
 )
-def test_the_block_names_the_rule(name: str, records: str, text: str) -> None:
+def test_the_block_names_the_rule(name: str, records: str, text: str, listed: str) -> None:
     """The Extended DNS Error names what the feed lists: a name, `*.` and a name, or the address with its network."""
     world = Standstill(make_blockset({**FEEDS, "alpha": FEEDS["alpha"] + " 192.0.2.9/32"}))
+    text += f" (case {case(listed, text.rsplit(maxsplit=1)[1])})"
     if not records:
         assert ede(world.wire(name)) == (15, text)
         return
@@ -103,7 +118,7 @@ def test_an_administrators_block_names_its_rule() -> None:
     world.resolver.adopt(
         world.resolver.rules.with_local(LocalRules([LocalEntry(names.from_text("shop.example"), True, False, "ticket 7")]))
     )
-    assert ede(world.wire("a.shop.example")) == (15, "local: ticket 7 (*.shop.example)")
+    assert ede(world.wire("a.shop.example")) == (15, f"local: ticket 7 (*.shop.example) (case {case('shop.example', 'local')})")
 
 
 def test_drop_is_silent() -> None:

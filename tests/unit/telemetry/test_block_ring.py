@@ -12,6 +12,7 @@ import pytest
 
 from pdns.telemetry.block_ring import CAPACITY, BlockRing, BlockRingReader, BlockRingWriter, name_hash
 from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import OTHER, Stats
 from pdns.telemetry.worker_memory import WorkerMemory
 
@@ -68,12 +69,42 @@ def test_a_replacement_goes_on_where_the_one_before_was(ring: BlockRing, end: Bl
 def test_the_layout_is_as_described(ring: BlockRing, end: BlockRing) -> None:
     """Offsets and sizes, for whoever writes the same ring in another language."""
     for n in range(9):
-        end.write(2**63 + n, 2**31 + n)
-    data = os.pread(ring.fd, 64 + 8 * 16, 0)
-    assert struct.unpack_from("=8sIIQ", data) == (b"pdnssee1", 8, 16, 9)
-    assert struct.unpack_from("=QII", data, 64) == (2**63 + 8, 2**31 + 8, 0)
-    assert struct.unpack_from("=QII", data, 64 + 16) == (2**63 + 1, 2**31 + 1, 0)
+        end.write(2**63 + n, 2**31 + n, n, b"\1x\0"[-n:] * (n > 0))
+    data = os.pread(ring.fd, 64 + 8 * 272, 0)
+    assert struct.unpack_from("=8sIIQ", data) == (b"pdnssee1", 8, 272, 9)
+    assert struct.unpack_from("=QIIB3s", data, 64) == (2**63 + 8, 2**31 + 8, 8, 3, b"\1x\0")
+    assert struct.unpack_from("=QIIB1s", data, 64 + 272) == (2**63 + 1, 2**31 + 1, 1, 1, b"\0")
     assert name_hash(b"\1x\0") == 0xF1228C123DF21CFA
+
+
+def test_the_ring_of_an_earlier_version() -> None:
+    """Its events have no name; a worker of this version writes what there is room for."""
+    fd = os.memfd_create("x")
+    os.write(fd, struct.pack("=8sIIQ", b"pdnssee1", 4, 16, 0).ljust(64 + 4 * 16, b"\0"))
+    ring = BlockRing.attach(fd)
+    reader = BlockRingReader(ring)
+    stats = Stats(Counters.create(64), BlockRingWriter(ring))
+    for n in range(3):
+        stats.blocked("t", "f", "malware", "sinkhole", bytes((1, 97 + n, 0)), 0.0)
+    assert [(event.listed_hash, event.listed) for event in reader.take()] == [
+        (name_hash(bytes((1, 97 + n, 0))), b"") for n in range(3)
+    ]
+    ring.close()
+
+
+@pytest.mark.parametrize(
+    "name", [b"\0", b"\4evil\4test\0", b"\x3f" + b"x" * 63 + b"\0", (b"\x3f" + b"x" * 63) * 3 + b"\x3d" + b"y" * 61 + b"\0"]
+)
+def test_events_carry_the_name_and_the_feed(name: bytes) -> None:
+    """The listed name, whole, and the series that says which feed decided."""
+    memory = WorkerMemory()
+    stats = Stats(memory.counters, BlockRingWriter(BlockRing.attach(os.dup(memory.block_ring.fd))))
+    stats.blocked("leeds", "urlhaus", "malware", "sinkhole", name, 10.0)
+    stats.sighted("leeds", name, 10.0)  # of an unknown feed
+    met = []
+    assert memory.drain(BlockedDomains(), 10.0, lambda *event: met.append(event)) == [name_hash(name)] * 2
+    assert met == [("leeds", "urlhaus", name)]
+    memory.close()
 
 
 def test_a_writer_repeats_itself_once_a_minute(ring: BlockRing, end: BlockRing) -> None:

@@ -22,7 +22,7 @@ from prometheus_client.parser import text_string_to_metric_families
 import pdns
 from pdns.config.addresses import Endpoint
 from pdns.config.policy_schema import Tenant
-from pdns.config.schema import Config, Feed, Upstream
+from pdns.config.schema import BlockPage, Config, Feed, Upstream
 from pdns.state import feed_status
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
@@ -50,18 +50,23 @@ class FakeSupervisor:
     def __init__(self, *counters: Counters) -> None:
         self.counters = counters
         self.past_counters: tuple[Counters, ...] = ()
+        self.page_counters: tuple[Counters, ...] = ()
         self.blocked = BlockedDomains()
         self.blocked.saw("coventry", 7, time.monotonic())
         self.block_ring_lost = 0
         self.workers_up = {"worker0": True}
         self.listen_addresses = ListenAddresses(lambda: [Endpoint("127.0.0.1", 53), Endpoint("203.0.113.1", 53)])
         self.listen_addresses.look()
-        self.config = Config(upstream=Upstream(servers=("udp://192.0.2.53:53",)), feed=(Feed(name="urlhaus", url="file:///x"),))
+        self.config = Config(
+            upstream=Upstream(servers=("udp://192.0.2.53:53",)),
+            feed=(Feed(name="urlhaus", url="file:///x"),),
+            block_page=BlockPage(listen=("192.0.2.1:80",)),
+        )
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
-        self.restarts = {"worker": 2, "feeds": 1}
-        self.failed_starts = {"worker": 1, "feeds": 0}
+        self.restarts = {"worker": 2, "feeds": 1, "page": 0}
+        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0}
         self.http_dropped = {"metrics": 3, "admin": 0}
         self.confinement = {"landlock": True, "seccomp": False}
         self.processes = {"supervisor": os.getpid()}

@@ -42,13 +42,15 @@ class BoundedServer:
         self._most = most_connections(limit()) if most is None else most
         self._said_s: float | None = None
 
-    async def listen(self, sock: socket.socket, tls: Callable[[], ssl.SSLContext] | None = None) -> asyncio.Server:
+    async def listen(
+        self, sock: socket.socket, tls: Callable[[], ssl.SSLContext] | None = None, backlog: int = BACKLOG
+    ) -> asyncio.Server:
         """Accept on `sock`, which is bound. `tls` returns the context for the next connection; None: plain."""
         loop = asyncio.get_running_loop()
         factory = self._protocol if tls is None else lambda: Handshake(self, tls)
         if sock.family == socket.AF_UNIX:
-            return await loop.create_unix_server(factory, sock=sock, backlog=BACKLOG)
-        return await loop.create_server(factory, sock=sock, backlog=BACKLOG)
+            return await loop.create_unix_server(factory, sock=sock, backlog=backlog)
+        return await loop.create_server(factory, sock=sock, backlog=backlog)
 
     def new_protocol(self) -> web.RequestHandler:
         """The protocol of a connection that has its place."""

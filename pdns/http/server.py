@@ -18,8 +18,8 @@ from aiohttp.http_exceptions import HttpProcessingError, LineTooLong
 
 from pdns.config.addresses import parse_host
 from pdns.errors import InvalidAddress
-from pdns.supervisor.http.connections import LINGER_S, REQUEST_WITHIN_S, BoundedServer
-from pdns.supervisor.http.refusals import RefusalLog
+from pdns.http.connections import LINGER_S, REQUEST_WITHIN_S, BoundedServer
+from pdns.http.refusals import RefusalLog
 
 MAX_BODY_BYTES: Final = 65536
 _CLOSE_S: Final = 0.3  # how long an answer in progress may delay the stop
@@ -55,11 +55,14 @@ class HttpRoute(NamedTuple):
 class HttpServer:
     """Serves some routes. `hosts` are its host names besides its address, the name of this machine and localhost."""
 
-    def __init__(self, name: str, routes: Collection[HttpRoute], hosts: Callable[[], Collection[str]]) -> None:
-        """`name` is its section of the configuration."""
+    def __init__(
+        self, name: str, routes: Collection[HttpRoute], hosts: Callable[[], Collection[str]], most: int | None = None
+    ) -> None:
+        """`name` is its section of the configuration. `most`: connections at a time, as `BoundedServer` has it."""
         self._name = name
         self._routes = [(route, re.compile(route.path)) for route in routes]
         self._hosts = hosts
+        self._most = most
         self._machine = socket.gethostname().lower()
         self._log = RefusalLog(name)
         self._runner: web.ServerRunner | None = None
@@ -79,7 +82,7 @@ class HttpServer:
                 server = _Server(self)
                 self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_CLOSE_S)
                 await self._runner.setup()
-                self._bounded = BoundedServer(server)
+                self._bounded = BoundedServer(server, self._most)
             self._listening[place] = await self._bounded.listen(sock, tls)
         if before is not None:
             before.close()
@@ -94,9 +97,9 @@ class HttpServer:
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         """The response to a request that could be parsed."""
         try:
-            self._check(request)
+            self.check(request)
             await self.admit(request)
-            return await self._routed(request)
+            return await self.routed(request)
         except Problem as problem:
             return self.refusal(request, problem)
         except web.HTTPRequestEntityTooLarge:
@@ -144,7 +147,8 @@ class HttpServer:
         elif error is not None:
             self._log.failed(error)
 
-    def _check(self, request: web.BaseRequest) -> None:
+    def check(self, request: web.BaseRequest) -> None:
+        """Raise `Problem` for a request to another host, and for one that only an attacker would send."""
         given = request.headers.getall("Host", [])
         if len(given) > 1 or (not given and request.version >= (1, 1)):
             raise Problem(400, "expected one Host")
@@ -168,7 +172,8 @@ class HttpServer:
         local = request.transport.get_extra_info("sockname") if request.transport is not None else None
         return isinstance(local, tuple) and host == parse_host(local[0].partition("%")[0])
 
-    async def _routed(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def routed(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The response of the route. Raises `Problem` where there is none."""
         method = "GET" if request.method == "HEAD" else request.method
         allowed = []
         for route, path in self._routes:
