@@ -10,6 +10,7 @@ import msgspec
 import typer
 from rich.text import Text
 
+from pdns.case_lookup import reason_of_case
 from pdns.cli.cases import name_to_allow
 from pdns.cli.commands import (
     EXIT_INVALID,
@@ -81,7 +82,7 @@ def allow_command(
         name, reference = name_to_allow(case, config, errors)
         if not name:
             raise typer.Exit(EXIT_INVALID)
-        reason = f"case {reference}: {reason}" if reason else f"case {reference}"
+        reason = reason_of_case(reference, reason)
     raise typer.Exit(
         run_command(config, Command(command="allow", user="", name=name, reason=reason, force=force, tenant=tenant), lasting)
     )

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
+from pdns.core.case import reference
 from tests.integration.apiclient import ADMIN, EXPIRED, LEEDS, READER, TENANTS, YORK, Api, admin_section
 from tests.integration.running_pdns import ROOT, RunningPdns
 
@@ -17,9 +18,16 @@ OF_TENANTS = {  # what the token of a tenant may do, for that tenant
     ("GET", "/api/tenants/{tenant}"), ("GET", "/api/explain"),
     ("GET", "/api/tenants/{tenant}/indicators"), ("POST", "/api/tenants/{tenant}/indicators"),
     ("DELETE", "/api/tenants/{tenant}/indicators/{name}"),
+    ("GET", "/api/cases/{case}"), ("GET", "/api/tenants/{tenant}/reports"), ("GET", "/api/tenants/{tenant}/reports/{report}"),
+    ("POST", "/api/tenants/{tenant}/reports/{report}/allow"), ("POST", "/api/tenants/{tenant}/reports/{report}/close"),
     ("GET", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/resume"),
 }  # fmt: skip
 OF_ALL = {("GET", "/api/openapi.json")}
+BY_QUERY = ("/api/explain", "/api/cases/{case}")  # they name the tenant behind the `?`
+VALUES = {
+    "policy": "schools", "feed": "x", "command": "hold", "name": "x.example", "report": "1",
+    "case": reference(b"\1x\7example\0", "x"),
+}  # fmt: skip
 
 
 class Route(NamedTuple):
@@ -30,7 +38,7 @@ class Route(NamedTuple):
     def target(self, tenant: str = "leeds") -> str:
         """A path of it that would be carried out."""
         target = self.path
-        for name, value in {"tenant": tenant, "policy": "schools", "feed": "x", "command": "hold", "name": "x.example"}.items():
+        for name, value in {"tenant": tenant, **VALUES}.items():
             target = target.replace(f"{{{name}}}", value)
         assert "{" not in target, "name a value for the new parameter"
         values = {"name": "x.example", "reason": "x"}
@@ -39,7 +47,7 @@ class Route(NamedTuple):
             for one in self.operation["parameters"]
             if one.get("required") and one["in"] == "query"
         )
-        if self.path == "/api/explain":
+        if self.path in BY_QUERY:
             query += f"&tenant={tenant}"
         return f"{target}?{query}"
 
@@ -76,7 +84,7 @@ def test_every_route_refuses_who_has_no_right(api: Api, routes: list[Route]) -> 
         if method != "GET":
             assert api.call(method, route.target(), READER, route.body).status == 403, route
         for token, tenant in ((YORK, "leeds"), (LEEDS, "nowhere"), (LEEDS, "")):
-            if (method, path) not in OF_ALL and (tenant or path == "/api/explain"):  # "": a path without a tenant is another path
+            if (method, path) not in OF_ALL and (tenant or path in BY_QUERY):  # "": a path without a tenant is another path
                 refused = api.call(method, route.target(tenant), token, route.body)
                 assert (refused.status, refused.body) == (403, {"error": "this token may not do that"}), (route, token, tenant)
         if (method, path) not in OF_TENANTS | OF_ALL:

@@ -8,7 +8,10 @@ import subprocess
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from pdns.core.case import reference
 from pdns.supervisor.http.api_routes import ApiRoute
+from pdns.wire import names
+from tests.integration import pagevisits
 from tests.integration.apiclient import Api
 from tests.integration.running_pdns import ROOT, RunningPdns, UpstreamThread, feed
 from tests.unit.test_api_commands import table
@@ -16,6 +19,8 @@ from tests.unit.test_api_commands import table
 PAGE = (ROOT / "docs/api.md").read_text()
 EXAMPLES = re.findall(r"^\$ (curl .+)$", PAGE, re.MULTILINE)
 SOCKET = "/var/lib/pdns/admin.sock"
+CASE = reference(names.from_text("bad.example"), "urlhaus")
+OF_LEEDS = "127.0.0.9"
 
 
 def method_of(words: list[str]) -> str:
@@ -38,15 +43,21 @@ def test_every_route_has_an_example() -> None:
 
 
 def test_every_example_works(tmp_path: Path) -> None:
-    """In the order of the page, with curl, on a server with the tenant and the feed that they name."""
+    """In the order of the page, with curl, on a server with the tenant, the feed, the reports and the case that they name."""
     with UpstreamThread() as upstream:
         config = {
             "upstream": {"servers": [upstream.address]},
-            "tenant": [{"name": "leeds", "networks": ["192.0.2.0/24"]}],
+            "tenant": [{"name": "leeds", "networks": ["192.0.2.0/24", f"{OF_LEEDS}/32"]}],
             "feed": [feed(tmp_path, "urlhaus", "bad.example")],
+            **pagevisits.config(),
         }
         with RunningPdns(tmp_path, config) as pdns:
-            assert Api(pdns).local("GET", "/api/version").status == 200
+            api = Api(pdns)
+            for number, source in enumerate(("127.0.0.1", "127.0.0.1", OF_LEEDS, OF_LEEDS)):
+                name = f"x{number}.bad.example"
+                assert pagevisits.report(pagevisits.page_port(pdns), name, source=source).status == 200
+            assert pdns.addresses("bad.example") == [pagevisits.ADDRESS]
+            pdns.wait_for(lambda: api.local("GET", f"/api/cases/{CASE}").status == 200, "the case")
             for example in EXAMPLES:
                 words = shlex.split(example.replace(SOCKET, str(pdns.state_dir / "admin.sock")))
                 done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)

@@ -25,8 +25,10 @@ from pdns.free_text import accepted
 from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.api_cache import CacheRoutes
 from pdns.supervisor.http.api_config import ConfigRoutes
+from pdns.supervisor.http.api_explain import ExplainRoutes
 from pdns.supervisor.http.api_feeds import FeedRoutes
 from pdns.supervisor.http.api_parts import ApiSource, Refusal, as_json
+from pdns.supervisor.http.api_reports import ReportRoutes
 from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
 from pdns.supervisor.http.openapi import description
 from pdns.supervisor.http.status import StatusReader
@@ -118,6 +120,8 @@ def api_routes(facts: ApiSource, status: StatusReader, openapi: Callable[[ApiCal
     config = ConfigRoutes(facts)
     return [
         *FeedRoutes(facts, status).routes(),
+        *ExplainRoutes(facts).routes(),
+        *ReportRoutes(facts).routes(),
         *config.routes(),
         *CacheRoutes(facts, config).routes(),
         ApiRoute("GET", "/api/openapi.json", openapi, "This description", dict[str, Any], "anyone"),
