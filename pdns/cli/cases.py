@@ -5,19 +5,15 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-import msgspec
 from rich.console import Console
 
+from pdns.case_lookup import CaseUnknownError, known_cases, the_listed_name
 from pdns.cli.commands import load_config
 from pdns.config.schema import Config
 from pdns.core.case import CaseError, parse
-from pdns.core.listing import Rule
-from pdns.core.local_rules import LOCAL
-from pdns.explain import UnknownError, live_blockset
-from pdns.state import cases, overrides
+from pdns.state import cases
 from pdns.state.cases import Case
 from pdns.wire import names
-from pdns.wire.names import MAX_NAME_BYTES
 
 
 def typed_case(text: str) -> str:
@@ -33,37 +29,24 @@ def typed_case(text: str) -> str:
 def cases_of(case: str, config: Config, errors: Console) -> list[Case]:
     """The known blocks with this reference. Prints what to do where there is none."""
     try:
-        found = cases.find(Path(config.state.dir), case)
+        return known_cases(case, config)
+    except CaseUnknownError as failure:
+        errors.print(str(failure), style="red")
     except OSError as failure:
         errors.print(f"cases are unknown: {cases.FILE_NAME} cannot be read: {failure.strerror}", style="red")
-        return []
-    if not found:
-        errors.print(
-            f"case {case} is not known here. Ask for the name that was blocked, and run `pdns explain NAME`. "
-            f"The latest {cases.MAX_CASES:,} cases are kept; if several servers answer, ask each of them.",
-            style="red",
-        )
-    return found
+    return []
 
 
 def name_to_allow(text: str, path: Path | None, errors: Console) -> tuple[str, str]:
     """The name that lifts the block of a case, and its reference; two times "" after printing why there is none."""
     try:
         case = parse(text)
-    except CaseError as failure:
+        config = load_config(path, errors, reads_only=True)
+        found = cases_of(case, config, errors) if config is not None else []
+        return (the_listed_name(found, config), case) if config is not None and found else ("", "")
+    except (CaseError, CaseUnknownError) as failure:
         errors.print(str(failure), style="red")
         return "", ""
-    config = load_config(path, errors, reads_only=True)
-    found = cases_of(case, config, errors) if config is not None else []
-    if config is None or not found:
-        return "", ""
-    listed = dict.fromkeys(listing_of(one, config)[0] for one in found)
-    if len(listed) > 1:
-        errors.print(
-            f"{case} is the reference of several names: {', '.join(listed)}. Allow one of them by its name.", style="red"
-        )
-        return "", ""
-    return next(iter(listed)), case
 
 
 def case_text(case: Case, *, is_listed: bool) -> str:
@@ -76,26 +59,3 @@ def case_text(case: Case, *, is_listed: bool) -> str:
     if is_listed:
         return text
     return f"{text}; {case.feed} does not list this name now: it was removed, or the name leads to a listed address"
-
-
-def as_json(case: Case) -> dict[str, object]:
-    """A case for programs; times are seconds since the epoch."""
-    return {**case._asdict(), "listed": names.to_text(case.listed)}
-
-
-def listing_of(case: Case, config: Config) -> tuple[str, bool]:
-    """The listed name as a feed writes it, with "*." where only what is below is listed; and whether it is listed now."""
-    text = names.to_text(case.listed)
-    try:
-        if case.feed == LOCAL:
-            entries = [
-                one.name for one in overrides.read(Path(config.state.dir)).at(time.time()).indicators if one.action == "block"
-            ]
-            return (text, True) if text in entries else (f"*.{text}", True) if f"*.{text}" in entries else (text, False)
-        blockset = live_blockset(config)
-        below = case.listed if len(case.listed) > MAX_NAME_BYTES - 2 else b"\1*" + case.listed
-        listings = (*blockset.lookup(below), *blockset.lookup(case.listed)) if blockset is not None else ()
-    except (UnknownError, OSError, msgspec.DecodeError):
-        return text, True
-    rules = {one.rule for one in listings if one.name == case.listed and one.feed == case.feed and not one.allow}
-    return (f"*.{text}" if rules == {Rule.BELOW} else text), bool(rules)

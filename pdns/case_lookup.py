@@ -1,0 +1,89 @@
+"""From a case reference to the blocks that have it, and to the listed names, as the command line and the API need them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from pathlib import Path
+
+import msgspec
+
+from pdns.config.schema import Config
+from pdns.core.listing import Rule
+from pdns.core.local_rules import LOCAL
+from pdns.errors import PdnsError
+from pdns.explain import UnknownError, live_blockset
+from pdns.state import cases, overrides
+from pdns.state.cases import Case
+from pdns.wire import names
+from pdns.wire.names import MAX_NAME_BYTES
+
+
+class CaseUnknownError(PdnsError):
+    """No block here has this reference, or blocks of several names have."""
+
+
+class CaseStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """One block. Times are seconds since the epoch."""
+
+    reference: str
+    listed: str  # the name that is listed, or that leads to a listed address
+    feed: str
+    policy: str
+    first_s: float
+    last_s: float
+
+
+def known_cases(reference: str, config: Config) -> list[Case]:
+    """The blocks with this reference, in canonical spelling. Raises `CaseUnknownError`, and `OSError` for an unreadable file."""
+    found = cases.find(Path(config.state.dir), reference)
+    if not found:
+        raise unknown(reference)
+    return found
+
+
+def unknown(reference: str) -> CaseUnknownError:
+    """What to do where no block has the reference."""
+    return CaseUnknownError(
+        f"case {reference} is not known here. Ask for the name that was blocked, and run `pdns explain NAME`. "
+        f"The latest {cases.MAX_CASES:,} cases are kept; if several servers answer, ask each of them."
+    )
+
+
+def the_listed_name(found: Iterable[Case], config: Config) -> str:
+    """The name that lifts the block of all these cases. Raises `CaseUnknownError` where they have several."""
+    found = list(found)
+    listed = dict.fromkeys(listing_of(one, config)[0] for one in found)
+    if len(listed) > 1:
+        raise CaseUnknownError(
+            f"{found[0].reference} is the reference of several names: {', '.join(listed)}. Allow one of them by its name."
+        )
+    return next(iter(listed))
+
+
+def statement_of(case: Case) -> CaseStatement:
+    """A case for programs."""
+    return CaseStatement(**{**case._asdict(), "listed": names.to_text(case.listed)})
+
+
+def reason_of_case(reference: str, reason: str) -> str:
+    """Why the name of a case is allowed, for the audit log."""
+    return f"case {reference}: {reason}" if reason else f"case {reference}"
+
+
+def listing_of(case: Case, config: Config) -> tuple[str, bool]:
+    """The listed name as a feed writes it, with "*." where only what is below is listed; and whether it is listed now."""
+    text = names.to_text(case.listed)
+    try:
+        if case.feed == LOCAL:
+            entries = [
+                one.name for one in overrides.read(Path(config.state.dir)).at(time.time()).indicators if one.action == "block"
+            ]
+            return (text, True) if text in entries else (f"*.{text}", True) if f"*.{text}" in entries else (text, False)
+        blockset = live_blockset(config)
+        below = case.listed if len(case.listed) > MAX_NAME_BYTES - 2 else b"\1*" + case.listed
+        listings = (*blockset.lookup(below), *blockset.lookup(case.listed)) if blockset is not None else ()
+    except (UnknownError, OSError, msgspec.DecodeError):
+        return text, True
+    rules = {one.rule for one in listings if one.name == case.listed and one.feed == case.feed and not one.allow}
+    return (f"*.{text}" if rules == {Rule.BELOW} else text), bool(rules)
