@@ -149,7 +149,8 @@ class Policy:
         if blockset is not self._decided_for:
             self._decided_for = blockset
             self._shared_decisions = {}
-            self._client_rules = ClientRules(blockset, self.given) if self.given and self._marks and blockset.clients else None
+            lists_clients = self.given and self._marks and blockset.clients
+            self._client_rules = ClientRules(blockset, self.given, self.mode) if lists_clients else None
 
     def _client_rule(self, blockset: Listings | None, policy: int) -> ClientRule | None:
         rules = self.client_rules(blockset) if policy & self._marks else None
@@ -159,6 +160,11 @@ class Policy:
     def settings(self, policy: int) -> PolicySettings:
         """What the configuration says of a policy."""
         return self._of(policy).settings
+
+    def mode(self, policy: int, feed: str) -> PolicyMode:
+        """What a feed may do for the clients of `policy`, now."""
+        found = self._of(policy).feeds.get(feed)
+        return "off" if found is None else found.mode
 
     def is_translated(self, policy: int) -> bool:
         """Whether the clients of `policy` are among those that a DNS64 serves, if there is one."""
@@ -208,7 +214,8 @@ class Policy:
             entry = self._find(self._of(policy), name)
             if entry is not None and entry.allow:
                 return Decision(None, (), entry.reason, entry.rule, entry.source)
-        if (shared is None or not shared.feed) and (client := self._client_rule(blockset, policy)) is not None:
+        client = self._client_rule(blockset, policy) if shared is None or not shared.feed else None
+        if client is not None and (shared is None or client.place < shared.stops_at):
             return self._decide_client(client, policy, name, () if shared is None else shared.monitored)
         if shared is None:
             return CLEAN
