@@ -66,10 +66,16 @@ def show(name: str, path: Path | None, *, as_json: bool) -> int:
         errors.print(Text(f"no policy {name}; policies: {', '.join(settings)}", "red"))
         return EXIT_INVALID
     if as_json:
-        print(msgspec.json.encode(settings[name]).decode())
+        print(msgspec.json.encode(_as_table(settings[name])).decode())
     else:
         _print_settings(console, settings[name], config)
     return 0
+
+
+def _as_table(settings: PolicySettings) -> dict[str, object]:
+    table = msgspec.structs.asdict(settings)
+    del table["layers"]
+    return {**table, "entries": settings.entries}
 
 
 def _print_settings(console: Console, settings: PolicySettings, config: Config) -> None:

@@ -15,7 +15,7 @@ from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.given import EVERY_FEED, GivenActions, is_exception
 from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, PASSTHRU, AddressListing, ListedAction, Listings
-from pdns.core.local_rules import LOCAL, NO_RULES, EntryTable, LocalEntry, LocalRules, may_have, most_specific
+from pdns.core.local_rules import LOCAL, NO_RULES, EntryTable, LocalEntry, LocalRules, may_have, most_specific, nearest
 from pdns.wire import names
 
 TRANSLATED = 0x8000  # added to the policy number of clients that a DNS64 serves, where it does not serve all
@@ -61,13 +61,31 @@ class _Numbered(NamedTuple):
     """One policy as some tenants have it."""
 
     settings: PolicySettings
-    own: tuple[EntryTable, ...]  # entries that beat everyone's
+    own: EntryTable  # the tenant's entries
+    layers: tuple[EntryTable, ...]  # those of its policy, then those of each policy that this one inherits from
     feeds: dict[str, _Feed]  # those that have a say
     paused: bool  # nothing is blocked: what would be is monitored
 
 
 _Identity = tuple[str, tuple[str, ...], tuple[LocalEntry, ...], bool]
 _EVERYONE: _Identity = (DEFAULT_POLICY, (), (), False)
+
+
+class SettledPolicies:
+    """The policies of a configuration at one time. Tables of entries are made once, for all policies that have them."""
+
+    def __init__(self, config: Config, now_s: float) -> None:
+        self._config, self._now_s = config, now_s
+        self.policies = policies_at(config, now_s)
+        self._tables: dict[int, EntryTable] = {}
+
+    def holds(self, config: Config, now_s: float) -> bool:
+        """Whether the policies of `config` are the same at `now_s`."""
+        return config is self._config and self._now_s <= now_s < self.policies.until_s
+
+    def table(self, entries: tuple[NamedEntry, ...]) -> EntryTable:
+        """Of some `entries` of `policies`."""
+        return self._tables.get(id(entries)) or self._tables.setdefault(id(entries), EntryTable(map(_entry, entries)))
 
 
 class Policy:
@@ -79,28 +97,28 @@ class Policy:
         """`now_s`, in seconds since the epoch, decides which schedules and entries are in force until `until_s`. Policies that
         were there `before` keep their numbers, as questions may be out.
         """
-        policies = policies_at(config, now_s)
+        known = before.settled if before is not None else None
+        self.settled: SettledPolicies = known if known and known.holds(config, now_s) else SettledPolicies(config, now_s)
+        policies = self.settled.policies
         self.until_s = policies.until_s
         self.given = GivenActions(config)
         self._embeddings = Embeddings.of(config)
-        self._everyones = (EntryTable(map(_entry, policies.everyones)), local.everyones)
+        self._everyones = (self.settled.table(policies.everyones), local.everyones)
         self.numbers: dict[_Identity, int] = {}
         self.tenant_policies = self._number(config, local, before)
-        tables: dict[str, EntryTable] = {}
         self._numbered: dict[int, _Numbered] = {}
         for identity, number in self.numbers.items():
             name, allow, entries, paused = identity
             settings = policies.settings[name]
-            if name not in tables:
-                tables[name] = EntryTable(map(_entry, settings.entries))
             own = EntryTable((*(_allowed(text) for text in allow), *entries))
             feeds = {
                 feed.name: _Feed(order, feed.category, "monitor" if paused else mode)
                 for order, feed in enumerate(config.feed)
                 if (mode := settings.modes[feed.name]) != "off" and feed.name not in local.disabled
             }
-            self._numbered[number] = _Numbered(settings, tuple(table for table in (own, tables[name]) if table), feeds, paused)
-        every = [*self._everyones, *(table for one in self._numbered.values() for table in one.own)]
+            layers = tuple(map(self.settled.table, settings.layers))
+            self._numbered[number] = _Numbered(settings, own, layers, feeds, paused)
+        every = self._every_table()
         self.blocked_filter_keys = _union([table.blocked_filter_keys for table in every])
         """The last two labels, or the last one, of every name that an entry blocks for anybody."""
         self.allowed_filter_keys = _union([table.allowed_filter_keys for table in every])
@@ -115,6 +133,10 @@ class Policy:
         # Answers to clients that the DNS64 serves differ from those to others, so that these need policies of their own.
         self._translates_some = bool(config.dns64.prefix and config.dns64.networks)
         self.translation = ClientTranslation(config.dns64.networks, TRANSLATED if self._translates_some else 0)
+
+    def _every_table(self) -> list[EntryTable]:
+        tables = [*self._everyones, *(table for one in self._numbered.values() for table in (one.own, *one.layers))]
+        return list({id(table): table for table in tables}.values())
 
     def _number(self, config: Config, local: LocalRules, before: Self | None) -> list[int]:
         """The policy number of each tenant."""
@@ -179,13 +201,16 @@ class Policy:
 
     def _find(self, one: _Numbered, name: bytes) -> LocalEntry | None:
         """The entry that decides: the tenant's and those of its policy come before everyone's."""
-        if one.own and (entry := most_specific(table.find(name) for table in one.own)) is not None:
+        entry = one.own.find(name)
+        if one.layers:
+            entry = most_specific((entry, nearest(table.find(name) for table in one.layers)))
+        if entry is not None:
             return entry
         return most_specific(table.find(name) for table in self._everyones)
 
     def entry_names(self) -> Iterator[bytes]:
         """Every name that there is an entry about, for anybody."""
-        for table in (*self._everyones, *(table for one in self._numbered.values() for table in one.own)):
+        for table in self._every_table():
             yield from table.names()
 
     def decide_here(self, policy: int, name: bytes, filter_key: bytes) -> Decision | None:

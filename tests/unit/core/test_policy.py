@@ -11,7 +11,7 @@ import pytest
 
 from pdns.config.load import from_tables
 from pdns.config.schema import Config
-from pdns.core.local_rules import NO_RULES, LocalEntry, LocalRules
+from pdns.core.local_rules import NO_RULES, EntryTable, LocalEntry, LocalRules
 from pdns.core.policy import Policy
 from pdns.core.ruleset import RuleSet
 from pdns.errors import ConfigErrors
@@ -104,6 +104,30 @@ def test_inheritance() -> None:
     assert [young.action_of(category) for category in ("ads", "malware", "phishing")] == ["nodata", "refused", "nxdomain"]
     assert (young.sinkhole_of("ads"), young.sinkhole_of("c2")) == (("192.0.2.9",), ("192.0.2.1", "2001:db8::1"))
     assert young.contact == ("mailto:a@x.example",)
+
+
+def test_inherited_entries_are_kept_once() -> None:
+    """Policies share what they inherit; of entries with the same name that of the nearest policy decides."""
+    said = [
+        {"name": "top", "allow": ["x.example", "*.y.example"], "block": ["z.example"]},
+        {"name": "middle", "inherits": "top", "block": ["x.example", "y.example", "*.z.example"]},
+        {"name": "left", "inherits": "middle", "allow": ["w.x.example", "*.y.example", "z.example"]},
+        {"name": "right", "inherits": "middle", "block": ["*.x.example"]},
+    ]
+    tenants = [
+        {"name": name, "networks": [f"192.0.2.{number}"], "policy": name} for number, name in enumerate(("left", "right", "top"))
+    ]
+    policy = Policy(settled(policy=said, tenant=tenants))
+    left, right, top = (policy.settings(number) for number in policy.tenant_policies)
+    assert left.layers[-1] is right.layers[-1] is top.layers[0]
+    asked = [f"{below}{name}.example" for below in ("", "a.", "w.", "a.w.") for name in "wxyz"]
+    for number, settings in zip(policy.tenant_policies, (left, right, top), strict=True):
+        spelt = [(from_text(entry.name.removeprefix("*.")), entry.name[0] == "*", entry.allow, "") for entry in settings.entries]
+        merged = EntryTable(LocalEntry(*one) for one in spelt)
+        for name in map(from_text, asked):
+            found, decision = merged.find(name), policy.decide(None, number, name)
+            assert decision.rule == (found.rule if found is not None else "")
+            assert (decision.verdict is not None) == (found is not None and not found.allow)
 
 
 def test_schedules_and_ends_are_of_a_time() -> None:
