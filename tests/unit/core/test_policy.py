@@ -172,6 +172,19 @@ def test_schedules_and_ends_are_of_a_time() -> None:
     assert Policy(settled()).until_s == math.inf
 
 
+def test_a_clock_that_was_ahead() -> None:
+    """When the clock is set back, what has ended by the wrong time holds again: no earlier change was the last one."""
+    entry = {"name": "y.example", "action": "block", "until": "2026-12-02T13:00:00Z"}
+    config = settled(policy=[{"name": "default", "entry": [entry]}])
+    rules = RuleSet.of(config, now_s=WEDNESDAY_NOON_S)
+    assert [rules.hold_at(WEDNESDAY_NOON_S + later_s) for later_s in (-0.1, 0, 3599, 3600)] == [False, True, True, False]
+    ahead = rules.at(WEDNESDAY_NOON_S + 1e8).with_local(LocalRules(paused=["a"]))
+    assert ahead.policy.decide(None, 0, from_text("y.example")).verdict is None
+    assert ahead.hold_at(WEDNESDAY_NOON_S + 2e8)
+    assert not ahead.hold_at(WEDNESDAY_NOON_S)
+    assert ahead.at(WEDNESDAY_NOON_S).policy.decide(None, 0, from_text("y.example")).verdict is not None
+
+
 def test_a_pause_monitors() -> None:
     """What would be blocked is named as monitored, for the paused tenant alone."""
     config = settled(feed=[{"name": "alpha", "url": "file:a"}], tenant=TENANTS[3:])
