@@ -106,7 +106,7 @@ class Policy:
         self._everyones = (self.settled.table(policies.everyones), local.everyones)
         self.numbers: dict[_Identity, int] = {}
         self.tenant_policies = self._number(config, local, before)
-        self._numbered: dict[int, _Numbered] = {}
+        self.numbered: dict[int, _Numbered] = {}
         for identity, number in self.numbers.items():
             name, allow, entries, paused = identity
             settings = policies.settings[name]
@@ -117,7 +117,8 @@ class Policy:
                 if (mode := settings.modes[feed.name]) != "off" and feed.name not in local.disabled
             }
             layers = tuple(map(self.settled.table, settings.layers))
-            self._numbered[number] = _Numbered(settings, own, layers, feeds, paused)
+            self.numbered[number] = _Numbered(settings, own, layers, feeds, paused)
+        self._gone = {number: one for number, one in before.numbered.items() if number not in self.numbered} if before else {}
         every = self._every_table()
         self.blocked_filter_keys = _union([table.blocked_filter_keys for table in every])
         """The last two labels, or the last one, of every name that an entry blocks for anybody."""
@@ -125,8 +126,8 @@ class Policy:
         """Likewise of every name that an entry allows."""
         self.entry_filter_keys = _union([self.blocked_filter_keys, self.allowed_filter_keys])
         """Both."""
-        self.forwards_unready = any(one.settings.forwards_unready for one in self._numbered.values())
-        self._marks = MARKS if max(self._numbered) < 1 << MARK_SHIFT else 0
+        self.forwards_unready = any(one.settings.forwards_unready for one in self.numbered.values())
+        self._marks = MARKS if max(self.numbered) < 1 << MARK_SHIFT else 0
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of
         self._client_rules: ClientRules | None = None  # of that blockset
         self._shared_decisions: dict[tuple[int, int | tuple[int, ...]], SharedDecision | None] = {}
@@ -135,7 +136,7 @@ class Policy:
         self.translation = ClientTranslation(config.dns64.networks, TRANSLATED if self._translates_some else 0)
 
     def _every_table(self) -> list[EntryTable]:
-        tables = [*self._everyones, *(table for one in self._numbered.values() for table in (one.own, *one.layers))]
+        tables = [*self._everyones, *(table for one in self.numbered.values() for table in (one.own, *one.layers))]
         return list({id(table): table for table in tables}.values())
 
     def _number(self, config: Config, local: LocalRules, before: Self | None) -> list[int]:
@@ -157,8 +158,9 @@ class Policy:
         return [self.numbers[identity] for identity in wanted[1:]]
 
     def _of(self, number: int) -> _Numbered:
-        """That of everyone for a policy that is no more: a question may be out while policies change."""
-        return self._numbered.get(number & ~(TRANSLATED | self._marks)) or self._numbered[0]
+        """Of a policy that is gone, as it was before the last change: a question may be out. After that, that of everyone."""
+        number &= ~(TRANSLATED | self._marks)
+        return self.numbered.get(number) or self._gone.get(number) or self.numbered[0]
 
     def client_rules(self, blockset: Listings | None) -> ClientRules | None:
         """What feeds answer clients whatever they ask, if there are such feeds."""

@@ -73,6 +73,20 @@ def test_equal_policies_have_one_number() -> None:
     assert [again.settings(number).action for number in (0, 1, 2, 77)] == ["sinkhole", "refused", "refused", "sinkhole"]
 
 
+def test_questions_are_decided_by_the_policy_they_were_asked_under() -> None:
+    """An answer that comes after the tenant's policy has changed is not decided by everyone's."""
+    blockset = make_blockset({"alpha": "x.example"})
+    feed = [{"name": "alpha", "url": "file:a", "mode": "monitor"}]
+    config = settled(feed=feed, policy=[{"name": "strict", "feeds": {"alpha": "block"}}], tenant=TENANTS[:1])
+    policy = Policy(config)
+    number, name = policy.tenant_policies[0], from_text("x.example")
+    allowed = LocalRules(tenants={"a": (LocalEntry(from_text("y.example"), False, True, ""),)})
+    changed = Policy(config, allowed, before=policy)
+    assert changed.tenant_policies != [number]
+    assert changed.decide(blockset, number, name).verdict is not None
+    assert Policy(config, allowed, before=changed).decide(blockset, number, name).verdict is None
+
+
 def test_inheritance() -> None:
     """Tables are inherited key by key, other settings as a whole; feeds beat categories."""
     config = settled(
