@@ -121,7 +121,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False,
     if address is not None:
         explanation, answers = (
             of_address(config, blockset, current, address),
-            answers_leading_to(config, blockset, current, address, time.time()),
+            answers_leading_to(config, blockset, current, address, client, time.time()),
         )
     else:
         explanation, answers = (

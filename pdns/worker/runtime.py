@@ -237,8 +237,8 @@ class Runtime:
             self._look_for_blockset(now)
             if self._overrides_loading is None and self._overrides.is_due(steady_s()):
                 self._overrides_loading = asyncio.ensure_future(self._load_overrides())
-            if steady_s() >= self._service.rules.policy.until_s:
-                self._service.adopt(self._service.rules.at(steady_s()))
+            if not self._service.rules.hold_at(wall_s := steady_s()):
+                self._service.adopt(self._service.rules.at(wall_s))
             self._service.tick(boottime_s())
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S
