@@ -9,6 +9,7 @@ import msgspec
 from rich.console import Console
 
 from pdns.cli.commands import load_config
+from pdns.config.policies import DEFAULT_POLICY, NamedEntry, policies_at
 from pdns.config.schema import Config
 from pdns.core.case import CaseError, parse
 from pdns.core.listing import Rule
@@ -57,6 +58,14 @@ def name_to_allow(text: str, path: Path | None, errors: Console) -> tuple[str, s
     found = cases_of(case, config, errors) if config is not None else []
     if config is None or not found:
         return "", ""
+    for one in found:
+        if policy := _blocked_by_policy(one, config):
+            errors.print(
+                f"{case}: {names.to_text(one.listed)} is blocked by policy {policy} in the configuration, which counts before "
+                "local entries. Change the policy.",
+                style="red",
+            )
+            return "", ""
     listed = dict.fromkeys(listing_of(one, config)[0] for one in found)
     if len(listed) > 1:
         errors.print(
@@ -83,10 +92,35 @@ def as_json(case: Case) -> dict[str, object]:
     return {**case._asdict(), "listed": names.to_text(case.listed)}
 
 
+def tenant_of(case: Case, config: Config) -> str:
+    """A tenant whose clients have the policy of the case; "": those of no tenant."""
+    having = (one.name for one in config.tenant if (one.policy or DEFAULT_POLICY) == case.policy and one.networks)
+    return "" if case.policy == DEFAULT_POLICY else next(having, "")
+
+
+def _blocked_by_policy(case: Case, config: Config) -> str:
+    """The policy whose own entry blocks the name; "" where a local entry can allow it."""
+    entry = _configured(case, config)
+    return "" if entry is None or entry.source == f"policy {DEFAULT_POLICY}" else entry.source.removeprefix("policy ")
+
+
+def _configured(case: Case, config: Config) -> NamedEntry | None:
+    """The entry of the configuration that blocks the name in the policy of the case, if there is one."""
+    if case.feed != LOCAL:
+        return None
+    policies = policies_at(config, time.time())
+    settings = policies.settings.get(case.policy)
+    entries = (*(settings.entries if settings is not None else ()), *policies.everyones)
+    named = (one for one in entries if not one.allow)
+    return next((one for one in named if names.from_text(one.name.removeprefix("*.")) == case.listed), None)
+
+
 def listing_of(case: Case, config: Config) -> tuple[str, bool]:
     """The listed name as a feed writes it, with "*." where only what is below is listed; and whether it is listed now."""
     text = names.to_text(case.listed)
     try:
+        if case.feed == LOCAL and (configured := _configured(case, config)) is not None:
+            return configured.name, True
         if case.feed == LOCAL:
             entries = [
                 one.name for one in overrides.read(Path(config.state.dir)).at(time.time()).indicators if one.action == "block"
