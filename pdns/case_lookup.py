@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from pdns.config.policies import DEFAULT_POLICY, NamedEntry, policies_at
 from pdns.config.schema import Config
 from pdns.core.listing import Rule
 from pdns.core.local_rules import LOCAL
@@ -50,9 +51,17 @@ def unknown(reference: str) -> CaseUnknownError:
     )
 
 
-def the_listed_name(found: Iterable[Case], config: Config) -> str:
-    """The name that lifts the block of all these cases. Raises `CaseUnknownError` where they have several."""
+def the_listed_name(found: Iterable[Case], config: Config, tenant: str = "") -> str:
+    """The name that lifts the block of all these cases, for a tenant if one is named. Raises `CaseUnknownError` where they have
+    several, and where an entry for everyone would not lift it.
+    """
     found = list(found)
+    for one in found:
+        if not tenant and (policy := _blocked_by_policy(one, config)):
+            raise CaseUnknownError(
+                f"{one.reference}: {names.to_text(one.listed)} is blocked by policy {policy} in the configuration, whose entries "
+                "count before those of everyone. Change the policy, or allow the name for one tenant: --tenant NAME."
+            )
     listed = dict.fromkeys(listing_of(one, config)[0] for one in found)
     if len(listed) > 1:
         raise CaseUnknownError(
@@ -71,10 +80,35 @@ def reason_of_case(reference: str, reason: str) -> str:
     return f"case {reference}: {reason}" if reason else f"case {reference}"
 
 
+def tenant_of(case: Case, config: Config) -> str:
+    """A tenant whose clients have the policy of the case; "": those of no tenant."""
+    having = (one.name for one in config.tenant if one.policy == case.policy and one.networks)
+    return "" if case.policy == DEFAULT_POLICY else next(having, "")
+
+
+def _blocked_by_policy(case: Case, config: Config) -> str:
+    """The policy whose own entry blocks the name; "" where an entry for everyone can allow it."""
+    entry = _configured(case, config)
+    return "" if entry is None or entry.source == f"policy {DEFAULT_POLICY}" else entry.source.removeprefix("policy ")
+
+
+def _configured(case: Case, config: Config) -> NamedEntry | None:
+    """The entry of the configuration that blocks the name in the policy of the case, if there is one."""
+    if case.feed != LOCAL:
+        return None
+    policies = policies_at(config, time.time())
+    settings = policies.settings.get(case.policy)
+    entries = (*(settings.entries if settings is not None else ()), *policies.everyones)
+    named = (one for one in entries if not one.allow)
+    return next((one for one in named if names.from_text(one.name.removeprefix("*.")) == case.listed), None)
+
+
 def listing_of(case: Case, config: Config) -> tuple[str, bool]:
     """The listed name as a feed writes it, with "*." where only what is below is listed; and whether it is listed now."""
     text = names.to_text(case.listed)
     try:
+        if case.feed == LOCAL and (configured := _configured(case, config)) is not None:
+            return configured.name, True
         if case.feed == LOCAL:
             entries = [
                 one.name for one in overrides.read(Path(config.state.dir)).at(time.time()).indicators if one.action == "block"

@@ -37,13 +37,13 @@ def cases_of(case: str, config: Config, errors: Console) -> list[Case]:
     return []
 
 
-def name_to_allow(text: str, path: Path | None, errors: Console) -> tuple[str, str]:
-    """The name that lifts the block of a case, and its reference; two times "" after printing why there is none."""
+def name_to_allow(text: str, tenant: str, path: Path | None, errors: Console) -> tuple[str, str]:
+    """The name that lifts the block of a case, for everyone or a tenant, and its reference; "" twice after printing why not."""
     try:
         case = parse(text)
         config = load_config(path, errors, reads_only=True)
         found = cases_of(case, config, errors) if config is not None else []
-        return (the_listed_name(found, config), case) if config is not None and found else ("", "")
+        return (the_listed_name(found, config, tenant), case) if config is not None and found else ("", "")
     except (CaseError, CaseUnknownError) as failure:
         errors.print(str(failure), style="red")
         return "", ""

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
-from pdns.case_lookup import listing_of, statement_of
+from pdns.case_lookup import listing_of, statement_of, tenant_of
 from pdns.cli.cases import case_text, cases_of, typed_case
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.cli.feed_table import aligned
@@ -85,7 +85,7 @@ def explain_any(text: str, tenant: str, path: Path | None, *, as_json: bool = Fa
         listed, is_listed = listing_of(case, config)
         if not as_json:
             Console(soft_wrap=True, highlight=False, markup=False).print(case_text(case, is_listed=is_listed))
-        codes.append(explain(listed, tenant, path, as_json=as_json, case=case))
+        codes.append(explain(listed, tenant or tenant_of(case, config), path, as_json=as_json, case=case))
     return max(codes, default=EXIT_INVALID)
 
 

@@ -79,7 +79,7 @@ def allow_command(
         raise typer.BadParameter("missing option --reason")
     if case:
         _, errors = consoles()
-        name, reference = name_to_allow(case, config, errors)
+        name, reference = name_to_allow(case, tenant, config, errors)
         if not name:
             raise typer.Exit(EXIT_INVALID)
         reason = reason_of_case(reference, reason)

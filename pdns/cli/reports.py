@@ -13,6 +13,7 @@ from rich.text import Text
 from pdns import report_commands
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, consoles, load_config, run_command
 from pdns.cli.feed_table import LATEST_S, aligned
+from pdns.core.clients import NO_TENANT
 from pdns.files.records import DamagedError
 from pdns.free_text import visible
 from pdns.state import reports
@@ -119,7 +120,8 @@ def show_one(path: Path | None, number: int) -> int:
     for title, text in rows:
         console.print(Text(f"{title:<{width}}  {visible(text)}".rstrip()), soft_wrap=True)
     console.print()
-    for command in (f"explain {report.name}", f"reports allow {number} --for 24h", f"reports close {number} --reason TEXT"):
+    explain = f"explain {report.name}" + ("" if report.tenant == NO_TENANT else f" --tenant {report.tenant}")
+    for command in (explain, f"reports allow {number} --for 24h", f"reports close {number} --reason TEXT"):
         console.print(Text(f"pdns {command}"), soft_wrap=True)
     return 0
 

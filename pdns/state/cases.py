@@ -16,7 +16,7 @@ import msgspec
 
 from pdns.core.case import reference
 from pdns.errors import InvalidName
-from pdns.files.safe_files import append, read_bounded, write_whole
+from pdns.files.safe_files import appearance, append, read_bounded, write_whole
 from pdns.wire import names
 
 FILE_NAME: Final = "cases.jsonl"
@@ -25,10 +25,12 @@ MAX_CASES: Final = 50_000  # those not met for longest are forgotten
 MAX_LINES: Final = 2 * MAX_CASES + 1000  # then the file is written anew
 MAX_BYTES: Final = 128 * 1024 * 1024
 REPEATED_AFTER_S: Final = 600.0
+_LATEST_S: Final = 253_402_300_799.0  # the year 9999
 _MODE: Final = 0o640
 
 _Line = tuple[float, str, str, str]
 _Key = tuple[str, str, bytes]  # policy, feed, listed name
+_Met = tuple[_Key, float]
 
 
 class Case(NamedTuple):
@@ -62,55 +64,72 @@ class CaseBook:
         """Continues from the content of the file."""
         self._path = state_dir / FILE_NAME
         self._cases: dict[_Key, tuple[float, float]] = {}
-        self._new: list[bytes] = []
+        self._new: list[_Met] = []
         self._lines = MAX_LINES  # the first write replaces the file
+        self._written: tuple[int, ...] = ()  # the file as this object left it
+        self._is_owed = False  # a write failed, or none was possible for long
         with suppress(OSError):
             self._cases = _read(self._path)
         self._forget()
 
     @property
     def has_news(self) -> bool:
-        return bool(self._new)
+        return self._is_owed or bool(self._new)
 
     def saw(self, policy: str, feed: str, listed: bytes, now_s: float) -> None:
-        """`listed`, in wire form, was blocked."""
+        """`listed`, in wire form, was blocked. Anything else than a name in lower case is left out."""
         key = policy, feed, listed
+        if key not in self._cases and not _is_name(listed):
+            return
         first_s, last_s = self._cases.pop(key, (now_s, -math.inf))
         is_news = not 0.0 <= now_s - last_s < REPEATED_AFTER_S
         self._cases[key] = first_s, now_s if is_news else last_s
         if is_news:
-            self._new.append(_line(key, now_s))
+            self._new.append((key, now_s))
+        if len(self._new) > MAX_LINES:
+            self.failed()
         if len(self._cases) > MAX_CASES + MAX_CASES // 10:
             self._forget()
 
-    def take(self) -> tuple[bytes, bool]:
-        """What is to be written now; and whether that is the whole file."""
-        is_whole = self._lines + len(self._new) > MAX_LINES
-        lines = list(self._all()) if is_whole else self._new
-        self._lines = len(lines) + (0 if is_whole else self._lines)
-        self._new = []
-        return b"".join(lines), is_whole
+    def take(self) -> tuple[list[_Met], bool]:
+        """What is to be written now; and whether that is the whole file, as also after somebody else changed it."""
+        is_damaged = appearance(self._path) != self._written
+        is_whole = is_damaged or self._is_owed or self._lines + len(self._new) > MAX_LINES
+        met = list(self._all()) if is_whole else self._new
+        self._lines = len(met) + (0 if is_whole else self._lines)
+        self._new, self._is_owed = [], False
+        return met, is_whole
 
-    def write(self, lines: bytes, *, is_whole: bool) -> None:
+    def write(self, met: list[_Met], *, is_whole: bool) -> None:
         """Write what `take` gave, in any thread. Raises `OSError`."""
+        lines = b"".join(_line(key, time_s) for key, time_s in met)
         if is_whole:
             write_whole(self._path, lines, mode=_MODE, synced=False)
         else:
             append(self._path, lines, _MODE, synced=False)
+        self._written = appearance(self._path)
 
     def failed(self) -> None:
         """The last write failed: the next one replaces the file."""
-        self._lines = MAX_LINES
+        self._new, self._is_owed = [], True
 
-    def _all(self) -> Iterator[bytes]:
+    def _all(self) -> Iterator[_Met]:
         for key, (first_s, last_s) in self._cases.items():
-            yield _line(key, first_s)
+            yield key, first_s
             if last_s != first_s:
-                yield _line(key, last_s)
+                yield key, last_s
 
     def _forget(self) -> None:
         for key in list(self._cases)[: max(0, len(self._cases) - MAX_CASES)]:
             del self._cases[key]
+
+
+def _is_name(listed: bytes) -> bool:
+    """It comes from the memory of a worker, which may contain anything."""
+    try:
+        return names.from_text(names.to_text(listed)) == listed
+    except (IndexError, InvalidName):
+        return False
 
 
 def _line(key: _Key, time_s: float) -> bytes:
@@ -131,6 +150,8 @@ def _read(path: Path) -> dict[_Key, tuple[float, float]]:
             time_s, policy, feed, name = decoder.decode(line)
             key = policy, feed, names.from_text(name)
         except (ValueError, RecursionError, InvalidName):
+            continue
+        if not 0.0 <= time_s <= _LATEST_S:
             continue
         first_s, _ = cases.pop(key, (time_s, time_s))
         cases[key] = first_s, time_s

@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Final
 
 from pdns.config.policies import DEFAULT_POLICY
 from pdns.config.schema import Config
@@ -16,6 +17,8 @@ from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.worker_memory import WorkerMemory
+
+_RETRY_S: Final = 10.0
 
 
 class BlockBooks:
@@ -51,19 +54,20 @@ class BlockBooks:
         while True:
             await asyncio.sleep(WRITE_CASES_EVERY_S)
             if self._cases.has_news:
-                lines, is_whole = self._cases.take()
+                met, is_whole = self._cases.take()
                 try:
-                    await asyncio.to_thread(self._cases.write, lines, is_whole=is_whole)
-                except OSError:  # the next one may find room
+                    await asyncio.to_thread(self._cases.write, met, is_whole=is_whole)
+                except OSError:
                     self._cases.failed()
+                    await asyncio.sleep(_RETRY_S)  # then there may be room
 
     def write(self) -> None:
         """Save everything now."""
         self._write_hits(self._hits_now())
         if self._cases.has_news:
-            lines, is_whole = self._cases.take()
-            with contextlib.suppress(OSError):
-                self._cases.write(lines, is_whole=is_whole)
+            met, is_whole = self._cases.take()
+            with contextlib.suppress(OSError):  # a full disk
+                self._cases.write(met, is_whole=is_whole)
 
     def _met(self, tenant: str, feed: str, listed: bytes) -> None:
         policy = next((one.policy for one in self._config().tenant if one.name == tenant), DEFAULT_POLICY)
@@ -74,5 +78,5 @@ class BlockBooks:
         return self._hits.state(tuple(self._counters()), time.time())
 
     def _write_hits(self, hits: Hits) -> None:
-        with contextlib.suppress(OSError):  # as above
+        with contextlib.suppress(OSError):  # the next one may find room
             self._hits.write(hits)

@@ -22,6 +22,8 @@ _OPTS = (
     bytes.fromhex("000029ffff00000000000c000a00080011223344556677"),  # a cookie
     bytes.fromhex("00002904d000000000000400030000"),  # NSID
     bytes.fromhex("0000291000000080000008000b0002000f000c0000"),
+    bytes.fromhex("00002904d0000000000004001a0000"),  # structured errors
+    bytes.fromhex("000029020000008000001c001a0000000a0008001122334455667700030000001a000401020304"),
 )
 _LISTED = tuple(
     from_text(name) for name in ("malware.test", "a.malware.test", "MalWare.Test", "exact.example", "watched.example")

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config, State
+from pdns.core.case import reference
 from pdns.net.sockets import bind_tcp
 from pdns.page.lookup import Lookup, SinkholeVisit
 from pdns.page.report_queue import ReportQueue
@@ -22,6 +23,7 @@ from pdns.page.server import BlockPages, BlockPageServer
 from pdns.page.texts import PageTexts
 from pdns.state import reports
 from pdns.telemetry.counters import Counters
+from pdns.wire.names import from_text
 from tests.integration.browser import SIZES, chromium, opened, violations
 from tests.integration.pagevisits import ADDRESS
 from tests.integration.running_pdns import ROOT
@@ -36,10 +38,11 @@ _NAMES = {"phishing": "www.parcel-fee.example", "urgent": "update.cdn-sync.examp
 _VISITS = {
     _NAMES["phishing"]: SinkholeVisit(
         "leeds", _TEXTS, _NAMES["phishing"], "urlhaus", "phishing",
-        rule="parcel-fee.example", since_s=1_795_400_000.0, case="7Q4K-M2XD",
+        rule="parcel-fee.example", since_s=1_795_400_000.0, case=reference(from_text("parcel-fee.example"), "urlhaus"),
     ),
     _NAMES["urgent"]: SinkholeVisit(
-        "leeds", _TEXTS, _NAMES["urgent"], "threatfox", "c2", rule=_NAMES["urgent"], since_s=1_795_000_000.0, case="3FHT-9WRC"
+        "leeds", _TEXTS, _NAMES["urgent"], "threatfox", "c2",
+        rule=_NAMES["urgent"], since_s=1_795_000_000.0, case=reference(from_text(_NAMES["urgent"]), "threatfox"),
     ),
 }  # fmt: skip
 

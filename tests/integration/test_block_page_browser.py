@@ -8,9 +8,12 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 
+from pdns.core.case import reference
+from pdns.wire.names import from_text
 from tests.fakes.upstream import answer
 from tests.integration.pagevisits import ADDRESS, config, page_port, visit
 from tests.integration.running_pdns import ROOT, RunningPdns, UpstreamThread, feed
@@ -32,8 +35,9 @@ def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
         feed(directory, "phish", "login-council.example", f"{'long-' * 12}name.example", category="phishing"),
         feed(directory, "bots", "bot.example", category="c2"),
     ]
+    policies = [{"name": "default", "contact": ["mailto:desk@council.example"]}]
     with UpstreamThread(answer()) as upstream:
-        sections = {"upstream": {"servers": [upstream.address]}, "feed": feeds, **config()}
+        sections = {"upstream": {"servers": [upstream.address]}, "feed": feeds, "policy": policies, **config()}
         with RunningPdns(directory, sections) as running:
             port = page_port(running)
             running.wait_for(
@@ -76,6 +80,17 @@ def test_nothing_hinders_a_reader(browser: Browser, size: tuple[int, int], schem
         page.click("button")
         assert page.locator("[role=alert]").count() == 1
         assert violations(page) == []
+
+
+def test_the_case_reference_is_shown(browser: Browser) -> None:
+    """To read it out: in one line also on a phone; and in the subject of a message."""
+    case = reference(from_text("login-council.example"), "phish")
+    with opened(browser, SIZES[0], "light") as page:
+        page.goto(PAGES["blocked"])
+        assert page.locator(".case").all_inner_texts() == [case]
+        lines = "(e => e.clientHeight / parseFloat(getComputedStyle(e).lineHeight))(document.querySelector('.case'))"
+        assert page.evaluate(lines) < 1.5
+        assert case in unquote(page.locator(".help a[href^=mailto]").get_attribute("href") or "")
 
 
 def test_the_policy_allows_the_style_and_nothing_is_loaded(browser: Browser) -> None:

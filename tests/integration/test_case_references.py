@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from pdns.core.case import ALPHABET
+from tests.integration.pagevisits import ADDRESS, page_port, visit
 from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 from tests.integration.test_commands import done, pdns_of
 
@@ -34,9 +35,10 @@ def pdns(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) -> 
         "upstream": {"servers": [upstream.address]},
         "policy": [
             {"name": "default", "organisation": "Cyngor Caerdydd", "contact": ["mailto:it@cardiff.example"], "language": "cy"},
-            {"name": "schools"},
+            {"name": "schools", "block": ["games.example", "*.chat.example"]},
         ],
         "tenant": [{"name": "school", "networks": ["127.0.0.7/32"], "policy": "schools"}],
+        "block_page": {"listen": [f"{ADDRESS}:0"]},
         "feed": [feed(directory, "urlhaus", *LISTED), feed(directory, "phish", "phish.test", category="phishing")],
     }
     with RunningPdns(directory, config) as running:
@@ -84,7 +86,34 @@ def test_each_policy_has_its_own_cases(pdns: RunningPdns) -> None:
     schools = case_in(asked(pdns, "dig", "-b", "127.0.0.7", "www.phish.test"))
     assert everyones != schools
     assert "blocked by phish in policy default," in explained(pdns, everyones)
-    assert "blocked by phish in policy schools," in explained(pdns, schools)
+    text = explained(pdns, schools)
+    assert "blocked by phish in policy schools," in text
+    assert case_in(text.partition("a client gets")[2]) == schools
+
+
+@pytest.mark.parametrize(("name", "listed"), [("www.games.example", "games.example"), ("a.chat.example", "*.chat.example")])
+def test_a_policys_own_block_is_a_case(pdns: RunningPdns, name: str, listed: str) -> None:
+    """It is explained as what it is. `allow` refuses it, as a local entry would change nothing."""
+    case = case_in(asked(pdns, "dig", "-b", "127.0.0.7", name))
+    text = explained(pdns, case)
+    assert "it was removed" not in text
+    assert f"policy schools: blocked by policy schools, which names {listed}" in text
+    result = pdns_of(pdns, "allow", "--case", case, "--for", "1h")
+    assert (result.returncode, "blocked by policy schools in the configuration" in result.stderr) == (2, True), result
+
+
+def test_the_block_page_shows_the_same_reference(pdns: RunningPdns) -> None:
+    """For each client and policy: of a listed name, of one below it, of an administrator's block, and of a policy's own."""
+    port = page_port(pdns)
+    done(pdns, "block", "club.test", "--reason", "ticket 8")
+    everyones = [("127.0.0.1", name) for name in ("phish.test", "www.listed.test", "a.below.test", "www.club.test")]
+    schools = [("127.0.0.7", name) for name in ("phish.test", "www.listed.test", "www.club.test", "www.games.example")]
+    pdns.wait_for(
+        lambda: {visit(port, name, source=source).status for source, name in (*everyones, *schools)} == {403}, "it knows"
+    )
+    for source, name in (*everyones, *schools):
+        shown = re.findall('<p class="case">(.*?)</p>', visit(port, name, source=source).body)
+        assert shown == [case_in(asked(pdns, "dig", "-b", source, name))], (source, name)
 
 
 def test_what_is_typed_wrongly_is_told(pdns: RunningPdns) -> None:

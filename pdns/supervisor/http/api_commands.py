@@ -95,7 +95,7 @@ class CommandRoutes:
             raise Problem(400, "case: expected no name beside it, and the action allow")
         found = await self.cases_of(call, wanted.case)
         try:
-            name = await asyncio.to_thread(the_listed_name, found, self.facts.config)
+            name = await asyncio.to_thread(the_listed_name, found, self.facts.config, wanted.tenant)
         except CaseUnknownError as error:
             raise Problem(409, str(error)) from None
         return msgspec.structs.replace(wanted, name=name, case="", reason=reason_of_case(found[0].reference, wanted.reason))

@@ -16,8 +16,8 @@ EVIL = from_text("evil.test")
 
 def write(book: CaseBook) -> bool:
     """As the supervisor does it. Returns whether the file was written anew."""
-    lines, is_whole = book.take()
-    book.write(lines, is_whole=is_whole)
+    met, is_whole = book.take()
+    book.write(met, is_whole=is_whole)
     return is_whole
 
 
@@ -68,7 +68,8 @@ def test_damaged_lines_are_left_out(tmp_path: Path) -> None:
     book.saw("default", "urlhaus", EVIL, 1000.0)
     write(book)
     path = tmp_path / FILE_NAME
-    path.write_bytes(b'[1,"a"]\n{}\n\xff\n[1,"p","f","a..b"]\n' + b"[" * 5000 + b"\n" + path.read_bytes() + b'[99,"def')
+    strange = b'[1,"a"]\n{}\n\xff\n[1,"p","f","a..b"]\n[-1,"p","f","a"]\n[1e300,"p","f","a"]\n'
+    path.write_bytes(strange + b"[" * 5000 + b"\n" + path.read_bytes() + b'[99,"def')
     assert len(find(tmp_path, reference(EVIL, "urlhaus"))) == 1
     again = CaseBook(tmp_path)
     again.saw("default", "urlhaus", from_text("other.test"), 2000.0)
@@ -102,6 +103,54 @@ def test_a_write_that_failed_is_made_good(tmp_path: Path) -> None:
     book.saw("default", "urlhaus", from_text("next.test"), 3.0)
     assert write(book)
     assert find(tmp_path, reference(from_text("lost.test"), "urlhaus"))
+
+
+def test_a_write_that_failed_is_tried_again(tmp_path: Path) -> None:
+    """Also if nothing else is blocked meanwhile."""
+    book = CaseBook(tmp_path)
+    book.saw("default", "urlhaus", EVIL, 1.0)
+    book.take()
+    book.failed()
+    assert (book.has_news, write(book), book.has_news) == (True, True, False)
+    assert find(tmp_path, reference(EVIL, "urlhaus"))
+
+
+def test_a_file_that_somebody_changed_is_replaced(tmp_path: Path) -> None:
+    """With the next case, those before are back."""
+    book = CaseBook(tmp_path)
+    path = tmp_path / FILE_NAME
+    book.saw("default", "urlhaus", EVIL, 1.0)
+    write(book)
+    for number, size in enumerate((-1, 0, 20)):
+        path.unlink()
+        if size >= 0:
+            path.write_bytes(bytes(size))
+        book.saw("default", "urlhaus", from_text(f"n{number}.test"), 2.0)
+        assert write(book)
+        assert len(path.read_bytes().splitlines()) == number + 2
+    book.saw("default", "urlhaus", from_text("last.test"), 3.0)
+    assert not write(book)
+
+
+@pytest.mark.parametrize("listed", [b"", b"\5ab", b"\4test", b"\xff" * 255, b"\0\0", b"\4TEST\0", b"\x40" + b"a" * 64 + b"\0"])
+def test_no_name_is_no_case(tmp_path: Path, listed: bytes) -> None:
+    """A worker may write anything into its memory; nothing of it ends the supervisor or leads to a line that cannot be read."""
+    book = CaseBook(tmp_path)
+    book.saw("default", "urlhaus", listed, 1.0)
+    assert not book.has_news
+
+
+def test_what_waits_for_a_slow_disk_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases that come while a write takes long are not collected without end; the next write has the latest."""
+    monkeypatch.setattr(cases, "MAX_CASES", 50)
+    monkeypatch.setattr(cases, "MAX_LINES", 120)
+    book = CaseBook(tmp_path)
+    for number in range(1000):
+        book.saw("default", "urlhaus", from_text(f"n{number}.test"), 1.0)
+    met, is_whole = book.take()
+    assert is_whole
+    assert len(met) <= 55
+    assert met[-1][0][2] == from_text("n999.test")
 
 
 def test_a_link_in_its_place_is_not_followed(tmp_path: Path) -> None:
