@@ -206,6 +206,7 @@ class Publication:
             settings=shown,
             blockset=str(blocksets_directory(self._state_dir) / str(inputs.generation)) if inputs.generation else "",
             feeds=selection.blocking_feeds(self._config, policy, inputs.overrides),
+            given=[feed.name for feed in self._config.feed if feed.rpz_action == "given"],
             layers=selection.layers(self._config, policy, self._policies.everyones, inputs.overrides),
             addresses=settings.addresses,
             action=policy.action if settings.action == "policy" else settings.action,
