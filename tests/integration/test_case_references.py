@@ -93,13 +93,19 @@ def test_each_policy_has_its_own_cases(pdns: RunningPdns) -> None:
 
 @pytest.mark.parametrize(("name", "listed"), [("www.games.example", "games.example"), ("a.chat.example", "*.chat.example")])
 def test_a_policys_own_block_is_a_case(pdns: RunningPdns, name: str, listed: str) -> None:
-    """It is explained as what it is. `allow` refuses it, as a local entry would change nothing."""
+    """It is explained as what it is. `allow` refuses it for everyone, as such an entry would change nothing, and does it for a
+    tenant.
+    """
     case = case_in(asked(pdns, "dig", "-b", "127.0.0.7", name))
     text = explained(pdns, case)
     assert "it was removed" not in text
     assert f"policy schools: blocked by policy schools, which names {listed}" in text
     result = pdns_of(pdns, "allow", "--case", case, "--for", "1h")
     assert (result.returncode, "blocked by policy schools in the configuration" in result.stderr) == (2, True), result
+    done(pdns, "allow", "--case", case, "--tenant", "school", "--for", "1h")
+    assert "(case " not in asked(pdns, "dig", "-b", "127.0.0.7", name)
+    done(pdns, "indicators", "remove", listed, "--tenant", "school")
+    assert case_in(asked(pdns, "dig", "-b", "127.0.0.7", name)) == case
 
 
 def test_the_block_page_shows_the_same_reference(pdns: RunningPdns) -> None:
