@@ -8,15 +8,17 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
+from pdns.answer_preview import client_of_tenant
 from pdns.cli.commands import load_config
 from pdns.config.policies import DEFAULT_POLICY, NamedEntry, policies_at
 from pdns.config.schema import Config
 from pdns.core.case import CaseError, parse
 from pdns.core.listing import Rule
 from pdns.core.local_rules import LOCAL
-from pdns.explain import UnknownError, live_blockset
+from pdns.explain import UnknownError, decision_for, live_blockset
 from pdns.state import cases, overrides
 from pdns.state.cases import Case
+from pdns.state.overrides import Overrides
 from pdns.wire import names
 from pdns.wire.names import MAX_NAME_BYTES
 
@@ -59,12 +61,9 @@ def name_to_allow(text: str, path: Path | None, errors: Console) -> tuple[str, s
     if config is None or not found:
         return "", ""
     for one in found:
-        if policy := _blocked_by_policy(one, config):
-            errors.print(
-                f"{case}: {names.to_text(one.listed)} is blocked by policy {policy} in the configuration, which counts before "
-                "local entries. Change the policy.",
-                style="red",
-            )
+        text = listing_of(one, config)[0]
+        if policy := policy_that_blocks(names.from_text(text), tenant_of(one, config), config):
+            refuse_to_allow(case, text, policy, errors)
             return "", ""
     listed = dict.fromkeys(listing_of(one, config)[0] for one in found)
     if len(listed) > 1:
@@ -98,10 +97,24 @@ def tenant_of(case: Case, config: Config) -> str:
     return "" if case.policy == DEFAULT_POLICY else next(having, "")
 
 
-def _blocked_by_policy(case: Case, config: Config) -> str:
-    """The policy whose own entry blocks the name; "" where a local entry can allow it."""
-    entry = _configured(case, config)
-    return "" if entry is None or entry.source == f"policy {DEFAULT_POLICY}" else entry.source.removeprefix("policy ")
+def policy_that_blocks(name: bytes, tenant: str, config: Config) -> str:
+    """The policy whose own entry blocks `name`, in wire form, for clients of `tenant`; "" where a local entry can allow it."""
+    try:
+        client = client_of_tenant(config, tenant)
+    except LookupError:
+        return ""
+    decision = decision_for(config, None, Overrides(), name, client, time.time())
+    policy = decision.by.removeprefix("policy ")
+    return policy if decision.outcome == "blocked" and policy not in (decision.by, DEFAULT_POLICY) else ""
+
+
+def refuse_to_allow(what: str, name: str, policy: str, errors: Console) -> None:
+    """Print that `policy` would overrule a local entry for `name`."""
+    errors.print(
+        f"{what}: {name} is blocked by policy {policy} in the configuration, which counts before local entries. "
+        "Change the policy.",
+        style="red",
+    )
 
 
 def _configured(case: Case, config: Config) -> NamedEntry | None:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from pdns.cli.cases import policy_that_blocks, refuse_to_allow
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, consoles, load_config, run_command
 from pdns.cli.feed_table import LATEST_S, aligned
 from pdns.core.clients import NO_TENANT
@@ -18,6 +19,7 @@ from pdns.free_text import visible
 from pdns.state import reports
 from pdns.state.commands import MAX_REASON_CHARACTERS, Command
 from pdns.state.reports import MistakeReport
+from pdns.wire import names
 
 NumberArgument = Annotated[int, typer.Argument(metavar="N", min=1, help="The number of the report")]
 _TITLES = ("report", "name", "tenant", "blocked by", "times", "last", "why it is needed")
@@ -128,7 +130,12 @@ def allow(path: Path | None, number: int, lasting: str, reason: str, *, force: b
     """Allow the name of a report, then close the report. Returns 0 when both were done."""
     _, errors = consoles()
     report = _find(path, number, errors)
-    if report is None:
+    config = load_config(path, errors)
+    if report is None or config is None:
+        return EXIT_INVALID
+    tenant = "" if report.tenant == NO_TENANT else report.tenant
+    if policy := policy_that_blocks(names.from_text(report.name), tenant, config):
+        refuse_to_allow(f"report {number}", report.name, policy, errors)
         return EXIT_INVALID
     why = reason or f"report {number} of a mistake"
     code = run_command(path, Command(command="allow", user="", name=report.name, reason=why, force=force), lasting)
