@@ -8,14 +8,16 @@ from pathlib import Path
 
 import msgspec
 
+from pdns.answer_preview import client_of_tenant
 from pdns.config.policies import DEFAULT_POLICY, NamedEntry, policies_at
 from pdns.config.schema import Config
 from pdns.core.listing import Rule
 from pdns.core.local_rules import LOCAL
 from pdns.errors import PdnsError
-from pdns.explain import UnknownError, live_blockset
+from pdns.explain import UnknownError, decision_for, live_blockset
 from pdns.state import cases, overrides
 from pdns.state.cases import Case
+from pdns.state.overrides import Overrides
 from pdns.wire import names
 from pdns.wire.names import MAX_NAME_BYTES
 
@@ -57,7 +59,8 @@ def the_listed_name(found: Iterable[Case], config: Config, tenant: str = "") -> 
     """
     found = list(found)
     for one in found:
-        if not tenant and (policy := _blocked_by_policy(one, config)):
+        name = names.from_text(listing_of(one, config)[0])
+        if not tenant and (policy := policy_that_blocks(name, tenant_of(one, config), config)):
             raise CaseUnknownError(
                 f"{one.reference}: {names.to_text(one.listed)} is blocked by policy {policy} in the configuration, whose entries "
                 "count before those of everyone. Change the policy, or allow the name for one tenant: --tenant NAME."
@@ -86,10 +89,17 @@ def tenant_of(case: Case, config: Config) -> str:
     return "" if case.policy == DEFAULT_POLICY else next(having, "")
 
 
-def _blocked_by_policy(case: Case, config: Config) -> str:
-    """The policy whose own entry blocks the name; "" where an entry for everyone can allow it."""
-    entry = _configured(case, config)
-    return "" if entry is None or entry.source == f"policy {DEFAULT_POLICY}" else entry.source.removeprefix("policy ")
+def policy_that_blocks(name: bytes, tenant: str, config: Config) -> str:
+    """The policy whose own entry blocks `name`, in wire form, for clients of `tenant`; "" where an entry for everyone can allow
+    it.
+    """
+    try:
+        client = client_of_tenant(config, tenant)
+    except LookupError:
+        return ""
+    decision = decision_for(config, None, Overrides(), name, client, time.time())
+    policy = decision.by.removeprefix("policy ")
+    return policy if decision.outcome == "blocked" and policy not in (decision.by, DEFAULT_POLICY) else ""
 
 
 def _configured(case: Case, config: Config) -> NamedEntry | None:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns import report_commands
+from pdns.case_lookup import policy_that_blocks
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, consoles, load_config, run_command
 from pdns.cli.feed_table import LATEST_S, aligned
 from pdns.core.clients import NO_TENANT
@@ -19,6 +20,7 @@ from pdns.free_text import visible
 from pdns.state import reports
 from pdns.state.commands import Command
 from pdns.state.reports import MistakeReport
+from pdns.wire import names
 
 NumberArgument = Annotated[int, typer.Argument(metavar="N", min=1, help="The number of the report")]
 _TITLES = ("report", "name", "tenant", "blocked by", "times", "last", "why it is needed")
@@ -130,7 +132,13 @@ def allow(path: Path | None, number: int, lasting: str, reason: str, *, everyone
     """Allow the name of a report for its tenant, then close the report. Returns 0 when both were done."""
     _, errors = consoles()
     report = _find(path, number, errors)
-    if report is None:
+    config = load_config(path, errors)
+    if report is None or config is None:
+        return EXIT_INVALID
+    tenant = "" if report.tenant == NO_TENANT else report.tenant
+    if (everyone or not tenant) and (policy := policy_that_blocks(names.from_text(report.name), tenant, config)):
+        reason = f"{report.name} is blocked by policy {policy} in the configuration, whose entries count before those of everyone"
+        errors.print(Text(f"report {number}: {reason}. Change the policy, or allow it for the tenant only.", "red"))
         return EXIT_INVALID
     wanted = report_commands.to_allow(report, reason, everyone=everyone, force=force)
     return run_command(path, wanted, lasting) or run_command(path, report_commands.to_close(report, lasting, wanted))

@@ -59,7 +59,8 @@ def structured_text(operator: Operator, ede_code: int, category: str, also: Sequ
     organisation = sound(operator.organisation)[:MAX_ORGANISATION_CHARACTERS]
     named: dict[str, object] = {"o": organisation} if organisation else {}
     more = f"; also listed by {', '.join(also[:_MOST_ALSO])}" if also else ""
-    head, tail = _minimal({**fields, "j": "\0", **sub_error, **named, "l": operator.language}).split(b"\\u0000")
+    head = _minimal({**fields, "j": ""}).removesuffix(b'"}')
+    tail = b'",' + _minimal({**sub_error, **named, "l": operator.language}).removeprefix(b"{")
     short = _minimal({**fields, **sub_error})
     return StructuredText(head, more.encode() + tail, short if fields or sub_error else b"")
 

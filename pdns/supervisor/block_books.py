@@ -16,6 +16,7 @@ from pdns.state.cases import CaseBook
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.stats import OTHER
 from pdns.telemetry.worker_memory import WorkerMemory
 
 _RETRY_S: Final = 10.0
@@ -70,8 +71,13 @@ class BlockBooks:
                 self._cases.write(met, is_whole=is_whole)
 
     def _met(self, tenant: str, feed: str, listed: bytes) -> None:
-        policy = next((one.policy for one in self._config().tenant if one.name == tenant), DEFAULT_POLICY)
-        self._cases.saw(policy, feed, listed, time.time())
+        tenants = self._config().tenant
+        if tenant == OTHER:  # one of those that have no series of their own; only a reference in use is ever looked for
+            policies = {one.policy for one in tenants}
+        else:
+            policies = {next((one.policy for one in tenants if one.name == tenant), DEFAULT_POLICY)}
+        for policy in policies:
+            self._cases.saw(policy, feed, listed, time.time())
 
     def _hits_now(self) -> Hits:
         self._take_notes()

@@ -166,6 +166,7 @@ def test_visits_are_counted_by_tenant_and_feed(pdns: RunningPdns, port: int) -> 
     assert "127.0.0.2" not in "".join(line for line in pdns.log.splitlines() if "sinkhole visit" in line)
 
 
+@pytest.mark.realtime
 def test_a_report_is_seen_and_allowed(pdns: RunningPdns, port: int) -> None:
     """A mistake reported on the page is listed, allowed for a day with one command, and answered from then on."""
     name = "www.mistake0.test"

@@ -116,6 +116,7 @@ def test_colours_follow_the_reader(browser: Browser) -> None:
     assert len(seen) == 2
 
 
+@pytest.mark.realtime
 def test_a_report_without_scripts_by_keyboard(browser: Browser, pdns: RunningPdns, tmp_path: Path) -> None:
     """With the keyboard alone and scripts off, a mistake is reported; an administrator sees it, allows it for a day, and the name
     is answered from then on.

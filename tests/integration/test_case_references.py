@@ -14,7 +14,8 @@ import msgspec
 import pytest
 
 from pdns.core.case import ALPHABET
-from tests.integration.pagevisits import ADDRESS, page_port, visit
+from pdns.state import reports
+from tests.integration.pagevisits import ADDRESS, page_port, report, visit
 from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 from tests.integration.test_commands import done, pdns_of
 
@@ -106,6 +107,21 @@ def test_a_policys_own_block_is_a_case(pdns: RunningPdns, name: str, listed: str
     assert "(case " not in asked(pdns, "dig", "-b", "127.0.0.7", name)
     done(pdns, "indicators", "remove", listed, "--tenant", "school")
     assert case_in(asked(pdns, "dig", "-b", "127.0.0.7", name)) == case
+
+
+def test_a_report_of_a_name_that_a_policy_blocks(pdns: RunningPdns) -> None:
+    """An entry for everyone would change nothing, so that the report stays open; one for the tenant lifts the block."""
+    port, name = page_port(pdns), "www.games.example"
+    pdns.wait_for(lambda: visit(port, name, source="127.0.0.7").status == 403, "the page knows")
+    assert report(port, name, source="127.0.0.7").status == 200
+    (one,) = reports.open_reports(pdns.state_dir)
+    assert f"pdns explain {name} --tenant school" in done(pdns, "reports", "show", str(one.number))
+    result = pdns_of(pdns, "reports", "allow", str(one.number), "--for", "1h", "--everyone")
+    assert (result.returncode, "blocked by policy schools in the configuration" in result.stderr) == (2, True), result
+    assert reports.open_reports(pdns.state_dir) == [one]
+    done(pdns, "reports", "allow", str(one.number), "--for", "1h")
+    assert "(case " not in asked(pdns, "dig", "-b", "127.0.0.7", name)
+    done(pdns, "indicators", "remove", name, "--tenant", "school")
 
 
 def test_the_block_page_shows_the_same_reference(pdns: RunningPdns) -> None:

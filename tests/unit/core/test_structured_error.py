@@ -230,6 +230,17 @@ def test_names_are_escaped_twice(label: bytes) -> None:
     assert strict(text)["j"].startswith('malware: he said "no" \\ (' + to_text(name)[:40])
 
 
+@pytest.mark.parametrize("organisation", ["\\u0000", '","j":"', "\\", '"}', "}" * 100])
+def test_an_organisation_that_looks_like_json(organisation: str) -> None:
+    """It is told as it is written; the configuration accepts it, and so does the program."""
+    template = block_answers({"organisation": organisation}).template(0, "urlhaus", "malware", (), (), 1, "")
+    query = parse_query(asked("malware.test", STRUCTURED))
+    [(_, text)] = errors(
+        fill(template, from_text("malware.test"), from_text("malware.test"), 1000.0, 0).render(query, 1000.0, 65535)
+    )
+    assert strict(text)["o"] == organisation
+
+
 def test_contacts_that_clients_ignore_are_not_sent() -> None:
     """Only the schemes of the draft's registry."""
     made = structured_text(Operator("", ("https://x.example", "mailto:\u00e9@x.example", "tel:1"), "en"), 15, "malware")
