@@ -95,7 +95,7 @@ def test_a_tenant_sees_its_own_reports(api: Api) -> None:
 
 
 def test_a_tenant_allows_a_name_for_itself(api: Api) -> None:
-    """And for nobody else, whatever it sends; the report is closed, and the audit log has both."""
+    """And for no other tenant, whatever it sends; the report is closed, and the audit log has both."""
     number = reported(api, "own.mistake.test", "leeds")
     path = f"/api/tenants/leeds/reports/{number}/allow"
     assert api.call("POST", path, LEEDS, {"for": "24h", "everyone": True}).status == 400
