@@ -133,8 +133,8 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
     """While the server fetches, compiles, obeys and finds damage, each file that appears has one row, and each row a file."""
     listed = feed(tmp_path, "example", "evil.example", "bad.example", max_growth=1e6, max_turnover=1.0)
     with unfinished_list() as url:
-        page = pagevisits.config()["block_page"]
-        config = {"feed": [listed, {"name": "unfinished", "url": url}], "server": {"workers": 1}, "block_page": page}
+        page = pagevisits.config()
+        config = {"feed": [listed, {"name": "unfinished", "url": url}], "server": {"workers": 1}, **page}
         with RunningPdns(tmp_path, config) as pdns:
             seen = Seen(pdns.state_dir)
             pdns.wait_for(seen.has("*.tmp"), "a list on its way")
@@ -144,6 +144,8 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
             made = Api(pdns).local("PUT", "/api/tenants/x?reason=test", tenant, If_None_Match="*")
             assert made.status == 201
             pdns.wait_for(seen.has("audit-config.jsonl"), "the audit log of the supervisor")
+            assert pdns.addresses("x.example") == [pagevisits.ADDRESS]
+            pdns.wait_for(seen.has("cases.jsonl"), "a case")
             assert pagevisits.report(pagevisits.page_port(pdns), "x.example").status == 200
             run(pdns, "pdns reports close 1 --reason test")
             request = command(pdns, "pdns feeds update")
