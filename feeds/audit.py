@@ -28,6 +28,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     category: str = ""
     kind: str = ""
     force: bool = False
+    tenant: str = ""
     report: int = 0  # its number
     done: bool
     outcome: str

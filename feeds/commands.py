@@ -27,7 +27,7 @@ from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandError, InvalidCommand, Outcome
 from pdns.state.in_force import InForce
-from pdns.state.overrides import Disabled, Indicator, Overrides
+from pdns.state.overrides import Disabled, Indicator, Overrides, Paused
 
 MAX_INDICATORS: Final = 10_000
 _ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
@@ -79,6 +79,7 @@ class CommandRunner:
             "hold": self._hold_back, "release": self._release, "drop": self._drop,
             "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove, "close": self._close_report,
+            "pause": self._pause, "resume": self._resume,
         }  # fmt: skip
 
     def overrides(self) -> Overrides:
@@ -217,26 +218,45 @@ class CommandRunner:
             author=order.user,
             added_s=now_s,
             expires_s=now_s + order.for_s if order.for_s > 0 else 0.0,
+            tenant=order.tenant,
         )
-        before = {other.name: other for other in self.overrides().indicators}
-        replaced = before.pop(name, None)
+        before = {(other.tenant, other.name): other for other in self.overrides().indicators}
+        replaced = before.pop((order.tenant, name), None)
         others = tuple(before.values())
         if len(others) >= MAX_INDICATORS:
             raise RefusedError(f"there are {len(others):,} local entries already: make a feed of them, with a file: url")
         self._write(indicators=(*others, entry))
         until = f" until {_clock(entry.expires_s)}" if entry.expires_s else ""
-        said = f"{name} is {_done(entry.action)}{until}: {reason}"
+        said = f"{name} is {_done(entry.action)}{_for(order)}{until}: {reason}"
         if replaced is not None and replaced.action != entry.action:
             said += f"; this replaces an entry by {replaced.author}, which {_done(replaced.action)} it: {replaced.reason}"
         return said
 
     async def _remove(self, order: Command) -> str:
         name = _name(order)
-        left = tuple(other for other in self._overrides.indicators if other.name != name)
+        left = tuple(other for other in self._overrides.indicators if (other.tenant, other.name) != (order.tenant, name))
         if len(left) == len(self._overrides.indicators):
-            raise RefusedError(f"there is no local entry for {name}; `pdns indicators list` shows all")
+            raise RefusedError(f"there is no local entry for {name}{_for(order)}; `pdns indicators list` shows all")
         self._write(indicators=left)
-        return f"the local entry for {name} is gone"
+        return f"the local entry for {name}{_for(order)} is gone"
+
+    # Tenants.
+
+    async def _pause(self, order: Command) -> str:
+        reason, now_s = _reason(order), steady_s()
+        if not order.tenant:
+            raise RefusedError("say which tenant")
+        if order.for_s <= 0:
+            raise RefusedError("say for how long, as in --for 1h: what is paused must come back by itself")
+        entry = Paused(reason=reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
+        self._write(paused={**self._overrides.paused, order.tenant: entry})
+        return f"nothing is blocked{_for(order)} until {_clock(entry.until_s)}: {reason}"
+
+    async def _resume(self, order: Command) -> str:
+        if order.tenant not in self.overrides().paused:
+            raise RefusedError(f"blocking is not paused{_for(order)}")
+        self._write(paused={name: entry for name, entry in self._overrides.paused.items() if name != order.tenant})
+        return f"names are blocked again{_for(order)}"
 
     # Reports of mistakes.
 
@@ -277,6 +297,7 @@ class CommandRunner:
         ended += [
             f"{entry.action} {entry.name} is over" for entry in self._overrides.indicators if entry not in current.indicators
         ]
+        ended += [f"names are blocked again for tenant {name}" for name in self._overrides.paused if name not in current.paused]
         try:
             self._write()
         except OSError:
@@ -290,6 +311,10 @@ class CommandRunner:
         records.store(self._path, records.encode(new))
         self._looks = appearance(self._path)
         self._overrides = new
+
+
+def _for(order: Command) -> str:
+    return f" for tenant {order.tenant}" if order.tenant else ""
 
 
 def _done(action: str) -> str:

@@ -79,6 +79,7 @@ class PublishJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     settings: str
     blockset: str  # directory; "": no lists
     feeds: list[str]  # those that block, for this zone
+    given: list[str] = []  # those of them whose own answers count
     layers: list[list[tuple[bytes, bool, int]]]  # `feeds.publish.verdicts.LayerEntry`; the first that decides counts
     addresses: bool
     action: str

@@ -13,8 +13,16 @@ from pdns.confinement.confine import confine_command
 from pdns.logs import open_standard_descriptors
 from pdns.version import VERSION
 
-_COMMANDS: Final = ("serve", "check", "explain", "feeds", "block", "allow", "indicators", "reports", "policy", "demo")
-_MODULES: Final = {"block": "indicators", "allow": "indicators"}  # commands that share a module
+_COMMANDS: Final = (
+    "serve", "check", "explain", "feeds", "block", "allow", "indicators", "reports", "pause", "resume", "policy", "cache",
+    "reload", "audit", "demo",
+)  # fmt: skip
+_MODULES: Final = {
+    "block": "indicators",
+    "allow": "indicators",
+    "pause": "pause",
+    "resume": "pause",
+}  # commands that share a module
 
 
 def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
@@ -30,7 +38,7 @@ def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
     app.callback()(_options)
     for name in names:
         module = import_module(f"pdns.cli.{_MODULES.get(name, name)}")
-        if name in ("feeds", "indicators", "reports", "policy"):
+        if name in ("feeds", "indicators", "reports", "policy", "cache"):
             app.add_typer(module.app, name=name)
         elif name in _MODULES:
             app.command(name)(getattr(module, f"{name}_command"))

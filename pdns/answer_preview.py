@@ -8,6 +8,7 @@ from dnslib import QTYPE, DNSRecord
 
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
+from pdns.core.clients import ClientTable
 from pdns.core.outcome import Answer, Drop, Forward
 from pdns.core.policy import CLEAN, Policy
 from pdns.core.query import Query
@@ -35,12 +36,19 @@ def client_of_tenant(config: Config, tenant: str) -> str:
     raise LookupError(f'no tenant "{tenant}"; tenants: {known}')
 
 
+def policy_number(config: Config, policy: Policy, blockset: Blockset | None, client: str) -> int:
+    """That of the client at an address, as workers have it."""
+    marks = policy.translation._replace(listed=policy.client_rules(blockset))
+    return ClientTable(config.access, config.tenant, policy.tenant_policies, marks, remember=False).lookup(client).policy
+
+
 def answers_leading_to(
-    config: Config, blockset: Blockset | None, current: Overrides, address: IPv4Address | IPv6Address, now_s: float
+    config: Config, blockset: Blockset | None, current: Overrides, address: IPv4Address | IPv6Address, client: str, now_s: float
 ) -> dict[str, str]:
-    """What happens to an answer with this address, for any client."""
+    """What happens to an answer with this address, for the client at the address `client`."""
     policy = Policy(config, current.rules(0.0), now_s)
-    decision = policy.decide_address(blockset, 0, address.packed, b"\0") if blockset is not None else CLEAN
+    number = policy_number(config, policy, blockset, client)
+    decision = policy.decide_address(blockset, number, address.packed, b"\0") if blockset is not None else CLEAN
     if decision.verdict is not None:
         feed, category = decision.verdict.feed, decision.verdict.category
         return {"any": f"is blocked by {feed} ({category}), which lists {decision.rule}, unless an allowlist has the name"}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec.structs import replace
 
-from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
+from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant, policy_number
 from pdns.blockset.annotations import Annotation, Annotations
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
@@ -20,7 +20,6 @@ from pdns.config.groups import server_groups
 from pdns.config.policies import policies_at
 from pdns.config.schema import Config
 from pdns.core.allow_list import AllowList
-from pdns.core.clients import ClientTable
 from pdns.core.embedded import Embeddings
 from pdns.core.listing import AddressListing, Listing, Rule
 from pdns.core.policy import Policy
@@ -192,7 +191,7 @@ def explain(
         answers = answers_to(config, blockset, current, name, who, now_s)
         decision = decision_for(config, blockset, current, name, who, now_s)
         return replace(of_name(config, blockset, current, name, states, now_s), answers=answers, decision=decision)
-    answers = answers_leading_to(config, blockset, current, address, now_s)
+    answers = answers_leading_to(config, blockset, current, address, who, now_s)
     return replace(of_address(config, blockset, current, address), answers=answers)
 
 
@@ -217,14 +216,14 @@ def decision_for(
 ) -> PolicyStatement:
     """What is decided on a name in wire form and lower case, for the client at `address`."""
     policy = Policy(config, current.rules(0.0), now_s)
-    client = ClientTable(config.access, config.tenant, policy.tenant_policies).lookup(address)
-    decision = policy.decide(blockset, client.policy, name)
+    number = policy_number(config, policy, blockset, address)
+    decision = policy.decide(blockset, number, name)
     by, outcome = decision.by, "allowed" if decision.by else "passes"
     if decision.verdict is not None:
         outcome = "blocked"
     elif decision.monitored:
         by, outcome = ", ".join(feed for feed, _ in decision.monitored), "monitored"
-    settings = policy.settings(client.policy)
+    settings = policy.settings(number)
     return PolicyStatement(policy=settings.name, outcome=outcome, by=by, rule=decision.rule, reason=decision.reason)
 
 

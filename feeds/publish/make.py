@@ -10,10 +10,12 @@ from typing import Final
 import msgspec
 
 from feeds.jobs import Failed, Published, PublishJob
+from feeds.publish.blocking_feeds import BlockingFeeds
 from feeds.publish.differences import differences
+from feeds.publish.networks import network_verdicts
 from feeds.publish.records import RecordWriter, data_of, name_server, network_order, soa_text, split, text_of
 from feeds.publish.sorting import sorted_keys
-from feeds.publish.verdicts import LayerEntry, VerdictWalk, masks_of
+from feeds.publish.verdicts import LayerEntry, VerdictWalk
 from feeds.publish.zone_file import DamagedZone, RecordBlock, ZoneHead, ZoneReader, ZoneTail, write_blocks, write_zone
 from pdns.blockset.reader import Blockset
 from pdns.errors import BlocksetError
@@ -64,8 +66,9 @@ class _Making:
     def __init__(self, job: PublishJob, blockset: Blockset | None) -> None:
         self._job = job
         self._blockset = blockset
-        self._feeds = {feed: number for number, feed in enumerate(job.feeds)}
-        self.writer = RecordWriter(from_text(job.zone), job.ttl_s, data_of(job.action, job.sinkhole))
+        actions = blockset.actions if blockset is not None else [None]
+        self._feeds = BlockingFeeds(job.feeds, job.given, actions)
+        self.writer = RecordWriter(from_text(job.zone), job.ttl_s, data_of(job.action, job.sinkhole), actions)
         self.names = self.addresses = 0
 
     def records(self, directory: Path, progress: Callable[[str, int, int], None]) -> Iterator[bytes]:
@@ -74,7 +77,7 @@ class _Making:
         networks = self._networks() if job.addresses else []
         layers = [[LayerEntry(*entry) for entry in layer] for layer in job.layers]
         combinations = range(len(blockset.counts)) if blockset is not None else ()
-        masks = [masks_of(blockset.combination(number), self._feeds) for number in combinations if blockset is not None]
+        masks = [self._feeds.of_name(blockset.combination(number)) for number in combinations if blockset is not None]
         walk = VerdictWalk(masks, layers, passes=bool(networks))
         total = blockset.names if blockset is not None else 0
         listed = sorted_keys(blockset.combinations(), total, directory) if blockset is not None else ()
@@ -85,20 +88,18 @@ class _Making:
             if not self.names % 10_000:
                 progress("publishing", self.names, total)
             yield from records
-        for key in networks:
-            records = self.writer.of_network(key[:-1], key[-1])
+        for key, verdict in networks:
+            records = self.writer.of_network(key[:-1], key[-1], verdict)
             self.addresses += bool(records)
             yield from records
 
-    def _networks(self) -> list[bytes]:
-        if self._blockset is None:
+    def _networks(self) -> list[tuple[bytes, int]]:
+        blockset = self._blockset
+        if blockset is None:
             return []
-        blocking = [
-            key
-            for key, _, number in self._blockset.numbered_networks()
-            if any(feed in self._feeds for feed, _ in self._blockset.combination(number))
-        ]
-        return sorted(blocking, key=network_order)
+        listed = ((key, number) for key, _, number in blockset.numbered_networks())
+        verdicts = network_verdicts(listed, lambda number: self._feeds.of_network(blockset.combination(number)))
+        return sorted(verdicts, key=lambda one: network_order(one[0]))
 
 
 def _before(job: PublishJob) -> ZoneReader | None:

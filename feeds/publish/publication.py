@@ -85,7 +85,7 @@ class Publication:
         self._told = PublishStatus()
         self._tell_again_s = self._listen_again_s = 0.0
         self._config = Config()
-        self._policies = policies_at(self._config, 0.0)
+        self._policies, self._policies_s = policies_at(self._config, 0.0), 0.0  # and the time that they are of
         self._zones: dict[str, _ZoneWork] = {}
         self._builder = Builder()  # its own: a zone that is made keeps no list waiting
         self._server = TransferServer()
@@ -109,12 +109,16 @@ class Publication:
                 _log.error("publish %s: not served: %s", settings.zone, work.key_error)
             zones[settings.zone] = work
         started = [work for name, work in zones.items() if name not in self._zones]
-        self._zones, self._config, self._policies = zones, config, policies_at(config, steady_s())
+        self._zones, self._config = zones, config
+        self._settle(steady_s())
         served = [zone for work in zones.values() if (zone := work.served) is not None]
         await self._server.configure(served, config.feeds.publish_listen)
         for work in started:
             if work.versions.live is not None:
                 self._notify(work)
+
+    def _settle(self, now_s: float) -> None:
+        self._policies, self._policies_s = policies_at(self._config, now_s), now_s
 
     async def run(self) -> None:
         """Make a new version of a zone whenever something of it has changed, until cancelled."""
@@ -162,8 +166,9 @@ class Publication:
 
     async def _look(self, work: _ZoneWork) -> None:
         inputs = self._inputs()
-        if steady_s() >= self._policies.until_s:
-            self._policies = policies_at(self._config, steady_s())
+        now_s = steady_s()
+        if not self._policies_s <= now_s < self._policies.until_s:  # the clock may have been corrected
+            self._settle(now_s)
         made_of = (inputs.generation, inputs.overrides.revision, len(inputs.overrides.indicators), self._config, self._policies)
         same = made_of == work.made_of and work.versions.live is not None
         if same or time.monotonic() < work.not_before_s or (self._config.feed and not inputs.generation):
@@ -201,6 +206,7 @@ class Publication:
             settings=shown,
             blockset=str(blocksets_directory(self._state_dir) / str(inputs.generation)) if inputs.generation else "",
             feeds=selection.blocking_feeds(self._config, policy, inputs.overrides),
+            given=[feed.name for feed in self._config.feed if feed.rpz_action == "given"],
             layers=selection.layers(self._config, policy, self._policies.everyones, inputs.overrides),
             addresses=settings.addresses,
             action=policy.action if settings.action == "policy" else settings.action,

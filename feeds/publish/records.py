@@ -11,7 +11,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from struct import Struct
 from typing import Final, NamedTuple
 
-from feeds.publish.verdicts import BLOCK, ZoneEntry
+import dns.rdata
+import dns.rdataclass
+import dns.rdatatype
+
+from feeds.publish.blocking_feeds import BLOCK, GIVEN, PASS
+from feeds.publish.verdicts import ZoneEntry
+from pdns.core.listing import LOCAL_DATA, ListedAction
 from pdns.wire.names import MAX_NAME_BYTES, reversed_key, to_text
 
 ORIGIN: Final = b"\xc0\x0c"  # a pointer to the name of the question, which follows the header
@@ -27,10 +33,19 @@ _CONTACT: Final = b"\x0ahostmaster\x09localhost\0"
 _RETRY_S: Final = 60
 _TRIGGERS: Final = tuple(bytes((len(word),)) + word for word in (b"rpz-ip", b"rpz-client-ip", b"rpz-nsdname", b"rpz-nsip"))
 PASSTHRU: Final = (CNAME, b"\x0crpz-passthru\0")
-_TARGETS: Final = {"nxdomain": b"\0", "refused": b"\0", "nodata": b"\x01*\0", "drop": b"\x08rpz-drop\0"}
-_TYPES: Final = {A: "A", CNAME: "CNAME", AAAA: "AAAA", NS: "NS"}
+_TARGETS: Final = {
+    "nxdomain": b"\0", "refused": b"\0", "nodata": b"\x01*\0", "drop": b"\x08rpz-drop\0", "tcp-only": b"\x0crpz-tcp-only\0",
+}  # fmt: skip
 
 RData = tuple[int, bytes]  # type, data
+
+
+class PolicyRecord(NamedTuple):
+    """One record, taken apart."""
+
+    owner: bytes  # wire form, without the zone
+    rtype: int
+    data: bytes
 
 
 class SortKey(NamedTuple):
@@ -51,14 +66,22 @@ def data_of(action: str, sinkhole: Iterable[str] = ()) -> tuple[RData, ...]:
     return tuple((A if address.version == 4 else AAAA, address.packed) for address in addresses)
 
 
+def given_data(action: ListedAction) -> tuple[RData, ...]:
+    """The data of records with an answer that a feed gives."""
+    if action.kind != LOCAL_DATA:
+        return data_of(action.kind)
+    return tuple((rtype, rdata) for rtype, rdatas in action.data for rdata in rdatas)
+
+
 class RecordWriter:
     """Makes records of entries; names that no policy zone can hold are left out, and counted."""
 
-    def __init__(self, origin: bytes, ttl_s: int, blocked: Sequence[RData]) -> None:
-        """`origin`: the name of the zone, wire form."""
+    def __init__(self, origin: bytes, ttl_s: int, blocked: Sequence[RData], actions: Sequence[ListedAction | None] = ()) -> None:
+        """`origin`: the name of the zone, wire form; `actions`: the answers that feeds give, by number."""
         self._room = MAX_NAME_BYTES - len(origin)
-        self._blocked = [_tail(rtype, ttl_s, data) for rtype, data in blocked]
-        self._passed = [_tail(PASSTHRU[0], ttl_s, PASSTHRU[1])]
+        self._ttl_s = ttl_s
+        self._actions = actions
+        self._known = {BLOCK: self._made(blocked), PASS: self._made([PASSTHRU])}
         self.left_out = 0
 
     def of_name(self, entry: ZoneEntry) -> list[bytes]:
@@ -75,16 +98,23 @@ class RecordWriter:
             records += [_WILDCARD + owner + tail for tail in self._tails(below)]
         return records
 
-    def of_network(self, packed: bytes, prefix_bits: int) -> list[bytes]:
-        """The records of a network that is blocked."""
+    def of_network(self, packed: bytes, prefix_bits: int, verdict: int) -> list[bytes]:
+        """The records of a network."""
         owner = _network_owner(packed, prefix_bits)
         if len(owner) > self._room:
             self.left_out += 1
             return []
-        return [owner + tail for tail in self._blocked]
+        return [owner + tail for tail in self._tails(verdict)]
 
     def _tails(self, verdict: int) -> list[bytes]:
-        return self._blocked if verdict == BLOCK else self._passed
+        if (tails := self._known.get(verdict)) is None:
+            action = self._actions[verdict - GIVEN]
+            assert action is not None
+            tails = self._known[verdict] = self._made(given_data(action))
+        return tails
+
+    def _made(self, data: Iterable[RData]) -> list[bytes]:
+        return sorted({_tail(rtype, self._ttl_s, rdata) for rtype, rdata in data})
 
 
 def soa(serial: int, ttl_s: int, refresh_s: int, expire_s: int) -> bytes:
@@ -119,6 +149,13 @@ def sort_key(record: bytes) -> SortKey:
     return SortKey(reversed_key(owner + b"\0"), False, rest)
 
 
+def parts(record: bytes) -> PolicyRecord:
+    """`record`, taken apart."""
+    end = _end_of_owner(record, 0)
+    rtype = _FIXED.unpack_from(record, end + len(ORIGIN))[0]
+    return PolicyRecord(record[:end] + b"\0", rtype, record[end + len(ORIGIN) + HEAD_BYTES :])
+
+
 def network_order(key: bytes) -> bytes:
     """What networks (address, one byte of prefix length) are sorted by."""
     return _network_owner(key[:-1], key[-1])
@@ -126,12 +163,15 @@ def network_order(key: bytes) -> bytes:
 
 def text_of(record: bytes, *, targets: Mapping[bytes, str] = {}) -> str:
     """`record` as a line of a zone file with that `$ORIGIN`."""
-    end = _end_of_owner(record, 0)
-    owner = to_text(record[:end] + b"\0") if end else "@"
-    rtype, _, ttl_s, _ = _FIXED.unpack_from(record, end + len(ORIGIN))
-    data = record[end + len(ORIGIN) + HEAD_BYTES :]
-    value = str(ipaddress.ip_address(data)) if rtype in (A, AAAA) else targets.get(data) or to_text(data).rstrip(".") + "."
-    return f"{owner} {ttl_s} IN {_TYPES[rtype]} {value}\n"
+    wire, rtype, data = parts(record)
+    owner = to_text(wire) if wire != b"\0" else "@"
+    ttl_s = _FIXED.unpack_from(record, len(wire) - 1 + len(ORIGIN))[2]
+    known = dns.rdatatype.RdataType.make(rtype)
+    if rtype in (CNAME, NS):
+        value = targets.get(data) or to_text(data).rstrip(".") + "."
+    else:
+        value = dns.rdata.from_wire(dns.rdataclass.IN, known, data, 0, len(data)).to_text()
+    return f"{owner} {ttl_s} IN {dns.rdatatype.to_text(known)} {value}\n"
 
 
 def soa_text(serial: int, ttl_s: int, refresh_s: int, expire_s: int) -> str:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from feeds.publish.verdicts import BLOCK, PASS, UNDECIDED
+from feeds.publish.blocking_feeds import BLOCK, PASS, UNDECIDED
 from pdns.config.addresses import parse_allowed
 from pdns.config.policies import NamedEntry, PolicySettings
 from pdns.config.schema import Config, Zone

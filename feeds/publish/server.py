@@ -20,7 +20,7 @@ from feeds.publish import requests, transfers
 from feeds.publish.records import soa
 from feeds.publish.requests import AXFR, IXFR, MOST_REQUEST_BYTES, SOA, Keyring, TransferRequest, UnsignedError
 from feeds.publish.transfers import Transfer
-from feeds.publish.versions import LiveVersion, ZoneVersions
+from feeds.publish.versions import PublishedVersion, ZoneVersions
 from feeds.publish.zone_file import DamagedZone
 from pdns.config.addresses import IPNetwork, parse_address, parse_endpoint
 from pdns.config.schema import Publish
@@ -240,7 +240,7 @@ class TransferServer:
         if request.qtype in KINDS:
             _log.debug("%s: %s sent to %s: %s", zone.settings.zone, KINDS[request.qtype], host, transfer.kind)
 
-    def _transfer(self, zone: ServedZone, live: LiveVersion, request: TransferRequest) -> Transfer:
+    def _transfer(self, zone: ServedZone, live: PublishedVersion, request: TransferRequest) -> Transfer:
         """What `request` is to get. Raises `OSError` and `DamagedZone`."""
         newest = zone.soa_of(live.serial)
         if request.qtype == SOA or (request.serial is not None and transfers.is_current(live.serial, request.serial)):
@@ -257,7 +257,7 @@ class _Granted(NamedTuple):
     """A request that is to be answered."""
 
     zone: ServedZone
-    live: LiveVersion
+    live: PublishedVersion
     request: TransferRequest
 
 

@@ -7,17 +7,14 @@ so do the names between the two.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from heapq import merge
 from typing import Final, NamedTuple
 
-from pdns.core.listing import ALLOW_BELOW, ALLOW_NAME, BLOCK_BELOW, BLOCK_NAME
+from feeds.publish.blocking_feeds import BLOCK, NONE, PASS, UNDECIDED, FeedState, NameMasks
 from pdns.wire.names import reversed_key
 
-NONE: Final = 0  # nothing here has a say
-PASS: Final = 1  # allowed, also where it leads to a listed address
-BLOCK: Final = 2
-UNDECIDED: Final = 3  # of a layer: as if it said nothing; ends what it says of a name above
+_SILENT: Final = NameMasks()
 
 
 class LayerEntry(NamedTuple):
@@ -36,42 +33,14 @@ class ZoneEntry(NamedTuple):
     below: int
 
 
-class FeedMasks(NamedTuple):
-    """What one combination says, a bit for each feed: who has a say about the name and what is below, and who blocks them."""
-
-    reach_name: int
-    block_name: int
-    reach_below: int
-    block_below: int
-
-
-_SILENT: Final = FeedMasks(0, 0, 0, 0)
-
-
-def masks_of(combination: Iterable[tuple[str, int]], feeds: Mapping[str, int]) -> FeedMasks:
-    """`combination`, of the feeds that block: `feeds` has the number of each. An exception beats a listing of the same feed."""
-    allow_name = block_name = allow_below = block_below = 0
-    for feed, bits in combination:
-        if (number := feeds.get(feed)) is None:
-            continue
-        one = 1 << number
-        allow_name |= one if bits & ALLOW_NAME else 0
-        block_name |= one if bits & BLOCK_NAME else 0
-        allow_below |= one if bits & ALLOW_BELOW else 0
-        block_below |= one if bits & BLOCK_BELOW else 0
-    return FeedMasks(
-        allow_name | block_name, block_name & ~allow_name, allow_below | block_below, block_below & ~allow_below
-    )  # fmt: skip
-
-
 class _Node:
     """A name that the walk is at or below."""
 
-    __slots__ = ("key", "layers", "mask", "verdict", "written")
+    __slots__ = ("feeds", "key", "layers", "verdict", "written")
 
-    def __init__(self, key: bytes, mask: int, layers: tuple[int, ...], verdict: int, *, written: bool) -> None:
+    def __init__(self, key: bytes, feeds: FeedState, layers: tuple[int, ...], verdict: int, *, written: bool) -> None:
         self.key = key
-        self.mask = mask  # feeds that block what is below
+        self.feeds = feeds  # what they say of what is below
         self.layers = layers  # what each layer says of what is below
         self.verdict = verdict  # on what is below
         self.written = written
@@ -80,18 +49,19 @@ class _Node:
 class VerdictWalk:
     """Goes once through all names, in the order of their keys, and holds only the names above the one that it is at."""
 
-    def __init__(self, masks: Sequence[FeedMasks], layers: Sequence[Iterable[LayerEntry]], *, passes: bool) -> None:
+    def __init__(self, masks: Sequence[NameMasks], layers: Sequence[Iterable[LayerEntry]], *, passes: bool) -> None:
         """`masks`: by the number of a combination. Of `layers` the first that decides counts, then the feeds.
 
         `passes`: write names that a layer allows even if no list has them. They matter where addresses are listed.
         """
         self._masks = masks
         self._passes = passes
+        self._states: dict[tuple[int, FeedState], tuple[FeedState, FeedState]] = {}  # there are few different ones
         self._said: dict[bytes, list[tuple[int, LayerEntry]]] = {}
         for number, layer in enumerate(layers):
             for entry in layer:
                 self._said.setdefault(reversed_key(entry.name), []).append((number, entry))
-        self._stack = [_Node(b"", 0, (0,) * len(layers), NONE, written=True)]
+        self._stack = [_Node(b"", FeedState(), (0,) * len(layers), NONE, written=True)]
 
     def entries(self, listed: Iterable[tuple[bytes, int]]) -> Iterator[ZoneEntry]:
         """The entries of the zone, in the order of their keys. `listed`: keys in order, each with its combination."""
@@ -113,24 +83,27 @@ class VerdictWalk:
         while not key.startswith(stack[-1].key):
             stack.pop()
         above = stack[-1]
-        bits = self._masks[combination] if combination >= 0 else _SILENT
-        itself_mask = above.mask & ~bits.reach_name | bits.block_name
-        below_mask = above.mask & ~bits.reach_below | bits.block_below
+        itself_feeds, below_feeds = self._states.get((combination, above.feeds)) or self._under(combination, above.feeds)
         itself_layers = below_layers = above.layers
         if (said := self._said.get(key)) is not None:
             itself_layers, below_layers = _overlay(above.layers, said)
         inherited = above.verdict
-        itself, below = self._decide(itself_layers, itself_mask), self._decide(below_layers, below_mask)
+        itself, below = self._decide(itself_layers, itself_feeds), self._decide(below_layers, below_feeds)
         if itself == inherited == below:
-            if below_mask != above.mask or below_layers != above.layers:
-                stack.append(_Node(key, below_mask, below_layers, below, written=False))
+            if below_feeds != above.feeds or below_layers != above.layers:
+                stack.append(_Node(key, below_feeds, below_layers, below, written=False))
             return
         if inherited != NONE:
             yield from self._between(key, inherited)
-        stack.append(_Node(key, below_mask, below_layers, below, written=True))
+        stack.append(_Node(key, below_feeds, below_layers, below, written=True))
         if inherited != NONE:
             itself, below = itself or PASS, below or PASS
         yield ZoneEntry(key, itself, below)
+
+    def _under(self, combination: int, above: FeedState) -> tuple[FeedState, FeedState]:
+        masks = self._masks[combination] if combination >= 0 else _SILENT
+        states = self._states[combination, above] = masks.itself.under(above), masks.below.under(above)
+        return states
 
     def _between(self, key: bytes, inherited: int) -> Iterator[ZoneEntry]:
         """The names between the nearest entry and `key`: they exist in the zone, so that they need entries of their own."""
@@ -143,15 +116,15 @@ class VerdictWalk:
         end = len(state.key)
         while (end := end + 1 + key[end]) < len(key):
             state = unwritten.get(key[:end], state)
-            state = _Node(key[:end], state.mask, state.layers, inherited, written=True)
+            state = _Node(key[:end], state.feeds, state.layers, inherited, written=True)
             stack.append(state)
             yield ZoneEntry(state.key, inherited, inherited)
 
-    def _decide(self, layers: tuple[int, ...], mask: int) -> int:
+    def _decide(self, layers: tuple[int, ...], feeds: FeedState) -> int:
         for verdict in layers:
             if verdict:
                 return verdict if verdict == BLOCK or self._passes else NONE
-        return BLOCK if mask else NONE
+        return feeds.verdict(passes=self._passes)
 
 
 def _overlay(above: tuple[int, ...], said: Sequence[tuple[int, LayerEntry]]) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -33,7 +33,7 @@ class LastSerial(msgspec.Struct, frozen=True):
     serial: int
 
 
-class LiveVersion(NamedTuple):
+class PublishedVersion(NamedTuple):
     """What is served."""
 
     serial: int
@@ -46,7 +46,7 @@ class ZoneVersions:
 
     def __init__(self, state_dir: Path, zone: str) -> None:
         self.directory = state_dir / DIRECTORY / zone
-        self.live: LiveVersion | None = None
+        self.live: PublishedVersion | None = None
         self._journal: Journal | None = None
         self._last: int | None = None
 
@@ -66,7 +66,7 @@ class ZoneVersions:
         try:
             reader = ZoneReader(self.path)
             try:
-                self.live = LiveVersion(reader.head.serial, reader.head.settings, reader.check())
+                self.live = PublishedVersion(reader.head.serial, reader.head.settings, reader.check())
             finally:
                 reader.close()
         except FileNotFoundError:
@@ -101,7 +101,7 @@ class ZoneVersions:
         rename(self.directory / make.ZONE, self.path)
         if self._journal is None or made.removed is None:
             self._journal = Journal(self.directory / _JOURNAL, serial)
-        self.live = LiveVersion(serial, settings, made.tail)
+        self.live = PublishedVersion(serial, settings, made.tail)
 
     def adopt_text(self, name: str, key: SigningKey) -> None:
         """Put the zone file that the child wrote in place, signed. Raises `OSError`."""

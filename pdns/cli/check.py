@@ -135,6 +135,11 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
         yield "tenants", f"and {len(config.tenant) - MOST_SHOWN:,} more"
     if not config.tenant:
         yield "tenants", "none"
+    for endpoint in config.block_page.listen:
+        yield "page", f"http://{endpoint}"
+    for published in config.publish:
+        served = f" on {', '.join(config.feeds.publish_listen)}" if published.allow_transfer or published.tsig_name else ""
+        yield "publishes", f"{published.zone}{served} (policy {published.policy})"
     if config.loaded_records is not UNSET:
         local = LocalRecords.of(config)
         files = [*config.local.hosts_files, *config.local.zone_files]

@@ -33,6 +33,7 @@ ConfigOption = Annotated[
 ]
 ReasonOption = Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept in the audit log")]
 ForceOption = Annotated[bool, typer.Option("--force", help="Do not ask for confirmation")]
+TenantOption = Annotated[str, typer.Option("--tenant", "-t", metavar="TENANT", help="For clients of this tenant only")]
 ForOption = Annotated[str, typer.Option("--for", metavar="TIME", help="For how long: 30m, 2h, 7d [default: for good]")]
 
 
@@ -99,6 +100,10 @@ def run_command(path: Path | None, wanted: Command, lasting: str = "") -> int:
     config = load_config(path, errors)
     for_s = seconds(lasting, errors)
     if config is None or for_s is None:
+        return EXIT_INVALID
+    if wanted.tenant and wanted.tenant not in [tenant.name for tenant in config.tenant]:
+        known = ", ".join(tenant.name for tenant in config.tenant) or "none are configured"
+        errors.print(Text(f"no tenant {wanted.tenant}; tenants: {known}", "red"))
         return EXIT_INVALID
     wanted = msgspec.structs.replace(wanted, user=who, for_s=for_s)
     try:

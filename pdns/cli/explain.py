@@ -17,8 +17,8 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.answer_preview import answers_leading_to, answers_to, client_of_tenant
-from pdns.cli.cases import as_json as case_as_json
-from pdns.cli.cases import case_text, cases_of, listing_of, tenant_of, typed_case
+from pdns.case_lookup import listing_of, statement_of, tenant_of
+from pdns.cli.cases import case_text, cases_of, typed_case
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, load_config, next_step
 from pdns.cli.feed_table import aligned
 from pdns.cli.live_server import upstream_states
@@ -121,7 +121,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False,
     if address is not None:
         explanation, answers = (
             of_address(config, blockset, current, address),
-            answers_leading_to(config, blockset, current, address, time.time()),
+            answers_leading_to(config, blockset, current, address, client, time.time()),
         )
     else:
         explanation, answers = (
@@ -134,7 +134,7 @@ def explain(name: str, tenant: str, path: Path | None, *, as_json: bool = False,
     if explanation.problem:
         errors.print(f"annotations cannot be read: {explanation.problem}", style="yellow")
     if as_json:
-        more = {} if case is None else {"case": case_as_json(case)}
+        more = {} if case is None else {"case": msgspec.to_builtins(statement_of(case))}
         print(msgspec.json.encode({**more, **msgspec.to_builtins(explanation), "answers": answers}).decode())
         return 0
     output = Console(soft_wrap=True, highlight=False, markup=False)

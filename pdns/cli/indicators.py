@@ -10,8 +10,19 @@ import msgspec
 import typer
 from rich.text import Text
 
+from pdns.case_lookup import reason_of_case
 from pdns.cli.cases import name_to_allow
-from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, ForOption, ReasonOption, consoles, load_config, run_command
+from pdns.cli.commands import (
+    EXIT_INVALID,
+    ConfigOption,
+    ForceOption,
+    ForOption,
+    ReasonOption,
+    TenantOption,
+    consoles,
+    load_config,
+    run_command,
+)
 from pdns.cli.feed_table import LATEST_S, aligned
 from pdns.files.records import LockedError
 from pdns.state import in_force as inforce
@@ -24,7 +35,7 @@ from pdns.state.overrides import Indicator, as_csv
 NameArgument = Annotated[str, typer.Argument(metavar="NAME", help="A name and everything below it; *.NAME: only what is below")]
 _TAKEN_UP_S = 2.0
 _POLL_S = 0.05
-_TITLES = ("action", "name", "until", "by", "reason")
+_TITLES = ("action", "name", "for", "until", "by", "reason")
 
 app = typer.Typer(help="Names blocked or allowed here.", invoke_without_command=True, rich_markup_mode=None)
 
@@ -44,9 +55,12 @@ def block_command(
     lasting: ForOption = "",
     config: ConfigOption = None,
     force: ForceOption = False,
+    tenant: TenantOption = "",
 ) -> None:
     """Block a name, in every worker within a second."""
-    raise typer.Exit(run_command(config, Command(command="block", user="", name=name, reason=reason, force=force), lasting))
+    raise typer.Exit(
+        run_command(config, Command(command="block", user="", name=name, reason=reason, force=force, tenant=tenant), lasting)
+    )
 
 
 def allow_command(
@@ -56,6 +70,7 @@ def allow_command(
     lasting: ForOption = "",
     config: ConfigOption = None,
     force: ForceOption = False,
+    tenant: TenantOption = "",
 ) -> None:
     """Allow a name, or the listed name behind a case reference, whatever feeds list, in every worker within a second."""
     if bool(name) == bool(case):
@@ -64,11 +79,13 @@ def allow_command(
         raise typer.BadParameter("missing option --reason")
     if case:
         _, errors = consoles()
-        name, reference = name_to_allow(case, config, errors)
+        name, reference = name_to_allow(case, tenant, config, errors)
         if not name:
             raise typer.Exit(EXIT_INVALID)
-        reason = f"case {reference}: {reason}" if reason else f"case {reference}"
-    raise typer.Exit(run_command(config, Command(command="allow", user="", name=name, reason=reason, force=force), lasting))
+        reason = reason_of_case(reference, reason)
+    raise typer.Exit(
+        run_command(config, Command(command="allow", user="", name=name, reason=reason, force=force, tenant=tenant), lasting)
+    )
 
 
 @app.command("list")
@@ -78,9 +95,9 @@ def list_command(config: ConfigOption = None) -> None:
 
 
 @app.command("remove")
-def remove_command(name: NameArgument, config: ConfigOption = None, reason: ReasonOption = "") -> None:
+def remove_command(name: NameArgument, config: ConfigOption = None, reason: ReasonOption = "", tenant: TenantOption = "") -> None:
     """Remove the entry for a name."""
-    raise typer.Exit(run_command(config, Command(command="remove", user="", name=name, reason=reason)))
+    raise typer.Exit(run_command(config, Command(command="remove", user="", name=name, reason=reason, tenant=tenant)))
 
 
 @app.command("export")
@@ -98,7 +115,10 @@ def show(path: Path | None) -> int:
     entries = _read(path)
     if entries is None:
         return EXIT_INVALID
-    rows = [(entry.action, entry.name, _clock(entry.expires_s), entry.author, entry.reason) for entry in entries]
+    rows = [
+        (entry.action, entry.name, entry.tenant or "everyone", _clock(entry.expires_s), entry.author, entry.reason)
+        for entry in entries
+    ]
     if rows:
         aligned(console, [_TITLES, *rows])
     else:

@@ -66,10 +66,16 @@ def show(name: str, path: Path | None, *, as_json: bool) -> int:
         errors.print(Text(f"no policy {name}; policies: {', '.join(settings)}", "red"))
         return EXIT_INVALID
     if as_json:
-        print(msgspec.json.encode(settings[name]).decode())
+        print(msgspec.json.encode(_as_table(settings[name])).decode())
     else:
         _print_settings(console, settings[name], config)
     return 0
+
+
+def _as_table(settings: PolicySettings) -> dict[str, object]:
+    table = msgspec.structs.asdict(settings)
+    del table["layers"]
+    return {**table, "entries": settings.entries}
 
 
 def _print_settings(console: Console, settings: PolicySettings, config: Config) -> None:
@@ -78,10 +84,11 @@ def _print_settings(console: Console, settings: PolicySettings, config: Config) 
     aligned(console, [("tenants", _shortened(tenants) or "none"), ("not ready", _unready(settings))], indent="  ")
     rows = [("feed", "category", "mode", "action")]
     for feed in config.feed:
-        action = settings.action_of(feed.category)
+        action = settings.action_of(feed.category) if feed.rpz_action == "policy" else feed.rpz_action
         where = f" to {', '.join(settings.sinkhole_of(feed.category))}" if action == "sinkhole" else ""
         mode = settings.modes[feed.name]
-        rows.append((feed.name, feed.category, mode, f"{action}{where}" if mode == "block" else ""))
+        done = "as the feed says" if action == "given" else f"{action}{where}"
+        rows.append((feed.name, feed.category, mode, done if mode == "block" else ""))
     aligned(console, rows, indent="  ")
     if entries := [*settings.entries, *policies_at(config, time.time()).everyones]:
         said = [(one.name, "allow" if one.allow else "block", one.source, one.reason) for one in entries]

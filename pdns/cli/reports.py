@@ -10,14 +10,15 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from pdns.cli.cases import policy_that_blocks, refuse_to_allow
+from pdns import report_commands
+from pdns.case_lookup import policy_that_blocks
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, consoles, load_config, run_command
 from pdns.cli.feed_table import LATEST_S, aligned
 from pdns.core.clients import NO_TENANT
 from pdns.files.records import DamagedError
 from pdns.free_text import visible
 from pdns.state import reports
-from pdns.state.commands import MAX_REASON_CHARACTERS, Command
+from pdns.state.commands import Command
 from pdns.state.reports import MistakeReport
 from pdns.wire import names
 
@@ -64,11 +65,12 @@ def allow_command(
     number: NumberArgument,
     lasting: Annotated[str, typer.Option("--for", metavar="TIME", help="For how long: 30m, 24h, 7d")],
     reason: Annotated[str, typer.Option("--reason", "-r", metavar="TEXT", help="Why; kept in the audit log")] = "",
+    everyone: Annotated[bool, typer.Option("--everyone", help="For all clients, not only those of the report's tenant")] = False,
     config: ConfigOption = None,
     force: ForceOption = False,
 ) -> None:
-    """Allow the name for some time, in every worker within a second, and close the report."""
-    raise typer.Exit(allow(config, number, lasting, reason, force=force))
+    """Allow the name for some time for the tenant's clients, in every worker within a second, and close the report."""
+    raise typer.Exit(allow(config, number, lasting, reason, everyone=everyone, force=force))
 
 
 def show_all(path: Path | None) -> int:
@@ -126,23 +128,20 @@ def show_one(path: Path | None, number: int) -> int:
     return 0
 
 
-def allow(path: Path | None, number: int, lasting: str, reason: str, *, force: bool = False) -> int:
-    """Allow the name of a report, then close the report. Returns 0 when both were done."""
+def allow(path: Path | None, number: int, lasting: str, reason: str, *, everyone: bool = False, force: bool = False) -> int:
+    """Allow the name of a report for its tenant, then close the report. Returns 0 when both were done."""
     _, errors = consoles()
     report = _find(path, number, errors)
     config = load_config(path, errors)
     if report is None or config is None:
         return EXIT_INVALID
     tenant = "" if report.tenant == NO_TENANT else report.tenant
-    if policy := policy_that_blocks(names.from_text(report.name), tenant, config):
-        refuse_to_allow(f"report {number}", report.name, policy, errors)
+    if (everyone or not tenant) and (policy := policy_that_blocks(names.from_text(report.name), tenant, config)):
+        reason = f"{report.name} is blocked by policy {policy} in the configuration, whose entries count before those of everyone"
+        errors.print(Text(f"report {number}: {reason}. Change the policy, or allow it for the tenant only.", "red"))
         return EXIT_INVALID
-    why = reason or f"report {number} of a mistake"
-    code = run_command(path, Command(command="allow", user="", name=report.name, reason=why, force=force), lasting)
-    if code:
-        return code
-    closing = f"allowed for {lasting}: {why}"[:MAX_REASON_CHARACTERS]
-    return run_command(path, Command(command="close", user="", report=number, reason=closing))
+    wanted = report_commands.to_allow(report, reason, everyone=everyone, force=force)
+    return run_command(path, wanted, lasting) or run_command(path, report_commands.to_close(report, lasting, wanted))
 
 
 def _find(path: Path | None, number: int, errors: Console) -> MistakeReport | None:

@@ -1,9 +1,8 @@
-"""Turns a TOML file into a settled `Config`, or into the list of its errors."""
+"""Turns TOML files into a settled `Config`, or into the list of its errors."""
 
 from __future__ import annotations
 
 import time
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -13,19 +12,17 @@ from msgspec import UNSET
 
 from pdns.config import time_zones
 from pdns.config.catalogue import filled
+from pdns.config.conf_d import Parts, PartsReport, read_parts
 from pdns.config.record_rules import bounded, load_records
 from pdns.config.rules import RuleContext, settle
 from pdns.config.schema import MADE_FIELDS, Config
 from pdns.config.shape import Report, check, check_names
-from pdns.config.syntax import explain
 from pdns.config.system import RESOLV_CONF
-from pdns.errors import ConfigError, ConfigErrors
+from pdns.config.toml_file import USUAL
+from pdns.errors import ConfigErrors
 
 EXAMPLE: Final = Path(__file__).parents[1] / "example" / "pdns.toml"
-MAX_BYTES: Final = 16 * 1024 * 1024
-SEARCHED: Final = (Path("pdns.toml"), Path("/etc/pdns/pdns.toml"), EXAMPLE)
-
-_UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")  # the byte order mark of some Windows files
+SEARCHED: Final = (*map(Path, USUAL), EXAMPLE)
 
 
 def default_config_path(explicit: Path | None = None) -> Path:
@@ -34,46 +31,29 @@ def default_config_path(explicit: Path | None = None) -> Path:
 
 
 def load(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
-    """The configuration in the file at `path`, settled (see `pdns.config.schema`).
+    """The configuration in the file at `path` and in the files beside it (`pdns.config.conf_d`), settled (see
+    `pdns.config.schema`).
 
-    Raises `ConfigErrors`, which holds every error found, each naming the file as `path` does.
+    Raises `ConfigErrors`, which holds every error found, each naming its file.
     """
-    return from_tables(read_tables(path), str(path), path.absolute().parent, resolv_conf=resolv_conf)
+    parts = read_parts(path)
+    return from_tables(parts.tables, str(path), path.absolute().parent, resolv_conf=resolv_conf, parts=parts)
 
 
-def read_tables(path: Path) -> Mapping[str, Any]:
-    """The parsed TOML of the file at `path`. Raises `ConfigErrors`, with one error."""
-    file = str(path)
-    try:
-        with path.open("rb") as opened:  # it may be a pipe: `-c <(make-config)`
-            content = opened.read(MAX_BYTES + 1)
-        if len(content) > MAX_BYTES:
-            raise ConfigErrors([ConfigError(file, "", f"longer than {MAX_BYTES:,} bytes")])
-        text = content.decode("utf-8-sig")
-        return tomllib.loads(text)
-    except FileNotFoundError:
-        reason = f"no such file; without -c, the first of {', '.join(map(str, SEARCHED[:2]))} and the shipped example is used"
-        raise ConfigErrors([ConfigError(file, "", reason)]) from None
-    except OSError as error:
-        raise ConfigErrors([ConfigError(file, "", error.strerror or "cannot be read")]) from None
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        reason = f"line {line}: not UTF-8: save the file in that encoding"
-        if error.object.startswith(_UTF_16):
-            reason = "is in UTF-16: save it in UTF-8"
-        raise ConfigErrors([ConfigError(file, "", reason)]) from None
-    except RecursionError:
-        raise ConfigErrors([ConfigError(file, "", "nested too deeply")]) from None
-    except ValueError as error:
-        raise ConfigErrors([ConfigError(file, "", explain(str(error), text))]) from None
-
-
-def from_tables(tables: Mapping[str, Any], file: str, directory: Path, *, resolv_conf: Path = RESOLV_CONF) -> Config:
-    """The configuration from parsed TOML. `file` names it in errors; relative paths start at `directory` (absolute).
+def from_tables(
+    tables: Mapping[str, Any],
+    file: str,
+    directory: Path,
+    *,
+    resolv_conf: Path = RESOLV_CONF,
+    parts: Parts | None = None,
+) -> Config:
+    """The configuration from parsed TOML. `file` names it in errors; relative paths start at `directory` (absolute). `parts`: the
+    files that the tables came from.
 
     Raises `ConfigErrors`. A section of the wrong shape is not checked further; all others are.
     """
-    report = Report(file)
+    report = Report(file) if parts is None else PartsReport(file, parts)
     tables = bounded(_with_catalogue(tables, report), report)
     around = RuleContext(report, directory, resolv_conf)
     present = {field.name for field in check_names(tables, Config, "", report)}

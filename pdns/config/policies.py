@@ -43,12 +43,17 @@ class PolicySettings(Struct, frozen=True, kw_only=True):
     ttl_s: int  # of blocked answers
     ede_code: int
     forwards_unready: bool  # unprotected answers instead of none, while a required feed is missing
-    entries: tuple[NamedEntry, ...]  # its own and inherited ones, but for those of the default policy: they are everyone's
+    layers: tuple[tuple[NamedEntry, ...], ...]  # its entries, then those of each policy that it inherits from; not the default's
     organisation: str
     contact: tuple[str, ...]  # URIs
     language: str
     help_url: str
     page_text: str
+
+    @property
+    def entries(self) -> tuple[NamedEntry, ...]:
+        """Its own and inherited ones, but for those of the default policy: they are everyone's."""
+        return tuple({entry.name: entry for layer in reversed(self.layers) for entry in layer}.values())
 
     def action_of(self, category: str) -> Action:
         """What is done about a name that a feed of this category blocks; `local` is the category of entries."""
@@ -75,8 +80,9 @@ def policies_at(config: Config, now_s: float) -> Policies:
         *(NamedEntry(name=name, allow=True, reason="", source="block.allow") for name in config.block.allow),
         *_entries(default, now_s),
     ]
+    own = {name: tuple(_entries(section, now_s)) for name, section in sections.items() if name != DEFAULT_POLICY}
     return Policies(
-        settings={name: _settings(config, list(chain_of(sections, name)), now_s) for name in sections},
+        settings={name: _settings(config, list(chain_of(sections, name)), own, now_s) for name in sections},
         everyones=tuple(everyones),
         until_s=min(_changes(config, now_s), default=math.inf),
     )
@@ -110,12 +116,13 @@ def expires_s(until: str) -> float:
     return parsed.timestamp()
 
 
-def _settings(config: Config, chain: Sequence[PolicySection], now_s: float) -> PolicySettings:
+def _settings(
+    config: Config, chain: Sequence[PolicySection], own: Mapping[str, tuple[NamedEntry, ...]], now_s: float
+) -> PolicySettings:
     feeds: dict[str, PolicyMode] = {}
     categories: dict[str, PolicyMode] = {}
     actions: dict[str, Action] = {}
     sinkholes: dict[str, tuple[str, ...]] = {}
-    entries: dict[str, NamedEntry] = {}
     for section in reversed(chain):
         scheduled = [one for one in section.schedule if is_in_force(one, _offsets(config, one), now_s)]
         parts: list[PolicySection | Schedule] = [section, *scheduled]
@@ -124,8 +131,6 @@ def _settings(config: Config, chain: Sequence[PolicySection], now_s: float) -> P
             categories |= part.categories
         actions |= section.actions
         sinkholes |= section.sinkholes
-        if section.name != DEFAULT_POLICY:
-            entries |= {entry.name: entry for entry in _entries(section, now_s)}
     return PolicySettings(
         name=chain[0].name,
         modes={feed.name: feeds.get(feed.name) or categories.get(feed.category) or feed.mode for feed in config.feed},
@@ -136,7 +141,7 @@ def _settings(config: Config, chain: Sequence[PolicySection], now_s: float) -> P
         ttl_s=config.block.ttl_s,
         ede_code=config.block.ede_code,
         forwards_unready=next((one.not_ready for one in chain if one.not_ready), "") == "forward",
-        entries=tuple(entries.values()),
+        layers=tuple(own[one.name] for one in chain if own.get(one.name)),
         organisation=next((one.organisation for one in chain if one.organisation), ""),
         contact=next((one.contact for one in chain if one.contact), ()),
         language=next((one.language for one in chain if one.language), "en"),

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint
+from pdns.config.admin_rules import settle_admin
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.block_page_rules import settle_block_page
 from pdns.config.dns64_rules import settle_dns64
@@ -22,7 +23,6 @@ from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
 from pdns.config.schema import (
     Access,
-    Admin,
     Block,
     Cache,
     Feed,
@@ -39,12 +39,9 @@ from pdns.config.system import RESOLV_CONF, default_state_dir
 from pdns.config.upstream_rules import settle_groups, settle_local, settle_upstream, settle_zones
 from pdns.config.value_types import CATEGORIES, GUARD_KINDS
 from pdns.errors import InvalidAddress
-from pdns.files.safe_files import open_regular, read_bounded
+from pdns.files.safe_files import open_regular
 
 METRICS_PORT: Final = 9153
-ADMIN_PORT: Final = 9154
-LEAST_TOKEN_BYTES: Final = 16
-MOST_TOKEN_BYTES: Final = 4096
 RESERVED_FEED: Final = "local"  # blocks by administrators count under this feed name
 MOST_WORKERS: Final = 64
 _IDENTITY: Final = re.compile(r"[ -~]{0,64}")
@@ -61,6 +58,7 @@ class RuleContext:
     resolv_conf: Path = RESOLV_CONF
     # Filled while checking:
     listening: dict[Endpoint, str] = field(default_factory=dict)  # endpoint -> the key that names it
+    tenants: Collection[str] | None = None  # their names; None: the section has the wrong shape
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)  # group of upstreams -> its fallback, the key of that
     knows_all_groups: bool = False  # the sections that name groups have the right shape
     servers: set[str] = field(default_factory=set)  # of all groups and zones
@@ -85,12 +83,31 @@ class RuleContext:
                 parsed.setdefault(value, f"{key}[{index}]")
         return parsed
 
+    def file(self, key: str, text: str) -> Path | None:
+        """The path of a readable regular file; None after reporting that it cannot be read. Does not wait for a pipe."""
+        path = self.parse(key, text, lambda path: addresses.absolute_path(path, self.directory))
+        try:
+            if path is not None:
+                os.close(open_regular(path, follow_links=True))
+        except OSError as error:
+            self.report.add(key, f"cannot be read: {path}: {error.strerror}")
+            return None
+        return path
+
+    def listen(self, endpoint: Endpoint, key: str) -> None:
+        """Report an endpoint that another key has already."""
+        if endpoint in self.listening and endpoint.port:
+            self.report.add(key, f"{endpoint} is already {self.listening[endpoint]}")
+        self.listening.setdefault(endpoint, key)
+
     def canonical(self, key: str, texts: Iterable[str], parser: Callable[[str], object]) -> tuple[str, ...]:
         return tuple(map(str, self.parse_all(key, texts, parser)))
 
 
 def settle(name: str, section: Any, around: RuleContext) -> Any:
     """`section` (the field `name` of `Config`) in canonical form. Broken rules are reported."""
+    if name == "tenant":
+        around.tenants = {tenant.name for tenant in section}
     rule = _RULES.get(name)
     return rule(section, around) if rule else section
 
@@ -100,7 +117,7 @@ def _server(server: Server, around: RuleContext) -> Server:
     for index, text in enumerate(server.listen):
         endpoint = around.parse(key := f"server.listen[{index}]", text, addresses.parse_endpoint)
         if endpoint is not None:
-            _listen(endpoint, key, around)
+            around.listen(endpoint, key)
             listen.append(str(endpoint))
     if server.workers > MOST_WORKERS:
         expected = f"expected 0 (one a core) or at most {MOST_WORKERS}"
@@ -119,20 +136,8 @@ def _metrics(metrics: Metrics, around: RuleContext) -> Metrics:
     endpoint = around.parse("metrics.listen", metrics.listen, lambda text: addresses.parse_endpoint(text, METRICS_PORT))
     if endpoint is None:
         return metrics
-    _listen(endpoint, "metrics.listen", around)
+    around.listen(endpoint, "metrics.listen")
     return replace(metrics, listen=str(endpoint), hosts=around.canonical("metrics.hosts", metrics.hosts, addresses.parse_host))
-
-
-def _admin(admin: Admin, around: RuleContext) -> Admin:
-    endpoint = around.parse("admin.listen", admin.listen, lambda text: addresses.parse_endpoint(text, ADMIN_PORT))
-    if endpoint is None or not admin.token_file:
-        return admin
-    _listen(endpoint, "admin.listen", around)
-    path = _file("admin.token_file", admin.token_file, around)
-    if path is not None and not _holds_token(path):
-        around.report.add("admin.token_file", f"expected a file with a token of at least {LEAST_TOKEN_BYTES} bytes, got {path}")
-    hosts = around.canonical("admin.hosts", admin.hosts, addresses.parse_host)
-    return replace(admin, listen=str(endpoint), token_file=str(path or ""), hosts=hosts)
 
 
 def _known(key: str, values: Iterable[str], known: Sequence[str], around: RuleContext) -> None:
@@ -142,7 +147,7 @@ def _known(key: str, values: Iterable[str], known: Sequence[str], around: RuleCo
 
 
 def _guard(guard: Guard, around: RuleContext) -> Guard:
-    path = _file("guard.popularity", guard.popularity, around) if guard.popularity else None
+    path = around.file("guard.popularity", guard.popularity) if guard.popularity else None
     if guard.popularity_refuse > guard.popularity_hold:
         expected = f"expected at most guard.popularity_hold ({guard.popularity_hold})"
         around.report.add("guard.popularity_refuse", f"{expected}, got {guard.popularity_refuse}")
@@ -150,31 +155,6 @@ def _guard(guard: Guard, around: RuleContext) -> Guard:
     _known("guard.skip", guard.skip, GUARD_KINDS, around)
     protect = around.canonical("guard.protect", guard.protect, addresses.parse_allowed)
     return replace(guard, popularity=str(path or ""), protect=protect)
-
-
-def _holds_token(path: Path) -> bool:
-    try:
-        return len(read_bounded(path, MOST_TOKEN_BYTES, follow_links=True).strip()) >= LEAST_TOKEN_BYTES
-    except OSError:
-        return False
-
-
-def _file(key: str, text: str, around: RuleContext) -> Path | None:
-    """The path of a readable regular file; None after reporting that it cannot be read. Does not wait for a pipe."""
-    path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
-    try:
-        if path is not None:
-            os.close(open_regular(path, follow_links=True))
-    except OSError as error:
-        around.report.add(key, f"cannot be read: {path}: {error.strerror}")
-        return None
-    return path
-
-
-def _listen(endpoint: Endpoint, key: str, around: RuleContext) -> None:
-    if endpoint in around.listening and endpoint.port:
-        around.report.add(key, f"{endpoint} is already {around.listening[endpoint]}")
-    around.listening.setdefault(endpoint, key)
 
 
 def _cache(cache: Cache, around: RuleContext) -> Cache:
@@ -209,13 +189,13 @@ def _all_feeds(feeds: Feeds, around: RuleContext) -> Feeds:
     feeds = replace(feeds, publish_listen=tuple(map(str, listen)))
     if feeds.publish_listen != Feeds().publish_listen:
         for published, key in listen.items():
-            _listen(published, key, around)
+            around.listen(published, key)
     if not feeds.notify_listen:
         return feeds
     endpoint = around.parse("feeds.notify_listen", feeds.notify_listen, addresses.parse_endpoint)
     if endpoint is None:
         return feeds
-    _listen(endpoint, "feeds.notify_listen", around)
+    around.listen(endpoint, "feeds.notify_listen")
     return replace(feeds, notify_listen=str(endpoint))
 
 
@@ -281,7 +261,7 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "access": _access,
     "state": _state,
     "metrics": _metrics,
-    "admin": _admin,
+    "admin": settle_admin,
     "block_page": settle_block_page,
     "quality": _quality,
 }

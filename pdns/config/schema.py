@@ -32,6 +32,7 @@ from pdns.config.value_types import (
     Share,
     ShareOrDefault,
     Strategy,
+    TokenRole,
     TrueFalseOrAuto,
     TsigAlgorithm,
     WordInQuery,
@@ -290,12 +291,27 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     hosts: tuple[str, ...] = ()
 
 
+class AdminToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A token of the API: who it belongs to, and what it may do."""
+
+    name: Label
+    file: str
+    role: TokenRole = "read"
+    tenants: tuple[str, ...] = ()
+    expires: str = ""
+
+
 class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The HTTP API with the commands of `pdns feeds`, `pdns block` and `pdns allow`."""
+    """The HTTP API for administrators and their programs."""
 
     listen: str = "127.0.0.1:9154"
     token_file: str = ""
     hosts: tuple[str, ...] = ()
+    socket: str = ""
+    socket_group: str = ""
+    tls_cert_file: str = ""
+    tls_key_file: str = ""
+    token: tuple[AdminToken, ...] = ()
 
 
 class BlockPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -2,47 +2,38 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pdns.config.load import MAX_BYTES, from_tables, read_tables
+from pdns.config.conf_d import Parts, read_parts, version_of_parts
+from pdns.config.load import from_tables
 from pdns.config.schema import Config
 from pdns.config.system import RESOLV_CONF
 from pdns.errors import ConfigError
 from pdns.files.file_version import FileVersion, version_of
-from pdns.files.safe_files import read_bounded
 
 _TRIES: Final = 5
-_SHORT: Final = 12
 
 
 class Loaded(NamedTuple):
     """A configuration, and the version of its file."""
 
     config: Config
-    sha256: str  # of the file, first 12 hex digits
-    tables: Mapping[str, Any]  # the content of the file
+    sha256: str  # `pdns.config.conf_d.Parts.sha256`
+    tables: Mapping[str, Any]  # the content of the file, and of those beside it
     path: Path
+    parts: Parts
 
 
 def load_version(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Loaded:
-    """Read the file. Raises `ConfigErrors`."""
+    """Read the file, and those beside it. Raises `ConfigErrors`."""
     for _ in range(_TRIES):
-        before = _sha256(path)
-        tables = read_tables(path)
-        config = from_tables(tables, str(path), path.absolute().parent, resolv_conf=resolv_conf)
-        if before == _sha256(path):
-            return Loaded(config, before, tables, path)
+        parts = read_parts(path, strict=True)
+        config = from_tables(parts.tables, str(path), path.absolute().parent, resolv_conf=resolv_conf, parts=parts)
+        if parts.are_current:
+            return Loaded(config, parts.sha256, parts.tables, path, parts)
     raise ConfigError(str(path), "", "is being written all the time")
-
-
-def _sha256(path: Path) -> str:
-    try:
-        return hashlib.sha256(read_bounded(path, MAX_BYTES, follow_links=True)).hexdigest()[:_SHORT]
-    except OSError:  # `load` says it better
-        return ""
 
 
 class FileWatch:
@@ -51,12 +42,12 @@ class FileWatch:
     def __init__(self, path: Path, handled: FileVersion | None = None) -> None:
         """`handled`: the version that was read, if that is not the present one."""
         self._path = path
-        self._before = version_of(path)
+        self._before = self._version()
         self._acted_on = self._before if handled is None else handled
 
     def changed(self) -> bool:
         """Call this every second or so. True once for each new version that is unchanged since the previous call."""
-        now = version_of(self._path)
+        now = self._version()
         at_rest, self._before = now == self._before, now
         if now == self._acted_on or not at_rest:
             return False
@@ -65,4 +56,18 @@ class FileWatch:
 
     def seen(self) -> None:
         """Note that the present version was handled."""
-        self._acted_on = self._before = version_of(self._path)
+        self._acted_on = self._before = self._version()
+
+    def _version(self) -> FileVersion:
+        return version_of(self._path)
+
+
+class PartsWatch(FileWatch):
+    """As `FileWatch`, of the files beside a configuration file."""
+
+    def __init__(self, path: Path, of_api: Path) -> None:
+        self._of_api = of_api
+        super().__init__(path)
+
+    def _version(self) -> FileVersion:
+        return version_of_parts(self._path, self._of_api)

@@ -42,6 +42,18 @@ class AnswerCache(Protocol):
         """The entry under `key`, fresh or not, counted as used."""
         ...
 
+    def peek(self, key: bytes) -> Entry | None:
+        """As `get`, but the entry does not count as used."""
+        ...
+
+    def keys_of(self, name: bytes, below: bool, start: int, most: int) -> tuple[list[bytes], int]:
+        """The keys of answers for the wire name `name`, or also below it, and where to go on; -1 at the end.
+
+        Begin with `start` 0. One call looks at `most` entries or so. Entries may come and go between calls: an answer that is
+        there all the time is found.
+        """
+        ...
+
     def put(self, key: bytes, entry: Entry) -> bool:
         """Keep `entry`, in place of what was under `key`. False for one that is too large: it is not kept."""
         ...

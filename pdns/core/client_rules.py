@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from ipaddress import IPv4Address, IPv6Address, ip_network
 from typing import Final, NamedTuple
 
+from pdns.config.value_types import PolicyMode
 from pdns.core.given import GivenActions
 from pdns.core.listing import ListedAction, Listings
 
@@ -25,7 +27,9 @@ class ClientRule(NamedTuple):
 class ClientRules:
     """The rules of one blockset, and the networks that they are for."""
 
-    def __init__(self, listings: Listings, given: GivenActions) -> None:
+    def __init__(self, listings: Listings, given: GivenActions, mode: Callable[[int, str], PolicyMode]) -> None:
+        """`mode` is what a feed may do for the clients of a policy, by its number."""
+        self._mode = mode
         self.rules: list[ClientRule] = []
         self._networks: dict[tuple[int, int, int], dict[int, int]] = {}  # place, version, length -> network -> number
         numbers: dict[ClientRule, int] = {}
@@ -47,16 +51,25 @@ class ClientRules:
     def __bool__(self) -> bool:
         return bool(self.rules)
 
-    def mark(self, address: IPv4Address | IPv6Address) -> int:
-        """What is added to the policy number of a client: the first feed decides, of one feed the longest prefix. 0: none."""
+    def mark(self, address: IPv4Address | IPv6Address, policy: int) -> int:
+        """What is added to the policy number of a client: the first feed that blocks by that policy decides, else the first in
+        monitor mode; of one feed the longest prefix. 0: none.
+        """
         number, bits = int(address), address.max_prefixlen
+        monitored, decided = 0, -1  # the place of the last feed that lists the address
         for at in self._order:
-            _, version, length = at
-            if version == address.version:
-                found = self._networks[at].get(number >> (bits - length) << (bits - length))
-                if found is not None:
-                    return found << MARK_SHIFT
-        return 0
+            place, version, length = at
+            if version != address.version or place == decided:
+                continue
+            found = self._networks[at].get(number >> (bits - length) << (bits - length))
+            if found is None:
+                continue
+            decided, mode = place, self._mode(policy, self.rules[found - 1].feed)
+            if mode == "block":
+                return found << MARK_SHIFT
+            if mode == "monitor":
+                monitored = monitored or found << MARK_SHIFT
+        return monitored
 
     def of(self, policy: int) -> ClientRule | None:
         """The rule for clients with that policy number."""

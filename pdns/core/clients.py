@@ -27,7 +27,7 @@ class Client(NamedTuple):
 class Marks(Protocol):
     """`pdns.core.client_rules.ClientRules`."""
 
-    def mark(self, address: IPv4Address | IPv6Address, /) -> int: ...
+    def mark(self, address: IPv4Address | IPv6Address, policy: int, /) -> int: ...
 
 
 class ClientTranslation(NamedTuple):
@@ -94,7 +94,7 @@ class ClientTable:
         if isinstance(parsed, IPv6Address) and parsed.ipv4_mapped is not None:
             parsed = parsed.ipv4_mapped
         client = self._find_untranslated(parsed)
-        if self._listed is not None and (mark := self._listed.mark(parsed)):
+        if self._listed is not None and (mark := self._listed.mark(parsed, client.policy)):
             client = client._replace(policy=client.policy + mark, policy_key=_policy_key(client.policy + mark))
         if any(parsed in network for network in self._translated):
             policy = client.policy + self._added

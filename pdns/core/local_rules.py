@@ -113,5 +113,14 @@ def most_specific(found: Iterable[LocalEntry | None]) -> LocalEntry | None:
     return best
 
 
+def nearest(found: Iterable[LocalEntry | None]) -> LocalEntry | None:
+    """As `most_specific`, but that of two alike the first decides, whatever it says."""
+    best: LocalEntry | None = None
+    for entry in found:
+        if entry is not None and (best is None or _rank(entry)[:2] > _rank(best)[:2]):
+            best = entry
+    return best
+
+
 def _rank(entry: LocalEntry) -> tuple[int, bool, bool]:
     return len(entry.name), entry.below_only, entry.allow

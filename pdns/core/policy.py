@@ -15,7 +15,7 @@ from pdns.core.embedded import Embeddings
 from pdns.core.entry import Monitored, Verdict
 from pdns.core.given import EVERY_FEED, GivenActions, is_exception
 from pdns.core.listing import ALLOW_NAME, BLOCK_BELOW, BLOCK_SUBTREE, PASSTHRU, AddressListing, ListedAction, Listings
-from pdns.core.local_rules import LOCAL, NO_RULES, EntryTable, LocalEntry, LocalRules, may_have, most_specific
+from pdns.core.local_rules import LOCAL, NO_RULES, EntryTable, LocalEntry, LocalRules, may_have, most_specific, nearest
 from pdns.wire import names
 
 TRANSLATED = 0x8000  # added to the policy number of clients that a DNS64 serves, where it does not serve all
@@ -61,13 +61,31 @@ class _Numbered(NamedTuple):
     """One policy as some tenants have it."""
 
     settings: PolicySettings
-    own: tuple[EntryTable, ...]  # entries that beat everyone's
+    own: EntryTable  # the tenant's entries
+    layers: tuple[EntryTable, ...]  # those of its policy, then those of each policy that this one inherits from
     feeds: dict[str, _Feed]  # those that have a say
     paused: bool  # nothing is blocked: what would be is monitored
 
 
 _Identity = tuple[str, tuple[str, ...], tuple[LocalEntry, ...], bool]
 _EVERYONE: _Identity = (DEFAULT_POLICY, (), (), False)
+
+
+class SettledPolicies:
+    """The policies of a configuration at one time. Tables of entries are made once, for all policies that have them."""
+
+    def __init__(self, config: Config, now_s: float) -> None:
+        self._config, self._now_s = config, now_s
+        self.policies = policies_at(config, now_s)
+        self._tables: dict[int, EntryTable] = {}
+
+    def holds(self, config: Config, now_s: float) -> bool:
+        """Whether the policies of `config` are the same at `now_s`."""
+        return config is self._config and self._now_s <= now_s < self.policies.until_s
+
+    def table(self, entries: tuple[NamedEntry, ...]) -> EntryTable:
+        """Of some `entries` of `policies`."""
+        return self._tables.get(id(entries)) or self._tables.setdefault(id(entries), EntryTable(map(_entry, entries)))
 
 
 class Policy:
@@ -79,42 +97,47 @@ class Policy:
         """`now_s`, in seconds since the epoch, decides which schedules and entries are in force until `until_s`. Policies that
         were there `before` keep their numbers, as questions may be out.
         """
-        policies = policies_at(config, now_s)
+        known = before.settled if before is not None else None
+        self.settled: SettledPolicies = known if known and known.holds(config, now_s) else SettledPolicies(config, now_s)
+        policies = self.settled.policies
         self.until_s = policies.until_s
         self.given = GivenActions(config)
         self._embeddings = Embeddings.of(config)
-        self._everyones = (EntryTable(map(_entry, policies.everyones)), local.everyones)
+        self._everyones = (self.settled.table(policies.everyones), local.everyones)
         self.numbers: dict[_Identity, int] = {}
         self.tenant_policies = self._number(config, local, before)
-        tables: dict[str, EntryTable] = {}
-        self._numbered: dict[int, _Numbered] = {}
+        self.numbered: dict[int, _Numbered] = {}
         for identity, number in self.numbers.items():
             name, allow, entries, paused = identity
             settings = policies.settings[name]
-            if name not in tables:
-                tables[name] = EntryTable(map(_entry, settings.entries))
             own = EntryTable((*(_allowed(text) for text in allow), *entries))
             feeds = {
                 feed.name: _Feed(order, feed.category, "monitor" if paused else mode)
                 for order, feed in enumerate(config.feed)
                 if (mode := settings.modes[feed.name]) != "off" and feed.name not in local.disabled
             }
-            self._numbered[number] = _Numbered(settings, tuple(table for table in (own, tables[name]) if table), feeds, paused)
-        every = [*self._everyones, *(table for one in self._numbered.values() for table in one.own)]
+            layers = tuple(map(self.settled.table, settings.layers))
+            self.numbered[number] = _Numbered(settings, own, layers, feeds, paused)
+        self._gone = {number: one for number, one in before.numbered.items() if number not in self.numbered} if before else {}
+        every = self._every_table()
         self.blocked_filter_keys = _union([table.blocked_filter_keys for table in every])
         """The last two labels, or the last one, of every name that an entry blocks for anybody."""
         self.allowed_filter_keys = _union([table.allowed_filter_keys for table in every])
         """Likewise of every name that an entry allows."""
         self.entry_filter_keys = _union([self.blocked_filter_keys, self.allowed_filter_keys])
         """Both."""
-        self.forwards_unready = any(one.settings.forwards_unready for one in self._numbered.values())
-        self._marks = MARKS if max(self._numbered) < 1 << MARK_SHIFT else 0
+        self.forwards_unready = any(one.settings.forwards_unready for one in self.numbered.values())
+        self._marks = MARKS if max(self.numbered) < 1 << MARK_SHIFT else 0
         self._decided_for: Listings | None = None  # the blockset that the shared decisions are of
         self._client_rules: ClientRules | None = None  # of that blockset
         self._shared_decisions: dict[tuple[int, int | tuple[int, ...]], SharedDecision | None] = {}
         # Answers to clients that the DNS64 serves differ from those to others, so that these need policies of their own.
         self._translates_some = bool(config.dns64.prefix and config.dns64.networks)
         self.translation = ClientTranslation(config.dns64.networks, TRANSLATED if self._translates_some else 0)
+
+    def _every_table(self) -> list[EntryTable]:
+        tables = [*self._everyones, *(table for one in self.numbered.values() for table in (one.own, *one.layers))]
+        return list({id(table): table for table in tables}.values())
 
     def _number(self, config: Config, local: LocalRules, before: Self | None) -> list[int]:
         """The policy number of each tenant."""
@@ -135,8 +158,9 @@ class Policy:
         return [self.numbers[identity] for identity in wanted[1:]]
 
     def _of(self, number: int) -> _Numbered:
-        """That of everyone for a policy that is no more: a question may be out while policies change."""
-        return self._numbered.get(number & ~(TRANSLATED | self._marks)) or self._numbered[0]
+        """Of a policy that is gone, as it was before the last change: a question may be out. After that, that of everyone."""
+        number &= ~(TRANSLATED | self._marks)
+        return self.numbered.get(number) or self._gone.get(number) or self.numbered[0]
 
     def client_rules(self, blockset: Listings | None) -> ClientRules | None:
         """What feeds answer clients whatever they ask, if there are such feeds."""
@@ -149,7 +173,8 @@ class Policy:
         if blockset is not self._decided_for:
             self._decided_for = blockset
             self._shared_decisions = {}
-            self._client_rules = ClientRules(blockset, self.given) if self.given and self._marks and blockset.clients else None
+            lists_clients = self.given and self._marks and blockset.clients
+            self._client_rules = ClientRules(blockset, self.given, self.mode) if lists_clients else None
 
     def _client_rule(self, blockset: Listings | None, policy: int) -> ClientRule | None:
         rules = self.client_rules(blockset) if policy & self._marks else None
@@ -159,6 +184,11 @@ class Policy:
     def settings(self, policy: int) -> PolicySettings:
         """What the configuration says of a policy."""
         return self._of(policy).settings
+
+    def mode(self, policy: int, feed: str) -> PolicyMode:
+        """What a feed may do for the clients of `policy`, now."""
+        found = self._of(policy).feeds.get(feed)
+        return "off" if found is None else found.mode
 
     def is_translated(self, policy: int) -> bool:
         """Whether the clients of `policy` are among those that a DNS64 serves, if there is one."""
@@ -173,13 +203,16 @@ class Policy:
 
     def _find(self, one: _Numbered, name: bytes) -> LocalEntry | None:
         """The entry that decides: the tenant's and those of its policy come before everyone's."""
-        if one.own and (entry := most_specific(table.find(name) for table in one.own)) is not None:
+        entry = one.own.find(name)
+        if one.layers:
+            entry = most_specific((entry, nearest(table.find(name) for table in one.layers)))
+        if entry is not None:
             return entry
         return most_specific(table.find(name) for table in self._everyones)
 
     def entry_names(self) -> Iterator[bytes]:
         """Every name that there is an entry about, for anybody."""
-        for table in (*self._everyones, *(table for one in self._numbered.values() for table in one.own)):
+        for table in self._every_table():
             yield from table.names()
 
     def decide_here(self, policy: int, name: bytes, filter_key: bytes) -> Decision | None:
@@ -208,7 +241,8 @@ class Policy:
             entry = self._find(self._of(policy), name)
             if entry is not None and entry.allow:
                 return Decision(None, (), entry.reason, entry.rule, entry.source)
-        if (shared is None or not shared.feed) and (client := self._client_rule(blockset, policy)) is not None:
+        client = self._client_rule(blockset, policy) if shared is None or not shared.feed else None
+        if client is not None and (shared is None or client.place < shared.stops_at):
             return self._decide_client(client, policy, name, () if shared is None else shared.monitored)
         if shared is None:
             return CLEAN

@@ -27,7 +27,7 @@ class RuleSet:
     """
 
     config: Config
-    now_s: float  # since the epoch: decides which schedules and entries of policies are in force, until `policy.until_s`
+    now_s: float  # since the epoch: decides which schedules and entries of policies are in force, see `hold_at`
     local: LocalRules  # the administrator's
     blockset: Listings | None
     ready: bool  # False: a query that needs the blockset gets SERVFAIL, never an unprotected answer
@@ -92,6 +92,10 @@ class RuleSet:
     def with_local(self, local: LocalRules) -> Self:
         """The same with other rules of the administrator."""
         return self._with_policy(Policy(self.config, local, self.now_s, self.policy), local=local)
+
+    def hold_at(self, now_s: float) -> bool:
+        """Whether the same schedules and entries are in force at that time, which may be an earlier one: a clock is corrected."""
+        return self.policy.settled.holds(self.config, now_s)
 
     def at(self, now_s: float) -> Self:
         """The same at another time."""

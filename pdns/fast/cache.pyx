@@ -6,13 +6,14 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
-from libc.string cimport memcpy, memset
+from libc.string cimport memcmp, memcpy, memset
 
+from pdns.fast.arena cimport Ring
 from pdns.fast.query cimport Query
 from pdns.fast.cache_record cimport (
-    BLOCKED, MAX_RECORD_BYTES, NO_EDE, SILENT, TRUNCATED, CacheRecord, body_of, ede_of, listed_of, ttls_of,
+    BLOCKED, LIVE, MAX_RECORD_BYTES, NO_EDE, SILENT, TRUNCATED, CacheRecord, body_of, ede_of, key_of, listed_of, ttls_of,
 )  # fmt: skip
-from pdns.fast.wire cimport HEADER_BYTES, Question, put16, u16, u32
+from pdns.fast.wire cimport HEADER_BYTES, KEY_TAIL_BYTES, Question, put16, u16, u32
 from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
 
 from pdns.core import case
@@ -53,6 +54,32 @@ cdef class AnswerCache(Arena):
         record.hits += 1
         record.visited = True
         return self.entry_of(record)
+
+    def peek(self, bytes key not None):
+        cdef CacheRecord *record = self._find(key)
+        return None if record == NULL else self.entry_of(record)
+
+    def keys_of(self, bytes name not None, bint below, uint64_t start, int most):
+        """As `pdns.core.cache.AnswerCache.keys_of`. `start` is a place in a ring, whose lowest bit says which one: what moves from
+        probation to the main ring meanwhile is met there."""
+        cdef Ring *ring = &self._header.main if start & 1 else &self._header.probation
+        cdef uint64_t place = start & ~<uint64_t>1
+        cdef CacheRecord *record
+        cdef list found = []
+        place = max(place, ring.tail)
+        while most > 0:
+            if place >= ring.head:
+                if ring == &self._header.main:
+                    return found, -1
+                ring = &self._header.main
+                place = ring.tail
+                continue
+            record = self._at(ring, place)
+            if record.state == LIVE and is_of(record, name, below):
+                found.append(PyBytes_FromStringAndSize(<char *>key_of(record), record.key_bytes))
+            place += record.size
+            most -= 1
+        return found, place | (ring == &self._header.main)
 
     def put(self, bytes key not None, entry):
         cdef CacheRecord shape
@@ -229,6 +256,16 @@ cdef class AnswerCache(Arena):
         entry.visited = bool(record.visited)
         entry.refreshing = bool(record.refreshing)
         return entry
+
+
+cdef bint is_of(CacheRecord *record, bytes name, bint below) except -1:
+    """As `pdns.reference.cache.is_of`."""
+    cdef const uint8_t *asked = key_of(record)
+    cdef Py_ssize_t left = <Py_ssize_t>record.key_bytes - 4 - KEY_TAIL_BYTES, wanted = PyBytes_GET_SIZE(name)
+    while below and left > wanted:
+        left -= 1 + asked[0]
+        asked += 1 + asked[0]
+    return left == wanted and memcmp(asked, PyBytes_AS_STRING(name), wanted) == 0
 
 
 # ---- parts of an answer to a listed name

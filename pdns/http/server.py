@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
+import ssl
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import Any, Final, NamedTuple
 
@@ -40,6 +41,7 @@ class Problem(Exception):
     def __init__(self, status: int, text: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(text)
         self.status, self.text, self.headers = status, text, dict(headers or {})
+        self.body: object = None  # for those who say more than `text`
 
 
 class HttpRoute(NamedTuple):
@@ -65,30 +67,30 @@ class HttpServer:
         self._log = RefusalLog(name)
         self._runner: web.ServerRunner | None = None
         self._bounded: BoundedServer | None = None
-        self._listening: asyncio.Server | None = None
+        self._listening: dict[str, asyncio.Server] = {}
 
     @property
     def dropped(self) -> int:
         """Connections that were closed because there were too many."""
         return 0 if self._bounded is None else self._bounded.dropped
 
-    async def serve(self, sock: socket.socket | None) -> None:
-        """Answer on the bound `sock` instead of the previous socket; None: nowhere."""
-        before, self._listening = self._listening, None
+    async def serve(self, sock: socket.socket | None, place: str = "", tls: Callable[[], ssl.SSLContext] | None = None) -> None:
+        """Answer on the bound `sock` instead of the previous socket of `place`; None: nowhere. `tls`: `BoundedServer.listen`."""
+        before = self._listening.pop(place, None)
         if sock is not None:
             if self._bounded is None:
                 server = _Server(self)
                 self._runner = web.ServerRunner(server, handle_signals=False, shutdown_timeout=_CLOSE_S)
                 await self._runner.setup()
                 self._bounded = BoundedServer(server, self._most)
-            self._listening = await self._bounded.listen(sock)
+            self._listening[place] = await self._bounded.listen(sock, tls)
         if before is not None:
             before.close()
 
     async def close(self) -> None:
         """Stop. Answers in progress have a moment to finish."""
-        if self._listening is not None:
-            self._listening.close()
+        for listening in self._listening.values():
+            listening.close()
         if self._runner is not None:
             await self._runner.cleanup()
 
@@ -118,7 +120,7 @@ class HttpServer:
 
     def refusal(self, request: web.BaseRequest, problem: Problem) -> web.Response:
         """The response to a refused request, which is logged or counted."""
-        self._log.refused(request.remote or "an unknown address", f"{problem.status}: {problem.text}")
+        self._log.refused(request.remote or "the Unix socket", f"{problem.status}: {problem.text}")
         return self.said(problem)
 
     def said(self, problem: Problem) -> web.Response:
@@ -168,7 +170,7 @@ class HttpServer:
         if host in ("localhost", self._machine, "127.0.0.1", "::1") or host in self._hosts():
             return True
         local = request.transport.get_extra_info("sockname") if request.transport is not None else None
-        return local is not None and host == parse_host(local[0].partition("%")[0])
+        return isinstance(local, tuple) and host == parse_host(local[0].partition("%")[0])
 
     async def routed(self, request: web.BaseRequest) -> web.StreamResponse:
         """The response of the route. Raises `Problem` where there is none."""

@@ -110,6 +110,44 @@ class Drained(msgspec.Struct, frozen=True, tag=True):
     unanswered: int = 0  # queries given up at the end of `drain_s`
 
 
+class FindCached(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: look for cached answers, and drop them if `remove`."""
+
+    number: int  # of this message; `FoundCached` names it
+    name: bytes  # wire form, in lower case
+    below: bool = False  # also of every name below it
+    remove: bool = False
+
+
+class CachedAnswer(msgspec.Struct, frozen=True, kw_only=True):
+    """One cached answer. Times are in seconds from now."""
+
+    name: bytes  # wire form
+    qtype: int
+    policy: int  # number of the policy whose clients get it
+    dnssec: bool  # with DNSSEC records, for clients that ask for them
+    unchecked: bool  # not validated, for clients that check themselves
+    rcode: int
+    source: str  # blocked | upstream
+    expires_in_s: float  # negative: it is stale
+    age_s: float
+    hits: int
+    recheck: bool  # it will be decided again at the next query, by newer rules
+    answers: int  # records in the answer section
+    authority: int  # records in the authority section
+    body: bytes = b""  # these records, behind the question; empty where there was no room in the message
+
+
+class FoundCached(msgspec.Struct, frozen=True, tag=True):
+    """Worker to supervisor: what `FindCached` has found or dropped. Not `done`: this process has no cache now."""
+
+    number: int
+    done: bool
+    count: int = 0
+    answers: tuple[CachedAnswer, ...] = ()  # the first of them
+
+
 Message = (
     Apply | TakeBlockset | Cover | Configure | Distrust | ServePage | HandOver | HandedOver | Drain | Ready | Refused | Drained
+    | FindCached | FoundCached
 )  # fmt: skip

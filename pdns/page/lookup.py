@@ -58,7 +58,7 @@ class Lookup:
 
     def tick(self, now_s: float) -> None:
         """Follow the schedules of policies."""
-        if now_s >= self._rules.policy.until_s:
+        if not self._rules.hold_at(now_s):
             self._adopt(self._rules.at(now_s))
 
     def visit(self, client: str, host: str) -> SinkholeVisit:

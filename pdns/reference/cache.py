@@ -19,6 +19,15 @@ from pdns.core.outcome import Answer, Outcome
 from pdns.core.query import Query
 
 _PROBATION_SHARE = 10
+_TAIL_BYTES = 7  # of a key behind the name: type, class, DO and CD, policy
+
+
+def is_of(key: bytes, name: bytes, *, below: bool) -> bool:
+    """Whether `key` is of an answer for `name`, or also below it."""
+    asked = key[:-_TAIL_BYTES]
+    while below and len(asked) > len(name):
+        asked = asked[1 + asked[0] :]
+    return asked == name
 
 
 class ReferenceCache:
@@ -64,6 +73,14 @@ class ReferenceCache:
             entry.hits += 1
             entry.visited = True
         return entry
+
+    def peek(self, key: bytes) -> Entry | None:
+        """As `get`, but the entry does not count as used."""
+        return self._find(key)
+
+    def keys_of(self, name: bytes, below: bool, start: int, most: int) -> tuple[list[bytes], int]:  # noqa: ARG002 (all at once)
+        """The keys of answers for the wire name `name`, or also below it, and where to go on; -1 at the end."""
+        return [key for key in (*self._probation, *self._main) if is_of(key, name, below=below)], -1
 
     def put(self, key: bytes, entry: Entry) -> bool:
         """Keep `entry`, in place of what was under `key`. False for one that is too large: it is not kept."""

@@ -38,10 +38,18 @@ POLL_S: Final = 0.02
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)\s*([smhdw]?)")
 _UNIT_S: Final = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _TOO_LONG: Final = f"expected at most {MAX_FOR_DAYS} days"
-_MAX_CHARACTERS: Final = {"user": 100, "feed": 64, "name": 1024, "reason": MAX_REASON_CHARACTERS, "category": 64, "kind": 64}
+_MAX_CHARACTERS: Final = {
+    "user": 100,
+    "feed": 64,
+    "name": 1024,
+    "reason": MAX_REASON_CHARACTERS,
+    "category": 64,
+    "kind": 64,
+    "tenant": 64,
+}
 _numbers = itertools.count()
 
-CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "close"]
+CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "close"]
 
 
 class CommandError(PdnsError):
@@ -65,6 +73,7 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     category: str = ""
     kind: str = ""  # of pdns.config.schema.GUARD_KINDS, or "order"
     force: bool = False  # accept a name that affects more names than is usually meant
+    tenant: str = ""  # for whom a name is blocked or allowed, "" for everyone; or who is paused. The caller knows that it exists
     report: int = 0  # the number of the report of a mistake that is closed
 
     @property

@@ -15,10 +15,10 @@ import msgspec
 
 from pdns.config.addresses import absolute_path
 from pdns.config.earlier import config_of
-from pdns.config.load import MAX_BYTES as MAX_TOML_BYTES
-from pdns.config.load import read_tables
 from pdns.config.schema import Config, State
 from pdns.config.system import default_state_dir
+from pdns.config.toml_file import MAX_BYTES as MAX_TOML_BYTES
+from pdns.config.toml_file import read_tables
 from pdns.errors import ConfigErrors, InvalidAddress
 from pdns.files import records
 from pdns.files.records import DamagedError

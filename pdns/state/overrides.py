@@ -126,13 +126,13 @@ def parse(raw: bytes) -> Overrides:
 
 
 class OverridesWatch:
-    """The file as one worker uses it: checked often, read when it was replaced or an entry ends."""
+    """The file as one worker uses it: checked often, read when it was replaced, an entry ends or the clock is set back."""
 
     def __init__(self, state_dir: Path) -> None:
         self._path = state_dir / FILE_NAME
         self._version: tuple[int, ...] = (-1,)  # none: without the file, its second copy is read
         self._overrides = Overrides()
-        self._end_s = math.inf
+        self._loaded_s, self._end_s = -math.inf, math.inf
 
     @property
     def revision(self) -> int:
@@ -141,14 +141,14 @@ class OverridesWatch:
 
     def is_due(self, now_s: float) -> bool:
         """Whether `load` would return another result than the last time. Costs one stat()."""
-        return now_s >= self._end_s or self._look() != self._version
+        return not self._loaded_s <= now_s < self._end_s or self._look() != self._version
 
     def load(self, now_s: float) -> LocalRules:
         """The rules in force. Raises `OSError` or `DamagedError` once for each unusable file."""
         if (version := self._look()) != self._version:
             self._version = version
             self._overrides = read(self._path.parent)
-        self._end_s = self._overrides.next_end_s(now_s)
+        self._loaded_s, self._end_s = now_s, self._overrides.next_end_s(now_s)
         return self._overrides.rules(now_s)
 
     def _look(self) -> tuple[int, ...]:

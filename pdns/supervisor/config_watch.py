@@ -1,4 +1,4 @@
-"""The configuration file, and the files with local records: noticing their changes."""
+"""The configuration file, the files beside it and those that it names: noticing their changes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ from pathlib import Path
 from msgspec import UNSET
 
 from pdns.config.addresses import absolute_path
-from pdns.config.load import read_tables
+from pdns.config.conf_d import API_FILE, DIRECTORY
 from pdns.config.schema import Config
-from pdns.config.watch import FileWatch, Loaded, load_version
+from pdns.config.toml_file import read_tables
+from pdns.config.watch import FileWatch, Loaded, PartsWatch, load_version
 from pdns.errors import ConfigError, InvalidAddress
 from pdns.files.file_version import FileVersion
 
@@ -26,10 +27,11 @@ class ConfigWatch:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._watches = {str(path): FileWatch(path)}
+        self._beside: PartsWatch | None = None
 
     def changed(self) -> bool:
         """Call this every second or so. True once for each new version of any of the files."""
-        return max([watch.changed() for watch in self._watches.values()])  # of each: `any` would not ask them all
+        return max([watch.changed() for watch in self._all()])  # of each: `any` would not ask them all
 
     async def load(self) -> Loaded:
         """The configuration as it is now. Raises `ConfigErrors`. Other tasks run meanwhile: many local records take seconds, in
@@ -39,11 +41,16 @@ class ConfigWatch:
 
     def seen(self) -> None:
         """Note that the present versions were handled."""
-        for watch in self._watches.values():
+        for watch in self._all():
             watch.seen()
+
+    def _all(self) -> list[FileWatch]:
+        return [*self._watches.values(), *([self._beside] if self._beside is not None else [])]
 
     def follow(self, config: Config) -> None:
         """Watch the files of `config` from now on, which was loaded after `seen`."""
+        if self._beside is None:  # the state directory stays until a restart
+            self._beside = PartsWatch(self._path, Path(config.state.dir) / DIRECTORY / API_FILE)
         versions: dict[str, FileVersion] = {}
         if config.loaded_records is not UNSET:
             versions = config.loaded_records.versions
@@ -52,6 +59,8 @@ class ConfigWatch:
         known = {str(self._path): self._watches[str(self._path)]}
         for path, version in versions.items():
             known[path] = self._watches.get(path) or FileWatch(Path(path), version)
+        for path in filter(None, (config.admin.tls_cert_file, config.admin.tls_key_file)):
+            known[path] = self._watches.get(path) or FileWatch(Path(path))
         self._watches = known
 
     def follow_broken(self) -> None:

@@ -27,25 +27,28 @@ from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
 from pdns.config.watch import Loaded, load_version
-from pdns.confinement.confine import MEASURES, Missing, confine_supervisor, listens_low, said
+from pdns.confinement.confine import MEASURES, Missing, confine_supervisor
 from pdns.confinement.privileges import change_user
 from pdns.errors import ConfigErrors, PdnsError
-from pdns.ipc.config_memfd import share_config, without_records
-from pdns.ipc.messages import Configure, Distrust
+from pdns.ipc.messages import Configure
 from pdns.logs import log_to_stderr, standard_error
 from pdns.net.descriptors import RESERVE, raise_descriptor_limit
 from pdns.state import live_config
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
-from pdns.supervisor.child import Child
+from pdns.supervisor.cache_commands import CacheCommands
+from pdns.supervisor.config_changes import ConfigChanges
 from pdns.supervisor.config_watch import ConfigWatch
+from pdns.supervisor.feeds_handle import FeedsHandle
 from pdns.supervisor.http import servers
 from pdns.supervisor.http.servers import HttpServers
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.readiness import Readiness
-from pdns.supervisor.restart_needed import until_restart, variables_of_feeds
+from pdns.supervisor.reload_requests import ReloadRequests, answer
+from pdns.supervisor.restart_needed import until_restart
+from pdns.supervisor.start_checks import all_tried, warn_of_privileges
 from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
@@ -58,7 +61,6 @@ from pdns.telemetry.counters import Counters
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
 _PROGRESS_S: Final = 0.5
-_FEEDS_EXIT_S: Final = 1.0
 _END_MARGIN_S: Final = 10.0  # beyond drain_s: then processes that still hang are killed
 
 _log = logging.getLogger(__name__)
@@ -84,7 +86,11 @@ class Supervisor:
         self._stop, self._announced = asyncio.Event(), asyncio.Event()
         self._told = asyncio.Event()  # to reload or to roll
         self._reload_wanted = False
-        self._upgrade = Upgrade(self._restart_feeds)
+        self._reloads = ReloadRequests(self._told.set)
+        self.reload = self._reloads.wanted
+        self.changes = ConfigChanges(path, Path(self.config.state.dir), self.reload)
+        self.cached = CacheCommands(lambda: self.workers.current)
+        self._upgrade = Upgrade(self._restart_others)
         self.listeners = ListenerSet(worker_count(self.config.server.workers))
         self.status = StatusReader(Path(self.config.state.dir))
         self._http = HttpServers(self, self.status, str(path))
@@ -92,21 +98,16 @@ class Supervisor:
         self.reload_successful, self.reload_success_s = True, time.time()
         self._workers: WorkerPool | None = None
         self._missing: Missing = {}
-        self._feeds = Child(
-            "feeds",
-            "feeds.refresh",
-            self._loop,
-            on_start=self._configure_feeds,
-            on_message=lambda _: None,
-            on_exit=lambda: None,
-            own_group=True,
-        )
-        self._feeds.variables = variables_of_feeds(self.config)
+        self._feeds = FeedsHandle(lambda: self.config, self._configure_feeds)
 
     @property
     def config(self) -> Config:
         """The live configuration."""
         return self._live.config
+
+    @property
+    def live(self) -> Loaded:
+        return self._live
 
     @property
     def config_sha256(self) -> str:
@@ -207,7 +208,7 @@ class Supervisor:
             bound = self._http.bind(self.config)
             self._missing = confine_supervisor(state.path)
             standard_error().threaded = True
-            self._warn_of_privileges()
+            warn_of_privileges(self.config_path, self._missing)
             live = AdoptedConfig(self.config, self.listeners, str(self.config_path))
             self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
@@ -235,25 +236,18 @@ class Supervisor:
 
     async def _end(self) -> None:
         self._loop.call_later(self.config.server.drain_s + _END_MARGIN_S, self._end_at_once)
+        self._reloads.refuse()
         systemd.notify("STOPPING=1")
         self.listeners.close_but(ListenerSet())
         if self._workers is not None:
             await self._workers.stop()
             self._workers.write_books()
-        await self._feeds.stop(None, _FEEDS_EXIT_S)
+        await self._feeds.stop()
         await self._http.close()
         if self._workers is not None:
             self._workers.close()
         self._terminal.close()
         RESERVE.release()
-
-    def _warn_of_privileges(self) -> None:
-        if os.geteuid() == 0:
-            _log.warning("runs as root: set server.user to an unprivileged user, or start it as one")
-        if self._missing:
-            _log.warning("the system does not support these confinement measures: %s", said(self._missing))
-        if not os.access(self.config_path, os.R_OK):
-            _log.warning("%s cannot be read by user %d: changes of it cannot be loaded", self.config_path, os.geteuid())
 
     # Signals.
 
@@ -290,8 +284,6 @@ class Supervisor:
         self._feeds.kill_now()
         os._exit(128 + signal.SIGINT)
 
-    # Children.
-
     async def _begin(self) -> None:
         """Print the banner once the workers answer, with the first blockset if that does not take long."""
         try:
@@ -313,16 +305,14 @@ class Supervisor:
     def _feeds_settled(self) -> bool:
         """Whether every feed was tried, and the workers have the resulting blockset."""
         status = self.status.read()
-        known = (status.feeds.get(feed.name) for feed in self.config.feed)
-        tried = all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
-        return tried and self.workers.least("blockset_generation") >= status.generation
+        return all_tried(self.config.feed, status) and self.workers.least("blockset_generation") >= status.generation
 
     def _distrust(self, generation: int, whole: bool) -> None:
         if whole:
             self._upgrade.unread(generation)
             self._told.set()
         else:
-            self._feeds.send(Distrust(generation))
+            self._feeds.distrust(generation)
 
     # The configuration.
 
@@ -333,36 +323,40 @@ class Supervisor:
                 async with asyncio.timeout(_LOOK_AT_FILE_S):  # wait_for of Python 3.11 may lose the cancellation
                     await self._told.wait()
             self._told.clear()
-            if self._reload_wanted or self._files.changed():
-                self._reload_wanted = False
+            if self._reload_wanted or self._reloads or self._files.changed():
+                self._reload_wanted, waiting = False, self._reloads.take()
                 self._files.seen()
-                await self._reload()
+                answer(waiting, await self._reload())
             followed = self._system.followed(self._live)
             if followed is not None or self.listeners.interface_came():
                 await self._reload(followed or self._live)
             await self._upgrade.go_on(self.workers)
 
-    async def _reload(self, loaded: Loaded | None = None) -> None:
+    async def _reload(self, loaded: Loaded | None = None) -> PdnsError | None:
+        """Returns why the configuration could not go live, if so."""
         try:
             await self._go_live(loaded or self._system.kept(await self._files.load(), self._live))
         except PdnsError as error:
+            why = error
             for one in error.errors if isinstance(error, ConfigErrors) else [error]:
                 _log.error("%s", one)
         except Exception:  # noqa: BLE001 (the live configuration continues)
+            why = PdnsError("internal error, see the log")
             _log.exception("the new configuration could not be applied")
         else:
             _log.info("%s is live (sha256 %s)", self.config_path, self._live.sha256)
             self.reload_successful, self.reload_success_s = True, time.time()
-            return
+            return None
         self._files.follow_broken()
         _log.error("%s has errors: the previous configuration stays live", self.config_path)
         self.reload_successful = False
+        return why
 
     async def _go_live(self, loaded: Loaded) -> None:
         """Make `loaded` live. Raises with everything unchanged."""
         config = until_restart(loaded.config, self.config, self.config_path, self.workers.count)
         listeners = self.listeners.changed_to(config.server.listen)
-        bound: servers.Bound = {}
+        bound = servers.Bound()
         try:
             bound = self._http.bind(config, self.config)
             await self.workers.go_live(config, listeners)
@@ -378,22 +372,12 @@ class Supervisor:
         live_config.keep(self.config_path, self.config)
         log_to_stderr("supervisor", config.log.level)
         self._files.follow(config)
-        if (variables := variables_of_feeds(config)) <= self._feeds.variables and listens_low(config) <= listens_low(before):
-            self._configure_feeds()
-        else:  # it has dropped the privilege for that, or never had it
-            self._feeds.variables |= variables
-            await self._restart_feeds()
+        await self._feeds.follow(before)
         await self._http.serve(bound)
 
-    async def _restart_feeds(self) -> None:
-        await self._feeds.stop(None, _FEEDS_EXIT_S)
-        self._feeds.start()
+    async def _restart_others(self) -> None:
+        await self._feeds.restart()
         await self._http.page.restart()
 
-    def _configure_feeds(self) -> None:
-        config_fd = share_config(without_records(self.config))
-        try:
-            configure = Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)
-            self._feeds.send(configure, [config_fd])
-        finally:
-            os.close(config_fd)
+    def _configure_feeds(self) -> Configure:
+        return Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)

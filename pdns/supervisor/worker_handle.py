@@ -12,7 +12,18 @@ from pdns.config.schema import Config
 from pdns.core.cookies import SECRET_BYTES
 from pdns.errors import OtherFormatError, PdnsError
 from pdns.ipc.config_memfd import share_config
-from pdns.ipc.messages import Apply, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
+from pdns.ipc.messages import (
+    Apply,
+    Drained,
+    FindCached,
+    FoundCached,
+    HandedOver,
+    HandOver,
+    Message,
+    Ready,
+    Refused,
+    TakeBlockset,
+)
 from pdns.supervisor.child import Child
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.process_usage import is_busy
@@ -69,6 +80,7 @@ class WorkerHandle:
         self._beat: int | None = None
         self._asked = 0
         self._answer: asyncio.Future[None] = loop.create_future()
+        self._finding: dict[int, asyncio.Future[FoundCached]] = {}
         self._handed_over: asyncio.Future[None] | None = None
         self._drain_s = 0.0
         self.child = Child(self.name, "pdns.worker", loop, on_start=self._started, on_message=self._heard, on_exit=self._exited)
@@ -111,6 +123,16 @@ class WorkerHandle:
         if not sent:
             answer.set_exception(WorkerGone(f"{self.name} does not respond"))
         return answer
+
+    def find_cached(self, wanted: FindCached) -> asyncio.Future[FoundCached]:
+        """Send it `wanted`. The future fails with `WorkerGone` when it dies or does not respond."""
+        found: asyncio.Future[FoundCached] = self._loop.create_future()
+        found.add_done_callback(lambda done: done.cancelled() or done.exception())
+        if self.child.send(wanted):
+            self._finding[wanted.number] = found
+        else:
+            found.set_exception(WorkerGone(f"{self.name} does not respond"))
+        return found
 
     @property
     def decides_by(self) -> int:
@@ -167,6 +189,9 @@ class WorkerHandle:
             case Refused(generation, reason, other_format) if generation == self._asked:
                 if not self._answer.done():
                     self._answer.set_exception(OtherFormatError(reason) if other_format else PdnsError(reason))
+            case FoundCached(number) if (found := self._finding.pop(number, None)) is not None:
+                if not found.done():
+                    found.set_result(message)
             case HandedOver():
                 self._let_go()
             case Drained(unanswered) if unanswered:
@@ -177,6 +202,10 @@ class WorkerHandle:
         self._let_go()
         if not self._answer.done():
             self._answer.set_exception(WorkerGone(f"{self.name} died of it"))
+        finding, self._finding = self._finding, {}
+        for found in finding.values():
+            if not found.done():
+                found.set_exception(WorkerGone(f"{self.name} died"))
         self._on_exit(self)
 
     def _let_go(self) -> None:

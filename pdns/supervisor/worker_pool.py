@@ -55,7 +55,7 @@ class WorkerPool:
         self.blocked = BlockedDomains()
         self._state_dir = Path(live.config.state.dir)
         self._distrust = distrust
-        self.blockset = SealedBlockset(self._state_dir, lambda: (*self._current, *self._leaving), self._blockset_refused)
+        self.blockset = SealedBlockset(self._state_dir, lambda: (*self.current, *self._leaving), self._blockset_refused)
         self._books = BlockBooks(
             self._state_dir, lambda: self._live.config, lambda: (*self.counters, *self.past_counters), self.take_notes
         )
@@ -68,7 +68,7 @@ class WorkerPool:
         self._limits = RateLimitMemory()
         self._lost = 0  # missed block records of retired workers
         self._answered: asyncio.Future[None] = loop.create_future()
-        self._current = [self._process(index) for index in range(count)]
+        self.current = [self._process(index) for index in range(count)]
         self._leaving: list[WorkerHandle] = []
         self._stand_in: dict[int, WorkerHandle] = {}  # index of an absent worker -> the worker that reads its sockets
         self._away_s = [0.0] * count
@@ -78,7 +78,7 @@ class WorkerPool:
     @property
     def counters(self) -> list[Counters]:
         """Counters and gauges of the workers that answer."""
-        return [process.memory.counters for process in self._current]
+        return [process.memory.counters for process in self.current]
 
     @property
     def past_counters(self) -> list[Counters]:
@@ -87,20 +87,20 @@ class WorkerPool:
 
     @property
     def pids(self) -> dict[str, int]:
-        return {process.name: process.child.pid for process in self._current if process.child.pid is not None}
+        return {process.name: process.child.pid for process in self.current if process.child.pid is not None}
 
     @property
     def up(self) -> dict[str, bool]:
-        return {process.name: process.answers for process in self._current}
+        return {process.name: process.answers for process in self.current}
 
     @property
     def failed_starts(self) -> int:
         """How often the start of a worker process failed."""
-        return self._failed_starts + sum(process.child.failed_starts for process in (*self._current, *self._leaving))
+        return self._failed_starts + sum(process.child.failed_starts for process in (*self.current, *self._leaving))
 
     @property
     def block_ring_lost(self) -> int:
-        return self._lost + sum(process.memory.lost for process in (*self._current, *self._leaving))
+        return self._lost + sum(process.memory.lost for process in (*self.current, *self._leaving))
 
     def least(self, gauge: str) -> int:
         """The lowest value of a gauge without labels; a worker without a value counts as 0."""
@@ -108,7 +108,7 @@ class WorkerPool:
 
     def in_force(self) -> inforce.InForce:
         """The changes that every answering worker has taken up."""
-        answering = [process.memory.counters for process in self._current if process.answers]
+        answering = [process.memory.counters for process in self.current if process.answers]
         return inforce.InForce(
             overrides=min((counters.value(OVERRIDES_REVISION) or 0 for counters in answering), default=0),
             generation=min((counters.value("blockset_generation") or 0 for counters in answering), default=0),
@@ -116,18 +116,18 @@ class WorkerPool:
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers; [] while one does."""
-        if any(process.child.pid is not None and process.silent_s < _UNHEALTHY_AFTER_S for process in self._current):
+        if any(process.child.pid is not None and process.silent_s < _UNHEALTHY_AFTER_S for process in self.current):
             return []
-        return [process.condition for process in self._current]
+        return [process.condition for process in self.current]
 
     def unanswered(self) -> list[str]:
         """One line for each worker whose names are not answered."""
-        return [process.condition for process in self._current if not process.answers and process.index not in self._stand_in]
+        return [process.condition for process in self.current if not process.answers and process.index not in self._stand_in]
 
     def remarks(self) -> list[str]:
         """One line for each worker whose names another one answers, and problems of the blockset."""
         away = [
-            f"{self._current[index].condition or self._current[index].name}; {other.name} answers for it"
+            f"{self.current[index].condition or self.current[index].name}; {other.name} answers for it"
             for index, other in self._stand_in.items()
         ]
         damaged = [f"{name}: damaged and kept aside" for name in damaged_files(self._state_dir)]
@@ -135,7 +135,7 @@ class WorkerPool:
 
     def missing_feeds(self) -> list[str] | None:
         """The required feeds that keep a worker from being ready; None when all are."""
-        unready = [process.memory.counters for process in self._current if process.ready]
+        unready = [process.memory.counters for process in self.current if process.ready]
         unready = [counters for counters in unready if not counters.value("ready")]
         if not unready:
             return None
@@ -152,7 +152,7 @@ class WorkerPool:
     async def start(self) -> None:
         """Start them, with the blockset on the disk, if there is one."""
         await self.blockset.look(of_this_format=True)
-        for process in self._current:
+        for process in self.current:
             process.child.start()
 
     def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
@@ -176,11 +176,11 @@ class WorkerPool:
     async def stop(self) -> None:
         """Have them answer queries in flight, and exit."""
         within_s = self._live.config.server.drain_s + EXIT_S
-        await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in (*self._current, *self._leaving)))
+        await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in (*self.current, *self._leaving)))
 
     def close(self) -> None:
         """Release everything after they have stopped."""
-        for process in (*self._current, *self._leaving):
+        for process in (*self.current, *self._leaving):
             process.memory.close()
         close_arenas(self._arenas)
         self._limits.close()
@@ -188,7 +188,7 @@ class WorkerPool:
         self.blockset.close()
 
     def kill_now(self) -> None:
-        for process in (*self._current, *self._leaving):
+        for process in (*self.current, *self._leaving):
             process.child.kill_now()
 
     # All of them at once.
@@ -199,7 +199,7 @@ class WorkerPool:
         arenas = self._arenas
         if arena_bytes(config.cache.max_bytes, self.count) != arenas[0].size_bytes:
             arenas = new_arenas(self._arenas_made + 1, config.cache.max_bytes, self.count)
-        asked = {process: process.ask(live, arenas[process.index]) for process in self._current if process.child.pid is not None}
+        asked = {process: process.ask(live, arenas[process.index]) for process in self.current if process.child.pid is not None}
         try:
             await self._all_done(asked)
         except BaseException:
@@ -213,7 +213,7 @@ class WorkerPool:
         if arenas is not self._arenas:
             close_arenas(self._arenas)
             self._arenas, self._arenas_made = arenas, self._arenas_made + 1
-        for process in self._current:
+        for process in self.current:
             if process not in asked and process.child.pid is not None:
                 self._begin(process)
             process.child.start_now()
@@ -244,7 +244,7 @@ class WorkerPool:
             await self._roll(index)
 
     async def _roll(self, index: int) -> None:
-        before, after = self._current[index], self._process(index)
+        before, after = self.current[index], self._process(index)
         self._leaving.append(after)  # until it answers
         try:
             await self._stand_by(after)
@@ -255,7 +255,7 @@ class WorkerPool:
             raise
         await before.hand_over()
         self._leaving[self._leaving.index(after)] = before
-        self._current[index] = after
+        self.current[index] = after
         self._stand_in = {away: other for away, other in self._stand_in.items() if other is not before}
         await asyncio.wait([self._begin(after)], timeout=_APPLY_S)
         _log.info("%s is a new process", after.name)
@@ -292,7 +292,7 @@ class WorkerPool:
         while True:
             await asyncio.sleep(_LOOK_S)
             self.take_notes()
-            for process in self._current:
+            for process in self.current:
                 process.feel_pulse(_LOOK_S)
                 if process.answers:
                     self._away_s[process.index] = 0.0
@@ -303,7 +303,7 @@ class WorkerPool:
     def take_notes(self) -> None:
         """Read the counts of the workers and the kernel since the last call."""
         now = boottime_s()
-        for process in (*self._current, *self._leaving):
+        for process in (*self.current, *self._leaving):
             self._books.drain(process.memory, self.blocked, now)
         if drops := self._live.listeners.new_drops():
             self.retired_counters.add(drops, "dropped_total", "udp_receive_buffer_full")
@@ -318,7 +318,7 @@ class WorkerPool:
                 other.child.send(Cover(index, ()))
                 _log.info("%s is back, and answers for itself again", process.name)
         elif (other is None or not other.answers) and max(self._away_s[index], process.silent_s) >= SILENT_AFTER_S:
-            neighbours = (self._current[(index + step) % self.count] for step in range(1, self.count))
+            neighbours = (self.current[(index + step) % self.count] for step in range(1, self.count))
             neighbour = next((neighbour for neighbour in neighbours if neighbour.answers), None)
             if neighbour is not None:
                 self._stand_in[index] = neighbour
@@ -337,7 +337,7 @@ class WorkerPool:
         )
 
     def _started(self, process: WorkerHandle) -> None:
-        if process in self._current:
+        if process in self.current:
             self.blockset.send_to(process, starts=True)
             self._begin(process)
 
@@ -363,13 +363,13 @@ class WorkerPool:
                 self._distrust(self.blockset.generation, True)
 
     def _is_ready(self, process: WorkerHandle) -> None:
-        if process in self._current:
+        if process in self.current:
             self._settle_cover(process)
-            if all(one.ready for one in self._current) and not self._answered.done():
+            if all(one.ready for one in self.current) and not self._answered.done():
                 self._answered.set_result(None)
 
     def _died(self, process: WorkerHandle) -> None:
-        if process not in self._current:
+        if process not in self.current:
             process.child.kill_now()
             return
         if process.child.stopping:
@@ -377,7 +377,7 @@ class WorkerPool:
         self.restarts += 1
         for index in [index for index, other in self._stand_in.items() if other is process]:
             del self._stand_in[index]
-            self._settle_cover(self._current[index])
+            self._settle_cover(self.current[index])
         if process.child.waits_s >= _AWAY_S:
             self._away_s[process.index] = SILENT_AFTER_S
             self._settle_cover(process)

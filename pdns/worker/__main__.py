@@ -23,7 +23,20 @@ from pdns.confinement.confine import confine_worker, said
 from pdns.errors import ConfigError, OtherFormatError, PdnsError
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
-from pdns.ipc.messages import Apply, Cover, Drain, Drained, HandedOver, HandOver, Message, Ready, Refused, TakeBlockset
+from pdns.ipc.messages import (
+    Apply,
+    Cover,
+    Drain,
+    Drained,
+    FindCached,
+    FoundCached,
+    HandedOver,
+    HandOver,
+    Message,
+    Ready,
+    Refused,
+    TakeBlockset,
+)
 from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.net.listener import Listener, close_sockets
 from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
@@ -74,6 +87,9 @@ class Worker:
                         self._running.cover(worker, sockets)
                 case TakeBlockset(generation, needed):
                     await self._take_blockset(generation, fds[0], needed)
+                case FindCached():
+                    nothing = FoundCached(message.number, False)
+                    self._channel.send(nothing if self._running is None else await self._running.find_cached(message))
                 case HandOver():
                     if self._running is not None:
                         self._running.hand_over()

@@ -22,6 +22,7 @@ from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.errors import BlocksetError, OtherFormatError
+from pdns.ipc.messages import FindCached, FoundCached
 from pdns.logs import standard_error
 from pdns.net.descriptors import client_descriptors, limit
 from pdns.net.edge import BugLog
@@ -35,6 +36,7 @@ from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, St
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.group import longest_s
+from pdns.worker.cached_names import find
 from pdns.worker.kernels import COMPILED
 from pdns.worker.parts import UdpListener
 from pdns.worker.service import Service
@@ -99,7 +101,7 @@ class Runtime:
         self._overrides_loading: asyncio.Future[None] | None = None
         self._collect_s = loop.time() + _FULL_COLLECTION_S
         self._bugs = BugLog(loop.time)
-        self._handed_over = False
+        self._handed_over, self._has_arena = False, arena_fd is not None
         self._tick: asyncio.TimerHandle | None = None
 
     async def begin(self) -> None:
@@ -131,6 +133,7 @@ class Runtime:
     def take_arena(self, fd: int) -> None:
         """Remember answers there, from now on."""
         self._service.take_arena(fd)
+        self._has_arena = True
 
     def cover(self, worker: int, sockets: Iterable[socket.socket]) -> None:
         """Read these sockets of another worker as well, and no others of it."""
@@ -140,6 +143,12 @@ class Runtime:
             self._loop.call_later(longest_s(server_groups(self._config)) + 1.0, self._forget, udp)
         if covered := [self._udp_listener(sock) for sock in sockets]:
             self._covered[worker] = covered
+
+    async def find_cached(self, wanted: FindCached) -> FoundCached:
+        """What is cached of a name; nothing when another process has the cache."""
+        if self._handed_over or not self._has_arena:
+            return FoundCached(wanted.number, False)
+        return await find(self._service.cache, wanted, boottime_s())
 
     def hand_over(self) -> None:
         """Read nothing more, and leave the arena to another. What is in flight is still answered; then `drain`."""
@@ -228,8 +237,8 @@ class Runtime:
             self._look_for_blockset(now)
             if self._overrides_loading is None and self._overrides.is_due(steady_s()):
                 self._overrides_loading = asyncio.ensure_future(self._load_overrides())
-            if steady_s() >= self._service.rules.policy.until_s:
-                self._service.adopt(self._service.rules.at(steady_s()))
+            if not self._service.rules.hold_at(wall_s := steady_s()):
+                self._service.adopt(self._service.rules.at(wall_s))
             self._service.tick(boottime_s())
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S

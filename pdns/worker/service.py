@@ -11,6 +11,7 @@ from time import perf_counter
 from typing import Any
 
 from pdns.config.schema import Config
+from pdns.core.cache import AnswerCache
 from pdns.core.cookies import SECRET_BYTES
 from pdns.core.entry import truncated
 from pdns.core.in_flight import REASONS, Flight, Waiter
@@ -99,6 +100,11 @@ class Service:
     def let_go_of_arena(self) -> None:
         """Neither read nor write the arena from now on: it is another process's."""
         self._cache.leave()
+
+    @property
+    def cache(self) -> AnswerCache:
+        """The cached answers."""
+        return self._cache
 
     @property
     def rules(self) -> RuleSet:

@@ -45,7 +45,7 @@ def page_pid(pdns: RunningPdns) -> int:
     return next(iter(pdns.children("pdns.page")), 0)
 
 
-def exchange(port: int, request: bytes, timeout_s: float = 30.0, source: str = "127.0.0.1") -> bytes:
+def exchange(port: int, request: bytes, timeout_s: float = 120.0, source: str = "127.0.0.1") -> bytes:
     """Everything that comes back until the server closes."""
     said = b""
     with socket.create_connection((ADDRESS, port), timeout_s, source_address=(source, 0)) as sock, suppress(ConnectionError):

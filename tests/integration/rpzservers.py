@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -109,4 +111,8 @@ class RpzRecursor(RpzServer):
         files = "".join(f'rpzFile("{self._directory}/{name}.zone", {{policyName="{name}"}})\n' for name in self._zones)
         (self._directory / "rpz.lua").write_text(files)
         self._write("recursor.conf", _RECURSOR)
-        return [f"--config-dir={self._directory}"]
+        said = subprocess.run([self._program, "--version"], capture_output=True, text=True, timeout=60, check=False)
+        version = re.search(r"Recursor (\d+)\.(\d+)", said.stdout + said.stderr)
+        assert version is not None, said
+        wants_yaml = (int(version[1]), int(version[2])) >= (5, 2)  # and takes the other syntax only if told so
+        return [f"--config-dir={self._directory}", *(["--enable-old-settings"] if wants_yaml else [])]

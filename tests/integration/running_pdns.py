@@ -29,7 +29,7 @@ import dns.message
 import dns.query
 import dns.rcode
 import dns.rdatatype
-import msgspec
+import tomli_w
 from prometheus_client.parser import text_string_to_metric_families
 
 from pdns.telemetry.metrics import PREFIX
@@ -96,7 +96,7 @@ class RunningPdns:
         tables = self.base_config()
         for name, section in config.items():
             tables[name] = {**tables.get(name, {}), **section} if isinstance(section, Mapping) else section
-        self.write_text(_toml(tables))
+        self.write_text(tomli_w.dumps(tables))
 
     def write_text(self, text: str) -> None:
         """Make the file say `text`."""
@@ -372,22 +372,3 @@ def _command_line(pid: int) -> str:
         return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
     except OSError:
         return ""
-
-
-def _toml(tables: Mapping[str, Any]) -> str:
-    """TOML, of what configurations are made of."""
-    text = ""
-    for name, section in tables.items():
-        for table in section if isinstance(section, list) else [section]:
-            text += f"[[{name}]]\n" if isinstance(section, list) else f"[{name}]\n"
-            text += "".join(f"{key} = {_value(value)}\n" for key, value in table.items())
-    return text
-
-
-def _value(value: object) -> str:
-    match value:
-        case dict():
-            return "{" + ", ".join(f"{_value(key)} = {_value(one)}" for key, one in value.items()) + "}"
-        case list() | tuple():
-            return f"[{', '.join(map(_value, value))}]"
-    return msgspec.json.encode(value).decode()

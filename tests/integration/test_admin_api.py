@@ -16,6 +16,8 @@ from urllib.request import Request, urlopen
 import msgspec
 import pytest
 
+from pdns.core.case import reference
+from pdns.wire.names import from_text
 from tests.integration.healthyfeeds import ASKED, HEALTHY, OTHER, Healthy, body, healthy_feeds, shuffled
 from tests.integration.running_pdns import SINKHOLE
 
@@ -65,7 +67,8 @@ def test_local_indicators(healthy: Healthy) -> None:
     assert healthy.cli("block", "example.net", "--reason", "wave of today")[0] == 0
     healthy.pdns.wait_for(lambda: all(healthy.pdns.addresses(name) == [SINKHOLE] for name in names), "blocked")
     (option,) = healthy.pdns.ask(names[0]).options
-    assert option.text == "local: wave of today (example.net)"
+    case = reference(from_text("example.net"), "local")
+    assert option.text == f"local: wave of today (example.net) (case {case})"
     assert healthy.cli("allow", "bad0.evil.example", "--reason", "a customer", "--for", "1h")[0] == 0
     healthy.pdns.wait_for(lambda: healthy.pdns.addresses("bad0.evil.example") != [SINKHOLE], "allowed")
     assert "wave of today" in healthy.cli("indicators", "list")[1]

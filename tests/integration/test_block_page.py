@@ -168,7 +168,7 @@ def test_visits_are_counted_by_tenant_and_feed(pdns: RunningPdns, port: int) -> 
 
 @pytest.mark.realtime
 def test_a_report_is_seen_and_allowed(pdns: RunningPdns, port: int) -> None:
-    """A mistake reported on the page is listed, allowed for a day with one command, and answered within a second."""
+    """A mistake reported on the page is listed, allowed for a day with one command, and answered from then on."""
     name = "www.mistake0.test"
     assert pdns.addresses(name) == [ADDRESS]
     found = report(port, name, "Our supplier <b>is</b> here", "ann@council.test")
@@ -184,9 +184,7 @@ def test_a_report_is_seen_and_allowed(pdns: RunningPdns, port: int) -> None:
     assert "127.0.0.1" not in shown
     allowed = command(pdns, "reports", "allow", str(one.number), "--for", "24h")
     assert allowed.returncode == 0, allowed.stderr
-    done_s = time.monotonic()
-    while pdns.addresses(name) == [ADDRESS]:
-        assert time.monotonic() - done_s < 1.0
+    assert pdns.addresses(name) != [ADDRESS]
     assert name not in command(pdns, "reports").stdout
     pdns.wait_for(lambda: visit(port, name).title == "This website is not blocked now", "the page knows")
     assert command(pdns, "reports", "show", str(one.number)).returncode == 2

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import unquote
@@ -120,7 +119,7 @@ def test_colours_follow_the_reader(browser: Browser) -> None:
 @pytest.mark.realtime
 def test_a_report_without_scripts_by_keyboard(browser: Browser, pdns: RunningPdns, tmp_path: Path) -> None:
     """With the keyboard alone and scripts off, a mistake is reported; an administrator sees it, allows it for a day, and the name
-    is answered within a second.
+    is answered from then on.
     """
     name = "www.login-council.example"
     assert pdns.addresses(name) == [ADDRESS]
@@ -145,7 +144,5 @@ def test_a_report_without_scripts_by_keyboard(browser: Browser, pdns: RunningPdn
     row = next(line for line in command().splitlines() if name in line)
     assert "Our supplier has its invoices there." in row
     command("allow", row.split()[0], "--for", "24h")
-    done_s = time.monotonic()
-    while pdns.addresses(name) == [ADDRESS]:
-        assert time.monotonic() - done_s < 1.0
+    assert pdns.addresses(name) != [ADDRESS]
     assert command() == "no open reports\n"

@@ -61,7 +61,7 @@ def case_in(text: str) -> str:
 
 def explained(pdns: RunningPdns, case: str) -> str:
     """What `pdns explain` prints, once the case is written."""
-    until_s = time.monotonic() + 20
+    until_s = time.monotonic() + 120
     while True:
         result = pdns_of(pdns, "explain", case)
         if result.returncode == 0 or time.monotonic() > until_s:
@@ -94,25 +94,34 @@ def test_each_policy_has_its_own_cases(pdns: RunningPdns) -> None:
 
 @pytest.mark.parametrize(("name", "listed"), [("www.games.example", "games.example"), ("a.chat.example", "*.chat.example")])
 def test_a_policys_own_block_is_a_case(pdns: RunningPdns, name: str, listed: str) -> None:
-    """It is explained as what it is. `allow` refuses it, as a local entry would change nothing."""
+    """It is explained as what it is. `allow` refuses it for everyone, as such an entry would change nothing, and does it for a
+    tenant.
+    """
     case = case_in(asked(pdns, "dig", "-b", "127.0.0.7", name))
     text = explained(pdns, case)
     assert "it was removed" not in text
     assert f"policy schools: blocked by policy schools, which names {listed}" in text
     result = pdns_of(pdns, "allow", "--case", case, "--for", "1h")
     assert (result.returncode, "blocked by policy schools in the configuration" in result.stderr) == (2, True), result
+    done(pdns, "allow", "--case", case, "--tenant", "school", "--for", "1h")
+    assert "(case " not in asked(pdns, "dig", "-b", "127.0.0.7", name)
+    done(pdns, "indicators", "remove", listed, "--tenant", "school")
+    assert case_in(asked(pdns, "dig", "-b", "127.0.0.7", name)) == case
 
 
-def test_a_report_is_allowed_unless_a_policy_blocks_the_name(pdns: RunningPdns) -> None:
-    """A local entry would change nothing, so that the report stays open."""
+def test_a_report_of_a_name_that_a_policy_blocks(pdns: RunningPdns) -> None:
+    """An entry for everyone would change nothing, so that the report stays open; one for the tenant lifts the block."""
     port, name = page_port(pdns), "www.games.example"
     pdns.wait_for(lambda: visit(port, name, source="127.0.0.7").status == 403, "the page knows")
     assert report(port, name, source="127.0.0.7").status == 200
     (one,) = reports.open_reports(pdns.state_dir)
     assert f"pdns explain {name} --tenant school" in done(pdns, "reports", "show", str(one.number))
-    result = pdns_of(pdns, "reports", "allow", str(one.number), "--for", "1h")
+    result = pdns_of(pdns, "reports", "allow", str(one.number), "--for", "1h", "--everyone")
     assert (result.returncode, "blocked by policy schools in the configuration" in result.stderr) == (2, True), result
     assert reports.open_reports(pdns.state_dir) == [one]
+    done(pdns, "reports", "allow", str(one.number), "--for", "1h")
+    assert "(case " not in asked(pdns, "dig", "-b", "127.0.0.7", name)
+    done(pdns, "indicators", "remove", name, "--tenant", "school")
 
 
 def test_the_block_page_shows_the_same_reference(pdns: RunningPdns) -> None:

@@ -30,6 +30,7 @@ from pdns.files.safe_files import read_state
 from pdns.state import cases, commands, feed_hits, feed_status, overrides, reports
 from pdns.state.commands import Command
 from pdns.wire.names import from_text
+from tests.integration.apiclient import Api
 from tests.integration.pagevisits import ADDRESS, page_port, report
 from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
@@ -108,6 +109,7 @@ FILES = (
     "feeds/compiled.json", "feeds/bad/copy.json", "feeds/bad/*.raw", "feeds/bad/*.parsed", "feeds/bad/hold.json",
     "blocksets/current", "blocksets/N/manifest.json", "blocksets/N/bloom.bin", "blocksets/N/names.marisa",
     "blocksets/N/records.bin", "blocksets/N/nets.bin", "blocksets/N/facts.bin", "blocksets/N/facts.msgpack",
+    "audit-config.jsonl",
 )  # fmt: skip
 
 
@@ -124,7 +126,7 @@ class Damaged:
     """A resolver with a list, a local block and a hold, whose files are damaged."""
 
     def __init__(self, pdns: RunningPdns) -> None:
-        self.pdns = pdns
+        self.pdns, self.api = pdns, Api(pdns)
         self.outside = pdns.directory / "outside"
         self.orders = 0
 
@@ -142,6 +144,7 @@ class Damaged:
         self.order("hold", feed="bad")
         self.assert_commands_work()  # a block is a case
         self.assert_reports_work()
+        assert self.api.local("POST", "/api/cache/flush", {"name": LOCAL, "reason": "a test"}).status == 200
         if not self.there(feed_hits.FILE_NAME):  # it is written once a minute
             feed_hits.HitBook(self.pdns.state_dir, 1.0).write(feed_hits.Hits())
         for name in FILES:
@@ -292,6 +295,41 @@ def test_damaged_files_are_kept_within_bounds_and_said(damaged: Damaged) -> None
         safe_files.remove(path)
     assert damaged.pdns.get("/readyz") == (200, "ok\n")
     assert damaged.pdns.value("damaged_files") == 0
+
+
+# The configuration that the API has written.
+
+DETECTED = ("half", "zeros", "directory", "pipe", "link", "later")  # in the others there is TOML, or no file
+
+
+@pytest.mark.parametrize("way", DETECTED)
+def test_damage_of_the_tenants_of_the_api(tmp_path: Path, way: str) -> None:
+    """A running server keeps them, and says which file is damaged; the API changes nothing meanwhile. A stopped one does not
+    start without them: a tenant whose policy is gone would be unprotected. With the file back, all is as before.
+    """
+    (tmp_path / "outside").write_text("somebody else's\n")
+    with RunningPdns(tmp_path) as pdns:
+        api, path = Api(pdns), pdns.state_dir / "conf.d/50-api.toml"
+        made = api.local("PUT", "/api/policies/strict?reason=t", {"block": ["games.example"]}, If_None_Match="*")
+        assert made.status == 201
+        tenant = {"networks": ["127.0.0.0/8"], "policy": "strict"}
+        assert api.local("PUT", "/api/tenants/x?reason=t", tenant, If_None_Match="*").status == 201
+        assert pdns.addresses("games.example") == [SINKHOLE]
+        content = path.read_bytes()
+        DAMAGES[way](path)
+        pdns.wait_for_log("the previous configuration stays live")
+        assert str(path) in pdns.log
+        assert pdns.addresses("games.example") == [SINKHOLE]
+        refused = api.local("PUT", "/api/tenants/y?reason=t", {"networks": ["192.0.2.0/24"]}, If_None_Match="*")
+        assert refused.status >= 400
+        assert (tmp_path / "outside").read_text() == "somebody else's\n"
+        pdns.stop()
+        assert pdns.launch().wait(120) == 2
+        assert str(path) in pdns.log
+        _replace_by(path, lambda: path.write_bytes(content))
+        pdns.start()
+        assert pdns.addresses("games.example") == [SINKHOLE]
+        assert api.local("PUT", "/api/tenants/y?reason=t", {"networks": ["192.0.2.0/24"]}, If_None_Match="*").status == 201
 
 
 # Root.

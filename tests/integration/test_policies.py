@@ -85,6 +85,7 @@ def test_each_tenant_has_its_own_answers(tmp_path: Path, upstream: UpstreamThrea
         assert len(upstream.names) == asked
 
 
+@pytest.mark.realtime
 def test_an_entry_ends_by_itself(tmp_path: Path, upstream: UpstreamThread) -> None:
     """In every worker, within a second of its end, also for answers in the cache; nothing is reloaded."""
     names = [f"n{number}.films.example" for number in range(20)]
@@ -116,6 +117,7 @@ def test_a_schedule_is_that_of_the_clock(tmp_path: Path, upstream: UpstreamThrea
         assert [answer(pdns, name, COUNTY) for name in ("games.example", "bad.example")] == [SINKHOLE, SINKHOLE]
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("queries_per_s", [1000, pytest.param(10_000, marks=pytest.mark.long)])
 def test_many_tenants_take_effect_in_one_reload(tmp_path: Path, upstream: UpstreamThread, queries_per_s: int) -> None:
     """250 tenants with 10,000 prefixes and 40 policies, under load: in force within a second in every worker, nothing lost."""

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tests.integration import pagevisits
+from tests.integration.apiclient import Api
 from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, feed
 
 PAGE = (ROOT / "docs/operations.md").read_text(encoding="utf-8")
@@ -139,6 +140,10 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
             pdns.wait_for(seen.has("*.tmp"), "a list on its way")
             run(pdns, "pdns block x.example --reason test")
             run(pdns, "pdns feeds hold example --name bad.example --reason test")
+            tenant = {"networks": ["192.0.2.0/24"]}
+            made = Api(pdns).local("PUT", "/api/tenants/x?reason=test", tenant, If_None_Match="*")
+            assert made.status == 201
+            pdns.wait_for(seen.has("audit-config.jsonl"), "the audit log of the supervisor")
             assert pagevisits.report(pagevisits.page_port(pdns), "x.example").status == 200
             run(pdns, "pdns reports close 1 --reason test")
             request = command(pdns, "pdns feeds update")

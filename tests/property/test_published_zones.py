@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from feeds.publish.blocking_feeds import BlockingFeeds
 from feeds.publish.differences import differences
 from feeds.publish.records import RecordWriter, data_of, sort_key, split
 from feeds.publish.selection import blocking_feeds, layers
 from feeds.publish.sorting import sorted_keys
-from feeds.publish.verdicts import LayerEntry, VerdictWalk, masks_of
+from feeds.publish.verdicts import LayerEntry, VerdictWalk
 from feeds.publish.zone_file import RecordBlock, blocks_of
 from pdns.blockset.reader import Blockset
 from pdns.config.policies import policies_at
@@ -44,11 +45,12 @@ def published(blockset: Blockset, config: Config, overrides: Overrides, *, passe
     """The records of the zone: owner without the zone -> verdict."""
     policies = policies_at(config, 0.0)
     settings = policies.settings["schools"]
-    feeds = {feed: number for number, feed in enumerate(blocking_feeds(config, settings, overrides))}
-    masks = [masks_of(blockset.combination(number), feeds) for number in range(len(blockset.counts))]
+    given = [feed.name for feed in config.feed if feed.rpz_action == "given"]
+    feeds = BlockingFeeds(blocking_feeds(config, settings, overrides), given, blockset.actions)
+    masks = [feeds.of_name(blockset.combination(number)) for number in range(len(blockset.counts))]
     said = layers(config, settings, policies.everyones, overrides)
     walk = VerdictWalk(masks, [[LayerEntry(*entry) for entry in layer] for layer in said], passes=passes)
-    writer = RecordWriter(from_text("rpz.example"), 60, data_of("nxdomain"))
+    writer = RecordWriter(from_text("rpz.example"), 60, data_of("nxdomain"), blockset.actions)
     with tempfile.TemporaryDirectory() as folder:
         records = [
             record

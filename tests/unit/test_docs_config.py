@@ -42,12 +42,14 @@ def sections() -> Iterator[tuple[str, type[msgspec.Struct]]]:
         if get_origin(field.type) is tuple:
             struct = get_args(field.type)[0]
             yield f"[[{field.name}]]", struct
-            for inner in msgspec.structs.fields(struct):
-                item = get_args(inner.type)[0] if get_origin(inner.type) is tuple else None
-                if isinstance(item, type) and issubclass(item, msgspec.Struct):
-                    yield f"[[{field.name}.{inner.name}]]", item
         else:
             yield f"[{field.name}]", field.type
+            struct = field.type
+        for inner in msgspec.structs.fields(struct):
+            item = get_args(inner.type)[0] if get_origin(inner.type) is tuple else None
+            if isinstance(item, type) and issubclass(item, msgspec.Struct):
+                name = f"{field.name}.{inner.name}"
+                yield f"[[{name}]]", item
 
 
 def table(heading: str) -> dict[str, Row]:

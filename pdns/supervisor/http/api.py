@@ -1,59 +1,44 @@
-"""The HTTP API for administrators: what `pdns feeds`, `pdns block` and `pdns allow` do. Every route needs the token.
+"""The HTTP API for administrators and their programs: who may ask, and which route answers.
 
-A command takes the same path as one from the command line (`pdns.state.commands`); the API itself changes nothing.
+Over TCP every request needs a token. On the Unix socket the permission to open it is enough: who may write the state directory
+could do all of it with files. Processes of this server are refused there: a compromised worker gets no administrator's rights.
 """
 
 from __future__ import annotations
 
-import asyncio
 import logging
+import os
 import socket
-import time
-from collections.abc import Mapping, Sequence
+import ssl
+import struct
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import msgspec
 from aiohttp import web
 
-from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
-from pdns.explain import UnknownError, explain
+from pdns.explain import UnknownError
+from pdns.free_text import accepted
 from pdns.http.server import HttpRoute, HttpServer, Problem
-from pdns.state import commands, overrides
-from pdns.state.commands import Command, CommandName
-from pdns.state.feed_status import FeedsStatus
-from pdns.state.overrides import as_csv
+from pdns.supervisor.http.api_cache import CacheRoutes
+from pdns.supervisor.http.api_config import ConfigRoutes
+from pdns.supervisor.http.api_explain import ExplainRoutes
+from pdns.supervisor.http.api_feeds import FeedRoutes
+from pdns.supervisor.http.api_parts import ApiSource, Refusal, as_json
+from pdns.supervisor.http.api_reports import ReportRoutes
+from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
+from pdns.supervisor.http.openapi import description
 from pdns.supervisor.http.status import StatusReader
-from pdns.supervisor.http.token import TokenFile, TokenUnreadable
-from pdns.telemetry.counters import Counters
-from pdns.telemetry.upstream_states import upstream_states
+from pdns.supervisor.http.token import Caller, TokenExpired, TokenFiles, TokenUnreadable
 
-_FEED_COMMANDS: Final = ("hold", "release", "drop", "disable", "enable")
+USER_HEADER: Final = "X-Pdns-User"  # for the audit log, as "user" in the body of a command
+_MOST_USER_CHARACTERS: Final = 60
+_CALLER: Final = "caller"
+_CREDENTIALS = struct.Struct("3i")  # pid, uid, gid (unix(7))
 _log = logging.getLogger(__name__)
-
-
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a command. `for` is written as on the command line; the audit log names `user` after the API."""
-
-    action: str = ""
-    name: str = ""
-    reason: str = ""
-    for_: str = msgspec.field(name="for", default="")
-    user: str = ""
-    all: bool = False
-    category: str = ""
-    kind: str = ""
-    force: bool = False
-
-
-class ApiSource(Protocol):
-    """What the API needs from the supervisor."""
-
-    @property
-    def config(self) -> Config: ...
-    @property
-    def counters(self) -> Sequence[Counters]: ...
 
 
 class AdminApi(HttpServer):
@@ -61,46 +46,53 @@ class AdminApi(HttpServer):
 
     def __init__(self, facts: ApiSource, status: StatusReader) -> None:
         self._facts = facts
-        self._status = status
-        self._token = TokenFile(lambda: facts.config.admin.token_file)
-        routes = (
-            HttpRoute("GET", "/api/feeds", self._feeds),
-            HttpRoute("GET", "/api/feeds/held", self._held),
-            HttpRoute("POST", "/api/feeds/release", self._release_all),
-            HttpRoute("POST", "/api/feeds/([^/]+)/([^/]+)", self._command_feed),
-            HttpRoute("GET", "/api/indicators", self._list_indicators),
-            HttpRoute("POST", "/api/indicators", self._indicate),
-            HttpRoute("DELETE", "/api/indicators/([^/]+)", self._remove),
-            HttpRoute("GET", "/api/explain", self._explain),
-        )
+        self._tokens = TokenFiles(lambda: facts.config.admin)
+        self.table = api_routes(facts, status, self._openapi)
+        self._described: bytes | None = None
+        routes = [HttpRoute(route.method, route.pattern, partial(self._call, route)) for route in self.table]
         super().__init__("admin", routes, lambda: facts.config.admin.hosts)
 
-    async def serve(self, sock: socket.socket | None) -> None:
+    async def serve(self, sock: socket.socket | None, place: str = "", tls: Callable[[], ssl.SSLContext] | None = None) -> None:
         """As `HttpServer`, and logs the address."""
-        await super().serve(sock)
-        if sock is not None:
-            _log.info("the admin API listens on %s port %d", *sock.getsockname()[:2])
+        await super().serve(sock, place, tls)
+        if sock is not None and sock.family != socket.AF_UNIX:
+            _log.info("the admin API listens on %s port %d%s", *sock.getsockname()[:2], " with TLS" if tls is not None else "")
 
     async def admit(self, request: web.BaseRequest) -> None:
-        """Admit requests with the token."""
+        """Admit requests with a token, and those over the Unix socket."""
         given = [value for name, value in request.raw_headers if name.lower() == b"authorization"]
+        peer = _peer_of(request)
+        if peer is not None and not given:
+            pid, uid = peer
+            if _parent_of(pid) == os.getpid():
+                raise Problem(403, "not for processes of the server itself")
+            request[_CALLER] = Caller(f"api socket, uid {uid}", "admin")
+            return
         scheme, _, token = given[0].partition(b" ") if len(given) == 1 else (b"", b"", b"")
         try:
-            accepted = await self._token.accepts(token.strip())
+            caller = await self._tokens.caller(token.strip())
         except TokenUnreadable:
-            raise Problem(503, "admin.token_file cannot be read or holds no token") from None
-        if scheme.lower() != b"bearer" or not accepted:
+            files = "admin.token_file cannot be read or holds no token"
+            if self._facts.config.admin.token:
+                files = "no file of admin.token_file and admin.token can be read and holds a token"
+            raise Problem(503, files) from None
+        except TokenExpired:
+            raise Problem(401, "the token has expired", {"WWW-Authenticate": 'Bearer error="invalid_token"'}) from None
+        if scheme.lower() != b"bearer" or caller is None:
             raise Problem(401, "a bearer token is needed", {"WWW-Authenticate": "Bearer"})
+        request[_CALLER] = caller
 
     def said(self, problem: Problem) -> web.Response:
         """The response to a problem, as JSON."""
-        return _json({"error": problem.text}, problem.status, problem.headers)
+        return as_json(problem.body or Refusal(problem.text), problem.status, problem.headers)
 
     def problem_of(self, error: Exception) -> Problem | None:
         """The response to an invalid request or a failed command; None for an error of ours."""
         match error:
             case msgspec.DecodeError() | ValueError() | InvalidName():
                 return Problem(400, str(error))
+            case RecursionError():
+                return Problem(400, "nested too deeply")
             case UnknownError():
                 return Problem(503, str(error))
             case PdnsError():
@@ -109,96 +101,46 @@ class AdminApi(HttpServer):
                 return Problem(500, f"{error.filename}: {error.strerror}")
         return None
 
-    @property
-    def _state_dir(self) -> Path:
-        return Path(self._facts.config.state.dir)
+    async def _call(self, route: ApiRoute, request: web.BaseRequest, path: str) -> web.StreamResponse:
+        at: Mapping[str, str] = dict(zip(route.parameters, path.split("/"), strict=True)) if route.parameters else {}
+        caller: Caller = request[_CALLER]
+        route.admit(caller, at, request.query)
+        if user := accepted("user", request.headers.get(USER_HEADER, ""), _MOST_USER_CHARACTERS):
+            caller = caller._replace(name=f"{caller.name}: {user}")
+        return await route.handler(ApiCall(request, caller, at))
 
-    async def _feeds(self, _request: web.BaseRequest, _path: str) -> web.Response:
-        return _json(self._status.read())
-
-    async def _held(self, _request: web.BaseRequest, _path: str) -> web.Response:
-        return _json(held(self._status.read()))
-
-    async def _command_feed(self, request: web.BaseRequest, path: str) -> web.Response:
-        feed, _, command = path.partition("/")
-        if command not in _FEED_COMMANDS:
-            raise Problem(404, f"known: {', '.join(_FEED_COMMANDS)}")
-        return await self._execute(command, await _wanted(request), feed)
-
-    async def _release_all(self, request: web.BaseRequest, _path: str) -> web.Response:
-        return await self._execute("release", await _wanted(request))
-
-    async def _list_indicators(self, request: web.BaseRequest, _path: str) -> web.Response:
-        entries = overrides.read(self._state_dir).at(time.time()).indicators
-        if request.query.get("format") == "csv":
-            return web.Response(text=as_csv(entries), content_type="text/csv")
-        return _json(entries)
-
-    async def _indicate(self, request: web.BaseRequest, _path: str) -> web.Response:
-        wanted = await _wanted(request)
-        if wanted.action not in ("block", "allow"):
-            raise Problem(400, 'action: expected "block" or "allow"')
-        return await self._execute(wanted.action, wanted)
-
-    async def _remove(self, request: web.BaseRequest, path: str) -> web.Response:
-        wanted = await _wanted(request)
-        return await self._execute("remove", msgspec.structs.replace(wanted, name=path))
-
-    async def _explain(self, request: web.BaseRequest, _path: str) -> web.Response:
-        asked = request.query
-        who = {"tenant": asked.get("tenant", ""), "client": asked.get("client", "")}
-        states = upstream_states(self._facts.counters)
-        name = asked.get("name", "")
-        return _json(await asyncio.to_thread(explain, self._facts.config, name, time.time(), **who, states=states))
-
-    async def _execute(self, command: str, wanted: Wanted, feed: str = "") -> web.Response:
-        full = Command(
-            command=msgspec.convert(command, CommandName),
-            user=f"api: {wanted.user}" if wanted.user else "api",
-            feed=feed,
-            name=wanted.name,
-            reason=wanted.reason,
-            all=wanted.all,
-            category=wanted.category,
-            kind=wanted.kind,
-            force=wanted.force,
-            for_s=commands.parse_duration(wanted.for_) if wanted.for_ else 0.0,
-        )
-        outcome = await self._carried_out(full)
-        how = '; use "force": true to do it anyway' if outcome.needs_force else ""
-        return _json({"done": outcome.done, "text": f"{outcome.text}{how}"}, status=200 if outcome.done else 409)
-
-    async def _carried_out(self, wanted: Command) -> commands.Outcome:
-        """As `commands.execute`, but no thread waits, so a slow command delays no other one."""
-        pending = await asyncio.to_thread(commands.PendingCommand, self._state_dir, wanted)
-        while (outcome := await asyncio.to_thread(pending.outcome)) is None:  # noqa: ASYNC110 (files send no event)
-            await asyncio.sleep(commands.POLL_S)
-        return outcome
+    async def _openapi(self, _call: ApiCall) -> web.Response:
+        if self._described is None:
+            self._described = msgspec.json.encode(description(self.table))
+        return web.Response(body=self._described, content_type="application/json")
 
 
-def held(status: FeedsStatus) -> dict[str, Any]:
-    """Held and refused items of each feed, and whether it is switched off or expired; other feeds are left out."""
-    return {
-        name: {
-            "update": feed.held_update,
-            "names": feed.held_names.names,
-            "kinds": feed.held_names.kinds,
-            "names_count": feed.held_names.held,
-            "refused_names": feed.held_names.refused_names,
-            "refused_names_count": feed.held_names.refused,
-            "every_update_is_held": feed.frozen,
-            "disabled_until_s": feed.disabled_until_s,
-            "expired": feed.expired,
-        }
-        for name, feed in status.feeds.items()
-        if feed.held or feed.held_names.refused or feed.frozen or feed.disabled_until_s > time.time() or feed.expired
-    }
+def api_routes(facts: ApiSource, status: StatusReader, openapi: Callable[[ApiCall], Any]) -> list[ApiRoute]:
+    """The table of all routes. A fixed path comes before one with parameters that it would fit."""
+    config = ConfigRoutes(facts)
+    return [
+        *FeedRoutes(facts, status).routes(),
+        *ExplainRoutes(facts).routes(),
+        *ReportRoutes(facts).routes(),
+        *config.routes(),
+        *CacheRoutes(facts, config).routes(),
+        ApiRoute("GET", "/api/openapi.json", openapi, "This description", dict[str, Any], "anyone"),
+    ]
 
 
-async def _wanted(request: web.BaseRequest) -> Wanted:
-    body = await request.read()
-    return msgspec.json.decode(body, type=Wanted) if body else Wanted()
+def _peer_of(request: web.BaseRequest) -> tuple[int, int] | None:
+    """Process and user behind a Unix socket; None for another one."""
+    sock = request.transport.get_extra_info("socket") if request.transport is not None else None
+    if sock is None or sock.family != socket.AF_UNIX:
+        return None
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    return pid, uid
 
 
-def _json(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.Response(body=msgspec.json.encode(value), content_type="application/json", status=status, headers=headers)
+def _parent_of(pid: int) -> int:
+    """The parent of a process; 0 if it has gone. A child of this server is there until it was waited for."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+    except OSError:
+        return 0
+    return int(stat.rpartition(")")[2].split()[1])

@@ -6,6 +6,7 @@ import os
 import pty
 import subprocess
 import sys
+from itertools import takewhile
 from pathlib import Path
 
 import pytest
@@ -64,14 +65,24 @@ def test_summary(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ('[dns64]\nprefix = "64:ff9b::/96"\n', ["dns64     64:ff9b::/96, for all clients"]),
         ('[dns64]\nprefix = "64:ff9b::/96"\nnetworks = ["fd00:6::/32"]\n', ["dns64     64:ff9b::/96, for fd00:6::/32"]),
+        (
+            '[block_page]\nlisten = ["192.0.2.1:80", "192.0.2.2"]\n',
+            ["page      http://192.0.2.1:80", "          http://192.0.2.2:80"],
+        ),
+        (
+            '[[publish]]\nzone = "rpz.example"\nallow_transfer = ["192.0.2.0/24"]\n[[publish]]\nzone = "r"\nfile = "r.rpz"\n',
+            ["publishes rpz.example on 127.0.0.1:5303 (policy default)", "          r (policy default)"],
+        ),
         ('[rebinding]\nallow = ["plex.direct"]\n[dns64]\nnetworks = ["fd00:6::/32"]\n', []),
     ],
 )
 def test_what_is_turned_on_is_shown(text: str, lines: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """The protection from DNS rebinding and the DNS64 have a line each, if they are on."""
+    """The protection from DNS rebinding, the DNS64, the block page and published zones have lines, if they are on."""
     Path("my.toml").write_text(UPSTREAM + text)
     assert check(Path("my.toml")) == 0
-    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith(("refuses", "dns64"))] == lines
+    shown = capsys.readouterr().out.splitlines()
+    began = [at for at, line in enumerate(shown) if line.startswith(("refuses", "dns64", "page", "publishes"))]
+    assert [line for at in began for line in (shown[at], *takewhile(lambda one: one[0] == " ", shown[at + 1 :]))] == lines
 
 
 def test_errors(capsys: pytest.CaptureFixture[str]) -> None:

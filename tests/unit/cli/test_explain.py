@@ -255,6 +255,26 @@ allow = ["www.evil.test"]
     assert json.loads(capsys.readouterr().out)["allowed"] == [{"by": "block.allow", "name": "other.test"}]
 
 
+def test_addresses_are_decided_for_the_tenant(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The policy of the tenant says which feeds block an answer that leads to an address."""
+    config.write_text(
+        config.read_text()
+        + """
+[[policy]]
+name = "trial"
+feeds = { c2 = "monitor" }
+[[tenant]]
+name = "library"
+networks = ["10.1.0.0/16"]
+policy = "trial"
+"""
+    )
+    assert explain("192.0.2.1", "library", config, as_json=True) == 0
+    assert json.loads(capsys.readouterr().out)["answers"] == {"any": "passes; c2, wide would block it, in monitor mode"}
+    assert explain("192.0.2.1", "", config, as_json=True) == 0
+    assert "is blocked by c2" in json.loads(capsys.readouterr().out)["answers"]["any"]
+
+
 def test_where_a_question_goes(config: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The zone that decides, its servers and what comes after them; for names of no zone the upstreams of all names."""
     with config.open("a") as file:

@@ -78,6 +78,18 @@ def test_show() -> None:
     assert run("policy", "show", "school", "-c", "pdns.toml")[::2] == (2, "no policy school; policies: schools, default\n")
 
 
+def test_show_of_response_policy_zones() -> None:
+    """Where the zone or its feed's settings decide the answer, the policy's action is not shown."""
+    zone = '[[feed]]\nname = "{0}"\nurl = "file:z"\nformat = "rpz"\nrpz_action = "{0}"\n'
+    Path("pdns.toml").write_text(BASE + "".join(map(zone.format, ("given", "refused", "policy"))))
+    _, out, _ = run("policy", "show", "-c", "pdns.toml")
+    assert [line.split(maxsplit=3)[3] for line in out.splitlines()[5:8]] == [
+        "as the feed says",
+        "refused",
+        "sinkhole to 192.0.2.1, 2001:db8::1",
+    ]
+
+
 def test_diff() -> None:
     """A table of what would change, and a line that sums it up."""
     Path("old.toml").write_text(BASE)

@@ -26,7 +26,7 @@ FIRST = """
 nx.example A 198.51.100.2
 """
 SECOND = "24.0.2.0.192.rpz-client-ip CNAME *.\n24.0.3.0.192.rpz-client-ip CNAME *.\nnx.example CNAME *.\nsecond.example CNAME .\n"
-ZERO = "zero.example CNAME *.\n"
+ZERO = "zero.example CNAME *.\npass.example CNAME rpz-passthru.\n"
 FEEDS: list[dict[str, Any]] = [
     {"name": name, "url": "file:///zone", "format": "rpz", "rpz_action": "given"} for name in ("zero", "first", "second")
 ]
@@ -55,6 +55,7 @@ def said(address: str, name: str = "clean.example", *, stream: bool = False, **s
         ("192.0.2.9", "clean.example", "NXDOMAIN"),
         ("192.0.2.9", "nx.example", "NXDOMAIN"),
         ("192.0.2.9", "zero.example", "NOERROR"),
+        ("192.0.2.9", "pass.example", "asks for \4pass\7example\0"),
         ("192.0.2.1", "nx.example", "asks for \2nx\7example\0"),
         ("192.0.2.1", "second.example", "asks for \6second\7example\0"),
         ("192.0.2.1", "zero.example", "NOERROR"),
@@ -99,15 +100,29 @@ def test_listed_clients_share_no_answers_with_others() -> None:
 def test_feeds_that_do_not_act(rpz_action: str) -> None:
     """A feed that decides by the policy says nothing of clients; one in monitor mode only monitors."""
     first = {"rpz_action": "policy"} if rpz_action == "policy" else {"mode": "monitor"}
-    feeds = [FEEDS[0], {**FEEDS[1], **first}, FEEDS[2]]
-    here = Standstill(BLOCKSET, feed=feeds, access=EVERYBODY)
-    outcome = here.ask("clean.example", address="192.0.2.9")
-    assert isinstance(outcome, Answer if rpz_action == "policy" else Forward)
+    feeds = [FEEDS[0], {**FEEDS[1], **first}]
+    outcome = Standstill(BLOCKSET, feed=feeds, access=EVERYBODY).ask("clean.example", address="192.0.2.9")
+    assert isinstance(outcome, Forward)
+    entry = Standstill(BLOCKSET, feed=[*feeds, FEEDS[2]], access=EVERYBODY).answer("clean.example", address="192.0.2.9").entry
+    assert entry.verdict is not None
+    assert entry.verdict.feed == "second"
+
+
+@pytest.mark.parametrize("mode", ["monitor", "off", "block"])
+def test_a_feed_that_does_not_block_stops_no_other(mode: str) -> None:
+    """The first feed that blocks for the tenant answers a client that two feeds list."""
+    blockset = compiled({"zero": "32.9.2.0.192.rpz-client-ip CNAME *.\n", "first": FIRST, "second": SECOND})
+    policies = [{"name": "trial", "feeds": {"zero": mode}}]
+    tenants = [{"name": "north", "networks": ["192.0.2.0/24"], "policy": "trial"}]
+    here = Standstill(blockset, feed=FEEDS, policy=policies, tenant=tenants)
+    entry = here.answer("clean.example", address="192.0.2.9").entry
+    assert entry.verdict is not None
+    assert (entry.verdict.feed, entry.rcode) == (("zero", 0) if mode == "block" else ("first", 3))
 
 
 def test_rules_are_bounded() -> None:
     """Networks with a rule beyond the bound are not listed."""
     zone = "".join(f"32.{number}.2.0.192.rpz-client-ip A 198.51.100.{number}\n" for number in range(MAX_CLIENT_RULES + 3))
-    rules = ClientRules(compiled({"zero": zone}), GivenActions(make_config(feed=FEEDS)))
-    marks = [rules.mark(ip_address(f"192.0.2.{number}")) >> MARK_SHIFT for number in range(MAX_CLIENT_RULES + 3)]
+    rules = ClientRules(compiled({"zero": zone}), GivenActions(make_config(feed=FEEDS)), lambda _policy, _feed: "block")
+    marks = [rules.mark(ip_address(f"192.0.2.{number}"), 0) >> MARK_SHIFT for number in range(MAX_CLIENT_RULES + 3)]
     assert sorted(marks) == [0, 0, 0, *range(1, MAX_CLIENT_RULES + 1)]

@@ -11,7 +11,7 @@ import pytest
 
 from pdns.config.load import from_tables
 from pdns.config.schema import Config
-from pdns.core.local_rules import NO_RULES, LocalEntry, LocalRules
+from pdns.core.local_rules import NO_RULES, EntryTable, LocalEntry, LocalRules
 from pdns.core.policy import Policy
 from pdns.core.ruleset import RuleSet
 from pdns.errors import ConfigErrors
@@ -73,6 +73,20 @@ def test_equal_policies_have_one_number() -> None:
     assert [again.settings(number).action for number in (0, 1, 2, 77)] == ["sinkhole", "refused", "refused", "sinkhole"]
 
 
+def test_questions_are_decided_by_the_policy_they_were_asked_under() -> None:
+    """An answer that comes after the tenant's policy has changed is not decided by everyone's."""
+    blockset = make_blockset({"alpha": "x.example"})
+    feed = [{"name": "alpha", "url": "file:a", "mode": "monitor"}]
+    config = settled(feed=feed, policy=[{"name": "strict", "feeds": {"alpha": "block"}}], tenant=TENANTS[:1])
+    policy = Policy(config)
+    number, name = policy.tenant_policies[0], from_text("x.example")
+    allowed = LocalRules(tenants={"a": (LocalEntry(from_text("y.example"), False, True, ""),)})
+    changed = Policy(config, allowed, before=policy)
+    assert changed.tenant_policies != [number]
+    assert changed.decide(blockset, number, name).verdict is not None
+    assert Policy(config, allowed, before=changed).decide(blockset, number, name).verdict is None
+
+
 def test_inheritance() -> None:
     """Tables are inherited key by key, other settings as a whole; feeds beat categories."""
     config = settled(
@@ -104,6 +118,30 @@ def test_inheritance() -> None:
     assert [young.action_of(category) for category in ("ads", "malware", "phishing")] == ["nodata", "refused", "nxdomain"]
     assert (young.sinkhole_of("ads"), young.sinkhole_of("c2")) == (("192.0.2.9",), ("192.0.2.1", "2001:db8::1"))
     assert young.contact == ("mailto:a@x.example",)
+
+
+def test_inherited_entries_are_kept_once() -> None:
+    """Policies share what they inherit; of entries with the same name that of the nearest policy decides."""
+    said = [
+        {"name": "top", "allow": ["x.example", "*.y.example"], "block": ["z.example"]},
+        {"name": "middle", "inherits": "top", "block": ["x.example", "y.example", "*.z.example"]},
+        {"name": "left", "inherits": "middle", "allow": ["w.x.example", "*.y.example", "z.example"]},
+        {"name": "right", "inherits": "middle", "block": ["*.x.example"]},
+    ]
+    tenants = [
+        {"name": name, "networks": [f"192.0.2.{number}"], "policy": name} for number, name in enumerate(("left", "right", "top"))
+    ]
+    policy = Policy(settled(policy=said, tenant=tenants))
+    left, right, top = (policy.settings(number) for number in policy.tenant_policies)
+    assert left.layers[-1] is right.layers[-1] is top.layers[0]
+    asked = [f"{below}{name}.example" for below in ("", "a.", "w.", "a.w.") for name in "wxyz"]
+    for number, settings in zip(policy.tenant_policies, (left, right, top), strict=True):
+        spelt = [(from_text(entry.name.removeprefix("*.")), entry.name[0] == "*", entry.allow, "") for entry in settings.entries]
+        merged = EntryTable(LocalEntry(*one) for one in spelt)
+        for name in map(from_text, asked):
+            found, decision = merged.find(name), policy.decide(None, number, name)
+            assert decision.rule == (found.rule if found is not None else "")
+            assert (decision.verdict is not None) == (found is not None and not found.allow)
 
 
 def test_schedules_and_ends_are_of_a_time() -> None:
@@ -146,6 +184,19 @@ def test_schedules_and_ends_are_of_a_time() -> None:
     rules = rules.at(rules.policy.until_s)
     assert blocked()[1:] == (False, False)
     assert Policy(settled()).until_s == math.inf
+
+
+def test_a_clock_that_was_ahead() -> None:
+    """When the clock is set back, what has ended by the wrong time holds again: no earlier change was the last one."""
+    entry = {"name": "y.example", "action": "block", "until": "2026-12-02T13:00:00Z"}
+    config = settled(policy=[{"name": "default", "entry": [entry]}])
+    rules = RuleSet.of(config, now_s=WEDNESDAY_NOON_S)
+    assert [rules.hold_at(WEDNESDAY_NOON_S + later_s) for later_s in (-0.1, 0, 3599, 3600)] == [False, True, True, False]
+    ahead = rules.at(WEDNESDAY_NOON_S + 1e8).with_local(LocalRules(paused=["a"]))
+    assert ahead.policy.decide(None, 0, from_text("y.example")).verdict is None
+    assert ahead.hold_at(WEDNESDAY_NOON_S + 2e8)
+    assert not ahead.hold_at(WEDNESDAY_NOON_S)
+    assert ahead.at(WEDNESDAY_NOON_S).policy.decide(None, 0, from_text("y.example")).verdict is not None
 
 
 def test_a_pause_monitors() -> None:

@@ -146,6 +146,8 @@ def test_what_ends_by_itself_ends(tmp_path: Path) -> None:
     assert (rules.disabled, rules.everyones.find(from_text("a.x.example")) is None) == (frozenset(), False)
     assert watch.is_due(now_s + 100)
     assert not watch.load(now_s + 100)
+    assert watch.is_due(now_s)  # the clock was ahead
+    assert watch.load(now_s).disabled == {"alpha"}
     runner = CommandRunner(tmp_path, Feeds())
     time.sleep(0.25)
     assert asyncio.run(runner.look())

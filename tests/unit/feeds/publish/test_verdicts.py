@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from feeds.publish.verdicts import BLOCK, PASS, LayerEntry, VerdictWalk, ZoneEntry
+from feeds.publish.blocking_feeds import BLOCK, PASS
+from feeds.publish.verdicts import LayerEntry, VerdictWalk, ZoneEntry
 from pdns.wire.names import from_text, reversed_key
 
 

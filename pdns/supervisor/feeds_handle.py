@@ -1,0 +1,82 @@
+"""The feeds process, as the supervisor owns it: the process, its configuration, and the environment variables that it needs."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from typing import Final
+
+from pdns.config.schema import Config
+from pdns.confinement.confine import listens_low
+from pdns.ipc.config_memfd import share_config, without_records
+from pdns.ipc.messages import Configure, Distrust
+from pdns.supervisor.child import Child
+from pdns.supervisor.restart_needed import variables_of_feeds
+
+NAME: Final = "feeds"
+_EXIT_S: Final = 1.0
+
+
+class FeedsHandle:
+    """One for each supervisor."""
+
+    def __init__(self, config: Callable[[], Config], message: Callable[[], Configure]) -> None:
+        """`config` and `message` return the live configuration, and what is sent with it."""
+        self._config, self._message = config, message
+        self._child = Child(
+            NAME,
+            "feeds.refresh",
+            asyncio.get_running_loop(),
+            on_start=self._configure,
+            on_message=lambda _: None,
+            on_exit=lambda: None,
+            own_group=True,
+        )
+        self._child.variables = variables_of_feeds(config())
+
+    @property
+    def restarts(self) -> int:
+        return self._child.restarts
+
+    @property
+    def failed_starts(self) -> int:
+        return self._child.failed_starts
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid
+
+    def start(self) -> None:
+        self._child.start()
+
+    async def stop(self) -> None:
+        await self._child.stop(None, _EXIT_S)
+
+    async def restart(self) -> None:
+        """Replace the process by one of the program on the disk."""
+        await self.stop()
+        self.start()
+
+    def kill_now(self) -> None:
+        self._child.kill_now()
+
+    def distrust(self, generation: int) -> None:
+        """Report a blockset that workers cannot use."""
+        self._child.send(Distrust(generation))
+
+    async def follow(self, before: Config) -> None:
+        """Take up the live configuration, which replaces `before`."""
+        config = self._config()
+        if (variables := variables_of_feeds(config)) <= self._child.variables and listens_low(config) <= listens_low(before):
+            self._configure()
+        else:  # it has dropped the privilege for that, or never had it
+            self._child.variables |= variables
+            await self.restart()
+
+    def _configure(self) -> None:
+        config_fd = share_config(without_records(self._config()))
+        try:
+            self._child.send(self._message(), [config_fd])
+        finally:
+            os.close(config_fd)

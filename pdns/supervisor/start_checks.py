@@ -1,0 +1,30 @@
+"""What is looked at once, while the server starts."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from pdns.config.schema import Feed
+from pdns.confinement.confine import Missing, said
+from pdns.state.feed_status import FeedsStatus
+
+_log = logging.getLogger(__name__)
+
+
+def warn_of_privileges(config_path: Path, missing: Missing) -> None:
+    """Log what this process may do without need, and the file that it may not read again."""
+    if os.geteuid() == 0:
+        _log.warning("runs as root: set server.user to an unprivileged user, or start it as one")
+    if missing:
+        _log.warning("the system does not support these confinement measures: %s", said(missing))
+    if not os.access(config_path, os.R_OK):
+        _log.warning("%s cannot be read by user %d: changes of it cannot be loaded", config_path, os.geteuid())
+
+
+def all_tried(feeds: Iterable[Feed], status: FeedsStatus) -> bool:
+    """Whether every feed was tried once."""
+    known = (status.feeds.get(feed.name) for feed in feeds)
+    return all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
