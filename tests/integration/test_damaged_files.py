@@ -6,6 +6,7 @@ Protection never ends: what feeds list stays blocked, and so does what an admini
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,13 +21,17 @@ import pytest
 from pdns.blockset.annotations import Annotations
 from pdns.blockset.generations import current_directory
 from pdns.blockset.reader import Blockset
+from pdns.core.case import reference
+from pdns.core.local_rules import LOCAL as LOCAL_FEED
 from pdns.errors import BlocksetError
 from pdns.files import records, safe_files
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_state
-from pdns.state import commands, feed_hits, feed_status, overrides
+from pdns.state import cases, commands, feed_hits, feed_status, overrides, reports
 from pdns.state.commands import Command
+from pdns.wire.names import from_text
 from tests.integration.apiclient import Api
+from tests.integration.pagevisits import ADDRESS, page_port, report
 from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread, feed, runs_python
 
 pytestmark = pytest.mark.long
@@ -99,7 +104,8 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
 }
 OF_ENTRIES = ("directory", "pipe", "link", "gone")  # what can happen to what is no regular file
 FILES = (
-    "lock", "overrides.json", "audit.jsonl", "feeds.json", "in_force.json", "hits.msgpack", "zone-changes.sock", "requests",
+    "lock", "overrides.json", "audit.jsonl", "feeds.json", "in_force.json", "hits.msgpack", "cases.jsonl", "zone-changes.sock",
+    "requests", "reports/reports.json", "closed_reports.json",
     "feeds/compiled.json", "feeds/bad/copy.json", "feeds/bad/*.raw", "feeds/bad/*.parsed", "feeds/bad/hold.json",
     "blocksets/current", "blocksets/N/manifest.json", "blocksets/N/bloom.bin", "blocksets/N/names.marisa",
     "blocksets/N/records.bin", "blocksets/N/nets.bin", "blocksets/N/facts.bin", "blocksets/N/facts.msgpack",
@@ -132,15 +138,17 @@ class Damaged:
         """Everything as it should be, and every file there."""
         if not self.pdns.is_up:  # the test before has failed
             self.pdns.start()
+        self.outside.write_text("somebody else's\n")
         self.pdns.wait_for(lambda: self.pdns.get("/readyz")[0] == 200, "/readyz")
         self.order("block", name=LOCAL)
         self.order("hold", feed="bad")
+        self.assert_commands_work()  # a block is a case
+        self.assert_reports_work()
         assert self.api.local("POST", "/api/cache/flush", {"name": LOCAL, "reason": "a test"}).status == 200
         if not self.there(feed_hits.FILE_NAME):  # it is written once a minute
             feed_hits.HitBook(self.pdns.state_dir, 1.0).write(feed_hits.Hits())
         for name in FILES:
             self.pdns.wait_for(partial(self.there, name), name)
-        self.outside.write_text("somebody else's\n")
 
     def there(self, name: str) -> bool:
         with suppress(StopIteration, OSError):
@@ -148,10 +156,9 @@ class Damaged:
             return path.is_symlink() if name == "blocksets/current" else path.exists() and not path.is_symlink()
         return False
 
-    def order(self, command: commands.CommandName, *, name: str = "", feed: str = "") -> None:
-        outcome = commands.execute(
-            self.pdns.state_dir, Command(command=command, user="t", reason="a test", name=name, feed=feed), 120.0
-        )
+    def order(self, command: commands.CommandName, *, name: str = "", feed: str = "", report: int = 0) -> None:
+        order = Command(command=command, user="t", reason="a test", name=name, feed=feed, report=report)
+        outcome = commands.execute(self.pdns.state_dir, order, 120.0)
         assert outcome.done, outcome.text
 
     def assert_protected(self) -> None:
@@ -168,6 +175,20 @@ class Damaged:
         assert self.pdns.addresses(name) == [SINKHOLE]
         self.assert_protected()
 
+    def assert_reports_work(self) -> None:
+        """One arrives, is open, and is closed."""
+        name = f"mistake{self.orders}.example"
+        numbers: list[str] = []
+
+        def arrives() -> bool:
+            with suppress(ConnectionError):  # the page process starts after the workers
+                numbers.extend(re.findall(r"Its number is (\d+)\.", report(page_port(self.pdns), name).body))
+            return bool(numbers)
+
+        self.pdns.wait_for(arrives, "a report")
+        self.order("close", report=int(numbers[0]))
+        assert name not in {one.name for one in reports.open_reports(self.pdns.state_dir)}
+
     def assert_kept_files_are_whole(self) -> None:
         """What the next start needs."""
         state_dir = self.pdns.state_dir
@@ -176,6 +197,9 @@ class Damaged:
         self.pdns.wait_for(lambda: self.whole("feeds/bad/hold.json") and self.whole("feeds/bad/copy.json"), "the feed's files")
         self.pdns.wait_for(lambda: feed_status.read(state_dir) is not None, "feeds.json")
         self.pdns.wait_for(lambda: _opens(self.pdns.state_dir), "the blockset")
+        self.pdns.wait_for(lambda: self.whole(f"{reports.DIRECTORY}/{reports.FILE_NAME}"), reports.FILE_NAME)
+        self.pdns.wait_for(lambda: self.whole(reports.CLOSED_FILE), reports.CLOSED_FILE)
+        self.pdns.wait_for(self.has_cases, cases.FILE_NAME)
 
     def assert_no_other_starts(self) -> None:
         command = [sys.executable, "-m", "pdns", "serve", "-c", str(self.pdns.config_path)]
@@ -183,6 +207,13 @@ class Damaged:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
         assert done.returncode
         assert "is in use by another pdns serve" in done.stderr
+
+    def has_cases(self) -> bool:
+        """Those of before the damage too, as names that are still blocked."""
+        met = {reference(from_text(LISTED[0]), "bad"), reference(from_text(LOCAL), LOCAL_FEED)}
+        with suppress(OSError):
+            return all(cases.find(self.pdns.state_dir, case) for case in met)
+        return False
 
     def whole(self, name: str) -> bool:
         path = self.pdns.state_dir / name
@@ -204,7 +235,8 @@ def damaged(tmp_path_factory: pytest.TempPathFactory, upstream: UpstreamThread) 
     directory = tmp_path_factory.mktemp("damaged")
     bad = feed(directory, "bad", *LISTED, addresses=True)
     (directory / "bad.txt").write_text("".join(f"{name}\n" for name in (*LISTED, "203.0.113.9")))
-    with RunningPdns(directory, {"upstream": {"servers": [upstream.address]}, "feed": [bad]}) as pdns:
+    page = {"listen": [f"{ADDRESS}:0"], "reports_per_hour": 10_000, "reports_per_hour_per_client": 10_000}
+    with RunningPdns(directory, {"upstream": {"servers": [upstream.address]}, "feed": [bad], "block_page": page}) as pdns:
         yield Damaged(pdns)
 
 
@@ -215,6 +247,7 @@ def test_damage_while_running(damaged: Damaged, name: str, way: str) -> None:
     DAMAGES[way](damaged.find(name))
     damaged.assert_protected()
     damaged.assert_commands_work()
+    damaged.assert_reports_work()
     damaged.assert_kept_files_are_whole()
     damaged.assert_protected()
     if name == "lock":  # it is made anew at the next start, of which there is no second one at the same time
@@ -237,6 +270,7 @@ def test_damage_while_stopped(damaged: Damaged, name: str, way: str) -> None:
         pdns.start()
         damaged.assert_protected()
         damaged.assert_commands_work()
+        damaged.assert_reports_work()
         damaged.assert_kept_files_are_whole()
     finally:
         source.write_bytes(content)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from pdns.config.policy_schema import Tenant
 from pdns.config.schema import Config
 from pdns.core.case import reference
 from pdns.state.cases import find
+from pdns.supervisor import block_books
 from pdns.supervisor.block_books import BlockBooks
 from pdns.telemetry.block_ring import BlockRing, name_hash
 from pdns.telemetry.blocked_domains import BlockedDomains
@@ -68,3 +71,31 @@ def test_a_block_is_found_under_the_policy_of_the_client(
     worker.close()
     assert {name for name in ("default", "schools") if find(tmp_path, reference(EVIL, "urlhaus", name))} == policies
     assert len((tmp_path / "cases.jsonl").read_bytes().splitlines()) == len(policies)
+
+
+def test_a_write_that_fails_is_tried_again(tmp_path: Path, memory: WorkerMemory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Cases that a full disk refused are written once there is room, though nothing else is blocked."""
+    monkeypatch.setattr(block_books, "_RETRY_S", 0.01)
+    monkeypatch.setattr(block_books, "WRITE_CASES_EVERY_S", 0.01)
+    state = tmp_path / "state"
+    books = BlockBooks(state, lambda: CONFIG, lambda: (memory.counters,), lambda: None)
+    worker = Worker(memory)
+    worker.blocked("leeds", EVIL)
+    books.drain(memory, BlockedDomains(), 1.0)
+    worker.close()
+
+    def wait_for_the_case() -> None:
+        until_s = time.monotonic() + 60
+        while not find(state, reference(EVIL, "urlhaus")) and time.monotonic() < until_s:
+            time.sleep(0.01)
+
+    async def run() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            writing = tasks.create_task(books.keep_cases())
+            await asyncio.sleep(0.1)
+            state.mkdir()
+            await asyncio.to_thread(wait_for_the_case)
+            writing.cancel()
+
+    asyncio.run(run())
+    assert find(state, reference(EVIL, "urlhaus"))
