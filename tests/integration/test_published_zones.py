@@ -23,7 +23,7 @@ from tests.integration.secondaries import (
     transferred,
 )
 
-CHANGES = 1000
+TOGETHER = 10  # changes, until the secondary must have followed: the steps are then shorter than the zone
 WITHIN_S = 120.0
 MANY = {f"n{number}.example" for number in range(50)}
 
@@ -42,9 +42,10 @@ def upstream() -> Iterator[UpstreamThread]:
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.parametrize("changes", [100, pytest.param(1000, marks=pytest.mark.long)])
 @pytest.mark.parametrize("kind", [NamedSecondary, UnboundSecondary])
-def test_a_thousand_changes_end_with_the_same_zone(
-    tmp_path: Path, upstream: UpstreamThread, kind: type[NamedSecondary | UnboundSecondary]
+def test_many_changes_end_with_the_same_zone(
+    tmp_path: Path, upstream: UpstreamThread, kind: type[NamedSecondary | UnboundSecondary], changes: int
 ) -> None:
     """Additions, removals and exceptions: the secondary has the same records and verdicts at the end, by differences alone."""
     draw = random.Random(1)
@@ -57,7 +58,9 @@ def test_a_thousand_changes_end_with_the_same_zone(
         secondary.port = port
         with secondary:
             wait_for(lambda: secondary.serial == primary.serial, "the first version")
-            for number in range(CHANGES):
+            for number in range(changes):
+                if not number % TOGETHER:
+                    wait_for(lambda: secondary.serial == primary.serial, "what has changed so far")
                 gone = draw.choice(sorted(listed))
                 listed = (listed - {gone}) | {f"c{number}.example", f"sub.n{number % 200}.example"}
                 allowed = {f"fine.n{draw.randrange(200)}.example"}
