@@ -94,6 +94,8 @@ class ListedActions:
         if isinstance(joined, Reason):
             return joined
         number = self._numbers.get(joined, 0)
+        if number and number == before:
+            return before
         if not number:
             if len(self._numbers) - (self._uses[before] == 1) >= MAX_LIST_ACTIONS:
                 return Reason.TOO_MANY_ACTIONS
@@ -103,7 +105,7 @@ class ListedActions:
             self._actions[number] = joined
             self._numbers[joined] = number
         self._uses[number] += 1
-        if known is not None and number != before:
+        if known is not None:
             self._leave(before, known)
         return number
 

@@ -13,6 +13,7 @@ import dns.exception
 
 from loadtest.loopback import free_port
 from tests.fakes.upstream import answer
+from tests.integration.apiclient import write_certificate
 from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed
 
 
@@ -28,12 +29,14 @@ def main(directory: Path, first: str, late: str) -> None:
     token = directory / "token"
     token.write_text("t" * 40)
     token.chmod(0o600)
+    certificate, key = write_certificate(directory / "admin")
+    tls = {"tls_cert_file": str(certificate), "tls_key_file": str(key)}
     with UpstreamThread(answer()) as upstream:
         config = {
             "server": {"listen": endpoints},
             "upstream": {"servers": [upstream.address]},
             "access": {"networks": ["10.77.0.0/24", "fd77::/64"]},
-            "admin": {"listen": admin, "token_file": str(token)},
+            "admin": {"listen": admin, "token_file": str(token), **tls},
             "feed": [feed(directory, "listed", "listed.test")],
         }
         with RunningPdns(directory, config) as pdns:

@@ -29,11 +29,15 @@ NAMES = [f"n{number}.listed.test" for number in range(5_000)]
 SECOND = "second.test"
 OTHER_FORMAT = {
     "pdns/blockset/layout.py": (
-        ("FORMAT = 2\n", "FORMAT = 3\n"),
+        ("FORMAT = 2\n", "FORMAT = 4\n"),
+        ("FORMAT_WITH_ACTIONS = 3 ", "FORMAT_WITH_ACTIONS = 5 "),
         ('"names.marisa"', '"names.trie"'),
         ("(BLOOM_FILE, NAMES_FILE, RECORDS_FILE, NETS_FILE)", "(NETS_FILE, RECORDS_FILE, NAMES_FILE, BLOOM_FILE)"),
     ),
-    "feeds/entries.py": (("_FORM: Final = 1\n", "_FORM: Final = 2\n"),),
+    "feeds/entries.py": (
+        ("_FORM: Final = 1\n", "_FORM: Final = 3\n"),
+        ("_FORM_WITH_ACTIONS: Final = 2\n", "_FORM_WITH_ACTIONS: Final = 4\n"),
+    ),
 }
 
 
@@ -150,7 +154,7 @@ def test_an_upgrade_to_another_format_leaves_no_name_open(
         with Client(pdns.dns_port, patience_s=60) as client:
             program.install(OTHER_FORMAT)
             upgrade(pdns)
-            assert live_format(pdns) == 3
+            assert live_format(pdns) == 4
             program.install({})
             upgrade(pdns)
             assert live_format(pdns) == 2
@@ -177,7 +181,7 @@ def test_a_worker_that_dies_among_new_files_leaves_no_name_open(
         with Client(pdns.dns_port) as client:
             program.install(OTHER_FORMAT)
             before = pdns.kill_worker()
-            pdns.wait_for(lambda: live_format(pdns) == 3, "a blockset of the new format")
+            pdns.wait_for(lambda: live_format(pdns) == 4, "a blockset of the new format")
             pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
             assert before not in pdns.worker_pids
             time.sleep(0.3)
@@ -205,7 +209,7 @@ def test_workers_stay_when_no_blockset_can_be_made(tmp_path: Path, upstream: Ups
             upgrade(pdns)
             time.sleep(0.3)
         assert client.open == []
-        assert live_format(pdns) == 3
+        assert live_format(pdns) == 4
         pdns.wait_for(lambda: pdns.get("/readyz") == (200, "ok\n"), "/readyz")
 
 
@@ -226,7 +230,7 @@ def test_a_restart_with_another_format_leaves_no_name_open(
         program.install(OTHER_FORMAT)
         with Client(port) as client:
             pdns.start()
-            assert live_format(pdns) == 3
+            assert live_format(pdns) == 4
             blocked = client.blocked
             pdns.wait_for(lambda: client.blocked > blocked + 50, "blocked")
             assert pdns.stop() == 0
@@ -235,7 +239,7 @@ def test_a_restart_with_another_format_leaves_no_name_open(
             program.install({})
             (program.directory / "feeds" / "entries.py").write_text("raise SystemExit(1)\n")
             pdns.start()
-            assert live_format(pdns) == 3
+            assert live_format(pdns) == 4
             blocked = client.blocked
             pdns.wait_for(lambda: client.blocked > blocked + 50, "blocked")
         assert client.open == []

@@ -37,6 +37,16 @@ def test_every_name_has_what_was_added(added: list[tuple[bytes, bool, ListedActi
     assert len(table) <= len(expected) + 1
 
 
+def test_data_that_is_there_already_takes_no_number() -> None:
+    """A name that is given the same data again and again does not keep the numbers of what it had before."""
+    actions = ListedActions()
+    for number in (1, 2, 2, 1, 3, 3):
+        assert actions.add_name(b"a", address(number), below=False) is None
+    for number in (4, 5):
+        assert actions.add_name(b"b", address(number), below=False) is None
+    assert len(actions.table) <= 3
+
+
 def test_a_list_has_so_many_actions_and_no_more() -> None:
     """Beyond the bound a record is refused; one with an action that is known, or that takes the place of another, is not."""
     actions = ListedActions()
