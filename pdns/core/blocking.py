@@ -56,7 +56,7 @@ class Blocker:
 
     def block(self, query: Query, client: Client, now: float) -> Outcome | Given | None:
         """A stage of the resolver: the answer, kept in the cache, when `query` is blocked for `client`. None when it is not: then
-        `query.monitored` says whether a feed in monitor mode would have. `Given` when a feed leads to what is asked upstream.
+        `query.monitored` says whether a feed in monitor mode lists it. The answer is `Given` if a feed leads to another name.
         """
         found = self._blockset.find(query.filter_key, query.reversed_key)
         if not found:

@@ -221,12 +221,7 @@ class Policy:
             return None
         one = self._of(policy)
         entry = self._find(one, name)
-        if entry is None or entry.allow:
-            return None
-        if one.paused:
-            return Decision(None, _UNBLOCKED, entry.reason, entry.rule, entry.source)
-        verdict = Verdict(LOCAL, LOCAL, entry.name, one.settings.action_of(LOCAL))
-        return Decision(verdict, (), entry.reason, entry.rule, entry.source)
+        return None if entry is None or entry.allow else _blocked_by(entry, one)
 
     def decide(self, blockset: Listings | None, policy: int, name: bytes) -> Decision:
         """What is said of `name`, here and by the feeds. An entry beats every feed; within one feed the more specific listing
@@ -235,12 +230,12 @@ class Policy:
         filter_key = names.filter_key(name)
         found = blockset.find(filter_key, names.reversed_key(name)) if blockset is not None else ()
         shared = self.decide_listings(blockset, found, policy) if blockset is not None and found else None
-        if (here := self.decide_here(policy, name, filter_key)) is not None:
-            return here if shared is None else here._replace(monitored=here.monitored + shared.monitored)
-        if may_have(self.allowed_filter_keys, filter_key):
-            entry = self._find(self._of(policy), name)
-            if entry is not None and entry.allow:
+        one = self._of(policy)
+        if may_have(self.entry_filter_keys, filter_key) and (entry := self._find(one, name)) is not None:
+            if entry.allow:
                 return Decision(None, (), entry.reason, entry.rule, entry.source)
+            here = _blocked_by(entry, one)
+            return here if shared is None else here._replace(monitored=here.monitored + shared.monitored)
         client = self._client_rule(blockset, policy) if shared is None or not shared.feed else None
         if client is not None and (shared is None or client.place < shared.stops_at):
             return self._decide_client(client, policy, name, () if shared is None else shared.monitored)
@@ -250,7 +245,7 @@ class Policy:
             return Decision(None, shared.monitored, stops_at=shared.stops_at)
         listed = name[len(name) - found[shared.at][0] :]
         given = shared.given
-        action = self.settings(policy).action_of(shared.category) if given is None else given.kind
+        action = one.settings.action_of(shared.category) if given is None else given.kind
         verdict = Verdict(shared.feed, shared.category, listed, action, shared.also)
         rule = _rule(listed, below_only=shared.below_only)
         return Decision(verdict, shared.monitored, "", rule, shared.feed, given, name)
@@ -345,6 +340,14 @@ class Policy:
     def listings(self, blockset: Listings, packed: bytes) -> tuple[AddressListing, ...]:
         """What the feeds list of an address, also of an IPv4 address that is reached through it."""
         return self._embeddings.lookup(blockset, packed)
+
+
+def _blocked_by(entry: LocalEntry, one: _Numbered) -> Decision:
+    """The decision on a name that an entry blocks."""
+    if one.paused:
+        return Decision(None, _UNBLOCKED, entry.reason, entry.rule, entry.source)
+    verdict = Verdict(LOCAL, LOCAL, entry.name, one.settings.action_of(LOCAL))
+    return Decision(verdict, (), entry.reason, entry.rule, entry.source)
 
 
 def merge(first: Decision, second: Decision) -> Decision:
