@@ -23,8 +23,10 @@ from pdns.supervisor.http.api_routes import ApiCall
 T = TypeVar("T")
 
 
-class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a command. `for` is written as on the command line; the audit log names `user` after the API."""
+class TenantsCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a command about one tenant, which the path names. `for` is written as on the command line; the audit log names
+    `user` after the API.
+    """
 
     action: Literal["", "block", "allow"] = ""
     name: str = ""
@@ -32,23 +34,16 @@ class Wanted(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     reason: str = ""
     for_: str = msgspec.field(name="for", default="")
     user: str = ""
+    force: bool = False
+
+
+class Wanted(TenantsCommand, frozen=True, forbid_unknown_fields=True):
+    """The body of a command."""
+
     all: bool = False
     category: str = ""
     kind: str = ""
-    force: bool = False
     tenant: str = ""
-
-
-class TenantsCommand(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The body of a command about one tenant, which the path names."""
-
-    action: Literal["", "block", "allow"] = ""
-    name: str = ""
-    case: str = ""  # the case reference of a block, instead of the name that is allowed
-    reason: str = ""
-    for_: str = msgspec.field(name="for", default="")
-    user: str = ""
-    force: bool = False
 
 
 class CommandRoutes:
