@@ -18,7 +18,7 @@ from pdns.wire import names
 
 
 class SinkholeVisit(NamedTuple):
-    """A request, and what is known about its name."""
+    """What is known about the name in a request."""
 
     tenant: str
     texts: PageTexts

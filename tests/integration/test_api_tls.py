@@ -115,10 +115,10 @@ def test_the_socket_moves_and_goes(tmp_path: Path) -> None:
         pdns.reload()
         pdns.wait_for(other.exists, "the new one")
         assert not (pdns.state_dir / "admin.sock").exists()
-        pdns.write_config({"server": {"workers": 1}, "admin": {"socket_group": "nobody-has-this-group"}})
+        pdns.write_config({"server": {"workers": 1}, "admin": {"socket_group": "no-such-group"}})
         before = time.time()
         assert api.pdns.value("config_last_reload_successful") == 1
-        pdns.wait_for_log("admin.socket_group: nobody-has-this-group: there is no such group")
+        pdns.wait_for_log("admin.socket_group: no-such-group: there is no such group")
         assert other.exists(), before
         pdns.write_config({"server": {"workers": 1}, "admin": {"socket": "off"}})
         pdns.reload()
