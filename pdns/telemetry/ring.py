@@ -88,7 +88,7 @@ class Ring:
         self.words[1] = before + weight
         self.words[0] = head + 1
 
-    def record(self, number: int) -> bytes:
+    def read_at(self, number: int) -> bytes:
         """A record with its prefix, unless it was overwritten meanwhile."""
         at = self.records_at + number % self.capacity * self.record_bytes
         return self.memory[at : at + self.record_bytes]
@@ -117,7 +117,7 @@ class RingReader:
         head = ring.head
         first = max(self.next, head - ring.capacity + 1)  # the oldest of a full ring may be half overwritten
         last = min(head, first + most)
-        records = [(number, ring.record(number)) for number in range(first, last)]
+        records = [(number, ring.read_at(number)) for number in range(first, last)]
         overtaken = min(len(records), max(0, ring.head - ring.capacity + 1 - first))
         records = records[overtaken:]
         if lost := first - self.next + overtaken:
