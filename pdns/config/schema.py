@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.policy_schema import PolicySection, Tenant
+from pdns.config.sink_schema import SinkSection
 from pdns.config.value_types import (
     MOST,
     Action,
@@ -374,6 +375,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Admin = Admin()
     block_page: BlockPage = BlockPage()
     quality: Quality = Quality()
+    sink: tuple[SinkSection, ...] = ()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)

@@ -40,6 +40,15 @@ class MarkedSink(Protocol):
         ...
 
 
+@runtime_checkable
+class RefusingSink(Protocol):
+    """A sink that some records can never reach, whatever is tried."""
+
+    def take_refused(self) -> list[Record]:
+        """Those records of the last `write`, which did not raise. They count as lost."""
+        ...
+
+
 @dataclass(frozen=True)
 class SinkEntry:
     """A sink, which records it gets, and how. Entries are equal if they have the same settings."""
@@ -48,6 +57,7 @@ class SinkEntry:
     sink: Sink = field(compare=False)
     settings: object = None  # what `sink` was made from
     kinds: frozenset[str] = ALL_KINDS
+    findings: frozenset[str] = frozenset()  # kinds of findings; empty: all
     tenants: frozenset[str] = frozenset()  # empty: all
     most_records: int = 500  # of one `write`
     linger_s: float = 0.0  # between two writes, unless there are `most_records`
@@ -56,6 +66,8 @@ class SinkEntry:
     def wants(self, record: Record) -> bool:
         """Whether the sink gets this record."""
         if self.tenants and record.tenant not in self.tenants:
+            return False
+        if self.findings and isinstance(record, Finding) and record.kind not in self.findings:
             return False
         return kind_of(record) in self.kinds
 
