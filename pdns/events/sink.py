@@ -32,11 +32,11 @@ class MarkedSink(Protocol):
     """A sink that can return to an earlier state, and so has each record exactly once, also after a crash."""
 
     def mark(self) -> str:
-        """The state after the last `write`, which is stored together with the position in the spool."""
+        """The state after the last `write` or `resume`, which is stored together with the position in the spool."""
         ...
 
     async def resume(self, mark: str) -> None:
-        """Return to the state of `mark`: what was written after it is removed. "" before the first record. Raises `SinkError`."""
+        """Return to the state of `mark`: what was written after it is removed. "": to that of now. Raises `SinkError`."""
         ...
 
 

@@ -184,6 +184,8 @@ class SinkDelivery:
             if self._must_resume and isinstance(sink, MarkedSink):
                 await sink.resume(self._cursor.mark)
                 self._must_resume = False
+                self._move(mark=sink.mark())
+                self._store(synced=False)
             await sink.write(self._batch)
         if isinstance(sink, MarkedSink):
             self._move(mark=sink.mark())

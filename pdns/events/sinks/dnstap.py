@@ -39,7 +39,7 @@ _POLICY_ACTIONS: Final = {
     "drop": POLICY_DROP,
     "": POLICY_PASS,
 }  # all others: local data
-_EDE_BLOCKED: Final = b"\0\0" + p.OPT.to_bytes(2) + b"\x04\xd0" + bytes(4) + b"\0\x06" + p.EDNS_OPTION_EDE.to_bytes(2) + b"\0\x02"
+_EDE_BLOCKED: Final = b"\0" + p.OPT.to_bytes(2) + b"\x04\xd0" + bytes(4) + b"\0\x06" + p.EDNS_OPTION_EDE.to_bytes(2) + b"\0\x02"
 
 
 class DnstapSink:

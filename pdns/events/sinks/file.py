@@ -52,7 +52,7 @@ class FileSink:
         return self._mark
 
     async def resume(self, mark: str) -> None:
-        """Remove what was written after `mark`. Raises `SinkError`."""
+        """Remove what was written after `mark`, and an incomplete last line. Raises `SinkError`."""
         await self._thread.call(lambda: self._guarded(self._cut_back, mark))
 
     async def close(self) -> None:
@@ -105,7 +105,7 @@ class FileSink:
             if size != found.st_size:
                 os.ftruncate(fd, size)
                 os.fdatasync(fd)
-            self._mark = mark
+            self._mark = f"{found.st_ino}:{size}"
         finally:
             os.close(fd)
 

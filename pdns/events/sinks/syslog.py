@@ -76,8 +76,9 @@ class SyslogSink:
 
     async def close(self) -> None:
         """Close the connection and end the thread."""
-        if self._stream is not None:
-            self._stream.abort()
+        if (stream := self._stream) is not None:
+            stream.abort()
+            await self._thread.call(stream.close)
         self._thread.close()
 
     def _context(self) -> ssl.SSLContext | None:

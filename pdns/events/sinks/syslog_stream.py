@@ -10,7 +10,6 @@ from __future__ import annotations
 import array
 import fcntl
 import os
-import select
 import socket
 import ssl
 import termios
@@ -47,13 +46,13 @@ class SyslogStream:
             else:
                 self._wait_until_received(sock, until_s)
         except TimeoutError:
-            self._close()
+            self.close()
             raise SinkError(f"{self._destination}: {self._late()}") from None
         except ssl.SSLError as exc:
-            self._close()
+            self.close()
             raise SinkError(f"{self._destination}: TLS: {exc.reason or exc}") from exc
         except OSError as exc:
-            self._close()
+            self.close()
             raise SinkError(f"{self._destination}: {exc.strerror or exc}") from exc
 
     def abort(self) -> None:
@@ -63,13 +62,19 @@ class SyslogStream:
             with suppress(OSError):
                 socket.socket.shutdown(sock, socket.SHUT_RDWR)
 
+    def close(self) -> None:
+        """Close the connection. In the thread that sends."""
+        if self._socket is not None:
+            with suppress(OSError):
+                self._socket.close()
+            self._socket = None
+
     def _connected(self, until_s: float) -> socket.socket:
         """The open connection, unless the server has ended it; else a new one."""
         if self._socket is not None:
-            readable, _, _ = select.select([self._socket], [], [], 0)
-            if not readable:
+            if not _is_ended(self._socket):
                 return self._socket
-            self._close()  # a syslog server says nothing but its end
+            self.close()
         host, port = self._destination
         plain = socket.create_connection((host, port), max(0.1, until_s - time.monotonic()))
         self._socket = plain
@@ -97,7 +102,7 @@ class SyslogStream:
         self._wait_until_received(sock, until_s)
         if error := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):  # it ended before it had everything
             raise OSError(error, os.strerror(error))
-        self._close()
+        self.close()
 
     def _wait_until_received(self, sock: socket.socket, until_s: float) -> None:
         """Wait until the kernel of the other machine has confirmed every byte. Raises `OSError`."""
@@ -122,8 +127,13 @@ class SyslogStream:
         waits = " (with confirm = true, it must close a connection that we close)" if self._confirm else ""
         return f"no answer within {self._timeout_s:g} s{waits}"
 
-    def _close(self) -> None:
-        if self._socket is not None:
-            with suppress(OSError):
-                self._socket.close()
-            self._socket = None
+
+def _is_ended(sock: socket.socket) -> bool:
+    """Whether the server has ended the connection. What it says is not used: syslog has no answers, TLS has tickets."""
+    sock.settimeout(0)
+    try:
+        return not sock.recv(4096)
+    except (ssl.SSLWantReadError, BlockingIOError):
+        return False
+    except OSError:
+        return True
