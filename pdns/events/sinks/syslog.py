@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import ssl
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from pdns.config.sink_rules import SYSLOG_PORTS, client_context, parse_destinati
 from pdns.config.sink_schema import SinkSection
 from pdns.errors import SinkError
 from pdns.event_store.event import Event, Finding, Record
-from pdns.events.mappings import PRODUCT, iso_time, severity_of, subject_time
+from pdns.events.mappings import PRODUCT, address_of, iso_time, severity_of, subject_time
 from pdns.events.sink import kind_of
 from pdns.events.sinks.formats import Format, format_of
 from pdns.events.sinks.syslog_stream import SyslogStream
@@ -25,6 +26,7 @@ _FACILITIES: Final = {
     **{f"local{number}": 16 + number for number in range(8)},
 }  # fmt: skip
 _SEVERITIES: Final = {1: 6, 2: 5, 3: 4, 4: 3}  # informational, notice, warning, error
+_NOT_IN_HOSTS: Final = re.compile(r"[^A-Za-z0-9._-]")
 _BURST: Final = 20  # datagrams, which the buffer of any receiver holds
 _BURST_PAUSE_S: Final = 0.005
 
@@ -33,7 +35,7 @@ def syslog_message(record: Record, facility: str, content: bytes) -> bytes:
     """A message with the record's id, kind and tenant as structured data, and `content` as its text."""
     priority = _FACILITIES[facility] * 8 + _SEVERITIES[severity_of(record)]
     kind = record.kind if isinstance(record, Event | Finding) else kind_of(record)
-    head = f"<{priority}>1 {iso_time(subject_time(record))} {_word(record.node, 255)} {PRODUCT} - {_word(kind, 32)} "
+    head = f"<{priority}>1 {iso_time(subject_time(record))} {_host(record.node)} {PRODUCT} - {kind} "
     data = f'[{STRUCTURED_DATA} id="{record.id}" kind="{_parameter(kind)}" tenant="{_parameter(record.tenant)}"] '
     return (head + data).encode() + content
 
@@ -105,9 +107,9 @@ class SyslogSink:
             raise SinkError(f"{self._destination}: {exc.strerror or exc}") from exc
 
 
-def _word(text: str, most: int) -> str:
-    """`text` as a field of the header: printable ASCII without spaces, `-` without any."""
-    return "".join(char if "!" <= char <= "~" else "?" for char in text[:most]) or "-"
+def _host(name: str) -> str:
+    """`name` as the host of a message: an address, or only what names of hosts have, since servers refuse others; `-` if empty."""
+    return address_of(name) or _NOT_IN_HOSTS.sub("_", name[:255]) or "-"
 
 
 def _parameter(text: str) -> str:
