@@ -304,7 +304,7 @@ cdef class FastPath:
         if record.listed_bytes and record.ede_code != NO_EDE:
             noted.text_bytes = record.ede_bytes if record.ede_bytes < MAX_TEXT_BYTES else MAX_TEXT_BYTES
         noted.now = now
-        return self._events.see(&noted, self._clients.clients[client].tenant, slots)
+        return self._events.see(&noted, client, self._clients.clients[client].tenant, slots)
 
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
         """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""
