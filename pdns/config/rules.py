@@ -35,6 +35,7 @@ from pdns.config.schema import (
     State,
 )
 from pdns.config.shape import Report, meant, show
+from pdns.config.sink_rules import settle_sinks
 from pdns.config.system import RESOLV_CONF, default_state_dir
 from pdns.config.upstream_rules import settle_groups, settle_local, settle_upstream, settle_zones
 from pdns.config.value_types import CATEGORIES, GUARD_KINDS
@@ -264,4 +265,5 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "admin": settle_admin,
     "block_page": settle_block_page,
     "quality": _quality,
+    "sink": settle_sinks,
 }

@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.event_schema import EventSection
 from pdns.config.policy_schema import PolicySection, Tenant
+from pdns.config.sink_schema import SinkSection
 from pdns.config.value_types import (
     MOST,
     Action,
@@ -376,6 +377,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     block_page: BlockPage = BlockPage()
     events: EventSection = EventSection()
     quality: Quality = Quality()
+    sink: tuple[SinkSection, ...] = ()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)
