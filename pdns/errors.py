@@ -84,3 +84,11 @@ class InvalidRecord(PdnsError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class SinkError(PdnsError):
+    """Records that a sink could not write now. Writing the same records again later is safe, and may succeed."""
+
+
+class StoreError(PdnsError):
+    """An event store that cannot be read: it is missing, damaged, or its server does not answer."""
