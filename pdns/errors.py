@@ -87,8 +87,12 @@ class InvalidRecord(PdnsError):
 
 
 class SinkError(PdnsError):
-    """Records that a sink could not write now. Writing the same records again later is safe, and may succeed."""
+    """A sink that has not taken records. The same records can be given to it again."""
 
 
 class StoreError(PdnsError):
     """An event store that cannot be read: it is missing, damaged, or its server does not answer."""
+
+
+class FrameStreamError(SinkError):
+    """A collector that cannot be reached, refused the stream, or did not confirm it."""

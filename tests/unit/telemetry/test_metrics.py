@@ -37,6 +37,7 @@ from pdns.upstream.matching import ReplyQuality
 from pdns.version import COMMIT
 from pdns.wire import protocol as p
 from pdns.wire.transport import Transport
+from tests.fakes.events_counters import of_events
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/metrics.md").read_text()
@@ -50,10 +51,10 @@ class FakeSupervisor:
     def __init__(self, *counters: Counters) -> None:
         self.counters = counters
         self.past_counters: tuple[Counters, ...] = ()
-        self.page_counters: tuple[Counters, ...] = ()
+        self.child_counters: tuple[Counters, ...] = (of_events(),)
         self.blocked = BlockedDomains()
         self.blocked.saw("coventry", 7, time.monotonic())
-        self.block_ring_lost = 0
+        self.blocks_missed = 0
         self.workers_up = {"worker0": True}
         self.listen_addresses = ListenAddresses(lambda: [Endpoint("127.0.0.1", 53), Endpoint("203.0.113.1", 53)])
         self.listen_addresses.look()
@@ -64,8 +65,8 @@ class FakeSupervisor:
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
-        self.restarts = {"worker": 2, "feeds": 1, "page": 0}
-        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0}
+        self.restarts = {"worker": 2, "feeds": 1, "page": 0, "events": 0}
+        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0, "events": 0}
         self.http_dropped = {"metrics": 3, "admin": 0}
         self.confinement = {"landlock": True, "seccomp": False}
         self.processes = {"supervisor": os.getpid()}
@@ -88,9 +89,8 @@ def fill(counters: Counters) -> Stats:
     stats.query("coventry", Transport.UDP, p.A)
     stats.response("coventry", "cache", p.NOERROR, 0.002)
     stats.response("coventry", "cache", p.NOERROR, 0.02)
-    stats.blocked("coventry", "urlhaus", "malware", "sinkhole", b"\1x\0", 0.0)
-    stats.hit(("urlhaus",))
-    stats.would_block("coventry", "trial", "malware")
+    stats.blocked("coventry", ("urlhaus", "malware", "sinkhole", ()), ())
+    stats.blocked("coventry", None, (("trial", "malware"),))
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)
     stats.upstream_useful("udp://192.0.2.53:53", useful=True)
