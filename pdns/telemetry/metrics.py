@@ -132,6 +132,7 @@ FAMILIES: Final = (
     ),
     # Feeds.
     Family("blockset_build_seconds", "gauge", "feeds", (), "Duration of the last compile."),
+    Family("blockset_compiled_generation", "gauge", "feeds", (), "Generation of the newest blockset; workers use it soon after."),
     Family("feed_loaded", "gauge", "feeds", ("feed",), "1 when the names of a feed are in the blockset, else 0."),
     Family("feed_entries", "gauge", "feeds", ("feed",), "Names that a feed lists."),
     Family("feed_unique_entries", "gauge", "feeds", ("feed",), "Names that no other feed lists."),
