@@ -1,0 +1,5 @@
+from deploy.grafana.parts import Board
+
+
+def board() -> Board:
+    return Board("pdns-events", "x", "y")
