@@ -49,7 +49,7 @@ def _numbers(made: Board) -> None:
     made.stat(
         "Feeds with a problem",
         "All of these together; a feed counts once on each node.",
-        f"count({FEED_PROBLEMS}) or vector(0)", steps=OK_AT_ZERO,
+        f"count({FEED_PROBLEMS}) or on () vector(0)", steps=OK_AT_ZERO,
     )  # fmt: skip
     made.stat(
         "Listed names",
@@ -129,7 +129,7 @@ def _refresh(made: Board) -> None:
     made.bars(
         "Skipped lines",
         "Lines that could not be used, by reason. `pdns feeds status` has examples. Many new ones: the publisher has changed the format.",
-        f"topk(10, sum by (reason) (pdns_feed_odd_lines{{{FEED}}})) or vector(0)", "{{reason}}",
+        f"topk(10, sum by (reason) (pdns_feed_odd_lines{{{FEED}}})) or on () vector(0)", "{{reason}}",
     )  # fmt: skip
     made.graph(
         "Refused notifications",
@@ -160,16 +160,16 @@ def _published(made: Board) -> None:
     made.bars(
         "Names in published zones",
         "Entries of the twelve largest zones. 0 beside other zones with names: nothing is published; see PdnsPublishFailing in the runbook.",
-        f"topk(12, max by (zone) (pdns_publish_names{{{NODE}}})) or vector(0)", "{{zone}}", span=8,
+        f"topk(12, max by (zone) (pdns_publish_names{{{NODE}}})) or on () vector(0)", "{{zone}}", span=8,
     )  # fmt: skip
     made.graph(
         "Transfers",
         "Answers to AXFR and IXFR within an hour. Mostly `whole` instead of `steps`: secondaries are too far behind.",
-        (f"sum by (kind, result) (increase(pdns_publish_transfers_total{{{NODE}}}[1h])) or vector(0)", "{{kind}} {{result}}"), span=8,
+        (f"sum by (kind, result) (increase(pdns_publish_transfers_total{{{NODE}}}[1h])) or on () vector(0)", "{{kind}} {{result}}"), span=8,
     )  # fmt: skip
     made.graph(
         "Notifications and refusals",
         "Within an hour. `unanswered`: a secondary is away and will be late. Refusals: a stranger asks, or a key is wrong.",
-        (f"sum by (result) (increase(pdns_publish_notify_total{{{NODE}}}[1h])) or vector(0)", "notify {{result}}"),
-        (f"sum by (reason) (increase(pdns_publish_refused_total{{{NODE}}}[1h])) or vector(0)", "refused: {{reason}}"), span=8,
+        (f"sum by (result) (increase(pdns_publish_notify_total{{{NODE}}}[1h])) or on () vector(0)", "notify {{result}}"),
+        (f"sum by (reason) (increase(pdns_publish_refused_total{{{NODE}}}[1h])) or on () vector(0)", "refused: {{reason}}"), span=8,
     )  # fmt: skip

@@ -45,7 +45,7 @@ def _latency(made: Board) -> None:
         "Time to answer by source, p99",
         "99 of 100 answers are faster. `upstream` and `error` depend on the upstreams; `cache`, `blocked` and `local` should stay below 1 ms.",
         (f"histogram_quantile(0.99, sum by (source, le) (rate(pdns_query_duration_seconds_bucket{{{SOURCE}}}[{RATE}])))", "{{source}}"),
-        unit="s", height=9,
+        unit="s", height=9, log=True,
     )  # fmt: skip
 
 
@@ -110,8 +110,8 @@ def _upstreams(made: Board) -> None:
         "Per second: blocked by an upstream, refused private answers, questions to a fallback. Each of them explains why a name fails here only.",
         (rate("pdns_upstream_blocked_total"), "blocked by an upstream"),
         (rate("pdns_private_answers_blocked_total"), "private addresses refused"),
-        (f"{rate('pdns_group_fallbacks_total')} or vector(0)", "asked a fallback"),
-        (f"{rate('pdns_zone_forwarded_total')} or vector(0)", "asked for a zone"), unit="qps", span=8,
+        (f"{rate('pdns_group_fallbacks_total')} or on () vector(0)", "asked a fallback"),
+        (f"{rate('pdns_zone_forwarded_total')} or on () vector(0)", "asked for a zone"), unit="qps", span=8,
     )  # fmt: skip
 
 
@@ -144,18 +144,18 @@ def _events(made: Board) -> None:
     made.graph(
         "Records",
         "Events, findings and hours per second. Events are far fewer than blocked queries, because repeats are merged.",
-        (f"sum by (kind) (rate(pdns_events_total{{{NODE}}}[{RATE}])) or vector(0)", "{{kind}}"), unit="ops", span=8,
+        (f"sum by (kind) (rate(pdns_events_total{{{NODE}}}[{RATE}])) or on () vector(0)", "{{kind}}"), unit="ops", span=8,
     )  # fmt: skip
     made.graph(
         "Lost and unaccounted",
         "Queries within an hour whose records were lost, by reason, and those without any explanation. Both should be 0: see PdnsEventsLost.",
-        (f"sum by (reason) (increase(pdns_events_lost_total{{{NODE}}}[1h])) or vector(0)", "{{reason}}"),
-        (f"sum(increase(pdns_events_unaccounted_total{{{NODE}}}[1h])) or vector(0)", "unaccounted"), span=8,
+        (f"sum by (reason) (increase(pdns_events_lost_total{{{NODE}}}[1h])) or on () vector(0)", "{{reason}}"),
+        (f"sum(increase(pdns_events_unaccounted_total{{{NODE}}}[1h])) or on () vector(0)", "unaccounted"), span=8,
     )  # fmt: skip
     made.graph(
         "Lag of sinks",
         "Age of the oldest record that a sink has not yet. Above some minutes the sink is away or too slow; its records wait in the spool.",
-        (f"max by (sink) (pdns_event_sink_lag_seconds{{{NODE}}}) or vector(0)", "{{sink}}"), unit="s", span=8,
+        (f"max by (sink) (pdns_event_sink_lag_seconds{{{NODE}}}) or on () vector(0)", "{{sink}}"), unit="s", span=8,
     )  # fmt: skip
     made.states(
         "Sinks up",
@@ -165,7 +165,7 @@ def _events(made: Board) -> None:
     made.graph(
         "Records delivered",
         "Per second, by sink. `lost`: the spool was full before the sink took them.",
-        (f"sum by (sink, result) (rate(pdns_event_sink_records_total{{{NODE}}}[{RATE}])) or vector(0)", "{{sink}} {{result}}"), unit="ops", span=8,
+        (f"sum by (sink, result) (rate(pdns_event_sink_records_total{{{NODE}}}[{RATE}])) or on () vector(0)", "{{sink}} {{result}}"), unit="ops", span=8,
     )  # fmt: skip
     made.graph(
         "Spool",
@@ -208,7 +208,7 @@ def _processes(made: Board) -> None:
         ("Missing measures", "Measures of confinement that are not in force; `pdns_confinement` names them.",
          f"sum(1 - pdns_confinement{{{NODE}}})", ((None, GOOD), (1, WARN))),
         ("Open reports", "Reports of mistakes that wait for an administrator: `pdns reports`.",
-         f"sum(pdns_open_reports{{{NODE}}}) or vector(0)", ((None, GOOD), (1, WARN))),
+         f"sum(pdns_open_reports{{{NODE}}}) or on () vector(0)", ((None, GOOD), (1, WARN))),
         ("Series dropped", "Series that the counters had no room for. Some counts are missing.",
          f"sum(pdns_metrics_series_dropped_total{{{NODE}}})", OK_AT_ZERO),
     ):  # fmt: skip
@@ -217,7 +217,7 @@ def _processes(made: Board) -> None:
         "Connections refused at HTTP",
         "HTTP connections within an hour closed because there were too many, by server; and those of the block page.",
         (f"sum by (server) (increase(pdns_http_connections_dropped_total{{{NODE}}}[1h]))", "{{server}}"),
-        (f"sum(increase(pdns_block_page_connections_dropped_total{{{NODE}}}[1h])) or vector(0)", "block page"), span=8, height=6,
+        (f"sum(increase(pdns_block_page_connections_dropped_total{{{NODE}}}[1h])) or on () vector(0)", "block page"), span=8, height=6,
     )  # fmt: skip
     made.states(
         "Addresses present",

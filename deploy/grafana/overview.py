@@ -71,7 +71,7 @@ def _today(made: Board) -> None:
     made.stat(
         "Alerts",
         "Alerts that fire now. Open the list of alerts in Prometheus; docs/runbook.md says what to do about each.",
-        f'count(ALERTS{{alertstate="firing", alertname=~"Pdns.*", {NODE}}}) or vector(0)', steps=OK_AT_ZERO,
+        f'count(ALERTS{{alertstate="firing", alertname=~"Pdns.*", {NODE}}}) or on () vector(0)', steps=OK_AT_ZERO,
     )  # fmt: skip
     made.stat(
         "Nodes not ready",
@@ -104,13 +104,13 @@ def _today(made: Board) -> None:
     made.stat(
         "Feeds with a problem",
         "Feeds that are not loaded, expired, lost, held or switched off. `pdns feeds status` and `pdns feeds held` say why.",
-        f"count({FEED_PROBLEMS}) or vector(0)", steps=((None, GOOD), (1, WARN)), link=TO_FEEDS,
+        f"count({FEED_PROBLEMS}) or on () vector(0)", steps=((None, GOOD), (1, WARN)), link=TO_FEEDS,
     )  # fmt: skip
     made.stat(
-        "Queries without a record, 24 h",
+        "Unaccounted, 24 h",
         "Blocked or monitored queries for which there is neither an event nor a counted loss. Anything but 0 means that the numbers"
         " below may be wrong by as much.",
-        f"sum(increase(pdns_events_unaccounted_total{{{NODE}}}[24h])) or vector(0)", decimals=0, steps=OK_AT_ZERO,
+        f"sum(increase(pdns_events_unaccounted_total{{{NODE}}}[24h])) or on () vector(0)", decimals=0, steps=OK_AT_ZERO,
     )  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def _traffic(made: Board) -> None:
         "Time to answer",
         "Inside pdns, from receiving a query to sending its answer. Answers from upstreams depend on them; the others should stay below 1 ms.",
         (quantile(0.5, "cache|blocked|local"), "own, p50"), (quantile(0.99, "cache|blocked|local"), "own, p99"),
-        (quantile(0.5, "upstream"), "upstream, p50"), (quantile(0.99, "upstream"), "upstream, p99"), unit="s",
+        (quantile(0.5, "upstream"), "upstream, p50"), (quantile(0.99, "upstream"), "upstream, p99"), unit="s", log=True,
     )  # fmt: skip
     made.graph(
         "Answers by source",

@@ -11,7 +11,6 @@ from typing import Any, Final
 from grafana_foundation_sdk.builders import bargauge, common, heatmap, prometheus, stat, statetimeline, table, timeseries
 from grafana_foundation_sdk.builders import dashboard as build
 from grafana_foundation_sdk.cog.builder import Builder
-from grafana_foundation_sdk.cog.variants import Dataquery
 from grafana_foundation_sdk.models import common as common_models
 from grafana_foundation_sdk.models import dashboard as models
 from grafana_foundation_sdk.models.heatmap import HeatmapColorMode
@@ -125,6 +124,12 @@ class Board:
                 made = made.all_value(".+")
         self.variable(made)
 
+    def text_box(self, name: str, label: str) -> None:
+        """A variable that people type; empty at first."""
+        self.variable(
+            build.TextBoxVariable(name).label(label).default_value("").current(models.VariableOption(text="", value=""))
+        )
+
     def nodes(self) -> None:
         self.selection("node", "Node", "label_values(pdns_ready, instance)")
 
@@ -161,19 +166,23 @@ class Board:
 
     def graph(
         self, title: str, text: str, *queries: tuple[str, str], unit: str = "short", span: int = 12, height: int = 8,
-        steps: Steps = PLAIN, stacked: bool = False, line: bool = False, most: float | None = None,
+        steps: Steps = PLAIN, stacked: bool = False, line: bool = False, most: float | None = None, log: bool = False,
     ) -> None:  # fmt: skip
-        """Lines over time. `queries`: expression and legend. `line`: shows the thresholds."""
+        """Lines over time. `queries`: expression and legend. `line`: shows the thresholds. `log`: a logarithmic axis."""
         legend = common.VizLegendOptions().display_mode(common_models.LegendDisplayMode.TABLE).show_legend(True)
         legend = legend.placement(common_models.LegendPlacement.BOTTOM).calcs(["mean", "max", "lastNotNull"])
         tooltip = common.VizTooltipOptions().mode(common_models.TooltipDisplayMode.MULTI).sort(common_models.SortOrder.DESCENDING)
-        panel = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1).fill_opacity(40 if stacked else 8).min(0)
+        panel = timeseries.Panel().legend(legend).tooltip(tooltip).line_width(1).fill_opacity(40 if stacked else 8)
         panel = panel.show_points(common_models.VisibilityMode.NEVER)
         panel = panel.color_scheme(build.FieldColor().mode(models.FieldColorModeId.PALETTE_CLASSIC))
+        if not log:
+            panel = panel.min(0)
         if most is not None:
             panel = panel.max(most)
         if stacked:
             panel = panel.stacking(common.StackingConfig().mode(common_models.StackingMode.NORMAL).group("A"))
+        if log:
+            panel = panel.scale_distribution(common.ScaleDistributionConfig().type(common_models.ScaleDistribution.LOG).log(10))
         if line:
             style = common.GraphThresholdsStyleConfig().mode(common_models.GraphTresholdsStyleMode.DASHED)
             panel = panel.thresholds_style(style)
@@ -189,6 +198,8 @@ class Board:
         panel = bargauge.Panel().orientation(common_models.VizOrientation.HORIZONTAL).min(0).show_unfilled(False)
         panel = panel.display_mode(common_models.BarGaugeDisplayMode.BASIC)
         panel = panel.reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
+        if unit == "short":
+            panel = panel.decimals(0)
         if link:
             panel = panel.data_links([build.DashboardLink("Details").url(link)])
         self._put(panel.with_target(query(expr, legend, at_once=True)), title, text, unit, span, height, steps)
@@ -230,10 +241,8 @@ class Board:
             panel = panel.override_by_name(key, [models.DynamicConfigValue(id_val="links", value=target)])
         self._put(panel.decimals(0), title, text, "short", span, height, PLAIN)
 
-    def sql(self, panel: Graph, title: str, text: str, unit: str, span: int, height: int, *queries: Builder[Dataquery]) -> None:
-        """A panel of another data source."""
-        for one in queries:
-            panel = panel.with_target(one)
+    def sql(self, panel: Graph, title: str, text: str, unit: str, span: int, height: int) -> None:
+        """A panel of deploy/grafana/sql.py."""
         self._put(panel, title, text, unit, span, height, PLAIN, source=None)
 
     def _put(

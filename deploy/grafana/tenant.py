@@ -117,11 +117,11 @@ def _findings(made: Board) -> None:
         "Findings, chosen time",
         "Tunnels, bypassed resolvers, names listed after they were asked for. docs/findings.md explains each kind; the dashboard of events"
         " shows them one by one.",
-        f"sum(increase(pdns_findings_total{{{TENANT}}}[$__range])) or vector(0)", span=6, height=8, decimals=0, steps=OK_AT_ZERO,
+        f"sum(increase(pdns_findings_total{{{TENANT}}}[$__range])) or on () vector(0)", span=6, height=8, decimals=0, steps=OK_AT_ZERO,
         link="/d/pdns-events?var-tenant=$tenant&${__url_time_range}",
     )  # fmt: skip
     made.graph(
         "Findings by kind",
         "Findings within an hour. `tunnel` and `bypass` should be looked at on the same day.",
-        (f"sum by (kind) (increase(pdns_findings_total{{{TENANT}}}[1h])) or vector(0)", "{{kind}}"), span=18,
+        (f"sum by (kind) (increase(pdns_findings_total{{{TENANT}}}[1h])) or on () vector(0)", "{{kind}}"), span=18,
     )  # fmt: skip

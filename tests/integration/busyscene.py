@@ -20,7 +20,7 @@ from tests.integration.running_pdns import ROOT, RunningPdns, UpstreamThread, fe
 from tests.integration.secondaries import ORIGIN, transferred
 
 TENANTS = {"coventry": "127.0.0.2", "leeds": "127.0.0.3", "default": "127.0.0.1"}
-LISTED = ("malware.test", "phish.test", "bot.test", "monitored.test")
+LISTED = ("malware.test", "phish.test", "bot.test", "monitored.example")
 
 
 def handler() -> Handler:
@@ -41,7 +41,7 @@ def config(directory: Path, upstream: UpstreamThread, publish_port: int = 0) -> 
             feed(directory, "urlhaus", "malware.test", "both.test", "no name at all!", "malware2.test"),
             feed(directory, "phish", "phish.test", "both.test", category="phishing"),
             feed(directory, "bots", "bot.test", category="c2"),
-            feed(directory, "trial", "monitored.test", "malware.test", mode="monitor"),
+            feed(directory, "trial", "monitored.example", "malware.test", mode="monitor"),
         ],
         "tenant": [{"name": name, "networks": [f"{address}/32"]} for name, address in TENANTS.items() if name != "default"],
         "feeds": {"publish_listen": [f"127.0.0.1:{publish_port or free_port()}"]},

@@ -20,6 +20,14 @@ _BUILT_IN: Final = {
     "__rate_interval": "60s", "__interval": f"{STEP_S}s", "__range": f"{RANGE_S}s", "__range_s": str(RANGE_S),
     "__interval_s": str(STEP_S),
 }  # fmt: skip
+ALL: Final = "$__all"
+_IF_CHOSEN: Final = re.compile(r"\$__conditionalAll\((.*?), \$(\w+)\)")
+_SQL_MACROS: Final = {
+    r"\$__timeFilter\((\w+)\)": r"\1 >= toDateTime({start}) AND \1 <= toDateTime({end})",
+    r"\$__timeInterval\((\w+)\)": r"toStartOfInterval(toDateTime(\1), INTERVAL {step} second)",
+    r"\$__fromTime": "toDateTime({start})",
+    r"\$__toTime": "toDateTime({end})",
+}
 _VARIABLE: Final = re.compile(r"\$(?:\{(\w+)(?::(\w+))?\}|(\w+))")
 
 
@@ -48,6 +56,9 @@ def variables(board: dict[str, Any], values: Callable[[str], list[str]]) -> dict
     chosen: dict[str, list[str]] = {}
     for variable in board["templating"]["list"]:
         if variable["type"] == "datasource":
+            chosen[variable["name"]] = [variable["current"]["value"]]
+            continue
+        if variable["type"] == "textbox":
             chosen[variable["name"]] = [variable["current"]["value"]]
             continue
         asked = variable["query"]
@@ -81,3 +92,20 @@ def queries(name: str, chosen: Mapping[str, list[str]]) -> Iterator[PanelQuery]:
                 yield PanelQuery(
                     name, panel["title"], panel["type"], replaced(target["expr"], chosen), bool(target.get("instant"))
                 )
+
+
+def sql(text: str, chosen: Mapping[str, list[str]], start_s: float, end_s: float) -> str:
+    """The SQL that the plug-in for ClickHouse sends: macros and variables replaced."""
+    for pattern, replacement in _SQL_MACROS.items():
+        text = re.sub(pattern, replacement.format(start=int(start_s), end=int(end_s), step=3600), text)
+    text = _IF_CHOSEN.sub(lambda match: "1=1" if chosen[match[2]] == [ALL] else match[1], text)
+    text = replaced(text, chosen)
+    assert "$" not in text, text
+    return text
+
+
+def sql_queries(name: str) -> Iterator[tuple[str, str]]:
+    """Every SQL query of a dashboard, with the title of its panel."""
+    for panel in panels(BOARDS[name]):
+        for target in panel.get("targets") or ():
+            yield panel["title"], target["rawSql"]
