@@ -61,6 +61,7 @@ def _workers(made: Board) -> None:
         (f"sum(increase(pdns_worker_restarts_total{{{NODE}}}[1h]))", "worker"),
         (f"sum(increase(pdns_feeds_restarts_total{{{NODE}}}[1h]))", "feeds"),
         (f"sum(increase(pdns_page_restarts_total{{{NODE}}}[1h]))", "page"),
+        (f"sum(increase(pdns_events_restarts_total{{{NODE}}}[1h]))", "events"),
         (f"sum(increase(pdns_child_start_failures_total{{{NODE}}}[1h]))", "failed starts"), height=6,
     )  # fmt: skip
     made.graph(

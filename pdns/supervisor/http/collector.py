@@ -51,7 +51,7 @@ class MetricsSource(Protocol):
     @property
     def past_counters(self) -> Sequence[Counters]: ...  # of workers that are gone or exiting; gauges are ignored
     @property
-    def page_counters(self) -> Sequence[Counters]: ...  # of the page process, if there was one
+    def child_counters(self) -> Sequence[Counters]: ...  # of the page process and the events process, if there was one
     @property
     def blocked(self) -> BlockedDomains: ...
     @property
@@ -61,7 +61,7 @@ class MetricsSource(Protocol):
     @property
     def listen_addresses(self) -> ListenAddresses: ...
     @property
-    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page"
+    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page", "events"
     @property
     def failed_starts(self) -> Mapping[str, int]: ...  # likewise
     @property
@@ -81,7 +81,7 @@ class PdnsCollector(Collector):
         self._facts = facts
         self._status = status
         self._workers = CounterSums()
-        self._page = CounterSums()
+        self._children = CounterSums()
         self._zeros: tuple[Config | None, dict[str, Series]] = (None, {})
 
     def collect(self) -> Iterator[Metric]:
@@ -96,8 +96,8 @@ class PdnsCollector(Collector):
         values = self._workers.read(self._facts.counters, self._facts.past_counters)
         for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
             del values[name]
-        for name, series in self._page.read(self._facts.page_counters).items():
-            if name in BY_NAME and BY_NAME[name].source == "page":
+        for name, series in self._children.read(self._facts.child_counters).items():
+            if name in BY_NAME and BY_NAME[name].source in ("page", "events"):
                 values[name] = series
         self._feeds(values)
         self._supervisor(values)
@@ -193,8 +193,11 @@ class PdnsCollector(Collector):
         values["worker_restarts_total"][()] = facts.restarts["worker"]
         values["feeds_restarts_total"][()] = facts.restarts["feeds"]
         values["page_restarts_total"][()] = facts.restarts["page"]
+        values["events_restarts_total"][()] = facts.restarts["events"]
         for measure, taken in facts.confinement.items():
             values["confinement"][measure,] = taken
+        if facts.config.events.enabled:
+            values["event_spool_max_bytes"][()] = facts.config.events.max_bytes
         for process, failures in facts.failed_starts.items():
             values["child_start_failures_total"][process,] = failures
         for server, dropped in facts.http_dropped.items():

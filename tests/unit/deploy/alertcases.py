@@ -90,8 +90,10 @@ SERVICE: Final = (
     ),
     AlertCase(
         "PdnsProcessDies", "20m",
-        {"pdns_worker_restarts_total": "0 0 1 2 4x60", "pdns_feeds_restarts_total": "0x60", "pdns_page_restarts_total": "0x60"},
-        ({"pdns_worker_restarts_total": "0 0 1x60", "pdns_feeds_restarts_total": "0x60", "pdns_page_restarts_total": "0x60"},),
+        {"pdns_worker_restarts_total": "0 0 1 2 4x60", "pdns_feeds_restarts_total": "0x60", "pdns_page_restarts_total": "0x60",
+         "pdns_events_restarts_total": "0x60"},
+        ({"pdns_worker_restarts_total": "0 0 1x60", "pdns_feeds_restarts_total": "0x60", "pdns_page_restarts_total": "0x60",
+         "pdns_events_restarts_total": "0x60"},),
         "a process keeps dying; the log has the reason",
     ),
     AlertCase(
@@ -274,9 +276,9 @@ NUMBERS: Final = (
         summary="120 blocked or monitored queries have no event and no counted loss",
     ),
     AlertCase(
-        "PdnsEventsLost", "1h", *_few("pdns_events_lost_total", 'reason="ring"'),
-        summary="60 queries have lost their events (ring)",
-        labels={"reason": "ring"},
+        "PdnsEventsLost", "1h", *_few("pdns_events_lost_total", 'reason="disk"'),
+        summary="60 queries have lost their events (disk)",
+        labels={"reason": "disk"},
     ),
     AlertCase(
         "PdnsSinkDown", "15m", {'pdns_event_sink_up{sink="siem"}': "0x20"}, ({'pdns_event_sink_up{sink="siem"}': "0x8 1 0x8"},),

@@ -44,13 +44,24 @@ ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
 ROW = re.compile(r"^\| `(pdns_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| `(.+)` \|$", re.MULTILINE)
 
 
+def of_events() -> Counters:
+    """Counters of an events process with one sink, which has recorded a finding."""
+    counters = Counters.create(64)
+    counters.add(1, "events_total", "blocked")
+    for family in ("event_sink_errors_total", "event_sink_lag_seconds", "event_sink_up"):
+        counters.add(1, family, "store")
+    counters.add(1, "event_sink_records_total", "store", "written")
+    counters.add(1, "findings_total", "tunnel", "coventry")
+    return counters
+
+
 class FakeSupervisor:
     """A supervisor with these values."""
 
     def __init__(self, *counters: Counters) -> None:
         self.counters = counters
         self.past_counters: tuple[Counters, ...] = ()
-        self.page_counters: tuple[Counters, ...] = ()
+        self.child_counters: tuple[Counters, ...] = (of_events(),)
         self.blocked = BlockedDomains()
         self.blocked.saw("coventry", 7, time.monotonic())
         self.blocks_missed = 0
@@ -64,8 +75,8 @@ class FakeSupervisor:
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
-        self.restarts = {"worker": 2, "feeds": 1, "page": 0}
-        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0}
+        self.restarts = {"worker": 2, "feeds": 1, "page": 0, "events": 0}
+        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0, "events": 0}
         self.http_dropped = {"metrics": 3, "admin": 0}
         self.confinement = {"landlock": True, "seccomp": False}
         self.processes = {"supervisor": os.getpid()}
