@@ -161,7 +161,7 @@ def _events(made: Board) -> None:
     made.states(
         "Sinks up",
         "Down while a sink refuses records. Answers and the other sinks are not affected. The log has the error.",
-        f"min by (sink) (pdns_event_sink_up{{{NODE}}})", "{{sink}}", UP, span=8, height=8,
+        f'min by (sink) (pdns_event_sink_up{{{NODE}}}) or on () label_replace(vector(1), "sink", "no sink", "", "")', "{{sink}}", UP, span=8, height=8,
     )  # fmt: skip
     made.graph(
         "Records delivered",

@@ -68,7 +68,7 @@ def use(pdns: RunningPdns, settled: Callable[[], None]) -> None:
         if last:
             ask(pdns, "dying.example")
         for name in ("malware.test", "phish.test"):
-            pagevisits.visit(pagevisits.page_port(pdns), name, source=TENANTS["leeds"])
+            pagevisits.visit(pagevisits.page_port(pdns), name, source=TENANTS["coventry"])
         settled()
 
 

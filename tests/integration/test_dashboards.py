@@ -22,6 +22,14 @@ from tests.largepage import large
 pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not installed")
 # Lines or rows that people can still read. A page has at most 302 tenants, and a table has pages.
 MOST = {"table": 302, "timeseries": 30, "heatmap": 30, "state-timeline": 40, "bargauge": 12, "stat": 1}
+# Panels with a query that is 0 in a healthy run, or in one as short as this.
+ZERO = {
+    "Alerts", "Connections refused at HTTP", "Damaged files", "Dropped", "Entries of administrators", "Evictions", "Expired", "Feeds",
+    "Feeds that fail", "Feeds with a problem", "Findings by kind", "Findings, chosen time", "Held updates", "Lag of sinks",
+    "Last reload failed", "Log lines dropped, 24 h", "Lost", "Lost and unaccounted", "Lost queries", "Nodes not ready", "Not loaded",
+    "Notifications and refusals", "Open reports", "Processes replaced", "Questions in flight", "Records delivered",
+    "Refused notifications", "Series dropped", "Special cases", "Switched off", "TCP connections", "Unaccounted, 24 h",
+}  # fmt: skip
 OF_PROMETHEUS = [name for name in BOARDS if name != "pdns-events"]
 
 
@@ -108,6 +116,18 @@ def test_every_panel_returns_data(run: Run, board: str) -> None:
         if not any(value != "NaN" for one in series(run.prometheus, query) for value in one)
     ]
     assert empty == []
+
+
+@pytest.mark.parametrize("board", OF_PROMETHEUS)
+def test_panels_show_what_happened(run: Run, board: str) -> None:
+    """No panel is 0 throughout, except those of failures and of what the run does not do."""
+    values = chosen(run.prometheus, board)
+    flat = {
+        query.panel
+        for query in grafana.queries(board, values)
+        if not any(float(value) > 0 for one in series(run.prometheus, query) for value in one)
+    }
+    assert flat <= ZERO
 
 
 @pytest.mark.parametrize("board", OF_PROMETHEUS)

@@ -14,7 +14,7 @@ from pdns.event_store.event import ALL_TENANTS, Event, Finding, Hour, Record
 from tests.integration import grafana
 
 pytest.importorskip("chdb")
-from clickhouse_connect import get_client  # noqa: E402 (after the check)
+from clickhouse_connect import get_client
 
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
@@ -35,10 +35,10 @@ def records() -> Iterator[Record]:
     for at in range(72):
         time_s = START_S + at * 600
         yield Event(
-            id=at, time_s=time_s, last_s=time_s, n=1 + at % 3, kind="monitored" if at % 8 == 7 else "blocked", node="node-1",
-            tenant=TENANTS[at % 3], policy="default", client=f"10.0.0.{at % 7}" if at % 5 else "", transport="udp",
-            qname=f"www.bad{at % 4}.example", qtype=1, listed=f"bad{at % 4}.example", rule=f"bad{at % 4}.example", feed=f"feed{at % 2}",
-            category="malware", action="sinkhole", threat="emotet" if at % 4 == 0 else "", case="PD-1",
+            id=at, time_s=time_s, last_s=time_s, n=1 + at % 3, kind="monitored" if at % 8 == 7 else "blocked",
+            node="node-1", tenant=TENANTS[at % 3], policy="default", client=f"10.0.0.{at % 7}" if at % 5 else "", transport="udp",
+            qname=f"www.bad{at % 4}.example", qtype=1, listed=f"bad{at % 4}.example", rule=f"bad{at % 4}.example",
+            feed=f"feed{at % 2}", category="malware", action="sinkhole", threat="emotet" if at % 4 == 0 else "", case="PD-1",
         )  # fmt: skip
     yield Finding(
         id=900, time_s=START_S + 60, node="node-1", tenant="leeds", kind="tunnel", subject="t.example", score=3.5, text="..."
@@ -47,8 +47,8 @@ def records() -> Iterator[Record]:
         start_s = START_S // 3600 * 3600 + 3600 * (hour + 1)
         for at, tenant in enumerate((ALL_TENANTS, *TENANTS)):
             yield Hour(
-                id=1000 + 10 * hour + at, start_s=start_s, end_s=start_s + 3600, node="node-1", tenant=tenant, queries=100, answered=100,
-                blocked=6, events=5, merged=1,
+                id=1000 + 10 * hour + at, start_s=start_s, end_s=start_s + 3600, node="node-1", tenant=tenant, queries=100,
+                answered=100, blocked=6, events=5, merged=1,
             )  # fmt: skip
 
 
