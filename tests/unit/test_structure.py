@@ -169,7 +169,7 @@ def test_the_worker_owns_nothing() -> None:
 
 
 def test_the_events_process_answers_no_query() -> None:
-    """The events process imports no code of the other processes, and none that asks or answers DNS. No process imports its code."""
+    """The events process imports no code of the other processes, and none that asks or answers DNS; nor do they import its."""
     processes = ["pdns.supervisor", "pdns.worker", "pdns.page", "feeds"]
     others = [*processes, "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
     assert ways_into(["pdns.events"], others, IMPORTS) == []
