@@ -266,7 +266,7 @@ FAMILIES: Final = (
         "Blocked queries that the hourly comparison found in no event, or in two.",
     ),
     Family("event_spool_bytes", "gauge", "events", (), "Bytes on the disk that wait for a sink."),
-    Family("event_spool_max_bytes", "gauge", "supervisor", (), "Limit of pdns_event_spool_bytes; then the oldest records are lost."),
+    Family("event_spool_max_bytes", "gauge", "supervisor", (), "Limit of pdns_event_spool_bytes: events.max_bytes."),
     Family("event_sink_records_total", "counter", "events", ("sink", "result"), "Records of a sink, by result: written, lost."),
     Family("event_sink_errors_total", "counter", "events", ("sink",), "Failed attempts to write to a sink."),
     Family(

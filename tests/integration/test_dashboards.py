@@ -24,11 +24,12 @@ pytestmark = pytest.mark.skipif(PROMETHEUS is None, reason="prometheus is not in
 MOST = {"table": 302, "timeseries": 30, "heatmap": 30, "state-timeline": 40, "bargauge": 12, "stat": 1}
 # Panels with a query that is 0 in a healthy run, or in one as short as this.
 ZERO = {
-    "Alerts", "Connections refused at HTTP", "Damaged files", "Dropped", "Entries of administrators", "Evictions", "Expired", "Feeds",
-    "Feeds that fail", "Feeds with a problem", "Findings by kind", "Findings, chosen time", "Held updates", "Lag of sinks",
-    "Last reload failed", "Log lines dropped, 24 h", "Lost", "Lost and unaccounted", "Lost queries", "Nodes not ready", "Not loaded",
-    "Notifications and refusals", "Open reports", "Processes replaced", "Questions in flight", "Records delivered",
-    "Refused notifications", "Series dropped", "Special cases", "Switched off", "TCP connections", "Unaccounted, 24 h",
+    "Alerts", "Connections refused at HTTP", "Damaged files", "Dropped", "Entries of administrators", "Evictions",
+    "Expired", "Feeds", "Feeds that fail", "Feeds with a problem", "Findings by kind", "Findings, chosen time",
+    "Held updates", "Lag of sinks", "Last reload failed", "Log lines dropped, 24 h", "Lost", "Lost and unaccounted",
+    "Lost queries", "Nodes not ready", "Not loaded", "Notifications and refusals", "Open reports", "Processes replaced",
+    "Questions in flight", "Records delivered", "Refused notifications", "Series dropped", "Special cases",
+    "Switched off", "TCP connections", "Unaccounted, 24 h",
 }  # fmt: skip
 OF_PROMETHEUS = [name for name in BOARDS if name != "pdns-events"]
 
