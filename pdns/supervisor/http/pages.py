@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import CollectorRegistry
 
 from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.collector import MetricsSource, PdnsCollector
+from pdns.supervisor.http.exposition import Exposition
 from pdns.supervisor.http.status import StatusReader
 
 _INDEX: Final = """<!doctype html>
@@ -33,8 +33,8 @@ class AdminPages(HttpServer):
 
     def __init__(self, facts: HealthSource, status: StatusReader) -> None:
         self._facts = facts
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(PdnsCollector(facts, status))
+        self._collector = PdnsCollector(facts, status)
+        self._exposition = Exposition()
         routes = (
             HttpRoute("GET", "/", self._index),
             HttpRoute("GET", "/metrics", self._metrics),
@@ -51,7 +51,12 @@ class AdminPages(HttpServer):
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         except ValueError:
             raise Problem(400, "expected Accept to name versions of a format") from None
-        response = web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        if "escaping=dots" in content_type:  # other names of metrics
+            body = encode(self._collector)
+        else:
+            openmetrics = content_type.startswith("application/openmetrics-text")
+            body = self._exposition.page(self._collector.values(), openmetrics=openmetrics)
+        response = web.Response(body=body, headers={"Content-Type": content_type})
         response.enable_compression()
         return response
 
