@@ -57,6 +57,7 @@ from pdns.supervisor.worker_handle import AdoptedConfig
 from pdns.supervisor.worker_pool import WorkerPool
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.live_status import LiveBlock
 
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
@@ -160,6 +161,14 @@ class Supervisor:
         """Includes everything that the workers have reported so far."""
         self.workers.take_notes()
         return self.workers.blocked
+
+    @property
+    def recent_blocks(self) -> tuple[LiveBlock, ...]:
+        return ()
+
+    @property
+    def event_counters(self) -> tuple[Counters, ...]:
+        return ()
 
     @property
     def block_ring_lost(self) -> int:
