@@ -31,6 +31,7 @@ from pdns.config.value_types import (
     ServersOrDefault,
     Share,
     ShareOrDefault,
+    StatusPage,
     Strategy,
     TokenRole,
     TrueFalseOrAuto,
@@ -289,6 +290,7 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:9153"
     hosts: tuple[str, ...] = ()
+    status_page: StatusPage = "loopback"
 
 
 class AdminToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

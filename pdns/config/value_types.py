@@ -18,6 +18,7 @@ EntryAction = Literal["block", "allow"]
 Weekday = Annotated[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], Meta(description="day")]
 Strategy = Literal["fastest", "ordered", "parallel"]
 TokenRole = Literal["read", "tenant", "admin"]
+StatusPage = Literal["loopback", "full", "counters", "off"]
 TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]
 CATEGORIES = (  # what a feed can be about
     "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
