@@ -43,7 +43,7 @@ from pdns.confinement.priority import step_back
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.errors import BlocksetError, FeedError
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
-from pdns.state.feed_status import Finding
+from pdns.state.feed_status import HoldReason
 from pdns.wire.names import from_reversed_key, to_text
 
 _PROGRESS_EVERY_S = 0.2
@@ -226,7 +226,7 @@ def _in_both(keys: Sequence[bytes], names: Mapping[bytes, int]) -> list[bytes]:
     return [name for at, name in places if at < len(keys) and keys[at] == name]
 
 
-def _finding(job: Parse, change: Change, names: Mapping[bytes, int], popular: set[bytes]) -> Finding | None:
+def _finding(job: Parse, change: Change, names: Mapping[bytes, int], popular: set[bytes]) -> HoldReason | None:
     """What is wrong with `change`, with some of the names that make the difference."""
     finding = judge(change, job.limits) if job.limits is not None else None
     if finding is None:

@@ -9,7 +9,7 @@ from feeds.publish.zone_file import ZoneTail
 from feeds.update_limits import Change, UpdateLimits
 from pdns.blockset.layout import FeedEntry
 from pdns.config.schema import Feed
-from pdns.state.feed_status import Finding, HeldNames, SkippedLines
+from pdns.state.feed_status import HeldNames, HoldReason, SkippedLines
 
 
 class Parse(msgspec.Struct, frozen=True, tag=True):
@@ -39,7 +39,7 @@ class Parsed(msgspec.Struct, frozen=True, tag=True):
     removed: int | None  # names that only were there
     change: Change  # how it differs from the copy that it may take the place of
     notes: list[str] = []  # how the list as a whole was read
-    finding: Finding | None = None  # why it may not take the place of the copy before by itself
+    finding: HoldReason | None = None  # why it may not take the place of the copy before by itself
 
 
 class Part(msgspec.Struct, frozen=True):

@@ -16,7 +16,7 @@ from pdns.files import records
 from pdns.files.records import LockedError
 from pdns.files.safe_files import appearance
 from pdns.state import feed_status
-from pdns.state.feed_status import Finding
+from pdns.state.feed_status import HoldReason
 
 RECORD: Final = "hold.json"
 MAX_BYTES: Final = 256 * 1024 * 1024
@@ -27,7 +27,7 @@ class Pending(msgspec.Struct, frozen=True, kw_only=True):
     """An update that waits: its files lie beside the last-good copy."""
 
     copy: Copy
-    finding: Finding
+    finding: HoldReason
     since_s: float
     change: Change | None = None
     refreshes: int = 1  # how often the source said so, or something of the same size
@@ -146,7 +146,7 @@ class Quarantine:
     def keep(
         self,
         copy: Copy,
-        finding: Finding,
+        finding: HoldReason,
         change: Change,
         limits: UpdateLimits,
         *,

@@ -31,7 +31,7 @@ from pdns.config.source import source_fingerprint
 from pdns.errors import FeedError
 from pdns.files import safe_files
 from pdns.free_text import visible
-from pdns.state.feed_status import Finding
+from pdns.state.feed_status import HoldReason
 
 MAX_ERROR_CHARACTERS: Final = 500
 READER: Final = reader_version()  # entries parsed by another one are parsed anew
@@ -307,9 +307,9 @@ class FeedRefresher:
         self.copy, self.predecessor, self._readable = copy, None, True
         self._heard_at_s = boottime_s()
 
-    def _finding(self, result: Parsed, sha256: str) -> Finding | None:
+    def _finding(self, result: Parsed, sha256: str) -> HoldReason | None:
         if result.finding is None and self.quarantine.frozen and not self._is_accepted(sha256):
-            return Finding("hold", f"every update is held: {self.quarantine.frozen}")
+            return HoldReason("hold", f"every update is held: {self.quarantine.frozen}")
         return result.finding
 
     def _is_accepted(self, sha256: str) -> bool:

@@ -11,7 +11,7 @@ import msgspec
 from pdns.blockset.annotations import DAY_S
 from pdns.config.schema import Config, Feed
 from pdns.config.value_types import GUARD_KINDS
-from pdns.state.feed_status import Finding
+from pdns.state.feed_status import HoldReason
 
 MAX_EXAMPLES: Final = 5
 ROOM: Final = 4  # times the square root of the entries: chance moves small lists by large shares
@@ -100,7 +100,7 @@ def limits_of(config: Config, feed: Feed) -> UpdateLimits:
     )
 
 
-def judge(change: Change, limits: UpdateLimits) -> Finding | None:
+def judge(change: Change, limits: UpdateLimits) -> HoldReason | None:
     """Why a list may not take the place of the copy before by itself; None when it may. The gravest reason first."""
     found = (_popular(change, limits), _too_few(change, limits), _size(change, limits), _turnover(change, limits))
     return next((finding for finding in found if finding is not None and finding.kind not in limits.skip), None)
@@ -111,12 +111,12 @@ def same_level(entries: int, before: int, limits: UpdateLimits) -> bool:
     return _size(Change(entries=entries, before=before), msgspec.structs.replace(limits, usual=None)) is None
 
 
-def ends_by_itself(finding: Finding, change: Change) -> bool:
+def ends_by_itself(finding: HoldReason, change: Change) -> bool:
     """Whether a hold may end when its source persists: nothing but the number, or the set, of its names is odd."""
     return finding.kind in END_BY_THEMSELVES and change.popular <= POPULAR_ALWAYS // 2
 
 
-def hold_s(finding: Finding, change: Change, limits: UpdateLimits) -> float:
+def hold_s(finding: HoldReason, change: Change, limits: UpdateLimits) -> float:
     """For how long a source must persist in `change` for a hold to end by itself, in seconds; 0: it never does."""
     before = change.before or 0
     shrunk, grown = before - change.entries > SEVERE_SHRINK * before, change.entries - before > SEVERE_GROWTH * before
@@ -165,7 +165,7 @@ def _room(entries: int) -> float:
     return ROOM * math.sqrt(entries)
 
 
-def _popular(change: Change, limits: UpdateLimits) -> Finding | None:
+def _popular(change: Change, limits: UpdateLimits) -> HoldReason | None:
     share = limits.max_popular_first
     if change.before:
         usually = change.popular_before / change.before  # a list of popular names may go on to be one
@@ -173,18 +173,18 @@ def _popular(change: Change, limits: UpdateLimits) -> Finding | None:
     most = POPULAR_ALWAYS + share * change.fresh
     if share >= 1 or change.popular <= most:
         return None
-    return Finding(
+    return HoldReason(
         "popularity", f"{change.popular:,} of {change.fresh:,} names that are new are popular ones, at most {int(most):,} may be"
     )
 
 
-def _too_few(change: Change, limits: UpdateLimits) -> Finding | None:
+def _too_few(change: Change, limits: UpdateLimits) -> HoldReason | None:
     if change.entries >= limits.min_entries:
         return None
-    return Finding("minimum", f"{change.entries:,} entries, min_entries is {limits.min_entries:,}")
+    return HoldReason("minimum", f"{change.entries:,} entries, min_entries is {limits.min_entries:,}")
 
 
-def _size(change: Change, limits: UpdateLimits) -> Finding | None:
+def _size(change: Change, limits: UpdateLimits) -> HoldReason | None:
     entries, before, usual = change.entries, change.before, limits.usual
     if before is None or abs(entries - before) <= limits.small_change:
         return None
@@ -195,17 +195,17 @@ def _size(change: Change, limits: UpdateLimits) -> Finding | None:
         if limits.max_shrink >= 1 or entries >= least:
             return None
         gone = _percent(before - entries, before)
-        return Finding("shrink", f"{entries:,} entries instead of {before:,}: {gone} gone, {_may(limits.max_shrink)}")
+        return HoldReason("shrink", f"{entries:,} entries instead of {before:,}: {gone} gone, {_may(limits.max_shrink)}")
     most = before * (1 + limits.max_growth) + _room(before)
     if usual is not None and usual.high > before:
         most = max(most, 1.1 * usual.high + _room(usual.high))
     if entries <= most:
         return None
     more = _percent(entries - before, before)
-    return Finding("growth", f"{entries:,} entries instead of {before:,}: {more} more, {_may(limits.max_growth)}")
+    return HoldReason("growth", f"{entries:,} entries instead of {before:,}: {more} more, {_may(limits.max_growth)}")
 
 
-def _turnover(change: Change, limits: UpdateLimits) -> Finding | None:
+def _turnover(change: Change, limits: UpdateLimits) -> HoldReason | None:
     most = limits.max_turnover if limits.usual is None else max(limits.max_turnover, limits.usual.turnover + 0.05)
     if most >= 1 or not change.before or min(change.fresh, change.removed) <= limits.small_change:
         return None
@@ -213,7 +213,7 @@ def _turnover(change: Change, limits: UpdateLimits) -> Finding | None:
         return None
     if change.removed <= most * change.before + _room(change.before):
         return None
-    return Finding(
+    return HoldReason(
         "turnover",
         f"{_percent(change.removed, change.before)} of {change.before:,} names gone, {_percent(change.fresh, change.entries)} of"
         f" {change.entries:,} new, {_may(most)}",

@@ -16,6 +16,10 @@ Mode = Literal["block", "monitor"]
 PolicyMode = Literal["block", "monitor", "off"]
 EntryAction = Literal["block", "allow"]
 Weekday = Annotated[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], Meta(description="day")]
+ClientDetail = Literal["none", "prefix", "hash", "full"]
+ClientDetailOrNone = Annotated[
+    Literal["", "none", "prefix", "hash", "full"], Meta(description='"none", "prefix", "hash" or "full"')
+]
 Strategy = Literal["fastest", "ordered", "parallel"]
 TokenRole = Literal["read", "tenant", "admin"]
 StatusPage = Literal["loopback", "full", "counters", "off"]

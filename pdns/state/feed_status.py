@@ -16,7 +16,7 @@ class SkippedLines(msgspec.Struct, frozen=True, kw_only=True):
     examples: list[str] = []  # at most 3, "line 12: text" (or "entry 12: text"), text cut to 80 characters
 
 
-class Finding(msgspec.Struct, frozen=True):
+class HoldReason(msgspec.Struct, frozen=True):
     """Why an update may not go live by itself."""
 
     kind: str  # shrink | growth | turnover | popularity | minimum | hold
@@ -27,7 +27,7 @@ class Finding(msgspec.Struct, frozen=True):
 class HeldUpdate(msgspec.Struct, frozen=True, kw_only=True):
     """An update that waits for an administrator to release or drop it."""
 
-    finding: Finding
+    finding: HoldReason
     since_s: float
     entries: int
     refreshes: int = 0  # refreshes that served such an update

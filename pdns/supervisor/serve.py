@@ -34,6 +34,7 @@ from pdns.ipc.messages import Configure
 from pdns.logs import log_to_stderr, standard_error
 from pdns.net.descriptors import RESERVE, raise_descriptor_limit
 from pdns.state import live_config
+from pdns.state.client_key import client_key
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
 from pdns.supervisor.cache_commands import CacheCommands
@@ -57,7 +58,6 @@ from pdns.supervisor.worker_handle import AdoptedConfig
 from pdns.supervisor.worker_pool import WorkerPool
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.live_status import LiveBlock
 
 _LOOK_AT_FILE_S: Final = 1.0
 _FIRST_COMPILE_S: Final = 5.0
@@ -163,16 +163,8 @@ class Supervisor:
         return self.workers.blocked
 
     @property
-    def recent_blocks(self) -> tuple[LiveBlock, ...]:
-        return ()
-
-    @property
-    def event_counters(self) -> tuple[Counters, ...]:
-        return ()
-
-    @property
-    def block_ring_lost(self) -> int:
-        return self.workers.block_ring_lost
+    def blocks_missed(self) -> int:
+        return self.workers.blocks_missed
 
     @property
     def processes(self) -> dict[str, int]:
@@ -218,7 +210,8 @@ class Supervisor:
             self._missing = confine_supervisor(state.path)
             standard_error().threaded = True
             warn_of_privileges(self.config_path, self._missing)
-            live = AdoptedConfig(self.config, self.listeners, str(self.config_path))
+            key = client_key(state.path).hex()
+            live = AdoptedConfig(self.config, self.listeners, str(self.config_path), key)
             self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
             live_config.keep(self.config_path, self.config)

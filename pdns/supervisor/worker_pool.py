@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -26,6 +26,7 @@ from pdns.supervisor.sealed_blockset import SealedBlockset
 from pdns.supervisor.worker_handle import SILENT_AFTER_S, AdoptedConfig, WorkerGone, WorkerHandle
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.recent_blocks import RecentBlock
 from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION
 from pdns.telemetry.worker_memory import RateLimitMemory, close_arenas, new_arenas
 
@@ -99,8 +100,13 @@ class WorkerPool:
         return self._failed_starts + sum(process.child.failed_starts for process in (*self.current, *self._leaving))
 
     @property
-    def block_ring_lost(self) -> int:
+    def blocks_missed(self) -> int:
         return self._lost + sum(process.memory.lost for process in (*self.current, *self._leaving))
+
+    @property
+    def recent(self) -> Iterable[RecentBlock]:
+        """The last blocked and monitored queries, the newest last."""
+        return self._books.recent
 
     def least(self, gauge: str) -> int:
         """The lowest value of a gauge without labels; a worker without a value counts as 0."""

@@ -48,6 +48,7 @@ TOP = {
         "core",
         "demo",
         "errors.py",
+        "event_store",
         "example",
         "explain.py",
         "policy_diff.py",

@@ -9,7 +9,7 @@ from aiohttp import web
 from pdns.http.server import Problem
 from pdns.supervisor.http.api_parts import ApiSource, as_json
 from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
-from pdns.supervisor.http.live_snapshot import LiveView, for_tenant
+from pdns.supervisor.http.live_snapshot import LiveView
 from pdns.telemetry.live_status import LiveStatus, TenantStatus
 
 
@@ -39,7 +39,7 @@ class StatusRoutes:
         tenant = call.at["tenant"]
         if tenant not in [one.name for one in self._facts.config.tenant]:
             raise Problem(404, "there is no tenant of this name")
-        return as_json(for_tenant(await self._now(), tenant))
+        return as_json(self._live().of_tenant(await self._now(), tenant))
 
     async def _now(self) -> LiveStatus:
         status = await self._live().status()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, Protocol
 
 from msgspec.structs import replace
@@ -32,6 +32,7 @@ from pdns.telemetry.live_status import (
     LiveWorker,
     TenantStatus,
 )
+from pdns.telemetry.recent_blocks import RecentBlock
 from pdns.telemetry.upstream_states import upstream_states
 from pdns.version import COMMIT
 
@@ -46,19 +47,22 @@ _STATES: Final = {"down": 0, "useless": 1, "up": 2}
 class LiveSource(MetricsSource, Protocol):
     """What a live view needs from the supervisor."""
 
-    @property
-    def recent_blocks(self) -> Iterable[LiveBlock]: ...  # the newest last
-    @property
-    def event_counters(self) -> Sequence[Counters]: ...  # of the events process, if there is one
-
     def remarks(self) -> list[str]: ...
 
 
 class LiveView:
     """Makes the status, once for each sample."""
 
-    def __init__(self, source: LiveSource, status: StatusReader) -> None:
+    def __init__(
+        self,
+        source: LiveSource,
+        status: StatusReader,
+        recent: Callable[[], Iterable[RecentBlock]],
+        event_counters: Callable[[], Sequence[Counters]] = lambda: (),
+    ) -> None:
+        """`recent`: blocked queries, the newest last. `event_counters`: the counters of the events process, if there is one."""
         self._source, self._feeds_status = source, status
+        self._recent, self._event_counters = recent, event_counters
         self._made: tuple[int, LiveStatus] | None = None
         self._node = socket.gethostname()
         self._started_s = time.time()
@@ -73,6 +77,20 @@ class LiveView:
         if self._made is None or self._made[0] != self.sampler.number:
             self._made = self.sampler.number, self._make()
         return self._made[1]
+
+    def recent(self) -> list[LiveBlock]:
+        """The last blocked queries, the newest first."""
+        return [LiveBlock(**block._asdict()) for block in reversed(tuple(self._recent())) if block.action]
+
+    def of_tenant(self, status: LiveStatus, tenant: str) -> TenantStatus:
+        """What `tenant` may see of `status`."""
+        none = LiveTenant(name=tenant, queries_per_s=0.0, blocked_per_s=0.0, queries=0, blocked=0)
+        return TenantStatus(
+            time_s=status.time_s,
+            ready=not status.not_ready,
+            tenant=next((one for one in status.tenants if one.name == tenant), none),
+            recent=[block for block in self.recent() if block.tenant == tenant][:MOST_RECENT],
+        )
 
     def _make(self) -> LiveStatus:
         source, sampler = self._source, self.sampler
@@ -106,12 +124,12 @@ class LiveView:
             workers=self._workers(),
             upstreams=_upstreams(minute, minute_s, memories),
             feeds=self._feeds(counted, minute, minute_s, now.time_s),
-            sinks=_sinks(source.event_counters),
+            sinks=_sinks(self._event_counters()),
             processes=self._processes(),
             history=list(sampler.history),
             names_shown=True,
             tenants=self._tenants(counted, minute, minute_s),
-            recent=list(source.recent_blocks)[: -MOST_RECENT - 1 : -1],
+            recent=self.recent()[:MOST_RECENT],
         )
 
     def _totals(self, counted: Mapping[tuple[str, ...], int]) -> LiveTotals:
@@ -207,17 +225,6 @@ def without_names(status: LiveStatus) -> LiveStatus:
     """What a viewer may see who may not see names, tenants and clients. The text of an error may quote a list or a URL."""
     feeds = [replace(feed, last_error="") for feed in status.feeds]
     return replace(status, names_shown=False, tenants=[], recent=[], feeds=feeds)
-
-
-def for_tenant(status: LiveStatus, tenant: str) -> TenantStatus:
-    """What `tenant` may see."""
-    none = LiveTenant(name=tenant, queries_per_s=0.0, blocked_per_s=0.0, queries=0, blocked=0)
-    return TenantStatus(
-        time_s=status.time_s,
-        ready=not status.not_ready,
-        tenant=next((one for one in status.tenants if one.name == tenant), none),
-        recent=[block for block in status.recent if block.tenant == tenant],
-    )
 
 
 def _rates(counted: Mapping[tuple[str, ...], int], over_s: float) -> LiveRates:

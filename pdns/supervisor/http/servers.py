@@ -151,7 +151,7 @@ class HttpServers:
         if self._live is None:
             from pdns.supervisor.http.live_snapshot import LiveView  # noqa: PLC0415 (as above)
 
-            self._live = LiveView(self._facts, self._status)
+            self._live = LiveView(self._facts, self._status, lambda: self._facts.workers.recent)
         return self._live
 
     def _current_context(self) -> ssl.SSLContext:

@@ -21,6 +21,7 @@ from pdns.telemetry.live_status import (
     LiveUpstream,
     LiveWorker,
 )
+from pdns.telemetry.recent_blocks import RecentBlock
 from tests.unit.telemetry.test_metrics import FakeSupervisor
 
 NOW_S = 1_796_000_000.0
@@ -32,7 +33,7 @@ class FakeSource(FakeSupervisor):
 
     def __init__(self, *counters: Counters) -> None:
         super().__init__(*counters)
-        self.recent_blocks: tuple[LiveBlock, ...] = ()
+        self.recent: tuple[RecentBlock, ...] = ()
         self.event_counters: tuple[Counters, ...] = ()
         self.blocked.saw("coventry", 8, time.monotonic())
 

@@ -10,11 +10,12 @@ import msgspec
 import pytest
 
 from pdns.supervisor.http import live_sampler
-from pdns.supervisor.http.live_snapshot import MOST_RECENT, LiveView, for_tenant, without_names
+from pdns.supervisor.http.live_snapshot import MOST_RECENT, LiveView, without_names
 from pdns.supervisor.http.status import StatusReader
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.live_status import LiveStatus
-from tests.unit.supervisor.http.livesource import FakeSource, a_status, block
+from pdns.telemetry.recent_blocks import RecentBlock
+from tests.unit.supervisor.http.livesource import FakeSource, a_status
 from tests.unit.telemetry.test_metrics import fill, write_status
 
 
@@ -26,11 +27,15 @@ def counters(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counters]:
     memory.close()
 
 
+def met(qname: str, *, tenant: str = "leeds", action: str = "sinkhole") -> RecentBlock:
+    return RecentBlock(1.0, tenant, "192.0.2.0/24", qname, "bad.example", "urlhaus", "malware", action, 1)
+
+
 def status_of(source: FakeSource, directory: Path, between: Counters | None = None) -> LiveStatus:
     """The status, after `fill` has counted once more between two samples."""
 
     async def body() -> LiveStatus:
-        view = LiveView(source, StatusReader(directory))
+        view = LiveView(source, StatusReader(directory), lambda: source.recent, lambda: source.event_counters)
         await view.sampler.next()
         if between is not None:
             fill(between)
@@ -92,10 +97,17 @@ def test_problems_of_feeds(counters: Counters, tmp_path: Path, fields: dict[str,
 def test_the_newest_blocks_come_first_and_are_bounded(counters: Counters, tmp_path: Path) -> None:
     """At most `MOST_RECENT` of them."""
     source = FakeSource(counters)
-    source.recent_blocks = tuple(block(f"{at}.bad.example", at_s=float(at)) for at in range(200))
+    source.recent = tuple(met(f"{at}.bad.example") for at in range(200))
     recent = status_of(source, tmp_path).recent
     assert [one.qname for one in recent[:2]] == ["199.bad.example", "198.bad.example"]
     assert len(recent) == MOST_RECENT
+
+
+def test_monitored_queries_are_no_blocks(counters: Counters, tmp_path: Path) -> None:
+    """What a feed in monitor mode lists was answered."""
+    source = FakeSource(counters)
+    source.recent = met("a.example"), met("b.example", action="")
+    assert [one.qname for one in status_of(source, tmp_path).recent] == ["a.example"]
 
 
 def test_sinks_of_the_events_process(counters: Counters, tmp_path: Path) -> None:
@@ -123,12 +135,14 @@ def test_a_stranger_sees_no_names() -> None:
     assert without_names(status).totals == status.totals
 
 
-def test_a_tenant_sees_its_own() -> None:
-    """Its numbers and its blocked names, and nothing of others."""
-    status = a_status(recent=[block(), block("secret.example", tenant="york")])
-    mine = for_tenant(status, "leeds")
+def test_a_tenant_sees_its_own(counters: Counters, tmp_path: Path) -> None:
+    """Its numbers and its blocked names, however busy others are, and nothing of these."""
+    source = FakeSource(counters)
+    source.recent = met("mine.example"), *(met(f"{at}.secret.example", tenant="york") for at in range(150))
+    view = LiveView(source, StatusReader(tmp_path), lambda: source.recent)
+    mine = view.of_tenant(a_status(), "leeds")
     assert mine.tenant.blocked == 50
-    assert [one.qname for one in mine.recent] == ["www.bad.example"]
+    assert [one.qname for one in mine.recent] == ["mine.example"]
     assert b"york" not in msgspec.json.encode(mine)
-    assert for_tenant(status, "hull").tenant.queries == 0
-    assert for_tenant(status, "hull").recent == []
+    assert view.of_tenant(a_status(), "hull").tenant.queries == 0
+    assert view.of_tenant(a_status(), "hull").recent == []
