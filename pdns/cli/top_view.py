@@ -306,8 +306,8 @@ def header(status: LiveStatus, state: TopState, look: TopLook) -> list[Text]:
         ),
         _labelled(
             "total",
-            f"{totals.queries:,} queries  {totals.blocked:,} blocked ({share})  {totals.domains_24h:,} names in 24 h"
-            f"  {totals.domains_7d:,} in 7 d",
+            f"{totals.queries:,} queries  {totals.blocked:,} blocked ({share})  {totals.domains_24h:,} listed names in 24 h"
+            f", {totals.domains_7d:,} in 7 d",
         ),
     ]
     problems = [(line, _BAD) for line in status.not_ready] + [(line, _WARN) for line in (*status.remarks, *_alarms(status))]

@@ -6,11 +6,12 @@ from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
-from pdns.telemetry.counters import Counters
+from pdns.telemetry.counters import ABSENT, Counters
 from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S
 
 Column = tuple[str, ...]
 BOUNDS: Final = (*map(repr, BUCKETS_S), "+Inf")
+GAUGES: Final = frozenset(("upstream_up", "upstream_useful"))
 _TENANT: Final = {"queries_total": "queries", "blocked_total": "blocked"}
 _WHOLE: Final = {"would_block_total": "monitored", "dropped_total": "dropped", "cache_evictions_total": "evictions"}
 _LABELLED: Final = {
@@ -46,6 +47,7 @@ class _Plan:
         self.memory = memory
         self.named = 0
         self.pairs: list[tuple[int, int]] = []
+        self.gauges: list[tuple[int, str, str]] = []  # slot, family, label
 
 
 class CounterSums:
@@ -66,6 +68,16 @@ class CounterSums:
                 sums[column] += values[slot]
         return array("Q", sums)
 
+    def least(self, memories: Iterable[Counters], family: str) -> dict[str, int]:
+        """The values of one of `GAUGES` by label, the least of all memories; without those that have no value."""
+        found: dict[str, int] = {}
+        for plan in map(self._plan, memories):
+            for slot, name, label in plan.gauges:
+                value = plan.memory.values[slot]
+                if name == family and value != ABSENT:
+                    found[label] = min(value, found.get(label, value))
+        return found
+
     def table(self, row: Sequence[int]) -> dict[Column, int]:
         """A row, or a difference of two, by column."""
         return dict(zip(self.columns, row, strict=False))
@@ -78,6 +90,8 @@ class CounterSums:
         while name := memory.name(plan.named):
             for column in columns_of(name):
                 plan.pairs.append((plan.named, self.columns.setdefault(column, len(self.columns))))
+            if name[0] in GAUGES and len(name) > 1:
+                plan.gauges.append((plan.named, name[0], name[1]))
             plan.named += 1
         return plan
 

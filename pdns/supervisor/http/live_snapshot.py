@@ -33,7 +33,7 @@ from pdns.telemetry.live_status import (
     TenantStatus,
 )
 from pdns.telemetry.recent_blocks import RecentBlock
-from pdns.telemetry.upstream_states import upstream_states
+from pdns.telemetry.upstream_states import states_of
 from pdns.version import COMMIT
 
 MOST_RECENT: Final = 50
@@ -122,7 +122,7 @@ class LiveView:
             cache=_cache(minute, minute_s, memories),
             answers=_answers(by_label(minute, "answers"), durations, minute_s),
             workers=self._workers(),
-            upstreams=_upstreams(minute, minute_s, memories),
+            upstreams=_upstreams(minute, minute_s, self._upstream_states()),
             feeds=self._feeds(counted, minute, minute_s, now.time_s),
             sinks=_sinks(self._event_counters()),
             processes=self._processes(),
@@ -131,6 +131,10 @@ class LiveView:
             tenants=self._tenants(counted, minute, minute_s),
             recent=self.recent()[:MOST_RECENT],
         )
+
+    def _upstream_states(self) -> dict[str, str]:
+        up, useful = (self.sampler.sums.least(self._source.counters, family) for family in ("upstream_up", "upstream_useful"))
+        return states_of(up, useful)
 
     def _totals(self, counted: Mapping[tuple[str, ...], int]) -> LiveTotals:
         domains = dict(self._source.blocked.totals_overall(boottime_s()))
@@ -264,10 +268,10 @@ def _answers(answers: Mapping[str, int], durations: Mapping[str, Mapping[str, in
     ]
 
 
-def _upstreams(minute: Mapping[tuple[str, ...], int], over_s: float, memories: Sequence[Counters]) -> list[LiveUpstream]:
+def _upstreams(minute: Mapping[tuple[str, ...], int], over_s: float, states: Mapping[str, str]) -> list[LiveUpstream]:
     results, durations = by_two_labels(minute, "upstream"), by_two_labels(minute, "upstream duration")
     found = []
-    for name, state in upstream_states(memories).items():
+    for name, state in states.items():
         of = results.get(name, {})
         errors = {result: n for result, n in of.items() if n and result not in _NO_ERRORS}
         found.append(

@@ -81,7 +81,7 @@ def _numbers(status: LiveStatus) -> str:
     tiles = (
         ("big", "Queries", f"{totals.queries:,}", f"in {lasting(status.time_s - totals.since_s)}"),
         ("big block", "Blocked", f"{totals.blocked:,}", f"{share} of queries"),
-        ("big block", "Blocked names", f"{totals.domains_24h:,}", f"in 24 h; {totals.domains_7d:,} in 7 days"),
+        ("big block", "Listed names", f"{totals.domains_24h:,}", f"asked for in 24 h; {totals.domains_7d:,} in 7 d"),
         ("", "Queries/s", rate(second.queries), f"{rate(minute.queries)} over 1 min"),
         ("block", "Blocked/s", rate(second.blocked), f"{rate(minute.blocked)} over 1 min"),
         ("", "Median answer", latency(status.p50_s), f"p99 {latency(status.p99_s)}"),

@@ -40,7 +40,7 @@ def test_what_stands_on_the_screen() -> None:
     text = "\n".join(lines(a_status(remarks=["worker1 is away"]), look=TopLook(140, 30)))
     for part in (
         "ns1", "ready", "650,000 names", "1,234/s", "p50 0.04 ms  p99 21 ms", "cache 83 %", "9,876,543 queries",
-        "1,234 names in 24 h", "worker1 is away", "upstream udp://192.0.2.53:53: down (and 1 more)", "www.bad.example",
+        "1,234 listed names in 24 h", "worker1 is away", "upstream udp://192.0.2.53:53: down (and 1 more)", "www.bad.example",
         "leeds", "192.0.2.0/24", "q quit",
     ):  # fmt: skip
         assert part in text, part

@@ -64,6 +64,18 @@ def test_a_memory_that_is_gone(memories: tuple[Counters, Counters]) -> None:
     assert difference(sums.row([first]), before) == [0]
 
 
+def test_gauges(memories: tuple[Counters, Counters]) -> None:
+    """The least of all workers, by label, without those that have forgotten theirs."""
+    sums = CounterSums()
+    for memory, value in zip(memories, (1, 0), strict=True):
+        memory.add(value, "upstream_up", "a")
+        memory.add(1, "upstream_up", "b")
+    assert sums.least(memories, "upstream_up") == {"a": 0, "b": 1}
+    memories[1].forget("upstream_up", "a")
+    assert sums.least(memories, "upstream_up") == {"a": 1, "b": 1}
+    assert sums.least(memories, "upstream_useful") == {}
+
+
 def test_labels(memories: tuple[Counters, Counters]) -> None:
     """Columns can be read by one label, or by two."""
     for series in SERIES:

@@ -41,7 +41,7 @@ def test_the_page_says_what_an_engineer_needs() -> None:
     """The headline numbers, rates, latency, and everything that is not as it should be."""
     text = " ".join(page_of(a_status(not_ready=["feed x: required, not loaded"], reload_successful=False)).text.split())
     for part in (
-        "ns1", "not ready", "9,876,543", "54,321", "1,234", "5,277 in 7 days", "0.04 ms", "p99 21 ms", "83 %", "www.bad.example",
+        "ns1", "not ready", "9,876,543", "54,321", "1,234", "5,277 in 7 d", "0.04 ms", "p99 21 ms", "83 %", "www.bad.example",
         "192.0.2.0/24", "leeds", "urlhaus", "the last refresh failed", "udp://192.0.2.53:53", "down", "worker0", "siem", "12 min",
         "feed x: required, not loaded", "the configuration file has errors", "650,000 names", "1 d 1 h",
     ):  # fmt: skip
