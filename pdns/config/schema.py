@@ -33,6 +33,7 @@ from pdns.config.value_types import (
     ServersOrDefault,
     Share,
     ShareOrDefault,
+    StatusPage,
     Strategy,
     TokenRole,
     TrueFalseOrAuto,
@@ -291,6 +292,7 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:9153"
     hosts: tuple[str, ...] = ()
+    status_page: StatusPage = "loopback"
 
 
 class AdminToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
