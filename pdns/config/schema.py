@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.policy_schema import PolicySection, Tenant
+from pdns.config.report_schema import Mail, ScheduledReport
 from pdns.config.value_types import (
     MOST,
     Action,
@@ -373,6 +374,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: Metrics = Metrics()
     admin: Admin = Admin()
     block_page: BlockPage = BlockPage()
+    mail: Mail = Mail()
+    report: tuple[ScheduledReport, ...] = ()
     quality: Quality = Quality()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
