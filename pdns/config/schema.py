@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from pdns.config.event_schema import EventSection
 from pdns.config.policy_schema import PolicySection, Tenant
 from pdns.config.report_schema import Mail, ScheduledReport
 from pdns.config.value_types import (
@@ -374,6 +375,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     metrics: Metrics = Metrics()
     admin: Admin = Admin()
     block_page: BlockPage = BlockPage()
+    events: EventSection = EventSection()
     mail: Mail = Mail()
     report: tuple[ScheduledReport, ...] = ()
     quality: Quality = Quality()

@@ -6,6 +6,7 @@ from typing import Final
 
 from pdns.fast.blocking import Blocker
 from pdns.fast.cache import AnswerCache
+from pdns.fast.event_writer import EventWriter
 from pdns.fast.fast_forward import FastForward
 from pdns.fast.fast_path import FastPath
 from pdns.fast.in_flight import InFlight
@@ -22,4 +23,5 @@ COMPILED: Final = Kernels(
     upstream=UdpKernel(UdpSocket, SocketSet),
     fast_path=FastPath,
     fast_forward=FastForward,
+    event_writer=EventWriter,
 )

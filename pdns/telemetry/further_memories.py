@@ -1,0 +1,16 @@
+"""Memories that a worker gets only when the configuration needs them, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from pdns.config.schema import Config
+
+MAKERS: Final[dict[str, Callable[[], int]]] = {}  # name -> makes the memory, and returns its descriptor
+
+
+def wanted_memories(config: Config) -> tuple[str, ...]:
+    """The names of those that this configuration needs, in the order of `MAKERS`."""
+    wanted: dict[str, bool] = {}
+    return tuple(name for name in MAKERS if wanted.get(name, config.events.enabled))
