@@ -160,7 +160,7 @@ def _changes(content: IncidentContent) -> ReportSection:
 
 
 def _integrity(content: IncidentContent, sha256: str) -> ReportSection:
-    parts = [f"{percent(content.known_share)} of the period is recorded."]
+    parts = [f"Times are of the time zone {content.time_zone}. {percent(content.known_share)} of the period is recorded."]
     if content.has_losses:
         parts.append("Some records of that time were lost, whatever they were about. The metrics say how many and why.")
     if not content.is_complete:

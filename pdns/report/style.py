@@ -67,7 +67,7 @@ footer{color:var(--soft);font-size:.9rem;margin:3rem 0 0;border-top:1px solid va
 @media screen and (max-width:43.99rem){thead{position:absolute;width:1px;height:1px;overflow:hidden;clip-path:inset(50%)}
 table,tbody,tr{display:block}
 tbody tr{padding:.7rem 0;border-bottom:1px solid var(--line)}
-tbody th,tbody td{border:0;padding:0;text-align:left;white-space:normal}
+tbody th,tbody td,tbody .number,tbody .time{border:0;padding:0;text-align:left;white-space:normal}
 tbody th{display:block;font-weight:600;padding-bottom:.15rem}
 tbody td{display:inline-block;padding-right:1.1rem}
 td[data-title]::before{content:attr(data-title) ": ";color:var(--soft)}

@@ -76,9 +76,8 @@ def short_clock(time_s: float, zone: str) -> str:
 
 
 def clock_s(time_s: float, zone: str) -> str:
-    """As `clock`, with seconds and the offset from UTC: for evidence."""
-    moment = local(time_s, zone)
-    return f"{moment:%Y-%m-%d %H:%M:%S} {moment:%z}"
+    """`2026-11-23 14:05:59`: for evidence."""
+    return f"{local(time_s, zone):%Y-%m-%d %H:%M:%S}"
 
 
 def period(start_s: float, end_s: float, zone: str) -> str:

@@ -70,9 +70,9 @@ def test_periods_in_words(start: str, end: str, text: str) -> None:
 
 
 def test_clocks() -> None:
-    """Times are those of the time zone; evidence has seconds and the offset."""
+    """Times are those of the time zone; evidence has seconds."""
     assert wording.clock(NOON_S, "Europe/Berlin") == "23 Nov 2026, 13:00"
-    assert wording.clock_s(NOON_S, "America/New_York") == "2026-11-23 07:00:00 -0500"
+    assert wording.clock_s(NOON_S, "America/New_York") == "2026-11-23 07:00:00"
     assert wording.clock(-1.0, "UTC") == "1 Jan 1970, 00:00"
     assert wording.clock(1e18, "UTC").startswith("31 Dec 9999")
 
