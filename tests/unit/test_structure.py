@@ -170,6 +170,14 @@ def test_the_worker_owns_nothing() -> None:
     assert ways_into(["pdns.worker"], ["pdns.supervisor", "feeds"], IMPORTS) == []
 
 
+def test_the_events_process_answers_no_query() -> None:
+    """The events process imports no code of the other processes, and none that asks or answers DNS; nor do they import its."""
+    processes = ["pdns.supervisor", "pdns.worker", "pdns.page", "feeds"]
+    others = [*processes, "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
+    assert ways_into(["pdns.events"], others, IMPORTS) == []
+    assert ways_into(processes, ["pdns.events"], IMPORTS) == []
+
+
 def test_the_page_answers_no_query() -> None:
     """The page process imports no code of the other processes, and none that asks or answers DNS."""
     others = ["pdns.supervisor", "pdns.worker", "feeds", "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
