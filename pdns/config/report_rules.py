@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import re
 from collections.abc import Callable, Collection
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
@@ -17,8 +18,6 @@ from pdns.config.shape import Report, meant, show
 MOST_REPORTS: Final = 100
 MOST_RECIPIENTS: Final = 100
 _ADDRESS: Final = re.compile(r"[A-Za-z0-9.!#$%&'*+/=?^_`{|}~-]{1,64}@[A-Za-z0-9.-]{1,255}")  # RFC 5322, 3.4.1, without quotes
-_PART: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
-_OTHERS: Final = ("spool", "mail")  # directories beside it
 _PORTS: Final = {"starttls": 587, "tls": 465, "none": 25}
 
 T = TypeVar("T")
@@ -72,6 +71,7 @@ def settle_reports(reports: tuple[ScheduledReport, ...], around: ReportRuleConte
     if len(reports) > MOST_REPORTS:
         around.report.add("report", f"expected at most {MOST_REPORTS}, got {len(reports)}")
     seen: dict[str, int] = {}
+    settled: list[ScheduledReport] = []
     for index, report in enumerate(reports):
         at = f"report[{index}]"
         if (first := seen.setdefault(report.name, index)) < index:
@@ -79,13 +79,15 @@ def settle_reports(reports: tuple[ScheduledReport, ...], around: ReportRuleConte
         _check_tenants(report, at, around)
         _check_times(report, at, around)
         _check_recipients(report, at, around)
-        parts = PurePosixPath(report.directory).parts
-        if not parts or not all(_PART.fullmatch(part) for part in parts):
-            expected = 'expected the name of a directory, such as "reports": it is made in events/ of the state directory'
-            around.report.add(f"{at}.directory", f"{expected}, got {show(report.directory)}")
-        elif parts[0] in _OTHERS:
-            around.report.add(f"{at}.directory", f"{show(parts[0])} holds other files; choose another name")
-    return reports
+        settled.append(replace(report, directory=_directory(report.directory, f"{at}.directory", around)))
+    return tuple(settled)
+
+
+def _directory(text: str, key: str, around: ReportRuleContext) -> str:
+    path = around.parse(key, text, lambda text: addresses.absolute_path(text, around.directory)) if text else None
+    if path is not None and os.path.exists(path) and not os.path.isdir(path):  # noqa: PTH110, PTH112 (Path's raise on EACCES)
+        around.report.add(key, f"expected a directory, got {show(str(path))}")
+    return os.path.realpath(path) if path is not None else ""  # below it no link is followed
 
 
 def _check_tenants(report: ScheduledReport, at: str, around: ReportRuleContext) -> None:

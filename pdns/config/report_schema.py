@@ -27,7 +27,7 @@ class ScheduledReport(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     time: TimeOfDay = "06:00"
     time_zone: str = "UTC"
     formats: ReportForms = ("html",)
-    directory: str = "reports"
+    directory: str = ""
     keep: Annotated[int, Meta(ge=1, le=1000)] = 60
     mail_to: tuple[str, ...] = ()
 

@@ -1,8 +1,8 @@
 """Writes the reports of `[[report]]` when they are due, keeps a bounded number, and mails them.
 
-Files below `<state>/events/`: the reports, `<directory>/<report>/[<tenant>-]<first day>.<format>`; messages that wait,
-`mail/*.eml`; and `report_schedule.json`, when each report was last written. A crash between these repeats a step, which writes
-the same files again. Everything that blocks runs in a thread.
+Files below `<state>/events/`: the reports, `reports/<report>/[<tenant>-]<first day>.<format>`; messages that wait, `mail/*.eml`;
+and `report_schedule.json`, when each report was last written. A crash between these repeats a step, which writes the same files
+again. Everything that blocks runs in a thread.
 """
 
 from __future__ import annotations
@@ -42,6 +42,7 @@ _LOOK_S: Final = 60.0
 _FUTURE_S: Final = 86400.0
 _STATE: Final = "report_schedule.json"
 _MAIL: Final = "mail"
+_REPORTS: Final = "reports"
 _MOST_BYTES: Final = 64 * 1024 * 1024
 _log = logging.getLogger(__name__)
 
@@ -140,7 +141,7 @@ class ReportSchedule:
                     status = feed_status.read(Path(config.state.dir))
                     period = period_of(report.every, report.time_zone, due_s)
                     content = gather(queries, config, status, period, tenant, now_s)
-                    files = self._store(config, report, content)
+                    files = self._store(report, content)
                     if report.mail_to and config.mail.host:
                         name = f"{int(due_s)}-{report.name}-{tenant or '_all'}.eml"
                         messages[name] = composed(content, files, config.mail.sender, report.mail_to)
@@ -158,9 +159,9 @@ class ReportSchedule:
             return True
         return False
 
-    def _store(self, config: Config, report: ScheduledReport, content: ReportContent) -> list[tuple[ReportFormat, str, bytes]]:
+    def _store(self, report: ScheduledReport, content: ReportContent) -> list[tuple[ReportFormat, str, bytes]]:
         """Write one report in its formats, and remove those that are not kept any more."""
-        directory = self._directory(config, report)
+        directory = self._directory(report)
         day = f"{local(content.start_s, content.time_zone):%Y-%m-%d}"
         stem = f"{content.tenant}-{day}" if content.tenant else day
         files: list[tuple[ReportFormat, str, bytes]] = []
@@ -209,13 +210,12 @@ class ReportSchedule:
     def _mail(self) -> Path:
         return self._events / _MAIL
 
-    def _directory(self, config: Config, report: ScheduledReport) -> Path:
-        path = Path(config.state.dir) / "events"
-        for part in (*Path(report.directory).parts, report.name):
-            path /= part
+    def _directory(self, report: ScheduledReport) -> Path:
+        base = Path(report.directory) if report.directory else self._events / _REPORTS
+        for path in (base, base / report.name) if not report.directory else (base / report.name,):
             if not path.is_dir():
                 make_directory(path, 0o750)
-        return path
+        return base / report.name
 
     def _waiting(self) -> list[Path]:
         """The messages that wait, the oldest first."""

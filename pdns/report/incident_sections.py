@@ -53,7 +53,7 @@ def incident_figures(content: IncidentContent) -> tuple[HeadlineFigure, ...]:
 def incident_sections(content: IncidentContent, sha256: str) -> list[ReportSection]:
     """All sections, in their order."""
     return [
-        _timeline(content), _contacts(content), _listings(content), _answered(content), _changes(content),
+        _timeline(content), _listings(content), _answered(content), _changes(content), _contacts(content),
         _integrity(content, sha256),
     ]  # fmt: skip
 
@@ -94,17 +94,19 @@ def _timeline(content: IncidentContent) -> ReportSection:
 
 def _contacts(content: IncidentContent) -> ReportSection:
     zone, contacts = content.time_zone, content.contacts[:_SHOWN_CONTACTS]
+    several = len({name for one in contacts for name in one.names}) > 1
     rows = tuple(
         (
             shown(one.client) or "not kept", shown(content.tenants.get(one.tenant, one.tenant)), number(one.blocked),
-            number(one.monitored), clock_s(one.first_s, zone), clock_s(one.last_s, zone), ", ".join(map(shown, one.names)),
+            *((number(one.monitored),) if content.monitored else ()), clock_s(one.first_s, zone), clock_s(one.last_s, zone),
+            *((", ".join(map(shown, one.names)),) if several else ()),
         )
         for one in contacts
     )  # fmt: skip
     columns = (
         ReportColumn("Machine", "name"), ReportColumn("Organisation"), ReportColumn("Blocked", "number"),
-        ReportColumn("Not blocked", "number"), ReportColumn("First", "time"), ReportColumn("Last", "time"),
-        ReportColumn("Listed names", "name"),
+        *((ReportColumn("Not blocked", "number"),) if content.monitored else ()), ReportColumn("First", "time"),
+        ReportColumn("Last", "time"), *((ReportColumn("Listed names", "name"),) if several else ()),
     )  # fmt: skip
     more = len(content.contacts) - len(contacts)
     note = f"{counted(more, 'more row')}: the JSON form has them." if more else ""

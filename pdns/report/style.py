@@ -76,7 +76,7 @@ tbody td:empty,tbody .sized{display:none}}
 .chart.wide{display:block}.chart.narrow{display:none}}
 @media (min-width:60rem){main{display:grid;grid-template-columns:1fr 1fr;column-gap:3.5rem}main>*{grid-column:1/-1;min-width:0}
 main>.half{grid-column:auto}}
-@page{size:A4;margin:16mm 16mm 20mm;@bottom-left{content:"Protective DNS report";font:8pt system-ui,sans-serif;color:#55606d}
+@page{size:A4;margin:16mm 16mm 20mm;
 @bottom-right{content:counter(page) " / " counter(pages);font:8pt system-ui,sans-serif;color:#55606d}}
 @media print{html{font-size:9.5pt}body{background:#fff;color:#1a2129}.wrap{max-width:none;padding:0}
 h1{font-size:2.5rem}.figures{grid-template-columns:repeat(3,1fr);gap:1rem;margin-top:1.5rem;padding:1.2rem 0}

@@ -103,12 +103,14 @@ def test_the_last_hour_is_waited_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("tenants", ["each", ("kirklees", "leeds")])
 def test_a_report_for_each_tenant(tenants: Any, tmp_path: Path) -> None:
     """Each tenant has files of its own, in each format."""
-    bench = Bench(tmp_path, ScheduledReport(name="w", tenants=tenants, formats=("html", "csv"), directory="out/put"))
+    out = tmp_path / "events/out"
+    out.mkdir(parents=True)
+    bench = Bench(tmp_path, ScheduledReport(name="w", tenants=tenants, formats=("html", "csv"), directory=str(out)))
     bench.work(MONDAY_S - DAY_S)
     those = records.TENANTS if tenants == "each" else tenants
-    expected = [f"out/put/w/{tenant}-2026-11-16.{suffix}" for tenant in those for suffix in ("csv", "html")]
+    expected = [f"out/w/{tenant}-2026-11-16.{suffix}" for tenant in those for suffix in ("csv", "html")]
     assert bench.work(MONDAY_S + 1) == sorted(expected)
-    text = (tmp_path / "events/out/put/w/leeds-2026-11-16.html").read_text()
+    text = (tmp_path / "events/out/w/leeds-2026-11-16.html").read_text()
     assert "Leeds City Council" in text
     assert "Kirklees" not in text
 
