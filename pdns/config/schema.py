@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.event_schema import EventSection
 from pdns.config.policy_schema import PolicySection, Tenant
+from pdns.config.report_schema import Mail, ScheduledReport
 from pdns.config.sink_schema import SinkSection
 from pdns.config.value_types import (
     MOST,
@@ -378,6 +379,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Admin = Admin()
     block_page: BlockPage = BlockPage()
     events: EventSection = EventSection()
+    mail: Mail = Mail()
+    report: tuple[ScheduledReport, ...] = ()
     quality: Quality = Quality()
     sink: tuple[SinkSection, ...] = ()
     log: Log = Log()
