@@ -6,6 +6,7 @@ an answer comes out, everything is counted, and Python hears of it only when the
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from pdns.fast.asked cimport AskedNames
 from pdns.fast.cache cimport AnswerCache
 from pdns.fast.clients cimport ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
@@ -55,6 +56,7 @@ cdef class FastPath:
     cdef uint32_t _refresh_ahead_hits
     cdef object _special_filter_keys
     cdef object _primaries  # None when there are none
+    cdef AskedNames _asked  # None: names are not noted
     cdef Options _options
     cdef bytes _cookie_secret
     cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much
@@ -73,6 +75,7 @@ cdef class FastPath:
         self, CacheRecord *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
         const uint8_t *address,
     ) except -3  # `address`: of who asks, to be logged; NULL where Python logs
+    cdef int _note(self, const CacheRecord *record, const Question *question, uint16_t client) except -1
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1
     cdef Py_ssize_t _refuse(
         self, Question *question, uint16_t client, bytes text, bint truncate, uint8_t *out
