@@ -9,7 +9,7 @@ from feeds.publish.zone_file import ZoneTail
 from feeds.update_limits import Change, UpdateLimits
 from pdns.blockset.layout import FeedEntry
 from pdns.config.schema import Feed
-from pdns.state.feed_status import HoldReason, HeldNames, SkippedLines
+from pdns.state.feed_status import HeldNames, HoldReason, SkippedLines
 
 
 class Parse(msgspec.Struct, frozen=True, tag=True):

@@ -84,3 +84,11 @@ class InvalidRecord(PdnsError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class SinkError(PdnsError):
+    """A sink that has not taken records. The same records can be given to it again."""
+
+
+class FrameStreamError(SinkError):
+    """A collector that cannot be reached, refused the stream, or did not confirm it."""

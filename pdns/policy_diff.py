@@ -12,7 +12,7 @@ from pdns.config.schema import Config
 from pdns.core.local_rules import LocalRules
 from pdns.core.policy import Decision, Policy
 from pdns.state.feed_hits import Hits
-from pdns.telemetry.block_ring import name_hash
+from pdns.telemetry.event_ring import name_hash
 from pdns.wire import names
 
 DAYS: Final = 7

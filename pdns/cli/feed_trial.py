@@ -135,8 +135,8 @@ def _show(console: Console, report: TrialReport) -> None:
         named = f": {', '.join(report.popular[:_SHOWN])}" if report.popular else ""
         console.print(Text(f"\n{text}{named}", "yellow"), soft_wrap=True)
     expected = f"{report.expected_false:,.0f}" if report.expected_false >= 1 else "none"
-    said = f"Of all days of all tenants and names, {expected} are expected to be here by chance. What is blocked already is not counted."
-    console.print(Text(said, "dim"), soft_wrap=True)
+    said = f"Of all days of all tenants and names, {expected} are expected to be here by chance."
+    console.print(Text(f"{said} What is blocked already is not counted.", "dim"), soft_wrap=True)
 
 
 def _more(console: Console, count: int) -> None:

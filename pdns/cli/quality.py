@@ -20,7 +20,7 @@ from pdns.config.policies import policies_at
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
 from pdns.state import feed_hits
-from pdns.telemetry.block_ring import name_hash
+from pdns.telemetry.event_ring import name_hash
 
 if TYPE_CHECKING:
     from feeds.quality import FeedQuality, QualityReport

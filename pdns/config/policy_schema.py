@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from typing import Annotated
+
+from msgspec import Meta, Struct
 
 from pdns.config.value_types import (
     Action,
     ActionOrNone,
+    ClientDetailOrNone,
     EntryAction,
     Label,
     LabelOrNone,
@@ -74,3 +77,5 @@ class Tenant(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     doh_token_sha256: Sha256 = ""
     tls_names: tuple[str, ...] = ()
     certificate_sha256: Sha256 = ""
+    events_clients: ClientDetailOrNone = ""
+    events_keep_days: Annotated[int, Meta(ge=0, le=3650)] = 0

@@ -16,6 +16,10 @@ Mode = Literal["block", "monitor"]
 PolicyMode = Literal["block", "monitor", "off"]
 EntryAction = Literal["block", "allow"]
 Weekday = Annotated[Literal["mon", "tue", "wed", "thu", "fri", "sat", "sun"], Meta(description="day")]
+ClientDetail = Literal["none", "prefix", "hash", "full"]
+ClientDetailOrNone = Annotated[
+    Literal["", "none", "prefix", "hash", "full"], Meta(description='"none", "prefix", "hash" or "full"')
+]
 Strategy = Literal["fastest", "ordered", "parallel"]
 TokenRole = Literal["read", "tenant", "admin"]
 TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]

@@ -110,12 +110,6 @@ class Entry:
         self.size_bytes = len(body) + 24 * len(ttls) + _OVERHEAD_BYTES
 
     @property
-    def listed_by(self) -> tuple[str, ...]:
-        """Every feed that blocks it, or would."""
-        blocking = () if self.verdict is None else (self.verdict.feed, *self.verdict.also)
-        return (*(feed for feed, _ in self.monitored), *blocking)
-
-    @property
     def silent(self) -> bool:
         """Whether the answer is to give none."""
         return self.verdict is not None and self.verdict.action == DROP

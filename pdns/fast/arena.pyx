@@ -25,7 +25,7 @@ cdef extern from *:
     void pdns_prefetch(const void *at) noexcept nogil
     void pdns_barrier() noexcept nogil
 
-cdef bytes _MAGIC = b"pdnsarn3"
+cdef bytes _MAGIC = b"pdnsarn4"
 cdef enum:
     HEADER_ROOM = 256
     LEAST_BYTES = 65536
@@ -34,7 +34,6 @@ cdef enum:
     LEAST_PROBATION_BYTES = 65536
     PROBATION_SHARE = 10
     FILLER_BYTES = 8  # as much of a record as says that it is one
-    NEVER_SEEN = 0xFFFFFFFF
 
 
 cdef inline uint32_t ghost_of(uint64_t hash) noexcept nogil:
@@ -152,8 +151,6 @@ cdef class Arena:
         if shape.size > MAX_RECORD_BYTES or shape.size > ring.size // 2:
             return NULL
         self._make_room(ring, shape.size)
-        shape.seen_minute = NEVER_SEEN
-        shape.seen_client = NEVER_SEEN
         record = self._at(ring, ring.head)
         memcpy(record, shape, sizeof(CacheRecord))
         memcpy(key_of(record), key, shape.key_bytes)

@@ -44,8 +44,6 @@ cdef struct CacheRecord:
     double retry_s
     uint32_t next  # in its chain of the index: place in the arena in units; 0 ends it
     uint32_t hits
-    uint32_t seen_minute  # when a client was last counted as having met it, and which one
-    uint32_t seen_client
     int32_t ede_code
     uint16_t rcode
     uint16_t attribution  # index into AnswerCache.attributions; 0: none

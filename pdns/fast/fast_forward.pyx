@@ -331,7 +331,7 @@ cdef class FastForward(ReplyHandler):
         cdef FastPath fast_path = self._fast_path
         cdef uint8_t *out = listener._room(MOST_ANSWER_BYTES)
         cdef Py_ssize_t size = fast_path._render(
-            record, &query.q, query.number, UPSTREAM, fast_path.most_bytes(&query.q, UDP), False, now, out, NULL
+            record, &query.q, query.number, UPSTREAM, UDP, False, now, out, query.client_at
         )
         if size:
             if not listener._collecting:

@@ -8,8 +8,9 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.asked cimport AskedNames
 from pdns.fast.cache cimport AnswerCache
-from pdns.fast.clients cimport ClientTable, RateLimiter
+from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
+from pdns.fast.event_writer cimport EventWriter
 from pdns.fast.query cimport Query
 from pdns.fast.cache_record cimport CacheRecord
 from pdns.fast.stats cimport FastStats
@@ -38,8 +39,9 @@ cdef class PendingQuery(Query):
     cdef readonly bint needs_recheck
     cdef readonly bint skips_local
     cdef readonly bint stream
+    cdef uint8_t client_at[ADDRESS_BYTES]
 
-    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, Py_ssize_t decide) except -1
+    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) except -1
 
 
 cdef class FastPath:
@@ -47,6 +49,7 @@ cdef class FastPath:
     cdef FastStats _fast_stats
     cdef object _stats, _saw, _limits, _config, _tenant_policies, _listed_clients
     cdef ClientTable _clients
+    cdef EventWriter _events  # None: events are not recorded
     cdef RateLimiter _limiter
     cdef RateLimiter _verified_limiter
     cdef int _limit_action
@@ -72,10 +75,13 @@ cdef class FastPath:
         self, CacheRecord *record, Question *question, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out
     ) except -3
     cdef Py_ssize_t _render(
-        self, CacheRecord *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
+        self, CacheRecord *record, Question *question, uint16_t client, int source, int transport, bint stale, double now, uint8_t *out,
         const uint8_t *address,
-    ) except -3  # `address`: of who asks, to be logged; NULL where Python logs
-    cdef int _note(self, const CacheRecord *record, const Question *question, uint16_t client) except -1
+    ) except -3
+    cdef int _note_name(self, const CacheRecord *record, const Question *question, uint16_t client) except -1
+    cdef int _note(
+        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
+    ) except -1
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1
     cdef Py_ssize_t _refuse(
         self, Question *question, uint16_t client, bytes text, bint truncate, uint8_t *out

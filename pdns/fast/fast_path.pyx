@@ -5,10 +5,11 @@
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.set cimport PySet_Contains
-from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t
+from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.string cimport memcpy
 
-from pdns.fast.clients cimport Known, packed, text_of
+from pdns.fast.clients cimport ADDRESS_BYTES, Known, packed, text_of
+from pdns.fast.event_writer cimport MAX_TEXT_BYTES, Noted
 from pdns.fast.query cimport filter_key_of
 from pdns.fast.cache_record cimport (
     BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, ede_of, listed_of,
@@ -35,7 +36,6 @@ cdef enum:
     DROP
     TRUNCATE
     REFUSE
-    SECONDS_A_MINUTE = 60
     STRUCTURED_ROOM = 2048
 cdef dict _ACTIONS = {"drop": DROP, "truncate": TRUNCATE, "refuse": REFUSE}
 
@@ -56,11 +56,12 @@ for _type in (*specification.META_TYPES, p.ANY):
 
 cdef class PendingQuery(Query):
 
-    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, Py_ssize_t decide) except -1:
-        """It is what was heard, and `FastPath.take` said `decide`."""
+    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) except -1:
+        """It is what was heard from `address`, and `FastPath.take` said `decide`."""
         cdef const uint8_t *filter_key
         cdef Py_ssize_t size
         memcpy(&self.q, &heard.question, sizeof(Question))
+        memcpy(self.client_at, address, ADDRESS_BYTES)
         filter_key = self.q.key + filter_key_of(&self.q)
         size = self.q.key + self.q.name_bytes - filter_key
         self._fast_path, self.number, self.needs_recheck = fast_path, heard.client, decide == DECIDE_REMEMBERED
@@ -81,9 +82,9 @@ cdef class PendingQuery(Query):
 cdef class FastPath:
     """One for each worker. `adopt` changes its rules between two packets."""
 
-    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None):
+    def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None, EventWriter events=None):
         """`saw` as `MonitorLog.saw`, `limits` the memory of `RateLimiter`."""
-        self._cache, self._cookie_secret, self._saw, self._limits = cache, cookie_secret, saw, limits
+        self._cache, self._cookie_secret, self._saw, self._limits, self._events = cache, cookie_secret, saw, limits, events
         self._stats = stats
 
     def adopt(self, rules, primaries):
@@ -134,7 +135,7 @@ cdef class FastPath:
             return None
         if size < 0:
             asked = PendingQuery.__new__(PendingQuery)
-            asked.settle(self, &heard, size)
+            asked.settle(self, &heard, <const uint8_t *>PyBytes_AS_STRING(client), size)
             asked.stream = transport is not _UDP
             return asked
         answer = PyBytes_FromStringAndSize(<char *>_buffer, size)
@@ -155,7 +156,7 @@ cdef class FastPath:
         cdef CacheRecord *record = self._cache.find(asked.q.key, asked.q.key_bytes)
         if record == NULL:
             raise LookupError
-        return self._render(record, &asked.q, asked.number, source, self.most_bytes(&asked.q, transport), False, now, out, NULL)
+        return self._render(record, &asked.q, asked.number, source, transport, False, now, out, asked.client_at)
 
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil:
         if transport == TCP:
@@ -184,7 +185,7 @@ cdef class FastPath:
         """
         cdef Question *question = &heard.question
         cdef CacheRecord *record
-        cdef Py_ssize_t max_bytes, size
+        cdef Py_ssize_t size
         cdef RateLimiter limiter
         cdef bint verified = transport == TCP
         if heard.fault == UNKNOWN_OPCODE and self._primaries is not None:
@@ -222,19 +223,18 @@ cdef class FastPath:
             return DECIDE
         if record.rules_epoch != self._cache._header.rules_epoch:
             return DECIDE_REMEMBERED
-        max_bytes = self.most_bytes(question, transport)
         if now < record.expires_s:
             if self._is_worth_refreshing(record, now):
                 return DECIDE_REMEMBERED
             source[0] = CACHE if record.source == UPSTREAM else record.source
             record.hits += 1
             record.visited = True
-            return self._render(record, question, heard.client, source[0], max_bytes, False, now, out, address)
+            return self._render(record, question, heard.client, source[0], transport, False, now, out, address)
         if record.source == UPSTREAM and now < record.expires_s + self._max_stale_s and now < record.retry_s:
             source[0] = STALE
             record.hits += 1
             record.visited = True
-            return self._render(record, question, heard.client, STALE, max_bytes, True, now, out, address)
+            return self._render(record, question, heard.client, STALE, transport, True, now, out, address)
         return DECIDE_REMEMBERED
 
     cdef Py_ssize_t _take_notify(self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, double now, uint8_t *out) except -3:
@@ -247,27 +247,26 @@ cdef class FastPath:
         return PyBytes_GET_SIZE(answer)
 
     cdef Py_ssize_t _render(
-        self, CacheRecord *record, Question *question, uint16_t client, int source, Py_ssize_t max_bytes, bint stale, double now, uint8_t *out,
+        self, CacheRecord *record, Question *question, uint16_t client, int source, int transport, bint stale, double now, uint8_t *out,
         const uint8_t *address,
     ) except -3:
-        cdef uint32_t minute
+        cdef Py_ssize_t max_bytes = self.most_bytes(question, transport)
+        cdef tuple slots
         if record.attribution:
             if record.silent == TRUNCATED and max_bytes == MAX_TCP_BYTES:
                 return DECIDE_REMEMBERED
-            self._fast_stats.blocked(client, record.attribution)
-            minute = <uint32_t>(now / SECONDS_A_MINUTE)
+            slots = self._fast_stats.blocked(client, record.attribution)
             if record.listed_bytes == 0:
                 self._log_monitored(record, question, client, address)
-            elif (record.seen_minute != minute or record.seen_client != client):
-                record.seen_minute, record.seen_client = minute, client
-                self._fast_stats.sighted(client, record.attribution, listed_of(record), record.listed_bytes, minute)
+            if self._events is not None and slots:
+                self._note(record, question, client, transport, address, slots, now)
             if record.silent == SILENT:
                 return SILENCE
             if record.silent == TRUNCATED:
                 self._fast_stats.response(client, source, record.rcode)
                 return write_truncated(question, out)
         if self._asked is not None and (record.attribution == 0 or record.listed_bytes == 0):
-            self._note(record, question, client)
+            self._note_name(record, question, client)
         self._fast_stats.response(client, source, record.rcode)
         if question.structured and record.ede_code != NO_EDE:
             return self._render_structured(record, question, max_bytes, stale, now, out)
@@ -299,15 +298,29 @@ cdef class FastPath:
         memcpy(out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
         return PyBytes_GET_SIZE(answer)
 
-    cdef int _note(self, const CacheRecord *record, const Question *question, uint16_t client) except -1:
+    cdef int _note_name(self, const CacheRecord *record, const Question *question, uint16_t client) except -1:
         """Most names are asked again and again: the question's own mark is looked for first, for it costs no digest."""
         if not self._asked.knows(self._asked.query_mark(record.hash, client)):
             self._asked.write(question.key, question.name_bytes, self._clients.clients[client].tenant)
         return 0
 
+    cdef int _note(
+        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
+    ) except -1:
+        """As `pdns.worker.service` does it for an answer that it gives."""
+        cdef Noted noted
+        noted.address, noted.key_hash, noted.qtype, noted.transport = address, record.hash, question.qtype, transport
+        noted.qname, noted.qname_bytes = question.key, question.name_bytes
+        noted.listed, noted.listed_bytes = listed_of(record), record.listed_bytes
+        noted.text, noted.text_bytes = ede_of(record), 0
+        if record.listed_bytes and record.ede_code != NO_EDE:
+            noted.text_bytes = record.ede_bytes if record.ede_bytes < MAX_TEXT_BYTES else MAX_TEXT_BYTES
+        noted.now = now
+        return self._events.see(&noted, self._clients.clients[client].tenant, slots)
+
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
         """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""
-        if address != NULL and self._saw is not None:
+        if self._saw is not None:
             name = PyBytes_FromStringAndSize(<const char *>question.key, question.name_bytes)
             self._saw(name, self._clients.clients[client].tenant, text_of(address), self._cache.attributions[record.attribution][1])
         return 0

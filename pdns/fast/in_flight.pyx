@@ -108,9 +108,7 @@ cdef class InFlight:
 
     cdef Holder client_of(self, Datagram query):
         """What `room_for` and `begin` take."""
-        cdef uint8_t address[ADDRESS_BYTES]
-        query.client_address(address)
-        return self._client(address)
+        return self._client(query.client_at)
 
     cdef uint64_t domain_of(self, Datagram query) noexcept:
         """What `room_for` and `begin` take."""

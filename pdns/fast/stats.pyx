@@ -3,15 +3,10 @@
 # specification: pdns/telemetry/stats.py:Stats
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_FromStringAndSize
 from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memcmp, memcpy, memset
+from libc.string cimport memset
 
-from pdns.fast.wire cimport MAX_NAME_BYTES
-from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
-
-from pdns.telemetry import block_ring
 from pdns.fast.cache import SOURCES
 from pdns.telemetry.stats import BUCKETS_S, QTYPE_LABELS
 from pdns.wire.transport import Transport
@@ -19,13 +14,6 @@ from pdns.wire.transport import Transport
 cdef enum:
     QTYPE_TABLE = 66  # every type that has a label is below, but for one that has its own case
     MORE_CLIENTS = 64
-
-cdef enum:  # as pdns.telemetry.block_ring has it
-    CAPACITY_AT = 8
-    HEAD_AT = 16
-    EVENTS_AT = 64
-    EVENT_BYTES_AT = 12
-    EVENT_HEAD_BYTES = 16  # all of an event that the supervisor of an earlier version made room for
 
 cdef uint8_t _labels[QTYPE_TABLE]  # qtype -> place of its label; 0 is `other`
 memset(_labels, 0, sizeof(_labels))
@@ -52,14 +40,6 @@ cdef class FastStats:
         self._bound_count = len(BUCKETS_S)
         for at, bound_s in enumerate(BUCKETS_S):
             self._bounds_s[at] = bound_s
-        self._block_ring = NULL
-        if stats.block_ring is not None:
-            self._sightings_memory = stats.block_ring.memory
-            PyObject_GetBuffer(self._sightings_memory, &view, PyBUF_WRITABLE)
-            self._block_ring = <uint8_t *>view.buf
-            PyBuffer_Release(&view)  # as above
-            memcpy(&self._event_bytes, self._block_ring + EVENT_BYTES_AT, 4)
-        memcpy(self._salt, <const char *>block_ring.SALT, SALT_BYTES)
         self._not_a_query, self._rate_limit = stats.drop_slot("not_a_query"), stats.drop_slot("rate_limit")
 
     def __dealloc__(self):
@@ -91,56 +71,15 @@ cdef class FastStats:
         self._values[slot - 1] += 1
         return 0
 
-    cdef int blocked(self, uint16_t client, uint16_t attribution) except -1:
-        """It met what the attribution speaks of."""
+    cdef tuple blocked(self, uint16_t client, uint16_t attribution):
+        """It met what the attribution speaks of. Returns the slots that this was counted in."""
         cdef uint32_t key = <uint32_t>client << 16 | attribution
         slots = self._block_slots.get(key)
         if slots is None:
             slots = self._block_slots[key] = self._stats.block_slots(self._tenants[client].tenant, *self._attributions[attribution])
         for slot in <tuple>slots:
             self._values[<Py_ssize_t>slot] += 1
-        return 0
-
-    cdef int sighted(self, uint16_t client, uint16_t attribution, const uint8_t *listed, size_t listed_bytes, uint32_t minute) except -1:
-        """It asked for a listed name or one below, as `pdns.telemetry.block_ring.BlockRingWriter.saw` says it: not twice a minute."""
-        cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
-        cdef uint8_t digest[XXH3_DIGEST_BYTES]
-        cdef BlockEvent event
-        cdef BlockEvent *before
-        cdef uint64_t head
-        cdef uint32_t capacity
-        cdef uint8_t *out
-        cdef int at
-        if self._block_ring == NULL:
-            return 0
-        if self._slots[client].tenant == 0:
-            self._slots[client].tenant = self._stats.tenant_slot(self._tenants[client].tenant) + 1
-        if listed_bytes + SALT_BYTES > XXH3_MOST_BYTES:
-            event.listed_hash = block_ring.name_hash(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
-        else:
-            memcpy(salted, self._salt, SALT_BYTES)
-            memcpy(salted + SALT_BYTES, listed, listed_bytes)
-            xxh128(salted, SALT_BYTES + listed_bytes, digest)
-            event.listed_hash = 0
-            for at in range(8):
-                event.listed_hash = event.listed_hash << 8 | digest[at]
-        slots = self._block_slots[<uint32_t>client << 16 | attribution]
-        event.series, event.minute = self._slots[client].tenant - 1, minute
-        event.blocked = <uint32_t>(<Py_ssize_t>(<tuple>slots)[0] + 1)
-        before = &self._said[(event.listed_hash ^ event.series ^ event.blocked) % LATELY_SAID]
-        if memcmp(before, &event, sizeof(BlockEvent)) == 0:
-            return 0
-        before[0] = event
-        memcpy(&head, self._block_ring + HEAD_AT, 8)
-        memcpy(&capacity, self._block_ring + CAPACITY_AT, 4)
-        out = self._block_ring + EVENTS_AT + head % capacity * self._event_bytes
-        memcpy(out, &event, EVENT_HEAD_BYTES)
-        if self._event_bytes > EVENT_HEAD_BYTES:
-            out[EVENT_HEAD_BYTES] = <uint8_t>listed_bytes
-            memcpy(out + EVENT_HEAD_BYTES + 1, listed, listed_bytes)
-        head += 1
-        memcpy(self._block_ring + HEAD_AT, &head, 8)
-        return 0
+        return slots
 
     cdef int lasted(self, int source, uint64_t count, double duration_s) except -1:
         """`count` queries were answered from `source` within `duration_s`."""

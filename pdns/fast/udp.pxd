@@ -13,12 +13,9 @@ cdef enum:
 
 cdef class Datagram(PendingQuery):
     cdef Peer _peer  # where the answer goes
-    cdef bint _has_client  # False: the peer is the client
-    cdef uint8_t _client[ADDRESS_BYTES]
     cdef UdpListener _listener
     cdef readonly double started_s
 
-    cdef void client_address(self, uint8_t *address) noexcept
     cdef int send_known(self, int source, double now) except -1
 
 

@@ -35,15 +35,7 @@ cdef class Datagram(PendingQuery):
     @property
     def address(self):
         """The client's address as text, without scope."""
-        cdef uint8_t address[ADDRESS_BYTES]
-        self.client_address(address)
-        return text_of(address)
-
-    cdef void client_address(self, uint8_t *address) noexcept:
-        if self._has_client:
-            memcpy(address, self._client, ADDRESS_BYTES)
-        else:
-            address_of(&self._peer, address)
+        return text_of(self.client_at)
 
     @property
     def port(self):
@@ -166,7 +158,6 @@ cdef class UdpListener:
         cdef uint8_t *out
         cdef Datagram datagram
         cdef list undecided = None
-        cdef bint has_balancers = self._balancers is not None
         memset(answered, 0, sizeof(answered))
         for turn in range(self._parse_batch(count, sound)):
             at = sound[turn]
@@ -184,10 +175,7 @@ cdef class UdpListener:
             elif size < 0:
                 datagram = Datagram.__new__(Datagram)
                 memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
-                if has_balancers:
-                    datagram._has_client = True
-                    memcpy(datagram._client, self._addresses[at], ADDRESS_BYTES)
-                datagram.settle(self._fast_path, &self._heard[at], size)
+                datagram.settle(self._fast_path, &self._heard[at], self._addresses[at], size)
                 datagram._listener, datagram.started_s = self, began_s
                 if undecided is None:
                     undecided = []
@@ -211,11 +199,9 @@ cdef class UdpListener:
             datagram = Datagram.__new__(Datagram)
             if not self._is_sound(at, &datagram._peer):
                 continue
-            if self._balancers is not None:
-                datagram._has_client = True
-                address_of(&datagram._peer, datagram._client)
-                if not self._unwrap(at, datagram._client):
-                    continue
+            address_of(&datagram._peer, datagram.client_at)
+            if self._balancers is not None and not self._unwrap(at, datagram.client_at):
+                continue
             datagram._listener = self
             wire = PyBytes_FromStringAndSize(<const char *>self._inbox.raw(at), self._inbox.size(at))
             try:

@@ -24,7 +24,7 @@ cdef bytes place_of(waiter, int port):
     cdef bytes address
     if type(waiter) is Datagram:
         query = waiter
-        query.client_address(place)
+        memcpy(place, query.client_at, ADDRESS_BYTES)
         put16(place + ADDRESS_BYTES, port_of(&query._peer))
         put16(place + ADDRESS_BYTES + 2, query.q.id)
     else:

@@ -19,8 +19,8 @@ from pdns.core.listing import Rule
 from pdns.errors import PdnsError
 from pdns.history.days import ALL, ALL_PREFIX, DayFiles, date_of, days_in, history_directory
 from pdns.history.filters import DigestHashes, NameFilter
-from pdns.history.names_key import FILE_NAME, read_key
 from pdns.telemetry.asked_names import NameDigests
+from pdns.telemetry.names_key import FILE_NAME, read_key
 from pdns.wire.names import MAX_NAME_BYTES, to_text
 
 _BATCH: Final = 1 << 16  # digests that are hashed together: 8 MB

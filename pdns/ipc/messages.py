@@ -9,7 +9,7 @@ import msgspec
 from pdns.wire.transport import Transport
 
 MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
-MAX_LISTENERS: Final = MAX_FDS - 5  # besides configuration, counters, block ring, arena and limits
+MAX_LISTENERS: Final = MAX_FDS - 5  # besides configuration, counters, event ring, arena and limits
 
 
 class ListeningSocket(msgspec.Struct, frozen=True):
@@ -22,7 +22,7 @@ class ListeningSocket(msgspec.Struct, frozen=True):
 class Apply(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: use this configuration.
 
-    Descriptors: configuration, counters, block ring, the arena if there is one, the rate limits' memory if `limits`, one for each
+    Descriptors: configuration, counters, event ring, the arena if there is one, the rate limits' memory if `limits`, one for each
     listener.
     """
 
@@ -35,6 +35,7 @@ class Apply(msgspec.Struct, frozen=True, tag=True):
     cookie_secret: str = ""  # in hexadecimal; all workers have the same
     limits: bool = False
     blocksets: bool = False  # the supervisor hands them out; else the worker looks for them itself
+    client_key: str = ""  # in hexadecimal: makes pseudonyms of clients
 
 
 class TakeBlockset(msgspec.Struct, frozen=True, tag=True):
@@ -42,6 +43,15 @@ class TakeBlockset(msgspec.Struct, frozen=True, tag=True):
 
     generation: int
     needed: bool = False  # names are blocked by now: refuse to start rather than answer without a blockset
+
+
+class TakeMemories(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: use these memories of `pdns.telemetry.further_memories`, and no others. Sent before each `Apply`.
+
+    Descriptors: one for each.
+    """
+
+    names: tuple[str, ...] = ()
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):
@@ -76,6 +86,28 @@ class ServePage(msgspec.Struct, frozen=True, tag=True):
 
     listen: tuple[str, ...]  # endpoints; a socket that is missing is to be closed
     secret: str  # in hexadecimal: what forms are signed with
+
+
+class ServeEvents(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to events: use this configuration. Descriptors: configuration, counters of the events process."""
+
+    config_file: str
+
+
+class WatchWorker(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to events: read the memories of this worker. Sent again when it has further ones.
+
+    Descriptors: counters, event ring, one for each of `memories`.
+    """
+
+    ring: int  # the number that identifies the event ring
+    memories: tuple[str, ...] = ()
+
+
+class ForgetWorker(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to events: the writer of this ring is gone for good. Read what is left of it."""
+
+    ring: int
 
 
 class HandOver(msgspec.Struct, frozen=True, tag=True):
@@ -148,6 +180,7 @@ class FoundCached(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = (
-    Apply | TakeBlockset | Cover | Configure | Distrust | ServePage | HandOver | HandedOver | Drain | Ready | Refused | Drained
+    Apply | TakeMemories | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents | WatchWorker | ForgetWorker
+    | HandOver | HandedOver | Drain | Ready | Refused | Drained
     | FindCached | FoundCached
 )  # fmt: skip

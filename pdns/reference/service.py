@@ -19,12 +19,14 @@ from pdns.core.ruleset import RuleSet
 from pdns.errors import WireError
 from pdns.net.edge import EdgeStats, MessageHandler, Reply
 from pdns.reference.cache import ReferenceCache
+from pdns.reference.event_writer import ReferenceEventWriter
 from pdns.reference.first_stages import FirstStages
 from pdns.reference.in_flight import ReferenceInFlight
 from pdns.reference.query import parse_query
 from pdns.reference.udp_listener import ReferenceUdpListener
 from pdns.reference.upstream_socket import ReferenceUdpSocket
 from pdns.telemetry.asked_names import AskedNames
+from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.forwarder import Forwarder
@@ -50,6 +52,7 @@ REFERENCE: Final = Kernels(
     fast_path=None,
     fast_forward=None,
     asked_names=AskedNames,
+    event_writer=ReferenceEventWriter,
 )
 
 
@@ -66,9 +69,13 @@ class ReferenceService(Service):
         cookie_secret: bytes = b"",
         limits: memoryview | None = None,
         zone_changed: Callable[[str], object] = lambda _feed: None,
+        event_ring: EventRing | None = None,
+        client_key: bytes = b"",
     ) -> None:
         """As `Service`."""
-        super().__init__(rules, forwarder, stats, clock, REFERENCE, zone_changed=zone_changed)
+        super().__init__(
+            rules, forwarder, stats, clock, REFERENCE, zone_changed=zone_changed, event_ring=event_ring, client_key=client_key
+        )
         self._first = FirstStages(self._resolver, new_limits() if limits is None else limits)
         self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         self._options = Options(self._cookie_secret, rules.config.server)

@@ -5,19 +5,25 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Final
 
 from pdns.config.policies import DEFAULT_POLICY
 from pdns.config.schema import Config
+from pdns.core.client_identity import ClientIdentity, text_of
 from pdns.state.cases import WRITE_EVERY_S as WRITE_CASES_EVERY_S
 from pdns.state.cases import CaseBook
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
+from pdns.telemetry.block_labels import BlockLabels
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.event_ring import RawEvent, name_hash
+from pdns.telemetry.recent_blocks import MOST, RecentBlock
 from pdns.telemetry.stats import OTHER
 from pdns.telemetry.worker_memory import WorkerMemory
+from pdns.wire import names
 
 _RETRY_S: Final = 10.0
 
@@ -38,11 +44,19 @@ class BlockBooks:
         self._config = config
         self._hits, self._cases = HitBook(state_dir, time.time()), CaseBook(state_dir)
         self._counters, self._take_notes = counters, take_notes
+        self.recent: deque[RecentBlock] = deque(maxlen=MOST)
 
     def drain(self, memory: WorkerMemory, blocked: BlockedDomains, now: float) -> None:
-        """Take what a worker has met since the last call."""
-        if hashes := memory.drain(blocked, now, self._met):
-            self._hits.saw(hashes, time.time())
+        """Take what a worker has met since the last call. `now` is of `pdns.clock.boottime_s`."""
+        if not (events := memory.take()):
+            return
+        hashes, now_s = [], time.time()
+        for event, labels in events:
+            hashes.append(name_hash(event.listed))
+            blocked.saw(labels.tenant, hashes[-1], now)
+            self._met(labels.tenant, labels.feed, event.listed)
+            self.recent.append(_recent(event, labels, now_s - now + event.last_s))
+        self._hits.saw(hashes, now_s)
 
     async def keep_hits(self) -> None:
         """Save the hits of the feeds every minute."""
@@ -86,3 +100,12 @@ class BlockBooks:
     def _write_hits(self, hits: Hits) -> None:
         with contextlib.suppress(OSError):  # the next one may find room
             self._hits.write(hits)
+
+
+def _recent(event: RawEvent, labels: BlockLabels, time_s: float) -> RecentBlock:
+    client = text_of(ClientIdentity(event.client_kind, event.client_bits, event.client))
+    try:
+        qname, listed = names.to_text(event.qname), names.to_text(event.listed)
+    except (IndexError, ValueError):  # the memory of a worker may contain anything
+        qname = listed = "?"
+    return RecentBlock(time_s, labels.tenant, client, qname, listed, labels.feed, labels.category, labels.action, event.n)

@@ -34,6 +34,7 @@ from pdns.ipc.messages import Configure
 from pdns.logs import log_to_stderr, standard_error
 from pdns.net.descriptors import RESERVE, raise_descriptor_limit
 from pdns.state import live_config
+from pdns.state.client_key import client_key
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
 from pdns.supervisor.cache_commands import CacheCommands
@@ -162,8 +163,8 @@ class Supervisor:
         return self.workers.blocked
 
     @property
-    def block_ring_lost(self) -> int:
-        return self.workers.block_ring_lost
+    def blocks_missed(self) -> int:
+        return self.workers.blocks_missed
 
     @property
     def processes(self) -> dict[str, int]:
@@ -209,7 +210,8 @@ class Supervisor:
             self._missing = confine_supervisor(state.path)
             standard_error().threaded = True
             warn_of_privileges(self.config_path, self._missing)
-            live = AdoptedConfig(self.config, self.listeners, str(self.config_path))
+            key = client_key(state.path).hex()
+            live = AdoptedConfig(self.config, self.listeners, str(self.config_path), key)
             self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust)
             self._handle_signals()
             live_config.keep(self.config_path, self.config)

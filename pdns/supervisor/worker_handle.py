@@ -23,10 +23,12 @@ from pdns.ipc.messages import (
     Ready,
     Refused,
     TakeBlockset,
+    TakeMemories,
 )
 from pdns.supervisor.child import Child
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.process_usage import is_busy
+from pdns.telemetry.further_memories import wanted_memories
 from pdns.telemetry.stats import HEARTBEAT
 from pdns.telemetry.worker_memory import Arena, RateLimitMemory, WorkerMemory
 
@@ -51,6 +53,7 @@ class AdoptedConfig(NamedTuple):
     config: Config
     listeners: ListenerSet
     config_file: str
+    client_key: str = ""  # in hexadecimal
 
 
 class WorkerHandle:
@@ -110,14 +113,16 @@ class WorkerHandle:
         self._drain_s = live.config.server.drain_s
         described, fds = live.listeners.listeners(self.index) if arena is not None else ((), [])
         arena_number = arena.number if arena is not None else 0
+        memories = wanted_memories(live.config)
         apply = Apply(
             self._asked, described, live.config_file, self.index, self._workers, arena_number, _COOKIE_SECRET,
-            limits=True, blocksets=True,
+            limits=True, blocksets=True, client_key=live.client_key,
         )  # fmt: skip
         config_fd = share_config(live.config)
         try:
             arena_fds = [arena.fd] if arena is not None else []
-            sent = self.child.send(apply, [config_fd, *self.memory.fds, *arena_fds, self._limits.fd, *fds])
+            sent = self.child.send(TakeMemories(memories), [self.memory.further(name, live.config) for name in memories])
+            sent = sent and self.child.send(apply, [config_fd, *self.memory.fds, *arena_fds, self._limits.fd, *fds])
         finally:
             os.close(config_fd)
         if not sent:

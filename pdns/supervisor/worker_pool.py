@@ -99,7 +99,7 @@ class WorkerPool:
         return self._failed_starts + sum(process.child.failed_starts for process in (*self.current, *self._leaving))
 
     @property
-    def block_ring_lost(self) -> int:
+    def blocks_missed(self) -> int:
         return self._lost + sum(process.memory.lost for process in (*self.current, *self._leaving))
 
     def least(self, gauge: str) -> int:

@@ -99,7 +99,7 @@ def record_of(raw: bytes) -> AskedRecord:
 
 
 class AskedNames:
-    """The worker's end. `tenant_slot` as `Stats.tenant_slot`."""
+    """The worker's end. `tenant_slot` gives a slot as above."""
 
     def __init__(self, ring: Ring, tenant_slot: Callable[[str], int]) -> None:
         self._ring = ring

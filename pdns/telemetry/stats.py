@@ -13,7 +13,6 @@ from typing import Final
 
 from pdns.core.clients import NO_TENANT
 from pdns.core.local_rules import LOCAL
-from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
 from pdns.telemetry.counters import Counters
 from pdns.wire import protocol as p
 from pdns.wire.transport import Transport
@@ -34,8 +33,9 @@ BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +
 SUM_SUFFIX: Final = ":sum_ns"
 HEARTBEAT: Final = "worker_heartbeat_monotonic_ns"
 OVERRIDES_REVISION: Final = "worker_overrides_revision"  # the revision of `overrides.json` that this worker uses
-TENANT: Final = "worker_tenant"  # counts nothing: its slot stands for the label
 MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that is not loaded yet
+
+BlockedBy = tuple[str, str, str, tuple[str, ...]]  # feed, category, action, other feeds that block
 
 
 class Stats:
@@ -44,17 +44,13 @@ class Stats:
     Durations are seconds and not negative; `now` is from one monotonic clock.
     """
 
-    def __init__(self, counters: Counters, block_ring: BlockRingWriter | None = None) -> None:
-        """`block_ring`: where listed names that were met are written, if given."""
+    def __init__(self, counters: Counters) -> None:
         self._counters = counters
-        self._block_ring = block_ring
         self._values = counters.values
         self._queries: dict[tuple[str, Transport, int], int] = {}
         self._responses: dict[tuple[str, str, int], tuple[int, ...]] = {}
-        self._blocked: dict[tuple[str, str, str, str], int] = {}
-        self._hits: dict[tuple[str, ...], tuple[int, ...]] = {}
+        self._block_slots: dict[tuple[str, BlockedBy | None, tuple[tuple[str, str], ...]], tuple[int, ...]] = {}
         self._slots: dict[tuple[str, ...], int] = {}
-        self._tenant_slots: dict[str, int] = {}
         self._durations: dict[str, tuple[int, ...]] = {}
         self._upstream_durations: dict[str, tuple[int, ...]] = {}
         self._tenants = {labels[0] for family, labels, _ in counters.items() if family == "queries_total"}
@@ -82,28 +78,17 @@ class Stats:
         if duration_s > 0.0:
             values[slots[-2]] += int(duration_s * 1e9)
 
-    def blocked(self, tenant: str, feed: str, category: str, action: str, listed: bytes, now: float) -> None:
-        """A query was blocked because `listed` is, a name in wire form and lower case."""
-        slot = self._blocked.get((tenant, feed, category, action))
-        if slot is None:
-            slot = self._counters.slot("blocked_total", self._tenant(tenant), feed, category, action)
-            self._blocked[tenant, feed, category, action] = slot
-        self._values[slot] += 1
-        self.sighted(tenant, listed, now, slot + 1)
-
-    def sighted(self, tenant: str, listed: bytes, now: float, blocked: int = 0) -> None:
-        """A client of `tenant` asked for `listed` or for a name below it; `blocked` as in `BlockEvent`."""
-        if self._block_ring is not None:
-            self._block_ring.saw(self.tenant_slot(tenant), listed, now, blocked)
-
-    def would_block(self, tenant: str, feed: str, category: str) -> None:
-        """A feed in monitor mode would have blocked."""
-        self._values[self._slot("would_block_total", self._tenant(tenant), feed, category)] += 1
-
-    def hit(self, feeds: tuple[str, ...]) -> None:
-        """A query was blocked, or would have been, and `feeds` are all that list why."""
-        for slot in self._hit_slots(feeds):
+    def blocked(self, tenant: str, blocked_by: BlockedBy | None, monitored: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
+        """A query was blocked by `blocked_by`, and would have been by the feeds in monitor mode `monitored` (feed, category).
+        Returns the slots that this was counted in.
+        """
+        key = tenant, blocked_by, monitored
+        slots = self._block_slots.get(key)
+        if slots is None:
+            slots = self._block_slots[key] = self.block_slots(*key)
+        for slot in slots:
             self._values[slot] += 1
+        return slots
 
     def dropped(self, reason: str) -> None:
         """Something was dropped; `reason` is from a fixed list."""
@@ -156,18 +141,6 @@ class Stats:
         """The counters' memory, a u64 for each slot."""
         return self._values
 
-    @property
-    def block_ring(self) -> BlockRing | None:
-        """Where blocked names are written; None: nowhere."""
-        return self._block_ring.block_ring if self._block_ring is not None else None
-
-    def tenant_slot(self, tenant: str) -> int:
-        """The slot of a series whose only label is that of `tenant`; it identifies the tenant in the block ring."""
-        slot = self._tenant_slots.get(tenant)
-        if slot is None:
-            slot = self._tenant_slots[tenant] = self._slot(TENANT, self._tenant(tenant))
-        return slot
-
     def query_slot(self, tenant: str, transport: Transport, qtype: int) -> int:
         """The slot that `query` adds to."""
         return self._query_slot(tenant, transport, qtype)
@@ -188,11 +161,9 @@ class Stats:
         """The slot of `upstream_requests_total` that `upstream` adds to, then those of the histogram as above."""
         return self._slot("upstream_requests_total", upstream, result), *self._upstream_slots(upstream)
 
-    def block_slots(
-        self, tenant: str, blocked_by: tuple[str, str, str, tuple[str, ...]] | None, monitored: tuple[tuple[str, str], ...]
-    ) -> tuple[int, ...]:
-        """The slots that one query adds to which `blocked_by` (feed, category, action, others) blocked, and `monitored` would
-        have. That of `blocked_total` is the first, if there is one.
+    def block_slots(self, tenant: str, blocked_by: BlockedBy | None, monitored: tuple[tuple[str, str], ...]) -> tuple[int, ...]:
+        """The slots that `blocked` adds to. Their names say all that an event needs (`pdns.telemetry.event_ring`): that of
+        `blocked_total` is the first, if there is one.
         """
         label = self._tenant(tenant)
         slots = [self._slot("would_block_total", label, feed, category) for feed, category in monitored]
@@ -200,15 +171,10 @@ class Stats:
         if blocked_by is not None:
             slots.insert(0, self._slot("blocked_total", label, *blocked_by[:3]))
             feeds += [blocked_by[0], *blocked_by[3]]
-        return (*slots, *self._hit_slots(tuple(feeds)))
-
-    def _hit_slots(self, feeds: tuple[str, ...]) -> tuple[int, ...]:
-        slots = self._hits.get(feeds)
-        if slots is None:
-            listing = [feed for feed in feeds if feed != LOCAL]  # a block by an administrator is not of a feed
-            only = [self._slot("feed_only_hits_total", listing[0])] if len(listing) == 1 else []
-            slots = self._hits[feeds] = (*only, *(self._slot("feed_hits_total", feed) for feed in listing))
-        return slots
+        listing = [feed for feed in feeds if feed != LOCAL]  # a block by an administrator is not of a feed
+        if len(listing) == 1:
+            slots.append(self._slot("feed_only_hits_total", listing[0]))
+        return (*slots, *(self._slot("feed_hits_total", feed) for feed in listing))
 
     def _query_slot(self, tenant: str, transport: Transport, qtype: int) -> int:
         slot = self._slot("queries_total", self._tenant(tenant), transport, QTYPE_LABELS.get(qtype, OTHER))

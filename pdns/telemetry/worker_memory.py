@@ -1,57 +1,63 @@
 """Memory that the supervisor gives to workers, and keeps when they die.
 
-Each worker has its own counters, block ring and arena for answers. All workers share the buckets of the rate limit.
+Each worker has its own counters, event ring and arena for answers. All workers share the buckets of the rate limit.
 """
 
 from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from pdns.config.per_worker import arena_bytes
+from pdns.config.schema import Config
 from pdns.core import rate_limit
 from pdns.files.sealed import new_memory
-from pdns.telemetry.block_ring import BlockRing, BlockRingReader
-from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.block_labels import BlockLabels, labels_of
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.event_ring import EventRing, RawEvent, event_of
+from pdns.telemetry.further_memories import MAKERS
 from pdns.telemetry.metrics import WORKER_GAUGES
-from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OTHER, OVERRIDES_REVISION
+from pdns.telemetry.ring import RingReader
+from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION
 
-Met = Callable[[str, str, bytes], object]
-_FEED_LABEL: Final = 2  # in the name of a series of `blocked_total`: family, tenant, feed
 _GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION))
 
 
 class WorkerMemory:
-    """Counters and block ring of one worker. A replacement continues with them."""
+    """Counters, event ring and further memories of one worker. A replacement continues with them."""
 
     def __init__(self) -> None:
         self.counters = Counters.create()
-        self.block_ring = BlockRing.create()
-        self._reader = BlockRingReader(self.block_ring)
+        self.event_ring = EventRing.create()
+        self._reader = RingReader(self.event_ring)
+        self._further: dict[str, int] = {}
 
     @property
     def fds(self) -> tuple[int, int]:
-        return self.counters.fd, self.block_ring.fd
+        return self.counters.fd, self.event_ring.fd
+
+    def further(self, name: str, config: Config) -> int:
+        """The descriptor of a memory of `pdns.telemetry.further_memories`, made at first use."""
+        if name not in self._further:
+            self._further[name] = MAKERS[name](config)
+        return self._further[name]
 
     @property
     def lost(self) -> int:
-        """Block records that were overwritten before they were read, in total."""
+        """Events that were overwritten before they were read here, in total."""
         return self._reader.lost
 
-    def drain(self, blocked: BlockedDomains, now: float, met: Met = lambda _tenant, _feed, _listed: None) -> list[int]:
-        """Pass the block records since the last call to `blocked`; returns the hashes. `met` is called with the tenant, the
-        feed and the listed name of each, in wire form, if these are known.
-        """
-        events = self._reader.take()
-        for event in events:
-            tenant = (*self.counters.name(event.series), OTHER, OTHER)[1]
-            blocked.saw(tenant, event.listed_hash, now)
-            if event.listed and event.blocked and len(series := self.counters.name(event.blocked - 1)) > _FEED_LABEL:
-                met(tenant, series[_FEED_LABEL], event.listed)
-        return [event.listed_hash for event in events]
+    def take(self) -> list[tuple[RawEvent, BlockLabels]]:
+        """The events of blocked queries since the last call."""
+        events = []
+        for _, record in self._reader.take():
+            with suppress(ValueError):
+                event = event_of(record)
+                if event.is_blocked and (labels := labels_of(event, self.counters)) is not None:
+                    events.append((event, labels))
+        return events
 
     def fold_into(self, retired_counters: Counters) -> None:
         """Add the counts to `retired_counters`. Their writer must be gone."""
@@ -59,7 +65,9 @@ class WorkerMemory:
 
     def close(self) -> None:
         self.counters.close()
-        self.block_ring.close()
+        self.event_ring.close()
+        for fd in self._further.values():
+            os.close(fd)
 
 
 class Arena:

@@ -36,11 +36,12 @@ from pdns.ipc.messages import (
     Ready,
     Refused,
     TakeBlockset,
+    TakeMemories,
 )
 from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.net.listener import Listener, close_sockets
-from pdns.telemetry.block_ring import BlockRing, BlockRingWriter
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import map_limits
 from pdns.worker.runtime import Runtime, Sockets
@@ -60,6 +61,7 @@ class Worker:
         self._running: Runtime | None = None
         self._arena = 0
         self._finds_blocksets = False
+        self._memories: dict[str, int] = {}  # for the next `Apply`
         self._blockset: tuple[int, int, bool] | None = None  # what was given before `Apply`: generation, descriptor, needed
         channel.attach(loop, self._heard, _leave_at_once)
         loop.add_signal_handler(signal.SIGTERM, self._heard, Drain(), [])
@@ -87,6 +89,9 @@ class Worker:
                         self._running.cover(worker, sockets)
                 case TakeBlockset(generation, needed):
                     await self._take_blockset(generation, fds[0], needed)
+                case TakeMemories(names):
+                    close_all([*self._memories.values()])
+                    self._memories = dict(zip(names, fds, strict=True))
                 case FindCached():
                     nothing = FoundCached(message.number, False)
                     self._channel.send(nothing if self._running is None else await self._running.find_cached(message))
@@ -105,7 +110,7 @@ class Worker:
         self._inbox.put_nowait((message, fds))
 
     async def _apply(self, message: Apply, fds: list[int]) -> None:
-        config_fd, counters_fd, block_ring_fd, *others = fds
+        config_fd, counters_fd, event_ring_fd, *others = fds
         arena_fd = others.pop(0) if message.arena else None
         limits_fd = others.pop(0) if message.limits else None
         config = share_of(read_config(config_fd), message.workers)
@@ -118,14 +123,13 @@ class Worker:
         try:
             if self._running is None:
                 self._finds_blocksets = not message.blocksets
-                await self._begin(
-                    config, counters_fd, block_ring_fd, arena_fd, bytes.fromhex(message.cookie_secret), _limits_in(limits_fd)
-                )
+                await self._begin(config, message, counters_fd, event_ring_fd, arena_fd, _limits_in(limits_fd))
             else:
-                close_all((counters_fd, block_ring_fd))
+                close_all((counters_fd, event_ring_fd))
                 await self._go_on(self._running, config, message.arena, arena_fd)
             self._arena = message.arena
             if self._running is not None:
+                self._give_memories(self._running)
                 self._running.listen(sockets)
         finally:
             close_sockets(sockets.values())  # those that were not used
@@ -135,16 +139,16 @@ class Worker:
     async def _begin(
         self,
         config: Config,
+        message: Apply,
         counters_fd: int,
-        block_ring_fd: int,
+        event_ring_fd: int,
         arena_fd: int | None,
-        cookie_secret: bytes,
         limits: memoryview | None,
     ) -> None:
-        stats = Stats(Counters.attach(counters_fd, writable=True), BlockRingWriter(BlockRing.attach(block_ring_fd)))
         self._running = Runtime(
-            config, stats, self._loop, arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits,
-            finds_blocksets=self._finds_blocksets,
+            config, Stats(Counters.attach(counters_fd, writable=True)), self._loop, arena_fd=arena_fd,
+            cookie_secret=bytes.fromhex(message.cookie_secret), limits=limits, finds_blocksets=self._finds_blocksets,
+            event_ring=_event_ring_in(event_ring_fd), client_key=bytes.fromhex(message.client_key),
         )  # fmt: skip
         if self._blockset is not None:
             generation, fd, needed = self._blockset
@@ -152,6 +156,11 @@ class Worker:
             await self._running.take_blockset(generation, fd, needed=needed)
         await self._running.begin()
         _settle_memory()
+
+    def _give_memories(self, running: Runtime) -> None:
+        memories, self._memories = self._memories, {}
+        running.take_memories(memories)
+        close_all([*memories.values()])  # those that it has not taken
 
     async def _take_blockset(self, generation: int, fd: int, needed: bool) -> None:
         if self._running is not None:
@@ -178,6 +187,15 @@ def _limits_in(fd: int | None) -> memoryview | None:
         return None if fd is None else map_limits(fd)
     except ValueError as error:
         _log.warning("rate limits are not shared until a restart: %s", error)
+        return None
+
+
+def _event_ring_in(fd: int) -> EventRing | None:
+    """The memory for events; None when the supervisor is of an earlier version, which has another one."""
+    try:
+        return EventRing.attach(fd)
+    except ValueError as error:
+        _log.warning("blocked names are counted, but neither listed nor recorded until a restart: %s", error)
         return None
 
 

@@ -7,6 +7,7 @@ from typing import Final
 from pdns.fast.asked import AskedNames
 from pdns.fast.blocking import Blocker
 from pdns.fast.cache import AnswerCache
+from pdns.fast.event_writer import EventWriter
 from pdns.fast.fast_forward import FastForward
 from pdns.fast.fast_path import FastPath
 from pdns.fast.in_flight import InFlight
@@ -24,4 +25,5 @@ COMPILED: Final = Kernels(
     fast_path=FastPath,
     fast_forward=FastForward,
     asked_names=AskedNames,
+    event_writer=EventWriter,
 )

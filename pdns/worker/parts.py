@@ -9,10 +9,12 @@ from typing import Any, NamedTuple, Protocol
 
 from pdns.core.blocking import NewBlocker
 from pdns.core.cache import AnswerCache
+from pdns.core.client_identity import Views
 from pdns.core.in_flight import InFlight
 from pdns.core.ruleset import RuleSet
 from pdns.net.edge import EdgeStats, MessageHandler
 from pdns.state.zone_changes import Primaries
+from pdns.telemetry.event_ring import EventRing
 from pdns.upstream.kernel import FastForward, UdpKernel
 from pdns.wire.transport import Transport
 
@@ -52,6 +54,17 @@ class NotesNames(Protocol):
     def note(self, qname: bytes, tenant: str) -> None: ...
 
 
+class EventWriter(Protocol):
+    """Writes events of blocked and monitored queries to a ring: `pdns.reference.event_writer`."""
+
+    def configure(self, views: Views) -> None: ...
+    def note(
+        self, key: bytes, tenant: str, address: str, transport: Transport, qname: bytes, qtype: int, listed: bytes, text: bytes,
+        slots: tuple[int, ...], now: float,
+    ) -> None: ...  # fmt: skip
+    def flush(self, now: float) -> None: ...
+
+
 class UdpListener(Protocol):
     """Hands every datagram of a socket to a service."""
 
@@ -76,3 +89,4 @@ class Kernels(NamedTuple):
     fast_path: Callable[..., FastPath] | None
     fast_forward: Callable[..., FastForward] | None
     asked_names: Callable[..., NotesNames]
+    event_writer: Callable[[EventRing, bytes, Any], EventWriter]

@@ -12,8 +12,9 @@ from typing import Any
 
 from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
+from pdns.core.client_identity import views_of
 from pdns.core.cookies import SECRET_BYTES
-from pdns.core.entry import truncated
+from pdns.core.entry import Entry, truncated
 from pdns.core.in_flight import REASONS, Flight, Waiter
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
@@ -21,6 +22,7 @@ from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
 from pdns.net.edge import Reply
 from pdns.state.zone_changes import Primaries
+from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
@@ -54,12 +56,15 @@ class Service:
         cookie_secret: bytes = b"",
         limits: memoryview | None = None,
         zone_changed: Callable[[str], object] = lambda _feed: None,
+        event_ring: EventRing | None = None,
+        client_key: bytes = b"",
     ) -> None:
         """Decides by `rules` until `adopt` brings others.
 
         `clock` is `pdns.clock.boottime_s`, or runs as fast. Services with the same `cookie_secret` and clock accept each other's
         cookies; without one a secret is drawn. Services with the same `limits`, memory of `pdns.core.rate_limit`, count the
-        queries of a client together. `zone_changed` is called with the name of a feed whose primary has sent NOTIFY.
+        queries of a client together. `zone_changed` is called with the name of a feed whose primary has sent NOTIFY. Blocked and
+        monitored queries are written to `event_ring`, if there is one; `client_key` makes pseudonyms of clients there.
         """
         config = rules.config
         self._zone_changed = zone_changed
@@ -69,6 +74,7 @@ class Service:
         self._monitor_log = MonitorLog(config.log, clock)
         self._forwarder = forwarder
         self._cache = kernels.cache(config.cache.max_bytes)
+        self._events = None if event_ring is None else kernels.event_writer(event_ring, client_key, self._cache)
         self._in_flight = kernels.in_flight(*_flight_limits(config))
         self._in_flight.shed = self._shed
         self._resolver = Resolver(rules, self._cache, kernels.blocker, PrivateAnswerLog(stats, clock).saw)
@@ -77,7 +83,7 @@ class Service:
         if kernels.fast_path is not None:
             secret = cookie_secret or os.urandom(SECRET_BYTES)
             self.fast_path = kernels.fast_path(
-                self._cache, stats, secret, self._monitor_log.saw, new_limits() if limits is None else limits
+                self._cache, stats, secret, self._monitor_log.saw, new_limits() if limits is None else limits, self._events
             )
         if kernels.fast_forward is not None:
             self._fast_forward = kernels.fast_forward(
@@ -179,6 +185,8 @@ class Service:
             elif self._in_flight.get(flight.forward.key) is flight:
                 waiting.append(flight)
         self._awaiting_stale = waiting
+        if self._events is not None:
+            self._events.flush(now)
         for group, up in islice(self._forwarder.groups_up(), MOST_LABELS):
             self._stats.gauge("group_up", int(up), group)
         self._stats.gauge("cache_entries", len(self._cache))
@@ -325,16 +333,12 @@ class Service:
             source = entry.source
         stats, verdict = self._stats, entry.verdict
         if entry.monitored:
-            for feed, category in entry.monitored:
-                stats.would_block(tenant, feed, category)
             self._monitor_log.saw(query.qname, tenant, waiter.address, entry.monitored)
         if entry.monitored or verdict is not None:
-            stats.hit(entry.listed_by)
-        if verdict is not None:
-            stats.blocked(tenant, verdict.feed, verdict.category, verdict.action, verdict.listed, now)
+            self._count_block(waiter, entry, now)
             if entry.silent:
                 return
-        elif self._asked is not None and source != "refused":
+        if self._asked is not None and verdict is None and source != "refused":
             self._asked.note(query.qname, tenant)
         if answer.truncated and not waiter.transport.is_stream:
             wire = truncated(query)
@@ -344,11 +348,27 @@ class Service:
         waiter.reply(wire)
         stats.response(tenant, source, entry.rcode, perf_counter() - waiter.started_s)
 
+    def _count_block(self, waiter: Waiter, entry: Entry, now: float) -> None:
+        query, client, verdict = waiter.query, waiter.client, entry.verdict
+        if verdict is None:
+            slots, listed, text = self._stats.blocked(client.tenant, None, entry.monitored), b"", b""
+        else:
+            blocked_by = verdict.feed, verdict.category, verdict.action, verdict.also
+            slots, listed = self._stats.blocked(client.tenant, blocked_by, entry.monitored), verdict.listed
+            text = b"" if entry.ede is None else entry.ede[1]
+        if self._events is not None:
+            self._events.note(
+                query.key + client.policy_key, client.tenant, waiter.address, waiter.transport, query.qname, query.qtype, listed,
+                text, slots, now,
+            )  # fmt: skip
+
     def _configure(self, config: Config) -> None:
         self._primaries = Primaries(config.feed, self._zone_changed)
         self._monitor_log.configure(config.log)
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
+        if self._events is not None:
+            self._events.configure(views_of(config))
 
     def _adopt_in_kernels(self, rules: RuleSet) -> None:
         if self.fast_path is not None:

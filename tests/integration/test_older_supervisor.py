@@ -22,7 +22,6 @@ from pdns.config.schema import Config, Feed, Server, State, Upstream
 from pdns.files.sealed import sealed_memory
 from pdns.ipc.channel import Channel
 from pdns.ipc.messages import Apply, Drain, ListeningSocket, Ready
-from pdns.telemetry.block_ring import BlockRing
 from pdns.telemetry.counters import Counters
 from pdns.wire.transport import Transport
 from tests.integration.running_pdns import ROOT, SINKHOLE, runs_python
@@ -36,7 +35,7 @@ LISTED, LATER = "listed.test", "later.test"
 def in_earlier_words(config: Config) -> dict[str, Any]:
     """`config` without keys of later versions, and with one that they do not have."""
     tables: dict[str, Any] = msgspec.to_builtins(config)
-    for key in ("record", "rebinding", "dns64", "group", "zone"):
+    for key in ("record", "rebinding", "dns64", "group", "zone", "events"):
         del tables[key]
     return {**tables, "local": {"forward": ["corp.internal"], "never_forward": [], "forward_single_labels": True}}
 
@@ -45,7 +44,7 @@ def in_earlier_words(config: Config) -> dict[str, Any]:
 def worker_of(config: Config, user: int | None) -> Iterator[int]:
     """A worker that was told what an earlier supervisor tells; the port that it answers on."""
     ours, theirs = Channel.pair()
-    counters, block_ring = Counters.create(), BlockRing.create()
+    counters, block_ring_fd = Counters.create(), sealed_memory("pdns-block-ring", [b"pdnssee1".ljust(4096, b"\0")])
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     sock.bind(("127.0.0.1", 0))
     config_fd = sealed_memory("pdns-config", [msgspec.json.encode(in_earlier_words(config))])
@@ -54,7 +53,7 @@ def worker_of(config: Config, user: int | None) -> Iterator[int]:
     try:
         theirs.close()
         apply = Apply(1, (ListeningSocket(Transport.UDP, f"127.0.0.1:{sock.getsockname()[1]}"),), "pdns.toml")
-        assert ours.send(apply, [config_fd, counters.fd, block_ring.fd, sock.fileno()])
+        assert ours.send(apply, [config_fd, counters.fd, block_ring_fd, sock.fileno()])
         assert ours.wait() == (Ready(1), [])
         yield sock.getsockname()[1]
         ours.send(Drain())
@@ -66,7 +65,7 @@ def worker_of(config: Config, user: int | None) -> Iterator[int]:
         sock.close()
         os.close(config_fd)
         counters.close()
-        block_ring.close()
+        os.close(block_ring_fd)
 
 
 def sinks(port: int, name: str) -> bool:

@@ -10,7 +10,7 @@ from pdns.config.schema import Config
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.policy_diff import NameChange, diff, unloaded
 from pdns.state.feed_hits import Hits
-from pdns.telemetry.block_ring import name_hash
+from pdns.telemetry.event_ring import name_hash
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
 

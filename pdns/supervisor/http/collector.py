@@ -58,7 +58,7 @@ class MetricsSource(Protocol):
     @property
     def blocked(self) -> BlockedDomains: ...
     @property
-    def block_ring_lost(self) -> int: ...
+    def blocks_missed(self) -> int: ...
     @property
     def workers_up(self) -> Mapping[str, bool]: ...  # "worker0", ...
     @property
@@ -172,7 +172,7 @@ class PdnsCollector(Collector):
             values["blocked_domains"][tenant, window] = names
         for window, names in facts.blocked.totals_overall(now):
             values["blocked_domains_overall"][window,] = names
-        values["blocked_domains_missed_total"][()] = facts.block_ring_lost
+        values["blocked_domains_missed_total"][()] = facts.blocks_missed
         values["build_info"][pdns.__version__, COMMIT, "yes"] = 1
         values["config_info"][facts.config_sha256,] = 1
         values["config_last_reload_successful"][()] = facts.reload_successful

@@ -15,7 +15,7 @@ from pdns.config.load import load
 from pdns.config.schema import Feed
 from pdns.state import live_config
 from pdns.state.feed_hits import Hits
-from pdns.telemetry.block_ring import name_hash
+from pdns.telemetry.event_ring import name_hash
 from pdns.wire.names import from_text
 from tests.blocksets import compile_parsed
 from tests.unit.blockset.test_annotations import parsed

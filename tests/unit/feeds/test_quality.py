@@ -15,8 +15,8 @@ from pdns.cli.quality import quality
 from pdns.files.records import SECOND_COPY
 from pdns.state import feed_hits
 from pdns.state.feed_hits import MAX_NAMES, FeedHits, HitBook
-from pdns.telemetry.block_ring import name_hash
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.event_ring import name_hash
 from pdns.telemetry.stats import Stats
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
@@ -96,8 +96,8 @@ def test_ages(tmp_path: Path) -> None:
 def test_hits_outlive_the_process(tmp_path: Path) -> None:
     """Counts go on where the process before left them, and names stay known; the longest unseen are forgotten."""
     counters = Counters.create(64)
-    Stats(counters).hit(("a",))
-    Stats(counters).hit(("a", "b"))
+    Stats(counters).blocked("t", ("a", "malware", "zero", ()), ())
+    Stats(counters).blocked("t", ("a", "malware", "zero", ("b",)), ())
     book = HitBook(tmp_path, 86400.0)
     book.saw([1, 2], 86400.0 * 3)
     book.write(book.state([counters], 86400.0 * 3))

@@ -10,9 +10,9 @@ import pytest
 from pdns.history import writer
 from pdns.history.days import DayFiles, date_of, days_in, history_directory
 from pdns.history.hunt import NameHunt, WantedName
-from pdns.history.names_key import FILE_NAME, read_key, read_or_make_key
 from pdns.history.writer import NameHistory, remove_history
 from pdns.telemetry.asked_names import DAY_S
+from pdns.telemetry.names_key import FILE_NAME, read_key, read_or_make_key
 from pdns.wire.names import from_text
 from tests.unit.history.asked import KEY, NOON_S, TODAY, make_history, note
 

@@ -13,15 +13,18 @@ import pytest
 from pdns.config.policy_schema import Tenant
 from pdns.config.schema import Config
 from pdns.core.case import reference
+from pdns.reference.event_writer import ReferenceEventWriter
 from pdns.state.cases import find
 from pdns.supervisor import block_books
 from pdns.supervisor.block_books import BlockBooks
-from pdns.telemetry.block_ring import BlockRing, name_hash
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.stats import OTHER
+from pdns.telemetry.event_ring import EventRing
+from pdns.telemetry.stats import OTHER, Stats
 from pdns.telemetry.worker_memory import WorkerMemory
+from pdns.wire import protocol as p
 from pdns.wire.names import from_text
+from pdns.wire.transport import Transport
 
 EVIL = from_text("evil.test")
 CONFIG = Config(
@@ -37,11 +40,12 @@ class Worker:
 
     def __init__(self, memory: WorkerMemory) -> None:
         self._counters = Counters.attach(os.dup(memory.counters.fd), writable=True)
-        self._ring = BlockRing.attach(os.dup(memory.block_ring.fd))
+        self._ring = EventRing.attach(os.dup(memory.event_ring.fd))
+        self._writer = ReferenceEventWriter(self._ring, b"")
 
     def blocked(self, tenant: str, listed: bytes) -> None:
-        series = self._counters.slot("queries_total", tenant, "udp", "A")
-        self._ring.write(name_hash(listed), series, self._counters.slot("blocked_total", tenant, "urlhaus") + 1, listed)
+        slots = Stats(self._counters).blocked(tenant, ("urlhaus", "malware", "sinkhole", ()), ())
+        self._writer.note(listed, tenant, "192.0.2.1", Transport.UDP, listed, p.A, listed, b"", slots, 1.0)
 
     def close(self) -> None:
         self._counters.close()

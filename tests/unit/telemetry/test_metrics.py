@@ -53,7 +53,7 @@ class FakeSupervisor:
         self.page_counters: tuple[Counters, ...] = ()
         self.blocked = BlockedDomains()
         self.blocked.saw("coventry", 7, time.monotonic())
-        self.block_ring_lost = 0
+        self.blocks_missed = 0
         self.workers_up = {"worker0": True}
         self.listen_addresses = ListenAddresses(lambda: [Endpoint("127.0.0.1", 53), Endpoint("203.0.113.1", 53)])
         self.listen_addresses.look()
@@ -88,9 +88,8 @@ def fill(counters: Counters) -> Stats:
     stats.query("coventry", Transport.UDP, p.A)
     stats.response("coventry", "cache", p.NOERROR, 0.002)
     stats.response("coventry", "cache", p.NOERROR, 0.02)
-    stats.blocked("coventry", "urlhaus", "malware", "sinkhole", b"\1x\0", 0.0)
-    stats.hit(("urlhaus",))
-    stats.would_block("coventry", "trial", "malware")
+    stats.blocked("coventry", ("urlhaus", "malware", "sinkhole", ()), ())
+    stats.blocked("coventry", None, (("trial", "malware"),))
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)
     stats.upstream_useful("udp://192.0.2.53:53", useful=True)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from pdns.telemetry.block_ring import BlockRing, BlockRingReader, BlockRingWriter, name_hash
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import BUCKETS_S, MAX_TENANTS, QTYPE_LABELS, Stats
 from pdns.wire import protocol as p
@@ -61,7 +60,7 @@ def test_tenants_past_the_cap_are_other(counters: Counters, stats: Stats) -> Non
     """The first tenants have series of their own, the rest share one; nothing goes uncounted."""
     for number in range(MAX_TENANTS + 5):
         stats.query(f"t{number}", Transport.UDP, p.A)
-        stats.blocked(f"t{number}", "f", "malware", "sinkhole", b"\1x\0", 0.0)
+        stats.blocked(f"t{number}", ("f", "malware", "sinkhole", ()), ())
     tenants = {labels[0] for labels in of(counters, "queries_total")}
     assert len(tenants) == MAX_TENANTS + 1
     assert of(counters, "queries_total")["other", "udp", "A"] == 5
@@ -127,19 +126,19 @@ def test_configured_tenants_have_their_label_whatever_comes_first(counters: Coun
     }
 
 
-def test_blocked_names_are_told_with_their_tenant(counters: Counters) -> None:
-    """Attempts count each time; a listed name is told once for each tenant, by a series whose first label is that tenant."""
-    ring = BlockRing.create()
-    reader = BlockRingReader(ring)
-    stats = Stats(counters, BlockRingWriter(BlockRing.attach(os.dup(ring.fd))))
-    for tenant, name in (("a", b"\1x\0"), ("a", b"\1x\0"), ("a", b"\1y\0"), ("b", b"\1x\0")):
-        stats.blocked(tenant, "urlhaus", "malware", "sinkhole", name, 100.0)
-    stats.would_block("a", "trial", "ads")
-    assert sum(of(counters, "blocked_total").values()) == 4
-    assert of(counters, "would_block_total") == {("a", "trial", "ads"): 1}
-    told = [(counters.name(series)[1], listed) for listed, series in reader.read()]
-    assert told == [("a", name_hash(b"\1x\0")), ("a", name_hash(b"\1y\0")), ("b", name_hash(b"\1x\0"))]
-    ring.close()
+def test_a_block_is_counted_in_all_its_series(counters: Counters) -> None:
+    """By what blocked it, by each feed that would have, and by all feeds that list it; an administrator is no feed."""
+    stats = Stats(counters)
+    for _ in range(2):
+        slots = stats.blocked("a", ("urlhaus", "malware", "sinkhole", ("second",)), (("trial", "ads"),))
+    assert len(slots) == 5
+    assert [counters.name(slot)[0] for slot in slots[:2]] == ["blocked_total", "would_block_total"]
+    stats.blocked("a", ("local", "local", "sinkhole", ()), ())
+    stats.blocked("b", None, (("trial", "ads"),))
+    assert of(counters, "blocked_total") == {("a", "urlhaus", "malware", "sinkhole"): 2, ("a", "local", "local", "sinkhole"): 1}
+    assert of(counters, "would_block_total") == {("a", "trial", "ads"): 2, ("b", "trial", "ads"): 1}
+    assert of(counters, "feed_hits_total") == {("trial",): 3, ("urlhaus",): 2, ("second",): 2}
+    assert of(counters, "feed_only_hits_total") == {("trial",): 1}
 
 
 def test_gauges_and_counters_by_name(counters: Counters, stats: Stats) -> None:
@@ -165,7 +164,7 @@ def test_nothing_raises_when_the_memory_is_full() -> None:
     for _ in range(3):
         stats.query("t", Transport.UDP, p.A)
         stats.response("t", "cache", p.NOERROR, 0.1)
-        stats.blocked("t", "f", "c", "sinkhole", b"\1x\0", 0.0)
+        stats.blocked("t", ("f", "c", "sinkhole", ()), ())
         stats.upstream("u", "answer", 0.1)
     assert of(counters, "queries_total") == {("t", "udp", "A"): 3}
     assert len(list(counters.items())) == 1
@@ -174,25 +173,20 @@ def test_nothing_raises_when_the_memory_is_full() -> None:
 
 
 def test_every_feed_that_lists_a_name_has_a_hit(counters: Counters, stats: Stats) -> None:
-    """All of them, whichever decided; one that is alone also counts as the only one. Slots are those that `hit` adds to."""
-    stats.hit(("watch", "urlhaus", "scams"))
-    stats.hit(("urlhaus",))
-    for slot in stats.block_slots("t", ("urlhaus", "malware", "sinkhole", ("scams",)), (("watch", "policy"),)):
-        stats.values[slot] += 1
-    for slot in stats.block_slots("t", None, (("watch", "policy"),)):
-        stats.values[slot] += 1
-    assert of(counters, "feed_hits_total") == {("watch",): 3, ("urlhaus",): 3, ("scams",): 2}
+    """All of them, whichever decided; one that is alone also counts as the only one."""
+    stats.blocked("t", ("urlhaus", "malware", "sinkhole", ("scams",)), (("watch", "policy"),))
+    stats.blocked("t", ("urlhaus", "malware", "sinkhole", ()), ())
+    stats.blocked("t", None, (("watch", "policy"),))
+    assert of(counters, "feed_hits_total") == {("watch",): 2, ("urlhaus",): 2, ("scams",): 1}
     assert of(counters, "feed_only_hits_total") == {("urlhaus",): 1, ("watch",): 1}
     assert of(counters, "would_block_total") == {("t", "watch", "policy"): 2}
-    assert of(counters, "blocked_total") == {("t", "urlhaus", "malware", "sinkhole"): 1}
+    assert of(counters, "blocked_total") == {("t", "urlhaus", "malware", "sinkhole"): 2}
 
 
 def test_what_administrators_block_is_no_feeds_hit(counters: Counters, stats: Stats) -> None:
     """`local` is no feed: it has no hits, and a feed that lists the name as well is the only one."""
-    stats.hit(("local",))
-    stats.hit(("local", "urlhaus"))
-    for slot in stats.block_slots("t", ("local", "local", "sinkhole", ("urlhaus",)), ()):
-        stats.values[slot] += 1
-    assert of(counters, "feed_hits_total") == {("urlhaus",): 2}
-    assert of(counters, "feed_only_hits_total") == {("urlhaus",): 2}
-    assert of(counters, "blocked_total") == {("t", "local", "local", "sinkhole"): 1}
+    stats.blocked("t", ("local", "local", "sinkhole", ()), ())
+    stats.blocked("t", ("local", "local", "sinkhole", ("urlhaus",)), ())
+    assert of(counters, "feed_hits_total") == {("urlhaus",): 1}
+    assert of(counters, "feed_only_hits_total") == {("urlhaus",): 1}
+    assert of(counters, "blocked_total") == {("t", "local", "local", "sinkhole"): 2}

@@ -5,6 +5,7 @@ Without the key, filters say nothing. To make all of them useless, remove the fi
 
 from __future__ import annotations
 
+import logging
 import os
 from pathlib import Path
 from typing import Final
@@ -13,6 +14,7 @@ from pdns.files.safe_files import put_aside, read_state, write_whole
 from pdns.telemetry.asked_names import KEY_BYTES
 
 FILE_NAME: Final = "names.key"
+_log = logging.getLogger(__name__)
 
 
 def read_key(state_dir: Path) -> bytes | None:
@@ -32,3 +34,12 @@ def read_or_make_key(state_dir: Path) -> bytes:
     key = os.urandom(KEY_BYTES)
     write_whole(state_dir / FILE_NAME, key, mode=0o600)
     return key
+
+
+def key_for(state_dir: Path) -> bytes:
+    """As `read_or_make_key`. Where that fails, a key that is not kept: what is noted with it cannot be found."""
+    try:
+        return read_or_make_key(state_dir)
+    except OSError as exc:
+        _log.error("%s: %s; the names that are noted until the next start cannot be found", state_dir / FILE_NAME, exc.strerror)
+        return os.urandom(KEY_BYTES)

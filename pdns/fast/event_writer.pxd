@@ -1,0 +1,98 @@
+"""Events of blocked and monitored queries, in memory that other processes read: the compiled twin of `pdns.reference.event_writer`.
+
+A repeat of a query is one look-up and one addition.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+
+from pdns.fast.cache cimport AnswerCache
+
+cdef enum:  # as pdns.telemetry.event_ring and pdns.reference.event_writer have it
+    PREFIX_BYTES = 16
+    FIXED_BYTES = 176
+    RECORD_BYTES = 896
+    MAX_SLOTS = 29
+    MAX_TEXT_BYTES = 200
+    PLACES = 1024
+    DOMAIN_PLACES = 1024
+    PROBES = 8
+    COUNTS = 4096
+
+
+cdef struct FixedRecord:
+    uint64_t before
+    uint32_t weight
+    uint32_t unused
+    double first_s
+    double last_s
+    uint8_t client[16]
+    uint16_t qtype
+    uint8_t transport
+    uint8_t flags
+    uint8_t client_kind
+    uint8_t client_bits
+    uint8_t slot_count
+    uint8_t qname_bytes
+    uint8_t listed_bytes
+    uint8_t text_bytes
+    uint16_t padding
+    uint32_t slots[MAX_SLOTS]
+
+
+cdef struct Place:
+    uint64_t key  # 0: free
+    uint32_t repeats
+    uint32_t unused
+    double first_s
+    double last_s
+    uint8_t record[RECORD_BYTES]
+
+
+cdef struct Count:
+    uint64_t tag
+    uint32_t count
+
+
+cdef struct View:  # as pdns.core.client_identity.ClientView
+    uint8_t kind
+    uint8_t ipv4_bits
+    uint8_t ipv6_bits
+
+
+cdef struct Noted:  # one query
+    const uint8_t *address
+    const uint8_t *qname
+    const uint8_t *listed
+    const uint8_t *text
+    uint64_t key_hash
+    uint16_t qtype
+    uint8_t transport
+    uint8_t qname_bytes
+    uint8_t listed_bytes  # 0: it was only monitored
+    uint8_t text_bytes
+    View view
+    double now
+
+
+cdef class EventWriter:
+    cdef object _ring, _view, _views
+    cdef bytes _key
+    cdef AnswerCache _cache
+    cdef dict _view_of  # tenant -> ClientView
+    cdef uint64_t *_words  # of the header: head, weight, noted, monitored
+    cdef uint64_t *_minute
+    cdef Place *_places
+    cdef uint8_t *_records
+    cdef uint32_t _capacity
+    cdef Count _pairs[COUNTS]
+    cdef Count _domains[COUNTS]
+
+    cdef int see(self, Noted *noted, str tenant, tuple slots) except -1
+    cdef int _first(self, Noted *noted, const uint8_t *seen, uint64_t asked, uint64_t counted, str tenant, tuple slots) except -1
+    cdef Place *_domain_place(self, uint64_t key) noexcept nogil
+    cdef int _flush(self, double now) except -1
+    cdef bint _repeated(self, Place *place, uint64_t key, double now) noexcept nogil
+    cdef int _open(self, Noted *noted, Place *place, uint64_t key, uint32_t repeats, bint with_client, str tenant, tuple slots) except -1
+    cdef int _fill(self, Noted *noted, Place *place, bint with_client, str tenant, tuple slots) except -1
+    cdef void _write_repeats(self, Place *place) noexcept nogil
+    cdef void _write(self, const uint8_t *record, uint32_t weight) noexcept nogil

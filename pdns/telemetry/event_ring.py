@@ -1,0 +1,152 @@
+"""The events of one worker: a ring (`pdns.telemetry.ring`) with a table of repeats, in memory that outlives the worker.
+
+The first query of its kind in a minute is a record at once. Its repeats are counted in the table, and become one more record when
+the minute ends or the place is needed. `pdns.reference.event_writer` says what a repeat is.
+
+A record, behind the prefix of every record (its weight is a number of queries):
+
+    offset  type
+    16      f64 x 2   first and last query, in seconds of `pdns.clock.boottime_s`
+    32      16 bytes  client, as `pdns.core.client_identity` says
+    48      u16       type of the query
+    50      u8        transport: place in `TRANSPORTS`
+    51      u8        bit 0: these are repeats; bit 1: blocked, else monitored
+    52      u8 x 2    kind of the client, and bits of its prefix
+    54      u8 x 4    how many slots; bytes of the queried name, of the listed name and of the text
+    60      u32 x 29  slots in the counter memory of the same worker: of the series that each of these queries was counted in
+    176     both names in wire form and lower case, then the text of the Extended DNS Error
+
+The writer's own region: u64 minute of the table, 56 bytes unused, then its places: u64 key, u32 repeats, 4 bytes unused,
+f64 x 2 the first and the last repeat, the record.
+The writer's words of the header: all queries that were noted, and those of them that were only monitored.
+"""
+
+from __future__ import annotations
+
+import os
+import struct
+from typing import Final, NamedTuple
+
+from xxhash import xxh128_digest
+
+from pdns.telemetry.ring import HEADER_BYTES, Ring, weight_of
+from pdns.wire.transport import Transport
+
+KIND: Final = b"evnt"
+TRANSPORTS: Final = tuple(Transport)
+MAX_SLOTS: Final = 29
+FIXED = struct.Struct(f"=16xdd16sHBBBBBBBB2x{MAX_SLOTS}I")
+FIXED_BYTES: Final = FIXED.size
+RECORD_BYTES: Final = FIXED_BYTES + 720
+CAPACITY: Final = 4096  # 3.5 MiB
+
+PLACE = struct.Struct("=QI4xdd")
+PLACE_BYTES: Final = PLACE.size + RECORD_BYTES
+PLACES: Final = 1024
+DOMAIN_PLACES: Final = 1024  # behind them: for what is merged whoever asked
+PROBES: Final = 8  # of them for one key
+TABLE_AT: Final = HEADER_BYTES + 64
+OWN_BYTES: Final = 64 + (PLACES + DOMAIN_PLACES) * PLACE_BYTES
+NOTED, MONITORED = 2, 3  # the writer's words
+
+REPEATS, BLOCKED = 1, 2
+
+# What is merged, as `pdns.reference.event_writer` describes it.
+MINUTE_S: Final = 60.0
+MOST_QUESTIONS: Final = 8
+MOST_RECORDS: Final = 400
+MOST_RECORDS_AND_CLIENTS: Final = 450
+COUNTS: Final = 4096  # places of the counters behind these limits
+MAX_TEXT_BYTES: Final = 200
+CLIENT_MARK, DOMAIN_MARK = 0x5851F42D4C957F2D, 0x14057B7EF767814F  # set keys of merged questions apart
+SALT: Final = b"pdns sighted\0\0\0\0"
+
+
+def name_hash(listed: bytes) -> int:
+    """The hash of a listed name, given in wire form and lower case."""
+    return int.from_bytes(xxh128_digest(SALT + listed)[:8])
+
+
+class RawEvent(NamedTuple):
+    """One record. Times are of `pdns.clock.boottime_s`."""
+
+    n: int
+    first_s: float
+    last_s: float
+    client: bytes
+    qtype: int
+    transport: Transport
+    is_merged: bool
+    is_blocked: bool
+    client_kind: int
+    client_bits: int
+    slots: tuple[int, ...]
+    qname: bytes  # wire form
+    listed: bytes  # wire form; b"" of a query that was only monitored
+    text: bytes
+
+
+class EventRing(Ring):
+    """The memory, mapped."""
+
+    def __init__(self, fd: int, *, writable: bool) -> None:
+        """Raises `ValueError` when `fd` is another memory; the caller closes it then."""
+        super().__init__(fd, KIND, RECORD_BYTES, OWN_BYTES, writable=writable)
+        self.minute: memoryview[int] = memoryview(self.memory)[HEADER_BYTES : HEADER_BYTES + 8].cast("Q")  # of the table
+
+    def close(self) -> None:
+        self.minute.release()
+        super().close()
+
+    @classmethod
+    def create(cls, capacity: int = CAPACITY) -> EventRing:
+        """New memory to read here; the process that gets the descriptor may write."""
+        fd = Ring.make(KIND, capacity, RECORD_BYTES, OWN_BYTES)
+        try:
+            return cls(fd, writable=False)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @classmethod
+    def attach(cls, fd: int, *, writable: bool = True) -> EventRing:
+        """The memory behind `fd`, which it owns from then on. Raises `ValueError`."""
+        try:
+            return cls(fd, writable=writable)
+        except BaseException:
+            os.close(fd)
+            raise
+
+    @property
+    def noted(self) -> int:
+        """Queries that were noted, those included that wait as repeats."""
+        return self.words[NOTED]
+
+    @property
+    def monitored(self) -> int:
+        """Those of them that were only monitored."""
+        return self.words[MONITORED]
+
+
+def event_of(record: bytes) -> RawEvent:
+    """What a record says. Raises `ValueError` when it cannot have been written by a worker."""
+    first_s, last_s, client, qtype, transport, flags, kind, bits, count, qname, listed, text, *slots = FIXED.unpack_from(record)
+    if count > MAX_SLOTS or transport >= len(TRANSPORTS) or FIXED_BYTES + qname + listed + text > RECORD_BYTES:
+        raise ValueError("not an event")
+    at = FIXED_BYTES
+    return RawEvent(
+        weight_of(record),
+        first_s,
+        last_s,
+        client,
+        qtype,
+        TRANSPORTS[transport],
+        bool(flags & REPEATS),
+        bool(flags & BLOCKED),
+        kind,
+        bits,
+        tuple(slots[:count]),
+        record[at : at + qname],
+        record[at + qname : at + qname + listed],
+        record[at + qname + listed : at + qname + listed + text],
+    )
