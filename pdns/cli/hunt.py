@@ -17,11 +17,9 @@ from rich.text import Text
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, consoles, load_config
 from pdns.cli.feed_table import aligned
 from pdns.config.schema import Config
-from pdns.core.listing import Rule
 from pdns.errors import InvalidName, PdnsError
-from pdns.history.hunt import HuntReport, NameHunt, WantedName
+from pdns.history.hunt import HuntReport, NameHunt, wanted_name
 from pdns.telemetry.asked_names import DAY_S
-from pdns.wire.names import from_text
 
 STANDARD_INPUT = "-"
 DaysOption = Annotated[int, typer.Option("--days", min=1, max=366, metavar="COUNT", help="How many days back, today among them")]
@@ -67,16 +65,6 @@ def hunt(path: Path | None, texts: Sequence[str], days: int, tenant: str, *, as_
         _show(console, report)
         caveats(errors, report.damaged, report.lost)
     return 0
-
-
-def wanted_name(text: str) -> WantedName:
-    """A name as it is typed. Raises `InvalidName`, which says which one."""
-    text = text.strip().lower()
-    try:
-        name = from_text(text.removeprefix("*."))
-    except InvalidName as exc:
-        raise InvalidName(f"{text}: {exc}") from None
-    return WantedName(name, Rule.BELOW if text.startswith("*.") else Rule.SUBTREE)
 
 
 def open_history(config: Config, days: int, errors: Console) -> NameHunt | None:

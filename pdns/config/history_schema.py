@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 
-class History(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class HistorySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Filters of the names that were asked, for retro-hunts."""
 
     days: Annotated[int, Meta(ge=0, le=366)] = 0

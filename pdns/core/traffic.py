@@ -40,9 +40,10 @@ def fall_of(queries: int, same_hours: Sequence[int], common: float = 1.0) -> Tra
     """
     if len(same_hours) < LEAST_SAMPLES:
         return NO_FALL
-    usual = median(same_hours)
-    spread = max(_MAD_TO_SIGMA * median(abs(one - usual) for one in same_hours), sqrt(usual), _LEAST_SPREAD * usual)
-    expected = usual * min(1.0, max(0.0, common))
+    usual, common = median(same_hours), min(1.0, max(0.0, common))
+    expected = usual * common
+    deviation = _MAD_TO_SIGMA * common * median(abs(one - usual) for one in same_hours)
+    spread = max(deviation, sqrt(expected), _LEAST_SPREAD * expected)
     if queries >= expected or not spread:
         return TrafficFall(expected, 0.0, 0.0)
     return TrafficFall(expected, 1 - queries / expected, (expected - queries) / spread)

@@ -46,21 +46,28 @@ class BypassWatch:
 
     def __init__(self, state_dir: Path, key: bytes | None, node: str) -> None:
         """Without a `key`, no names are noted: only the fall of traffic counts."""
-        self._directory, self._key, self._node = history_directory(state_dir), key, node
+        self._directory, self._node = history_directory(state_dir), node
+        self._key: bytes | None = None
         self._queries: defaultdict[str, Counter[int]] = defaultdict(Counter)  # tenant -> hour since the epoch -> queries
         self._covered_s: Counter[int] = Counter()  # hour -> seconds
         self._checked = 0  # the last hour
         self._hosts: dict[bytes, str] = {}
-        if key is not None:
-            digests = NameDigests(key)
-            for host in public_resolvers():
-                name = from_text(host)
-                self._hosts |= {digests.of(name): host, digests.below(name): host}
         self._asked: defaultdict[str, dict[str, bytes]] = defaultdict(dict)  # tenant -> host -> digest, of today
         self._looked_up: defaultdict[str, set[str]] = defaultdict(set)  # tenant -> hosts of today
         self._new: defaultdict[str, set[str]] = defaultdict(set)  # tenant -> those of them that are new
         self._day = 0
         self._found: set[str] = set()  # tenants with a finding today
+
+        if key is not None:
+            self.note_hosts(key)
+
+    def note_hosts(self, key: bytes) -> None:
+        """Names are noted from now on, with this key."""
+        self._key = key
+        digests = NameDigests(key)
+        for host in public_resolvers():
+            name = from_text(host)
+            self._hosts |= {digests.of(name): host, digests.below(name): host}
 
     def hour(self, hour: Hour) -> None:
         """Take up a row. Rows of the last two weeks are to come first after a start."""

@@ -16,12 +16,12 @@ from typing import Final, NamedTuple
 import msgspec
 
 from pdns.core.listing import Rule
-from pdns.errors import PdnsError
+from pdns.errors import InvalidName, PdnsError
 from pdns.history.days import ALL, ALL_PREFIX, DayFiles, date_of, days_in, history_directory
 from pdns.history.filters import DigestHashes, NameFilter
 from pdns.telemetry.asked_names import NameDigests
 from pdns.telemetry.names_key import FILE_NAME, read_key
-from pdns.wire.names import MAX_NAME_BYTES, to_text
+from pdns.wire.names import MAX_NAME_BYTES, from_text, to_text
 
 _BATCH: Final = 1 << 16  # digests that are hashed together: 8 MB
 _LONGEST_ABOVE: Final = MAX_NAME_BYTES - 2  # of a name that there can be another one below
@@ -38,6 +38,16 @@ class WantedName(NamedTuple):
 
     name: bytes
     rule: Rule = Rule.SUBTREE
+
+
+def wanted_name(text: str) -> WantedName:
+    """A name as it is typed. Raises `InvalidName`, which says which one."""
+    text = text.strip().lower()
+    try:
+        name = from_text(text.removeprefix("*."))
+    except InvalidName as exc:
+        raise InvalidName(f"{text}: {exc}") from None
+    return WantedName(name, Rule.BELOW if text.startswith("*.") else Rule.SUBTREE)
 
 
 class TenantDays(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,7 +101,7 @@ class NameHunt:
     ) -> HuntReport:  # fmt: skip
         """Look for all names of `wanted`, of which there are about `count`; for `tenants` only, if given."""
         candidates = _Candidates()
-        names = self._sift(wanted, candidates, progress, count)
+        names = self._candidates_of(wanted, candidates, progress, count)
         hashes = DigestHashes(candidates.digests)
         found: defaultdict[bytes, defaultdict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
         rates: defaultdict[tuple[str, int], float] = defaultdict(float)
@@ -131,7 +141,7 @@ class NameHunt:
             ],
         )
 
-    def _sift(self, wanted: Iterable[WantedName], candidates: _Candidates, progress: Progress, count: int) -> int:
+    def _candidates_of(self, wanted: Iterable[WantedName], candidates: _Candidates, progress: Progress, count: int) -> int:
         """Keep what passes the filter for all of some day. Returns how many names there were."""
         names = 0
         digests = self._digests_of(wanted)

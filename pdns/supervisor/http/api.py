@@ -27,6 +27,7 @@ from pdns.supervisor.http.api_cache import CacheRoutes
 from pdns.supervisor.http.api_config import ConfigRoutes
 from pdns.supervisor.http.api_explain import ExplainRoutes
 from pdns.supervisor.http.api_feeds import FeedRoutes
+from pdns.supervisor.http.api_history import HistoryRoutes
 from pdns.supervisor.http.api_parts import ApiSource, Refusal, as_json
 from pdns.supervisor.http.api_reports import ReportRoutes
 from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
@@ -122,6 +123,7 @@ def api_routes(facts: ApiSource, status: StatusReader, openapi: Callable[[ApiCal
         *FeedRoutes(facts, status).routes(),
         *ExplainRoutes(facts).routes(),
         *ReportRoutes(facts).routes(),
+        *HistoryRoutes(facts).routes(),
         *config.routes(),
         *CacheRoutes(facts, config).routes(),
         ApiRoute("GET", "/api/openapi.json", openapi, "This description", dict[str, Any], "anyone"),

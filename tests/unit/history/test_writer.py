@@ -98,7 +98,7 @@ def test_damage_costs_one_file(tmp_path: Path, caplog: pytest.LogCaptureFixture)
 
 @pytest.mark.parametrize("tenant", ["north", "..", "+all", "a/b", "caf\u00e9 \u2603", "a%2Fb", ".hidden", "x" * 60])
 def test_any_name_of_a_tenant(tmp_path: Path, tenant: str) -> None:
-    """Whatever a tenant is called, its file is within the directory of its day, and is nobody else's."""
+    """Whatever a tenant is called, its file is within the directory of its day, and belongs to no other tenant."""
     make_history(tmp_path, [(0, tenant, "a.example"), (0, "south", "b.example")])
     assert found(tmp_path, "a.example") == {tenant: [date_of(TODAY)]}
     assert len(list((history_directory(tmp_path) / date_of(TODAY)).iterdir())) == 4
