@@ -11,4 +11,4 @@ class HistorySection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """Filters of the names that were asked, for retro-hunts."""
 
     days: Annotated[int, Meta(ge=0, le=366)] = 0
-    max_bytes: Annotated[int, Meta(ge=1024 * 1024, le=2**40)] = 1024 * 1024 * 1024
+    max_bytes: Annotated[int, Meta(ge=1024 * 1024)] = 1024 * 1024 * 1024

@@ -58,7 +58,7 @@ class AskedNameFindings:
             except OSError as exc:
                 _log.warning("the names that were noted cannot be removed: %s", exc)
 
-    def watch(self, number: int, fd: int, counters: Counters) -> None:
+    def read_from(self, number: int, fd: int, counters: Counters) -> None:
         """Read the ring of a worker behind `fd`, which is owned from here on; `number` identifies the worker's memories."""
         try:
             ring = map_ring(fd, writable=False)

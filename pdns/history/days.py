@@ -74,8 +74,8 @@ class DayFiles:
         """Replace the filter of a tenant, or of `ALL`, in one step. Raises `OSError`."""
         write_whole(self._path(tenant), filter_.encoded(self._key), mode=_MODE, synced=False)
 
-    def record(self) -> DayRecord:
-        """Nothing where it cannot be read."""
+    def known(self) -> DayRecord:
+        """What is known besides; nothing where it cannot be read."""
         try:
             return msgspec.json.decode(read_state(self.directory / _RECORD, _MAX_RECORD_BYTES), type=DayRecord)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):

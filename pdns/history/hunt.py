@@ -123,7 +123,7 @@ class NameHunt:
             names=names,
             days=[date_of(day.day) for day in self._days],
             damaged=self._damaged,
-            lost=sum(record.lost + record.left_out for record in (day.record() for day in self._days)),
+            lost=sum(record.lost + record.left_out for record in (day.known() for day in self._days)),
             expected_false=expected_false,
             found=[
                 HuntedName(

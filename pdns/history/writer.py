@@ -39,7 +39,7 @@ class _DayBeingWritten:
         self._filters: dict[str, NameFilter] = {}
         self._waiting: defaultdict[str, list[bytes]] = defaultdict(list)
         self._changed: set[str] = set()
-        found = files.record()
+        found = files.known()
         self._since_s, self._lost = found.since_s or now_s, found.lost
 
     def add(self, tenant: str, digest: bytes) -> None:

@@ -14,7 +14,7 @@ KEY: Final = bytes(range(32))
 TODAY: Final = 20_000
 NOON_S: Final = TODAY * DAY_S + DAY_S / 2
 
-Asked = tuple[int, str, str]  # days ago, tenant, name
+Note = tuple[int, str, str]  # days ago, tenant, name
 
 
 def note(history: NameHistory, tenant: str, name: str, day: int) -> None:
@@ -23,7 +23,7 @@ def note(history: NameHistory, tenant: str, name: str, day: int) -> None:
         history.add(tenant, digests.of(one), day)
 
 
-def make_history(state_dir: Path, asked: Iterable[Asked], *, days: int = 30) -> None:
+def make_history(state_dir: Path, asked: Iterable[Note], *, days: int = 30) -> None:
     """Write a history up to `TODAY`."""
     (state_dir / "names.key").write_bytes(KEY)
     for ago, tenant, name in sorted(asked, reverse=True):

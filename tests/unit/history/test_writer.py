@@ -32,7 +32,7 @@ def test_a_restart_goes_on_with_the_day(tmp_path: Path) -> None:
         history.tick(NOON_S + 1)
         history.tick(NOON_S + 1 + writer.WRITE_S)
     assert found(tmp_path, "a.example") == found(tmp_path, "b.example") == {"north": [date_of(TODAY)]}
-    record = DayFiles(history_directory(tmp_path), TODAY, KEY).record()
+    record = DayFiles(history_directory(tmp_path), TODAY, KEY).known()
     assert (record.since_s, record.until_s) == (NOON_S, NOON_S + 1 + writer.WRITE_S)
 
 
