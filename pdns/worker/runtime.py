@@ -183,6 +183,7 @@ class Runtime:
         while self._service.in_flight() and self._loop.time() < until_s:  # noqa: ASYNC110 (once in a life; an event would cost each query)
             await asyncio.sleep(0.005)
         unanswered = self._service.in_flight()
+        self._service.finish(boottime_s())
         for forwarder in (self._forwarder, *self._retired):
             forwarder.close()  # who still waits is told so
         with suppress(TimeoutError):

@@ -22,7 +22,7 @@ from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
 from pdns.net.edge import Reply
 from pdns.state.zone_changes import Primaries
-from pdns.telemetry.event_ring import EventRing
+from pdns.telemetry.event_ring import MINUTE_S, EventRing
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
@@ -172,6 +172,11 @@ class Service:
                 self._stats.dropped("internal_error")
         if plain:
             self._ask_plain(plain, now)
+
+    def finish(self, now: float) -> None:
+        """Write what waits to be written. Call this at the end."""
+        if self._events is not None:
+            self._events.flush(now + MINUTE_S)
 
     def tick(self, now: float) -> None:
         """Housekeeping, a few times a second: stale answers for those who waited long enough, and the gauges."""

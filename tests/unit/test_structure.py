@@ -49,6 +49,7 @@ TOP = {
         "demo",
         "errors.py",
         "event_store",
+        "events",
         "example",
         "explain.py",
         "policy_diff.py",
@@ -167,6 +168,14 @@ def test_the_supervisor_answers_nothing() -> None:
 def test_the_worker_owns_nothing() -> None:
     """The worker imports no code of the supervisor or of the feeds process."""
     assert ways_into(["pdns.worker"], ["pdns.supervisor", "feeds"], IMPORTS) == []
+
+
+def test_the_events_process_answers_no_query() -> None:
+    """The events process imports no code of the other processes, and none that asks or answers DNS; nor do they import its."""
+    processes = ["pdns.supervisor", "pdns.worker", "pdns.page", "feeds"]
+    others = [*processes, "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
+    assert ways_into(["pdns.events"], others, IMPORTS) == []
+    assert ways_into(processes, ["pdns.events"], IMPORTS) == []
 
 
 def test_the_page_answers_no_query() -> None:

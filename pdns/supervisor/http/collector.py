@@ -54,7 +54,7 @@ class MetricsSource(Protocol):
     @property
     def past_counters(self) -> Sequence[Counters]: ...  # of workers that are gone or exiting; gauges are ignored
     @property
-    def page_counters(self) -> Sequence[Counters]: ...  # of the page process, if there was one
+    def child_counters(self) -> Sequence[Counters]: ...  # of the page process and the events process, if there was one
     @property
     def blocked(self) -> BlockedDomains: ...
     @property
@@ -64,7 +64,7 @@ class MetricsSource(Protocol):
     @property
     def listen_addresses(self) -> ListenAddresses: ...
     @property
-    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page"
+    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page", "events"
     @property
     def failed_starts(self) -> Mapping[str, int]: ...  # likewise
     @property
@@ -95,9 +95,9 @@ class PdnsCollector(Collector):
                     _combine(values[name], name, labels, value)
         for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
             del values[name]
-        for counters in self._facts.page_counters:
+        for counters in self._facts.child_counters:
             for name, labels, value in counters.items():
-                if name in BY_NAME and BY_NAME[name].source == "page":
+                if name in BY_NAME and BY_NAME[name].source in ("page", "events"):
                     _combine(values[name], name, labels, value)
         self._feeds(values)
         self._supervisor(values)
@@ -186,6 +186,7 @@ class PdnsCollector(Collector):
         values["worker_restarts_total"][()] = facts.restarts["worker"]
         values["feeds_restarts_total"][()] = facts.restarts["feeds"]
         values["page_restarts_total"][()] = facts.restarts["page"]
+        values["events_restarts_total"][()] = facts.restarts["events"]
         for measure, taken in facts.confinement.items():
             values["confinement"][measure,] = taken
         for process, failures in facts.failed_starts.items():

@@ -67,6 +67,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "would_block_total", (tenant, feed, category)
     if config.block_page.listen:
         yield from _zeros_of_page(list(dict.fromkeys([(LOCAL, LOCAL), *(one[:2] for one in blocking)])), tenants)
+    if config.events.enabled:
+        yield from _zeros_of_events()
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
@@ -80,6 +82,16 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield "upstream_requests_total", (server, result)
         yield "upstream_blocked_total", (server,)
         yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))
+
+
+def _zeros_of_events() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for kind in ("blocked", "monitored"):
+        yield "events_total", (kind,)
+        yield "events_queries_total", (kind,)
+    for reason in ("overwritten", "unreadable", "disk", "too_long"):
+        yield "events_lost_total", (reason,)
+    yield "events_unaccounted_total", ()
+    yield "event_spool_bytes", ()
 
 
 def _zeros_of_page(blocking: list[tuple[str, str]], tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
