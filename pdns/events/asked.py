@@ -4,25 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
-from collections.abc import Callable, Iterable
+import time
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from pdns.blockset.annotations import Annotations
 from pdns.blockset.reader import Blockset
+from pdns.clock import steady_s
 from pdns.config.schema import Config
-from pdns.event_store.event import Event, Finding, Hour
+from pdns.event_store.event import Event, Finding, Hour, Record
 from pdns.events.bypass import BypassWatch
 from pdns.events.first_seen import FirstSeenWatch
 from pdns.events.retro_hunt import RetroHunter, ThreatOf
 from pdns.events.shared_names import NewSharedName, SharedNamesWatch
 from pdns.history.writer import NameHistory, remove_history
+from pdns.ipc.channel import close_all
 from pdns.telemetry.asked_names import key_in, map_ring, record_of
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.ring import Ring, RingReader
+from pdns.telemetry.names_key import read_key
+from pdns.telemetry.ring import RingReader
 from pdns.telemetry.stats import OTHER
 
 _MOST_AT_ONCE: Final = 16384  # records of one worker, a second
+_CHECK_EVERY_S: Final = 60.0
+_SHARED_EVERY: Final = 60  # checks
 _TENANT_LABEL: Final = 1  # in the name of a series: family, tenant
 _log = logging.getLogger(__name__)
 
@@ -40,44 +47,56 @@ class AskedNameFindings:
         self._first_seen: FirstSeenWatch | None = None
         self._shared = SharedNamesWatch(node)
         self._bypass = BypassWatch(self._state_dir, None, node)
-        self._hunting = asyncio.Lock()
+        self._alone = asyncio.Lock()
+        self._unhunted: tuple[Blockset, ThreatOf] | None = None
+        self._may_hunt = asyncio.Event()
         self._now_s = now_s
         self.configure(config)
 
     def configure(self, config: Config) -> None:
         """Go by `config` from now on. What was noted is removed when names are no longer to be noted."""
         self._config = config
+        if not config.history.days:
+            self._end()
+            return
         if self._history is not None:
             self._history.days, self._history.max_bytes = config.history.days, config.history.max_bytes
-        if not config.history.days:
-            self._history = self._hunter = self._first_seen = None
-            for number in list(self._readers):
-                self.forget(number)
-            try:
-                remove_history(self._state_dir)
-            except OSError as exc:
-                _log.warning("the names that were noted cannot be removed: %s", exc)
+            return
+        try:
+            if (key := read_key(self._state_dir)) is not None:
+                self._begin(key)
+        except OSError as exc:
+            _log.error("names that were asked cannot be looked for: %s: %s", exc.filename, exc.strerror)
 
-    def read_from(self, number: int, fd: int, counters: Counters) -> None:
-        """Read the ring of a worker behind `fd`, which is owned from here on; `number` identifies the worker's memories."""
+    def read_from(self, number: int, fd: int, counters_fd: int) -> None:
+        """Read the ring of a worker behind `fd` and its counters; both are owned from here on. `number` is that of the worker."""
+        ring = counters = None
         try:
             ring = map_ring(fd, writable=False)
+            counters = Counters.attach(counters_fd, writable=False)
         except ValueError as exc:
-            os.close(fd)
             _log.error("names that were asked are not read: %s", exc)
+            if ring is not None:
+                ring.close()
+            else:
+                close_all([fd, counters_fd])
             return
-        known = self._readers.get(number)
-        if (known is not None and known[0].ring.id == ring.id) or not self._config.history.days:
+        if number in self._readers or not self._config.history.days:
             ring.close()
+            counters.close()
             return
-        self._begin(ring)
-        self._readers[number] = RingReader(ring, 0), counters  # what was noted before this process was there is new to it
+        self._begin(key_in(ring))
+        # what is still in the ring may be missing from the files, after a kill; what is not missing is not added twice
+        self._readers[number] = RingReader(ring, max(0, ring.head - ring.capacity + 1)), counters
 
     def forget(self, number: int) -> None:
         """The worker is gone for good."""
         if (found := self._readers.pop(number, None)) is not None:
-            self._read(*found)
-            found[0].ring.close()
+            reader, counters = found
+            while reader.next < reader.ring.head:
+                self._read(reader, counters)
+            reader.ring.close()
+            counters.close()
 
     def collect(self, now_s: float) -> None:
         """Once a second: take what workers have noted."""
@@ -87,20 +106,58 @@ class AskedNameFindings:
         if self._history is not None:
             self._history.tick(now_s)
 
-    def event(self, event: Event) -> None:
-        """A query was blocked or monitored."""
-        if self._first_seen is not None:
-            self._first_seen.event(event)
+    def see(self, records: Iterable[Record]) -> None:
+        """These records were made, or, after a start, are the hours of the last two weeks."""
+        for record in records:
+            if isinstance(record, Hour):
+                self._bypass.hour(record)
+            elif isinstance(record, Event) and self._first_seen is not None:
+                self._first_seen.event(record)
 
-    def hour(self, hour: Hour) -> None:
-        """An hour is over, or, after a start, one of the last two weeks."""
-        self._bypass.hour(hour)
+    def take_blockset(self, blockset: Blockset, annotations: Annotations | None) -> None:
+        """`hunt` looks for what `blockset`, which is live, lists."""
+
+        def threat_of(name: bytes) -> str:
+            listings = blockset.lookup(name) if annotations is not None else ()
+            return next((threat for one in listings if annotations is not None and (threat := annotations.of(one).threat)), "")
+
+        self._unhunted = blockset, threat_of
+        self._may_hunt.set()
+
+    async def run(self, find: Callable[[Sequence[Finding]], None], shared_new: SharedNew | None = None) -> None:
+        """Make findings until cancelled, and pass them to `find`. `shared_new`: of `EventQueries`, where there is a store."""
+        check_s, checks = time.monotonic() + _CHECK_EVERY_S, 0
+        while True:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._may_hunt.wait(), max(0.0, check_s - time.monotonic()))
+            self._may_hunt.clear()
+            try:
+                find(await self.hunt(steady_s()))
+                if time.monotonic() >= check_s:
+                    check_s, checks = time.monotonic() + _CHECK_EVERY_S, checks + 1
+                    find(await self.check(steady_s(), shared_new if checks % _SHARED_EVERY == 0 else None))
+            except Exception:  # noqa: BLE001 (the next turn may do better)
+                _log.exception("findings could not be made")
+
+    async def hunt(self, now_s: float) -> list[Finding]:
+        """What was asked before the latest blockset listed it. Takes seconds, in a thread."""
+        if self._unhunted is None or self._history is None or self._hunter is None:
+            return []
+        (blockset, threat_of), self._unhunted = self._unhunted, None
+        async with self._alone:
+            self.collect(now_s)
+            self._history.write(now_s)
+            try:
+                return await asyncio.to_thread(self._hunter.listed, blockset, self._config, now_s, threat_of)
+            except OSError as exc:
+                _log.warning("newly listed names were not hunted for: %s", exc)
+                return []
 
     async def check(self, now_s: float, shared_new: SharedNew | None = None) -> list[Finding]:
-        """Once a minute: what is to be said. `shared_new`: `EventQueries.shared_new`, where there is a store, once an hour."""
+        """Once a minute: the other findings. `shared_new` once an hour."""
         wanted, days = self._config.findings, self._config.history.days
         findings = []
-        async with self._hunting:
+        async with self._alone:
             if wanted.bypass:
                 findings += await asyncio.to_thread(self._bypass.check, now_s)
             if self._first_seen is not None and wanted.first_seen:
@@ -109,42 +166,39 @@ class AskedNameFindings:
                 findings += await asyncio.to_thread(self._shared.check, now_s, shared_new)
         return findings
 
-    async def take_blockset(self, blockset: Blockset, threat_of: ThreatOf, now_s: float) -> list[Finding]:
-        """What was asked before this blockset listed it. Takes seconds, in a thread."""
-        if self._history is None or self._hunter is None:
-            return []
-        async with self._hunting:
-            self._history.write(now_s)
-            try:
-                return await asyncio.to_thread(self._hunter.listed, blockset, self._config, now_s, threat_of)
-            except OSError as exc:
-                _log.warning("newly listed names were not hunted for: %s", exc)
-                return []
-
-    def close(self, now_s: float) -> None:
+    def stop(self, now_s: float) -> None:
         """Write what was noted."""
         self.collect(now_s)
         if self._history is not None:
             self._history.write(now_s)
 
-    def _begin(self, ring: Ring) -> None:
+    def _begin(self, key: bytes) -> None:
         if self._history is not None:
             return
-        key, history = key_in(ring), self._config.history
+        history = self._config.history
         self._history = NameHistory(self._state_dir, key, history.days, history.max_bytes, self._now_s)
         self._history.write(self._now_s)  # makes the directory, and removes what is old
         self._hunter = RetroHunter(self._state_dir, key, self._node)
         self._first_seen = FirstSeenWatch(self._state_dir, key, self._node)
         self._bypass.note_hosts(key)
+        self._may_hunt.set()
+
+    def _end(self) -> None:
+        self._history = self._hunter = self._first_seen = None
+        for number in list(self._readers):
+            self.forget(number)
+        try:
+            remove_history(self._state_dir)
+        except OSError as exc:
+            _log.warning("the names that were noted cannot be removed: %s", exc)
 
     def _read(self, reader: RingReader, counters: Counters) -> None:
-        if self._history is None:
-            return
         lost = reader.lost
         for _, raw in reader.take(_MOST_AT_ONCE):
             digest, series, day = record_of(raw)
             tenant = (*counters.name(series), OTHER, OTHER)[_TENANT_LABEL]
-            self._history.add(tenant, digest, day)
-            self._bypass.asked(tenant, digest, day)
-        if reader.lost > lost:
+            if self._history is not None:
+                self._history.add(tenant, digest, day)
+                self._bypass.asked(tenant, digest, day)
+        if reader.lost > lost and self._history is not None:
             self._history.lose(reader.lost - lost)

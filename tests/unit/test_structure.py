@@ -54,7 +54,6 @@ TOP = {
         "explain.py",
         "policy_diff.py",
         "fast",
-        "events",
         "files",
         "free_text.py",
         "history",
