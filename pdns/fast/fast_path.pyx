@@ -107,6 +107,10 @@ cdef class FastPath:
         if self._fast_stats is None:
             self._fast_stats = FastStats(self._stats, self._clients.clients, self._cache.attributions)
 
+    def note_in(self, AskedNames asked):
+        """Note the names that are answered and not blocked in `asked`; None: nowhere."""
+        self._asked = asked
+
     def client(self, str address not None):
         """Who is at `address`."""
         return self._clients.lookup(address)
@@ -261,6 +265,8 @@ cdef class FastPath:
             if record.silent == TRUNCATED:
                 self._fast_stats.response(client, source, record.rcode)
                 return write_truncated(question, out)
+        if self._asked is not None and (record.attribution == 0 or record.listed_bytes == 0):
+            self._note_name(record, question, client)
         self._fast_stats.response(client, source, record.rcode)
         if question.structured and record.ede_code != NO_EDE:
             return self._render_structured(record, question, max_bytes, stale, now, out)
@@ -291,6 +297,12 @@ cdef class FastPath:
         answer = self._cache.entry_of(record).render(query, now, max_bytes, stale_ttl_s=self._stale_ttl_s if stale else -1)
         memcpy(out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
         return PyBytes_GET_SIZE(answer)
+
+    cdef int _note_name(self, const CacheRecord *record, const Question *question, uint16_t client) except -1:
+        """Most names are asked again and again: the question's own mark is looked for first, for it costs no digest."""
+        if not self._asked.knows(self._asked.query_mark(record.hash, client)):
+            self._asked.write(question.key, question.name_bytes, self._clients.clients[client].tenant)
+        return 0
 
     cdef int _note(
         self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
