@@ -20,6 +20,7 @@ from pdns.events.collect import EventCollector
 from pdns.events.delivery import Delivery
 from pdns.events.sink import SinkEntry
 from pdns.events.spool import Spool
+from pdns.events.store_sink import store_entry
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
 
@@ -121,8 +122,7 @@ class EventsRuntime:
             _log.exception("events could not be collected")
 
     def _entries(self, config: Config) -> list[SinkEntry]:
-        del config
-        return []
+        return [store_entry(config)]
 
     def _set_gauges(self) -> None:
         self._gauge("event_spool_bytes", self._spool.size_bytes)
