@@ -31,6 +31,7 @@ SyslogFacility = Literal[
     "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
 ]  # fmt: skip
 TokenRole = Literal["read", "tenant", "admin"]
+StatusPage = Literal["loopback", "full", "counters", "off"]
 TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]
 CATEGORIES = (  # what a feed can be about
     "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",
