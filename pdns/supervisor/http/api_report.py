@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
+from pdns.errors import StoreError
 from pdns.event_store.open import open_store
 from pdns.event_store.queries import EventQueries
 from pdns.http.server import Problem
@@ -72,6 +73,8 @@ class EventReportRoutes(CommandRoutes):
         period, tenant, now_s = self._asked(call)
         config, query = self.facts.config, call.request.query
         name, client = query.get("name", ""), query.get("client", "")
+        if not name and not client:
+            raise Problem(400, "expected name or client")
         is_admin = call.caller.role == "admin"  # others must not learn whose pseudonym one is
 
         def make(queries: EventQueries) -> SealedIncident:
@@ -101,8 +104,11 @@ class EventReportRoutes(CommandRoutes):
             self._waiting -= 1
 
     def _read(self, make: Callable[[EventQueries], T]) -> T:
-        queries = open_store(self.facts.config)
         try:
-            return make(queries)
-        finally:
-            queries.close()
+            queries = open_store(self.facts.config)
+            try:
+                return make(queries)
+            finally:
+                queries.close()
+        except StoreError as error:
+            raise Problem(503, str(error)) from None
