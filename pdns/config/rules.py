@@ -36,6 +36,7 @@ from pdns.config.schema import (
     State,
 )
 from pdns.config.shape import Report, meant, show
+from pdns.config.sink_rules import settle_sinks
 from pdns.config.system import RESOLV_CONF, default_state_dir
 from pdns.config.upstream_rules import settle_groups, settle_local, settle_upstream, settle_zones
 from pdns.config.value_types import CATEGORIES, GUARD_KINDS
@@ -268,4 +269,5 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "mail": settle_mail,
     "report": settle_reports,
     "quality": _quality,
+    "sink": settle_sinks,
 }

@@ -32,7 +32,7 @@ from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
 from pdns.worker.monitor_log import MonitorLog
-from pdns.worker.parts import Datagram, FastPath, Kernels
+from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
 from pdns.worker.private_log import PrivateAnswerLog
 
 _STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
@@ -70,6 +70,7 @@ class Service:
         self._zone_changed = zone_changed
         self._clock = clock
         self._stats = stats
+        self._asked: NotesNames | None = None
         self._monitor_log = MonitorLog(config.log, clock)
         self._forwarder = forwarder
         self._cache = kernels.cache(config.cache.max_bytes)
@@ -106,6 +107,12 @@ class Service:
     def let_go_of_arena(self) -> None:
         """Neither read nor write the arena from now on: it is another process's."""
         self._cache.leave()
+
+    def note_in(self, asked: NotesNames | None) -> None:
+        """Note the names that are answered and not blocked in `asked`; None: nowhere."""
+        self._asked = asked
+        if self.fast_path is not None:
+            self.fast_path.note_in(asked)
 
     @property
     def cache(self) -> AnswerCache:
@@ -336,6 +343,8 @@ class Service:
             self._count_block(waiter, entry, now)
             if entry.silent:
                 return
+        if self._asked is not None and verdict is None and source != "refused":
+            self._asked.note(query.qname, tenant)
         if answer.truncated and not waiter.transport.is_stream:
             wire = truncated(query)
         else:

@@ -56,6 +56,7 @@ TOP = {
         "fast",
         "files",
         "free_text.py",
+        "history",
         "http",
         "incident_lookup.py",
         "ipc",
