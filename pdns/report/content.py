@@ -34,7 +34,7 @@ from pdns.state.feed_status import FeedsStatus
 VERSION: Final = 1  # of the JSON form
 TOP_ROWS: Final = 10
 MOST_MACHINES: Final = 15
-_ASKED_MACHINES: Final = 100
+_ASKED_MACHINES: Final = 50
 LEAST_TENANTS: Final = 3
 ALARMING: Final = ("c2", "botnet", "malware", "cryptojacking", "dga")  # categories that programs ask for, not people
 HARMLESS: Final = ("policy", "ads", "tracking", "new")  # categories that are no threat by themselves

@@ -12,6 +12,7 @@ from aiohttp import web
 from pdns.errors import StoreError
 from pdns.event_store.open import open_store
 from pdns.event_store.queries import EventQueries
+from pdns.event_store.sqlite_schema import store_path
 from pdns.http.server import Problem
 from pdns.incident_lookup import incident_of
 from pdns.report.content import ReportContent, gather
@@ -111,4 +112,5 @@ class EventReportRoutes(CommandRoutes):
             finally:
                 queries.close()
         except StoreError as error:
-            raise Problem(503, str(error)) from None
+            has_events = self.facts.config.events.enabled and store_path(self.state_dir).exists()
+            raise Problem(503 if has_events else 404, str(error)) from None
