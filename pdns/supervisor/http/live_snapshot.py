@@ -80,7 +80,10 @@ class LiveView:
 
     def recent(self) -> list[LiveBlock]:
         """The last blocked queries, the newest first."""
-        return [LiveBlock(**block._asdict()) for block in reversed(tuple(self._recent())) if block.action]
+        blocked = [LiveBlock(**block._asdict()) for block in self._recent() if block.action]
+        blocked.reverse()
+        blocked.sort(key=lambda block: -block.time_s)  # what was merged comes later than it was asked
+        return blocked
 
     def of_tenant(self, status: LiveStatus, tenant: str) -> TenantStatus:
         """What `tenant` may see of `status`."""
