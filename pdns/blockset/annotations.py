@@ -105,3 +105,11 @@ class Annotations:
         day, detail = self.about(number, feed)
         told = self.details(feed)[detail - 1] if detail else ("", "", 0.0, 0.0)
         return Annotation(told[0], told[1], told[2], float(day * DAY_S), told[3])
+
+
+def annotations_of(blockset: Blockset) -> Annotations | None:
+    """Reads files. None when they cannot be used: then nothing is known beyond what is listed."""
+    try:
+        return Annotations(blockset)
+    except (BlocksetError, OSError):
+        return None

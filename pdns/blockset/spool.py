@@ -23,7 +23,7 @@ _LENGTH_BYTES: Final = 4
 _NO_PREFIX: Final = b"\xff"  # longer than a label can be
 
 
-class Spool:
+class NameSpool:
     """A file of stretches of sorted names and a number for each; what is counted of them is known once it is filled."""
 
     def __init__(self, path: Path) -> None:
@@ -89,7 +89,7 @@ class Cuts:
 
 
 class BloomWriter:
-    """The filter over the cuts of all names, given in the same order as to `Spool.fill`."""
+    """The filter over the cuts of all names, given in the same order as to `NameSpool.fill`."""
 
     def __init__(self, filter_keys: int) -> None:
         self._count = filter_keys

@@ -34,7 +34,7 @@ from pdns.blockset.layout import (
 )
 from pdns.blockset.networks import Run
 from pdns.blockset.reader import RECORD_CODES
-from pdns.blockset.spool import BloomWriter, Spool
+from pdns.blockset.spool import BloomWriter, NameSpool
 from pdns.core.listing import BLOCK_SUBTREE, ListedAction
 from pdns.errors import BlocksetError
 from pdns.files import safe_files
@@ -98,7 +98,7 @@ def write(
         directory.parent.mkdir(parents=True, exist_ok=True)
         safe_files.remove(unfinished)
         safe_files.make_directory(unfinished)
-        spool = Spool(unfinished / SPOOL_FILE)
+        spool = NameSpool(unfinished / SPOOL_FILE)
         trie = marisa_trie.BinaryTrie(spool.fill(names), num_tries=_NUM_TRIES, cache_size=marisa_trie.HUGE_CACHE)
         progress("writing", 0, spool.names)
         with safe_files.create(unfinished / NAMES_FILE) as file:
@@ -148,7 +148,7 @@ class _Written(NamedTuple):
 
 def _write_columns(
     directory: Path,
-    spool: Spool,
+    spool: NameSpool,
     trie: marisa_trie.BinaryTrie,
     networks: Mapping[bytes, int],
     contents: Contents,

@@ -23,7 +23,7 @@ class TopColumn(NamedTuple):
     is_name: bool = False  # of its domain name, the end says most
 
 
-class TopRow(NamedTuple):
+class PaneRow(NamedTuple):
     """One row: its cells, the style of each, and the values that it is sorted by, in the order of the columns."""
 
     cells: tuple[str, ...]
@@ -36,7 +36,7 @@ class TopPane(NamedTuple):
 
     title: str
     columns: tuple[TopColumn, ...]
-    rows: Callable[[LiveStatus], Iterable[TopRow]]
+    rows: Callable[[LiveStatus], Iterable[PaneRow]]
     sort: int = 0
     optional: tuple[int, ...] = ()
     empty: str = "nothing"
@@ -46,21 +46,21 @@ def _text(title: str, least: int = 0) -> TopColumn:
     return TopColumn(title, False, least)
 
 
-def _recent(status: LiveStatus) -> Iterable[TopRow]:
+def _recent(status: LiveStatus) -> Iterable[PaneRow]:
     for block in status.recent:
-        yield TopRow(
+        yield PaneRow(
             (clock(block.time_s), block.qname, block.tenant, block.client or NOTHING, block.feed, block.category, f"{block.n:,}"),
             (block.time_s, block.qname, block.tenant, block.client, block.feed, block.category, block.n),
             ("", STRONG if status.time_s - block.time_s < 2.5 else ""),
         )
 
 
-def _feeds(status: LiveStatus) -> Iterable[TopRow]:
+def _feeds(status: LiveStatus) -> Iterable[PaneRow]:
     for feed in status.feeds:
         bad = BAD if feed.required and not feed.loaded else WARN if feed.problem else GOOD
         text = f"{feed.problem}: {feed.last_error}" if feed.problem and feed.last_error else feed.problem or feed.mode
         age_s = status.time_s - feed.last_success_s if feed.last_success_s else float("inf")
-        yield TopRow(
+        yield PaneRow(
             (
                 feed.name, feed.category, text, f"{feed.entries:,}", ago(feed.last_success_s, status.time_s), f"{feed.held:,}",
                 rate(feed.hits_per_s), f"{feed.hits:,}",
@@ -70,9 +70,9 @@ def _feeds(status: LiveStatus) -> Iterable[TopRow]:
         )  # fmt: skip
 
 
-def _upstreams(status: LiveStatus) -> Iterable[TopRow]:
+def _upstreams(status: LiveStatus) -> Iterable[PaneRow]:
     for one in status.upstreams:
-        yield TopRow(
+        yield PaneRow(
             (
                 one.name, state_of(one), rate(one.per_s), rate(one.errors_per_s), latency(one.p50_s), latency(one.p99_s),
                 ", ".join(one.errors),
@@ -89,7 +89,7 @@ def state_of(one: LiveUpstream) -> str:
     return "bad answers" if one.state == "useless" else one.state
 
 
-def _processes(status: LiveStatus) -> Iterable[TopRow]:
+def _processes(status: LiveStatus) -> Iterable[PaneRow]:
     workers = {worker.name: worker for worker in status.workers}
     running = {process.name: process for process in status.processes}
     for name in dict.fromkeys([*workers, *running]):
@@ -98,7 +98,7 @@ def _processes(status: LiveStatus) -> Iterable[TopRow]:
         cpu = process.cpu if process is not None else None
         resident = process.resident_bytes if process is not None else 0
         up_s = status.time_s - process.started_s if process is not None else 0.0
-        yield TopRow(
+        yield PaneRow(
             (
                 name, "up" if up else "down", cores(cpu), size(resident), f"{worker.in_flight:,}" if worker else NOTHING,
                 str(worker.generation) if worker else NOTHING, str(process.pid) if process else NOTHING, lasting(up_s),
@@ -111,9 +111,9 @@ def _processes(status: LiveStatus) -> Iterable[TopRow]:
         )  # fmt: skip
 
 
-def _tenants(status: LiveStatus) -> Iterable[TopRow]:
+def _tenants(status: LiveStatus) -> Iterable[PaneRow]:
     for one in status.tenants:
-        yield TopRow(
+        yield PaneRow(
             (
                 one.name, rate(one.queries_per_s), rate(one.blocked_per_s), f"{one.queries:,}", f"{one.blocked:,}",
                 percent(one.blocked / one.queries if one.queries else None), f"{one.domains_24h:,}",
@@ -125,9 +125,9 @@ def _tenants(status: LiveStatus) -> Iterable[TopRow]:
         )  # fmt: skip
 
 
-def _sinks(status: LiveStatus) -> Iterable[TopRow]:
+def _sinks(status: LiveStatus) -> Iterable[PaneRow]:
     for one in status.sinks:
-        yield TopRow(
+        yield PaneRow(
             (one.name, "up" if one.up else "down", lasting(one.lag_s), f"{one.written:,}", f"{one.lost:,}", f"{one.errors:,}"),
             (one.name, "up" if one.up else "down", one.lag_s, one.written, one.lost, one.errors),
             ("", GOOD if one.up else BAD, "", "", BAD if one.lost else ""),

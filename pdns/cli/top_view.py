@@ -8,7 +8,7 @@ from typing import Final, NamedTuple
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
-from pdns.cli.top_panes import BAD, GOOD, PANES, STRONG, WARN, TopPane, TopRow, state_of
+from pdns.cli.top_panes import BAD, GOOD, PANES, STRONG, WARN, PaneRow, TopPane, state_of
 from pdns.free_text import visible
 from pdns.telemetry.live_status import LiveStatus
 from pdns.telemetry.live_text import NOTHING, clock, lasting, latency, percent, rate
@@ -84,7 +84,7 @@ def _with_sort(state: TopState, chosen: tuple[int, bool]) -> TopState:
     return state._replace(top=0, sort=(*state.sort[: state.pane], chosen, *state.sort[state.pane + 1 :]))
 
 
-def shown_rows(status: LiveStatus, state: TopState) -> list[TopRow]:
+def shown_rows(status: LiveStatus, state: TopState) -> list[PaneRow]:
     """The rows of the chosen table: those with the text of the filter, sorted."""
     pane = PANES[state.pane]
     column, descends = chosen_sort(state)
@@ -157,7 +157,7 @@ def _alarms(status: LiveStatus) -> Iterable[str]:
 
 
 def table(
-    pane: TopPane, rows: Sequence[TopRow], state: TopState, look: TopLook, room: int, *, names_shown: bool = True
+    pane: TopPane, rows: Sequence[PaneRow], state: TopState, look: TopLook, room: int, *, names_shown: bool = True
 ) -> list[Text]:
     """Titles and as many rows as fit."""
     shown = rows[state.top : state.top + max(0, room - 1)]
@@ -243,7 +243,7 @@ def _footer(state: TopState) -> Text:
     return line.append("q quit  ? help  1-6 table  s sort  / filter  p pause", _SOFT)
 
 
-def _widths(pane: TopPane, rows: Sequence[TopRow], width: int) -> tuple[list[int], list[int]]:
+def _widths(pane: TopPane, rows: Sequence[PaneRow], width: int) -> tuple[list[int], list[int]]:
     """The columns that have room, and how wide each is."""
     wanted = [
         max([cell_len(column.title) + 1, *(cell_len(row.cells[at]) for row in rows)]) for at, column in enumerate(pane.columns)

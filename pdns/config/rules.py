@@ -21,6 +21,7 @@ from pdns.config.feed_rules import settle_source
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
 from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
+from pdns.config.report_rules import settle_mail, settle_reports
 from pdns.config.schema import (
     Access,
     Block,
@@ -35,6 +36,7 @@ from pdns.config.schema import (
     State,
 )
 from pdns.config.shape import Report, meant, show
+from pdns.config.sink_rules import settle_sinks
 from pdns.config.system import RESOLV_CONF, default_state_dir
 from pdns.config.upstream_rules import settle_groups, settle_local, settle_upstream, settle_zones
 from pdns.config.value_types import CATEGORIES, GUARD_KINDS
@@ -66,6 +68,7 @@ class RuleContext:
     nat64_prefixes: Mapping[str, str] = field(default_factory=dict)  # prefix -> the key that names it
     feeds: tuple[str, ...] | None = None  # their names; None: not known
     policies: Collection[str] | None = None  # likewise
+    sends_mail: bool = False
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None:
         """`text` parsed by `parser`; None after reporting that it is not valid."""
@@ -263,5 +266,8 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "metrics": _metrics,
     "admin": settle_admin,
     "block_page": settle_block_page,
+    "mail": settle_mail,
+    "report": settle_reports,
     "quality": _quality,
+    "sink": settle_sinks,
 }

@@ -11,7 +11,11 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.event_schema import EventSection
+from pdns.config.findings_schema import FindingsSection
+from pdns.config.history_schema import HistorySection
 from pdns.config.policy_schema import PolicySection, Tenant
+from pdns.config.report_schema import Mail, ScheduledReport
+from pdns.config.sink_schema import SinkSection
 from pdns.config.value_types import (
     MOST,
     Action,
@@ -377,7 +381,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Admin = Admin()
     block_page: BlockPage = BlockPage()
     events: EventSection = EventSection()
+    mail: Mail = Mail()
+    report: tuple[ScheduledReport, ...] = ()
     quality: Quality = Quality()
+    sink: tuple[SinkSection, ...] = ()
+    history: HistorySection = HistorySection()
+    findings: FindingsSection = FindingsSection()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)

@@ -95,6 +95,17 @@ def confine_page(*, write: Path, read: Path) -> Missing:
     )
 
 
+def confine_events(*, write: Iterable[Path]) -> Missing:
+    """Confine the events process: it writes only below `write`, binds no TCP port, starts and signals no process."""
+    return _take(
+        no_new_privs=_no_new_privs,
+        landlock=lambda: landlock.restrict(write=(*write, _NULL), read=None, bind=False),
+        capabilities=lambda: keep_capabilities(_as_root(DAC_OVERRIDE)),
+        dumpable=_not_dumpable,
+        seccomp=lambda: seccomp.refuse((*seccomp.NEVER, *seccomp.PROCESSES, *seccomp.SIGNALS, *seccomp.ATTRIBUTES)),
+    )
+
+
 def confine_parser(*, write: Path, read: Iterable[Path]) -> Missing:
     """Confine a parser: it reads the program, libraries and `read`, and writes below `write`. No network, no processes."""
     readable = (*_program(), *read)

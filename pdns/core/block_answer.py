@@ -161,3 +161,25 @@ def ede_text(template: Template, listed: bytes, rule: str = "") -> bytes:
 def ede_room(template: Template) -> int:
     """The bytes that the name of the rule may take in the text."""
     return p.EDE_TEXT_MAX_BYTES - len(template.ede_head) - len(template.ede_tail) - REFERENCE_CHARACTERS - 1
+
+
+class ToldBlock(NamedTuple):
+    """What the text of a blocked answer says."""
+
+    rule: str  # "": cut
+    reason: str
+    case: str
+
+
+def told_by(text: str, feed: str, category: str) -> ToldBlock:
+    """What `ede_text` was made of; empty where `text` is another one."""
+    said, _, case = text.removesuffix(")").rpartition(" (case ")
+    if not text.endswith(")") or len(case) != REFERENCE_CHARACTERS or not said.startswith(f"{category}: "):
+        return ToldBlock("", "", "")
+    said, reason = said[len(category) + 2 :], ""
+    listed_by = f" is listed by {feed}"
+    if said.endswith(listed_by):
+        rule = said.removesuffix(listed_by)
+    else:
+        reason, _, rule = said.removesuffix(")").rpartition(" (")
+    return ToldBlock("" if rule.endswith("...") else rule, reason, case)

@@ -91,8 +91,6 @@ class ServePage(msgspec.Struct, frozen=True, tag=True):
 class ServeEvents(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to events: use this configuration. Descriptors: configuration, counters of the events process."""
 
-    config_file: str
-
 
 class WatchWorker(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to events: read the memories of this worker. Sent again when it has further ones.

@@ -12,7 +12,7 @@ from pdns.core.clients import Client, ClientTable
 from pdns.core.local_rules import LocalRules
 from pdns.core.policy import Decision
 from pdns.core.ruleset import RuleSet
-from pdns.errors import BlocksetError, InvalidAddress, InvalidName
+from pdns.errors import InvalidAddress, InvalidName
 from pdns.page.texts import PageTexts, page_texts
 from pdns.wire import names
 
@@ -107,11 +107,3 @@ class Lookup:
                 annotation = annotations.of(listing)
                 return annotation.published_s or annotation.first_seen_s
         return 0.0
-
-
-def annotations_of(blockset: Blockset) -> Annotations | None:
-    """Reads files. None when they cannot be used: the page leaves out since when a name is listed."""
-    try:
-        return Annotations(blockset)
-    except (BlocksetError, OSError):
-        return None

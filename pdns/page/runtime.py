@@ -9,7 +9,7 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from pdns.blockset.annotations import Annotations
+from pdns.blockset.annotations import Annotations, annotations_of
 from pdns.blockset.generations import blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import steady_s
@@ -17,7 +17,7 @@ from pdns.config.schema import Config
 from pdns.errors import BlocksetError
 from pdns.files.records import DamagedError
 from pdns.net.listener import close_sockets
-from pdns.page.lookup import Lookup, annotations_of
+from pdns.page.lookup import Lookup
 from pdns.page.report_queue import ReportQueue
 from pdns.page.server import BlockPages, BlockPageServer
 from pdns.state.overrides import OverridesWatch

@@ -37,9 +37,11 @@ from pdns.state import live_config
 from pdns.state.client_key import client_key
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
+from pdns.supervisor.block_page import PageHandle
 from pdns.supervisor.cache_commands import CacheCommands
 from pdns.supervisor.config_changes import ConfigChanges
 from pdns.supervisor.config_watch import ConfigWatch
+from pdns.supervisor.events_handle import EventsHandle
 from pdns.supervisor.feeds_handle import FeedsHandle
 from pdns.supervisor.http import servers
 from pdns.supervisor.http.servers import HttpServers
@@ -100,6 +102,7 @@ class Supervisor:
         self._workers: WorkerPool | None = None
         self._missing: Missing = {}
         self._feeds = FeedsHandle(lambda: self.config, self._configure_feeds)
+        self._events = EventsHandle(lambda: self.config, lambda: self.workers)
 
     @property
     def config(self) -> Config:
@@ -133,20 +136,24 @@ class Supervisor:
         return self.workers.counters
 
     @property
-    def page_counters(self) -> list[Counters]:
-        return self._http.page.counters
+    def child_counters(self) -> list[Counters]:
+        return [*self._http.page.counters, *self._events.counters]
 
     @property
     def past_counters(self) -> list[Counters]:
         return self.workers.past_counters
 
     @property
+    def _others(self) -> dict[str, FeedsHandle | PageHandle | EventsHandle]:
+        return {"feeds": self._feeds, "page": self._http.page, "events": self._events}
+
+    @property
     def restarts(self) -> dict[str, int]:
-        return {"worker": self.workers.restarts, "feeds": self._feeds.restarts, "page": self._http.page.restarts}
+        return {"worker": self.workers.restarts, **{name: one.restarts for name, one in self._others.items()}}
 
     @property
     def failed_starts(self) -> dict[str, int]:
-        return {"worker": self.workers.failed_starts, "feeds": self._feeds.failed_starts, "page": self._http.page.failed_starts}
+        return {"worker": self.workers.failed_starts, **{name: one.failed_starts for name, one in self._others.items()}}
 
     @property
     def confinement(self) -> dict[str, bool]:
@@ -168,8 +175,8 @@ class Supervisor:
 
     @property
     def processes(self) -> dict[str, int]:
-        others = {"feeds": self._feeds.pid, "page": self._http.page.pid}
-        return {"supervisor": os.getpid(), **self.workers.pids, **{name: pid for name, pid in others.items() if pid is not None}}
+        others = {name: one.pid for name, one in self._others.items() if one.pid is not None}
+        return {"supervisor": os.getpid(), **self.workers.pids, **others}
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers at the moment; [] while one does."""
@@ -212,7 +219,7 @@ class Supervisor:
             warn_of_privileges(self.config_path, self._missing)
             key = client_key(state.path).hex()
             live = AdoptedConfig(self.config, self.listeners, str(self.config_path), key)
-            self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust)
+            self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust, self._events.bury)
             self._handle_signals()
             live_config.keep(self.config_path, self.config)
             self._files.follow(self.config)
@@ -247,6 +254,7 @@ class Supervisor:
         await self._feeds.stop()
         await self._http.close()
         if self._workers is not None:
+            await self._events.close()
             self._workers.close()
         self._terminal.close()
         RESERVE.release()
@@ -284,6 +292,7 @@ class Supervisor:
         if self._workers is not None:
             self._workers.kill_now()
         self._feeds.kill_now()
+        self._events.kill_now()
         os._exit(128 + signal.SIGINT)
 
     async def _begin(self) -> None:
@@ -294,6 +303,7 @@ class Supervisor:
             self._stop.set()
             return
         self._feeds.start()  # start last: its start-up competes with the workers for CPU
+        self._events.start()
         deadline_s = self._loop.time() + _FIRST_COMPILE_S
         while not self._feeds_settled() and self._loop.time() < deadline_s:  # noqa: ASYNC110 (a file and a memory tell of no event)
             await asyncio.sleep(0.02)
@@ -375,11 +385,13 @@ class Supervisor:
         log_to_stderr("supervisor", config.log.level)
         self._files.follow(config)
         await self._feeds.follow(before)
+        await self._events.follow(before)
         await self._http.serve(bound)
 
     async def _restart_others(self) -> None:
         await self._feeds.restart()
         await self._http.page.restart()
+        await self._events.restart()
 
     def _configure_feeds(self) -> Configure:
         return Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)

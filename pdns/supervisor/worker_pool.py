@@ -46,28 +46,31 @@ class WorkerPool:
     """The `count` workers of `pdns serve`."""
 
     def __init__(
-        self, count: int, live: AdoptedConfig, loop: asyncio.AbstractEventLoop, distrust: Distrusted = lambda *_: None
+        self,
+        count: int,
+        live: AdoptedConfig,
+        loop: asyncio.AbstractEventLoop,
+        distrust: Distrusted = lambda *_: None,
+        bury: Callable[[WorkerHandle], object] = lambda _: None,
     ) -> None:
         """`distrust` is called with the generation of an unusable blockset, and whether it is undamaged: then the program on the
-        disk is another version, which cannot read it.
+        disk is another version, which cannot read it. `bury` is called with each worker whose memory is about to be released.
         """
         self.count = count
         self.retired_counters = Counters.create()  # counts of retired workers, and of the supervisor
         self.blocked = BlockedDomains()
         self._state_dir = Path(live.config.state.dir)
-        self._distrust = distrust
-        self.blockset = SealedBlockset(self._state_dir, lambda: (*self.current, *self._leaving), self._blockset_refused)
+        self._distrust, self._before_burial = distrust, bury
+        self.blockset = SealedBlockset(self._state_dir, lambda: self.writers, self._blockset_refused)
         self._books = BlockBooks(
             self._state_dir, lambda: self._live.config, lambda: (*self.counters, *self.past_counters), self.take_notes
         )
         self.restarts = 0
-        self._failed_starts = 0  # of retired workers
-        self._live = live
-        self._loop = loop
+        self._failed_starts, self._lost = 0, 0  # starts and missed events of retired workers
+        self._live, self._loop = live, loop
         self._arenas = new_arenas(1, live.config.cache.max_bytes, count)
         self._arenas_made = 1
         self._limits = RateLimitMemory()
-        self._lost = 0  # missed block records of retired workers
         self._answered: asyncio.Future[None] = loop.create_future()
         self.current = [self._process(index) for index in range(count)]
         self._leaving: list[WorkerHandle] = []
@@ -87,6 +90,11 @@ class WorkerPool:
         return [self.retired_counters, *(process.memory.counters for process in self._leaving)]
 
     @property
+    def writers(self) -> list[WorkerHandle]:
+        """All that answer or are about to exit."""
+        return [*self.current, *self._leaving]
+
+    @property
     def pids(self) -> dict[str, int]:
         return {process.name: process.child.pid for process in self.current if process.child.pid is not None}
 
@@ -96,12 +104,11 @@ class WorkerPool:
 
     @property
     def failed_starts(self) -> int:
-        """How often the start of a worker process failed."""
-        return self._failed_starts + sum(process.child.failed_starts for process in (*self.current, *self._leaving))
+        return self._failed_starts + sum(process.child.failed_starts for process in self.writers)
 
     @property
     def blocks_missed(self) -> int:
-        return self._lost + sum(process.memory.lost for process in (*self.current, *self._leaving))
+        return self._lost + sum(process.memory.lost for process in self.writers)
 
     @property
     def recent(self) -> Iterable[RecentBlock]:
@@ -182,11 +189,11 @@ class WorkerPool:
     async def stop(self) -> None:
         """Have them answer queries in flight, and exit."""
         within_s = self._live.config.server.drain_s + EXIT_S
-        await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in (*self.current, *self._leaving)))
+        await asyncio.gather(*(process.child.stop(Drain(), within_s) for process in self.writers))
 
     def close(self) -> None:
         """Release everything after they have stopped."""
-        for process in (*self.current, *self._leaving):
+        for process in self.writers:
             process.memory.close()
         close_arenas(self._arenas)
         self._limits.close()
@@ -194,7 +201,7 @@ class WorkerPool:
         self.blockset.close()
 
     def kill_now(self) -> None:
-        for process in (*self.current, *self._leaving):
+        for process in self.writers:
             process.child.kill_now()
 
     # All of them at once.
@@ -286,6 +293,7 @@ class WorkerPool:
         """Keep its counts and release the rest."""
         self._leaving.remove(process)
         self._books.drain(process.memory, self.blocked, boottime_s())
+        self._before_burial(process)
         process.memory.fold_into(self.retired_counters)
         self._lost += process.memory.lost
         self._failed_starts += process.child.failed_starts
@@ -309,7 +317,7 @@ class WorkerPool:
     def take_notes(self) -> None:
         """Read the counts of the workers and the kernel since the last call."""
         now = boottime_s()
-        for process in (*self.current, *self._leaving):
+        for process in self.writers:
             self._books.drain(process.memory, self.blocked, now)
         if drops := self._live.listeners.new_drops():
             self.retired_counters.add(drops, "dropped_total", "udp_receive_buffer_full")

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from pdns.config.schema import Config
+from pdns.telemetry.asked_names import new_ring
+from pdns.telemetry.names_key import key_for
 
-MAKERS: Final[dict[str, Callable[[], int]]] = {}  # name -> makes the memory, and returns its descriptor
+ASKED: Final = "asked"
+MAKERS: Final[dict[str, Callable[[Config], int]]] = {  # name -> makes the memory, and returns its descriptor
+    ASKED: lambda config: new_ring(key_for(Path(config.state.dir))),
+}
 
 
 def wanted_memories(config: Config) -> tuple[str, ...]:
     """The names of those that this configuration needs, in the order of `MAKERS`."""
-    wanted: dict[str, bool] = {}
+    wanted = {ASKED: config.events.enabled and config.history.days > 0}
     return tuple(name for name in MAKERS if wanted.get(name, config.events.enabled))

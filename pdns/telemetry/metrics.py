@@ -11,7 +11,7 @@ from typing import Final, Literal, NamedTuple
 PREFIX: Final = "pdns_"
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
-Source = Literal["worker", "feeds", "page", "supervisor"]
+Source = Literal["worker", "feeds", "page", "events", "supervisor"]
 
 
 class Family(NamedTuple):
@@ -132,6 +132,7 @@ FAMILIES: Final = (
     ),
     # Feeds.
     Family("blockset_build_seconds", "gauge", "feeds", (), "Duration of the last compile."),
+    Family("blockset_compiled_generation", "gauge", "feeds", (), "Generation of the newest blockset; workers use it soon after."),
     Family("feed_loaded", "gauge", "feeds", ("feed",), "1 when the names of a feed are in the blockset, else 0."),
     Family("feed_entries", "gauge", "feeds", ("feed",), "Names that a feed lists."),
     Family("feed_unique_entries", "gauge", "feeds", ("feed",), "Names that no other feed lists."),
@@ -247,6 +248,32 @@ FAMILIES: Final = (
         (),
         "Connections to the block page closed because there were too many.",
     ),
+    # Events.
+    Family("events_total", "counter", "events", ("kind",), "Events recorded: blocked, monitored."),
+    Family("events_queries_total", "counter", "events", ("kind",), "Queries in these events."),
+    Family(
+        "events_lost_total",
+        "counter",
+        "events",
+        ("reason",),
+        "Queries whose event was lost, by reason: overwritten (read too late), unreadable, disk, too_long.",
+    ),
+    Family(
+        "events_unaccounted_total",
+        "counter",
+        "events",
+        (),
+        "Blocked queries that the hourly comparison found in no event, or in two.",
+    ),
+    Family("event_spool_bytes", "gauge", "events", (), "Bytes on the disk that wait for a sink."),
+    Family("event_spool_max_bytes", "gauge", "supervisor", (), "Limit of pdns_event_spool_bytes: events.max_bytes."),
+    Family("event_sink_records_total", "counter", "events", ("sink", "result"), "Records of a sink, by result: written, lost."),
+    Family("event_sink_errors_total", "counter", "events", ("sink",), "Failed attempts to write to a sink."),
+    Family(
+        "event_sink_lag_seconds", "gauge", "events", ("sink",), "Age of the oldest record that a sink has not got; 0: it has all."
+    ),
+    Family("event_sink_up", "gauge", "events", ("sink",), "1 while the last attempt to write to a sink succeeded, else 0."),
+    Family("findings_total", "counter", "events", ("kind", "tenant"), "Findings recorded."),
     # Configuration and processes.
     Family(
         "log_lines_dropped_total",
@@ -290,6 +317,7 @@ FAMILIES: Final = (
     Family("worker_restarts_total", "counter", "supervisor", (), "Workers replaced because they died or hung."),
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes replaced because they died."),
     Family("page_restarts_total", "counter", "supervisor", (), "Page processes replaced because they died."),
+    Family("events_restarts_total", "counter", "supervisor", (), "Events processes replaced because they died."),
     Family(
         "confinement",
         "gauge",
@@ -303,7 +331,7 @@ FAMILIES: Final = (
         "counter",
         "supervisor",
         ("process",),
-        "Failed starts of a process, which are retried: worker (all of them), feeds, page.",
+        "Failed starts of a process, which are retried: worker (all of them), feeds, page, events.",
     ),
     Family(
         "http_connections_dropped_total",
@@ -320,7 +348,7 @@ FAMILIES: Final = (
         "gauge",
         "supervisor",
         ("process",),
-        "Start time of a process: supervisor, worker0, worker1 ..., feeds, page.",
+        "Start time of a process: supervisor, worker0, worker1 ..., feeds, page, events.",
     ),
     Family("process_cpu_seconds_total", "counter", "supervisor", ("process",), "User and system CPU time."),
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),

@@ -32,6 +32,7 @@ from pdns.net.tcp_limits import TcpLimits
 from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.event_ring import EventRing
+from pdns.telemetry.further_memories import ASKED
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
@@ -39,6 +40,7 @@ from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.group import longest_s
 from pdns.worker.cached_names import find
 from pdns.worker.kernels import COMPILED
+from pdns.worker.name_notes import NameNotes
 from pdns.worker.parts import UdpListener
 from pdns.worker.service import Service
 
@@ -89,6 +91,7 @@ class Runtime:
             arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits, zone_changed=self._zone_changes.tell,
             event_ring=event_ring, client_key=client_key,
         )  # fmt: skip
+        self._names = NameNotes(self._service, self._stats)
         self._stats.gauge("tcp_connections", 0)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._connections.trust(config.server.proxy_protocol_from)
@@ -141,6 +144,7 @@ class Runtime:
 
     def take_memories(self, memories: dict[str, int]) -> None:
         """Use these memories of `pdns.telemetry.further_memories` from now on, and no others. Those used are taken out."""
+        self._names.take(memories.pop(ASKED, None), steady_s())
 
     def cover(self, worker: int, sockets: Iterable[socket.socket]) -> None:
         """Read these sockets of another worker as well, and no others of it."""
@@ -179,6 +183,7 @@ class Runtime:
         while self._service.in_flight() and self._loop.time() < until_s:  # noqa: ASYNC110 (once in a life; an event would cost each query)
             await asyncio.sleep(0.005)
         unanswered = self._service.in_flight()
+        self._service.finish(boottime_s())
         for forwarder in (self._forwarder, *self._retired):
             forwarder.close()  # who still waits is told so
         with suppress(TimeoutError):
@@ -246,6 +251,7 @@ class Runtime:
                 self._overrides_loading = asyncio.ensure_future(self._load_overrides())
             if not self._service.rules.hold_at(wall_s := steady_s()):
                 self._service.adopt(self._service.rules.at(wall_s))
+            self._names.tick(wall_s)
             self._service.tick(boottime_s())
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S

@@ -22,7 +22,7 @@ from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
 from pdns.net.edge import Reply
 from pdns.state.zone_changes import Primaries
-from pdns.telemetry.event_ring import EventRing
+from pdns.telemetry.event_ring import MINUTE_S, EventRing
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
 from pdns.upstream.exchange import Done, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
@@ -32,7 +32,7 @@ from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
 from pdns.worker.monitor_log import MonitorLog
-from pdns.worker.parts import Datagram, FastPath, Kernels
+from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
 from pdns.worker.private_log import PrivateAnswerLog
 
 _STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
@@ -70,6 +70,7 @@ class Service:
         self._zone_changed = zone_changed
         self._clock = clock
         self._stats = stats
+        self._asked: NotesNames | None = None
         self._monitor_log = MonitorLog(config.log, clock)
         self._forwarder = forwarder
         self._cache = kernels.cache(config.cache.max_bytes)
@@ -106,6 +107,12 @@ class Service:
     def let_go_of_arena(self) -> None:
         """Neither read nor write the arena from now on: it is another process's."""
         self._cache.leave()
+
+    def note_in(self, asked: NotesNames | None) -> None:
+        """Note the names that are answered and not blocked in `asked`; None: nowhere."""
+        self._asked = asked
+        if self.fast_path is not None:
+            self.fast_path.note_in(asked)
 
     @property
     def cache(self) -> AnswerCache:
@@ -165,6 +172,11 @@ class Service:
                 self._stats.dropped("internal_error")
         if plain:
             self._ask_plain(plain, now)
+
+    def finish(self, now: float) -> None:
+        """Write what waits to be written. Call this at the end."""
+        if self._events is not None:
+            self._events.flush(now + MINUTE_S)
 
     def tick(self, now: float) -> None:
         """Housekeeping, a few times a second: stale answers for those who waited long enough, and the gauges."""
@@ -331,6 +343,8 @@ class Service:
             self._count_block(waiter, entry, now)
             if entry.silent:
                 return
+        if self._asked is not None and verdict is None and source != "refused":
+            self._asked.note(query.qname, tenant)
         if answer.truncated and not waiter.transport.is_stream:
             wire = truncated(query)
         else:

@@ -15,6 +15,7 @@ import subprocess
 import tempfile
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -104,25 +105,27 @@ def draw_top(status: LiveStatus, path: Path) -> None:
 def draw(directory: Path) -> list[str]:
     """Draw every picture into `directory`; returns what axe found."""
     found: list[str] = []
-    with tempfile.TemporaryDirectory() as name, UpstreamThread(answer()) as upstream:
-        with RunningPdns(Path(name), sections(Path(name), upstream.address)) as pdns:
-            until_s = time.monotonic() + LOAD_S
-            clients = threading.Thread(target=ask, args=(pdns.dns_port, until_s + 30))
-            clients.start()
-            while time.monotonic() < until_s:
-                pdns.get("/status.json")
-                time.sleep(5)
-            with urlopen(f"http://127.0.0.1:{pdns.metrics_port}/status.json") as response:
-                raw = json.load(response)
-            draw_top(msgspec.convert({**raw, "node": NODE}, LiveStatus), directory / "top.svg")
-            with chromium("127.0.0.1", pdns.metrics_port) as browser:
-                for size, scheme in SHOWN:
-                    with opened(browser, size, scheme, checked=True) as page:
-                        page.goto("http://localhost/status")
-                        page.wait_for_timeout(3000)
-                        found += violations(page)
-                        page.screenshot(path=directory / f"status-page-{scheme}-{size[0]}.png", full_page=size[0] > 1000)
-            clients.join()
+    with ExitStack() as stack:
+        name = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        upstream = stack.enter_context(UpstreamThread(answer()))
+        pdns = stack.enter_context(RunningPdns(name, sections(name, upstream.address)))
+        until_s = time.monotonic() + LOAD_S
+        clients = threading.Thread(target=ask, args=(pdns.dns_port, until_s + 30))
+        clients.start()
+        while time.monotonic() < until_s:
+            pdns.get("/status.json")
+            time.sleep(5)
+        with urlopen(f"http://127.0.0.1:{pdns.metrics_port}/status.json") as response:
+            raw = json.load(response)
+        draw_top(msgspec.convert({**raw, "node": NODE}, LiveStatus), directory / "top.svg")
+        browser = stack.enter_context(chromium("127.0.0.1", pdns.metrics_port))
+        for size, scheme in SHOWN:
+            with opened(browser, size, scheme, checked=True) as page:
+                page.goto("http://localhost/status")
+                page.wait_for_timeout(3000)
+                found += violations(page)
+                page.screenshot(path=directory / f"status-page-{scheme}-{size[0]}.png", full_page=size[0] > 1000)
+        clients.join()
     return found
 
 

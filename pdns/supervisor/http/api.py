@@ -27,7 +27,9 @@ from pdns.supervisor.http.api_cache import CacheRoutes
 from pdns.supervisor.http.api_config import ConfigRoutes
 from pdns.supervisor.http.api_explain import ExplainRoutes
 from pdns.supervisor.http.api_feeds import FeedRoutes
+from pdns.supervisor.http.api_history import HistoryRoutes
 from pdns.supervisor.http.api_parts import ApiSource, Refusal, as_json
+from pdns.supervisor.http.api_report import EventReportRoutes
 from pdns.supervisor.http.api_reports import ReportRoutes
 from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
 from pdns.supervisor.http.api_status import StatusRoutes
@@ -129,6 +131,8 @@ def api_routes(
         *FeedRoutes(facts, status).routes(),
         *ExplainRoutes(facts).routes(),
         *ReportRoutes(facts).routes(),
+        *EventReportRoutes(facts).routes(),
+        *HistoryRoutes(facts).routes(),
         *config.routes(),
         *CacheRoutes(facts, config).routes(),
         *StatusRoutes(facts, live).routes(),

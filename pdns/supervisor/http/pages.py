@@ -7,10 +7,10 @@ from typing import Final, Protocol
 
 from aiohttp import web
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.registry import CollectorRegistry
 
 from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.collector import PdnsCollector
+from pdns.supervisor.http.exposition import Exposition
 from pdns.supervisor.http.live_snapshot import LiveSource, LiveView
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.status_pages import StatusPages
@@ -34,8 +34,8 @@ class AdminPages(HttpServer):
     def __init__(self, facts: HealthSource, status: StatusReader, live: LiveView) -> None:
         self._facts = facts
         self._status_pages = StatusPages(live, lambda: facts.config.metrics.status_page)
-        self._registry = CollectorRegistry(auto_describe=False)
-        self._registry.register(PdnsCollector(facts, status))
+        self._collector = PdnsCollector(facts, status)
+        self._exposition = Exposition()
         routes = (
             HttpRoute("GET", "/", self._index),
             HttpRoute("GET", "/metrics", self._metrics),
@@ -55,7 +55,12 @@ class AdminPages(HttpServer):
             encode, content_type = choose_encoder(request.headers.get("Accept", ""))
         except ValueError:
             raise Problem(400, "expected Accept to name versions of a format") from None
-        response = web.Response(body=encode(self._registry), headers={"Content-Type": content_type})
+        if "escaping=dots" in content_type:  # other names of metrics
+            body = encode(self._collector)
+        else:
+            openmetrics = content_type.startswith("application/openmetrics-text")
+            body = self._exposition.page(self._collector.values(), openmetrics=openmetrics)
+        response = web.Response(body=body, headers={"Content-Type": content_type})
         response.enable_compression()
         return response
 

@@ -31,7 +31,7 @@ UPSTREAM_RESULTS: Final = (
 )  # fmt: skip
 SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
 REPORT_RESULTS: Final = ("accepted", "merged", "invalid", "limited", "full", "failed")
-_FIRST_SOURCES: Final = ("blocked", "cache", "upstream")
+_FIRST_RESPONSES: Final = (("blocked", "NOERROR"), ("cache", "NOERROR"), ("upstream", "NOERROR"), ("error", "SERVFAIL"))
 _FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")
 _ACTIONS: Final = {"policy": ("",), "given": (NXDOMAIN, NODATA, DROP, TCP_ONLY, LOCAL_DATA)}  # of `rpz_action`; "": the policy's
 _UNLABELLED: Final = tuple(family.name for family in FAMILIES if family.source == "worker" and not family.labels)
@@ -50,8 +50,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for tenant in tenants:
         for qtype in _FIRST_TYPES:
             yield "queries_total", (tenant, Transport.UDP, qtype)
-        for source in _FIRST_SOURCES:
-            yield "responses_total", (tenant, source, "NOERROR")
+        for source, rcode in _FIRST_RESPONSES:
+            yield "responses_total", (tenant, source, rcode)
         for window, _ in WINDOWS:
             yield "blocked_domains", (tenant, window)
     blocking = [
@@ -67,6 +67,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "would_block_total", (tenant, feed, category)
     if config.block_page.listen:
         yield from _zeros_of_page(list(dict.fromkeys([(LOCAL, LOCAL), *(one[:2] for one in blocking)])), tenants)
+    if config.events.enabled:
+        yield from _zeros_of_events()
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
@@ -80,6 +82,16 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
             yield "upstream_requests_total", (server, result)
         yield "upstream_blocked_total", (server,)
         yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))
+
+
+def _zeros_of_events() -> Iterator[tuple[str, tuple[str, ...]]]:
+    for kind in ("blocked", "monitored"):
+        yield "events_total", (kind,)
+        yield "events_queries_total", (kind,)
+    for reason in ("overwritten", "unreadable", "disk", "too_long"):
+        yield "events_lost_total", (reason,)
+    yield "events_unaccounted_total", ()
+    yield "event_spool_bytes", ()
 
 
 def _zeros_of_page(blocking: list[tuple[str, str]], tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:

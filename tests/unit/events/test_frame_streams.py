@@ -1,4 +1,4 @@
-"""Frame Streams: a real collector reads every frame; a collector that is none, refuses or vanishes is an error."""
+"""Frame Streams: a real collector reads every frame; a peer that is no collector, refuses or vanishes is an error."""
 
 from __future__ import annotations
 

@@ -16,7 +16,7 @@ def test_the_page_process_counts_only_its_own_families(tmp_path: Path) -> None:
     fill(counters)
     supervisor = FakeSupervisor(counters)
     before = page(PdnsCollector(supervisor, StatusReader(tmp_path)))
-    supervisor.page_counters = (of_page := Counters.create(64),)
+    supervisor.child_counters = (of_page := Counters.create(64),)
     of_page.add(3, "sinkhole_visits_total", "coventry", "urlhaus")
     of_page.add(7, "blocked_total", "coventry", "urlhaus", "malware", "sinkhole")
     of_page.add(9, "worker_up", "worker0")
