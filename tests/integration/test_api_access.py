@@ -22,6 +22,7 @@ OF_TENANTS = {  # what the token of a tenant may do, for that tenant
     ("GET", "/api/cases/{case}"), ("GET", "/api/tenants/{tenant}/reports"), ("GET", "/api/tenants/{tenant}/reports/{report}"),
     ("POST", "/api/tenants/{tenant}/reports/{report}/allow"), ("POST", "/api/tenants/{tenant}/reports/{report}/close"),
     ("GET", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/resume"),
+    ("GET", "/api/tenants/{tenant}/status"),
 }  # fmt: skip
 OF_ALL = {("GET", "/api/openapi.json")}
 BY_QUERY = ("/api/explain", "/api/cases/{case}", "/api/report", "/api/incident")  # they name the tenant behind the `?`
