@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 import pytest
 
 from pdns.config.schema import Config
+from pdns.event_store.event import ALL_TENANTS, Event, Finding, Hour
 from pdns.events.asked import AskedNameFindings
 from pdns.history.days import history_directory
 from pdns.history.hunt import NameHunt, NoHistoryError, WantedName
@@ -22,8 +22,8 @@ from pdns.telemetry.names_key import read_or_make_key
 from pdns.telemetry.ring import Ring
 from pdns.wire.names import from_text
 from tests.blocksets import make_blockset
-
-_NOW_S = time.time()
+from tests.unit.history.asked import NOON_S
+from tests.unit.report.stored import store
 
 
 class _NotingWorker:
@@ -34,7 +34,7 @@ class _NotingWorker:
         self.counters = Counters.create(64)
         slots: dict[str, int] = {}
         self._asked = AskedNames(self.ring, lambda tenant: slots.setdefault(tenant, self.counters.slot("queries_total", tenant)))
-        self._asked.turn(int(_NOW_S // DAY_S))
+        self._asked.turn(int(NOON_S // DAY_S))
 
     def note(self, name: str, tenant: str = "north") -> None:
         self._asked.note(from_text(name), tenant)
@@ -56,7 +56,7 @@ def config_of(state_dir: Path, **history: Any) -> Config:
 
 
 def begun(state_dir: Path, *workers: _NotingWorker) -> AskedNameFindings:
-    findings = AskedNameFindings(config_of(state_dir), "ns1", _NOW_S)
+    findings = AskedNameFindings(config_of(state_dir), "ns1", NOON_S)
     for worker in workers:
         worker.give_to(findings)
     return findings
@@ -65,7 +65,7 @@ def begun(state_dir: Path, *workers: _NotingWorker) -> AskedNameFindings:
 def found(state_dir: Path, *names: str) -> dict[str, list[str]]:
     """Name -> tenants."""
     try:
-        hunt = NameHunt.of(state_dir, 30, int(_NOW_S // DAY_S))
+        hunt = NameHunt.of(state_dir, 30, int(NOON_S // DAY_S))
     except NoHistoryError:
         return {}
     report = hunt.find(WantedName(from_text(name)) for name in names)
@@ -73,7 +73,7 @@ def found(state_dir: Path, *names: str) -> dict[str, list[str]]:
 
 
 def lost(state_dir: Path) -> int:
-    return NameHunt.of(state_dir, 30, int(_NOW_S // DAY_S)).find([]).lost
+    return NameHunt.of(state_dir, 30, int(NOON_S // DAY_S)).find([]).lost
 
 
 def test_what_workers_note_is_in_the_history(tmp_path: Path, worker: _NotingWorker) -> None:
@@ -84,8 +84,8 @@ def test_what_workers_note_is_in_the_history(tmp_path: Path, worker: _NotingWork
     worker.give_to(findings)  # sent again, as after a reload
     other.note("a.example", "south")
     worker.note("b.example")
-    findings.collect(_NOW_S)
-    findings.stop(_NOW_S)
+    findings.collect(NOON_S)
+    findings.stop(NOON_S)
     assert found(tmp_path, "a.example", "b.example", "c.example") == {"a.example": ["north", "south"], "b.example": ["north"]}
     assert lost(tmp_path) == 0
 
@@ -94,10 +94,10 @@ def test_a_kill_loses_nothing_that_is_still_in_the_ring(tmp_path: Path, worker: 
     """A process that was killed had read some names and written none; the next one reads them again, and counts no loss."""
     for number in range(400):
         worker.note(f"n{number}.example")
-    begun(tmp_path, worker).collect(_NOW_S)
+    begun(tmp_path, worker).collect(NOON_S)
     for number in range(400, 1000):
         worker.note(f"n{number}.example")
-    begun(tmp_path, worker).stop(_NOW_S)
+    begun(tmp_path, worker).stop(NOON_S)
     names = [f"n{number}.example" for number in range(1000)]
     assert len(found(tmp_path, *names)) == 1000
     assert lost(tmp_path) == 0
@@ -108,7 +108,7 @@ def test_a_process_that_is_late_counts_what_it_lost(tmp_path: Path, worker: _Not
     findings = begun(tmp_path, worker)
     for number in range(5000):
         worker.note(f"n{number}.example")
-    findings.stop(_NOW_S)
+    findings.stop(NOON_S)
     names = [f"n{number}.example" for number in range(5000)]
     assert len(found(tmp_path, *names)) + lost(tmp_path) == 5000
 
@@ -120,7 +120,7 @@ def test_a_worker_that_is_gone_has_been_read(tmp_path: Path, worker: _NotingWork
     findings.forget(worker.ring.id)
     findings.forget(4711)
     worker.note("after.example")
-    findings.stop(_NOW_S)
+    findings.stop(NOON_S)
     assert found(tmp_path, "last.example", "after.example") == {"last.example": ["north"]}
 
 
@@ -128,11 +128,11 @@ def test_a_name_is_hunted_for_when_it_is_listed(tmp_path: Path, worker: _NotingW
     """The first blockset is where it begins; the next makes a finding, of names noted a moment ago too."""
     findings = begun(tmp_path, worker)
     findings.take_blockset(make_blockset({"one": "old.example"}), None)
-    assert asyncio.run(findings.hunt(_NOW_S)) == []
+    assert asyncio.run(findings.hunt(NOON_S)) == []
     worker.note("www.evil.example")
     findings.take_blockset(make_blockset({"one": "old.example evil.example"}), None)
-    (finding,) = asyncio.run(findings.hunt(_NOW_S))
-    assert asyncio.run(findings.hunt(_NOW_S)) == []
+    (finding,) = asyncio.run(findings.hunt(NOON_S))
+    assert asyncio.run(findings.hunt(NOON_S)) == []
     assert (finding.kind, finding.tenant, finding.subject, finding.n) == ("retro", "north", "evil.example", 1)
 
 
@@ -140,17 +140,17 @@ def test_switched_off_and_on_again(tmp_path: Path, worker: _NotingWorker) -> Non
     """Nothing stays, and nothing is taken from workers that are late; then it begins anew."""
     findings = begun(tmp_path, worker)
     worker.note("a.example")
-    findings.collect(_NOW_S)
+    findings.collect(NOON_S)
     findings.configure(config_of(tmp_path, days=0))
     assert not history_directory(tmp_path).exists()
     worker.give_to(findings)
-    findings.collect(_NOW_S)
-    findings.stop(_NOW_S)
+    findings.collect(NOON_S)
+    findings.stop(NOON_S)
     assert not history_directory(tmp_path).exists()
     findings.configure(config_of(tmp_path))
     worker.give_to(findings)
     worker.note("b.example")
-    findings.stop(_NOW_S)
+    findings.stop(NOON_S)
     assert found(tmp_path, "b.example") == {"b.example": ["north"]}
 
 
@@ -161,3 +161,55 @@ def test_a_memory_of_another_version_is_refused(tmp_path: Path, caplog: pytest.L
     findings.read_from(1, Ring.make(b"evnt", 4, 64), os.dup(0))
     assert "not a ring of askd records" in caplog.text
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_the_weeks_before_a_start_are_known(tmp_path: Path) -> None:
+    """Hours come from the store; one that comes again, live, counts once. A fall makes a finding, unless that is switched off."""
+    (tmp_path / "events").mkdir()
+    hour = int(NOON_S // 3600) - 1
+    usual = [row for number in range(hour - 14 * 24, hour - 1) for row in hours_of(number, 900)]
+    fallen = [row for number in (hour - 1, hour) for row in hours_of(number, 90)]
+    store(tmp_path / "events" / "events.db", usual + fallen[:2])
+
+    async def checked(**findings: bool) -> list[Finding]:
+        config = msgspec.convert({"state": {"dir": str(tmp_path)}, "findings": findings, "tenant": [{"name": "north"}]}, Config)
+        asked = AskedNameFindings(config, "ns1", NOON_S)
+        await asyncio.to_thread(asked._learn, NOON_S)
+        asked.see(fallen)
+        return await asked.check((hour + 1) * 3600.0 + 180)
+
+    (finding,) = asyncio.run(checked())
+    assert (finding.kind, finding.tenant, finding.details["expected"], finding.details["queries"]) == (
+        "bypass",
+        "north",
+        "900",
+        "90",
+    )
+    assert asyncio.run(checked(bypass=False)) == []
+
+
+def hours_of(number: int, queries: int) -> list[Hour]:
+    """The rows of one hour."""
+    start_s = number * 3600.0
+    return [
+        Hour(id=2 * number + at, start_s=start_s, end_s=start_s + 3600, node="ns1", tenant=tenant, queries=queries)
+        for at, tenant in enumerate(("north", ALL_TENANTS))
+    ]
+
+
+def test_names_that_several_tenants_met_today(tmp_path: Path) -> None:
+    """They come from the store; without a store there are none."""
+    findings = AskedNameFindings(config_of(tmp_path), "ns1", NOON_S)
+    assert asyncio.run(findings.check(NOON_S, with_shared=True)) == []
+    (tmp_path / "events").mkdir(exist_ok=True)
+    store(tmp_path / "events" / "events.db", [blocked(at, tenant) for at, tenant in enumerate(("a", "b", "c"))])
+    (finding,) = asyncio.run(findings.check(NOON_S, with_shared=True))
+    assert (finding.kind, finding.tenant, finding.subject, finding.n) == ("shared", ALL_TENANTS, "evil.example", 3)
+
+
+def blocked(number: int, tenant: str) -> Event:
+    return Event(
+        id=number, time_s=NOON_S - 1, last_s=NOON_S - 1, n=1, kind="blocked", node="ns1", tenant=tenant, policy="default",
+        client="", transport="udp", qname="evil.example", qtype=1, listed="evil.example", rule="evil.example", feed="one",
+        category="malware", action="sinkhole",
+    )  # fmt: skip
