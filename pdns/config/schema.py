@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.event_schema import EventSection
+from pdns.config.findings_schema import FindingsSection
 from pdns.config.policy_schema import PolicySection, Tenant
 from pdns.config.value_types import (
     MOST,
@@ -375,6 +376,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Admin = Admin()
     block_page: BlockPage = BlockPage()
     events: EventSection = EventSection()
+    findings: FindingsSection = FindingsSection()
     quality: Quality = Quality()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
