@@ -70,8 +70,10 @@ class EventsProcess:
     async def _carry_out(self, runtime: EventsRuntime, message: Message, fds: list[int]) -> None:
         match message:
             case WatchWorker() if len(fds) == 2 + len(message.memories):
+                memories = dict(zip(message.memories, fds[2:], strict=True))
                 runtime.read_from(fds[0], fds[1])
-                close_all(fds[2:])
+                runtime.take_memories(message.ring, memories)
+                close_all([*memories.values()])
             case ForgetWorker(ring):
                 runtime.forget(ring)
             case TakeBlockset(generation) if fds:

@@ -20,8 +20,10 @@ from pdns.events.collect import EventCollector
 from pdns.events.delivery import Delivery
 from pdns.events.sink import SinkEntry
 from pdns.events.spool import Spool
+from pdns.events.tunnel_findings import TunnelFindings
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
+from pdns.telemetry.further_memories import TUNNELS
 
 DIRECTORY: Final = "events"  # below the state directory
 _TURN_S: Final = 0.2
@@ -52,6 +54,7 @@ class EventsRuntime:
         self._spool = Spool(directory / "spool", config.events.max_bytes)
         self._delivery = Delivery(self._spool, directory)
         self._collector = EventCollector(config, node_of(config), directory, self._spool, self._delivery.append, counters)
+        self._tunnels = TunnelFindings()
         self._lost_before: dict[str, int] = {}
 
     async def configure(self, config: Config) -> None:
@@ -95,8 +98,15 @@ class EventsRuntime:
             return
         self._collector.read_from(ring, counters)
 
+    def take_memories(self, ring: int, memories: dict[str, int]) -> None:
+        """Read these further memories of the worker with that event ring. Those used are taken out."""
+        if TUNNELS in memories and self._tunnels.read_from(ring, memories[TUNNELS]):
+            del memories[TUNNELS]
+
     def forget(self, ring: int) -> None:
         """The worker of that ring is gone for good."""
+        self._find_tunnels()
+        self._tunnels.forget(ring)
         self._collector.forget(ring, steady_s(), boottime_s())
 
     async def take_blockset(self, generation: int, fd: int) -> None:
@@ -117,8 +127,13 @@ class EventsRuntime:
     def _turn(self) -> None:
         try:
             self._collector.turn(steady_s(), boottime_s())
+            self._find_tunnels()
         except Exception:  # noqa: BLE001 (the next turn may do better)
             _log.exception("events could not be collected")
+
+    def _find_tunnels(self) -> None:
+        now_s = steady_s()
+        self._collector.find(self._tunnels.take(node_of(self._config), now_s, now_s - boottime_s()))
 
     def _entries(self, config: Config) -> list[SinkEntry]:
         del config
