@@ -68,9 +68,11 @@ def compare(
     tenants: Annotated[
         bool, typer.Option("--tenants", help="with 250 tenants, 10,000 prefixes and 40 policies in this tree")
     ] = False,
+    history: Annotated[bool, typer.Option("--history", help="with names that are noted, in this tree")] = False,
 ) -> None:
     """CPU time per query of every path here, with that of another tree as 1. Exit status 1: a row is worse by more than 2 %."""
     more = (namedata.zones_and_records() if zones else "") + (namedata.tenants_and_policies() if tenants else "")
+    more += "[history]\ndays = 30\n" if history else ""
     raise typer.Exit(comparemod.main(checkout, rounds, only, more=more))
 
 

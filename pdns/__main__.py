@@ -14,8 +14,8 @@ from pdns.logs import open_standard_descriptors
 from pdns.version import VERSION
 
 _COMMANDS: Final = (
-    "serve", "check", "explain", "feeds", "block", "allow", "indicators", "reports", "pause", "resume", "policy", "cache",
-    "reload", "audit", "demo",
+    "serve", "check", "explain", "report", "feeds", "block", "allow", "indicators", "reports", "pause", "resume", "policy",
+    "cache", "hunt", "reload", "audit", "top", "demo",
 )  # fmt: skip
 _MODULES: Final = {
     "block": "indicators",

@@ -90,5 +90,9 @@ class SinkError(PdnsError):
     """A sink that has not taken records. The same records can be given to it again."""
 
 
+class StoreError(PdnsError):
+    """An event store that cannot be read: it is missing, damaged, or its server does not answer."""
+
+
 class FrameStreamError(SinkError):
     """A collector that cannot be reached, refused the stream, or did not confirm it."""

@@ -16,6 +16,7 @@ from pdns.cli.catalogue import catalogue_command
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, consoles, load_config, next_step, refused, working_here
 from pdns.cli.feed_check import check
 from pdns.cli.feed_table import age, changes, held, odd_lines, show
+from pdns.cli.feed_trial import trial_command
 from pdns.cli.popular import popular_command
 from pdns.cli.quality import quality
 from pdns.config.schema import Config
@@ -32,6 +33,7 @@ app = typer.Typer(help="Status of the feeds; refresh, hold, release, switch off.
 feed_commands.add_to(app)
 app.command("catalogue")(catalogue_command)
 app.command("popular")(popular_command)
+app.command("trial")(trial_command)
 
 
 @app.command("status")

@@ -22,6 +22,7 @@ from pdns.config.findings_rules import settle_findings
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
 from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
+from pdns.config.report_rules import settle_mail, settle_reports
 from pdns.config.schema import (
     Access,
     Block,
@@ -36,6 +37,7 @@ from pdns.config.schema import (
     State,
 )
 from pdns.config.shape import Report, meant, show
+from pdns.config.sink_rules import settle_sinks
 from pdns.config.system import RESOLV_CONF, default_state_dir
 from pdns.config.upstream_rules import settle_groups, settle_local, settle_upstream, settle_zones
 from pdns.config.value_types import CATEGORIES, GUARD_KINDS
@@ -67,6 +69,7 @@ class RuleContext:
     nat64_prefixes: Mapping[str, str] = field(default_factory=dict)  # prefix -> the key that names it
     feeds: tuple[str, ...] | None = None  # their names; None: not known
     policies: Collection[str] | None = None  # likewise
+    sends_mail: bool = False
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None:
         """`text` parsed by `parser`; None after reporting that it is not valid."""
@@ -264,6 +267,9 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "metrics": _metrics,
     "admin": settle_admin,
     "block_page": settle_block_page,
+    "mail": settle_mail,
+    "report": settle_reports,
     "quality": _quality,
     "findings": settle_findings,
+    "sink": settle_sinks,
 }

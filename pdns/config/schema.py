@@ -12,7 +12,10 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.event_schema import EventSection
 from pdns.config.findings_schema import FindingsSection
+from pdns.config.history_schema import HistorySection
 from pdns.config.policy_schema import PolicySection, Tenant
+from pdns.config.report_schema import Mail, ScheduledReport
+from pdns.config.sink_schema import SinkSection
 from pdns.config.value_types import (
     MOST,
     Action,
@@ -33,6 +36,7 @@ from pdns.config.value_types import (
     ServersOrDefault,
     Share,
     ShareOrDefault,
+    StatusPage,
     Strategy,
     TokenRole,
     TrueFalseOrAuto,
@@ -291,6 +295,7 @@ class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     listen: str = "127.0.0.1:9153"
     hosts: tuple[str, ...] = ()
+    status_page: StatusPage = "loopback"
 
 
 class AdminToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -376,8 +381,12 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     admin: Admin = Admin()
     block_page: BlockPage = BlockPage()
     events: EventSection = EventSection()
-    findings: FindingsSection = FindingsSection()
+    mail: Mail = Mail()
+    report: tuple[ScheduledReport, ...] = ()
     quality: Quality = Quality()
+    sink: tuple[SinkSection, ...] = ()
+    history: HistorySection = HistorySection()
+    findings: FindingsSection = FindingsSection()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)

@@ -21,7 +21,17 @@ ClientDetailOrNone = Annotated[
     Literal["", "none", "prefix", "hash", "full"], Meta(description='"none", "prefix", "hash" or "full"')
 ]
 Strategy = Literal["fastest", "ordered", "parallel"]
+SinkKind = Literal["file", "syslog", "dnstap", "webhook", "clickhouse"]
+SinkRecords = Literal["blocked", "monitored", "findings", "hours"]
+SinkFindings = Literal["tunnel", "first-seen", "bypass", "retro", "shared"]
+SinkFormat = Literal["ocsf", "ecs", "cef"]
+SyslogTransport = Literal["tcp", "tls", "udp"]
+SyslogFacility = Literal[
+    "user", "daemon", "auth", "syslog", "authpriv", "audit", "alert",
+    "local0", "local1", "local2", "local3", "local4", "local5", "local6", "local7",
+]  # fmt: skip
 TokenRole = Literal["read", "tenant", "admin"]
+StatusPage = Literal["loopback", "full", "counters", "off"]
 TsigAlgorithm = Literal["hmac-sha256", "hmac-sha384", "hmac-sha512", "hmac-sha224", "hmac-sha1", "hmac-md5"]
 CATEGORIES = (  # what a feed can be about
     "malware", "phishing", "c2", "botnet", "cryptojacking", "scam", "dga", "new", "policy", "ads", "tracking",

@@ -1,7 +1,8 @@
 r"""What is recorded: events, findings and hours. One schema for every sink; `docs/events.md` describes each field.
 
 Names are in presentation format, lower case, without the final dot ("." is the root): bytes that are no printable ASCII are
-`\DDD` (RFC 1035, 5.1), so every text here is printable. `pdns.wire.names.from_text` gives the bytes back.
+`\DDD`, and those that have a meaning there follow a backslash (RFC 1035, 5.1). So every text here is printable, and
+`pdns.wire.names.from_text` gives the bytes back.
 Times are seconds since the epoch, UTC.
 """
 

@@ -71,8 +71,7 @@ class EventsProcess:
         match message:
             case WatchWorker() if len(fds) == 2 + len(message.memories):
                 memories = dict(zip(message.memories, fds[2:], strict=True))
-                runtime.read_from(fds[0], fds[1])
-                runtime.take_memories(message.ring, memories)
+                runtime.read_from(fds[0], fds[1], memories)
                 close_all([*memories.values()])
             case ForgetWorker(ring):
                 runtime.forget(ring)

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import socket
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,8 @@ from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
+from pdns.event_store.event import Record
+from pdns.events.asked import AskedNameFindings
 from pdns.events.collect import EventCollector
 from pdns.events.delivery import Delivery
 from pdns.events.sink import SinkEntry
@@ -23,7 +25,7 @@ from pdns.events.spool import Spool
 from pdns.events.tunnel_findings import TunnelFindings
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
-from pdns.telemetry.further_memories import TUNNELS
+from pdns.telemetry.further_memories import ASKED, TUNNELS
 
 DIRECTORY: Final = "events"  # below the state directory
 _TURN_S: Final = 0.2
@@ -53,13 +55,15 @@ class EventsRuntime:
         self._config, self._counters, self._spawn = config, counters, spawn
         self._spool = Spool(directory / "spool", config.events.max_bytes)
         self._delivery = Delivery(self._spool, directory)
-        self._collector = EventCollector(config, node_of(config), directory, self._spool, self._delivery.append, counters)
+        self._collector = EventCollector(config, node_of(config), directory, self._spool, self._append, counters)
         self._tunnels = TunnelFindings()
+        self._asked = AskedNameFindings(config, node_of(config), steady_s())
         self._lost_before: dict[str, int] = {}
 
     async def configure(self, config: Config) -> None:
         """Go by `config` from now on."""
         self._config = config
+        self._asked.configure(config)
         self._spool.set_max_bytes(config.events.max_bytes)
         self._collector.describer.configure(config, node_of(config))
         await self._delivery.configure(self._entries(config), self._spawn)
@@ -67,11 +71,13 @@ class EventsRuntime:
     async def run(self) -> None:
         """Collect until cancelled."""
         self._spawn(self._delivery.run())
+        self._spawn(self._asked.run(self._collector.find))
         turns = 0
         while True:
             self._turn()
             if turns % _GAUGES_EVERY == 0:
                 self._set_gauges()
+                self._asked.collect(steady_s())
             turns += 1
             if turns == _FORGET_AFTER_TURNS:
                 self._collector.forget_others()
@@ -80,13 +86,14 @@ class EventsRuntime:
     async def stop(self) -> None:
         """Collect what is there, and give the sinks a second to take it."""
         self._turn()
+        self._asked.stop(steady_s())
         self._collector.end_hour(steady_s())
         self._collector.save()
         await self._delivery.stop()
         self._set_gauges()
 
-    def read_from(self, counters_fd: int, ring_fd: int) -> None:
-        """Read the memories of a worker, which are owned from here on."""
+    def read_from(self, counters_fd: int, ring_fd: int, memories: dict[str, int]) -> None:
+        """Read the memories of a worker, which are owned from here on. Of the further `memories`, those used are taken out."""
         counters = ring = None
         try:
             counters = Counters.attach(counters_fd, writable=False)
@@ -96,18 +103,18 @@ class EventsRuntime:
             if counters is not None:
                 counters.close()
             return
-        self._collector.read_from(ring, counters)
-
-    def take_memories(self, ring: int, memories: dict[str, int]) -> None:
-        """Read these further memories of the worker with that event ring. Those used are taken out."""
-        if TUNNELS in memories and self._tunnels.read_from(ring, memories[TUNNELS]):
+        if (asked_fd := memories.pop(ASKED, None)) is not None:
+            self._asked.read_from(ring.id, asked_fd, os.dup(counters_fd))
+        if TUNNELS in memories and self._tunnels.read_from(ring.id, memories[TUNNELS]):
             del memories[TUNNELS]
+        self._collector.read_from(ring, counters)
 
     def forget(self, ring: int) -> None:
         """The worker of that ring is gone for good."""
         self._find_tunnels()
         self._tunnels.forget(ring)
         self._collector.forget(ring, steady_s(), boottime_s())
+        self._asked.forget(ring)
 
     async def take_blockset(self, generation: int, fd: int) -> None:
         """Look up names in the blockset behind `fd`, which is owned from here on."""
@@ -118,11 +125,17 @@ class EventsRuntime:
             return blockset, annotations_of(blockset)
 
         try:
-            self._collector.describer.take_blockset(*await asyncio.to_thread(read))
+            blockset, annotations = await asyncio.to_thread(read)
+            self._collector.describer.take_blockset(blockset, annotations)
+            self._asked.take_blockset(blockset, annotations)
         except BlocksetError as error:
             _log.error("blockset %d: not used, the one before it stays: %s", generation, error)
         finally:
             os.close(fd)
+
+    def _append(self, records: Sequence[Record]) -> None:
+        self._asked.see(records)
+        self._delivery.append(records)
 
     def _turn(self) -> None:
         try:

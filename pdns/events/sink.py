@@ -32,11 +32,20 @@ class MarkedSink(Protocol):
     """A sink that can return to an earlier state, and so has each record exactly once, also after a crash."""
 
     def mark(self) -> str:
-        """The state after the last `write`, which is stored together with the position in the spool."""
+        """The state after the last `write` or `resume`, which is stored together with the position in the spool."""
         ...
 
     async def resume(self, mark: str) -> None:
-        """Return to the state of `mark`: what was written after it is removed. "" before the first record. Raises `SinkError`."""
+        """Return to the state of `mark`: what was written after it is removed. "": to that of now. Raises `SinkError`."""
+        ...
+
+
+@runtime_checkable
+class RefusingSink(Protocol):
+    """A sink that some records can never reach, whatever is tried."""
+
+    def take_refused(self) -> list[Record]:
+        """Those records of the last `write`, which did not raise. They count as lost."""
         ...
 
 
@@ -48,6 +57,7 @@ class SinkEntry:
     sink: Sink = field(compare=False)
     settings: object = None  # what `sink` was made from
     kinds: frozenset[str] = ALL_KINDS
+    findings: frozenset[str] = frozenset()  # kinds of findings; empty: all
     tenants: frozenset[str] = frozenset()  # empty: all
     most_records: int = 500  # of one `write`
     linger_s: float = 0.0  # between two writes, unless there are `most_records`
@@ -56,6 +66,8 @@ class SinkEntry:
     def wants(self, record: Record) -> bool:
         """Whether the sink gets this record."""
         if self.tenants and record.tenant not in self.tenants:
+            return False
+        if self.findings and isinstance(record, Finding) and record.kind not in self.findings:
             return False
         return kind_of(record) in self.kinds
 

@@ -13,7 +13,7 @@ from msgspec.structs import replace
 from pdns.errors import SinkError
 from pdns.event_store.event import Record
 from pdns.events.cursors import CursorFiles, SinkCursor
-from pdns.events.sink import MarkedSink, SinkEntry, time_of
+from pdns.events.sink import MarkedSink, RefusingSink, SinkEntry, time_of
 from pdns.events.sink_states import SinkState
 from pdns.events.spool import Spool
 from pdns.events.spool_segments import SpoolPosition, queries_of
@@ -129,9 +129,8 @@ class SinkDelivery:
             missed = [record for record in self._spool.rest_of(self._next, segment) if self.entry.wants(record)]
             self._next = SpoolPosition(segment + 1, 0)
             if missed:
-                lost = len(missed)
-                self._move(lost=self._cursor.lost + lost, lost_queries=self._cursor.lost_queries + sum(map(queries_of, missed)))
-                _log.error("sink %s is too far behind: %d records are lost for it", self.entry.name, lost)
+                self._lose(missed)
+                _log.error("sink %s is too far behind: %d records are lost for it", self.entry.name, len(missed))
         queries = sum(map(queries_of, self._batch))
         self._move(segment=segment + 1, offset=0, at_risk=len(self._batch), at_risk_queries=queries)
         self._store(synced=False)
@@ -185,10 +184,14 @@ class SinkDelivery:
             if self._must_resume and isinstance(sink, MarkedSink):
                 await sink.resume(self._cursor.mark)
                 self._must_resume = False
+                self._move(mark=sink.mark())
+                self._store(synced=False)
             await sink.write(self._batch)
         if isinstance(sink, MarkedSink):
             self._move(mark=sink.mark())
-        written = len(self._batch)
+        refused = sink.take_refused() if isinstance(sink, RefusingSink) else []
+        self._lose(refused)
+        written = len(self._batch) - len(refused)
         self._batch = []
         self._is_up = True
         self._last_written_s = self._clock.wall_s()
@@ -218,6 +221,10 @@ class SinkDelivery:
                 await self._clock.sleep(min(left_s, _LOOK_S))
                 return
             await self._clock.sleep(min(left_s, _LOOK_S))
+
+    def _lose(self, records: list[Record]) -> None:
+        queries = sum(map(queries_of, records))
+        self._move(lost=self._cursor.lost + len(records), lost_queries=self._cursor.lost_queries + queries)
 
     def _move(self, **changes: int | str) -> None:
         self._cursor = replace(self._cursor, **changes)

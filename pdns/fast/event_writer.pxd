@@ -9,7 +9,8 @@ from pdns.fast.cache cimport AnswerCache
 
 cdef enum:  # as pdns.telemetry.event_ring and pdns.reference.event_writer have it
     PREFIX_BYTES = 16
-    FIXED_BYTES = 176
+    FIXED_BYTES = 60
+    SLOT_BYTES = 4
     RECORD_BYTES = 896
     MAX_SLOTS = 29
     MAX_TEXT_BYTES = 200
@@ -19,7 +20,7 @@ cdef enum:  # as pdns.telemetry.event_ring and pdns.reference.event_writer have 
     COUNTS = 4096
 
 
-cdef struct FixedRecord:
+cdef packed struct FixedRecord:
     uint64_t before
     uint32_t weight
     uint32_t unused
@@ -36,7 +37,6 @@ cdef struct FixedRecord:
     uint8_t listed_bytes
     uint8_t text_bytes
     uint16_t padding
-    uint32_t slots[MAX_SLOTS]
 
 
 cdef struct Place:
@@ -45,7 +45,6 @@ cdef struct Place:
     uint32_t unused
     double first_s
     double last_s
-    uint8_t record[RECORD_BYTES]
 
 
 cdef struct Count:
@@ -54,6 +53,7 @@ cdef struct Count:
 
 
 cdef struct View:  # as pdns.core.client_identity.ClientView
+    uint8_t is_known
     uint8_t kind
     uint8_t ipv4_bits
     uint8_t ipv6_bits
@@ -75,24 +75,30 @@ cdef struct Noted:  # one query
 
 
 cdef class EventWriter:
-    cdef object _ring, _view, _views
+    cdef object _ring, _memory, _views
     cdef bytes _key
     cdef AnswerCache _cache
-    cdef dict _view_of  # tenant -> ClientView
+    cdef View *_view_of_client  # by number
+    cdef size_t _room
+    cdef double _minute_ends_s
     cdef uint64_t *_words  # of the header: head, weight, noted, monitored
     cdef uint64_t *_minute
     cdef Place *_places
+    cdef uint8_t *_repeats  # the records of the places
     cdef uint8_t *_records
     cdef uint32_t _capacity
     cdef Count _pairs[COUNTS]
     cdef Count _domains[COUNTS]
 
-    cdef int see(self, Noted *noted, str tenant, tuple slots) except -1
+    cdef int see(self, Noted *noted, uint16_t client, str tenant, tuple slots) except -1  # `noted.view` is set here
+    cdef int _take_up(self, Noted *noted, str tenant, tuple slots) except -1
     cdef int _first(self, Noted *noted, const uint8_t *seen, uint64_t asked, uint64_t counted, str tenant, tuple slots) except -1
     cdef Place *_domain_place(self, uint64_t key) noexcept nogil
     cdef int _flush(self, double now) except -1
-    cdef bint _repeated(self, Place *place, uint64_t key, double now) noexcept nogil
-    cdef int _open(self, Noted *noted, Place *place, uint64_t key, uint32_t repeats, bint with_client, str tenant, tuple slots) except -1
-    cdef int _fill(self, Noted *noted, Place *place, bint with_client, str tenant, tuple slots) except -1
+    cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, tuple slots) except -1
+    cdef void _open(self, Place *place, uint64_t key) noexcept nogil
+    cdef int _fill(self, uint8_t *record, Noted *noted, bint with_client, str tenant, tuple slots) except -1
+    cdef uint8_t *_record_of(self, Place *place) noexcept nogil
     cdef void _write_repeats(self, Place *place) noexcept nogil
-    cdef void _write(self, const uint8_t *record, uint32_t weight) noexcept nogil
+    cdef uint8_t *_next(self) noexcept nogil
+    cdef void _written(self, uint8_t *record, uint32_t weight) noexcept nogil

@@ -4,6 +4,7 @@
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy, memset
 
 from pdns.fast.checks cimport must
@@ -27,10 +28,11 @@ cdef enum:
     WEIGHT = 1
     NOTED = 2
     MONITORED = 3
+    MORE_CLIENTS = 64
 
 assert (FIXED_BYTES, RECORD_BYTES, MAX_SLOTS) == (event_ring.FIXED_BYTES, event_ring.RECORD_BYTES, event_ring.MAX_SLOTS)
 assert (PLACES, DOMAIN_PLACES, PROBES) == (event_ring.PLACES, event_ring.DOMAIN_PLACES, event_ring.PROBES)
-assert sizeof(Place) == event_ring.PLACE_BYTES
+assert (sizeof(Place), SLOT_BYTES) == (event_ring.PLACE_BYTES, event_ring.SLOT_BYTES)
 assert (COUNTS, MAX_TEXT_BYTES, sizeof(FixedRecord)) == (event_ring.COUNTS, event_ring.MAX_TEXT_BYTES, FIXED_BYTES)
 assert (NOTHING, PSEUDONYM, ADDRESS) == (client_identity.NOTHING, client_identity.PSEUDONYM, client_identity.ADDRESS)
 
@@ -52,20 +54,24 @@ cdef class EventWriter:
         cdef Py_buffer view
         cdef uint8_t *memory
         self._ring, self._key, self._cache = ring, key, cache
-        self._view = ring.memory
-        PyObject_GetBuffer(self._view, &view, PyBUF_WRITABLE)
+        self._memory = ring.memory
+        PyObject_GetBuffer(self._memory, &view, PyBUF_WRITABLE)
         memory = <uint8_t *>view.buf
         PyBuffer_Release(&view)  # the memory is there as long as the process
         self._words = <uint64_t *>(memory + 32)
         self._minute = <uint64_t *>(memory + <Py_ssize_t>HEADER_BYTES)
         self._places = <Place *>(memory + <Py_ssize_t>event_ring.TABLE_AT)
+        self._repeats = memory + <Py_ssize_t>event_ring.REPEATS_AT
         self._records = memory + <Py_ssize_t>ring.records_at
         self._capacity = ring.capacity
         self.configure(lambda _tenant: client_identity.ClientView())
 
+    def __dealloc__(self):
+        free(self._view_of_client)
+
     def configure(self, views):
         self._views = views
-        self._view_of = {}
+        memset(self._view_of_client, 0, self._room * sizeof(View))
 
     def note(
         self, bytes key not None, str tenant not None, str address not None, transport not None, bytes qname not None, int qtype,
@@ -86,20 +92,31 @@ cdef class EventWriter:
         noted.qname, noted.qname_bytes = <const uint8_t *>PyBytes_AS_STRING(qname), PyBytes_GET_SIZE(qname)
         noted.listed, noted.listed_bytes = <const uint8_t *>PyBytes_AS_STRING(listed), PyBytes_GET_SIZE(listed)
         noted.text, noted.text_bytes = <const uint8_t *>PyBytes_AS_STRING(text), min(PyBytes_GET_SIZE(text), MAX_TEXT_BYTES)
-        self.see(&noted, tenant, slots)
+        noted.view = view_of(self._views(tenant))
+        self._take_up(&noted, tenant, slots)
 
     def flush(self, double now):
         self._flush(now)
 
-    cdef int see(self, Noted *noted, str tenant, tuple slots) except -1:
-        """All of `noted` but its view is set."""
+    cdef int see(self, Noted *noted, uint16_t client, str tenant, tuple slots) except -1:
+        cdef View *views
+        if client >= self._room:
+            views = <View *>realloc(self._view_of_client, (client + MORE_CLIENTS) * sizeof(View))
+            if views == NULL:
+                raise MemoryError
+            memset(views + self._room, 0, (client + MORE_CLIENTS - self._room) * sizeof(View))
+            self._view_of_client, self._room = views, client + MORE_CLIENTS
+        views = &self._view_of_client[client]
+        if not views.is_known:
+            views[0] = view_of(self._views(tenant))
+        noted.view = views[0]
+        return self._take_up(noted, tenant, slots)
+
+    cdef int _take_up(self, Noted *noted, str tenant, tuple slots) except -1:
         cdef uint8_t seen[ADDRESS_BYTES]
         cdef uint64_t asked, counted = noted.transport | <uint64_t>slots[0] << 8
-        view = self._view_of.get(tenant)
-        if view is None:
-            view = self._view_of[tenant] = self._views(tenant)
-        noted.view.kind, noted.view.ipv4_bits, noted.view.ipv6_bits = view
-        self._flush(noted.now)
+        if noted.now >= self._minute_ends_s:
+            self._flush(noted.now)
         self._words[NOTED] += 1
         if noted.listed_bytes == 0:
             self._words[MONITORED] += 1
@@ -110,7 +127,7 @@ cdef class EventWriter:
             if noted.view.kind == ADDRESS:
                 mask(seen, kept_bits(&noted.view, noted.address))
         asked = mixed(noted.key_hash, seen, counted)
-        if self._repeated(&self._places[asked % PLACES], asked, noted.now):
+        if self._repeated(&self._places[asked % PLACES], asked, noted, True, tenant, slots):
             return 0
         return self._first(noted, seen, asked, counted, tenant, slots)
 
@@ -122,25 +139,30 @@ cdef class EventWriter:
         cdef Place *place = &self._places[pair % PLACES]
         cdef Place *whole_place = self._domain_place(whole)
         cdef uint32_t of_pair, of_domain
-        if self._repeated(place, pair, noted.now) or self._repeated(whole_place, whole, noted.now):
+        cdef uint8_t *record
+        if self._repeated(place, pair, noted, True, tenant, slots) or self._repeated(whole_place, whole, noted, False, tenant, slots):
             return 0
         of_pair, of_domain = count_of(self._pairs, pair), count_of(self._domains, domain)
         if of_pair < _MOST_QUESTIONS and of_domain < _MOST_RECORDS:
             set_count(self._pairs, pair, of_pair + 1)
             set_count(self._domains, domain, of_domain + 1)
-            place = &self._places[asked % PLACES]
-            self._open(noted, place, asked, 0, True, tenant, slots)
-            self._write(place.record, 1)
+            self._open(&self._places[asked % PLACES], asked)
+            record = self._next()
+            self._fill(record, noted, True, tenant, slots)
+            self._written(record, 1)
         elif of_domain < _MOST_RECORDS_AND_CLIENTS:
             set_count(self._domains, domain, of_domain + 1)
-            self._open(noted, place, pair, 1, True, tenant, slots)
+            self._open(place, pair)
+            self._repeated(place, pair, noted, True, tenant, slots)
         else:
-            self._open(noted, whole_place, whole, 1, False, tenant, slots)
+            self._open(whole_place, whole)
+            self._repeated(whole_place, whole, noted, False, tenant, slots)
         return 0
 
     cdef int _flush(self, double now) except -1:
         cdef uint64_t minute = <uint64_t>(now / _MINUTE_S)
         cdef int at
+        self._minute_ends_s = (minute + 1) * _MINUTE_S
         if minute == self._minute[0]:
             return 0
         for at in range(PLACES + DOMAIN_PLACES):
@@ -161,29 +183,31 @@ cdef class EventWriter:
                 return place
         return &self._places[PLACES + key % DOMAIN_PLACES]
 
-    cdef bint _repeated(self, Place *place, uint64_t key, double now) noexcept nogil:
+    cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, tuple slots) except -1:
         if place.key != key:
             return False
-        if place.repeats == 0:
-            place.first_s = now
-        place.last_s = now
+        if place.repeats == 0:  # counted once its record is whole: a successor would write half of one
+            self._fill(self._record_of(place), noted, with_client, tenant, slots)
+            place.first_s = noted.now
+        place.last_s = noted.now
         place.repeats += 1
         return True
 
-    cdef int _open(self, Noted *noted, Place *place, uint64_t key, uint32_t repeats, bint with_client, str tenant, tuple slots) except -1:
+    cdef void _open(self, Place *place, uint64_t key) noexcept nogil:
         self._write_repeats(place)
-        place.key, place.repeats = 0, 0  # until the record is whole: a successor would write half of one
-        self._fill(noted, place, with_client, tenant, slots)
-        place.first_s, place.last_s = noted.now, noted.now
-        place.key, place.repeats = key, repeats
-        return 0
+        place.repeats = 0
+        place.key = key
 
-    cdef int _fill(self, Noted *noted, Place *place, bint with_client, str tenant, tuple slots) except -1:
-        cdef FixedRecord *fixed = <FixedRecord *>place.record
-        cdef uint8_t *at = place.record + FIXED_BYTES
+    cdef uint8_t *_record_of(self, Place *place) noexcept nogil:
+        return self._repeats + (place - self._places) * RECORD_BYTES
+
+    cdef int _fill(self, uint8_t *record, Noted *noted, bint with_client, str tenant, tuple slots) except -1:
+        cdef FixedRecord *fixed = <FixedRecord *>record
+        cdef uint8_t *at = record + FIXED_BYTES
         cdef Py_ssize_t count = len(slots), number
+        cdef uint32_t slot
         cdef bytes stands_for
-        memset(fixed, 0, FIXED_BYTES)
+        memset(record + PREFIX_BYTES, 0, FIXED_BYTES - PREFIX_BYTES)
         fixed.first_s = fixed.last_s = noted.now
         if with_client and noted.view.kind != NOTHING:
             fixed.client_kind = noted.view.kind
@@ -199,7 +223,9 @@ cdef class EventWriter:
         fixed.qtype, fixed.transport, fixed.flags = noted.qtype, noted.transport, BLOCKED if noted.listed_bytes else 0
         fixed.slot_count = count if count < MAX_SLOTS else MAX_SLOTS
         for number in range(fixed.slot_count):
-            fixed.slots[number] = slots[number]
+            slot = slots[number]
+            memcpy(at, &slot, SLOT_BYTES)
+            at += SLOT_BYTES
         fixed.qname_bytes, fixed.listed_bytes, fixed.text_bytes = noted.qname_bytes, noted.listed_bytes, noted.text_bytes
         memcpy(at, noted.qname, noted.qname_bytes)
         at += noted.qname_bytes
@@ -209,20 +235,32 @@ cdef class EventWriter:
         return 0
 
     cdef void _write_repeats(self, Place *place) noexcept nogil:
-        cdef FixedRecord *fixed = <FixedRecord *>place.record
+        cdef uint8_t *record
+        cdef FixedRecord *fixed
         if place.repeats == 0:
             return
+        record = self._next()
+        fixed = <FixedRecord *>record
+        memcpy(record, self._record_of(place), RECORD_BYTES)
         fixed.first_s, fixed.last_s, fixed.flags = place.first_s, place.last_s, fixed.flags | REPEATS
-        self._write(place.record, place.repeats)
+        self._written(record, place.repeats)
 
-    cdef void _write(self, const uint8_t *record, uint32_t weight) noexcept nogil:
-        cdef const FixedRecord *fixed = <const FixedRecord *>record
-        cdef uint8_t *out = self._records + self._words[HEAD] % self._capacity * RECORD_BYTES
-        cdef FixedRecord *written = <FixedRecord *>out
-        memcpy(out + PREFIX_BYTES, record + PREFIX_BYTES, FIXED_BYTES - PREFIX_BYTES + fixed.qname_bytes + fixed.listed_bytes + fixed.text_bytes)
-        written.before, written.weight, written.unused = self._words[WEIGHT], weight, 0
+    cdef uint8_t *_next(self) noexcept nogil:
+        """Where the next record goes."""
+        return self._records + self._words[HEAD] % self._capacity * RECORD_BYTES
+
+    cdef void _written(self, uint8_t *record, uint32_t weight) noexcept nogil:
+        cdef FixedRecord *fixed = <FixedRecord *>record
+        fixed.before, fixed.weight, fixed.unused = self._words[WEIGHT], weight, 0
         self._words[WEIGHT] += weight
         self._words[HEAD] += 1
+
+
+cdef View view_of(told) except *:
+    cdef View view
+    view.is_known = True
+    view.kind, view.ipv4_bits, view.ipv6_bits = told
+    return view
 
 
 cdef uint64_t hash_of(const uint8_t *name, Py_ssize_t size) except? 0:

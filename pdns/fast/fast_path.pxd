@@ -6,6 +6,7 @@ an answer comes out, everything is counted, and Python hears of it only when the
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from pdns.fast.asked cimport AskedNames
 from pdns.fast.cache cimport AnswerCache
 from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
@@ -58,6 +59,7 @@ cdef class FastPath:
     cdef uint32_t _refresh_ahead_hits
     cdef object _special_filter_keys
     cdef object _primaries  # None when there are none
+    cdef AskedNames _asked  # None: names are not noted
     cdef Options _options
     cdef bytes _cookie_secret
     cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much
@@ -76,6 +78,7 @@ cdef class FastPath:
         self, CacheRecord *record, Question *question, uint16_t client, int source, int transport, bint stale, double now, uint8_t *out,
         const uint8_t *address,
     ) except -3
+    cdef int _note_name(self, const CacheRecord *record, const Question *question, uint16_t client) except -1
     cdef int _note(
         self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
     ) except -1

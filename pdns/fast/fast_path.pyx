@@ -107,6 +107,10 @@ cdef class FastPath:
         if self._fast_stats is None:
             self._fast_stats = FastStats(self._stats, self._clients.clients, self._cache.attributions)
 
+    def note_in(self, AskedNames asked):
+        """Note the names that are answered and not blocked in `asked`; None: nowhere."""
+        self._asked = asked
+
     def client(self, str address not None):
         """Who is at `address`."""
         return self._clients.lookup(address)
@@ -261,6 +265,8 @@ cdef class FastPath:
             if record.silent == TRUNCATED:
                 self._fast_stats.response(client, source, record.rcode)
                 return write_truncated(question, out)
+        if self._asked is not None and (record.attribution == 0 or record.listed_bytes == 0):
+            self._note_name(record, question, client)
         self._fast_stats.response(client, source, record.rcode)
         if question.structured and record.ede_code != NO_EDE:
             return self._render_structured(record, question, max_bytes, stale, now, out)
@@ -292,6 +298,12 @@ cdef class FastPath:
         memcpy(out, PyBytes_AS_STRING(answer), PyBytes_GET_SIZE(answer))
         return PyBytes_GET_SIZE(answer)
 
+    cdef int _note_name(self, const CacheRecord *record, const Question *question, uint16_t client) except -1:
+        """Most names are asked again and again: the question's own mark is looked for first, for it costs no digest."""
+        if not self._asked.knows(self._asked.query_mark(record.hash, client)):
+            self._asked.write(question.key, question.name_bytes, self._clients.clients[client].tenant)
+        return 0
+
     cdef int _note(
         self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
     ) except -1:
@@ -304,7 +316,7 @@ cdef class FastPath:
         if record.listed_bytes and record.ede_code != NO_EDE:
             noted.text_bytes = record.ede_bytes if record.ede_bytes < MAX_TEXT_BYTES else MAX_TEXT_BYTES
         noted.now = now
-        return self._events.see(&noted, self._clients.clients[client].tenant, slots)
+        return self._events.see(&noted, client, self._clients.clients[client].tenant, slots)
 
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
         """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""

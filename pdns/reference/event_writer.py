@@ -10,6 +10,7 @@ name. So a flood of random names below a listed one makes few records, and no qu
 
 from __future__ import annotations
 
+import struct
 from typing import Final, NamedTuple
 
 from xxhash import xxh64_intdigest
@@ -47,6 +48,7 @@ from pdns.telemetry.event_ring import (
     PROBES,
     RECORD_BYTES,
     REPEATS,
+    REPEATS_AT,
     TABLE_AT,
     TRANSPORTS,
     EventRing,
@@ -119,30 +121,32 @@ class ReferenceEventWriter:
         number = TRANSPORTS.index(transport)
         counted = number | slots[0] << 8  # so that queries of two tenants, or for two reasons, are never merged
         asked = mixed(key_hash, seen, counted)
-        if self._repeated(asked % PLACES, asked, now):
+        client = identity(view, self._key, tenant, plain)
+        record = _packed_event(client, number, qname, qtype, listed, text, slots, now)
+        if self._repeated(asked % PLACES, asked, record, now):
             return
         domain = name_hash(listed or qname)
         pair = mixed(domain, seen, counted) ^ CLIENT_MARK
-        if self._repeated(pair % PLACES, pair, now):
+        if self._repeated(pair % PLACES, pair, record, now):
             return
         whole = mixed(domain, bytes(16), counted) ^ DOMAIN_MARK
         whole_place = self._domain_place(whole)
-        if self._repeated(whole_place, whole, now):
+        of_all = _packed_event(NO_CLIENT, number, qname, qtype, listed, text, slots, now)
+        if self._repeated(whole_place, whole, of_all, now):
             return
-        client = identity(view, self._key, tenant, plain)
         of_pair, of_domain = _count(self._pairs, pair), _count(self._domains, domain)
         if of_pair < MOST_QUESTIONS and of_domain < MOST_RECORDS:
             self._pairs[pair % COUNTS] = _Count(pair, of_pair + 1)
             self._domains[domain % COUNTS] = _Count(domain, of_domain + 1)
-            record = _packed_event(client, number, qname, qtype, listed, text, slots, now)
-            self._open(asked % PLACES, asked, record, now, 0)
+            self._open(asked % PLACES, asked)
             ring.write(record[PREFIX_BYTES:])
         elif of_domain < MOST_RECORDS_AND_CLIENTS:
             self._domains[domain % COUNTS] = _Count(domain, of_domain + 1)
-            self._open(pair % PLACES, pair, _packed_event(client, number, qname, qtype, listed, text, slots, now), now, 1)
+            self._open(pair % PLACES, pair)
+            self._repeated(pair % PLACES, pair, record, now)
         else:
-            record = _packed_event(NO_CLIENT, number, qname, qtype, listed, text, slots, now)
-            self._open(whole_place, whole, record, now, 1)
+            self._open(whole_place, whole)
+            self._repeated(whole_place, whole, of_all, now)
 
     def flush(self, now: float) -> None:
         """Write the repeats of minutes that have ended."""
@@ -164,30 +168,27 @@ class ReferenceEventWriter:
                 return place
         return places[0]
 
-    def _repeated(self, place: int, key: int, now: float) -> bool:
-        at = TABLE_AT + place * PLACE_BYTES
-        found, repeats, first_s, _ = PLACE.unpack_from(self._ring.memory, at)
+    def _repeated(self, place: int, key: int, record: bytes, now: float) -> bool:
+        memory, at, record_at = self._ring.memory, TABLE_AT + place * PLACE_BYTES, REPEATS_AT + place * RECORD_BYTES
+        found, repeats, first_s, _ = PLACE.unpack_from(memory, at)
         if found != key:
             return False
-        PLACE.pack_into(self._ring.memory, at, key, repeats + 1, first_s if repeats else now, now)
+        if not repeats:
+            memory[record_at : record_at + len(record)] = record
+        PLACE.pack_into(memory, at, key, repeats + 1, first_s if repeats else now, now)
         return True
 
-    def _open(self, place: int, key: int, record: bytes, now: float, repeats: int) -> None:
+    def _open(self, place: int, key: int) -> None:
         self._write_repeats(place)
-        at = TABLE_AT + place * PLACE_BYTES
-        PLACE.pack_into(self._ring.memory, at, key, repeats, now, now)
-        self._ring.memory[at + PLACE.size : at + PLACE.size + len(record)] = record
+        PLACE.pack_into(self._ring.memory, TABLE_AT + place * PLACE_BYTES, key, 0, 0.0, 0.0)
 
     def _write_repeats(self, place: int) -> None:
-        at = TABLE_AT + place * PLACE_BYTES
-        _, repeats, first_s, last_s = PLACE.unpack_from(self._ring.memory, at)
-        if not repeats:
-            return
-        at += PLACE.size
-        _, _, client, qtype, transport, flags, *others = FIXED.unpack_from(self._ring.memory, at)
-        fixed = FIXED.pack(first_s, last_s, client, qtype, transport, flags | REPEATS, *others)
-        record = fixed + self._ring.memory[at + FIXED.size : at + RECORD_BYTES]
-        self._ring.write(record[PREFIX_BYTES:], repeats)
+        memory, at = self._ring.memory, REPEATS_AT + place * RECORD_BYTES
+        _, repeats, first_s, last_s = PLACE.unpack_from(memory, TABLE_AT + place * PLACE_BYTES)
+        if repeats:
+            _, _, client, qtype, transport, flags, *others = FIXED.unpack_from(memory, at)
+            fixed = FIXED.pack(first_s, last_s, client, qtype, transport, flags | REPEATS, *others)
+            self._ring.write((fixed + memory[at + FIXED.size : at + RECORD_BYTES])[PREFIX_BYTES:], repeats)
 
 
 def mixed(hash_: int, address: bytes, counted: int) -> int:
@@ -218,6 +219,5 @@ def _packed_event(
     text, slots = text[:MAX_TEXT_BYTES], slots[:MAX_SLOTS]
     flags = BLOCKED if listed else 0
     sizes = len(slots), len(qname), len(listed), len(text)
-    padded = (*slots, *(0,) * (MAX_SLOTS - len(slots)))
-    fixed = FIXED.pack(now, now, client.value, qtype, transport, flags, client.kind, client.bits, *sizes, *padded)
-    return fixed + qname + listed + text
+    fixed = FIXED.pack(now, now, client.value, qtype, transport, flags, client.kind, client.bits, *sizes)
+    return fixed + struct.pack(f"={len(slots)}I", *slots) + qname + listed + text

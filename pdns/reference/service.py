@@ -26,6 +26,7 @@ from pdns.reference.in_flight import ReferenceInFlight
 from pdns.reference.query import parse_query
 from pdns.reference.udp_listener import ReferenceUdpListener
 from pdns.reference.upstream_socket import ReferenceUdpSocket
+from pdns.telemetry.asked_names import AskedNames
 from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.stats import Stats
 from pdns.telemetry.worker_memory import new_limits
@@ -52,6 +53,7 @@ REFERENCE: Final = Kernels(
     upstream=UdpKernel(ReferenceUdpSocket),
     fast_path=None,
     fast_forward=None,
+    asked_names=AskedNames,
     event_writer=ReferenceEventWriter,
 )
 

@@ -148,7 +148,7 @@ class EventsHandle:
             ring = process.memory.event_ring.id
             if self._watched.get(ring) == memories:
                 continue
-            fds = [*process.memory.fds, *(process.memory.further(name) for name in memories)]
+            fds = [*process.memory.fds, *(process.memory.further(name, self._config()) for name in memories)]
             if self._child.send(WatchWorker(ring, memories), fds):
                 self._watched[ring] = memories
 

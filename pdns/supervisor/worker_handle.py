@@ -121,7 +121,7 @@ class WorkerHandle:
         config_fd = share_config(live.config)
         try:
             arena_fds = [arena.fd] if arena is not None else []
-            sent = self.child.send(TakeMemories(memories), [self.memory.further(name) for name in memories])
+            sent = self.child.send(TakeMemories(memories), [self.memory.further(name, live.config) for name in memories])
             sent = sent and self.child.send(apply, [config_fd, *self.memory.fds, *arena_fds, self._limits.fd, *fds])
         finally:
             os.close(config_fd)

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Final
 
@@ -96,11 +95,6 @@ class WorkerPool:
         return [*self.current, *self._leaving]
 
     @property
-    def recent(self) -> deque[RecentBlock]:
-        """The last blocked queries, oldest first."""
-        return self._books.recent
-
-    @property
     def pids(self) -> dict[str, int]:
         return {process.name: process.child.pid for process in self.current if process.child.pid is not None}
 
@@ -115,6 +109,11 @@ class WorkerPool:
     @property
     def blocks_missed(self) -> int:
         return self._lost + sum(process.memory.lost for process in self.writers)
+
+    @property
+    def recent(self) -> Iterable[RecentBlock]:
+        """The last blocked and monitored queries, the newest last."""
+        return self._books.recent
 
     def least(self, gauge: str) -> int:
         """The lowest value of a gauge without labels; a worker without a value counts as 0."""

@@ -13,11 +13,11 @@ A record, behind the prefix of every record (its weight is a number of queries):
     51      u8        bit 0: these are repeats; bit 1: blocked, else monitored
     52      u8 x 2    kind of the client, and bits of its prefix
     54      u8 x 4    how many slots; bytes of the queried name, of the listed name and of the text
-    60      u32 x 29  slots in the counter memory of the same worker: of the series that each of these queries was counted in
-    176     both names in wire form and lower case, then the text of the Extended DNS Error
+    60      u32 each  slots in the counter memory of the same worker: of the series that each of these queries was counted in
+    then    both names in wire form and lower case, and the text of the Extended DNS Error
 
-The writer's own region: u64 minute of the table, 56 bytes unused, then its places: u64 key, u32 repeats, 4 bytes unused,
-f64 x 2 the first and the last repeat, the record.
+The writer's own region: u64 minute of the table, 56 bytes unused; its places, u64 key, u32 repeats, 4 bytes unused, f64 x 2 the
+first and the last repeat; a record for each place that has repeats.
 The writer's words of the header: all queries that were noted, and those of them that were only monitored.
 """
 
@@ -35,18 +35,20 @@ from pdns.wire.transport import Transport
 KIND: Final = b"evnt"
 TRANSPORTS: Final = tuple(Transport)
 MAX_SLOTS: Final = 29
-FIXED = struct.Struct(f"=16xdd16sHBBBBBBBB2x{MAX_SLOTS}I")
+FIXED = struct.Struct("=16xdd16sHBBBBBBBB2x")
 FIXED_BYTES: Final = FIXED.size
-RECORD_BYTES: Final = FIXED_BYTES + 720
+SLOT_BYTES: Final = 4
+RECORD_BYTES: Final = 896
 CAPACITY: Final = 4096  # 3.5 MiB
 
 PLACE = struct.Struct("=QI4xdd")
-PLACE_BYTES: Final = PLACE.size + RECORD_BYTES
+PLACE_BYTES: Final = PLACE.size
 PLACES: Final = 1024
 DOMAIN_PLACES: Final = 1024  # behind them: for what is merged whoever asked
 PROBES: Final = 8  # of them for one key
 TABLE_AT: Final = HEADER_BYTES + 64
-OWN_BYTES: Final = 64 + (PLACES + DOMAIN_PLACES) * PLACE_BYTES
+REPEATS_AT: Final = TABLE_AT + (PLACES + DOMAIN_PLACES) * PLACE_BYTES  # the records of the places
+OWN_BYTES: Final = 64 + (PLACES + DOMAIN_PLACES) * (PLACE_BYTES + RECORD_BYTES)
 NOTED, MONITORED = 2, 3  # the writer's words
 
 REPEATS, BLOCKED = 1, 2
@@ -130,10 +132,10 @@ class EventRing(Ring):
 
 def event_of(record: bytes) -> RawEvent:
     """What a record says. Raises `ValueError` when it cannot have been written by a worker."""
-    first_s, last_s, client, qtype, transport, flags, kind, bits, count, qname, listed, text, *slots = FIXED.unpack_from(record)
-    if count > MAX_SLOTS or transport >= len(TRANSPORTS) or FIXED_BYTES + qname + listed + text > RECORD_BYTES:
+    first_s, last_s, client, qtype, transport, flags, kind, bits, count, qname, listed, text = FIXED.unpack_from(record)
+    at = FIXED_BYTES + SLOT_BYTES * count
+    if count > MAX_SLOTS or transport >= len(TRANSPORTS) or at + qname + listed + text > RECORD_BYTES:
         raise ValueError("not an event")
-    at = FIXED_BYTES
     return RawEvent(
         weight_of(record),
         first_s,
@@ -145,7 +147,7 @@ def event_of(record: bytes) -> RawEvent:
         bool(flags & BLOCKED),
         kind,
         bits,
-        tuple(slots[:count]),
+        struct.unpack_from(f"={count}I", record, FIXED_BYTES),
         record[at : at + qname],
         record[at + qname : at + qname + listed],
         record[at + qname + listed : at + qname + listed + text],

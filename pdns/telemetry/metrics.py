@@ -132,6 +132,7 @@ FAMILIES: Final = (
     ),
     # Feeds.
     Family("blockset_build_seconds", "gauge", "feeds", (), "Duration of the last compile."),
+    Family("blockset_compiled_generation", "gauge", "feeds", (), "Generation of the newest blockset; workers use it soon after."),
     Family("feed_loaded", "gauge", "feeds", ("feed",), "1 when the names of a feed are in the blockset, else 0."),
     Family("feed_entries", "gauge", "feeds", ("feed",), "Names that a feed lists."),
     Family("feed_unique_entries", "gauge", "feeds", ("feed",), "Names that no other feed lists."),
@@ -265,6 +266,7 @@ FAMILIES: Final = (
         "Blocked queries that the hourly comparison found in no event, or in two.",
     ),
     Family("event_spool_bytes", "gauge", "events", (), "Bytes on the disk that wait for a sink."),
+    Family("event_spool_max_bytes", "gauge", "supervisor", (), "Limit of pdns_event_spool_bytes: events.max_bytes."),
     Family("event_sink_records_total", "counter", "events", ("sink", "result"), "Records of a sink, by result: written, lost."),
     Family("event_sink_errors_total", "counter", "events", ("sink",), "Failed attempts to write to a sink."),
     Family(

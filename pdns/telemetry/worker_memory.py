@@ -11,6 +11,7 @@ from contextlib import suppress
 from typing import Final
 
 from pdns.config.per_worker import arena_bytes
+from pdns.config.schema import Config
 from pdns.core import rate_limit
 from pdns.files.sealed import new_memory
 from pdns.telemetry.block_labels import BlockLabels, labels_of
@@ -37,10 +38,10 @@ class WorkerMemory:
     def fds(self) -> tuple[int, int]:
         return self.counters.fd, self.event_ring.fd
 
-    def further(self, name: str) -> int:
+    def further(self, name: str, config: Config) -> int:
         """The descriptor of a memory of `pdns.telemetry.further_memories`, made at first use."""
         if name not in self._further:
-            self._further[name] = MAKERS[name]()
+            self._further[name] = MAKERS[name](config)
         return self._further[name]
 
     @property

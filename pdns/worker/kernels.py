@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pdns.fast.asked import AskedNames
 from pdns.fast.blocking import Blocker
 from pdns.fast.cache import AnswerCache
 from pdns.fast.event_writer import EventWriter
@@ -25,5 +26,6 @@ COMPILED: Final = Kernels(
     upstream=UdpKernel(UdpSocket, SocketSet),
     fast_path=FastPath,
     fast_forward=FastForward,
+    asked_names=AskedNames,
     event_writer=EventWriter,
 )

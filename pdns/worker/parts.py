@@ -33,6 +33,10 @@ class FastPath(Protocol):
         """The answer as `bytes`, None for silence, or a query that is to be decided, with its `client`."""
         ...
 
+    def note_in(self, asked: Any) -> None:
+        """Note the names that it answers and does not block in `asked`, a `NotesNames`; None: nowhere."""
+        ...
+
     def send_cached(self, asked: Any, source: str, transport: Transport, now: float, began_s: float) -> bytes | None:
         """The answer to `asked` that is in the cache now, counted under `source`; None for silence."""
         ...
@@ -42,6 +46,13 @@ Datagram = Any
 """A query over UDP that the fast path did not answer: a `Query` with `client`, `address`, `port`, `started_s`, `reply(wire)` and
 `send_cached(source, now)`.
 """
+
+
+class NotesNames(Protocol):
+    """Notes names that were answered and not blocked: `pdns.telemetry.asked_names`."""
+
+    def turn(self, day: int) -> None: ...
+    def note(self, qname: bytes, tenant: str) -> None: ...
 
 
 class EventWriter(Protocol):
@@ -89,4 +100,5 @@ class Kernels(NamedTuple):
     upstream: UdpKernel
     fast_path: Callable[..., FastPath] | None
     fast_forward: Callable[..., FastForward] | None
+    asked_names: Callable[..., NotesNames]
     event_writer: Callable[[EventRing, bytes, Any], EventWriter]

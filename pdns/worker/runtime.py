@@ -32,7 +32,7 @@ from pdns.net.tcp_limits import TcpLimits
 from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.event_ring import EventRing
-from pdns.telemetry.further_memories import TUNNELS
+from pdns.telemetry.further_memories import ASKED, TUNNELS
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
@@ -40,6 +40,7 @@ from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.group import longest_s
 from pdns.worker.cached_names import find
 from pdns.worker.kernels import COMPILED
+from pdns.worker.name_notes import NameNotes
 from pdns.worker.parts import UdpListener
 from pdns.worker.service import Service
 from pdns.worker.tunnel_reporter import TunnelReporter
@@ -91,6 +92,7 @@ class Runtime:
             arena_fd=arena_fd, cookie_secret=cookie_secret, limits=limits, zone_changed=self._zone_changes.tell,
             event_ring=event_ring, client_key=client_key,
         )  # fmt: skip
+        self._names = NameNotes(self._service, self._stats)
         self._stats.gauge("tcp_connections", 0)
         self._tunnels = TunnelReporter(config, client_key)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
@@ -145,6 +147,7 @@ class Runtime:
 
     def take_memories(self, memories: dict[str, int]) -> None:
         """Use these memories of `pdns.telemetry.further_memories` from now on, and no others. Those used are taken out."""
+        self._names.take(memories.pop(ASKED, None), steady_s())
         self._tunnels.close()
         if TUNNELS in memories and self._tunnels.use(memories[TUNNELS]):
             del memories[TUNNELS]
@@ -254,8 +257,9 @@ class Runtime:
                 self._overrides_loading = asyncio.ensure_future(self._load_overrides())
             if not self._service.rules.hold_at(wall_s := steady_s()):
                 self._service.adopt(self._service.rules.at(wall_s))
+            self._names.tick(wall_s)
             self._service.tick(boottime_s())
-            self._tunnels.tell(self._service.tunnels(boottime_s()))
+            self._tunnels.tell(self._service.tunnels.take(boottime_s()))
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S
                 gc.collect()

@@ -21,7 +21,7 @@ from pdns.core.resolver import Resolver
 from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
 from pdns.core.tunnel_rules import tunnel_rules
-from pdns.core.tunnels import KEY_BYTES, TunnelReport
+from pdns.core.tunnels import KEY_BYTES
 from pdns.net.edge import Reply
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.event_ring import MINUTE_S, EventRing
@@ -34,7 +34,7 @@ from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
 from pdns.worker.monitor_log import MonitorLog
-from pdns.worker.parts import Datagram, FastPath, Kernels
+from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
 from pdns.worker.private_log import PrivateAnswerLog
 
 _STALE_AFTER_S = 1.8  # RFC 8767, 5: a client's patience; then the stale answer is better than none
@@ -72,13 +72,14 @@ class Service:
         self._zone_changed = zone_changed
         self._clock = clock
         self._stats = stats
+        self._asked: NotesNames | None = None
         self._monitor_log = MonitorLog(config.log, clock)
         self._forwarder = forwarder
         self._cache = kernels.cache(config.cache.max_bytes)
         self._events = None if event_ring is None else kernels.event_writer(event_ring, client_key, self._cache)
         self._in_flight = kernels.in_flight(*_flight_limits(config))
         self._in_flight.shed = self._shed
-        self._tunnels = kernels.tunnels(os.urandom(KEY_BYTES))
+        self.tunnels = kernels.tunnels(os.urandom(KEY_BYTES))
         self._resolver = Resolver(rules, self._cache, kernels.blocker, PrivateAnswerLog(stats, clock).saw)
         self.fast_path: FastPath | None = None
         self._fast_forward: FastForward | None = None
@@ -89,7 +90,7 @@ class Service:
             )
         if kernels.fast_forward is not None:
             self._fast_forward = kernels.fast_forward(
-                self._cache, self.fast_path, self._in_flight, self._tunnels, stats, self._punted, self._overloaded
+                self._cache, self.fast_path, self._in_flight, self.tunnels, stats, self._punted, self._overloaded
             )
         self._awaiting_stale: list[Flight] = []
         self._evictions_counted = 0
@@ -109,6 +110,12 @@ class Service:
     def let_go_of_arena(self) -> None:
         """Neither read nor write the arena from now on: it is another process's."""
         self._cache.leave()
+
+    def note_in(self, asked: NotesNames | None) -> None:
+        """Note the names that are answered and not blocked in `asked`; None: nowhere."""
+        self._asked = asked
+        if self.fast_path is not None:
+            self.fast_path.note_in(asked)
 
     @property
     def cache(self) -> AnswerCache:
@@ -132,10 +139,6 @@ class Service:
             self._configure(rules.config)
         self._resolver.adopt(rules)
         self._adopt_in_kernels(rules)
-
-    def tunnels(self, now: float) -> list[TunnelReport]:
-        """What was found since the last call."""
-        return self._tunnels.take(now)
 
     def in_flight(self) -> int:
         """How many questions wait for an upstream."""
@@ -247,8 +250,8 @@ class Service:
         flight = self._in_flight.start(forward, now, "" if waiter is None else waiter.address)
         if waiter is not None:
             self._in_flight.join(flight, port, waiter)
-            if self._tunnels.on and not forward.route.zone:
-                self._tunnels.saw(forward.qname, waiter.client.tenant, packed(waiter.address), now)
+            if self.tunnels.on and not forward.route.zone:
+                self.tunnels.saw(forward.qname, waiter.client.tenant, packed(waiter.address), now)
             if forward.stale is not None:
                 self._awaiting_stale.append(flight)
         self._resolve(flight, forward)
@@ -345,6 +348,8 @@ class Service:
             self._count_block(waiter, entry, now)
             if entry.silent:
                 return
+        if self._asked is not None and verdict is None and source != "refused":
+            self._asked.note(query.qname, tenant)
         if answer.truncated and not waiter.transport.is_stream:
             wire = truncated(query)
         else:
@@ -370,7 +375,7 @@ class Service:
     def _configure(self, config: Config) -> None:
         self._primaries = Primaries(config.feed, self._zone_changed)
         self._monitor_log.configure(config.log)
-        self._tunnels.adopt(tunnel_rules(config), self._clock())
+        self.tunnels.adopt(tunnel_rules(config), self._clock())
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
         if self._events is not None:

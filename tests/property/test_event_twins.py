@@ -17,6 +17,7 @@ from pdns.telemetry.event_ring import (
     PLACE,
     PLACE_BYTES,
     PLACES,
+    REPEATS_AT,
     TABLE_AT,
     EventRing,
     RawEvent,
@@ -64,7 +65,7 @@ class Pair:
 
     @property
     def waiting(self) -> int:
-        places = range(TABLE_AT, self.ring.records_at, PLACE_BYTES)
+        places = range(TABLE_AT, REPEATS_AT, PLACE_BYTES)
         return sum(PLACE.unpack_from(self.ring.memory, at)[1] for at in places)
 
 

@@ -40,7 +40,7 @@ def table() -> list[ApiRoute]:
         raise NotImplementedError
 
     facts: Any = SimpleNamespace()
-    return api_routes(facts, StatusReader(Path("/nonexistent")), openapi)
+    return api_routes(facts, StatusReader(Path("/nonexistent")), openapi, live=lambda: facts)
 
 
 def test_every_command_has_its_route() -> None:

@@ -56,13 +56,16 @@ TOP = {
         "fast",
         "files",
         "free_text.py",
+        "history",
         "http",
+        "incident_lookup.py",
         "ipc",
         "logs.py",
         "net",
         "page",
         "py.typed",
         "reference",
+        "report",
         "report_commands.py",
         "state",
         "supervisor",
@@ -169,7 +172,7 @@ def test_the_worker_owns_nothing() -> None:
 
 
 def test_the_events_process_answers_no_query() -> None:
-    """The events process imports no code of the other processes, and none that asks or answers DNS. No process imports its code."""
+    """The events process imports no code of the other processes, and none that asks or answers DNS; nor do they import its."""
     processes = ["pdns.supervisor", "pdns.worker", "pdns.page", "feeds"]
     others = [*processes, "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
     assert ways_into(["pdns.events"], others, IMPORTS) == []
@@ -180,6 +183,12 @@ def test_the_page_answers_no_query() -> None:
     """The page process imports no code of the other processes, and none that asks or answers DNS."""
     others = ["pdns.supervisor", "pdns.worker", "feeds", "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
     assert ways_into(["pdns.page"], others, IMPORTS) == []
+
+
+def test_reports_are_made_of_what_is_stored() -> None:
+    """Reports import the queries, the files of the state directory, the configuration and what these need; no process."""
+    beneath = ["event_store", "telemetry", "state", "core", "config", "wire", "files", "errors", "free_text", "version"]
+    assert ways_out_of(["pdns.report"], [f"pdns.{name}" for name in beneath], IMPORTS) == []
 
 
 def test_the_resolver_does_not_know_feeds() -> None:

@@ -27,9 +27,13 @@ from pdns.supervisor.http.api_cache import CacheRoutes
 from pdns.supervisor.http.api_config import ConfigRoutes
 from pdns.supervisor.http.api_explain import ExplainRoutes
 from pdns.supervisor.http.api_feeds import FeedRoutes
+from pdns.supervisor.http.api_history import HistoryRoutes
 from pdns.supervisor.http.api_parts import ApiSource, Refusal, as_json
+from pdns.supervisor.http.api_report import EventReportRoutes
 from pdns.supervisor.http.api_reports import ReportRoutes
 from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
+from pdns.supervisor.http.api_status import StatusRoutes
+from pdns.supervisor.http.live_snapshot import LiveView
 from pdns.supervisor.http.openapi import description
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.token import Caller, TokenExpired, TokenFiles, TokenUnreadable
@@ -44,10 +48,10 @@ _log = logging.getLogger(__name__)
 class AdminApi(HttpServer):
     """Commands and status for administrators' programs."""
 
-    def __init__(self, facts: ApiSource, status: StatusReader) -> None:
+    def __init__(self, facts: ApiSource, status: StatusReader, live: LiveView) -> None:
         self._facts = facts
         self._tokens = TokenFiles(lambda: facts.config.admin)
-        self.table = api_routes(facts, status, self._openapi)
+        self.table = api_routes(facts, status, self._openapi, lambda: live)
         self._described: bytes | None = None
         routes = [HttpRoute(route.method, route.pattern, partial(self._call, route)) for route in self.table]
         super().__init__("admin", routes, lambda: facts.config.admin.hosts)
@@ -115,15 +119,23 @@ class AdminApi(HttpServer):
         return web.Response(body=self._described, content_type="application/json")
 
 
-def api_routes(facts: ApiSource, status: StatusReader, openapi: Callable[[ApiCall], Any]) -> list[ApiRoute]:
+def api_routes(
+    facts: ApiSource,
+    status: StatusReader,
+    openapi: Callable[[ApiCall], Any],
+    live: Callable[[], LiveView],
+) -> list[ApiRoute]:
     """The table of all routes. A fixed path comes before one with parameters that it would fit."""
     config = ConfigRoutes(facts)
     return [
         *FeedRoutes(facts, status).routes(),
         *ExplainRoutes(facts).routes(),
         *ReportRoutes(facts).routes(),
+        *EventReportRoutes(facts).routes(),
+        *HistoryRoutes(facts).routes(),
         *config.routes(),
         *CacheRoutes(facts, config).routes(),
+        *StatusRoutes(facts, live).routes(),
         ApiRoute("GET", "/api/openapi.json", openapi, "This description", dict[str, Any], "anyone"),
     ]
 

@@ -16,26 +16,23 @@ from prometheus_client.metrics_core import (
     Metric,
 )
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 import pdns
 from pdns.clock import boottime_s
 from pdns.config.schema import Config
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
+from pdns.supervisor.http.exposition import BOUNDS, LE
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
+from pdns.telemetry.counter_sums import CounterSums, Series
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family
-from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
+from pdns.telemetry.stats import BUCKET_SUFFIX, SUM_SUFFIX
 from pdns.version import COMMIT
-
-Series = dict[tuple[str, ...], float]
-_BOUNDS = (*map(repr, BUCKETS_S), "+Inf")
-_LE = (*map(floatToGoString, BUCKETS_S), "+Inf")
 
 
 class MetricsSource(Protocol):
@@ -83,30 +80,39 @@ class PdnsCollector(Collector):
     def __init__(self, facts: MetricsSource, status: StatusReader) -> None:
         self._facts = facts
         self._status = status
+        self._workers = CounterSums()
+        self._children = CounterSums()
+        self._zeros: tuple[Config | None, dict[str, Series]] = (None, {})
 
     def collect(self) -> Iterator[Metric]:
-        values: defaultdict[str, Series] = defaultdict(dict)
-        for counters in self._facts.counters:
-            for name, labels, value in counters.items():
-                _combine(values[name], name, labels, value)
-        for counters in self._facts.past_counters:
-            for name, labels, value in counters.items():
-                if name not in BY_NAME or BY_NAME[name].kind != "gauge":
-                    _combine(values[name], name, labels, value)
-        for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
-            del values[name]
-        for counters in self._facts.child_counters:
-            for name, labels, value in counters.items():
-                if name in BY_NAME and BY_NAME[name].source in ("page", "events"):
-                    _combine(values[name], name, labels, value)
-        self._feeds(values)
-        self._supervisor(values)
-        for name, series in zeros(self._facts.config):
-            values[name].setdefault(series, 0)
+        values = self.values()
         for family in FAMILIES:
             metric = _histogram(family, values) if family.kind == "histogram" else _plain(family, values[family.name])
             if metric.samples:
                 yield metric
+
+    def values(self) -> defaultdict[str, Series]:
+        """Everything as it is now: families, and the raw parts of histograms, by labels."""
+        values = self._workers.read(self._facts.counters, self._facts.past_counters)
+        for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
+            del values[name]
+        for name, series in self._children.read(self._facts.child_counters).items():
+            if name in BY_NAME and BY_NAME[name].source in ("page", "events"):
+                values[name] = series
+        self._feeds(values)
+        self._supervisor(values)
+        for name, series in self._from_the_start().items():
+            values[name] = series | values[name]
+        return values
+
+    def _from_the_start(self) -> dict[str, Series]:
+        """The series that are 0 until they count, by family."""
+        if self._zeros[0] is not self._facts.config:
+            made: defaultdict[str, Series] = defaultdict(dict)
+            for name, labels in zeros(self._facts.config):
+                made[name][labels] = 0
+            self._zeros = (self._facts.config, made)
+        return self._zeros[1]
 
     def _feeds(self, values: defaultdict[str, Series]) -> None:
         status = self._status.read()
@@ -121,6 +127,7 @@ class PdnsCollector(Collector):
             dropped.setdefault((process,), 0)
         if status.generation:
             values["blockset_build_seconds"][()] = status.build_s
+            values["blockset_compiled_generation"][()] = status.generation
         self._published(values, status.published)
         for configured in self._facts.config.feed:
             feed = status.feeds.get(configured.name) or feed_status.FeedStatus(
@@ -189,6 +196,8 @@ class PdnsCollector(Collector):
         values["events_restarts_total"][()] = facts.restarts["events"]
         for measure, taken in facts.confinement.items():
             values["confinement"][measure,] = taken
+        if facts.config.events.enabled:
+            values["event_spool_max_bytes"][()] = facts.config.events.max_bytes
         for process, failures in facts.failed_starts.items():
             values["child_start_failures_total"][process,] = failures
         for server, dropped in facts.http_dropped.items():
@@ -203,16 +212,6 @@ class PdnsCollector(Collector):
             values["process_resident_memory_bytes"][key] = used.resident_bytes
             values["process_open_fds"][key] = used.open_fds
             values["process_max_fds"][key] = used.max_fds
-
-
-def _combine(series: Series, name: str, labels: tuple[str, ...], value: int) -> None:
-    before = series.get(labels)
-    if before is None:
-        series[labels] = value
-    elif name in BY_NAME and BY_NAME[name].of_workers == "least":
-        series[labels] = min(before, value)
-    else:
-        series[labels] = before + value
 
 
 def _plain(family: Family, series: Series) -> Metric:
@@ -239,7 +238,7 @@ def _histogram(family: Family, values: defaultdict[str, Series]) -> Metric:
     for label in dict.fromkeys(labels[0] for labels in buckets):
         total = 0.0
         cumulative = []
-        for bound, le in zip(_BOUNDS, _LE, strict=True):
+        for bound, le in zip(BOUNDS, LE, strict=True):
             total += buckets.get((label, bound), 0)
             cumulative.append((le, total))
         sum_ns = values[family.name + SUM_SUFFIX].get((label,), 0)

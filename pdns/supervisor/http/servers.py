@@ -25,6 +25,7 @@ from pdns.supervisor.http.status import StatusReader
 if TYPE_CHECKING:
     from pdns.supervisor.http.api import AdminApi
     from pdns.supervisor.http.api_parts import ApiSource
+    from pdns.supervisor.http.live_snapshot import LiveView
     from pdns.supervisor.http.pages import AdminPages, HealthSource
 
     class AllFacts(HealthSource, ApiSource, Protocol):
@@ -58,6 +59,7 @@ class HttpServers:
         self._config_file = config_file
         self._pages: AdminPages | None = None
         self._api: AdminApi | None = None
+        self._live: LiveView | None = None
         self.page = PageHandle(lambda: facts.config, lambda: facts.workers)
 
     @property
@@ -105,7 +107,7 @@ class HttpServers:
             if self._pages is None:
                 from pdns.supervisor.http.pages import AdminPages  # noqa: PLC0415 (slow to import: the children start meanwhile)
 
-                self._pages = AdminPages(self._facts, self._status)
+                self._pages = AdminPages(self._facts, self._status, self._live_view())
             self.metrics_endpoint = Endpoint(*metrics_socket.getsockname()[:2])
             await self._pages.serve(metrics_socket)
         await self._serve_api(bound)
@@ -115,7 +117,7 @@ class HttpServers:
         if self._api is None and (bound.sockets.get("admin") or bound.sockets.get("socket")):
             from pdns.supervisor.http.api import AdminApi  # noqa: PLC0415 (as above)
 
-            self._api = AdminApi(self._facts, self._status)
+            self._api = AdminApi(self._facts, self._status, self._live_view())
         if self._api is None:
             return
         if "admin" in bound.sockets:
@@ -135,6 +137,8 @@ class HttpServers:
 
     async def close(self) -> None:
         """Stop all."""
+        if self._live is not None:
+            self._live.sampler.close()
         await self.page.close()
         for server in (self._pages, self._api):
             if server is not None:
@@ -142,6 +146,13 @@ class HttpServers:
         if self._admin_socket is not None:
             self._admin_socket.close()
         self._forget_unix()
+
+    def _live_view(self) -> LiveView:
+        if self._live is None:
+            from pdns.supervisor.http.live_snapshot import LiveView  # noqa: PLC0415 (as above)
+
+            self._live = LiveView(self._facts, self._status, lambda: self._facts.workers.recent)
+        return self._live
 
     def _current_context(self) -> ssl.SSLContext:
         assert self._tls is not None

@@ -31,7 +31,7 @@ UPSTREAM_RESULTS: Final = (
 )  # fmt: skip
 SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
 REPORT_RESULTS: Final = ("accepted", "merged", "invalid", "limited", "full", "failed")
-_FIRST_SOURCES: Final = ("blocked", "cache", "upstream")
+_FIRST_RESPONSES: Final = (("blocked", "NOERROR"), ("cache", "NOERROR"), ("upstream", "NOERROR"), ("error", "SERVFAIL"))
 _FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")
 _ACTIONS: Final = {"policy": ("",), "given": (NXDOMAIN, NODATA, DROP, TCP_ONLY, LOCAL_DATA)}  # of `rpz_action`; "": the policy's
 _UNLABELLED: Final = tuple(family.name for family in FAMILIES if family.source == "worker" and not family.labels)
@@ -50,8 +50,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for tenant in tenants:
         for qtype in _FIRST_TYPES:
             yield "queries_total", (tenant, Transport.UDP, qtype)
-        for source in _FIRST_SOURCES:
-            yield "responses_total", (tenant, source, "NOERROR")
+        for source, rcode in _FIRST_RESPONSES:
+            yield "responses_total", (tenant, source, rcode)
         for window, _ in WINDOWS:
             yield "blocked_domains", (tenant, window)
     blocking = [

@@ -37,8 +37,8 @@ def test_the_layout_is_as_described() -> None:
     assert struct.unpack_from("=dd16sH8B", data, 16) == (
         61.5, 61.5, bytes(10) + b"\xff\xff\xc0\0\2\7", p.AAAA, 1, 2, ADDRESS, 128, 2, 5, 3, 4
     )  # fmt: skip
-    assert struct.unpack_from("=3I", data, 60) == (7, 9, 0)
-    assert data[176:188] == b"\1a\1x\0\1x\0text"
+    assert struct.unpack_from("=2I", data, 60) == (7, 9)
+    assert data[68:80] == b"\1a\1x\0\1x\0text"
     assert struct.unpack_from("=Q", memory.event_ring.memory, HEADER_BYTES) == (1,)
     assert (memory.event_ring.noted, memory.event_ring.monitored) == (1, 0)
     assert name_hash(X) == 0xF1228C123DF21CFA
@@ -79,9 +79,9 @@ def test_a_record_that_no_worker_writes_is_an_error() -> None:
     memory = WorkerMemory()
     record = memory.event_ring.read_at(0)
     assert event_of(record).qname == b""
-    for at, value in ((50, 99), (54, 30), (55, 255)):
+    for at, values in ((50, b"\x63"), (54, b"\x1e"), (54, b"\x1d\xff\xff\xff")):
         damaged = bytearray(record)
-        damaged[at : at + 3] = bytes((value, 255, 255))
+        damaged[at : at + len(values)] = values
         with pytest.raises(ValueError, match="not an event"):
             event_of(bytes(damaged))
     memory.close()

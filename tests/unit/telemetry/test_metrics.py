@@ -37,22 +37,12 @@ from pdns.upstream.matching import ReplyQuality
 from pdns.version import COMMIT
 from pdns.wire import protocol as p
 from pdns.wire.transport import Transport
+from tests.fakes.events_counters import of_events
 
 ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/metrics.md").read_text()
 ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
 ROW = re.compile(r"^\| `(pdns_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| `(.+)` \|$", re.MULTILINE)
-
-
-def of_events() -> Counters:
-    """Counters of an events process with one sink, which has recorded a finding."""
-    counters = Counters.create(64)
-    counters.add(1, "events_total", "blocked")
-    for family in ("event_sink_errors_total", "event_sink_lag_seconds", "event_sink_up"):
-        counters.add(1, family, "store")
-    counters.add(1, "event_sink_records_total", "store", "written")
-    counters.add(1, "findings_total", "tunnel", "coventry")
-    return counters
 
 
 class FakeSupervisor:
