@@ -55,6 +55,7 @@ def _numbers(made: Board) -> None:
         "Listed names",
         "Names in the blockset in use, of the node with the fewest.",
         f"min(pdns_blockset_entries{{{NODE}}})",
+        unit="locale",
         trend=True,
     )
     made.stat(

@@ -71,7 +71,7 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
     for size, name in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
         if abs(value) >= size:
             return f"{value / (1e3 if name == ' k' else size):.3g}{name}{suffix}"
-    return f"{value:.3g}{suffix}"
+    return f"{value:,.0f}{suffix}" if abs(value) >= 1000 else f"{value:.3g}{suffix}"
 
 
 class Source:

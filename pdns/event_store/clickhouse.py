@@ -5,12 +5,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Self
 
 from pdns.errors import SinkError
 from pdns.event_store.clickhouse_client import connect, failures, reason_of
-from pdns.event_store.clickhouse_schema import EVENT_COLUMNS, FINDING_COLUMNS, HOUR_COLUMNS, ClickHouse, statements
+from pdns.event_store.clickhouse_schema import (
+    EVENT_COLUMNS,
+    FINDING_COLUMNS,
+    HOUR_COLUMNS,
+    ClickHouse,
+    ClickHouseKeys,
+    statements,
+)
 from pdns.event_store.event import Event, Finding, Hour, Record
 from pdns.event_store.times import to_us
 
@@ -28,13 +36,21 @@ class ClickHouseSink:
         self._settings = settings
         self._connect = connect
         self._client: Client | None = None
+        self._thread = ThreadPoolExecutor(1, "clickhouse")  # a write that was given up ends before the next one
+
+    @classmethod
+    def of(cls, keys: ClickHouseKeys) -> Self:
+        """The sink that a section of the configuration describes."""
+        return cls(ClickHouse.of(keys))
 
     async def write(self, records: Sequence[Record]) -> None:
         """Raises `SinkError`, also when only some of the records arrived."""
-        await asyncio.to_thread(self._write, records)
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._write, records)
 
     async def close(self) -> None:
-        await asyncio.to_thread(self._drop)
+        """End the thread after the write that it is in."""
+        self._thread.submit(self._drop)
+        self._thread.shutdown(wait=False)
 
     def _write(self, records: Sequence[Record]) -> None:
         try:
@@ -48,8 +64,7 @@ class ClickHouseSink:
                 ("hours", HOUR_COLUMNS, [_hour_row(record) for record in records if isinstance(record, Hour)]),
             ):
                 if rows:
-                    table = f"{self._settings.table_prefix}{name}"
-                    self._client.insert(table, rows, column_names=columns, database=self._settings.database)
+                    self._client.insert(name, rows, column_names=columns, database=self._settings.database)
         except failures() as error:
             self._drop()
             raise SinkError(f"ClickHouse at {self._settings.url}: {reason_of(error)}") from error

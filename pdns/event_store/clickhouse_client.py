@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -14,7 +15,6 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
 CONNECT_TIMEOUT_S: Final = 10
-ANSWER_TIMEOUT_S: Final = 60
 _MAX_PASSWORD_BYTES: Final = 4096
 
 
@@ -25,7 +25,7 @@ class ClickHouseMissingError(PdnsError):
         super().__init__("ClickHouse needs a library that is not installed: pip install 'pdns[clickhouse]'")
 
 
-def connect(settings: ClickHouse, answer_timeout_s: float = ANSWER_TIMEOUT_S) -> Client:
+def connect(settings: ClickHouse) -> Client:
     """A client of the server, which has answered once. Raises `failures`, and `OSError` for the password file."""
     try:
         from clickhouse_connect import get_client  # noqa: PLC0415 (optional, and slow to import)
@@ -37,16 +37,20 @@ def connect(settings: ClickHouse, answer_timeout_s: float = ANSWER_TIMEOUT_S) ->
     if settings.password_file:
         raw = read_bounded(Path(settings.password_file), _MAX_PASSWORD_BYTES, follow_links=True)
         password = raw.decode().rstrip("\r\n")
+    timeout_s = max(1, math.ceil(settings.timeout_s))  # the library takes whole seconds
     return get_client(
         host=url.hostname or "",
         port=url.port or (8443 if is_secure else 8123),
         secure=is_secure,
         username=settings.user,
         password=password,
-        connect_timeout=CONNECT_TIMEOUT_S,
-        send_receive_timeout=answer_timeout_s,
+        connect_timeout=min(CONNECT_TIMEOUT_S, timeout_s),
+        send_receive_timeout=timeout_s,
         query_retries=0,
         autogenerate_session_id=False,
+        ca_cert=settings.ca_file or None,
+        client_cert=settings.client_cert_file or None,
+        client_cert_key=settings.client_key_file or None,
         client_name="pdns",
     )
 
@@ -58,7 +62,7 @@ def failures() -> tuple[type[Exception], ...]:
         from urllib3.exceptions import HTTPError  # noqa: PLC0415 (comes with it)
     except ImportError:
         return ClickHouseMissingError, OSError
-    return ClickHouseError, HTTPError, OSError, UnicodeError
+    return ClickHouseMissingError, ClickHouseError, HTTPError, OSError, UnicodeError
 
 
 def reason_of(error: Exception) -> str:

@@ -12,6 +12,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, Self, TypeVar
@@ -25,6 +26,7 @@ from pdns.files.safe_files import put_aside
 
 EXPIRE_EVERY_S: Final = 60.0
 SLICES_AT_ONCE: Final = 20
+PATIENCE_S: Final = 10.0  # with another writer
 T = TypeVar("T")
 _log = logging.getLogger(__name__)
 
@@ -105,7 +107,7 @@ class SqliteStore:
     def _transaction(self) -> Iterator[tuple[sqlite3.Connection, Dictionaries]]:
         """One transaction for writing, which begins with the lock for it."""
         if self._db is None or self._ids is None:
-            self._db = open_to_write(self._path)
+            self._db = open_to_write(self._path, PATIENCE_S)
             self._ids, self._version = Dictionaries(self._db), -1
         db, ids = self._db, self._ids
         db.execute("BEGIN IMMEDIATE")
@@ -154,18 +156,24 @@ class SqliteStore:
 
 
 class SqliteSink:
-    """The embedded store as a sink: writes in a thread. `now_s`: the clock, in seconds since the epoch."""
+    """The embedded store as a sink, with a thread of its own. `now_s`: the clock, in seconds since the epoch."""
 
     def __init__(self, path: Path, retention: Retention | None = None, now_s: Callable[[], float] = time.time) -> None:
         self.store = SqliteStore(path, retention)
         self._now_s = now_s
         self._expired_s = float("-inf")  # by time.monotonic
+        self._thread = ThreadPoolExecutor(1, "events.db")  # a write that was given up ends before the next one
 
     async def write(self, records: Sequence[Record]) -> None:
         """Raises `SinkError`. Writing the same records again changes nothing. Every minute old records are deleted too."""
-        await asyncio.to_thread(self.store.write, records)
-        if time.monotonic() - self._expired_s >= EXPIRE_EVERY_S and await asyncio.to_thread(self.store.expire, self._now_s()):
+        await self._call(lambda: self.store.write(records))
+        if time.monotonic() - self._expired_s >= EXPIRE_EVERY_S and await self._call(lambda: self.store.expire(self._now_s())):
             self._expired_s = time.monotonic()
 
     async def close(self) -> None:
-        await asyncio.to_thread(self.store.close)
+        """End the thread after the write that it is in."""
+        self._thread.submit(self.store.close)
+        self._thread.shutdown(wait=False)
+
+    async def _call(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._thread, work)

@@ -12,6 +12,7 @@ from pdns.event_store.sqlite_schema import OtherVersionError, open_to_write
 from pdns.event_store.times import to_us
 
 SLICE_ROWS: Final = 5_000
+ERASER_PATIENCE_S: Final = 30.0
 _DAY_S: Final = 86_400.0
 _BEFORE: Final = (-1, -1)  # before the first row
 
@@ -78,7 +79,7 @@ def erase(path: Path, *, clients: Sequence[str] = (), tenant: str = "") -> Erase
     if not clients and not tenant:
         raise ValueError("expected clients or a tenant")
     try:
-        db = open_to_write(path, create=False)
+        db = open_to_write(path, ERASER_PATIENCE_S, create=False)
         try:
             erased = _erase(db, clients, tenant)
             with_garbage(db)

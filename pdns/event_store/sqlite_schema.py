@@ -19,7 +19,6 @@ DIRECTORY: Final = "events"
 FILE_NAME: Final = "events.db"
 VERSION: Final = 1
 ID_OFFSET: Final = 2**63
-WRITER_PATIENCE_S: Final = 30.0
 READER_PATIENCE_S: Final = 10.0
 ATTACHED: Final = ("-wal", "-shm")  # files that belong to a database
 _DAMAGE: Final = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
@@ -68,8 +67,9 @@ def store_path(state_dir: Path) -> Path:
     return state_dir / DIRECTORY / FILE_NAME
 
 
-def open_to_write(path: Path, *, create: bool = True) -> sqlite3.Connection:
-    """A connection for the writer, which makes the file and its tables if `create` and they are missing.
+def open_to_write(path: Path, patience_s: float, *, create: bool = True) -> sqlite3.Connection:
+    """A connection for a writer, which makes the file and its tables if `create` and they are missing. It waits `patience_s` for
+    another writer.
 
     A commit is on the disk when it returns; what is deleted is overwritten. Raises `OSError`, `sqlite3.Error` and
     `OtherVersionError`.
@@ -81,7 +81,7 @@ def open_to_write(path: Path, *, create: bool = True) -> sqlite3.Connection:
     db = sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={mode}",
         uri=True,
-        timeout=WRITER_PATIENCE_S,
+        timeout=patience_s,
         isolation_level=None,
         check_same_thread=False,
     )

@@ -13,8 +13,8 @@ from pdns.event_store.event import Record
 from pdns.events.cursors import CursorFiles
 from pdns.events.sink import SinkEntry
 from pdns.events.sink_delivery import DeliveryClock, SinkDelivery
-from pdns.events.sink_states import SinkState, write_states
 from pdns.events.spool import Spool
+from pdns.state.sink_states import SinkState, write_states
 
 CURSORS: Final = "cursors"  # below `<state>/events`
 FLUSH_S: Final = 1.0

@@ -21,7 +21,9 @@ from pdns.events.asked import AskedNameFindings
 from pdns.events.collect import EventCollector
 from pdns.events.delivery import Delivery
 from pdns.events.sink import SinkEntry
+from pdns.events.sinks import make_entry
 from pdns.events.spool import Spool
+from pdns.events.store_sink import store_entry
 from pdns.events.tunnel_findings import TunnelFindings
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
@@ -149,8 +151,7 @@ class EventsRuntime:
         self._collector.find(self._tunnels.take(node_of(self._config), now_s, now_s - boottime_s()))
 
     def _entries(self, config: Config) -> list[SinkEntry]:
-        del config
-        return []
+        return [store_entry(config), *map(make_entry, config.sink)]
 
     def _set_gauges(self) -> None:
         self._gauge("event_spool_bytes", self._spool.size_bytes)

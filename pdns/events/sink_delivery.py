@@ -14,10 +14,10 @@ from pdns.errors import SinkError
 from pdns.event_store.event import Record
 from pdns.events.cursors import CursorFiles, SinkCursor
 from pdns.events.sink import MarkedSink, RefusingSink, SinkEntry, time_of
-from pdns.events.sink_states import SinkState
 from pdns.events.spool import Spool
 from pdns.events.spool_segments import SpoolPosition, queries_of
 from pdns.free_text import visible
+from pdns.state.sink_states import SinkState
 
 FIRST_RETRY_S: Final = 0.5
 MOST_RETRY_S: Final = 60.0

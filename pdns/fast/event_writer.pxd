@@ -14,7 +14,7 @@ cdef enum:  # as pdns.telemetry.event_ring and pdns.reference.event_writer have 
     RECORD_BYTES = 896
     MAX_SLOTS = 29
     MAX_TEXT_BYTES = 200
-    PLACES = 1024
+    PLACES = 8192
     DOMAIN_PLACES = 1024
     PROBES = 8
     COUNTS = 4096

@@ -43,7 +43,7 @@ CAPACITY: Final = 4096  # 3.5 MiB
 
 PLACE = struct.Struct("=QI4xdd")
 PLACE_BYTES: Final = PLACE.size
-PLACES: Final = 1024
+PLACES: Final = 8192
 DOMAIN_PLACES: Final = 1024  # behind them: for what is merged whoever asked
 PROBES: Final = 8  # of them for one key
 TABLE_AT: Final = HEADER_BYTES + 64

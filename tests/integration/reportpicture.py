@@ -19,7 +19,7 @@ from pdns.report.periods import Period
 from tests.integration.browser import SIZES, chromium, opened, violations
 from tests.integration.running_pdns import ROOT
 from tests.unit.report import records
-from tests.unit.report.memory_queries import MemoryQueries
+from tests.unit.report.stored import stored
 
 IMAGES = ROOT / "docs/images"
 _PHONE, _DESKTOP = SIZES
@@ -34,15 +34,16 @@ def incident() -> IncidentContent:
         feed="threatfox", category="c2", listed="cdn-sync.example", threat="AsyncRAT", since_s=records.START_S - 3 * 86400,
         published_s=records.START_S - 4 * 86400 + 7777, last_seen_s=records.END_S,
     )  # fmt: skip
-    queries = MemoryQueries([one for one in records.records(weeks=1)[:3000] if "cdn-sync" in getattr(one, "listed", "cdn-sync")])
-    return collect(queries, records.config(), period, records.END_S + 3600, name="cdn-sync.example", listings=[listed])
+    with stored([one for one in records.records(weeks=1)[:3000] if "cdn-sync" in getattr(one, "listed", "cdn-sync")]) as queries:
+        return collect(queries, records.config(), period, records.END_S + 3600, name="cdn-sync.example", listings=[listed])
 
 
 def example(tenant: str | None = None) -> ReportContent:
     """The report on the example week."""
     now_s = records.END_S + 6 * 3600
     period = Period(records.START_S, records.END_S, "Europe/London")
-    return gather(MemoryQueries(records.records()), records.config(), records.status(now_s), period, tenant, now_s)
+    with stored(records.records()) as queries:
+        return gather(queries, records.config(), records.status(now_s), period, tenant, now_s)
 
 
 def draw(

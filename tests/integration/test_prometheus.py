@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -63,6 +65,31 @@ def test_types_and_help_arrive(scene: tuple[RunningPdns, Prometheus]) -> None:
 def test_documented_queries_are_understood(scene: tuple[RunningPdns, Prometheus], expression: str) -> None:
     """Every example of docs/metrics.md is a query that Prometheus can evaluate."""
     assert scene[1].get("query", query=expression) is not None
+
+
+def test_scrapes_disturb_no_query(scene: tuple[RunningPdns, Prometheus]) -> None:
+    """While the page is read again and again, every query is answered and counted, and none is dropped."""
+    pdns, _ = scene
+    before, asked = pdns.value("queries_total"), 300
+    done = threading.Event()
+
+    def scrape() -> int:
+        pages = 0
+        while not done.is_set():
+            assert pdns.get("/metrics")[0] == 200
+            pages += 1
+        return pages
+
+    with ThreadPoolExecutor(2) as threads:
+        scrapes = [threads.submit(scrape) for _ in range(2)]
+        try:
+            for number in range(asked):
+                assert pdns.rcode(f"n{number % 7}.example.net") == "NOERROR"
+        finally:
+            done.set()
+        assert sum(one.result() for one in scrapes) > 10
+    assert pdns.value("queries_total") == before + asked
+    assert pdns.value("dropped_total") == 0
 
 
 def test_no_alert_fires_on_a_healthy_server(scene: tuple[RunningPdns, Prometheus]) -> None:

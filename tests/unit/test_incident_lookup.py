@@ -12,7 +12,7 @@ from pdns.errors import InvalidName
 from pdns.incident_lookup import client_texts, incident_of
 from pdns.state.client_key import client_key
 from tests.unit.report import records
-from tests.unit.report.memory_queries import MemoryQueries
+from tests.unit.report.stored import stored
 from tests.unit.report.test_content import NOW_S, PERIOD
 
 
@@ -34,8 +34,8 @@ def test_a_client_as_events_name_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["CDN-Sync.example.", "https://cdn-sync.example/x", "cdn-sync.example"])
 def test_a_name_as_people_type_it(name: str) -> None:
     """Capitals, a final dot and a URL lead to the same incident, also where there is no blockset."""
-    queries = MemoryQueries(records.records())
-    content = incident_of(queries, records.config(), PERIOD, NOW_S, name=name, client="", tenant=None)
+    with stored(records.records()) as queries:
+        content = incident_of(queries, records.config(), PERIOD, NOW_S, name=name, client="", tenant=None)
     assert content.name == "cdn-sync.example"
     assert content.blocked > 600
     assert content.listings == ()
@@ -44,5 +44,5 @@ def test_a_name_as_people_type_it(name: str) -> None:
 def test_what_is_no_subject() -> None:
     """Without a name and a client, and for what is no name, an error says so."""
     for name in ("", "a..b", "x" * 300):
-        with pytest.raises(InvalidName):
-            incident_of(MemoryQueries([]), records.config(), PERIOD, NOW_S, name=name, client="", tenant=None)
+        with stored([]) as queries, pytest.raises(InvalidName):
+            incident_of(queries, records.config(), PERIOD, NOW_S, name=name, client="", tenant=None)

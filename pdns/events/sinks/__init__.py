@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Final
 
 from pdns.config.sink_schema import SinkSection
@@ -72,15 +71,3 @@ def make_entry(section: SinkSection) -> SinkEntry:
         linger_s=_LINGER_S.get(section.kind, 0.0),
         timeout_s=section.timeout_s + _SLACK_S,
     )
-
-
-def directories_written(sections: Sequence[SinkSection]) -> tuple[Path, ...]:
-    """The directories outside the state directory that sinks write to, for the confinement of the process."""
-    return tuple(sorted({Path(section.path).parent for section in sections if section.kind == "file" and section.path}))
-
-
-def paths_read(sections: Sequence[SinkSection]) -> tuple[Path, ...]:
-    """The files that sinks read while they run (secrets, certificates) and the Unix sockets that they connect to."""
-    keys = ("secret_file", "password_file", "ca_file", "client_cert_file", "client_key_file")
-    files = {Path(getattr(section, key)) for section in sections for key in keys if getattr(section, key)}
-    return tuple(sorted(files | {Path(section.path) for section in sections if section.kind == "dnstap" and section.path}))

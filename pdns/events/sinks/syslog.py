@@ -108,7 +108,7 @@ class SyslogSink:
 
 
 def _host(name: str) -> str:
-    """`name` as the host of a message: an address, or only what names of hosts have (servers refuse others); `-` if empty."""
+    """`name` as the host of a message: an address, or only what names of hosts have, since servers refuse others; `-`: none."""
     return address_of(name) or _NOT_IN_HOSTS.sub("_", name[:255]) or "-"
 
 

@@ -20,7 +20,7 @@ from pdns.event_store.sqlite_queries import SqliteQueries
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
 
-SETTINGS: Final = ClickHouse(url="http://localhost:8123", database="pdns_test")
+SETTINGS: Final = ClickHouse(url="http://localhost:8123", database="pdns")
 
 
 class Engine(Protocol):
@@ -54,11 +54,12 @@ class ClickHouseEngine:
 
     def __init__(self) -> None:
         self.client = embedded(SETTINGS)
-        self.clear()
-
-    def clear(self) -> None:
         self.client.command(f"DROP DATABASE IF EXISTS {SETTINGS.database}")
         self.write([])
+
+    def clear(self) -> None:
+        for name in ("events", "findings", "hours", "days"):
+            self.client.command(f"TRUNCATE TABLE {SETTINGS.table(name)}")
 
     def write(self, records: Sequence[Record]) -> None:
         async def write() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import get_args
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pdns.event_store.event import Record
@@ -56,6 +56,7 @@ def asked(window: Window, tenant: str | None, limit: int, name: str, clients: li
     }
 
 
+@settings(max_examples=settings().max_examples // 2)  # one takes half a second
 @given(
     records=RECORDS,
     window=WINDOWS,

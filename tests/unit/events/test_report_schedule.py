@@ -15,10 +15,11 @@ from pdns.config.report_schema import Mail, ScheduledReport
 from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.event_store.queries import EventQueries, Window
+from pdns.event_store.sqlite_queries import SqliteQueries
 from pdns.events.report_schedule import GRACE_S, ReportSchedule
 from tests.unit.events.mailserver import Mailbox, certificate, mail_server
 from tests.unit.report import records
-from tests.unit.report.memory_queries import MemoryQueries
+from tests.unit.report.stored import store
 
 WEEK_S, DAY_S = 7 * 86400.0, 86400.0
 MONDAY_S = records.END_S + 6 * 3600  # when the report on the example week is due
@@ -33,6 +34,7 @@ class Bench:
         self.now_s = MONDAY_S - DAY_S
         self.opened = 0
         self.failure: Exception | None = None
+        self.path = store(directory / "events.db", records.records(weeks=1)[:40])
         config = records.config(str(directory))
         self.config = msgspec.structs.replace(config, report=reports or (WEEKLY,), mail=mail or Mail())
         self.restart()
@@ -54,7 +56,7 @@ class Bench:
         self.opened += 1
         if self.failure is not None:
             raise self.failure
-        return MemoryQueries(records.records(weeks=1)[:40])
+        return SqliteQueries(self.path)
 
 
 def test_a_report_is_written_when_it_is_due(tmp_path: Path) -> None:
@@ -195,7 +197,7 @@ def test_mail(tmp_path: Path) -> None:
 def test_the_loop_goes_on_meanwhile(tmp_path: Path) -> None:
     """While a report is made, the loop of the process runs; it can be cancelled then, and takes up another configuration."""
 
-    class Slow(MemoryQueries):
+    class Slow(SqliteQueries):
         def hours(self, window: Window, tenant: str | None = None) -> Any:
             assert entered is not None
             loop.call_soon_threadsafe(entered.set)
@@ -209,7 +211,9 @@ def test_the_loop_goes_on_meanwhile(tmp_path: Path) -> None:
     async def main() -> None:
         nonlocal entered, loop
         entered, loop = asyncio.Event(), asyncio.get_running_loop()
-        schedule = ReportSchedule(Config(state=bench.config.state), opened=lambda _config: Slow([]), clock=lambda: bench.now_s)
+        schedule = ReportSchedule(
+            Config(state=bench.config.state), opened=lambda _config: Slow(bench.path), clock=lambda: bench.now_s
+        )
         job = loop.create_task(schedule.run())
         await asyncio.sleep(0)
         schedule.adopt(bench.config)

@@ -17,8 +17,8 @@ from pdns.events.cursors import CursorFiles
 from pdns.events.delivery import Delivery
 from pdns.events.sink import SinkEntry
 from pdns.events.sink_delivery import FIRST_RETRY_S, MOST_RETRY_S, retry_delay_s
-from pdns.events.sink_states import read_states
 from pdns.events.spool import LEAST_BYTES, Spool
+from pdns.state.sink_states import read_states
 from tests.unit.events.delivering import FakeClock, FakeSink, run, settle, until
 from tests.unit.events.records import EVENT, FINDING, HOUR, event
 

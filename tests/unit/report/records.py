@@ -96,7 +96,7 @@ def _records(chance: random.Random, *, clients: bool, weeks: int) -> Iterator[Re
                     client=client if clients else "", n=chance.choice((1, 1, 1, 2, 6)),
                     others=("urlhaus",) if feed == "openphish" and chance.random() < 0.4 else (),
                 )  # fmt: skip
-    for step in range(600):
+    for step in range(600):  # a machine that calls home every five minutes
         number += 1
         time_s = START_S + 86400 + step * 300 + chance.uniform(-9, 9)
         yield event(
@@ -115,7 +115,7 @@ def event(
 ) -> Event:  # fmt: skip
     """One event."""
     return Event(
-        id=number, time_s=time_s, last_s=time_s + (5.0 if n > 1 else 0.0), n=n,
+        id=number, time_s=round(time_s, 6), last_s=round(time_s + (5.0 if n > 1 else 0.0), 6), n=n,
         kind="blocked" if kind == "blocked" else "monitored", node="dns1", tenant=tenant, policy="default", client=client,
         transport="udp", qname=f"www.{listed}", qtype=1, listed=listed, rule=f"*.{listed}", feed=feed, category=category,
         action=action if kind == "blocked" else "", others=others, threat=threat, case="",

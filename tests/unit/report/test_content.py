@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from feeds import audit
 from pdns.event_store.event import Hour
-from pdns.event_store.queries import Machine, Point, Window
+from pdns.event_store.queries import Point, Window
 from pdns.report.advice import advice
 from pdns.report.content import ReportContent, gather, grouped, known_share
 from pdns.report.formats import ReportFormat, rendered
@@ -22,15 +22,15 @@ from pdns.report.sections import figures, sections
 from pdns.state import audit_log
 from pdns.state.commands import Command, Outcome
 from tests.unit.report import records
-from tests.unit.report.memory_queries import MemoryQueries
+from tests.unit.report.stored import stored
 
 PERIOD = Period(records.START_S, records.END_S, "Europe/London")
 NOW_S = records.END_S + 3600
 
 
 def report(tenant: str | None = None, *, clients: bool = True, weeks: int = 2, state_dir: str = "/nonexistent") -> ReportContent:
-    queries = MemoryQueries(records.records(clients=clients, weeks=weeks))
-    return gather(queries, records.config(state_dir), records.status(NOW_S), PERIOD, tenant, NOW_S)
+    with stored(records.records(clients=clients, weeks=weeks)) as queries:
+        return gather(queries, records.config(state_dir), records.status(NOW_S), PERIOD, tenant, NOW_S)
 
 
 def test_numbers_agree_with_each_other() -> None:
@@ -117,7 +117,8 @@ def test_without_clients() -> None:
 
 def test_nothing_happened() -> None:
     """A report without a record is whole, and says that nothing was recorded."""
-    content = gather(MemoryQueries([]), records.config(), None, PERIOD, None, NOW_S)
+    with stored([]) as queries:
+        content = gather(queries, records.config(), None, PERIOD, None, NOW_S)
     for form in get_args(ReportFormat):
         assert rendered(content, form)
     text = rendered(content, "text").decode()
@@ -132,7 +133,8 @@ def test_advice() -> None:
     assert "Make sure that these machines were cleaned" in steps[1]
     assert "10.3.4.27 (since 19 Nov 2026, 01:54)" in steps[1]
     assert "scamlist (source fails)" in steps[4]
-    quiet = gather(MemoryQueries(records.records(weeks=1)[:0]), records.config(), records.status(NOW_S), PERIOD, "leeds", NOW_S)
+    with stored([]) as queries:
+        quiet = gather(queries, records.config(), records.status(NOW_S), PERIOD, "leeds", NOW_S)
     assert advice(msgspec.structs.replace(quiet, known_share=1.0)) == ["Nothing in this report needs action."]
 
 
@@ -147,16 +149,13 @@ def test_an_active_beacon_comes_first() -> None:
 def test_advertising_is_no_infection() -> None:
     """Machines that only met advertising or tracking are not to be looked at."""
     assert {one.category for one in report().machines}.isdisjoint({"tracking", "ads", "policy", "new"})
-    machine = Machine(
-        tenant="leeds", client="10.3.0.1", threat="", category="tracking", names=("a.example",), domains=1, n=10**6,
-        first_s=records.START_S, last_s=records.START_S, period_s=60.0, jitter=0.0, stopped_since_s=None,
-    )  # fmt: skip
-
-    class OneMachine(MemoryQueries):
-        def machines(self, window: Window, tenant: str | None, limit: int) -> list[Machine]:
-            return [machine]
-
-    assert gather(OneMachine([]), records.config(), None, PERIOD, None, NOW_S).machines == ()
+    tracked = [
+        records.event(at, records.START_S + 60 * at, "leeds", "a.example", category="tracking", client="10.3.0.1")
+        for at in range(99)
+    ]
+    with stored(tracked) as queries:
+        assert queries.machines(Window(PERIOD.start_s, PERIOD.end_s), None, 9)
+        assert gather(queries, records.config(), None, PERIOD, None, NOW_S).machines == ()
 
 
 @given(st.lists(st.tuples(st.integers(0, 200), st.integers(1, 3)), max_size=12))

@@ -18,7 +18,7 @@ from pdns.report.content import ReportContent, gather
 from pdns.report.formats import rendered
 from pdns.report.style import CSS
 from tests.unit.report import records
-from tests.unit.report.memory_queries import MemoryQueries
+from tests.unit.report.stored import stored
 from tests.unit.report.test_content import NOW_S, PERIOD, report
 
 _VOID = {"meta", "rect", "path", "br"}
@@ -57,7 +57,8 @@ def with_text(text: str) -> ReportContent:
         for one in records.records()[:200]
         if isinstance(one, Event)
     ]
-    made = gather(MemoryQueries(said), records.config(), records.status(NOW_S), content.period.before, None, NOW_S)
+    with stored(said) as queries:
+        made = gather(queries, records.config(), records.status(NOW_S), content.period.before, None, NOW_S)
     assert made.headline.blocked
     finding = msgspec.structs.replace(content.findings[0], subject=text, text=text, tenant=text)
     return msgspec.structs.replace(made, title=text, findings=(finding,), titles={text: text})
@@ -173,6 +174,7 @@ def test_monitored_is_not_blocked() -> None:
     """What a feed in monitor mode would have blocked is in no number of blocked attempts."""
     said = [one for one in records.records(weeks=1) if isinstance(one, Event)]
     monitored = [msgspec.structs.replace(one, kind="monitored", action="") for one in said]
-    content = gather(MemoryQueries(monitored), records.config(), None, PERIOD, None, NOW_S)
+    with stored(monitored) as queries:
+        content = gather(queries, records.config(), None, PERIOD, None, NOW_S)
     assert content.headline.blocked == 0
     assert BLOCKED not in {one.kind for one in monitored}

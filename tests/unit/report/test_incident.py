@@ -17,8 +17,8 @@ from pdns.report.formats import ReportFormat
 from pdns.report.incident import IncidentContent, IncidentError, ListedBy, collect, sealed, verified
 from pdns.report.incident_formats import rendered_incident
 from tests.unit.report import records
-from tests.unit.report.memory_queries import MemoryQueries
 from tests.unit.report.records import START_S, event
+from tests.unit.report.stored import stored
 from tests.unit.report.test_content import NOW_S, PERIOD
 from tests.unit.report.test_forms import EVIL, Outline
 
@@ -37,8 +37,8 @@ LISTED = ListedBy(
 def made(
     said: Sequence[Event] | None = None, *, name: str = NAME, clients: Sequence[str] = (), tenant: str | None = None
 ) -> IncidentContent:
-    queries = MemoryQueries(records.records() if said is None else said)
-    return collect(queries, records.config(), PERIOD, NOW_S, name=name, clients=clients, tenant=tenant, listings=[LISTED])
+    with stored(records.records() if said is None else said) as queries:
+        return collect(queries, records.config(), PERIOD, NOW_S, name=name, clients=clients, tenant=tenant, listings=[LISTED])
 
 
 def test_contacts_are_those_of_the_events() -> None:
@@ -107,7 +107,8 @@ def test_findings_about_the_name() -> None:
     """Findings about the name or names below it belong to the incident; others do not."""
     found = [one for one in records.records() if isinstance(one, Finding)]
     retro = msgspec.structs.replace(found[0], id=7, kind="retro", subject=f"www.{NAME}", text="asked before it was listed")
-    content = collect(MemoryQueries([*found, retro]), records.config(), PERIOD, NOW_S, name=NAME)
+    with stored([*found, retro]) as queries:
+        content = collect(queries, records.config(), PERIOD, NOW_S, name=NAME)
     assert content.findings == (retro,)
 
 
@@ -131,9 +132,9 @@ def test_a_change_is_noticed(data: st.DataObject) -> None:
 def test_texts_stay_texts() -> None:
     """Nothing that a name or a threat contains changes the page."""
     said = [event(1, START_S, "leeds", EVIL, client=EVIL, threat=EVIL, feed=EVIL)]
-    content = msgspec.structs.replace(
-        collect(MemoryQueries(said), records.config(), PERIOD, NOW_S, clients=(EVIL,)), name=EVIL, listings=(LISTED,)
-    )
+    with stored(said) as queries:
+        content = collect(queries, records.config(), PERIOD, NOW_S, clients=(EVIL,))
+    content = msgspec.structs.replace(content, name=EVIL, listings=(LISTED,))
     tags = {tag for tag, _ in Outline(rendered_incident(content, "html").decode()).tags}
     assert "script" not in tags
     plain = rendered_incident(content, "text").decode()
