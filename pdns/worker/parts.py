@@ -79,7 +79,7 @@ class UdpListener(Protocol):
 NewUdpListener = Callable[[socket.socket, MessageHandler, asyncio.AbstractEventLoop, EdgeStats, Any], UdpListener]
 
 
-class TunnelMeter(Protocol):
+class TunnelKernel(Protocol):
     """As `pdns.core.tunnels.TunnelMeter`."""
 
     @property
@@ -95,7 +95,7 @@ class Kernels(NamedTuple):
     cache: Callable[[int], AnswerCache]
     in_flight: Callable[[int, int, float, tuple[int, int]], InFlight]
     blocker: NewBlocker
-    tunnels: Callable[[bytes], TunnelMeter]
+    tunnels: Callable[[bytes], TunnelKernel]
     udp_listener: NewUdpListener
     upstream: UdpKernel
     fast_path: Callable[..., FastPath] | None

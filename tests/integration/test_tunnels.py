@@ -21,7 +21,7 @@ _QUERIES = 120  # of 30 bytes each: enough for a worker that has just started
 
 
 @pytest.fixture(scope="module")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
+def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
     upstream: UpstreamThread
     with serving_upstream() as upstream:
         config = {
@@ -49,16 +49,16 @@ def findings(directory: Path) -> list[Finding]:
     return [record for record in records if isinstance(record, Finding)]
 
 
-def test_a_tunnel_is_a_finding(running: RunningPdns) -> None:
+def test_a_tunnel_is_a_finding(serving: RunningPdns) -> None:
     """Over UDP, where each worker has a part of the names, and over TCP. Nothing is blocked; what may be is not reported."""
     for domain in (b"x.allowed.example", b"x.zone.example", b"t.tunnel.example"):
-        send(running, domain)
-    send(running, b"t.streams.example", tcp=True)
-    running.wait_for_value(2, "findings_total", kind="tunnel", tenant="north")
-    found = {finding.subject: finding for finding in findings(running.state_dir)}
+        send(serving, domain)
+    send(serving, b"t.streams.example", tcp=True)
+    serving.wait_for_value(2, "findings_total", kind="tunnel", tenant="north")
+    found = {finding.subject: finding for finding in findings(serving.state_dir)}
     assert found.keys() == {"tunnel.example", "streams.example"}
     for finding in found.values():
         assert (finding.kind, finding.tenant, finding.node, finding.client) == ("tunnel", "north", "here", "127.0.0.0/24")
         assert finding.first_s - 600 < finding.last_s < finding.time_s + 1
         assert float(finding.details["bytes"]) == finding.score >= 8 * 200
-    assert running.value("blocked_total") == 0
+    assert serving.value("blocked_total") == 0
