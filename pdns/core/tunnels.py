@@ -82,7 +82,7 @@ class TunnelReport(NamedTuple):
     size_bytes: int  # that the new names can have carried in this window, so far
     least_bytes: int  # what makes a tunnel, over all workers
     names: int  # new ones
-    client: bytes  # 16 bytes: who asked for at least half of the names, where clients are kept; b"": several, or unknown
+    client: bytes  # 16 bytes: who asked for three quarters of the names or more, where clients are kept; b"": unknown
 
 
 def information(qname: bytes) -> int:

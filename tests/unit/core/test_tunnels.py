@@ -135,9 +135,9 @@ def test_after_a_start_it_takes_more(meter_of: Any) -> None:
 
 
 @meters
-@pytest.mark.parametrize(("every", "client"), [(5, CLIENT), (2, b"")])
+@pytest.mark.parametrize(("every", "client"), [(5, CLIENT), (3, b""), (2, b"")])
 def test_the_client_is_named_if_it_is_one(meter_of: Any, every: int, client: bytes) -> None:
-    """Whoever asks for half of the names at least."""
+    """Whoever asks for more than three quarters of the names; of two thirds it cannot be sure."""
     meter, reports = new(meter_of), []
     for at, name in enumerate(tunnels.queries("hex", 4, 20, for_s=WINDOW_S - 1)):
         reports += sent(meter, [name], client=OTHER if at % every == 0 else CLIENT)
