@@ -24,9 +24,10 @@ from pdns.events.sink import SinkEntry
 from pdns.events.sinks import make_entry
 from pdns.events.spool import Spool
 from pdns.events.store_sink import store_entry
+from pdns.events.tunnel_findings import TunnelFindings
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
-from pdns.telemetry.further_memories import ASKED
+from pdns.telemetry.further_memories import ASKED, TUNNELS
 
 DIRECTORY: Final = "events"  # below the state directory
 _TURN_S: Final = 0.2
@@ -57,6 +58,7 @@ class EventsRuntime:
         self._spool = Spool(directory / "spool", config.events.max_bytes)
         self._delivery = Delivery(self._spool, directory)
         self._collector = EventCollector(config, node_of(config), directory, self._spool, self._append, counters)
+        self._tunnels = TunnelFindings()
         self._asked = AskedNameFindings(config, node_of(config), steady_s())
         self._lost_before: dict[str, int] = {}
 
@@ -105,10 +107,14 @@ class EventsRuntime:
             return
         if (asked_fd := memories.pop(ASKED, None)) is not None:
             self._asked.read_from(ring.id, asked_fd, os.dup(counters_fd))
+        if TUNNELS in memories and self._tunnels.read_from(ring.id, memories[TUNNELS]):
+            del memories[TUNNELS]
         self._collector.read_from(ring, counters)
 
     def forget(self, ring: int) -> None:
         """The worker of that ring is gone for good."""
+        self._find_tunnels()
+        self._tunnels.forget(ring)
         self._collector.forget(ring, steady_s(), boottime_s())
         self._asked.forget(ring)
 
@@ -136,8 +142,13 @@ class EventsRuntime:
     def _turn(self) -> None:
         try:
             self._collector.turn(steady_s(), boottime_s())
+            self._find_tunnels()
         except Exception:  # noqa: BLE001 (the next turn may do better)
             _log.exception("events could not be collected")
+
+    def _find_tunnels(self) -> None:
+        now_s = steady_s()
+        self._collector.find(self._tunnels.take(node_of(self._config), now_s, now_s - boottime_s()))
 
     def _entries(self, config: Config) -> list[SinkEntry]:
         return [store_entry(config), *map(make_entry, config.sink)]
