@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from pdns.core.traffic import LEAST_QUERIES, NO_FALL, TrafficFall, fall_of
 from pdns.event_store.event import ALL_TENANTS, Finding, Hour
@@ -118,7 +118,8 @@ class BypassWatch:
         return self._covered_s[hour] >= _WHOLE_S
 
     def _forget(self, before: int) -> None:
-        for counts in (*self._queries.values(), self._covered_s, self._rows):
+        everything: list[dict[int, Any]] = [*self._queries.values(), self._covered_s, self._rows]
+        for counts in everything:
             for hour in [hour for hour in counts if hour < before]:
                 del counts[hour]
 
