@@ -20,6 +20,7 @@ from pdns.event_store.event import Record
 from pdns.events.asked import AskedNameFindings
 from pdns.events.collect import EventCollector
 from pdns.events.delivery import Delivery
+from pdns.events.report_schedule import ReportSchedule
 from pdns.events.sink import SinkEntry
 from pdns.events.sinks import make_entry
 from pdns.events.spool import Spool
@@ -60,12 +61,14 @@ class EventsRuntime:
         self._collector = EventCollector(config, node_of(config), directory, self._spool, self._append, counters)
         self._tunnels = TunnelFindings()
         self._asked = AskedNameFindings(config, node_of(config), steady_s())
+        self._reports = ReportSchedule(config)
         self._lost_before: dict[str, int] = {}
 
     async def configure(self, config: Config) -> None:
         """Go by `config` from now on."""
         self._config = config
         self._asked.configure(config)
+        self._reports.adopt(config)
         self._spool.set_max_bytes(config.events.max_bytes)
         self._collector.describer.configure(config, node_of(config))
         await self._delivery.configure(self._entries(config), self._spawn)
@@ -74,6 +77,7 @@ class EventsRuntime:
         """Collect until cancelled."""
         self._spawn(self._delivery.run())
         self._spawn(self._asked.run(self._collector.find))
+        self._spawn(self._reports.run())
         turns = 0
         while True:
             self._turn()
