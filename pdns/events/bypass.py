@@ -118,9 +118,14 @@ class BypassWatch:
         return self._covered_s[hour] >= _WHOLE_S
 
     def _forget(self, before: int) -> None:
-        for counts in (*self._queries.values(), self._covered_s, self._rows):
-            for hour in [hour for hour in counts if hour < before]:
-                del counts[hour]
+        by_hour: list[dict[int, int] | dict[int, set[tuple[str, str, float]]]] = [
+            *self._queries.values(),
+            self._covered_s,
+            self._rows,
+        ]
+        for kept in by_hour:
+            for hour in [hour for hour in kept if hour < before]:
+                del kept[hour]
 
     def _falls(self, hour: int) -> dict[str, TrafficFall]:
         """Of each tenant that fell in this hour and in the one before."""
