@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from statistics import median
-from typing import Any, Final
+from typing import Final
 
 from pdns.core.traffic import LEAST_QUERIES, NO_FALL, TrafficFall, fall_of
 from pdns.event_store.event import ALL_TENANTS, Finding, Hour
@@ -118,10 +118,14 @@ class BypassWatch:
         return self._covered_s[hour] >= _WHOLE_S
 
     def _forget(self, before: int) -> None:
-        everything: list[dict[int, Any]] = [*self._queries.values(), self._covered_s, self._rows]
-        for counts in everything:
-            for hour in [hour for hour in counts if hour < before]:
-                del counts[hour]
+        by_hour: list[dict[int, int] | dict[int, set[tuple[str, str, float]]]] = [
+            *self._queries.values(),
+            self._covered_s,
+            self._rows,
+        ]
+        for kept in by_hour:
+            for hour in [hour for hour in kept if hour < before]:
+                del kept[hour]
 
     def _falls(self, hour: int) -> dict[str, TrafficFall]:
         """Of each tenant that fell in this hour and in the one before."""

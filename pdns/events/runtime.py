@@ -63,6 +63,7 @@ class EventsRuntime:
         self._asked = AskedNameFindings(config, node_of(config), steady_s())
         self._reports = ReportSchedule(config)
         self._lost_before: dict[str, int] = {}
+        self._shown: set[str] = set()  # sinks that have gauges
 
     async def configure(self, config: Config) -> None:
         """Go by `config` from now on."""
@@ -162,7 +163,12 @@ class EventsRuntime:
         for reason, queries in self._spool.lost_queries.items():
             self._counters.add(queries - self._lost_before.get(reason, 0), "events_lost_total", reason)
             self._lost_before[reason] = queries
-        for state in self._delivery.states():
+        states = self._delivery.states()
+        for gone in self._shown.difference(state.name for state in states):
+            self._counters.forget("event_sink_up", gone)
+            self._counters.forget("event_sink_lag_seconds", gone)
+        self._shown = {state.name for state in states}
+        for state in states:
             self._gauge("event_sink_up", int(state.up), state.name)
             self._gauge("event_sink_lag_seconds", int(state.lag_s), state.name)
             self._gauge("event_sink_errors_total", state.errors, state.name)
