@@ -15,8 +15,10 @@ from pdns.blockset.generations import blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
-from pdns.errors import BlocksetError
+from pdns.errors import BlocksetError, StoreError
 from pdns.event_store.event import Record
+from pdns.event_store.open import open_store
+from pdns.event_store.queries import SharedName, Window
 from pdns.events.asked import AskedNameFindings
 from pdns.events.collect import EventCollector
 from pdns.events.delivery import Delivery
@@ -71,7 +73,7 @@ class EventsRuntime:
     async def run(self) -> None:
         """Collect until cancelled."""
         self._spawn(self._delivery.run())
-        self._spawn(self._asked.run(self._collector.find))
+        self._spawn(self._asked.run(self._collector.find, self._shared_new))
         turns = 0
         while True:
             self._turn()
@@ -138,6 +140,17 @@ class EventsRuntime:
             self._collector.turn(steady_s(), boottime_s())
         except Exception:  # noqa: BLE001 (the next turn may do better)
             _log.exception("events could not be collected")
+
+    def _shared_new(self, between: tuple[float, float]) -> list[SharedName]:
+        """As `EventQueries.shared_new`; nothing while there is no store."""
+        try:
+            store = open_store(self._config)
+        except StoreError:
+            return []
+        try:
+            return store.shared_new(Window(*between))
+        finally:
+            store.close()
 
     def _entries(self, config: Config) -> list[SinkEntry]:
         return [store_entry(config), *map(make_entry, config.sink)]

@@ -7,6 +7,7 @@ from typing import Final
 
 from pdns.config.sink_schema import SinkSection
 from pdns.errors import SinkError
+from pdns.event_store.clickhouse import ClickHouseSink
 from pdns.event_store.event import Record
 from pdns.events.sink import ALL_KINDS, Sink, SinkEntry
 from pdns.events.sinks.dnstap import DnstapSink
@@ -22,12 +23,13 @@ USUAL_RECORDS: Final = {
     "webhook": frozenset(("findings",)),
     "clickhouse": ALL_KINDS,
 }
-# Makers of sinks by kind. "clickhouse" joins with the store.
+# Makers of sinks by kind.
 MAKERS: Final[dict[str, Callable[[SinkSection], Sink]]] = {
     "file": FileSink.of,
     "syslog": SyslogSink.of,
     "dnstap": DnstapSink.of,
     "webhook": WebhookSink.of,
+    "clickhouse": ClickHouseSink.of,
 }
 _MOST_RECORDS: Final = {"webhook": 20, "clickhouse": 10_000}
 _LINGER_S: Final = {"syslog": 1.0, "dnstap": 1.0, "clickhouse": 1.0}
