@@ -15,6 +15,7 @@ from pdns.event_store.clickhouse_schema import (
     EVENT_COLUMNS,
     FINDING_COLUMNS,
     HOUR_COLUMNS,
+    PREFIX,
     ClickHouse,
     ClickHouseKeys,
     statements,
@@ -64,7 +65,7 @@ class ClickHouseSink:
                 ("hours", HOUR_COLUMNS, [_hour_row(record) for record in records if isinstance(record, Hour)]),
             ):
                 if rows:
-                    self._client.insert(name, rows, column_names=columns, database=self._settings.database)
+                    self._client.insert(f"{PREFIX}{name}", rows, column_names=columns, database=self._settings.database)
         except failures() as error:
             self._drop()
             raise SinkError(f"ClickHouse at {self._settings.url}: {reason_of(error)}") from error

@@ -231,7 +231,7 @@ class ClickHouseQueries:
 
     def availability(self, window: Window, tenant: str | None = None) -> Availability:
         asked, answered, servfail, dropped = self._hour_sums(window, tenant)
-        share = queries.share(asked, answered, servfail)
+        share = queries.answered_share(asked, answered, servfail)
         return Availability(queries=asked, answered=answered, servfail=servfail, dropped=dropped, share=share)
 
     def events(

@@ -25,6 +25,7 @@ HOUR_COLUMNS: Final = (
     "id", "start_time", "end_time", "node", "tenant", "queries", "answered", "servfail", "dropped", "blocked", "monitored",
     "events", "merged", "lost", "unaccounted",
 )  # fmt: skip
+PREFIX: Final = "pdns_"  # of the names of tables
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TTL: Final = {"days": "day", "hours": "toDateTime(start_time)"}  # others: toDateTime(time)
 
@@ -97,7 +98,7 @@ class ClickHouse(Struct, frozen=True, kw_only=True):
 
     def table(self, name: str) -> str:
         """The full name of a table."""
-        return f"`{self.database}`.`{name}`"
+        return f"`{self.database}`.{PREFIX}{name}"
 
 
 def fault_of_database(name: str) -> str:

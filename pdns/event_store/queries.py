@@ -205,6 +205,6 @@ def steps(start_us: int, end_us: int, step_us: int) -> range:
     return points
 
 
-def share(queries: int, answered: int, servfail: int) -> float | None:
+def answered_share(queries: int, answered: int, servfail: int) -> float | None:
     """As in `Availability`."""
     return (answered - servfail) / queries if queries else None

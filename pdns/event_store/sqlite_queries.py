@@ -102,7 +102,7 @@ class SqliteQueries:
     def availability(self, window: Window, tenant: str | None = None) -> Availability:
         with self._snapshot() as db:
             asked, answered, servfail, dropped = _hour_sums(db, window, tenant)
-        share = queries.share(asked, answered, servfail)
+        share = queries.answered_share(asked, answered, servfail)
         return Availability(queries=asked, answered=answered, servfail=servfail, dropped=dropped, share=share)
 
     def events(

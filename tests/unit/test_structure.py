@@ -48,6 +48,7 @@ TOP = {
         "core",
         "demo",
         "errors.py",
+        "event_erasing.py",
         "event_store",
         "events",
         "example",

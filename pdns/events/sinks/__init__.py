@@ -7,6 +7,7 @@ from typing import Final
 
 from pdns.config.sink_schema import SinkSection
 from pdns.errors import SinkError
+from pdns.event_store.clickhouse import ClickHouseSink
 from pdns.event_store.event import Record
 from pdns.events.sink import ALL_KINDS, Sink, SinkEntry
 from pdns.events.sinks.dnstap import DnstapSink
@@ -22,12 +23,12 @@ USUAL_RECORDS: Final = {
     "webhook": frozenset(("findings",)),
     "clickhouse": ALL_KINDS,
 }
-# Makers of sinks by kind. "clickhouse" joins with the store.
-MAKERS: Final[dict[str, Callable[[SinkSection], Sink]]] = {
+_MAKERS: Final[dict[str, Callable[[SinkSection], Sink]]] = {
     "file": FileSink.of,
     "syslog": SyslogSink.of,
     "dnstap": DnstapSink.of,
     "webhook": WebhookSink.of,
+    "clickhouse": ClickHouseSink.of,
 }
 _MOST_RECORDS: Final = {"webhook": 20, "clickhouse": 10_000}
 _LINGER_S: Final = {"syslog": 1.0, "dnstap": 1.0, "clickhouse": 1.0}
@@ -48,12 +49,9 @@ class MissingSink:
 
 
 def make_sink(section: SinkSection) -> Sink:
-    """The sink of a section of a settled configuration. Opens nothing; never raises `SinkError` or `ImportError`."""
-    maker = MAKERS.get(section.kind)
-    if maker is None:
-        return MissingSink(f'kind = "{section.kind}" is not available')
+    """The sink of a section of a settled configuration. Opens nothing, and never raises `SinkError` or `ImportError`."""
     try:
-        return maker(section)
+        return _MAKERS[section.kind](section)
     except (SinkError, ImportError) as exc:
         return MissingSink(str(exc))
 

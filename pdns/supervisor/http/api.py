@@ -25,6 +25,7 @@ from pdns.free_text import accepted
 from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.api_cache import CacheRoutes
 from pdns.supervisor.http.api_config import ConfigRoutes
+from pdns.supervisor.http.api_events import EventRoutes
 from pdns.supervisor.http.api_explain import ExplainRoutes
 from pdns.supervisor.http.api_feeds import FeedRoutes
 from pdns.supervisor.http.api_history import HistoryRoutes
@@ -132,6 +133,7 @@ def api_routes(
         *ExplainRoutes(facts).routes(),
         *ReportRoutes(facts).routes(),
         *EventReportRoutes(facts).routes(),
+        *EventRoutes(facts).routes(),
         *HistoryRoutes(facts).routes(),
         *config.routes(),
         *CacheRoutes(facts, config).routes(),

@@ -40,50 +40,50 @@ def test_a_replay_changes_no_answer(engine: ClickHouseEngine) -> None:
     engine.clear()
     engine.write(records)
     counted = "tenant, uniqExactMerge(domains), uniqExactIfMerge(clients), min(first_time)"
-    view = f"SELECT {counted} FROM pdns.days GROUP BY tenant ORDER BY tenant"
+    view = f"SELECT {counted} FROM pdns.pdns_days GROUP BY tenant ORDER BY tenant"
     before = engine.rows(view)
     assert len(before) == 4
     engine.write(records)
     engine.write(records[50:])
     assert engine.rows(view) == before
-    assert engine.rows("SELECT count() FROM pdns.events FINAL")[0][0] == 200
-    engine.client.command("OPTIMIZE TABLE pdns.events FINAL")
-    assert engine.rows("SELECT count() FROM pdns.events")[0][0] == 200
+    assert engine.rows("SELECT count() FROM pdns.pdns_events FINAL")[0][0] == 200
+    engine.client.command("OPTIMIZE TABLE pdns.pdns_events FINAL")
+    assert engine.rows("SELECT count() FROM pdns.pdns_events")[0][0] == 200
 
 
 def test_the_view_agrees_with_the_events(engine: ClickHouseEngine) -> None:
-    """Of the blocked queries of each day and tenant; no client is none."""
+    """Of the blocked queries of each day and tenant; without a client there is none."""
     engine.clear()
     engine.write(crowd(300))
     view = (
         "SELECT day, tenant, uniqExactMerge(domains), uniqExactIfMerge(clients), min(first_time), max(last_time) "
-        "FROM pdns.days GROUP BY ALL ORDER BY ALL"
+        "FROM pdns.pdns_days GROUP BY ALL ORDER BY ALL"
     )
     events = (
         "SELECT toDate(time), tenant, uniqExact(listed), uniqExactIf(client, client != ''), min(time), max(last_time) "
-        "FROM pdns.events FINAL WHERE kind = 'blocked' GROUP BY ALL ORDER BY ALL"
+        "FROM pdns.pdns_events FINAL WHERE kind = 'blocked' GROUP BY ALL ORDER BY ALL"
     )
     assert engine.rows(view) == engine.rows(events)
 
 
 def test_tables(engine: ClickHouseEngine) -> None:
     """Months are partitions, rows leave after the configured days, and making the tables again changes nothing."""
-    made = engine.rows("SHOW CREATE TABLE pdns.events")[0][0]
+    made = engine.rows("SHOW CREATE TABLE pdns.pdns_events")[0][0]
     assert "ENGINE = ReplacingMergeTree" in made
     assert "PARTITION BY toYYYYMM(time)" in made
     assert "ORDER BY (tenant, listed, time, id)" in made
     assert "toIntervalDay(400)" in made
     for name in ("findings", "hours", "days"):
-        assert "toIntervalDay(400)" in engine.rows(f"SHOW CREATE TABLE pdns.{name}")[0][0]
+        assert "toIntervalDay(400)" in engine.rows(f"SHOW CREATE TABLE pdns.pdns_{name}")[0][0]
     for statement in statements(replace(SETTINGS, database="other", ttl_days=0)):
         engine.client.command(statement)
-    assert "TTL" not in engine.rows("SHOW CREATE TABLE other.events")[0][0]
+    assert "TTL" not in engine.rows("SHOW CREATE TABLE other.pdns_events")[0][0]
     engine.client.command("DROP DATABASE other")
     engine.clear()
     old = crowd(3)
     engine.write([replace(event, time_s=event.time_s - 500 * 86_400) for event in old] + crowd(5)[3:])
-    engine.client.command("OPTIMIZE TABLE pdns.events FINAL")
-    assert engine.rows("SELECT count() FROM pdns.events")[0][0] in (0, 2)  # by the clock of this machine
+    engine.client.command("OPTIMIZE TABLE pdns.pdns_events FINAL")
+    assert engine.rows("SELECT count() FROM pdns.pdns_events")[0][0] in (0, 2)  # by the clock of this machine
 
 
 def test_times_of_any_kind_are_stored(engine: ClickHouseEngine) -> None:
