@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -90,6 +91,7 @@ def open_to_write(path: Path, patience_s: float, *, create: bool = True) -> sqli
         db.execute("PRAGMA synchronous = FULL")  # the cursor of the spool is on the disk after this
         db.execute("PRAGMA secure_delete = ON")
         db.execute(f"PRAGMA journal_size_limit = {64 * 1024 * 1024}")
+        _sort_beside(db, path)
         _make_tables(db)
     except BaseException:
         db.close()
@@ -109,6 +111,7 @@ def open_to_read(path: Path) -> sqlite3.Connection:
             check_same_thread=False,
         )
         try:
+            _sort_beside(db, path)
             version = db.execute("PRAGMA user_version").fetchone()[0]
             if version != VERSION:
                 raise StoreError(f"{path}: expected version {VERSION} of the event store, found {version}")
@@ -120,6 +123,18 @@ def open_to_read(path: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise StoreError(f"{path}: {error}") from None
     return db
+
+
+def _sort_beside(db: sqlite3.Connection, path: Path) -> None:
+    """Large sorts use unnamed files in the directory of the store: a confined process may write nowhere else.
+
+    The setting is one of the process, so it is changed only where it is another.
+    """
+    directory = str(path.parent.absolute())
+    with suppress(sqlite3.Error):  # only its owner may write there; for others it is the usual directory
+        if db.execute("PRAGMA temp_store_directory").fetchone() != (directory,):
+            quoted = directory.replace("'", "''")
+            db.execute(f"PRAGMA temp_store_directory = '{quoted}'")
 
 
 def is_damage(error: sqlite3.Error) -> bool:

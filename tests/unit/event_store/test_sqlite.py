@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -286,3 +288,17 @@ def test_the_sink_writes_and_expires(path: Path, monkeypatch: pytest.MonkeyPatch
 
     asyncio.run(use())
     assert [one.time_s for one in events(path.parent.with_name("gone") / "events.db")] == [START_S + 10]
+
+
+def test_a_confined_process_sorts_beside_the_store(path: Path) -> None:
+    """Large sorts need files; a process that may write below the state directory only has none elsewhere."""
+    with SqliteStore(path) as store:
+        store.write([event(at, client=f"192.0.2.{at % 250}", listed=f"n{at // 9}.example") for at in range(60_000)])
+    code = (
+        "import sys; from pathlib import Path; from pdns.confinement.confine import confine_supervisor; "
+        "from pdns.event_store.sqlite_queries import SqliteQueries; from pdns.event_store.queries import Window; "
+        "confine_supervisor(Path(sys.argv[1]).parent); "
+        "print(SqliteQueries(Path(sys.argv[1])).headline(Window(0.0, 4e9)).blocked)"
+    )
+    ran = subprocess.run([sys.executable, "-c", code, str(path)], capture_output=True, text=True, check=False, timeout=120)
+    assert (ran.stdout.strip(), ran.stderr) == ("60000", "")
