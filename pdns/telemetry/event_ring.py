@@ -41,7 +41,7 @@ FIXED = struct.Struct("=16xdd16sHBBBBBBBB2x")
 FIXED_BYTES: Final = FIXED.size
 SLOT_BYTES: Final = 4
 RECORD_BYTES: Final = 896
-CAPACITY: Final = 4096  # 3.5 MiB
+CAPACITY: Final = 8192  # 7 MiB, once it has gone round
 
 PLACE = struct.Struct("=QI4xdd")
 PLACE_BYTES: Final = PLACE.size
