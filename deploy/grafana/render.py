@@ -1,4 +1,4 @@
-"""Draws a dashboard from a running Prometheus, without Grafana: `python render.py URL BOARD.json OUT.png [--hours H] [--set NAME=VALUE]`.
+"""Draws a dashboard from a running Prometheus, without Grafana: `python render.py URL BOARD.json OUT.png [--hours H] [--ago S] [--set NAME=VALUE]`.
 
 For a look at queries, layout and texts where no Grafana is at hand, and for the picture in docs/images. It needs matplotlib, and is no
 part of the service. Colours, units and spans are those of the dashboard; everything else is only similar to Grafana.
@@ -77,9 +77,9 @@ def shown(value: float, unit: str, decimals: int | None = None) -> str:
 class Source:
     """A Prometheus, asked for the range that is drawn."""
 
-    def __init__(self, url: str, hours: float, chosen: dict[str, str]) -> None:
+    def __init__(self, url: str, hours: float, chosen: dict[str, str], ago_s: float) -> None:
         self._url = url
-        self.end = time.time()
+        self.end = time.time() - ago_s
         self.start = self.end - hours * 3600
         self.step = max(5, int(hours * 3600 / 240))
         self._names = {
@@ -332,11 +332,12 @@ def main() -> None:
     parser.add_argument("board", type=Path)
     parser.add_argument("out", type=Path)
     parser.add_argument("--hours", type=float, default=1.0)
+    parser.add_argument("--ago", type=float, default=0.0, help="seconds: the end of the range")
     parser.add_argument("--dpi", type=int, default=90)
     parser.add_argument("--set", action="append", default=[], metavar="NAME=VALUE")
     given = parser.parse_args()
     chosen = dict(one.split("=", 1) for one in given.set)
-    render(json.loads(given.board.read_text()), Source(given.url, given.hours, chosen), given.out, dpi=given.dpi)
+    render(json.loads(given.board.read_text()), Source(given.url, given.hours, chosen, given.ago), given.out, dpi=given.dpi)
 
 
 if __name__ == "__main__":

@@ -70,7 +70,11 @@ def hunt(path: Path | None, texts: Sequence[str], days: int, tenant: str, *, as_
 def open_history(config: Config, days: int, errors: Console) -> NameHunt | None:
     """The history of the last days; None after printing why there is none."""
     try:
-        return NameHunt.of(Path(config.state.dir), days, int(time.time() // DAY_S))
+        history = NameHunt.of(Path(config.state.dir), days, int(time.time() // DAY_S))
+        if history.days:
+            return history
+        why = "; new ones are written every 5 minutes" if config.history.days else ": set history.days"
+        errors.print(Text(f"no names were noted in the last {days} days{why}", "red"))
     except PdnsError as exc:
         errors.print(Text(str(exc), "red"))
     except OSError as exc:

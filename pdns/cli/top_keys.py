@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from pdns.cli.top_view import PANES, TopState, next_sort, turned_sort
+from pdns.cli.top_panes import PANES
+from pdns.cli.top_view import TopState, next_sort, turned_sort
 
 _MOST_FILTER: Final = 60
 _SEQUENCES: Final = {

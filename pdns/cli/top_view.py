@@ -2,49 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from pdns.cli.top_panes import BAD, GOOD, PANES, STRONG, WARN, PaneRow, TopPane, state_of
 from pdns.free_text import visible
-from pdns.telemetry.live_status import LiveStatus, LiveUpstream
-from pdns.telemetry.live_text import NOTHING, ago, clock, cores, lasting, latency, percent, rate, size
+from pdns.telemetry.live_status import LiveStatus
+from pdns.telemetry.live_text import NOTHING, clock, lasting, latency, percent, rate
 
 BARS: Final = "▁▂▃▄▅▆▇█"
 ASCII_BARS: Final = "._-=+*%#"
 _LABEL: Final = 10
 _MOST_LABEL: Final = 12
-_GOOD, _BAD, _WARN, _SOFT, _STRONG = "green", "bold red", "yellow", "dim", "bold"
-
-
-class TopColumn(NamedTuple):
-    """A column of a table. `least`: how narrow it may become; 0: it is as wide as its cells."""
-
-    title: str
-    number: bool = True
-    least: int = 0
-    is_name: bool = False  # of its domain name, the end says most
-
-
-class TopRow(NamedTuple):
-    """One row: its cells, the style of each, and the values that it is sorted by, in the order of the columns."""
-
-    cells: tuple[str, ...]
-    values: tuple[float | str, ...]
-    styles: tuple[str, ...] = ()
-
-
-class TopPane(NamedTuple):
-    """One table. `optional`: the columns that go first where there is little room, the first of them first."""
-
-    title: str
-    columns: tuple[TopColumn, ...]
-    rows: Callable[[LiveStatus], Iterable[TopRow]]
-    sort: int = 0
-    optional: tuple[int, ...] = ()
-    empty: str = "nothing"
+_SOFT: Final = "dim"
 
 
 class TopState(NamedTuple):
@@ -75,151 +48,6 @@ class TopLook(NamedTuple):
         return ("", "") if self.plain else ("▲", "▼") if self.unicode else ("^", "v")
 
 
-def _text(title: str, least: int = 0) -> TopColumn:
-    return TopColumn(title, False, least)
-
-
-def _recent(status: LiveStatus) -> Iterable[TopRow]:
-    for block in status.recent:
-        yield TopRow(
-            (clock(block.time_s), block.qname, block.tenant, block.client or NOTHING, block.feed, block.category, f"{block.n:,}"),
-            (block.time_s, block.qname, block.tenant, block.client, block.feed, block.category, block.n),
-            ("", _STRONG if status.time_s - block.time_s < 2.5 else ""),
-        )
-
-
-def _feeds(status: LiveStatus) -> Iterable[TopRow]:
-    for feed in status.feeds:
-        bad = _BAD if feed.required and not feed.loaded else _WARN if feed.problem else _GOOD
-        text = f"{feed.problem}: {feed.last_error}" if feed.problem and feed.last_error else feed.problem or feed.mode
-        age_s = status.time_s - feed.last_success_s if feed.last_success_s else float("inf")
-        yield TopRow(
-            (
-                feed.name, feed.category, text, f"{feed.entries:,}", ago(feed.last_success_s, status.time_s), f"{feed.held:,}",
-                rate(feed.hits_per_s), f"{feed.hits:,}",
-            ),
-            (feed.name, feed.category, text, feed.entries, age_s, feed.held, feed.hits_per_s, feed.hits),
-            ("", "", bad, "", "", _WARN if feed.held else ""),
-        )  # fmt: skip
-
-
-def _upstreams(status: LiveStatus) -> Iterable[TopRow]:
-    for one in status.upstreams:
-        yield TopRow(
-            (
-                one.name, _state_of(one), rate(one.per_s), rate(one.errors_per_s), latency(one.p50_s), latency(one.p99_s),
-                ", ".join(one.errors),
-            ),
-            (
-                one.name, one.state, one.per_s, one.errors_per_s, _number(one.p50_s), _number(one.p99_s), ", ".join(one.errors),
-            ),
-            ("", _GOOD if one.state == "up" else _BAD, "", _WARN if one.errors_per_s >= 0.1 else ""),
-        )  # fmt: skip
-
-
-def _state_of(one: LiveUpstream) -> str:
-    return "bad answers" if one.state == "useless" else one.state
-
-
-def _processes(status: LiveStatus) -> Iterable[TopRow]:
-    workers = {worker.name: worker for worker in status.workers}
-    running = {process.name: process for process in status.processes}
-    for name in dict.fromkeys([*workers, *running]):
-        worker, process = workers.get(name), running.get(name)
-        up = process is not None if worker is None else worker.up
-        cpu = process.cpu if process is not None else None
-        resident = process.resident_bytes if process is not None else 0
-        up_s = status.time_s - process.started_s if process is not None else 0.0
-        yield TopRow(
-            (
-                name, "up" if up else "down", cores(cpu), size(resident), f"{worker.in_flight:,}" if worker else NOTHING,
-                str(worker.generation) if worker else NOTHING, str(process.pid) if process else NOTHING, lasting(up_s),
-            ),
-            (
-                name, "up" if up else "down", _number(cpu), resident, worker.in_flight if worker else 0,
-                worker.generation if worker else 0, process.pid if process else 0, up_s,
-            ),
-            ("", _GOOD if up else _BAD),
-        )  # fmt: skip
-
-
-def _tenants(status: LiveStatus) -> Iterable[TopRow]:
-    for one in status.tenants:
-        yield TopRow(
-            (
-                one.name, rate(one.queries_per_s), rate(one.blocked_per_s), f"{one.queries:,}", f"{one.blocked:,}",
-                percent(one.blocked / one.queries if one.queries else None), f"{one.domains_24h:,}",
-            ),
-            (
-                one.name, one.queries_per_s, one.blocked_per_s, one.queries, one.blocked,
-                one.blocked / one.queries if one.queries else 0.0, one.domains_24h,
-            ),
-        )  # fmt: skip
-
-
-def _sinks(status: LiveStatus) -> Iterable[TopRow]:
-    for one in status.sinks:
-        yield TopRow(
-            (one.name, "up" if one.up else "down", lasting(one.lag_s), f"{one.written:,}", f"{one.lost:,}", f"{one.errors:,}"),
-            (one.name, "up" if one.up else "down", one.lag_s, one.written, one.lost, one.errors),
-            ("", _GOOD if one.up else _BAD, "", "", _BAD if one.lost else ""),
-        )
-
-
-def _number(value: float | None) -> float:
-    return -1.0 if value is None else value
-
-
-PANES: Final = (
-    TopPane(
-        "Blocked",
-        (
-            _text("time"), TopColumn("name", False, 30, is_name=True), _text("tenant"),
-            _text("client"), _text("feed"), _text("category"),
-            TopColumn("queries"),
-        ),
-        _recent, 0, (5, 3, 6, 4, 2), "nothing was blocked since the start of the server",
-    ),
-    TopPane(
-        "Feeds",
-        (
-            _text("feed"), _text("category"), _text("state", 24),
-            TopColumn("entries"), TopColumn("updated"), TopColumn("held"), TopColumn("hits/s"), TopColumn("hits"),
-        ),
-        _feeds, 7, (1, 5, 6, 7, 3), "no feeds are configured: nothing is blocked",
-    ),
-    TopPane(
-        "Upstreams",
-        (
-            _text("upstream", 16), _text("state"), TopColumn("asked/s"),
-            TopColumn("errors/s"), TopColumn("p50"), TopColumn("p99"), _text("errors"),
-        ),
-        _upstreams, 2, (6, 4, 5, 3), "no upstreams",
-    ),
-    TopPane(
-        "Workers",
-        (
-            _text("process", 8), _text("state"), TopColumn("CPU"),
-            TopColumn("memory"), TopColumn("in flight"), TopColumn("blockset"), TopColumn("PID"), TopColumn("up for"),
-        ),
-        _processes, 0, (6, 7, 5, 3), "no processes",
-    ),
-    TopPane(
-        "Tenants",
-        (
-            _text("tenant", 10), TopColumn("queries/s"), TopColumn("blocked/s"), TopColumn("queries"),
-            TopColumn("blocked"), TopColumn("share"), TopColumn("names 24 h"),
-        ),
-        _tenants, 1, (6, 3, 5, 4), "no tenants",
-    ),
-    TopPane(
-        "Sinks",
-        (
-            _text("sink", 8), _text("state"), TopColumn("behind"), TopColumn("written"), TopColumn("lost"), TopColumn("errors"),
-        ),
-        _sinks, 0, (5, 3), "events go to no sink",
-    ),
-)  # fmt: skip
 _KEYS: Final = (
     ("1 to 6, tab", "choose a table"),
     ("s, S", "sort by the next column; turn the order round"),
@@ -256,7 +84,7 @@ def _with_sort(state: TopState, chosen: tuple[int, bool]) -> TopState:
     return state._replace(top=0, sort=(*state.sort[: state.pane], chosen, *state.sort[state.pane + 1 :]))
 
 
-def shown_rows(status: LiveStatus, state: TopState) -> list[TopRow]:
+def shown_rows(status: LiveStatus, state: TopState) -> list[PaneRow]:
     """The rows of the chosen table: those with the text of the filter, sorted."""
     pane = PANES[state.pane]
     column, descends = chosen_sort(state)
@@ -272,7 +100,7 @@ def _sortable(value: float | str) -> tuple[float, str]:
 def screen(status: LiveStatus, state: TopState, look: TopLook) -> list[Text]:
     """Exactly `look.height` lines, none wider than the terminal."""
     if state.help:
-        lines = [Text.assemble((f"  {keys:<31}", _STRONG), meaning) for keys, meaning in _KEYS][: max(0, look.height - 1)]
+        lines = [Text.assemble((f"  {keys:<31}", STRONG), meaning) for keys, meaning in _KEYS][: max(0, look.height - 1)]
     else:
         head = [*header(status, state, look), _tabs(status, state)]
         room = max(0, look.height - len(head) - 1)
@@ -288,12 +116,12 @@ def header(status: LiveStatus, state: TopState, look: TopLook) -> list[Text]:
     up_s = status.time_s - totals.since_s
     said = "NOT READY" if status.not_ready else "ready"
     first = Text.assemble(
-        ("pdns ", _STRONG), visible(status.node), "  ", (said, _BAD if status.not_ready else _GOOD), f"  up {lasting(up_s)}  ",
-        f"blockset {status.generation}: {status.entries:,} names" if status.generation else ("no blockset", _WARN),
+        ("pdns ", STRONG), visible(status.node), "  ", (said, BAD if status.not_ready else GOOD), f"  up {lasting(up_s)}  ",
+        f"blockset {status.generation}: {status.entries:,} names" if status.generation else ("no blockset", WARN),
         f"  {clock(status.time_s)}",
     )  # fmt: skip
     if state.paused:
-        first.append("  PAUSED", _WARN)
+        first.append("  PAUSED", WARN)
     share = percent(totals.blocked / totals.queries if totals.queries else None)
     lines = [
         first,
@@ -310,9 +138,9 @@ def header(status: LiveStatus, state: TopState, look: TopLook) -> list[Text]:
             f", {totals.domains_7d:,} in 7 d",
         ),
     ]
-    problems = [(line, _BAD) for line in status.not_ready] + [(line, _WARN) for line in (*status.remarks, *_alarms(status))]
+    problems = [(line, BAD) for line in status.not_ready] + [(line, WARN) for line in (*status.remarks, *_alarms(status))]
     if state.lost_s:
-        problems.insert(0, (f"connection lost since {clock(state.lost_s)}: {state.problem}", _BAD))
+        problems.insert(0, (f"connection lost since {clock(state.lost_s)}: {state.problem}", BAD))
     lines += [Text(visible(line), style) for line, style in problems[:2]]
     if len(problems) > 2:
         lines[-1].append(f" (and {len(problems) - 2} more)")
@@ -322,14 +150,14 @@ def header(status: LiveStatus, state: TopState, look: TopLook) -> list[Text]:
 def _alarms(status: LiveStatus) -> Iterable[str]:
     for upstream in status.upstreams:
         if upstream.state != "up":
-            yield f"upstream {upstream.name}: {_state_of(upstream)}"
+            yield f"upstream {upstream.name}: {state_of(upstream)}"
     for sink in status.sinks:
         if not sink.up or sink.lost:
             yield f"sink {sink.name}: {'up' if sink.up else 'down'}, {lasting(sink.lag_s)} behind, {sink.lost:,} records lost"
 
 
 def table(
-    pane: TopPane, rows: Sequence[TopRow], state: TopState, look: TopLook, room: int, *, names_shown: bool = True
+    pane: TopPane, rows: Sequence[PaneRow], state: TopState, look: TopLook, room: int, *, names_shown: bool = True
 ) -> list[Text]:
     """Titles and as many rows as fit."""
     shown = rows[state.top : state.top + max(0, room - 1)]
@@ -410,12 +238,12 @@ def _tabs(status: LiveStatus, state: TopState) -> Text:
 
 def _footer(state: TopState) -> Text:
     if state.typing:
-        return Text.assemble(("/", _STRONG), visible(state.filter), ("_", "blink"))
-    line = Text.assemble((f"with {visible(state.filter)} (Esc: all)  ", _WARN)) if state.filter else Text()
+        return Text.assemble(("/", STRONG), visible(state.filter), ("_", "blink"))
+    line = Text.assemble((f"with {visible(state.filter)} (Esc: all)  ", WARN)) if state.filter else Text()
     return line.append("q quit  ? help  1-6 table  s sort  / filter  p pause", _SOFT)
 
 
-def _widths(pane: TopPane, rows: Sequence[TopRow], width: int) -> tuple[list[int], list[int]]:
+def _widths(pane: TopPane, rows: Sequence[PaneRow], width: int) -> tuple[list[int], list[int]]:
     """The columns that have room, and how wide each is."""
     wanted = [
         max([cell_len(column.title) + 1, *(cell_len(row.cells[at]) for row in rows)]) for at, column in enumerate(pane.columns)

@@ -25,7 +25,11 @@ def share_of(config: Config, workers: int) -> Config:
     lines = config.log.monitored_per_minute
     return replace(
         config,
-        server=replace(config.server, tcp_max_connections=_part(config.server.tcp_max_connections, workers)),
+        server=replace(
+            config.server,
+            workers=workers if workers > 1 else config.server.workers,
+            tcp_max_connections=_part(config.server.tcp_max_connections, workers),
+        ),
         upstream=replace(
             config.upstream,
             max_in_flight=_part(config.upstream.max_in_flight, workers),

@@ -18,6 +18,7 @@ from pdns.config.balancer_rules import settle_balancers
 from pdns.config.block_page_rules import settle_block_page
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
+from pdns.config.findings_rules import settle_findings
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
 from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
@@ -269,5 +270,6 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "mail": settle_mail,
     "report": settle_reports,
     "quality": _quality,
+    "findings": settle_findings,
     "sink": settle_sinks,
 }

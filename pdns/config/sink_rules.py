@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
@@ -33,6 +34,7 @@ _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "webhook": ("url", "secret_file", "format", *_TLS),
     "clickhouse": ("url", "database", "user", "password_file", "ttl_days", *_TLS),
 }
+_DATABASE: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _PATHS: Final = ("path", "secret_file", "password_file", *_TLS)
 _DEFAULTS: Final = {field.name: field.default for field in fields(SinkSection)}
@@ -142,6 +144,9 @@ def _check_kind(sink: SinkSection, at: str, around: SinkRuleContext) -> None:
                 add(f"{at}.url", "required")
             else:
                 around.parse(f"{at}.url", sink.url, _encrypted if sink.kind == "webhook" else addresses.parse_web)
+            if not _DATABASE.fullmatch(sink.database):
+                expected = "expected at most 63 letters, digits and underscores, not a digit first"
+                add(f"{at}.database", f"{expected}, got {show(sink.database)}")
             if sink.kind == "webhook" and sink.format == "cef":
                 add(f"{at}.format", 'expected "ocsf" or "ecs", which are JSON, got "cef"')
             for key in ("secret_file", "password_file"):

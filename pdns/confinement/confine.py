@@ -44,11 +44,14 @@ def listens_low(config: Config) -> bool:
     return any(parse_endpoint(endpoint).port < _FIRST_FREE_PORT for endpoint in endpoints)
 
 
-def confine_supervisor(state_dir: Path) -> Missing:
-    """Confine the supervisor: it writes only below the state directory, and keeps CAP_NET_BIND_SERVICE for new addresses."""
+def confine_supervisor(state_dir: Path, further: Iterable[Path] = ()) -> Missing:
+    """Confine the supervisor: it writes only below the state directory, and keeps CAP_NET_BIND_SERVICE for new addresses.
+
+    `further`: where its children may write besides; no child gets more rights than this process has.
+    """
     return _take(
         no_new_privs=_no_new_privs,
-        landlock=lambda: landlock.restrict(write=(state_dir, _NULL), read=None),
+        landlock=lambda: landlock.restrict(write=(state_dir, *further, _NULL), read=None),
         capabilities=lambda: keep_capabilities(
             frozenset({NET_BIND_SERVICE, *_as_root(DAC_OVERRIDE), *_as_root(DAC_READ_SEARCH)}), for_children=True
         ),

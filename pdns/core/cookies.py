@@ -92,16 +92,21 @@ def make(secret: bytes, client_cookie: bytes, time_s: int, client: bytes) -> byt
 
 def siphash24(key: bytes, data: bytes) -> int:
     """SipHash-2-4 (Aumasson and Bernstein)."""
+    return siphash(key, data, 2, 4)
+
+
+def siphash(key: bytes, data: bytes, rounds: int, last_rounds: int) -> int:
+    """SipHash with so many rounds for each word, and so many at the end."""
     k0, k1 = int.from_bytes(key[:8], "little"), int.from_bytes(key[8:], "little")
     v = [k0 ^ 0x736F6D6570736575, k1 ^ 0x646F72616E646F6D, k0 ^ 0x6C7967656E657261, k1 ^ 0x7465646279746573]
     data += bytes(7 - len(data) % 8) + bytes([len(data) & 0xFF])
     for at in range(0, len(data), 8):
         word = int.from_bytes(data[at : at + 8], "little")
         v[3] ^= word
-        _rounds(v, 2)
+        _rounds(v, rounds)
         v[0] ^= word
     v[2] ^= 0xFF
-    _rounds(v, 4)
+    _rounds(v, last_rounds)
     return v[0] ^ v[1] ^ v[2] ^ v[3]
 
 

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import Final
 
@@ -14,14 +14,19 @@ from pdns.blockset.annotations import Annotations
 from pdns.blockset.reader import Blockset
 from pdns.clock import steady_s
 from pdns.config.schema import Config
-from pdns.event_store.event import Event, Finding, Hour, Record
+from pdns.core.clients import NO_TENANT
+from pdns.errors import StoreError
+from pdns.event_store.event import ALL_TENANTS, Event, Finding, Hour, Record
+from pdns.event_store.open import open_store
+from pdns.event_store.queries import Window
+from pdns.events.bypass import DAYS as HISTORY_DAYS
 from pdns.events.bypass import BypassWatch
 from pdns.events.first_seen import FirstSeenWatch
 from pdns.events.retro_hunt import RetroHunter, ThreatOf
-from pdns.events.shared_names import NewSharedName, SharedNamesWatch
+from pdns.events.shared_names import SharedNamesWatch
 from pdns.history.writer import NameHistory, remove_history
 from pdns.ipc.channel import close_all
-from pdns.telemetry.asked_names import key_in, map_ring, record_of
+from pdns.telemetry.asked_names import DAY_S, key_in, map_ring, record_of
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.names_key import read_key
 from pdns.telemetry.ring import RingReader
@@ -32,8 +37,6 @@ _CHECK_EVERY_S: Final = 60.0
 _SHARED_EVERY: Final = 60  # checks
 _TENANT_LABEL: Final = 1  # in the name of a series: family, tenant
 _log = logging.getLogger(__name__)
-
-SharedNew = Callable[[tuple[float, float]], Iterable[NewSharedName]]
 
 
 class AskedNameFindings:
@@ -124,8 +127,9 @@ class AskedNameFindings:
         self._unhunted = blockset, threat_of
         self._may_hunt.set()
 
-    async def run(self, find: Callable[[Sequence[Finding]], None], shared_new: SharedNew | None = None) -> None:
-        """Make findings until cancelled, and pass them to `find`. `shared_new`: of `EventQueries`, where there is a store."""
+    async def run(self, find: Callable[[Sequence[Finding]], None]) -> None:
+        """Make findings until cancelled, and pass them to `find`."""
+        await asyncio.to_thread(self._learn, steady_s())
         check_s, checks = time.monotonic() + _CHECK_EVERY_S, 0
         while True:
             with suppress(TimeoutError):
@@ -135,7 +139,7 @@ class AskedNameFindings:
                 find(await self.hunt(steady_s()))
                 if time.monotonic() >= check_s:
                     check_s, checks = time.monotonic() + _CHECK_EVERY_S, checks + 1
-                    find(await self.check(steady_s(), shared_new if checks % _SHARED_EVERY == 0 else None))
+                    find(await self.check(steady_s(), with_shared=checks % _SHARED_EVERY == 0))
             except Exception:  # noqa: BLE001 (the next turn may do better)
                 _log.exception("findings could not be made")
 
@@ -153,8 +157,8 @@ class AskedNameFindings:
                 _log.warning("newly listed names were not hunted for: %s", exc)
                 return []
 
-    async def check(self, now_s: float, shared_new: SharedNew | None = None) -> list[Finding]:
-        """Once a minute: the other findings. `shared_new` once an hour."""
+    async def check(self, now_s: float, *, with_shared: bool = False) -> list[Finding]:
+        """Once a minute: the other findings; those of names that several tenants met once an hour."""
         wanted, days = self._config.findings, self._config.history.days
         findings = []
         async with self._alone:
@@ -162,8 +166,8 @@ class AskedNameFindings:
                 findings += await asyncio.to_thread(self._bypass.check, now_s)
             if self._first_seen is not None and wanted.first_seen:
                 findings += await asyncio.to_thread(self._first_seen.check, days)
-            if shared_new is not None and wanted.shared:
-                findings += await asyncio.to_thread(self._shared.check, now_s, shared_new)
+            if with_shared and wanted.shared:
+                findings += await asyncio.to_thread(self._check_shared, now_s)
         return findings
 
     def stop(self, now_s: float) -> None:
@@ -171,6 +175,18 @@ class AskedNameFindings:
         self.collect(now_s)
         if self._history is not None:
             self._history.write(now_s)
+
+    def _learn(self, now_s: float) -> None:
+        """Take up the hours of the last two weeks."""
+        tenants = (ALL_TENANTS, NO_TENANT, OTHER, *(tenant.name for tenant in self._config.tenant))
+        with suppress(StoreError), closing(open_store(self._config)) as store:
+            for tenant in tenants:
+                self.see(store.hours(Window(now_s - (HISTORY_DAYS + 1) * DAY_S, now_s), tenant))
+
+    def _check_shared(self, now_s: float) -> list[Finding]:
+        with suppress(StoreError), closing(open_store(self._config)) as store:
+            return self._shared.check(now_s, lambda start_s, end_s: store.shared_new(Window(start_s, end_s)))
+        return []
 
     def _begin(self, key: bytes) -> None:
         if self._history is not None:

@@ -49,6 +49,7 @@ class BypassWatch:
         self._directory, self._node = history_directory(state_dir), node
         self._key: bytes | None = None
         self._queries: defaultdict[str, Counter[int]] = defaultdict(Counter)  # tenant -> hour since the epoch -> queries
+        self._rows: defaultdict[int, set[tuple[str, str, float]]] = defaultdict(set)  # hour -> those that were taken up
         self._covered_s: Counter[int] = Counter()  # hour -> seconds
         self._checked = 0  # the last hour
         self._hosts: dict[bytes, str] = {}
@@ -70,8 +71,11 @@ class BypassWatch:
             self._hosts |= {digests.of(name): host, digests.below(name): host}
 
     def hour(self, hour: Hour) -> None:
-        """Take up a row. Rows of the last two weeks are to come first after a start."""
-        number = int(hour.start_s // HOUR_S)
+        """Take up a row, of now or of the last two weeks. A row that comes twice counts once."""
+        number, row = int(hour.start_s // HOUR_S), (hour.node, hour.tenant, hour.start_s)
+        if row in self._rows[number]:
+            return
+        self._rows[number].add(row)
         self._queries[hour.tenant][number] += hour.queries
         if hour.tenant == ALL_TENANTS:
             self._covered_s[number] += round(hour.end_s - hour.start_s)
@@ -114,9 +118,14 @@ class BypassWatch:
         return self._covered_s[hour] >= _WHOLE_S
 
     def _forget(self, before: int) -> None:
-        for counts in (*self._queries.values(), self._covered_s):
-            for hour in [hour for hour in counts if hour < before]:
-                del counts[hour]
+        by_hour: list[dict[int, int] | dict[int, set[tuple[str, str, float]]]] = [
+            *self._queries.values(),
+            self._covered_s,
+            self._rows,
+        ]
+        for kept in by_hour:
+            for hour in [hour for hour in kept if hour < before]:
+                del kept[hour]
 
     def _falls(self, hour: int) -> dict[str, TrafficFall]:
         """Of each tenant that fell in this hour and in the one before."""

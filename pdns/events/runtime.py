@@ -15,20 +15,20 @@ from pdns.blockset.generations import blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config
-from pdns.errors import BlocksetError, StoreError
+from pdns.errors import BlocksetError
 from pdns.event_store.event import Record
-from pdns.event_store.open import open_store
-from pdns.event_store.queries import SharedName, Window
 from pdns.events.asked import AskedNameFindings
 from pdns.events.collect import EventCollector
 from pdns.events.delivery import Delivery
+from pdns.events.report_schedule import ReportSchedule
 from pdns.events.sink import SinkEntry
 from pdns.events.sinks import make_entry
 from pdns.events.spool import Spool
 from pdns.events.store_sink import store_entry
+from pdns.events.tunnel_findings import TunnelFindings
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
-from pdns.telemetry.further_memories import ASKED
+from pdns.telemetry.further_memories import ASKED, TUNNELS
 
 DIRECTORY: Final = "events"  # below the state directory
 _TURN_S: Final = 0.2
@@ -59,13 +59,17 @@ class EventsRuntime:
         self._spool = Spool(directory / "spool", config.events.max_bytes)
         self._delivery = Delivery(self._spool, directory)
         self._collector = EventCollector(config, node_of(config), directory, self._spool, self._append, counters)
+        self._tunnels = TunnelFindings()
         self._asked = AskedNameFindings(config, node_of(config), steady_s())
+        self._reports = ReportSchedule(config)
         self._lost_before: dict[str, int] = {}
+        self._shown: set[str] = set()  # sinks that have gauges
 
     async def configure(self, config: Config) -> None:
         """Go by `config` from now on."""
         self._config = config
         self._asked.configure(config)
+        self._reports.adopt(config)
         self._spool.set_max_bytes(config.events.max_bytes)
         self._collector.describer.configure(config, node_of(config))
         await self._delivery.configure(self._entries(config), self._spawn)
@@ -73,7 +77,8 @@ class EventsRuntime:
     async def run(self) -> None:
         """Collect until cancelled."""
         self._spawn(self._delivery.run())
-        self._spawn(self._asked.run(self._collector.find, self._shared_new))
+        self._spawn(self._asked.run(self._collector.find))
+        self._spawn(self._reports.run())
         turns = 0
         while True:
             self._turn()
@@ -107,10 +112,14 @@ class EventsRuntime:
             return
         if (asked_fd := memories.pop(ASKED, None)) is not None:
             self._asked.read_from(ring.id, asked_fd, os.dup(counters_fd))
+        if TUNNELS in memories and self._tunnels.read_from(ring.id, memories[TUNNELS]):
+            del memories[TUNNELS]
         self._collector.read_from(ring, counters)
 
     def forget(self, ring: int) -> None:
         """The worker of that ring is gone for good."""
+        self._find_tunnels()
+        self._tunnels.forget(ring)
         self._collector.forget(ring, steady_s(), boottime_s())
         self._asked.forget(ring)
 
@@ -138,19 +147,13 @@ class EventsRuntime:
     def _turn(self) -> None:
         try:
             self._collector.turn(steady_s(), boottime_s())
+            self._find_tunnels()
         except Exception:  # noqa: BLE001 (the next turn may do better)
             _log.exception("events could not be collected")
 
-    def _shared_new(self, between: tuple[float, float]) -> list[SharedName]:
-        """As `EventQueries.shared_new`; nothing while there is no store."""
-        try:
-            store = open_store(self._config)
-        except StoreError:
-            return []
-        try:
-            return store.shared_new(Window(*between))
-        finally:
-            store.close()
+    def _find_tunnels(self) -> None:
+        now_s = steady_s()
+        self._collector.find(self._tunnels.take(node_of(self._config), now_s, now_s - boottime_s()))
 
     def _entries(self, config: Config) -> list[SinkEntry]:
         return [store_entry(config), *map(make_entry, config.sink)]
@@ -160,7 +163,12 @@ class EventsRuntime:
         for reason, queries in self._spool.lost_queries.items():
             self._counters.add(queries - self._lost_before.get(reason, 0), "events_lost_total", reason)
             self._lost_before[reason] = queries
-        for state in self._delivery.states():
+        states = self._delivery.states()
+        for gone in self._shown.difference(state.name for state in states):
+            self._counters.forget("event_sink_up", gone)
+            self._counters.forget("event_sink_lag_seconds", gone)
+        self._shown = {state.name for state in states}
+        for state in states:
             self._gauge("event_sink_up", int(state.up), state.name)
             self._gauge("event_sink_lag_seconds", int(state.lag_s), state.name)
             self._gauge("event_sink_errors_total", state.errors, state.name)

@@ -35,14 +35,14 @@ class SharedNamesWatch:
         self._day = 0
         self._said: set[str] = set()
 
-    def check(self, now_s: float, shared_new: Callable[[tuple[float, float]], Iterable[NewSharedName]]) -> list[Finding]:
+    def check(self, now_s: float, shared_new: Callable[[float, float], Iterable[NewSharedName]]) -> list[Finding]:
         """`shared_new` gives the names between two times: `EventQueries.shared_new`. Once an hour is enough."""
         day = int(now_s // DAY_S)
         if day != self._day:
             self._day = day
             self._said.clear()
         findings = []
-        for shared in shared_new((float(day * DAY_S), now_s)):
+        for shared in shared_new(float(day * DAY_S), now_s):
             tenants = len(shared.tenants)
             if tenants < LEAST_TENANTS or shared.listed in self._said or len(self._said) >= MOST_A_DAY:
                 continue

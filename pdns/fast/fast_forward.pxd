@@ -14,6 +14,7 @@ from pdns.fast.matcher cimport Matcher
 from pdns.fast.query cimport Query
 from pdns.fast.cache_record cimport CacheRecord
 from pdns.fast.response cimport Bounds, Plain
+from pdns.fast.tunnels cimport TunnelMeter
 from pdns.fast.udp cimport Datagram, UdpListener
 from pdns.fast.upstream cimport ReplyHandler, SocketSet, UdpSocket
 
@@ -22,6 +23,7 @@ cdef class FastForward(ReplyHandler):
     cdef AnswerCache _cache
     cdef FastPath _fast_path
     cdef InFlight _in_flight
+    cdef TunnelMeter _tunnels
     cdef object _stats, _punt, _refuse
     cdef Bounds _bounds
     cdef Matcher _matcher  # None: nothing is listed

@@ -6,6 +6,7 @@ from pdns.core.ruleset import RuleSet
 from pdns.fast.cache import AnswerCache
 from pdns.fast.fast_path import FastPath
 from pdns.fast.in_flight import Flight, InFlight
+from pdns.fast.tunnels import TunnelMeter
 from pdns.fast.udp import Datagram
 from pdns.telemetry.stats import Stats
 from pdns.upstream.exchange import Done, UpstreamQuestion
@@ -18,6 +19,7 @@ class FastForward:
         cache: AnswerCache,
         fast_path: FastPath,
         in_flight: InFlight,
+        tunnels: TunnelMeter,
         stats: Stats,
         punt: Callable[[Flight], tuple[UpstreamQuestion, Done]],
         refuse: Callable[[Waiter, str, float], None],

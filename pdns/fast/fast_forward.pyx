@@ -19,6 +19,7 @@ from pdns.fast.private cimport has_private_address
 from pdns.fast.render cimport write_opt
 from pdns.fast.response cimport Name, Plain, read_plain
 from pdns.fast.stats cimport UDP
+from pdns.fast.tunnels cimport TunnelMeter
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
 from pdns.fast.wire cimport (
@@ -48,9 +49,10 @@ cdef class FastForward(ReplyHandler):
     """One for each worker. `punt(flight)` gives the `UpstreamQuestion` of a flight, and whom to tell its end; `refuse(waiter, why,
     now)` answers whoever came in no datagram."""
 
-    def __init__(self, AnswerCache cache not None, FastPath fast_path not None, InFlight in_flight not None, stats, punt, refuse):
+    def __init__(self, AnswerCache cache not None, FastPath fast_path not None, InFlight in_flight not None, TunnelMeter tunnels not None, stats, punt, refuse):
         self._cache, self._fast_path, self._in_flight, self._stats, self._punt = cache, fast_path, in_flight, stats, punt
-        self._refuse = refuse
+        self._refuse, self._tunnels = refuse, tunnels
+        tunnels.hash_domains_with(in_flight._hash_key)
         self._written = []
         self._nat64 = self._excluded = b""
         self._judged_filter_keys = frozenset()
@@ -79,7 +81,7 @@ cdef class FastForward(ReplyHandler):
         cdef bytes key
         cdef str why
         cdef Holder client
-        cdef uint64_t domain
+        cdef uint64_t domain, name_hash = 0
         cdef int most = 0
         socket_set.carrier, socket_set.forwarder = self, forwarder
         for query in queries:
@@ -96,6 +98,8 @@ cdef class FastForward(ReplyHandler):
             if why:
                 self._overloaded(query, why, now)
                 continue
+            if self._tunnels.on:
+                name_hash = self._tunnels.expect(&query.q, domain, query.number, self._fast_path._clients.clients)
             if socket is None:
                 try:
                     socket = pool.pick(now)
@@ -111,6 +115,8 @@ cdef class FastForward(ReplyHandler):
                 self._abandon(key)
                 continue
             flight.due_s = due_s
+            if self._tunnels.on:
+                self._tunnels.saw_question(&query.q, name_hash, domain, query.number, query.client_at, now)
             if socket_set.outbox.count >= most:
                 self._send(socket_set, socket, now)
                 pool.sent(socket)

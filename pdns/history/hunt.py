@@ -30,7 +30,7 @@ Progress = Callable[[float], object]  # is told the share that is done
 
 
 class NoHistoryError(PdnsError):
-    """No names were noted here, or their filters cannot be read without the key."""
+    """No names are noted here."""
 
 
 class WantedName(NamedTuple):
@@ -91,9 +91,12 @@ class NameHunt:
         if (key := read_key(state_dir)) is None:
             raise NoHistoryError(f"no names are noted: set history.days; there is no {state_dir / FILE_NAME}")
         found = [day for day in days_in(history_directory(state_dir), key) if now_day - days < day.day <= now_day]
-        if not found:
-            raise NoHistoryError(f"no names were noted in the last {days} days: set history.days, and wait for 5 minutes")
         return cls(found, NameDigests(key))
+
+    @property
+    def days(self) -> int:
+        """How many days there are."""
+        return len(self._days)
 
     def find(
         self, wanted: Iterable[WantedName], tenants: Collection[str] | None = None, progress: Progress = lambda _share: None, *,

@@ -16,6 +16,7 @@ from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.in_flight import Waiter
 from pdns.core.query import error_reply
 from pdns.core.ruleset import RuleSet
+from pdns.core.tunnels import TunnelMeter
 from pdns.errors import WireError
 from pdns.net.edge import EdgeStats, MessageHandler, Reply
 from pdns.reference.cache import ReferenceCache
@@ -47,6 +48,7 @@ REFERENCE: Final = Kernels(
     cache=ReferenceCache,
     in_flight=ReferenceInFlight,
     blocker=Blocker,
+    tunnels=TunnelMeter,
     udp_listener=_udp_listener,
     upstream=UdpKernel(ReferenceUdpSocket),
     fast_path=None,

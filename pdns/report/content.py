@@ -34,7 +34,7 @@ from pdns.state.feed_status import FeedsStatus
 VERSION: Final = 1  # of the JSON form
 TOP_ROWS: Final = 10
 MOST_MACHINES: Final = 15
-_ASKED_MACHINES: Final = 500
+_ASKED_MACHINES: Final = 50
 LEAST_TENANTS: Final = 3
 ALARMING: Final = ("c2", "botnet", "malware", "cryptojacking", "dga")  # categories that programs ask for, not people
 HARMLESS: Final = ("policy", "ads", "tracking", "new")  # categories that are no threat by themselves
@@ -89,6 +89,7 @@ def gather(
     window, before = (Window(one.start_s, one.end_s) for one in (period, period.before))
     all_hours = queries.hours(window, None)
     known_before = known_share(queries.hours(before, None), before)
+    headline_before = queries.headline(before, tenant) if known_before else None  # first: the store keeps sums of one window
     unit: Literal["hour", "day", "week"] = "week"
     if period.length_s <= _BARS_BY_DAY:
         unit = "hour" if period.length_s <= _BARS_BY_HOUR else "day"
@@ -100,7 +101,7 @@ def gather(
         title=title_of(config, tenant),
         known_share=known_share(all_hours, window),
         headline=_seen_by(queries.headline(window, tenant), tenant),
-        before=_seen_by(queries.headline(before, tenant), tenant) if known_before else None,
+        before=_seen_by(headline_before, tenant) if headline_before is not None else None,
         known_share_before=known_before,
         unit=unit,
         points=grouped(queries.series(window, tenant, HOUR_S), unit, period),

@@ -11,6 +11,7 @@ from pdns.fast.event_writer import EventWriter
 from pdns.fast.fast_forward import FastForward
 from pdns.fast.fast_path import FastPath
 from pdns.fast.in_flight import InFlight
+from pdns.fast.tunnels import TunnelMeter
 from pdns.fast.udp import UdpListener
 from pdns.fast.upstream import SocketSet, UdpSocket
 from pdns.upstream.kernel import UdpKernel
@@ -20,6 +21,7 @@ COMPILED: Final = Kernels(
     cache=AnswerCache,
     in_flight=InFlight,
     blocker=Blocker,
+    tunnels=TunnelMeter,
     udp_listener=UdpListener,
     upstream=UdpKernel(UdpSocket, SocketSet),
     fast_path=FastPath,

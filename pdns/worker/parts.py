@@ -12,6 +12,7 @@ from pdns.core.cache import AnswerCache
 from pdns.core.client_identity import Views
 from pdns.core.in_flight import InFlight
 from pdns.core.ruleset import RuleSet
+from pdns.core.tunnels import TunnelReport, TunnelRules
 from pdns.net.edge import EdgeStats, MessageHandler
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.event_ring import EventRing
@@ -78,12 +79,23 @@ class UdpListener(Protocol):
 NewUdpListener = Callable[[socket.socket, MessageHandler, asyncio.AbstractEventLoop, EdgeStats, Any], UdpListener]
 
 
+class TunnelKernel(Protocol):
+    """As `pdns.core.tunnels.TunnelMeter`."""
+
+    @property
+    def on(self) -> bool: ...
+    def adopt(self, rules: TunnelRules, now: float) -> None: ...
+    def saw(self, qname: bytes, tenant: str, client: bytes, now: float) -> None: ...
+    def take(self, now: float) -> list[TunnelReport]: ...
+
+
 class Kernels(NamedTuple):
     """How each part is made. The reference has no `fast_path` and no `fast_forward`: `ReferenceService` does their work."""
 
     cache: Callable[[int], AnswerCache]
     in_flight: Callable[[int, int, float, tuple[int, int]], InFlight]
     blocker: NewBlocker
+    tunnels: Callable[[bytes], TunnelKernel]
     udp_listener: NewUdpListener
     upstream: UdpKernel
     fast_path: Callable[..., FastPath] | None

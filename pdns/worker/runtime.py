@@ -32,7 +32,7 @@ from pdns.net.tcp_limits import TcpLimits
 from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.event_ring import EventRing
-from pdns.telemetry.further_memories import ASKED
+from pdns.telemetry.further_memories import ASKED, TUNNELS
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
@@ -43,6 +43,7 @@ from pdns.worker.kernels import COMPILED
 from pdns.worker.name_notes import NameNotes
 from pdns.worker.parts import UdpListener
 from pdns.worker.service import Service
+from pdns.worker.tunnel_reporter import TunnelReporter
 
 _TICK_S: Final = 0.25
 _BLOCKSET_RETRY_S: Final = 30.0
@@ -93,6 +94,7 @@ class Runtime:
         )  # fmt: skip
         self._names = NameNotes(self._service, self._stats)
         self._stats.gauge("tcp_connections", 0)
+        self._tunnels = TunnelReporter(config, client_key)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._connections.trust(config.server.proxy_protocol_from)
         self._udp: dict[Listener, UdpListener] = {}
@@ -129,6 +131,7 @@ class Runtime:
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
         self._config = config
+        self._tunnels.configure(config)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._service.adopt(self._service.rules.with_config(config, steady_s()), self._forwarder)
         self._connections.apply(_tcp_limits(config))
@@ -145,6 +148,9 @@ class Runtime:
     def take_memories(self, memories: dict[str, int]) -> None:
         """Use these memories of `pdns.telemetry.further_memories` from now on, and no others. Those used are taken out."""
         self._names.take(memories.pop(ASKED, None), steady_s())
+        self._tunnels.close()
+        if TUNNELS in memories and self._tunnels.use(memories[TUNNELS]):
+            del memories[TUNNELS]
 
     def cover(self, worker: int, sockets: Iterable[socket.socket]) -> None:
         """Read these sockets of another worker as well, and no others of it."""
@@ -253,6 +259,7 @@ class Runtime:
                 self._service.adopt(self._service.rules.at(wall_s))
             self._names.tick(wall_s)
             self._service.tick(boottime_s())
+            self._tunnels.tell(self._service.tunnels.take(boottime_s()))
             if now >= self._collect_s:
                 self._collect_s = now + _FULL_COLLECTION_S
                 gc.collect()

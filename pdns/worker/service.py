@@ -12,7 +12,7 @@ from typing import Any
 
 from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
-from pdns.core.client_identity import views_of
+from pdns.core.client_identity import packed, views_of
 from pdns.core.cookies import SECRET_BYTES
 from pdns.core.entry import Entry, truncated
 from pdns.core.in_flight import REASONS, Flight, Waiter
@@ -20,6 +20,8 @@ from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcom
 from pdns.core.resolver import Resolver
 from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
+from pdns.core.tunnel_rules import tunnel_rules
+from pdns.core.tunnels import KEY_BYTES
 from pdns.net.edge import Reply
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.event_ring import MINUTE_S, EventRing
@@ -77,6 +79,7 @@ class Service:
         self._events = None if event_ring is None else kernels.event_writer(event_ring, client_key, self._cache)
         self._in_flight = kernels.in_flight(*_flight_limits(config))
         self._in_flight.shed = self._shed
+        self.tunnels = kernels.tunnels(os.urandom(KEY_BYTES))
         self._resolver = Resolver(rules, self._cache, kernels.blocker, PrivateAnswerLog(stats, clock).saw)
         self.fast_path: FastPath | None = None
         self._fast_forward: FastForward | None = None
@@ -87,7 +90,7 @@ class Service:
             )
         if kernels.fast_forward is not None:
             self._fast_forward = kernels.fast_forward(
-                self._cache, self.fast_path, self._in_flight, stats, self._punted, self._overloaded
+                self._cache, self.fast_path, self._in_flight, self.tunnels, stats, self._punted, self._overloaded
             )
         self._awaiting_stale: list[Flight] = []
         self._evictions_counted = 0
@@ -247,6 +250,8 @@ class Service:
         flight = self._in_flight.start(forward, now, "" if waiter is None else waiter.address)
         if waiter is not None:
             self._in_flight.join(flight, port, waiter)
+            if self.tunnels.on and not forward.route.zone:
+                self.tunnels.saw(forward.qname, waiter.client.tenant, packed(waiter.address), now)
             if forward.stale is not None:
                 self._awaiting_stale.append(flight)
         self._resolve(flight, forward)
@@ -370,6 +375,7 @@ class Service:
     def _configure(self, config: Config) -> None:
         self._primaries = Primaries(config.feed, self._zone_changed)
         self._monitor_log.configure(config.log)
+        self.tunnels.adopt(tunnel_rules(config), self._clock())
         self._max_udp_bytes = config.server.max_udp_answer_bytes
         self._stale_ttl_s = config.cache.stale_ttl_s
         if self._events is not None:

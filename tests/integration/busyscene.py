@@ -45,6 +45,7 @@ def config(directory: Path, upstream: UpstreamThread, publish_port: int = 0) -> 
         ],
         "tenant": [{"name": name, "networks": [f"{address}/32"]} for name, address in TENANTS.items() if name != "default"],
         "feeds": {"publish_listen": [f"127.0.0.1:{publish_port or free_port()}"]},
+        "sink": [{"name": "siem", "kind": "file", "path": str(directory / "events.jsonl")}],
         "publish": [{"zone": ORIGIN, "allow_transfer": ["127.0.0.1"]}],
         **page,
     }

@@ -8,7 +8,7 @@ import socket
 import struct
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -51,11 +51,15 @@ class TenantLoad:
         self._random = random.Random(seed)
         self._tenants, self._port = tenants, port
 
-    def run(self, names: Sequence[str], count: int) -> ClientBooks:
-        """Ask for `count` names, drawn of `names` (with `*.` for a new name below it each time), and wait for the answers."""
+    def run(self, names: Sequence[str], count: int, midway: Callable[[], object] = lambda: None) -> ClientBooks:
+        """Ask for `count` names, drawn of `names` (with `*.` for a new name below it each time), and wait for the answers.
+        `midway` is called after half of them, while queries are in flight.
+        """
         waiting: dict[tuple[int, int], float] = {}
         with self._sockets() as (selector, sockets):
             for number in range(count):
+                if number == count // 2:
+                    midway()
                 at = self._random.randrange(len(sockets))
                 name = self._random.choice(names)
                 if name.startswith("*."):

@@ -18,12 +18,14 @@ OF_TENANTS = {  # what the token of a tenant may do, for that tenant
     ("GET", "/api/tenants/{tenant}"), ("GET", "/api/explain"),
     ("GET", "/api/tenants/{tenant}/indicators"), ("POST", "/api/tenants/{tenant}/indicators"),
     ("DELETE", "/api/tenants/{tenant}/indicators/{name}"),
+    ("GET", "/api/report"), ("GET", "/api/incident"),
     ("GET", "/api/cases/{case}"), ("GET", "/api/tenants/{tenant}/reports"), ("GET", "/api/tenants/{tenant}/reports/{report}"),
     ("POST", "/api/tenants/{tenant}/reports/{report}/allow"), ("POST", "/api/tenants/{tenant}/reports/{report}/close"),
     ("GET", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/resume"),
+    ("GET", "/api/tenants/{tenant}/status"),
 }  # fmt: skip
 OF_ALL = {("GET", "/api/openapi.json")}
-BY_QUERY = ("/api/explain", "/api/cases/{case}")  # they name the tenant behind the `?`
+BY_QUERY = ("/api/explain", "/api/cases/{case}", "/api/report", "/api/incident")  # they name the tenant behind the `?`
 VALUES = {
     "policy": "schools", "feed": "x", "command": "hold", "name": "x.example", "report": "1",
     "case": reference(b"\1x\7example\0", "x"),
@@ -49,6 +51,8 @@ class Route(NamedTuple):
         )
         if self.path in BY_QUERY:
             query += f"&tenant={tenant}"
+        if self.path == "/api/incident":
+            query += "&name=x.example"
         return f"{target}?{query}"
 
     @property

@@ -49,8 +49,10 @@ def test_every_example_works(tmp_path: Path) -> None:
             "upstream": {"servers": [upstream.address]},
             "tenant": [{"name": "leeds", "networks": ["192.0.2.0/24", f"{OF_LEEDS}/32"]}],
             "feed": [feed(tmp_path, "urlhaus", "bad.example")],
+            "history": {"days": 30},
             **pagevisits.config(),
         }
+        (tmp_path / "new.txt").write_text("new.example\n")
         with RunningPdns(tmp_path, config) as pdns:
             api = Api(pdns)
             for number, source in enumerate(("127.0.0.1", "127.0.0.1", OF_LEEDS, OF_LEEDS)):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 
 from tests.fakes.upstream import answer
 from tests.integration.prometheusserver import PROMETHEUS, Prometheus
@@ -65,6 +67,18 @@ def test_types_and_help_arrive(scene: tuple[RunningPdns, Prometheus]) -> None:
 def test_documented_queries_are_understood(scene: tuple[RunningPdns, Prometheus], expression: str) -> None:
     """Every example of docs/metrics.md is a query that Prometheus can evaluate."""
     assert scene[1].get("query", query=expression) is not None
+
+
+def test_a_whole_page_is_clean(scene: tuple[RunningPdns, Prometheus]) -> None:
+    """`promtool check metrics` has nothing to say about it, and the strict parser of OpenMetrics accepts it."""
+    pdns, _ = scene
+    _, page = pdns.get("/metrics")
+    done = subprocess.run(["promtool", "check", "metrics"], input=page, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    _, page = pdns.get("/metrics", accept="application/openmetrics-text; version=1.0.0")
+    assert page.endswith("# EOF\n")
+    families = {family.name for family in parse_openmetrics(page)}  # type: ignore[no-untyped-call]
+    assert {"pdns_queries", "pdns_events", "pdns_build"} <= families
 
 
 def test_scrapes_disturb_no_query(scene: tuple[RunningPdns, Prometheus]) -> None:

@@ -23,8 +23,7 @@ USUAL_RECORDS: Final = {
     "webhook": frozenset(("findings",)),
     "clickhouse": ALL_KINDS,
 }
-# Makers of sinks by kind.
-MAKERS: Final[dict[str, Callable[[SinkSection], Sink]]] = {
+_MAKERS: Final[dict[str, Callable[[SinkSection], Sink]]] = {
     "file": FileSink.of,
     "syslog": SyslogSink.of,
     "dnstap": DnstapSink.of,
@@ -50,12 +49,9 @@ class MissingSink:
 
 
 def make_sink(section: SinkSection) -> Sink:
-    """The sink of a section of a settled configuration. Opens nothing; never raises `SinkError` or `ImportError`."""
-    maker = MAKERS.get(section.kind)
-    if maker is None:
-        return MissingSink(f'kind = "{section.kind}" is not available')
+    """The sink of a section of a settled configuration. Opens nothing, and never raises `SinkError` or `ImportError`."""
     try:
-        return maker(section)
+        return _MAKERS[section.kind](section)
     except (SinkError, ImportError) as exc:
         return MissingSink(str(exc))
 

@@ -1,4 +1,4 @@
-"""Records as syslog messages (RFC 5424) over UDP (RFC 5426), TCP with octet counting (RFC 6587) and TLS (RFC 5425)."""
+"""Records as syslog messages (RFC 5424) over UDP (RFC 5426), TCP (RFC 6587, 3.4.1: each behind its length) and TLS (RFC 5425)."""
 
 from __future__ import annotations
 

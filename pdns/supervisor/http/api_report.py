@@ -9,8 +9,10 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
+from pdns.errors import StoreError
 from pdns.event_store.open import open_store
 from pdns.event_store.queries import EventQueries
+from pdns.event_store.sqlite_schema import store_path
 from pdns.http.server import Problem
 from pdns.incident_lookup import incident_of
 from pdns.report.content import ReportContent, gather
@@ -72,6 +74,8 @@ class EventReportRoutes(CommandRoutes):
         period, tenant, now_s = self._asked(call)
         config, query = self.facts.config, call.request.query
         name, client = query.get("name", ""), query.get("client", "")
+        if not name and not client:
+            raise Problem(400, "expected name or client")
         is_admin = call.caller.role == "admin"  # others must not learn whose pseudonym one is
 
         def make(queries: EventQueries) -> SealedIncident:
@@ -101,8 +105,12 @@ class EventReportRoutes(CommandRoutes):
             self._waiting -= 1
 
     def _read(self, make: Callable[[EventQueries], T]) -> T:
-        queries = open_store(self.facts.config)
         try:
-            return make(queries)
-        finally:
-            queries.close()
+            queries = open_store(self.facts.config)
+            try:
+                return make(queries)
+            finally:
+                queries.close()
+        except StoreError as error:
+            has_events = self.facts.config.events.enabled and store_path(self.state_dir).exists()
+            raise Problem(503 if has_events else 404, str(error)) from None

@@ -50,7 +50,7 @@ class _Plan:
         self.gauges: list[tuple[int, str, str]] = []  # slot, family, label
 
 
-class CounterSums:
+class LiveSums:
     """A table with a row for each sample. Columns are only ever added, so rows can be subtracted from each other."""
 
     def __init__(self) -> None:

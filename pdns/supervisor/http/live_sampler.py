@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from pdns.supervisor.http.live_counts import BOUNDS, CounterSums, by_label, difference, quantile
+from pdns.supervisor.http.live_counts import BOUNDS, LiveSums, by_label, difference, quantile
 from pdns.supervisor.process_usage import ProcessUsage, usage
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.live_status import LivePoint
@@ -35,7 +35,7 @@ class LiveSampler:
 
     def __init__(self, counters: Callable[[], Iterable[Counters]], processes: Callable[[], Mapping[str, int]]) -> None:
         """`counters`: the memories of all workers, now or before. `processes`: name -> process ID."""
-        self.sums = CounterSums()
+        self.sums = LiveSums()
         self.samples: deque[LiveSample] = deque(maxlen=WINDOW_S + 1)
         self.history: deque[LivePoint] = deque(maxlen=HISTORY_S)
         self.number = 0  # of the last sample

@@ -58,11 +58,10 @@ class LiveView:
         source: LiveSource,
         status: StatusReader,
         recent: Callable[[], Iterable[RecentBlock]],
-        event_counters: Callable[[], Sequence[Counters]] = lambda: (),
     ) -> None:
-        """`recent`: blocked queries, the newest last. `event_counters`: the counters of the events process, if there is one."""
+        """`recent`: blocked queries, the newest last."""
         self._source, self._feeds_status = source, status
-        self._recent, self._event_counters = recent, event_counters
+        self._recent = recent
         self._made: tuple[int, LiveStatus] | None = None
         self._node = socket.gethostname()
         self._started_s = time.time()
@@ -80,7 +79,10 @@ class LiveView:
 
     def recent(self) -> list[LiveBlock]:
         """The last blocked queries, the newest first."""
-        return [LiveBlock(**block._asdict()) for block in reversed(tuple(self._recent())) if block.action]
+        blocked = [LiveBlock(**block._asdict()) for block in self._recent() if block.action]
+        blocked.reverse()
+        blocked.sort(key=lambda block: -block.time_s)  # what was merged comes later than it was asked
+        return blocked
 
     def of_tenant(self, status: LiveStatus, tenant: str) -> TenantStatus:
         """What `tenant` may see of `status`."""
@@ -124,7 +126,7 @@ class LiveView:
             workers=self._workers(),
             upstreams=_upstreams(minute, minute_s, self._upstream_states()),
             feeds=self._feeds(counted, minute, minute_s, now.time_s),
-            sinks=_sinks(self._event_counters()),
+            sinks=_sinks(source.child_counters),
             processes=self._processes(),
             history=list(sampler.history),
             names_shown=True,

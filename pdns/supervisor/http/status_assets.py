@@ -12,10 +12,10 @@ CONTENT_SECURITY_POLICY: Final = (
 CSS: Final = """
 :root{color-scheme:light dark;--page:#eef1f5;--card:#fff;--text:#17202b;--soft:#4a5563;--line:#d5dbe3;--accent:#0b5cad;
 --area:#cfe2f6;--block:#a3271b;--block-area:#f6d6d2;--good:#1b6b3a;--good-back:#e1f3e8;--bad:#a3271b;--bad-back:#fde7e4;
---warn:#7a4a00;--warn-back:#fdf0d5;--new:#fff4cf}
+--warn:#7a4a00;--warn-back:#fdf0d5}
 @media (prefers-color-scheme:dark){:root{--page:#0e131a;--card:#171f29;--text:#e8edf3;--soft:#aeb9c7;--line:#2f3a48;
 --accent:#7cc0ff;--area:#1b3a57;--block:#ffb0a6;--block-area:#552a26;--good:#8fdcab;--good-back:#14301f;--bad:#ffb0a6;
---bad-back:#3f1c19;--warn:#f3c56b;--warn-back:#38290d;--new:#3a3213}}
+--bad-back:#3f1c19;--warn:#f3c56b;--warn-back:#38290d}}
 *{box-sizing:border-box}
 body{margin:0;padding:0 clamp(.75rem,1.5vw,2rem) 1rem;background:var(--page);color:var(--text);
 font:.9375rem/1.45 system-ui,"Segoe UI",Roboto,"Helvetica Neue",Arial,sans-serif;font-variant-numeric:tabular-nums}
@@ -69,10 +69,11 @@ td.n,th.n{text-align:right}
 .name{max-width:26rem;overflow:hidden;text-overflow:ellipsis}
 td.good{color:var(--good)}
 td.bad,li.bad{color:var(--bad);font-weight:600}
+td.empty,td.none{border-top:0}
 td.warn{color:var(--warn);font-weight:600}
 .feeds td:nth-child(2){white-space:normal;min-width:8.5rem}
 .empty{color:var(--soft)}
-th.new{box-shadow:inset .25rem 0 var(--block);padding-left:.5rem;background:var(--new)}
+th.new{box-shadow:inset .25rem 0 var(--block)}
 .recent tbody th{padding-left:.5rem}
 footer{color:var(--soft);font-size:.85rem;padding:.9rem 0 0;overflow-wrap:anywhere}
 @media (max-width:45rem){.w{display:none}.numbers{grid-template-columns:1fr 1fr}
@@ -84,6 +85,7 @@ table.recent{table-layout:fixed}.recent th:first-child{width:4.9rem}.recent .nam
 @media (min-width:75rem){.numbers{grid-template-columns:1.3fr 1fr 1.2fr repeat(5,1fr)}.chart svg{height:8rem}}
 @media (min-width:100rem){html{font-size:104%}.x{display:none}.name{max-width:17rem}.chart svg{height:5.5rem}
 th,td{padding-block:.15rem}.columns th,.columns td{padding-right:.6rem}.columns .name{max-width:11.5rem}
+.feeds td:nth-child(2){min-width:6rem}
 .lower{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}.columns{grid-template-columns:minmax(0,1fr) minmax(0,1fr)}}
 @media (prefers-contrast:more){.tile,.card,.chart{border-color:currentColor}}
 @media print{#pause,#connection{display:none}}

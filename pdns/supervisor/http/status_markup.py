@@ -84,7 +84,7 @@ def _numbers(status: LiveStatus) -> str:
         ("big block", "Listed names", f"{totals.domains_24h:,}", f"asked for in 24 h; {totals.domains_7d:,} in 7 d"),
         ("", "Queries/s", rate(second.queries), f"{rate(minute.queries)} over 1 min"),
         ("block", "Blocked/s", rate(second.blocked), f"{rate(minute.blocked)} over 1 min"),
-        ("", "Median answer", latency(status.p50_s), f"p99 {latency(status.p99_s)}"),
+        ("", "Median", latency(status.p50_s), f"p99 {latency(status.p99_s)}"),
         ("", "From cache", percent(status.cache.hit_share), f"{size(status.cache.bytes)} cached"),
         ("bad" if minute.servfail >= 1 else "", "SERVFAIL/s", rate(minute.servfail), f"dropped {rate(minute.dropped)}/s"),
     )

@@ -13,6 +13,7 @@ from pdns.telemetry.live_text import NOTHING, ago, clock, cores, lasting, latenc
 MOST_ROWS: Final = 20
 _NEW_S: Final = 2.5
 _MAX_SHOWN: Final = 300
+_LEAST_COLUMNS: Final = 3  # that every screen shows of a table; a wider cell would widen it
 _MOST_OF_NAME: Final = 40
 
 
@@ -105,10 +106,10 @@ def _rows(part: str, rows: Iterable[_Row], empty: str, most: int = MOST_ROWS) ->
     columns = next(table.columns for table in TABLES if table.part == part)
     found = list(rows)
     if not found:
-        return f'<tr><td colspan="{len(columns)}" class="{"empty" if empty else "none"}">{empty}</td></tr>'
+        return f'<tr><td colspan="{_LEAST_COLUMNS}" class="{"empty" if empty else "none"}">{empty}</td></tr>'
     shown = "".join(f"<tr>{''.join(map(_cell, row, columns, range(len(row))))}</tr>" for row in found[:most])
     if len(found) > most:
-        shown += f'<tr><td colspan="{len(columns)}" class="empty">and {len(found) - most:,} more</td></tr>'
+        shown += f'<tr><td colspan="{_LEAST_COLUMNS}" class="empty">and {len(found) - most:,} more</td></tr>'
     return shown
 
 

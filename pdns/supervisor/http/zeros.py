@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice, product
-from typing import Final
+from typing import Final, get_args
 
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
@@ -12,6 +12,7 @@ from pdns.core.clients import NO_TENANT
 from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
 from pdns.core.routes import MOST_LABELS
+from pdns.event_store.event import FindingKind
 from pdns.telemetry.metrics import FAMILIES
 from pdns.telemetry.sliding_window import WINDOWS
 from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
@@ -68,7 +69,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     if config.block_page.listen:
         yield from _zeros_of_page(list(dict.fromkeys([(LOCAL, LOCAL), *(one[:2] for one in blocking)])), tenants)
     if config.events.enabled:
-        yield from _zeros_of_events()
+        yield from _zeros_of_events(tenants)
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
@@ -84,7 +85,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))
 
 
-def _zeros_of_events() -> Iterator[tuple[str, tuple[str, ...]]]:
+def _zeros_of_events(tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:
     for kind in ("blocked", "monitored"):
         yield "events_total", (kind,)
         yield "events_queries_total", (kind,)
@@ -92,6 +93,8 @@ def _zeros_of_events() -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "events_lost_total", (reason,)
     yield "events_unaccounted_total", ()
     yield "event_spool_bytes", ()
+    for tenant, kind in product(tenants, get_args(FindingKind)):
+        yield "findings_total", (kind, tenant)
 
 
 def _zeros_of_page(blocking: list[tuple[str, str]], tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:

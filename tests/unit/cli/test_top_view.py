@@ -11,7 +11,8 @@ from rich.cells import cell_len
 
 from pdns.cli.top import bounded, page_of
 from pdns.cli.top_keys import keys_of, pressed
-from pdns.cli.top_view import ASCII_BARS, BARS, PANES, TopLook, TopState, bars, plain, screen, shown_rows
+from pdns.cli.top_panes import PANES
+from pdns.cli.top_view import ASCII_BARS, BARS, TopLook, TopState, bars, plain, screen, shown_rows
 from pdns.telemetry.live_status import LiveStatus, LiveTenant
 from tests.unit.supervisor.http.livesource import a_feed, a_status, block
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -67,3 +68,33 @@ def frames_in(data: bytes) -> list[bytes]:
             parse_control(data[at : at + size])
         at += size
     return frames
+
+
+def fields_of(message: bytes) -> dict[int, Any]:
+    """The fields of a protocol buffer, by number; those with a length as bytes."""
+    found: dict[int, Any] = {}
+    at = 0
+
+    def varint() -> int:
+        nonlocal at
+        value = shift = 0
+        while True:
+            byte = message[at]
+            at += 1
+            value |= (byte & 0x7F) << shift
+            shift += 7
+            if not byte & 0x80:
+                return value
+
+    while at < len(message):
+        key = varint()
+        if key & 7 == 0:
+            found[key >> 3] = varint()
+        elif key & 7 == 5:
+            found[key >> 3] = int.from_bytes(message[at : at + 4], "little")
+            at += 4
+        else:
+            size = varint()
+            found[key >> 3] = message[at : at + size]
+            at += size
+    return found

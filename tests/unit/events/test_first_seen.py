@@ -70,8 +70,8 @@ def test_names_that_several_tenants_meet_first() -> None:
     """Three tenants make a finding of all tenants, once a day, and it names none of them."""
     names = [_Shared("evil.example", ("a", "b", "c"), 9, NOON_S), _Shared("two.example", ("a", "b"), 4, NOON_S)]
     watch = SharedNamesWatch("ns1")
-    (finding,) = watch.check(NOON_S, lambda _window: names)
+    (finding,) = watch.check(NOON_S, lambda _start_s, _end_s: names)
     assert (finding.tenant, finding.subject, finding.score, finding.n) == (ALL_TENANTS, "evil.example", 3.0, 9)
-    assert watch.check(NOON_S + 60, lambda _window: names) == []
-    (again,) = watch.check(NOON_S + 86400, lambda _window: names)
+    assert watch.check(NOON_S + 60, lambda _start_s, _end_s: names) == []
+    (again,) = watch.check(NOON_S + 86400, lambda _start_s, _end_s: names)
     assert again.id != finding.id

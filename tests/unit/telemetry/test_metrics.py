@@ -28,7 +28,6 @@ from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
 from pdns.supervisor.listen_addresses import ListenAddresses
-from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX
@@ -391,14 +390,3 @@ def test_the_code_speaks_of_nothing_else() -> None:
     for file, method, family in spoken:
         assert family in BY_NAME, file
         assert BY_NAME[family].kind == ("gauge" if method == "gauge" else "counter"), file
-
-
-def test_process_usage_is_that_of_the_kernel() -> None:
-    """Of this process: it began not long ago, uses memory and descriptors; of none: nothing."""
-    used = usage(os.getpid())
-    assert used is not None
-    assert 0 < time.time() - used.start_time_s < 86400
-    assert used.cpu_s > 0
-    assert used.resident_bytes > 1_000_000
-    assert 3 <= used.open_fds <= max(used.max_fds, used.open_fds)
-    assert usage(2**22 + 1) is None

@@ -8,7 +8,6 @@ import shutil
 import subprocess
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
 import dns.edns
 import dns.flags
@@ -25,38 +24,8 @@ from pdns.events.frame_streams import CollectorAddress
 from pdns.events.sinks import make_sink
 from pdns.events.sinks.dnstap import event_frame
 from pdns.wire.names import from_text
-from tests.unit.events.collectors import capture, frames_in, free_port
+from tests.unit.events.collectors import capture, fields_of, frames_in, free_port
 from tests.unit.events.records import EVENT, FINDING, event, events, hostile
-
-
-def fields_of(message: bytes) -> dict[int, Any]:
-    """The fields of a protocol buffer, by number; those with a length as bytes."""
-    found: dict[int, Any] = {}
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = message[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if not byte & 0x80:
-                return value
-
-    while at < len(message):
-        key = varint()
-        if key & 7 == 0:
-            found[key >> 3] = varint()
-        elif key & 7 == 5:
-            found[key >> 3] = int.from_bytes(message[at : at + 4], "little")
-            at += 4
-        else:
-            size = varint()
-            found[key >> 3] = message[at : at + size]
-            at += size
-    return found
 
 
 @given(events)

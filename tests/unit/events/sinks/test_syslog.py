@@ -62,7 +62,7 @@ def test_injections() -> None:
 
 
 def split(stream: bytes) -> list[bytes]:
-    """The messages of a stream with octet counting."""
+    """The messages of a stream, each behind its length."""
     messages = []
     while stream:
         size, _, rest = stream.partition(b" ")
@@ -106,7 +106,7 @@ def read_all(connection: socket.socket) -> bytes:
     return data
 
 
-def test_octet_counting() -> None:
+def test_messages_behind_their_length() -> None:
     """Over TCP each message has its length before it; each write is a connection that both sides end."""
     streams: list[bytes] = []
     port, thread = serve(lambda connection: streams.append(read_all(connection)), 2)

@@ -34,7 +34,6 @@ class FakeSource(FakeSupervisor):
     def __init__(self, *counters: Counters) -> None:
         super().__init__(*counters)
         self.recent: tuple[RecentBlock, ...] = ()
-        self.event_counters: tuple[Counters, ...] = ()
         self.blocked.saw("coventry", 8, time.monotonic())
 
     def remarks(self) -> list[str]:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.supervisor.http.live_counts import BOUNDS, CounterSums, by_label, by_two_labels, columns_of, difference, quantile
+from pdns.supervisor.http.live_counts import BOUNDS, LiveSums, by_label, by_two_labels, columns_of, difference, quantile
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import BUCKETS_S
 
@@ -33,7 +33,7 @@ def memories() -> Iterator[tuple[Counters, Counters]]:
 @given(steps=st.lists(st.tuples(st.integers(0, 1), st.sampled_from(SERIES), st.integers(0, 10**6)), max_size=30))
 def test_a_row_is_the_sum_of_all_series(steps: list[tuple[int, tuple[str, ...], int]]) -> None:
     """After each step, in whichever memory and whether or not the series is new, every column is what `items` says."""
-    memories, sums = (Counters.create(64), Counters.create(64)), CounterSums()
+    memories, sums = (Counters.create(64), Counters.create(64)), LiveSums()
     try:
         rows = [sums.row(memories)]
         for at, series, n in steps:
@@ -55,7 +55,7 @@ def test_a_row_is_the_sum_of_all_series(steps: list[tuple[int, tuple[str, ...], 
 def test_a_memory_that_is_gone(memories: tuple[Counters, Counters]) -> None:
     """A retired worker's counts are folded into another memory: the sum stays, and a difference is never below 0."""
     first, second = memories
-    sums = CounterSums()
+    sums = LiveSums()
     first.add(5, "queries_total", "leeds", "udp", "A")
     second.add(7, "queries_total", "leeds", "udp", "A")
     before = sums.row(memories)
@@ -66,7 +66,7 @@ def test_a_memory_that_is_gone(memories: tuple[Counters, Counters]) -> None:
 
 def test_gauges(memories: tuple[Counters, Counters]) -> None:
     """The least of all workers, by label, without those that have forgotten theirs."""
-    sums = CounterSums()
+    sums = LiveSums()
     for memory, value in zip(memories, (1, 0), strict=True):
         memory.add(value, "upstream_up", "a")
         memory.add(1, "upstream_up", "b")
@@ -80,7 +80,7 @@ def test_labels(memories: tuple[Counters, Counters]) -> None:
     """Columns can be read by one label, or by two."""
     for series in SERIES:
         memories[0].add(2, *series)
-    sums = CounterSums()
+    sums = LiveSums()
     table = sums.table(sums.row(memories))
     assert by_label(table, "queries") == {"leeds": 4, "york": 2}
     assert by_label(table, "answers") == {"cache": 2, "error": 2}

@@ -35,7 +35,7 @@ def status_of(source: FakeSource, directory: Path, between: Counters | None = No
     """The status, after `fill` has counted once more between two samples."""
 
     async def body() -> LiveStatus:
-        view = LiveView(source, StatusReader(directory), lambda: source.recent, lambda: source.event_counters)
+        view = LiveView(source, StatusReader(directory), lambda: source.recent)
         await view.sampler.next()
         if between is not None:
             fill(between)
@@ -118,7 +118,7 @@ def test_sinks_of_the_events_process(counters: Counters, tmp_path: Path) -> None
     memory.add(9, "event_sink_records_total", "siem", "written")
     memory.add(2, "event_sink_records_total", "siem", "lost")
     memory.add(3, "event_sink_lag_seconds", "file")
-    source.event_counters = (memory,)
+    source.child_counters = (memory,)
     sinks = {sink.name: sink for sink in status_of(source, tmp_path).sinks}
     memory.close()
     assert (sinks["siem"].up, sinks["siem"].written, sinks["siem"].lost, sinks["siem"].errors) == (True, 9, 2, 0)

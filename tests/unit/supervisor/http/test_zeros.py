@@ -6,6 +6,7 @@ from pathlib import Path
 
 import msgspec
 
+from pdns.config.event_schema import EventSection
 from pdns.config.schema import Config, Server
 from pdns.supervisor.http.zeros import DROPPED_OF_BALANCERS, zeros
 
@@ -21,6 +22,15 @@ def test_what_load_balancers_do_wrong() -> None:
         assert series not in without
         assert series in beside
         assert f"`{reason}`" in text
+
+
+def test_the_first_finding_is_seen() -> None:
+    """Each kind of finding has a series of each tenant, so that an alert sees the first one; none while nothing is recorded."""
+    config = msgspec.convert({"tenant": [{"name": "leeds", "networks": ["10.0.0.0/8"]}]}, Config)
+    findings = {labels for family, labels in zeros(config) if family == "findings_total"}
+    assert {("tunnel", "leeds"), ("bypass", "leeds"), ("retro", "default")} <= findings
+    off = msgspec.structs.replace(config, events=EventSection(enabled=False))
+    assert not [family for family, _ in zeros(off) if family.startswith(("event", "findings"))]
 
 
 def test_what_feeds_answer_themselves() -> None:
