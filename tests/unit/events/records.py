@@ -60,6 +60,7 @@ HOSTILE_NAMES = tuple(
     for label in (b"a\nb", b'"]', b"\0", b"\xff\xfe", b"|=\\", b"a b", b"<13>", b"\r\n\t", bytes(range(128, 190)))
 )
 HOSTILE_TEXTS = (
+    "x act=allowed",
     "line\nbreak",
     'quote"]',
     "\0",

@@ -74,3 +74,7 @@ def test_injections() -> None:
         header, values = parse_cef(line)
         assert len(header) == 7
         assert values["externalId"] == str(record.id)
+        assert values.get("cs5", "") == record.tenant
+        if isinstance(record, Event):
+            read = {name: values.get(key, "") for name, key in EVENT_KEYS.items()}
+            assert read == {name: getattr(record, name) for name in EVENT_KEYS}
