@@ -120,11 +120,15 @@ class Summary:
                 if client in clients:
                     yield id_, client, Totals(self.n[at], self.first_us[at], self.last_us[at])
 
-    def pairs_of_listing(self, id_: int) -> Iterator[tuple[int, Totals]]:
-        """The clients of a listing, and their queries."""
+    def of_tenants(self, id_: int, tenants: Collection[str]) -> Totals | None:
+        """The queries of a listing by clients of `tenants`; None: there are none."""
         span = self.spans[id_]
-        columns = zip(self.client[span], self.n[span], self.first_us[span], self.last_us[span], strict=True)
-        return ((client, Totals(n, first_us, last_us)) for client, n, first_us, last_us in columns)
+        chosen = [at for at, client in enumerate(self.client[span], span.start) if self.clients[client].tenant in tenants]
+        if not chosen:
+            return None
+        return Totals(
+            sum(self.n[at] for at in chosen), min(self.first_us[at] for at in chosen), max(self.last_us[at] for at in chosen)
+        )
 
     def known(self, clients: Iterable[int]) -> int:
         """How many of the clients are recorded."""
