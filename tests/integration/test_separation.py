@@ -96,7 +96,8 @@ def test_the_table_is_what_the_kernel_says(pdns: RunningPdns) -> None:
 def test_the_events_process_writes_no_memory_of_a_worker(pdns: RunningPdns) -> None:
     """It has the counters and rings of all workers for reading, and only its own counters for writing."""
     (events,) = (Path(f"/proc/{pid}") for pid in pdns.children("pdns.events"))
-    writable, readable = set(), set()  # kinds and inodes
+    writable: set[tuple[str, int]] = set()  # kind and inode
+    readable: set[tuple[str, int]] = set()
     for entry in (events / "fd").iterdir():
         (flags,) = re.findall(r"^flags:\s+(\d+)$", (events / "fdinfo" / entry.name).read_text(), re.MULTILINE)
         kind = str(entry.readlink()).removesuffix(" (deleted)").removeprefix("/memfd:")
