@@ -74,6 +74,11 @@ cdef struct Noted:  # one query
     double now
 
 
+cdef View view_of(told) except *
+cdef int kept_bits(const View *view, const uint8_t *address) noexcept nogil
+cdef void mask(uint8_t *address, int bits) noexcept nogil
+
+
 cdef class EventWriter:
     cdef object _ring, _memory, _views
     cdef bytes _key
