@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
@@ -49,8 +50,7 @@ class Describer:
     def event(self, raw: RawEvent, labels: BlockLabels, id_: int, offset_s: float) -> Event | None:
         """The event. `offset_s` is added to its times. None when a name is damaged."""
         try:
-            qname = names.to_text(names.from_text(names.to_text(raw.qname)))
-            listed = names.to_text(names.from_text(names.to_text(raw.listed))) if raw.is_blocked else ""
+            qname, listed = _text_of(raw.qname), _text_of(raw.listed) if raw.is_blocked else ""
         except (IndexError, InvalidName):
             return None
         told = told_by(raw.text.decode("utf-8", "replace"), labels.feed, labels.category)
@@ -101,3 +101,9 @@ class Describer:
 
     def _listings(self, name: bytes) -> tuple[Listing, ...]:
         return () if self._blockset is None else self._blockset.lookup(name)
+
+
+@lru_cache(_MOST_REMEMBERED)
+def _text_of(name: bytes) -> str:
+    """A name in presentation format. Raises `IndexError` or `InvalidName` when it is damaged."""
+    return names.to_text(names.from_text(names.to_text(name)))
