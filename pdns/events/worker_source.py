@@ -16,6 +16,7 @@ from pdns.telemetry.ring import RingReader, weight_of
 
 MOST_AT_ONCE: Final = 1000
 _TRIES: Final = 20
+_MOST_REMEMBERED: Final = 20_000
 _ALL: Final = ""  # of all tenants together
 
 
@@ -58,11 +59,12 @@ class ReadEvent(NamedTuple):
 class WorkerSource:
     """One worker. Everything here is read-only."""
 
-    def __init__(self, counters: Counters, ring: EventRing, number: int = 0, weight: int = 0) -> None:
-        """Reads from record `number` on, before which all records weigh `weight`."""
+    def __init__(self, counters: Counters, ring: EventRing, number: int | None = 0, weight: int = 0) -> None:
+        """Reads from record `number` on, before which all records weigh `weight`; None: what is written from now on."""
         self.ring = ring
         self._counters = counters
         self.reader = RingReader(ring, number, weight)
+        self._labels: dict[tuple[int, ...], BlockLabels] = {}  # by slots, which never change their meaning
 
     def read(self) -> Iterator[ReadEvent]:
         """New records, oldest first; at most `MOST_AT_ONCE`."""
@@ -70,7 +72,7 @@ class WorkerSource:
             raw = labels = None
             with suppress(ValueError):
                 raw = event_of(record)
-                labels = labels_of(raw, self._counters)
+                labels = self._labels_of(raw)
             yield ReadEvent(number, raw, labels, weight_of(record))
 
     @property
@@ -90,6 +92,15 @@ class WorkerSource:
     def close(self) -> None:
         self._counters.close()
         self.ring.close()
+
+    def _labels_of(self, raw: RawEvent) -> BlockLabels | None:
+        if (known := self._labels.get(raw.slots)) is not None:
+            return known
+        if (found := labels_of(raw, self._counters)) is not None:
+            if len(self._labels) >= _MOST_REMEMBERED:
+                self._labels.clear()
+            self._labels[raw.slots] = found
+        return found
 
     def _blocked(self) -> int:
         return sum(value for family, _, value in self._counters.items() if family == "blocked_total")
