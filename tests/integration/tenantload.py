@@ -16,6 +16,7 @@ from typing import Final
 from pdns.wire.names import from_text
 
 SINKHOLE: Final = socket.inet_aton("192.0.2.1")
+BURST: Final = 8000  # queries: no more records than the rings of four workers hold
 _IN_FLIGHT: Final = 256
 _TIMEOUT_S: Final = 2.0
 _RECEIVE_BUFFER_BYTES: Final = 4 * 1024 * 1024
@@ -51,15 +52,23 @@ class TenantLoad:
         self._random = random.Random(seed)
         self._tenants, self._port = tenants, port
 
-    def run(self, names: Sequence[str], count: int, midway: Callable[[], object] = lambda: None) -> ClientBooks:
+    def run(
+        self,
+        names: Sequence[str],
+        count: int,
+        midway: Callable[[], object] = lambda: None,
+        catch_up: Callable[[], object] = lambda: None,
+    ) -> ClientBooks:
         """Ask for `count` names, drawn of `names` (with `*.` for a new name below it each time), and wait for the answers.
-        `midway` is called after half of them, while queries are in flight.
+        `midway` is called after half of them, while queries are in flight; `catch_up` after every `BURST`.
         """
         waiting: dict[tuple[int, int], float] = {}
         with self._sockets() as (selector, sockets):
             for number in range(count):
                 if number == count // 2:
                     midway()
+                elif number % BURST == 0:
+                    catch_up()
                 at = self._random.randrange(len(sockets))
                 name = self._random.choice(names)
                 if name.startswith("*."):
