@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -26,11 +27,12 @@ from pdns.events.runtime import EventsRuntime, events_directory
 from pdns.files.safe_files import make_directory
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
-from pdns.ipc.messages import ForgetWorker, Message, ServeEvents, TakeBlockset, WatchWorker
+from pdns.ipc.messages import ForgetWorker, Forgotten, Message, ServeEvents, TakeBlockset, WatchWorker
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 from pdns.telemetry.counters import Counters
 
 MEMORY_BYTES: Final = 2 * 1024**3  # of its own; blocksets and the memories of workers are not counted
+_LAST_MESSAGES_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Received = tuple[Message, list[int]]
@@ -39,9 +41,10 @@ Received = tuple[Message, list[int]]
 class EventsProcess:
     """One loop, and what the supervisor says to it."""
 
-    def __init__(self, waiting: list[Received]) -> None:
-        """`waiting`: messages that have arrived already; the last one is the first `ServeEvents`."""
-        self._inbox: asyncio.Queue[Received] = asyncio.Queue()
+    def __init__(self, waiting: list[Received], send: Callable[[Message], object]) -> None:
+        """`waiting`: messages that have arrived already; the last one is the first `ServeEvents`. `send` answers."""
+        self._send = send
+        self._inbox: asyncio.Queue[Received | None] = asyncio.Queue()  # None: there will be no more
         for received in waiting:
             self._inbox.put_nowait(received)
         self._runtime: EventsRuntime | None = None
@@ -52,15 +55,19 @@ class EventsProcess:
         self._inbox.put_nowait((message, fds))
 
     async def run(self, tasks: asyncio.TaskGroup) -> None:
-        """Carry out messages until cancelled."""
-        while True:
-            message, fds = await self._inbox.get()
+        """Carry out messages until the last one."""
+        while (received := await self._inbox.get()) is not None:
+            message, fds = received
             if isinstance(message, ServeEvents) and len(fds) == 2:
                 await self._serve(fds, tasks)
             elif self._runtime is None:
                 self._early.append((message, fds))
             else:
                 await self._carry_out(self._runtime, message, fds)
+
+    def take_no_more(self) -> None:
+        """`run` ends after what it was given."""
+        self._inbox.put_nowait(None)
 
     async def stop(self) -> None:
         """Collect and deliver what can be within a second."""
@@ -71,10 +78,11 @@ class EventsProcess:
         match message:
             case WatchWorker() if len(fds) == 2 + len(message.memories):
                 memories = dict(zip(message.memories, fds[2:], strict=True))
-                runtime.read_from(fds[0], fds[1], memories)
+                runtime.read_from(fds[0], fds[1], memories, anew=message.anew)
                 close_all([*memories.values()])
             case ForgetWorker(ring):
                 runtime.forget(ring)
+                self._send(Forgotten(ring))
             case TakeBlockset(generation) if fds:
                 await runtime.take_blockset(generation, fds[0])
             case _:
@@ -104,7 +112,8 @@ class EventsProcess:
 def main() -> None:
     """Run until told to stop."""
     open_standard_descriptors()
-    for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the supervisor decides
+    for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):  # they may reach the whole group; until all is set up, only
+        # the end of the channel ends this process: what workers have noted is read first
         signal.signal(number, signal.SIG_IGN)
     step_back()
     standard_error().threaded = False  # until the process has given up what it does not need
@@ -144,11 +153,14 @@ async def _run(channel: Channel, waiting: list[Received]) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
-    process = EventsProcess(waiting)
+    process = EventsProcess(waiting, channel.send)
     channel.attach(loop, process.take, stopping.set)
     async with asyncio.TaskGroup() as tasks:
         work = tasks.create_task(process.run(tasks))
         await stopping.wait()
+        channel.read()
+        process.take_no_more()
+        await asyncio.wait([work], timeout=_LAST_MESSAGES_S)
         work.cancel()
         await process.stop()
         logging.shutdown()

@@ -44,22 +44,29 @@ class EventCollector:
         self._book = HourBook(places.hour)
         self._sources: dict[str, WorkerSource] = {}
         self._known = _ids_since(spool, places) if places.rings else frozenset()
+        self.needed = spool.checked(places.spool) if places.rings else spool.end  # of the spool: from here on
         self._save_at_s = 0.0
         self._is_saved = True
 
-    def read_from(self, ring: EventRing, counters: Counters) -> None:
-        """Read the events of a worker from now on; what was read before a restart is not read again."""
+    def read_from(self, ring: EventRing, counters: Counters, *, anew: bool = False) -> None:
+        """Read the events of a worker; what was read before a restart is not read again. `anew`: what was not read up to now
+        was not to be recorded.
+        """
         key = f"{ring.id:x}"
-        if key in self._sources:
+        place = self._places.get(key, RingPlace())
+        if key in self._sources or place.is_final:
             counters.close()
             ring.close()
             return
-        place = self._places.get(key, RingPlace())
-        self._sources[key] = WorkerSource(counters, ring, place.next, place.weight)
-        self._book.state.lost_before[key] = 0
+        if not anew:
+            self._sources[key] = WorkerSource(counters, ring, place.next, place.weight)
+            return
+        source = self._sources[key] = WorkerSource(counters, ring, None)
+        self._book.skip(key, source.snapshot())
+        self.save()
 
     def forget(self, ring: int, now_s: float, boot_s: float) -> None:
-        """A worker is gone for good: read what is left."""
+        """A worker is gone for good: read what is left, and remember that, so that it is never read again."""
         key = f"{ring:x}"
         if (source := self._sources.get(key)) is None:
             return
@@ -68,9 +75,9 @@ class EventCollector:
         self._look(key, source)
         self._book.forget(key)
         del self._sources[key]
-        self._places.pop(key, None)
+        self._places[key] = RingPlace(source.reader.next, source.reader.weight, True)
         source.close()
-        self._is_saved = False
+        self.save()
 
     def forget_others(self) -> None:
         """Forget the places of rings that no worker has: those of an earlier server."""
@@ -101,7 +108,7 @@ class EventCollector:
         if missing := sum(abs(hour.unaccounted) for hour in hours):
             _log.warning("%d blocked queries of the last hour are in no event, or in two", missing)
             self._counters.add(missing, "events_unaccounted_total")
-        self._is_saved = False
+        self.save()  # an hour that ended twice would have two contents with one id
 
     def find(self, findings: Sequence[Finding]) -> None:
         """Record findings."""
@@ -118,7 +125,7 @@ class EventCollector:
         places = Places(rings=self._places, spool_segment=end.segment, spool_offset=end.offset, hour=self._book.state)
         with suppress(OSError):  # a full disk: what is read since is read again
             write_places(self._events_dir, places)
-            self._is_saved = True
+            self._is_saved, self.needed = True, end
 
     def close(self) -> None:
         for source in self._sources.values():
@@ -131,6 +138,7 @@ class EventCollector:
         found = [(one, self._event(key, one, offset_s)) for one in source.read()]
         if lost := source.reader.lost_weight - lost_before:
             self._counters.add(lost, "events_lost_total", "overwritten")
+            self._book.state.lost += lost
         events = [event for _, event in found if event is not None and event.id not in self._known]
         self._append(events)
         for one, event in found:
@@ -151,7 +159,7 @@ class EventCollector:
         return self.describer.event(one.raw, one.labels, record_id(self.describer.node, int(key, 16), one.number), offset_s)
 
     def _look(self, key: str, source: WorkerSource) -> None:
-        self._book.look(key, source.snapshot(), source.reader.lost_weight)
+        self._book.look(key, source.snapshot())
 
 
 def _ids_since(spool: Spool, places: Places) -> frozenset[int]:

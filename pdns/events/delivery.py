@@ -14,6 +14,7 @@ from pdns.events.cursors import CursorFiles
 from pdns.events.sink import SinkEntry
 from pdns.events.sink_delivery import DeliveryClock, SinkDelivery
 from pdns.events.spool import Spool
+from pdns.events.spool_segments import SpoolPosition
 from pdns.state.sink_states import SinkState, write_states
 
 CURSORS: Final = "cursors"  # below `<state>/events`
@@ -35,6 +36,7 @@ class Delivery:
         self._cursors = CursorFiles(directory / CURSORS)
         self._running: dict[str, tuple[SinkDelivery, asyncio.Task[None]]] = {}
         self._written_states: list[SinkState] | None = None
+        self.also_needed: Callable[[], SpoolPosition] = lambda: spool.end  # from there on, by others than sinks
         spool.before_drop = self._before_drop
 
     def append(self, records: Sequence[Record]) -> None:
@@ -72,9 +74,9 @@ class Delivery:
                 self.write_states()
 
     def release(self) -> None:
-        """Remove from the spool what every sink has. Without sinks, everything is kept up to its bound."""
+        """Remove from the spool what every sink has, and no one else needs. Without sinks, everything is kept up to its bound."""
         if self._running:
-            self.spool.release(min(delivery.kept for delivery, _ in self._running.values()))
+            self.spool.release(min(self.also_needed(), *(delivery.kept for delivery, _ in self._running.values())))
 
     def states(self) -> list[SinkState]:
         """How each sink is doing, by name."""

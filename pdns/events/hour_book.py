@@ -26,7 +26,6 @@ class HourState(msgspec.Struct):
 
     start_s: float = 0.0
     before: dict[str, Snapshot] = {}  # by the number of the event ring, in hexadecimal
-    lost_before: dict[str, int] = {}  # likewise
     counts: dict[str, TenantCounts] = {}  # by tenant
     event_counts: dict[str, EventCounts] = {}  # by tenant
     dropped: int = 0
@@ -60,8 +59,12 @@ class HourBook:
         one.events += 0 if merged else n
         one.monitored += n if monitored else 0
 
-    def look(self, ring: str, now: Snapshot, lost: int) -> None:
-        """Add what a worker has counted since it was last looked at. `lost`: queries in lost records, ever."""
+    def skip(self, ring: str, now: Snapshot) -> None:
+        """What a worker has counted up to `now` belongs to no hour."""
+        self.state.before[ring] = now
+
+    def look(self, ring: str, now: Snapshot) -> None:
+        """Add what a worker has counted since it was last looked at."""
         state = self.state
         before = state.before.get(ring, Snapshot())
         for tenant, one in now.counts.items():
@@ -74,13 +77,11 @@ class HourBook:
         state.dropped += now.dropped - before.dropped
         state.monitored += now.monitored - before.monitored
         state.waiting += now.waiting - before.waiting
-        state.lost += lost - state.lost_before.get(ring, 0)
-        state.before[ring], state.lost_before[ring] = now, lost
+        state.before[ring] = now
 
     def forget(self, ring: str) -> None:
         """A worker is gone for good. What it was counting up to `look` stays counted; repeats without a record are lost."""
         before = self.state.before.pop(ring, Snapshot())
-        self.state.lost_before.pop(ring, None)
         self.state.waiting -= before.waiting
         self.state.lost += before.waiting
 
@@ -106,7 +107,7 @@ class HourBook:
         hours.append(
             msgspec.structs.replace(whole, merged=merged, monitored=state.monitored, lost=state.lost, unaccounted=unaccounted)
         )
-        self.state = HourState(start_s=now_s, before=state.before, lost_before=state.lost_before)
+        self.state = HourState(start_s=now_s, before=state.before)
         return hours
 
 

@@ -25,6 +25,7 @@ class RingPlace(msgspec.Struct, frozen=True):
 
     next: int = 0
     weight: int = 0
+    is_final: bool = False  # the worker is gone, and everything is read
 
 
 class Places(msgspec.Struct, kw_only=True):

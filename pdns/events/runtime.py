@@ -32,6 +32,7 @@ from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.further_memories import ASKED, TAP, TUNNELS
 
 DIRECTORY: Final = "events"  # below the state directory
+SINK_GAUGES: Final = ("event_sink_up", "event_sink_lag_seconds")
 _TURN_S: Final = 0.2
 _GAUGES_EVERY: Final = 5  # turns
 _FORGET_AFTER_TURNS: Final = 50  # by then the supervisor has named all workers
@@ -60,12 +61,15 @@ class EventsRuntime:
         self._spool = Spool(directory / "spool", config.events.max_bytes)
         self._delivery = Delivery(self._spool, directory)
         self._collector = EventCollector(config, node_of(config), directory, self._spool, self._append, counters)
+        self._delivery.also_needed = lambda: self._collector.needed
         self._tunnels = TunnelFindings()
         self._taps = TappedQueries(self._state_dir, counters, spawn)
         self._asked = AskedNameFindings(config, node_of(config), steady_s())
         self._reports = ReportSchedule(config)
         self._lost_before: dict[str, int] = {}
         self._shown: set[str] = set()  # sinks that have gauges
+        for family in SINK_GAUGES:  # a process before this one may have had other sinks
+            counters.forget(family)
 
     async def configure(self, config: Config) -> None:
         """Go by `config` from now on."""
@@ -102,7 +106,7 @@ class EventsRuntime:
         await asyncio.gather(self._delivery.stop(), self._taps.stop())
         self._set_gauges()
 
-    def read_from(self, counters_fd: int, ring_fd: int, memories: dict[str, int]) -> None:
+    def read_from(self, counters_fd: int, ring_fd: int, memories: dict[str, int], *, anew: bool = False) -> None:
         """Read the memories of a worker, which are owned from here on. Of the further `memories`, those used are taken out."""
         counters = ring = None
         try:
@@ -119,7 +123,7 @@ class EventsRuntime:
             self._taps.read_from(ring.id, tap_fd, os.dup(counters_fd))
         if TUNNELS in memories and self._tunnels.read_from(ring.id, memories[TUNNELS]):
             del memories[TUNNELS]
-        self._collector.read_from(ring, counters)
+        self._collector.read_from(ring, counters, anew=anew)
 
     def forget(self, ring: int) -> None:
         """The worker of that ring is gone for good."""
@@ -177,8 +181,8 @@ class EventsRuntime:
             self._lost_before[reason] = queries
         states = self._delivery.states()
         for gone in self._shown.difference(state.name for state in states):
-            self._counters.forget("event_sink_up", gone)
-            self._counters.forget("event_sink_lag_seconds", gone)
+            for family in SINK_GAUGES:
+                self._counters.forget(family, gone)
         self._shown = {state.name for state in states}
         for state in states:
             self._gauge("event_sink_up", int(state.up), state.name)

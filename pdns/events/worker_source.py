@@ -16,7 +16,7 @@ from pdns.telemetry.ring import RingReader, weight_of
 
 MOST_AT_ONCE: Final = 1000
 _TRIES: Final = 20
-_MOST_LABELS: Final = 20_000
+_MOST_REMEMBERED: Final = 20_000
 _ALL: Final = ""  # of all tenants together
 
 
@@ -59,12 +59,12 @@ class ReadEvent(NamedTuple):
 class WorkerSource:
     """One worker. Everything here is read-only."""
 
-    def __init__(self, counters: Counters, ring: EventRing, number: int = 0, weight: int = 0) -> None:
-        """Reads from record `number` on, before which all records weigh `weight`."""
+    def __init__(self, counters: Counters, ring: EventRing, number: int | None = 0, weight: int = 0) -> None:
+        """Reads from record `number` on, before which all records weigh `weight`; None: what is written from now on."""
         self.ring = ring
         self._counters = counters
         self.reader = RingReader(ring, number, weight)
-        self._labels: dict[tuple[int, ...], BlockLabels | None] = {}
+        self._labels: dict[tuple[int, ...], BlockLabels] = {}  # by slots, which never change their meaning
 
     def read(self) -> Iterator[ReadEvent]:
         """New records, oldest first; at most `MOST_AT_ONCE`."""
@@ -74,15 +74,6 @@ class WorkerSource:
                 raw = event_of(record)
                 labels = self._labels_of(raw)
             yield ReadEvent(number, raw, labels, weight_of(record))
-
-    def _labels_of(self, raw: RawEvent) -> BlockLabels | None:
-        """Series never change their slots, so the labels of slots stay the same."""
-        labels = self._labels.get(raw.slots)
-        if labels is None:
-            if len(self._labels) >= _MOST_LABELS:
-                self._labels.clear()
-            labels = self._labels[raw.slots] = labels_of(raw, self._counters)
-        return labels
 
     @property
     def is_behind(self) -> bool:
@@ -101,6 +92,15 @@ class WorkerSource:
     def close(self) -> None:
         self._counters.close()
         self.ring.close()
+
+    def _labels_of(self, raw: RawEvent) -> BlockLabels | None:
+        if (known := self._labels.get(raw.slots)) is not None:
+            return known
+        if (found := labels_of(raw, self._counters)) is not None:
+            if len(self._labels) >= _MOST_REMEMBERED:
+                self._labels.clear()
+            self._labels[raw.slots] = found
+        return found
 
     def _blocked(self) -> int:
         return sum(value for family, _, value in self._counters.items() if family == "blocked_total")

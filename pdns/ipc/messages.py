@@ -100,10 +100,17 @@ class WatchWorker(msgspec.Struct, frozen=True, tag=True):
 
     ring: int  # the number that identifies the event ring
     memories: tuple[str, ...] = ()
+    anew: bool = False  # events are recorded from now on; what was noted before is not to be
 
 
 class ForgetWorker(msgspec.Struct, frozen=True, tag=True):
-    """Supervisor to events: the writer of this ring is gone for good. Read what is left of it."""
+    """Supervisor to events: the writer of this ring is gone for good. Read what is left of it, and answer."""
+
+    ring: int
+
+
+class Forgotten(msgspec.Struct, frozen=True, tag=True):
+    """Events to supervisor: everything in this ring is recorded, also if this process dies now."""
 
     ring: int
 
@@ -178,7 +185,8 @@ class FoundCached(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = (
-    Apply | TakeMemories | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents | WatchWorker | ForgetWorker
+    Apply | TakeMemories | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents
+    | WatchWorker | ForgetWorker | Forgotten
     | HandOver | HandedOver | Drain | Ready | Refused | Drained
     | FindCached | FoundCached
 )  # fmt: skip

@@ -136,6 +136,8 @@ class Runtime:
         self._tunnels.configure(config)
         self._taps.configure(config)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
+        if config.events.enabled is not before.events.enabled:
+            self._service.finish(boottime_s())  # repeats of the time before are not mixed with those of the time after
         self._service.adopt(self._service.rules.with_config(config, steady_s()), self._forwarder)
         self._connections.apply(_tcp_limits(config))
         self._connections.trust(config.server.proxy_protocol_from)

@@ -177,7 +177,7 @@ class Service:
             self._ask_plain(plain, now)
 
     def finish(self, now: float) -> None:
-        """Write what waits to be written. Call this at the end."""
+        """Write what waits to be written: at the end, and when events begin or end to be recorded."""
         if self._events is not None:
             self._events.flush(now + MINUTE_S)
 

@@ -69,9 +69,9 @@ class Bench:
         self.spool = Spool(self._directory / "spool", 1 << 24)
         self.collector = EventCollector(CONFIG, "node1", self._directory, self.spool, self.spool.append, self.counters)
 
-    def read_from(self, memory: WorkerMemory) -> None:
+    def read_from(self, memory: WorkerMemory, *, anew: bool = False) -> None:
         ring = EventRing.attach(os.dup(memory.event_ring.fd), writable=False)
-        self.collector.read_from(ring, Counters.attach(os.dup(memory.counters.fd), writable=False))
+        self.collector.read_from(ring, Counters.attach(os.dup(memory.counters.fd), writable=False), anew=anew)
 
     def records(self) -> list[Record]:
         return self.spool.read(self.spool.oldest, 100_000).records
@@ -200,3 +200,77 @@ def test_another_text_says_nothing() -> None:
     """Such as that of an upstream, or of another feed."""
     for text in ("", "blocked", "malware: x (case ABC)", "ads: x is listed by urlhaus (case K7M3-QXP2)"):
         assert told_by(text, "urlhaus", "malware") == ("", "", "")
+
+
+def test_a_worker_that_is_gone_is_not_read_again(bench: Bench, worker: BusyWorker) -> None:
+    """When its end was not confirmed because this process died, its memory comes again: nothing is recorded or counted twice."""
+    bench.read_from(worker.memory)
+    worker.block("evil.test", 1.0)
+    bench.collector.forget(worker.memory.event_ring.id, HOUR, 2.0)
+    bench.begin()
+    bench.read_from(worker.memory)
+    bench.collector.turn(HOUR + 0.7, 2.5)
+    bench.collector.forget(worker.memory.event_ring.id, HOUR + 1.0, 3.0)
+    bench.collector.end_hour(HOUR + 2.0)
+    assert len(bench.events()) == 1
+    assert (bench.hours()[-1].blocked, bench.hours()[-1].events, bench.hours()[-1].unaccounted) == (1, 1, 0)
+
+
+def test_what_was_lost_before_a_kill_stays_counted(bench: Bench, worker: BusyWorker) -> None:
+    """Records that were overwritten before the hour was looked at, when the process dies in between."""
+    bench.read_from(worker.memory)
+    capacity = worker.memory.event_ring.capacity
+    for number in range(capacity + 5):
+        worker.block(f"n{number}.test", 1.0)
+    bench.collector.turn(HOUR, 2.0)
+    bench.begin()
+    bench.read_from(worker.memory)
+    bench.collector.end_hour(HOUR + 2.0)
+    whole = bench.hours()[-1]
+    assert (whole.blocked, whole.events, whole.lost, whole.unaccounted) == (capacity + 5, capacity - 1, 6, 0)
+
+
+def test_recording_can_begin_anew(bench: Bench, worker: BusyWorker) -> None:
+    """What was noted before is neither recorded nor lost, and belongs to no hour."""
+    bench.read_from(worker.memory)
+    bench.collector.turn(HOUR, 0.5)
+    bench.begin()
+    for number in range(10):
+        worker.block(f"n{number}.test", 1.0)
+    bench.read_from(worker.memory, anew=True)
+    worker.block("evil.test", 2.0)
+    bench.begin()
+    bench.read_from(worker.memory)
+    bench.collector.turn(HOUR, 3.0)
+    bench.collector.end_hour(HOUR + 2.0)
+    assert [event.qname for event in bench.events()] == ["evil.test"]
+    whole = bench.hours()[-1]
+    assert (whole.queries, whole.blocked, whole.events, whole.lost, whole.unaccounted) == (1, 1, 1, 0, 0)
+
+
+def test_the_spool_keeps_what_a_restart_compares_with(bench: Bench, worker: BusyWorker) -> None:
+    """From the place that was written last; a full disk may keep a new one from being written."""
+    bench.read_from(worker.memory)
+    worker.block("evil.test", 1.0)
+    before = bench.collector.needed
+    bench.collector.turn(HOUR, 2.0)
+    assert before < bench.collector.needed == bench.spool.end
+    worker.block("worse.test", 2.0)
+    bench.collector.turn(HOUR, 2.1)
+    assert bench.collector.needed < bench.spool.end
+
+
+def test_an_hour_ends_once(bench: Bench, worker: BusyWorker) -> None:
+    """Also when the process dies right after it; what is counted later belongs to the next."""
+    bench.read_from(worker.memory)
+    worker.block("one.test", 1.0)
+    bench.collector.turn(HOUR, 2.0)
+    bench.collector.turn(HOUR + 3600.0, 2.1)
+    bench.begin()
+    bench.read_from(worker.memory)
+    worker.block("two.test", 3.0)
+    bench.collector.turn(HOUR + 3601.0, 3.0)
+    bench.collector.end_hour(HOUR + 3602.0)
+    whole = [hour for hour in bench.hours() if hour.tenant == ALL_TENANTS]
+    assert len({hour.id for hour in whole}) == len(whole) == 2
+    assert [hour.blocked for hour in whole] == [1, 1]
