@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from pdns.config.load import from_tables
 from pdns.config.schema import Config
-from pdns.config.sink_rules import parse_destination
+from pdns.config.sink_rules import client_context, parse_destination
+from pdns.config.sink_schema import SinkSection
 from pdns.config.written_paths import written_paths
 from pdns.errors import ConfigErrors, InvalidAddress
 
@@ -116,3 +118,14 @@ def test_destinations() -> None:
     for text in ("", ":5", "a:b", "a:70000", "[::1]:", "a:", "a:1:2"):
         with pytest.raises(InvalidAddress):
             parse_destination(text, 9)
+
+
+def test_a_private_authority_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and certificates are checked; the strict mode that Python 3.13 turns on is off, as for upstreams and mail."""
+    strict = ssl.create_default_context()
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: strict)
+    context = client_context(SinkSection(name="x", kind="syslog"))
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
