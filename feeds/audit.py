@@ -29,6 +29,7 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     kind: str = ""
     force: bool = False
     tenant: str = ""
+    sink: str = ""
     report: int = 0  # its number
     done: bool
     outcome: str

@@ -27,9 +27,10 @@ from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandError, InvalidCommand, Outcome
 from pdns.state.in_force import InForce
-from pdns.state.overrides import Disabled, Indicator, Overrides, Paused
+from pdns.state.overrides import Disabled, Indicator, Overrides, Paused, Tapped
 
 MAX_INDICATORS: Final = 10_000
+MAX_TAP_S: Final = 86400.0
 _ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
 _log = logging.getLogger(__name__)
 
@@ -79,7 +80,7 @@ class CommandRunner:
             "hold": self._hold_back, "release": self._release, "drop": self._drop,
             "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove, "close": self._close_report,
-            "pause": self._pause, "resume": self._resume,
+            "pause": self._pause, "resume": self._resume, "tap": self._tap, "untap": self._untap,
         }  # fmt: skip
 
     def overrides(self) -> Overrides:
@@ -258,6 +259,22 @@ class CommandRunner:
         self._write(paused={name: entry for name, entry in self._overrides.paused.items() if name != order.tenant})
         return f"names are blocked again{_for(order)}"
 
+    async def _tap(self, order: Command) -> str:
+        now_s = steady_s()
+        if not order.tenant or not order.sink:
+            raise RefusedError("say which tenant, and which sink")
+        if not 0 < order.for_s <= MAX_TAP_S:
+            raise RefusedError("say for how long, at most 24h, as in --for 30m: a tap must end by itself")
+        entry = Tapped(sink=order.sink, reason=order.reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
+        self._write(tapped={**self._overrides.tapped, order.tenant: entry})
+        return f"all queries of tenant {order.tenant} go to sink {order.sink} until {_clock(entry.until_s)}"
+
+    async def _untap(self, order: Command) -> str:
+        if order.tenant not in self.overrides().tapped:
+            raise RefusedError(f"there is no tap of tenant {order.tenant}")
+        self._write(tapped={name: entry for name, entry in self._overrides.tapped.items() if name != order.tenant})
+        return f"the tap of tenant {order.tenant} has ended"
+
     # Reports of mistakes.
 
     async def _close_report(self, order: Command) -> str:
@@ -298,6 +315,7 @@ class CommandRunner:
             f"{entry.action} {entry.name} is over" for entry in self._overrides.indicators if entry not in current.indicators
         ]
         ended += [f"names are blocked again for tenant {name}" for name in self._overrides.paused if name not in current.paused]
+        ended += [f"the tap of tenant {name} has ended" for name in self._overrides.tapped if name not in current.tapped]
         try:
             self._write()
         except OSError:

@@ -21,7 +21,7 @@ from pdns.errors import InvalidName, PdnsError
 from pdns.event_erasing import erase_events
 from pdns.event_store.event import Event, Finding, Hour
 from pdns.event_store.open import open_store
-from pdns.event_store.queries import EventQueries, Machine, Window
+from pdns.event_store.queries import EventQueries, MachineRow, Window
 from pdns.incident_lookup import client_texts
 from pdns.policy_diff import NO_TENANT
 from pdns.report.periods import InvalidPeriod, typed_period
@@ -96,7 +96,7 @@ def machines_command(
 ) -> None:
     """Show the machines to look at: those with a named threat first, with the period of those that ask on a timer."""
 
-    def ask(store: EventQueries, _config: Config, window: Window, of: str | None) -> list[Machine]:
+    def ask(store: EventQueries, _config: Config, window: Window, of: str | None) -> list[MachineRow]:
         return store.machines(window, of, limit)
 
     raise typer.Exit(_show(config, (since, until, tenant), ask, _MACHINE_TITLES, _machine_row, _NO_MACHINES, as_json=as_json))
@@ -209,7 +209,7 @@ def _finding_row(finding: Finding) -> Row:
     return _clock(finding.time_s), finding.kind, finding.tenant, finding.client, finding.subject, finding.text
 
 
-def _machine_row(machine: Machine) -> Row:
+def _machine_row(machine: MachineRow) -> Row:
     more = machine.domains - len(machine.names)
     listed = ", ".join(machine.names) + (f" and {more} more" if more else "")
     every = "" if machine.period_s is None else f"{_length(machine.period_s)} ±{(machine.jitter or 0.0) * 100:.0f}%"

@@ -25,12 +25,13 @@ MOST_SINKS: Final = 32
 RESERVED_SINKS: Final = ("sqlite", "store")  # the store that is always there
 SYSLOG_PORTS: Final = {"udp": 514, "tcp": 601, "tls": 6514}  # RFC 5426, RFC 6587, RFC 5425
 DNSTAP_PORT: Final = 6000
+LEAST_SAMPLE: Final = 1e-6
 _COMMON: Final = ("name", "kind", "records", "findings", "tenants", "timeout_s")
 _TLS: Final = ("ca_file", "client_cert_file", "client_key_file")
 _KEYS: Final[Mapping[str, tuple[str, ...]]] = {
     "file": ("path", "format", "max_bytes", "max_files"),
     "syslog": ("address", "transport", "format", "facility", "confirm", *_TLS),
-    "dnstap": ("path", "address"),
+    "dnstap": ("path", "address", "sample"),
     "webhook": ("url", "secret_file", "format", *_TLS),
     "clickhouse": ("url", "database", "user", "password_file", "ttl_days", *_TLS),
 }
@@ -139,6 +140,8 @@ def _check_kind(sink: SinkSection, at: str, around: SinkRuleContext) -> None:
                     add(f"{at}.records[{number}]", f'expected "blocked" or "monitored": dnstap has queries only, got "{records}"')
             if sink.findings:
                 add(f"{at}.findings", "dnstap has queries only")
+            if 0 < sink.sample < LEAST_SAMPLE:
+                add(f"{at}.sample", f"expected 0, or {LEAST_SAMPLE:g} to 1, got {sink.sample:g}")
         case _:
             if not sink.url:
                 add(f"{at}.url", "required")

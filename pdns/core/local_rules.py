@@ -75,7 +75,7 @@ class LocalRules:
     the time being, and tenants for whom nothing is blocked for the time being.
     """
 
-    __slots__ = ("disabled", "everyones", "paused", "tenants")
+    __slots__ = ("disabled", "everyones", "paused", "tapped", "tenants")
 
     def __init__(
         self,
@@ -83,12 +83,16 @@ class LocalRules:
         disabled: Iterable[str] = (),
         tenants: Mapping[str, tuple[LocalEntry, ...]] = MappingProxyType({}),
         paused: Iterable[str] = (),
+        tapped: Iterable[str] = (),
     ) -> None:
-        """`entries` are everyone's, those in `tenants` of the tenant with that name."""
+        """`entries` are everyone's, those in `tenants` of the tenant with that name. Of `tapped` tenants all queries are copied;
+        it decides nothing.
+        """
         self.everyones = EntryTable(entries)
         self.disabled = frozenset(disabled)
         self.tenants = dict(tenants)
         self.paused = frozenset(paused)
+        self.tapped = frozenset(tapped)
 
     def __bool__(self) -> bool:
         return bool(self.everyones or self.disabled or self.tenants or self.paused)

@@ -25,10 +25,11 @@ from pdns.events.sink import SinkEntry
 from pdns.events.sinks import make_entry
 from pdns.events.spool import Spool
 from pdns.events.store_sink import store_entry
+from pdns.events.tapped_queries import TappedQueries
 from pdns.events.tunnel_findings import TunnelFindings
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
-from pdns.telemetry.further_memories import ASKED, TUNNELS
+from pdns.telemetry.further_memories import ASKED, TAP, TUNNELS
 
 DIRECTORY: Final = "events"  # below the state directory
 _TURN_S: Final = 0.2
@@ -60,6 +61,7 @@ class EventsRuntime:
         self._delivery = Delivery(self._spool, directory)
         self._collector = EventCollector(config, node_of(config), directory, self._spool, self._append, counters)
         self._tunnels = TunnelFindings()
+        self._taps = TappedQueries(self._state_dir, counters, spawn)
         self._asked = AskedNameFindings(config, node_of(config), steady_s())
         self._reports = ReportSchedule(config)
         self._lost_before: dict[str, int] = {}
@@ -73,6 +75,7 @@ class EventsRuntime:
         self._spool.set_max_bytes(config.events.max_bytes)
         self._collector.describer.configure(config, node_of(config))
         await self._delivery.configure(self._entries(config), self._spawn)
+        await self._taps.configure(config, node_of(config))
 
     async def run(self) -> None:
         """Collect until cancelled."""
@@ -96,7 +99,7 @@ class EventsRuntime:
         self._asked.stop(steady_s())
         self._collector.end_hour(steady_s())
         self._collector.save()
-        await self._delivery.stop()
+        await asyncio.gather(self._delivery.stop(), self._taps.stop())
         self._set_gauges()
 
     def read_from(self, counters_fd: int, ring_fd: int, memories: dict[str, int]) -> None:
@@ -112,6 +115,8 @@ class EventsRuntime:
             return
         if (asked_fd := memories.pop(ASKED, None)) is not None:
             self._asked.read_from(ring.id, asked_fd, os.dup(counters_fd))
+        if (tap_fd := memories.pop(TAP, None)) is not None:
+            self._taps.read_from(ring.id, tap_fd, os.dup(counters_fd))
         if TUNNELS in memories and self._tunnels.read_from(ring.id, memories[TUNNELS]):
             del memories[TUNNELS]
         self._collector.read_from(ring, counters)
@@ -120,6 +125,8 @@ class EventsRuntime:
         """The worker of that ring is gone for good."""
         self._find_tunnels()
         self._tunnels.forget(ring)
+        self._pass_on_taps()
+        self._taps.forget(ring)
         self._collector.forget(ring, steady_s(), boottime_s())
         self._asked.forget(ring)
 
@@ -148,12 +155,17 @@ class EventsRuntime:
         try:
             self._collector.turn(steady_s(), boottime_s())
             self._find_tunnels()
+            self._pass_on_taps()
         except Exception:  # noqa: BLE001 (the next turn may do better)
             _log.exception("events could not be collected")
 
     def _find_tunnels(self) -> None:
         now_s = steady_s()
         self._collector.find(self._tunnels.take(node_of(self._config), now_s, now_s - boottime_s()))
+
+    def _pass_on_taps(self) -> None:
+        now_s = steady_s()
+        self._taps.turn(now_s, now_s - boottime_s())
 
     def _entries(self, config: Config) -> list[SinkEntry]:
         return [store_entry(config), *map(make_entry, config.sink)]

@@ -74,6 +74,11 @@ cdef struct Noted:  # one query
     double now
 
 
+cdef View view_of(told) except *
+cdef int kept_bits(const View *view, const uint8_t *address) noexcept nogil
+cdef void mask(uint8_t *address, int bits) noexcept nogil
+
+
 cdef class EventWriter:
     cdef object _ring, _memory, _views
     cdef bytes _key
@@ -87,6 +92,7 @@ cdef class EventWriter:
     cdef uint8_t *_repeats  # the records of the places
     cdef uint8_t *_records
     cdef uint32_t _capacity
+    cdef uint32_t _most_questions, _most_records, _most_records_and_clients  # of this worker
     cdef Count _pairs[COUNTS]
     cdef Count _domains[COUNTS]
 

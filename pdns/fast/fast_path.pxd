@@ -12,6 +12,7 @@ from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, RateLimiter
 from pdns.fast.cookies cimport Options
 from pdns.fast.event_writer cimport EventWriter
 from pdns.fast.query cimport Query
+from pdns.fast.query_tap cimport QueryTap
 from pdns.fast.cache_record cimport CacheRecord
 from pdns.fast.stats cimport FastStats
 from pdns.fast.wire cimport Fault, Question
@@ -60,6 +61,7 @@ cdef class FastPath:
     cdef object _special_filter_keys
     cdef object _primaries  # None when there are none
     cdef AskedNames _asked  # None: names are not noted
+    cdef QueryTap _tap  # None: no queries are copied
     cdef Options _options
     cdef bytes _cookie_secret
     cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much

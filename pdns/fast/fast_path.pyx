@@ -111,6 +111,10 @@ cdef class FastPath:
         """Note the names that are answered and not blocked in `asked`; None: nowhere."""
         self._asked = asked
 
+    def copy_in(self, QueryTap tap):
+        """Copy queries in `tap`; None: nowhere."""
+        self._tap = tap
+
     def client(self, str address not None):
         """Who is at `address`."""
         return self._clients.lookup(address)
@@ -202,6 +206,8 @@ cdef class FastPath:
             self._fast_stats.response(heard.client, ERROR, rcode_of(heard.fault))
             return size
         self._fast_stats.query(heard.client, transport, question.qtype)
+        if self._tap is not None:
+            self._tap.see(question, heard.client, self._clients.clients, address, transport, now)
         if question.has_options:
             verified = self._options.take_up(question, address, transport == TCP, now)
         if not heard.allowed:

@@ -24,6 +24,7 @@ from pdns.reference.event_writer import ReferenceEventWriter
 from pdns.reference.first_stages import FirstStages
 from pdns.reference.in_flight import ReferenceInFlight
 from pdns.reference.query import parse_query
+from pdns.reference.query_tap import ReferenceQueryTap
 from pdns.reference.udp_listener import ReferenceUdpListener
 from pdns.reference.upstream_socket import ReferenceUdpSocket
 from pdns.telemetry.asked_names import AskedNames
@@ -55,6 +56,7 @@ REFERENCE: Final = Kernels(
     fast_forward=None,
     asked_names=AskedNames,
     event_writer=ReferenceEventWriter,
+    query_tap=ReferenceQueryTap,
 )
 
 
@@ -81,6 +83,11 @@ class ReferenceService(Service):
         self._first = FirstStages(self._resolver, new_limits() if limits is None else limits)
         self._cookie_secret = cookie_secret or os.urandom(SECRET_BYTES)
         self._options = Options(self._cookie_secret, rules.config.server)
+        self._tap: ReferenceQueryTap | None = None
+
+    def copy_in(self, tap: ReferenceQueryTap | None) -> None:
+        """Copy queries in `tap`; None: nowhere."""
+        self._tap = tap
 
     def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
         """As `Service.adopt`."""
@@ -112,6 +119,8 @@ class ReferenceService(Service):
         query.stream = transport.is_stream
         self._options.take_up(query, address, transport, now)
         stats.query(client.tenant, transport, query.qtype)
+        if self._tap is not None:
+            self._tap.see(query, client.tenant, address, transport, now)
         outcome = self._first.handle(query, client, address, now)
         refused = self._first.refused
         self._perform(outcome, port, Waiter(query, client, address, transport, reply, started_s), now)

@@ -18,7 +18,7 @@ from pdns.event_store.queries import (
     EventQueries,
     FirstSeen,
     Headline,
-    Machine,
+    MachineRow,
     Point,
     SharedName,
     TopBy,
@@ -63,7 +63,7 @@ class ReportContent(Struct, frozen=True, kw_only=True):
     unit: Literal["hour", "day", "week"]  # of the points
     points: tuple[Point, ...]
     top: dict[str, tuple[TopRow, ...]]  # by listed name, feed, category, threat, client, tenant
-    machines: tuple[Machine, ...]
+    machines: tuple[MachineRow, ...]
     first_seen: tuple[FirstSeen, ...]
     shared: tuple[SharedName, ...]  # names that several tenants met first; only in reports of all tenants
     feeds: tuple[FeedRow, ...]
@@ -172,7 +172,7 @@ def grouped(points: Iterable[Point], unit: str, period: Period) -> tuple[Point, 
     )
 
 
-def _urgency(machine: Machine) -> tuple[bool, int, int]:
+def _urgency(machine: MachineRow) -> tuple[bool, int, int]:
     order = ALARMING.index(machine.category) if machine.category in ALARMING else len(ALARMING)
     return (machine.period_s is None, order, -machine.n)
 

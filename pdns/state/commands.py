@@ -46,10 +46,13 @@ _MAX_CHARACTERS: Final = {
     "category": 64,
     "kind": 64,
     "tenant": 64,
+    "sink": 64,
 }
 _numbers = itertools.count()
 
-CommandName = Literal["hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "close"]
+CommandName = Literal[
+    "hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "tap", "untap", "close"
+]
 
 
 class CommandError(PdnsError):
@@ -73,7 +76,10 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     category: str = ""
     kind: str = ""  # of pdns.config.schema.GUARD_KINDS, or "order"
     force: bool = False  # accept a name that affects more names than is usually meant
-    tenant: str = ""  # for whom a name is blocked or allowed, "" for everyone; or who is paused. The caller knows that it exists
+    tenant: str = (
+        ""  # for whom a name is blocked or allowed, "" for everyone; or who is paused or tapped. The caller knows that it exists
+    )
+    sink: str = ""  # where queries of a tapped tenant go. The caller knows that it exists, and its kind
     report: int = 0  # the number of the report of a mistake that is closed
 
     @property

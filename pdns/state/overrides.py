@@ -60,12 +60,23 @@ class Paused(msgspec.Struct, frozen=True, kw_only=True):
     until_s: float
 
 
+class Tapped(msgspec.Struct, frozen=True, kw_only=True):
+    """A tenant whose queries are all sent to a sink for a while."""
+
+    sink: str
+    reason: str
+    author: str
+    since_s: float
+    until_s: float
+
+
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. It may still contain expired entries."""
 
     disabled: dict[str, Disabled] = {}
     indicators: tuple[Indicator, ...] = ()
     paused: dict[str, Paused] = {}  # by tenant
+    tapped: dict[str, Tapped] = {}  # likewise
     revision: int = 0  # rises with each change
     version: int = 1  # of this format: a program that does not know it does not use the file
 
@@ -75,6 +86,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
             disabled={feed: entry for feed, entry in self.disabled.items() if now_s < entry.until_s},
             indicators=tuple(entry for entry in self.indicators if not entry.is_over(now_s)),
             paused={tenant: entry for tenant, entry in self.paused.items() if now_s < entry.until_s},
+            tapped={tenant: entry for tenant, entry in self.tapped.items() if now_s < entry.until_s},
             revision=self.revision,
             version=self.version,
         )
@@ -83,6 +95,7 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
         """When the first of the entries in force at `now_s` ends; infinity when none does."""
         ends = [entry.until_s for entry in self.disabled.values()]
         ends += [entry.until_s for entry in self.paused.values()]
+        ends += [entry.until_s for entry in self.tapped.values()]
         ends += [entry.expires_s for entry in self.indicators]
         return min((end_s for end_s in ends if end_s > now_s), default=math.inf)
 
@@ -98,7 +111,9 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
                 continue
             entry = LocalEntry(name, below_only, indicator.action == "allow", indicator.reason)
             (tenants.setdefault(indicator.tenant, []) if indicator.tenant else entries).append(entry)
-        return LocalRules(entries, current.disabled, {name: tuple(own) for name, own in tenants.items()}, current.paused)
+        return LocalRules(
+            entries, current.disabled, {name: tuple(own) for name, own in tenants.items()}, current.paused, current.tapped
+        )
 
 
 def as_csv(indicators: Iterable[Indicator]) -> str:

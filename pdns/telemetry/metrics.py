@@ -273,6 +273,14 @@ FAMILIES: Final = (
         "event_sink_lag_seconds", "gauge", "events", ("sink",), "Age of the oldest record that a sink has not got; 0: it has all."
     ),
     Family("event_sink_up", "gauge", "events", ("sink",), "1 while the last attempt to write to a sink succeeded, else 0."),
+    Family("tap_messages_total", "counter", "events", ("sink",), "Queries copied to a sink by taps."),
+    Family(
+        "tap_dropped_total",
+        "counter",
+        "events",
+        ("sink",),
+        "Queries that taps did not copy: the sink or a process was too slow.",
+    ),
     Family("findings_total", "counter", "events", ("kind", "tenant"), "Findings recorded."),
     # Configuration and processes.
     Family(

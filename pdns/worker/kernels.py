@@ -11,6 +11,7 @@ from pdns.fast.event_writer import EventWriter
 from pdns.fast.fast_forward import FastForward
 from pdns.fast.fast_path import FastPath
 from pdns.fast.in_flight import InFlight
+from pdns.fast.query_tap import QueryTap
 from pdns.fast.tunnels import TunnelMeter
 from pdns.fast.udp import UdpListener
 from pdns.fast.upstream import SocketSet, UdpSocket
@@ -28,4 +29,5 @@ COMPILED: Final = Kernels(
     fast_forward=FastForward,
     asked_names=AskedNames,
     event_writer=EventWriter,
+    query_tap=QueryTap,
 )

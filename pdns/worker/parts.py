@@ -16,6 +16,7 @@ from pdns.core.tunnels import TunnelReport, TunnelRules
 from pdns.net.edge import EdgeStats, MessageHandler
 from pdns.state.zone_changes import Primaries
 from pdns.telemetry.event_ring import EventRing
+from pdns.telemetry.ring import Ring
 from pdns.upstream.kernel import FastForward, UdpKernel
 from pdns.wire.transport import Transport
 
@@ -37,6 +38,10 @@ class FastPath(Protocol):
         """Note the names that it answers and does not block in `asked`, a `NotesNames`; None: nowhere."""
         ...
 
+    def copy_in(self, tap: Any) -> None:
+        """Copy queries in `tap`, a `CopiesQueries`; None: nowhere."""
+        ...
+
     def send_cached(self, asked: Any, source: str, transport: Transport, now: float, began_s: float) -> bytes | None:
         """The answer to `asked` that is in the cache now, counted under `source`; None for silence."""
         ...
@@ -53,6 +58,12 @@ class NotesNames(Protocol):
 
     def turn(self, day: int) -> None: ...
     def note(self, qname: bytes, tenant: str) -> None: ...
+
+
+class CopiesQueries(Protocol):
+    """Copies queries for taps: `pdns.reference.query_tap`."""
+
+    def configure(self, views: Views, tapped: frozenset[str], every: int, first: int) -> None: ...
 
 
 class EventWriter(Protocol):
@@ -102,3 +113,4 @@ class Kernels(NamedTuple):
     fast_forward: Callable[..., FastForward] | None
     asked_names: Callable[..., NotesNames]
     event_writer: Callable[[EventRing, bytes, Any], EventWriter]
+    query_tap: Callable[[Ring, bytes, Callable[[str], int]], CopiesQueries]

@@ -32,7 +32,7 @@ from pdns.net.tcp_limits import TcpLimits
 from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.event_ring import EventRing
-from pdns.telemetry.further_memories import ASKED, TUNNELS
+from pdns.telemetry.further_memories import ASKED, TAP, TUNNELS
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
 from pdns.upstream.descriptors import reserve
@@ -42,6 +42,7 @@ from pdns.worker.cached_names import find
 from pdns.worker.kernels import COMPILED
 from pdns.worker.name_notes import NameNotes
 from pdns.worker.parts import UdpListener
+from pdns.worker.query_tapping import QueryTapping
 from pdns.worker.service import Service
 from pdns.worker.tunnel_reporter import TunnelReporter
 
@@ -95,6 +96,7 @@ class Runtime:
         self._names = NameNotes(self._service, self._stats)
         self._stats.gauge("tcp_connections", 0)
         self._tunnels = TunnelReporter(config, client_key)
+        self._taps = QueryTapping(self._service.fast_path, config, stats, client_key)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._connections.trust(config.server.proxy_protocol_from)
         self._udp: dict[Listener, UdpListener] = {}
@@ -132,6 +134,7 @@ class Runtime:
             self._forwarder = forwarder
         self._config = config
         self._tunnels.configure(config)
+        self._taps.configure(config)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._service.adopt(self._service.rules.with_config(config, steady_s()), self._forwarder)
         self._connections.apply(_tcp_limits(config))
@@ -148,6 +151,7 @@ class Runtime:
     def take_memories(self, memories: dict[str, int]) -> None:
         """Use these memories of `pdns.telemetry.further_memories` from now on, and no others. Those used are taken out."""
         self._names.take(memories.pop(ASKED, None), steady_s())
+        self._taps.take(memories.pop(TAP, None))
         self._tunnels.close()
         if TUNNELS in memories and self._tunnels.use(memories[TUNNELS]):
             del memories[TUNNELS]
@@ -327,6 +331,7 @@ class Runtime:
         finally:
             self._overrides_loading = None
         self._service.adopt(self._service.rules.with_local(local))
+        self._taps.tap(local.tapped)
         self._stats.gauge(OVERRIDES_REVISION, self._overrides.revision)
 
     def _tell_missing_feeds(self) -> None:

@@ -12,5 +12,7 @@ def of_events() -> Counters:
     for family in ("event_sink_errors_total", "event_sink_lag_seconds", "event_sink_up"):
         counters.add(1, family, "store")
     counters.add(1, "event_sink_records_total", "store", "written")
+    for family in ("tap_messages_total", "tap_dropped_total"):
+        counters.add(1, family, "store")
     counters.add(1, "findings_total", "tunnel", "coventry")
     return counters

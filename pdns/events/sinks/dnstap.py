@@ -60,8 +60,11 @@ class DnstapSink:
     async def write(self, records: Sequence[Record]) -> None:
         """Send the events among `records`; on return the collector has read them. Raises `SinkError`."""
         frames = [event_frame(record) for record in records if isinstance(record, Event)]
-        if not frames:
-            return
+        if frames:
+            await self.send(frames)
+
+    async def send(self, frames: Sequence[bytes]) -> None:
+        """Send frames in a session; on return the collector has read them. Raises `SinkError`."""
         stream: FrameStream | None = None
         try:
             async with asyncio.timeout(self._timeout_s):

@@ -34,6 +34,7 @@ from pdns.supervisor.http.api_report import EventReportRoutes
 from pdns.supervisor.http.api_reports import ReportRoutes
 from pdns.supervisor.http.api_routes import ApiCall, ApiRoute
 from pdns.supervisor.http.api_status import StatusRoutes
+from pdns.supervisor.http.api_taps import TapRoutes
 from pdns.supervisor.http.live_snapshot import LiveView
 from pdns.supervisor.http.openapi import description
 from pdns.supervisor.http.status import StatusReader
@@ -130,6 +131,7 @@ def api_routes(
     config = ConfigRoutes(facts)
     return [
         *FeedRoutes(facts, status).routes(),
+        *TapRoutes(facts).routes(),
         *ExplainRoutes(facts).routes(),
         *ReportRoutes(facts).routes(),
         *EventReportRoutes(facts).routes(),

@@ -70,6 +70,10 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield from _zeros_of_page(list(dict.fromkeys([(LOCAL, LOCAL), *(one[:2] for one in blocking)])), tenants)
     if config.events.enabled:
         yield from _zeros_of_events(tenants)
+        for sink in config.sink:
+            if sink.kind == "dnstap":
+                yield "tap_messages_total", (sink.name,)
+                yield "tap_dropped_total", (sink.name,)
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
