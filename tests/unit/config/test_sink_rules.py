@@ -71,6 +71,7 @@ def test_values_become_canonical(tmp_path: Path) -> None:
         ({**HOOK, "findings": ["tunnels"]}, r"sink\[0\].findings\[0\]"),
         ({**HOUSE, "url": "ftp://x"}, r"sink\[0\].url: expected a URL"),
         ({**HOUSE, "database": "a-b"}, r"sink\[0\].database: expected at most 63 letters"),
+        ({**HOUSE, "password_file": "text"}, r"sink\[0\].url: expected https"),
         ({**HOUSE, "password_file": "no"}, r"sink\[0\].password_file: cannot be read"),
         ({**FILE, "tenants": ["nroth"]}, r'sink\[0\].tenants\[0\]: no \[\[tenant\]\] has this name, got "nroth"; did you mean'),
         ({**FILE, "name": "store"}, r'sink\[0\].name: "store" is reserved'),
