@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
 from pdns.core.client_identity import PSEUDONYM, identity, packed, text_of, views_of
-from pdns.core.clients import NO_TENANT
 from pdns.errors import InvalidName
 from pdns.event_store.queries import EventQueries
 from pdns.explain import FeedStatement, UnknownError, explain, host_of

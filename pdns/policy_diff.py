@@ -8,6 +8,7 @@ from typing import Final
 import msgspec
 
 from pdns.blockset.reader import Blockset
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
 from pdns.core.local_rules import LocalRules
 from pdns.core.policy import Decision, Policy
@@ -16,7 +17,6 @@ from pdns.telemetry.event_ring import name_hash
 from pdns.wire import names
 
 DAYS: Final = 7
-NO_TENANT: Final = "default"  # clients of no tenant
 _DAY_S: Final = 86400
 _BELOW: Final = b"\1x"  # stands for any name below a listed one
 

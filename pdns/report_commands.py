@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pdns.core.clients import NO_TENANT
+from pdns.config.policies import NO_TENANT
 from pdns.state.commands import MAX_REASON_CHARACTERS, Command
 from pdns.state.reports import MistakeReport
 

@@ -16,6 +16,7 @@ from rich.text import Text
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, consoles, load_config
 from pdns.cli.event_sinks import add_sinks
 from pdns.cli.feed_table import LATEST_S, aligned
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
 from pdns.errors import InvalidName, PdnsError
 from pdns.event_erasing import erase_events
@@ -23,7 +24,6 @@ from pdns.event_store.event import Event, Finding, Hour
 from pdns.event_store.open import open_store
 from pdns.event_store.queries import EventQueries, MachineRow, Window
 from pdns.incident_lookup import client_texts
-from pdns.policy_diff import NO_TENANT
 from pdns.report.periods import InvalidPeriod, typed_period
 from pdns.wire import names
 

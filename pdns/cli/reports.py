@@ -14,7 +14,7 @@ from pdns import report_commands
 from pdns.case_lookup import policy_that_blocks
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, ForceOption, consoles, load_config, run_command
 from pdns.cli.feed_table import LATEST_S, aligned
-from pdns.core.clients import NO_TENANT
+from pdns.config.policies import NO_TENANT
 from pdns.files.records import DamagedError
 from pdns.free_text import visible
 from pdns.state import reports

@@ -16,6 +16,7 @@ from pdns.config.utc_offsets import Offsets
 from pdns.config.value_types import Action, PolicyMode, Weekday
 
 DEFAULT_POLICY: Final = "default"
+NO_TENANT: Final = "default"  # clients of no tenant
 WEEKDAYS: Final[tuple[Weekday, ...]] = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 _DAY_S: Final = 86400
 _THURSDAY: Final = 3  # the first day of the epoch

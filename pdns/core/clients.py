@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple, Protocol
 
+from pdns.config.policies import NO_TENANT
 from pdns.config.policy_schema import Tenant
 from pdns.config.schema import Access
 
-NO_TENANT = "default"
 _MAX_KNOWN = 65536
 
 

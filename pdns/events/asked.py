@@ -13,8 +13,8 @@ from typing import Final
 from pdns.blockset.annotations import Annotations
 from pdns.blockset.reader import Blockset
 from pdns.clock import steady_s
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
-from pdns.core.clients import NO_TENANT
 from pdns.errors import StoreError
 from pdns.event_store.event import ALL_TENANTS, Event, Finding, Hour, Record
 from pdns.event_store.open import open_store

@@ -10,8 +10,8 @@ import time
 from collections.abc import Callable
 from typing import Final
 
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
-from pdns.core.clients import NO_TENANT
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import MAX_TENANTS, OTHER
 

@@ -11,6 +11,7 @@ from typing import Final, Literal
 from msgspec import Struct
 from msgspec.structs import replace
 
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
 from pdns.event_store.event import Finding, Hour
 from pdns.event_store.queries import (
@@ -25,7 +26,6 @@ from pdns.event_store.queries import (
     TopRow,
     Window,
 )
-from pdns.policy_diff import NO_TENANT
 from pdns.report.feed_worth import FeedRow, feed_rows
 from pdns.report.periods import Period
 from pdns.report.policy_changes import PolicyChanges, policy_changes

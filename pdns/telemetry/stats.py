@@ -11,7 +11,7 @@ from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Final
 
-from pdns.core.clients import NO_TENANT
+from pdns.config.policies import NO_TENANT
 from pdns.core.local_rules import LOCAL
 from pdns.telemetry.counters import Counters
 from pdns.wire import protocol as p

@@ -7,8 +7,8 @@ from itertools import islice, product
 from typing import Final, get_args
 
 from pdns.config.groups import server_groups, upstream_servers
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
-from pdns.core.clients import NO_TENANT
 from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
 from pdns.core.routes import MOST_LABELS
