@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,8 @@ import pytest
 
 from pdns.config.load import from_tables
 from pdns.config.schema import Config
-from pdns.config.sink_rules import parse_destination
+from pdns.config.sink_rules import client_context, parse_destination
+from pdns.config.sink_schema import SinkSection
 from pdns.config.written_paths import written_paths
 from pdns.errors import ConfigErrors, InvalidAddress
 
@@ -69,6 +71,7 @@ def test_values_become_canonical(tmp_path: Path) -> None:
         ({**HOOK, "findings": ["tunnels"]}, r"sink\[0\].findings\[0\]"),
         ({**HOUSE, "url": "ftp://x"}, r"sink\[0\].url: expected a URL"),
         ({**HOUSE, "database": "a-b"}, r"sink\[0\].database: expected at most 63 letters"),
+        ({**HOUSE, "password_file": "text"}, r"sink\[0\].url: expected https"),
         ({**HOUSE, "password_file": "no"}, r"sink\[0\].password_file: cannot be read"),
         ({**FILE, "tenants": ["nroth"]}, r'sink\[0\].tenants\[0\]: no \[\[tenant\]\] has this name, got "nroth"; did you mean'),
         ({**FILE, "name": "store"}, r'sink\[0\].name: "store" is reserved'),
@@ -116,3 +119,14 @@ def test_destinations() -> None:
     for text in ("", ":5", "a:b", "a:70000", "[::1]:", "a:", "a:1:2"):
         with pytest.raises(InvalidAddress):
             parse_destination(text, 9)
+
+
+def test_a_private_authority_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Names and certificates are checked; the strict mode that Python 3.13 turns on is off, as for upstreams and mail."""
+    strict = ssl.create_default_context()
+    strict.verify_flags |= ssl.VERIFY_X509_STRICT
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: strict)
+    context = client_context(SinkSection(name="x", kind="syslog"))
+    assert context.check_hostname
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert not context.verify_flags & ssl.VERIFY_X509_STRICT
