@@ -27,6 +27,7 @@ BUCKETS_S: Final = (
     0.00001, 0.000025, 0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005,
     0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
 )  # fmt: skip
+BOUNDS: Final = (*map(repr, BUCKETS_S), "+Inf")  # of the buckets, as labels
 
 # Families of the counter memory for the collector and the supervisor only.
 BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +Inf; not cumulative
@@ -219,8 +220,7 @@ class Stats:
 
     def _histogram(self, family: str, label: str) -> tuple[int, ...]:
         """The slots of the buckets, then of the sum."""
-        bounds = (*map(repr, BUCKETS_S), "+Inf")
         return (
-            *(self._counters.slot(family + BUCKET_SUFFIX, label, bound) for bound in bounds),
+            *(self._counters.slot(family + BUCKET_SUFFIX, label, bound) for bound in BOUNDS),
             self._counters.slot(family + SUM_SUFFIX, label),
         )

@@ -22,7 +22,7 @@ from pdns.clock import boottime_s
 from pdns.config.schema import Config
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
-from pdns.supervisor.http.exposition import BOUNDS, LE
+from pdns.supervisor.http.exposition import LE
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
 from pdns.supervisor.listen_addresses import ListenAddresses
@@ -31,7 +31,7 @@ from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counter_sums import CounterSums, Series
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family
-from pdns.telemetry.stats import BUCKET_SUFFIX, SUM_SUFFIX
+from pdns.telemetry.stats import BOUNDS, BUCKET_SUFFIX, SUM_SUFFIX
 from pdns.version import COMMIT
 
 

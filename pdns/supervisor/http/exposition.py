@@ -12,10 +12,9 @@ from typing import Final
 from prometheus_client.utils import floatToGoString
 
 from pdns.telemetry.metrics import FAMILIES, PREFIX, Family
-from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
+from pdns.telemetry.stats import BOUNDS, BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
 
 Series = Mapping[tuple[str, ...], float]
-BOUNDS: Final = (*map(repr, BUCKETS_S), "+Inf")  # as in the counter memory
 LE: Final = (*map(floatToGoString, BUCKETS_S), "+Inf")
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _SPARE: Final = 1000

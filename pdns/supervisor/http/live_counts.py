@@ -7,10 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Final
 
 from pdns.telemetry.counters import ABSENT, Counters
-from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S
+from pdns.telemetry.stats import BOUNDS, BUCKET_SUFFIX, BUCKETS_S
 
 Column = tuple[str, ...]
-BOUNDS: Final = (*map(repr, BUCKETS_S), "+Inf")
 GAUGES: Final = frozenset(("upstream_up", "upstream_useful"))
 _TENANT: Final = {"queries_total": "queries", "blocked_total": "blocked"}
 _WHOLE: Final = {"would_block_total": "monitored", "dropped_total": "dropped", "cache_evictions_total": "evictions"}

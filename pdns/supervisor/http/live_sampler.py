@@ -9,10 +9,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final, NamedTuple
 
-from pdns.supervisor.http.live_counts import BOUNDS, LiveSums, by_label, difference, quantile
+from pdns.supervisor.http.live_counts import LiveSums, by_label, difference, quantile
 from pdns.supervisor.process_usage import ProcessUsage, usage
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.live_status import LivePoint
+from pdns.telemetry.stats import BOUNDS
 
 EVERY_S: Final = 1.0
 WINDOW_S: Final = 60

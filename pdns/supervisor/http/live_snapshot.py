@@ -13,7 +13,7 @@ import pdns
 from pdns.clock import boottime_s
 from pdns.state.feed_status import FeedStatus
 from pdns.supervisor.http.collector import MetricsSource
-from pdns.supervisor.http.live_counts import BOUNDS, by_label, by_two_labels, difference, quantile
+from pdns.supervisor.http.live_counts import by_label, by_two_labels, difference, quantile
 from pdns.supervisor.http.live_sampler import LiveSampler
 from pdns.supervisor.http.status import StatusReader
 from pdns.telemetry.counters import Counters
@@ -33,6 +33,7 @@ from pdns.telemetry.live_status import (
     TenantStatus,
 )
 from pdns.telemetry.recent_blocks import RecentBlock
+from pdns.telemetry.stats import BOUNDS
 from pdns.telemetry.upstream_states import states_of
 from pdns.version import COMMIT
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pdns.supervisor.http.live_counts import BOUNDS, LiveSums, by_label, by_two_labels, columns_of, difference, quantile
+from pdns.supervisor.http.live_counts import LiveSums, by_label, by_two_labels, columns_of, difference, quantile
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.stats import BUCKETS_S
+from pdns.telemetry.stats import BOUNDS, BUCKETS_S
 
 SERIES = (
     ("queries_total", "leeds", "udp", "A"), ("queries_total", "leeds", "tcp", "A"), ("queries_total", "york", "udp", "AAAA"),
