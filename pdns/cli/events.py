@@ -21,8 +21,9 @@ from pdns.errors import InvalidName, PdnsError
 from pdns.event_erasing import erase_events
 from pdns.event_store.event import Event, Finding, Hour
 from pdns.event_store.open import open_store
-from pdns.event_store.queries import EventQueries, Machine, Window
+from pdns.event_store.queries import EventQueries, MachineRow, Window
 from pdns.incident_lookup import client_texts
+from pdns.policy_diff import NO_TENANT
 from pdns.report.periods import InvalidPeriod, typed_period
 from pdns.wire import names
 
@@ -36,6 +37,7 @@ _EVENT_TITLES = ("time", "times", "tenant", "client", "name", "type", "listed", 
 _FINDING_TITLES = ("time", "kind", "tenant", "client", "about", "what")
 _MACHINE_TITLES = ("client", "tenant", "threat", "category", "times", "first", "last", "every", "stopped", "names")
 _HOUR_TITLES = ("hour", "node", "queries", "blocked", "monitored", "events", "merged", "lost", "unaccounted")
+_NO_MACHINES = "no machines"
 Row = Sequence[str]
 
 
@@ -94,11 +96,10 @@ def machines_command(
 ) -> None:
     """Show the machines to look at: those with a named threat first, with the period of those that ask on a timer."""
 
-    def ask(store: EventQueries, _config: Config, window: Window, of: str | None) -> list[Machine]:
+    def ask(store: EventQueries, _config: Config, window: Window, of: str | None) -> list[MachineRow]:
         return store.machines(window, of, limit)
 
-    nothing = "no machines: events say nothing about clients unless events.clients allows it"
-    raise typer.Exit(_show(config, (since, until, tenant), ask, _MACHINE_TITLES, _machine_row, nothing, as_json=as_json))
+    raise typer.Exit(_show(config, (since, until, tenant), ask, _MACHINE_TITLES, _machine_row, _NO_MACHINES, as_json=as_json))
 
 
 @app.command("hours")
@@ -177,9 +178,22 @@ def _show(
             print(msgspec.json.encode(one).decode())
     elif found:
         aligned(console, [titles, *map(row, found)])
+    elif tenant and tenant not in (NO_TENANT, *(one.name for one in config.tenant)):
+        known = ", ".join(one.name for one in config.tenant)
+        errors.print(Text(f"{nothing}, and no tenant {tenant}; tenants: {known or 'none are configured'}", "red"))
+        return EXIT_INVALID
     else:
-        console.print(Text(nothing))
+        console.print(Text(_with_reason(config, nothing)))
     return 0
+
+
+def _with_reason(config: Config, nothing: str) -> str:
+    clients = {config.events.clients, *(one.events_clients for one in config.tenant)} - {""}
+    return (
+        f"{nothing}: events say nothing about clients (events.clients)"
+        if (nothing, clients) == (_NO_MACHINES, {"none"})
+        else nothing
+    )
 
 
 def _event_row(event: Event) -> Row:
@@ -195,7 +209,7 @@ def _finding_row(finding: Finding) -> Row:
     return _clock(finding.time_s), finding.kind, finding.tenant, finding.client, finding.subject, finding.text
 
 
-def _machine_row(machine: Machine) -> Row:
+def _machine_row(machine: MachineRow) -> Row:
     more = machine.domains - len(machine.names)
     listed = ", ".join(machine.names) + (f" and {more} more" if more else "")
     every = "" if machine.period_s is None else f"{_length(machine.period_s)} ±{(machine.jitter or 0.0) * 100:.0f}%"

@@ -17,7 +17,7 @@ from pdns.event_store.queries import (
     FeedWorth,
     FirstSeen,
     Headline,
-    Machine,
+    MachineRow,
     Point,
     SharedName,
     TopBy,
@@ -156,7 +156,7 @@ class ClickHouseQueries:
             for listed, (feed, category), tenants, first_us, n in found
         ]
 
-    def machines(self, window: Window, tenant: str | None, limit: int) -> list[Machine]:
+    def machines(self, window: Window, tenant: str | None, limit: int) -> list[MachineRow]:
         where = f"WHERE {_IN_WINDOW} AND {_IS_BLOCKED} AND client != '' {_of(tenant)}"
         order = f"ORDER BY threat = '', sum(n) DESC, {_MACHINE} LIMIT {{limit:UInt32}}"
         grouped = f"FROM {self._events} {where} GROUP BY {_MACHINE} {order}"
@@ -187,7 +187,7 @@ class ClickHouseQueries:
         for of_tenant, client, threat, category, n, domains, first_us, last_us in totals:
             of = (of_tenant, client, threat, category)
             timing = beacon(beats.get(of, ()), to_s(to_us(window.end_s)))
-            row = Machine(
+            row = MachineRow(
                 tenant=of_tenant,
                 client=client,
                 threat=threat,

@@ -6,7 +6,6 @@ come later, so that readers need FINAL. The view adds up only what a replay does
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Final, Protocol
 
@@ -26,7 +25,6 @@ HOUR_COLUMNS: Final = (
     "events", "merged", "lost", "unaccounted",
 )  # fmt: skip
 PREFIX: Final = "pdns_"  # of the names of tables
-_IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,62}")
 _TTL: Final = {"days": "day", "hours": "toDateTime(start_time)"}  # others: toDateTime(time)
 
 _TIME: Final = "DateTime64(6, 'UTC')"
@@ -99,11 +97,6 @@ class ClickHouse(Struct, frozen=True, kw_only=True):
     def table(self, name: str) -> str:
         """The full name of a table."""
         return f"`{self.database}`.{PREFIX}{name}"
-
-
-def fault_of_database(name: str) -> str:
-    """Why `name` cannot be the database; "" if it can."""
-    return "" if _IDENTIFIER.fullmatch(name) else "expected at most 63 letters, digits and underscores, not a digit first"
 
 
 def statements(settings: ClickHouse) -> Iterator[str]:

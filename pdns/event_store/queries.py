@@ -87,7 +87,7 @@ class SharedName(Struct, frozen=True, kw_only=True):
     n: int
 
 
-class Machine(Struct, frozen=True, kw_only=True):
+class MachineRow(Struct, frozen=True, kw_only=True):
     """The blocked queries of one client for names of one threat and category. `beacon.py` explains the last three fields."""
 
     tenant: str
@@ -149,7 +149,7 @@ class EventQueries(Protocol):
         """The names of the most tenants first, then the most queried."""
         ...
 
-    def machines(self, window: Window, tenant: str | None, limit: int) -> list[Machine]:
+    def machines(self, window: Window, tenant: str | None, limit: int) -> list[MachineRow]:
         """Machines to look at: those with a named threat first, then the most queries first."""
         ...
 

@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import NamedTuple
 
 from pdns.event_store.beacon import Beat, beacon
-from pdns.event_store.queries import NAMES_OF_A_MACHINE, Machine
+from pdns.event_store.queries import NAMES_OF_A_MACHINE, MachineRow
 from pdns.event_store.sqlite_summary import Summary, Totals, merged
 from pdns.event_store.times import to_s
 
@@ -20,7 +20,7 @@ class _Key(NamedTuple):
     category: str
 
 
-def machines(db: sqlite3.Connection, summary: Summary, start_us: int, end_us: int, limit: int) -> list[Machine]:
+def machines(db: sqlite3.Connection, summary: Summary, start_us: int, end_us: int, limit: int) -> list[MachineRow]:
     """The first `limit` machines; the beacons of these only are looked for."""
     chosen = _chosen(summary, limit)
     found = []
@@ -33,7 +33,7 @@ def machines(db: sqlite3.Connection, summary: Summary, start_us: int, end_us: in
     for key in chosen:
         names, timing = merged(pairs[key]), beacon(beats[key], to_s(end_us))
         found.append(
-            Machine(
+            MachineRow(
                 tenant=summary.clients[key.client].tenant,
                 client=summary.clients[key.client].address,
                 threat=key.threat,

@@ -94,18 +94,19 @@ def shared_new(db: sqlite3.Connection, summary: Summary, start_us: int, least_te
         listings.setdefault(summary.listings[id_].listed, []).append(id_)
     tenants = {listed: summary.tenants(summary.clients_of(ids)) for listed, ids in listings.items()}
     tenants = {listed: names for listed, names in tenants.items() if len(names) >= least_tenants}
+    partly_known: set[str] = set()
     for listed, tenant in _met_before(db, start_us, tenants):
-        tenants[listed].discard(tenant)
+        if tenant in tenants[listed]:
+            tenants[listed].discard(tenant)
+            partly_known.add(listed)
     found = []
     for listed, names in tenants.items():
         if len(names) < least_tenants:
             continue
-        totals = [
-            (id_, one)
-            for id_ in listings[listed]
-            for client, one in summary.pairs_of_listing(id_)
-            if summary.clients[client].tenant in names
-        ]
+        if listed in partly_known:
+            totals = [(id_, one) for id_ in listings[listed] if (one := summary.of_tenants(id_, names)) is not None]
+        else:  # nearly all: their sums are there already
+            totals = [(id_, summary.blocked[id_]) for id_ in listings[listed]]
         first_us, feed, category = min(_first(summary, id_, one) for id_, one in totals)
         row = SharedName(
             listed=listed,

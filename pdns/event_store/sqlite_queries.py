@@ -19,7 +19,7 @@ from pdns.event_store.queries import (
     FeedWorth,
     FirstSeen,
     Headline,
-    Machine,
+    MachineRow,
     Point,
     SharedName,
     TopBy,
@@ -90,7 +90,7 @@ class SqliteQueries:
         with self._snapshot() as db:
             return sqlite_names.shared_new(db, self._summary_of(db, window, None), to_us(window.start_s), least_tenants)
 
-    def machines(self, window: Window, tenant: str | None, limit: int) -> list[Machine]:
+    def machines(self, window: Window, tenant: str | None, limit: int) -> list[MachineRow]:
         check_limit(limit)
         with self._snapshot() as db:
             return sqlite_machines.machines(db, self._summary_of(db, window, tenant), *_bounds(window), limit)

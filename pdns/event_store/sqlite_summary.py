@@ -31,7 +31,7 @@ _CLIENTS: Final = "SELECT c.id, t.name, c.address FROM client c JOIN tenant t ON
 OF_TENANT: Final = "IN (SELECT c.id FROM client c JOIN tenant t ON t.id = c.tenant WHERE t.name = ?)"
 
 
-class Listing(NamedTuple):
+class ListingRow(NamedTuple):
     """Why queries are blocked or monitored."""
 
     kind: str
@@ -43,7 +43,7 @@ class Listing(NamedTuple):
     monitored: tuple[str, ...]
 
 
-class Client(NamedTuple):
+class ClientRow(NamedTuple):
     """`address` as in events; "" if it is not recorded."""
 
     tenant: str
@@ -65,9 +65,9 @@ class Summary:
     """
 
     def __init__(self, db: sqlite3.Connection, start_us: int, end_us: int, tenant: str | None) -> None:
-        self.clients = {id_: Client(name, address) for id_, name, address in db.execute(_CLIENTS)}
+        self.clients = {id_: ClientRow(name, address) for id_, name, address in db.execute(_CLIENTS)}
         self.listings = {
-            id_: Listing(kind, listed, feed, category, threat, _texts.decode(others), _texts.decode(monitored))
+            id_: ListingRow(kind, listed, feed, category, threat, _texts.decode(others), _texts.decode(monitored))
             for id_, kind, listed, feed, category, threat, others, monitored in db.execute(_LISTINGS)
         }
         of = "" if tenant is None else f"AND client {OF_TENANT}"
@@ -120,11 +120,15 @@ class Summary:
                 if client in clients:
                     yield id_, client, Totals(self.n[at], self.first_us[at], self.last_us[at])
 
-    def pairs_of_listing(self, id_: int) -> Iterator[tuple[int, Totals]]:
-        """The clients of a listing, and their queries."""
+    def of_tenants(self, id_: int, tenants: Collection[str]) -> Totals | None:
+        """The queries of a listing by clients of `tenants`; None: there are none."""
         span = self.spans[id_]
-        columns = zip(self.client[span], self.n[span], self.first_us[span], self.last_us[span], strict=True)
-        return ((client, Totals(n, first_us, last_us)) for client, n, first_us, last_us in columns)
+        chosen = [at for at, client in enumerate(self.client[span], span.start) if self.clients[client].tenant in tenants]
+        if not chosen:
+            return None
+        return Totals(
+            sum(self.n[at] for at in chosen), min(self.first_us[at] for at in chosen), max(self.last_us[at] for at in chosen)
+        )
 
     def known(self, clients: Iterable[int]) -> int:
         """How many of the clients are recorded."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 
 from xxhash import xxh3_64_intdigest
@@ -27,6 +28,16 @@ def record_id(node: str, ring: int, number: int) -> int:
     return xxh3_64_intdigest(f"{ring:x} {number:x} {node}".encode())
 
 
+@lru_cache(_MOST_REMEMBERED)
+def _text_of(wire: bytes) -> str | None:
+    """A name in presentation format; None when it is damaged."""
+    try:
+        text = names.to_text(wire)
+        return text if names.from_text(text) == wire else None
+    except (IndexError, InvalidName):
+        return None
+
+
 class Describer:
     """Adds what the configuration and the blockset know."""
 
@@ -48,10 +59,8 @@ class Describer:
 
     def event(self, raw: RawEvent, labels: BlockLabels, id_: int, offset_s: float) -> Event | None:
         """The event. `offset_s` is added to its times. None when a name is damaged."""
-        try:
-            qname = names.to_text(names.from_text(names.to_text(raw.qname)))
-            listed = names.to_text(names.from_text(names.to_text(raw.listed))) if raw.is_blocked else ""
-        except (IndexError, InvalidName):
+        qname, listed = _text_of(raw.qname), _text_of(raw.listed) if raw.is_blocked else ""
+        if qname is None or listed is None:
             return None
         told = told_by(raw.text.decode("utf-8", "replace"), labels.feed, labels.category)
         listed = listed or self._monitored_name(raw.qname, labels.feed) or qname

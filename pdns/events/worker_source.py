@@ -16,6 +16,7 @@ from pdns.telemetry.ring import RingReader, weight_of
 
 MOST_AT_ONCE: Final = 1000
 _TRIES: Final = 20
+_MOST_LABELS: Final = 20_000
 _ALL: Final = ""  # of all tenants together
 
 
@@ -63,6 +64,7 @@ class WorkerSource:
         self.ring = ring
         self._counters = counters
         self.reader = RingReader(ring, number, weight)
+        self._labels: dict[tuple[int, ...], BlockLabels | None] = {}
 
     def read(self) -> Iterator[ReadEvent]:
         """New records, oldest first; at most `MOST_AT_ONCE`."""
@@ -70,8 +72,17 @@ class WorkerSource:
             raw = labels = None
             with suppress(ValueError):
                 raw = event_of(record)
-                labels = labels_of(raw, self._counters)
+                labels = self._labels_of(raw)
             yield ReadEvent(number, raw, labels, weight_of(record))
+
+    def _labels_of(self, raw: RawEvent) -> BlockLabels | None:
+        """Series never change their slots, so the labels of slots stay the same."""
+        labels = self._labels.get(raw.slots)
+        if labels is None:
+            if len(self._labels) >= _MOST_LABELS:
+                self._labels.clear()
+            labels = self._labels[raw.slots] = labels_of(raw, self._counters)
+        return labels
 
     @property
     def is_behind(self) -> bool:

@@ -92,6 +92,7 @@ cdef class EventWriter:
     cdef uint8_t *_repeats  # the records of the places
     cdef uint8_t *_records
     cdef uint32_t _capacity
+    cdef uint32_t _most_questions, _most_records, _most_records_and_clients  # of this worker
     cdef Count _pairs[COUNTS]
     cdef Count _domains[COUNTS]
 

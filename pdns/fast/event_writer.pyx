@@ -37,9 +37,6 @@ assert (COUNTS, MAX_TEXT_BYTES, sizeof(FixedRecord)) == (event_ring.COUNTS, even
 assert (NOTHING, PSEUDONYM, ADDRESS) == (client_identity.NOTHING, client_identity.PSEUDONYM, client_identity.ADDRESS)
 
 cdef double _MINUTE_S = event_ring.MINUTE_S
-cdef uint32_t _MOST_QUESTIONS = event_ring.MOST_QUESTIONS
-cdef uint32_t _MOST_RECORDS = event_ring.MOST_RECORDS
-cdef uint32_t _MOST_RECORDS_AND_CLIENTS = event_ring.MOST_RECORDS_AND_CLIENTS
 cdef uint64_t _CLIENT_MARK = event_ring.CLIENT_MARK
 cdef uint64_t _DOMAIN_MARK = event_ring.DOMAIN_MARK
 cdef bytes _SALT = event_ring.SALT
@@ -64,6 +61,9 @@ cdef class EventWriter:
         self._repeats = memory + <Py_ssize_t>event_ring.REPEATS_AT
         self._records = memory + <Py_ssize_t>ring.records_at
         self._capacity = ring.capacity
+        self._most_questions = max(1, event_ring.MOST_QUESTIONS // ring.workers)
+        self._most_records = max(1, event_ring.MOST_RECORDS // ring.workers)
+        self._most_records_and_clients = max(2, event_ring.MOST_RECORDS_AND_CLIENTS // ring.workers)
         self.configure(lambda _tenant: client_identity.ClientView())
 
     def __dealloc__(self):
@@ -143,14 +143,14 @@ cdef class EventWriter:
         if self._repeated(place, pair, noted, True, tenant, slots) or self._repeated(whole_place, whole, noted, False, tenant, slots):
             return 0
         of_pair, of_domain = count_of(self._pairs, pair), count_of(self._domains, domain)
-        if of_pair < _MOST_QUESTIONS and of_domain < _MOST_RECORDS:
+        if of_pair < self._most_questions and of_domain < self._most_records:
             set_count(self._pairs, pair, of_pair + 1)
             set_count(self._domains, domain, of_domain + 1)
             self._open(&self._places[asked % PLACES], asked)
             record = self._next()
             self._fill(record, noted, True, tenant, slots)
             self._written(record, 1)
-        elif of_domain < _MOST_RECORDS_AND_CLIENTS:
+        elif of_domain < self._most_records_and_clients:
             set_count(self._domains, domain, of_domain + 1)
             self._open(place, pair)
             self._repeated(place, pair, noted, True, tenant, slots)

@@ -21,11 +21,17 @@ def new_memory(name: str, size_bytes: int) -> int:
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(fd, size_bytes)
+        os.fchmod(fd, 0o400)  # who has it by `read_only` cannot open it again and write
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _FIXED_SIZE)
     except BaseException:
         os.close(fd)
         raise
     return fd
+
+
+def read_only(fd: int) -> int:
+    """A new descriptor of the memory behind `fd`, through which it cannot be written. The caller owns it. Raises `OSError`."""
+    return os.open(f"/proc/self/fd/{fd}", os.O_RDONLY | os.O_CLOEXEC)
 
 
 def sealed_memory(name: str, parts: Iterable[bytes | memoryview]) -> int:

@@ -72,6 +72,9 @@ class ReferenceEventWriter:
     def __init__(self, ring: EventRing, key: bytes, _cache: object = None) -> None:
         """`key` makes pseudonyms. Repeats that a predecessor left are kept, and written when their minute has ended."""
         self._ring, self._key = ring, key
+        self._most_questions = max(1, MOST_QUESTIONS // ring.workers)
+        self._most_records = max(1, MOST_RECORDS // ring.workers)
+        self._most_records_and_clients = max(2, MOST_RECORDS_AND_CLIENTS // ring.workers)
         self._views: Views = lambda _tenant: ClientView()
         self._pairs: dict[int, _Count] = {}
         self._domains: dict[int, _Count] = {}
@@ -135,12 +138,12 @@ class ReferenceEventWriter:
         if self._repeated(whole_place, whole, of_all, now):
             return
         of_pair, of_domain = _count(self._pairs, pair), _count(self._domains, domain)
-        if of_pair < MOST_QUESTIONS and of_domain < MOST_RECORDS:
+        if of_pair < self._most_questions and of_domain < self._most_records:
             self._pairs[pair % COUNTS] = _Count(pair, of_pair + 1)
             self._domains[domain % COUNTS] = _Count(domain, of_domain + 1)
             self._open(asked % PLACES, asked)
             ring.write(record[PREFIX_BYTES:])
-        elif of_domain < MOST_RECORDS_AND_CLIENTS:
+        elif of_domain < self._most_records_and_clients:
             self._domains[domain % COUNTS] = _Count(domain, of_domain + 1)
             self._open(pair % PLACES, pair)
             self._repeated(pair % PLACES, pair, record, now)

@@ -29,6 +29,10 @@ def _all(content: ReportContent) -> Iterator[str]:
         )
     if not content.tenant:
         yield from _service(content)
+    if not content.known_share and not content.headline.blocked:
+        yield "Find out why nothing is recorded of this period: this report cannot say whether anything happened."
+    elif not is_known(content.known_share):
+        yield f"Read the numbers with care: queries are counted for only {percent(content.known_share)} of this period."
     if content.headline.blocked and not content.has_clients:
         yield (
             "Decide whether events may say which machine asked: they do not now, so no infected machine can be named."
@@ -77,8 +81,6 @@ def _service(content: ReportContent) -> Iterator[str]:
     if content.unaccounted or content.lost:
         missing = content.unaccounted + content.lost
         yield f"Numbers are low by up to {counted(missing, 'blocked attempt')}, whose records were lost. The metrics say why."
-    if not is_known(content.known_share):
-        yield f"Read the numbers with care: only {percent(content.known_share)} of this period is recorded."
 
 
 def _some(texts: list[str]) -> str:

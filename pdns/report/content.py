@@ -18,13 +18,14 @@ from pdns.event_store.queries import (
     EventQueries,
     FirstSeen,
     Headline,
-    Machine,
+    MachineRow,
     Point,
     SharedName,
     TopBy,
     TopRow,
     Window,
 )
+from pdns.policy_diff import NO_TENANT
 from pdns.report.feed_worth import FeedRow, feed_rows
 from pdns.report.periods import Period
 from pdns.report.policy_changes import PolicyChanges, policy_changes
@@ -39,6 +40,7 @@ LEAST_TENANTS: Final = 3
 ALARMING: Final = ("c2", "botnet", "malware", "cryptojacking", "dga")  # categories that programs ask for, not people
 HARMLESS: Final = ("policy", "ads", "tracking", "new")  # categories that are no threat by themselves
 _BY: Final[tuple[TopBy, ...]] = ("listed", "feed", "category", "threat", "client", "tenant")
+_ROUNDED_S: Final = 0.001  # the store keeps microseconds, rounded down
 _BARS_BY_HOUR: Final = 3 * DAY_S
 _BARS_BY_DAY: Final = 92 * DAY_S
 
@@ -61,7 +63,7 @@ class ReportContent(Struct, frozen=True, kw_only=True):
     unit: Literal["hour", "day", "week"]  # of the points
     points: tuple[Point, ...]
     top: dict[str, tuple[TopRow, ...]]  # by listed name, feed, category, threat, client, tenant
-    machines: tuple[Machine, ...]
+    machines: tuple[MachineRow, ...]
     first_seen: tuple[FirstSeen, ...]
     shared: tuple[SharedName, ...]  # names that several tenants met first; only in reports of all tenants
     feeds: tuple[FeedRow, ...]
@@ -113,7 +115,7 @@ def gather(
         availability=queries.availability(window, tenant),
         policy=policy_changes(config, period.start_s, period.end_s, tenant),
         findings=tuple(queries.findings(window, tenant, None, TOP_ROWS)),
-        titles={one.name: one.display_name for one in config.tenant if one.display_name and tenant in (None, one.name)},
+        titles=titles_of(config, tenant),
         lost=sum(hour.lost for hour in all_hours) if tenant is None else 0,
         unaccounted=sum(max(0, hour.unaccounted) for hour in all_hours) if tenant is None else 0,
     )  # fmt: skip
@@ -122,8 +124,17 @@ def gather(
 def title_of(config: Config, tenant: str | None) -> str:
     """What a report calls the tenant: its display name, else its name; of all: the organisation of the policy "default"."""
     if tenant is None:
-        return next((one.organisation for one in config.policy if one.name == "default" and one.organisation), "All tenants")
+        everyone = "All organisations" if config.tenant else "All clients"
+        return next((one.organisation for one in config.policy if one.name == "default" and one.organisation), everyone)
     return next((one.display_name for one in config.tenant if one.name == tenant and one.display_name), tenant)
+
+
+def titles_of(config: Config, tenant: str | None) -> dict[str, str]:
+    """What reports call tenants whose name is not what people call them; clients of no tenant among them."""
+    titles = {one.name: one.display_name for one in config.tenant if one.display_name and tenant in (None, one.name)}
+    if tenant is None and all(one.name != NO_TENANT for one in config.tenant):
+        titles[NO_TENANT] = "Other clients" if config.tenant else "All clients"
+    return titles
 
 
 def known_share(hours: Iterable[Hour], window: Window) -> float:
@@ -142,7 +153,7 @@ def grouped(points: Iterable[Point], unit: str, period: Period) -> tuple[Point, 
 
     def bin_of(time_s: float) -> int:
         if unit == "hour":
-            return int((time_s - period.start_s) // HOUR_S)
+            return int((time_s - period.start_s + _ROUNDED_S) // HOUR_S)
         return (local(time_s, period.time_zone).date() - first).days // (7 if unit == "week" else 1)
 
     starts: dict[int, float] = {}
@@ -161,7 +172,7 @@ def grouped(points: Iterable[Point], unit: str, period: Period) -> tuple[Point, 
     )
 
 
-def _urgency(machine: Machine) -> tuple[bool, int, int]:
+def _urgency(machine: MachineRow) -> tuple[bool, int, int]:
     order = ALARMING.index(machine.category) if machine.category in ALARMING else len(ALARMING)
     return (machine.period_s is None, order, -machine.n)
 

@@ -17,7 +17,7 @@ from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.event_store.event import BLOCKED, Event, Finding
 from pdns.event_store.queries import EventQueries, Window
-from pdns.report.content import known_share, title_of
+from pdns.report.content import known_share, title_of, titles_of
 from pdns.report.periods import Period
 from pdns.report.policy_changes import PolicyChanges, policy_changes
 from pdns.version import VERSION as PROGRAM_VERSION
@@ -120,7 +120,7 @@ def collect(
     records.sort(key=lambda one: (one.time_s, one.id))
     blocked = [one for one in records if one.kind == BLOCKED]
     hours = queries.hours(window, None)
-    titles = {one.name: one.display_name for one in config.tenant}
+    titles = titles_of(config, tenant)
     half = SHOWN_RECORDS // 2
     return IncidentContent(
         made_s=now_s, start_s=period.start_s, end_s=period.end_s, time_zone=period.time_zone, name=name,
@@ -128,7 +128,7 @@ def collect(
         blocked=sum(one.n for one in blocked), monitored=sum(one.n for one in records if one.kind != BLOCKED),
         first_s=records[0].time_s if records else 0.0, last_s=max((one.last_s for one in records), default=0.0),
         first_blocked_s=blocked[0].time_s if blocked else 0.0,
-        tenants={key: titles.get(key) or key for key in sorted({one.tenant for one in records})},
+        tenants={key: titles.get(key, key) for key in sorted({one.tenant for one in records})},
         contacts=_contacts(records),
         answers=_counts((one.action, one.n) for one in blocked),
         feeds=_counts((one.feed, one.n) for one in records),

@@ -117,7 +117,7 @@ def _contacts(content: IncidentContent) -> ReportSection:
 def _listings(content: IncidentContent) -> ReportSection:
     zone = content.time_zone
     if not content.listings:
-        lead = "No feed lists the name now." if content.name else "This report is about a machine; its names are above."
+        lead = "No feed lists the name now." if content.name else "This report is about a machine; its names are below."
         return ReportSection("listings", "Since when it was listed", lead)
     rows = tuple(
         (

@@ -68,8 +68,11 @@ def figures(content: ReportContent) -> tuple[HeadlineFigure, ...]:
         return trend(value, was, span, content.known_share_before)
 
     now = content.headline
+    queries = HeadlineFigure(number(now.queries), "Queries", compared(now.queries, before.queries if before else None))
+    if not content.known_share:
+        queries = HeadlineFigure("-", "Queries", "not known: they are counted at the end of each hour")
     return (
-        HeadlineFigure(number(now.queries), "Queries", compared(now.queries, before.queries if before else None)),
+        queries,
         HeadlineFigure(number(now.blocked), "Blocked attempts", compared(now.blocked, before.blocked if before else None)),
         HeadlineFigure(number(now.domains), "Malicious domains", compared(now.domains, before.domains if before else None)),
     )
@@ -82,7 +85,9 @@ def summary(content: ReportContent) -> str:
         return "No queries are recorded in this period."
     if not now.blocked:
         return f"{counted(now.queries, 'query', 'queries')} were checked. None of them had to be blocked."
-    share = f": {percent(now.blocked / now.queries)} of {counted(now.queries, 'query', 'queries')}" if now.queries else ""
+    share = ""
+    if is_known(content.known_share) and now.queries >= now.blocked:  # queries of the running hour are not counted yet
+        share = f": {percent(now.blocked / now.queries)} of {counted(now.queries, 'query', 'queries')}"
     return (
         f"{counted(now.blocked, 'attempt')}{whose if now.tenants > 1 else ''} to reach {counted(now.domains, 'malicious domain')}"
         f" {'was' if now.blocked == 1 else 'were'} blocked{share}."
@@ -291,7 +296,7 @@ def change_rows(changes: Iterable[PolicyChange], zone: str) -> tuple[tuple[str, 
 def _method(content: ReportContent) -> ReportSection:
     parts = [
         "Blocked attempts and domains are counted exactly, from records of blocked queries. Queries are counted by the hour.",
-        f"{percent(content.known_share)} of the period is recorded.",
+        f"Counters of queries are recorded for {percent(content.known_share)} of the period.",
     ]
     if any(row.key in ("policy", "ads", "tracking", "new") for row in content.top["category"]):
         parts.append("Domains that are blocked as advertising, tracking, new or by policy are among the numbers.")

@@ -37,6 +37,8 @@ def percent(share: float) -> str:
     """A share as a percentage, rounded down: only what is complete is 100 %."""
     if share >= 1.0:
         return "100%"
+    if share <= 0.0:
+        return "0%"
     places = 1 if 0.01 <= share < 0.99 else 2
     step = 10**places
     return f"{math.floor(max(share, 0.0) * 100 * step) / step:.{places}f}%"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from typing import Final, Protocol
 
 from pdns.config.schema import Config
 from pdns.config.written_paths import written_paths
+from pdns.files.sealed import read_only
 from pdns.ipc.config_memfd import share_config, without_records
 from pdns.ipc.messages import ForgetWorker, ServeEvents, TakeBlockset, WatchWorker
 from pdns.supervisor.child import Child
@@ -149,8 +151,23 @@ class EventsHandle:
             if self._watched.get(ring) == memories:
                 continue
             fds = [*process.memory.fds, *(process.memory.further(name, self._config()) for name in memories)]
-            if self._child.send(WatchWorker(ring, memories), fds):
+            if self._show(WatchWorker(ring, memories), fds):
                 self._watched[ring] = memories
+
+    def _show(self, message: WatchWorker, fds: Sequence[int]) -> bool:
+        """Send memories that the process may read and not write: it talks to other machines, and must not change what is counted.
+
+        False if it was not sent, also when there is no descriptor left; it is tried again.
+        """
+        with ExitStack() as opened:
+            shown = []
+            for fd in fds:
+                try:
+                    shown.append(read_only(fd))
+                except OSError:
+                    return False
+                opened.callback(os.close, shown[-1])
+            return self._child.send(message, shown)
 
     def _send_blockset(self) -> None:
         blockset = self._workers().blockset

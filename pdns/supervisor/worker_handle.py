@@ -72,7 +72,7 @@ class WorkerHandle:
     ) -> None:
         self.index = index
         self.name = f"worker{index}"
-        self.memory = WorkerMemory()
+        self.memory = WorkerMemory(workers)
         self.ready = False  # it has applied its configuration since it started
         self.silent_s = 0.0  # since its last sign of life
         self._workers = workers

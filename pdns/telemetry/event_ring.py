@@ -16,7 +16,8 @@ A record, behind the prefix of every record (its weight is a number of queries):
     60      u32 each  slots in the counter memory of the same worker: of the series that each of these queries was counted in
     then    both names in wire form and lower case, and the text of the Extended DNS Error
 
-The writer's own region: u64 minute of the table, 56 bytes unused; its places, u64 key, u32 repeats, 4 bytes unused, f64 x 2 the
+The writer's own region: u64 minute of the table, u64 number of workers, which share what one listed name may have of records a
+minute, 48 bytes unused; its places, u64 key, u32 repeats, 4 bytes unused, f64 x 2 the
 first and the last repeat; a record for each place that has repeats.
 The writer's words of the header: all queries that were noted, and those of them that were only monitored.
 """
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import os
 import struct
+import sys
 from typing import Final, NamedTuple
 
 from xxhash import xxh128_digest
@@ -39,7 +41,7 @@ FIXED = struct.Struct("=16xdd16sHBBBBBBBB2x")
 FIXED_BYTES: Final = FIXED.size
 SLOT_BYTES: Final = 4
 RECORD_BYTES: Final = 896
-CAPACITY: Final = 4096  # 3.5 MiB
+CAPACITY: Final = 8192  # 7 MiB, once it has gone round
 
 PLACE = struct.Struct("=QI4xdd")
 PLACE_BYTES: Final = PLACE.size
@@ -53,7 +55,7 @@ NOTED, MONITORED = 2, 3  # the writer's words
 
 REPEATS, BLOCKED = 1, 2
 
-# What is merged, as `pdns.reference.event_writer` describes it.
+# What is merged, as `pdns.reference.event_writer` describes it. Names below one are of all workers, which share these limits.
 MINUTE_S: Final = 60.0
 MOST_QUESTIONS: Final = 8
 MOST_RECORDS: Final = 400
@@ -95,16 +97,18 @@ class EventRing(Ring):
         """Raises `ValueError` when `fd` is another memory; the caller closes it then."""
         super().__init__(fd, KIND, RECORD_BYTES, OWN_BYTES, writable=writable)
         self.minute: memoryview[int] = memoryview(self.memory)[HEADER_BYTES : HEADER_BYTES + 8].cast("Q")  # of the table
+        self.workers = max(1, int.from_bytes(self.memory[HEADER_BYTES + 8 : HEADER_BYTES + 16], sys.byteorder))
 
     def close(self) -> None:
         self.minute.release()
         super().close()
 
     @classmethod
-    def create(cls, capacity: int = CAPACITY) -> EventRing:
-        """New memory to read here; the process that gets the descriptor may write."""
+    def create(cls, capacity: int = CAPACITY, workers: int = 1) -> EventRing:
+        """New memory to read here; the process that gets the descriptor may write. It is one of `workers`."""
         fd = Ring.make(KIND, capacity, RECORD_BYTES, OWN_BYTES)
         try:
+            os.pwrite(fd, workers.to_bytes(8, sys.byteorder), HEADER_BYTES + 8)
             return cls(fd, writable=False)
         except BaseException:
             os.close(fd)

@@ -28,9 +28,10 @@ _GAUGES: Final = frozenset((*WORKER_GAUGES, HEARTBEAT, MISSING_FEED, OVERRIDES_R
 class WorkerMemory:
     """Counters, event ring and further memories of one worker. A replacement continues with them."""
 
-    def __init__(self) -> None:
+    def __init__(self, workers: int = 1) -> None:
+        """It is one of `workers`."""
         self.counters = Counters.create()
-        self.event_ring = EventRing.create()
+        self.event_ring = EventRing.create(workers=workers)
         self._reader = RingReader(self.event_ring)
         self._further: dict[str, int] = {}
 

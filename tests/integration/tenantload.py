@@ -51,10 +51,13 @@ class TenantLoad:
         self._random = random.Random(seed)
         self._tenants, self._port = tenants, port
 
-    def run(self, names: Sequence[str], count: int, midway: Callable[[], object] = lambda: None) -> ClientBooks:
+    def run(
+        self, names: Sequence[str], count: int, midway: Callable[[], object] = lambda: None, queries_per_s: float = 1e9
+    ) -> ClientBooks:
         """Ask for `count` names, drawn of `names` (with `*.` for a new name below it each time), and wait for the answers.
         `midway` is called after half of them, while queries are in flight.
         """
+        began_s = time.monotonic()
         waiting: dict[tuple[int, int], float] = {}
         with self._sockets() as (selector, sockets):
             for number in range(count):
@@ -68,7 +71,7 @@ class TenantLoad:
                 waiting[at, id_] = time.monotonic()
                 sockets[at].send(struct.pack(">6H", id_, 0x0100, 1, 0, 0, 0) + from_text(name) + b"\0\1\0\1")
                 self.books.sent += 1
-                while len(waiting) >= _IN_FLIGHT:
+                while len(waiting) >= _IN_FLIGHT or number > (time.monotonic() - began_s) * queries_per_s:
                     self._receive(selector, waiting)
             while waiting:
                 self._receive(selector, waiting)

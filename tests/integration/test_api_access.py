@@ -18,14 +18,19 @@ OF_TENANTS = {  # what the token of a tenant may do, for that tenant
     ("GET", "/api/tenants/{tenant}"), ("GET", "/api/explain"),
     ("GET", "/api/tenants/{tenant}/indicators"), ("POST", "/api/tenants/{tenant}/indicators"),
     ("DELETE", "/api/tenants/{tenant}/indicators/{name}"),
-    ("GET", "/api/report"), ("GET", "/api/incident"),
+    ("GET", "/api/report"), ("GET", "/api/incident"), ("GET", "/api/hunt"),
+    ("GET", "/api/events"), ("GET", "/api/events/findings"), ("GET", "/api/events/machines"), ("GET", "/api/events/hours"),
+    ("GET", "/api/events/headline"), ("GET", "/api/events/top"),
     ("GET", "/api/cases/{case}"), ("GET", "/api/tenants/{tenant}/reports"), ("GET", "/api/tenants/{tenant}/reports/{report}"),
     ("POST", "/api/tenants/{tenant}/reports/{report}/allow"), ("POST", "/api/tenants/{tenant}/reports/{report}/close"),
     ("GET", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/resume"),
     ("GET", "/api/tenants/{tenant}/status"),
 }  # fmt: skip
 OF_ALL = {("GET", "/api/openapi.json")}
-BY_QUERY = ("/api/explain", "/api/cases/{case}", "/api/report", "/api/incident")  # they name the tenant behind the `?`
+BY_QUERY = (  # they name the tenant behind the `?`
+    "/api/explain", "/api/cases/{case}", "/api/report", "/api/incident", "/api/hunt", "/api/events", "/api/events/findings",
+    "/api/events/machines", "/api/events/hours", "/api/events/headline", "/api/events/top",
+)  # fmt: skip
 VALUES = {
     "policy": "schools", "feed": "x", "command": "hold", "name": "x.example", "report": "1",
     "case": reference(b"\1x\7example\0", "x"),
@@ -43,7 +48,7 @@ class Route(NamedTuple):
         for name, value in {"tenant": tenant, **VALUES}.items():
             target = target.replace(f"{{{name}}}", value)
         assert "{" not in target, "name a value for the new parameter"
-        values = {"name": "x.example", "reason": "x"}
+        values = {"name": "x.example", "reason": "x", "by": "listed"}
         query = "&".join(
             f"{one['name']}={values[one['name']]}"
             for one in self.operation["parameters"]

@@ -60,6 +60,7 @@ def test_every_example_works(tmp_path: Path) -> None:
                 assert pagevisits.report(pagevisits.page_port(pdns), name, source=source).status == 200
             assert pdns.addresses("bad.example") == [pagevisits.ADDRESS]
             pdns.wait_for(lambda: api.local("GET", f"/api/cases/{CASE}").status == 200, "the case")
+            pdns.wait_for(lambda: api.local("GET", "/api/events/sinks").status == 200, "the state of the sinks")
             for example in EXAMPLES:
                 words = shlex.split(example.replace(SOCKET, str(pdns.state_dir / "admin.sock")))
                 done = subprocess.run(words, capture_output=True, text=True, cwd=tmp_path, timeout=60, check=False)

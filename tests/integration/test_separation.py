@@ -59,6 +59,7 @@ def pdns(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningPdns]:
         "block_page": {"listen": ["127.0.0.1:0"]},
         "feeds": {"publish_listen": [f"127.0.0.1:{free_port()}"]},
         "publish": [{"zone": "rpz.test", "allow_transfer": ["127.0.0.0/8"], "file": "rpz.test.rpz"}],
+        "sink": [{"name": "lines", "kind": "file", "path": str(tmp_path / "events.jsonl")}],
     }
     with (
         UpstreamThread(answer()) as upstream,
@@ -76,6 +77,7 @@ def processes(pdns: RunningPdns) -> dict[str, list[int]]:
         "worker": pdns.worker_pids,
         "feeds": [pdns.feeds_pid],
         "page": pdns.children("pdns.page"),
+        "events": pdns.children("pdns.events"),
     }
 
 
@@ -84,9 +86,25 @@ def test_the_table_is_what_the_kernel_says(pdns: RunningPdns) -> None:
     rows = table("Processes")
     assert pdns.addresses("listed.test") == [SINKHOLE]
     pdns.wait_for(lambda: pdns.value("publish_serial", zone="rpz.test"), "the published zone")
+    pdns.wait_for(lambda: pdns.value("event_sink_records_total", sink="lines", result="written"), "the event")
     for name, pids in processes(pdns).items():
         for pid in pids:
             compare(pid, name, rows[name], pdns)
+
+
+@as_root
+def test_the_events_process_writes_no_memory_of_a_worker(pdns: RunningPdns) -> None:
+    """It has the counters and rings of all workers for reading, and only its own counters for writing."""
+    (events,) = (Path(f"/proc/{pid}") for pid in pdns.children("pdns.events"))
+    writable: set[tuple[str, int]] = set()  # kind and inode
+    readable: set[tuple[str, int]] = set()
+    for entry in (events / "fd").iterdir():
+        (flags,) = re.findall(r"^flags:\s+(\d+)$", (events / "fdinfo" / entry.name).read_text(), re.MULTILINE)
+        kind = str(entry.readlink()).removesuffix(" (deleted)").removeprefix("/memfd:")
+        if kind in ("pdns-counters", "pdns-evnt"):
+            (writable if int(flags, 8) & os.O_ACCMODE else readable).add((kind, entry.stat().st_ino))
+    assert [kind for kind, _ in writable] == ["pdns-counters"]
+    assert {kind for kind, _ in readable} == {"pdns-counters", "pdns-evnt"}
 
 
 def test_the_row_of_the_parser_is_what_the_kernel_says(pdns: RunningPdns) -> None:
@@ -143,6 +161,8 @@ def kind_of(target: str, pdns: RunningPdns) -> str:
         "anon_inode:[eventfd]": "loop", "anon_inode:[pidfd]": "children", "/proc/": "children", "anon_inode:[timerfd]": "loop",
         str(pdns.directory / "std"): "log", str(pdns.state_dir / "lock"): "lock",
         str(pdns.state_dir / "publish"): "journal",
+        str(pdns.state_dir / "events/spool"): "spool", str(pdns.state_dir / "events"): "records",
+        str(pdns.directory / "events.jsonl"): "records",
         str(pdns.state_dir / "feeds"): "files of its job",
     }  # fmt: skip
     if target == str(pdns.state_dir):
@@ -154,7 +174,7 @@ def kind_of(target: str, pdns: RunningPdns) -> str:
 def test_children_get_no_secrets(pdns: RunningPdns) -> None:
     """A variable that nothing of theirs reads is in the environment of the supervisor alone."""
     assert SECRET in Path(f"/proc/{pdns.pid}/environ").read_text()
-    for pid in (*pdns.worker_pids, pdns.feeds_pid, *pdns.children("pdns.page")):
+    for pid in (*pdns.worker_pids, pdns.feeds_pid, *pdns.children("pdns.page"), *pdns.children("pdns.events")):
         assert SECRET not in Path(f"/proc/{pid}/environ").read_text()
 
 
@@ -201,11 +221,14 @@ MAY: Final = {  # what the page leaves to a process outside of the directory tha
     "parser": set(),
     "worker": {"read a secret", "connect", "open a socket", "read the environment of another"},
     "page": set(),
+    "events": {"read a secret", "connect", "open a socket", "read the environment of another"},
 }  # fmt: skip
 SNIPPET: Final = """
 import ctypes, os, socket, sys
 from pathlib import Path
-from pdns.confinement.confine import confine_feeds, confine_page, confine_parser, confine_supervisor, confine_worker
+from pdns.confinement.confine import (
+    confine_events, confine_feeds, confine_page, confine_parser, confine_supervisor, confine_worker,
+)
 def trace(pid):
     if ctypes.CDLL(None, use_errno=True).ptrace(16, pid, None, None):
         raise OSError(ctypes.get_errno(), "ptrace")
@@ -216,6 +239,7 @@ missing = {
     "feeds": lambda: confine_feeds(OWN, low_port=False),
     "parser": lambda: confine_parser(write=OWN, read=()),
     "page": lambda: confine_page(write=OWN, read=Path(STATE)),
+    "events": lambda: confine_events(write=[OWN]),
     "worker": confine_worker,
 }[sys.argv[1]]()
 print("missing", missing, flush=True)

@@ -50,8 +50,8 @@ QUERIES = st.tuples(
 class Pair:
     """A ring, its writer, and what was read of it."""
 
-    def __init__(self, *, compiled: bool) -> None:
-        self.ring = EventRing.create(1 << 14)
+    def __init__(self, *, compiled: bool, workers: int = 1) -> None:
+        self.ring = EventRing.create(1 << 14, workers)
         end = EventRing.attach(os.dup(self.ring.fd))
         make = EventWriter if compiled else ReferenceEventWriter
         self.writer = make(end, b"secret", AnswerCache(1 << 20))
@@ -69,12 +69,12 @@ class Pair:
         return sum(PLACE.unpack_from(self.ring.memory, at)[1] for at in places)
 
 
-@given(st.lists(QUERIES, max_size=40))
+@given(st.lists(QUERIES, max_size=40), st.integers(1, 600))
 def test_events_are_written_alike(
-    queries: list[tuple[int, str, str, Transport, int, bytes, bytes, tuple[int, ...], float]],
+    queries: list[tuple[int, str, str, Transport, int, bytes, bytes, tuple[int, ...], float]], workers: int
 ) -> None:
     """The same records, the same counts, and nothing is missing or twice at any time."""
-    compiled, python = Pair(compiled=True), Pair(compiled=False)
+    compiled, python = Pair(compiled=True, workers=workers), Pair(compiled=False, workers=workers)
     now = 100.0
     for number, (hash_, tenant, address, transport, qtype, listed, text, slots, later_s) in enumerate(queries, 1):
         now += later_s

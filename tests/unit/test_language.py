@@ -73,7 +73,6 @@ STAY = {
     "pdns/config/schema.py: Record": "the section [[record]]",
     "pdns/config/rules.py: _guard": "the section [guard]",
     "pdns/cli/indicators.py: indicators": "the command `pdns indicators`",
-    "pdns/event_store/queries.py: Machine": "a machine to look at",
 }
 
 

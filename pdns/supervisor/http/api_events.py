@@ -14,7 +14,7 @@ from pdns.errors import SinkError, StoreError
 from pdns.event_erasing import ErasedEvents, erase_events
 from pdns.event_store.event import Event, Finding, Hour
 from pdns.event_store.open import open_store
-from pdns.event_store.queries import EventQueries, Headline, Machine, TopBy, TopRow, Window
+from pdns.event_store.queries import EventQueries, Headline, MachineRow, TopBy, TopRow, Window
 from pdns.event_store.sqlite_schema import DIRECTORY
 from pdns.files.records import DamagedError
 from pdns.http.server import Problem
@@ -71,7 +71,7 @@ class EventRoutes(CommandRoutes):
                 tenant="tenant", query=(_LIMIT, *_PERIOD), commands=("events findings",), statuses=(404,),
             ),
             ApiRoute(
-                "GET", "/api/events/machines", self._machines, "Machines to look at", list[Machine], "read", tenant="tenant",
+                "GET", "/api/events/machines", self._machines, "Machines to look at", list[MachineRow], "read", tenant="tenant",
                 query=(_LIMIT, *_PERIOD), commands=("events machines",), statuses=(404,),
             ),
             ApiRoute(

@@ -55,7 +55,7 @@ def test_text_is_the_default() -> None:
     code, out, _ = run(*WEEK)
     assert code == 0
     lines = out.splitlines()
-    assert lines[0] == "Protective DNS report: All tenants, 16 to 22 November 2026"
+    assert lines[0] == "Protective DNS report: All organisations, 16 to 22 November 2026"
     assert [line.split()[0] for line in lines[3:6]] == ["Queries", "Blocked", "Malicious"]
     assert "What to do next" in lines
 

@@ -12,7 +12,7 @@ from pdns.event_store.queries import (
     FeedWorth,
     FirstSeen,
     Headline,
-    Machine,
+    MachineRow,
     Point,
     SharedName,
     TopRow,
@@ -109,13 +109,13 @@ class NaiveQueries:
         rows = [row for row in rows if len(row.tenants) >= least_tenants]
         return sorted(rows, key=lambda row: (-len(row.tenants), -row.n, row.listed.encode()))
 
-    def machines(self, window: Window, tenant: str | None, limit: int) -> list[Machine]:
+    def machines(self, window: Window, tenant: str | None, limit: int) -> list[MachineRow]:
         blocked = (event for event in self._blocked(window, tenant) if event.client)
         rows = []
         for key, events in grouped(blocked, lambda event: (event.tenant, event.client, event.threat, event.category)).items():
             names = Counter({name: queries(group) for (name,), group in grouped(events, lambda event: (event.listed,)).items()})
             timing = beacon([Beat(event.time_s, event.last_s, event.n) for event in events], window.end_s)
-            row = Machine(
+            row = MachineRow(
                 tenant=key[0],
                 client=key[1],
                 threat=key[2],

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 from pdns.errors import SinkError, StoreError
 from pdns.event_store.clickhouse import ClickHouseSink
 from pdns.event_store.clickhouse_queries import ClickHouseQueries
-from pdns.event_store.clickhouse_schema import ClickHouse, fault_of_database, statements
+from pdns.event_store.clickhouse_schema import ClickHouse, statements
 from pdns.event_store.event import Record
 from tests.unit.event_store.engines import SETTINGS, ClickHouseEngine
 from tests.unit.event_store.records import crowd
@@ -91,13 +91,6 @@ def test_times_of_any_kind_are_stored(engine: ClickHouseEngine) -> None:
     engine.clear()
     (event,) = crowd(1)
     engine.write([replace(event, id=at, time_s=time_s, last_s=0.0) for at, time_s in enumerate((0.0, -5.0, 1e30, float("nan")))])
-
-
-@pytest.mark.parametrize("name", ["", "1a", "a`b", "a-b", "x" * 64, "a.b", "a\n"])
-def test_databases_have_plain_names(name: str) -> None:
-    """They stand in statements as they are."""
-    assert fault_of_database(name)
-    assert not fault_of_database("pdns_2")
 
 
 class _Failing(BaseHTTPRequestHandler):

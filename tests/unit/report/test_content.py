@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from feeds import audit
-from pdns.event_store.event import Hour
+from pdns.event_store.event import Event, Hour
 from pdns.event_store.queries import Point, Window
 from pdns.report.advice import advice
 from pdns.report.content import ReportContent, gather, grouped, known_share
 from pdns.report.formats import ReportFormat, rendered
 from pdns.report.periods import Period
-from pdns.report.sections import figures, sections
+from pdns.report.sections import figures, sections, summary
 from pdns.state import audit_log
 from pdns.state.commands import Command, Outcome
 from tests.unit.report import records
@@ -182,3 +182,45 @@ def test_no_query_is_lost_in_groups(values: list[tuple[int, int]], unit: str, zo
     starts = [one.start_s for one in groups]
     assert starts == sorted(set(starts))
     assert starts[0] == period.start_s
+
+
+@given(st.integers(0, 10**6), st.integers(0, 23))
+def test_a_bar_is_of_its_own_hour(fraction: int, hour: int) -> None:
+    """The store rounds times down to microseconds: an hour is not counted for the one before."""
+    start_s = 1_792_000_000.0 + fraction / 1_000_003
+    period = Period(start_s, start_s + 86400)
+    rounded_s = int((start_s + hour * 3600) * 1e6) / 1e6
+    groups = grouped([Point(start_s=rounded_s, queries=1, blocked=1, monitored=0)], "hour", period)
+    assert [one.blocked for one in groups].index(1) == hour
+    assert len(groups) == 24
+
+
+def test_a_running_hour_has_no_counters() -> None:
+    """Blocked queries of the running hour are known, queries are not: no 0 that looks like a count, and no share above 100 %."""
+    events = [one for one in records.records() if isinstance(one, Event)]
+    with stored(events) as queries:
+        content = gather(queries, records.config(), records.status(NOW_S), PERIOD, None, NOW_S)
+    assert figures(content)[0].value == "-"
+    assert "at the end of each hour" in figures(content)[0].trend
+    assert "%" not in summary(content)
+    few = msgspec.structs.replace(content.headline, queries=10)
+    assert "%" not in summary(msgspec.structs.replace(content, headline=few, known_share=0.95))
+    assert "%" in summary(report())
+
+
+@pytest.mark.parametrize("tenant", [None, "leeds"])
+def test_nothing_recorded_is_not_all_well(tenant: str | None) -> None:
+    """A report without any record does not say that nothing needs action, to a tenant neither."""
+    with stored([]) as queries:
+        content = gather(queries, records.config(), records.status(NOW_S), PERIOD, tenant, NOW_S)
+    assert any("cannot say whether anything happened" in step for step in advice(content))
+
+
+def test_clients_of_no_tenant_have_a_name() -> None:
+    """The label of metrics for clients of no tenant is no organisation that people know."""
+    events = [one for one in records.records() if isinstance(one, Event)]
+    with stored([*events, records.event(1, records.START_S + 60, "default", "a.example", category="c2")]) as queries:
+        content = gather(queries, records.config(), records.status(NOW_S), PERIOD, None, NOW_S)
+    text = rendered(content, "text").decode()
+    assert "Other clients" in text
+    assert "default" not in text
