@@ -31,6 +31,7 @@ class SinkSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     format: SinkFormat = "ocsf"
     path: str = ""
     address: str = ""
+    sample: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
     transport: SyslogTransport = "tcp"
     confirm: bool = True
     facility: SyslogFacility = "local0"
@@ -44,6 +45,5 @@ class SinkSection(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     max_files: Positive = 10
     database: str = "pdns"
     user: str = "default"
-    sample: Annotated[float, Meta(ge=0.0, le=1.0)] = 0.0
     password_file: str = ""
     ttl_days: NotNegative = 400

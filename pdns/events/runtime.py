@@ -63,7 +63,7 @@ class EventsRuntime:
         self._collector = EventCollector(config, node_of(config), directory, self._spool, self._append, counters)
         self._delivery.also_needed = lambda: self._collector.needed
         self._tunnels = TunnelFindings()
-        self._taps = TappedQueries(self._state_dir, counters, spawn)
+        self._taps = TappedQueries(self._state_dir, directory, counters, spawn)
         self._asked = AskedNameFindings(config, node_of(config), steady_s())
         self._reports = ReportSchedule(config)
         self._lost_before: dict[str, int] = {}

@@ -13,13 +13,13 @@ from typing import Any, Final, NamedTuple
 import msgspec
 
 from pdns import __version__
-from pdns.clock import boottime_s
 from pdns.config.schema import Config
 from pdns.config.tap_sinks import sample_every
 from pdns.events.dnstap_message import CLIENT_QUERY, DnstapMessage, encode_dnstap
 from pdns.events.mappings import PRODUCT, address_of, one_line
 from pdns.events.tap_delivery import TapDelivery
-from pdns.files.safe_files import appearance
+from pdns.files import records
+from pdns.files.safe_files import appearance, read_state, write_whole
 from pdns.state import overrides
 from pdns.state.overrides import Overrides, Tapped
 from pdns.telemetry.counters import Counters
@@ -27,10 +27,19 @@ from pdns.telemetry.ring import RingReader
 from pdns.telemetry.tap_ring import SAMPLED, TAPPED, TapRecord, decoded, map_tap_ring
 
 MOST_AT_ONCE: Final = 2000  # records of a worker in one turn
+FILE_NAME: Final = "taps.json"  # in the directory of the events process
+_MAX_BYTES: Final = 1024 * 1024
 _FLUSH_S: Final = 1.0
 _log = logging.getLogger(__name__)
 
 Spawn = Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]]
+
+
+class TapPlaces(msgspec.Struct, kw_only=True):
+    """The file: how far the rings were read, so that after a crash nothing is sent twice."""
+
+    rings: dict[str, int] = {}  # by number, in hexadecimal: the next record
+    version: int = 1
 
 
 class _Copying(NamedTuple):
@@ -47,8 +56,10 @@ class _Copying(NamedTuple):
 class TappedQueries:
     """One for the process. Times: `now_s` since the epoch, `offset_s` is added to times of a ring."""
 
-    def __init__(self, state_dir: Path, counters: Counters, spawn: Spawn) -> None:
+    def __init__(self, state_dir: Path, events_dir: Path, counters: Counters, spawn: Spawn) -> None:
         """`counters` are those of this process."""
+        self._path = events_dir / FILE_NAME
+        self._places = _read_places(self._path)
         self._state_dir, self._counters, self._spawn = state_dir, counters, spawn
         self._node = ""
         self._every = 0
@@ -56,7 +67,6 @@ class TappedQueries:
         self._running: dict[str, tuple[TapDelivery, asyncio.Task[None]]] = {}
         self._looks: tuple[int, ...] | None = None
         self._overrides = Overrides()
-        self._began_s = boottime_s()
 
     async def configure(self, config: Config, node: str) -> None:
         """Send to the sinks of `config` from now on."""
@@ -87,7 +97,8 @@ class TappedQueries:
             counters.close()
             return
         self.forget(worker)
-        self._workers[worker] = _Copying(RingReader(ring, max(0, ring.head - ring.capacity + 1)), counters)
+        place = max(self._places.rings.get(f"{ring.id:x}", 0), ring.head - ring.capacity + 1)
+        self._workers[worker] = _Copying(RingReader(ring, min(place, ring.head)), counters)
 
     def forget(self, worker: int) -> None:
         """The worker is gone for good."""
@@ -100,18 +111,19 @@ class TappedQueries:
             return
         self._look()  # before the rings: a worker does so before it copies
         tapped = self._overrides.tapped
+        read = []
         for copying in self._workers.values():
             lost_before = copying.reader.lost
-            for _, raw in copying.reader.take(MOST_AT_ONCE):
-                try:
-                    record = decoded(raw)
-                except ValueError:
-                    _log.warning("a copy of a query cannot be read")
-                    continue
-                if record.at_s >= self._began_s:  # what is older was read by a process before
-                    self._pass_on(record, copying.counters, tapped, offset_s)
+            read += [(raw, copying.counters) for _, raw in copying.reader.take(MOST_AT_ONCE)]
             if lost := copying.reader.lost - lost_before:
                 self._count_lost(lost, tapped, now_s)
+        if read:
+            self._save()  # first: what is sent before a crash is not sent again
+        for raw, counters in read:
+            try:
+                self._pass_on(decoded(raw), counters, tapped, offset_s)
+            except ValueError:
+                _log.warning("a copy of a query cannot be read")
 
     async def stop(self) -> None:
         """Give collectors a second to take what waits."""
@@ -140,6 +152,11 @@ class TappedQueries:
         for name in sinks & self._running.keys():
             self._counters.add(lost, "tap_dropped_total", name)
 
+    def _save(self) -> None:
+        rings = {f"{copying.reader.ring.id:x}": copying.reader.next for copying in self._workers.values()}
+        with suppress(OSError):  # a full disk: after a crash, some are sent again
+            write_whole(self._path, records.encode(TapPlaces(rings=rings)), mode=0o640, synced=False)
+
     def _look(self) -> None:
         looks = appearance(self._state_dir / overrides.FILE_NAME)
         if looks == self._looks:
@@ -156,6 +173,13 @@ class TappedQueries:
                 self._counters.add(n, family, name)
 
         return count
+
+
+def _read_places(path: Path) -> TapPlaces:
+    try:
+        return records.decode(read_state(path, _MAX_BYTES), TapPlaces)
+    except (OSError, records.DamagedError):
+        return TapPlaces()
 
 
 def tap_frame(record: TapRecord, node: str, tenant: str, why: str, offset_s: float) -> bytes:

@@ -15,8 +15,6 @@ The message is the query with its header, its question as it came, and its OPT r
 (RFC 7871, RFC 7873).
 """
 
-# kernel: pdns/fast/query_tap.pyx
-
 from __future__ import annotations
 
 import struct

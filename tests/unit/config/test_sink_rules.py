@@ -61,6 +61,8 @@ def test_values_become_canonical(tmp_path: Path) -> None:
         ({**TAP, "address": "127.0.0.1"}, r"sink\[0\]: expected one of path, a Unix socket, and address"),
         ({"kind": "dnstap"}, r"sink\[0\]: expected one of path"),
         ({**TAP, "records": ["findings"]}, r'sink\[0\].records\[0\]: expected "blocked" or "monitored"'),
+        ({**TAP, "sample": 1e-9}, r"sink\[0\].sample: expected 0, or 1e-06 to 1, got 1e-09"),
+        ({**FILE, "sample": 0.1}, r'sink\[0\].sample: only for kind = "dnstap", not "file"'),
         ({**TAP, "findings": ["tunnel"]}, r"sink\[0\].findings: dnstap has queries only"),
         ({"kind": "webhook"}, r"sink\[0\].url: required"),
         ({**HOOK, "url": "http://hooks.example/x"}, r"sink\[0\].url: expected https"),
