@@ -6,8 +6,8 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
-from pdns.core.clients import NO_TENANT
 from pdns.errors import StoreError
 from pdns.event_store.sqlite_retention import erase, tenants_in
 from pdns.event_store.sqlite_schema import store_path
