@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Iterable
 from pathlib import Path
 
 from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
-from pdns.core.client_identity import PSEUDONYM, identity, packed, text_of, views_of
+from pdns.core.client_identity import PSEUDONYM, ClientView, identity, packed, text_of, views_of
 from pdns.errors import InvalidName
 from pdns.event_store.queries import EventQueries
 from pdns.explain import FeedStatement, UnknownError, explain, host_of
@@ -60,6 +61,19 @@ def client_texts(config: Config, client: str, *, with_pseudonyms: bool) -> tuple
         if has_key or views(tenant).kind != PSEUDONYM
     ]
     return tuple(dict.fromkeys(filter(None, texts)))
+
+
+def pseudonyms_of(config: Config, address: str, tenants: Iterable[str]) -> tuple[str, ...]:
+    """The pseudonyms that a client had or would have at `tenants`, whatever events say of clients now; none of no address."""
+    state_dir = Path(config.state.dir)
+    try:
+        plain = packed(address)
+    except ValueError:
+        return ()
+    if not (state_dir / client_key.FILE_NAME).is_file():
+        return ()
+    key = client_key.client_key(state_dir)
+    return tuple(text_of(identity(ClientView(PSEUDONYM), key, tenant, plain)) for tenant in tenants)
 
 
 def _canonical(asked: str) -> str:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Final, NamedTuple
 
 from pdns.errors import SinkError
-from pdns.event_store.sqlite_schema import OtherVersionError, open_to_write
+from pdns.event_store.sqlite_schema import OtherVersionError, open_to_read, open_to_write
 from pdns.event_store.times import to_us
 
 SLICE_ROWS: Final = 5_000
@@ -89,6 +90,12 @@ def erase(path: Path, *, clients: Sequence[str] = (), tenant: str = "") -> Erase
     except (sqlite3.Error, OtherVersionError) as error:
         raise SinkError(f"{path}: {error}") from None
     return erased
+
+
+def tenants_in(path: Path) -> tuple[str, ...]:
+    """The tenants of all records, whether they are configured or not. Raises `StoreError`."""
+    with closing(open_to_read(path)) as db:
+        return tuple(name for (name,) in db.execute("SELECT name FROM tenant UNION SELECT DISTINCT tenant FROM finding"))
 
 
 def with_garbage(db: sqlite3.Connection) -> None:

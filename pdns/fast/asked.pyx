@@ -85,6 +85,7 @@ cdef class AskedNames:
             return 0
         while name[at]:
             at += 1 + name[at]
+            must(at < size)
             labels += 1
         at = 0
         below[0], below[1] = 1, 42

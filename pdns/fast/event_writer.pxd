@@ -42,7 +42,7 @@ cdef packed struct FixedRecord:
 cdef struct Place:
     uint64_t key  # 0: free
     uint32_t repeats
-    uint32_t unused
+    uint32_t minute
     double first_s
     double last_s
 
@@ -86,8 +86,9 @@ cdef class EventWriter:
     cdef View *_view_of_client  # by number
     cdef size_t _room
     cdef double _minute_ends_s
+    cdef uint32_t _minute
+    cdef int _next_swept
     cdef uint64_t *_words  # of the header: head, weight, noted, monitored
-    cdef uint64_t *_minute
     cdef Place *_places
     cdef uint8_t *_repeats  # the records of the places
     cdef uint8_t *_records
@@ -100,7 +101,8 @@ cdef class EventWriter:
     cdef int _take_up(self, Noted *noted, str tenant, tuple slots) except -1
     cdef int _first(self, Noted *noted, const uint8_t *seen, uint64_t asked, uint64_t counted, str tenant, tuple slots) except -1
     cdef Place *_domain_place(self, uint64_t key) noexcept nogil
-    cdef int _flush(self, double now) except -1
+    cdef void _begin_minute(self, double now) noexcept nogil
+    cdef void _write_if_over(self, Place *place) noexcept nogil
     cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, tuple slots) except -1
     cdef void _open(self, Place *place, uint64_t key) noexcept nogil
     cdef int _fill(self, uint8_t *record, Noted *noted, bint with_client, str tenant, tuple slots) except -1

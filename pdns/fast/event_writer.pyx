@@ -14,7 +14,6 @@ from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
 
 from pdns.core import client_identity
 from pdns.telemetry import event_ring
-from pdns.telemetry.ring import HEADER_BYTES
 
 cdef enum:
     SALT_BYTES = 16
@@ -37,6 +36,7 @@ assert (COUNTS, MAX_TEXT_BYTES, sizeof(FixedRecord)) == (event_ring.COUNTS, even
 assert (NOTHING, PSEUDONYM, ADDRESS) == (client_identity.NOTHING, client_identity.PSEUDONYM, client_identity.ADDRESS)
 
 cdef double _MINUTE_S = event_ring.MINUTE_S
+cdef int _SWEPT = event_ring.SWEPT
 cdef uint64_t _CLIENT_MARK = event_ring.CLIENT_MARK
 cdef uint64_t _DOMAIN_MARK = event_ring.DOMAIN_MARK
 cdef bytes _SALT = event_ring.SALT
@@ -56,7 +56,6 @@ cdef class EventWriter:
         memory = <uint8_t *>view.buf
         PyBuffer_Release(&view)  # the memory is there as long as the process
         self._words = <uint64_t *>(memory + 32)
-        self._minute = <uint64_t *>(memory + <Py_ssize_t>HEADER_BYTES)
         self._places = <Place *>(memory + <Py_ssize_t>event_ring.TABLE_AT)
         self._repeats = memory + <Py_ssize_t>event_ring.REPEATS_AT
         self._records = memory + <Py_ssize_t>ring.records_at
@@ -95,8 +94,18 @@ cdef class EventWriter:
         noted.view = view_of(self._views(tenant))
         self._take_up(&noted, tenant, slots)
 
+    def sweep(self, double now):
+        cdef int _at
+        self._begin_minute(now)
+        for _at in range(_SWEPT):
+            self._write_if_over(&self._places[self._next_swept])
+            self._next_swept = (self._next_swept + 1) % (PLACES + DOMAIN_PLACES)
+
     def flush(self, double now):
-        self._flush(now)
+        cdef int at
+        self._begin_minute(now)
+        for at in range(PLACES + DOMAIN_PLACES):
+            self._write_if_over(&self._places[at])
 
     cdef int see(self, Noted *noted, uint16_t client, str tenant, tuple slots) except -1:
         cdef View *views
@@ -115,8 +124,7 @@ cdef class EventWriter:
     cdef int _take_up(self, Noted *noted, str tenant, tuple slots) except -1:
         cdef uint8_t seen[ADDRESS_BYTES]
         cdef uint64_t asked, counted = noted.transport | <uint64_t>slots[0] << 8
-        if noted.now >= self._minute_ends_s:
-            self._flush(noted.now)
+        self._begin_minute(noted.now)
         self._words[NOTED] += 1
         if noted.listed_bytes == 0:
             self._words[MONITORED] += 1
@@ -159,32 +167,31 @@ cdef class EventWriter:
             self._repeated(whole_place, whole, noted, False, tenant, slots)
         return 0
 
-    cdef int _flush(self, double now) except -1:
-        cdef uint64_t minute = <uint64_t>(now / _MINUTE_S)
-        cdef int at
-        self._minute_ends_s = (minute + 1) * _MINUTE_S
-        if minute == self._minute[0]:
-            return 0
-        for at in range(PLACES + DOMAIN_PLACES):
-            if self._places[at].key:
-                self._write_repeats(&self._places[at])
-                self._places[at].key, self._places[at].repeats = 0, 0
+    cdef void _begin_minute(self, double now) noexcept nogil:
+        cdef uint32_t minute
+        if self._minute_ends_s - _MINUTE_S <= now < self._minute_ends_s:
+            return
+        minute = <uint32_t>(now / _MINUTE_S)
         memset(self._pairs, 0, sizeof(self._pairs))
         memset(self._domains, 0, sizeof(self._domains))
-        self._minute[0] = minute
-        return 0
+        self._minute, self._minute_ends_s = minute, (minute + 1) * _MINUTE_S
+
+    cdef void _write_if_over(self, Place *place) noexcept nogil:
+        if place.key and place.minute != self._minute:
+            self._write_repeats(place)
+            place.key, place.repeats = 0, 0
 
     cdef Place *_domain_place(self, uint64_t key) noexcept nogil:
         cdef Place *place
         cdef int probe
         for probe in range(PROBES):
             place = &self._places[PLACES + (key + probe) % DOMAIN_PLACES]
-            if place.key == 0 or place.key == key:
+            if place.key == 0 or place.key == key or place.minute != self._minute:
                 return place
         return &self._places[PLACES + key % DOMAIN_PLACES]
 
     cdef bint _repeated(self, Place *place, uint64_t key, Noted *noted, bint with_client, str tenant, tuple slots) except -1:
-        if place.key != key:
+        if place.key != key or place.minute != self._minute:
             return False
         if place.repeats == 0:  # counted once its record is whole: a successor would write half of one
             self._fill(self._record_of(place), noted, with_client, tenant, slots)
@@ -196,7 +203,7 @@ cdef class EventWriter:
     cdef void _open(self, Place *place, uint64_t key) noexcept nogil:
         self._write_repeats(place)
         place.repeats = 0
-        place.key = key
+        place.key, place.minute = key, self._minute
 
     cdef uint8_t *_record_of(self, Place *place) noexcept nogil:
         return self._repeats + (place - self._places) * RECORD_BYTES

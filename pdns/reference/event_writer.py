@@ -49,6 +49,7 @@ from pdns.telemetry.event_ring import (
     RECORD_BYTES,
     REPEATS,
     REPEATS_AT,
+    SWEPT,
     TABLE_AT,
     TRANSPORTS,
     EventRing,
@@ -76,6 +77,7 @@ class ReferenceEventWriter:
         self._most_records = max(1, MOST_RECORDS // ring.workers)
         self._most_records_and_clients = max(2, MOST_RECORDS_AND_CLIENTS // ring.workers)
         self._views: Views = lambda _tenant: ClientView()
+        self._minute, self._next_swept = -1, 0
         self._pairs: dict[int, _Count] = {}
         self._domains: dict[int, _Count] = {}
 
@@ -115,7 +117,7 @@ class ReferenceEventWriter:
         now: float,
     ) -> None:
         """The same for a key with that hash, 64 bits."""
-        self.flush(now)
+        self._begin_minute(now)
         ring, view, plain = self._ring, self._views(tenant), packed(address)
         ring.words[NOTED] += 1
         if not listed:
@@ -151,43 +153,58 @@ class ReferenceEventWriter:
             self._open(whole_place, whole)
             self._repeated(whole_place, whole, of_all, now)
 
+    def sweep(self, now: float) -> None:
+        """Write some of the repeats of minutes that have ended. Call this a few times a second."""
+        self._begin_minute(now)
+        for _ in range(SWEPT):
+            self._write_if_over(self._next_swept)
+            self._next_swept = (self._next_swept + 1) % (PLACES + DOMAIN_PLACES)
+
     def flush(self, now: float) -> None:
-        """Write the repeats of minutes that have ended."""
-        ring, minute = self._ring, int(now / MINUTE_S)
-        if minute == ring.minute[0]:
-            return
+        """Write all repeats of minutes that have ended."""
+        self._begin_minute(now)
         for place in range(PLACES + DOMAIN_PLACES):
+            self._write_if_over(place)
+
+    def _begin_minute(self, now: float) -> None:
+        if (minute := int(now / MINUTE_S)) != self._minute:
+            self._pairs.clear()
+            self._domains.clear()
+            self._minute = minute
+
+    def _write_if_over(self, place: int) -> None:
+        at = TABLE_AT + place * PLACE_BYTES
+        key, _, minute, _, _ = PLACE.unpack_from(self._ring.memory, at)
+        if key and minute != self._minute:
             self._write_repeats(place)
-            PLACE.pack_into(ring.memory, TABLE_AT + place * PLACE_BYTES, 0, 0, 0.0, 0.0)
-        self._pairs.clear()
-        self._domains.clear()
-        ring.minute[0] = minute
+            PLACE.pack_into(self._ring.memory, at, 0, 0, 0, 0.0, 0.0)
 
     def _domain_place(self, key: int) -> int:
         """The place of a key, or where to open one: the first free place, or the first of all."""
         places = [PLACES + (key + probe) % DOMAIN_PLACES for probe in range(PROBES)]
         for place in places:
-            if PLACE.unpack_from(self._ring.memory, TABLE_AT + place * PLACE_BYTES)[0] in (0, key):
+            found, _, minute, _, _ = PLACE.unpack_from(self._ring.memory, TABLE_AT + place * PLACE_BYTES)
+            if found in (0, key) or minute != self._minute:
                 return place
         return places[0]
 
     def _repeated(self, place: int, key: int, record: bytes, now: float) -> bool:
         memory, at, record_at = self._ring.memory, TABLE_AT + place * PLACE_BYTES, REPEATS_AT + place * RECORD_BYTES
-        found, repeats, first_s, _ = PLACE.unpack_from(memory, at)
-        if found != key:
+        found, repeats, minute, first_s, _ = PLACE.unpack_from(memory, at)
+        if found != key or minute != self._minute:
             return False
         if not repeats:
             memory[record_at : record_at + len(record)] = record
-        PLACE.pack_into(memory, at, key, repeats + 1, first_s if repeats else now, now)
+        PLACE.pack_into(memory, at, key, repeats + 1, minute, first_s if repeats else now, now)
         return True
 
     def _open(self, place: int, key: int) -> None:
         self._write_repeats(place)
-        PLACE.pack_into(self._ring.memory, TABLE_AT + place * PLACE_BYTES, key, 0, 0.0, 0.0)
+        PLACE.pack_into(self._ring.memory, TABLE_AT + place * PLACE_BYTES, key, 0, self._minute, 0.0, 0.0)
 
     def _write_repeats(self, place: int) -> None:
         memory, at = self._ring.memory, REPEATS_AT + place * RECORD_BYTES
-        _, repeats, first_s, last_s = PLACE.unpack_from(memory, TABLE_AT + place * PLACE_BYTES)
+        _, repeats, _, first_s, last_s = PLACE.unpack_from(memory, TABLE_AT + place * PLACE_BYTES)
         if repeats:
             _, _, client, qtype, transport, flags, *others = FIXED.unpack_from(memory, at)
             fixed = FIXED.pack(first_s, last_s, client, qtype, transport, flags | REPEATS, *others)

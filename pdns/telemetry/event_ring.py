@@ -1,7 +1,7 @@
 """The events of one worker: a ring (`pdns.telemetry.ring`) with a table of repeats, in memory that outlives the worker.
 
-The first query of its kind in a minute is a record at once. Its repeats are counted in the table, and become one more record when
-the minute ends or the place is needed. `pdns.reference.event_writer` says what a repeat is.
+The first query of its kind in a minute is a record at once. Its repeats are counted in the table, and become one more record soon
+after the minute has ended, or when the place is needed. `pdns.reference.event_writer` says what a repeat is.
 
 A record, behind the prefix of every record (its weight is a number of queries):
 
@@ -16,9 +16,8 @@ A record, behind the prefix of every record (its weight is a number of queries):
     60      u32 each  slots in the counter memory of the same worker: of the series that each of these queries was counted in
     then    both names in wire form and lower case, and the text of the Extended DNS Error
 
-The writer's own region: u64 minute of the table, u64 number of workers, which share what one listed name may have of records a
-minute, 48 bytes unused; its places, u64 key, u32 repeats, 4 bytes unused, f64 x 2 the
-first and the last repeat; a record for each place that has repeats.
+The writer's own region: u64 number of workers, which share what one listed name may have of records a minute, 56 bytes unused;
+its places, u64 key, u32 repeats, u32 minute, f64 x 2 the first and the last repeat; a record for each place that has repeats.
 The writer's words of the header: all queries that were noted, and those of them that were only monitored.
 """
 
@@ -43,11 +42,12 @@ SLOT_BYTES: Final = 4
 RECORD_BYTES: Final = 896
 CAPACITY: Final = 8192  # 7 MiB, once it has gone round
 
-PLACE = struct.Struct("=QI4xdd")
+PLACE = struct.Struct("=QIIdd")
 PLACE_BYTES: Final = PLACE.size
 PLACES: Final = 8192
 DOMAIN_PLACES: Final = 1024  # behind them: for what is merged whoever asked
 PROBES: Final = 8  # of them for one key
+SWEPT: Final = 1024  # places at a time, so that the end of a minute does not overrun the ring
 TABLE_AT: Final = HEADER_BYTES + 64
 REPEATS_AT: Final = TABLE_AT + (PLACES + DOMAIN_PLACES) * PLACE_BYTES  # the records of the places
 OWN_BYTES: Final = 64 + (PLACES + DOMAIN_PLACES) * (PLACE_BYTES + RECORD_BYTES)
@@ -96,19 +96,14 @@ class EventRing(Ring):
     def __init__(self, fd: int, *, writable: bool) -> None:
         """Raises `ValueError` when `fd` is another memory; the caller closes it then."""
         super().__init__(fd, KIND, RECORD_BYTES, OWN_BYTES, writable=writable)
-        self.minute: memoryview[int] = memoryview(self.memory)[HEADER_BYTES : HEADER_BYTES + 8].cast("Q")  # of the table
-        self.workers = max(1, int.from_bytes(self.memory[HEADER_BYTES + 8 : HEADER_BYTES + 16], sys.byteorder))
-
-    def close(self) -> None:
-        self.minute.release()
-        super().close()
+        self.workers = max(1, int.from_bytes(self.memory[HEADER_BYTES : HEADER_BYTES + 8], sys.byteorder))
 
     @classmethod
     def create(cls, capacity: int = CAPACITY, workers: int = 1) -> EventRing:
         """New memory to read here; the process that gets the descriptor may write. It is one of `workers`."""
         fd = Ring.make(KIND, capacity, RECORD_BYTES, OWN_BYTES)
         try:
-            os.pwrite(fd, workers.to_bytes(8, sys.byteorder), HEADER_BYTES + 8)
+            os.pwrite(fd, workers.to_bytes(8, sys.byteorder), HEADER_BYTES)
             return cls(fd, writable=False)
         except BaseException:
             os.close(fd)

@@ -74,6 +74,7 @@ class EventWriter(Protocol):
         self, key: bytes, tenant: str, address: str, transport: Transport, qname: bytes, qtype: int, listed: bytes, text: bytes,
         slots: tuple[int, ...], now: float,
     ) -> None: ...  # fmt: skip
+    def sweep(self, now: float) -> None: ...
     def flush(self, now: float) -> None: ...
 
 

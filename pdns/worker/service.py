@@ -194,7 +194,7 @@ class Service:
                 waiting.append(flight)
         self._awaiting_stale = waiting
         if self._events is not None:
-            self._events.flush(now)
+            self._events.sweep(now)
         for group, up in islice(self._forwarder.groups_up(), MOST_LABELS):
             self._stats.gauge("group_up", int(up), group)
         self._stats.gauge("cache_entries", len(self._cache))

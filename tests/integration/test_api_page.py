@@ -50,6 +50,7 @@ def test_every_example_works(tmp_path: Path) -> None:
             "tenant": [{"name": "leeds", "networks": ["192.0.2.0/24", f"{OF_LEEDS}/32"]}],
             "feed": [feed(tmp_path, "urlhaus", "bad.example")],
             "history": {"days": 30},
+            "sink": [{"name": "tap", "kind": "dnstap", "path": str(tmp_path / "tap")}],
             **pagevisits.config(),
         }
         (tmp_path / "new.txt").write_text("new.example\n")

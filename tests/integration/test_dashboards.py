@@ -28,7 +28,7 @@ ZERO = {
     "Expired", "Feeds", "Feeds that fail", "Feeds with a problem", "Findings by kind", "Findings, chosen time",
     "Held updates", "Lag of sinks", "Last reload failed", "Log lines dropped, 24 h", "Lost", "Lost and unaccounted",
     "Lost queries", "Nodes not ready", "Not loaded", "Notifications and refusals", "Open reports", "Processes replaced",
-    "Questions in flight", "Records delivered", "Refused notifications", "Series dropped", "Special cases",
+    "Questions in flight", "Refused notifications", "Series dropped", "Special cases",
     "Switched off", "TCP connections", "Unaccounted, 24 h",
 }  # fmt: skip
 OF_PROMETHEUS = [name for name in BOARDS if name != "pdns-events"]

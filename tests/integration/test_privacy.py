@@ -35,7 +35,9 @@ TUNNEL = 120  # queries, of 30 bytes each
 
 
 @contextmanager
-def running(directory: Path, tenants: list[dict[str, object]], **sections: object) -> Iterator[RunningPdns]:
+def server_with(
+    directory: Path, tenants: list[dict[str, object]], **sections: object
+) -> Iterator[tuple[RunningPdns, UpstreamThread]]:
     with UpstreamThread(answer()) as upstream:
         feeds = [feed(directory, "bad", "bad.example"), feed(directory, "trial", "odd.example", mode="monitor")]
         config = {
@@ -55,7 +57,7 @@ def running(directory: Path, tenants: list[dict[str, object]], **sections: objec
             **sections,
         }  # fmt: skip
         with RunningPdns(directory, config) as pdns:
-            yield pdns
+            yield pdns, upstream
 
 
 def ask_everything(pdns: RunningPdns, source: str) -> None:
@@ -129,13 +131,15 @@ def places_of(address: str, places: list[tuple[str, bytes]]) -> set[str]:
     return {place for place, content in places if any(form in content for form in forms)}
 
 
-def places_after(pdns: RunningPdns, *sources: str) -> list[tuple[str, bytes]]:
+def places_after(pdns: RunningPdns, upstream: UpstreamThread, *sources: str) -> list[tuple[str, bytes]]:
     for source in sources:
         ask_everything(pdns, source)
     pdns.wait_for_value(len(sources), "findings_total", kind="tunnel")
     pdns.wait_for_value(0, "event_sink_lag_seconds", sink="all")
     pdns.wait_for(lambda: b"tunnel" in (pdns.directory / "all.jsonl").read_bytes(), "findings are written")
-    places = list(everything(pdns))
+    asked = b"".join(query.wire for query in upstream.fake.queries)
+    assert b"subnet" in asked.lower()
+    places = [("upstream", asked), *everything(pdns)]
     assert pdns.stop() == 0
     places += content_of(pdns.directory)
     return places
@@ -143,8 +147,8 @@ def places_after(pdns: RunningPdns, *sources: str) -> list[tuple[str, bytes]]:
 
 def test_no_address_leaves_a_worker(tmp_path: Path) -> None:
     """Of the tenants whose events say nothing, a network or a pseudonym."""
-    with running(tmp_path, [SILENT, COARSE, VEILED]) as pdns:
-        places = places_after(pdns, NOTHING, NETWORK, PSEUDONYM)
+    with server_with(tmp_path, [SILENT, COARSE, VEILED]) as (pdns, upstream):
+        places = places_after(pdns, upstream, NOTHING, NETWORK, PSEUDONYM)
     names = {place for place, _ in places}
     assert names >= {"pdns-evnt", "pdns-tunl", "pdns-askd", "state/events/events.db", "all.jsonl", "ecs.jsonl", "stderr"}
     assert any(name.startswith("state/events/spool/") for name in names)
@@ -155,7 +159,7 @@ def test_no_address_leaves_a_worker(tmp_path: Path) -> None:
 
 def test_the_search_finds_an_address_that_may_leave(tmp_path: Path) -> None:
     """In every place where the other test looks for it."""
-    with running(tmp_path, [SILENT], events={"clients": "full"}, log={"level": "info", "clients": True}) as pdns:
-        found = places_of(NOTHING, places_after(pdns, NOTHING))
+    with server_with(tmp_path, [SILENT], events={"clients": "full"}, log={"level": "info", "clients": True}) as (pdns, upstream):
+        found = places_of(NOTHING, places_after(pdns, upstream, NOTHING))
     assert found >= {"pdns-evnt", "pdns-tunl", "state/events/events.db", "all.jsonl", "ecs.jsonl", "stderr"}
     assert any(place.startswith("state/events/spool/") for place in found)

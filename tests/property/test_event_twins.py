@@ -12,12 +12,14 @@ from pdns.fast.cache import AnswerCache
 from pdns.fast.event_writer import EventWriter
 from pdns.reference.event_writer import ReferenceEventWriter
 from pdns.telemetry.event_ring import (
+    DOMAIN_PLACES,
     MOST_QUESTIONS,
     MOST_RECORDS_AND_CLIENTS,
     PLACE,
     PLACE_BYTES,
     PLACES,
     REPEATS_AT,
+    SWEPT,
     TABLE_AT,
     EventRing,
     RawEvent,
@@ -80,6 +82,8 @@ def test_events_are_written_alike(
         now += later_s
         for pair in (compiled, python):
             pair.writer.note_hashed(hash_, tenant, address, transport, b"\3www" + LISTED[1], qtype, listed, text, slots, now)
+            if number % 3 == 0:
+                pair.writer.sweep(now)
             assert sum(event.n for event in pair.read()) + pair.waiting == pair.ring.noted == number
     for pair in (compiled, python):
         pair.writer.flush(now + 60.0)
@@ -142,6 +146,24 @@ def test_clients_are_recorded_as_configured() -> None:
     assert pseudonym.client_kind == PSEUDONYM
     assert bytes((192, 0, 63)) not in pseudonym.client
     assert full.client[12:] == bytes((192, 0, 63, 7))
+
+
+def test_the_end_of_a_minute_does_not_overrun_the_ring() -> None:
+    """However many questions have repeats, only some are written at a time, so a reader can follow; soon all are."""
+    pair = Pair(compiled=True)
+    for number in range(PLACES):
+        for _ in range(2):
+            name = from_text(f"n{number}.test")
+            pair.writer.note_hashed(number, "none", "192.0.2.1", Transport.UDP, name, 1, name, b"", (1,), 0.0)
+    before = len(pair.read())
+    sizes = []
+    while pair.waiting:
+        pair.writer.sweep(60.0)
+        sizes.append(len(pair.read()) - before)
+        before = len(pair.events)
+    assert max(sizes) <= SWEPT
+    assert len(sizes) <= (PLACES + DOMAIN_PLACES) // SWEPT + 1
+    assert sum(event.n for event in pair.events) == 2 * PLACES
 
 
 def test_two_tenants_are_never_merged() -> None:

@@ -52,7 +52,8 @@ class Worker:
 
 def config(tmp_path: Path, **sinks: dict[str, Any]) -> Config:
     sections = [{"name": name, "kind": "dnstap", "path": str(tmp_path / name), **keys} for name, keys in sinks.items()]
-    return from_tables({"upstream": {"servers": ["udp://127.0.0.1:9"]}, "sink": sections}, "a test", tmp_path)
+    tenants = [{"name": "north", "networks": ["192.0.2.0/25"]}, {"name": "south", "networks": ["192.0.2.128/25"]}]
+    return from_tables({"upstream": {"servers": ["udp://127.0.0.1:9"]}, "sink": sections, "tenant": tenants}, "a test", tmp_path)
 
 
 def tap(tmp_path: Path, sink: str, until_s: float = NOW_S + 1000) -> None:
@@ -129,11 +130,11 @@ def test_a_collector_that_is_away(tmp_path: Path) -> None:
         worker.write("north", SAMPLED, 5000)  # a ring of 1,024
         taps.turn(NOW_S, 0.0)
         assert time.monotonic() - began_s < 60
-        assert counters.value("tap_dropped_total") == 3000 + 5000
+        assert counters.value("tap_dropped_total", "away") == 3000 + 5000
         await taps.stop()
         taps.forget(1)
-        assert counters.value("tap_dropped_total") == written + 5000
-        assert not counters.value("tap_messages_total")
+        assert counters.value("tap_dropped_total", "away") == written + 5000
+        assert not counters.value("tap_messages_total", "away")
 
     run(work())
     worker.close()

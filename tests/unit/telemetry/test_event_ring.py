@@ -39,7 +39,7 @@ def test_the_layout_is_as_described() -> None:
     )  # fmt: skip
     assert struct.unpack_from("=2I", data, 60) == (7, 9)
     assert data[68:80] == b"\1a\1x\0\1x\0text"
-    assert struct.unpack_from("=Q", memory.event_ring.memory, HEADER_BYTES) == (1,)
+    assert struct.unpack_from("=Q", memory.event_ring.memory, HEADER_BYTES) == (1,)  # worker
     assert (memory.event_ring.noted, memory.event_ring.monitored) == (1, 0)
     assert name_hash(X) == 0xF1228C123DF21CFA
     memory.close()
