@@ -126,7 +126,7 @@ def title_of(config: Config, tenant: str | None) -> str:
     if tenant is None:
         everyone = "All organisations" if config.tenant else "All clients"
         return next((one.organisation for one in config.policy if one.name == "default" and one.organisation), everyone)
-    if tenant == NO_TENANT:
+    if tenant == NO_TENANT and all(one.name != NO_TENANT for one in config.tenant):
         return _of_no_tenant(config)
     return next((one.display_name for one in config.tenant if one.name == tenant and one.display_name), tenant)
 
