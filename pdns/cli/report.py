@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, consoles, load_config
+from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.event_store.open import open_store
@@ -87,7 +88,7 @@ def _made(config: Config, period: Period, tenant: str, form: ReportFormat, *, in
 
 def _is_known(config: Config, tenant: str, errors: Console) -> bool:
     known = [one.name for one in config.tenant]
-    if tenant and tenant not in known:
+    if tenant and tenant not in (NO_TENANT, *known):
         errors.print(Text(f"no tenant {tenant}; tenants: {', '.join(known) or 'none are configured'}", "red"))
         return False
     return True

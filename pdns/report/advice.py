@@ -10,6 +10,7 @@ from pdns.report.wording import beacon, clock, counted, is_known, percent, shown
 
 _ENOUGH: Final = 0.999  # of queries answered
 _SHOWN: Final = 5
+_HAS_AN_HOUR_S: Final = 2 * 3600.0
 _OLD_S: Final = 3 * 86400.0
 
 
@@ -29,7 +30,9 @@ def _all(content: ReportContent) -> Iterator[str]:
         )
     if not content.tenant:
         yield from _service(content)
-    if not content.known_share and not content.headline.blocked:
+    if content.period.length_s < _HAS_AN_HOUR_S:
+        pass  # no hour need have begun and ended in it
+    elif not content.known_share and not content.headline.blocked:
         yield "Find out why nothing is recorded of this period: this report cannot say whether anything happened."
     elif not is_known(content.known_share):
         yield f"Read the numbers with care: queries are counted for only {percent(content.known_share)} of this period."

@@ -126,14 +126,20 @@ def title_of(config: Config, tenant: str | None) -> str:
     if tenant is None:
         everyone = "All organisations" if config.tenant else "All clients"
         return next((one.organisation for one in config.policy if one.name == "default" and one.organisation), everyone)
+    if tenant == NO_TENANT and all(one.name != NO_TENANT for one in config.tenant):
+        return _of_no_tenant(config)
     return next((one.display_name for one in config.tenant if one.name == tenant and one.display_name), tenant)
+
+
+def _of_no_tenant(config: Config) -> str:
+    return "Other clients" if config.tenant else "All clients"
 
 
 def titles_of(config: Config, tenant: str | None) -> dict[str, str]:
     """What reports call tenants whose name is not what people call them; clients of no tenant among them."""
     titles = {one.name: one.display_name for one in config.tenant if one.display_name and tenant in (None, one.name)}
     if tenant is None and all(one.name != NO_TENANT for one in config.tenant):
-        titles[NO_TENANT] = "Other clients" if config.tenant else "All clients"
+        titles[NO_TENANT] = _of_no_tenant(config)
     return titles
 
 

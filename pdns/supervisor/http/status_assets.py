@@ -74,7 +74,7 @@ td.warn{color:var(--warn);font-weight:600}
 .feeds td:nth-child(2){white-space:normal;min-width:8.5rem}
 .empty{color:var(--soft)}
 th.new{box-shadow:inset .25rem 0 var(--block)}
-.recent tbody th{padding-left:.5rem}
+.recent th:first-child{padding-left:.5rem}
 footer{color:var(--soft);font-size:.85rem;padding:.9rem 0 0;overflow-wrap:anywhere}
 @media (max-width:45rem){.w{display:none}.numbers{grid-template-columns:1fr 1fr}
 .tile:first-child,.tile:last-child{grid-column:1/-1}.tile .value{font-size:1.3rem}.tile.big .value{font-size:1.5rem}

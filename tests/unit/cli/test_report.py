@@ -79,6 +79,14 @@ def test_of_a_tenant_into_a_file(directory: Path) -> None:
     assert (directory / "leeds.html").stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.usefixtures("directory")
+def test_of_clients_of_no_tenant() -> None:
+    """Events call them `default`; there need be no tenant of that name."""
+    code, out, _ = run(*WEEK, "--tenant", "default")
+    assert code == 0
+    assert out.startswith("Protective DNS report: Other clients")
+
+
 def test_a_recent_period() -> None:
     """Without options: the last seven days, which end now."""
     content = json.loads(run("--format", "json")[1])

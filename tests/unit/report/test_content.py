@@ -224,3 +224,11 @@ def test_clients_of_no_tenant_have_a_name() -> None:
     text = rendered(content, "text").decode()
     assert "Other clients" in text
     assert "default" not in text
+
+
+def test_no_hour_has_ended_in_the_last_minutes() -> None:
+    """A short period has no counted hour. That is no reason to look for a fault."""
+    few = Period(PERIOD.end_s - 300, PERIOD.end_s, "UTC")
+    with stored([]) as queries:
+        content = gather(queries, records.config(), records.status(few.end_s), few, "leeds", few.end_s)
+    assert advice(content) == ["Nothing in this report needs action."]
