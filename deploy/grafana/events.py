@@ -5,7 +5,7 @@ from __future__ import annotations
 from deploy.grafana.parts import Board
 from deploy.grafana.sql import CLICKHOUSE, sql_bars, sql_graph, sql_stat, sql_table
 
-EVENTS, FINDINGS, HOURS = "events FINAL", "findings FINAL", "hours FINAL"
+EVENTS, FINDINGS, HOURS = "pdns_events FINAL", "pdns_findings FINAL", "pdns_hours FINAL"
 OF_TENANT = "$__conditionalAll(tenant IN (${tenant:singlequote}), $tenant)"
 OF_FEED = "$__conditionalAll(feed IN (${feed:singlequote}), $feed)"
 SHOWN = f"$__timeFilter(time) AND {OF_TENANT} AND {OF_FEED} AND position(qname, ${{name:singlequote}}) > 0"
@@ -16,8 +16,8 @@ MACHINES = "uniqExactIf((tenant, client), client != '')"
 def board() -> Board:
     made = Board("pdns-events", "pdns: events", "Which names were blocked, for whom, and what is new.", since="now-7d")
     made.sources("grafana-clickhouse-datasource", "pdns-clickhouse", "clickhouse")
-    made.selection("tenant", "Tenant", "SELECT DISTINCT tenant FROM events ORDER BY tenant", source=CLICKHOUSE)
-    made.selection("feed", "Feed", "SELECT DISTINCT feed FROM events ORDER BY feed", source=CLICKHOUSE)
+    made.selection("tenant", "Tenant", "SELECT DISTINCT tenant FROM pdns_events ORDER BY tenant", source=CLICKHOUSE)
+    made.selection("feed", "Feed", "SELECT DISTINCT feed FROM pdns_events ORDER BY feed", source=CLICKHOUSE)
     made.text_box("name", "Part of the name")
     _numbers(made)
     made.row("Names")
@@ -73,7 +73,7 @@ def _names(made: Board) -> None:
     made.sql(
         sql_table(
             f"SELECT listed AS name, min(time) AS first, sum(n) AS queries, uniqExact(tenant) AS tenants, any(feed) AS `a feed`, max(threat) AS threat"
-            f" FROM {EVENTS} WHERE {BLOCKED} AND listed NOT IN (SELECT listed FROM events WHERE kind = 'blocked'"
+            f" FROM {EVENTS} WHERE {BLOCKED} AND listed NOT IN (SELECT listed FROM pdns_events WHERE kind = 'blocked'"
             f" AND time < $__fromTime AND {OF_TENANT}) GROUP BY listed ORDER BY queries DESC, listed LIMIT 50"
         ),
         "New names",

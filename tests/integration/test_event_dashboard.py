@@ -67,7 +67,7 @@ class Tables:
             await sink.close()
 
         asyncio.run(write())
-        self._client.command("USE pdns_board")
+        self._client = get_client(interface="chdb", database=settings.database)
 
     def rows(self, query: str) -> Sequence[Sequence[Any]]:
         return self._client.query(query).result_rows

@@ -100,7 +100,7 @@ def test_a_closed_terminal_ends_the_resolver(tmp_path: Path) -> None:
         window.process.send_signal(signal.SIGHUP)
         window.wait_for(r"pdns.toml is live")
         processes = children(window.process.pid)
-        assert len(processes) == 3
+        assert len(processes) == 4
         window.close()
         assert window.process.wait(WITHIN_S) == 0
         eventually(lambda: not any(map(is_running, processes)), "its children are still there")
