@@ -85,6 +85,8 @@ cdef class EventWriter:
     ):  # fmt: skip
         cdef bytes at = packed(address)
         cdef Noted noted
+        if not slots:
+            raise IndexError("a query is counted in a slot at least")
         must(PyBytes_GET_SIZE(qname) <= MAX_NAME_BYTES and PyBytes_GET_SIZE(listed) <= MAX_NAME_BYTES)
         noted.address, noted.key_hash, noted.qtype = <const uint8_t *>PyBytes_AS_STRING(at), key_hash, qtype
         noted.transport, noted.now = _NUMBERS[transport], now

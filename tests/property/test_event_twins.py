@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -194,3 +195,12 @@ def test_two_places_never_share_a_record() -> None:
     for event in pair.read():
         counts[event.listed] = counts.get(event.listed, 0) + event.n
     assert counts == {from_text(f"n{number}.test"): 3 for number in questions}
+
+
+def test_a_query_without_a_slot_is_refused() -> None:
+    """By both writers: the kernel must not read what is behind an empty tuple."""
+    for compiled in (True, False):
+        pair = Pair(compiled=compiled)
+        with pytest.raises(IndexError):
+            pair.writer.note_hashed(1, "none", "::1", Transport.UDP, LISTED[1], 1, LISTED[1], b"", (), 1.0)
+        assert pair.waiting == len(pair.read()) == 0
