@@ -8,6 +8,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Final
 
 _FIXED_SIZE: Final = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
@@ -21,7 +22,8 @@ def new_memory(name: str, size_bytes: int) -> int:
     fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
     try:
         os.ftruncate(fd, size_bytes)
-        os.fchmod(fd, 0o400)  # who has it by `read_only` cannot open it again and write
+        with suppress(PermissionError):  # a worker may change no attributes, and shares no memory that it makes
+            os.fchmod(fd, 0o400)  # who has it by `read_only` cannot open it again and write
         fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _FIXED_SIZE)
     except BaseException:
         os.close(fd)

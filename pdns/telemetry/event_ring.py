@@ -57,7 +57,7 @@ REPEATS, BLOCKED = 1, 2
 
 # What is merged, as `pdns.reference.event_writer` describes it. Names below one are of all workers, which share these limits.
 MINUTE_S: Final = 60.0
-MOST_QUESTIONS: Final = 8
+MOST_QUESTIONS: Final = 32
 MOST_RECORDS: Final = 400
 MOST_RECORDS_AND_CLIENTS: Final = 450
 COUNTS: Final = 4096  # places of the counters behind these limits

@@ -46,14 +46,14 @@ class Ring:
         size = os.fstat(fd).st_size
         if size < HEADER_BYTES:
             raise ValueError("not a ring: too short")
-        self.memory = mmap.mmap(fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
-        magic, found_kind, self.capacity, found_bytes, found_own, self.id = _HEADER.unpack_from(self.memory)
+        header = os.pread(fd, _HEADER.size, 0)
+        magic, found_kind, self.capacity, found_bytes, found_own, self.id = _HEADER.unpack(header)
         self.records_at = HEADER_BYTES + own_bytes
         self.record_bytes = record_bytes
         is_whole = self.capacity > 0 and size >= self.records_at + self.capacity * record_bytes
         if (magic, found_kind, found_bytes, found_own) != (_MAGIC, kind, record_bytes, own_bytes) or not is_whole:
-            self.memory.close()
             raise ValueError(f"not a ring of {kind.decode()} records of this version")
+        self.memory = mmap.mmap(fd, size, access=mmap.ACCESS_WRITE if writable else mmap.ACCESS_READ)
         self.words: memoryview[int] = memoryview(self.memory)[_WORDS_AT:HEADER_BYTES].cast("Q")
 
     @staticmethod

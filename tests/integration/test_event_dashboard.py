@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import pytest
+from clickhouse_connect import get_client
 
 from pdns.event_store.clickhouse import ClickHouseSink
 from pdns.event_store.clickhouse_schema import ClickHouse
 from pdns.event_store.event import ALL_TENANTS, Event, Finding, Hour, Record
 from tests.integration import grafana
 
-pytest.importorskip("chdb")
-from clickhouse_connect import get_client
-
 if TYPE_CHECKING:
     from clickhouse_connect.driver.client import Client
+
+pytestmark = pytest.mark.engine
 
 BOARD: Final = "pdns-events"
 START_S: Final = 1_780_000_000.0

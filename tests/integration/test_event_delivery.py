@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pdns.events.frame_streams import CollectorAddress
-from pdns.state.sink_states import read_states
+from pdns.state.sink_states import read_states, states_path
 from tests.integration.apiclient import write_certificate
 from tests.integration.running_pdns import RunningPdns, feed
 from tests.integration.syslogservers import Rsyslog, free_ports
@@ -44,6 +44,7 @@ def test_every_sink_gets_what_is_blocked(tmp_path: Path) -> None:
         for name in NAMES[:10]:
             pdns.ask(name)
         pdns.wait_for(lambda: len(lines_of(tmp_path / "out/events.jsonl")) == 10, "lines in the file")
+        pdns.wait_for(lambda: states_path(pdns.state_dir / "events").exists(), "the states of sinks")
         states = {state.name: state for state in read_states(pdns.state_dir / "events").sinks}
         assert {"file", "tcp", "tls", "tap", "store"} <= set(states)
         pdns.wait_for(lambda: pdns.value("event_sink_up", sink="tcp") == 0, "a sink that fails")

@@ -22,7 +22,7 @@ from tests.integration.tenantload import TenantLoad, tenant_tables
 from tests.unit.event_store.engines import ClickHouseEngine
 from tests.unit.events.collectors import capture, fields_of, frames_in
 
-pytestmark = [pytest.mark.long, pytest.mark.timeout(1200), pytest.mark.xdist_group("chdb")]
+pytestmark = [pytest.mark.long, pytest.mark.timeout(1200), pytest.mark.engine]
 
 QUERIES = int(os.environ.get("EVENTS_QUERIES", "40000"))
 TENANTS = 250

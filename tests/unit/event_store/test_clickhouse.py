@@ -26,6 +26,8 @@ from pdns.event_store.event import Record
 from tests.unit.event_store.engines import SETTINGS, ClickHouseEngine
 from tests.unit.event_store.records import crowd
 
+pytestmark = pytest.mark.engine
+
 
 @pytest.fixture(scope="module")
 def engine() -> Iterator[ClickHouseEngine]:

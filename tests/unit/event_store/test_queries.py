@@ -15,6 +15,8 @@ from tests.unit.event_store.engines import ClickHouseEngine, Engine, SqliteEngin
 from tests.unit.event_store.naive import NaiveQueries
 from tests.unit.event_store.records import CLIENTS, FEEDS, HARD, NAMES, RECORDS, SPAN_S, START_S, TENANTS, crowd
 
+pytestmark = pytest.mark.engine
+
 Ask = Callable[[EventQueries], object]
 
 
