@@ -41,7 +41,10 @@ class TopTerminal:
     def __enter__(self) -> Self:
         self._before = termios.tcgetattr(self._in)
         for number, handler in (
-            *((ending, _end) for ending in _ENDING), (signal.SIGTSTP, self._suspend), (signal.SIGWINCH, self._resized),
+            *((ending, _end) for ending in _ENDING),
+            (signal.SIGINT, signal.default_int_handler),  # which a shell's background jobs ignore
+            (signal.SIGTSTP, self._suspend),
+            (signal.SIGWINCH, self._resized),
         ):  # fmt: skip
             self._handlers[number] = signal.signal(number, handler)
         try:

@@ -339,8 +339,9 @@ def test_a_client_that_is_refused_rests_alone(loop: str) -> None:
             running.service.refuses = True
             loud = await running.connect(BALANCER)
             loud.writer.write(header(NAMED) + frame(message(5)) * 40)
-            await until(lambda: len(running.service.asked) > 10)
-            assert running.connections._turns._refusals.keys() == {NAMED}
+            await until(
+                lambda: running.connections._turns._refusals.keys() == {NAMED}
+            )  # forgotten now and then, and counted anew
             running.service.refuses = False
             assert await calm.ask(message(6)) == message(6)
             for _ in range(40):
