@@ -117,7 +117,7 @@ def test_serial_and_steps_survive(tmp_path: Path) -> None:
     port = free_port()
     with UpstreamThread(fake.answer("198.51.100.7")) as upstream:
         with RunningPdns(tmp_path, config(tmp_path, upstream, port, {"allow_transfer": ["127.0.0.0/8"]})) as pdns:
-            pdns.wait_for(lambda: serial_of(port), "the zone")
+            pdns.wait_for(lambda: any("evil.example" in line for line in dig(port, "AXFR")), "the zone with its names")
             first = serial_of(port)
             os.kill(pdns.feeds_pid, signal.SIGKILL)
             pdns.wait_for(lambda: answers(port) == first, "the same version")
