@@ -21,7 +21,7 @@ MORE_DESCRIPTORS = 4  # than at the start: pipes of a job, a page that is being 
 DISK_GROWTH, DISK_SLACK_BYTES = 2.0, 4_000_000  # two generations of a list, and a job at work
 
 _MAX_POINTS = 400
-_ROLES = {"pdns.worker": "worker", "feeds.refresh": "feeds", "pdns serve": "supervisor"}
+_ROLES = {"pdns.worker": "worker", "feeds.refresh": "feeds", "pdns.events": "events", "pdns serve": "supervisor"}
 
 
 class Life(NamedTuple):
