@@ -40,7 +40,6 @@ class HourBook:
     def __init__(self, state: HourState | None = None) -> None:
         """Continues with `state`."""
         self.state = state or HourState()
-        self.unaccounted = 0  # queries, ever
 
     def begin(self, now_s: float) -> None:
         """Begin, unless an hour has begun."""
@@ -102,7 +101,6 @@ class HourBook:
             in_events.merged += counted.merged
         merged = in_events.merged + state.waiting
         unaccounted = total.blocked + state.monitored - in_events.events - merged - state.lost
-        self.unaccounted += abs(unaccounted)
         whole = _hour(state.start_s, end_s, node, ALL_TENANTS, total, in_events)
         hours.append(
             msgspec.structs.replace(whole, merged=merged, monitored=state.monitored, lost=state.lost, unaccounted=unaccounted)
