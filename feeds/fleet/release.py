@@ -77,7 +77,7 @@ class Urgent(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
-    """What a node says of itself. Others use it as an inventory, and as a veto: it can keep a release from the next ring, and no more."""
+    """What a node says of itself. It serves as an inventory, and as a veto: it can only keep a release from the next ring."""
 
     format: Annotated[int, Meta(ge=1)] = FORMAT
     node: str
