@@ -11,7 +11,7 @@ import pytest
 from pdns.config.schema import Server
 
 ROOT = Path(__file__).parents[3]
-UNIT = (ROOT / "deploy/systemd/pdns.service").read_text()
+UNIT = (ROOT / "deploy/systemd/protective-dns.service").read_text()
 
 needs_systemd = pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
 
