@@ -362,6 +362,9 @@ FAMILIES: Final = (
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),
     Family("process_open_fds", "gauge", "supervisor", ("process",), "Open file descriptors."),
     Family("process_max_fds", "gauge", "supervisor", ("process",), "Maximum number of open file descriptors; 0: no limit."),
+    Family("limit", "gauge", "supervisor", ("of",), "What all workers together may use: of the configuration, or the memory."),
+    Family("state_disk_bytes", "gauge", "supervisor", (), "Size of the file system of the state directory."),
+    Family("state_disk_free_bytes", "gauge", "supervisor", (), "Free space on it that the service can use."),
 )
 
 BY_NAME: Final = {family.name: family for family in FAMILIES}

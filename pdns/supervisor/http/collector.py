@@ -22,6 +22,7 @@ from pdns.clock import boottime_s
 from pdns.config.schema import Config
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
+from pdns.supervisor.http import capacity
 from pdns.supervisor.http.exposition import LE
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
@@ -203,6 +204,10 @@ class PdnsCollector(Collector):
         for server, dropped in facts.http_dropped.items():
             values["http_connections_dropped_total"][server,] = dropped
         values["metrics_series_dropped_total"][()] = sum(counters.dropped for counters in (*facts.counters, *facts.past_counters))
+        for of, most in capacity.limits(facts.config):
+            values["limit"][of,] = most
+        for name, size in capacity.disk(Path(facts.config.state.dir)):
+            values[name][()] = size
         for process, pid in facts.processes.items():
             if (used := usage(pid)) is None:
                 continue
