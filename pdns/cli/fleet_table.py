@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from typing import Final
 
@@ -71,8 +70,8 @@ def _node(node: FleetNode, status: FleetStatus, state: str, now_s: float) -> tup
     wanted = status.rings.get(node.ring, 0)
     says = node.error or (f"refused {node.refused[-1]}: {node.reason}" if node.refused else "")
     return (
-        node.node, node.ring, _number(node.release), str(max(0, wanted - node.release)), age(now_s - node.written_s), node.version,
-        _share(node.blocked, node.queries), _share(node.servfail, node.queries),
+        node.node, node.ring, _number(node.release), str(max(0, wanted - node.release)),
+        age(now_s - node.written_s), node.version, _share(node.blocked, node.queries), _share(node.servfail, node.queries),
         state.upper() if state in _BAD_STATES else state, says,
     )  # fmt: skip
 
@@ -120,8 +119,3 @@ def _share(part: int, whole: int) -> str:
 
 def _number(release: int) -> str:
     return str(release) if release else "-"
-
-
-def clock(at_s: float) -> str:
-    """Local time for people."""
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(at_s))
