@@ -308,7 +308,7 @@ class Supervisor:
             return
         self._feeds.start()  # start last: its start-up competes with the workers for CPU
         self._events.start()
-        await announce_start(self, self._announce, self._loading, self._announced)
+        await announce_start(self, lambda: self._announce(self), self._loading, self._announced)
 
     def _distrust(self, generation: int, whole: bool) -> None:
         if whole:
