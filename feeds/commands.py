@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -82,6 +82,10 @@ class CommandRunner:
             "block": self._indicate, "allow": self._indicate, "remove": self._remove, "close": self._close_report,
             "pause": self._pause, "resume": self._resume, "tap": self._tap, "untap": self._untap,
         }  # fmt: skip
+
+    def add(self, work: Mapping[str, Callable[[Command], Awaitable[str]]]) -> None:
+        """Further commands, by name, and what carries them out."""
+        self._work.update(work)
 
     def overrides(self) -> Overrides:
         """The overrides that are in force now."""

@@ -18,6 +18,7 @@ from feeds.commands import CommandRunner
 from feeds.fetch import FileStamp, file
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
+from feeds.fleet.commands import FleetCommands
 from feeds.inputs import InputCollector
 from feeds.jobs import Progress
 from feeds.live_blockset import EXPIRY_EVERY_S
@@ -73,6 +74,8 @@ class Scheduler:
         self._publisher = Publisher(self._build.run, self._tell)
         decisions = QuarantineCommands(lambda: self._runners, self._publisher, self._activation)
         self._commands = CommandRunner(state_dir, decisions, self._tell, lambda: self._activation.live.generation)
+        self.fleet = FleetCommands()  # its role: by what takes part in a fleet
+        self._commands.add(self.fleet.work())
         trusted = client_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY

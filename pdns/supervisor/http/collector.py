@@ -24,6 +24,7 @@ from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
 from pdns.supervisor.http import capacity
 from pdns.supervisor.http.exposition import LE
+from pdns.supervisor.http.fleet_metrics import add_fleet
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
 from pdns.supervisor.listen_addresses import ListenAddresses
@@ -130,6 +131,7 @@ class PdnsCollector(Collector):
             values["blockset_build_seconds"][()] = status.build_s
             values["blockset_compiled_generation"][()] = status.generation
         self._published(values, status.published)
+        add_fleet(values, self._facts.config.fleet, self._status.fleet(), now_s)
         for configured in self._facts.config.feed:
             feed = status.feeds.get(configured.name) or feed_status.FeedStatus(
                 url=configured.url, category=configured.category, mode=configured.mode, required=configured.required

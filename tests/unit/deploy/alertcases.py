@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.unit.deploy.alertcase import AlertCase, Series
 from tests.unit.deploy.capacitycases import CAPACITY
+from tests.unit.deploy.fleetcases import FLEET
 
 
 def _few(
@@ -327,4 +328,4 @@ NUMBERS: Final = (
     ),
 )  # fmt: skip
 
-CASES: Final = (*SERVICE, *PROTECTION, *PEOPLE, *NUMBERS, *CAPACITY)
+CASES: Final = (*SERVICE, *PROTECTION, *PEOPLE, *FLEET, *NUMBERS, *CAPACITY)
