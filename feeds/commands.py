@@ -15,9 +15,7 @@ from feeds import audit
 from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protected_networks import network_key, network_text
-from feeds.refusals import NeedsForceError as NeedsForceError
-from feeds.refusals import RefusedError as RefusedError
-from feeds.refusals import require_own
+from feeds.refusals import NeedsForceError, RefusedError, require_own
 from feeds.report_closings import close_report, find_open
 from feeds.suffixes import is_public_suffix
 from pdns.clock import steady_s

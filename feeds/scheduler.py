@@ -79,6 +79,7 @@ class Scheduler:
         self._commands.add(self.fleet.work())
         trusted = client_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
+        self.woken: Callable[[], object] = lambda: None  # called when all feeds are to be refreshed now
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
         self.published: Callable[[], PublishStatus] = PublishStatus  # by whoever publishes zones
         previous = feed_status.read(state_dir)
@@ -135,6 +136,17 @@ class Scheduler:
     def commands(self) -> CommandRunner:
         return self._commands
 
+    @property
+    def network(self) -> Network:
+        return self._around.network
+
+    def leave_fleet(self) -> None:
+        """What a publisher decided for this server ends: it is in no fleet, or no node of one."""
+        try:
+            self._commands.adopt(None)
+        except OSError as exc:
+            _log.error("%s", disk_reason(exc, self._state_dir))
+
     async def bring_in(self, texts: Mapping[str, Path]) -> str:
         """Refresh the feeds of a fleet's release from `texts`, and build once when all are in. The publisher is held before.
 
@@ -173,6 +185,7 @@ class Scheduler:
 
     def wake(self) -> None:
         """Refresh every feed now; those that are at it, once more when they are done."""
+        self.woken()
         for wake in self._wakes.values():
             wake.set()
 

@@ -15,6 +15,7 @@ from feeds.fleet.release import Release
 from feeds.scheduler import Scheduler
 from pdns.blockset.canonical import content_hash
 from pdns.blockset.generations import current_directory
+from pdns.blockset.layout import read_manifest
 from pdns.blockset.reader import Blockset
 from pdns.config.schema import Config
 from pdns.errors import BlocksetError
@@ -167,7 +168,7 @@ class NodeLists:
     def _compare(self, release: Release) -> None:
         """Compare the compiled files with those of the publisher."""
         try:
-            self.compiled = content_hash(Blockset.open(current_directory(self._state_dir)).manifest)
+            self.compiled = content_hash(read_manifest(current_directory(self._state_dir)))
         except BlocksetError as exc:
             _log.error("fleet: %s", exc)
             return

@@ -9,17 +9,16 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from feeds.fleet.gate import BlockedName, Gate, GateLimits, Totals
+from feeds.fleet.gate import WATCH_S, BlockedName, Gate, GateLimits, Totals
 from feeds.fleet.heartbeat import HeartbeatWriter
 from feeds.fleet.node_lists import NodeLists, UnusableRelease
 from feeds.fleet.node_report import NodeReport
 from feeds.fleet.object_store import ObjectStore, open_store
-from feeds.fleet.release import Release, Urgent
+from feeds.fleet.release import Heartbeat, Release, Urgent
 from feeds.fleet.stored import StoreError
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
 from feeds.fleet.urgent import overrides_of, said
@@ -48,7 +47,8 @@ class NodeRole:
         """`send` reaches the supervisor."""
         self._state_dir, self._scheduler, self._send = state_dir, scheduler, send
         self._lists = NodeLists(state_dir, scheduler, send)
-        self._section: FleetSection | None = None
+        self._section = FleetSection()
+        self._configured = False
         self._opened: FleetSection | None = None  # for which `_trusted` and `_beats` were made
         self._stores: list[ObjectStore] = []
         self._trusted: TrustedStore | None = None
@@ -63,7 +63,8 @@ class NodeRole:
 
     async def configure(self, config: Config, bundle: str) -> None:
         """Go on under `config`, which the policy bundle with the SHA-256 `bundle` is part of."""
-        if self._section is None:
+        if not self._configured:
+            self._configured = True
             try:
                 self._lists.prepare()
             except OSError as exc:
@@ -83,7 +84,7 @@ class NodeRole:
                 self._now.clear()
                 await self._guarded(self._step)
                 self._tell()
-                poll_s = self._section.poll_s if self._section is not None else MOST_WAIT_S
+                poll_s = self._section.poll_s
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(poll_s * random.uniform(0.9, 1.1)):  # noqa: S311 (it spreads load)
                         await self._now.wait()
@@ -91,12 +92,10 @@ class NodeRole:
             await self._close()
 
     def leave(self) -> None:
-        """This server is no node any more: what its publisher decided ends."""
+        """Stop being a node."""
         self._scheduler.commands.refused_here = {}
         self._scheduler.woken = lambda: None
         self._scheduler.publisher.let_go()
-        with contextlib.suppress(OSError):
-            self._scheduler.commands.adopt(None)
 
     def heard(self, message: Message) -> None:
         """A message of the supervisor."""
@@ -141,7 +140,7 @@ class NodeRole:
             await step()
         except OSError as exc:
             self._report.failed("", f"{exc.filename or self._state_dir}: {exc.strerror}")
-        except Exception as exc:  # the next step may succeed
+        except Exception as exc:  # noqa: BLE001 (the next step may succeed)
             _log.exception("fleet: internal error")
             self._report.failed("", f"internal error, see the log: {type(exc).__name__}: {exc}")
 
@@ -149,7 +148,7 @@ class NodeRole:
         if self._harm:
             await self._go_back()
         self._open()
-        if (trusted := self._trusted) is None or self._section is None:
+        if (trusted := self._trusted) is None:
             return
         try:
             found = await trusted.look(ring_of(self._section), self._lists.record.release_sha256, self._urgent_sha256)
@@ -203,7 +202,7 @@ class NodeRole:
         _log.info("fleet: release %d is in force", release.number)
         if before and before != release.number:
             self._gate.begin(boottime_s(), policy_changed=changed)
-            self._send(WatchTraffic(self._gate.watch_s))
+            self._send(WatchTraffic(WATCH_S))
         self._changed()
 
     async def _go_back(self) -> None:
@@ -227,14 +226,14 @@ class NodeRole:
     def _unusable(self, exc: UnusableRelease) -> None:
         if boottime_s() >= self._again_s:
             self._report.releases["failed"] += 1
-            poll_s = self._section.poll_s if self._section is not None else MOST_WAIT_S
-            self._wait_s = min(MOST_WAIT_S, max(poll_s, 2 * self._wait_s))
+            self._wait_s = min(MOST_WAIT_S, max(self._section.poll_s, 2 * self._wait_s))
             self._again_s = boottime_s() + self._wait_s
         self._report.failed("refused", str(exc), self._trusted)
 
     async def _until_in_force(self) -> None:
         until_s = boottime_s() + _IN_FORCE_S
-        while in_force.read(self._state_dir).generation < self._scheduler.live.generation and boottime_s() < until_s:
+        generation = self._scheduler.live.generation
+        while in_force.read(self._state_dir).generation < generation and boottime_s() < until_s:  # noqa: ASYNC110 (a file)
             await asyncio.sleep(_LOOK_S)
 
     # The store.
@@ -242,7 +241,7 @@ class NodeRole:
     def _open(self) -> None:
         """Make what reaches the stores, if the configuration of them has changed."""
         section = self._section
-        if section is None or section == self._opened:
+        if section == self._opened:
             return
         self._stop_beating()
         self._trusted = None
@@ -278,7 +277,7 @@ class NodeRole:
 
     # Reports.
 
-    def _heartbeat(self):  # type: ignore[no-untyped-def]
+    def _heartbeat(self) -> Heartbeat:
         return self._report.heartbeat(self._section, self._lists, self._gate)
 
     def _changed(self) -> None:
