@@ -27,7 +27,7 @@ from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandError, InvalidCommand, Outcome
 from pdns.state.in_force import InForce
-from pdns.state.overrides import Disabled, Indicator, Overrides, Paused, Tapped
+from pdns.state.overrides import Disabled, FleetOverrides, Indicator, Overrides, Paused, Tapped
 
 MAX_INDICATORS: Final = 10_000
 MAX_TAP_S: Final = 86400.0
@@ -88,7 +88,20 @@ class CommandRunner:
         self._work.update(work)
 
     def overrides(self) -> Overrides:
-        """The overrides that are in force now."""
+        """The overrides that are in force now, those of the fleet among them."""
+        return self._overrides.merged().at(steady_s())
+
+    def adopt(self, fleet: FleetOverrides | None) -> bool:
+        """Put what the publisher of the fleet has decided in force. True if that has changed anything. Raises `OSError`."""
+        self.mend()
+        if fleet == self._overrides.fleet:
+            return False
+        self._write(fleet=fleet)
+        return True
+
+    @property
+    def _own(self) -> Overrides:
+        """The overrides in force, those of the fleet apart."""
         return self._overrides.at(steady_s())
 
     async def look(self) -> bool:
@@ -195,7 +208,8 @@ class CommandRunner:
         return f"feed {feed} is switched off until {_clock(entry.until_s)}: {reason}"
 
     async def _enable(self, order: Command) -> str:
-        if order.feed not in self.overrides().disabled:
+        if order.feed not in self._own.disabled:
+            require_own(order.feed in self.overrides().disabled, f"feed {order.feed} is switched off", "pdns feeds enable")
             raise RefusedError(f"feed {order.feed} is not switched off")
         self._write(disabled={feed: entry for feed, entry in self._overrides.disabled.items() if feed != order.feed})
         return f"feed {order.feed} is switched on again"
@@ -225,7 +239,7 @@ class CommandRunner:
             expires_s=now_s + order.for_s if order.for_s > 0 else 0.0,
             tenant=order.tenant,
         )
-        before = {(other.tenant, other.name): other for other in self.overrides().indicators}
+        before = {(other.tenant, other.name): other for other in self._own.indicators}
         replaced = before.pop((order.tenant, name), None)
         others = tuple(before.values())
         if len(others) >= MAX_INDICATORS:
@@ -241,6 +255,8 @@ class CommandRunner:
         name = _name(order)
         left = tuple(other for other in self._overrides.indicators if (other.tenant, other.name) != (order.tenant, name))
         if len(left) == len(self._overrides.indicators):
+            of_fleet = any((other.tenant, other.name) == (order.tenant, name) for other in self.overrides().indicators)
+            require_own(of_fleet, f"{name} has an entry{_for(order)}", "pdns indicators remove", f"pdns allow {name}")
             raise RefusedError(f"there is no local entry for {name}{_for(order)}; `pdns indicators list` shows all")
         self._write(indicators=left)
         return f"the local entry for {name}{_for(order)} is gone"
@@ -258,7 +274,8 @@ class CommandRunner:
         return f"nothing is blocked{_for(order)} until {_clock(entry.until_s)}: {reason}"
 
     async def _resume(self, order: Command) -> str:
-        if order.tenant not in self.overrides().paused:
+        if order.tenant not in self._own.paused:
+            require_own(order.tenant in self.overrides().paused, f"blocking is paused{_for(order)}", "pdns tenants resume")
             raise RefusedError(f"blocking is not paused{_for(order)}")
         self._write(paused={name: entry for name, entry in self._overrides.paused.items() if name != order.tenant})
         return f"names are blocked again{_for(order)}"
@@ -311,7 +328,7 @@ class CommandRunner:
 
     def _remove_expired(self) -> bool:
         """Remove the overrides that have expired. True if there were any."""
-        current = self.overrides()
+        current = self._own
         if current == self._overrides:
             return False
         ended = [f"feed {feed} is on again" for feed in self._overrides.disabled if feed not in current.disabled]
@@ -329,10 +346,19 @@ class CommandRunner:
 
     def _write(self, **changes: object) -> None:
         revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
-        new = msgspec.structs.replace(self.overrides(), **changes, revision=revision)
+        new = msgspec.structs.replace(self._own, **changes, revision=revision)
         records.store(self._path, records.encode(new))
         self._looks = appearance(self._path)
         self._overrides = new
+
+
+def require_own(of_fleet: bool, what: str, there: str, here: str = "") -> None:
+    """Raise `RefusedError` when `what` is the publisher's decision: `there` is the command on the publisher, `here` one for this
+    node alone.
+    """
+    if of_fleet:
+        alone = f", or decide otherwise for this node: {here}" if here else ""
+        raise RefusedError(f"{what} by the publisher of the fleet: use `{there}` there{alone}")
 
 
 def _for(order: Command) -> str:
