@@ -36,8 +36,8 @@ class FleetMember:
         directory.mkdir()
         self._directory, self._number, self._scrapes = directory, number, 0
         supervisor = FakeSupervisor()
-        role = "node" if number else "publisher"
-        supervisor.config = msgspec.structs.replace(supervisor.config, fleet=FleetSection(role=role))
+        fleet = FleetSection(role="node") if number else FleetSection(role="publisher")
+        supervisor.config = msgspec.structs.replace(supervisor.config, fleet=fleet)
         self._collector = PdnsCollector(supervisor, StatusReader(directory))
 
     def page(self) -> bytes:
