@@ -25,7 +25,8 @@ from feeds.compile import compile_blockset
 from feeds.directory import is_tar, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
-from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
+from feeds.fleet.export import export
+from feeds.jobs import Compile, Compiled, ExportJob, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
@@ -75,7 +76,7 @@ def main() -> None:
 
 def _output(job: Job) -> Path:
     """The directory that the files of `job` are written to."""
-    if isinstance(job, PublishJob):
+    if isinstance(job, PublishJob | ExportJob):
         return Path(job.directory)
     return Path(job.parsed if isinstance(job, Parse) else job.directory).parent
 
@@ -86,6 +87,8 @@ def _inputs(job: Job) -> list[Path]:
         return [Path(path) for path in (job.raw, job.before, job.popularity) if path]
     if isinstance(job, PublishJob):
         return [Path(path) for path in (job.blockset, job.before) if path]
+    if isinstance(job, ExportJob):
+        return [Path(job.blockset), *(Path(feed.before) for feed in job.feeds if feed.before)]
     popularity = job.protection.popularity
     return [*(Path(part.blockset or part.parsed) for part in job.parts), *([Path(popularity)] if popularity else [])]
 
@@ -95,6 +98,8 @@ def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: Non
     try:
         if isinstance(job, PublishJob):
             return publish(job, progress)
+        if isinstance(job, ExportJob):
+            return export(job)
         return parse(job) if isinstance(job, Parse) else compile_all(job, progress)
     except OSError as exc:
         return Failed(disk_reason(exc, _output(job)), stopped=exc.errno == errno.EFBIG)
