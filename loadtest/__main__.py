@@ -107,7 +107,7 @@ def fleet(
     nodes: Annotated[int, typer.Option(min=4, max=1000, help="processes that fetch, verify and apply")] = 200,
     minutes: Annotated[float, typer.Option(min=0.5, max=1440, help="roughly how long; the scale of an hour and a week")] = 10.0,
     poll_s: Annotated[float, typer.Option("--poll-s", min=0.2, max=3600, help="fleet.poll_s of every node")] = 10.0,
-    names: Annotated[int, typer.Option(min=1000, help="listed names")] = 100_000,
+    names: Annotated[int, typer.Option(min=1000, help="listed names")] = 200_000,
     seed: Annotated[int, typer.Option(help="another one: other names, other changes")] = 1,
     keep: Annotated[Path | None, typer.Option(help="work in this new directory, and leave it")] = None,
 ) -> None:

@@ -184,7 +184,7 @@ class FleetPlay:
     def _rotate(self) -> None:
         scene = self._scene
         before = scene.watch.newest("first")
-        scene.pdns(scene.publisher, "fleet", "keys", "rotate")
+        scene.rotate_keys()
         scene.feed.change()
         release = self._settle(before)
         self._goal("keys rotated", "all follow", f"release {release} on {len(self._members())}", met=True)

@@ -39,7 +39,7 @@ class FleetPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     nodes: int = 200
     resolvers: int = 3
-    names: int = 100_000
+    names: int = 200_000
     minutes: float = 10.0
     poll_s: float = 10.0
     seed: int = 1
@@ -119,6 +119,13 @@ class Scene(msgspec.Struct, kw_only=True):
     def pdns(self, member: Resolver, *words: str) -> str:
         """What a command of the command line says about a member. Raises `ServerError`."""
         return pdns(*words, "-c", str(member.state_dir.parent / "pdns.toml"))
+
+    def rotate_keys(self) -> None:
+        """New online keys, signed by the root key. Raises `ServerError`."""
+        keys = self.directory / "keys"
+        pdns("fleet", "keys", "rotate", str(keys))
+        for file in keys.glob("root-*.pem"):
+            pdns("fleet", "keys", "sign", str(keys), str(file))
 
     def now_s(self) -> float:
         return time.monotonic() - self.started_s
