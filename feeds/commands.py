@@ -15,6 +15,7 @@ from feeds import audit
 from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protected_networks import network_key, network_text
+from feeds.refusals import NeedsForceError, RefusedError, require_own
 from feeds.report_closings import close_report, find_open
 from feeds.suffixes import is_public_suffix
 from pdns.clock import steady_s
@@ -33,14 +34,6 @@ MAX_INDICATORS: Final = 10_000
 MAX_TAP_S: Final = 86400.0
 _ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
 _log = logging.getLogger(__name__)
-
-
-class RefusedError(Exception):
-    """A command that is not carried out. The text says why, and what to do instead."""
-
-
-class NeedsForceError(RefusedError):
-    """One that is carried out when it is given with `force`."""
 
 
 class CommandedFeeds(Protocol):
@@ -73,6 +66,7 @@ class CommandRunner:
         self._feeds = feeds
         self._path = state_dir / overrides.FILE_NAME
         self._overrides = self._read()
+        self.refused_here: dict[str, str] = {}  # commands that do not fit this server's part in a fleet -> what to do instead
         self._stuck: set[str] = set()  # files that are not commands and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
             make_directory(state_dir / commands.DIRECTORY, 0o750)
@@ -157,6 +151,8 @@ class CommandRunner:
         """Carry out `order` and write it to the audit log. Never raises."""
         try:
             order = commands.checked(order)
+            if instead := self.refused_here.get(order.command):
+                raise RefusedError(instead)
             outcome = Outcome(done=True, text=await self._work[order.command](order))
         except InvalidCommand as exc:
             order, outcome = commands.showable(order), Outcome(done=False, text=str(exc))
@@ -275,7 +271,7 @@ class CommandRunner:
 
     async def _resume(self, order: Command) -> str:
         if order.tenant not in self._own.paused:
-            require_own(order.tenant in self.overrides().paused, f"blocking is paused{_for(order)}", "pdns tenants resume")
+            require_own(order.tenant in self.overrides().paused, f"blocking is paused{_for(order)}", "pdns resume")
             raise RefusedError(f"blocking is not paused{_for(order)}")
         self._write(paused={name: entry for name, entry in self._overrides.paused.items() if name != order.tenant})
         return f"names are blocked again{_for(order)}"
@@ -350,15 +346,6 @@ class CommandRunner:
         records.store(self._path, records.encode(new))
         self._looks = appearance(self._path)
         self._overrides = new
-
-
-def require_own(of_fleet: bool, what: str, there: str, here: str = "") -> None:
-    """Raise `RefusedError` when `what` is the publisher's decision: `there` is the command on the publisher, `here` one for this
-    node alone.
-    """
-    if of_fleet:
-        alone = f", or decide otherwise for this node: {here}" if here else ""
-        raise RefusedError(f"{what} by the publisher of the fleet: use `{there}` there{alone}")
 
 
 def _for(order: Command) -> str:

@@ -12,7 +12,7 @@ from pdns.errors import FeedError
 
 
 def take(feed: Feed, text: Path | None, kept: Kept | None, into: Path) -> Fetched | Unchanged:
-    """The text of `feed`, whose name is its SHA-256, as the file `into`. `Unchanged` when it is what is kept. Raises `FeedError`."""
+    """The text of `feed`, named by its SHA-256, as the file `into`; `Unchanged` when it is what is kept. Raises `FeedError`."""
     if text is None:
         raise FeedError(feed.name, "no release of the fleet has it yet")
     if kept is not None and kept.sha256 == text.name:

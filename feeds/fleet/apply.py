@@ -1,6 +1,6 @@
 """Brings the texts of a release onto this disk: by the shortest chain of differences from what is here, else whole.
 
-Every object is compared with the hash and the size in the signed release before it is unpacked, and every text with its hash after.
+Every object is compared with the hash and the size in the signed release before it is unpacked, every text with its hash after.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
 
 def chains(feed: FeedContent, here: Collection[str]) -> list[list[Step]]:
-    """The ways to the text of `feed`, the cheapest first: from texts that are `here`, and from the full one. [] when it is here."""
+    """The ways to the text of `feed`, the cheapest first: from texts that are `here`, and from the full one."""
     if feed.text in here:
         return []
     by_result: dict[str, Delta] = {delta.after: delta for delta in feed.deltas}
@@ -105,7 +105,7 @@ class Applier:
         raise UnusableRelease(f"feed {feed.name}: {why or 'there is no way from what is here to its text'}")
 
     async def _step(self, step: Step) -> None:
-        if step.before and await asyncio.to_thread(self._directory.has, step.after):
+        if step.before and self._directory.has(step.after):
             return  # made on an earlier try, and read when it is used
         data = await self._source.object(path_of(step.object.sha256), step.object.bytes)
         await asyncio.to_thread(self._make, step, data)

@@ -1,4 +1,4 @@
-"""Whether a release does harm here: what a node meets with it, compared with its own last hour. Pure: numbers and times are arguments.
+"""Whether a release does harm here: what a node meets with it, compared with its own last hour. Numbers and times are arguments.
 
 Only blocks of names that the release before did not list count, and only of names that several clients asked for. So more queries
 of names that were listed before, or of one infected machine, never end a release. Decision 66 says what this misses.
@@ -38,7 +38,9 @@ class Totals(NamedTuple):
         """What came after `before`; all of it when the service has started anew since."""
         if self.queries < before.queries:
             return self
-        return Totals(self.queries - before.queries, max(0, self.blocked - before.blocked), max(0, self.servfail - before.servfail))
+        return Totals(
+            self.queries - before.queries, max(0, self.blocked - before.blocked), max(0, self.servfail - before.servfail)
+        )
 
 
 class BlockedName(NamedTuple):
@@ -83,7 +85,7 @@ class Gate:
             self._history.popleft()
 
     def begin(self, now_s: float, *, policy_changed: bool = False) -> None:
-        """A release is in force from now on. `policy_changed`: and another policy, so any name may be blocked for the first time."""
+        """A release is in force from now on. `policy_changed`: so is another policy, which may block names for the first time."""
         before = self._history[0][1] if self._history else self.now
         self._before, self._start, self._began_s = self.now.since(before), self.now, now_s
         self._policy_changed = policy_changed

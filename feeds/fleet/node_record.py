@@ -1,7 +1,7 @@
 """What a node keeps in `<state>/fleet/`: its record, the releases that it may go back to, and the texts of their feeds.
 
-A text is named by its SHA-256 and is there as a whole or not at all. The record names the release that the lists are to be brought
-to: after a crash the node goes on with that.
+A text is named by its SHA-256 and is there as a whole or not at all. The record names the release that the lists are to be
+brought to: after a crash the node goes on with that.
 """
 
 from __future__ import annotations

@@ -20,8 +20,7 @@ from pdns.errors import PdnsError
 from pdns.files.safe_files import make_directory, read_bounded
 
 if TYPE_CHECKING:
-    from tuf.api.metadata import Timestamp
-    from tuf.ngclient import Updater
+    from tuf.ngclient.updater import Updater
 
 POINTER: Final = "metadata/timestamp.json"
 POINTER_BYTES: Final = 64 * 1024
@@ -119,7 +118,7 @@ class TrustedStore:
         api, errors, updater = self._updater(loop)
         try:
             updater.refresh()
-            timestamp: Timestamp = updater._trusted_set.timestamp  # noqa: SLF001 (the library has no other way to read it)
+            timestamp = updater._trusted_set.timestamp  # noqa: SLF001 (the library has no other way to read it)
             self._saw(timestamp.version, timestamp.expires.timestamp())
             release, release_hash = self._document(updater, f"release/{ring}.json", Release, release_sha256)
             urgent, urgent_hash = self._document(updater, "urgent.json", Urgent, urgent_sha256)
@@ -151,8 +150,9 @@ class TrustedStore:
     def _updater(self, loop: asyncio.AbstractEventLoop) -> tuple[Any, Any, Updater]:
         try:
             from tuf.api import exceptions, metadata  # noqa: PLC0415 (only nodes need it)
-            from tuf.ngclient import Updater, UpdaterConfig  # noqa: PLC0415 (likewise)
+            from tuf.ngclient.config import UpdaterConfig  # noqa: PLC0415 (likewise)
             from tuf.ngclient.fetcher import FetcherInterface  # noqa: PLC0415 (likewise)
+            from tuf.ngclient.updater import Updater  # noqa: PLC0415 (likewise)
         except ImportError:
             raise MissingLibrary("fleets need the library tuf: pip install 'protective-dns[fleet]'") from None
 
@@ -168,7 +168,9 @@ class TrustedStore:
             root = read_bounded(self._root_file, MAX_DOCUMENT_BYTES, follow_links=True)
             make_directory(self._directory, 0o700)
             config = UpdaterConfig(prefix_targets_with_hash=True)
-            updater = Updater(str(self._directory), "metadata/", str(self._directory), "targets/", Fetcher(), config, bootstrap=root)
+            updater = Updater(
+                str(self._directory), "metadata/", str(self._directory), "targets/", Fetcher(), config, bootstrap=root
+            )
         except OSError as exc:
             raise UntrustedError(f"{exc.filename or self._root_file}: {exc.strerror}") from None
         except exceptions.RepositoryError as exc:
@@ -189,7 +191,7 @@ class TrustedStore:
         finally:
             into.unlink(missing_ok=True)
 
-    def _read_expired(self, api: Any) -> None:  # noqa: ANN401 (a module)
+    def _read_expired(self, api: Any) -> None:
         """Note when the pointer that is kept has expired."""
         with suppress(Exception):  # it is for a text only
             signed = api.Metadata.from_file(str(self._directory / "timestamp.json")).signed
