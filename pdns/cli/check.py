@@ -18,7 +18,7 @@ from pdns.cli.policy import show_diff
 from pdns.config.addresses import source_path, without_secrets
 from pdns.config.groups import DEFAULT, server_groups
 from pdns.config.load import default_config_path, load
-from pdns.config.memory import memory_notes
+from pdns.config.memory_need import memory_notes
 from pdns.config.per_worker import worker_count
 from pdns.config.policies import DEFAULT_POLICY
 from pdns.config.schema import Config, Feed, Group, Upstream, Zone

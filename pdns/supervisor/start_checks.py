@@ -7,7 +7,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pdns.config.memory import memory_notes
+from pdns.config.memory_need import memory_notes
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config, Feed
 from pdns.confinement.confine import Missing, said
@@ -32,3 +32,10 @@ def all_tried(feeds: Iterable[Feed], status: FeedsStatus) -> bool:
     """Whether every feed was tried once."""
     known = (status.feeds.get(feed.name) for feed in feeds)
     return all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
+
+
+def required_feeds(missing: Iterable[str], status: FeedsStatus) -> list[str]:
+    """A line for each required feed that is `missing`."""
+    why = "required, not loaded, so queries get SERVFAIL"
+    errors = {name: status.feeds[name].last_error if name in status.feeds else "" for name in missing}
+    return [f"feed {name}: {why}{error and ': '}{error}" for name, error in errors.items()]

@@ -1,19 +1,16 @@
-"""The limit of memory, on trees of control groups as kernels show them and in a real group."""
+"""The memory that a process may use, on trees of control groups as kernels show them."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import os
 from pathlib import Path
 
 import pytest
-from msgspec.structs import replace
 
-from pdns.config.memory import memory_limit, memory_notes, needed_bytes
-from pdns.config.schema import Cache, Config
-from tests.unit.config.test_cpus import FakeSystem, real_group
+from pdns.config.memory import usable_memory
+from tests.unit.config.test_cpus import FakeSystem
 
-MIB = 1 << 20
+MACHINE = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 @pytest.fixture
@@ -21,53 +18,27 @@ def system(tmp_path: Path) -> FakeSystem:
     return FakeSystem(tmp_path)
 
 
-def test_v2_the_smallest_on_the_path_counts(system: FakeSystem) -> None:
-    """`memory.high`, above which the kernel slows a group down, counts too."""
-    system.put("/a", memory__max=str(512 * MIB), memory__high="max")
-    system.put("/a/b", memory__max="max", memory__high=str(256 * MIB))
-    system.member("0::/a/b", "cgroup2")
-    assert memory_limit(system.proc) == 256 * MIB
+def test_the_least_limit_on_the_path_counts(system: FakeSystem) -> None:
+    """A group may not use more than any group above it; "max" is no limit."""
+    system.put("/a", memory__max="300000000")
+    system.put("/a/b", memory__max="800000000")
+    system.put("/a/b/c", memory__max="max")
+    system.member("0::/a/b/c", "cgroup2")
+    assert usable_memory(system.proc) == 300_000_000
 
 
 def test_v1(system: FakeSystem) -> None:
-    """The huge number of v1 is no limit."""
+    """The kernel writes a huge number where there is no limit."""
     system.put("/", memory__limit_in_bytes="9223372036854771712")
-    system.put("/docker/x", memory__limit_in_bytes=str(128 * MIB))
+    system.put("/docker/x", memory__limit_in_bytes="200000000")
     system.member("4:memory:/docker/x", "cgroup", "rw,memory")
-    assert memory_limit(system.proc) == 128 * MIB
+    assert usable_memory(system.proc) == 200_000_000
 
 
-@pytest.mark.parametrize("content", ["max", "", "no number", "0", "-1"])
-def test_no_limit(system: FakeSystem, content: str) -> None:
-    """What says nothing limits nothing."""
-    system.put("/a", memory__max=content)
-    system.member("0::/a", "cgroup2")
-    assert memory_limit(system.proc) is None
-
-
-def test_without_procfs(tmp_path: Path) -> None:
-    """A procfs that is not there limits nothing."""
-    assert memory_limit(tmp_path / "missing") is None
-
-
-def test_a_warning_names_what_is_needed(system: FakeSystem) -> None:
-    """It grows with the cache and the workers, and is silent at the limit that it asks for."""
-    config = Config()
-    large = replace(config, cache=Cache(max_bytes=1 << 30))
-    assert needed_bytes(large, 2) - needed_bytes(config, 2) == (1 << 30) - config.cache.max_bytes
-    assert needed_bytes(config, 1) == needed_bytes(config, 2) < needed_bytes(config, 8)
-    system.put("/", memory__max=str(needed_bytes(config, 2)))
+@pytest.mark.parametrize("limit", ["max", "9223372036854771712", "odd"])
+def test_without_a_limit_it_is_the_memory_of_the_machine(system: FakeSystem, limit: str) -> None:
+    """No limit, one above the memory of the machine, or an unreadable one."""
+    system.put("/", memory__max=limit)
     system.member("0::/", "cgroup2")
-    assert list(memory_notes(config, 2, system.proc)) == []
-    (note,) = memory_notes(large, 2, system.proc)
-    assert "is 320 MiB" in note
-    assert "may need 1280 MiB" in note
-
-
-def test_a_real_group() -> None:
-    """A process in a group of the kernel of this machine sees its limit."""
-    with real_group("memory", {"memory.max": str(100 * MIB), "memory.limit_in_bytes": str(100 * MIB)}) as group:
-        code = "from pdns.config.memory import memory_limit; print(memory_limit())"
-        join = f'echo $$ > "{group}/cgroup.procs" && exec "$0" -c "$1"'
-        said = subprocess.run(["sh", "-c", join, sys.executable, code], capture_output=True, text=True, timeout=60, check=True)
-    assert int(said.stdout) == 100 * MIB
+    assert usable_memory(system.proc) == MACHINE
+    assert usable_memory(Path("/nowhere")) == MACHINE
