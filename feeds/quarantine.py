@@ -13,6 +13,7 @@ from feeds.fetch import Kept, Validators
 from feeds.protected_names import Decided
 from feeds.store import Copy, FeedStore
 from feeds.update_limits import Change, UpdateLimits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
+from pdns.config.fleet_rules import fleet_feed
 from pdns.files import records
 from pdns.files.records import LockedError
 from pdns.files.safe_files import appearance
@@ -70,6 +71,8 @@ class Quarantine:
         self._looks: tuple[int, ...] = ()
         self._unread: LockedError | None = None  # the file is there and cannot be read: what it says is not known
         self._record = self._read() or self._record
+        if fleet_feed(url):  # the publisher has decided
+            self._record = QuarantineRecord(url=url)
         if self._record.url != url:  # what another source said is of no interest
             self._record = msgspec.structs.replace(self._record, url=url, pending=None, said=None, usual={})
         self._keep_beside()

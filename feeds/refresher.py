@@ -20,7 +20,7 @@ from feeds.files import disk_reason
 from feeds.jobs import Parse, Parsed, Part
 from feeds.live_blockset import Input
 from feeds.log_texts import news, still_in_force
-from feeds.publisher import Publisher
+from feeds.publisher import Publishing
 from feeds.quarantine import Pending, Quarantine
 from feeds.store import Copy, FeedStore, reader_version, reading_of
 from feeds.update_limits import UpdateLimits
@@ -45,7 +45,7 @@ class RefreshContext(NamedTuple):
     """What all feeds of one process share."""
 
     builder: Builder
-    publisher: Publisher
+    publisher: Publishing
     network: Network
 
 

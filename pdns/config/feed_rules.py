@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec.structs import replace
 
 from pdns.config import addresses
+from pdns.config.credentials import secret_path
 from pdns.config.schema import Feed
 from pdns.config.shape import Report, show
 from pdns.files.safe_files import open_regular
@@ -49,7 +50,8 @@ def settle_source(feed: Feed, at: str, around: FeedRuleContext) -> Feed:
     """`feed`, from the key `at`, in canonical form. Broken rules are reported."""
     url = _url(feed.url, f"{at}.url", around)
     settled: dict[str, Any] = {"url": url, **_paths(feed, at, around)}
-    zone, web = url.startswith("axfr:"), addresses.source_path(url) is None and not url.startswith("axfr:")
+    zone = url.startswith("axfr:")
+    web = addresses.source_path(url) is None and not url.startswith(("axfr:", "fleet:"))
     _only(feed, at, around, _WEB_KEYS, web, "is for http and https")
     _only(feed, at, around, _PLAIN_WEB_KEYS, not web or not addresses.web_kind(url), "is for a list that is one file")
     _only(feed, at, around, _ZONE_KEYS, zone, "is for axfr")
@@ -97,8 +99,9 @@ def _paths(feed: Feed, at: str, around: FeedRuleContext) -> dict[str, str]:
         text = getattr(feed, key)
         if not text:
             continue
-        path = around.parse(f"{at}.{key}", text, lambda text: addresses.absolute_path(text, around.directory))
-        settled[key] = str(path or text)
+        path = around.parse(f"{at}.{key}", text, lambda text: secret_path(text, around.directory))
+        if path is not None:
+            settled[key] = str(path)
     if settled.get("ca_file"):
         check_authority(settled["ca_file"], f"{at}.ca_file", settled["ca_file"], around)
     return settled

@@ -18,6 +18,7 @@ from pdns.state.cases import CaseBook
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.state.in_force import InForce
 from pdns.supervisor.block_times import BlockTimes
+from pdns.supervisor.listed_names import ListedNames
 from pdns.telemetry.block_labels import BlockLabels
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
@@ -47,6 +48,7 @@ class BlockBooks:
         self._hits, self._cases = HitBook(state_dir, time.time()), CaseBook(state_dir)
         self._counters, self._take_notes = counters, take_notes
         self.recent: deque[RecentBlock] = deque(maxlen=MOST)
+        self.listed: ListedNames | None = None  # while a release of a fleet is watched
 
     def drain(self, memory: WorkerMemory, blocked: BlockedDomains, now: float) -> None:
         """Take what a worker has met since the last call. `now` is of `pdns.clock.boottime_s`."""
@@ -57,6 +59,8 @@ class BlockBooks:
             hashes.append(name_hash(event.listed))
             blocked.saw(labels.tenant, hashes[-1], now)
             self._met(labels.tenant, labels.feed, event.listed)
+            if self.listed is not None:
+                self.listed.saw(event, labels)
             self.recent.append(_recent(event, labels, now_s - now + event.last_s))
         self._hits.saw(hashes, now_s)
 

@@ -6,22 +6,11 @@ Series are given without `instance`, which is "a" everywhere, and with one value
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-Series = dict[str, str]
-
-
-class AlertCase(NamedTuple):
-    """`at`: when it fires. `labels`: those of the alert besides `instance` and `severity`. `summary`: without the instance."""
-
-    name: str
-    at: str
-    fires: Series
-    silent: tuple[Series, ...]
-    summary: str
-    labels: dict[str, str] | None = None
-    slow: bool = False
-    whole: bool = False  # of all nodes: neither label nor summary names an instance
+from tests.unit.deploy.alertcase import AlertCase, Series
+from tests.unit.deploy.capacitycases import CAPACITY
+from tests.unit.deploy.fleetcases import FLEET
 
 
 def _few(
@@ -349,4 +338,4 @@ NUMBERS: Final = (
     ),
 )  # fmt: skip
 
-CASES: Final = (*SERVICE, *PROTECTION, *PEOPLE, *NUMBERS)
+CASES: Final = (*SERVICE, *PROTECTION, *PEOPLE, *FLEET, *NUMBERS, *CAPACITY)
