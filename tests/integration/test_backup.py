@@ -67,7 +67,7 @@ def events(state_dir: Path) -> list[tuple[str, str, str, int]]:
         queries.close()
 
 
-def remembered(pdns: RunningPdns) -> dict[str, Any]:
+def state_as_seen(pdns: RunningPdns) -> dict[str, Any]:
     """What the server knows, as its users see it."""
     api = Api(pdns)
     of_feeds = ("entries", "loaded", "frozen", "held_names", "disabled_until_s")
@@ -109,7 +109,7 @@ def test_nothing_is_forgotten(tmp_path: Path) -> None:
         pdns.wait_for(lambda: len(events(pdns.state_dir)) >= 2, "events")
         assert pdns.stop() == 0  # hits are written every minute, and at the end
         pdns.start()
-        before, recorded = remembered(pdns), events(pdns.state_dir)
+        before, recorded = state_as_seen(pdns), events(pdns.state_dir)
         back_up, stop, delete, restore, start = documented("One file")
         said = run(pdns, back_up, tmp_path)
         assert "with events" in said
@@ -130,7 +130,7 @@ def test_nothing_is_forgotten(tmp_path: Path) -> None:
         assert start == "systemctl start pdns"
         pdns.start()
         pdns.wait_for(lambda: pdns.addresses("evil.example") == [pagevisits.ADDRESS], "what the feed listed")
-        assert remembered(pdns) == before
+        assert state_as_seen(pdns) == before
         assert set(recorded) <= set(events(pdns.state_dir))
         hits = feed_hits.read(pdns.state_dir)
         assert hits is not None

@@ -16,6 +16,7 @@ import pytest
 from feeds import entries
 from feeds.activation import Activation
 from feeds.entries import DamagedEntries, Entries, Head
+from feeds.fleet import node_record, release
 from feeds.live_blockset import LiveBlockset
 from feeds.publish import journal, zone_file
 from feeds.publish.versions import LastSerial, ZoneVersions
@@ -42,6 +43,7 @@ from pdns.state import (
     commands,
     feed_hits,
     feed_status,
+    fleet_status,
     in_force,
     live_config,
     overrides,
@@ -249,6 +251,27 @@ def _serial(state_dir: Path) -> None:
     assert is_aside(path, raw)
 
 
+def _node(state_dir: Path) -> None:
+    path = state_dir / fleet_status.DIRECTORY / node_record.RECORD
+    raw = newer(path, release=5)
+    node = node_record.NodeDirectory(state_dir)
+    node.prepare()
+    assert node.record == node_record.NodeRecord()
+    assert is_aside(path, raw)
+
+
+def _fleet_status(state_dir: Path) -> None:
+    path = fleet_status.path(state_dir)
+    path.parent.mkdir()
+    path.write_bytes(b'{"release":5,"more":[1]}')
+    assert fleet_status.read(state_dir) is not None
+
+
+def _release(state_dir: Path) -> None:
+    with pytest.raises(release.BadDocument, match=f"has format {NEWER}"):
+        release.decode(msgspec.json.encode({"format": NEWER}), release.Release)
+
+
 def _memory(create: Callable[[], int], attach: Callable[[int], object]) -> Callable[[Path], None]:
     def check(state_dir: Path) -> None:
         fd = create()
@@ -326,6 +349,9 @@ ROWS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "`publish/ZONE/zone`": (str(zone_file.FORM), _zone),
     "`publish/ZONE/journal`": (journal._MAGIC.decode()[-1], _journal),
     "`publish/ZONE/serial.json`": ("1", _serial),
+    "`fleet/node.json`": (str(node_record.NodeRecord().version), _node),
+    "`fleet/status.json`": ("by its members", _fleet_status),
+    "releases and bundles of a fleet, in the store": (str(release.FORMAT), _release),
     "counters, in memory": (
         counters._MAGIC.decode()[-1],
         _memory(_new_counters, lambda fd: counters.Counters.attach(fd, writable=False)),
