@@ -160,6 +160,13 @@ FAMILIES: Final = (
         ("feed",),
         "How long an update has been held as a whole; 0: no update is held.",
     ),
+    Family(
+        "indicator_to_block_seconds",
+        "histogram",
+        "supervisor",
+        ("feed",),
+        "Time from when the fetcher first saw new names or networks of a feed until every worker uses them.",
+    ),
     Family("feed_held", "gauge", "feeds", ("feed",), "Held names and addresses, plus 1 while an update is held as a whole."),
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Listed names that are not blocked because they are too popular."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while a feed is switched off by an administrator, else 0."),
