@@ -26,6 +26,7 @@ from feeds.directory import is_tar, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
 from feeds.fleet.export import export
+from feeds.fleet.node_parse import parse_text
 from feeds.jobs import Compile, Compiled, ExportJob, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
@@ -38,6 +39,7 @@ from pdns.blockset.annotations import DAY_S, Annotations
 from pdns.blockset.generations import sync
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import source_path
+from pdns.config.fleet_rules import fleet_feed
 from pdns.config.schema import Feed
 from pdns.confinement.confine import confine_parser, said
 from pdns.confinement.priority import step_back
@@ -123,6 +125,8 @@ def _sometimes(report: Callable[[Said], None]) -> Callable[[str, int, int], None
 
 def parse(job: Parse) -> Parsed | Failed:
     """Judge a list: its entries are written if there is at least one. Raises `OSError`."""
+    if fleet_feed(job.feed.url):
+        return parse_text(job)
     raw = Path(job.raw)
     if not raw.stat().st_size:
         return Failed("the list is empty", unusable=True)
@@ -148,6 +152,7 @@ def parse(job: Parse) -> Parsed | Failed:
         before=job.entries_before,
         fresh=changes.fresh + changes_of_networks.fresh,
         removed=changes.removed + changes_of_networks.removed,
+        added=changes.added + changes_of_networks.added,
         popular=len(listed - changes.found_before),
         popular_before=len(changes.found_before),
     )
