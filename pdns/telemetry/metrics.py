@@ -160,6 +160,13 @@ FAMILIES: Final = (
         ("feed",),
         "How long an update has been held as a whole; 0: no update is held.",
     ),
+    Family(
+        "indicator_to_block_seconds",
+        "histogram",
+        "supervisor",
+        ("feed",),
+        "Time from when the fetcher first saw new names or networks of a feed until every worker uses them.",
+    ),
     Family("feed_held", "gauge", "feeds", ("feed",), "Held names and addresses, plus 1 while an update is held as a whole."),
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Listed names that are not blocked because they are too popular."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while a feed is switched off by an administrator, else 0."),
@@ -225,6 +232,48 @@ FAMILIES: Final = (
         " stranger, zone, type, signature, malformed, connections.",
     ),
     Family("local_indicators", "gauge", "feeds", ("action",), "Names blocked or allowed by administrators, whatever feeds list."),
+    # The fleet.
+    Family(
+        "blockset_info",
+        "info",
+        "feeds",
+        ("ring", "release", "hash"),
+        "Release of the fleet in force, and the first 12 hex digits of the hash of its compiled files; always 1.",
+    ),
+    Family("fleet_sequence", "gauge", "feeds", (), "Sequence of the newest pointer; 0: none yet."),
+    Family("fleet_release", "gauge", "feeds", (), "Release in force here; on a publisher: the newest one."),
+    Family("fleet_release_lag", "gauge", "feeds", (), "Releases from the one in force here to the newest one for its ring."),
+    Family("fleet_pointer_age_seconds", "gauge", "feeds", (), "Age of the newest pointer."),
+    Family("fleet_pointer_expires_seconds", "gauge", "feeds", (), "Time until the newest pointer expires; negative: it has."),
+    Family(
+        "fleet_polls_total",
+        "counter",
+        "feeds",
+        ("result",),
+        "Polls of the store, by result: changed, unchanged, unreachable, refused, expired.",
+    ),
+    Family("fleet_bytes_total", "counter", "feeds", (), "Bytes received from the store."),
+    Family("fleet_releases_total", "counter", "feeds", ("result",), "Releases tried, by result: applied, refused, failed."),
+    Family("fleet_store_up", "gauge", "feeds", (), "1 while the last poll or publication succeeded, else 0."),
+    Family("fleet_pinned", "gauge", "feeds", (), "1 while an administrator keeps this server at its release, else 0."),
+    Family(
+        "fleet_compiled_differs",
+        "gauge",
+        "feeds",
+        (),
+        "1 while the compiled files differ from those of the publisher, else 0.",
+    ),
+    Family("fleet_policy_refused", "gauge", "feeds", (), "1 while the policy of the release is not in force here, else 0."),
+    Family("fleet_nodes", "gauge", "feeds", ("ring", "state"), "Nodes, by state: current, behind, refused, pinned, missing."),
+    Family("fleet_ring_release", "gauge", "feeds", ("ring",), "Release that a ring gets."),
+    Family(
+        "fleet_publish_total",
+        "counter",
+        "feeds",
+        ("result",),
+        "Publications, by result: published, signed (nothing was new), failed, fenced (another publisher was first).",
+    ),
+    Family("fleet_fenced", "gauge", "feeds", (), "1 while this publisher has stopped because another one writes, else 0."),
     # The block page.
     Family(
         "sinkhole_visits_total",
@@ -362,6 +411,9 @@ FAMILIES: Final = (
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),
     Family("process_open_fds", "gauge", "supervisor", ("process",), "Open file descriptors."),
     Family("process_max_fds", "gauge", "supervisor", ("process",), "Maximum number of open file descriptors; 0: no limit."),
+    Family("limit", "gauge", "supervisor", ("of",), "What all workers together may use: of the configuration, or the memory."),
+    Family("state_disk_bytes", "gauge", "supervisor", (), "Size of the file system of the state directory."),
+    Family("state_disk_free_bytes", "gauge", "supervisor", (), "Free space on it that the service can use."),
 )
 
 BY_NAME: Final = {family.name: family for family in FAMILIES}
