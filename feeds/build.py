@@ -152,6 +152,7 @@ def parse(job: Parse) -> Parsed | Failed:
         before=job.entries_before,
         fresh=changes.fresh + changes_of_networks.fresh,
         removed=changes.removed + changes_of_networks.removed,
+        added=changes.added + changes_of_networks.added,
         popular=len(listed - changes.found_before),
         popular_before=len(changes.found_before),
     )

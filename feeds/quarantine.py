@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from feeds.fetch import Validators
+from feeds.fetch import Kept, Validators
 from feeds.protected_names import Decided
 from feeds.store import Copy, FeedStore
 from feeds.update_limits import Change, UpdateLimits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
@@ -145,6 +146,17 @@ class Quarantine:
 
     def was_dropped(self, sha256: str) -> bool:
         return sha256 in self._record.dropped
+
+    def kept(self, copy: Copy | None) -> Kept | None:
+        """What the source last said, for it to say what changed since: the update that waits, or the last-good copy `copy`."""
+        said, pending = self.said, self.pending
+        if said is not None and pending is not None:
+            age_s = time.time() - (pending.seen_s or pending.since_s)
+            return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, age_s)
+        if copy is None or not self._store.is_whole(copy):
+            return None  # nothing that changes could be added to
+        validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
+        return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
     def keep(
         self,

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 from feeds.activation import Activation
@@ -21,7 +21,7 @@ from feeds.files import disk_reason
 from feeds.fleet.commands import FleetCommands
 from feeds.inputs import InputCollector
 from feeds.jobs import Progress
-from feeds.live_blockset import EXPIRY_EVERY_S, LiveBlockset
+from feeds.live_blockset import EXPIRY_EVERY_S, Input, LiveBlockset
 from feeds.one_build import OneBuild
 from feeds.protected_names import protection_of
 from feeds.publish.publication import PublishInputs
@@ -31,6 +31,7 @@ from feeds.refresher import FeedRefresher, RefreshContext
 from feeds.status import StatusWriter, snapshot
 from feeds.store import remove_unconfigured
 from feeds.update_limits import limits_of
+from feeds.update_times import LiveUpdates
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config, Feed
 from pdns.files.safe_files import make_directory, make_state_directory
@@ -71,7 +72,8 @@ class Scheduler:
         self._expire_again_s = self._mend_again_s = 0.0
         self._activation = Activation(state_dir)
         inputs = InputCollector(lambda: list(self._runners.values()), self._builder, self._activation)
-        self._build = BlocksetBuild(state_dir, self._builder, inputs, self._activation)
+        self._build = BlocksetBuild(state_dir, self._builder, inputs, self._activation, self._went_live)
+        self.updates = LiveUpdates()
         self._publisher = Publisher(self._build.run, self._tell)
         decisions = QuarantineCommands(lambda: self._runners, self._publisher, self._activation)
         self._commands = CommandRunner(state_dir, decisions, self._tell, lambda: self._activation.live.generation)
@@ -192,6 +194,8 @@ class Scheduler:
     def wake_soon(self, name: str) -> None:
         """Refresh one feed, because somebody outside says that it has changed: not more often than once a second."""
         wake = self._wakes.get(name)
+        if name in self._runners:
+            self._runners[name].times.noticed(boottime_s(), earlier_counts=True)
         now_s = asyncio.get_running_loop().time()
         due_s = max(now_s, self._told_s.get(name, -LEAST_BETWEEN_WORDS_S) + LEAST_BETWEEN_WORDS_S)
         if wake is not None and self._told_s.get(name, 0.0) <= now_s:
@@ -208,6 +212,8 @@ class Scheduler:
                 continue
             stamp = await asyncio.to_thread(file.look, runner.path)
             before, self._polled[name] = self._polled.get(name), stamp
+            if stamp not in (None, before, runner.last_seen):
+                runner.times.noticed(boottime_s(), earlier_counts=False)
             if stamp is not None and stamp == before and stamp != runner.last_seen and name in self._wakes:
                 self._wakes[name].set()
 
@@ -278,7 +284,9 @@ class Scheduler:
 
     def status(self) -> FeedsStatus:
         live, overrides = self._activation.live, self._commands.overrides()
-        return snapshot(live, self._runners.values(), overrides, self._doing, self.notify_refused, self.published())
+        return snapshot(
+            live, self._runners.values(), overrides, self._doing, self.notify_refused, self.published(), self.updates.latest
+        )
 
     def publish_inputs(self) -> PublishInputs:
         """What published zones are made of. Generation 0 while the live blockset is damaged."""
@@ -312,6 +320,14 @@ class Scheduler:
     async def _attempt(self, runner: FeedRefresher) -> None:
         await runner.attempt(self._around)
         self._tell()
+
+    def _went_live(self, generation: int, inputs: Sequence[Input]) -> None:
+        for entry in inputs:
+            runner = self._runners.get(entry.name)
+            if runner is None or (seen_s := runner.times.live(entry.sha256)) is None:
+                continue
+            if runner.feed.mode == "block":
+                self.updates.add(generation, entry.name, seen_s)
 
     def _progressed(self, progress: Progress | None) -> None:
         before, self._doing = self._doing, ""

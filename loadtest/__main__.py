@@ -1,4 +1,4 @@
-"""`python -m loadtest bench | history | compare | chart | soak | fleet | abuse | replay | malformed | zone`."""
+"""`python -m loadtest bench | history | size | compare | chart | soak | fleet | abuse | replay | malformed | zone`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from loadtest import history as historymod
 from loadtest import malformed as malformedmod
 from loadtest import namedata, server, zoneserver
 from loadtest import replay as replaymod
+from loadtest import sizing as sizingmod
 from loadtest import soak as soakmod
 from loadtest import zone as zonemod
 from loadtest.fleetscene import FleetPlan
@@ -57,6 +58,29 @@ def history() -> None:
     """Writes the table of docs/performance.md anew, from docs/performance-history.jsonl."""
     historymod.show()
     print(historymod.PAGE)
+
+
+@app.command()
+def size(
+    queries_a_week: Annotated[float, typer.Option(min=0, help="of all clients; 0 or left out: write docs/sizing.md anew")] = 0,
+    peak_per_s: Annotated[float, typer.Option(help="queries a second at the peak; 0: 12.3 times the average")] = 0,
+    blocked_a_week: Annotated[float, typer.Option(help="blocked queries; 0: one in 1,238")] = 0,
+    names: Annotated[float, typer.Option(help="listed names")] = 1_000_000,
+) -> None:
+    """What a service needs, by the newest recorded bench. Without a number, the tables of docs/sizing.md are written anew."""
+    if not queries_a_week:
+        sizingmod.show()
+        print(sizingmod.PAGE)
+        return
+    service = sizingmod.Service(
+        "yours",
+        queries_a_week,
+        peak_per_s or queries_a_week / sizingmod.WEEK_S * sizingmod.PEAK,
+        blocked_a_week or queries_a_week * sizingmod.NATIONAL.blocked_a_week / sizingmod.NATIONAL.queries_a_week,
+        names,
+    )
+    for line in sizingmod.arithmetic(service, *sizingmod.newest(historymod.read())):
+        print(line)
 
 
 @app.command()

@@ -84,7 +84,7 @@ class PublisherKeys:
             self.root.verify_delegate("timestamp", metadata.signed_bytes, metadata.signatures)
         except (SerializationError, RepositoryError, ValueError):
             return None
-        signed = metadata.signed
+        signed: object = metadata.signed  # of whatever role the text says
         if not isinstance(signed, Timestamp):
             return None
         return Pointer(signed.version, signed.expires.timestamp(), hashlib.sha256(timestamp).hexdigest())

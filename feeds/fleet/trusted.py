@@ -38,7 +38,7 @@ class UntrustedError(PdnsError):
         self.reason, self.result = reason, result
 
 
-class Pointer(NamedTuple):
+class TrustedPointer(NamedTuple):
     """The newest signed word of the publisher."""
 
     sequence: int
@@ -49,7 +49,7 @@ class Pointer(NamedTuple):
 class Found(NamedTuple):
     """What the store has for a ring. A document is None when it is the one whose hash was given."""
 
-    pointer: Pointer
+    pointer: TrustedPointer
     release: Release | None
     release_sha256: str
     urgent: Urgent | None
@@ -66,7 +66,7 @@ class TrustedStore:
         self._full_s = 0.0
         self._issued: tuple[int, float] = (0, 0.0)
         self.bytes_total = 0  # received
-        self.pointer = Pointer(0, 0.0, 0.0)
+        self.pointer = TrustedPointer(0, 0.0, 0.0)
 
     async def look(self, ring: str, release_sha256: str, urgent_sha256: str) -> Found | None:
         """What is new since the hashes; None when the pointer is the one that was handled last (see `handled`).
@@ -200,7 +200,7 @@ class TrustedStore:
     def _saw(self, sequence: int, expires_s: float) -> None:
         if self._issued[0] != sequence:
             self._issued = sequence, time.time()
-        self.pointer = Pointer(sequence, self._issued[1], expires_s)
+        self.pointer = TrustedPointer(sequence, self._issued[1], expires_s)
 
 
 def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, bytes]) -> bytes:

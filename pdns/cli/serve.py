@@ -33,7 +33,7 @@ def command(
             "--config",
             "-c",
             metavar="FILE",
-            help="[default: ./pdns.toml, /etc/pdns/pdns.toml, or a shipped example]",
+            help="[default: ./pdns.toml, /etc/protective-dns/pdns.toml, or a shipped example]",
         ),
     ] = None,
 ) -> None:

@@ -11,6 +11,7 @@ from typing import Any, Final, Protocol, TypeVar
 from msgspec.structs import replace
 
 from pdns.config import addresses
+from pdns.config.credentials import secret_path
 from pdns.config.schema import Feed
 from pdns.config.shape import Report, show
 from pdns.files.safe_files import open_regular
@@ -98,8 +99,9 @@ def _paths(feed: Feed, at: str, around: FeedRuleContext) -> dict[str, str]:
         text = getattr(feed, key)
         if not text:
             continue
-        path = around.parse(f"{at}.{key}", text, lambda text: addresses.absolute_path(text, around.directory))
-        settled[key] = str(path or text)
+        path = around.parse(f"{at}.{key}", text, lambda text: secret_path(text, around.directory))
+        if path is not None:
+            settled[key] = str(path)
     if settled.get("ca_file"):
         check_authority(settled["ca_file"], f"{at}.ca_file", settled["ca_file"], around)
     return settled

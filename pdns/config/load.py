@@ -27,7 +27,9 @@ SEARCHED: Final = (*map(Path, USUAL), EXAMPLE)
 
 
 def default_config_path(explicit: Path | None = None) -> Path:
-    """`explicit` if given, else the first that exists of ./pdns.toml, /etc/pdns/pdns.toml and the shipped example."""
+    """`explicit` if given, else the first that exists of ./pdns.toml, /etc/protective-dns/pdns.toml, /etc/pdns/pdns.toml
+    (of earlier versions) and the shipped example.
+    """
     return explicit or next(path for path in SEARCHED if _is_there(path))
 
 

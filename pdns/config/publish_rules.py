@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint
+from pdns.config.credentials import secret_path
 from pdns.config.schema import Publish
 from pdns.config.shape import Report, meant, show
 from pdns.errors import InvalidAddress
@@ -52,7 +53,7 @@ def _settle(zone: Publish, at: str, around: PublishRuleContext) -> Publish:
     }
     for key in ("tsig_secret_file", "minisign_secret_file"):
         if text := getattr(zone, key):
-            path = around.parse(f"{at}.{key}", text, lambda text: addresses.absolute_path(text, around.directory))
+            path = around.parse(f"{at}.{key}", text, lambda text: secret_path(text, around.directory))
             settled[key] = str(path or text)
     for key, needed in _NEEDS:
         if getattr(zone, key) and not getattr(zone, needed):

@@ -16,6 +16,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.admin_rules import settle_admin
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.block_page_rules import settle_block_page
+from pdns.config.credentials import secret_path
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
 from pdns.config.findings_rules import settle_findings
@@ -90,7 +91,7 @@ class RuleContext:
 
     def file(self, key: str, text: str) -> Path | None:
         """The path of a readable regular file; None after reporting that it cannot be read. Does not wait for a pipe."""
-        path = self.parse(key, text, lambda path: addresses.absolute_path(path, self.directory))
+        path = self.parse(key, text, lambda path: secret_path(path, self.directory))
         try:
             if path is not None:
                 os.close(open_regular(path, follow_links=True))

@@ -7,6 +7,7 @@ import re
 import ssl
 import stat
 from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from urllib.parse import urlsplit
 from msgspec.structs import fields, replace
 
 from pdns.config import addresses
+from pdns.config.credentials import secret_path
 from pdns.config.feed_rules import check_authority
 from pdns.config.policy_rules import RESERVED_TENANTS
 from pdns.config.shape import Report, meant, show
@@ -92,7 +94,8 @@ def _settle(sink: SinkSection, at: str, around: SinkRuleContext) -> SinkSection:
     settled: dict[str, Any] = {}
     for key in _PATHS:
         if text := getattr(sink, key):
-            path = around.parse(f"{at}.{key}", text, lambda text: addresses.absolute_path(text, around.directory))
+            parser = addresses.absolute_path if key == "path" else secret_path
+            path = around.parse(f"{at}.{key}", text, partial(parser, directory=around.directory))
             settled[key] = str(path or "")
     if sink.kind == "file" and settled.get("path"):
         directory, name = os.path.split(settled["path"])

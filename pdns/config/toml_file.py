@@ -12,7 +12,7 @@ from pdns.config.syntax import explain
 from pdns.errors import ConfigError, ConfigErrors
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-USUAL: Final = ("pdns.toml", "/etc/pdns/pdns.toml")
+USUAL: Final = ("pdns.toml", "/etc/protective-dns/pdns.toml", "/etc/pdns/pdns.toml")
 
 _UTF_16: Final = (b"\xff\xfe", b"\xfe\xff")  # the byte order mark of some Windows files
 

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint, UpstreamAddress
+from pdns.config.credentials import secret_path
 from pdns.config.feed_rules import check_authority
 from pdns.config.groups import DEFAULT
 from pdns.config.schema import Group, Local, Upstream, Zone
@@ -216,7 +217,7 @@ def _own_listener(upstream: UpstreamAddress, around: UpstreamRuleContext) -> str
 def _ca_file(key: str, text: str, around: UpstreamRuleContext) -> str:
     if not text:
         return ""
-    path = around.parse(key, text, lambda path: addresses.absolute_path(path, around.directory))
+    path = around.parse(key, text, lambda path: secret_path(path, around.directory))
     if path is None:
         return ""
     check_authority(str(path), key, text, around)

@@ -22,7 +22,7 @@ class ClickHouseMissingError(PdnsError):
     """`clickhouse-connect` is not installed."""
 
     def __init__(self) -> None:
-        super().__init__("ClickHouse needs a library that is not installed: pip install 'pdns[clickhouse]'")
+        super().__init__("ClickHouse needs a library that is not installed: pip install 'protective-dns[clickhouse]'")
 
 
 def connect(settings: ClickHouse) -> Client:

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pdns.config.addresses import Endpoint
+from pdns.errors import PdnsError
 from pdns.net.sockets import bind_tcp, bind_udp
 from pdns.net.steering import Steering
 from pdns.wire.transport import Transport
@@ -41,11 +42,16 @@ class Listener(NamedTuple):
         return tuple(sockets)
 
 
-def steer(first: socket.socket, endpoint: Endpoint, steering: Steering) -> None:
-    """Apply `steering` to the group of `first`, which is bound to `endpoint`, if the kernel can do it."""
+def steer(first: socket.socket, endpoint: Endpoint, steering: Steering, *, needed: bool = False) -> None:
+    """Apply `steering` to the group of `first`, which is bound to `endpoint`, if the kernel can do it.
+
+    Raises `PdnsError` if it cannot and it is `needed`.
+    """
     try:
         steering.apply(first)
     except OSError as error:  # then the kernel goes by the client's address: every worker caches what it is asked
+        if needed:
+            raise PdnsError(f"{endpoint} (UDP): queries cannot be steered to the workers: {error.strerror}") from error
         _log.warning("%s (UDP): queries are not steered by name: %s", endpoint, error.strerror)
 
 

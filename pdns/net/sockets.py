@@ -42,16 +42,7 @@ def bind_udp(endpoint: Endpoint, *, join: bool = False) -> socket.socket:
     """
     sock = _socket(endpoint, socket.SOCK_DGRAM)
     try:
-        if sock.family == socket.AF_INET6:
-            sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT)
-        else:
-            sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
-        if endpoint.host in _WILDCARDS:
-            if sock.family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
-            else:
-                sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
-        _enlarge_receive_buffer(sock)
+        prepare_udp(sock, endpoint)
         _bind(sock, endpoint, "UDP", join=join)
     except BaseException:
         sock.close()
@@ -68,9 +59,7 @@ def bind_tcp(endpoint: Endpoint, *, join: bool = False) -> socket.socket:
     sock = _socket(endpoint, socket.SOCK_STREAM)
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        # what a client does not read must pile up where it is counted, not in megabytes of kernel memory
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_LOW_WATER_BYTES)
+        prepare_tcp(sock)
         _bind(sock, endpoint, "TCP", join=join)
         try:
             sock.listen(TCP_BACKLOG)
@@ -80,6 +69,27 @@ def bind_tcp(endpoint: Endpoint, *, join: bool = False) -> socket.socket:
         sock.close()
         raise
     return sock
+
+
+def prepare_udp(sock: socket.socket, endpoint: Endpoint) -> None:
+    """Set the options of `bind_udp` on a socket that is or will be bound to `endpoint`. Raises `OSError`."""
+    if sock.family == socket.AF_INET6:
+        sock.setsockopt(socket.IPPROTO_IPV6, IPV6_MTU_DISCOVER, IPV6_PMTUDISC_OMIT)
+    else:
+        sock.setsockopt(socket.IPPROTO_IP, IP_MTU_DISCOVER, IP_PMTUDISC_OMIT)
+    if endpoint.host in _WILDCARDS:
+        if sock.family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+    _enlarge_receive_buffer(sock)
+
+
+def prepare_tcp(sock: socket.socket) -> None:
+    """Set the options of `bind_tcp` that connections inherit. Raises `OSError`."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    # what a client does not read must pile up where it is counted, not in megabytes of kernel memory
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _NOT_SENT_LOW_WATER_BYTES)
 
 
 def kernel_drops(sock: socket.socket) -> int:
@@ -162,7 +172,9 @@ def _allow_absent_address(sock: socket.socket) -> None:
 
 
 def _enlarge_receive_buffer(sock: socket.socket) -> None:
-    """A burst waits here while the loop does something else."""
+    """A burst waits here while the loop does something else. A larger buffer stays as it is."""
+    if sock.getsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF) >= RECEIVE_BUFFER_BYTES:
+        return
     try:
         sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, RECEIVE_BUFFER_BYTES)
     except OSError:  # that needs CAP_NET_ADMIN; without it net.core.rmem_max is the bound

@@ -5,12 +5,15 @@ because the steering program counts the sockets in the order of binding.
 
 TCP: one listening socket that all workers accept from. A worker that dies or hangs delays no connection; with one socket each,
 the connections in its queue would wait for its replacement.
+
+Sockets that systemd opened are used instead of own ones: one TCP socket, and any number of UDP sockets, which stay a group.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pdns.config.addresses import Endpoint, parse_endpoint
@@ -19,9 +22,12 @@ from pdns.ipc.messages import MAX_LISTENERS, ListeningSocket
 from pdns.net.listener import Listener, close_sockets, steer
 from pdns.net.sockets import has_interface, kernel_drops
 from pdns.net.steering import Steering, new_key
+from pdns.supervisor.inherited_sockets import InheritedSockets
 from pdns.wire.transport import Transport
 
 _TRIES: Final = 20
+
+_log = logging.getLogger(__name__)
 
 
 class ListenerGroup(NamedTuple):
@@ -37,7 +43,7 @@ class ListenerGroup(NamedTuple):
     def for_worker(self, worker: int) -> Iterator[tuple[ListeningSocket, int]]:
         """The description of each listener for a worker, and the descriptor that the worker reads."""
         for listener, sockets in self.sockets.items():
-            yield ListeningSocket(listener.transport, str(self.endpoint)), sockets[worker if len(sockets) > 1 else 0].fileno()
+            yield ListeningSocket(listener.transport, str(self.endpoint)), sockets[worker % len(sockets)].fileno()
 
     def close(self) -> None:
         for sockets in self.sockets.values():
@@ -47,9 +53,12 @@ class ListenerGroup(NamedTuple):
 class ListenerSet:
     """The bound sockets, by their spelling in the configuration."""
 
-    def __init__(self, workers: int = 1, steering_key: bytes = b"") -> None:
-        """Sets with the same `steering_key` steer names alike. Without one, a random key is used."""
+    def __init__(self, workers: int = 1, steering_key: bytes = b"", inherited: InheritedSockets | None = None) -> None:
+        """Sets with the same `steering_key` steer names alike. Without one, a random key is used. `inherited` sockets are used
+        for the endpoints that they are bound to.
+        """
         self.workers = workers
+        self._inherited = inherited or InheritedSockets()
         self.waiting: list[Endpoint] = []  # not bound: the interface that they name does not exist
         self._came: set[Endpoint] = set()
         self._steering_key = steering_key or new_key()
@@ -72,7 +81,7 @@ class ListenerSet:
             raise PdnsError(
                 f"server.listen: at most {MAX_LISTENERS // 2} addresses; a wildcard such as 0.0.0.0:53 stands for all"
             )
-        changed = ListenerSet(self.workers, self._steering_key)
+        changed = ListenerSet(self.workers, self._steering_key, self._inherited)
         changed._drops, changed._proxied = self._drops, self._proxied
         ports = {group.endpoint.port for group in self}
         steering = Steering(self.workers, self._steering_key, self._proxied) if self.workers > 1 else None
@@ -80,7 +89,7 @@ class ListenerSet:
         try:
             for text in wanted:
                 endpoint = parse_endpoint(text)
-                kept = self._groups.get(text) or respelt.get(endpoint)
+                kept = self._groups.get(text) or respelt.get(endpoint) or self._handed_in(endpoint)
                 if kept is None and not has_interface(endpoint.host):
                     changed.waiting.append(endpoint)
                     continue
@@ -95,10 +104,42 @@ class ListenerSet:
         if proxied == self._proxied:
             return
         self._proxied = proxied
-        steering = Steering(self.workers, self._steering_key, proxied)
         for group in self:
-            if len(group.datagram_sockets) > 1:
-                steer(group.datagram_sockets[0], group.endpoint, steering)
+            if (steering := self._steering(sockets := group.datagram_sockets)) is not None:
+                steer(sockets[0], group.endpoint, steering)
+
+    def _steering(self, sockets: Sequence[socket.socket]) -> Steering | None:
+        """How datagrams are spread over `sockets`; the last ones get none if there are more than workers."""
+        if len(sockets) == 1:
+            return None
+        return Steering(min(len(sockets), self.workers), self._steering_key, self._proxied)
+
+    def _handed_in(self, endpoint: Endpoint) -> ListenerGroup | None:
+        """A group with the sockets that systemd opened for `endpoint`; None when there are none. Raises `PdnsError`."""
+        datagrams, stream = self._inherited.datagrams(endpoint), self._inherited.stream(endpoint)
+        if not datagrams and stream is None:
+            return None
+        udp, tcp = Listener(Transport.UDP, endpoint), Listener(Transport.TCP, endpoint)
+        if datagrams:
+            steering = self._steering(datagrams)
+            if steering is not None:
+                steer(datagrams[0], endpoint, steering, needed=len(datagrams) > self.workers)
+            if len(datagrams) != self.workers:
+                _log.warning(
+                    "%s (UDP): systemd handed in %d sockets for %d workers: give as many ListenDatagram= lines as workers",
+                    endpoint, len(datagrams), self.workers,
+                )  # fmt: skip
+            udp = udp._replace(steering=steering)
+            self._drops.update({sock: kernel_drops(sock) for sock in datagrams})  # those before are not of this run
+        elif self.workers > 1:
+            udp = udp._replace(steering=Steering(self.workers, self._steering_key, self._proxied))
+        sockets = datagrams or udp.bind()
+        try:
+            return ListenerGroup(endpoint, {udp: sockets, tcp: (stream,) if stream is not None else tcp.bind()})
+        except BaseException:
+            if not datagrams:
+                close_sockets(sockets)
+            raise
 
     @property
     def endpoints(self) -> list[Endpoint]:
@@ -127,8 +168,9 @@ class ListenerSet:
         return tuple(listening for listening, _ in described), [fd for _, fd in described]
 
     def udp_of(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
-        """The same for the sockets that only that worker reads."""
-        described = [one for group in self for one in group.for_worker(worker) if not one[0].transport.is_stream]
+        """The same for the sockets that not all workers read."""
+        groups = [group for group in self if len(group.datagram_sockets) > 1]
+        described = [one for group in groups for one in group.for_worker(worker) if not one[0].transport.is_stream]
         return tuple(listening for listening, _ in described), [fd for _, fd in described]
 
     def new_drops(self) -> int:

@@ -38,6 +38,7 @@ from pdns.state import live_config
 from pdns.state.client_key import client_key
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
+from pdns.supervisor.announcement import announce_start
 from pdns.supervisor.block_page import PageHandle
 from pdns.supervisor.cache_commands import CacheCommands
 from pdns.supervisor.config_changes import ConfigChanges
@@ -48,12 +49,13 @@ from pdns.supervisor.fleet_node import FleetNode
 from pdns.supervisor.http import servers
 from pdns.supervisor.http.servers import HttpServers
 from pdns.supervisor.http.status import StatusReader
+from pdns.supervisor.inherited_sockets import InheritedSockets
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.readiness import Readiness
 from pdns.supervisor.reload_requests import ReloadRequests, answer
 from pdns.supervisor.restart_needed import until_restart
-from pdns.supervisor.start_checks import all_tried, required_feeds, warn_of_privileges
+from pdns.supervisor.start_checks import required_feeds, warn_of_privileges
 from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
@@ -64,8 +66,6 @@ from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 
 _LOOK_AT_FILE_S: Final = 1.0
-_FIRST_COMPILE_S: Final = 5.0
-_PROGRESS_S: Final = 0.5
 _END_MARGIN_S: Final = 10.0  # beyond drain_s: then processes that still hang are killed
 
 _log = logging.getLogger(__name__)
@@ -96,9 +96,10 @@ class Supervisor:
         self.changes = ConfigChanges(path, Path(self.config.state.dir), self.reload)
         self.cached = CacheCommands(lambda: self.workers.current)
         self._upgrade = Upgrade(self._restart_others)
-        self.listeners = ListenerSet(worker_count(self.config.server.workers))
+        self._inherited = InheritedSockets.from_environment()
+        self.listeners = ListenerSet(worker_count(self.config.server.workers), inherited=self._inherited)
         self.status = StatusReader(Path(self.config.state.dir))
-        self._http = HttpServers(self, self.status, str(path))
+        self._http = HttpServers(self, self.status, str(path), self._inherited)
         self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
         self.reload_successful, self.reload_success_s = True, time.time()
         self._workers: WorkerPool | None = None
@@ -212,6 +213,7 @@ class Supervisor:
         RESERVE.fill()
         state = StateDirectory(state_dir, str(self.config_path))
         try:
+            self._inherited.require_all_used(self.config)
             self.listeners = self.listeners.changed_to(server.listen)
             self.listeners.steer(proxied=bool(server.proxy_protocol_from))
             bound = self._http.bind(self.config)
@@ -235,7 +237,9 @@ class Supervisor:
 
     async def _until_stopped(self) -> None:
         ready = Readiness(self.not_ready, self._announced)
-        jobs = (self.listen_addresses.run(), self._begin(), ready.run(), self._obey(), self._fleet.report(), *self.workers.jobs())
+        watchdog = systemd.ping_watchdog(self.unhealthy)
+        reporting = watchdog, self._fleet.report()
+        jobs = (*reporting, self.listen_addresses.run(), self._begin(), ready.run(), self._obey(), *self.workers.jobs())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
@@ -305,20 +309,7 @@ class Supervisor:
             return
         self._feeds.start()  # start last: its start-up competes with the workers for CPU
         self._events.start()
-        deadline_s = self._loop.time() + _FIRST_COMPILE_S
-        while not self._feeds_settled() and self._loop.time() < deadline_s:  # noqa: ASYNC110 (a file and a memory tell of no event)
-            await asyncio.sleep(0.02)
-        self._announce(self)
-        self._announced.set()
-        while not self._feeds_settled():
-            self._loading(self.status.read().doing or "waiting for feeds")
-            await asyncio.sleep(_PROGRESS_S)
-        self._loading("")
-
-    def _feeds_settled(self) -> bool:
-        """Whether every feed was tried, and the workers have the resulting blockset."""
-        status = self.status.read()
-        return all_tried(self.config.feed, status) and self.workers.least("blockset_generation") >= status.generation
+        await announce_start(self, lambda: self._announce(self), self._loading, self._announced)
 
     def _distrust(self, generation: int, whole: bool) -> None:
         if whole:
@@ -350,7 +341,8 @@ class Supervisor:
     async def _reload(self, loaded: Loaded | None = None) -> PdnsError | None:
         """Returns why the configuration could not go live, if so."""
         try:
-            await self._go_live(loaded or self._system.kept(await self._files.load(), self._live))
+            with systemd.reloading(started=self._announced.is_set()):
+                await self._go_live(loaded or self._system.kept(await self._files.load(), self._live))
         except PdnsError as error:
             why = error
             for one in error.errors if isinstance(error, ConfigErrors) else [error]:
@@ -370,6 +362,7 @@ class Supervisor:
     async def _go_live(self, loaded: Loaded) -> None:
         """Make `loaded` live. Raises with everything unchanged."""
         config = until_restart(loaded.config, self.config, self.config_path, self.workers.count)
+        self._inherited.require_all_used(config)
         listeners = self.listeners.changed_to(config.server.listen)
         bound = servers.Bound()
         try:

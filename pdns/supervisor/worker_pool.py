@@ -170,7 +170,8 @@ class WorkerPool:
 
     def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
         """Background work while the workers run. Runs until cancelled."""
-        books = self.books.keep_hits(), self.books.keep_cases()
+        times = self.books.keep_times(self.in_force, self.retired_counters)
+        books = self.books.keep_hits(), self.books.keep_cases(), times
         return self.look_after(), *books, inforce.keep(self._state_dir, self.in_force), self.blockset.run()
 
     def write_books(self) -> None:

@@ -160,6 +160,13 @@ FAMILIES: Final = (
         ("feed",),
         "How long an update has been held as a whole; 0: no update is held.",
     ),
+    Family(
+        "indicator_to_block_seconds",
+        "histogram",
+        "supervisor",
+        ("feed",),
+        "Time from when the fetcher first saw new names or networks of a feed until every worker uses them.",
+    ),
     Family("feed_held", "gauge", "feeds", ("feed",), "Held names and addresses, plus 1 while an update is held as a whole."),
     Family("feed_refused_names", "gauge", "feeds", ("feed",), "Listed names that are not blocked because they are too popular."),
     Family("feed_disabled", "gauge", "feeds", ("feed",), "1 while a feed is switched off by an administrator, else 0."),
@@ -404,6 +411,9 @@ FAMILIES: Final = (
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),
     Family("process_open_fds", "gauge", "supervisor", ("process",), "Open file descriptors."),
     Family("process_max_fds", "gauge", "supervisor", ("process",), "Maximum number of open file descriptors; 0: no limit."),
+    Family("limit", "gauge", "supervisor", ("of",), "What all workers together may use: of the configuration, or the memory."),
+    Family("state_disk_bytes", "gauge", "supervisor", (), "Size of the file system of the state directory."),
+    Family("state_disk_free_bytes", "gauge", "supervisor", (), "Free space on it that the service can use."),
 )
 
 BY_NAME: Final = {family.name: family for family in FAMILIES}

@@ -18,7 +18,7 @@ from tests.unit.test_api_commands import table
 
 PAGE = (ROOT / "docs/api.md").read_text()
 EXAMPLES = re.findall(r"^\$ (curl .+)$", PAGE, re.MULTILINE)
-SOCKET = "/var/lib/pdns/admin.sock"
+SOCKET = "/var/lib/protective-dns/admin.sock"
 CASE = reference(names.from_text("bad.example"), "urlhaus")
 OF_LEEDS = "127.0.0.9"
 

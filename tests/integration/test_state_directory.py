@@ -114,7 +114,9 @@ def command(pdns: RunningPdns, text: str) -> list[str]:
 
 def placed(text: str, pdns: RunningPdns, directory: Path) -> str:
     """A command of the page with the paths of this server, and archives in `directory`."""
-    return text.replace("/var/lib/pdns", shlex.quote(str(pdns.state_dir))).replace("/root/", f"{shlex.quote(str(directory))}/")
+    return text.replace("/var/lib/protective-dns", shlex.quote(str(pdns.state_dir))).replace(
+        "/root/", f"{shlex.quote(str(directory))}/"
+    )
 
 
 def run(pdns: RunningPdns, text: str) -> str:
@@ -166,6 +168,8 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
                 changes += 1
                 feed(tmp_path, "example", *(f"{changes}-{number}.example" for number in range(2000)))
                 pdns.wait_for(partial(_compiles, pdns, seen, pdns.value("blockset_generation")), "a compile", 60)
+            feed(tmp_path, "example", "evil.example", "bad.example", "late.example")
+            pdns.wait_for(seen.has("block-times.jsonl"), "the time of an update")
         seen.look()
     rows_of = {path: [row.path for row in ROWS if row.matches(path)] for path in seen.paths}
     assert {str(path): rows for path, rows in rows_of.items() if len(rows) != 1} == {}
@@ -200,12 +204,12 @@ def test_a_backup_brings_everything_back(tmp_path: Path) -> None:
     (before / "example.txt").unlink()
     stop, unpack, give, start, *look = commands("Restore")
     with RunningPdns(after, {"feed": [listed]}, ready=False) as pdns:
-        assert stop == "systemctl stop pdns"
+        assert stop == "systemctl stop protective-dns"
         assert pdns.stop() == 0
         assert not (pdns.state_dir / "overrides.json").exists()
         for line in (unpack, give):
             subprocess.run(placed(line, pdns, tmp_path), shell=True, check=True)
-        assert start == "systemctl start pdns"
+        assert start == "systemctl start protective-dns"
         pdns.start()
         pdns.wait_for(lambda: pdns.addresses("evil.example") == [SINKHOLE], "what the feed listed")
         assert pdns.addresses("x.example") == [SINKHOLE]

@@ -118,19 +118,16 @@ INSTALL = ROOT / "docs/install.md"
 
 def test_installed_paths_are_those_of_the_unit() -> None:
     """The paths of docs/install.md are those of the systemd unit and the sample, and what it copies is in the repository."""
-    unit, sample = (ROOT / "deploy/systemd/pdns.service").read_text(), (ROOT / "deploy/pdns.toml").read_text()
+    unit, sample = (ROOT / "deploy/systemd/protective-dns.service").read_text(), (ROOT / "deploy/pdns.toml").read_text()
     consoles = "\n".join(blocks(INSTALL, "console"))
-    for path in ("/opt/pdns/bin/pdns", "/etc/pdns/pdns.toml"):
-        assert path in unit
-        assert path in consoles
-    (source,) = re.findall(r"^# git clone SOURCE (\S+)$", consoles, re.MULTILINE)
-    (manual,) = re.findall(rf"^Documentation=file://{source}/(\S+)$", unit, re.MULTILINE)
-    assert (ROOT / manual).is_file()
-    assert 'dir = "/var/lib/pdns"' in sample
-    assert "rm -rf /etc/pdns /var/lib/pdns" in consoles
+    assert "/usr/bin/pdns" in unit
+    assert "/etc/protective-dns/pdns.toml" in unit
+    assert "/etc/protective-dns/pdns.toml" in consoles
+    assert 'dir = "/var/lib/protective-dns"' in sample
+    assert "rm -rf /etc/protective-dns /var/lib/protective-dns" in consoles
     for path in set(re.findall(r"(?:^|\s)(deploy/[\w./]+)", consoles)):
         assert (ROOT / path).is_file(), path
-    for path in re.findall(r'"file:(/etc/pdns/\S+)"', sample):
+    for path in re.findall(r'"file:(/etc/protective-dns/\S+)"', sample):
         assert f"touch {path}" in consoles
 
 

@@ -115,10 +115,10 @@ def test_errors_on_the_page(tmp_path: Path) -> None:
 
 
 def test_production_sample() -> None:
-    """The sample for an organisation loads, listens on port 53 and keeps its state where the service may write."""
+    """The sample loads, listens on port 53 of this machine alone, and keeps its state where the service may write."""
     config = load(ROOT / "deploy/pdns.toml")
-    assert config.server.listen == ("0.0.0.0:53", "[::]:53")
-    assert config.state.dir == "/var/lib/pdns"
+    assert config.server.listen == ("127.0.0.1:53", "[::1]:53")
+    assert config.state.dir == "/var/lib/protective-dns"
 
 
 @pytest.mark.parametrize("client", ["127.0.0.1", "10.9.8.7", "172.31.0.1", "192.168.1.20", "fd00::1", "fe80::1", "::1"])

@@ -21,6 +21,7 @@ from pdns.files import safe_files
 from pdns.net.sockets import bind_tcp
 from pdns.supervisor.block_page import PageHandle
 from pdns.supervisor.http.status import StatusReader
+from pdns.supervisor.inherited_sockets import InheritedSockets
 
 if TYPE_CHECKING:
     from pdns.supervisor.http.api import AdminApi
@@ -48,7 +49,8 @@ class Bound(msgspec.Struct):
 class HttpServers:
     """The servers, each at its configured addresses. The block page has a process of its own."""
 
-    def __init__(self, facts: AllFacts, status: StatusReader, config_file: str) -> None:
+    def __init__(self, facts: AllFacts, status: StatusReader, config_file: str, inherited: InheritedSockets) -> None:
+        """`inherited` sockets are used for the addresses that they are bound to."""
         self.metrics_endpoint = Endpoint("", 0)
         self._admin_endpoint: Endpoint | None = None
         self._admin_socket: socket.socket | None = None  # a copy, to serve it with TLS or without
@@ -57,6 +59,7 @@ class HttpServers:
         self._facts = facts
         self._status = status
         self._config_file = config_file
+        self._inherited = inherited
         self._pages: AdminPages | None = None
         self._api: AdminApi | None = None
         self._live: LiveView | None = None
@@ -177,7 +180,8 @@ class HttpServers:
 
     def _bind(self, key: str, listen: str) -> socket.socket:
         try:
-            return bind_tcp(parse_endpoint(listen))
+            inherited = self._inherited.stream(endpoint := parse_endpoint(listen))
+            return inherited.dup() if inherited is not None else bind_tcp(endpoint)
         except PdnsError as error:
             raise ConfigError(self._config_file, key, str(error)) from None
 

@@ -102,7 +102,7 @@ def test_missing_file(capsys: pytest.CaptureFixture[str]) -> None:
     """A file that is not there is named, with what can be done; exit 2."""
     assert check(Path("nope.toml")) == 2
     assert capsys.readouterr().err.startswith(
-        "nope.toml: no such file; without -c, the first of pdns.toml, /etc/pdns/pdns.toml and "
+        "nope.toml: no such file; without -c, the first of pdns.toml, /etc/protective-dns/pdns.toml, /etc/pdns/pdns.toml and "
     )
 
 

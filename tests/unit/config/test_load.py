@@ -9,7 +9,7 @@ import msgspec
 import pytest
 
 from pdns.config.addresses import source_path
-from pdns.config.load import EXAMPLE, default_config_path, load
+from pdns.config.load import EXAMPLE, SEARCHED, default_config_path, load
 from pdns.config.schema import Config, Server, Upstream
 from pdns.errors import ConfigErrors
 from tests.unit.config.loading import UPSTREAM, errors, loaded, make_home
@@ -258,3 +258,8 @@ def test_defaults_hold_to_the_rules() -> None:
     defaults = Config(upstream=Upstream(servers=("udp://192.0.2.53:53",)))
     config = loaded(UPSTREAM)
     assert msgspec.structs.replace(config, state=defaults.state) == defaults
+
+
+def test_where_earlier_versions_had_it() -> None:
+    """Their file is found, after the one of this version."""
+    assert (Path("pdns.toml"), Path("/etc/protective-dns/pdns.toml"), Path("/etc/pdns/pdns.toml"), EXAMPLE) == SEARCHED

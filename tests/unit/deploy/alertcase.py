@@ -1,4 +1,4 @@
-"""What a case of an alert says."""
+"""What a case of an alert is: series that make it fire, the nearest ones that do not, and what it then says."""
 
 from __future__ import annotations
 

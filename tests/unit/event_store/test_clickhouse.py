@@ -207,4 +207,4 @@ def test_the_library_is_optional() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
     assert "SinkError" in ran.stderr
-    assert "pip install 'pdns[clickhouse]'" in ran.stderr
+    assert "pip install 'protective-dns[clickhouse]'" in ran.stderr
