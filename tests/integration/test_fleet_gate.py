@@ -12,7 +12,7 @@ import dns.message
 
 from tests.integration.running_pdns import RunningPdns, UpstreamThread
 from tests.integration.test_fleet_node import is_blocked, node_config, status, until_blocked, until_release
-from tests.unit.feeds.fleet.publishing import SmallPublisher, text_of
+from tests.unit.feeds.fleet.smallpublisher import SmallPublisher, text_of
 
 PAUSE_S = 0.002
 

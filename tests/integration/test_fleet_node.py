@@ -16,7 +16,7 @@ from pdns.state import fleet_status
 from pdns.state.fleet_status import FleetStatus
 from pdns.state.overrides import Disabled, Indicator
 from tests.integration.running_pdns import ROOT, SINKHOLE, RunningPdns, UpstreamThread
-from tests.unit.feeds.fleet.publishing import SmallPublisher, text_of
+from tests.unit.feeds.fleet.smallpublisher import SmallPublisher, text_of
 
 WORKERS = 2
 

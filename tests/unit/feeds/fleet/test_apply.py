@@ -13,7 +13,7 @@ from feeds.fleet.node_record import NodeDirectory, policy_text
 from feeds.fleet.packed import path_of
 from feeds.fleet.release import Release
 from feeds.fleet.stored import NotFound
-from tests.unit.feeds.fleet.publishing import SmallPublisher, text_of
+from tests.unit.feeds.fleet.smallpublisher import SmallPublisher, text_of
 
 FIRST, SECOND, THIRD = (text_of(*(f"n{number}.example" for number in range(size))) for size in (50, 51, 53))
 
