@@ -31,6 +31,7 @@ LIST_BYTES: Final = 22 + 28  # of a listed name as a copy and parsed, docs/feeds
 JOB_BYTES, JOB_BYTES_A_NAME = 150e6, 110  # docs/feeds.md
 SPOOL_BYTES: Final = 268_435_456  # events.max_bytes
 EVENTS_WEEKS: Final = 30 / 7  # events.keep_days
+WORKERS: Final = 4  # of a node, where nodes are away
 LATENCY_S, SLOW_S = 0.03, 1.5  # of an upstream, and of one in trouble
 
 
@@ -197,6 +198,10 @@ def tables(run: Run, sizes: Sizes) -> str:
         f"### What a worker is good for\n\nAt {BUSY:.0%} of a core, with a factor of {UNSEEN:g} for what a bench does not see:",
         _table(("upstreams", "CPU time of a query", "one worker", "four workers"), list(_workers(run, sizes))),
     ]
+    parts += [
+        f"### When nodes are away\n\nAt the peak of {NATIONAL.title}, with {WORKERS} workers a node and queries spread evenly:",
+        _table(("nodes left", "queries of a node", "load of a worker"), list(_away(run, sizes))),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -223,6 +228,12 @@ def _workers(run: Run, sizes: Sizes) -> Iterator[tuple[str, ...]]:
     for title, miss in (("UDP", path_us(run, "forward")), ("TLS", sizes.forward_tls_us)):
         us = query_us(run, miss)
         yield title, f"{us:.2f} µs", *(f"{_rounded(count * worker_per_s(us)):,.0f}/s" for count in (1, 4))
+
+
+def _away(run: Run, sizes: Sizes) -> Iterator[tuple[str, ...]]:
+    cores = need(NATIONAL, run, sizes).cores_tls
+    for nodes in (6, 5, 4, 3, 2, 1):
+        yield str(nodes), f"{NATIONAL.peak_per_s / nodes:,.0f}/s", f"{cores / nodes / WORKERS:.0%}"
 
 
 def _rounded(number: float) -> float:

@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import Final, Protocol
 
-from feeds.commands import RefusedError
+from feeds.refusals import RefusedError
 from pdns.state.commands import Command
 from pdns.state.fleet_status import RINGS
 

@@ -39,8 +39,6 @@ def secret_path(text: str, directory: Path) -> Path:
         raise InvalidAddress(reason) from None
     except OSError as error:
         raise InvalidAddress(f"the credentials in {handed_in} cannot be read: {error.strerror}") from None
-    raise InvalidAddress(f"no credential has this name (there {_said(names)}); name it in LoadCredential=")
-
-
-def _said(names: list[str]) -> str:
-    return f"{'is' if len(names) == 1 else 'are'} {', '.join(names)}" if names else "are none"
+    raise InvalidAddress(
+        f"no credential has this name ({', '.join(names) or 'the directory is empty'}); add it to LoadCredential="
+    )

@@ -53,8 +53,9 @@ async def ping_watchdog(unhealthy: Callable[[], list[str]]) -> None:
     clock = asyncio.get_running_loop().time
     healthy_s = clock()
     while True:
+        now = clock()
         if not unhealthy():
-            healthy_s = clock()
-        if clock() - healthy_s <= REMEDY_S:
+            healthy_s = now
+        if now - healthy_s <= REMEDY_S:
             notify("WATCHDOG=1")
         await asyncio.sleep(expected_s / _PINGS_EACH_TIME)

@@ -62,6 +62,8 @@ cp {source}/deploy/systemd/*.service {source}/deploy/systemd/*.socket /run/syste
 printf '%s' "$TEST_TARGET" >/run/systemd/system/test.target
 printf '%s' "$TEST_PROGRAM" >/usr/bin/pdns
 chmod 755 /usr/bin/pdns
+rm -rf /usr/lib/systemd/system/*.wants /etc/systemd/system/*.wants
+mount --make-rshared /
 exec env -i container=test PATH=/usr/sbin:/usr/bin:/sbin:/bin {systemd} --system --unit=test.target
 """
 
@@ -118,7 +120,7 @@ class RealSystemd:
             root=ROOT,
             service=SERVICE,
             systemd=_SYSTEMD,
-            sys=sys,
+            base=sys.base_prefix,
             python=_PYTHON,
             libraries=_LIBRARIES,
             purelib=sysconfig.get_path("purelib"),

@@ -23,7 +23,6 @@ from pdns.config.schema import Config
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
 from pdns.supervisor.http import capacity
-from pdns.supervisor.http.exposition import LE
 from pdns.supervisor.http.fleet_metrics import add_fleet
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
@@ -32,8 +31,10 @@ from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counter_sums import CounterSums, Series
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family
-from pdns.telemetry.stats import BOUNDS, BUCKET_SUFFIX, SUM_SUFFIX
+from pdns.telemetry.family import PREFIX, Family
+from pdns.telemetry.histograms import buckets_of
+from pdns.telemetry.metrics import BY_NAME, FAMILIES
+from pdns.telemetry.stats import BUCKET_SUFFIX, SUM_SUFFIX
 from pdns.version import COMMIT
 
 
@@ -245,7 +246,7 @@ def _histogram(family: Family, values: defaultdict[str, Series]) -> Metric:
     for label in dict.fromkeys(labels[0] for labels in buckets):
         total = 0.0
         cumulative = []
-        for bound, le in zip(BOUNDS, LE, strict=True):
+        for bound, le in buckets_of(family.name):
             total += buckets.get((label, bound), 0)
             cumulative.append((le, total))
         sum_ns = values[family.name + SUM_SUFFIX].get((label,), 0)

@@ -77,7 +77,7 @@ def test_a_missing_credential_is_an_error(tmp_path: Path, handed_in: Path, key: 
     with pytest.raises(ConfigErrors) as caught:
         _load(tmp_path, SECTIONS[key].format("credential:the-two"))
     (said,) = {str(error) for error in caught.value.errors if str(error).split(": ")[1] == key}
-    assert "no credential has this name (there are authority.pem, the-one)" in said
+    assert "no credential has this name (authority.pem, the-one)" in said
     assert 'got "credential:the-two"' in said
     assert SECRET not in said
 
@@ -113,7 +113,7 @@ def test_without_credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     with pytest.raises(ConfigErrors, match="the service does not run with LoadCredential="):
         _load(tmp_path, text)
     (tmp_path / "of-the-service").mkdir()
-    with pytest.raises(ConfigErrors, match=r"no credential has this name \(there are none\)"):
+    with pytest.raises(ConfigErrors, match=r"no credential has this name \(the directory is empty\)"):
         _load(tmp_path, text)
     (tmp_path / "of-the-service/the-one").write_text(SECRET)
     assert _load(tmp_path, text).feed[0].token_file == str(tmp_path / "of-the-service/the-one")

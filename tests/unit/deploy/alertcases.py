@@ -198,6 +198,16 @@ PROTECTION: Final = (
         "a newer blockset is compiled (8), and workers do not use it",
     ),
     AlertCase(
+        "PdnsBlockLate", "2h",
+        {'pdns_indicator_to_block_seconds_bucket{feed="f", le="60.0"}': "0+3x200",
+         'pdns_indicator_to_block_seconds_bucket{feed="f", le="+Inf"}': "0+4x200"},
+        ({'pdns_indicator_to_block_seconds_bucket{feed="f", le="60.0"}': "0+4x200",
+          'pdns_indicator_to_block_seconds_bucket{feed="f", le="+Inf"}': "0+4x200"},
+         {'pdns_indicator_to_block_seconds_bucket{feed="f", le="60.0"}': "3x200",
+          'pdns_indicator_to_block_seconds_bucket{feed="f", le="+Inf"}': "4x200"}),
+        "feed f: 25% of its updates took more than a minute until they were blocked", {"feed": "f"}, slow=True,
+    ),
+    AlertCase(
         "PdnsBlocksNoQuery", "26h", {_QUERIES: "0+1000x200", _BLOCKED: "5x200"},
         ({_QUERIES: "0+1000x200", _BLOCKED: "5x100 6x100"}, {_QUERIES: "0+10x200", _BLOCKED: "5x200"}),
         "of more than 100,000 queries in a day, none was blocked", slow=True,
