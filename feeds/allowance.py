@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from feeds.containers import MAX_RATIO, SMALL_BYTES, is_packed
-from feeds.jobs import Job, Parse, PublishJob
+from feeds.jobs import ExportJob, Job, Parse, PublishJob
 from pdns.confinement.confine import Missing, reason_of
 
 MIB: Final = 1024 * 1024
@@ -32,6 +32,7 @@ class Allowance(NamedTuple):
     cpu_s: int
     memory_bytes: int
     file_bytes: int
+    descriptors: int = MAX_DESCRIPTORS
 
 
 def allowance_of(job: Job) -> Allowance:
@@ -43,12 +44,13 @@ def allowance_of(job: Job) -> Allowance:
             PARSE_MEMORY_BYTES + PARSE_MEMORY_A_BYTE * content_bytes,
             PARSE_FILE_BYTES + PARSE_FILE_A_BYTE * content_bytes,
         )
-    if isinstance(job, PublishJob):
+    if isinstance(job, PublishJob | ExportJob):
         listed_bytes = sum(_size_bytes(str(path)) for path in Path(job.blockset).glob("*")) if job.blockset else 0
         return Allowance(
             COMPILE_CPU_S,
             COMPILE_MEMORY_BYTES + COMPILE_MEMORY_A_BYTE * listed_bytes,
             COMPILE_FILE_BYTES + PUBLISH_FILE_A_BYTE * listed_bytes,
+            MAX_DESCRIPTORS + (len(job.feeds) if isinstance(job, ExportJob) else 0),
         )
     salvaged = {part.blockset for part in job.parts if part.blockset}
     entries_bytes = sum(_size_bytes(part.parsed) for part in job.parts)
@@ -70,7 +72,7 @@ def hold_to(allowance: Allowance) -> Missing:
         ("cpu", resource.RLIMIT_CPU, allowance.cpu_s),
         ("data", resource.RLIMIT_DATA, allowance.memory_bytes),
         ("fsize", resource.RLIMIT_FSIZE, allowance.file_bytes),
-        ("nofile", resource.RLIMIT_NOFILE, MAX_DESCRIPTORS),
+        ("nofile", resource.RLIMIT_NOFILE, allowance.descriptors),
         ("core", resource.RLIMIT_CORE, 0),
     ):
         spare = KILLED_AFTER_S if limit == resource.RLIMIT_CPU else 0

@@ -31,6 +31,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     tenant: str = ""
     sink: str = ""
     report: int = 0  # its number
+    fleet_release: int = 0
+    ring: str = ""
     done: bool
     outcome: str
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from feeds.activation import Activation
@@ -12,7 +13,7 @@ from feeds.builder import Builder, BuildError
 from feeds.files import disk_reason
 from feeds.inputs import InputCollector
 from feeds.jobs import Compile
-from feeds.live_blockset import LiveBlockset
+from feeds.live_blockset import Input, LiveBlockset
 from feeds.protected_names import Protection
 from pdns.blockset.generations import blocksets_directory
 from pdns.clock import steady_s
@@ -33,11 +34,20 @@ class _DamagedEntriesError(Exception):
 class BlocksetBuild:
     """Makes generations, one at a time."""
 
-    def __init__(self, state_dir: Path, builder: Builder, inputs: InputCollector, activation: Activation) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        builder: Builder,
+        inputs: InputCollector,
+        activation: Activation,
+        on_live: Callable[[int, Sequence[Input]], object] = lambda *_: None,
+    ) -> None:
+        """`on_live` is called with each new generation, and what it was made of."""
         self._state_dir = state_dir
         self._builder = builder
         self._inputs = inputs
         self._activation = activation
+        self._on_live = on_live
         self.protection = Protection()  # names that no list blocks without an administrator; counts from the next build on
 
     async def run(self) -> bool:
@@ -80,6 +90,7 @@ class BlocksetBuild:
                 held=compiled.held,
             )
             self._activation.go_live(building / COMPILED, new)
+            self._on_live(generation, inputs)
         except OSError as exc:
             raise BuildError(disk_reason(exc, self._state_dir)) from None
         except BuildError as exc:

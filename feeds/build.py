@@ -25,7 +25,9 @@ from feeds.compile import compile_blockset
 from feeds.directory import is_tar, parse_all
 from feeds.entries import DamagedEntries, Entries, whole, write_entries
 from feeds.files import disk_reason
-from feeds.jobs import Compile, Compiled, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
+from feeds.fleet.export import export
+from feeds.fleet.node_parse import parse_text
+from feeds.jobs import Compile, Compiled, ExportJob, Failed, Job, Parse, Parsed, Progress, PublishJob, Result, Said
 from feeds.normalise import Reason
 from feeds.parse import ParsedFeed, parse_feed
 from feeds.popular import popular_keys
@@ -37,6 +39,7 @@ from pdns.blockset.annotations import DAY_S, Annotations
 from pdns.blockset.generations import sync
 from pdns.blockset.reader import Blockset
 from pdns.config.addresses import source_path
+from pdns.config.fleet_rules import fleet_feed
 from pdns.config.schema import Feed
 from pdns.confinement.confine import confine_parser, said
 from pdns.confinement.priority import step_back
@@ -75,7 +78,7 @@ def main() -> None:
 
 def _output(job: Job) -> Path:
     """The directory that the files of `job` are written to."""
-    if isinstance(job, PublishJob):
+    if isinstance(job, PublishJob | ExportJob):
         return Path(job.directory)
     return Path(job.parsed if isinstance(job, Parse) else job.directory).parent
 
@@ -86,6 +89,8 @@ def _inputs(job: Job) -> list[Path]:
         return [Path(path) for path in (job.raw, job.before, job.popularity) if path]
     if isinstance(job, PublishJob):
         return [Path(path) for path in (job.blockset, job.before) if path]
+    if isinstance(job, ExportJob):
+        return [Path(job.blockset), *(Path(feed.before) for feed in job.feeds if feed.before)]
     popularity = job.protection.popularity
     return [*(Path(part.blockset or part.parsed) for part in job.parts), *([Path(popularity)] if popularity else [])]
 
@@ -95,6 +100,8 @@ def perform(job: Job, progress: Callable[[str, int, int], None] = lambda *_: Non
     try:
         if isinstance(job, PublishJob):
             return publish(job, progress)
+        if isinstance(job, ExportJob):
+            return export(job)
         return parse(job) if isinstance(job, Parse) else compile_all(job, progress)
     except OSError as exc:
         return Failed(disk_reason(exc, _output(job)), stopped=exc.errno == errno.EFBIG)
@@ -118,6 +125,8 @@ def _sometimes(report: Callable[[Said], None]) -> Callable[[str, int, int], None
 
 def parse(job: Parse) -> Parsed | Failed:
     """Judge a list: its entries are written if there is at least one. Raises `OSError`."""
+    if fleet_feed(job.feed.url):
+        return parse_text(job)
     raw = Path(job.raw)
     if not raw.stat().st_size:
         return Failed("the list is empty", unusable=True)
@@ -143,6 +152,7 @@ def parse(job: Parse) -> Parsed | Failed:
         before=job.entries_before,
         fresh=changes.fresh + changes_of_networks.fresh,
         removed=changes.removed + changes_of_networks.removed,
+        added=changes.added + changes_of_networks.added,
         popular=len(listed - changes.found_before),
         popular_before=len(changes.found_before),
     )

@@ -13,7 +13,20 @@ from typing import Self
 import msgspec
 
 import feeds
-from feeds.jobs import Compile, Compiled, Failed, Parse, Parsed, Progress, Published, PublishJob, Result, Said
+from feeds.jobs import (
+    Compile,
+    Compiled,
+    Exported,
+    ExportJob,
+    Failed,
+    Parse,
+    Parsed,
+    Progress,
+    Published,
+    PublishJob,
+    Result,
+    Said,
+)
 from pdns.confinement.environment import for_child
 from pdns.errors import PdnsError
 
@@ -79,6 +92,14 @@ class Builder:
             result = _checked(await self._within(self._timeout_s, child, msgspec.json.encode(job) + b"\n"))
         if not isinstance(result, Published):
             raise BuildError("the publisher answered something else")
+        return result
+
+    async def export(self, job: ExportJob) -> Exported:
+        """Raises `BuildError`."""
+        async with self._turn, _Child(self._on_progress) as child:
+            result = _checked(await self._within(self._timeout_s, child, msgspec.json.encode(job) + b"\n"))
+        if not isinstance(result, Exported):
+            raise BuildError("the exporter answered something else")
         return result
 
     async def _parse(self, job: bytes) -> Result:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final, Protocol
@@ -15,6 +15,7 @@ from feeds import audit
 from feeds.builder import BuildError
 from feeds.files import disk_reason
 from feeds.protected_networks import network_key, network_text
+from feeds.refusals import NeedsForceError, RefusedError, require_own
 from feeds.report_closings import close_report, find_open
 from feeds.suffixes import is_public_suffix
 from pdns.clock import steady_s
@@ -27,20 +28,12 @@ from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandError, InvalidCommand, Outcome
 from pdns.state.in_force import InForce
-from pdns.state.overrides import Disabled, Indicator, Overrides, Paused, Tapped
+from pdns.state.overrides import Disabled, FleetOverrides, Indicator, Overrides, Paused, Tapped
 
 MAX_INDICATORS: Final = 10_000
 MAX_TAP_S: Final = 86400.0
 _ABOUT_UPDATES: Final = frozenset(("hold", "release", "drop"))
 _log = logging.getLogger(__name__)
-
-
-class RefusedError(Exception):
-    """A command that is not carried out. The text says why, and what to do instead."""
-
-
-class NeedsForceError(RefusedError):
-    """One that is carried out when it is given with `force`."""
 
 
 class CommandedFeeds(Protocol):
@@ -73,6 +66,7 @@ class CommandRunner:
         self._feeds = feeds
         self._path = state_dir / overrides.FILE_NAME
         self._overrides = self._read()
+        self.refused_here: dict[str, str] = {}  # commands that do not fit this server's part in a fleet -> what to do instead
         self._stuck: set[str] = set()  # files that are not commands and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
             make_directory(state_dir / commands.DIRECTORY, 0o750)
@@ -83,8 +77,25 @@ class CommandRunner:
             "pause": self._pause, "resume": self._resume, "tap": self._tap, "untap": self._untap,
         }  # fmt: skip
 
+    def add(self, work: Mapping[str, Callable[[Command], Awaitable[str]]]) -> None:
+        """Further commands, by name, and what carries them out."""
+        self._work.update(work)
+
     def overrides(self) -> Overrides:
-        """The overrides that are in force now."""
+        """The overrides that are in force now, those of the fleet among them."""
+        return self._overrides.merged().at(steady_s())
+
+    def adopt(self, fleet: FleetOverrides | None) -> bool:
+        """Put what the publisher of the fleet has decided in force. True if that has changed anything. Raises `OSError`."""
+        self.mend()
+        if fleet == self._overrides.fleet:
+            return False
+        self._write(fleet=fleet)
+        return True
+
+    @property
+    def _own(self) -> Overrides:
+        """The overrides in force, those of the fleet apart."""
         return self._overrides.at(steady_s())
 
     async def look(self) -> bool:
@@ -140,6 +151,8 @@ class CommandRunner:
         """Carry out `order` and write it to the audit log. Never raises."""
         try:
             order = commands.checked(order)
+            if instead := self.refused_here.get(order.command):
+                raise RefusedError(instead)
             outcome = Outcome(done=True, text=await self._work[order.command](order))
         except InvalidCommand as exc:
             order, outcome = commands.showable(order), Outcome(done=False, text=str(exc))
@@ -191,7 +204,8 @@ class CommandRunner:
         return f"feed {feed} is switched off until {_clock(entry.until_s)}: {reason}"
 
     async def _enable(self, order: Command) -> str:
-        if order.feed not in self.overrides().disabled:
+        if order.feed not in self._own.disabled:
+            require_own(order.feed in self.overrides().disabled, f"feed {order.feed} is switched off", "pdns feeds enable")
             raise RefusedError(f"feed {order.feed} is not switched off")
         self._write(disabled={feed: entry for feed, entry in self._overrides.disabled.items() if feed != order.feed})
         return f"feed {order.feed} is switched on again"
@@ -221,7 +235,7 @@ class CommandRunner:
             expires_s=now_s + order.for_s if order.for_s > 0 else 0.0,
             tenant=order.tenant,
         )
-        before = {(other.tenant, other.name): other for other in self.overrides().indicators}
+        before = {(other.tenant, other.name): other for other in self._own.indicators}
         replaced = before.pop((order.tenant, name), None)
         others = tuple(before.values())
         if len(others) >= MAX_INDICATORS:
@@ -237,6 +251,8 @@ class CommandRunner:
         name = _name(order)
         left = tuple(other for other in self._overrides.indicators if (other.tenant, other.name) != (order.tenant, name))
         if len(left) == len(self._overrides.indicators):
+            of_fleet = any((other.tenant, other.name) == (order.tenant, name) for other in self.overrides().indicators)
+            require_own(of_fleet, f"{name} has an entry{_for(order)}", "pdns indicators remove", f"pdns allow {name}")
             raise RefusedError(f"there is no local entry for {name}{_for(order)}; `pdns indicators list` shows all")
         self._write(indicators=left)
         return f"the local entry for {name}{_for(order)} is gone"
@@ -254,7 +270,8 @@ class CommandRunner:
         return f"nothing is blocked{_for(order)} until {_clock(entry.until_s)}: {reason}"
 
     async def _resume(self, order: Command) -> str:
-        if order.tenant not in self.overrides().paused:
+        if order.tenant not in self._own.paused:
+            require_own(order.tenant in self.overrides().paused, f"blocking is paused{_for(order)}", "pdns resume")
             raise RefusedError(f"blocking is not paused{_for(order)}")
         self._write(paused={name: entry for name, entry in self._overrides.paused.items() if name != order.tenant})
         return f"names are blocked again{_for(order)}"
@@ -307,7 +324,7 @@ class CommandRunner:
 
     def _remove_expired(self) -> bool:
         """Remove the overrides that have expired. True if there were any."""
-        current = self.overrides()
+        current = self._own
         if current == self._overrides:
             return False
         ended = [f"feed {feed} is on again" for feed in self._overrides.disabled if feed not in current.disabled]
@@ -325,7 +342,7 @@ class CommandRunner:
 
     def _write(self, **changes: object) -> None:
         revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
-        new = msgspec.structs.replace(self.overrides(), **changes, revision=revision)
+        new = msgspec.structs.replace(self._own, **changes, revision=revision)
         records.store(self._path, records.encode(new))
         self._looks = appearance(self._path)
         self._overrides = new

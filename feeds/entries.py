@@ -224,6 +224,29 @@ def write_entries(
     return names, others
 
 
+def write_known(path: Path, parsed: ParsedFeed, names: Iterable[EntryBlock], networks: Iterable[EntryBlock]) -> tuple[int, int]:
+    """Write entries whose days are known to `path`, onto the disk, none of them gone; returns how many names and networks.
+
+    `parsed` has the list as a whole, without names and networks. Raises `OSError`, and what going through `names` raises.
+    """
+    table = parsed.actions.table
+    counts = [0, 0]
+    with create(path) as file:
+        _put(file, _HEAD, Head(_FORM_WITH_ACTIONS if table else _FORM, parsed.format, parsed.lines, parsed.odd, parsed.details))
+        if table:
+            _put(file, _ACTIONS, Actions(table, parsed.actions.of_clients))
+        for at, (kind, blocks) in enumerate(((_NAMES, names), (_NETWORKS, networks))):
+            for keys, bits, *columns, actions in blocks:
+                if actions:
+                    _frame_out(file, _BLOCK_ACTIONS, array("I", actions).tobytes())
+                _put(file, kind, _StoredBlock(keys, bits, *(bytes(column) for column in columns)))
+                counts[at] += len(keys)
+        _put(file, _TAIL, _Tail(counts[0], counts[1], {}))
+        file.flush()
+        os.fsync(file.fileno())
+    return counts[0], counts[1]
+
+
 def _forgotten_before(before: Entries | None, today: int, room: int) -> int:
     """The last day of the oldest entries that are gone and still to be kept."""
     try:

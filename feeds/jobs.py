@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from feeds.fleet.release import StoredObject
 from feeds.protected_names import Decided, Protection
 from feeds.publish.zone_file import ZoneTail
 from feeds.update_limits import Change, UpdateLimits
@@ -101,6 +102,42 @@ class Published(msgspec.Struct, frozen=True, tag=True, kw_only=True):
     tail: ZoneTail
 
 
+class ExportFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """A feed whose text is to be written, and what its text was before."""
+
+    name: str
+    before: str = ""  # path of the text before; "": none
+    before_sha256: str = ""
+    most_delta_bytes: int = 0  # packed; above that, the whole text is packed as well. 0: always
+
+
+class ExportJob(msgspec.Struct, frozen=True, tag=True, kw_only=True):
+    """Write what a blockset lists for some feeds as texts, in files of the directory `directory`."""
+
+    directory: str
+    blockset: str  # directory
+    feeds: list[ExportFeed]
+
+
+class ExportedFeed(msgspec.Struct, frozen=True, kw_only=True):
+    """The text of a feed, and what it is packed as: `NAME.text`, `NAME.full` and `NAME.delta` in the directory of the job."""
+
+    name: str
+    text: str  # SHA-256
+    text_bytes: int
+    entries: int
+    changed: bool = True  # if not, there are no files
+    full: StoredObject | None = None
+    delta: StoredObject | None = None
+
+
+class Exported(msgspec.Struct, frozen=True, tag=True):
+    """Texts that only wait to be published."""
+
+    feeds: list[ExportedFeed]
+    compiled: str  # `pdns.blockset.canonical.content_hash` of the blockset
+
+
 class Progress(msgspec.Struct, frozen=True, tag=True):
     """How far it is; any number of them come before the result."""
 
@@ -118,6 +155,6 @@ class Failed(msgspec.Struct, frozen=True, tag=True):
     damaged: tuple[str, ...] = ()  # feeds whose file of parsed entries cannot be read
 
 
-Job = Parse | Compile | PublishJob
-Result = Parsed | Compiled | Published | Failed
+Job = Parse | Compile | PublishJob | ExportJob
+Result = Parsed | Compiled | Published | Exported | Failed
 Said = Result | Progress

@@ -5,11 +5,20 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from typing import Protocol
 
 from feeds.builder import BuildError
 
 _Outcome = bool | BuildError
 _log = logging.getLogger(__name__)
+
+
+class Publishing(Protocol):
+    """What an attempt to refresh a feed waits for at its end."""
+
+    async def published(self) -> bool:
+        """Wait for a build that begins after this call. Raises `BuildError`."""
+        ...
 
 
 class Publisher:
@@ -23,6 +32,8 @@ class Publisher:
         self._build = build
         self._on_built = on_built
         self._dirty = asyncio.Event()
+        self._free = asyncio.Event()
+        self._free.set()
         self._next: asyncio.Future[_Outcome] | None = None  # outcome of the build that has not begun, if anything waits for it
         self._current: asyncio.Future[_Outcome] | None = None  # likewise of the build that runs
         self._ended = False
@@ -31,6 +42,19 @@ class Publisher:
     def mark_dirty(self) -> None:
         """Have a build begin as soon as none runs, and do not wait for it. A failure is logged."""
         self._dirty.set()
+
+    @property
+    def held(self) -> bool:
+        """Whether no build begins."""
+        return not self._free.is_set()
+
+    def hold(self) -> None:
+        """Begin no build until `let_go`: what it would be made of does not go together."""
+        self._free.clear()
+
+    def let_go(self) -> None:
+        """Build again what is dirty."""
+        self._free.set()
 
     async def published(self) -> bool:
         """Wait for a build that begins after this call. True if a new blockset was needed. Raises `BuildError`."""
@@ -49,6 +73,7 @@ class Publisher:
         try:
             while True:
                 await self._dirty.wait()
+                await self._free.wait()
                 self._dirty.clear()
                 self._current, self._next = self._next, None
                 self.building = True

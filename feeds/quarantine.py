@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
-from feeds.fetch import Validators
+from feeds.fetch import Kept, Validators
 from feeds.protected_names import Decided
 from feeds.store import Copy, FeedStore
 from feeds.update_limits import Change, UpdateLimits, Usual, ends_by_itself, hold_s, same_level, usual_of, with_usual
+from pdns.config.fleet_rules import fleet_feed
 from pdns.files import records
 from pdns.files.records import LockedError
 from pdns.files.safe_files import appearance
@@ -69,6 +71,8 @@ class Quarantine:
         self._looks: tuple[int, ...] = ()
         self._unread: LockedError | None = None  # the file is there and cannot be read: what it says is not known
         self._record = self._read() or self._record
+        if fleet_feed(url):  # the publisher has decided
+            self._record = QuarantineRecord(url=url)
         if self._record.url != url:  # what another source said is of no interest
             self._record = msgspec.structs.replace(self._record, url=url, pending=None, said=None, usual={})
         self._keep_beside()
@@ -142,6 +146,17 @@ class Quarantine:
 
     def was_dropped(self, sha256: str) -> bool:
         return sha256 in self._record.dropped
+
+    def kept(self, copy: Copy | None) -> Kept | None:
+        """What the source last said, for it to say what changed since: the update that waits, or the last-good copy `copy`."""
+        said, pending = self.said, self.pending
+        if said is not None and pending is not None:
+            age_s = time.time() - (pending.seen_s or pending.since_s)
+            return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, age_s)
+        if copy is None or not self._store.is_whole(copy):
+            return None  # nothing that changes could be added to
+        validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
+        return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
 
     def keep(
         self,

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from msgspec.structs import replace
 
 from feeds.activation import Activation
-from feeds.commands import RefusedError
 from feeds.protected_names import Decided
 from feeds.publisher import Publisher
 from feeds.refresher import FeedRefresher
+from feeds.refusals import RefusedError
 from pdns.files.records import LockedError
 from pdns.state.feed_status import HeldNames
 

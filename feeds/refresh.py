@@ -14,10 +14,12 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
 from feeds.allowance import refused_limits
+from feeds.fleet.member import FleetMember
 from feeds.notify import NotifyListener
 from feeds.publish.publication import Publication
 from feeds.scheduler import Scheduler
@@ -26,7 +28,7 @@ from pdns.confinement.confine import confine_feeds, listens_low, said
 from pdns.confinement.priority import step_back
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
-from pdns.ipc.messages import Configure, Distrust, Message
+from pdns.ipc.messages import Configure, Distrust, Message, RefuseBundle, Traffic
 from pdns.logs import log_to_stderr, open_standard_descriptors, standard_error
 from pdns.state.commands import Command, Outcome
 from pdns.state.feed_status import FeedsStatus
@@ -89,25 +91,25 @@ def main() -> None:
     log_to_stderr("feeds", "info")
     channel = Channel.from_fd(int(sys.argv[1]))
     if (first := _first_config(channel)) is not None:
-        config, in_memory = first
+        config, told = first
         missing = confine_feeds(Path(config.state.dir), low_port=listens_low(config))
         standard_error().threaded = True
         if missing:
             _log.info("not confined in every way: %s", said(missing))
         if unbounded := refused_limits():
             _log.warning("lists are parsed without limits of the kernel, which the system refuses to set: %s", said(unbounded))
-        asyncio.run(_run(channel, config, in_memory=in_memory))
+        asyncio.run(_run(channel, config, told))
     logging.shutdown()
     os._exit(0)  # a thread that hangs in a dead file system or a look-up must not keep us
 
 
-def _first_config(channel: Channel) -> tuple[Config, int] | None:
-    """What to run by, waited for, and the generation that workers have in memory; None when the supervisor is gone."""
+def _first_config(channel: Channel) -> tuple[Config, Configure] | None:
+    """What to run by, waited for, and the message that brought it; None when the supervisor is gone."""
     while (received := channel.wait()) is not None:
         message, fds = received
         try:
             if isinstance(message, Configure) and fds:
-                return read_config(fds[0]), message.blockset
+                return read_config(fds[0]), message
         except (OSError, msgspec.DecodeError):
             _log.exception("the configuration cannot be read")
         finally:
@@ -115,11 +117,12 @@ def _first_config(channel: Channel) -> tuple[Config, int] | None:
     return None
 
 
-async def _run(channel: Channel, config: Config, *, in_memory: int) -> None:
+async def _run(channel: Channel, config: Config, told: Configure) -> None:
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    configurations: asyncio.Queue[Config] = asyncio.Queue()
-    configurations.put_nowait(config)
+    configurations: asyncio.Queue[tuple[Config, str]] = asyncio.Queue()
+    configurations.put_nowait((config, told.bundle))
+    of_fleet: asyncio.Queue[Message] = asyncio.Queue()
     distrusted: list[int] = []  # generations that cannot be used, as the supervisor says
     loop.add_signal_handler(signal.SIGTERM, stopping.set)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # a Ctrl-C is for the supervisor, which then tells us
@@ -129,7 +132,9 @@ async def _run(channel: Channel, config: Config, *, in_memory: int) -> None:
             if isinstance(message, Distrust):
                 distrusted.append(message.generation)
             elif isinstance(message, Configure) and fds:
-                configurations.put_nowait(read_config(fds[0]))
+                configurations.put_nowait((read_config(fds[0]), message.bundle))
+            elif isinstance(message, RefuseBundle | Traffic):
+                of_fleet.put_nowait(message)
         except (OSError, msgspec.DecodeError):
             _log.exception("the new configuration cannot be read; the one before stays in force")
         finally:
@@ -137,7 +142,8 @@ async def _run(channel: Channel, config: Config, *, in_memory: int) -> None:
 
     channel.attach(loop, heard, stopping.set)
     async with asyncio.TaskGroup() as tasks:
-        work = tasks.create_task(_work(configurations, distrusted, tasks, in_memory=in_memory))
+        inbox = _Inbox(configurations, distrusted, of_fleet)
+        work = tasks.create_task(_work(inbox, tasks, channel.send, in_memory=told.blockset))
         await stopping.wait()
         loop.call_later(LEAVE_WITHIN_S, os._exit, 0)
         work.cancel()
@@ -145,10 +151,17 @@ async def _run(channel: Channel, config: Config, *, in_memory: int) -> None:
     signal.set_wakeup_fd(-1)  # a SIGTERM while the loop closes has nothing left to tell it, and would complain on stderr
 
 
-async def _work(
-    configurations: asyncio.Queue[Config], distrusted: list[int], tasks: asyncio.TaskGroup, *, in_memory: int
-) -> None:
-    config = await configurations.get()
+class _Inbox(NamedTuple):
+    """What the supervisor says."""
+
+    configurations: asyncio.Queue[tuple[Config, str]]  # with the SHA-256 of the policy bundle
+    distrusted: list[int]  # generations that cannot be used
+    of_fleet: asyncio.Queue[Message]
+
+
+async def _work(inbox: _Inbox, tasks: asyncio.TaskGroup, send: Callable[[Message], object], *, in_memory: int) -> None:
+    configurations = inbox.configurations
+    config, bundle = await configurations.get()
     state_dir = Path(config.state.dir)
     scheduler = Scheduler(state_dir, in_memory=in_memory)
     listener = NotifyListener(scheduler.wake_soon)
@@ -156,6 +169,7 @@ async def _work(
     publication = Publication(state_dir, scheduler.publish_inputs, tasks.create_task, scheduler.tell)
     scheduler.published = publication.status
     receiver = _Receiving(state_dir, scheduler)
+    member = FleetMember(state_dir, scheduler, tasks.create_task, send)
     request = state_dir / REQUEST_FILE
     answered_ns = _requested_ns(request)
     publishing_changes = tasks.create_task(scheduler.publish_changes())
@@ -166,18 +180,18 @@ async def _work(
             if not watching:  # they begin while the first blockset is made: a kill switch does not wait for that
                 jobs = (
                     _poll_commands(scheduler, request, answered_ns),
-                    _look_after(scheduler, distrusted, receiver),
+                    _look_after(scheduler, inbox.distrusted, receiver),
                     _poll_files(scheduler),
                     publication.run(),
+                    _hear(member, inbox.of_fleet),
                 )
                 watching = [tasks.create_task(job) for job in jobs]
             await publication.configure(config)  # first: an earlier version is served while the first blockset is made
-            await scheduler.configure(config)
-            scheduler.start(tasks.create_task)
+            await member.configure(config, bundle)
             await listener.configure(config)
-            config = await configurations.get()
+            config, bundle = await configurations.get()
             while not configurations.empty():
-                config = configurations.get_nowait()
+                config, bundle = configurations.get_nowait()
             if Path(config.state.dir) != state_dir:
                 _log.warning("state.dir stays %s until the next start", state_dir)
     finally:
@@ -187,6 +201,7 @@ async def _work(
         for task in watching:
             task.cancel()
         try:
+            await member.close()
             await scheduler.stop()
         finally:
             publishing_changes.cancel()
@@ -248,6 +263,11 @@ async def _poll_files(scheduler: Scheduler) -> None:
     while True:
         await scheduler.poll_files()
         await asyncio.sleep(FILE_POLL_S)
+
+
+async def _hear(member: FleetMember, messages: asyncio.Queue[Message]) -> None:
+    while True:
+        member.heard(await messages.get())
 
 
 def _requested_ns(request: Path) -> int:

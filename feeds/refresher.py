@@ -14,16 +14,17 @@ import msgspec
 
 from feeds import retry_delay
 from feeds.builder import Builder, BuildError
-from feeds.fetch import ERROR, Fetched, FileStamp, Kept, SourceError, Unchanged, Validators, transports
+from feeds.fetch import ERROR, Fetched, FileStamp, SourceError, Unchanged, Validators, transports
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
 from feeds.jobs import Parse, Parsed, Part
 from feeds.live_blockset import Input
 from feeds.log_texts import news, still_in_force
-from feeds.publisher import Publisher
+from feeds.publisher import Publishing
 from feeds.quarantine import Pending, Quarantine
 from feeds.store import Copy, FeedStore, reader_version, reading_of
 from feeds.update_limits import UpdateLimits
+from feeds.update_times import UpdateTimes
 from pdns.clock import boottime_s, steady_s
 from pdns.config.addresses import source_path
 from pdns.config.schema import Feed
@@ -44,7 +45,7 @@ class RefreshContext(NamedTuple):
     """What all feeds of one process share."""
 
     builder: Builder
-    publisher: Publisher
+    publisher: Publishing
     network: Network
 
 
@@ -66,6 +67,7 @@ class FeedRefresher:
         self.retry_after_s = 0.0  # what the source asked for in its last answer
         self.tried = False
         self.results = results
+        self.times = UpdateTimes()
         self._store = FeedStore(directory)
         self.quarantine = Quarantine(self._store, feed.url)
         self._failed_at_s = -math.inf
@@ -120,6 +122,7 @@ class FeedRefresher:
         `last_attempt_s` is when it began; it is set when the attempt is over and what it changed is live.
         """
         began_s = time.time()
+        self.times.begins(boottime_s())
         result, failed, errors, retry_after_s = ERROR, ERROR, [], 0.0
         try:
             result = await self._refresh(around, began_s)
@@ -130,6 +133,8 @@ class FeedRefresher:
             errors.append(exc.reason)
         except Exception as exc:  # noqa: BLE001 (a fault in our code must not end the refreshes of the others)
             errors.append(self._internal(exc))
+        if errors:
+            self.times.failed()
         self.tried = True
         try:
             await around.publisher.published()  # also after a failure: an earlier build may have failed
@@ -265,7 +270,10 @@ class FeedRefresher:
                         "feed %s: update held: %s; %s", self.name, finding.reason, still_in_force(self.copy or self.predecessor)
                     )
                     return HELD
+                adds = self.copy is not None and result.change.added > 0
                 self._keep_new(copy, raw, parsed)
+                if adds:
+                    self.times.keep(copy.sha256)
                 self.quarantine.accepted(result.change, began_s)
         except BuildError as exc:
             raise FeedError(self.name, exc.reason) from None
@@ -304,6 +312,8 @@ class FeedRefresher:
         """Make the update that waits the last-good copy. Raises `OSError`."""
         copy = msgspec.structs.replace(pending.copy, last_success_s=now_s, last_changed_s=now_s)
         self._store.keep(copy)
+        if self.copy is not None and pending.change is not None and pending.change.added:
+            self.times.keep(copy.sha256, boottime_s())  # the wait before was meant
         self.copy, self.predecessor, self._readable = copy, None, True
         self._heard_at_s = boottime_s()
 
@@ -319,18 +329,7 @@ class FeedRefresher:
     async def _fetch(self, around: RefreshContext, into: Path) -> Fetched | Unchanged:
         if self.path is not None:
             self.last_seen = await transports.look(self.feed, self.path)
-        return await transports.fetch(self.feed, self._kept(), into, around.network)
-
-    def _kept(self) -> Kept | None:
-        """What the source last said, for it to say what changed since: the update that waits, or the last-good copy."""
-        said, pending, copy = self.quarantine.said, self.quarantine.pending, self.copy
-        if said is not None and pending is not None:
-            age_s = time.time() - (pending.seen_s or pending.since_s)
-            return Kept(said.validators, self._store.raw_path(pending.copy), pending.copy.sha256, age_s)
-        if copy is None or not self._store.is_whole(copy):
-            return None  # nothing that changes could be added to
-        validators = said.validators if said is not None else copy.validators  # what was dropped cannot be added to
-        return Kept(validators, self._store.raw_path(copy), copy.sha256, time.time() - copy.last_success_s)
+        return await transports.fetch(self.feed, self.quarantine.kept(self.copy), into, around.network)
 
     async def _parse(self, builder: Builder, raw: Path, parsed: Path, fetched: Fetched) -> Parsed:
         job = self._job(raw, parsed, fetched.validators, self.copy or self.predecessor)

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 
 from feeds.activation import Activation
@@ -18,9 +18,11 @@ from feeds.commands import CommandRunner
 from feeds.fetch import FileStamp, file
 from feeds.fetch.network import Network
 from feeds.files import disk_reason
+from feeds.fleet.commands import FleetCommands
 from feeds.inputs import InputCollector
 from feeds.jobs import Progress
-from feeds.live_blockset import EXPIRY_EVERY_S
+from feeds.live_blockset import EXPIRY_EVERY_S, Input, LiveBlockset
+from feeds.one_build import OneBuild
 from feeds.protected_names import protection_of
 from feeds.publish.publication import PublishInputs
 from feeds.publisher import Publisher
@@ -29,6 +31,7 @@ from feeds.refresher import FeedRefresher, RefreshContext
 from feeds.status import StatusWriter, snapshot
 from feeds.store import remove_unconfigured
 from feeds.update_limits import limits_of
+from feeds.update_times import LiveUpdates
 from pdns.clock import boottime_s, steady_s
 from pdns.config.schema import Config, Feed
 from pdns.files.safe_files import make_directory, make_state_directory
@@ -69,12 +72,16 @@ class Scheduler:
         self._expire_again_s = self._mend_again_s = 0.0
         self._activation = Activation(state_dir)
         inputs = InputCollector(lambda: list(self._runners.values()), self._builder, self._activation)
-        self._build = BlocksetBuild(state_dir, self._builder, inputs, self._activation)
+        self._build = BlocksetBuild(state_dir, self._builder, inputs, self._activation, self._went_live)
+        self.updates = LiveUpdates()
         self._publisher = Publisher(self._build.run, self._tell)
         decisions = QuarantineCommands(lambda: self._runners, self._publisher, self._activation)
         self._commands = CommandRunner(state_dir, decisions, self._tell, lambda: self._activation.live.generation)
+        self.fleet = FleetCommands()  # its role: by what takes part in a fleet
+        self._commands.add(self.fleet.work())
         trusted = client_context()
         self._around = RefreshContext(self._builder, self._publisher, Network((), trusted, trusted))
+        self.woken: Callable[[], object] = lambda: None  # called when all feeds are to be refreshed now
         self.notify_refused: Counter[str] = Counter()  # by whoever listens for NOTIFY
         self.published: Callable[[], PublishStatus] = PublishStatus  # by whoever publishes zones
         previous = feed_status.read(state_dir)
@@ -84,10 +91,11 @@ class Scheduler:
         """Build a blockset after every change, until cancelled. `configure` and commands wait for it: it must run beside them."""
         await self._publisher.run()
 
-    async def configure(self, config: Config) -> None:
+    async def configure(self, config: Config, *, build: bool = True) -> None:
         """Go on under `config`. What it leaves alone keeps its copy, its counters and its place in the schedule.
 
-        On return the live blockset says what the last-good copies of its feeds say, without a question to any network.
+        On return the live blockset says what the last-good copies of its feeds say, without a question to any network; without
+        `build`, it is as before.
         """
         try:
             self._around = self._around._replace(network=Network.of(config))
@@ -107,14 +115,68 @@ class Scheduler:
         for runner in self._runners.values():
             runner.limits = limits_of(config, runner.feed)
             runner.popularity = self._build.protection.popularity
-        try:
-            await self._publisher.published()
-        except BuildError as exc:
-            _log.error("no new blockset: %s", exc.reason)
-        else:
-            for name in remove_unconfigured(self._feeds_dir, set(self._runners)):
-                _log.info("feed %s: removed", name)
+        if build:
+            try:
+                await self._publisher.published()
+            except BuildError as exc:
+                _log.error("no new blockset: %s", exc.reason)
+            else:
+                self._remove_unconfigured()
         self._tell()
+
+    @property
+    def publisher(self) -> Publisher:
+        """The loop that builds blocksets."""
+        return self._publisher
+
+    @property
+    def live(self) -> LiveBlockset:
+        """The live blockset."""
+        return self._activation.live
+
+    @property
+    def commands(self) -> CommandRunner:
+        return self._commands
+
+    @property
+    def network(self) -> Network:
+        return self._around.network
+
+    def leave_fleet(self) -> None:
+        """What a publisher decided for this server ends: it is in no fleet, or no node of one."""
+        try:
+            self._commands.adopt(None)
+        except OSError as exc:
+            _log.error("%s", disk_reason(exc, self._state_dir))
+
+    async def bring_in(self, texts: Mapping[str, Path]) -> str:
+        """Refresh the feeds of a fleet's release from `texts`, and build once when all are in. The publisher is held before.
+
+        Returns "" when they are live, else why not; it is held still, then.
+        """
+        runners = [runner for runner in self._runners.values() if runner.name in texts]
+
+        def missing() -> str:
+            lacking = [one.name for one in runners if one.copy is None or one.copy.sha256 != texts[one.name].name]
+            return f"feeds of the release are not in: {', '.join(lacking)}" if lacking else ""
+
+        together = OneBuild(self._publisher, len(runners), missing)
+        network = self._around.network._replace(texts=texts)
+        around = self._around._replace(network=network, publisher=together)
+        if runners:
+            await asyncio.gather(*(runner.attempt(around) for runner in runners))
+        else:
+            with contextlib.suppress(BuildError):
+                await together.published()
+        self._tell()
+        if failed := [f"feed {runner.name}: {runner.last_error}" for runner in runners if runner.last_error]:
+            return "; ".join(failed)
+        self._remove_unconfigured()
+        return ""
+
+    def _remove_unconfigured(self) -> None:
+        for name in remove_unconfigured(self._feeds_dir, set(self._runners)):
+            _log.info("feed %s: removed", name)
 
     def start(self, spawn: Spawn) -> None:
         """Refresh each feed that is not being refreshed yet at once, and then by its schedule."""
@@ -125,12 +187,15 @@ class Scheduler:
 
     def wake(self) -> None:
         """Refresh every feed now; those that are at it, once more when they are done."""
+        self.woken()
         for wake in self._wakes.values():
             wake.set()
 
     def wake_soon(self, name: str) -> None:
         """Refresh one feed, because somebody outside says that it has changed: not more often than once a second."""
         wake = self._wakes.get(name)
+        if name in self._runners:
+            self._runners[name].times.noticed(boottime_s(), earlier_counts=True)
         now_s = asyncio.get_running_loop().time()
         due_s = max(now_s, self._told_s.get(name, -LEAST_BETWEEN_WORDS_S) + LEAST_BETWEEN_WORDS_S)
         if wake is not None and self._told_s.get(name, 0.0) <= now_s:
@@ -147,6 +212,8 @@ class Scheduler:
                 continue
             stamp = await asyncio.to_thread(file.look, runner.path)
             before, self._polled[name] = self._polled.get(name), stamp
+            if stamp not in (None, before, runner.last_seen):
+                runner.times.noticed(boottime_s(), earlier_counts=False)
             if stamp is not None and stamp == before and stamp != runner.last_seen and name in self._wakes:
                 self._wakes[name].set()
 
@@ -217,7 +284,9 @@ class Scheduler:
 
     def status(self) -> FeedsStatus:
         live, overrides = self._activation.live, self._commands.overrides()
-        return snapshot(live, self._runners.values(), overrides, self._doing, self.notify_refused, self.published())
+        return snapshot(
+            live, self._runners.values(), overrides, self._doing, self.notify_refused, self.published(), self.updates.latest
+        )
 
     def publish_inputs(self) -> PublishInputs:
         """What published zones are made of. Generation 0 while the live blockset is damaged."""
@@ -251,6 +320,14 @@ class Scheduler:
     async def _attempt(self, runner: FeedRefresher) -> None:
         await runner.attempt(self._around)
         self._tell()
+
+    def _went_live(self, generation: int, inputs: Sequence[Input]) -> None:
+        for entry in inputs:
+            runner = self._runners.get(entry.name)
+            if runner is None or (seen_s := runner.times.live(entry.sha256)) is None:
+                continue
+            if runner.feed.mode == "block":
+                self.updates.add(generation, entry.name, seen_s)
 
     def _progressed(self, progress: Progress | None) -> None:
         before, self._doing = self._doing, ""

@@ -16,7 +16,7 @@ from feeds.refresher import FeedRefresher
 from pdns.config.addresses import without_secrets
 from pdns.files.safe_files import appearance, write_whole
 from pdns.logs import standard_error
-from pdns.state.feed_status import FILE_NAME, FeedsStatus, FeedStatus, HeldNames, PublishStatus
+from pdns.state.feed_status import FILE_NAME, FeedsStatus, FeedStatus, HeldNames, LiveUpdate, PublishStatus
 from pdns.state.overrides import Overrides
 
 _log = logging.getLogger(__name__)
@@ -29,6 +29,7 @@ def snapshot(
     doing: str,
     notify_refused: Counter[str],
     published: PublishStatus,
+    updates: tuple[LiveUpdate, ...] = (),
 ) -> FeedsStatus:
     """Everything as it stands now."""
     return FeedsStatus(
@@ -42,6 +43,7 @@ def snapshot(
         log_lines_dropped=standard_error().dropped,
         notify_refused=dict(notify_refused),
         published=published,
+        updates=updates,
     )
 
 

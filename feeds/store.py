@@ -30,6 +30,7 @@ MAX_BYTES = 16 * 1024 * 1024
 READERS: Final = (  # what decides what a line means; a package stands for its modules
     "feeds.parse", "feeds.directory", "feeds.normalise", "feeds.containers", "feeds.zips", "feeds.fetch.inflate", "feeds.pack",
     "feeds.annotations", "feeds.entries", "feeds.names", "feeds.formats", "pdns.wire.names",
+    "feeds.fleet.entries_text", "feeds.fleet.text_to_entries",
 )  # fmt: skip
 
 

@@ -58,6 +58,7 @@ class Change(msgspec.Struct, frozen=True, kw_only=True):
     before: int | None = None
     fresh: int = 0  # names that this feed did not list within the last year or so
     removed: int = 0  # names that only the copy before lists
+    added: int = 0  # names and networks that the copy before does not list
     popular: int = 0  # popular ones among the fresh
     popular_before: int = 0  # popular ones in the copy before
 

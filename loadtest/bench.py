@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from loadtest import build, goals, history, lifecycle, offered, population, process, programs, report, server, traffic
+from loadtest import build, goals, history, lifecycle, nodecosts, offered, population, process, programs, report, server, traffic
 from loadtest.measure import Bench, Plan, measure
 from loadtest.notes import of_machine, of_paths
 from loadtest.peers import measure as peers_measure
@@ -64,6 +64,8 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
         memory, blockset = lifecycle.memory(directory, authority.address, feed, people, server_core, generator_core)
         log_step("the mix at 4,300 and 53,000 queries/s, one worker a core")
         at_rates = offered.measure(plan, directory / "with", authority, feed, people)
+        log_step("memory of each process and of a cached answer; forwarding over TLS")
+        node = nodecosts.measure(directory / "node", authority.address, people, server_core, generator_core)
         field = peers_measure.Field(
             directory=directory, authority=authority, echo=echo, server_core=server_core, generator_core=generator_core,
             people=people, listed=people.list_file, round_s=plan.peer_round_s, start_timeout_s=plan.peer_start_timeout_s,
@@ -86,6 +88,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
         blockset=blockset,
         start=start,
         refresh=refresh,
+        node=node,
         peers=measured,
         seconds=log_step.elapsed_s(),
         notes=notes,

@@ -10,7 +10,7 @@ import msgspec
 
 from loadtest import goals
 from loadtest.report import ratio_text
-from loadtest.results import Results, SystemInfo
+from loadtest.results import NodeCosts, Results, SystemInfo
 from loadtest.server import REPOSITORY
 
 HISTORY: Final = REPOSITORY / "docs" / "performance-history.jsonl"
@@ -18,6 +18,17 @@ PAGE: Final = REPOSITORY / "docs" / "performance.md"
 SHOWN_RUNS: Final = 20
 _BEGIN, _END = "<!-- the newest runs -->\n", "<!-- end of the runs -->"
 _HEAD = ("run", "commit", "machine", "mode", "echo, µs", *(path.title for path in goals.PATHS))
+
+
+class Sizes(msgspec.Struct, frozen=True, kw_only=True):
+    """What `docs/sizing.md` needs of a bench besides CPU time. Bytes unless named otherwise."""
+
+    list_memory: float  # of one listed name, in all workers together
+    blockset: float  # of one listed name, on the disk
+    compile_us: float  # wall time to read and compile one listed name, while queries are answered
+    cached_answer: float
+    processes: dict[str, int]
+    forward_tls_us: float  # 0: not measured
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +41,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     machine: SystemInfo
     echo_cpu_us: float
     ratios: dict[str, float]  # by the key of the path
+    sizes: Sizes | None = None  # runs before 2026-11-30 have none
 
 
 def run_of(results: Results, commit: str) -> Run:
@@ -42,6 +54,19 @@ def run_of(results: Results, commit: str) -> Run:
         machine=results.machine,
         echo_cpu_us=round(results.echo_cpu_us, 3),
         ratios={path.key: round(path.ratio, 3) for path in results.paths},
+        sizes=_sizes_of(results, results.node) if results.node is not None else None,
+    )
+
+
+def _sizes_of(results: Results, node: NodeCosts) -> Sizes:
+    entries = results.blockset.entries
+    return Sizes(
+        list_memory=round((results.memory.with_list.pss - results.memory.without_list.pss) / entries, 2),
+        blockset=round(results.blockset.size / entries, 2),
+        compile_us=round(results.refresh.rebuild_s / entries * 1e6, 2),
+        cached_answer=round(node.cached_answer_bytes, 1),
+        processes=node.memory_bytes,
+        forward_tls_us=round(node.forward_tls_us, 1),
     )
 
 

@@ -65,6 +65,14 @@ class StartResult(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
 
 
+class NodeCosts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node takes that belongs to no path: what docs/sizing.md is reckoned from."""
+
+    cached_answer_bytes: float  # as counted against cache.max_bytes
+    memory_bytes: dict[str, int]  # anonymous memory of supervisor, worker, feeds, events, with the answers above in the cache
+    forward_tls_us: float  # CPU time of the worker for a name never seen, over TLS; 0: not measured
+
+
 class RefreshResult(msgspec.Struct, frozen=True, kw_only=True):
     """The same open loop twice: at rest, and while the whole list is read and compiled again."""
 
@@ -138,6 +146,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     blockset: BlocksetResult
     start: StartResult
     refresh: RefreshResult
+    node: NodeCosts | None = None
     peers: list[PeerResult]
     seconds: float  # what the bench took
     notes: list[str]

@@ -22,6 +22,8 @@ def board() -> Board:
     _hits(made)
     made.row("Refresh")
     _refresh(made)
+    made.row("From report to block")
+    _block_times(made)
     made.row("Blockset")
     _blockset(made)
     made.row("Published zones")
@@ -136,6 +138,23 @@ def _refresh(made: Board) -> None:
         "Refused notifications",
         "NOTIFY messages within an hour that were refused, by reason. Anything but 0 is a wrong secondary configuration, or a forgery.",
         (f"sum by (reason) (increase(pdns_notify_refused_total{{{NODE}}}[1h]))", "{{reason}}"),
+    )  # fmt: skip
+
+
+def _block_times(made: Board) -> None:
+    buckets = f"sum by (le) (increase(pdns_indicator_to_block_seconds_bucket{{{FEED}}}[1h]))"
+    made.graph(
+        "Time until new names are blocked",
+        "From when the fetcher first saw an update until every worker blocks its names, of updates within an hour. The promise is a minute.",
+        (f"histogram_quantile(0.5, {buckets})", "median"), (f"histogram_quantile(0.99, {buckets})", "99 of 100"),
+        unit="s", steps=((None, GOOD), (60, BAD)), line=True, log=True,
+    )  # fmt: skip
+    in_time = f'increase(pdns_indicator_to_block_seconds_bucket{{le="60.0", {FEED}}}[$__range])'
+    every = f'increase(pdns_indicator_to_block_seconds_bucket{{le="+Inf", {FEED}}}[$__range])'
+    made.bars(
+        "Updates later than a minute",
+        "Updates in the chosen time that took longer, by feed. See PdnsBlockLate in the runbook.",
+        f"topk(10, sum by (feed) ({every}) - sum by (feed) ({in_time}))", "{{feed}}", steps=((None, GOOD), (1, WARN)),
     )  # fmt: skip
 
 

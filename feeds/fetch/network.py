@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple, Self
 
 from pdns.config.addresses import UpstreamAddress, parse_upstream
@@ -22,6 +24,7 @@ class Network(NamedTuple):
     trusted: ssl.SSLContext
     upstream_tls: ssl.SSLContext
     embeddings: Embeddings = Embeddings(())  # IPv4 addresses inside IPv6 ones, by what is configured of NAT64
+    texts: Mapping[str, Path] = MappingProxyType({})  # of the feeds of a fleet's release
 
     @classmethod
     def of(cls, config: Config) -> Self:

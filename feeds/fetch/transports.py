@@ -11,9 +11,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from feeds.fetch import Fetched, FileStamp, Kept, Unchanged, file
+from feeds.fetch import Fetched, FileStamp, Kept, Unchanged, file, fleet_text
 from feeds.fetch.network import Network
 from pdns.config.addresses import source_path, web_kind, zone_of
+from pdns.config.fleet_rules import fleet_feed
 from pdns.config.schema import Feed
 from pdns.errors import FeedError
 
@@ -32,6 +33,8 @@ async def fetch(feed: Feed, kept: Kept | None, into: Path, network: Network) -> 
         from feeds.fetch import zone  # noqa: PLC0415 (as the module says)
 
         return await zone.fetch(feed, primary, kept, into)
+    if name := fleet_feed(feed.url):
+        return await asyncio.to_thread(fleet_text.take, feed, network.texts.get(name), kept, into)
     from feeds.fetch import http, misp, taxii  # noqa: PLC0415 (as the module says)
 
     match web_kind(feed.url):

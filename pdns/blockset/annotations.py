@@ -92,6 +92,15 @@ class Annotations:
                 return known
         return 0, 0
 
+    def row(self, number: int) -> int:
+        """What `about_row` is to be asked for the name or network with that number. Many have the same."""
+        return self._rows[number]
+
+    def about_row(self, row: int) -> Iterator[tuple[str, int, int, int]]:
+        """Feed, what it says (`with_actions`), first day and detail, of every feed that lists the names of that row."""
+        for (feed, said), (day, detail) in zip(self._combination(row), self._table.facts[row], strict=False):
+            yield feed, said, day, detail
+
     def details(self, feed: str) -> list[PublisherAnnotation]:
         """What its publisher says of names of `feed`, each different thing once."""
         return self._table.details[self._feeds.index(feed)]

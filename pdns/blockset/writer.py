@@ -17,6 +17,7 @@ import marisa_trie
 import msgspec
 
 from pdns.blockset.annotations import FACT_TABLE_FILE, FACTS_FILE, AnnotationTable, PublisherAnnotation
+from pdns.blockset.canonical import canonical_numbers
 from pdns.blockset.generations import sync
 from pdns.blockset.layout import (
     BLOOM_FILE,
@@ -105,27 +106,29 @@ def write(
             trie.save(str(safe_files.itself(file.fileno(), unfinished / NAMES_FILE)))
         trie = marisa_trie.BinaryTrie()  # frees the built trie, which is as large again
         trie.mmap(str(unfinished / NAMES_FILE))
-        written = _write_columns(unfinished, spool, trie, networks, contents, progress)
+        canonical = canonical_numbers(contents.combinations, contents.actions, contents.clients)
+        written = _write_columns(unfinished, spool, trie, networks, contents, canonical.number_of, progress)
         del trie
         spool.remove()
         files = {name: _sealed(unfinished / name) for name in (*DATA_FILES, FACTS_FILE, FACT_TABLE_FILE)}
-        blocking = [any(bits & BLOCK_SUBTREE for _, bits in part) for part in contents.combinations]
+        counts = [written.counts[number] for number in canonical.order]  # in the order of the combinations in the manifest
+        blocking = [any(bits & BLOCK_SUBTREE for _, bits in part) for part in canonical.combinations]
         manifest = Manifest(
-            format=FORMAT_WITH_ACTIONS if contents.actions else FORMAT,
+            format=FORMAT_WITH_ACTIONS if canonical.actions else FORMAT,
             generation=generation,
             created_s=created_s,
-            entries=sum(count for part, count in enumerate(written.counts) if blocking[part]),
+            entries=sum(count for count, blocks in zip(counts, blocking, strict=True) if blocks),
             names=spool.names,
             shallowest=spool.shallowest,
             record_bytes=written.record_bytes,
-            combinations=[list(part) for part in contents.combinations],
-            counts=written.counts,
+            combinations=canonical.combinations,
+            counts=counts,
             next_expiry_s=_next_expiry_s(contents, created_s),
             feeds=list(feeds(written.counts)),
             runs=written.runs,
             files=files,
-            actions=list(contents.actions) or msgspec.UNSET,
-            clients=list(contents.clients) or msgspec.UNSET,
+            actions=canonical.actions or msgspec.UNSET,
+            clients=canonical.clients or msgspec.UNSET,
         )
         with safe_files.create(unfinished / MANIFEST_FILE) as file:
             file.write(encode(manifest))
@@ -142,7 +145,7 @@ def write(
 
 class _Written(NamedTuple):
     record_bytes: Literal[1, 2, 4]
-    counts: list[int]
+    counts: list[int]  # in the order of `Contents.combinations`
     runs: list[Run]
 
 
@@ -152,10 +155,11 @@ def _write_columns(
     trie: marisa_trie.BinaryTrie,
     networks: Mapping[bytes, int],
     contents: Contents,
+    number_of: Sequence[int],
     progress: Callable[[str, int, int], None],
 ) -> _Written:
-    """The files that have something for each name or network."""
-    combination_of = [combination for combination, _ in contents.rows]
+    """The files that have something for each name or network. `number_of` each combination in the manifest."""
+    combination_of = [number_of[combination] for combination, _ in contents.rows]
     commonest = spool.rows.most_common(1)[0][0] if spool.rows else 0
     record_bytes, fact_bytes = _width(len(contents.combinations)), _width(len(contents.rows))
     ordered = sorted(networks.items(), key=lambda item: (-item[0][-1], len(item[0]), item[0]))
@@ -176,7 +180,7 @@ def _write_columns(
     nets, runs = _nets([(network, combination_of[row]) for network, row in ordered])
     counts = [0] * len(contents.combinations)
     for row, names in spool.rows.items():
-        counts[combination_of[row]] += names
+        counts[contents.rows[row][0]] += names
     facts_of = [list(part) for _, part in contents.rows]
     details = [list(part) for part in contents.details]
     table = AnnotationTable(fact_bytes, combination_of or [0], facts_of or [[]], details)

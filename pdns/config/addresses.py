@@ -201,7 +201,7 @@ def parse_host(text: str) -> str:
 
 def parse_source(text: str, directory: Path) -> str:
     """The URL of a feed: http and https as they stand, and so those of `WEB_KINDS`; `file:` URLs and bare paths as
-    `file:///absolute/path`; zone transfers as `ZoneAddress` spells them.
+    `file:///absolute/path`; zone transfers as `ZoneAddress` spells them; `fleet:` and a name as they stand.
 
     Relative paths start at `directory`, `~` is a home directory.
     """
@@ -220,6 +220,8 @@ def parse_source(text: str, directory: Path) -> str:
         return absolute_path(unquote(rest), directory).as_uri()
     if scheme[1].lower() == "axfr":
         return str(parse_zone(text))
+    if scheme[1] == "fleet":
+        return text
     kind, plus, web_scheme = scheme[1].lower().rpartition("+")
     if web_scheme not in ("http", "https") or kind + plus not in ("", *WEB_KINDS):
         raise InvalidAddress("expected an https:, http:, file: or axfr: URL, or a path")

@@ -1,7 +1,8 @@
-"""The files beside a configuration file: `conf.d/*.toml` of administrators, and the tenants and policies that the API keeps.
+"""The files beside a configuration file: `conf.d/*.toml` of administrators, the tenants and policies that the API keeps, and on a
+node of a fleet the policy bundle of its publisher.
 
-They are read in the order of their names after the main file; the file of the API comes last. Arrays of tables are appended. A
-table may be in one file only. Relative paths start at the directory of the main file, whichever file names them.
+They are read in the order of their names after the main file; then the file of the API, then the bundle. Arrays of tables are
+appended. A table may be in one file only. Relative paths start at the directory of the main file, whichever file names them.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pdns.config.addresses import absolute_path
+from pdns.config.fleet_rules import BUNDLE_FILE, BUNDLE_SECTIONS, is_node
+from pdns.config.fleet_rules import DIRECTORY as FLEET_DIRECTORY
 from pdns.config.shape import Report
 from pdns.config.system import default_state_dir
 from pdns.config.toml_file import MAX_BYTES, read_toml
@@ -42,6 +45,7 @@ class Parts(NamedTuple):
     rows: Mapping[str, list[tuple[str, int]]]  # array of tables -> for each of them, its file and its position there
     homes: Mapping[str, str]  # any other section -> its file
     errors: tuple[ConfigError, ...] = ()
+    bundle: str = ""  # the file of the policy bundle, if there is one
 
     @property
     def sha256(self) -> str:
@@ -57,6 +61,16 @@ class Parts(NamedTuple):
             )
         except OSError:
             return True
+
+    @property
+    def bundle_sha256(self) -> str:
+        """The SHA-256 of the policy bundle; "" without one."""
+        return self.files.get(self.bundle, "")
+
+    @property
+    def bundle_rows(self) -> frozenset[int]:
+        """The positions of the feeds that the bundle configures, among all feeds."""
+        return frozenset(index for index, (file, _) in enumerate(self.rows.get("feed", ())) if file == self.bundle)
 
     def place(self, key: str) -> tuple[str, str]:
         """The file that `key` of the whole configuration is in, "" if that is unknown, and its spelling there."""
@@ -88,27 +102,38 @@ class PartsReport(Report):
         self.errors.append(ConfigError(here, key, reason))
 
 
-def read_parts(path: Path, *, strict: bool = False) -> Parts:
+def read_parts(path: Path, *, strict: bool = False, bundle: str = BUNDLE_FILE) -> Parts:
     """The tables of the file at `path` and of those beside it. Raises `ConfigErrors` with what is not TOML or cannot be read.
 
-    Without `strict`, a state directory that this user may not look into counts as one without a file of the API.
+    Without `strict`, a state directory that this user may not look into counts as one without a file of the API and a bundle.
+    `bundle` is the name of the file that holds the bundle.
     """
     main, sha256 = read_toml(path)
     files, digests = {str(path): main}, {str(path): sha256}
     errors: list[ConfigError] = []
-    for other in _beside(path, main, strict=strict):
+    of_bundle = ""
+
+    def read(other: Path) -> None:
         try:
             _require_file(other)
             files[str(other)], digests[str(other)] = read_toml(other)
         except ConfigErrors as error:
-            errors += error.errors
+            errors.extend(error.errors)
+
+    for other in _beside(path, main, strict=strict):
+        read(other)
+    if any(map(is_node, files.values())) and _is_there(other := fleet_file(path, main, bundle), strict=strict):
+        of_bundle = str(other)
+        read(other)
     if errors:
         raise ConfigErrors(errors)
-    return merged(files, digests, str(api_file(path, main)))
+    return merged(files, digests, str(api_file(path, main)), of_bundle)
 
 
-def merged(files: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str], of_api: str) -> Parts:
-    """The tables of `files` as one. `of_api` is the file of the API, in which only `API_SECTIONS` may be."""
+def merged(files: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str], of_api: str, bundle: str = "") -> Parts:
+    """The tables of `files` as one. `of_api` is the file of the API, in which only `API_SECTIONS` may be; `bundle` is the policy
+    bundle, in which only `BUNDLE_SECTIONS` may be.
+    """
     tables: dict[str, Any] = {}
     rows: dict[str, list[tuple[str, int]]] = {}
     homes: dict[str, str] = {}
@@ -117,6 +142,8 @@ def merged(files: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str], o
         for name, value in own.items():
             if file == of_api and name not in API_SECTIONS:
                 errors.append(ConfigError(file, name, f"expected only {' and '.join(API_SECTIONS)} in the file of the API"))
+            elif file == bundle and name not in BUNDLE_SECTIONS:
+                errors.append(ConfigError(file, name, f"expected only {', '.join(BUNDLE_SECTIONS)} in the policy bundle"))
             elif isinstance(value, list) and (name not in tables or name in rows):
                 tables[name] = [*tables.get(name, ()), *value]
                 rows.setdefault(name, []).extend((file, position) for position in range(len(value)))
@@ -125,18 +152,27 @@ def merged(files: Mapping[str, Mapping[str, Any]], digests: Mapping[str, str], o
                 errors.append(ConfigError(file, name, f"is already set in {there}"))
             else:
                 tables[name], homes[name] = value, file
-    return Parts(tables, digests, files, rows, homes, tuple(errors))
+    return Parts(tables, digests, files, rows, homes, tuple(errors), bundle)
 
 
 def api_file(path: Path, tables: Mapping[str, Any]) -> Path:
     """Where the API keeps tenants and policies. `tables` are those of the main file, at `path`."""
+    return _state_dir(path, tables) / DIRECTORY / API_FILE
+
+
+def fleet_file(path: Path, tables: Mapping[str, Any], name: str) -> Path:
+    """Where a node keeps a file of the fleet. `tables` are those of the main file, at `path`."""
+    return _state_dir(path, tables) / FLEET_DIRECTORY / name
+
+
+def _state_dir(path: Path, tables: Mapping[str, Any]) -> Path:
     state = tables.get("state")
     text = state.get("dir") if isinstance(state, Mapping) else None
     try:
         state_dir = absolute_path(text if text and isinstance(text, str) else default_state_dir(), path.absolute().parent)
     except InvalidAddress:  # reported with the other errors of the main file
         state_dir = Path(default_state_dir())
-    return Path(os.path.realpath(state_dir)) / DIRECTORY / API_FILE
+    return Path(os.path.realpath(state_dir))
 
 
 def version_of_parts(path: Path, api: Path) -> FileVersion:
@@ -170,14 +206,18 @@ def _beside(path: Path, tables: Mapping[str, Any], *, strict: bool) -> Iterator[
         raise ConfigErrors([ConfigError(str(directory), "", f"expected at most {MOST_FILES} files, got {len(names)}")])
     yield from (directory / name for name in names)
     api = api_file(path, tables)
+    if _is_there(api, strict=strict):
+        yield api
+
+
+def _is_there(path: Path, *, strict: bool) -> bool:
     try:
-        api.stat()
+        path.stat()
     except (FileNotFoundError, NotADirectoryError):
-        return
+        return False
     except OSError as error:
-        if not strict and error.errno == errno.EACCES:
-            return
-    yield api
+        return strict or error.errno != errno.EACCES
+    return True
 
 
 def _names(path: Path, *, strict: bool = False) -> list[str]:

@@ -26,7 +26,15 @@ def cpu_quota(proc: Path = _PROC) -> float | None:
 
     `proc` is the directory of the process in procfs. If it cannot be read, there is no quota.
     """
-    quotas: list[float] = []
+    return min((quota for group in control_groups("cpu", proc) for quota in _quota_of(group)), default=None)
+
+
+def control_groups(controller: str, proc: Path = _PROC) -> list[Path]:
+    """The directories of the control groups (v1 and v2) that limit this process, and of those above them, if mounted.
+
+    `controller` is that of v1. Empty if procfs cannot be read.
+    """
+    found: list[Path] = []
     with suppress(OSError, ValueError):
         memberships = _memberships((proc / "cgroup").read_text())
         for line in (proc / "mountinfo").read_text().splitlines():
@@ -35,13 +43,13 @@ def cpu_quota(proc: Path = _PROC) -> float | None:
             root, mount_point = (_unescaped(field) for field in fields.split()[3:5])
             if kind == "cgroup2":
                 path = memberships.get("")
-            elif kind == "cgroup" and "cpu" in options.split()[-1].split(","):
-                path = memberships.get("cpu")
+            elif kind == "cgroup" and controller in options.split()[-1].split(","):
+                path = memberships.get(controller)
             else:
                 continue
             if path is not None:
-                quotas += _quotas(Path(mount_point), root, path)
-    return min(quotas, default=None)
+                found += _groups(Path(mount_point), root, path)
+    return found
 
 
 def _memberships(text: str) -> dict[str, str]:
@@ -54,7 +62,7 @@ def _memberships(text: str) -> dict[str, str]:
     return found
 
 
-def _quotas(mount_point: Path, root: str, path: str) -> list[float]:
+def _groups(mount_point: Path, root: str, path: str) -> list[Path]:
     """The directories of the group at `path` and of each above it, as far as `mount_point` shows them."""
     try:
         below = PurePosixPath(path).relative_to(root)
@@ -63,12 +71,11 @@ def _quotas(mount_point: Path, root: str, path: str) -> list[float]:
     if ".." in below.parts:
         below = PurePosixPath()
     group = mount_point / below
-    quotas = []
-    while True:
-        quotas += _quota_of(group)
-        if group == mount_point:
-            return quotas
+    groups = [group]
+    while group != mount_point:
         group = group.parent
+        groups.append(group)
+    return groups
 
 
 def _quota_of(group: Path) -> list[float]:

@@ -50,7 +50,8 @@ def settle_source(feed: Feed, at: str, around: FeedRuleContext) -> Feed:
     """`feed`, from the key `at`, in canonical form. Broken rules are reported."""
     url = _url(feed.url, f"{at}.url", around)
     settled: dict[str, Any] = {"url": url, **_paths(feed, at, around)}
-    zone, web = url.startswith("axfr:"), addresses.source_path(url) is None and not url.startswith("axfr:")
+    zone = url.startswith("axfr:")
+    web = addresses.source_path(url) is None and not url.startswith(("axfr:", "fleet:"))
     _only(feed, at, around, _WEB_KEYS, web, "is for http and https")
     _only(feed, at, around, _PLAIN_WEB_KEYS, not web or not addresses.web_kind(url), "is for a list that is one file")
     _only(feed, at, around, _ZONE_KEYS, zone, "is for axfr")

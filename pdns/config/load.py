@@ -13,6 +13,7 @@ from msgspec import UNSET
 from pdns.config import time_zones
 from pdns.config.catalogue import filled
 from pdns.config.conf_d import Parts, PartsReport, read_parts
+from pdns.config.fleet_rules import check_feeds
 from pdns.config.record_rules import bounded, load_records
 from pdns.config.rules import RuleContext, settle
 from pdns.config.schema import MADE_FIELDS, Config
@@ -56,6 +57,7 @@ def from_tables(
     Raises `ConfigErrors`. A section of the wrong shape is not checked further; all others are.
     """
     report = Report(file) if parts is None else PartsReport(file, parts)
+    check_feeds(tables, frozenset() if parts is None else parts.bundle_rows, report)
     tables = bounded(_with_catalogue(tables, report), report)
     around = RuleContext(report, directory, resolv_conf)
     present = {field.name for field in check_names(tables, Config, "", report)}

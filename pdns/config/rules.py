@@ -20,6 +20,7 @@ from pdns.config.credentials import secret_path
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
 from pdns.config.findings_rules import settle_findings
+from pdns.config.fleet_rules import settle_fleet
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
 from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
@@ -272,5 +273,6 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "report": settle_reports,
     "quality": _quality,
     "findings": settle_findings,
+    "fleet": settle_fleet,
     "sink": settle_sinks,
 }

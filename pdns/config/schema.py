@@ -12,6 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from pdns.config.event_schema import EventSection
 from pdns.config.findings_schema import FindingsSection
+from pdns.config.fleet_schema import FleetSection
 from pdns.config.history_schema import HistorySection
 from pdns.config.policy_schema import PolicySection, Tenant
 from pdns.config.report_schema import Mail, ScheduledReport
@@ -387,6 +388,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     sink: tuple[SinkSection, ...] = ()
     history: HistorySection = HistorySection()
     findings: FindingsSection = FindingsSection()
+    fleet: FleetSection = FleetSection()
     log: Log = Log()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pdns.config.conf_d import Parts, read_parts, version_of_parts
+from pdns.config.fleet_rules import BUNDLE_FILE
 from pdns.config.load import from_tables
 from pdns.config.schema import Config
 from pdns.config.system import RESOLV_CONF
@@ -26,10 +27,10 @@ class Loaded(NamedTuple):
     parts: Parts
 
 
-def load_version(path: Path, *, resolv_conf: Path = RESOLV_CONF) -> Loaded:
-    """Read the file, and those beside it. Raises `ConfigErrors`."""
+def load_version(path: Path, *, resolv_conf: Path = RESOLV_CONF, bundle: str = BUNDLE_FILE) -> Loaded:
+    """Read the file, and those beside it. `bundle` is the name of the file with the policy bundle. Raises `ConfigErrors`."""
     for _ in range(_TRIES):
-        parts = read_parts(path, strict=True)
+        parts = read_parts(path, strict=True, bundle=bundle)
         config = from_tables(parts.tables, str(path), path.absolute().parent, resolv_conf=resolv_conf, parts=parts)
         if parts.are_current:
             return Loaded(config, parts.sha256, parts.tables, path, parts)

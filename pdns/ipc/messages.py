@@ -70,12 +70,47 @@ class Configure(msgspec.Struct, frozen=True, tag=True):
     generation: int
     config_file: str
     blockset: int = 0  # the generation that workers have in memory, whatever becomes of its files; 0: none
+    bundle: str = ""  # SHA-256 of the policy bundle of the fleet that is in force; "": none
 
 
 class Distrust(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to feeds: the blockset of this generation cannot be used. Compile another one."""
 
     generation: int
+
+
+class OfferBundle(msgspec.Struct, frozen=True, tag=True):
+    """Feeds to supervisor: try the policy in `<state>/fleet/bundle.new.toml`. The answer is `Configure` or `RefuseBundle`."""
+
+
+class RefuseBundle(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to feeds: the bundle with that SHA-256 does not load here; the configuration stays as it was."""
+
+    sha256: str
+    reason: str
+
+
+class WatchTraffic(msgspec.Struct, frozen=True, tag=True):
+    """Feeds to supervisor: count blocked names from now on, for `seconds`."""
+
+    seconds: float
+
+
+class TrafficName(msgspec.Struct, frozen=True, array_like=True):
+    """A listed name that clients met."""
+
+    listed: bytes  # wire form
+    queries: int
+    clients: int  # different ones; 0: clients are not told apart
+
+
+class Traffic(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to feeds, on a node of a fleet: what all workers have met since the service started."""
+
+    queries: int
+    blocked: int
+    servfail: int
+    names: tuple[TrafficName, ...] = ()  # since `WatchTraffic`, those with the most queries
 
 
 class ServePage(msgspec.Struct, frozen=True, tag=True):
@@ -186,6 +221,7 @@ class FoundCached(msgspec.Struct, frozen=True, tag=True):
 
 Message = (
     Apply | TakeMemories | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents
+    | OfferBundle | RefuseBundle | WatchTraffic | Traffic
     | WatchWorker | ForgetWorker | Forgotten
     | HandOver | HandedOver | Drain | Ready | Refused | Drained
     | FindCached | FoundCached

@@ -29,6 +29,7 @@ from pdns.event_store.queries import (
 from pdns.report.feed_worth import FeedRow, feed_rows
 from pdns.report.periods import Period
 from pdns.report.policy_changes import PolicyChanges, policy_changes
+from pdns.report.promptness import Promptness, promptness
 from pdns.report.wording import DAY_S, HOUR_S, local
 from pdns.state.feed_status import FeedsStatus
 
@@ -73,6 +74,7 @@ class ReportContent(Struct, frozen=True, kw_only=True):
     titles: dict[str, str]  # tenant -> display name, of those above that have one
     lost: int  # queries whose records were lost, in all tenants
     unaccounted: int  # likewise, queries that no event accounts for
+    promptness: Promptness = Promptness()  # the same in reports of a tenant: it is about feeds alone
 
     @property
     def period(self) -> Period:
@@ -118,6 +120,7 @@ def gather(
         titles=titles_of(config, tenant),
         lost=sum(hour.lost for hour in all_hours) if tenant is None else 0,
         unaccounted=sum(max(0, hour.unaccounted) for hour in all_hours) if tenant is None else 0,
+        promptness=promptness(config, period.start_s, period.end_s),
     )  # fmt: skip
 
 

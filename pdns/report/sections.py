@@ -8,6 +8,7 @@ from typing import Final, Literal, NamedTuple
 from pdns.report.advice import advice
 from pdns.report.content import ALARMING, ReportContent
 from pdns.report.policy_changes import PolicyChange
+from pdns.report.promptness import sentence
 from pdns.report.wording import (
     beacon,
     category,
@@ -98,7 +99,7 @@ def sections(content: ReportContent) -> list[ReportSection]:
     """All sections that have something to say, in their order. The last says what to do next."""
     found = [
         _machines(content), *_tops(content), _first_seen(content), _shared(content), _findings(content), _feeds(content),
-        _availability(content), _changes(content), _method(content),
+        _promptness(content), _availability(content), _changes(content), _method(content),
     ]  # fmt: skip
     steps = ReportSection("next", "What to do next", steps=tuple(advice(content)))
     return [*(section for section in found if section is not None), steps]
@@ -247,6 +248,11 @@ def _feeds(content: ReportContent) -> ReportSection | None:
         ReportColumn("State"),
     )  # fmt: skip
     return ReportSection("feeds", "What the feeds are worth", lead, columns, rows, tuple(feed.n / most for feed in content.feeds))
+
+
+def _promptness(content: ReportContent) -> ReportSection | None:
+    lead = sentence(content.promptness)
+    return ReportSection("promptness", "How fast were new threats blocked?", lead) if lead else None
 
 
 def _availability(content: ReportContent) -> ReportSection | None:

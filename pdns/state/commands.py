@@ -47,12 +47,14 @@ _MAX_CHARACTERS: Final = {
     "kind": 64,
     "tenant": 64,
     "sink": 64,
+    "ring": 16,
 }
 _numbers = itertools.count()
 
 CommandName = Literal[
-    "hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "tap", "untap", "close"
-]
+    "hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "tap", "untap", "close",
+    "fleet-promote", "fleet-rollback", "fleet-pin", "fleet-unpin",
+]  # fmt: skip
 
 
 class CommandError(PdnsError):
@@ -81,6 +83,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True):
     )
     sink: str = ""  # where queries of a tapped tenant go. The caller knows that it exists, and its kind
     report: int = 0  # the number of the report of a mistake that is closed
+    fleet_release: int = 0  # the number of the release of a fleet that is promoted or rolled back to
+    ring: str = ""  # to which it is promoted
 
     @property
     def is_bulk(self) -> bool:

@@ -8,6 +8,8 @@ import msgspec
 
 from pdns.files.safe_files import read_state
 
+FORMAT = 1
+
 
 class SkippedLines(msgspec.Struct, frozen=True, kw_only=True):
     """Lines of one feed that were skipped for one reason."""
@@ -104,8 +106,18 @@ class PublishStatus(msgspec.Struct, frozen=True, kw_only=True):
     refused: dict[str, int] = {}  # reason -> requests and connections refused since the process started
 
 
+class LiveUpdate(msgspec.Struct, frozen=True, kw_only=True):
+    """An update that adds names or networks, and has gone live."""
+
+    feed: str
+    generation: int  # of the first blockset that has it
+    seen_boot_s: float  # when the fetcher first saw it, by `pdns.clock.boottime_s`
+
+
 class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file."""
+
+    version: int = FORMAT
 
     written_s: float = 0.0
     generation: int = 0  # live blockset
@@ -117,6 +129,7 @@ class FeedsStatus(msgspec.Struct, frozen=True, kw_only=True):
     log_lines_dropped: int = 0  # by the feeds process, since it began
     published: PublishStatus = PublishStatus()
     notify_refused: dict[str, int] = {}  # reason -> NOTIFY messages refused since the process started
+    updates: tuple[LiveUpdate, ...] = ()  # the latest, the oldest first, since the process started
 
 
 FILE_NAME = "feeds.json"
@@ -125,8 +138,9 @@ MAX_HELD_NAMES = 1000
 
 
 def read(state_dir: Path) -> FeedsStatus | None:
-    """The last written status; None without a readable file."""
+    """The last written status; None without a readable file, and where a later version of the program has written it."""
     try:
-        return msgspec.json.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), type=FeedsStatus)
+        status = msgspec.json.decode(read_state(state_dir / FILE_NAME, MAX_BYTES), type=FeedsStatus)
     except (OSError, ValueError, RecursionError):
         return None
+    return status if status.version <= FORMAT else None

@@ -11,7 +11,7 @@ import io
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Final, Literal
+from typing import Final, Literal, TypeVar
 
 import msgspec
 
@@ -23,6 +23,8 @@ from pdns.files.safe_files import appearance
 
 FILE_NAME: Final = "overrides.json"
 MAX_BYTES: Final = 64 * 1024 * 1024
+
+FLEET_AUTHOR: Final = "fleet: "  # begins the author of an entry of the publisher
 
 IndicatorAction = Literal["block", "allow"]
 
@@ -70,6 +72,17 @@ class Tapped(msgspec.Struct, frozen=True, kw_only=True):
     until_s: float
 
 
+_Entry = TypeVar("_Entry", Indicator, Disabled, Paused)
+
+
+class FleetOverrides(msgspec.Struct, frozen=True, kw_only=True):
+    """What the publisher of the fleet has decided for all its nodes."""
+
+    disabled: dict[str, Disabled] = {}
+    indicators: tuple[Indicator, ...] = ()
+    paused: dict[str, Paused] = {}
+
+
 class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     """The whole file. It may still contain expired entries."""
 
@@ -79,10 +92,26 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     tapped: dict[str, Tapped] = {}  # likewise
     revision: int = 0  # rises with each change
     version: int = 1  # of this format: a program that does not know it does not use the file
+    fleet: FleetOverrides | None = None  # of a node
+
+    def merged(self) -> Overrides:
+        """All entries alike, those of the fleet marked in their author. An entry of this server beats one of the fleet."""
+        if (fleet := self.fleet) is None:
+            return self
+        own = {(entry.tenant, entry.name) for entry in self.indicators}
+        further = (_of_fleet(entry) for entry in fleet.indicators if (entry.tenant, entry.name) not in own)
+        return msgspec.structs.replace(
+            self,
+            disabled={name: _of_fleet(entry) for name, entry in fleet.disabled.items()} | self.disabled,
+            indicators=(*further, *self.indicators),
+            paused={name: _of_fleet(entry) for name, entry in fleet.paused.items()} | self.paused,
+            fleet=None,
+        )
 
     def at(self, now_s: float) -> Overrides:
-        """The entries in force at `now_s`."""
+        """The entries in force at `now_s`; those of the fleet as they are."""
         return Overrides(
+            fleet=self.fleet,
             disabled={feed: entry for feed, entry in self.disabled.items() if now_s < entry.until_s},
             indicators=tuple(entry for entry in self.indicators if not entry.is_over(now_s)),
             paused={tenant: entry for tenant, entry in self.paused.items() if now_s < entry.until_s},
@@ -116,6 +145,10 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
+def _of_fleet(entry: _Entry) -> _Entry:
+    return msgspec.structs.replace(entry, author=f"{FLEET_AUTHOR}{entry.author}")
+
+
 def as_csv(indicators: Iterable[Indicator]) -> str:
     """CSV with a title row. No cell begins like a formula, because the file may be opened in a spreadsheet."""
     text = io.StringIO()
@@ -128,11 +161,12 @@ def as_csv(indicators: Iterable[Indicator]) -> str:
 
 
 def read(state_dir: Path) -> Overrides:
-    """The content of the file, or of its second copy when it is damaged; no entries when neither exists.
+    """The content of the file, or of its second copy when it is damaged; no entries when neither exists. Those of the fleet are
+    among the others.
 
     Raises `OSError`, and `DamagedError` when neither can be used.
     """
-    return records.read(state_dir / FILE_NAME, parse, MAX_BYTES) or Overrides()
+    return (records.read(state_dir / FILE_NAME, parse, MAX_BYTES) or Overrides()).merged()
 
 
 def parse(raw: bytes) -> Overrides:

@@ -1,4 +1,4 @@
-"""What the supervisor writes down of blocks: hits of feeds and listed names, every minute; cases, within a second."""
+"""What the supervisor writes down of blocks: hits of feeds and listed names, every minute; cases and times of updates at once."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ from pdns.core.client_identity import ClientIdentity, text_of
 from pdns.state.cases import WRITE_EVERY_S as WRITE_CASES_EVERY_S
 from pdns.state.cases import CaseBook
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
+from pdns.state.in_force import InForce
+from pdns.supervisor.block_times import BlockTimes
+from pdns.supervisor.listed_names import ListedNames
 from pdns.telemetry.block_labels import BlockLabels
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
@@ -29,7 +32,7 @@ _RETRY_S: Final = 10.0
 
 
 class BlockBooks:
-    """The files `hits.msgpack` and `cases.jsonl`."""
+    """The files `hits.msgpack`, `cases.jsonl` and `block-times.jsonl`."""
 
     def __init__(
         self,
@@ -41,10 +44,11 @@ class BlockBooks:
         """`config` is the one in force; `counters` are those of all workers, now or before; `take_notes` brings what the workers
         have met up to now.
         """
-        self._config = config
+        self._state_dir, self._config = state_dir, config
         self._hits, self._cases = HitBook(state_dir, time.time()), CaseBook(state_dir)
         self._counters, self._take_notes = counters, take_notes
         self.recent: deque[RecentBlock] = deque(maxlen=MOST)
+        self.listed: ListedNames | None = None  # while a release of a fleet is watched
 
     def drain(self, memory: WorkerMemory, blocked: BlockedDomains, now: float) -> None:
         """Take what a worker has met since the last call. `now` is of `pdns.clock.boottime_s`."""
@@ -55,6 +59,8 @@ class BlockBooks:
             hashes.append(name_hash(event.listed))
             blocked.saw(labels.tenant, hashes[-1], now)
             self._met(labels.tenant, labels.feed, event.listed)
+            if self.listed is not None:
+                self.listed.saw(event, labels)
             self.recent.append(_recent(event, labels, now_s - now + event.last_s))
         self._hits.saw(hashes, now_s)
 
@@ -75,6 +81,10 @@ class BlockBooks:
                 except OSError:
                     self._cases.failed()
                     await asyncio.sleep(_RETRY_S)  # then there may be room
+
+    async def keep_times(self, in_force: Callable[[], InForce], counters: Counters) -> None:
+        """Count how long updates of feeds take until every worker uses them. `counters` are those of the supervisor."""
+        await BlockTimes(self._state_dir, in_force, counters).run()
 
     def write(self) -> None:
         """Save everything now."""

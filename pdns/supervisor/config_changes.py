@@ -121,7 +121,7 @@ class ConfigChanges:
     def _check(self, own: Path, parts: Parts, tables: Mapping[str, Any]) -> None:
         """Raise `ConfigErrors` unless the whole configuration would be valid."""
         files = {**parts.each, str(own): tables}
-        would_be = merged(files, dict.fromkeys(files, ""), str(own))
+        would_be = merged(files, dict.fromkeys(files, ""), str(own), parts.bundle)
         from_tables(would_be.tables, str(self._path), self._path.absolute().parent, parts=would_be)
 
 

@@ -12,6 +12,7 @@ from msgspec import UNSET
 
 from pdns.config.addresses import absolute_path
 from pdns.config.conf_d import API_FILE, DIRECTORY
+from pdns.config.fleet_rules import BUNDLE_FILE
 from pdns.config.schema import Config
 from pdns.config.toml_file import read_tables
 from pdns.config.watch import FileWatch, Loaded, PartsWatch, load_version
@@ -33,11 +34,12 @@ class ConfigWatch:
         """Call this every second or so. True once for each new version of any of the files."""
         return max([watch.changed() for watch in self._all()])  # of each: `any` would not ask them all
 
-    async def load(self) -> Loaded:
-        """The configuration as it is now. Raises `ConfigErrors`. Other tasks run meanwhile: many local records take seconds, in
-        which `/readyz` has to answer.
+    async def load(self, bundle: str = BUNDLE_FILE) -> Loaded:
+        """The configuration as it is now, with the policy bundle in the file `bundle` of a node.
+
+        Raises `ConfigErrors`. Other tasks run meanwhile: many local records take seconds, in which `/readyz` has to answer.
         """
-        return await asyncio.to_thread(load_version, self._path)
+        return await asyncio.to_thread(load_version, self._path, bundle=bundle)
 
     def seen(self) -> None:
         """Note that the present versions were handled."""

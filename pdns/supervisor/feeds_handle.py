@@ -10,7 +10,7 @@ from typing import Final
 from pdns.config.schema import Config
 from pdns.confinement.confine import listens_low
 from pdns.ipc.config_memfd import share_config, without_records
-from pdns.ipc.messages import Configure, Distrust
+from pdns.ipc.messages import Configure, Distrust, Message
 from pdns.supervisor.child import Child
 from pdns.supervisor.restart_needed import variables_of_feeds
 
@@ -23,13 +23,14 @@ class FeedsHandle:
 
     def __init__(self, config: Callable[[], Config], message: Callable[[], Configure]) -> None:
         """`config` and `message` return the live configuration, and what is sent with it."""
+        self.heard: Callable[[Message], object] = lambda _: None  # called with each of its messages
         self._config, self._message = config, message
         self._child = Child(
             NAME,
             "feeds.refresh",
             asyncio.get_running_loop(),
             on_start=self._configure,
-            on_message=lambda _: None,
+            on_message=lambda message: (self.heard(message), None)[1],
             on_exit=lambda: None,
             own_group=True,
         )
@@ -64,6 +65,9 @@ class FeedsHandle:
     def distrust(self, generation: int) -> None:
         """Report a blockset that workers cannot use."""
         self._child.send(Distrust(generation))
+
+    def send(self, message: Message) -> None:
+        self._child.send(message)
 
     async def follow(self, before: Config) -> None:
         """Take up the live configuration, which replaces `before`."""

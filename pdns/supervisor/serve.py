@@ -45,6 +45,7 @@ from pdns.supervisor.config_changes import ConfigChanges
 from pdns.supervisor.config_watch import ConfigWatch
 from pdns.supervisor.events_handle import EventsHandle
 from pdns.supervisor.feeds_handle import FeedsHandle
+from pdns.supervisor.fleet_node import FleetNode
 from pdns.supervisor.http import servers
 from pdns.supervisor.http.servers import HttpServers
 from pdns.supervisor.http.status import StatusReader
@@ -54,7 +55,7 @@ from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.readiness import Readiness
 from pdns.supervisor.reload_requests import ReloadRequests, answer
 from pdns.supervisor.restart_needed import until_restart
-from pdns.supervisor.start_checks import warn_of_privileges
+from pdns.supervisor.start_checks import required_feeds, warn_of_privileges
 from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
@@ -104,6 +105,7 @@ class Supervisor:
         self._workers: WorkerPool | None = None
         self._missing: Missing = {}
         self._feeds = FeedsHandle(lambda: self.config, self._configure_feeds)
+        self._fleet = FleetNode(lambda: self.config, lambda: self.workers, self._feeds, self._told.set)
         self._events = EventsHandle(lambda: self.config, lambda: self.workers)
 
     @property
@@ -192,15 +194,13 @@ class Supervisor:
             return lines
         missing = self.workers.missing_feeds()
         if missing is None:
-            return self.workers.unprotected()
-        feeds = self.status.read().feeds
-        errors = {name: feeds[name].last_error if name in feeds else "" for name in missing}
-        why = "required, not loaded, so queries get SERVFAIL"
-        return [f"feed {name}: {why}{error and ': '}{error}" for name, error in errors.items()] or ["workers: not ready"]
+            return self._fleet.not_ready() or self.workers.unprotected()
+        return required_feeds(missing, self.status.read()) or ["workers: not ready"]
 
     def remarks(self) -> list[str]:
         """Problems that clients do not notice."""
-        return [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks(), *self._upgrade.remarks]
+        own = [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks()]
+        return [*own, *self._fleet.remarks(), *self._upgrade.remarks]
 
     async def run(self) -> None:
         """Serve until stopped. Raises `PdnsError` when the start fails."""
@@ -238,7 +238,8 @@ class Supervisor:
     async def _until_stopped(self) -> None:
         ready = Readiness(self.not_ready, self._announced)
         watchdog = systemd.ping_watchdog(self.unhealthy)
-        jobs = (watchdog, self.listen_addresses.run(), self._begin(), ready.run(), self._obey(), *self.workers.jobs())
+        reporting = watchdog, self._fleet.report()
+        jobs = (*reporting, self.listen_addresses.run(), self._begin(), ready.run(), self._obey(), *self.workers.jobs())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
@@ -330,6 +331,8 @@ class Supervisor:
                 self._reload_wanted, waiting = False, self._reloads.take()
                 self._files.seen()
                 answer(waiting, await self._reload())
+            if self._fleet.take_offer():
+                await self._fleet.settle(self._files, lambda loaded: self._go_live(self._system.kept(loaded, self._live)))
             followed = self._system.followed(self._live)
             if followed is not None or self.listeners.interface_came():
                 await self._reload(followed or self._live)
@@ -387,4 +390,4 @@ class Supervisor:
         await self._events.restart()
 
     def _configure_feeds(self) -> Configure:
-        return Configure(self._generation, str(self.config_path), self.workers.blockset.in_use)
+        return Configure(self._generation, str(self.config_path), self.workers.blockset.in_use, self._live.parts.bundle_sha256)

@@ -28,3 +28,10 @@ def all_tried(feeds: Iterable[Feed], status: FeedsStatus) -> bool:
     """Whether every feed was tried once."""
     known = (status.feeds.get(feed.name) for feed in feeds)
     return all(feed is not None and (feed.loaded or feed.last_attempt_s > 0) for feed in known)
+
+
+def required_feeds(missing: Iterable[str], status: FeedsStatus) -> list[str]:
+    """A line for each required feed that is `missing`."""
+    why = "required, not loaded, so queries get SERVFAIL"
+    errors = {name: status.feeds[name].last_error if name in status.feeds else "" for name in missing}
+    return [f"feed {name}: {why}{error and ': '}{error}" for name, error in errors.items()]

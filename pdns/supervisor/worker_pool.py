@@ -62,7 +62,7 @@ class WorkerPool:
         self._state_dir = Path(live.config.state.dir)
         self._distrust, self._before_burial = distrust, bury
         self.blockset = SealedBlockset(self._state_dir, lambda: self.writers, self._blockset_refused)
-        self._books = BlockBooks(
+        self.books = BlockBooks(
             self._state_dir, lambda: self._live.config, lambda: (*self.counters, *self.past_counters), self.take_notes
         )
         self.restarts = 0
@@ -113,7 +113,7 @@ class WorkerPool:
     @property
     def recent(self) -> Iterable[RecentBlock]:
         """The last blocked and monitored queries, the newest last."""
-        return self._books.recent
+        return self.books.recent
 
     def least(self, gauge: str) -> int:
         """The lowest value of a gauge without labels; a worker without a value counts as 0."""
@@ -170,12 +170,13 @@ class WorkerPool:
 
     def jobs(self) -> tuple[Coroutine[None, None, None], ...]:
         """Background work while the workers run. Runs until cancelled."""
-        books = self._books.keep_hits(), self._books.keep_cases()
+        times = self.books.keep_times(self.in_force, self.retired_counters)
+        books = self.books.keep_hits(), self.books.keep_cases(), times
         return self.look_after(), *books, inforce.keep(self._state_dir, self.in_force), self.blockset.run()
 
     def write_books(self) -> None:
         """Save the hits of the feeds and the cases now."""
-        self._books.write()
+        self.books.write()
 
     async def first_answer(self) -> None:
         """Wait until all of them answer. Raises `PdnsError` when one cannot."""
@@ -292,7 +293,7 @@ class WorkerPool:
     def _bury(self, process: WorkerHandle) -> None:
         """Keep its counts and release the rest."""
         self._leaving.remove(process)
-        self._books.drain(process.memory, self.blocked, boottime_s())
+        self.books.drain(process.memory, self.blocked, boottime_s())
         self._before_burial(process)
         process.memory.fold_into(self.retired_counters)
         self._lost += process.memory.lost
@@ -318,7 +319,7 @@ class WorkerPool:
         """Read the counts of the workers and the kernel since the last call."""
         now = boottime_s()
         for process in self.writers:
-            self._books.drain(process.memory, self.blocked, now)
+            self.books.drain(process.memory, self.blocked, now)
         if drops := self._live.listeners.new_drops():
             self.retired_counters.add(drops, "dropped_total", "udp_receive_buffer_full")
         if lines := standard_error().newly_dropped():

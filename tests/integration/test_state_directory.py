@@ -168,6 +168,8 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
                 changes += 1
                 feed(tmp_path, "example", *(f"{changes}-{number}.example" for number in range(2000)))
                 pdns.wait_for(partial(_compiles, pdns, seen, pdns.value("blockset_generation")), "a compile", 60)
+            feed(tmp_path, "example", "evil.example", "bad.example", "late.example")
+            pdns.wait_for(seen.has("block-times.jsonl"), "the time of an update")
         seen.look()
     rows_of = {path: [row.path for row in ROWS if row.matches(path)] for path in seen.paths}
     assert {str(path): rows for path, rows in rows_of.items() if len(rows) != 1} == {}

@@ -96,6 +96,7 @@ def default(row: Row) -> Any:
 def test_snippets(snippet: str, tmp_path: Path) -> None:
     """Every snippet loads as it stands."""
     (tmp_path / "authority.pem").write_text(CERTIFICATE)
+    (tmp_path / "root.json").write_text("{}")
     (tmp_path / "pdns.toml").write_text(snippet)
     assert load(tmp_path / "pdns.toml")
 

@@ -37,7 +37,7 @@ WORDS = {
     r"sift\w*": "classify",
     r"flights": "in flight",
     r"lanes?": "fast forwarding",
-    r"promot(?:e|es|ed|ing|ion)": "punt",
+    r"promot(?:e|es|ed|ing|ion) (?:an? |the )?(?:quer(?:y|ies)|questions?|miss(?:es)?)": "punt",  # releases are promoted
     r"tally|tallies": "statistics",
     r"(?<!in )(?:the|its) front(?! of)": "the fast path",
     r"stamp(?:s|ed|ing)?": "rules epoch",
@@ -57,7 +57,7 @@ _INSTEAD = {f"w{at}": instead for at, instead in enumerate(WORDS.values())}
 # Parts of identifiers, however these are spelt, and whole identifiers, in just this spelling.
 PARTS = {
     "carrier", "desk", "distill", "flights", "hub", "judgement", "judgment", "keeper", "lane", "lanes", "octet", "octets",
-    "promote", "promoted", "ruling", "rulings", "sift", "sighting", "sightings", "tally",
+    "ruling", "rulings", "sift", "sighting", "sightings", "tally",
 }  # fmt: skip
 WHOLE = {"Asked", "Front", "Heard", "OddLines", "house"}
 # Modules, classes and functions are not called so; the words are everyday ones otherwise.

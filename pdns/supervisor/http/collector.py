@@ -22,7 +22,8 @@ from pdns.clock import boottime_s
 from pdns.config.schema import Config
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
-from pdns.supervisor.http.exposition import LE
+from pdns.supervisor.http import capacity
+from pdns.supervisor.http.fleet_metrics import add_fleet
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
 from pdns.supervisor.listen_addresses import ListenAddresses
@@ -30,8 +31,10 @@ from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counter_sums import CounterSums, Series
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family
-from pdns.telemetry.stats import BOUNDS, BUCKET_SUFFIX, SUM_SUFFIX
+from pdns.telemetry.family import PREFIX, Family
+from pdns.telemetry.histograms import buckets_of
+from pdns.telemetry.metrics import BY_NAME, FAMILIES
+from pdns.telemetry.stats import BUCKET_SUFFIX, SUM_SUFFIX
 from pdns.version import COMMIT
 
 
@@ -129,6 +132,7 @@ class PdnsCollector(Collector):
             values["blockset_build_seconds"][()] = status.build_s
             values["blockset_compiled_generation"][()] = status.generation
         self._published(values, status.published)
+        add_fleet(values, self._facts.config.fleet, self._status.fleet(), now_s)
         for configured in self._facts.config.feed:
             feed = status.feeds.get(configured.name) or feed_status.FeedStatus(
                 url=configured.url, category=configured.category, mode=configured.mode, required=configured.required
@@ -203,6 +207,10 @@ class PdnsCollector(Collector):
         for server, dropped in facts.http_dropped.items():
             values["http_connections_dropped_total"][server,] = dropped
         values["metrics_series_dropped_total"][()] = sum(counters.dropped for counters in (*facts.counters, *facts.past_counters))
+        for of, most in capacity.limits(facts.config):
+            values["limit"][of,] = most
+        for name, size in capacity.disk(Path(facts.config.state.dir)):
+            values[name][()] = size
         for process, pid in facts.processes.items():
             if (used := usage(pid)) is None:
                 continue
@@ -238,7 +246,7 @@ def _histogram(family: Family, values: defaultdict[str, Series]) -> Metric:
     for label in dict.fromkeys(labels[0] for labels in buckets):
         total = 0.0
         cumulative = []
-        for bound, le in zip(BOUNDS, LE, strict=True):
+        for bound, le in buckets_of(family.name):
             total += buckets.get((label, bound), 0)
             cumulative.append((le, total))
         sum_ns = values[family.name + SUM_SUFFIX].get((label,), 0)

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from prometheus_client.utils import floatToGoString
-
-from pdns.telemetry.metrics import FAMILIES, PREFIX, Family
-from pdns.telemetry.stats import BOUNDS, BUCKET_SUFFIX, BUCKETS_S, SUM_SUFFIX
+from pdns.telemetry.family import PREFIX, Family
+from pdns.telemetry.histograms import buckets_of
+from pdns.telemetry.metrics import FAMILIES
+from pdns.telemetry.stats import BUCKET_SUFFIX, SUM_SUFFIX
 
 Series = Mapping[tuple[str, ...], float]
-LE: Final = (*map(floatToGoString, BUCKETS_S), "+Inf")
 _ESCAPED: Final = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 _SPARE: Final = 1000
 _NONE: Final[Series] = {}
@@ -54,11 +53,11 @@ class Exposition:
 
     def _histogram(self, family: Family, values: Mapping[str, Series]) -> list[str]:
         buckets, sums = values.get(family.name + BUCKET_SUFFIX, _NONE), values.get(family.name + SUM_SUFFIX, _NONE)
-        (label,) = family.labels
+        (label,), bounds = family.labels, buckets_of(family.name)
         lines = []
         for key in dict.fromkeys(key[0] for key in buckets):
             total = 0.0
-            for bound, le in zip(BOUNDS, LE, strict=True):
+            for bound, le in bounds:
                 total += buckets.get((key, bound), 0)
                 lines.append(f"{_start(family.name + '_bucket', (label, 'le'), (key, le))}{total}\n")
             lines.append(f"{_start(family.name + '_count', (label,), (key,))}{total}\n")

@@ -13,6 +13,7 @@ from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
 from pdns.core.routes import MOST_LABELS
 from pdns.event_store.event import FindingKind
+from pdns.telemetry.histograms import BLOCK_TIME, BLOCK_TIME_BUCKETS_S
 from pdns.telemetry.metrics import FAMILIES
 from pdns.telemetry.sliding_window import WINDOWS
 from pdns.telemetry.stats import BUCKET_SUFFIX, BUCKETS_S, MAX_TENANTS
@@ -77,6 +78,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for configured in config.feed:
         yield "feed_hits_total", (configured.name,)
         yield "feed_only_hits_total", (configured.name,)
+        if configured.mode == "block":
+            yield BLOCK_TIME + BUCKET_SUFFIX, (configured.name, repr(BLOCK_TIME_BUCKETS_S[0]))
     for name, group in islice(server_groups(config).items(), MOST_LABELS):
         if group.fallback:
             yield "group_fallbacks_total", (name,)

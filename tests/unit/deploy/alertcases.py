@@ -6,22 +6,11 @@ Series are given without `instance`, which is "a" everywhere, and with one value
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Final
 
-Series = dict[str, str]
-
-
-class AlertCase(NamedTuple):
-    """`at`: when it fires. `labels`: those of the alert besides `instance` and `severity`. `summary`: without the instance."""
-
-    name: str
-    at: str
-    fires: Series
-    silent: tuple[Series, ...]
-    summary: str
-    labels: dict[str, str] | None = None
-    slow: bool = False
-    whole: bool = False  # of all nodes: neither label nor summary names an instance
+from tests.unit.deploy.alertcase import AlertCase, Series
+from tests.unit.deploy.capacitycases import CAPACITY
+from tests.unit.deploy.fleetcases import FLEET
 
 
 def _few(
@@ -209,6 +198,16 @@ PROTECTION: Final = (
         "a newer blockset is compiled (8), and workers do not use it",
     ),
     AlertCase(
+        "PdnsBlockLate", "2h",
+        {'pdns_indicator_to_block_seconds_bucket{feed="f", le="60.0"}': "0+3x200",
+         'pdns_indicator_to_block_seconds_bucket{feed="f", le="+Inf"}': "0+4x200"},
+        ({'pdns_indicator_to_block_seconds_bucket{feed="f", le="60.0"}': "0+4x200",
+          'pdns_indicator_to_block_seconds_bucket{feed="f", le="+Inf"}': "0+4x200"},
+         {'pdns_indicator_to_block_seconds_bucket{feed="f", le="60.0"}': "3x200",
+          'pdns_indicator_to_block_seconds_bucket{feed="f", le="+Inf"}': "4x200"}),
+        "feed f: 25% of its updates took more than a minute until they were blocked", {"feed": "f"}, slow=True,
+    ),
+    AlertCase(
         "PdnsBlocksNoQuery", "26h", {_QUERIES: "0+1000x200", _BLOCKED: "5x200"},
         ({_QUERIES: "0+1000x200", _BLOCKED: "5x100 6x100"}, {_QUERIES: "0+10x200", _BLOCKED: "5x200"}),
         "of more than 100,000 queries in a day, none was blocked", slow=True,
@@ -339,4 +338,4 @@ NUMBERS: Final = (
     ),
 )  # fmt: skip
 
-CASES: Final = (*SERVICE, *PROTECTION, *PEOPLE, *NUMBERS)
+CASES: Final = (*SERVICE, *PROTECTION, *PEOPLE, *FLEET, *NUMBERS, *CAPACITY)

@@ -14,8 +14,10 @@ import typer
 import yaml
 
 from pdns.__main__ import build
-from pdns.telemetry.metrics import FAMILIES, PREFIX
-from tests.unit.deploy.alertcases import CASES, AlertCase, Series
+from pdns.telemetry.family import PREFIX
+from pdns.telemetry.metrics import FAMILIES
+from tests.unit.deploy.alertcase import AlertCase, Series
+from tests.unit.deploy.alertcases import CASES
 
 ROOT = Path(__file__).parents[3]
 DIRECTORY = ROOT / "deploy/prometheus"

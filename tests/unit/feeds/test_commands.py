@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 from feeds import audit
-from feeds.commands import MAX_INDICATORS, CommandRunner, RefusedError
+from feeds.commands import MAX_INDICATORS, CommandRunner
+from feeds.refusals import RefusedError
 from pdns.state import commands, in_force, overrides
 from pdns.state.commands import Command, Outcome
 from pdns.state.in_force import InForce

@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 from feeds.activation import Activation
-from feeds.commands import CommandRunner, RefusedError
+from feeds.commands import CommandRunner
 from feeds.publisher import Publisher
 from feeds.quarantine import Quarantine
 from feeds.quarantine_commands import QuarantineCommands
 from feeds.refresher import FeedRefresher
+from feeds.refusals import RefusedError
 from feeds.store import RECORD, FeedStore
 from feeds.suffixes import is_public_suffix
 from pdns.config.schema import Feed

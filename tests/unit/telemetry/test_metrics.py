@@ -21,16 +21,18 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
 from pdns.config.addresses import Endpoint
+from pdns.config.fleet_schema import FleetSection
 from pdns.config.policy_schema import Tenant
 from pdns.config.schema import BlockPage, Config, Feed, Publish, Upstream
-from pdns.state import feed_status
+from pdns.state import feed_status, fleet_status
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX
+from pdns.telemetry.family import PREFIX
+from pdns.telemetry.metrics import BY_NAME, FAMILIES
 from pdns.telemetry.stats import BUCKETS_S, HEARTBEAT, Stats
 from pdns.upstream.matching import ReplyQuality
 from pdns.version import COMMIT
@@ -60,6 +62,7 @@ class FakeSupervisor:
         self.config = Config(
             upstream=Upstream(servers=("udp://192.0.2.53:53",)), feed=(Feed(name="urlhaus", url="file:///x"),),
             block_page=BlockPage(listen=("192.0.2.1:80",)), publish=(Publish(zone="rpz.example"),),
+            fleet=FleetSection(role="publisher"),
         )  # fmt: skip
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
@@ -115,23 +118,23 @@ def page(collector: PdnsCollector) -> dict[tuple[str, tuple[tuple[str, str], ...
 
 
 def write_status(directory: Path, **feed: object) -> None:
-    status = feed_status.FeedsStatus(
-        generation=3,
-        build_s=1.5,
-        feeds={
-            "urlhaus": msgspec.convert(
-                {"url": "u", "category": "malware", "mode": "block", "required": True, **feed}, feed_status.FeedStatus
-            )
-        },
-    )
+    known = {"url": "u", "category": "malware", "mode": "block", "required": True, **feed}
+    feeds = {"urlhaus": msgspec.convert(known, feed_status.FeedStatus)}
+    status = feed_status.FeedsStatus(generation=3, build_s=1.5, feeds=feeds)
     (directory / "new").write_bytes(msgspec.json.encode(status))
     (directory / "new").replace(directory / feed_status.FILE_NAME)
+
+
+def write_fleet(directory: Path) -> None:
+    fleet = fleet_status.FleetStatus(release=7, compiled_sha256="0f" * 32, pointer_issued_s=1.0, pointer_expires_s=2.0)
+    fleet_status.write(directory, fleet)
 
 
 def test_every_family_comes_with_its_type_and_labels(counters: Counters, tmp_path: Path) -> None:
     """All families of the page are there, in its order, and every sample of one carries exactly its labels."""
     fill(counters)
     write_status(tmp_path, entries=7, odd={"address": {"count": 2}}, results={"updated": 1})
+    write_fleet(tmp_path)
     supervisor = FakeSupervisor(counters)
     supervisor.processes = {"supervisor": os.getpid(), "worker0": os.getpid()}
     metrics: list[Metric] = list(PdnsCollector(supervisor, StatusReader(tmp_path)).collect())
@@ -306,6 +309,7 @@ def test_both_formats_parse(counters: Counters, tmp_path: Path) -> None:
     """OpenMetrics, stricter than the old format, accepts the page too."""
     fill(counters)
     write_status(tmp_path, odd={"address": {"count": 2}})
+    write_fleet(tmp_path)
     registry = CollectorRegistry(auto_describe=False)
     registry.register(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     encode, _ = choose_encoder("application/openmetrics-text")

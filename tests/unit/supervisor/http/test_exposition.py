@@ -15,6 +15,7 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as parse_openmetrics
 from prometheus_client.parser import text_string_to_metric_families
 
+from pdns.supervisor.http import capacity
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.exposition import Exposition, Series
 from pdns.supervisor.http.status import StatusReader
@@ -37,6 +38,12 @@ def counters() -> Iterator[Counters]:
 def _samples(text: str, *, openmetrics: bool) -> dict[tuple[str, tuple[tuple[str, str], ...]], float]:
     families = parse_openmetrics(text) if openmetrics else text_string_to_metric_families(text)  # type: ignore[no-untyped-call]
     return {(one.name, tuple(sorted(one.labels.items()))): one.value for family in families for one in family.samples}
+
+
+@pytest.fixture(autouse=True)
+def _a_disk_at_rest(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others write to the disk between two pages."""
+    monkeypatch.setattr(capacity, "disk", lambda _: (("state_disk_bytes", 2000), ("state_disk_free_bytes", 1000)))
 
 
 @pytest.mark.parametrize("openmetrics", [False, True])

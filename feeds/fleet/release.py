@@ -1,0 +1,115 @@
+"""The documents of a fleet. Who signs them, and how they are kept in the object store, is in `docs/fleet.md`.
+
+Times are seconds since the epoch. A hash is the SHA-256 in lower-case hexadecimal digits.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from pdns.errors import PdnsError
+from pdns.state.overrides import Disabled, Indicator, Paused
+
+FORMAT: Final = 1  # of all documents: a program that does not know it keeps what it has
+MAX_DOCUMENT_BYTES: Final = 4 * 1024 * 1024
+MAX_OBJECT_BYTES: Final = 1024 * 1024 * 1024
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}\Z")]
+Count = Annotated[int, Meta(ge=0)]
+_T = TypeVar("_T", bound="Release | Urgent | Heartbeat")
+
+
+class BadDocument(PdnsError):
+    """Bytes that are not the document that was expected, or one of another version of the program."""
+
+
+class StoredObject(msgspec.Struct, frozen=True, kw_only=True):
+    """An object of the store, and what unpacking it gives."""
+
+    sha256: Sha256  # of the compressed bytes: its name
+    bytes: Annotated[int, Meta(ge=0, le=MAX_OBJECT_BYTES)]  # compressed
+    unpacked_bytes: Annotated[int, Meta(ge=0, le=16 * MAX_OBJECT_BYTES)]
+
+
+class Delta(msgspec.Struct, frozen=True, kw_only=True):
+    """The lines in which one text of a feed differs from another."""
+
+    before: Sha256  # of the text that it changes
+    after: Sha256  # of the text that it gives
+    object: StoredObject
+
+
+class FeedContent(msgspec.Struct, frozen=True, kw_only=True):
+    """The entries of one feed in a release."""
+
+    name: str
+    text: Sha256  # of the canonical text
+    text_bytes: Count
+    entries: Count
+    seen_s: float = 0.0  # when the publisher's fetcher began to receive what this text says
+    full: StoredObject
+    full_text: Sha256  # of the text that `full` gives
+    deltas: list[Delta] = []  # oldest first; from `full_text` to `text`, and perhaps from before `full_text`
+
+
+class Release(msgspec.Struct, frozen=True, kw_only=True):
+    """Everything that nodes of a ring block, and by which policy."""
+
+    format: Annotated[int, Meta(ge=1)] = FORMAT
+    number: Annotated[int, Meta(ge=1)]  # rises with each release; a rollback has a number of its own
+    created_s: float  # what has expired by then is left out
+    compiled: Sha256  # of the publisher's compiled files
+    feeds: list[FeedContent]  # in the order in which they are compiled
+    policy: StoredObject | None = None  # TOML; None: nodes have their own
+    rolled_back_to: Count = 0  # the number of the release whose content this is; 0: it is new
+
+
+class Urgent(msgspec.Struct, frozen=True, kw_only=True):
+    """Kill switches and local entries. They are in force at once, on every ring, before and after any release."""
+
+    format: Annotated[int, Meta(ge=1)] = FORMAT
+    revision: Count = 0  # of the publisher's `overrides.json`
+    disabled: dict[str, Disabled] = {}
+    indicators: tuple[Indicator, ...] = ()
+    paused: dict[str, Paused] = {}
+
+
+class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node says of itself. It serves as an inventory, and as a veto: it can only keep a release from the next ring."""
+
+    format: Annotated[int, Meta(ge=1)] = FORMAT
+    node: str
+    ring: str
+    version: str  # of the program
+    written_s: float
+    release: Count = 0  # in force on every worker
+    since_s: float = 0.0  # since when
+    sequence: Count = 0  # of the pointer that it has seen last
+    compiled: str = ""  # hash of its own compiled files
+    refused: list[int] = []  # releases that it went back from, the latest last
+    reason: str = ""  # why
+    queries: Count = 0  # since `since_s`
+    blocked: Count = 0
+    servfail: Count = 0
+    pinned: bool = False
+    error: str = ""
+
+
+def encode(document: Release | Urgent | Heartbeat) -> bytes:
+    """JSON; the same document always gives the same bytes."""
+    return msgspec.json.encode(document, order="sorted")
+
+
+def decode(data: bytes, kind: type[_T]) -> _T:
+    """The document in `data`. Raises `BadDocument`."""
+    if len(data) > MAX_DOCUMENT_BYTES:
+        raise BadDocument(f"longer than {MAX_DOCUMENT_BYTES:,} bytes")
+    try:
+        document = msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
+        raise BadDocument(str(exc)) from None
+    if document.format != FORMAT:
+        raise BadDocument(f"has format {document.format}; this program knows format {FORMAT}")
+    return document

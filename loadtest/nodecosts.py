@@ -1,0 +1,145 @@
+"""What a node takes besides the paths of a bench: memory of each process, memory of a cached answer, a miss over TLS."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from loadtest import footprint, packets, process, programs, server, traffic
+from loadtest.lifecycle import pin
+from loadtest.loopback import Address, free_port
+from loadtest.population import Population
+from loadtest.results import NodeCosts
+from loadtest.server import Resolver
+
+_READY_TIMEOUT_S = 60.0
+_NAME = "upstream.test"
+_NAMES, _TLS_NAMES = 100_000, 30_000
+_MOST = 0.99  # of the queries, that must be answered
+_CACHE = f"[cache]\nmax_bytes = {512 * 1024 * 1024}\n"  # nothing is evicted
+_UNBOUND = """server:
+  interface: 127.0.0.1@{port}
+  tls-port: {port}
+  tls-service-key: "{directory}/key.pem"
+  tls-service-pem: "{directory}/certificate.pem"
+  access-control: 127.0.0.0/8 allow
+  do-daemonize: no
+  username: ""
+  chroot: ""
+  directory: "{directory}"
+  pidfile: ""
+  use-syslog: no
+  verbosity: 0
+  num-threads: 1
+  incoming-num-tcp: 1000
+  module-config: "iterator"
+  do-not-query-localhost: no
+  outgoing-range: 8192
+  num-queries-per-thread: 4096
+  unblock-lan-zones: yes
+  insecure-lan-zones: yes
+remote-control:
+  control-enable: no
+forward-zone:
+  name: "."
+  forward-addr: {upstream_host}@{upstream_port}
+"""
+
+
+def measure(
+    directory: Path, upstream: Address, people: Population, server_core: int | None, generator_core: int | None
+) -> NodeCosts:
+    """Two resolvers without lists, one after the other. The cost over TLS is 0 where unbound is not installed."""
+    with server.started(directory / "plain", upstream, None, more=_CACHE) as resolver:
+        resolver.wait_ready(_READY_TIMEOUT_S)
+        file = directory / "new-names"
+        packets.write(file, traffic.never_seen(people, _NAMES, seed=5))
+        programs.generate(programs.generator_command(resolver.address, file, count=_NAMES), generator_core)
+        page = resolver.scrape()
+        answers, size = (sum(page[f"pdns_cache_{what}"].values()) for what in ("entries", "bytes"))
+        memory = _memory_by_role(resolver)
+    return NodeCosts(
+        cached_answer_bytes=size / max(1.0, answers),
+        memory_bytes=memory,
+        forward_tls_us=_forward_over_tls_us(directory / "tls", upstream, people, server_core, generator_core),
+    )
+
+
+def _memory_by_role(resolver: Resolver) -> dict[str, int]:
+    """Anonymous memory of each kind of process: what one more of it costs."""
+    found: dict[str, int] = {}
+    for life, role in footprint.tree(resolver.process.pid).items():
+        with contextlib.suppress(OSError, KeyError):  # a job that has just ended
+            found[role] = found.get(role, 0) + process.memory(life.pid).anonymous
+    found.pop("job", None)
+    return found
+
+
+def _forward_over_tls_us(
+    directory: Path, upstream: Address, people: Population, server_core: int | None, generator_core: int | None
+) -> float:
+    if shutil.which("unbound", path="/usr/sbin:/usr/bin") is None:
+        return 0.0
+    directory.mkdir(parents=True)
+    with _unbound(directory, upstream) as address:
+        listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
+        text = server.config_text(listen, metrics, address, directory / "state", None, more=_CACHE)
+        over_tls = f'["tls://{address}#{_NAME}"]\nca_file = "{directory}/certificate.pem"'
+        text = text.replace(f'["udp://{address}"]', over_tls, 1)
+        with server.started_by(directory, text, listen, metrics) as resolver:
+            resolver.wait_ready(_READY_TIMEOUT_S)
+            pin(resolver, server_core)
+            file = directory / "new-names"
+            packets.write(file, traffic.never_seen(people, _TLS_NAMES, seed=6))
+            worker = resolver.worker()
+            before = resolver.cpu_s(worker)
+            run = programs.generate(programs.generator_command(resolver.address, file, count=_TLS_NAMES), generator_core)
+            if run.rcodes.get(0, 0) < _MOST * _TLS_NAMES:
+                raise server.ServerError(f"over TLS, {run.rcodes} of {_TLS_NAMES:,} queries{resolver.last_words()}")
+            return (resolver.cpu_s(worker) - before) / run.received * 1e6
+
+
+@contextlib.contextmanager
+def _unbound(directory: Path, upstream: Address) -> Iterator[Address]:
+    """An upstream over TLS, which forwards to `upstream`."""
+    address = Address("127.0.0.1", free_port())
+    _certificate(directory)
+    (directory / "unbound.conf").write_text(
+        _UNBOUND.format(port=address.port, directory=directory, upstream_host=upstream.host, upstream_port=upstream.port)
+    )
+    child = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", str(directory / "unbound.conf")], stderr=subprocess.DEVNULL)
+    try:
+        yield address
+    finally:
+        server.stop(child)
+
+
+def _certificate(directory: Path) -> None:
+    """A self-signed one, for a day."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
+    now = dt.datetime.now(dt.UTC)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(hours=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_NAME)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    (directory / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
+    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    (directory / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))

@@ -1,0 +1,45 @@
+"""docs/security-model.md: each threat names tests that exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+PAGE = (TESTS.parent / "docs/security-model.md").read_text(encoding="utf-8")
+_THREATS = PAGE.partition("\n## Threats\n")[2].partition("\n## ")[0]
+ROWS = [
+    [cell.strip() for cell in line.strip("|").split("|")]
+    for line in _THREATS.splitlines()
+    if line.startswith("| ") and not line.startswith("| who | reaches |")
+]
+WITH_TESTS = [row for row in ROWS if len(row) == 5]
+
+
+@cache
+def functions(file: Path) -> set[str]:
+    """The names of the functions of a module."""
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return {node.name for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))) if isinstance(node, kinds)}
+
+
+@pytest.mark.parametrize("row", WITH_TESTS, ids=[f"{row[0][:24]}-{number}" for number, row in enumerate(WITH_TESTS)])
+def test_a_threat_names_tests_that_exist(row: list[str]) -> None:
+    """One or more, each `file::function` below tests/."""
+    named = re.findall(r"`([\w/]+\.py)::(test_\w+)`", row[4])
+    assert named
+    assert re.sub(r"`[^`]*`|,| ", "", row[4]) == ""
+    for file, function in named:
+        assert function in functions(TESTS / file), f"{file}::{function}"
+
+
+def test_rows_are_whole() -> None:
+    """No empty cell; only the rows about the fleet, whose page has its tests, name none."""
+    assert len(WITH_TESTS) >= 35
+    assert all(all(row) for row in ROWS)
+    fleet = _THREATS.partition("### Fleet\n")[2]
+    assert [row[0] for row in ROWS if len(row) != 5 and row[3] not in fleet] == []
