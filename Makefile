@@ -92,3 +92,4 @@ dev:
 
 tools:
 	@tests/install-tools
+	@tests/install-go-tools

@@ -1,4 +1,4 @@
-"""`python -m loadtest bench | history | size | compare | chart | soak | abuse | replay | malformed | zone`."""
+"""`python -m loadtest bench | history | size | compare | chart | soak | fleet | abuse | replay | malformed | zone`."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from loadtest import abuse as abusemod
 from loadtest import bench as benchmod
 from loadtest import chart as chartmod
 from loadtest import compare as comparemod
+from loadtest import fleet as fleetmod
 from loadtest import history as historymod
 from loadtest import malformed as malformedmod
 from loadtest import namedata, server, zoneserver
@@ -21,6 +22,7 @@ from loadtest import replay as replaymod
 from loadtest import sizing as sizingmod
 from loadtest import soak as soakmod
 from loadtest import zone as zonemod
+from loadtest.fleetscene import FleetPlan
 from loadtest.loopback import Address, loopback
 from loadtest.measure import FULL, QUICK
 from loadtest.peers import PEERS, named
@@ -122,6 +124,20 @@ def soak(
 ) -> None:
     """A council's week in an hour, while everything fails that can. Exit status 1: a query is lost, a leak, a wrong answer."""
     raise typer.Exit(soakmod.main(Plan(minutes=minutes, rate_scale=rate_scale, seed=seed)))
+
+
+@app.command()
+def fleet(
+    nodes: Annotated[int, typer.Option(min=4, max=1000, help="processes that fetch, verify and apply")] = 200,
+    minutes: Annotated[float, typer.Option(min=0.5, max=1440, help="roughly how long; the scale of an hour and a week")] = 10.0,
+    poll_s: Annotated[float, typer.Option("--poll-s", min=0.2, max=3600, help="fleet.poll_s of every node")] = 10.0,
+    names: Annotated[int, typer.Option(min=1000, help="listed names")] = 200_000,
+    seed: Annotated[int, typer.Option(help="another one: other names, other changes")] = 1,
+    keep: Annotated[Path | None, typer.Option(help="work in this new directory, and leave it")] = None,
+) -> None:
+    """One publisher, many nodes, three resolvers with traffic, one S3 server, and faults. Exit status 1: a goal is missed."""
+    plan = FleetPlan(nodes=nodes, minutes=minutes, poll_s=poll_s, names=names, seed=seed)
+    raise typer.Exit(fleetmod.main(plan, keep=keep))
 
 
 @app.command()

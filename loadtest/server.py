@@ -173,12 +173,22 @@ def started_by(directory: Path, config: str, listen: Address, metrics: Address, 
             env=environment,
             cwd=checkout.directory,
         )
+    resolver = Resolver(
+        process=child, address=listen, metrics=metrics, state_dir=directory / "state", log=log, started_s=started_s
+    )
     try:
-        yield Resolver(
-            process=child, address=listen, metrics=metrics, state_dir=directory / "state", log=log, started_s=started_s
-        )
+        yield resolver
     finally:
-        stop(child)
+        stop(resolver.process)
+
+
+def again(resolver: Resolver) -> subprocess.Popen[bytes]:
+    """Start a server that has been stopped once more, with its configuration and state."""
+    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
+    command = [sys.executable, "-m", "pdns", "serve", "-c", str(resolver.state_dir.parent / "pdns.toml")]
+    resolver.started_s = time.monotonic()
+    with resolver.log.open("ab") as out:
+        return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=REPOSITORY)
 
 
 def last_lines(log: Path) -> str:

@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 
-from deploy.grafana import events, feeds, internals, overview, tenant
+from deploy.grafana import events, feeds, fleet, internals, overview, tenant
 
 DIRECTORY: Final = Path(__file__).parent / "dashboards"
-BOARDS: Final = (overview, tenant, feeds, internals, events)
+BOARDS: Final = (overview, tenant, feeds, fleet, internals, events)
 
 
 def texts() -> dict[str, str]:

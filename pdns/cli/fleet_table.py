@@ -71,7 +71,7 @@ def _node(node: FleetNode, status: FleetStatus, state: str, now_s: float) -> tup
     says = node.error or (f"refused {node.refused[-1]}: {node.reason}" if node.refused else "")
     return (
         node.node, node.ring, _number(node.release), str(max(0, wanted - node.release)),
-        age(now_s - node.written_s), node.version, _share(node.blocked, node.queries), _share(node.servfail, node.queries),
+        age(now_s - node.written_s), node.version, _percent(node.blocked, node.queries), _percent(node.servfail, node.queries),
         state.upper() if state in _BAD_STATES else state, says,
     )  # fmt: skip
 
@@ -113,7 +113,7 @@ def _span(seconds: float) -> str:
     return age(seconds).removesuffix(" ago")
 
 
-def _share(part: int, whole: int) -> str:
+def _percent(part: int, whole: int) -> str:
     return f"{part / whole:.2%}" if whole else "-"
 
 
