@@ -31,7 +31,7 @@ class PublishedFeed(msgspec.Struct, frozen=True, kw_only=True):
     full_s: float  # when the whole text was last packed
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
+class PendingPointer(msgspec.Struct, frozen=True, kw_only=True):
     """Signed files on their way to the store. A publisher that was killed goes on with them."""
 
     sequence: int
@@ -58,7 +58,7 @@ class PublisherRecord(msgspec.Struct, kw_only=True):
     rings: Rings = msgspec.field(default_factory=Rings)
     feeds: dict[str, PublishedFeed] = {}
     generation: int = 0  # that was exported last
-    pending: Pending | None = None
+    pending: PendingPointer | None = None
     fenced: str = ""  # why nothing is published any more
     frozen: str = ""  # why no new release is made
 

@@ -29,7 +29,7 @@ from feeds.fleet.release import Release, Urgent, encode
 from feeds.fleet.release_maker import Making, ReleaseMaker, packed_policy
 from feeds.fleet.rings import RingError
 from feeds.fleet.signing import PublisherKeys, target_path
-from feeds.fleet.stored import StoreError
+from feeds.fleet.stored import ObjectStoreError
 from feeds.fleet.trust import TrustError
 from feeds.refusals import RefusedError
 from feeds.scheduler import Scheduler
@@ -118,7 +118,7 @@ class PublisherRole:
             except FencedError as exc:
                 reason = str(exc)
                 self._published["fenced"] += reason != self._errors.get(name)
-            except (StoreError, TrustError, MissingLibrary) as exc:
+            except (ObjectStoreError, TrustError, MissingLibrary) as exc:
                 reason = str(exc)
             except BuildError as exc:
                 reason = exc.reason
@@ -186,7 +186,7 @@ class PublisherRole:
         return self._made
 
     async def _ready(self) -> tuple[PointerWriter, PublisherKeys]:
-        """What is needed to write pointers. Raises `StoreError`, `TrustError` and `OSError`."""
+        """What is needed to write pointers. Raises `ObjectStoreError`, `TrustError` and `OSError`."""
         keys = await self._current_keys()
         if not self._loaded:
             self._files.prepare()
@@ -312,7 +312,7 @@ class PublisherRole:
         try:
             pointer, keys = await self._ready()
             await pointer.take_over(keys, steady_s())
-        except (StoreError, TrustError) as exc:
+        except (ObjectStoreError, TrustError) as exc:
             raise RefusedError(str(exc)) from None
         self._taken_up = True
         return f"publishes again, from pointer {self._record.sequence + 1} on"
@@ -330,7 +330,7 @@ class PublisherRole:
         if publish:
             try:
                 await self._point()
-            except (StoreError, TrustError) as exc:
+            except (ObjectStoreError, TrustError) as exc:
                 raise RefusedError(f"it is on record, but not published yet: {exc}") from None
 
     # Status.

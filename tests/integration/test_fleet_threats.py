@@ -20,7 +20,7 @@ from feeds.fleet.object_store import open_store
 from feeds.fleet.packed import path_of
 from feeds.fleet.release import encode
 from feeds.fleet.signing import TIMESTAMP_PATH, PublisherKeys, snapshot_path, targets_path
-from feeds.fleet.stored import Existing, NotFound, StoreError, TooLarge
+from feeds.fleet.stored import Existing, NotFound, ObjectStoreError, TooLarge
 from feeds.fleet.trusted import POINTER_BYTES, UntrustedError
 from pdns.errors import PdnsError
 from tests.integration.attackedstore import AttackedStore, VerifyingNode, text_of
@@ -166,7 +166,7 @@ def test_store_credentials_that_delete(store: AttackedStore, node: VerifyingNode
     release = store.publish("three.test")
     for content in (release.feeds[0].full, release.feeds[0].deltas[-1].object):
         (store.directory / path_of(content.sha256)).unlink()
-    refused(node, "not there", kind=StoreError)
+    refused(node, "not there", kind=ObjectStoreError)
     shutil.rmtree(store.directory / "metadata")
     refused(node, "not there", kind=NotFound)
 
