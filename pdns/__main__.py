@@ -15,7 +15,7 @@ from pdns.version import VERSION
 
 _COMMANDS: Final = (
     "serve", "check", "explain", "report", "feeds", "block", "allow", "indicators", "reports", "pause", "resume", "policy",
-    "cache", "events", "hunt", "tap", "fleet", "reload", "audit", "top", "demo",
+    "cache", "events", "hunt", "tap", "fleet", "reload", "audit", "top", "health", "demo",
 )  # fmt: skip
 _MODULES: Final = {
     "block": "indicators",

@@ -104,12 +104,15 @@ class NodeRole:
         elif isinstance(message, Traffic):
             now_s = boottime_s()
             self._gate.saw(Totals(message.queries, message.blocked, message.servfail), now_s)
-            names = [BlockedName(name.listed, name.queries, name.clients) for name in message.names]
-            if self._gate.watching and (harm := self._gate.judge(names, self._lists.is_new, now_s)):
-                self._harm = harm
-                self._now.set()
-            if not self._gate.watching:
-                self._lists.forget_before()
+            if self._gate.watching:
+                self._judge([BlockedName(name.listed, name.queries, name.clients) for name in message.names], now_s)
+
+    def _judge(self, names: list[BlockedName], now_s: float) -> None:
+        if harm := self._gate.judge(names, self._lists.is_new, now_s):
+            self._harm = harm
+            self._now.set()
+        elif not self._gate.watching:
+            self._lists.forget_before()
 
     # Commands.
 
@@ -176,8 +179,6 @@ class NodeRole:
         if self._lists.directory.refused(release.number) or record.pinned:
             trusted.handled()
             return
-        if release.number < record.highest:
-            raise UntrustedError(f"release {release.number} is older than release {record.highest}, which was in force here")
         if release.number == self._failing and boottime_s() < self._again_s:
             raise UnusableRelease(self._report.last_error)
         self._failing = release.number

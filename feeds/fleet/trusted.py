@@ -6,9 +6,11 @@ Metadata is kept in `<state>/fleet/metadata`. What is older than was seen there,
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
@@ -28,6 +30,8 @@ FULL_LOOK_S: Final = 3600.0  # so often everything is verified anew, also when t
 CLOCKS_DIFFER_S: Final = 300.0
 _WAIT_S: Final = 180.0
 _T = TypeVar("_T")
+for _name in ("tuf", "securesystemslib"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # of each poll they log several lines for debugging
 
 
 class UntrustedError(PdnsError):
@@ -156,13 +160,22 @@ class TrustedStore:
         except ImportError:
             raise MissingLibrary("fleets need the library tuf: pip install 'protective-dns[fleet]'") from None
 
+        store = self
+
         class Fetcher(FetcherInterface):  # type: ignore[misc, unused-ignore]
-            def _fetch(inner, url: str) -> Iterator[bytes]:  # noqa: N805 (`self` is the store)
+            def _fetch(self, url: str) -> Iterator[bytes]:
                 try:
-                    data = _wait(loop, self.object(url, MAX_DOCUMENT_BYTES))
+                    data = _wait(loop, store.object(url, MAX_DOCUMENT_BYTES))
                 except NotFound as exc:
                     raise exceptions.DownloadHTTPError(str(exc), 404) from None
                 yield data
+
+            @contextmanager
+            def download_file(self, url: str, max_length: int) -> Iterator[BytesIO]:
+                data = b"".join(self.fetch(url))
+                if len(data) > max_length:
+                    raise exceptions.DownloadLengthMismatchError(f"{url}: {len(data):,} bytes, more than {max_length:,}")
+                yield BytesIO(data)  # in memory: this process may write to no other directory
 
         try:
             root = read_bounded(self._root_file, MAX_DOCUMENT_BYTES, follow_links=True)

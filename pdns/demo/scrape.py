@@ -8,7 +8,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.samples import Sample
 
-from pdns.telemetry.metrics import PREFIX
+from pdns.telemetry.family import PREFIX
 
 
 class Scrape:

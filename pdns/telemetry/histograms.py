@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client.utils import floatToGoString
-
 from pdns.telemetry.stats import BUCKETS_S
 
 BLOCK_TIME: Final = "indicator_to_block_seconds"
@@ -15,7 +13,7 @@ BLOCK_TIME_BUCKETS_S: Final = (
 
 
 def _named(buckets_s: tuple[float, ...]) -> tuple[tuple[str, str], ...]:
-    return (*zip(map(repr, buckets_s), map(floatToGoString, buckets_s), strict=True), ("+Inf", "+Inf"))
+    return (*((repr(bound), repr(bound)) for bound in buckets_s), ("+Inf", "+Inf"))
 
 
 _DURATIONS: Final = _named(BUCKETS_S)

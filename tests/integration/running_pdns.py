@@ -32,7 +32,7 @@ import dns.rdatatype
 import tomli_w
 from prometheus_client.parser import text_string_to_metric_families
 
-from pdns.telemetry.metrics import PREFIX
+from pdns.telemetry.family import PREFIX
 from tests.fakes.upstream import FakeUpstream, Handler
 
 ROOT = Path(__file__).parents[2]

@@ -31,8 +31,9 @@ from pdns.supervisor.process_usage import usage
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counter_sums import CounterSums, Series
 from pdns.telemetry.counters import Counters
+from pdns.telemetry.family import PREFIX, Family
 from pdns.telemetry.histograms import buckets_of
-from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX, Family
+from pdns.telemetry.metrics import BY_NAME, FAMILIES
 from pdns.telemetry.stats import BUCKET_SUFFIX, SUM_SUFFIX
 from pdns.version import COMMIT
 

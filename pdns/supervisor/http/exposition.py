@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from pdns.telemetry.family import PREFIX, Family
 from pdns.telemetry.histograms import buckets_of
-from pdns.telemetry.metrics import FAMILIES, PREFIX, Family
+from pdns.telemetry.metrics import FAMILIES
 from pdns.telemetry.stats import BUCKET_SUFFIX, SUM_SUFFIX
 
 Series = Mapping[tuple[str, ...], float]

@@ -14,7 +14,8 @@ import typer
 import yaml
 
 from pdns.__main__ import build
-from pdns.telemetry.metrics import FAMILIES, PREFIX
+from pdns.telemetry.family import PREFIX
+from pdns.telemetry.metrics import FAMILIES
 from tests.unit.deploy.alertcase import AlertCase, Series
 from tests.unit.deploy.alertcases import CASES
 

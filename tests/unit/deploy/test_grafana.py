@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 import yaml
 
-from pdns.telemetry.metrics import FAMILIES, PREFIX
+from pdns.telemetry.family import PREFIX
+from pdns.telemetry.metrics import FAMILIES
 
 ROOT = Path(__file__).parents[3]
 GRAFANA = ROOT / "deploy/grafana"

@@ -31,7 +31,8 @@ from pdns.supervisor.http.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESUL
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
-from pdns.telemetry.metrics import BY_NAME, FAMILIES, PREFIX
+from pdns.telemetry.family import PREFIX
+from pdns.telemetry.metrics import BY_NAME, FAMILIES
 from pdns.telemetry.stats import BUCKETS_S, HEARTBEAT, Stats
 from pdns.upstream.matching import ReplyQuality
 from pdns.version import COMMIT
@@ -117,15 +118,9 @@ def page(collector: PdnsCollector) -> dict[tuple[str, tuple[tuple[str, str], ...
 
 
 def write_status(directory: Path, **feed: object) -> None:
-    status = feed_status.FeedsStatus(
-        generation=3,
-        build_s=1.5,
-        feeds={
-            "urlhaus": msgspec.convert(
-                {"url": "u", "category": "malware", "mode": "block", "required": True, **feed}, feed_status.FeedStatus
-            )
-        },
-    )
+    known = {"url": "u", "category": "malware", "mode": "block", "required": True, **feed}
+    feeds = {"urlhaus": msgspec.convert(known, feed_status.FeedStatus)}
+    status = feed_status.FeedsStatus(generation=3, build_s=1.5, feeds=feeds)
     (directory / "new").write_bytes(msgspec.json.encode(status))
     (directory / "new").replace(directory / feed_status.FILE_NAME)
 

@@ -1,4 +1,4 @@
-"""Texts of a release: the shortest way, every way that is left when something is damaged, and nothing that is not what was signed."""
+"""Texts of a release: the shortest way, the other ways when something is damaged, and nothing else than what was signed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from feeds.fleet.node_record import NodeDirectory, policy_text
 from feeds.fleet.packed import path_of
 from feeds.fleet.release import Release
 from feeds.fleet.stored import NotFound
-from tests.unit.feeds.fleet.publishing import SmallPublisher, text_of
+from tests.unit.feeds.fleet.smallpublisher import SmallPublisher, text_of
 
 FIRST, SECOND, THIRD = (text_of(*(f"n{number}.example" for number in range(size))) for size in (50, 51, 53))
 
@@ -110,7 +110,7 @@ def test_nothing_else_than_what_was_signed_gets_in(publisher: SmallPublisher, no
     whole = (publisher.store / full).read_bytes()
     for damaged in (whole[:-1], whole + b"x", b"", bytes((whole[0] ^ 1,)) + whole[1:]):
         publisher.write(full, damaged)
-        with pytest.raises(UnusableRelease, match="feed a: object .*not the bytes that the release names"):
+        with pytest.raises(UnusableRelease, match=r"feed a: object .*not the bytes that the release names"):
             node.bring(first)
     publisher.write(full, whole)
     assert node.bring(first)

@@ -15,7 +15,7 @@ from feeds.fleet.object_store import open_store
 from feeds.fleet.release import Urgent
 from feeds.fleet.stored import StoreError
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
-from tests.unit.feeds.fleet.publishing import SmallPublisher, text_of
+from tests.unit.feeds.fleet.smallpublisher import SmallPublisher, text_of
 
 TIMESTAMP = "metadata/timestamp.json"
 
