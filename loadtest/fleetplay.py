@@ -30,11 +30,11 @@ class FleetPlay:
         self.goals: list[Goal] = []
         self.bands: list[Band] = []
         self.full_bytes = 0.0
+        self.queries = 0
         self._shares: list[float] = []
         self._delays: list[float] = []
         self._from_change: list[float] = []
         self._absent = scene.plan.nodes - 1
-        self._bad_rings: set[str] = set()
 
     def run(self, only: Collection[str] = ()) -> None:
         """All steps, or those with these titles and the first. Raises `ServerError` when nothing can be held."""
@@ -344,7 +344,6 @@ class FleetPlay:
         """A feed lists what clients ask for most: the first ring finds out, and nothing else ever gets it."""
         scene = self._scene
         before = scene.watch.newest("first")
-        settled = scene.watch.newest("all")
         time.sleep(max(5.0, scene.plan.poll_s))
         spoiled_s = scene.feed.spoil()
         self._wait("the bad list is published", lambda: scene.watch.newest("first") > before, self._limit_s)
@@ -362,18 +361,11 @@ class FleetPlay:
         measured = f"refused after {took_s:.1f} s, undone after {back_s:.1f} s; {len(others)} others had it"
         self._goal("bad list", "stays in ring one", measured, met=not rings and not others)
         scene.feed.write()
-        self._settle(max(bad, settled))
 
     def _sum_up(self) -> None:
         scene = self._scene
-        percentile = statistics.quantiles(self._delays, n=100, method="inclusive")
-        measured = f"p50 {percentile[49]:.1f} s, p99 {percentile[98]:.1f} s, last {max(self._delays):.1f} s"
-        self._goal("convergence", f"p99 <= {CONVERGE_S:.0f} s", measured, met=percentile[98] <= CONVERGE_S)
-        last = max(self._from_change)
-        self._goal("with both soaks", "-", f"{last:.1f} s from the change of the list to the last node", met=True)
-        share = max(self._shares)
-        shares = f"{statistics.median(self._shares):.2%}, at most {share:.2%}, of {self.full_bytes:,.0f} bytes"
-        self._goal("bytes of a change", f"<= {CHANGE_SHARE:.0%}", shares, met=share <= CHANGE_SHARE)
+        if self._delays:
+            self._sum_up_changes()
         self._goal("wrong texts", "0", str(self._wrong_texts()), met=not self._wrong_texts())
         for generator in scene.generators:
             generator.terminate()
@@ -384,4 +376,12 @@ class FleetPlay:
         dead = scene.nodes.dead()
         self._goal("node processes", "all alive", f"{len(dead)} ended", met=not dead)
 
-    queries = 0
+    def _sum_up_changes(self) -> None:
+        percentile = statistics.quantiles(self._delays, n=100, method="inclusive")
+        measured = f"p50 {percentile[49]:.1f} s, p99 {percentile[98]:.1f} s, last {max(self._delays):.1f} s"
+        self._goal("convergence", f"p99 <= {CONVERGE_S:.0f} s", measured, met=percentile[98] <= CONVERGE_S)
+        last = max(self._from_change)
+        self._goal("with both soaks", "-", f"{last:.1f} s from the change of the list to the last node", met=True)
+        share = max(self._shares)
+        shares = f"{statistics.median(self._shares):.2%}, at most {share:.2%}, of {self.full_bytes:,.0f} bytes"
+        self._goal("bytes of a change", f"<= {CHANGE_SHARE:.0%}", shares, met=share <= CHANGE_SHARE)
