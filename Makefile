@@ -29,7 +29,7 @@ demo: venv ## show it at work, with upstream, feeds and traffic of its own; need
 
 ##@ Test
 
-test: lint tools ## check the code and run the tests: under five minutes on two cores
+test: lint tools ## check the code and run the tests: a quarter of an hour on two cores
 	@exec .ci/tests "not long and not matrix" $(ARGS)
 
 test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
@@ -92,3 +92,4 @@ dev:
 
 tools:
 	@tests/install-tools
+	@tests/install-go-tools
