@@ -101,8 +101,7 @@ class RunningImage:
         return found
 
     def health(self) -> subprocess.CompletedProcess[str]:
-        command = [word.replace("127.0.0.1:5300", f"127.0.0.1:{self.port}") for word in self.image.argv("HEALTHCHECK")]
-        return inside(self.image, self.first, [*command, "--metrics", f"127.0.0.1:{self.metrics}"])
+        return inside(self.image, self.first, self.image.argv("HEALTHCHECK"))
 
     def wait_until_ready(self) -> None:
         until_s = time.monotonic() + 120
