@@ -125,7 +125,8 @@ def test_a_backup_is_made_while_files_change(state_dir: Path, tmp_path: Path) ->
 
 def test_a_record_that_changes_meanwhile_is_read_again(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A feed is updated after the names of its files were read: the backup has the new record with the new list."""
-    feed, changed = state_dir / "feeds/x", []
+    feed = state_dir / "feeds/x"
+    changed: list[Path] = []
 
     def opened(path: Path) -> io.BufferedReader:
         if path.parent == feed and not changed:
