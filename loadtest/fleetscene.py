@@ -30,7 +30,9 @@ POINTER_VALID_S = 60.0
 REMOVED, ADDED = 100, 200  # names of a change
 POPULAR = 300  # names of the bad list
 _PACKETS = 20_000
+CLIENTS = 8  # of each resolver: a name that only one client asks for says nothing about a list
 _GENERATED_S = 24 * 3600.0
+_MOST_QUERIES = 10**12
 _ANSWER_S = 12.0
 
 
@@ -231,7 +233,8 @@ def _start_traffic(scene: Scene) -> None:
     packets.write(file, traffic.mix(scene.people, _PACKETS, scene.plan.seed, blocked_share=BLOCKED_SHARE))
     for resolver in scene.resolvers:
         command = programs.generator_command(
-            resolver.address, file, seconds=_GENERATED_S, rate=RATE, window=int(RATE * _ANSWER_S * 2),
+            resolver.address, file, count=_MOST_QUERIES, seconds=_GENERATED_S, rate=RATE, clients=CLIENTS,
+            window=int(RATE * _ANSWER_S * 2),
             timeout_ms=int(_ANSWER_S * 1000), progress=False,
         )  # fmt: skip
         scene.generators.append(programs.start(command))

@@ -136,6 +136,7 @@ struct source {
 
 static struct source sources[MAX_SOURCES];
 static unsigned source_count = 8, slot_bits, slot_count;
+static unsigned client_count; /* addresses that sources share, from 127.0.1.1 on; 0: the kernel chooses */
 
 static uint64_t sent, received, lost, strange, question_differs, truncated, send_errors, in_flight;
 static uint64_t rcodes[RCODES];
@@ -171,6 +172,10 @@ static void open_sources(const struct sockaddr_storage *to, socklen_t to_length,
         struct source *source = &sources[i];
         int bytes = 4 << 20;
         source->fd = socket(to->ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+        if (source->fd >= 0 && client_count > 0) {
+            struct sockaddr_in from = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(0x7f000101 + i % client_count)};
+            if (bind(source->fd, (const struct sockaddr *)&from, sizeof from) != 0) die("bind: %s", strerror(errno));
+        }
         if (source->fd < 0 || connect(source->fd, (const struct sockaddr *)to, to_length) != 0) die("socket: %s", strerror(errno));
         setsockopt(source->fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof bytes); /* else an answer may be lost on our side */
         source->slots = calloc(slot_count, sizeof *source->slots);
@@ -416,6 +421,7 @@ int main(int argc, char **argv) {
         {"to", required_argument, NULL, 'a'},      {"packets", required_argument, NULL, 'p'}, {"count", required_argument, NULL, 'n'},
         {"seconds", required_argument, NULL, 's'}, {"rate", required_argument, NULL, 'r'},    {"window", required_argument, NULL, 'w'},
         {"sockets", required_argument, NULL, 'k'}, {"timeout-ms", required_argument, NULL, 't'}, {"progress", no_argument, NULL, 'v'},
+        {"clients", required_argument, NULL, 'c'},
         {NULL, 0, NULL, 0},
     };
     struct sockaddr_storage to;
@@ -433,6 +439,7 @@ int main(int argc, char **argv) {
             case 'w': window = (unsigned)number("window", optarg, 1, (double)MAX_SOURCES * MAX_SLOTS); break;
             case 'k': source_count = (unsigned)number("sockets", optarg, 1, MAX_SOURCES); break;
             case 't': run.timeout_ns = (uint64_t)(number("timeout-ms", optarg, 1, 60000) * 1e6); break;
+            case 'c': client_count = (unsigned)number("clients", optarg, 1, 200); break;
             case 'v': run.progress = true; break;
             default: return 2;
         }

@@ -73,10 +73,11 @@ def generator_command(
     window: int | None = None,
     timeout_ms: int = 1000,
     progress: bool = True,
+    clients: int = 0,
 ) -> list[str]:
     """The command line. `rate` (queries a second) makes it an open loop; without, `window` queries are always in flight.
 
-    `progress` is shown on a terminal only.
+    `progress` is shown on a terminal only. `clients`: so many addresses of this machine ask, at most 8; 0: one.
     """
     command = [str(build.program("generator")), "--to", str(to), "--packets", str(packets)]
     command += ["--seconds", f"{seconds:.3f}", "--timeout-ms", str(timeout_ms)]
@@ -88,6 +89,8 @@ def generator_command(
         window = CLOSED_LOOP_WINDOW
     if window is not None:
         command += ["--window", str(window)]
+    if clients:
+        command += ["--clients", str(clients)]
     if progress and sys.stderr.isatty():
         command.append("--progress")
     return command

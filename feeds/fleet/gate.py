@@ -15,7 +15,7 @@ SAMPLE_S: Final = 60.0
 WATCH_S: Final = 600.0  # a release that did no harm for so long stays
 SERVFAIL_WATCH_S: Final = 120.0  # later ones are not of the release
 LEAST_BEFORE: Final = 0.005  # the share of blocked queries that a network without blocks is taken to have had
-MOST_NEW: Final = 0.05  # of all queries: so many blocked by new names are too many, whatever was blocked before
+MOST_BEFORE: Final = 0.01  # more does not count: where much is blocked, a bad list has no more room
 CLIENTS: Final = 2  # that must have met a new name for it to count
 
 
@@ -113,7 +113,7 @@ class Gate:
     def _blocks(self, queries: int, blocked: int, new: list[BlockedName]) -> str:
         known = self._before.queries >= max(1, self.limits.queries)
         before = self._before.blocked / self._before.queries if known else 0.0
-        most = min((self.limits.blocked_times - 1) * max(before, LEAST_BEFORE), MOST_NEW)
+        most = (self.limits.blocked_times - 1) * min(max(before, LEAST_BEFORE), MOST_BEFORE)
         count = min(blocked, sum(name.queries for name in new))
         if count > most * queries:
             worst = max(new, key=lambda name: name.queries)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from feeds.fleet.apply import Applier, ObjectSource, UnusableRelease
 from feeds.fleet.node_policy import NodePolicy
-from feeds.fleet.node_record import NodeDirectory, NodeRecord
+from feeds.fleet.node_record import MOST_REFUSED, NodeDirectory, NodeRecord
 from feeds.fleet.release import Release
 from feeds.scheduler import Scheduler
 from pdns.blockset.canonical import content_hash
@@ -97,7 +97,7 @@ class NodeLists:
         record = self.record
         refused = [*record.refused, RefusedRelease(record.release, reason, time.time())]
         back = self.directory.release(record.before)
-        self.directory.keep(refused=refused[-50:], wanted=back.number if back is not None else 0)
+        self.directory.keep(refused=refused[-MOST_REFUSED:], wanted=back.number if back is not None else 0)
         if back is None:
             raise UnusableRelease("this release is the first one here")
         self.forget_before()
@@ -154,7 +154,6 @@ class NodeLists:
                 since_s=time.time(),
                 wanted=0,
                 before=0 if refused else record.release,
-                highest=max(record.highest, release.number),
                 release_sha256=sha256,
             )
         else:

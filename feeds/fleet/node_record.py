@@ -18,7 +18,6 @@ import msgspec
 from feeds.fleet.release import MAX_DOCUMENT_BYTES, BadDocument, Release, decode, encode
 from pdns.blockset.generations import sync
 from pdns.files import records, safe_files
-from pdns.files.records import DamagedError
 from pdns.files.safe_files import TEMPORARY
 from pdns.state.fleet_status import DIRECTORY, RefusedRelease
 
@@ -35,13 +34,10 @@ class NodeRecord(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float = 0.0  # since when, by the clock of this machine
     wanted: int = 0  # the one that the lists are brought to; its texts are here
     before: int = 0  # the one to go back to
-    highest: int = 0  # that was ever in force here
     release_sha256: str = ""  # of the document that was handled last
     refused: list[RefusedRelease] = []
     pinned: bool = False
     pinned_reason: str = ""
-    bundle_refused: str = ""  # SHA-256 of a policy bundle that the supervisor refused
-    bundle_error: str = ""  # why
     version: int = 1
 
 
@@ -68,11 +64,6 @@ class NodeDirectory:
         if new != self.record:
             records.store(self.path / RECORD, records.encode(new))
             self.record = new
-
-    def refuse(self, number: int, reason: str, at_s: float) -> None:
-        """Remember that release `number` is not to be used again. Raises `OSError`."""
-        others = [one for one in self.record.refused if one.number != number]
-        self.keep(refused=[*others, RefusedRelease(number, reason, at_s)][-MOST_REFUSED:])
 
     def refused(self, number: int) -> bool:
         """Whether release `number` was refused here."""
@@ -152,6 +143,3 @@ def policy_text(release: Release) -> str:
 def texts_of(release: Release) -> set[str]:
     """The names of all texts of `release`."""
     return {feed.text for feed in release.feeds} | ({policy_text(release)} - {""})
-
-
-__all__ = ["DamagedError", "NodeDirectory", "NodeRecord", "policy_text", "texts_of"]

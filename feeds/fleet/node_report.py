@@ -10,7 +10,7 @@ from pathlib import Path
 from feeds.fleet.gate import Gate
 from feeds.fleet.node_lists import NodeLists
 from feeds.fleet.release import Heartbeat
-from feeds.fleet.trusted import Pointer, TrustedStore
+from feeds.fleet.trusted import TrustedPointer, TrustedStore
 from pdns import __version__
 from pdns.config.fleet_rules import node_name, ring_of
 from pdns.config.fleet_schema import FleetSection
@@ -26,9 +26,9 @@ class NodeReport:
     def __init__(self, state_dir: Path) -> None:
         self._state_dir = state_dir
         before = fleet_status.read(state_dir)
-        self._pointer = Pointer(0, 0.0, 0.0)
+        self._pointer = TrustedPointer(0, 0.0, 0.0)
         if before is not None and before.role == "node":
-            self._pointer = Pointer(before.sequence, before.pointer_issued_s, before.pointer_expires_s)
+            self._pointer = TrustedPointer(before.sequence, before.pointer_issued_s, before.pointer_expires_s)
         self.wanted = 0  # the release of the ring, as the newest pointer says
         self.last_error = ""
         self.polls: Counter[str] = Counter()

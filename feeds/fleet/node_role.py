@@ -19,7 +19,7 @@ from feeds.fleet.node_lists import NodeLists, UnusableRelease
 from feeds.fleet.node_report import NodeReport
 from feeds.fleet.object_store import ObjectStore, open_store
 from feeds.fleet.release import Heartbeat, Release, Urgent
-from feeds.fleet.stored import StoreError
+from feeds.fleet.stored import ObjectStoreError
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
 from feeds.fleet.urgent import overrides_of, said
 from feeds.refusals import RefusedError
@@ -104,12 +104,15 @@ class NodeRole:
         elif isinstance(message, Traffic):
             now_s = boottime_s()
             self._gate.saw(Totals(message.queries, message.blocked, message.servfail), now_s)
-            names = [BlockedName(name.listed, name.queries, name.clients) for name in message.names]
-            if self._gate.watching and (harm := self._gate.judge(names, self._lists.is_new, now_s)):
-                self._harm = harm
-                self._now.set()
-            if not self._gate.watching:
-                self._lists.forget_before()
+            if self._gate.watching:
+                self._judge([BlockedName(name.listed, name.queries, name.clients) for name in message.names], now_s)
+
+    def _judge(self, names: list[BlockedName], now_s: float) -> None:
+        if harm := self._gate.judge(names, self._lists.is_new, now_s):
+            self._harm = harm
+            self._now.set()
+        elif not self._gate.watching:
+            self._lists.forget_before()
 
     # Commands.
 
@@ -156,7 +159,7 @@ class NodeRole:
             if found is not None:
                 await self._take(found, trusted)
             await self._lists.settle_policy()
-        except StoreError as exc:
+        except ObjectStoreError as exc:
             self._report.failed("unreachable", f"the store does not answer: {exc}", trusted)
         except UntrustedError as exc:
             self._report.failed(exc.result, exc.reason, trusted)
@@ -176,8 +179,6 @@ class NodeRole:
         if self._lists.directory.refused(release.number) or record.pinned:
             trusted.handled()
             return
-        if release.number < record.highest:
-            raise UntrustedError(f"release {release.number} is older than release {record.highest}, which was in force here")
         if release.number == self._failing and boottime_s() < self._again_s:
             raise UnusableRelease(self._report.last_error)
         self._failing = release.number

@@ -6,16 +6,18 @@ Metadata is kept in `<state>/fleet/metadata`. What is older than was seen there,
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import Coroutine, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.packed import MissingLibrary
 from feeds.fleet.release import MAX_DOCUMENT_BYTES, BadDocument, Release, Urgent, decode
-from feeds.fleet.stored import NotFound, StoreError, Unchanged
+from feeds.fleet.stored import NotFound, NotModified, ObjectStoreError
 from pdns.errors import PdnsError
 from pdns.files.safe_files import make_directory, read_bounded
 
@@ -28,6 +30,8 @@ FULL_LOOK_S: Final = 3600.0  # so often everything is verified anew, also when t
 CLOCKS_DIFFER_S: Final = 300.0
 _WAIT_S: Final = 180.0
 _T = TypeVar("_T")
+for _name in ("tuf", "securesystemslib"):
+    logging.getLogger(_name).setLevel(logging.WARNING)  # of each poll they log several lines for debugging
 
 
 class UntrustedError(PdnsError):
@@ -38,7 +42,7 @@ class UntrustedError(PdnsError):
         self.reason, self.result = reason, result
 
 
-class Pointer(NamedTuple):
+class TrustedPointer(NamedTuple):
     """The newest signed word of the publisher."""
 
     sequence: int
@@ -49,7 +53,7 @@ class Pointer(NamedTuple):
 class Found(NamedTuple):
     """What the store has for a ring. A document is None when it is the one whose hash was given."""
 
-    pointer: Pointer
+    pointer: TrustedPointer
     release: Release | None
     release_sha256: str
     urgent: Urgent | None
@@ -66,16 +70,16 @@ class TrustedStore:
         self._full_s = 0.0
         self._issued: tuple[int, float] = (0, 0.0)
         self.bytes_total = 0  # received
-        self.pointer = Pointer(0, 0.0, 0.0)
+        self.pointer = TrustedPointer(0, 0.0, 0.0)
 
     async def look(self, ring: str, release_sha256: str, urgent_sha256: str) -> Found | None:
         """What is new since the hashes; None when the pointer is the one that was handled last (see `handled`).
 
-        Raises `StoreError`, `UntrustedError` and `MissingLibrary`.
+        Raises `ObjectStoreError`, `UntrustedError` and `MissingLibrary`.
         """
         data, tag = await self._store.get(POINTER, POINTER_BYTES, self._tag)
         now_s = time.monotonic()
-        if isinstance(data, Unchanged) and now_s < self._full_s:
+        if isinstance(data, NotModified) and now_s < self._full_s:
             self._require_valid()
             return None
         self._count(data)
@@ -92,14 +96,14 @@ class TrustedStore:
         self._tag = ""
 
     async def object(self, path: str, size_bytes: int) -> bytes:
-        """An object of the store, to be verified by the caller. Raises `StoreError`."""
+        """An object of the store, to be verified by the caller. Raises `ObjectStoreError`."""
         data, _ = await self._store.get(path, size_bytes)
         self._count(data)
-        if isinstance(data, Unchanged):
-            raise StoreError(f"{path}: the store says that it has not changed, and was not asked that")
+        if isinstance(data, NotModified):
+            raise ObjectStoreError(f"{path}: the store says that it has not changed, and was not asked that")
         return data
 
-    def _count(self, data: bytes | Unchanged) -> None:
+    def _count(self, data: bytes | NotModified) -> None:
         self.bytes_total += len(data) if isinstance(data, bytes) else 0
 
     def _require_valid(self) -> None:
@@ -136,7 +140,7 @@ class TrustedStore:
         except errors.LengthOrHashMismatchError as exc:
             raise UntrustedError(f"damaged, or of another moment: {exc}") from None
         except errors.DownloadError as exc:
-            if isinstance(exc.__cause__, StoreError):
+            if isinstance(exc.__cause__, ObjectStoreError):
                 raise exc.__cause__ from None
             raise UntrustedError(f"not as the signed documents say: {exc}") from None
         except errors.RepositoryError as exc:
@@ -156,13 +160,22 @@ class TrustedStore:
         except ImportError:
             raise MissingLibrary("fleets need the library tuf: pip install 'protective-dns[fleet]'") from None
 
+        store = self
+
         class Fetcher(FetcherInterface):  # type: ignore[misc, unused-ignore]
-            def _fetch(inner, url: str) -> Iterator[bytes]:  # noqa: N805 (`self` is the store)
+            def _fetch(self, url: str) -> Iterator[bytes]:
                 try:
-                    data = _wait(loop, self.object(url, MAX_DOCUMENT_BYTES))
+                    data = _wait(loop, store.object(url, MAX_DOCUMENT_BYTES))
                 except NotFound as exc:
                     raise exceptions.DownloadHTTPError(str(exc), 404) from None
                 yield data
+
+            @contextmanager
+            def download_file(self, url: str, max_length: int) -> Iterator[BytesIO]:
+                data = b"".join(self.fetch(url))
+                if len(data) > max_length:
+                    raise exceptions.DownloadLengthMismatchError(f"{url}: {len(data):,} bytes, more than {max_length:,}")
+                yield BytesIO(data)  # in memory: this process may write to no other directory
 
         try:
             root = read_bounded(self._root_file, MAX_DOCUMENT_BYTES, follow_links=True)
@@ -200,7 +213,7 @@ class TrustedStore:
     def _saw(self, sequence: int, expires_s: float) -> None:
         if self._issued[0] != sequence:
             self._issued = sequence, time.time()
-        self.pointer = Pointer(sequence, self._issued[1], expires_s)
+        self.pointer = TrustedPointer(sequence, self._issued[1], expires_s)
 
 
 def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, bytes]) -> bytes:
@@ -209,7 +222,7 @@ def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, bytes]) -> 
         return future.result(_WAIT_S)
     except TimeoutError:
         future.cancel()
-        raise StoreError(f"no answer within {_WAIT_S:g} s") from None
+        raise ObjectStoreError(f"no answer within {_WAIT_S:g} s") from None
 
 
 def _clock(at_s: float) -> str:
