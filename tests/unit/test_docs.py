@@ -125,7 +125,7 @@ def test_installed_paths_are_those_of_the_unit() -> None:
     assert "/etc/protective-dns/pdns.toml" in consoles
     assert 'dir = "/var/lib/protective-dns"' in sample
     assert "rm -rf /etc/protective-dns /var/lib/protective-dns" in consoles
-    for path in set(re.findall(r"(?:^|\s)(deploy/[\w./]+)", consoles)):
+    for path in set(re.findall(r"(?:^|\s)(deploy/[\w./-]+)", consoles)):
         assert (ROOT / path).is_file(), path
     for path in re.findall(r'"file:(/etc/protective-dns/\S+)"', sample):
         assert f"touch {path}" in consoles
