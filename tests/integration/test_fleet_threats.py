@@ -17,7 +17,7 @@ import pytest
 from feeds.fleet import rings as rings_of
 from feeds.fleet import trust
 from feeds.fleet.apply import UnusableRelease
-from feeds.fleet.gate import BlockedName, Gate, GateLimits, Totals
+from feeds.fleet.gate import BlockedName, Gate, GateLimits, TrafficTotals
 from feeds.fleet.object_store import open_store
 from feeds.fleet.packed import path_of
 from feeds.fleet.release import Heartbeat, encode
@@ -308,9 +308,9 @@ def test_bad_list() -> None:
     """A list of popular names: the gate of a node in the first ring refuses it by its own numbers, and no other ring gets it."""
     gate = Gate(GateLimits(queries=1000, blocked_times=3.0, servfail_share=0.05))
     for at in range(11):
-        gate.saw(Totals(at * 10_000, at * 100, 0), at * 60.0)
+        gate.saw(TrafficTotals(at * 10_000, at * 100, 0), at * 60.0)
     gate.begin(610.0)
-    gate.saw(Totals(102_000, 1900, 0), 620.0)
+    gate.saw(TrafficTotals(102_000, 1900, 0), 620.0)
     popular = [BlockedName(b"\x07popular\x04test\x00", 880, 40)]
     reason = gate.judge(popular, lambda _: True, 620.0)
     assert "popular.test" in reason
@@ -323,8 +323,8 @@ def test_bad_list() -> None:
 
 
 def test_publisher_taken_over(store: AttackedStore, node: VerifyingNode) -> None:
-    """Who has the publisher's key can publish until root keys, which are elsewhere, revoke it; then nodes follow the new one, even
-    to lower numbers.
+    """Who has the publisher's key can publish until root keys, which are elsewhere, revoke it; then nodes follow the new
+    key, even to lower numbers.
     """
     stolen = PublisherKeys(store.keys)
     honest = store.sequence
