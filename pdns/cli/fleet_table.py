@@ -38,7 +38,7 @@ def show_node(console: Console, status: FleetStatus, now_s: float) -> bool:
 def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
     """The status of a publisher: its rings, then its nodes. Returns whether all is well."""
     if status.fenced:
-        text = "STOPPED: another publisher writes to this store. Stop one of the two, then restart this one (docs/fleet.md)"
+        text = "STOPPED: another publisher writes to this store. Stop it, then `pdns fleet take-over`; or stop this one"
         console.print(Text(text, "red"), soft_wrap=True)
     rows = [
         ("release", str(status.release) if status.release else "none yet"),

@@ -323,8 +323,8 @@ def test_bad_list() -> None:
 
 
 def test_publisher_taken_over(store: AttackedStore, node: VerifyingNode) -> None:
-    """Who has the publisher's key can publish until root keys, which are elsewhere, revoke it; then nodes follow the new one, even
-    to lower numbers.
+    """Who has the publisher's key can publish until root keys, which are elsewhere, revoke it; then nodes follow the new
+    key, even to lower numbers.
     """
     stolen = PublisherKeys(store.keys)
     honest = store.sequence
