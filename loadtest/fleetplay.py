@@ -119,12 +119,10 @@ class FleetPlay:
 
     def _join(self) -> None:
         scene = self._scene
-        self._wait("the first release", lambda: scene.watch.newest("all") > 0, self._limit_s)
-        scene.nodes.start(*scene.nodes.numbers())
-        took_s = self._wait("everything has joined", self._current, self._limit_s)
+        self._wait("everything has joined", self._current, self._limit_s)
         reports = scene.nodes.reports.applied()
         self.full_bytes = statistics.median(one.bytes_total for one in reports.values())
-        self._goal("join", "all", f"{len(reports)} nodes in {took_s:.1f} s, {self.full_bytes:,.0f} bytes each", met=True)
+        self._goal("join", "all", f"{len(reports)} nodes, {self.full_bytes:,.0f} bytes each", met=True)
         scene.nodes.stop(self._absent)
 
     def _change(self) -> None:

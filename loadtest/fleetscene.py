@@ -26,7 +26,7 @@ EARLY_SHARE = 0.05
 BLOCKED_SHARE = 0.02  # of the queries
 RATE = 100.0  # queries a second for each resolver
 GATE_QUERIES = 100
-POINTER_VALID_S = 60.0
+POINTER_VALID_S = 600.0
 REMOVED, ADDED = 100, 200  # names of a change
 FEEDS = 2
 POPULAR = 300  # names of the bad list
@@ -188,13 +188,17 @@ def _node_config(
 
 @contextlib.contextmanager
 def standing(plan: FleetPlan, directory: Path) -> Iterator[Scene]:
-    """Store, publisher and resolvers run, and traffic flows; no node is started. Raises what the parts raise."""
-    people = population.generated(server_build(), plan.names, 10_000, sample=20_000, seed=plan.seed)
-    feed = FeedFile(people, directory / "listed.txt", plan.seed)
+    """Everything runs, and traffic flows. Raises what the parts raise."""
     (directory / "small.txt").write_text("small-one.test\nsmall-two.test\nkill.me.example\n")
     pdns("fleet", "keys", "init", str(directory / "keys"))
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(fleetstore.serving(directory))
+        nodes_plan = fleetnodes.plan_for(store, directory / "nodes", directory / "keys" / "root.json", plan.poll_s)
+        rings = {number: plan.ring(number) for number in range(plan.nodes)}
+        nodes = stack.enter_context(fleetnodes.started_nodes(nodes_plan, rings))
+        nodes.start(*rings)  # first: a fork copies the tables of all the memory that there is
+        people = population.generated(server_build(), plan.names, 10_000, sample=20_000, seed=plan.seed)
+        feed = FeedFile(people, directory / "listed.txt", plan.seed)
         authority = stack.enter_context(programs.serving("authority"))
         at = directory / "publisher"
         config, listen, metrics = publisher_config(directory, at, store, plan, authority.address)
@@ -208,9 +212,6 @@ def standing(plan: FleetPlan, directory: Path) -> Iterator[Scene]:
             config, listen, metrics = _node_config(directory, at, store, plan, authority.address, ring)
             resolvers.append(stack.enter_context(server.started_by(at, config, listen, metrics)))
         watch.resolver_dirs = [one.state_dir for one in resolvers]
-        nodes_plan = fleetnodes.plan_for(store, directory / "nodes", directory / "keys" / "root.json", plan.poll_s)
-        rings = {number: plan.ring(number) for number in range(plan.nodes)}
-        nodes = stack.enter_context(fleetnodes.started_nodes(nodes_plan, rings))
         scene = Scene(
             plan=plan, directory=directory, people=people, store=store, feed=feed, publisher=publisher, resolvers=resolvers,
             nodes=nodes, watch=watch, generators=[], started_s=time.monotonic(),

@@ -84,7 +84,11 @@ class NodeLists:
         self.directory.keep_release(release)
         self.directory.keep(wanted=release.number)
         self._remember_before()
+        before = self._release
         await self._bring_in(release)
+        if before is not None and not release.rolled_back_to:
+            self._scheduler.updates.add_published(self._scheduler.live.generation, _seen_s(release, before))
+            self._scheduler.tell()
         changed = self.policy.differs(release)
         await self._enter(release, sha256)
         return changed
@@ -175,3 +179,9 @@ class NodeLists:
         if differs and not self.compiled_differs:
             _log.warning("fleet: release %d: this node compiles other files than the publisher", release.number)
         self.compiled_differs = differs
+
+
+def _seen_s(release: Release, before: Release) -> dict[str, float]:
+    """When the publisher first saw what `release` has and `before` has not, by feed."""
+    texts = {feed.name: feed.text for feed in before.feeds}
+    return {feed.name: feed.seen_s for feed in release.feeds if feed.seen_s and texts.get(feed.name, feed.text) != feed.text}

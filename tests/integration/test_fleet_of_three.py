@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -11,15 +12,24 @@ from typing import Any
 import pytest
 
 from feeds.fleet import trust
+from pdns.state.fleet_status import FleetStatus
 from tests.integration.running_pdns import RunningPdns, UpstreamThread, feed
 from tests.integration.test_fleet_gate import Load
 from tests.integration.test_fleet_node import pdns_of, status
 
 
+def until_rcode(node: RunningPdns, name: str, rcode: str) -> None:
+    node.wait_for(lambda: node.rcode(name) == rcode, f"{name} {rcode}")
+
+
+def until_status(node: RunningPdns, condition: Callable[[FleetStatus], bool]) -> None:
+    node.wait_for(lambda: condition(status(node)), "status")
+
+
 @pytest.mark.long
 def test_a_fleet_of_three(tmp_path: Path) -> None:
-    """A change of a list is blocked on every node, with the same compiled files; kill switches overtake; heartbeats arrive; without
-    publisher and store the nodes go on; nothing is lost under load.
+    """A change of a list is blocked on every node, with the same compiled files; entries of the publisher overtake; heartbeats
+    arrive; without publisher and store the nodes go on; nothing is lost under load.
     """
     store, keys = tmp_path / "store", tmp_path / "keys"
     for directory in (store, keys, *(tmp_path / name for name in ("pub", "n1", "n2", "n3"))):
@@ -57,8 +67,8 @@ def test_a_fleet_of_three(tmp_path: Path) -> None:
             for name, ring in (("n1", "first"), ("n2", "early"), ("n3", "all"))
         ]  # fmt: skip
         for node in nodes:
-            node.wait_for(lambda node=node: node.rcode("one.example") == "NXDOMAIN", "the first release")
-            node.wait_for(lambda node=node: status(node).compiled_sha256 != "", "compiled")
+            until_rcode(node, "one.example", "NXDOMAIN")
+            until_status(node, lambda one: one.compiled_sha256 != "")
             assert not status(node).compiled_differs
             assert status(node).bundle_error == ""
         with ExitStack() as loads:
@@ -66,17 +76,17 @@ def test_a_fleet_of_three(tmp_path: Path) -> None:
             path = Path(str(lists["url"]).removeprefix("file://"))
             path.write_text(path.read_text() + "two.example\n")
             for node in nodes:
-                node.wait_for(lambda node=node: node.rcode("two.example") == "NXDOMAIN", "the change")
+                until_rcode(node, "two.example", "NXDOMAIN")
                 assert not status(node).compiled_differs
             pdns_of(publisher, "allow", "one.example", "--reason", "a mistake")
             for node in nodes:
-                node.wait_for(lambda node=node: node.rcode("one.example") == "NOERROR", "the entry of the publisher")
+                until_rcode(node, "one.example", "NOERROR")
         assert [one.lost for one in load] == [0, 0, 0]
         publisher.wait_for(lambda: {one.node for one in status(publisher).nodes} == {"n1", "n2", "n3"}, "heartbeats")
         publisher.kill()
         store.rename(tmp_path / "gone")
         for node in nodes:
-            node.wait_for(lambda node=node: status(node).last_error != "", "the store is down")
+            until_status(node, lambda one: one.last_error != "")
             assert node.get("/readyz")[0] == 200
             assert "stays in force" in node.get("/readyz")[1]
             assert node.rcode("two.example") == "NXDOMAIN"
