@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help man deb run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -29,7 +29,7 @@ demo: venv ## show it at work, with upstream, feeds and traffic of its own; need
 
 ##@ Test
 
-test: lint tools ## check the code and run the tests: under five minutes on two cores
+test: lint tools ## check the code and run the tests: a quarter of an hour on two cores
 	@exec .ci/tests "not long and not matrix" $(ARGS)
 
 test-all: lint tools ## the same, with the long suites: every pair of failing upstreams, hostile machines, other servers' answers
@@ -78,6 +78,16 @@ sanitize: dev ## test and fuzz a compiled part that is watched by AddressSanitiz
 	@.ci/checked sanitize -m pytest --timeout=600 $(COMPILED) $(ARGS)
 	@exec .ci/checked sanitize -m tests.fuzz.hammer --packets $(PACKETS)
 
+##@ Install
+
+man: venv ## make manual pages and shell completion, in build/manual
+	@$(PY) -m deploy.manual.make build/manual
+	@printf 'man -l build/manual/man1/pdns.1\n'
+
+deb: ## make a Debian package for the release that this runs on, in dist
+	@.ci/apt-install debhelper dpkg-dev gcc libc6-dev python3-dev python3-venv
+	@exec deploy/build-deb dist
+
 ##@ Tidy
 
 clean: ## remove everything that these commands made
@@ -92,3 +102,4 @@ dev:
 
 tools:
 	@tests/install-tools
+	@tests/install-go-tools

@@ -26,7 +26,7 @@ from pdns.files import records
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import appearance, make_directory, remove
 from pdns.state import commands, overrides
-from pdns.state.commands import Command, CommandError, InvalidCommand, Outcome
+from pdns.state.commands import Command, CommandError, InvalidCommand, LaterCommandError, Outcome
 from pdns.state.in_force import InForce
 from pdns.state.overrides import Disabled, FleetOverrides, Indicator, Overrides, Paused, Tapped
 
@@ -118,6 +118,12 @@ class CommandRunner:
                 order = commands.read(path)
             except FileNotFoundError:
                 continue  # it was taken back
+            except LaterCommandError as exc:
+                _log.warning("a command of another version of the program is refused: %s", exc)
+                text = f"this server is of another version and does not know that command: restart it ({exc})"
+                with suppress(OSError):
+                    commands.answer(path, Outcome(done=False, text=text))
+                continue
             except (OSError, CommandError) as exc:
                 self._discard(path, exc)
                 continue

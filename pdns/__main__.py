@@ -15,13 +15,15 @@ from pdns.version import VERSION
 
 _COMMANDS: Final = (
     "serve", "check", "explain", "report", "feeds", "block", "allow", "indicators", "reports", "pause", "resume", "policy",
-    "cache", "events", "hunt", "tap", "fleet", "reload", "audit", "top", "health", "demo",
+    "cache", "events", "hunt", "tap", "fleet", "reload", "backup", "restore", "audit", "top", "health", "demo",
 )  # fmt: skip
 _MODULES: Final = {
     "block": "indicators",
     "allow": "indicators",
     "pause": "pause",
     "resume": "pause",
+    "backup": "backup",
+    "restore": "backup",
 }  # commands that share a module
 
 

@@ -46,9 +46,10 @@ complete -F _pdns pdns
 
 _FISH: Final = """
 function __pdns_at --description 'the command line begins with these commands'
-    set -l words (commandline -opc)
-    test (count $words) -gt (count $argv); or return 1
-    test "$words[2..(math (count $argv) + 1)]" = "$argv"
+    set -l words (commandline -opc)[2..-1]
+    for at in (seq (count $argv))
+        test "$words[$at]" = "$argv[$at]"; or return 1
+    end
 end
 
 function __pdns_next --description 'the next word is a command below these'

@@ -82,8 +82,8 @@ def _spans(node: Node) -> str:
             return " "
         case "em":
             return italic("".join(child.content for child in node.walk() if child.type == "text"))
-        case "image":
-            return ""
+        case "image" | "html_inline":
+            raise ValueError(f"no manual page has {node.type}: {node.content}")
     inner = "".join(map(_spans, node.children))
     if node.type == "strong":
         return "\\fB" + inner.replace("\\fR", "\\fB") + "\\fR"

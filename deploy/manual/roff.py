@@ -20,7 +20,7 @@ def guarded(line: str) -> str:
 
 
 def bold(text: str) -> str:
-    """In bold, and no word of it divided at the end of a line."""
+    """In bold; no line ends within a word."""
     return f"\\fB{re.sub(r'(?<![^ ])(?=[^ ]{8})', lambda _: chr(92) + '%', escaped(text))}\\fR" if text else ""
 
 

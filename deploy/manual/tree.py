@@ -11,8 +11,7 @@ import typer.main
 
 from pdns.__main__ import build
 
-_FILES: Final = frozenset({"FILE", "LIST", "<path>"})  # what the help texts call a value that may be a file
-_DEFAULT: Final = re.compile(r" +(\[(?:default: [^\]]*|required|[^\]]*<=[^\]]*)\])$")
+_FILES: Final = frozenset({"FILE", "LIST", "OLD", "NEW"})  # what the help texts call a value that may be a file
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +67,7 @@ def program() -> Command:
 
 
 def _command(command: Any, context: Any, path: tuple[str, ...]) -> Command:
-    parameters = [(_parameter(each, context), each) for each in command.get_params(context) if not getattr(each, "hidden", False)]
+    parameters = [(_parameter(each), each) for each in command.get_params(context) if not getattr(each, "hidden", False)]
     below = []
     for name, each in getattr(command, "commands", {}).items():
         if not each.hidden:
@@ -83,19 +82,28 @@ def _command(command: Any, context: Any, path: tuple[str, ...]) -> Command:
     )
 
 
-def _parameter(parameter: Any, context: Any) -> Parameter:
-    shown, text = parameter.get_help_record(context)
+def _parameter(parameter: Any) -> Parameter:
+    value = (parameter.metavar or parameter.name.upper()).strip("[]{}.")
     if parameter.param_type_name == "argument":
-        value = (parameter.metavar or parameter.name.upper()).strip("[]{}")
         names: tuple[str, ...] = ()
     else:
         names = tuple(sorted((*parameter.opts, *parameter.secondary_opts), key=len))
-        value = "" if parameter.is_flag else shown.rpartition(" ")[2]
-    while found := _DEFAULT.search(text):  # one default, where the text itself has one
-        said = text[: found.start()]
-        text = (
-            said if found[1] == "[required]" or "[default" in said else f"{said.rstrip('.')} {found[1].replace('x<=', 'x <= ')}"
-        )
-        if text != said:
-            break
-    return Parameter(names, value, text.strip(), parameter.nargs != 1, bool(parameter.required))
+        value = "" if parameter.is_flag else value
+    text = parameter.help or ""
+    notes = [_range(getattr(parameter, "min", None), getattr(parameter, "max", None))]
+    if (
+        value
+        and parameter.show_default
+        and isinstance(parameter.default, str | int | float)
+        and parameter.default != ""
+        and "[default" not in text
+    ):
+        notes.append(f"default: {parameter.default}")
+    shown = "; ".join(filter(None, notes))
+    return Parameter(names, value, f"{text} [{shown}]" if shown else text, parameter.nargs != 1, bool(parameter.required))
+
+
+def _range(least: float | None, most: float | None) -> str:
+    if least is not None and most is not None:
+        return f"from {least} to {most}"
+    return f"at least {least}" if least is not None else f"at most {most}" if most is not None else ""

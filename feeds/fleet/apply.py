@@ -18,7 +18,7 @@ from feeds.fleet.line_diff import BadDiff
 from feeds.fleet.node_record import NodeDirectory, policy_text, texts_of
 from feeds.fleet.packed import BadObject, path_of, unpack
 from feeds.fleet.release import Delta, FeedContent, Release, StoredObject
-from feeds.fleet.stored import StoreError
+from feeds.fleet.stored import ObjectStoreError
 from pdns.errors import PdnsError
 from pdns.files import safe_files
 
@@ -75,7 +75,9 @@ class Applier:
     async def bring(self, release: Release) -> None:
         """Have every text of `release` here, whole and on the disk.
 
-        Raises `StoreError` when the store does not answer, `UnusableRelease` and `OSError`. What was made stays for the next try.
+        Raises `ObjectStoreError` when the store does not answer, `UnusableRelease` and `OSError`.
+
+        What was made stays for the next try.
         """
         in_force = self._directory.release(self._directory.record.release)
         used = texts_of(in_force) if in_force is not None else set()
@@ -95,12 +97,12 @@ class Applier:
             try:
                 for step in way:
                     await self._step(step)
-            except (UnusableRelease, StoreError) as exc:
+            except (UnusableRelease, ObjectStoreError) as exc:
                 why = why or exc
                 _log.warning("fleet: feed %s: %s; another way is tried", feed.name, exc)
             else:
                 return
-        if isinstance(why, StoreError):
+        if isinstance(why, ObjectStoreError):
             raise why
         raise UnusableRelease(f"feed {feed.name}: {why or 'there is no way from what is here to its text'}")
 

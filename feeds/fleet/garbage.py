@@ -22,7 +22,7 @@ async def collect_garbage(
 ) -> int:
     """Delete what is older than `KEPT_DAYS` and belongs neither to `releases` nor to `targets`, the paths of those in force.
 
-    Returns how many. Root metadata stays for ever, and what the pointer `sequence` leads to. Raises `StoreError`.
+    Returns how many. Root metadata stays for ever, and what the pointer `sequence` leads to. Raises `ObjectStoreError`.
     """
     needed = {packed.path_of(one.sha256) for release in releases for one in objects_of(release)} | set(targets)
     deleted = 0

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.release import BadDocument, Heartbeat, decode
-from feeds.fleet.stored import StoreError, Unchanged
+from feeds.fleet.stored import NotModified, ObjectStoreError
 from pdns.state.fleet_status import MAX_NODES, MISSING_AFTER_S, SeenNode
 
 FOLDER: Final = "nodes"
@@ -25,7 +25,7 @@ class Inventory:
         self._read: dict[str, tuple[float, int, Heartbeat | None]] = {}  # path -> as the store listed it, and its content
 
     async def look(self, store: ObjectStore, now_s: float) -> None:
-        """Read what has changed. Raises `StoreError`."""
+        """Read what has changed. Raises `ObjectStoreError`."""
         listed = sorted(await store.list(FOLDER), key=lambda found: -found[2])[:MAX_NODES]
         known, self._read = self._read, {}
         for path, size, at_s in listed:
@@ -38,8 +38,8 @@ class Inventory:
     async def _heartbeat(self, store: ObjectStore, path: str) -> Heartbeat | None:
         try:
             data, _ = await store.get(path, MAX_HEARTBEAT_BYTES)
-            heartbeat = None if isinstance(data, Unchanged) else decode(data, Heartbeat)
-        except (StoreError, BadDocument) as exc:
+            heartbeat = None if isinstance(data, NotModified) else decode(data, Heartbeat)
+        except (ObjectStoreError, BadDocument) as exc:
             _log.info("fleet: %s: %s", path, exc)
             return None
         if heartbeat is None or path != f"{FOLDER}/{heartbeat.node}.json":

@@ -69,7 +69,7 @@ def apply(before: BinaryIO, difference: BinaryIO, out: BinaryIO, most_bytes: int
 
     Raises `BadDiff`, `OSError`, and whatever reading `difference` raises. What was written until then is of no use.
     """
-    writer = _Writer(out, most_bytes)
+    writer = _TextWriter(out, most_bytes)
     chunks = _chunks(before)
     lines, at = next(chunks, []), 0
     for sign, line in _operations(difference):
@@ -109,7 +109,7 @@ def _chunks(file: BinaryIO) -> Iterator[list[bytes]]:
         yield lines
 
 
-class _Writer:
+class _TextWriter:
     def __init__(self, out: BinaryIO, most_bytes: int) -> None:
         self._out, self._most_bytes = out, most_bytes
         self._digest = hashlib.sha256()

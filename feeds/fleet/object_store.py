@@ -19,7 +19,7 @@ from urllib.parse import unquote, urlsplit
 
 from feeds.fetch.network import Network
 from feeds.fleet.packed import MissingLibrary
-from feeds.fleet.stored import BadRequest, Denied, Existing, NotFound, StoreError, TooLarge, Unchanged, Unreachable
+from feeds.fleet.stored import BadRequest, Denied, Existing, NotFound, NotModified, ObjectStoreError, TooLarge, Unreachable
 from feeds.fleet.web_store import WebStore
 from pdns.files.safe_files import read_bounded
 
@@ -33,10 +33,10 @@ _T = TypeVar("_T")
 
 
 class ObjectStore(Protocol):
-    """Each method raises a `StoreError`, within a minute or so. Paths are relative, with `/` between their parts."""
+    """Each method raises a `ObjectStoreError`, within a minute or so. Paths are relative, with `/` between their parts."""
 
-    async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | Unchanged, str]:
-        """The object and its entity tag; `Unchanged` when `etag` is still that of the object."""
+    async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | NotModified, str]:
+        """The object and its entity tag; `NotModified` when `etag` is still that of the object."""
         ...
 
     async def put(self, path: str, data: bytes, *, create: bool = False) -> None:
@@ -67,7 +67,7 @@ def open_store(
 ) -> ObjectStore:
     """The store at `url`; nothing is asked of it yet. `network`: how the host of an `https` url is found.
 
-    Raises `StoreError` when what is configured cannot be used, and `MissingLibrary`.
+    Raises `ObjectStoreError` when what is configured cannot be used, and `MissingLibrary`.
     """
     parts = urlsplit(url)
     if parts.scheme in ("https", "http"):
@@ -76,17 +76,17 @@ def open_store(
     try:
         if parts.scheme == "file":
             if not Path(unquote(parts.path)).is_dir():
-                raise StoreError(f"{url}: not a directory: make it, for the user that this program runs as")
+                raise ObjectStoreError(f"{url}: not a directory: make it, for the user that this program runs as")
             return _LibraryStore(library, library.store.LocalStore(unquote(parts.path)), "")
         if parts.scheme == "s3":
             prefix = unquote(parts.path).strip("/")
             bucket = _bucket(library, parts.netloc, endpoint, region, credentials_file, ca_file)
             return _LibraryStore(library, bucket, f"{prefix}/" if prefix else "")
     except OSError as exc:
-        raise StoreError(f"{exc.filename or url}: {exc.strerror}") from None
+        raise ObjectStoreError(f"{exc.filename or url}: {exc.strerror}") from None
     except library.exceptions.BaseError as exc:
-        raise StoreError(f"{url}: {_reason(exc)}") from None
-    raise StoreError(f"{url}: neither file://, s3:// nor https://")
+        raise ObjectStoreError(f"{url}: {_reason(exc)}") from None
+    raise ObjectStoreError(f"{url}: neither file://, s3:// nor https://")
 
 
 def _obstore() -> ModuleType:
@@ -119,17 +119,17 @@ def _bucket(library: ModuleType, bucket: str, endpoint: str, region: str, creden
 
 
 def _keys_in(path: str) -> dict[str, object]:
-    """The first section of a file as the AWS command line has it. Raises `StoreError`, with nothing of its content in it."""
+    """The first section of a file as the AWS command line has it. Raises `ObjectStoreError`, without its content."""
     parser = configparser.ConfigParser(interpolation=None)
     try:
         parser.read_string(read_bounded(Path(path), _MOST_FILE_BYTES, follow_links=True).decode())
         section = parser[parser.sections()[0]]
         keys = {"access_key_id": section["aws_access_key_id"], "secret_access_key": section["aws_secret_access_key"]}
     except OSError as exc:
-        raise StoreError(f"credentials_file = {path}: {exc.strerror}") from None
+        raise ObjectStoreError(f"credentials_file = {path}: {exc.strerror}") from None
     except (configparser.Error, ValueError, KeyError, IndexError):
         lines = "[default], aws_access_key_id = ..., aws_secret_access_key = ..."
-        raise StoreError(f"credentials_file = {path}: not a file with the lines {lines}") from None
+        raise ObjectStoreError(f"credentials_file = {path}: not a file with the lines {lines}") from None
     token = section.get("aws_session_token", "")
     until = datetime.now(UTC) + timedelta(seconds=_KEYS_AGAIN_S)
     return {**keys, **({"token": token} if token else {}), "expires_at": until}
@@ -141,14 +141,14 @@ class _LibraryStore:
     def __init__(self, library: ModuleType, store: object, prefix: str) -> None:
         self._library, self._store, self._prefix = library, store, prefix
 
-    async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | Unchanged, str]:
+    async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | NotModified, str]:
         options = {"if_none_match": etag} if etag else None
 
-        async def ask() -> tuple[bytes | Unchanged, str]:
+        async def ask() -> tuple[bytes | NotModified, str]:
             try:
                 result = await self._library.get_async(self._store, self._prefix + path, options=options)
             except self._library.exceptions.NotModifiedError:
-                return Unchanged(), etag
+                return NotModified(), etag
             if result.meta["size"] > most_bytes:
                 raise TooLarge(f"{path}: {result.meta['size']:,} bytes, more than {most_bytes:,}")
             chunks, received = [], 0

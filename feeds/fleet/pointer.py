@@ -16,24 +16,24 @@ from tuf.api.metadata import Metadata, Targets
 from tuf.api.serialization import SerializationError
 
 from feeds.fleet.object_store import ObjectStore
-from feeds.fleet.published import Pending, PublisherFiles, PublisherRecord, hash_of
+from feeds.fleet.published import PendingPointer, PublisherFiles, PublisherRecord, hash_of
 from feeds.fleet.release import MAX_DOCUMENT_BYTES, BadDocument, Release, decode
-from feeds.fleet.rings import Ring, Rings
-from feeds.fleet.signing import TIMESTAMP_PATH, Pointer, PublisherKeys, snapshot_path, targets_path
+from feeds.fleet.rings import RingReleases, Rings
+from feeds.fleet.signing import TIMESTAMP_PATH, PublisherKeys, SignedPointer, snapshot_path, targets_path
 from feeds.fleet.signing import target_path as path_of_target
-from feeds.fleet.stored import Existing, NotFound, StoreError, Unchanged
+from feeds.fleet.stored import Existing, NotFound, NotModified, ObjectStoreError
 from pdns.state.fleet_status import RINGS
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
 _log = logging.getLogger(__name__)
 
 
-class FencedError(StoreError):
+class FencedError(ObjectStoreError):
     """Another publisher writes to this store."""
 
 
 class PointerWriter:
-    """Writes one pointer after the other. Methods raise `StoreError` and `OSError`."""
+    """Writes one pointer after the other. Methods raise `ObjectStoreError` and `OSError`."""
 
     def __init__(self, store: ObjectStore, files: PublisherFiles, record: PublisherRecord) -> None:
         self._store, self._files, self._record = store, files, record
@@ -57,7 +57,7 @@ class PointerWriter:
             signed = keys.sign(sequence, targets, now_s, valid_s)
             new = {number: data for number, data in keys.versions.items() if number > record.root_version}
             roots = {f"metadata/{number}.root.json": data for number, data in new.items()}
-            record.pending = Pending(
+            record.pending = PendingPointer(
                 sequence=sequence,
                 files=roots | {path_of_target(name, data): data for name, data in targets.items()},
                 snapshot=signed.snapshot,
@@ -73,7 +73,7 @@ class PointerWriter:
             self._files.store(record)
             return changed
 
-    async def _carry_out(self, pending: Pending) -> None:
+    async def _carry_out(self, pending: PendingPointer) -> None:
         record, store = self._record, self._store
         for path, data in pending.files.items():
             await store.put(path, data)
@@ -94,11 +94,11 @@ class PointerWriter:
     async def _check_pointer(self, keys: PublisherKeys) -> None:
         """Raise `FencedError` if the pointer in the store is a newer one than ours."""
         found, record = await self._pointer(keys), self._record
-        if found is None and record.sequence:
+        if found is None and record.timestamp_sha256:
             record.forget_store()
-            raise StoreError("the pointer is gone from the store: everything is written to it again")
+            raise ObjectStoreError("the pointer is gone from the store: everything is written to it again")
         ours = {record.timestamp_sha256, *([_sha256(record.pending.timestamp)] if record.pending is not None else [])}
-        if isinstance(found, Pointer) and found.sequence >= record.sequence and found.sha256 not in ours:
+        if isinstance(found, SignedPointer) and found.sequence >= record.sequence and found.sha256 not in ours:
             self._fence(f"another publisher has written pointer {found.sequence} to the store")
 
     async def _take_up(self, keys: PublisherKeys, now_s: float) -> None:
@@ -110,7 +110,7 @@ class PointerWriter:
                 record.forget_store()
         elif isinstance(found, bytes):
             if not record.sequence:
-                raise StoreError(f"{TIMESTAMP_PATH}: not signed by a key in keys_dir: is this the store of another fleet?")
+                raise ObjectStoreError(f"{TIMESTAMP_PATH}: not signed by a key in keys_dir: is this the store of another fleet?")
         elif record.pending is not None and found.sha256 == _sha256(record.pending.timestamp):
             pass  # it was written before we were killed
         elif found.sequence < record.sequence:
@@ -124,7 +124,7 @@ class PointerWriter:
             await self._carry_out(record.pending)
         self._files.store(record)
 
-    async def _adopt(self, keys: PublisherKeys, pointer: Pointer, now_s: float) -> None:
+    async def _adopt(self, keys: PublisherKeys, pointer: SignedPointer, now_s: float) -> None:
         """Go on from what another publisher, or this one with another state directory, has published."""
         record = self._record
         record.forget_store()
@@ -143,7 +143,7 @@ class PointerWriter:
                 info.verify_length_and_hashes(data)
                 release = decode(data, Release)
                 record.add(release)
-                rings[name] = Ring(release.number, {release.number: now_s})
+                rings[name] = RingReleases(release.number, {release.number: now_s})
             record.last_release = max(record.releases)
             record.rings = Rings(ring=rings)
         except (SerializationError, RepositoryError, ValueError, BadDocument, KeyError, NotFound) as exc:
@@ -158,7 +158,7 @@ class PointerWriter:
             record = self._record
             found = await self._pointer(keys)
             record.fenced, record.pending = "", None
-            if isinstance(found, Pointer) and found.sha256 != record.timestamp_sha256:
+            if isinstance(found, SignedPointer) and found.sha256 != record.timestamp_sha256:
                 before = record.sequence, record.last_release
                 await self._adopt(keys, found, now_s)
                 record.sequence, record.last_release = max(before[0], record.sequence), max(before[1], record.last_release)
@@ -173,13 +173,13 @@ class PointerWriter:
             return False
         return True
 
-    async def _pointer(self, keys: PublisherKeys) -> Pointer | bytes | None:
+    async def _pointer(self, keys: PublisherKeys) -> SignedPointer | bytes | None:
         """The store's pointer; its bytes when these keys did not sign it; None when there is none."""
         try:
             found, _ = await self._store.get(TIMESTAMP_PATH, MAX_METADATA_BYTES)
         except NotFound:
             return None
-        assert not isinstance(found, Unchanged)
+        assert not isinstance(found, NotModified)
         return keys.pointer(found) or found
 
     def _fence(self, why: str) -> None:

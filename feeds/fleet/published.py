@@ -31,7 +31,7 @@ class PublishedFeed(msgspec.Struct, frozen=True, kw_only=True):
     full_s: float  # when the whole text was last packed
 
 
-class Pending(msgspec.Struct, frozen=True, kw_only=True):
+class PendingPointer(msgspec.Struct, frozen=True, kw_only=True):
     """Signed files on their way to the store. A publisher that was killed goes on with them."""
 
     sequence: int
@@ -58,7 +58,7 @@ class PublisherRecord(msgspec.Struct, kw_only=True):
     rings: Rings = msgspec.field(default_factory=Rings)
     feeds: dict[str, PublishedFeed] = {}
     generation: int = 0  # that was exported last
-    pending: Pending | None = None
+    pending: PendingPointer | None = None
     fenced: str = ""  # why nothing is published any more
     frozen: str = ""  # why no new release is made
 
@@ -78,7 +78,7 @@ class PublisherRecord(msgspec.Struct, kw_only=True):
     def forget_store(self) -> None:
         """Nothing that was published is in the store any more: all of it is to be written again."""
         self.feeds, self.releases, self.rings, self.generation = {}, {}, Rings(pinned=self.rings.pinned), 0
-        self.pending, self.targets_hash, self.root_version = None, "", 0
+        self.pending, self.targets_hash, self.timestamp_sha256, self.root_version = None, "", "", 0
 
 
 class PublisherFiles:

@@ -97,6 +97,10 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
     error: str = ""
 
 
+class _AnyFormat(msgspec.Struct):
+    format: int = FORMAT
+
+
 def encode(document: Release | Urgent | Heartbeat) -> bytes:
     """JSON; the same document always gives the same bytes."""
     return msgspec.json.encode(document, order="sorted")
@@ -107,9 +111,8 @@ def decode(data: bytes, kind: type[_T]) -> _T:
     if len(data) > MAX_DOCUMENT_BYTES:
         raise BadDocument(f"longer than {MAX_DOCUMENT_BYTES:,} bytes")
     try:
-        document = msgspec.json.decode(data, type=kind)
+        if (found := msgspec.json.decode(data, type=_AnyFormat).format) != FORMAT:  # first: the rest may be of another shape
+            raise BadDocument(f"has format {found}; this program knows format {FORMAT}")
+        return msgspec.json.decode(data, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise BadDocument(str(exc)) from None
-    if document.format != FORMAT:
-        raise BadDocument(f"has format {document.format}; this program knows format {FORMAT}")
-    return document

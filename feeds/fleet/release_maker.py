@@ -56,7 +56,7 @@ class ReleaseMaker:
     async def make(self, store: ObjectStore, making: Making, now_s: float) -> Release | None:
         """Upload what is new, and return the next release; None if nothing is new in it.
 
-        Raises `BuildError`, `StoreError` and `OSError`; what was uploaded by then is used the next time.
+        Raises `BuildError`, `ObjectStoreError` and `OSError`; what was uploaded by then is used the next time.
         """
         live, record = making.live, self._record
         shares = {entry.name: _share(live, entry.name) for entry in live.inputs}
@@ -169,7 +169,7 @@ def packed_policy(policy: bytes) -> tuple[StoredObject, bytes]:
 
 
 async def upload(store: ObjectStore, stored: StoredObject, data: bytes) -> None:
-    """Have the object in the store. Raises `StoreError`."""
+    """Have the object in the store. Raises `ObjectStoreError`."""
     try:
         await store.put(packed.path_of(stored.sha256), data, create=True)
     except Existing:

@@ -24,7 +24,7 @@ class RingError(PdnsError):
     """A release that cannot be put where it was to be put."""
 
 
-class Ring(msgspec.Struct, frozen=True):
+class RingReleases(msgspec.Struct, frozen=True):
     """The releases of one ring."""
 
     release: int = 0  # 0: none yet
@@ -34,7 +34,7 @@ class Ring(msgspec.Struct, frozen=True):
 class Rings(msgspec.Struct, frozen=True, kw_only=True):
     """All rings. `pinned`: why no release goes to another ring by itself; "": they do."""
 
-    ring: dict[str, Ring] = msgspec.field(default_factory=lambda: {name: Ring() for name in RINGS})
+    ring: dict[str, RingReleases] = msgspec.field(default_factory=lambda: {name: RingReleases() for name in RINGS})
     refused: dict[int, str] = {}  # release -> which node refused it, and why
     pinned: str = ""
 
@@ -98,7 +98,7 @@ def promoted(rings: Rings, release: int, ring: str, now_s: float) -> Rings:
 
 def rolled_back(rings: Rings, release: int, now_s: float, why: str) -> Rings:
     """`rings` after all of them got `release`, which has the content of an earlier one. They are pinned."""
-    return replace(rings, ring={name: Ring(release, {release: now_s}) for name in RINGS}, pinned=why)
+    return replace(rings, ring={name: RingReleases(release, {release: now_s}) for name in RINGS}, pinned=why)
 
 
 def waiting(rings: Rings) -> str:
@@ -114,10 +114,10 @@ def waiting(rings: Rings) -> str:
 
 
 def _put(rings: Rings, name: str, release: int, now_s: float) -> Rings:
-    ring = {**rings.ring, name: Ring(release, {**rings.ring[name].since, release: now_s})}
+    ring = {**rings.ring, name: RingReleases(release, {**rings.ring[name].since, release: now_s})}
     oldest = {following: ring[following].release for _, following in _STEPS}
     for before, following in _STEPS:  # what the next ring has passed is of no use there
         kept = {number: at for number, at in ring[before].since.items() if number >= oldest[following]}
-        ring[before] = Ring(ring[before].release, kept)
-    ring[ALL] = Ring(ring[ALL].release, {})
+        ring[before] = RingReleases(ring[before].release, kept)
+    ring[ALL] = RingReleases(ring[ALL].release, {})
     return replace(rings, ring=ring)

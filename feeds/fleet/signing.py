@@ -29,7 +29,7 @@ class SignedFiles(NamedTuple):
     timestamp: bytes
 
 
-class Pointer(NamedTuple):
+class SignedPointer(NamedTuple):
     """What a store's timestamp says."""
 
     sequence: int
@@ -77,7 +77,7 @@ class PublisherKeys:
         timestamp = self._signed(Metadata(Timestamp(version=sequence, expires=expires, snapshot_meta=pointed)), "timestamp")
         return SignedFiles(snapshot, listed, timestamp)
 
-    def pointer(self, timestamp: bytes) -> Pointer | None:
+    def pointer(self, timestamp: bytes) -> SignedPointer | None:
         """What `timestamp` says; None if it is not one that these keys signed."""
         try:
             metadata = Metadata[Timestamp].from_bytes(timestamp)
@@ -87,7 +87,7 @@ class PublisherKeys:
         signed: object = metadata.signed  # of whatever role the text says
         if not isinstance(signed, Timestamp):
             return None
-        return Pointer(signed.version, signed.expires.timestamp(), hashlib.sha256(timestamp).hexdigest())
+        return SignedPointer(signed.version, signed.expires.timestamp(), hashlib.sha256(timestamp).hexdigest())
 
     def _signed(self, metadata: Metadata, role: str) -> bytes:  # type: ignore[type-arg]  # of any role
         for signer in self._of(role):

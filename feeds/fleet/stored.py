@@ -5,33 +5,33 @@ from __future__ import annotations
 from pdns.errors import PdnsError
 
 
-class Unchanged:
+class NotModified:
     """The object is still the one that is known."""
 
 
-class StoreError(PdnsError):
+class ObjectStoreError(PdnsError):
     """The store did not do what was asked. The message says why; it has no secrets."""
 
 
-class Unreachable(StoreError):
+class Unreachable(ObjectStoreError):
     """No connection, no answer in time, or an answer that says nothing."""
 
 
-class Denied(StoreError):
+class Denied(ObjectStoreError):
     """The store refuses these credentials."""
 
 
-class NotFound(StoreError):
+class NotFound(ObjectStoreError):
     """There is no such object."""
 
 
-class Existing(StoreError):
+class Existing(ObjectStoreError):
     """There is such an object already, and it was not to be replaced."""
 
 
-class TooLarge(StoreError):
+class TooLarge(ObjectStoreError):
     """The object is larger than it may be."""
 
 
-class BadRequest(StoreError):
+class BadRequest(ObjectStoreError):
     """Something that this store does not do."""

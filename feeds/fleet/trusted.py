@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.packed import MissingLibrary
 from feeds.fleet.release import MAX_DOCUMENT_BYTES, BadDocument, Release, Urgent, decode
-from feeds.fleet.stored import NotFound, StoreError, Unchanged
+from feeds.fleet.stored import NotFound, NotModified, ObjectStoreError
 from pdns.errors import PdnsError
 from pdns.files.safe_files import make_directory, read_bounded
 
@@ -75,11 +75,11 @@ class TrustedStore:
     async def look(self, ring: str, release_sha256: str, urgent_sha256: str) -> Found | None:
         """What is new since the hashes; None when the pointer is the one that was handled last (see `handled`).
 
-        Raises `StoreError`, `UntrustedError` and `MissingLibrary`.
+        Raises `ObjectStoreError`, `UntrustedError` and `MissingLibrary`.
         """
         data, tag = await self._store.get(POINTER, POINTER_BYTES, self._tag)
         now_s = time.monotonic()
-        if isinstance(data, Unchanged) and now_s < self._full_s:
+        if isinstance(data, NotModified) and now_s < self._full_s:
             self._require_valid()
             return None
         self._count(data)
@@ -96,14 +96,14 @@ class TrustedStore:
         self._tag = ""
 
     async def object(self, path: str, size_bytes: int) -> bytes:
-        """An object of the store, to be verified by the caller. Raises `StoreError`."""
+        """An object of the store, to be verified by the caller. Raises `ObjectStoreError`."""
         data, _ = await self._store.get(path, size_bytes)
         self._count(data)
-        if isinstance(data, Unchanged):
-            raise StoreError(f"{path}: the store says that it has not changed, and was not asked that")
+        if isinstance(data, NotModified):
+            raise ObjectStoreError(f"{path}: the store says that it has not changed, and was not asked that")
         return data
 
-    def _count(self, data: bytes | Unchanged) -> None:
+    def _count(self, data: bytes | NotModified) -> None:
         self.bytes_total += len(data) if isinstance(data, bytes) else 0
 
     def _require_valid(self) -> None:
@@ -140,7 +140,7 @@ class TrustedStore:
         except errors.LengthOrHashMismatchError as exc:
             raise UntrustedError(f"damaged, or of another moment: {exc}") from None
         except errors.DownloadError as exc:
-            if isinstance(exc.__cause__, StoreError):
+            if isinstance(exc.__cause__, ObjectStoreError):
                 raise exc.__cause__ from None
             raise UntrustedError(f"not as the signed documents say: {exc}") from None
         except errors.RepositoryError as exc:
@@ -222,7 +222,7 @@ def _wait(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, bytes]) -> 
         return future.result(_WAIT_S)
     except TimeoutError:
         future.cancel()
-        raise StoreError(f"no answer within {_WAIT_S:g} s") from None
+        raise ObjectStoreError(f"no answer within {_WAIT_S:g} s") from None
 
 
 def _clock(at_s: float) -> str:

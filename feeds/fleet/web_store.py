@@ -11,7 +11,7 @@ import aiohttp
 
 from feeds.fetch.network import Network
 from feeds.fetch.resolve import UpstreamResolver
-from feeds.fleet.stored import BadRequest, Denied, NotFound, StoreError, TooLarge, Unchanged, Unreachable
+from feeds.fleet.stored import BadRequest, Denied, NotFound, NotModified, ObjectStoreError, TooLarge, Unreachable
 from pdns import __version__
 from pdns.net.tls import client_context
 
@@ -25,16 +25,16 @@ class WebStore:
     """GET over HTTPS. Redirects are refused: the url in the configuration is the one that the certificate is checked for."""
 
     def __init__(self, url: str, ca_file: str, network: Network | None) -> None:
-        """Raises `StoreError` when `ca_file` cannot be used."""
+        """Raises `ObjectStoreError` when `ca_file` cannot be used."""
         self._url = url.rstrip("/")
         try:
             self._tls = client_context(ca_file)
         except OSError as exc:
-            raise StoreError(f"ca_file = {ca_file}: {exc.strerror}") from None
+            raise ObjectStoreError(f"ca_file = {ca_file}: {exc.strerror}") from None
         self._network = network
         self._session: aiohttp.ClientSession | None = None
 
-    async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | Unchanged, str]:
+    async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | NotModified, str]:
         """See `feeds.fleet.object_store.ObjectStore`."""
         try:
             async with (
@@ -93,9 +93,9 @@ class WebStore:
         return self._session
 
 
-async def _content(path: str, response: aiohttp.ClientResponse, most_bytes: int, etag: str) -> tuple[bytes | Unchanged, str]:
+async def _content(path: str, response: aiohttp.ClientResponse, most_bytes: int, etag: str) -> tuple[bytes | NotModified, str]:
     if response.status == 304 and etag:
-        return Unchanged(), etag
+        return NotModified(), etag
     if response.status in (404, 410):
         raise NotFound(f"{path}: the server said {response.status}")
     if response.status in (401, 403):

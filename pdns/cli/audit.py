@@ -42,7 +42,7 @@ def command(
 
 
 def _row(line: dict[str, Any]) -> tuple[str, ...]:
-    keys = ("feed", "name", "category", "kind", "sink", "fleet_release", "ring")
+    keys = ("feed", "name", "category", "kind", "tenant", "sink", "fleet_release", "ring")
     what = " ".join(str(line[key]) for key in keys if line.get(key))
     moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(line["time_s"]))
     done = "yes" if line.get("done") else "no"

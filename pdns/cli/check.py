@@ -18,6 +18,7 @@ from pdns.cli.policy import show_diff
 from pdns.config.addresses import source_path, without_secrets
 from pdns.config.groups import DEFAULT, server_groups
 from pdns.config.load import default_config_path, load
+from pdns.config.memory_need import memory_notes
 from pdns.config.per_worker import worker_count
 from pdns.config.policies import DEFAULT_POLICY
 from pdns.config.schema import Config, Feed, Group, Upstream, Zone
@@ -167,6 +168,7 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
     """Warnings about settings that are valid but rarely intended."""
     if config.upstream.servers == ("udp://127.0.0.1:53",) and not system_servers(resolv_conf):
         yield f"{resolv_conf} names no server, so queries go to port 53 of this machine; say where else in upstream.servers"
+    yield from memory_notes(config, worker_count(config.server.workers))
     if not config.feed:
         yield "no [[feed]]: nothing is blocked"
     if config.loaded_records is not UNSET:

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from feeds.fetch.network import Network
 from feeds.fleet.object_store import open_store
-from feeds.fleet.stored import Denied, NotFound, StoreError, Unreachable
+from feeds.fleet.stored import Denied, NotFound, ObjectStoreError, Unreachable
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
 from pdns.cli.feed_table import age, aligned
 from pdns.config.fleet_rules import ring_of
@@ -69,5 +69,5 @@ async def _look(config: Config, root_file: Path, directory: Path, ring: str) -> 
     finally:
         await store.close()
     if found is None:
-        raise StoreError("the store says that nothing has changed, and was not asked that")
+        raise ObjectStoreError("the store says that nothing has changed, and was not asked that")
     return found, time.monotonic() - began_s

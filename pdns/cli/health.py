@@ -9,18 +9,28 @@ from typing import Annotated, Final
 
 import typer
 
-from pdns.cli.health_probe import DEGRADED, DOWN, UP, Address, Probe, Steady, Verdict, follow
+from pdns.cli.health_probe import DEGRADED, DOWN, UP, Address, Probe, ProbeResult, Steady, follow
 
 EXIT_CODES: Final = {UP: 0, DOWN: 1, DEGRADED: 3}  # 2: wrong options
 _DNS_PORT: Final = 53
 _METRICS_PORT: Final = 9153
+_SERVER: Final[Address] = "127.0.0.1", _DNS_PORT
+_METRICS: Final[Address] = "127.0.0.1", _METRICS_PORT
 
 
 def command(
-    server: Annotated[str, typer.Option("--server", "-s", metavar="ADDRESS", help="Where clients ask")] = "127.0.0.1:53",
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", metavar="FILE", help="Take the two addresses from this configuration")
+    ] = None,
+    server: Annotated[
+        str, typer.Option("--server", "-s", metavar="ADDRESS", help="Where clients ask [default: 127.0.0.1:53]")
+    ] = "",
     metrics: Annotated[
-        str, typer.Option("--metrics", "-m", metavar="ADDRESS", help='As metrics.listen; "off": do not ask /readyz')
-    ] = "127.0.0.1:9153",
+        str,
+        typer.Option(
+            "--metrics", "-m", metavar="ADDRESS", help='As metrics.listen; "off": do not ask /readyz [default: 127.0.0.1:9153]'
+        ),
+    ] = "",
     forwarded: Annotated[
         str, typer.Option("--forwarded", metavar="NAME", help="Ask upstreams for new names below NAME as well")
     ] = "",
@@ -37,29 +47,46 @@ def command(
     fall: Annotated[int, typer.Option("--fall", min=1, max=1000, help="With --follow: bad probes before it is down")] = 2,
 ) -> None:
     """Ask /readyz and the resolver, and exit with 0 (up), 1 (down), or 3 (degraded: other servers are better)."""
+    configured = _configured(config) if config is not None else (_SERVER, _METRICS)
     asked = Probe(
-        _address("--server", server, _DNS_PORT),
-        None if metrics == "off" else _address("--metrics", metrics, _METRICS_PORT),
+        _address("--server", server, _DNS_PORT) if server else configured[0],
+        None if metrics == "off" else _address("--metrics", metrics, _METRICS_PORT) if metrics else configured[1],
         timeout,
         _name(forwarded),
         maintenance,
+        as_client=config is None,
     )
     if follows:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
-            follow(asked.run, Steady(rise, fall), interval, _say)
+            follow(asked.run, Steady(rise, fall), interval, _report)
         except (BrokenPipeError, KeyboardInterrupt):
             sys.stderr.close()  # the reader is gone: nothing to report to
             raise typer.Exit(1) from None
     verdict = asked.run()
-    _say(verdict)
+    _report(verdict)
     raise typer.Exit(EXIT_CODES[verdict.state])
 
 
-def _say(verdict: Verdict) -> None:
+def _report(verdict: ProbeResult) -> None:
     print(verdict.state, flush=True)
     if verdict.reason:
         print(f"pdns health: {verdict.reason}", file=sys.stderr, flush=True)
+
+
+def _configured(file: Path) -> tuple[Address | None, Address]:
+    """The first address of `server.listen`, and that of the metrics. None if only load balancers may send queries."""
+    from pdns.config.addresses import parse_endpoint, reachable  # noqa: PLC0415 (with the option only: it imports much)
+    from pdns.config.load import load  # noqa: PLC0415
+    from pdns.errors import ConfigErrors  # noqa: PLC0415
+
+    try:
+        loaded = load(file)
+    except ConfigErrors as error:  # a server may run with the configuration before; but its addresses are not known here
+        typer.echo(str(error), err=True)
+        raise typer.Exit(EXIT_CODES[DOWN]) from None
+    asked, metrics = (reachable(parse_endpoint(text)) for text in (loaded.server.listen[0], loaded.metrics.listen))
+    return None if loaded.server.proxy_protocol_from else (asked.host, asked.port), (metrics.host, metrics.port)
 
 
 def _address(option: str, text: str, default_port: int) -> Address:

@@ -17,6 +17,7 @@ from pdns.config.addresses import reachable, source_path
 from pdns.config.load import EXAMPLE, default_config_path
 from pdns.errors import ConfigError, PdnsError
 from pdns.logs import print_once
+from pdns.supervisor.process_one import end_on_sigterm
 from pdns.supervisor.serve import Supervisor
 from pdns.version import VERSION
 
@@ -44,6 +45,7 @@ def command(
 def serve(config: Path | None) -> int:
     """Serve until stopped, and return 0. After an error, printed to stderr: 2 for the configuration, 1 for anything else."""
     try:
+        end_on_sigterm()
         asyncio.run(_run(default_config_path(config)))
     except ConfigError as error:
         print(error, file=sys.stderr)

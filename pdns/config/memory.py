@@ -10,7 +10,11 @@ from typing import Final
 from pdns.config.cpus import control_groups
 
 _PROC: Final = Path("/proc/self")
-_FILES: Final = ("memory.max", "memory.limit_in_bytes")  # of control groups v2 and v1
+_FILES: Final = (
+    "memory.max",
+    "memory.high",
+    "memory.limit_in_bytes",
+)  # v2 and v1; above `high` it is slowed down
 
 
 def usable_memory(proc: Path = _PROC) -> int:

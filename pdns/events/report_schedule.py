@@ -51,6 +51,7 @@ class ScheduleState(msgspec.Struct, frozen=True):
     """`report_schedule.json`: name of a report -> when the one that was last written was due."""
 
     done: dict[str, float] = {}
+    version: int = 1
 
 
 class Retry(msgspec.Struct):
@@ -225,9 +226,10 @@ class ReportSchedule:
 
     def _state(self) -> ScheduleState:
         try:
-            return msgspec.json.decode(read_state(self._events / _STATE, _MOST_BYTES), type=ScheduleState)
+            state = msgspec.json.decode(read_state(self._events / _STATE, _MOST_BYTES), type=ScheduleState)
         except (FileNotFoundError, ValueError, RecursionError):
             return ScheduleState()
+        return state if state.version <= ScheduleState().version else ScheduleState()
 
     def _keep(self, state: ScheduleState, done: dict[str, float]) -> None:
         if done != state.done:

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pdns.event_store.event import Record
-from pdns.events.spool_segments import MAGIC, SpoolChunk, SpoolPosition, encode_all, queries_of, read_chunk
-from pdns.files.safe_files import create, make_directory, open_state, remove
+from pdns.events.spool_segments import MAGIC, SpoolChunk, SpoolPosition, encode_all, is_of_other_version, queries_of, read_chunk
+from pdns.files.safe_files import create, make_directory, open_state, put_aside, remove
 
 LEAST_BYTES: Final = 1024 * 1024  # that a spool may be bounded to
 _LEAST_SEGMENT_BYTES: Final = 64 * 1024
@@ -172,9 +172,21 @@ class Spool:
             return
         for name in names:
             if found := _NAME.fullmatch(name):
+                self._next = int(found[1]) + 1
+                with suppress(OSError):
+                    if self._put_aside(self.directory / name):
+                        continue
                 with suppress(OSError):
                     self._sizes[int(found[1])] = (self.directory / name).lstat().st_size
-                    self._next = int(found[1]) + 1
+
+    def _put_aside(self, path: Path) -> bool:
+        """Keep a segment of another version of the program for that version. Raises `OSError`."""
+        with open_state(path) as file:
+            if not is_of_other_version(file):
+                return False
+        _log.error("%s is of another version of the program: its records wait for that version", path)
+        put_aside(path)
+        return True
 
     def _write(self, data: bytes, records: Sequence[Record]) -> None:
         while self._sizes and self.size_bytes + len(data) + len(MAGIC) > self._max_bytes:

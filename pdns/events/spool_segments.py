@@ -6,6 +6,7 @@ what is damaged: a record whose checksum is wrong, and the rest of a segment whe
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Iterable
@@ -16,6 +17,7 @@ import msgspec
 from pdns.event_store.event import Event, Record
 
 MAGIC: Final = b"PDNSEV1\n"
+_ANY_VERSION: Final = re.compile(rb"PDNSEV[0-9]\n")
 MAX_RECORD_BYTES: Final = 64 * 1024
 _HEADER: Final = struct.Struct(">II")  # length and CRC-32 of a record
 _READ_BYTES: Final = 256 * 1024
@@ -63,6 +65,12 @@ def encode_all(records: Iterable[Record]) -> tuple[list[bytes], int]:
         except ValueError:
             too_long += 1
     return encoded, too_long
+
+
+def is_of_other_version(file: BinaryIO) -> bool:
+    """Whether another version of the program has written the segment, which this one cannot read. Raises `OSError`."""
+    head = file.read(len(MAGIC))
+    return head != MAGIC and _ANY_VERSION.fullmatch(head) is not None
 
 
 def read_chunk(file: BinaryIO, offset: int, size: int, most: int, most_bytes: int = _READ_BYTES) -> SpoolChunk:

@@ -120,10 +120,15 @@ def decode(raw: bytes, form: type[_T], version: int = 1) -> _T:
     try:
         written_by = msgspec.json.decode(raw, type=_Version).version
         if written_by > version:
-            raise DamagedError(f"it has version {written_by}, which was written by a later version of the program")
+            raise DamagedError(later_version(written_by))
         return msgspec.json.decode(raw, type=form)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise DamagedError(str(exc)) from None
+
+
+def later_version(version: int) -> str:
+    """Why a file is not read whose version this program does not know."""
+    return f"it has version {version}, which was written by a later version of the program"
 
 
 class Recovered(NamedTuple, Generic[_T]):

@@ -20,6 +20,7 @@ from pdns.files.safe_files import make_directory, read_state, remove, write_whol
 from pdns.history.filters import NameFilter
 from pdns.telemetry.asked_names import DAY_S
 
+FORMAT: Final = 1
 ALL: Final = ""  # instead of a tenant
 _ALL_FILE: Final = "+all"  # no encoded name of a tenant has a +
 _SUFFIX: Final = ".bloom"
@@ -37,6 +38,7 @@ class DayRecord(msgspec.Struct, frozen=True, kw_only=True):
     until_s: float = 0.0  # written last
     lost: int = 0  # digests that were overwritten before they were read
     left_out: int = 0  # digests for which the filter for all had no room
+    version: int = FORMAT
 
 
 def date_of(day: int) -> str:
@@ -77,9 +79,10 @@ class DayFiles:
     def known(self) -> DayRecord:
         """What is known besides; nothing where it cannot be read."""
         try:
-            return msgspec.json.decode(read_state(self.directory / _RECORD, _MAX_RECORD_BYTES), type=DayRecord)
+            record = msgspec.json.decode(read_state(self.directory / _RECORD, _MAX_RECORD_BYTES), type=DayRecord)
         except (OSError, msgspec.DecodeError, UnicodeDecodeError):
             return DayRecord()
+        return record if record.version <= FORMAT else DayRecord()
 
     def write_record(self, record: DayRecord) -> None:
         """Raises `OSError`."""

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pdns.files.safe_files import read_bounded, write_whole
+from pdns.files.safe_files import put_aside, read_bounded, write_whole
 
 FILE_NAME: Final = "client.key"
 KEY_BYTES: Final = 32
@@ -24,5 +24,6 @@ def client_key(state_dir: Path) -> bytes:
             return key
     key = os.urandom(KEY_BYTES)
     with suppress(OSError):
+        put_aside(path)  # whatever is there may be what pseudonyms were made with
         write_whole(path, key, mode=0o600)
     return key

@@ -61,11 +61,15 @@ class CommandError(PdnsError):
     """A command that could not be sent or was not answered."""
 
 
+class LaterCommandError(CommandError):
+    """A command that this version of the program does not know, or with fields that may restrict it."""
+
+
 class InvalidCommand(CommandError, ValueError):
     """A command with a text or time out of bounds, from whatever source."""
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True):
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One command. `for_s` 0: without end. `all`, `category` and `kind` select what is released, in `feed` or in all feeds."""
 
     command: CommandName
@@ -216,11 +220,17 @@ def taken(state_dir: Path) -> list[Path]:
 def read(path: Path) -> Command:
     """The command in a file that `taken` returned. Never waits.
 
-    Raises `CommandError` for a file that holds no command, and `OSError`: `FileNotFoundError` when the command was taken back,
-    another one when there is no regular file of at most `MAX_BYTES`.
+    Raises `LaterCommandError`, another `CommandError` for a file that holds no command, and `OSError`: `FileNotFoundError` when
+    the command was taken back, another one when there is no regular file of at most `MAX_BYTES`.
     """
+    raw = read_state(path, MAX_BYTES)
     try:
-        return msgspec.json.decode(read_state(path, MAX_BYTES), type=Command)
+        msgspec.json.decode(raw)  # first: what is not JSON at all is of no version
+        return msgspec.json.decode(raw, type=Command)
+    except msgspec.ValidationError as exc:
+        is_later = "unknown field" in str(exc) or str(exc).endswith("`$.command`")
+        kind = LaterCommandError if is_later else CommandError
+        raise kind(str(exc)) from None
     except (ValueError, RecursionError) as exc:
         raise CommandError(str(exc)) from None
 

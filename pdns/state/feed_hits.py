@@ -14,13 +14,14 @@ from typing import Final
 import msgspec
 
 from pdns.files import records
-from pdns.files.records import DamagedError
+from pdns.files.records import DamagedError, later_version
 from pdns.files.safe_files import appearance
 from pdns.telemetry.counters import Counters
 
 FILE_NAME: Final = "hits.msgpack"
 MAX_BYTES: Final = 64 * 1024 * 1024
 WRITE_EVERY_S: Final = 60.0
+FORMAT: Final = 1
 MAX_NAMES: Final = 100_000  # the ones not met for longest are forgotten
 _DAY_S: Final = 86400
 _FAMILIES: Final = {"feed_hits_total": 0, "feed_only_hits_total": 1}
@@ -39,6 +40,7 @@ class Hits(msgspec.Struct, frozen=True, kw_only=True):
     since_s: float = 0.0  # seconds since the epoch
     written_s: float = 0.0
     feeds: dict[str, FeedHits] = {}
+    version: int = FORMAT
     names: dict[int, int] = {}  # `pdns.telemetry.block_ring.name_hash` -> the day since the epoch on which it was last met
 
 
@@ -53,9 +55,12 @@ def read(state_dir: Path) -> Hits | None:
 def parse(raw: bytes) -> Hits:
     """The content of the file. Raises `DamagedError`."""
     try:
-        return msgspec.msgpack.decode(raw, type=Hits)
+        hits = msgspec.msgpack.decode(raw, type=Hits)
     except (ValueError, RecursionError) as exc:
         raise DamagedError(str(exc)) from None
+    if hits.version > FORMAT:
+        raise DamagedError(later_version(hits.version))
+    return hits
 
 
 class HitBook:

@@ -16,6 +16,7 @@ import msgspec
 from pdns.files.safe_files import read_state, write_whole
 
 FILE_NAME: Final = "in_force.json"
+FORMAT: Final = 1
 _MAX_BYTES: Final = 4096
 _LOOK_S: Final = 0.1  # between two looks at what the workers have taken up
 
@@ -25,6 +26,7 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
 
     overrides: int = 0  # revision of `overrides.json`
     generation: int = 0  # of the blockset
+    version: int = FORMAT
 
     def covers(self, wanted: InForce) -> bool:
         """Whether `wanted`, or something later, is in force."""
@@ -34,9 +36,10 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
 def read(state_dir: Path) -> InForce:
     """What is in force; zeros when that is unknown."""
     try:
-        return msgspec.json.decode(read_state(state_dir / FILE_NAME, _MAX_BYTES), type=InForce)
+        found = msgspec.json.decode(read_state(state_dir / FILE_NAME, _MAX_BYTES), type=InForce)
     except (OSError, ValueError, RecursionError):
         return InForce()
+    return found if found.version <= FORMAT else InForce()
 
 
 def write(state_dir: Path, now: InForce) -> None:

@@ -27,7 +27,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
 from pdns.config.watch import Loaded, load_version
-from pdns.config.written_paths import written_paths
+from pdns.config.written_paths import fleet_paths, written_paths
 from pdns.confinement.confine import MEASURES, Missing, confine_supervisor
 from pdns.confinement.privileges import change_user
 from pdns.errors import ConfigErrors, PdnsError
@@ -52,10 +52,11 @@ from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.inherited_sockets import InheritedSockets
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.process_one import reap_orphans
 from pdns.supervisor.readiness import Readiness
 from pdns.supervisor.reload_requests import ReloadRequests, answer
 from pdns.supervisor.restart_needed import until_restart
-from pdns.supervisor.start_checks import required_feeds, warn_of_privileges
+from pdns.supervisor.start_checks import required_feeds, warn_at_start
 from pdns.supervisor.system_calls import require_system_calls
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
@@ -217,9 +218,9 @@ class Supervisor:
             self.listeners = self.listeners.changed_to(server.listen)
             self.listeners.steer(proxied=bool(server.proxy_protocol_from))
             bound = self._http.bind(self.config)
-            self._missing = confine_supervisor(state.path, written_paths(self.config))
+            self._missing = confine_supervisor(state.path, (*written_paths(self.config), *fleet_paths(self.config)))
             standard_error().threaded = True
-            warn_of_privileges(self.config_path, self._missing)
+            warn_at_start(self.config_path, self.config, self._missing)
             key = client_key(state.path).hex()
             live = AdoptedConfig(self.config, self.listeners, str(self.config_path), key)
             self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust, self._events.bury)
@@ -238,7 +239,7 @@ class Supervisor:
     async def _until_stopped(self) -> None:
         ready = Readiness(self.not_ready, self._announced)
         watchdog = systemd.ping_watchdog(self.unhealthy)
-        reporting = watchdog, self._fleet.report()
+        reporting = watchdog, self._fleet.report(), reap_orphans()
         jobs = (*reporting, self.listen_addresses.run(), self._begin(), ready.run(), self._obey(), *self.workers.jobs())
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]

@@ -7,21 +7,25 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pdns.config.schema import Feed
+from pdns.config.memory_need import memory_notes
+from pdns.config.per_worker import worker_count
+from pdns.config.schema import Config, Feed
 from pdns.confinement.confine import Missing, said
 from pdns.state.feed_status import FeedsStatus
 
 _log = logging.getLogger(__name__)
 
 
-def warn_of_privileges(config_path: Path, missing: Missing) -> None:
-    """Log what this process may do without need, and the file that it may not read again."""
+def warn_at_start(config_path: Path, config: Config, missing: Missing) -> None:
+    """Log what this process may do without need, the file that it may not read again, and a limit of memory that is too small."""
     if os.geteuid() == 0:
         _log.warning("runs as root: set server.user to an unprivileged user, or start it as one")
     if missing:
         _log.warning("the system does not support these confinement measures: %s", said(missing))
     if not os.access(config_path, os.R_OK):
         _log.warning("%s cannot be read by user %d: changes of it cannot be loaded", config_path, os.geteuid())
+    for note in memory_notes(config, worker_count(config.server.workers)):
+        _log.warning("%s", note)
 
 
 def all_tried(feeds: Iterable[Feed], status: FeedsStatus) -> bool:

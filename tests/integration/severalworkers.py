@@ -6,11 +6,13 @@ import signal
 import socket
 import threading
 import time
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Self
 
 from tests.fakes.upstream import answer, by_name, delayed
-from tests.integration.running_pdns import RunningPdns, UpstreamThread, feed, is_running
+from tests.integration.running_pdns import SINKHOLE, RunningPdns, UpstreamThread, feed, is_running
 from tests.wire import query_wire
 
 UPSTREAM_SAYS = "192.0.2.7"
@@ -42,16 +44,23 @@ def receive_buffer(sock: socket.socket, size: int) -> None:
 
 
 class Load:
-    """Sends some thousand queries a second from several sockets, each once. `lost` counts queries without an answer."""
+    """Sends some thousand queries a second from several sockets, each once. `lost` counts queries without an answer, `wrong`
+    those whose answer has not the address that it should have, `rcodes` all answers.
+    """
 
-    def __init__(self, pdns: RunningPdns, queries_per_s: int = 3000) -> None:
+    def __init__(self, pdns: RunningPdns, queries_per_s: int = 3000, names: Sequence[str] = NAMES) -> None:
+        """`names` at most 65,536; those below `listed.test` are to be blocked."""
         self._address = ("127.0.0.1", pdns.dns_port)
         self._pause_s = 30 / queries_per_s
         self._sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(4)]
         self._stop = threading.Event()
         self._sender = threading.Thread(target=self._send)
         self._receiver = threading.Thread(target=self._receive)
-        self._packets = [query_wire(name, query_id=number) for number, name in enumerate(NAMES)]
+        self._packets = [query_wire(name, query_id=number) for number, name in enumerate(names)]
+        blocked, open_ = socket.inet_aton(SINKHOLE), socket.inet_aton(UPSTREAM_SAYS)
+        self._expected = [blocked if name.endswith("listed.test") else open_ for name in names]
+        self.rcodes: Counter[int] = Counter()
+        self.wrong = 0
         self._waiting: list[dict[int, list[float]]] = [{} for _ in self._sockets]
         self.sent = self.answered = 0
         self.longest_s = 0.0
@@ -81,7 +90,7 @@ class Load:
         while not self._stop.is_set():
             for _ in range(30):
                 number += 1
-                which, query_id = number % len(self._sockets), number % len(NAMES)
+                which, query_id = number % len(self._sockets), number % len(self._packets)
                 self._waiting[which].setdefault(query_id, []).append(time.monotonic())
                 self._sockets[which].sendto(self._packets[query_id], self._address)
                 self.sent += 1
@@ -96,7 +105,10 @@ class Load:
                     while True:
                         data = sock.recv(512)
                         now = quiet_since = time.monotonic()
-                        began = self._waiting[which][int.from_bytes(data[:2])].pop(0)
+                        number = int.from_bytes(data[:2])
+                        began = self._waiting[which][number].pop(0)
+                        self.rcodes[data[3] & 15] += 1
+                        self.wrong += self._expected[number] not in data
                         self.longest_s = max(self.longest_s, now - began)
                         self.answered += 1
                 except BlockingIOError:

@@ -67,6 +67,7 @@ def pdns_of(pdns: RunningPdns, *words: str) -> str:
     return result.stdout + result.stderr
 
 
+@pytest.mark.long
 def test_a_release_comes_in_force_and_stays(tmp_path: Path, publisher: SmallPublisher, upstream: UpstreamThread) -> None:
     """Lists and policy of a release; a change; entries without a release; damage, and an end by SIGKILL in between."""
     publisher.policy = '[block]\naction = "nxdomain"\n' + publisher.policy

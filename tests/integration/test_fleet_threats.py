@@ -17,12 +17,12 @@ import pytest
 from feeds.fleet import rings as rings_of
 from feeds.fleet import trust
 from feeds.fleet.apply import UnusableRelease
-from feeds.fleet.gate import BlockedName, Gate, GateLimits, Totals
+from feeds.fleet.gate import BlockedName, Gate, GateLimits, TrafficTotals
 from feeds.fleet.object_store import open_store
 from feeds.fleet.packed import path_of
 from feeds.fleet.release import Heartbeat, encode
 from feeds.fleet.signing import TIMESTAMP_PATH, PublisherKeys, snapshot_path, targets_path
-from feeds.fleet.stored import Existing, NotFound, StoreError, TooLarge
+from feeds.fleet.stored import Existing, NotFound, ObjectStoreError, TooLarge
 from feeds.fleet.trusted import POINTER_BYTES, UntrustedError
 from pdns.errors import PdnsError
 from tests.integration.attackedstore import AttackedStore, VerifyingNode, text_of
@@ -167,7 +167,7 @@ def test_store_credentials_that_delete(store: AttackedStore, node: VerifyingNode
     release = store.publish("three.test")
     for content in (release.feeds[0].full, release.feeds[0].deltas[-1].object):
         (store.directory / path_of(content.sha256)).unlink()
-    refused(node, "not there", kind=StoreError)
+    refused(node, "not there", kind=ObjectStoreError)
     shutil.rmtree(store.directory / "metadata")
     refused(node, "not there", kind=NotFound)
 
@@ -308,9 +308,9 @@ def test_bad_list() -> None:
     """A list of popular names: the gate of a node in the first ring refuses it by its own numbers, and no other ring gets it."""
     gate = Gate(GateLimits(queries=1000, blocked_times=3.0, servfail_share=0.05))
     for at in range(11):
-        gate.saw(Totals(at * 10_000, at * 100, 0), at * 60.0)
+        gate.saw(TrafficTotals(at * 10_000, at * 100, 0), at * 60.0)
     gate.begin(610.0)
-    gate.saw(Totals(102_000, 1900, 0), 620.0)
+    gate.saw(TrafficTotals(102_000, 1900, 0), 620.0)
     popular = [BlockedName(b"\x07popular\x04test\x00", 880, 40)]
     reason = gate.judge(popular, lambda _: True, 620.0)
     assert "popular.test" in reason

@@ -128,7 +128,7 @@ def test_installed_paths_are_those_of_the_unit() -> None:
     assert "/etc/protective-dns/pdns.toml" in consoles
     assert 'dir = "/var/lib/protective-dns"' in sample
     assert "rm -rf /etc/protective-dns /var/lib/protective-dns" in consoles
-    for path in set(re.findall(r"(?:^|\s)(deploy/[\w./]+)", consoles)):
+    for path in set(re.findall(r"(?:^|\s)(deploy/[\w./-]+)", consoles)):
         assert (ROOT / path).is_file(), path
     for path in re.findall(r'"file:(/etc/protective-dns/\S+)"', sample):
         assert f"touch {path}" in consoles
@@ -170,3 +170,10 @@ def test_the_contact_is_a_placeholder_in_one_place() -> None:
     assert text.count("SECURITY-CONTACT") == 3
     assert "**SECURITY-CONTACT**" in text
     assert [page for page in PAGES if page.name != "SECURITY.md" and "SECURITY-CONTACT" in TEXTS[page]] == []
+
+
+def test_paths_of_contributing_exist() -> None:
+    """Each file or directory that CONTRIBUTING.md names is there; NAME and * stand for others."""
+    named = re.findall(r"`((?:\.ci|\.github|pdns|feeds|docs|deploy|tests|loadtest)/[^` ]*)`", TEXTS[ROOT / "CONTRIBUTING.md"])
+    assert len(named) > 30
+    assert [path for path in named if "NAME" not in path and not list(ROOT.glob(path.rstrip("/")))] == []

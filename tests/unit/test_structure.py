@@ -39,6 +39,7 @@ TOP = {
         "__init__.py",
         "__main__.py",
         "answer_preview.py",
+        "backup.py",
         "blockset",
         "case_lookup.py",
         "cli",

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -92,3 +96,35 @@ def test_rounded_up_and_never_more_than_the_affinity(system: FakeSystem) -> None
     system.put("/a", cpu__max="100000000 100000")
     system.member("0::/a", "cgroup2")
     assert usable_cores(system.proc) == len(os.sched_getaffinity(0))
+
+
+@pytest.mark.parametrize(("quota_us", "cores"), [(150_000, 1.5), (50_000, 0.5)])
+def test_a_real_group(quota_us: int, cores: float) -> None:
+    """A process in a group of the kernel of this machine sees its quota."""
+    with real_group("cpu", {"cpu.max": f"{quota_us} 100000", "cpu.cfs_quota_us": str(quota_us)}) as group:
+        code = "from pdns.config.cpus import cpu_quota, usable_cores; print(cpu_quota(), usable_cores())"
+        join = f'echo $$ > "{group}/cgroup.procs" && exec "$0" -c "$1"'
+        said = subprocess.run(["sh", "-c", join, sys.executable, code], capture_output=True, text=True, timeout=60, check=True)
+    expected = min(len(os.sched_getaffinity(0)), -(-quota_us // 100_000))
+    assert said.stdout.split() == [str(cores), str(expected)]
+
+
+@contextmanager
+def real_group(controller: str, limits: dict[str, str]) -> Iterator[Path]:
+    """A control group below the root (v1 or v2) with those of `limits` that it has; skips where that is not allowed."""
+    for top in (Path("/sys/fs/cgroup") / controller, Path("/sys/fs/cgroup")):
+        group = top / f"pdns-test-{os.getpid()}"
+        try:
+            group.mkdir()
+        except OSError:
+            continue
+        try:
+            there = [name for name in limits if (group / name).exists()]
+            if there:
+                for name in there:
+                    (group / name).write_text(limits[name])
+                yield group
+                return
+        finally:
+            group.rmdir()
+    pytest.skip(f"no control group with {controller} can be made here")

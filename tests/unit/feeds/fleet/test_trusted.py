@@ -13,7 +13,7 @@ import pytest
 from feeds.fleet import trust
 from feeds.fleet.object_store import open_store
 from feeds.fleet.release import Urgent
-from feeds.fleet.stored import StoreError
+from feeds.fleet.stored import ObjectStoreError
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
 from tests.unit.feeds.fleet.smallpublisher import SmallPublisher, text_of
 
@@ -138,7 +138,7 @@ def test_an_endless_document_is_not_read(tmp_path: Path, publisher: SmallPublish
     """No more of a document is read than its bound."""
     look(node)
     _endless(publisher, tmp_path)
-    with pytest.raises((StoreError, UntrustedError), match=r"5,000,000|bytes|[Ll]ength"):
+    with pytest.raises((ObjectStoreError, UntrustedError), match=r"5,000,000|bytes|[Ll]ength"):
         look(node)
 
 
