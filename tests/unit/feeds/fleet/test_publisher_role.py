@@ -80,6 +80,7 @@ async def test_releases_and_rings(fleet: Fleet) -> None:
     assert (status.role, status.release, status.rings) == ("publisher", 4, {"first": 4, "early": 3, "all": 3})
 
 
+@pytest.mark.long
 @running
 async def test_soak_and_veto(fleet: Fleet) -> None:
     """Heartbeats let a release go on, or keep it where it is; one in another node's name counts for nothing."""
@@ -135,6 +136,7 @@ def _with_block(config: Config) -> Config:
     return replace(config, block=Block(allow=("fine.example",)))
 
 
+@pytest.mark.long
 @running
 async def test_two_publishers(fleet: Fleet) -> None:
     """A second publisher goes on from what the store has. The first one stops and says so, until it takes over."""
@@ -163,6 +165,7 @@ async def test_two_publishers(fleet: Fleet) -> None:
         assert reader.lines("first")
 
 
+@pytest.mark.long
 @running
 async def test_store_is_away_or_emptied(fleet: Fleet) -> None:
     """Without the store this server goes on blocking, and publishes when it is back; an emptied store gets everything again."""
@@ -210,6 +213,7 @@ async def test_keys_are_replaced_while_it_runs(fleet: Fleet) -> None:
         assert (fleet.store / "metadata" / "2.root.json").exists()
 
 
+@pytest.mark.long
 @running
 async def test_pointer_is_signed_again_and_garbage_collected(fleet: Fleet) -> None:
     """The pointer is signed again before it expires. What is old and not needed is deleted, everything else stays."""
