@@ -3,7 +3,7 @@
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
-.PHONY: help man deb run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
+.PHONY: help man deb release run demo test test-all test-damage coverage lint bench bench-record peers soak fuzz fuzz-guided test-debug sanitize clean venv dev tools
 
 PY := .venv/bin/python
 ARGS ?=
@@ -87,6 +87,9 @@ man: venv ## make manual pages and shell completion, in build/manual
 deb: ## make a Debian package for the release that this runs on, in dist
 	@.ci/apt-install debhelper dpkg-dev gcc libc6-dev python3-dev python3-venv
 	@exec deploy/build-deb dist
+
+release: ## check, build and tag a release, in dist/VERSION: make release VERSION=1.2.3
+	@exec deploy/release "$(VERSION)"
 
 ##@ Tidy
 

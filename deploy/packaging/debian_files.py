@@ -63,7 +63,7 @@ def copyright_file(licence: str, found: list[Library]) -> str:
         files = "\n ".join(
             f"usr/lib/protective-dns/lib/*/site-packages/{name}{'' if '.' in name else '/*'}" for name in library.packages
         )
-        notices = "\n ".join(library.notices)
+        notices = "\n ".join(re.sub(r"^copyright:?\s+", "", notice, flags=re.IGNORECASE) for notice in library.notices)
         text = library.text
         if not text and library.licence in _COMMON:
             text = f"On Debian systems, /usr/share/common-licenses/{library.licence} has its text."

@@ -22,7 +22,7 @@ from pdns.state.commands import Command
 from tests.unit.feeds.fleet.publishing import Fleet
 
 
-def running(test: Callable[[Fleet], Awaitable[None]]) -> Callable[[Path], None]:
+def in_a_loop(test: Callable[[Fleet], Awaitable[None]]) -> Callable[[Path], None]:
     """The test in an event loop, with a fleet in `tmp_path`."""
 
     def run(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def order(command: str, **said: object) -> Command:
     return Command(command=command, user="admin", reason="a false positive", **said)  # type: ignore[arg-type]
 
 
-@running
+@in_a_loop
 async def test_releases_and_rings(fleet: Fleet) -> None:
     """A change is a small delta for ring first. It is promoted, rolled back, and made again after unpin."""
     config = fleet.config("state", fleet.list("a", *(f"host{at}.example" for at in range(3000))), fleet.list("b", "b.example"))
@@ -81,7 +81,7 @@ async def test_releases_and_rings(fleet: Fleet) -> None:
 
 
 @pytest.mark.long
-@running
+@in_a_loop
 async def test_soak_and_veto(fleet: Fleet) -> None:
     """Heartbeats let a release go on, or keep it where it is; one in another node's name counts for nothing."""
     config = fleet.config("state", fleet.list("a", "a.example"), soak_s=0.5)
@@ -105,7 +105,7 @@ async def test_soak_and_veto(fleet: Fleet) -> None:
         assert reader.release("all").number == 3
 
 
-@running
+@in_a_loop
 async def test_urgent(fleet: Fleet) -> None:
     """A local entry and a kill switch are in the store at once, before any build; so is a new policy."""
     config = fleet.config("state", fleet.list("a", "a.example"))
@@ -137,7 +137,7 @@ def _with_block(config: Config) -> Config:
 
 
 @pytest.mark.long
-@running
+@in_a_loop
 async def test_two_publishers(fleet: Fleet) -> None:
     """A second publisher goes on from what the store has. The first one stops and says so, until it takes over."""
     config = fleet.config("one", fleet.list("a", "a.example"))
@@ -166,7 +166,7 @@ async def test_two_publishers(fleet: Fleet) -> None:
 
 
 @pytest.mark.long
-@running
+@in_a_loop
 async def test_store_is_away_or_emptied(fleet: Fleet) -> None:
     """Without the store this server goes on blocking, and publishes when it is back; an emptied store gets everything again."""
     config = fleet.config("state", fleet.list("a", "a.example"))
@@ -196,7 +196,7 @@ async def test_store_is_away_or_emptied(fleet: Fleet) -> None:
         assert fleet.reader("third").sequence() > 3
 
 
-@running
+@in_a_loop
 async def test_keys_are_replaced_while_it_runs(fleet: Fleet) -> None:
     """A new online key is used as soon as root.json lists it; nodes with the first root metadata follow."""
     config = fleet.config("state", fleet.list("a", "a.example"))
@@ -214,7 +214,7 @@ async def test_keys_are_replaced_while_it_runs(fleet: Fleet) -> None:
 
 
 @pytest.mark.long
-@running
+@in_a_loop
 async def test_pointer_is_signed_again_and_garbage_collected(fleet: Fleet) -> None:
     """The pointer is signed again before it expires. What is old and not needed is deleted, everything else stays."""
     config = fleet.config("state", fleet.list("a", "a.example"), pointer_valid_s=3.0)
