@@ -16,7 +16,7 @@ import msgspec
 from loadtest import fleetnodes, fleetstore, packets, population, programs, server, traffic
 from loadtest.fleetnodes import NodeProcesses
 from loadtest.fleetstore import S3Server
-from loadtest.fleetwatch import Watch
+from loadtest.fleetwatch import FleetObserver
 from loadtest.loopback import Address, free_port
 from loadtest.server import REPOSITORY, Resolver, ServerError
 from pdns.wire import names
@@ -115,7 +115,7 @@ class Scene(msgspec.Struct, kw_only=True):
     publisher: Resolver
     resolvers: list[Resolver]
     nodes: NodeProcesses
-    watch: Watch
+    watch: FleetObserver
     generators: list[subprocess.Popen[str]]
     started_s: float
 
@@ -204,7 +204,7 @@ def standing(plan: FleetPlan, directory: Path) -> Iterator[Scene]:
         config, listen, metrics = publisher_config(directory, at, store, plan, authority.address)
         publisher = stack.enter_context(server.started_by(at, config, listen, metrics))
         publisher.wait_ready(READY_S)
-        watch = stack.enter_context(Watch(store.bucket, publisher.state_dir))
+        watch = stack.enter_context(FleetObserver(store.bucket, publisher.state_dir))
         _first_release(watch, str(at / "pdns.toml"))
         resolvers = []
         for number, ring in zip(range(plan.resolvers), ("first", "early", "all", *["all"] * plan.resolvers), strict=False):
@@ -224,7 +224,7 @@ def standing(plan: FleetPlan, directory: Path) -> Iterator[Scene]:
         yield scene
 
 
-def _first_release(watch: Watch, config: str) -> None:
+def _first_release(watch: FleetObserver, config: str) -> None:
     """Wait for a release with all lists, and give it to all rings: there are no nodes yet whose heartbeats could."""
     give_up_s = time.monotonic() + READY_S
     while (newest := watch.newest("first")) == 0 or len(watch.releases[newest].feeds) < FEEDS:

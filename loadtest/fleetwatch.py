@@ -20,7 +20,7 @@ RESOLVERS_FROM = 1000  # numbers of resolvers among those of nodes
 _EVERY_S = 0.1
 
 
-class Watch:
+class FleetObserver:
     """A thread; all times are by `time.monotonic`."""
 
     def __init__(self, bucket: Path, publisher_dir: Path) -> None:

@@ -119,7 +119,7 @@ def test_a_publisher(config: Path, tmp_path: Path) -> None:
 
 
 def test_wrong_rings(config: Path) -> None:
-    """A ring that is none is refused before anything is sent."""
+    """An unknown ring is refused before anything is sent."""
     result = fleet("promote", "3", "everyone", "--config", str(config))
     assert result.exit_code == 2
     assert "first, early, all" in _said(result)
