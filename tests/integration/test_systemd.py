@@ -203,4 +203,4 @@ def test_sockets_outlive_the_service(systemd: RealSystemd, config: str) -> None:
     print(f"asked {[one.asked for one in clients]}, lost {[one.lost for one in clients]}")  # noqa: T201
     assert all(client.lost <= 1 for client in (first, second, third))
     assert over_tcp.lost <= 2  # a connection that was accepted and has sent no query yet ends with its process
-    assert all(client.asked > 50 for client in clients)
+    assert all(client.asked > 2 for client in clients)
