@@ -44,11 +44,11 @@ class Publisher:
         self._dirty.set()
 
     @property
-    def held(self) -> bool:
+    def paused(self) -> bool:
         """Whether no build begins."""
         return not self._free.is_set()
 
-    def hold(self) -> None:
+    def pause(self) -> None:
         """Begin no build until `let_go`: what it would be made of does not go together."""
         self._free.clear()
 

@@ -24,6 +24,7 @@ from feeds.notify import NotifyListener
 from feeds.publish.publication import Publication
 from feeds.scheduler import Scheduler
 from pdns.config.schema import Config
+from pdns.config.written_paths import fleet_paths
 from pdns.confinement.confine import confine_feeds, listens_low, said
 from pdns.confinement.priority import step_back
 from pdns.ipc.channel import Channel, close_all
@@ -92,7 +93,7 @@ def main() -> None:
     channel = Channel.from_fd(int(sys.argv[1]))
     if (first := _first_config(channel)) is not None:
         config, told = first
-        missing = confine_feeds(Path(config.state.dir), low_port=listens_low(config))
+        missing = confine_feeds(Path(config.state.dir), fleet_paths(config), low_port=listens_low(config))
         standard_error().threaded = True
         if missing:
             _log.info("not confined in every way: %s", said(missing))
@@ -183,7 +184,7 @@ async def _work(inbox: _Inbox, tasks: asyncio.TaskGroup, send: Callable[[Message
                     _look_after(scheduler, inbox.distrusted, receiver),
                     _poll_files(scheduler),
                     publication.run(),
-                    _hear(member, inbox.of_fleet),
+                    _forward(member, inbox.of_fleet),
                 )
                 watching = [tasks.create_task(job) for job in jobs]
             await publication.configure(config)  # first: an earlier version is served while the first blockset is made
@@ -265,7 +266,7 @@ async def _poll_files(scheduler: Scheduler) -> None:
         await asyncio.sleep(FILE_POLL_S)
 
 
-async def _hear(member: FleetMember, messages: asyncio.Queue[Message]) -> None:
+async def _forward(member: FleetMember, messages: asyncio.Queue[Message]) -> None:
     while True:
         member.heard(await messages.get())
 

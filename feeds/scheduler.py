@@ -135,6 +135,11 @@ class Scheduler:
         return self._activation.live
 
     @property
+    def all_tried(self) -> bool:
+        """Whether each feed has a copy, or was tried since this process started."""
+        return all(runner.tried or runner.copy is not None for runner in self._runners.values())
+
+    @property
     def commands(self) -> CommandRunner:
         return self._commands
 

@@ -134,10 +134,11 @@ def fleet(
     names: Annotated[int, typer.Option(min=1000, help="listed names")] = 200_000,
     seed: Annotated[int, typer.Option(help="another one: other names, other changes")] = 1,
     keep: Annotated[Path | None, typer.Option(help="work in this new directory, and leave it")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="a step, may be repeated: change, bad list, store down ...")] = None,
 ) -> None:
     """One publisher, many nodes, three resolvers with traffic, one S3 server, and faults. Exit status 1: a goal is missed."""
     plan = FleetPlan(nodes=nodes, minutes=minutes, poll_s=poll_s, names=names, seed=seed)
-    raise typer.Exit(fleetmod.main(plan, keep=keep))
+    raise typer.Exit(fleetmod.main(plan, keep=keep, only=only or ()))
 
 
 @app.command()

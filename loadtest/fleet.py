@@ -7,6 +7,7 @@ import datetime as dt
 import os
 import platform
 import tempfile
+from collections.abc import Collection
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +24,7 @@ from pdns import __version__
 _MEMORY = Path("/dev/shm")  # 200 nodes that write their lists to one disk would measure the disk
 
 
-def main(plan: FleetPlan, console: Console | None = None, *, keep: Path | None = None) -> int:
+def main(plan: FleetPlan, console: Console | None = None, *, keep: Path | None = None, only: Collection[str] = ()) -> int:
     """Runs, prints, writes. Returns 0 when all goals are met, 1 when not, 2 when it cannot be held."""
     console = console or Console(highlight=False)
     with contextlib.ExitStack() as stack:
@@ -33,7 +34,7 @@ def main(plan: FleetPlan, console: Console | None = None, *, keep: Path | None =
         else:
             keep.mkdir(parents=True)
         try:
-            results = run(plan, keep.resolve(), console)
+            results = run(plan, keep.resolve(), console, only)
         except (build.BuildError, StoreMissing, ServerError, GeneratorError, OSError) as error:
             console.print(f"fleet: {error}", style="red", highlight=False, markup=False)
             return 2
@@ -42,11 +43,11 @@ def main(plan: FleetPlan, console: Console | None = None, *, keep: Path | None =
     return 1 if results.failed else 0
 
 
-def run(plan: FleetPlan, directory: Path, console: Console) -> FleetResults:
+def run(plan: FleetPlan, directory: Path, console: Console, only: Collection[str] = ()) -> FleetResults:
     """One simulation. Raises `BuildError`, `StoreMissing`, `ServerError`, `OSError` when it cannot be held."""
     with fleetscene.standing(plan, directory) as scene:
         play = FleetPlay(scene, lambda text: console.print(text, highlight=False, markup=False, soft_wrap=True))
-        play.run()
+        play.run(only)
         run_s = scene.now_s()
         return FleetResults(
             when=dt.datetime.now(dt.UTC).isoformat(timespec="seconds"), version=__version__,

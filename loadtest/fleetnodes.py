@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
+import logging
 import os
 import random
 import signal
@@ -149,7 +150,7 @@ class NodeProcesses:
 
 
 @contextlib.contextmanager
-def running(plan: NodePlan, rings: dict[int, str]) -> Iterator[NodeProcesses]:
+def started_nodes(plan: NodePlan, rings: dict[int, str]) -> Iterator[NodeProcesses]:
     """No process is started yet; all that are running are ended."""
     nodes = NodeProcesses(plan, rings)
     try:
@@ -165,6 +166,7 @@ def _child(plan: NodePlan, number: int, ring: str, fd: int) -> NoReturn:
     try:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        logging.disable()  # what a node says is in its reports
         asyncio.run(_run(plan, number, ring, lambda report: os.write(fd, msgspec.json.encode(report) + b"\n")))
         status = 0
     except BaseException:  # noqa: BLE001 (nothing of the parent may run in a child)

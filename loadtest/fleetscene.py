@@ -16,7 +16,7 @@ import msgspec
 from loadtest import fleetnodes, fleetstore, packets, population, programs, server, traffic
 from loadtest.fleetnodes import NodeProcesses
 from loadtest.fleetstore import S3Server
-from loadtest.fleetwatch import Watch
+from loadtest.fleetwatch import FleetObserver
 from loadtest.loopback import Address, free_port
 from loadtest.server import REPOSITORY, Resolver, ServerError
 from pdns.wire import names
@@ -26,8 +26,9 @@ EARLY_SHARE = 0.05
 BLOCKED_SHARE = 0.02  # of the queries
 RATE = 100.0  # queries a second for each resolver
 GATE_QUERIES = 100
-POINTER_VALID_S = 60.0
+POINTER_VALID_S = 600.0
 REMOVED, ADDED = 100, 200  # names of a change
+FEEDS = 2
 POPULAR = 300  # names of the bad list
 _PACKETS = 20_000
 CLIENTS = 8  # of each resolver: a name that only one client asks for says nothing about a list
@@ -48,7 +49,7 @@ class FleetPlan(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def soak_s(self) -> float:
-        return max(4.0, 1.5 * self.poll_s)
+        return max(10.0, self.poll_s)  # time for a node to meet enough queries, and for its heartbeat
 
     @property
     def outage_s(self) -> float:
@@ -114,7 +115,7 @@ class Scene(msgspec.Struct, kw_only=True):
     publisher: Resolver
     resolvers: list[Resolver]
     nodes: NodeProcesses
-    watch: Watch
+    watch: FleetObserver
     generators: list[subprocess.Popen[str]]
     started_s: float
 
@@ -187,37 +188,52 @@ def _node_config(
 
 @contextlib.contextmanager
 def standing(plan: FleetPlan, directory: Path) -> Iterator[Scene]:
-    """Store, publisher and resolvers run, and traffic flows; no node is started. Raises what the parts raise."""
-    people = population.generated(server_build(), plan.names, 10_000, sample=20_000, seed=plan.seed)
-    feed = FeedFile(people, directory / "listed.txt", plan.seed)
+    """Everything runs, and traffic flows. Raises what the parts raise."""
     (directory / "small.txt").write_text("small-one.test\nsmall-two.test\nkill.me.example\n")
     pdns("fleet", "keys", "init", str(directory / "keys"))
     with contextlib.ExitStack() as stack:
         store = stack.enter_context(fleetstore.serving(directory))
+        nodes_plan = fleetnodes.plan_for(store, directory / "nodes", directory / "keys" / "root.json", plan.poll_s)
+        rings = {number: plan.ring(number) for number in range(plan.nodes)}
+        nodes = stack.enter_context(fleetnodes.started_nodes(nodes_plan, rings))
+        nodes.start(*rings)  # first: a fork copies the tables of all the memory that there is
+        people = population.generated(server_build(), plan.names, 10_000, sample=20_000, seed=plan.seed)
+        feed = FeedFile(people, directory / "listed.txt", plan.seed)
         authority = stack.enter_context(programs.serving("authority"))
         at = directory / "publisher"
         config, listen, metrics = publisher_config(directory, at, store, plan, authority.address)
         publisher = stack.enter_context(server.started_by(at, config, listen, metrics))
         publisher.wait_ready(READY_S)
+        watch = stack.enter_context(FleetObserver(store.bucket, publisher.state_dir))
+        _first_release(watch, str(at / "pdns.toml"))
         resolvers = []
         for number, ring in zip(range(plan.resolvers), ("first", "early", "all", *["all"] * plan.resolvers), strict=False):
             at = directory / f"resolver{number}"
             config, listen, metrics = _node_config(directory, at, store, plan, authority.address, ring)
             resolvers.append(stack.enter_context(server.started_by(at, config, listen, metrics)))
-        dirs = [one.state_dir for one in resolvers]
-        watch = stack.enter_context(Watch(store.bucket, publisher.state_dir, dirs))
-        nodes_plan = fleetnodes.plan_for(store, directory / "nodes", directory / "keys" / "root.json", plan.poll_s)
-        rings = {number: plan.ring(number) for number in range(plan.nodes)}
-        nodes = stack.enter_context(fleetnodes.running(nodes_plan, rings))
+        watch.resolver_dirs = [one.state_dir for one in resolvers]
         scene = Scene(
             plan=plan, directory=directory, people=people, store=store, feed=feed, publisher=publisher, resolvers=resolvers,
             nodes=nodes, watch=watch, generators=[], started_s=time.monotonic(),
         )  # fmt: skip
         for resolver in resolvers:
             resolver.wait_ready(READY_S)
+        scene.started_s = time.monotonic()
         stack.callback(_end, scene.generators)
         _start_traffic(scene)
         yield scene
+
+
+def _first_release(watch: FleetObserver, config: str) -> None:
+    """Wait for a release with all lists, and give it to all rings: there are no nodes yet whose heartbeats could."""
+    give_up_s = time.monotonic() + READY_S
+    while (newest := watch.newest("first")) == 0 or len(watch.releases[newest].feeds) < FEEDS:
+        if time.monotonic() > give_up_s:
+            raise ServerError(f"the publisher has published no release with all lists within {READY_S:.0f} s")
+        time.sleep(0.1)
+    time.sleep(1)
+    if watch.newest("all") < watch.newest("first"):
+        pdns("fleet", "promote", str(watch.newest("first")), "all", "--reason", "simulated", "-c", config)
 
 
 def server_build() -> Path:

@@ -20,12 +20,13 @@ RESOLVERS_FROM = 1000  # numbers of resolvers among those of nodes
 _EVERY_S = 0.1
 
 
-class Watch:
+class FleetObserver:
     """A thread; all times are by `time.monotonic`."""
 
-    def __init__(self, bucket: Path, publisher_dir: Path, resolver_dirs: list[Path]) -> None:
+    def __init__(self, bucket: Path, publisher_dir: Path) -> None:
         self._targets = bucket / "targets" / "release"
-        self._publisher_dir, self._resolver_dirs = publisher_dir, resolver_dirs
+        self._publisher_dir = publisher_dir
+        self.resolver_dirs: list[Path] = []
         self._known: set[str] = set()
         self._resolver_release: dict[int, int] = {}
         self.published: dict[str, dict[int, float]] = {ring: {} for ring in fleet_status.RINGS}
@@ -45,7 +46,7 @@ class Watch:
 
     def resolver(self, number: int) -> FleetStatus:
         """What a resolver says now."""
-        return fleet_status.read(self._resolver_dirs[number]) or FleetStatus()
+        return fleet_status.read(self.resolver_dirs[number]) or FleetStatus()
 
     def newest(self, ring: str) -> int:
         """The newest release that was published for a ring; 0: none yet."""
@@ -62,7 +63,7 @@ class Watch:
                 self._look_at_store()
             if (status := fleet_status.read(self._publisher_dir)) is not None:
                 self.publisher = status
-            for number in range(len(self._resolver_dirs)):
+            for number in range(len(self.resolver_dirs)):
                 release = self.resolver(number).release
                 if release and self._resolver_release.get(number) != release:
                     self._resolver_release[number] = release

@@ -6,6 +6,7 @@ import contextlib
 import datetime as dt
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,8 +23,9 @@ from loadtest.results import NodeCosts
 from loadtest.server import Resolver
 
 _READY_TIMEOUT_S = 60.0
+_GAUGES_S = 5.0
 _NAME = "upstream.test"
-_NAMES, _TLS_NAMES = 100_000, 30_000
+NAMES, TLS_NAMES = 100_000, 30_000
 _MOST = 0.99  # of the queries, that must be answered
 _CACHE = f"[cache]\nmax_bytes = {512 * 1024 * 1024}\n"  # nothing is evicted
 _UNBOUND = """server:
@@ -56,22 +58,40 @@ forward-zone:
 
 
 def measure(
-    directory: Path, upstream: Address, people: Population, server_core: int | None, generator_core: int | None
+    directory: Path,
+    upstream: Address,
+    people: Population,
+    server_core: int | None,
+    generator_core: int | None,
+    names: int = NAMES,
+    tls_names: int = TLS_NAMES,
 ) -> NodeCosts:
-    """Two resolvers without lists, one after the other. The cost over TLS is 0 where unbound is not installed."""
+    """Two resolvers without lists, one after the other, and that many new names. The cost over TLS is 0 where unbound is not
+    installed.
+    """
     with server.started(directory / "plain", upstream, None, more=_CACHE) as resolver:
         resolver.wait_ready(_READY_TIMEOUT_S)
         file = directory / "new-names"
-        packets.write(file, traffic.never_seen(people, _NAMES, seed=5))
-        programs.generate(programs.generator_command(resolver.address, file, count=_NAMES), generator_core)
-        page = resolver.scrape()
-        answers, size = (sum(page[f"pdns_cache_{what}"].values()) for what in ("entries", "bytes"))
+        packets.write(file, traffic.never_seen(people, names, seed=5))
+        programs.generate(programs.generator_command(resolver.address, file, count=names), generator_core)
+        answers, size = _cache_of(resolver, names)
         memory = _memory_by_role(resolver)
     return NodeCosts(
         cached_answer_bytes=size / max(1.0, answers),
         memory_bytes=memory,
-        forward_tls_us=_forward_over_tls_us(directory / "tls", upstream, people, server_core, generator_core),
+        forward_tls_us=_forward_over_tls_us(directory / "tls", upstream, people, server_core, generator_core, tls_names),
     )
+
+
+def _cache_of(resolver: Resolver, names: int) -> tuple[float, float]:
+    """Answers in the cache and their bytes, once nearly all of `names` are there: gauges are a second behind."""
+    until_s = time.monotonic() + _GAUGES_S
+    while True:
+        page = resolver.scrape()
+        answers, size = (sum(page.get(f"pdns_cache_{what}", {}).values()) for what in ("entries", "bytes"))
+        if answers >= _MOST * names or time.monotonic() > until_s:
+            return answers, size
+        time.sleep(0.1)
 
 
 def _memory_by_role(resolver: Resolver) -> dict[str, int]:
@@ -85,7 +105,7 @@ def _memory_by_role(resolver: Resolver) -> dict[str, int]:
 
 
 def _forward_over_tls_us(
-    directory: Path, upstream: Address, people: Population, server_core: int | None, generator_core: int | None
+    directory: Path, upstream: Address, people: Population, server_core: int | None, generator_core: int | None, names: int
 ) -> float:
     if shutil.which("unbound", path="/usr/sbin:/usr/bin") is None:
         return 0.0
@@ -99,12 +119,12 @@ def _forward_over_tls_us(
             resolver.wait_ready(_READY_TIMEOUT_S)
             pin(resolver, server_core)
             file = directory / "new-names"
-            packets.write(file, traffic.never_seen(people, _TLS_NAMES, seed=6))
+            packets.write(file, traffic.never_seen(people, names, seed=6))
             worker = resolver.worker()
             before = resolver.cpu_s(worker)
-            run = programs.generate(programs.generator_command(resolver.address, file, count=_TLS_NAMES), generator_core)
-            if run.rcodes.get(0, 0) < _MOST * _TLS_NAMES:
-                raise server.ServerError(f"over TLS, {run.rcodes} of {_TLS_NAMES:,} queries{resolver.last_words()}")
+            run = programs.generate(programs.generator_command(resolver.address, file, count=names), generator_core)
+            if run.rcodes.get(0, 0) < _MOST * names:
+                raise server.ServerError(f"over TLS, {run.rcodes} of {names:,} queries{resolver.last_words()}")
             return (resolver.cpu_s(worker) - before) / run.received * 1e6
 
 

@@ -182,15 +182,6 @@ def started_by(directory: Path, config: str, listen: Address, metrics: Address, 
         stop(resolver.process)
 
 
-def again(resolver: Resolver) -> subprocess.Popen[bytes]:
-    """Start a server that has been stopped once more, with its configuration and state."""
-    environment = os.environ | {"PYTHONPATH": str(REPOSITORY)}
-    command = [sys.executable, "-m", "pdns", "serve", "-c", str(resolver.state_dir.parent / "pdns.toml")]
-    resolver.started_s = time.monotonic()
-    with resolver.log.open("ab") as out:
-        return subprocess.Popen(command, stdout=out, stderr=subprocess.STDOUT, env=environment, cwd=REPOSITORY)
-
-
 def last_lines(log: Path) -> str:
     """The end of a log, each line on a new one, for the end of an error message."""
     return "".join(f"\n  {line}" for line in log.read_text(errors="replace").splitlines()[-8:])

@@ -25,6 +25,7 @@ class FleetPublisherMember(FleetRoleMember, Protocol):
 
     def promote(self, release: int, ring: str) -> str | Awaitable[str]: ...
     def rollback(self, release: int) -> str | Awaitable[str]: ...
+    def take_over(self) -> str | Awaitable[str]: ...
 
 
 class FleetCommands:
@@ -40,6 +41,7 @@ class FleetCommands:
             "fleet-rollback": self._rollback,
             "fleet-pin": self._pin,
             "fleet-unpin": self._unpin,
+            "fleet-take-over": self._take_over,
         }
 
     async def _promote(self, order: Command) -> str:
@@ -59,6 +61,9 @@ class FleetCommands:
 
     async def _unpin(self, _: Command) -> str:
         return await _said(self._member().unpin())
+
+    async def _take_over(self, _: Command) -> str:
+        return await _said(self._publisher("published").take_over())
 
     def _member(self) -> FleetRoleMember:
         if self.role is None:

@@ -27,18 +27,18 @@ class GateLimits(NamedTuple):
     servfail_share: float
 
 
-class Totals(NamedTuple):
+class TrafficTotals(NamedTuple):
     """Of all workers, since the service started."""
 
     queries: int = 0
     blocked: int = 0
     servfail: int = 0
 
-    def since(self, before: Totals) -> Totals:
+    def since(self, before: TrafficTotals) -> TrafficTotals:
         """What came after `before`; all of it when the service has started anew since."""
         if self.queries < before.queries:
             return self
-        return Totals(
+        return TrafficTotals(
             self.queries - before.queries, max(0, self.blocked - before.blocked), max(0, self.servfail - before.servfail)
         )
 
@@ -48,7 +48,7 @@ class BlockedName(NamedTuple):
 
     listed: bytes  # wire form
     queries: int
-    clients: int  # different ones, as far as they are told apart; 0: they are not
+    clients: int  # different ones, as far as they are distinguished; 0: they are not
 
 
 class Gate:
@@ -56,11 +56,11 @@ class Gate:
 
     def __init__(self, limits: GateLimits) -> None:
         self.limits = limits
-        self.now = Totals()
-        self._history: deque[tuple[float, Totals]] = deque()
+        self.now = TrafficTotals()
+        self._history: deque[tuple[float, TrafficTotals]] = deque()
         self._began_s: float | None = None
-        self._start = Totals()
-        self._before = Totals()
+        self._start = TrafficTotals()
+        self._before = TrafficTotals()
         self._policy_changed = False
 
     @property
@@ -69,15 +69,15 @@ class Gate:
         return self._began_s is not None
 
     @property
-    def since_release(self) -> Totals:
+    def since_release(self) -> TrafficTotals:
         """What was met since the last release is in force."""
         return self.now.since(self._start)
 
-    def saw(self, totals: Totals, now_s: float) -> None:
+    def saw(self, totals: TrafficTotals, now_s: float) -> None:
         """Take the latest numbers. `now_s` is of a clock that cannot jump, as in all methods."""
         if totals.queries < self.now.queries:
             self._history.clear()
-            self._start = Totals()
+            self._start = TrafficTotals()
         self.now = totals
         if not self._history or now_s - self._history[-1][0] >= SAMPLE_S:
             self._history.append((now_s, totals))

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.release import BadDocument, Heartbeat, decode
 from feeds.fleet.stored import NotModified, ObjectStoreError
-from pdns.state.fleet_status import MAX_NODES, MISSING_AFTER_S, FleetNode
+from pdns.state.fleet_status import MAX_NODES, MISSING_AFTER_S, SeenNode
 
 FOLDER: Final = "nodes"
 MAX_HEARTBEAT_BYTES: Final = 64 * 1024
@@ -54,7 +54,7 @@ class Inventory:
         """Of the nodes that still report."""
         return [said for said in self.all() if now_s - said.written_s <= MISSING_AFTER_S]
 
-    def status(self) -> list[FleetNode]:
+    def status(self) -> list[SeenNode]:
         """All nodes, for the status file."""
-        fields = [name for name in FleetNode.__struct_fields__ if name in Heartbeat.__struct_fields__]
-        return [FleetNode(**{name: getattr(said, name) for name in fields}) for said in self.all()]
+        fields = [name for name in SeenNode.__struct_fields__ if name in Heartbeat.__struct_fields__]
+        return [SeenNode(**{name: getattr(said, name) for name in fields}) for said in self.all()]

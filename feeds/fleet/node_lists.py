@@ -37,30 +37,30 @@ class NodeLists:
         self.compiled_differs = False  # from those of the publisher
         self._config = Config()
         self._release: Release | None = None  # whose lists are in, or are being brought in
-        self._before: Blockset | None = None  # the blockset before the release that is watched
+        self._before: Blockset | None = None  # the blockset before the release that is judged
         self._working = asyncio.Lock()  # one change of the scheduler's feeds at a time
         self._began = False
 
     @property
-    def record(self) -> NodeRecord:
+    def kept(self) -> NodeRecord:
         return self.directory.record
 
     def prepare(self) -> None:
         """Read what is kept. Raises `OSError`."""
-        self._scheduler.publisher.hold()  # nothing is built before `resume` has the lists of one release together
+        self._scheduler.publisher.pause()  # nothing is built before `resume` has the lists of one release together
         self.directory.prepare()
 
     async def configure(self, config: Config, bundle: str) -> None:
         """Go on under `config`, which the policy bundle with that SHA-256 is part of."""
         async with self._working:
             self._config = config
-            held = self._scheduler.publisher.held
+            held = self._scheduler.publisher.paused
             await self._scheduler.configure(self.policy.adapted(config, self._release), build=not held)
         self.policy.configured(bundle)
 
     async def resume(self) -> None:
         """Go on with the release that is recorded. Without any, nothing is built."""
-        record = self.record
+        record = self.kept
         for number in (record.wanted, record.release):
             if (release := self.directory.release(number)) is None:
                 continue
@@ -84,7 +84,11 @@ class NodeLists:
         self.directory.keep_release(release)
         self.directory.keep(wanted=release.number)
         self._remember_before()
+        before = self._release
         await self._bring_in(release)
+        if before is not None and not release.rolled_back_to:
+            self._scheduler.updates.add_published(self._scheduler.live.generation, _seen_s(release, before))
+            self._scheduler.tell()
         changed = self.policy.differs(release)
         await self._enter(release, sha256)
         return changed
@@ -94,7 +98,7 @@ class NodeLists:
 
         Raises `UnusableRelease` when there is none.
         """
-        record = self.record
+        record = self.kept
         refused = [*record.refused, RefusedRelease(record.release, reason, time.time())]
         back = self.directory.release(record.before)
         self.directory.keep(refused=refused[-MOST_REFUSED:], wanted=back.number if back is not None else 0)
@@ -120,7 +124,7 @@ class NodeLists:
 
     def _remember_before(self) -> None:
         try:
-            self._before = Blockset.open(current_directory(self._state_dir)) if self.record.release else None
+            self._before = Blockset.open(current_directory(self._state_dir)) if self.kept.release else None
         except BlocksetError:
             self._before = None
 
@@ -135,7 +139,7 @@ class NodeLists:
 
     async def _lists_of(self, release: Release) -> str:
         self._release = release
-        self._scheduler.publisher.hold()
+        self._scheduler.publisher.pause()
         adapted = self.policy.adapted(self._config, release)
         await self._scheduler.configure(adapted, build=False)
         unknown = {feed.name for feed in release.feeds} - {feed.name for feed in adapted.feed}
@@ -146,7 +150,7 @@ class NodeLists:
     async def _enter(self, release: Release, sha256: str) -> None:
         """The lists of `release` are live: have its policy follow, and record it."""
         await self._offer(release)
-        record = self.record
+        record = self.kept
         if record.release != release.number:
             refused = self.directory.refused(record.release)
             self.directory.keep(
@@ -175,3 +179,9 @@ class NodeLists:
         if differs and not self.compiled_differs:
             _log.warning("fleet: release %d: this node compiles other files than the publisher", release.number)
         self.compiled_differs = differs
+
+
+def _seen_s(release: Release, before: Release) -> dict[str, float]:
+    """When the publisher first saw what `release` has and `before` has not, by feed."""
+    texts = {feed.name: feed.text for feed in before.feeds}
+    return {feed.name: feed.seen_s for feed in release.feeds if feed.seen_s and texts.get(feed.name, feed.text) != feed.text}

@@ -90,13 +90,15 @@ class NodePolicy:
         """`config` as the lists of `release` are compiled by: its feeds first, in its order; nothing is held or left out.
 
         Feeds that the release configures anew are compiled before the workers know them: a required feed must not be missing when
-        they do. Feeds that it takes away stay until the configuration has done so.
+        they do. Feeds that its policy takes away stay until the configuration has done so.
         """
         known = {feed.name: feed for feed in config.feed}
+        ordered = list(known)
         if release is not None:
-            known |= {feed.name: feed for feed in self.feeds(release)}
-        names = [feed.name for feed in release.feeds] if release is not None else []
-        ordered = [*(name for name in names if name in known), *(name for name in known if name not in names)]
+            told = {feed.name: feed for feed in self.feeds(release)}
+            names = [feed.name for feed in release.feeds if feed.name in {**known, **told}]
+            ordered = [*names, *(name for name in known if name not in names and name not in told)]
+            known |= told
         feeds = tuple(msgspec.structs.replace(known[name], expire_after_s=0) for name in ordered)
         return msgspec.structs.replace(config, feed=feeds, guard=NO_GUARD)
 

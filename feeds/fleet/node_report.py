@@ -57,7 +57,7 @@ class NodeReport:
 
     def status(self, section: FleetSection, lists: NodeLists) -> FleetStatus:
         """As it is now."""
-        record = lists.record
+        record = lists.kept
         return FleetStatus(
             role="node",
             written_s=time.time(),
@@ -84,7 +84,7 @@ class NodeReport:
 
     def heartbeat(self, section: FleetSection, lists: NodeLists, gate: Gate) -> Heartbeat:
         """As it is now."""
-        record, met = lists.record, gate.since_release
+        record, met = lists.kept, gate.since_release
         return Heartbeat(
             node=node_name(section),
             ring=ring_of(section),

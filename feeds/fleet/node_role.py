@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from feeds.fleet.gate import WATCH_S, BlockedName, Gate, GateLimits, Totals
+from feeds.fleet.gate import WATCH_S, BlockedName, Gate, GateLimits, TrafficTotals
 from feeds.fleet.heartbeat import HeartbeatWriter
 from feeds.fleet.node_lists import NodeLists, UnusableRelease
 from feeds.fleet.node_report import NodeReport
@@ -103,7 +103,7 @@ class NodeRole:
             self._lists.policy.refused(message)
         elif isinstance(message, Traffic):
             now_s = boottime_s()
-            self._gate.saw(Totals(message.queries, message.blocked, message.servfail), now_s)
+            self._gate.saw(TrafficTotals(message.queries, message.blocked, message.servfail), now_s)
             if self._gate.watching:
                 self._judge([BlockedName(name.listed, name.queries, name.clients) for name in message.names], now_s)
 
@@ -120,11 +120,11 @@ class NodeRole:
         """Stay at the release that is in force."""
         self._lists.directory.keep(pinned=True, pinned_reason=reason)
         self._changed()
-        return f"this node stays at release {self._lists.record.release} until `pdns fleet unpin`: {reason}"
+        return f"this node stays at release {self._lists.kept.release} until `pdns fleet unpin`: {reason}"
 
     def unpin(self) -> str:
         """Follow the publisher again, and try the releases that were refused once more."""
-        record = self._lists.record
+        record = self._lists.kept
         if not record.pinned and not record.refused:
             raise RefusedError("this node is not pinned, and has refused no release")
         forgotten = [str(one.number) for one in record.refused]
@@ -154,7 +154,7 @@ class NodeRole:
         if (trusted := self._trusted) is None:
             return
         try:
-            found = await trusted.look(ring_of(self._section), self._lists.record.release_sha256, self._urgent_sha256)
+            found = await trusted.look(ring_of(self._section), self._lists.kept.release_sha256, self._urgent_sha256)
             self._report.polled("unchanged" if found is None else "changed", trusted)
             if found is not None:
                 await self._take(found, trusted)
@@ -175,7 +175,7 @@ class NodeRole:
             trusted.handled()
             return
         self._report.wanted = release.number
-        record = self._lists.record
+        record = self._lists.kept
         if self._lists.directory.refused(release.number) or record.pinned:
             trusted.handled()
             return
@@ -195,7 +195,7 @@ class NodeRole:
     async def _apply(self, release: Release, sha256: str) -> None:
         assert self._trusted is not None
         self._gate.end()
-        before = self._lists.record.release
+        before = self._lists.kept.release
         changed = await self._lists.apply(release, sha256, self._trusted)
         self._report.releases["applied"] += 1
         self._changed()
@@ -210,8 +210,8 @@ class NodeRole:
         """The release in force does harm here."""
         harm, self._harm = self._harm, ""
         self._gate.end()
-        number = self._lists.record.release
-        if self._lists.record.pinned:
+        number = self._lists.kept.release
+        if self._lists.kept.pinned:
             _log.error("fleet: release %d does harm here, and stays because this node is pinned: %s", number, harm)
             return
         self._report.releases["refused"] += 1

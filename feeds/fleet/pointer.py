@@ -94,7 +94,7 @@ class PointerWriter:
     async def _check_pointer(self, keys: PublisherKeys) -> None:
         """Raise `FencedError` if the pointer in the store is a newer one than ours."""
         found, record = await self._pointer(keys), self._record
-        if found is None and record.sequence:
+        if found is None and record.timestamp_sha256:
             record.forget_store()
             raise ObjectStoreError("the pointer is gone from the store: everything is written to it again")
         ours = {record.timestamp_sha256, *([_sha256(record.pending.timestamp)] if record.pending is not None else [])}

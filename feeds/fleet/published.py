@@ -78,7 +78,7 @@ class PublisherRecord(msgspec.Struct, kw_only=True):
     def forget_store(self) -> None:
         """Nothing that was published is in the store any more: all of it is to be written again."""
         self.feeds, self.releases, self.rings, self.generation = {}, {}, Rings(pinned=self.rings.pinned), 0
-        self.pending, self.targets_hash, self.root_version = None, "", 0
+        self.pending, self.targets_hash, self.timestamp_sha256, self.root_version = None, "", "", 0
 
 
 class PublisherFiles:

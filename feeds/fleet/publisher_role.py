@@ -104,6 +104,7 @@ class PublisherRole:
 
     def close(self) -> None:
         """Nothing is published any more."""
+        self._write_status()
         self._close_store()
 
     def _close_store(self) -> None:
@@ -147,7 +148,7 @@ class PublisherRole:
         record = self._record
         live = self._scheduler.live
         made = bool(record.frozen) or not self._maker.is_due(live, self._policy_sha256)
-        return made and record.last_release > 0 and self._targets() is self._made and self._targets_hash == record.targets_hash
+        return made and record.newest is not None and self._targets() is self._made and self._targets_hash == record.targets_hash
 
     # The pointer.
 
@@ -160,7 +161,7 @@ class PublisherRole:
         record = self._record
         if record.fenced:
             raise FencedError(f"{record.fenced}: this one has stopped; `pdns fleet take-over` makes it publish again")
-        if not record.last_release:
+        if record.newest is None:
             return
         targets, now_s = self._targets(), steady_s()
         again_s = record.signed_s + self._section.pointer_valid_s / SIGNED_AGAIN
@@ -222,6 +223,8 @@ class PublisherRole:
         generation = scheduler.publish_inputs().generation
         if not self._taken_up or self._store is None or record.fenced or record.frozen or not generation:
             return
+        if not scheduler.all_tried:  # at the first start: half of the lists would look like a mistake to nodes
+            return
         live = scheduler.live
         if not self._maker.is_due(live, self._policy_sha256):
             return
@@ -240,7 +243,7 @@ class PublisherRole:
 
     async def _look_at_nodes(self) -> None:
         record, store = self._record, self._store
-        if not self._taken_up or store is None or record.fenced or not record.last_release:
+        if not self._taken_up or store is None or record.fenced or record.newest is None:
             return
         now_s = steady_s()
         await self._inventory.look(store, now_s)
@@ -320,7 +323,7 @@ class PublisherRole:
     def _working(self) -> PublisherRecord:
         if self._record.fenced:
             raise RefusedError(f"{self._record.fenced}: `pdns fleet take-over` makes this one publish again")
-        if not self._record.last_release:
+        if self._record.newest is None:
             raise RefusedError("nothing has been published yet; `pdns fleet status` shows why")
         return self._record
 
@@ -337,14 +340,18 @@ class PublisherRole:
 
     async def _tell(self) -> None:
         while True:
-            status = self.status()
-            if replace(status, written_s=0.0) != replace(self._told, written_s=0.0):
-                self._told = status
-                try:
-                    fleet_status.write(self._state_dir, status)
-                except OSError as exc:
-                    _log.error("%s", disk_reason(exc, self._files.directory))
+            self._write_status()
             await asyncio.sleep(TELL_EVERY_S)
+
+    def _write_status(self) -> None:
+        status = self.status()
+        if replace(status, written_s=0.0) == replace(self._told, written_s=0.0):
+            return
+        self._told = status
+        try:
+            fleet_status.write(self._state_dir, status)
+        except OSError as exc:
+            _log.error("%s", disk_reason(exc, self._files.directory))
 
     def status(self) -> FleetStatus:
         """What the status file is to say."""

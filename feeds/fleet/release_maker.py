@@ -59,7 +59,7 @@ class ReleaseMaker:
         Raises `BuildError`, `ObjectStoreError` and `OSError`; what was uploaded by then is used the next time.
         """
         live, record = making.live, self._record
-        shares = {entry.name: _share(live, entry.name) for entry in live.inputs}
+        shares = {entry.name: _inputs_hash(live, entry.name) for entry in live.inputs}
         job = ExportJob(
             directory=str(self._files.texts),
             blockset=str(blocksets_directory(self._state_dir) / str(live.generation)),
@@ -192,7 +192,7 @@ def _since_full(content: FeedContent) -> list[Delta]:
     return chain
 
 
-def _share(live: LiveBlockset, name: str) -> str:
+def _inputs_hash(live: LiveBlockset, name: str) -> str:
     """A hash of what decides the entries of a feed."""
     entry = next(entry for entry in live.inputs if entry.name == name)
     counts = live.feeds.get(name)

@@ -79,7 +79,7 @@ def advanced(rings: Rings, nodes: Collection[Heartbeat], soak_s: float, soak_nod
 
 
 def _is_good(release: int, nodes: Iterable[Heartbeat], needed: int, refused: Mapping[int, str]) -> bool:
-    """Whether `needed` of `nodes` use the release or a later one, and none refused it, or a later one that nobody had tried."""
+    """Whether `needed` of `nodes` use the release or a later one, and none refused it, or a later one while it was untried."""
     using = [node.release for node in nodes if node.release >= release and node.release not in refused]
     if release in refused or len(using) < needed:
         return False

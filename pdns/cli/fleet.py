@@ -68,6 +68,12 @@ def unpin_command(config: ConfigOption = None, reason: ReasonOption = "") -> Non
     _run(config, Command(command="fleet-unpin", user="", reason=reason))
 
 
+@app.command("take-over")
+def take_over_command(config: ConfigOption = None, reason: ReasonOption = "") -> None:
+    """Publish again after another publisher wrote to the store, from what the store has. Stop the other one first."""
+    _run(config, Command(command="fleet-take-over", user="", reason=reason))
+
+
 @app.command("check")
 def check_command(config: ConfigOption = None) -> None:
     """Fetch and verify the pointer now, without using it: store, signatures, expiry, clock. Exits with 1 if a node could not."""

@@ -10,7 +10,7 @@ from rich.text import Text
 
 from pdns.cli.feed_table import age, aligned
 from pdns.free_text import visible
-from pdns.state.fleet_status import NODE_STATES, RINGS, FleetNode, FleetStatus
+from pdns.state.fleet_status import NODE_STATES, RINGS, FleetStatus, SeenNode
 
 _NODE_TITLES: Final = ("node", "ring", "release", "lag", "last seen", "version", "blocked", "servfail", "state", "says")
 _BAD_STATES: Final = ("refused", "missing")
@@ -38,7 +38,7 @@ def show_node(console: Console, status: FleetStatus, now_s: float) -> bool:
 def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
     """The status of a publisher: its rings, then its nodes. Returns whether all is well."""
     if status.fenced:
-        text = "STOPPED: another publisher writes to this store. Stop one of the two, then restart this one (docs/fleet.md)"
+        text = "STOPPED: another publisher writes to this store. Stop it, then `pdns fleet take-over`; or stop this one"
         console.print(Text(text, "red"), soft_wrap=True)
     rows = [
         ("release", str(status.release) if status.release else "none yet"),
@@ -66,7 +66,7 @@ def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
     return status.store_up and not (status.fenced or bad)
 
 
-def _node(node: FleetNode, status: FleetStatus, state: str, now_s: float) -> tuple[str, ...]:
+def _node(node: SeenNode, status: FleetStatus, state: str, now_s: float) -> tuple[str, ...]:
     wanted = status.rings.get(node.ring, 0)
     says = node.error or (f"refused {node.refused[-1]}: {node.reason}" if node.refused else "")
     return (

@@ -9,7 +9,7 @@ from typing import Annotated, Final
 
 import typer
 
-from pdns.cli.health_probe import DEGRADED, DOWN, UP, Address, Probe, Steady, Verdict, follow
+from pdns.cli.health_probe import DEGRADED, DOWN, UP, Address, Probe, ProbeResult, Steady, follow
 
 EXIT_CODES: Final = {UP: 0, DOWN: 1, DEGRADED: 3}  # 2: wrong options
 _DNS_PORT: Final = 53
@@ -59,16 +59,16 @@ def command(
     if follows:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
-            follow(asked.run, Steady(rise, fall), interval, _say)
+            follow(asked.run, Steady(rise, fall), interval, _report)
         except (BrokenPipeError, KeyboardInterrupt):
             sys.stderr.close()  # the reader is gone: nothing to report to
             raise typer.Exit(1) from None
     verdict = asked.run()
-    _say(verdict)
+    _report(verdict)
     raise typer.Exit(EXIT_CODES[verdict.state])
 
 
-def _say(verdict: Verdict) -> None:
+def _report(verdict: ProbeResult) -> None:
     print(verdict.state, flush=True)
     if verdict.reason:
         print(f"pdns health: {verdict.reason}", file=sys.stderr, flush=True)

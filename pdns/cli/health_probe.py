@@ -27,7 +27,7 @@ _MOST_REPLY_BYTES: Final = 65535
 Address = tuple[str, int]
 
 
-class Verdict(NamedTuple):
+class ProbeResult(NamedTuple):
     """UP, DEGRADED or DOWN, and why it is not UP."""
 
     state: str
@@ -44,22 +44,22 @@ class Probe(NamedTuple):
     maintenance: Path | None = None  # a file that means DEGRADED
     as_client: bool = True  # REFUSED is no answer
 
-    def run(self) -> Verdict:
+    def run(self) -> ProbeResult:
         """Ask now. DOWN: clients get no answers, or answers without protection. DEGRADED: others are to be preferred, because
         upstreams do not answer here, or because of maintenance.
         """
         if self.metrics is not None and (reason := _not_ready(self.metrics, self.timeout_s)):
-            return Verdict(DOWN, f"/readyz: {reason}")
+            return ProbeResult(DOWN, f"/readyz: {reason}")
         reason = _unanswered(self.server, _LOCAL_NAME, self.timeout_s) if self.server is not None else ""
         if reason and (self.as_client or reason != _RCODES[_REFUSED]):
-            return Verdict(DOWN, f"{_LOCAL_NAME}: {reason}")
+            return ProbeResult(DOWN, f"{_LOCAL_NAME}: {reason}")
         if self.maintenance is not None and os.path.lexists(self.maintenance):
-            return Verdict(DEGRADED, f"maintenance: {self.maintenance} exists")
+            return ProbeResult(DEGRADED, f"maintenance: {self.maintenance} exists")
         if self.server is not None and self.forwarded:
             name = f"{secrets.token_hex(8)}.{self.forwarded}"  # in no cache
             if reason := _unanswered(self.server, name, 2 * self.timeout_s):
-                return Verdict(DEGRADED, f"names below {self.forwarded}: {reason}")
-        return Verdict(UP)
+                return ProbeResult(DEGRADED, f"names below {self.forwarded}: {reason}")
+        return ProbeResult(UP)
 
 
 class Steady:
@@ -90,10 +90,10 @@ class Steady:
 
 
 def follow(
-    verdict: Callable[[], Verdict],
+    verdict: Callable[[], ProbeResult],
     steady: Steady,
     interval_s: float,
-    say: Callable[[Verdict], None],
+    say: Callable[[ProbeResult], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Call `say` with the first state, and with each change from then on. `verdict` is called every `interval_s` seconds."""
@@ -103,7 +103,7 @@ def follow(
         now = verdict()
         if steady.add(now.state) or not said:
             said = True
-            say(Verdict(steady.state, now.reason))
+            say(ProbeResult(steady.state, now.reason))
         sleep(max(0.0, began_s + interval_s - time.monotonic()))
 
 

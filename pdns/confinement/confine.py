@@ -71,12 +71,15 @@ def confine_worker() -> Missing:
     )
 
 
-def confine_feeds(state_dir: Path, *, low_port: bool) -> Missing:
-    """Confine the feeds process: it writes only below the state directory. `low_port`: it listens on a port below 1024."""
+def confine_feeds(state_dir: Path, further: Iterable[Path] = (), *, low_port: bool) -> Missing:
+    """Confine the feeds process: it writes only below the state directory, and below `further`, the store of a fleet.
+
+    `low_port`: it listens on a port below 1024.
+    """
     kept = _as_root(DAC_OVERRIDE) | (frozenset({NET_BIND_SERVICE}) if low_port else frozenset())
     return _take(
         no_new_privs=_no_new_privs,
-        landlock=lambda: landlock.restrict(write=(state_dir, _NULL), read=None),
+        landlock=lambda: landlock.restrict(write=(state_dir, *further, _NULL), read=None),
         capabilities=lambda: keep_capabilities(kept),
         dumpable=_not_dumpable,
         seccomp=lambda: seccomp.refuse(seccomp.NEVER),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from typing import Any, Final
 
 import msgspec
 from msgspec import UNSET
@@ -12,13 +13,21 @@ from pdns.config.earlier import config_of
 from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
+LATER_TABLES: Final = ("fleet",)  # that the version before did not have, and that switch nothing on by default
+_DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Config)}
+
 
 def share_config(config: Config) -> int:
     """`config` in a sealed memfd, which no process can change. The caller closes it.
 
-    Without `[[record]]`: `loaded_records` has all that is in it.
+    Without `[[record]]`: `loaded_records` has all that is in it. Without tables of `LATER_TABLES` that are at their defaults: a
+    child of an earlier version, which refuses keys that it does not know, does the same without them.
     """
-    return sealed_memory("pdns-config", [msgspec.json.encode(replace(config, record=()))])
+    tables: dict[str, Any] = msgspec.to_builtins(replace(config, record=()))
+    for name in LATER_TABLES:
+        if getattr(config, name) == _DEFAULTS[name]:
+            del tables[name]
+    return sealed_memory("pdns-config", [msgspec.json.encode(tables)])
 
 
 def without_records(config: Config) -> Config:

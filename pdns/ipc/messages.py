@@ -101,7 +101,7 @@ class TrafficName(msgspec.Struct, frozen=True, array_like=True):
 
     listed: bytes  # wire form
     queries: int
-    clients: int  # different ones; 0: clients are not told apart
+    clients: int  # different ones; 0: clients are not distinguished
 
 
 class Traffic(msgspec.Struct, frozen=True, tag=True):

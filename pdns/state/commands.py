@@ -53,7 +53,7 @@ _numbers = itertools.count()
 
 CommandName = Literal[
     "hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "tap", "untap", "close",
-    "fleet-promote", "fleet-rollback", "fleet-pin", "fleet-unpin",
+    "fleet-promote", "fleet-rollback", "fleet-pin", "fleet-unpin", "fleet-take-over",
 ]  # fmt: skip
 
 

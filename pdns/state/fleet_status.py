@@ -32,7 +32,7 @@ class RefusedRelease(msgspec.Struct, frozen=True):
     at_s: float = 0.0
 
 
-class FleetNode(msgspec.Struct, frozen=True, kw_only=True):
+class SeenNode(msgspec.Struct, frozen=True, kw_only=True):
     """What the last heartbeat of a node said."""
 
     node: str
@@ -89,7 +89,7 @@ class FleetStatus(msgspec.Struct, frozen=True, kw_only=True):
     bundle_error: str = ""  # why the policy of the release is not in force
     # A publisher.
     rings: dict[str, int] = {}  # ring -> its release
-    nodes: list[FleetNode] = []  # at most MAX_NODES
+    nodes: list[SeenNode] = []  # at most MAX_NODES
     published: dict[str, int] = {}  # of PUBLISH_RESULTS
     fenced: bool = False  # another publisher writes to the store: this one has stopped
     last_published_s: float = 0.0

@@ -18,7 +18,7 @@ from pdns.state.cases import CaseBook
 from pdns.state.feed_hits import WRITE_EVERY_S, HitBook, Hits
 from pdns.state.in_force import InForce
 from pdns.supervisor.block_times import BlockTimes
-from pdns.supervisor.listed_names import ListedNames
+from pdns.supervisor.listed_names import NameCounts
 from pdns.telemetry.block_labels import BlockLabels
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
@@ -48,7 +48,7 @@ class BlockBooks:
         self._hits, self._cases = HitBook(state_dir, time.time()), CaseBook(state_dir)
         self._counters, self._take_notes = counters, take_notes
         self.recent: deque[RecentBlock] = deque(maxlen=MOST)
-        self.listed: ListedNames | None = None  # while a release of a fleet is watched
+        self.listed: NameCounts | None = None  # while a release of a fleet is judged
 
     def drain(self, memory: WorkerMemory, blocked: BlockedDomains, now: float) -> None:
         """Take what a worker has met since the last call. `now` is of `pdns.clock.boottime_s`."""

@@ -22,7 +22,7 @@ from pdns.state.fleet_status import FleetStatus
 from pdns.supervisor.config_watch import ConfigWatch
 from pdns.supervisor.feeds_handle import FeedsHandle
 from pdns.supervisor.http.live_counts import LiveSums, by_label
-from pdns.supervisor.listed_names import ListedNames
+from pdns.supervisor.listed_names import NameCounts
 from pdns.supervisor.worker_pool import WorkerPool
 from pdns.telemetry.worker_memory import WorkerMemory
 
@@ -44,7 +44,7 @@ class FleetNode:
         self._config, self._workers, self._feeds, self._offered = config, workers, feeds, offered
         feeds.heard = self.heard
         self._offer = False
-        self._watched_until_s = 0.0
+        self._judged_until_s = 0.0
         self._sums = LiveSums()
         self._seen: tuple[tuple[int, int], FleetStatus] = ((0, 0), FleetStatus())
 
@@ -62,8 +62,8 @@ class FleetNode:
             self._offer = True
             self._offered()
         elif isinstance(message, WatchTraffic) and self.is_node:
-            self._watched_until_s = time.monotonic() + message.seconds
-            self._workers().books.listed = ListedNames(self._memories)
+            self._judged_until_s = time.monotonic() + message.seconds
+            self._workers().books.listed = NameCounts(self._memories)
 
     @property
     def _memories(self) -> list[WorkerMemory]:
@@ -120,7 +120,7 @@ class FleetNode:
         workers.take_notes()
         table = self._sums.table(self._sums.row((*workers.counters, *workers.past_counters)))
         listed = workers.books.listed
-        if listed is not None and time.monotonic() >= self._watched_until_s:
+        if listed is not None and time.monotonic() >= self._judged_until_s:
             listed = workers.books.listed = None
         return Traffic(
             queries=sum(by_label(table, "queries").values()),

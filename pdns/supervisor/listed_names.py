@@ -1,4 +1,4 @@
-"""Counts queries by the listed name that blocks them, for as long as a release of a fleet is watched."""
+"""Counts queries by the listed name that blocks them, for as long as a release of a fleet is judged."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ MOST_SENT: Final = 300
 _TOLD_APART: Final = 3  # clients of one name
 
 
-class ListedNames:
+class NameCounts:
     """Since it was made. Blocks of local entries are left out."""
 
     def __init__(self, memories: Iterable[WorkerMemory]) -> None:

@@ -9,7 +9,7 @@ import msgspec
 
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
-from pdns.config.written_paths import written_paths
+from pdns.config.written_paths import fleet_paths, written_paths
 
 _log = logging.getLogger(__name__)
 
@@ -24,7 +24,7 @@ def until_restart(config: Config, live: Config, path: Path, workers: int) -> Con
             _log.warning("%s: server.%s: the change needs a restart", path, key)
     if worker_count(config.server.workers) != workers:
         _log.warning("%s: server.workers: the change needs a restart; still %d workers", path, workers)
-    for directory in sorted(set(written_paths(config)) - set(written_paths(live))):
+    for directory in sorted({*written_paths(config), *fleet_paths(config)} - {*written_paths(live), *fleet_paths(live)}):
         _log.warning("%s: %s: to write in this directory needs a restart", path, directory)
     return config
 

@@ -27,7 +27,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config
 from pdns.config.watch import Loaded, load_version
-from pdns.config.written_paths import written_paths
+from pdns.config.written_paths import fleet_paths, written_paths
 from pdns.confinement.confine import MEASURES, Missing, confine_supervisor
 from pdns.confinement.privileges import change_user
 from pdns.errors import ConfigErrors, PdnsError
@@ -218,7 +218,7 @@ class Supervisor:
             self.listeners = self.listeners.changed_to(server.listen)
             self.listeners.steer(proxied=bool(server.proxy_protocol_from))
             bound = self._http.bind(self.config)
-            self._missing = confine_supervisor(state.path, written_paths(self.config))
+            self._missing = confine_supervisor(state.path, (*written_paths(self.config), *fleet_paths(self.config)))
             standard_error().threaded = True
             warn_at_start(self.config_path, self.config, self._missing)
             key = client_key(state.path).hex()

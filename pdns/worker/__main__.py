@@ -16,6 +16,8 @@ import sys
 from contextlib import suppress
 from typing import Final
 
+import msgspec
+
 from pdns.config.addresses import parse_endpoint
 from pdns.config.per_worker import share_of
 from pdns.config.schema import Config
@@ -113,8 +115,12 @@ class Worker:
         config_fd, counters_fd, event_ring_fd, *others = fds
         arena_fd = others.pop(0) if message.arena else None
         limits_fd = others.pop(0) if message.limits else None
-        config = share_of(read_config(config_fd), message.workers)
-        os.close(config_fd)
+        try:
+            config = share_of(read_config(config_fd), message.workers)
+        except msgspec.DecodeError as exc:
+            raise PdnsError(f"the supervisor is of another version, and its configuration is not understood: {exc}") from None
+        finally:
+            os.close(config_fd)
         log_to_stderr(f"worker{message.index}", config.log.level)
         sockets: Sockets = {
             Listener(told.transport, parse_endpoint(told.address)): socket.socket(fileno=fd)

@@ -147,12 +147,12 @@ def _expanded(text: str, values: Mapping[str, str]) -> str:
     return _VARIABLE.sub(lambda found: values.get(found[1] or found[2], ""), text)
 
 
-def start(stage: Stage, mounts: Mapping[Path, str], arguments: list[str] | None = None) -> subprocess.Popen[bytes]:
+def start(stage: Stage, mounts: Mapping[Path, str], volume_mode: str) -> subprocess.Popen[bytes]:
     """The entry point as process 1 of its own process ids, with a root file system that is read only, its volume in memory,
-    no privilege and none to gain. `mounts`: files or directories of this machine -> where they are seen.
+    no privilege and none to gain. `mounts`: files or directories of this machine -> where they are seen. `volume_mode`: options
+    of tmpfs that say whose the volume is.
     """
     root = stage.root
-    uid, gid = stage.user.split(":")
     (volume,) = json.loads(stage.metadata["VOLUME"])
     for place in mounts.values():
         (root / place.lstrip("/")).parent.mkdir(parents=True, exist_ok=True)
@@ -160,7 +160,7 @@ def start(stage: Stage, mounts: Mapping[Path, str], arguments: list[str] | None 
     lines = [
         f"mount --bind {root} {root}",
         f"mount --rbind /dev {root}/dev",
-        f"mount -t tmpfs -o size=256m,mode=750,uid={uid},gid={gid} tmpfs {root}{volume}",
+        f"mount -t tmpfs -o size=256m,{volume_mode} tmpfs {root}{volume}",
         *(f"mount --bind {source} {root}{place}" for source, place in mounts.items()),
         f"mount -o remount,bind,ro {root}",
         f"mount -t proc proc {root}/proc",
@@ -168,7 +168,7 @@ def start(stage: Stage, mounts: Mapping[Path, str], arguments: list[str] | None 
             ["exec", "chroot", str(root), "/usr/bin/env", "-i", "-C", stage.workdir, *(f"{k}={v}" for k, v in stage.env.items())]
         )
         + " "
-        + shlex.join([*_as_user(stage), *stage.argv("ENTRYPOINT"), *(arguments or stage.argv("CMD"))]),
+        + shlex.join([*_as_user(stage), *stage.argv("ENTRYPOINT"), *stage.argv("CMD")]),
     ]
     script = "set -e\n" + "\n".join(lines)
     return subprocess.Popen(

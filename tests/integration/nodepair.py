@@ -77,6 +77,10 @@ class Namespace:
         with open(f"/run/netns/{self.name}") as file:  # noqa: PTH123
             assert ctypes.CDLL(None, use_errno=True).setns(file.fileno(), _CLONE_NEWNET) == 0
 
+    def pids(self) -> list[int]:
+        """The processes inside."""
+        return [int(pid) for pid in run("ip", "netns", "pids", self.name).split()]
+
     def close(self) -> None:
         run("ip", "netns", "delete", self.name)
 
@@ -226,13 +230,10 @@ class Node:
             os.kill(pid, sig)
 
     def kill_spawned(self, text: str) -> None:
-        """Kill the processes with `text` in their command line that the spawned ones have started."""
-        groups = {process.pid for process, _ in self._spawned}
-        for path in Path("/proc").glob("[0-9]*/cmdline"):
-            with suppress(OSError):
-                pid = int(path.parent.name)
-                if text in path.read_bytes().replace(b"\0", b" ").decode() and os.getpgid(pid) in groups:
-                    os.kill(pid, signal.SIGKILL)
+        """Kill the processes inside that have `text` in their command line."""
+        for pid in self.namespace.pids():
+            if text in Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode():
+                os.kill(pid, signal.SIGKILL)
 
     def start_again(self) -> None:
         """Start the resolver after it was killed."""
@@ -242,16 +243,16 @@ class Node:
     def end(self) -> None:
         with suppress(ProcessLookupError, AssertionError, OSError):
             self.signal_all(signal.SIGCONT)
+        self.pdns.kill()
+        for process, _ in self._spawned:
+            process.terminate()
+        time.sleep(0.2)
+        for pid in self.namespace.pids():
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
         for process, log in self._spawned:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(5)
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             log.close()
-        self.pdns.kill()
 
 
 class NodePair:

@@ -13,7 +13,7 @@ import pytest
 
 from pdns.config.fleet_schema import FleetSection
 from pdns.state import fleet_status
-from pdns.state.fleet_status import FleetNode, FleetStatus
+from pdns.state.fleet_status import FleetStatus, SeenNode
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.exposition import Exposition
 from pdns.supervisor.http.status import StatusReader
@@ -54,7 +54,7 @@ class FleetMember:
         )  # fmt: skip
         if self._number:
             return msgspec.structs.replace(common, ring="all")
-        nodes = [FleetNode(node=f"n{at}", ring="all", release=7, written_s=now_s if at else 1.0) for at in range(NODES)]
+        nodes = [SeenNode(node=f"n{at}", ring="all", release=7, written_s=now_s if at else 1.0) for at in range(NODES)]
         rings = {"first": 8, "early": 8, "all": 7}
         return msgspec.structs.replace(common, release=8, rings=rings, nodes=nodes, published={"published": self._scrapes})
 

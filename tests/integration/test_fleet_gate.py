@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 import dns.message
+import pytest
 
 from tests.integration.running_pdns import RunningPdns, UpstreamThread
 from tests.integration.test_fleet_node import is_blocked, node_config, status, until_blocked, until_release
@@ -51,6 +52,7 @@ class Load:
                     self.lost += 1
 
 
+@pytest.mark.long
 def test_a_bad_list_is_reverted_under_load(tmp_path: Path) -> None:
     """A release that lists what everyone asks for ends within seconds and is not tried again, also after a restart. More queries
     of names that were listed before do not end a release. No query is lost.

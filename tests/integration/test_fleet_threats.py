@@ -14,11 +14,13 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from feeds.fleet import rings as rings_of
 from feeds.fleet import trust
 from feeds.fleet.apply import UnusableRelease
+from feeds.fleet.gate import BlockedName, Gate, GateLimits, TrafficTotals
 from feeds.fleet.object_store import open_store
 from feeds.fleet.packed import path_of
-from feeds.fleet.release import encode
+from feeds.fleet.release import Heartbeat, encode
 from feeds.fleet.signing import TIMESTAMP_PATH, PublisherKeys, snapshot_path, targets_path
 from feeds.fleet.stored import Existing, NotFound, ObjectStoreError, TooLarge
 from feeds.fleet.trusted import POINTER_BYTES, UntrustedError
@@ -138,7 +140,6 @@ def test_endless_data(store: AttackedStore, node: VerifyingNode) -> None:
         node.url = url
         refused(node, f"more than {POINTER_BYTES:,}", kind=TooLarge)
     assert sent[0] < 100 * 65536  # the rest of 655 MB was not asked for
-    assert store.sequence == 1
 
 
 def test_an_object_longer_than_signed(store: AttackedStore, node: VerifyingNode) -> None:
@@ -283,6 +284,61 @@ def test_two_publishers(store: AttackedStore) -> None:
     with pytest.raises(Existing):
         asyncio.run(opened.put(snapshot_path(1), b"other", create=True))
     assert store.read(snapshot_path(1)) == b"one"
+
+
+def _heartbeat(node: str, release: int, *refused: int) -> Heartbeat:
+    return Heartbeat(node=node, ring="first", version="1", written_s=0.0, release=release, refused=list(refused), reason="harm")
+
+
+def test_forged_heartbeat() -> None:
+    """Who may write heartbeats cannot bring a release to a ring that it was not offered for, nor early, nor past a refusal that
+    was seen; by claiming a refusal, he can hold one back.
+    """
+    rings = rings_of.offered(rings_of.offered(rings_of.Rings(), 1, 0.0), 2, 10.0)
+    praise = [_heartbeat(f"forged{at}", 99) for at in range(50)]
+    assert rings_of.advanced(rings, praise, 600.0, 1, 20.0).releases == {"first": 2, "early": 1, "all": 1}
+    seen = rings_of.advanced(rings, [_heartbeat("north", 1, 2)], 600.0, 1, 20.0)
+    later = rings_of.advanced(seen, praise, 600.0, 1, 10_000.0)
+    assert later.releases == {"first": 2, "early": 1, "all": 1}
+    veto = rings_of.advanced(rings, [*praise, _heartbeat("forged", 1, 2)], 600.0, 1, 10_000.0)
+    assert veto.releases["all"] == 1
+
+
+def test_bad_list() -> None:
+    """A list of popular names: the gate of a node in the first ring refuses it by its own numbers, and no other ring gets it."""
+    gate = Gate(GateLimits(queries=1000, blocked_times=3.0, servfail_share=0.05))
+    for at in range(11):
+        gate.saw(TrafficTotals(at * 10_000, at * 100, 0), at * 60.0)
+    gate.begin(610.0)
+    gate.saw(TrafficTotals(102_000, 1900, 0), 620.0)
+    popular = [BlockedName(b"\x07popular\x04test\x00", 880, 40)]
+    reason = gate.judge(popular, lambda _: True, 620.0)
+    assert "popular.test" in reason
+    assert gate.judge(popular, lambda _: False, 620.0) == ""  # names that were listed before are no reason
+    rings = rings_of.offered(rings_of.offered(rings_of.Rings(), 1, 0.0), 2, 10.0)
+    refusal = [_heartbeat("north", 1, 2), _heartbeat("south", 2)]
+    for now_s in (20.0, 700.0, 100_000.0):
+        rings = rings_of.advanced(rings, refusal, 600.0, 1, now_s)
+    assert rings.releases == {"first": 2, "early": 1, "all": 1}
+
+
+def test_publisher_taken_over(store: AttackedStore, node: VerifyingNode) -> None:
+    """Who has the publisher's key can publish until root keys, which are elsewhere, revoke it; then nodes follow the new
+    key, even to lower numbers.
+    """
+    stolen = PublisherKeys(store.keys)
+    honest = store.sequence
+    store.sequence = 1_000_000
+    store.publish("victim.example", keys=stolen)
+    assert node.poll() == 1_000_001
+    (key_id,) = [line.split()[-1] for line in trust.describe(store.keys) if line.startswith("online key")]
+    trust.revoke(store.keys, key_id, now_s=time.time())
+    for key in store.keys.glob("root-*.pem"):
+        trust.sign(store.keys, key)
+    store.sequence = honest
+    store.publish("one.test", "five.test")
+    assert node.poll() == honest + 1
+    assert node.names == text_of("one.test", "five.test")
 
 
 def test_every_row_has_its_test() -> None:

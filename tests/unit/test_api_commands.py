@@ -23,6 +23,19 @@ WITHOUT_A_ROUTE = {
     "feeds quality": "reads lists and a history on the machine of the administrator, and takes minutes",
     "policy diff": "compares two files of the machine where it is run",
     "feeds popular": "downloads a list to where it is run",
+    "health": "asks from outside whether there is an answer",
+    "backup": "writes a file on the machine of the administrator, with secrets in it",
+    "restore": "replaces the state of a server that does not run",
+    "fleet status": "Prometheus has the same as metrics of all servers",
+    "fleet check": "asks the store from where it is run",
+    **dict.fromkeys(
+        ("fleet promote", "fleet rollback", "fleet pin", "fleet unpin", "fleet take-over"),
+        "decides for every server: on the publisher's machine only",
+    ),
+    **dict.fromkeys(
+        ("fleet keys init", "fleet keys rotate", "fleet keys revoke", "fleet keys renew", "fleet keys sign", "fleet keys show"),
+        "keys do not leave the machine where they are",
+    ),
 }
 
 

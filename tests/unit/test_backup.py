@@ -20,6 +20,7 @@ from pdns.event_store.queries import Window
 from pdns.event_store.sqlite import SqliteStore
 from pdns.event_store.sqlite_queries import SqliteQueries
 from pdns.event_store.sqlite_schema import store_path
+from pdns.files.safe_files import open_state
 
 KEPT = {
     "overrides.json": b"1", "audit.jsonl": b"2\n", "conf.d/50-api.toml": b"3", "feeds/x/copy.json": b"4",
@@ -120,6 +121,29 @@ def test_a_backup_is_made_while_files_change(state_dir: Path, tmp_path: Path) ->
         assert named == "4" or (after / "feeds/x" / f"{named}.raw").read_text() == named
         with closing(sqlite3.connect(store_path(after))) as db:
             assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+
+
+def test_a_record_that_changes_meanwhile_is_read_again(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A feed is updated after the names of its files were read: the backup has the new record with the new list."""
+    feed = state_dir / "feeds/x"
+    changed: list[Path] = []
+
+    def opened(path: Path) -> io.BufferedReader:
+        if path.parent == feed and not changed:
+            changed.append(path)
+            (feed / "b.raw").write_bytes(b"new")
+            (feed / "new").write_bytes(b"b.raw")
+            (feed / "new").replace(feed / "copy.json")
+            (feed / "a.raw").unlink()
+        return open_state(path)
+
+    monkeypatch.setattr(backup, "open_state", opened)
+    with tarfile.open(fileobj=io.BytesIO(made(state_dir))) as archive:
+        assert [name for name in archive.getnames() if name.startswith("feeds/x/")] == ["feeds/x/b.raw", "feeds/x/copy.json"]
+        file = archive.extractfile("feeds/x/copy.json")
+        assert file is not None
+        assert file.read() == b"b.raw"
+    assert changed
 
 
 @pytest.mark.parametrize("kept", [0.0, 0.3, 0.9])

@@ -95,6 +95,9 @@ def test_snippets_load(tmp_path: Path, snippet: str) -> None:
     (tmp_path / "authority.pem").write_text(CERTIFICATE)
     (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
     (tmp_path / "hosts").write_text("192.0.2.10 nas.lan\n")
+    (tmp_path / "fleet-keys").mkdir()
+    for name in ("root.json", "fleet-credentials"):
+        (tmp_path / name).touch(0o600)
     (tmp_path / "pdns.toml").write_text(snippet)
     assert load(tmp_path / "pdns.toml", resolv_conf=tmp_path / "resolv.conf")
 

@@ -35,6 +35,14 @@ SECTIONS = {
     "sink[0].password_file": '[[sink]]\nname = "s"\nkind = "clickhouse"\nurl = "https://s.example/"\npassword_file = "{}"',
     "sink[0].ca_file": '[[sink]]\nname = "s"\nkind = "webhook"\nurl = "https://s.example/"\nca_file = "{}"',
 }
+_NODE = '[fleet]\nrole = "node"\nstore = "https://s.example/x"\n'
+SECTIONS |= {
+    "fleet.root_file": _NODE + 'root_file = "{}"',
+    **{
+        f"fleet.{key}": f'{_NODE}root_file = "/etc/hostname"\n{key} = "{{}}"'
+        for key in ("credentials_file", "ca_file", "heartbeat_credentials_file")
+    },
+}
 # With contents of their own: each is tried together with another file.
 TRIED_TOGETHER = {"admin.tls_cert_file", "admin.tls_key_file", "sink[0].client_cert_file", "sink[0].client_key_file"}
 NO_SECRETS = {"feed[0].minisign_file"}  # the name of a signature at the source

@@ -107,8 +107,17 @@ def test_passwords_are_made_once(secrets: Path) -> None:
 def test_the_certificate_is_that_of_clickhouse(secrets: Path) -> None:
     """Pdns verifies it by name against the authority that it is given."""
     made = secrets / "secrets"
-    command = ["openssl", "verify", "-CAfile", made / "clickhouse_ca", "-verify_hostname", "clickhouse", "-purpose", "sslserver"]
-    subprocess.run([*command, made / "clickhouse_certificate"], check=True, capture_output=True)
+    command = [
+        "openssl",
+        "verify",
+        "-CAfile",
+        str(made / "clickhouse_ca"),
+        "-verify_hostname",
+        "clickhouse",
+        "-purpose",
+        "sslserver",
+    ]
+    subprocess.run([*command, str(made / "clickhouse_certificate")], check=True, capture_output=True)
 
 
 def test_clickhouse_knows_the_users(secrets: Path) -> None:
@@ -127,7 +136,7 @@ def test_clickhouse_knows_the_users(secrets: Path) -> None:
 def test_the_program_accepts_its_configuration(secrets: Path, tmp_path: Path) -> None:
     """`pdns check` has nothing to say about it."""
     shutil.copytree(secrets / "secrets", tmp_path / "secrets")
-    command = [sys.executable, "-m", "pdns", "check", "-c", config_for(tmp_path)]
+    command = [sys.executable, "-m", "pdns", "check", "-c", str(config_for(tmp_path))]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 

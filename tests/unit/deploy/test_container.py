@@ -20,12 +20,12 @@ HADOLINT = shutil.which("hadolint", path=str(Path(sys.executable).parent))
 def test_the_linter_has_nothing_to_say(tmp_path: Path) -> None:
     """And it would: a step that takes the newest of everything is noticed."""
     assert HADOLINT is not None
-    command = [HADOLINT, "-c", ROOT / "deploy/container/hadolint.yaml"]
-    done = subprocess.run([*command, CONTAINERFILE], capture_output=True, text=True, check=False)
+    command = [HADOLINT, "-c", str(ROOT / "deploy/container/hadolint.yaml")]
+    done = subprocess.run([*command, str(CONTAINERFILE)], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "")
     worse = tmp_path / "Containerfile"
     worse.write_text(TEXT.replace('ENTRYPOINT ["pdns"]', "ENTRYPOINT pdns"))
-    assert subprocess.run([*command, worse], capture_output=True, check=False).returncode != 0
+    assert subprocess.run([*command, str(worse)], capture_output=True, check=False).returncode != 0
 
 
 def test_the_user_is_one_number() -> None:

@@ -49,7 +49,9 @@ def workload(text: str) -> Json:
 def config_files(text: str, directory: Path) -> Path:
     """The configuration as a pod sees it, below `directory`; its path."""
     (data,) = [one["data"] for one in objects(text, "ConfigMap") if "pdns.toml" in one["data"]]
-    moved = data["pdns.toml"].replace(f'"{INSIDE}/', f'"{directory}/')
+    keys = directory / "keys"
+    keys.mkdir()
+    moved = data["pdns.toml"].replace(f'"{INSIDE}/', f'"{directory}/').replace("/run/secrets/protective-dns-keys", str(keys))
     (directory / "pdns.toml").write_text(moved)
     if "extra.toml" in data:
         (directory / "conf.d").mkdir()

@@ -26,7 +26,7 @@ def _installed(directory: Path, drop_in: Path | None = None) -> str:
     """The units, with a program that is there."""
     for unit in (*SHIPPED.glob("*.service"), *SHIPPED.glob("*.socket")):
         (directory / unit.name).write_text(
-            re.sub(r"/usr/(s?bin|libexec/\S*|share/\S*)/?\S*(?= |$)", "/bin/true", unit.read_text())
+            re.sub(r"/usr/((?:local/)?s?bin|libexec/\S*|share/\S*)/?\S*(?= |$)", "/bin/true", unit.read_text())
         )
     if drop_in is not None:
         (directory / f"{SERVICE.name}.d").mkdir()

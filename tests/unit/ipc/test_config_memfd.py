@@ -7,7 +7,9 @@ from typing import Any
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
+from pdns.config.fleet_schema import FleetSection
 from pdns.config.schema import Config, Upstream
 from pdns.core.routes import DEFAULT_ROUTE, Routes
 from pdns.core.ruleset import RuleSet
@@ -43,6 +45,18 @@ def test_what_was_shared_is_read() -> None:
         assert read_config(fd) == config
     finally:
         os.close(fd)
+
+
+def test_a_later_table_is_handed_on_only_while_it_is_used() -> None:
+    """A child of an earlier version refuses a table that it does not know."""
+    config = Config(upstream=Upstream(servers=("udp://192.0.2.1:53",)))
+    for fleet, handed_on in ((FleetSection(), False), (FleetSection(node="a"), True)):
+        fd = share_config(replace(config, fleet=fleet))
+        try:
+            assert ("fleet" in msgspec.json.decode(os.pread(fd, 1 << 20, 0))) == handed_on
+            assert read_config(fd).fleet == fleet
+        finally:
+            os.close(fd)
 
 
 def test_an_earlier_supervisor_is_understood() -> None:

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 
 from loadtest import goals, history
+from loadtest.results import NodeCosts
 from tests.unit.loadtest.test_report import some_results
 
 RESULTS = some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0)
@@ -50,6 +51,18 @@ def test_a_run_is_appended_and_shown(files: tuple[Path, Path]) -> None:
     assert rows[1].count("1.10") == len(RESULTS.paths)
     assert page.read_text().startswith("before\n")
     assert page.read_text().endswith("\nafter\n")
+
+
+def test_sizes_are_of_one_name(files: tuple[Path, Path]) -> None:
+    """What a list costs is kept for each name of it, so that runs with other lists can be compared."""
+    costs = NodeCosts(cached_answer_bytes=154.22, memory_bytes={"worker": 50_000_000}, forward_tls_us=75.55)
+    run = history.run_of(msgspec.structs.replace(RESULTS, node=costs), "")
+    assert run.sizes is not None
+    assert (run.sizes.list_memory, run.sizes.blockset, run.sizes.compile_us) == (8.0, 8.0, 5.0)
+    assert (run.sizes.cached_answer, run.sizes.forward_tls_us) == (154.2, 75.5)
+    history.append(run, *files)
+    assert history.read(files[0]) == [run]
+    assert history.run_of(RESULTS, "").sizes is None
 
 
 def test_the_page_stays_short(files: tuple[Path, Path]) -> None:

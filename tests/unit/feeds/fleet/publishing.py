@@ -23,7 +23,7 @@ from pdns.config.schema import Config, Feed
 from tests.unit.feeds.configs import configuration
 from tests.unit.feeds.fleet.test_trust import StoreFetcher
 
-WITHIN_S = 60.0
+WITHIN_S = 120.0
 
 
 def fleet_config(state_dir: Path, store: str, keys: Path, *feeds: Feed, **settings: object) -> Config:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pdns.config.fleet_schema import FleetSection
 from pdns.state import fleet_status
-from pdns.state.fleet_status import FleetNode, FleetStatus
+from pdns.state.fleet_status import FleetStatus, SeenNode
 from pdns.supervisor.http.fleet_metrics import add_fleet
 from pdns.supervisor.http.status import StatusReader
 from pdns.telemetry.counter_sums import Series
@@ -47,8 +47,8 @@ def test_a_node() -> None:
 def test_a_publisher_counts_its_nodes_by_state() -> None:
     """Each node counts once: missing before all else, then refused, current, pinned, behind."""
 
-    def node(name: str, **facts: object) -> FleetNode:
-        return FleetNode(node=name, ring="all", **{"written_s": NOW_S, "release": 4, **facts})  # type: ignore[arg-type]
+    def node(name: str, **facts: object) -> SeenNode:
+        return SeenNode(node=name, ring="all", **{"written_s": NOW_S, "release": 4, **facts})  # type: ignore[arg-type]
 
     nodes = [
         node("a"), node("b", release=3), node("c", release=3, refused=[4]), node("d", release=3, pinned=True),

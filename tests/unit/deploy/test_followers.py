@@ -1,0 +1,84 @@
+"""The examples for keepalived, BIRD and ExaBGP: the programs accept their files, and the scripts say what they should."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+DEPLOY = Path(__file__).parents[3] / "deploy"
+PATH = f"{os.environ['PATH']}:/usr/sbin:/sbin"
+
+
+def _checked(*command: str | Path) -> None:
+    program = shutil.which(str(command[0]), path=PATH)
+    if program is None:
+        pytest.skip(f"{command[0]} is not installed")
+    done = subprocess.run([program, *command[1:]], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_bird_accepts_its_file() -> None:
+    """As its parser says."""
+    _checked("bird", "-p", "-c", DEPLOY / "bird/bird.conf")
+
+
+def test_keepalived_accepts_its_file(tmp_path: Path) -> None:
+    """As its own test says; with an interface that is there."""
+    interface = next(
+        (path.parent.name for path in Path("/sys/class/net").glob("*/flags") if int(path.read_text(), 16) & 0x1000), ""
+    )
+    if not interface:
+        pytest.skip("no interface has multicast")
+    text = (DEPLOY / "keepalived/keepalived.conf").read_text()
+    (tmp_path / "keepalived.conf").write_text(text.replace("eth0", interface).replace("/run/protective-dns", str(tmp_path)))
+    _checked("keepalived", f"--config-test={tmp_path / 'result'}", "-f", tmp_path / "keepalived.conf")
+
+
+def test_exabgp_accepts_its_file(tmp_path: Path) -> None:
+    """As its own test says; with a program that is there."""
+    text = (DEPLOY / "exabgp/exabgp.conf").read_text()
+    (tmp_path / "exabgp.conf").write_text(text.replace("/usr/local/sbin/protective-dns-health", "/bin/true"))
+    _checked("exabgp", "--test", tmp_path / "exabgp.conf")
+
+
+@pytest.mark.parametrize(
+    ("follower", "expected"),
+    [
+        ("keepalived", ["-254", "-254", "0", "-30", "-254", "0", "-254"]),
+        ("bird", ["disable dns_up", "disable dns_degraded", "disable dns_up", "disable dns_degraded",
+                  "enable dns_up", "disable dns_degraded", "enable dns_degraded", "disable dns_up",
+                  "disable dns_up", "disable dns_degraded", "enable dns_up", "disable dns_degraded",
+                  "disable dns_up", "disable dns_degraded"]),
+        ("exabgp", ["withdraw ROUTE", "announce ROUTE", "announce ROUTE as-path [ 65001 65001 65001 ]", "withdraw ROUTE",
+                    "announce ROUTE", "withdraw ROUTE"]),
+    ],
+)  # fmt: skip
+def test_followers(tmp_path: Path, follower: str, expected: list[str]) -> None:
+    """Each state becomes what the program understands, and the end of the probe, even while it was up, means down."""
+    said = tmp_path / "said"
+    (tmp_path / "pdns").write_text(
+        '#!/bin/sh\necho "$@" >"$0.asked"\nfor state in down up degraded down up; do echo $state; sleep 0.2; done\n'
+    )
+    (tmp_path / "birdc").write_text(f'#!/bin/sh\necho "$@" >>{said}\n')
+    for program in ("pdns", "birdc"):
+        (tmp_path / program).chmod(0o755)
+    pipe = tmp_path / "track"
+    os.mkfifo(pipe)
+    reader = subprocess.Popen(["sh", "-c", f"while true; do cat {pipe} >>{said}; done"])
+    try:
+        arguments = ["192.0.2.53", "--server", "x"] if follower == "exabgp" else ["--server", "x"]
+        done = subprocess.run(
+            [DEPLOY / follower / "follow-health", *arguments],
+            env={**os.environ, "PDNS": str(tmp_path / "pdns"), "BIRDC": str(tmp_path / "birdc"), "TRACK_FILE": str(pipe)},
+            capture_output=True, text=True, check=True,
+        )  # fmt: skip
+    finally:
+        reader.kill()
+        reader.wait()
+    assert (tmp_path / "pdns.asked").read_text() == "health --follow --server x\n"
+    found = done.stdout if follower == "exabgp" else said.read_text()
+    assert found.replace("route 192.0.2.53/32 next-hop self", "ROUTE").splitlines() == expected
