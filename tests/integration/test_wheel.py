@@ -33,8 +33,8 @@ def test_the_wheel_needs_no_compiler(tmp_path: Path) -> None:
     around = {**os.environ, "PATH": str(programs), "HOME": str(tmp_path), "XDG_STATE_HOME": str(tmp_path / "state")}
     around.pop("VIRTUAL_ENV", None)
     assert shutil.which("cc", path=around["PATH"]) is None
-    pip = [programs / "pip", "install", "--quiet", "--disable-pip-version-check"]
-    locked = [*pip, "--require-hashes", "-r", ROOT / "deploy/requirements.lock"]
+    pip = [str(programs / "pip"), "install", "--quiet", "--disable-pip-version-check"]
+    locked = [*pip, "--require-hashes", "-r", str(ROOT / "deploy/requirements.lock")]
     subprocess.run(locked, env=around, cwd=tmp_path, check=True, timeout=600)
     subprocess.run([*pip, "--no-deps", wheel], env=around, cwd=tmp_path, check=True, timeout=100)
     subprocess.run([programs / "pip", "check", "--quiet"], env=around, cwd=tmp_path, check=True)
