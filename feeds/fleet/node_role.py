@@ -178,7 +178,8 @@ class NodeRole:
             return
         self._report.wanted = release.number
         record = self._lists.kept
-        if self._lists.directory.refused(release.number) or record.pinned:
+        stays = record.pinned and not (self._lists.lost and release.number == record.release)
+        if self._lists.directory.refused(release.number) or stays:
             trusted.handled()
             return
         if release.number == self._failing and boottime_s() < self._again_s:
