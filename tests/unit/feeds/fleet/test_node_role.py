@@ -6,7 +6,7 @@ import asyncio
 import io
 import shutil
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from feeds.fleet.release import Urgent
 from pdns.config.schema import Config
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.state import feed_status, overrides
-from pdns.state.overrides import Indicator
+from pdns.state.overrides import Disabled, Indicator
 from pdns.wire.names import from_text, reversed_key
 from tests.unit.feeds.configs import blockers
 from tests.unit.feeds.fleet.publishing import Fleet, Publisher
@@ -222,5 +222,37 @@ def test_what_is_lost_is_fetched_again(tmp_path: Path) -> None:
         async with node.running():
             await node.until(lambda: node.scheduler.live.generation > 0 and blockers(node.state_dir, "one.example") == {"a"})
             assert node.status.release == 1
+
+    asyncio.run(run())
+
+
+def test_a_kill_switch_does_not_wait_for_a_release(tmp_path: Path) -> None:
+    """Entries that come while a release is compiled are in force at once; a release that comes meanwhile is the next one."""
+    publisher = SmallPublisher(tmp_path / "publisher")
+    node = SmallNode(tmp_path / "node", publisher.store.as_uri(), publisher.root_file)
+    off = Disabled(reason="bad list", author="alice", since_s=time.time(), until_s=time.time() + 3600)
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def run() -> None:
+        async with node.running():
+            publisher.publish({"a": text_of("one.example")})
+            await node.until(lambda: node.status.release == 1)
+            bring_in = node.scheduler.bring_in
+
+            async def slowly(texts: Mapping[str, Path]) -> str:
+                begun.set()
+                await go_on.wait()
+                return await bring_in(texts)
+
+            node.scheduler.bring_in = slowly  # type: ignore[method-assign]
+            publisher.publish({"a": text_of("two.example")})
+            await begun.wait()
+            publisher.urgent = Urgent(revision=1, disabled={"a": off})
+            publisher.publish({"a": text_of("three.example")})
+            await node.until(lambda: "a" in overrides.read(node.state_dir).disabled)
+            assert (node.status.release, begun.is_set(), go_on.is_set()) == (1, True, False)
+            go_on.set()
+            await node.until(lambda: node.status.release == 3)
+            await node.until(lambda: node.status.sequence == 3)
 
     asyncio.run(run())
