@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from feeds.activation import Activation
@@ -138,6 +138,11 @@ class Scheduler:
     def all_tried(self) -> bool:
         """Whether each feed has a copy, or was tried since this process started."""
         return all(runner.tried or runner.copy is not None for runner in self._runners.values())
+
+    def without_copy(self, names: Iterable[str]) -> list[str]:
+        """Those of the feeds `names` that are configured, and of which nothing is here."""
+        runners = [self._runners[name] for name in names if name in self._runners]
+        return [runner.name for runner in runners if runner.copy is None and runner.predecessor is None]
 
     @property
     def commands(self) -> CommandRunner:
