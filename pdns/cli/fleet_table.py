@@ -19,7 +19,6 @@ _SHOWN_HASH: Final = 12
 
 def show_node(console: Console, status: FleetStatus, now_s: float) -> bool:
     """The status of a node. Returns whether all is well."""
-    expired = 0 < status.pointer_expires_s < now_s
     rows = [
         ("node", f"{status.node}, ring {status.ring}"),
         ("release", _release(status)),
@@ -31,8 +30,7 @@ def show_node(console: Console, status: FleetStatus, now_s: float) -> bool:
     ]
     rows += [("refused", f"release {one.number}, {age(now_s - one.at_s)}: {one.reason}") for one in status.refused]
     aligned(console, rows)
-    latest_refused = status.wanted_release in [one.number for one in status.refused]
-    return status.store_up and not (expired or status.bundle_error or status.compiled_differs or latest_refused)
+    return is_well(status, now_s)
 
 
 def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
@@ -62,8 +60,17 @@ def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
         aligned(console, [_NODE_TITLES, *(_node(node, status, states[node.node], now_s) for node in nodes)])
     else:
         console.print(Text("no node has sent a heartbeat: set fleet.heartbeat_store on nodes to see them here"), soft_wrap=True)
-    bad = any(state in _BAD_STATES for state in states.values())
-    return status.store_up and not (status.fenced or bad)
+    return is_well(status, now_s)
+
+
+def is_well(status: FleetStatus, now_s: float) -> bool:
+    """Whether all is well with a node, or with a publisher and the nodes that it has heard of."""
+    if status.role == "publisher":
+        bad = any(node.state(status.rings.get(node.ring, 0), now_s) in _BAD_STATES for node in status.nodes)
+        return status.store_up and not (status.fenced or bad)
+    expired = 0 < status.pointer_expires_s < now_s
+    latest_refused = status.wanted_release in [one.number for one in status.refused]
+    return status.store_up and not (expired or status.bundle_error or status.compiled_differs or latest_refused)
 
 
 def _node(node: SeenNode, status: FleetStatus, state: str, now_s: float) -> tuple[str, ...]:
@@ -96,10 +103,12 @@ def _pointer(status: FleetStatus, now_s: float) -> str:
 def _store(status: FleetStatus, now_s: float) -> str:
     if not status.last_poll_s:
         return "not asked yet"
-    reached = f"reached {age(now_s - status.last_success_s)}" if status.last_success_s else "never reached"
+    publishes = status.role == "publisher"
+    done = "written" if publishes else "reached"
+    reached = f"last {done} {age(now_s - status.last_success_s)}" if status.last_success_s else f"never {done}"
     if status.last_error:
         return f"FAILING, {reached}: {visible(status.last_error, 200)}"
-    return f"{reached}, {status.bytes_total:,} bytes received"
+    return reached if publishes else f"{reached}, {status.bytes_total:,} bytes received"
 
 
 def _compiled(status: FleetStatus) -> str:
