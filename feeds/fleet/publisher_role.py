@@ -25,7 +25,7 @@ from feeds.fleet.object_store import ObjectStore, open_store
 from feeds.fleet.packed import MissingLibrary
 from feeds.fleet.pointer import FencedError, PointerWriter, targets_hash
 from feeds.fleet.published import PublisherFiles, PublisherRecord
-from feeds.fleet.release import Release, Urgent, encode
+from feeds.fleet.release import Release, Urgent, encode, encode_small
 from feeds.fleet.release_maker import Making, ReleaseMaker, packed_policy
 from feeds.fleet.rings import RingError
 from feeds.fleet.signing import PublisherKeys, target_path
@@ -182,7 +182,7 @@ class PublisherRole:
             urgent = Urgent(
                 revision=overrides.revision, disabled=overrides.disabled, indicators=overrides.indicators, paused=overrides.paused
             )
-            of_rings = {f"release/{name}.json": encode(record.releases[record.rings.ring[name].release]) for name in RINGS}
+            of_rings = {f"release/{name}.json": encode_small(record.releases[record.rings.ring[name].release]) for name in RINGS}
             self._made, self._made_of = of_rings | {"urgent.json": encode(urgent)}, made_of
             self._targets_hash = targets_hash(self._made)
         return self._made
