@@ -98,8 +98,11 @@ def show_status(path: Path | None, *, as_json: bool) -> int:
     if as_json:
         print(msgspec.json.encode(status).decode())
         return 0 if is_well(status, time.time()) else 1
-    show = show_publisher if config.fleet.role == "publisher" else show_node
-    return 0 if show(console, status, time.time()) else 1
+    if config.fleet.role == "publisher":
+        well = show_publisher(console, status, time.time(), config.fleet.soak_nodes)
+    else:
+        well = show_node(console, status, time.time())
+    return 0 if well else 1
 
 
 def _missing(state_dir: Path) -> str:

@@ -123,7 +123,11 @@ def test_a_publisher(config: Path, tmp_path: Path) -> None:
     assert "0.70%" in lines["north"]
     assert "refused 8: 9.1% blocked" in _said(result)
     assert "last written 0 s ago" in _said(result)
+    assert "release 8 STAYS where it is: south refused it" in _said(result)
     assert "received" not in _said(result)
+    for seen, part in ((nodes[:1], "release 8 goes on after the soak time"), ([], "WAITS for heartbeats of 1 in ring first")):
+        fleet_status.write(tmp_path / "state", msgspec.structs.replace(status, nodes=seen))
+        assert part in _said(fleet("status", "--config", str(config)))
     fleet_status.write(tmp_path / "state", msgspec.structs.replace(status, fenced=True))
     result = fleet("status", "--config", str(config))
     assert result.exit_code == 1
