@@ -160,8 +160,7 @@ class NodeRole:
                 await self._take(found, trusted)
             await self._lists.settle_policy()
         except NotFound as exc:
-            text = f"the store does not have what a publisher writes; is fleet.store right, and has it published? {exc}"
-            self._report.failed("unreachable", text, trusted)
+            self._report.failed("unreachable", f"the store lacks {exc}", trusted)
         except ObjectStoreError as exc:
             self._report.failed("unreachable", f"the store does not answer: {exc}", trusted)
         except UntrustedError as exc:
