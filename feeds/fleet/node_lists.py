@@ -10,8 +10,8 @@ from pathlib import Path
 
 from feeds.fleet.apply import Applier, ObjectSource, UnusableRelease
 from feeds.fleet.node_policy import NodePolicy
-from feeds.fleet.node_record import MOST_REFUSED, NodeDirectory, NodeRecord
-from feeds.fleet.release import Release
+from feeds.fleet.node_record import NodeDirectory, NodeRecord
+from feeds.fleet.release import MOST_REFUSED, Release
 from feeds.scheduler import Scheduler
 from pdns.blockset.canonical import content_hash
 from pdns.blockset.generations import current_directory

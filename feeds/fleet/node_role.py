@@ -19,7 +19,7 @@ from feeds.fleet.node_lists import NodeLists, UnusableRelease
 from feeds.fleet.node_report import NodeReport
 from feeds.fleet.object_store import ObjectStore, open_store
 from feeds.fleet.release import Heartbeat, Release, Urgent
-from feeds.fleet.stored import ObjectStoreError
+from feeds.fleet.stored import NotFound, ObjectStoreError
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
 from feeds.fleet.urgent import overrides_of, said
 from feeds.refusals import RefusedError
@@ -159,6 +159,8 @@ class NodeRole:
             if found is not None:
                 await self._take(found, trusted)
             await self._lists.settle_policy()
+        except NotFound as exc:
+            self._report.failed("unreachable", f"the store lacks {exc}", trusted)
         except ObjectStoreError as exc:
             self._report.failed("unreachable", f"the store does not answer: {exc}", trusted)
         except UntrustedError as exc:

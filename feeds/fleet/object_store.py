@@ -34,6 +34,8 @@ _T = TypeVar("_T")
 class ObjectStore(Protocol):
     """Each method raises a `ObjectStoreError`, within a minute or so. Paths are relative, with `/` between their parts."""
 
+    date_s: float  # by the clock of the store, when it answered last, in seconds since the epoch; 0: it does not say
+
     async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | NotModified, str]:
         """The object and its entity tag; `NotModified` when `etag` is still that of the object."""
         ...
@@ -138,6 +140,8 @@ def _keys_in(path: str) -> dict[str, object]:
 
 class _LibraryStore:
     """A store of obstore. Its work is done by threads of the library."""
+
+    date_s = 0.0  # the library keeps that to itself
 
     def __init__(self, library: ModuleType, store: object, prefix: str) -> None:
         self._library, self._store, self._prefix = library, store, prefix

@@ -112,8 +112,16 @@ class Tree:
 
     def run(self, *command: str, code: int = 0) -> str:
         """What a command in the tree prints, on both outputs."""
-        outputs = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
-        done = subprocess.run(self.inside(*command), env=_ENVIRONMENT, **outputs, text=True, check=False, timeout=180)
+        done = subprocess.run(
+            self.inside(*command),
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            check=False,
+            timeout=180,
+        )
         assert done.returncode == code, done.stdout
         return done.stdout
 
