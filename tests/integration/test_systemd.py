@@ -156,13 +156,17 @@ def test_the_directory_of_the_track_file_comes_first(systemd: RealSystemd) -> No
     """Keepalived, which is started together, finds it; otherwise it would ignore the health until its next start."""
     systemd.write("/usr/local/sbin/protective-dns-health", "#!/bin/sh\nexec sleep 3600\n", 0o755)
     look = "[Service]\nType=oneshot\nExecStart=/usr/bin/test -d /run/protective-dns\n"
+    both = f"[Unit]\nRequires=keepalived.service {SERVICE}-health.service\n"  # `systemctl start` with two units starts one first
     systemd.write("/run/systemd/system/keepalived.service", look)
+    systemd.write("/run/systemd/system/both.target", both)
     systemd.ctl("daemon-reload")
     try:
-        systemd.ctl("start", "keepalived", f"{SERVICE}-health")
+        systemd.ctl("start", "both.target")
     finally:
-        systemd.ctl("stop", f"{SERVICE}-health", check=False)
-        systemd.run("rm", "-r", "/run/systemd/system/keepalived.service", "/run/protective-dns")
+        systemd.ctl("stop", "both.target", f"{SERVICE}-health", check=False)
+        systemd.run(
+            "rm", "-r", *(f"/run/systemd/system/{unit}" for unit in ("keepalived.service", "both.target")), "/run/protective-dns"
+        )
 
 
 class Client:
