@@ -20,7 +20,6 @@ from urllib.parse import unquote, urlsplit
 from feeds.fetch.network import Network
 from feeds.fleet.packed import MissingLibrary
 from feeds.fleet.stored import BadRequest, Denied, Existing, NotFound, NotModified, ObjectStoreError, TooLarge, Unreachable
-from feeds.fleet.web_store import WebStore
 from pdns.files.safe_files import read_bounded
 
 TIMEOUT_S: Final = 60.0
@@ -73,6 +72,8 @@ def open_store(
     """
     parts = urlsplit(url)
     if parts.scheme in ("https", "http"):
+        from feeds.fleet.web_store import WebStore  # noqa: PLC0415 (aiohttp, which other stores do not need)
+
         return WebStore(url, ca_file, network)
     library = _obstore()
     try:
