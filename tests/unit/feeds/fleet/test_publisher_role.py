@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from msgspec.structs import replace
 
 from feeds.fleet import trust
@@ -38,7 +39,9 @@ def order(command: str, **said: object) -> Command:
 
 @in_a_loop
 async def test_releases_and_rings(fleet: Fleet) -> None:
-    """A change is a small delta for ring first. It is promoted, rolled back, and made again after unpin."""
+    """A change is a small delta for ring first. It is promoted, rolled back, and made again after unpin. No key and no place of a
+    list is in the store.
+    """
     config = fleet.config("state", fleet.list("a", *(f"host{at}.example" for at in range(3000))), fleet.list("b", "b.example"))
     reader = fleet.reader()
     async with fleet.publisher(config) as publisher:
@@ -75,6 +78,12 @@ async def test_releases_and_rings(fleet: Fleet) -> None:
         ):
             with pytest.raises(RefusedError, match=reason):
                 await refused
+    secrets = [path.read_bytes().split(b"\n")[1] for path in fleet.keys.glob("*.pem")] + [str(fleet.lists).encode()]
+    assert len(secrets) == 3
+    for path in (path for path in fleet.store.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        text = zstandard.ZstdDecompressor().decompress(data) if path.suffix == ".zst" else data
+        assert not any(secret in text for secret in secrets), path
     status = fleet_status.read(Path(config.state.dir))
     assert status is not None
     assert (status.role, status.release, status.rings) == ("publisher", 4, {"first": 4, "early": 3, "all": 3})
