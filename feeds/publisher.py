@@ -44,11 +44,6 @@ class Publisher:
         self._dirty.set()
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is built, and nothing waits to be."""
-        return not self.building and not self._dirty.is_set()
-
-    @property
     def paused(self) -> bool:
         """Whether no build begins."""
         return not self._free.is_set()

@@ -66,8 +66,8 @@ class PublisherRole:
         self._keys_seen: tuple[object, ...] = ()
         self._maker = ReleaseMaker(state_dir, self._files, self._record)
         self._pointer: PointerWriter | None = None
-        self._taken_up = self._settled = False
-        self._policy = b""
+        self._taken_up = False
+        self._policy, self._feeds = b"", frozenset[str]()
         self._policy_sha256 = ""
         self._inventory = Inventory()
         self._errors: dict[str, str] = {}  # what goes wrong at the moment, by loop
@@ -83,7 +83,7 @@ class PublisherRole:
         """Publish as `config` says."""
         section, before = config.fleet, self._section
         self._section = section
-        self._policy = bundle_of(config)
+        self._policy, self._feeds = bundle_of(config), frozenset(feed.name for feed in config.feed)
         self._policy_sha256 = packed_policy(self._policy)[0].sha256
         same = all(
             getattr(section, key) == getattr(before, key)
@@ -230,8 +230,7 @@ class PublisherRole:
         generation = scheduler.publish_inputs().generation
         if not self._taken_up or self._store is None or record.fenced or record.frozen or not generation:
             return
-        self._settled = scheduler.all_tried and (self._settled or scheduler.publisher.is_idle)
-        if not self._settled:  # at the first start: half of the lists would look like a mistake to nodes
+        if scheduler.feeds_in != self._feeds:  # half of the lists would look like a mistake to nodes, or fail the required ones
             return
         published = [feed.name for feed in record.newest.feeds] if record.newest is not None else []
         if lacking := scheduler.without_copy(published):  # another state directory: nodes have more than is here

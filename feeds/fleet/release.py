@@ -6,13 +6,14 @@ Times are seconds since the epoch. A hash is the SHA-256 in lower-case hexadecim
 from __future__ import annotations
 
 import importlib
-from typing import Annotated, Final, Literal, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 from msgspec import Meta
 
 from pdns.config.fleet_schema import NodeName
 from pdns.errors import PdnsError
+from pdns.state.fleet_status import RINGS
 from pdns.state.overrides import Disabled, Indicator, Paused
 
 FORMAT: Final = 1  # of all documents: a program that does not know it keeps what it has
@@ -29,6 +30,7 @@ Count = Annotated[int, Meta(ge=0, le=MAX_NUMBER)]
 Number = Annotated[int, Meta(ge=1, le=MAX_NUMBER)]
 Seconds = Annotated[float, Meta(ge=0.0, le=LATEST_S)]  # since the epoch
 FeedName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9_-]{0,63}\Z")]
+RingName = Annotated[str, Meta(pattern=rf"^(?:{'|'.join(RINGS)})\Z")]
 Text = Annotated[str, Meta(max_length=MAX_TEXT_CHARACTERS)]
 _T = TypeVar("_T", bound="Release | Urgent | Heartbeat")
 
@@ -93,7 +95,7 @@ class Heartbeat(msgspec.Struct, frozen=True, kw_only=True):
 
     format: Annotated[int, Meta(ge=1)] = FORMAT
     node: NodeName
-    ring: Literal["first", "early", "all"]
+    ring: RingName
     version: Text  # of the program
     written_s: Seconds
     release: Count = 0  # in force on every worker

@@ -32,7 +32,7 @@ class SmallNode:
         self.state_dir, self.file = directory / "state", directory / "node.toml"
         self.state_dir.mkdir(parents=True)
         shutil.copy(root_file, directory / "root.json")
-        self._store = store
+        self.store = store
         self.configure("node")
         self.scheduler: Scheduler
         self.member: FleetMember
@@ -41,7 +41,7 @@ class SmallNode:
         """Write the file. `more` is for its end."""
         self.file.write_text(
             f'[upstream]\nservers = ["{NO_UPSTREAM}"]\n[state]\ndir = "state"\n'
-            f'[fleet]\nrole = "{role}"\nstore = "{self._store}"\nroot_file = "root.json"\nnode = "n1"\npoll_s = 0.2\n{more}'
+            f'[fleet]\nrole = "{role}"\nstore = "{self.store}"\nroot_file = "root.json"\nnode = "n1"\npoll_s = 0.2\n{more}'
         )
 
     @asynccontextmanager

@@ -47,7 +47,8 @@ def test_texts_may_be_shown() -> None:
     )
     found = overrides_of(urgent)
     texts = [*found.disabled, *found.paused]
-    for entry in (*found.indicators, *found.disabled.values(), *found.paused.values()):
+    told: list[Indicator | Disabled | Paused] = [*found.indicators, *found.disabled.values(), *found.paused.values()]
+    for entry in told:
         texts += [entry.reason, entry.author]
     assert len(texts) == 8
     assert all(text.isprintable() and len(text) <= MAX_REASON_CHARACTERS for text in texts)
