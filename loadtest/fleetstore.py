@@ -18,7 +18,6 @@ from loadtest.loopback import free_port
 BUCKET = "fleet"
 REGION = "us-east-1"
 _ACCESS, _SECRET = "simulation", "simulated-secret"
-_INSTALL = "go install github.com/versity/versitygw/cmd/versitygw@v1.8.0"
 _START_S = 20.0
 
 
@@ -28,11 +27,10 @@ class StoreMissing(Exception):
 
 def program() -> Path:
     """The S3 server. Raises `StoreMissing`."""
-    built = build.HERE.parent / "build"
-    for place in (shutil.which("versitygw"), built / "gobin" / "versitygw", built / "tools" / "versitygw"):
+    for place in (shutil.which("versitygw"), build.HERE.parent / "build" / "tools" / "versitygw"):
         if place is not None and Path(place).is_file():
             return Path(place)
-    raise StoreMissing(f"versitygw is not installed: GOBIN=$PWD/build/gobin {_INSTALL}")
+    raise StoreMissing("versitygw is not installed: run tests/install-go-tools")
 
 
 class S3Server:

@@ -32,12 +32,14 @@ def documented(section: str) -> list[str]:
     """Every command that the page shows in the section."""
     text = re.findall(rf"^### {section}\n(.*?)^###", PAGE, re.DOTALL | re.MULTILINE)[0]
     blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line.removeprefix("$ ").removeprefix("# ") for block in blocks for line in block.splitlines()]
 
 
 def run(pdns: RunningPdns, line: str, directory: Path) -> str:
     """A command of the page with the paths of this server, as a shell runs it; what it prints."""
-    line = line.replace("/var/lib/pdns", shlex.quote(str(pdns.state_dir))).replace("/root/", f"{shlex.quote(str(directory))}/")
+    line = line.replace("/var/lib/protective-dns", shlex.quote(str(pdns.state_dir)))
+    line = line.replace("/root/", f"{shlex.quote(str(directory))}/")
+    assert "/var/lib/" not in line  # a page with other paths must not touch a service of this machine
     if line.startswith("pdns "):
         line = f"{shlex.quote(sys.executable)} -m {line} -c {shlex.quote(str(pdns.config_path))}"
     done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)
@@ -118,7 +120,7 @@ def test_nothing_is_forgotten(tmp_path: Path) -> None:
         assert archive.stat().st_mode & 0o777 == 0o600
         files = kept_files(pdns.state_dir)
 
-        assert stop == "systemctl stop pdns"
+        assert stop == "systemctl stop protective-dns"
         assert pdns.stop() == 0
         for one in lists:
             Path(one["url"].removeprefix("file://")).unlink()
@@ -128,7 +130,7 @@ def test_nothing_is_forgotten(tmp_path: Path) -> None:
         restored = kept_files(pdns.state_dir)
         assert {name for name in files if restored.get(name) != files[name]} <= {"hits.msgpack", "hits.msgpack.backup"}
         assert {"client.key", "cases.jsonl", "reports/reports.json", "conf.d/50-api.toml", "audit.jsonl"} <= set(restored)
-        assert start == "systemctl start pdns"
+        assert start == "systemctl start protective-dns"
         pdns.start()
         pdns.wait_for(lambda: pdns.addresses("evil.example") == [pagevisits.ADDRESS], "what the feed listed")
         assert state_as_seen(pdns) == before

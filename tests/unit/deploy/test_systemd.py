@@ -72,10 +72,10 @@ def test_a_fleet_may_write_to_its_store() -> None:
     """The store that docs/fleet.md makes is what the example lets the service write to: the unit alone does not."""
     page = (ROOT / "docs/fleet.md").read_text()
     stores = set(re.findall(r'store = "file://(/[^"]*)"', page))
-    example = (SHIPPED / "protective-dns.service.d/fleet.conf.example").read_text()
+    example = (SHIPPED / "protective-dns.service.d/paths.conf.example").read_text()
     assert "ProtectSystem=strict" in UNIT
     assert stores == set(re.findall(r"^ReadWritePaths=(.*)$", example, re.MULTILINE))
-    assert "fleet.conf.example" in page
+    assert "paths.conf.example" in page
 
 
 def _seconds(key: str) -> int:
