@@ -74,7 +74,7 @@ def test_a_fleet_may_write_to_its_store() -> None:
     stores = set(re.findall(r'store = "file://(/[^"]*)"', page))
     example = (SHIPPED / "protective-dns.service.d/paths.conf.example").read_text()
     assert "ProtectSystem=strict" in UNIT
-    assert stores == set(re.findall(r"^ReadWritePaths=(.*)$", example, re.MULTILINE))
+    assert stores == set(re.findall(r"^ReadWritePaths=-?(.*)$", example, re.MULTILINE))
     assert "paths.conf.example" in page
 
 
