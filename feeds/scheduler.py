@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from feeds.activation import Activation
@@ -135,9 +135,17 @@ class Scheduler:
         return self._activation.live
 
     @property
-    def all_tried(self) -> bool:
-        """Whether each feed has a copy, or was tried since this process started."""
-        return all(runner.tried or runner.copy is not None for runner in self._runners.values())
+    def feeds_in(self) -> frozenset[str] | None:
+        """The configured feeds, once each is in the live blockset, or was tried in vain since this process started."""
+        live = {entry.name for entry in self._activation.live.inputs}
+        waiting = (one for name, one in self._runners.items() if name not in live)
+        done = all(one.tried and (one.copy is None or one.expired or one.last_error) for one in waiting)
+        return frozenset(self._runners) if done else None
+
+    def without_copy(self, names: Iterable[str]) -> list[str]:
+        """Those of the feeds `names` that are configured, and of which nothing is here."""
+        runners = [self._runners[name] for name in names if name in self._runners]
+        return [runner.name for runner in runners if runner.copy is None and runner.predecessor is None]
 
     @property
     def commands(self) -> CommandRunner:

@@ -66,7 +66,7 @@ def _command(command: Command) -> list[str]:
         lines += _parameters(command, ".SH")
     if command.commands:
         lines.append(".SH COMMANDS")
-        for each in command.commands:
+        for each in list(command.walk())[1:]:
             lines += [f'.SS "{escaped(each.name)}"', _usage(each), *_paragraphs(each.help), *_parameters(each, "")]
     lines += [".SH SEE ALSO", bold("pdns") + "(1),", bold("pdns.toml") + "(5)"]
     return lines

@@ -11,11 +11,10 @@ from typing import Any, Final
 import msgspec
 import tomli_w
 
-from pdns.config.fleet_rules import BUNDLE_SECTIONS, FLEET_FEED
+from pdns.config.fleet_rules import BUNDLE_FEED_KEYS, BUNDLE_SECTIONS, FLEET_FEED
 from pdns.config.schema import Config, Feed
 
 HEAD: Final = "# The policy of the fleet, made by its publisher. Changes here are lost.\n"
-_OF_FEEDS: Final = ("category", "required", "mode", "rpz_action", "addresses")  # what matters where a feed is already compiled
 
 
 def bundle_of(config: Config) -> bytes:
@@ -33,7 +32,8 @@ def bundle_of(config: Config) -> bytes:
 
 def _feed(feed: Feed) -> dict[str, Any]:
     said = _said(feed)
-    return {"name": feed.name, "url": FLEET_FEED + feed.name} | {key: said[key] for key in _OF_FEEDS if key in said}
+    said |= {"name": feed.name, "url": FLEET_FEED + feed.name}
+    return {key: said[key] for key in BUNDLE_FEED_KEYS if key in said}  # what matters where a feed is already compiled
 
 
 def _said(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from typing import Final
 
@@ -10,10 +11,12 @@ from msgspec.structs import replace
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.release import BadDocument, Heartbeat, decode
 from feeds.fleet.stored import NotModified, ObjectStoreError
+from pdns.free_text import visible
 from pdns.state.fleet_status import MAX_NODES, MISSING_AFTER_S, SeenNode
 
 FOLDER: Final = "nodes"
-MAX_HEARTBEAT_BYTES: Final = 64 * 1024
+MAX_HEARTBEAT_BYTES: Final = 8 * 1024
+_AT_A_TIME: Final = 16
 FORGOTTEN_AFTER_S: Final = 7 * 86400.0
 _log = logging.getLogger(__name__)
 
@@ -26,14 +29,24 @@ class Inventory:
 
     async def look(self, store: ObjectStore, now_s: float) -> None:
         """Read what has changed. Raises `ObjectStoreError`."""
-        listed = sorted(await store.list(FOLDER), key=lambda found: -found[2])[:MAX_NODES]
-        known, self._read = self._read, {}
-        for path, size, at_s in listed:
+        known = self._read
+        listed = [
+            found for found in await store.list(FOLDER) if now_s - found[2] < FORGOTTEN_AFTER_S and found[0].endswith(".json")
+        ]
+        listed.sort(
+            key=lambda found: (found[0] not in known, -found[2])
+        )  # those that are known first: many new ones hide no veto
+        read: dict[str, tuple[float, int, Heartbeat | None]] = {}
+        free = asyncio.Semaphore(_AT_A_TIME)
+
+        async def take(path: str, size: int, at_s: float) -> None:
             before = known.get(path)
-            if before is not None and before[:2] == (at_s, size):
-                self._read[path] = before
-            elif now_s - at_s < FORGOTTEN_AFTER_S and path.endswith(".json"):
-                self._read[path] = at_s, size, await self._heartbeat(store, path)
+            async with free:
+                same = before is not None and before[:2] == (at_s, size)
+                read[path] = before if before is not None and same else (at_s, size, await self._heartbeat(store, path))
+
+        await asyncio.gather(*(take(*found) for found in listed[:MAX_NODES]))
+        self._read = read
 
     async def _heartbeat(self, store: ObjectStore, path: str) -> Heartbeat | None:
         try:
@@ -44,7 +57,8 @@ class Inventory:
             return None
         if heartbeat is None or path != f"{FOLDER}/{heartbeat.node}.json":
             return None  # a node speaks for itself only
-        return heartbeat
+        texts = {field: visible(getattr(heartbeat, field)) for field in ("version", "compiled", "reason", "error")}
+        return replace(heartbeat, **texts)
 
     def all(self) -> list[Heartbeat]:
         """Every node's, with the time at which the store got it."""

@@ -1,4 +1,7 @@
-"""The part of this server in a fleet, as its configuration says: none, publisher or node. It may change at any time."""
+"""The part of this server in a fleet, as its configuration says: none, publisher or node. It may change at any time.
+
+The modules of a role are imported with the role: a server in no fleet does not pay for them.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from importlib import import_module
 from pathlib import Path
-from typing import Protocol
+from types import ModuleType
+from typing import TYPE_CHECKING, Protocol
 
-from feeds.fleet.node_role import NodeRole
 from feeds.scheduler import Scheduler, Spawn
 from pdns.config.schema import Config
 from pdns.ipc.messages import Message
+
+if TYPE_CHECKING:
+    from feeds.fleet.node_role import NodeRole
 
 
 class _Publisher(Protocol):
@@ -62,7 +68,7 @@ class FleetMember:
         self._node = self._publisher = self._task = self._scheduler.fleet.role = None
 
     async def _as_node(self, config: Config, bundle: str) -> None:
-        node = self._node or NodeRole(self._state_dir, self._scheduler, self._send)
+        node: NodeRole = self._node or _module("node_role").NodeRole(self._state_dir, self._scheduler, self._send)
         await node.configure(config, bundle)
         if self._node is None:
             self._node = self._scheduler.fleet.role = node
@@ -72,7 +78,11 @@ class FleetMember:
         if self._publisher is not None:
             await self._publisher.configure(config)
             return
-        publisher: _Publisher = import_module("feeds.fleet.publisher_role").PublisherRole(self._state_dir, self._scheduler)
+        publisher: _Publisher = _module("publisher_role").PublisherRole(self._state_dir, self._scheduler)
         await publisher.configure(config)
         self._publisher = self._scheduler.fleet.role = publisher
         self._task = self._spawn(publisher.run())
+
+
+def _module(name: str) -> ModuleType:
+    return import_module(f"feeds.fleet.{name}")

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from feeds.fleet.apply import Applier, ObjectSource, UnusableRelease
 from feeds.fleet.node_policy import NodePolicy
-from feeds.fleet.node_record import MOST_REFUSED, NodeDirectory, NodeRecord
-from feeds.fleet.release import Release
+from feeds.fleet.node_record import NodeDirectory, NodeRecord
+from feeds.fleet.release import MOST_REFUSED, Release
 from feeds.scheduler import Scheduler
 from pdns.blockset.canonical import content_hash
 from pdns.blockset.generations import current_directory
@@ -39,7 +39,7 @@ class NodeLists:
         self._release: Release | None = None  # whose lists are in, or are being brought in
         self._before: Blockset | None = None  # the blockset before the release that is judged
         self._working = asyncio.Lock()  # one change of the scheduler's feeds at a time
-        self._began = False
+        self.lost = False  # what the release in force is made of
 
     @property
     def kept(self) -> NodeRecord:
@@ -72,7 +72,9 @@ class NodeLists:
             await self._enter(release, record.release_sha256 if number == record.release else "")
             return
         if record.release:
-            _log.error("fleet: the files of release %d are lost: its lists stay as they were compiled", record.release)
+            _log.error("fleet: the files of release %d are lost: they are fetched again", record.release)
+            self.lost = True
+            self.directory.keep(release_sha256="")  # so the release of the ring is looked at, whichever it is
             self._scheduler.publisher.let_go()
 
     async def apply(self, release: Release, sha256: str, source: ObjectSource) -> bool:
@@ -89,7 +91,7 @@ class NodeLists:
         if before is not None and not release.rolled_back_to:
             self._scheduler.updates.add_published(self._scheduler.live.generation, _seen_s(release, before))
             self._scheduler.tell()
-        changed = self.policy.differs(release)
+        changed, self.lost = self.policy.differs(release), False
         await self._enter(release, sha256)
         return changed
 
@@ -175,7 +177,8 @@ class NodeLists:
         except BlocksetError as exc:
             _log.error("fleet: %s", exc)
             return
-        differs = bool(release.compiled) and self.compiled != release.compiled
+        expired = any(feed.expired for feed in self._scheduler.live.feeds.values())  # since the publisher has compiled
+        differs = bool(release.compiled) and self.compiled != release.compiled and not expired
         if differs and not self.compiled_differs:
             _log.warning("fleet: release %d: this node compiles other files than the publisher", release.number)
         self.compiled_differs = differs

@@ -8,13 +8,13 @@ import logging
 import tomllib
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
 from feeds.fleet.node_record import NodeDirectory, policy_text
 from feeds.fleet.release import Release
-from pdns.config.fleet_rules import OFFERED_BUNDLE_FILE
+from pdns.config.fleet_rules import OFFERED_BUNDLE_FILE, foreign_keys
 from pdns.config.schema import Config, Feed, Guard
 from pdns.config.toml_file import MAX_BYTES
 from pdns.config.value_types import GUARD_KINDS
@@ -78,10 +78,15 @@ class NodePolicy:
         return b""
 
     def feeds(self, release: Release) -> list[Feed]:
-        """The feeds that the bundle of `release` configures; [] when it is not one for this version of the program."""
+        """The feeds that the bundle of `release` configures; [] when it is not one for this version of the program, or says more
+        of a feed than a bundle may: it is compiled before the supervisor has tried the bundle.
+        """
         try:
             tables = tomllib.loads(self.bundle(release).decode())
-            return msgspec.convert(tables.get("feed", []), list[Feed])
+            rows = msgspec.convert(tables.get("feed", []), list[dict[str, Any]])
+            if found := [f"feed {row.get('name')}: {key}: {reason}" for row in rows for key, reason in foreign_keys(row)]:
+                raise ValueError("; ".join(found[:3]))
+            return msgspec.convert(rows, list[Feed])
         except (ValueError, msgspec.ValidationError, RecursionError) as exc:
             _log.error("fleet: the policy of release %d: %s", release.number, exc)
             return []

@@ -23,7 +23,6 @@ from pdns.state.fleet_status import DIRECTORY, RefusedRelease
 
 RECORD: Final = "node.json"
 MAX_BYTES: Final = 1024 * 1024
-MOST_REFUSED: Final = 50
 _log = logging.getLogger(__name__)
 
 

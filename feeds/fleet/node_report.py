@@ -14,6 +14,7 @@ from feeds.fleet.trusted import TrustedPointer, TrustedStore
 from pdns import __version__
 from pdns.config.fleet_rules import node_name, ring_of
 from pdns.config.fleet_schema import FleetSection
+from pdns.free_text import visible
 from pdns.state import fleet_status
 from pdns.state.fleet_status import FleetStatus
 
@@ -95,12 +96,12 @@ class NodeReport:
             sequence=self._pointer.sequence,
             compiled=lists.compiled,
             refused=[one.number for one in record.refused],
-            reason=record.refused[-1].reason if record.refused else "",
+            reason=visible(record.refused[-1].reason) if record.refused else "",
             queries=met.queries,
             blocked=met.blocked,
             servfail=met.servfail,
             pinned=record.pinned,
-            error=self.last_error or lists.policy.error,
+            error=visible(self.last_error or lists.policy.error),
         )
 
     def write(self, section: FleetSection, lists: NodeLists) -> None:

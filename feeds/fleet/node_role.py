@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from feeds.fleet.node_lists import NodeLists, UnusableRelease
 from feeds.fleet.node_report import NodeReport
 from feeds.fleet.object_store import ObjectStore, open_store
 from feeds.fleet.release import Heartbeat, Release, Urgent
-from feeds.fleet.stored import ObjectStoreError
+from feeds.fleet.stored import NotFound, ObjectStoreError
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
 from feeds.fleet.urgent import overrides_of, said
 from feeds.refusals import RefusedError
@@ -58,6 +58,7 @@ class NodeRole:
         self._gate = Gate(GateLimits(0, 1.0, 1.0))
         self._harm = ""  # what the gate found
         self._urgent_sha256 = ""
+        self._more = False  # the store has had something new while a release was brought in
         self._again_s, self._wait_s, self._failing = 0.0, 0.0, 0  # when a release that could not be used is tried again
         self._now = asyncio.Event()
 
@@ -84,10 +85,7 @@ class NodeRole:
                 self._now.clear()
                 await self._guarded(self._step)
                 self._tell()
-                poll_s = self._section.poll_s
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(poll_s * random.uniform(0.9, 1.1)):  # noqa: S311 (it spreads load)
-                        await self._now.wait()
+                await self._waited(self._now)
         finally:
             await self._close()
 
@@ -159,6 +157,8 @@ class NodeRole:
             if found is not None:
                 await self._take(found, trusted)
             await self._lists.settle_policy()
+        except NotFound as exc:
+            self._report.failed("unreachable", f"the store lacks {exc}", trusted)
         except ObjectStoreError as exc:
             self._report.failed("unreachable", f"the store does not answer: {exc}", trusted)
         except UntrustedError as exc:
@@ -176,15 +176,46 @@ class NodeRole:
             return
         self._report.wanted = release.number
         record = self._lists.kept
-        if self._lists.directory.refused(release.number) or record.pinned:
+        stays = record.pinned and not (self._lists.lost and release.number == record.release)
+        if self._lists.directory.refused(release.number) or stays:
             trusted.handled()
             return
         if release.number == self._failing and boottime_s() < self._again_s:
             raise UnusableRelease(self._report.last_error)
         self._failing = release.number
-        await self._apply(release, found.release_sha256)
+        await self._beside(trusted, self._apply(release, found.release_sha256))
         self._failing, self._wait_s = 0, 0.0
+
+    async def _beside(self, trusted: TrustedStore, work: Coroutine[None, None, None]) -> None:
+        """Do `work`, which may take minutes. Entries and kill switches do not wait for it."""
         trusted.handled()
+        over, done = asyncio.Event(), False
+        looking = asyncio.get_running_loop().create_task(self._look_for_urgent(trusted, over))
+        try:
+            await work
+            done = True
+        finally:
+            over.set()
+            await looking  # a look under way ends first: two of them would write the same files
+            if self._more or not done:
+                trusted.forget()  # what came meanwhile is looked at as a whole
+            self._more = False
+
+    async def _look_for_urgent(self, trusted: TrustedStore, over: asyncio.Event) -> None:
+        while not await self._waited(over):
+            with contextlib.suppress(PdnsError, OSError):
+                found = await trusted.look(ring_of(self._section), self._lists.kept.release_sha256, self._urgent_sha256)
+                if found is not None:
+                    self._more = True
+                    if found.urgent is not None:
+                        self._take_urgent(found.urgent, found.urgent_sha256)
+
+    async def _waited(self, event: asyncio.Event) -> bool:
+        """Whether `event` was set before the next poll is due."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._section.poll_s * random.uniform(0.9, 1.1)):  # noqa: S311 (it spreads load)
+                await event.wait()
+        return event.is_set()
 
     def _take_urgent(self, urgent: Urgent, sha256: str) -> None:
         if self._scheduler.commands.adopt(overrides_of(urgent)):

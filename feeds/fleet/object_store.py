@@ -20,7 +20,6 @@ from urllib.parse import unquote, urlsplit
 from feeds.fetch.network import Network
 from feeds.fleet.packed import MissingLibrary
 from feeds.fleet.stored import BadRequest, Denied, Existing, NotFound, NotModified, ObjectStoreError, TooLarge, Unreachable
-from feeds.fleet.web_store import WebStore
 from pdns.files.safe_files import read_bounded
 
 TIMEOUT_S: Final = 60.0
@@ -34,6 +33,8 @@ _T = TypeVar("_T")
 
 class ObjectStore(Protocol):
     """Each method raises a `ObjectStoreError`, within a minute or so. Paths are relative, with `/` between their parts."""
+
+    date_s: float  # by the clock of the store, when it answered last, in seconds since the epoch; 0: it does not say
 
     async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | NotModified, str]:
         """The object and its entity tag; `NotModified` when `etag` is still that of the object."""
@@ -71,6 +72,8 @@ def open_store(
     """
     parts = urlsplit(url)
     if parts.scheme in ("https", "http"):
+        from feeds.fleet.web_store import WebStore  # noqa: PLC0415 (aiohttp, which other stores do not need)
+
         return WebStore(url, ca_file, network)
     library = _obstore()
     try:
@@ -137,6 +140,8 @@ def _keys_in(path: str) -> dict[str, object]:
 
 class _LibraryStore:
     """A store of obstore. Its work is done by threads of the library."""
+
+    date_s = 0.0  # the library keeps that to itself
 
     def __init__(self, library: ModuleType, store: object, prefix: str) -> None:
         self._library, self._store, self._prefix = library, store, prefix

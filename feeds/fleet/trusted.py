@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeVar
 
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.packed import MissingLibrary
-from feeds.fleet.release import MAX_DOCUMENT_BYTES, BadDocument, Release, Urgent, decode
+from feeds.fleet.release import MAX_DOCUMENT_BYTES, MAX_NUMBER, BadDocument, Release, Urgent, decode
 from feeds.fleet.stored import NotFound, NotModified, ObjectStoreError
 from pdns.errors import PdnsError
 from pdns.files.safe_files import make_directory, read_bounded
@@ -77,7 +77,11 @@ class TrustedStore:
 
         Raises `ObjectStoreError`, `UntrustedError` and `MissingLibrary`.
         """
-        data, tag = await self._store.get(POINTER, POINTER_BYTES, self._tag)
+        try:
+            data, tag = await self._store.get(POINTER, POINTER_BYTES, self._tag)
+        except NotFound as exc:
+            was_there = (self._directory / "timestamp.json").exists()
+            raise NotFound(f"{exc}: {'it is gone' if was_there else 'nothing has been published to this store yet'}") from None
         now_s = time.monotonic()
         if isinstance(data, NotModified) and now_s < self._full_s:
             self._require_valid()
@@ -111,7 +115,7 @@ class TrustedStore:
             raise self._expired()
 
     def _expired(self) -> UntrustedError:
-        date_s = getattr(self._store, "date_s", 0.0)
+        date_s = self._store.date_s
         text = f"the pointer of the store has expired{f' at {_clock(self.pointer.expires_s)}' if self.pointer.expires_s else ''}"
         if date_s and abs(date_s - time.time()) > CLOCKS_DIFFER_S:
             return UntrustedError(f"{text}, or this clock is wrong: the store says that it is {_clock(date_s)}", "expired")
@@ -123,6 +127,8 @@ class TrustedStore:
         try:
             updater.refresh()
             timestamp = updater._trusted_set.timestamp  # noqa: SLF001 (the library has no other way to read it)
+            if timestamp.version > MAX_NUMBER:
+                raise UntrustedError("the pointer has a number that is out of all bounds")
             self._saw(timestamp.version, timestamp.expires.timestamp())
             release, release_hash = self._document(updater, f"release/{ring}.json", Release, release_sha256)
             urgent, urgent_hash = self._document(updater, "urgent.json", Urgent, urgent_sha256)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from email.utils import parsedate_to_datetime
 from typing import Final
 
 import aiohttp
@@ -33,6 +34,7 @@ class WebStore:
             raise ObjectStoreError(f"ca_file = {ca_file}: {exc.strerror}") from None
         self._network = network
         self._session: aiohttp.ClientSession | None = None
+        self.date_s = 0.0  # by the clock of the server, when it answered last; 0: it did not say
 
     async def get(self, path: str, most_bytes: int, etag: str = "") -> tuple[bytes | NotModified, str]:
         """See `feeds.fleet.object_store.ObjectStore`."""
@@ -43,6 +45,7 @@ class WebStore:
                     f"{self._url}/{path}", headers={"If-None-Match": etag} if etag else {}, allow_redirects=False
                 ) as response,
             ):
+                self.date_s = _date_s(response)
                 return await _content(path, response, most_bytes, etag)
         except TimeoutError:
             raise Unreachable(f"{path}: not done within {TIMEOUT_S:g} s") from None
@@ -91,6 +94,13 @@ class WebStore:
                 trust_env=False,
             )
         return self._session
+
+
+def _date_s(response: aiohttp.ClientResponse) -> float:
+    try:
+        return parsedate_to_datetime(response.headers.get("Date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return 0.0
 
 
 async def _content(path: str, response: aiohttp.ClientResponse, most_bytes: int, etag: str) -> tuple[bytes | NotModified, str]:

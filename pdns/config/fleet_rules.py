@@ -24,11 +24,11 @@ DIRECTORY: Final = "fleet"  # below the state directory
 BUNDLE_FILE: Final = "bundle.toml"  # in it: the policy bundle in force
 OFFERED_BUNDLE_FILE: Final = "bundle.new.toml"  # likewise: one that waits to be tried
 BUNDLE_SECTIONS: Final = ("block", "feed", "policy", "tenant", "record", "rebinding")
+BUNDLE_FEED_KEYS: Final = ("name", "url", "category", "required", "mode", "rpz_action", "addresses")  # of `[[feed]]` in it
 _STORES: Final = {"publisher": ("file", "s3"), "node": ("file", "s3", "https", "http")}
 _SPELT: Final = {"file": "file:///PATH", "s3": "s3://BUCKET/PREFIX", "https": "https://HOST/PATH"}
 _S3: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(?:/[A-Za-z0-9!_.*'()/-]*)?")
 _FILES: Final = ("credentials_file", "ca_file", "root_file", "heartbeat_credentials_file")
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class FleetRuleContext(Protocol):
@@ -88,13 +88,6 @@ def fleet_feed(url: str) -> str:
     return url.removeprefix(FLEET_FEED) if url.startswith(FLEET_FEED) else ""
 
 
-def parse_fleet_feed(text: str) -> str:
-    """`fleet:NAME` as it stands."""
-    if not _NAME.fullmatch(fleet_feed(text)):
-        raise InvalidAddress("expected the name of a feed of the fleet after fleet:")
-    return text
-
-
 def is_node(tables: Mapping[str, Any]) -> bool:
     """Whether `tables`, of one file, make this server a node."""
     fleet = tables.get("fleet")
@@ -109,13 +102,23 @@ def check_feeds(tables: Mapping[str, Any], bundle_rows: frozenset[int], report: 
     feeds, node = tables.get("feed"), is_node(tables)
     for index, feed in enumerate(feeds if isinstance(feeds, list | tuple) else ()):
         url = feed.get("url", "") if isinstance(feed, Mapping) else ""
-        of_release = isinstance(url, str) and url.startswith(FLEET_FEED)
         if node and index not in bundle_rows:
             report.add(f"feed[{index}]", "a node has no feeds of its own: its publisher configures them; see fleet.role")
-        elif node and not of_release:
-            report.add(f"feed[{index}].url", f"expected {FLEET_FEED} and the name of a feed, got {show(url)}")
-        elif not node and of_release:
+        elif node and isinstance(feed, Mapping):
+            for key, reason in foreign_keys(feed):
+                report.add(f"feed[{index}].{key}", reason)
+        elif not node and isinstance(url, str) and url.startswith(FLEET_FEED):
             report.add(f"feed[{index}].url", 'fleet: is for the policy bundle of a server with fleet.role = "node"')
+
+
+def foreign_keys(feed: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What a feed of a policy bundle must not say, with the reason of each: whoever signs bundles does not decide what a node
+    fetches, from where, and which of its files it reads or sends for that.
+    """
+    expected = f"{FLEET_FEED}{feed.get('name')}"
+    url = [] if feed.get("url") == expected else [("url", f"expected {expected} in a policy bundle, got {show(feed.get('url'))}")]
+    others = [(key, "is for the publisher, not for a policy bundle") for key in feed if key not in BUNDLE_FEED_KEYS]
+    return [*url, *others]
 
 
 def _store(kinds: tuple[str, ...], directory: Path) -> Callable[[str], str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -12,10 +13,11 @@ from typing import Final
 
 from pdns.config.fleet_rules import BUNDLE_FILE, DIRECTORY, OFFERED_BUNDLE_FILE
 from pdns.config.schema import Config
-from pdns.config.toml_file import read_toml
+from pdns.config.toml_file import MAX_BYTES
 from pdns.config.watch import Loaded
 from pdns.errors import ConfigErrors, PdnsError
-from pdns.files.safe_files import remove, rename
+from pdns.files.safe_files import read_state, remove, rename
+from pdns.free_text import visible
 from pdns.ipc.messages import Message, OfferBundle, RefuseBundle, Traffic, WatchTraffic
 from pdns.state import fleet_status
 from pdns.state.fleet_status import FleetStatus
@@ -27,6 +29,7 @@ from pdns.supervisor.worker_pool import WorkerPool
 from pdns.telemetry.worker_memory import WorkerMemory
 
 REPORT_EVERY_S: Final = 2.0
+MOST_REASONS: Final = 10  # why a bundle is refused: a message between processes is small
 _log = logging.getLogger(__name__)
 
 
@@ -96,11 +99,13 @@ class FleetNode:
 
     def _refuse(self, error: PdnsError) -> None:
         """The offered bundle cannot be used here."""
-        reasons = [str(one) for one in (error.errors if isinstance(error, ConfigErrors) else (error,))]
+        found = [str(one) for one in (error.errors if isinstance(error, ConfigErrors) else (error,))]
+        reasons = [visible(one) for one in found[:MOST_REASONS]]
+        if len(found) > MOST_REASONS:
+            reasons.append(f"and {len(found) - MOST_REASONS:,} more")
         path, sha256 = self._directory / OFFERED_BUNDLE_FILE, ""
-        with suppress(PdnsError, OSError):
-            sha256 = read_toml(path)[1]
-        with suppress(OSError):
+        with suppress(OSError):  # also of what is not TOML: the feeds process waits for an answer about this one
+            sha256 = hashlib.sha256(read_state(path, MAX_BYTES)).hexdigest()
             remove(path)
         for reason in reasons:
             _log.error("fleet: the policy of the publisher is refused, the one before stays live: %s", reason)

@@ -50,7 +50,7 @@ def debian_tree() -> Path:
 
 def copy_of_tree(to: Path) -> Path:
     """A tree of its own at `to`, which reaches the network as this machine does."""
-    subprocess.run(["cp", "-a", "--reflink=auto", str(debian_tree()), str(to)], check=True)
+    subprocess.run(["cp", "-ax", "--reflink=auto", str(debian_tree()), str(to)], check=True)
     for file in map(Path, _FROM_HERE):
         if file.is_file():
             shutil.copy(file, to / file.relative_to("/"))

@@ -32,13 +32,14 @@ def documented(section: str) -> list[str]:
     """Every command that the page shows in the section."""
     text = re.findall(rf"^### {section}\n(.*?)^###", PAGE, re.DOTALL | re.MULTILINE)[0]
     blocks = re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
-    return [line.removeprefix("$ ") for block in blocks for line in block.splitlines()]
+    return [line.removeprefix("$ ").removeprefix("# ") for block in blocks for line in block.splitlines()]
 
 
 def run(pdns: RunningPdns, line: str, directory: Path) -> str:
     """A command of the page with the paths of this server, as a shell runs it; what it prints."""
     line = line.replace("/var/lib/protective-dns", shlex.quote(str(pdns.state_dir)))
     line = line.replace("/root/", f"{shlex.quote(str(directory))}/")
+    assert "/var/lib/" not in line  # a page with other paths must not touch a service of this machine
     if line.startswith("pdns "):
         line = f"{shlex.quote(sys.executable)} -m {line} -c {shlex.quote(str(pdns.config_path))}"
     done = subprocess.run(line, shell=True, cwd=ROOT, capture_output=True, text=True, check=False, timeout=120)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
+import msgspec
 import pytest
 
 from pdns.config.conf_d import read_parts
-from pdns.config.fleet_rules import node_name, ring_of
+from pdns.config.fleet_rules import BUNDLE_FEED_KEYS, BUNDLE_SECTIONS, node_name, ring_of
 from pdns.config.fleet_schema import FleetSection
 from pdns.config.load import from_tables, load
-from pdns.config.schema import Config
+from pdns.config.schema import Config, Feed
 from pdns.errors import ConfigErrors
 
 NODE = {"role": "node", "store": "https://lists.example/fleet/", "root_file": "root.json"}
@@ -136,3 +138,27 @@ def test_rings_of_nodes() -> None:
     assert ring_of(FleetSection(node="node-1")) == ring_of(FleetSection(node="node-1"))
     assert ring_of(FleetSection(ring="first")) == "first"
     assert node_name(FleetSection())
+
+
+@pytest.mark.parametrize("key", sorted({field.name for field in msgspec.structs.fields(Feed)} - set(BUNDLE_FEED_KEYS)))
+def test_a_bundle_does_not_say_how_a_feed_is_fetched(here: Path, key: str) -> None:
+    """Every key of `[[feed]]` that is about fetching, files, secrets and judging is refused in a bundle."""
+    path = bundle(here, f'[[feed]]\nname = "a"\nurl = "fleet:a"\n{key} = 1\n')
+    assert f"{path}: feed[0].{key}: is for the publisher, not for a policy bundle" in errors(here / "pdns.toml")
+
+
+def test_what_a_bundle_may_hold_names_no_file_and_no_secret() -> None:
+    """No key of the sections that a bundle may have is a path, a secret, or an address that this server would connect to."""
+    hints = get_type_hints(Config)
+    waiting: list[Any] = [hints[name] for name in BUNDLE_SECTIONS if name != "feed"]
+    seen: set[str] = set()
+    while waiting:
+        kind = waiting.pop()
+        waiting += get_args(kind)
+        if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
+            for name, hint in get_type_hints(kind).items():
+                seen.add(name)
+                waiting.append(hint)
+    assert {"sinkhole", "page_text", "doh_token_sha256", "block_private_answers", "time_zone"} <= seen
+    told = re.compile(r"file|path|dir|secret|password|token(?!_sha256)|proxy|listen|sink$|server|upstream|command|user")
+    assert [name for name in sorted(seen) if told.search(name)] == []

@@ -7,6 +7,7 @@ import functools
 import http.server
 import ssl
 import threading
+import time
 import urllib.request
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -155,6 +156,7 @@ def test_web_server(web: tuple[str, Path]) -> None:
 
     async def ask(store: ObjectStore) -> None:
         assert await store.get("there", 7) == (b"content", '"1"')
+        assert abs(store.date_s - time.time()) < 600
         assert isinstance((await store.get("there", 7, '"1"'))[0], NotModified)
         await reason(store.get("there", 6), TooLarge)
         await reason(store.get("none", 6), NotFound)

@@ -13,7 +13,7 @@ import pytest
 from feeds.fleet import trust
 from feeds.fleet.object_store import open_store
 from feeds.fleet.release import Urgent
-from feeds.fleet.stored import ObjectStoreError
+from feeds.fleet.stored import NotFound, ObjectStoreError
 from feeds.fleet.trusted import Found, TrustedStore, UntrustedError
 from tests.unit.feeds.fleet.smallpublisher import SmallPublisher, text_of
 
@@ -84,6 +84,39 @@ def test_a_frozen_pointer_expires(tmp_path: Path, publisher: SmallPublisher, nod
     time.sleep(1.2)
     refused(node, "has expired at .*: has the publisher stopped, or is this clock wrong", "expired")
     refused(new_node(tmp_path, publisher), "has expired at", "expired")
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "said"), [(0.0, "is this clock wrong"), (86400.0, "or this clock is wrong: the store says that it is")]
+)
+def test_clocks_are_compared(tmp_path: Path, publisher: SmallPublisher, node: TrustedStore, ahead_s: float, said: str) -> None:
+    """A pointer that has expired by a clock which differs from the store's is said to be that."""
+    publisher.sign(now_s=time.time() - 7200, valid_s=60.0)
+    store = open_store(publisher.store.as_uri())
+    store.date_s = time.time() - ahead_s
+    (tmp_path / "other").mkdir()
+    refused(TrustedStore(store, publisher.root_file, tmp_path / "other/metadata"), said, "expired")
+
+
+def test_a_store_without_a_pointer(tmp_path: Path, publisher: SmallPublisher, node: TrustedStore) -> None:
+    """Nothing was published yet, or what was published is gone: these are not the same, also after a restart."""
+    (tmp_path / "empty").mkdir()
+    new = TrustedStore(open_store((tmp_path / "empty").as_uri()), publisher.root_file, tmp_path / "other")
+    with pytest.raises(NotFound, match=r"timestamp\.json: not there: nothing has been published to this store yet"):
+        look(new)
+    look(node)
+    (publisher.store / TIMESTAMP).unlink()
+    for one in (node, new_node(tmp_path, publisher)):
+        with pytest.raises(NotFound, match=r"timestamp\.json: not there: it is gone"):
+            look(one)
+
+
+def test_a_number_that_no_program_has(publisher: SmallPublisher, node: TrustedStore) -> None:
+    """A pointer with a number of two hundred digits is refused before it reaches the status and the metrics."""
+    look(node)
+    publisher.sequence = 10**200
+    publisher.sign()
+    refused(node, "out of all bounds")
 
 
 def _web_page(publisher: SmallPublisher, _: Path) -> None:
