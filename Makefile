@@ -103,6 +103,6 @@ venv:
 dev:
 	@.ci/venv dev
 
-tools:
+tools: dev
 	@tests/install-tools
 	@tests/install-go-tools

@@ -93,6 +93,11 @@ class CommandRunner:
         self._write(fleet=fleet)
         return True
 
+    def inherit(self, others: FleetOverrides) -> None:
+        """Make entries of `others` those of this server; where it has one about the same, that stays. Raises `OSError`."""
+        merged = msgspec.structs.replace(self._own, fleet=others).merged(marked=False)
+        self._write(disabled=merged.disabled, indicators=merged.indicators, paused=merged.paused)
+
     @property
     def _own(self) -> Overrides:
         """The overrides in force, those of the fleet apart."""

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from feeds.activation import Activation
@@ -141,6 +141,11 @@ class Scheduler:
         waiting = (one for name, one in self._runners.items() if name not in live)
         done = all(one.tried and (one.copy is None or one.expired or one.last_error) for one in waiting)
         return frozenset(self._runners) if done else None
+
+    def without_copy(self, names: Iterable[str]) -> list[str]:
+        """Those of the feeds `names` that are configured, and of which nothing is here."""
+        runners = [self._runners[name] for name in names if name in self._runners]
+        return [runner.name for runner in runners if runner.copy is None and runner.predecessor is None]
 
     @property
     def commands(self) -> CommandRunner:

@@ -16,7 +16,6 @@ import signal
 import threading
 import time
 import traceback
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -90,24 +89,6 @@ class Reports:
     def applied(self) -> dict[int, NodeReport]:
         """The last release that each node applied."""
         return {one.node: one for one in self.all() if one.kind == "applied"}
-
-    def first_applied(self, release: int) -> dict[int, float]:
-        """When each node applied `release` or a later one."""
-        found: dict[int, float] = {}
-        for one in self.all():
-            if one.kind == "applied" and one.release >= release:
-                found.setdefault(one.node, one.at_s)
-        return found
-
-    def bytes_between(self, start_s: float, end_s: float) -> dict[int, int]:
-        """The bytes that each node received, by its last report before each of the two."""
-        totals: defaultdict[int, list[int]] = defaultdict(lambda: [0, 0])
-        for one in self.all():
-            if one.bytes_total:
-                for at, limit_s in enumerate((start_s, end_s)):
-                    if one.at_s <= limit_s:
-                        totals[one.node][at] = one.bytes_total
-        return {node: end - start for node, (start, end) in totals.items()}
 
 
 class NodeProcesses:

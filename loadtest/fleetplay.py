@@ -19,7 +19,7 @@ CONVERGE_S = 20.0
 CHANGE_SHARE = 0.01
 URGENT_S = 20.0
 _POLL_S = 0.1
-_SLACK_S = 60.0  # a busy machine
+_SLACK_S = 240.0  # a busy machine
 
 
 class FleetPlay:

@@ -18,7 +18,6 @@ from loadtest.loopback import free_port
 BUCKET = "fleet"
 REGION = "us-east-1"
 _ACCESS, _SECRET = "simulation", "simulated-secret"
-_INSTALL = "go install github.com/versity/versitygw/cmd/versitygw@latest"
 _START_S = 20.0
 
 
@@ -28,10 +27,10 @@ class StoreMissing(Exception):
 
 def program() -> Path:
     """The S3 server. Raises `StoreMissing`."""
-    for place in (shutil.which("versitygw"), build.HERE.parent / "build" / "gobin" / "versitygw"):
+    for place in (shutil.which("versitygw"), build.HERE.parent / "build" / "tools" / "versitygw"):
         if place is not None and Path(place).is_file():
             return Path(place)
-    raise StoreMissing(f"versitygw is not installed: GOBIN=$PWD/build/gobin {_INSTALL}")
+    raise StoreMissing("versitygw is not installed: run tests/install-go-tools")
 
 
 class S3Server:

@@ -41,7 +41,9 @@ LEFT_OUT: Final = frozenset((  # what is made anew, or must not be beside the ev
     in_force.FILE_NAME, LOCK_NAME,
 ))  # fmt: skip
 _MAX_MANIFEST_BYTES: Final = 16 * 1024 * 1024
+_RESERVE_BYTES: Final = 64 * 1024 * 1024  # of the disk that the server writes to meanwhile
 _CHUNK_BYTES: Final = 1024 * 1024
+_MOST_LEVELS: Final = 8  # of directories; ours have three
 _TRIES: Final = 20  # to copy a directory whose record changes meanwhile
 _MADE_OF_RECORDS: Final = ("copy.json", "hold.json")  # they name the files beside them
 
@@ -177,6 +179,9 @@ def _close(opened: dict[str, BinaryIO]) -> None:
 def _add_events(archive: tarfile.TarFile, state_dir: Path, files: dict[str, BackupFile]) -> None:
     """A copy of the database as of one transaction."""
     copy = state_dir / f".backup-{os.getpid()}{TEMPORARY}"
+    room, size_bytes = os.statvfs(state_dir), (state_dir / EVENTS_DB).stat().st_size
+    if room.f_bavail * room.f_frsize < size_bytes + _RESERVE_BYTES:
+        raise BackupError(f"{state_dir} has no room for a copy of {EVENTS_DB} ({size_bytes:,} bytes): --no-events leaves it out")
     try:
         with closing(open_to_read(state_dir / EVENTS_DB)) as source, closing(sqlite3.connect(copy)) as target:
             copy.chmod(0o600)
@@ -219,6 +224,8 @@ def _member(path: str, mode: int, size_bytes: int, modified_s: float) -> tarfile
 
 def _move_aside(state_dir: Path, names: list[str]) -> Path:
     aside = state_dir / f"{_ASIDE}{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}"
+    while aside.exists():
+        aside = aside.with_name(aside.name + "+")
     make_directory(aside, 0o700)
     for name in names:
         if not name.startswith(_ASIDE):
@@ -235,14 +242,15 @@ def _unpack(archive: BinaryIO, staging: Path) -> BackupManifest:
         for member in members:
             path = _checked_path(member)
             if member.isdir():
-                make_directory(staging / path, (member.mode & 0o777) | 0o700)
+                make_directory(staging / path, member.mode & 0o755 | 0o700)
                 continue
+            _check_room(staging, member)
             content = members.extractfile(member)
             assert content is not None
             if str(path) == MANIFEST:
                 manifest = _manifest(content.read(_MAX_MANIFEST_BYTES))
             digest = hashlib.sha256()
-            with create(staging / path, member.mode & 0o666 | 0o600) as file:
+            with create(staging / path, member.mode & 0o644 | 0o600) as file:
                 while chunk := content.read(_CHUNK_BYTES):
                     digest.update(chunk)
                     file.write(chunk)
@@ -258,9 +266,17 @@ def _unpack(archive: BinaryIO, staging: Path) -> BackupManifest:
 
 def _checked_path(member: tarfile.TarInfo) -> PurePosixPath:
     path = PurePosixPath(member.name)
-    if path.is_absolute() or ".." in path.parts or not path.parts or not (member.isreg() or member.isdir()):
-        raise BackupError(f"not a backup of this program: it has {member.name!r}")
+    within = not path.is_absolute() and ".." not in path.parts and 0 < len(path.parts) <= _MOST_LEVELS
+    if not within or not (member.isreg() or member.isdir()) or member.issparse():
+        raise BackupError(f"not a backup of this program: it has {member.name[:200]!r}")
     return path
+
+
+def _check_room(directory: Path, member: tarfile.TarInfo) -> None:
+    """Refuse what does not fit before it has filled the disk, which others use too."""
+    room = os.statvfs(directory)
+    if member.size > (free_bytes := room.f_bavail * room.f_frsize):
+        raise BackupError(f"{member.name} needs {member.size:,} bytes, and {directory.parent} has room for {free_bytes:,}")
 
 
 def _manifest(raw: bytes) -> BackupManifest:

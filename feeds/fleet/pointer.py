@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -17,14 +18,15 @@ from tuf.api.serialization import SerializationError
 
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.published import PendingPointer, PublisherFiles, PublisherRecord, hash_of
-from feeds.fleet.release import MAX_DOCUMENT_BYTES, BadDocument, Release, decode
+from feeds.fleet.release import MAX_DOCUMENT_BYTES, BadDocument, Release, Urgent, decode
 from feeds.fleet.rings import RingReleases, Rings
-from feeds.fleet.signing import TIMESTAMP_PATH, PublisherKeys, SignedPointer, snapshot_path, targets_path
+from feeds.fleet.signing import TIMESTAMP_PATH, PublisherKeys, SignedPointer, root_path, snapshot_path, targets_path
 from feeds.fleet.signing import target_path as path_of_target
 from feeds.fleet.stored import Existing, NotFound, NotModified, ObjectStoreError
 from pdns.state.fleet_status import RINGS
 
 MAX_METADATA_BYTES: Final = 1024 * 1024
+_SNAPSHOT: Final = re.compile(r"metadata/([0-9]{1,15})\.snapshot\.json")
 _log = logging.getLogger(__name__)
 
 
@@ -38,6 +40,7 @@ class PointerWriter:
     def __init__(self, store: ObjectStore, files: PublisherFiles, record: PublisherRecord) -> None:
         self._store, self._files, self._record = store, files, record
         self._lock = asyncio.Lock()
+        self.adopted: Urgent | None = None  # local entries and kill switches that were found in the store
 
     async def take_up(self, keys: PublisherKeys, now_s: float) -> None:
         """Compare the store with the record: go on where it stands, take over an idle store, or raise `FencedError`."""
@@ -53,10 +56,13 @@ class PointerWriter:
                 await self._carry_out(record.pending)
             wanted = targets_hash(targets)
             changed = wanted != record.targets_hash
+            lacking = set(range(record.root_version + 1, keys.root.version)) - keys.versions.keys()
+            if lacking and record.root_version:
+                raise ObjectStoreError(f"keys_dir has no {min(lacking)}.root.json: nodes need every version of it, copy it there")
             sequence = record.sequence + 1
             signed = keys.sign(sequence, targets, now_s, valid_s)
             new = {number: data for number, data in keys.versions.items() if number > record.root_version}
-            roots = {f"metadata/{number}.root.json": data for number, data in new.items()}
+            roots = {root_path(number): data for number, data in new.items()}
             record.pending = PendingPointer(
                 sequence=sequence,
                 files=roots | {path_of_target(name, data): data for name, data in targets.items()},
@@ -110,7 +116,10 @@ class PointerWriter:
                 record.forget_store()
         elif isinstance(found, bytes):
             if not record.sequence:
-                raise ObjectStoreError(f"{TIMESTAMP_PATH}: not signed by a key in keys_dir: is this the store of another fleet?")
+                raise ObjectStoreError(
+                    f"{TIMESTAMP_PATH}: not signed by a key in keys_dir: is this the store of another fleet? "
+                    "If it is of this one, and its online key was replaced, `pdns fleet take-over` goes on"
+                )
         elif record.pending is not None and found.sha256 == _sha256(record.pending.timestamp):
             pass  # it was written before we were killed
         elif found.sequence < record.sequence:
@@ -122,6 +131,8 @@ class PointerWriter:
             await self._adopt(keys, found, now_s)
         if record.pending is not None:
             await self._carry_out(record.pending)
+        if not await self._is_there(root_path(keys.root.version)):
+            record.root_version = 0  # all versions are written again: without each of them nodes do not follow
         self._files.store(record)
 
     async def _adopt(self, keys: PublisherKeys, pointer: SignedPointer, now_s: float) -> None:
@@ -144,6 +155,11 @@ class PointerWriter:
                 release = decode(data, Release)
                 record.add(release)
                 rings[name] = RingReleases(release.number, {release.number: now_s})
+            urgent = metadata.signed.targets["urgent.json"]
+            data, _ = await self._store.get(f"targets/{urgent.hashes['sha256']}.urgent.json", MAX_DOCUMENT_BYTES)
+            assert isinstance(data, bytes)
+            urgent.verify_length_and_hashes(data)
+            self.adopted = decode(data, Urgent)
             record.last_release = max(record.releases)
             record.rings = Rings(ring=rings)
         except (SerializationError, RepositoryError, ValueError, BadDocument, KeyError, NotFound) as exc:
@@ -162,13 +178,22 @@ class PointerWriter:
                 before = record.sequence, record.last_release
                 await self._adopt(keys, found, now_s)
                 record.sequence, record.last_release = max(before[0], record.sequence), max(before[1], record.last_release)
-            while await self._is_taken(record.sequence + 1):
+            elif isinstance(found, bytes):  # of a key that was replaced
+                record.sequence = max(record.sequence, await self._highest())
+                record.last_release = max(record.last_release, record.sequence)  # no release has a higher number
+            while await self._is_there(snapshot_path(record.sequence + 1)):
                 record.sequence += 1  # a number without a pointer: its publisher was stopped between the two
             self._files.store(record)
 
-    async def _is_taken(self, sequence: int) -> bool:
+    async def _highest(self) -> int:
+        """The highest sequence number that the store has a snapshot of; 0: none."""
+        paths = [path for path, _, _ in await self._store.list("metadata")]
+        numbers = [int(found[1]) for path in paths if (found := _SNAPSHOT.fullmatch(path))]
+        return max(numbers, default=0)
+
+    async def _is_there(self, path: str) -> bool:
         try:
-            await self._store.get(snapshot_path(sequence), MAX_METADATA_BYTES)
+            await self._store.get(path, MAX_METADATA_BYTES)
         except NotFound:
             return False
         return True

@@ -25,12 +25,13 @@ from feeds.fleet.object_store import ObjectStore, open_store
 from feeds.fleet.packed import MissingLibrary
 from feeds.fleet.pointer import FencedError, PointerWriter, targets_hash
 from feeds.fleet.published import PublisherFiles, PublisherRecord
-from feeds.fleet.release import Release, Urgent, encode
+from feeds.fleet.release import Release, Urgent, encode, encode_small
 from feeds.fleet.release_maker import Making, ReleaseMaker, packed_policy
 from feeds.fleet.rings import RingError
 from feeds.fleet.signing import PublisherKeys, target_path
 from feeds.fleet.stored import ObjectStoreError
 from feeds.fleet.trust import TrustError
+from feeds.fleet.urgent import overrides_of
 from feeds.refusals import RefusedError
 from feeds.scheduler import Scheduler
 from pdns.clock import steady_s
@@ -181,12 +182,12 @@ class PublisherRole:
             urgent = Urgent(
                 revision=overrides.revision, disabled=overrides.disabled, indicators=overrides.indicators, paused=overrides.paused
             )
-            of_rings = {f"release/{name}.json": encode(record.releases[record.rings.ring[name].release]) for name in RINGS}
+            of_rings = {f"release/{name}.json": encode_small(record.releases[record.rings.ring[name].release]) for name in RINGS}
             self._made, self._made_of = of_rings | {"urgent.json": encode(urgent)}, made_of
             self._targets_hash = targets_hash(self._made)
         return self._made
 
-    async def _ready(self) -> tuple[PointerWriter, PublisherKeys]:
+    async def _ready(self, *, take_up: bool = True) -> tuple[PointerWriter, PublisherKeys]:
         """What is needed to write pointers. Raises `ObjectStoreError`, `TrustError` and `OSError`."""
         keys = await self._current_keys()
         if not self._loaded:
@@ -201,10 +202,16 @@ class PublisherRole:
             )
         if self._pointer is None:
             self._pointer = PointerWriter(self._store, self._files, self._record)
-        if not self._taken_up and not self._record.fenced:
+        if take_up and not self._taken_up and not self._record.fenced:
             await self._pointer.take_up(keys, steady_s())
-            self._taken_up = True
+            self._took_up(self._pointer)
         return self._pointer, keys
+
+    def _took_up(self, pointer: PointerWriter) -> None:
+        if pointer.adopted is not None:  # what is in force on nodes stays in force
+            self._scheduler.commands.inherit(overrides_of(pointer.adopted))
+            pointer.adopted = None
+        self._taken_up = True
 
     async def _current_keys(self) -> PublisherKeys:
         directory = Path(self._section.keys_dir)
@@ -225,6 +232,9 @@ class PublisherRole:
             return
         if scheduler.feeds_in != self._feeds:  # half of the lists would look like a mistake to nodes, or fail the required ones
             return
+        published = [feed.name for feed in record.newest.feeds] if record.newest is not None else []
+        if lacking := scheduler.without_copy(published):  # another state directory: nodes have more than is here
+            raise BuildError(f"no release before these feeds are here, which nodes have: {', '.join(lacking)}")
         live = scheduler.live
         if not self._maker.is_due(live, self._policy_sha256):
             return
@@ -310,14 +320,14 @@ class PublisherRole:
 
     async def take_over(self) -> str:
         """Publish again after another publisher has written to the store: that one stops then."""
-        if not self._record.fenced:
+        if self._taken_up and not self._record.fenced:
             raise RefusedError("this publisher has not stopped")
         try:
-            pointer, keys = await self._ready()
+            pointer, keys = await self._ready(take_up=False)
             await pointer.take_over(keys, steady_s())
         except (ObjectStoreError, TrustError) as exc:
             raise RefusedError(str(exc)) from None
-        self._taken_up = True
+        self._took_up(pointer)
         return f"publishes again, from pointer {self._record.sequence + 1} on"
 
     def _working(self) -> PublisherRecord:

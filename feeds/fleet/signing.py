@@ -37,6 +37,10 @@ class SignedPointer(NamedTuple):
     sha256: str  # of its bytes
 
 
+def root_path(version: int) -> str:
+    return f"metadata/{version}.root.json"
+
+
 def snapshot_path(sequence: int) -> str:
     return f"metadata/{sequence}.snapshot.json"
 

@@ -111,6 +111,8 @@ def sign(directory: Path, key_file: Path, passphrase: str = "") -> list[str]:
     """
     before = latest_root(directory)
     waiting = directory / NEW_ROOT_FILE
+    if not waiting.exists():
+        raise TrustError(f"{directory}: nothing waits for signatures; version {before.signed.version} is in force")
     new = _root_in(waiting)
     signer = load_key(key_file, passphrase)
     key_id = signer.public_key.keyid
@@ -121,13 +123,15 @@ def sign(directory: Path, key_file: Path, passphrase: str = "") -> list[str]:
     if result.verified:
         _keep(directory, new)
         remove(waiting)
-        return [f"{directory / ROOT_FILE}: version {new.signed.version} is complete; the publisher uses it within seconds"]
+        files = ", ".join((ROOT_FILE, f"{new.signed.version}.root.json", "online-*.pem"))
+        return [
+            f"{directory / ROOT_FILE}: version {new.signed.version} is complete",
+            f"copy {files} to keys_dir of the publisher: it uses them within seconds, and nodes follow by themselves",
+        ]
     write_whole(waiting, new.to_bytes(_SERIALIZER))
-    missing = [
-        f"{part.threshold - len(part.signed)} of the {name} root keys"
-        for name, part in (("old", result.first), ("new", result.second))
-        if not part.verified
-    ]
+    same = set(before.signed.roles[ROOT].keyids) == set(new.signed.roles[ROOT].keyids)
+    parts = (("", result.first),) if same else (("old ", result.first), ("new ", result.second))
+    missing = [f"{part.threshold - len(part.signed)} of the {name}root keys" for name, part in parts if not part.verified]
     return [f"signed with {_short(key_id)}; still needs signatures of {' and '.join(missing)}"]
 
 
@@ -149,8 +153,9 @@ def latest_root(directory: Path) -> Metadata[Root]:
 
 
 def root_versions(directory: Path) -> dict[int, bytes]:
-    """Every version, for nodes that have an earlier one. Raises `OSError`."""
-    versions = {}
+    """Every version, for nodes that have an earlier one. Raises `OSError` and `TrustError`."""
+    latest = read_bounded(directory / ROOT_FILE, MAX_FILE_BYTES, follow_links=True)
+    versions = {latest_root(directory).signed.version: latest}  # its other copy may be on its way here
     for path in directory.glob("*.root.json"):
         if (number := path.name.partition(".")[0]).isdecimal():
             versions[int(number)] = read_bounded(path, MAX_FILE_BYTES, follow_links=True)

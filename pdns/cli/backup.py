@@ -40,6 +40,8 @@ def backup_command(file: FileArgument, config: ConfigOption = None, no_events: N
             if not state_dir.is_dir():
                 raise PdnsError(f"{state_dir}: there is no state directory")
             manifest = back_up(state_dir, out, time.time(), events=not no_events)
+            with suppress(OSError):  # a pipe
+                os.fsync(out.fileno())
         except PdnsError as exc:
             _give_up(file, out)
             errors.print(Text(f"no backup: {exc}", "red"))

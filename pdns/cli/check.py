@@ -16,6 +16,7 @@ from rich.text import Text
 
 from pdns.cli.policy import show_diff
 from pdns.config.addresses import source_path, without_secrets
+from pdns.config.fleet_rules import node_name, ring_of
 from pdns.config.groups import DEFAULT, server_groups
 from pdns.config.load import default_config_path, load
 from pdns.config.memory_need import memory_notes
@@ -122,7 +123,7 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
         )
         yield "feeds", f"{feed.name:<{width}}  {without_secrets(feed.url)} ({traits})"
     if not config.feed:
-        yield "feeds", "none"
+        yield "feeds", "those of the fleet's publisher" if config.fleet.role == "node" else "none"
     for policy in config.policy:
         origin = f", as {policy.inherits or DEFAULT_POLICY}" if policy.name != DEFAULT_POLICY else ""
         used = sum(tenant.policy == policy.name for tenant in config.tenant)
@@ -145,6 +146,9 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
         local = LocalRecords.of(config)
         files = [*config.local.hosts_files, *config.local.zone_files]
         yield "records", f"for {len(local):,} names{', also from ' if files else ''}{', '.join(files)}"
+    if config.fleet.role != "standalone":
+        ring = f" {node_name(config.fleet)}, ring {ring_of(config.fleet)}" if config.fleet.role == "node" else ""
+        yield "fleet", f"{config.fleet.role}{ring}, store {config.fleet.store}"
     yield "access", ", ".join(config.access.networks)
     yield "state", config.state.dir
     yield "metrics", f"http://{config.metrics.listen}/metrics"
@@ -169,7 +173,7 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
     if config.upstream.servers == ("udp://127.0.0.1:53",) and not system_servers(resolv_conf):
         yield f"{resolv_conf} names no server, so queries go to port 53 of this machine; say where else in upstream.servers"
     yield from memory_notes(config, worker_count(config.server.workers))
-    if not config.feed:
+    if not config.feed and config.fleet.role != "node":
         yield "no [[feed]]: nothing is blocked"
     if config.loaded_records is not UNSET:
         yield from config.loaded_records.notes

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from pdns.cli import fleet_keys
 from pdns.cli.commands import EXIT_INVALID, ConfigOption, ReasonOption, consoles, load_config, next_step, run_command
-from pdns.cli.fleet_table import show_node, show_publisher
+from pdns.cli.fleet_table import is_well, show_node, show_publisher
 from pdns.config.schema import Config
 from pdns.state import fleet_status
 from pdns.state.commands import Command
@@ -97,9 +97,12 @@ def show_status(path: Path | None, *, as_json: bool) -> int:
         return EXIT_INVALID
     if as_json:
         print(msgspec.json.encode(status).decode())
-        return 0 if status.store_up and not status.fenced else 1
-    show = show_publisher if config.fleet.role == "publisher" else show_node
-    return 0 if show(console, status, time.time()) else 1
+        return 0 if is_well(status, time.time()) else 1
+    if config.fleet.role == "publisher":
+        well = show_publisher(console, status, time.time(), config.fleet.soak_nodes)
+    else:
+        well = show_node(console, status, time.time())
+    return 0 if well else 1
 
 
 def _missing(state_dir: Path) -> str:

@@ -19,7 +19,6 @@ _SHOWN_HASH: Final = 12
 
 def show_node(console: Console, status: FleetStatus, now_s: float) -> bool:
     """The status of a node. Returns whether all is well."""
-    expired = 0 < status.pointer_expires_s < now_s
     rows = [
         ("node", f"{status.node}, ring {status.ring}"),
         ("release", _release(status)),
@@ -31,12 +30,11 @@ def show_node(console: Console, status: FleetStatus, now_s: float) -> bool:
     ]
     rows += [("refused", f"release {one.number}, {age(now_s - one.at_s)}: {one.reason}") for one in status.refused]
     aligned(console, rows)
-    latest_refused = status.wanted_release in [one.number for one in status.refused]
-    return status.store_up and not (expired or status.bundle_error or status.compiled_differs or latest_refused)
+    return is_well(status, now_s)
 
 
-def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
-    """The status of a publisher: its rings, then its nodes. Returns whether all is well."""
+def show_publisher(console: Console, status: FleetStatus, now_s: float, soak_nodes: int) -> bool:
+    """The status of a publisher: its rings, then its nodes. Returns whether all is well. `soak_nodes`: as configured."""
     if status.fenced:
         text = "STOPPED: another publisher writes to this store. Stop it, then `pdns fleet take-over`; or stop this one"
         console.print(Text(text, "red"), soft_wrap=True)
@@ -44,7 +42,7 @@ def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
         ("release", str(status.release) if status.release else "none yet"),
         ("pointer", _pointer(status, now_s)),
         ("store", _store(status, now_s)),
-        ("promotion", f"PINNED: {status.pinned_reason}; `pdns fleet unpin` ends it" if status.pinned else "after the soak time"),
+        ("promotion", _promotion(status, soak_nodes)),
     ]
     aligned(console, rows)
     console.print()
@@ -61,9 +59,35 @@ def show_publisher(console: Console, status: FleetStatus, now_s: float) -> bool:
         nodes = sorted(status.nodes, key=lambda node: (RINGS.index(node.ring) if node.ring in RINGS else 9, node.node))
         aligned(console, [_NODE_TITLES, *(_node(node, status, states[node.node], now_s) for node in nodes)])
     else:
-        console.print(Text("no node has sent a heartbeat: set fleet.heartbeat_store on nodes to see them here"), soft_wrap=True)
-    bad = any(state in _BAD_STATES for state in states.values())
-    return status.store_up and not (status.fenced or bad)
+        console.print(Text("no node has sent a heartbeat: set fleet.heartbeat_store on nodes"), soft_wrap=True)
+    return is_well(status, now_s)
+
+
+def is_well(status: FleetStatus, now_s: float) -> bool:
+    """Whether all is well with a node, or with a publisher and the nodes that it has heard of."""
+    if status.role == "publisher":
+        bad = any(node.state(status.rings.get(node.ring, 0), now_s) in _BAD_STATES for node in status.nodes)
+        return status.store_up and not (status.fenced or bad)
+    expired = 0 < status.pointer_expires_s < now_s
+    latest_refused = status.wanted_release in [one.number for one in status.refused]
+    return status.store_up and not (expired or status.bundle_error or status.compiled_differs or latest_refused)
+
+
+def _promotion(status: FleetStatus, soak_nodes: int) -> str:
+    """What makes releases go on, or what they wait for."""
+    if status.pinned:
+        return f"PINNED: {status.pinned_reason}; `pdns fleet unpin` ends it"
+    newest, last = (status.rings.get(ring, 0) for ring in (RINGS[0], RINGS[-1]))
+    if newest == last:
+        return "after the soak time"
+    for node in status.nodes:
+        if newest in node.refused:
+            return f"release {newest} STAYS where it is: {node.node} refused it: {node.reason}"
+    using = sum(node.ring == RINGS[0] and node.release >= newest for node in status.nodes)
+    if using < soak_nodes:
+        text = f"release {newest} WAITS for heartbeats of {soak_nodes} in ring {RINGS[0]} that use it, {using} do"
+        return f"{text}; `pdns fleet promote {newest} {RINGS[-1]}` ends the wait"
+    return f"release {newest} goes on after the soak time"
 
 
 def _node(node: SeenNode, status: FleetStatus, state: str, now_s: float) -> tuple[str, ...]:
@@ -96,10 +120,12 @@ def _pointer(status: FleetStatus, now_s: float) -> str:
 def _store(status: FleetStatus, now_s: float) -> str:
     if not status.last_poll_s:
         return "not asked yet"
-    reached = f"reached {age(now_s - status.last_success_s)}" if status.last_success_s else "never reached"
+    publishes = status.role == "publisher"
+    done = "written" if publishes else "reached"
+    reached = f"last {done} {age(now_s - status.last_success_s)}" if status.last_success_s else f"never {done}"
     if status.last_error:
         return f"FAILING, {reached}: {visible(status.last_error, 200)}"
-    return f"{reached}, {status.bytes_total:,} bytes received"
+    return reached if publishes else f"{reached}, {status.bytes_total:,} bytes received"
 
 
 def _compiled(status: FleetStatus) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import signal
 import sys
 from pathlib import Path
@@ -45,6 +46,9 @@ def command(
     ] = 1.0,
     rise: Annotated[int, typer.Option("--rise", min=1, max=1000, help="With --follow: good probes before it is up")] = 3,
     fall: Annotated[int, typer.Option("--fall", min=1, max=1000, help="With --follow: bad probes before it is down")] = 2,
+    repeat: Annotated[
+        float, typer.Option("--repeat", metavar="SECONDS", min=0.0, max=3600.0, help="With --follow: print the state this often")
+    ] = 0.0,
 ) -> None:
     """Ask /readyz and the resolver, and exit with 0 (up), 1 (down), or 3 (degraded: other servers are better)."""
     configured = _configured(config) if config is not None else (_SERVER, _METRICS)
@@ -59,13 +63,21 @@ def command(
     if follows:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         try:
-            follow(asked.run, Steady(rise, fall), interval, _report)
+            follow(asked.run, Steady(rise, fall), interval, _report, _sleep, repeat_s=repeat)
         except (BrokenPipeError, KeyboardInterrupt):
             sys.stderr.close()  # the reader is gone: nothing to report to
             raise typer.Exit(1) from None
     verdict = asked.run()
     _report(verdict)
     raise typer.Exit(EXIT_CODES[verdict.state])
+
+
+def _sleep(seconds: float) -> None:
+    """Raises `BrokenPipeError` as soon as the reader of what is printed is gone."""
+    output = select.poll()
+    output.register(sys.stdout.fileno(), 0)
+    if output.poll(1000 * seconds):
+        raise BrokenPipeError
 
 
 def _report(verdict: ProbeResult) -> None:

@@ -95,15 +95,23 @@ def follow(
     interval_s: float,
     say: Callable[[ProbeResult], None],
     sleep: Callable[[float], None] = time.sleep,
+    *,
+    repeat_s: float = 0.0,
 ) -> None:
-    """Call `say` with the first state, and with each change from then on. `verdict` is called every `interval_s` seconds."""
-    said = False
+    """Call `say` with the first state, and with each change from then on. `verdict` is called every `interval_s` seconds.
+
+    `repeat_s`: say the state again, without a reason, if it is as long ago; 0.0: never.
+    """
+    said_s: float | None = None
     while True:
         began_s = time.monotonic()
         now = verdict()
-        if steady.add(now.state) or not said:
-            said = True
+        if steady.add(now.state) or said_s is None:
+            said_s = began_s
             say(ProbeResult(steady.state, now.reason))
+        elif repeat_s and began_s - said_s >= repeat_s:
+            said_s = began_s
+            say(ProbeResult(steady.state))
         sleep(max(0.0, began_s + interval_s - time.monotonic()))
 
 

@@ -116,7 +116,8 @@ def _option(config: Path) -> str:
 def _blocks(supervisor: Supervisor) -> str:
     status, configured = supervisor.status.read(), supervisor.config.feed
     if not configured:
-        return "nothing: no feed is configured"
+        node = supervisor.config.fleet.role == "node"
+        return "nothing yet: the lists come from the fleet's publisher" if node else "nothing: no feed is configured"
     current = supervisor.workers.least("blockset_generation") >= status.generation
     loaded = [feed.name for feed in configured if current and feed.name in status.feeds and status.feeds[feed.name].loaded]
     entries = supervisor.workers.least("blockset_entries")

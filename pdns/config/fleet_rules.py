@@ -29,7 +29,6 @@ _STORES: Final = {"publisher": ("file", "s3"), "node": ("file", "s3", "https", "
 _SPELT: Final = {"file": "file:///PATH", "s3": "s3://BUCKET/PREFIX", "https": "https://HOST/PATH"}
 _S3: Final = re.compile(r"s3://[a-z0-9][a-z0-9.-]{1,62}(?:/[A-Za-z0-9!_.*'()/-]*)?")
 _FILES: Final = ("credentials_file", "ca_file", "root_file", "heartbeat_credentials_file")
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 class FleetRuleContext(Protocol):
@@ -87,13 +86,6 @@ def ring_of(fleet: FleetSection) -> str:
 def fleet_feed(url: str) -> str:
     """The name of the feed of a release that `url` stands for; "" for any other URL."""
     return url.removeprefix(FLEET_FEED) if url.startswith(FLEET_FEED) else ""
-
-
-def parse_fleet_feed(text: str) -> str:
-    """`fleet:NAME` as it stands."""
-    if not _NAME.fullmatch(fleet_feed(text)):
-        raise InvalidAddress("expected the name of a feed of the fleet after fleet:")
-    return text
 
 
 def is_node(tables: Mapping[str, Any]) -> bool:

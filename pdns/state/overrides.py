@@ -94,17 +94,18 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
     version: int = 1  # of this format: a program that does not know it does not use the file
     fleet: FleetOverrides | None = None  # of a node
 
-    def merged(self) -> Overrides:
-        """All entries alike, those of the fleet marked in their author. An entry of this server beats one of the fleet."""
+    def merged(self, *, marked: bool = True) -> Overrides:
+        """All entries alike; if `marked`, authors say which are of the fleet. An entry of this server beats one of the fleet."""
         if (fleet := self.fleet) is None:
             return self
+        mark = _of_fleet if marked else _as_it_is
         own = {(entry.tenant, entry.name) for entry in self.indicators}
-        further = (_of_fleet(entry) for entry in fleet.indicators if (entry.tenant, entry.name) not in own)
+        further = (mark(entry) for entry in fleet.indicators if (entry.tenant, entry.name) not in own)
         return msgspec.structs.replace(
             self,
-            disabled={name: _of_fleet(entry) for name, entry in fleet.disabled.items()} | self.disabled,
+            disabled={name: mark(entry) for name, entry in fleet.disabled.items()} | self.disabled,
             indicators=(*further, *self.indicators),
-            paused={name: _of_fleet(entry) for name, entry in fleet.paused.items()} | self.paused,
+            paused={name: mark(entry) for name, entry in fleet.paused.items()} | self.paused,
             fleet=None,
         )
 
@@ -147,6 +148,10 @@ class Overrides(msgspec.Struct, frozen=True, kw_only=True):
 
 def _of_fleet(entry: _Entry) -> _Entry:
     return msgspec.structs.replace(entry, author=f"{FLEET_AUTHOR}{entry.author}")
+
+
+def _as_it_is(entry: _Entry) -> _Entry:
+    return entry
 
 
 def as_csv(indicators: Iterable[Indicator]) -> str:

@@ -21,6 +21,7 @@ from pdns.net.sockets import TCP_BACKLOG, prepare_tcp, prepare_udp
 _FIRST_FD: Final = 3  # SD_LISTEN_FDS_START
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 _KINDS: Final = {socket.SOCK_DGRAM: "UDP", socket.SOCK_STREAM: "TCP"}
+_PROTOCOLS: Final = (socket.IPPROTO_UDP, socket.IPPROTO_TCP)  # SocketProtocol= has others of the same kinds
 
 _Address = tuple[bytes, int, int]  # packed, scope, port
 
@@ -68,6 +69,9 @@ class InheritedSockets:
     def __len__(self) -> int:
         return len(self._all)
 
+    def __contains__(self, sock: object) -> bool:
+        return any(one.sock is sock for one in self._all)
+
     def datagrams(self, endpoint: Endpoint) -> tuple[socket.socket, ...]:
         """The UDP sockets bound to `endpoint`, in the order of the socket unit, ready to use. Raises `PdnsError`."""
         found = self._find(endpoint, socket.SOCK_DGRAM)
@@ -109,7 +113,7 @@ class InheritedSockets:
 
 def _inherited(sock: socket.socket, name: str) -> _Inherited:
     """Raises `PdnsError`."""
-    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type not in _KINDS:
+    if sock.family not in (socket.AF_INET, socket.AF_INET6) or sock.type not in _KINDS or _protocol(sock) not in _PROTOCOLS:
         raise PdnsError(f"the socket that systemd handed in as {name} is neither UDP nor TCP")
     sock.setblocking(False)
     host, port, *rest = sock.getsockname()
@@ -119,6 +123,10 @@ def _inherited(sock: socket.socket, name: str) -> _Inherited:
     if host == "::" and not sock.getsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY):
         raise PdnsError(f"{one.said} takes IPv4 as well: set BindIPv6Only=ipv6-only in the socket unit")
     return one
+
+
+def _protocol(sock: socket.socket) -> int:
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_PROTOCOL)
 
 
 def _address_of(endpoint: Endpoint) -> _Address:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pdns.config.addresses import Endpoint, parse_endpoint
@@ -45,9 +45,9 @@ class ListenerGroup(NamedTuple):
         for listener, sockets in self.sockets.items():
             yield ListeningSocket(listener.transport, str(self.endpoint)), sockets[worker % len(sockets)].fileno()
 
-    def close(self) -> None:
+    def close(self, but: Container[socket.socket] = ()) -> None:
         for sockets in self.sockets.values():
-            close_sockets(sockets)
+            close_sockets(sock for sock in sockets if sock not in but)
 
 
 class ListenerSet:
@@ -154,12 +154,13 @@ class ListenerSet:
         return not self._came <= before
 
     def close_but(self, kept: ListenerSet) -> None:
-        """Close every socket that `kept` does not share."""
+        """Close every socket that `kept` does not share. It shares all that were handed in: an address may be spelt anew."""
+        shared: Container[socket.socket] = self._inherited if kept._inherited is self._inherited else ()
         for group in self:
             if all(group is not other for other in kept):
                 for sock in group.datagram_sockets:
                     self._drops.pop(sock, None)
-                group.close()
+                group.close(but=shared)
         self._groups = {}
 
     def listeners(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:

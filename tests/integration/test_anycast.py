@@ -60,7 +60,7 @@ def _bird(node: Node) -> None:
     )
     node.spawn("bird", "-f", "-c", config, "-s", control, "-P", node.directory / "bird.pid")
     NodePair.wait_for(control.exists, "BIRD is up")
-    node.spawn(DEPLOY / "bird/follow-health", *node.probe(), BIRDC=f"birdc -s {control}")
+    node.spawn(DEPLOY / "bird/follow-health", *node.probe(), "--repeat", "3", BIRDC=f"birdc -s {control}")
 
 
 def _exabgp(node: Node) -> None:
@@ -116,6 +116,17 @@ def test_the_route_moves(routed: Routed, fault: str) -> None:
         pair.wait_for(client.is_answered, "an answer of the first node")
     print(f"{fault}, back: {client.moves}")  # noqa: T201
     assert client.longest_gap_s < 1.0
+
+
+def test_the_route_comes_back_after_a_reload(routed: Routed) -> None:
+    """BIRD disables the protocols again when its file is read: the script tells it the state once more."""
+    first, _ = routed.pair.nodes
+    control = first.directory / "bird.ctl"
+    if not control.exists():
+        pytest.skip("ExaBGP keeps what it was told")
+    run("birdc", "-s", str(control), "configure")
+    routed.pair.wait_for(lambda: first.address not in routed.announced_by(), "the reload has withdrawn the route")
+    routed.pair.wait_for(lambda: first.address in routed.announced_by(), "it is announced again")
 
 
 def test_the_route_goes_with_the_probe(routed: Routed) -> None:

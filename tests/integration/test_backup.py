@@ -37,9 +37,8 @@ def documented(section: str) -> list[str]:
 
 def run(pdns: RunningPdns, line: str, directory: Path) -> str:
     """A command of the page with the paths of this server, as a shell runs it; what it prints."""
-    line = line.replace("/var/lib/protective-dns", shlex.quote(str(pdns.state_dir))).replace(
-        "/root/", f"{shlex.quote(str(directory))}/"
-    )
+    line = line.replace("/var/lib/protective-dns", shlex.quote(str(pdns.state_dir)))
+    line = line.replace("/root/", f"{shlex.quote(str(directory))}/")
     assert "/var/lib/" not in line  # a page with other paths must not touch a service of this machine
     if line.startswith("pdns "):
         line = f"{shlex.quote(sys.executable)} -m {line} -c {shlex.quote(str(pdns.config_path))}"

@@ -152,6 +152,19 @@ def test_credentials(systemd: RealSystemd, config: str) -> None:
     assert token not in systemd.log + said
 
 
+def test_the_directory_of_the_track_file_comes_first(systemd: RealSystemd) -> None:
+    """Keepalived, which is started together, finds it; otherwise it would ignore the health until its next start."""
+    systemd.write("/usr/local/sbin/protective-dns-health", "#!/bin/sh\nexec sleep 3600\n", 0o755)
+    look = "[Service]\nType=oneshot\nExecStart=/usr/bin/test -d /run/protective-dns\n"
+    systemd.write("/run/systemd/system/keepalived.service", look)
+    systemd.ctl("daemon-reload")
+    try:
+        systemd.ctl("start", "keepalived", f"{SERVICE}-health")
+    finally:
+        systemd.ctl("stop", f"{SERVICE}-health", check=False)
+        systemd.run("rm", "-r", "/run/systemd/system/keepalived.service", "/run/protective-dns")
+
+
 class Client:
     """Asks one new name after the other, with patience, and counts those without an answer."""
 

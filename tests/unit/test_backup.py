@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import os
 import sqlite3
 import tarfile
 import threading
@@ -178,8 +180,56 @@ def test_a_changed_archive_is_refused(state_dir: Path, tmp_path: Path) -> None:
         return member, b"" if member.issym() else data
 
     refused(as_link, "not a backup")
+    refused(lambda member, data: (member.replace(name="a/" * 9 + "x") if member.isdir() else member, data), "not a backup")
     with pytest.raises(BackupError):
         restore(io.BytesIO(b"no archive"), tmp_path / "after")
+
+
+def packed(*members: tuple[tarfile.TarInfo, bytes]) -> io.BytesIO:
+    """An archive with these headers and contents, which need not agree."""
+    out = io.BytesIO()
+    with gzip.GzipFile(fileobj=out, mode="w") as file:
+        for member, data in members:
+            file.write(member.tobuf(tarfile.PAX_FORMAT) + data)
+    out.seek(0)
+    return out
+
+
+def test_an_archive_does_not_fill_the_disk(tmp_path: Path) -> None:
+    """A file that is too large is refused before it is written, and so is one that is mostly holes."""
+    huge, holes = tarfile.TarInfo("overrides.json"), tarfile.TarInfo("overrides.json")
+    huge.size = 1 << 60
+    with pytest.raises(BackupError, match=r"overrides\.json needs 1,152,921,504,606,846,976 bytes, and .* has room for"):
+        restore(packed((huge, b"")), tmp_path)
+    holes.size = 512
+    holes.pax_headers = {"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.realsize": str(1 << 30)}
+    with pytest.raises(BackupError, match="not a backup"):
+        restore(packed((holes, b"1\n0\n0\n".ljust(512, b"\0"))), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_modes_of_an_archive_open_nothing(state_dir: Path, tmp_path: Path) -> None:
+    """Files and directories that all may write are its owner's afterwards."""
+
+    def change(member: tarfile.TarInfo, data: bytes) -> tuple[tarfile.TarInfo, bytes]:
+        return member.replace(mode=0o7777), data
+
+    (tmp_path / "after").mkdir()
+    mask = os.umask(0)
+    try:
+        restore(rewritten(made(state_dir), change), tmp_path / "after")
+    finally:
+        os.umask(mask)
+    modes = {path.is_dir(): path.stat().st_mode & 0o7777 for path in (tmp_path / "after").rglob("*")}
+    assert modes == {True: 0o755, False: 0o644}
+
+
+def test_no_copy_of_the_events_fills_the_disk(state_dir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server writes to the same disk. Without them there is a backup."""
+    monkeypatch.setattr(backup, "_RESERVE_BYTES", 1 << 60)
+    with pytest.raises(BackupError, match=r"no room for a copy of events/events\.db .*--no-events leaves it out"):
+        made(state_dir)
+    assert "overrides.json" in back_up(state_dir, io.BytesIO(), 1000.0, events=False).files
 
 
 @pytest.mark.parametrize(
@@ -216,6 +266,9 @@ def test_nothing_is_replaced_unasked(state_dir: Path, tmp_path: Path) -> None:
     assert aside is not None
     assert (aside / "overrides.json").read_text() == "of today"
     assert (after / "overrides.json").read_bytes() == KEPT["overrides.json"]
+    _, again = restore(io.BytesIO(raw), after, force=True)
+    assert again not in (None, aside)
+    assert (aside / "overrides.json").read_text() == "of today"
 
 
 def test_the_manifest_says_what_made_it(state_dir: Path) -> None:

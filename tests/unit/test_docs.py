@@ -119,6 +119,16 @@ def test_glossary() -> None:
 INSTALL = ROOT / "docs/install.md"
 
 
+@pytest.mark.parametrize("page", PAGES, ids=IDS)
+def test_no_command_is_for_powerdns(page: Path) -> None:
+    """Its unit, user and directories are called `pdns`: ours are not, outside of what is said of earlier versions."""
+    if page.name in ("install.md", "0029-a-user-of-its-own.md", "0060-names-of-the-package.md"):
+        return
+    commands = r"systemctl(?: -?[\w=-]+)* pdns(?![\w-])|(?:-u|--unit=?) ?pdns(?![\w-])|-[og] pdns(?![\w-])"
+    directories = r"/(?:etc|var/lib|var/log|run)/pdns(?!/pdns\.toml|[\w-])"  # that file of earlier versions is still found
+    assert re.findall(f"{commands}|{directories}", TEXTS[page]) == []
+
+
 def test_installed_paths_are_those_of_the_unit() -> None:
     """The paths of docs/install.md are those of the systemd unit and the sample, and what it copies is in the repository."""
     unit, sample = (ROOT / "deploy/systemd/protective-dns.service").read_text(), (ROOT / "deploy/pdns.toml").read_text()

@@ -47,6 +47,15 @@ def test_a_server_alone(tmp_path: Path) -> None:
         assert "fleet.role" in _said(result)
 
 
+def test_check_says_what_a_node_takes(config: Path) -> None:
+    """A node without `[[feed]]` has lists: those of its fleet."""
+    result = CliRunner().invoke(build(("check",)), ["check", "--config", str(config)])
+    assert result.exit_code == 0
+    assert "node north, ring " in _said(result)
+    assert "store https://lists.example.org/fleet" in _said(result)
+    assert "nothing is blocked" not in _said(result)
+
+
 def test_no_status_yet(config: Path) -> None:
     """The message names the file, and what to start."""
     result = fleet("status", "--config", str(config))
@@ -87,7 +96,8 @@ def test_a_node(config: Path, tmp_path: Path) -> None:
         result = fleet("status", "--config", str(config))
         assert result.exit_code == 1, changes
         assert part in _said(result)
-    result = fleet("status", "--json", "--config", str(config))
+        result = fleet("status", "--json", "--config", str(config))
+        assert result.exit_code == 1, changes
     assert json.loads(result.output)["wanted_release"] == 4
 
 
@@ -112,6 +122,12 @@ def test_a_publisher(config: Path, tmp_path: Path) -> None:
     assert lines["north"][:4] == ["north", "first", "8", "0"]
     assert "0.70%" in lines["north"]
     assert "refused 8: 9.1% blocked" in _said(result)
+    assert "last written 0 s ago" in _said(result)
+    assert "release 8 STAYS where it is: south refused it" in _said(result)
+    assert "received" not in _said(result)
+    for seen, part in ((nodes[:1], "release 8 goes on after the soak time"), ([], "WAITS for heartbeats of 1 in ring first")):
+        fleet_status.write(tmp_path / "state", msgspec.structs.replace(status, nodes=seen))
+        assert part in _said(fleet("status", "--config", str(config)))
     fleet_status.write(tmp_path / "state", msgspec.structs.replace(status, fenced=True))
     result = fleet("status", "--config", str(config))
     assert result.exit_code == 1

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,3 +113,18 @@ def test_an_answer_of_another_kind(tmp_path: Path) -> None:
     with page(200) as http_port, dns(lambda query: query) as dns_port:
         code, text = health("-c", config(tmp_path, dns_port, http_port), "--timeout", "0.5")
     assert (code, "no answer within 0.5 s" in text) == (1, True)
+
+
+def test_it_ends_with_its_reader() -> None:
+    """Not only at the next change of the state: what follows it may be gone for good."""
+    command = [sys.executable, "-m", "pdns", "health", "--follow", "--server", f"127.0.0.1:{free_port()}", "--metrics", "off"]
+    with subprocess.Popen(
+        [*command, "--interval", "3600"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "down\n"
+        process.stdout.close()
+        try:
+            assert process.wait(60) == 1
+        finally:
+            process.kill()

@@ -155,6 +155,15 @@ def test_follow_reports_changes_only() -> None:
     assert 0 < max(waits) <= 7.0
 
 
+def test_follow_repeats_the_state() -> None:
+    """For programs that forget what they were told: the state, not the last verdict, and without a reason."""
+    verdicts = iter([ProbeResult(DOWN, "gone"), *[ProbeResult(UP)] * 3, ProbeResult(DOWN, "gone")])
+    said: list[ProbeResult] = []
+    with pytest.raises(StopIteration):
+        follow(lambda: next(verdicts), Steady(2, 2), 0.0, said.append, lambda _: None, repeat_s=1e-9)
+    assert said == [ProbeResult(DOWN, "gone"), ProbeResult(DOWN), ProbeResult(UP), ProbeResult(UP), ProbeResult(UP)]
+
+
 def test_the_command(server: Server) -> None:
     """It prints the state and exits with its code; wrong options are errors that say what is expected."""
     app, run = build(("health", "check")), CliRunner().invoke

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -79,6 +82,33 @@ def test_followers(tmp_path: Path, follower: str, expected: list[str]) -> None:
     finally:
         reader.kill()
         reader.wait()
-    assert (tmp_path / "pdns.asked").read_text() == "health --follow --server x\n"
+    repeat = "" if follower == "keepalived" else "--repeat 10 "
+    assert (tmp_path / "pdns.asked").read_text() == f"health --follow {repeat}--server x\n"
     found = done.stdout if follower == "exabgp" else said.read_text()
     assert found.replace("route 192.0.2.53/32 next-hop self", "ROUTE").splitlines() == expected
+
+
+@pytest.mark.parametrize("follower", ["bird", "exabgp"])
+def test_followers_end_with_what_they_tell(tmp_path: Path, follower: str) -> None:
+    """ExaBGP was killed, or BIRD is not there: the probe does not stay behind, and no state goes unheard."""
+    (tmp_path / "birdc").write_text("#!/bin/sh\nexit 1\n")
+    begin = "echo up" if follower == "bird" else ":"
+    (tmp_path / "pdns").write_text(f'#!/bin/sh\n{begin}\nexec {sys.executable} -m pdns "$@"\n')
+    for program in ("pdns", "birdc"):
+        (tmp_path / program).chmod(0o755)
+    arguments = ["192.0.2.53"] if follower == "exabgp" else []
+    arguments += ["--server", "127.0.0.1:1", "--metrics", "off", "--interval", "0.05", "--repeat", "0.05"]
+    with subprocess.Popen(
+        [DEPLOY / follower / "follow-health", *arguments],
+        env={**os.environ, "PDNS": str(tmp_path / "pdns"), "BIRDC": str(tmp_path / "birdc")},
+        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, start_new_session=True,
+    ) as process:  # fmt: skip
+        assert process.stdout is not None
+        if follower == "exabgp":
+            assert process.stdout.readline() == b"withdraw route 192.0.2.53/32 next-hop self\n"
+        process.stdout.close()
+        try:
+            process.wait(60)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import os
+import subprocess
 from typing import Any
 
 import msgspec
@@ -14,8 +16,10 @@ from pdns.config.schema import Config, Upstream
 from pdns.core.routes import DEFAULT_ROUTE, Routes
 from pdns.core.ruleset import RuleSet
 from pdns.files.sealed import sealed_memory
-from pdns.ipc.config_memfd import read_config, share_config
+from pdns.ipc.config_memfd import LATER_TABLES, read_config, share_config
 from pdns.wire import names
+from tests.integration.baseprogram import base_commit
+from tests.integration.running_pdns import ROOT
 
 LATER_KEYS = ("record", "rebinding", "dns64", "group", "zone")
 
@@ -57,6 +61,15 @@ def test_a_later_table_is_handed_on_only_while_it_is_used() -> None:
             assert read_config(fd).fleet == fleet
         finally:
             os.close(fd)
+
+
+def test_no_later_table_is_forgotten() -> None:
+    """Otherwise workers of the version before would refuse every configuration of a supervisor of this one."""
+    command = ["git", "show", f"{base_commit()}:pdns/config/schema.py"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60)
+    (before,) = (node for node in ast.walk(ast.parse(done.stdout)) if isinstance(node, ast.ClassDef) and node.name == "Config")
+    known = {field.target.id for field in before.body if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)}
+    assert {field.name for field in msgspec.structs.fields(Config)} - known == set(LATER_TABLES)
 
 
 def test_an_earlier_supervisor_is_understood() -> None:

@@ -14,6 +14,7 @@ from pdns.config.load import load
 from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.net.sockets import RECEIVE_BUFFER_BYTES
+from pdns.supervisor import listeners as listeners_module
 from pdns.supervisor.inherited_sockets import InheritedSockets
 from pdns.supervisor.listeners import ListenerSet
 from tests.wire import query_wire
@@ -143,6 +144,20 @@ def test_only_one_transport(opened: Opened, port: int) -> None:
     listeners.close_but(ListenerSet())
 
 
+def test_an_address_is_spelt_anew(opened: Opened, port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The zone of an address may be a name or a number: after a reload the sockets are the same, and open."""
+    monkeypatch.setattr(socket, "if_nametoindex", {"eth0": 0}.__getitem__)
+    monkeypatch.setattr(listeners_module, "has_interface", lambda _: True)
+    ours = [opened.udp("::1", port), opened.udp("::1", port), opened.tcp("::1", port)]
+    before = ListenerSet(2, inherited=opened.hand_in(*ours)).changed_to([f"[::1%eth0]:{port}"])
+    after = before.changed_to([f"[::1%0]:{port}"])
+    before.close_but(after)
+    expected = [os.fstat(sock.fileno()).st_ino for sock in ours]
+    assert [os.fstat(fd).st_ino for fd in after.listeners(0)[1]] == [expected[0], expected[2]]
+    assert after.new_drops() == 0
+    after.close_but(ListenerSet())
+
+
 def test_what_fits_nothing_is_named(opened: Opened, port: int, tmp_path: Path) -> None:
     """A socket that no key has an address for is an error that names it and the keys; others are not."""
     text = f'[server]\nlisten = ["127.0.0.1:{port}"]\n[metrics]\nlisten = "127.0.0.2:{port}"'
@@ -169,6 +184,10 @@ def test_unusable_sockets(opened: Opened, port: int) -> None:
     opened.sockets += pair
     with pytest.raises(PdnsError, match="neither UDP nor TCP"):
         opened.hand_in(pair[0])
+    multipath = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 262)  # SocketProtocol=mptcp
+    opened.sockets.append(multipath)
+    with pytest.raises(PdnsError, match="neither UDP nor TCP"):
+        opened.hand_in(multipath)
     other = free_port()
     twice = opened.hand_in(opened.tcp("127.0.0.1", other, reuse=True), opened.tcp("127.0.0.1", other, reuse=True))
     with pytest.raises(PdnsError, match="more than once; all workers accept"):

@@ -60,20 +60,19 @@ class Fleet:
         return fleet_config(self.directory / state, self.store.as_uri(), self.keys, *feeds, **settings)
 
     @asynccontextmanager
-    async def publisher(self, config: Config) -> AsyncIterator[Publisher]:
+    async def publisher(self, config: Config, *, start: bool = True) -> AsyncIterator[Publisher]:
         state_dir = Path(config.state.dir)
         scheduler = Scheduler(state_dir)
         async with publishing(scheduler):
             role = PublisherRole(state_dir, scheduler)
             running = Publisher(scheduler, role)
             await running.use(config)
-            task = asyncio.get_running_loop().create_task(role.run())
+            if start:
+                running.start()
             try:
                 yield running
             finally:
-                task.cancel()
-                await asyncio.wait([task])
-                role.close()
+                await running.stop()
 
 
 class Publisher:
@@ -81,6 +80,16 @@ class Publisher:
 
     def __init__(self, scheduler: Scheduler, role: PublisherRole) -> None:
         self.scheduler, self.role = scheduler, role
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        self._task = asyncio.get_running_loop().create_task(self.role.run())
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        self.role.close()
 
     async def use(self, config: Config) -> None:
         await self.role.configure(config)

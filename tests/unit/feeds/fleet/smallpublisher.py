@@ -11,7 +11,7 @@ from pathlib import Path
 from feeds.fleet import line_diff, trust
 from feeds.fleet.entries_text import NAME, Said, TextEntry, write_text
 from feeds.fleet.packed import pack, path_of
-from feeds.fleet.release import Delta, FeedContent, Release, StoredObject, Urgent, encode
+from feeds.fleet.release import Delta, FeedContent, Release, StoredObject, Urgent, encode, encode_small
 from feeds.fleet.signing import TIMESTAMP_PATH, PublisherKeys, snapshot_path, target_path, targets_path
 from pdns.core.listing import BLOCK_SUBTREE
 from pdns.wire.names import from_text, reversed_key
@@ -66,7 +66,7 @@ class SmallPublisher:
         self.sequence += 1
         targets = {"urgent.json": encode(self.urgent)}
         if self.release is not None:
-            targets |= {f"release/{ring}.json": encode(self.release) for ring in RINGS}
+            targets |= {f"release/{ring}.json": encode_small(self.release) for ring in RINGS}
         signer = PublisherKeys(keys or self.keys)
         files = signer.sign(self.sequence, targets, time.time() if now_s is None else now_s, valid_s)
         for name, data in targets.items():

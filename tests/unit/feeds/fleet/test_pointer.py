@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from feeds.fleet import trust
 from feeds.fleet.object_store import ObjectStore, open_store
 from feeds.fleet.pointer import FencedError, PointerWriter
 from feeds.fleet.published import PublisherFiles
 from feeds.fleet.signing import PublisherKeys
+from feeds.fleet.stored import ObjectStoreError
 from pdns.clock import steady_s
 from tests.unit.feeds.fleet.publishing import Fleet
 
@@ -124,5 +126,84 @@ def test_replayed_pointer(tmp_path: Path) -> None:
             path.write_bytes(junk)
             await process.write(b"three")
             assert reader.target("urgent.json") == b"three"
+
+    asyncio.run(run())
+
+
+def rotated(fleet: Fleet) -> None:
+    """Replace the online key, and remove the old one."""
+    old = list(fleet.keys.glob("online-*.pem"))
+    trust.rotate(fleet.keys, "online", now_s=steady_s())
+    (root_key,) = fleet.keys.glob("root-*.pem")
+    trust.sign(fleet.keys, root_key)
+    for path in old:
+        path.unlink()
+
+
+def test_root_metadata_comes_in_any_order(tmp_path: Path) -> None:
+    """`root.json` is copied before its numbered copy, or the store has lost that: nodes follow all the same."""
+    fleet = Fleet(tmp_path)
+    reader = fleet.reader()
+
+    async def run() -> None:
+        process = Process(fleet)
+        await process.start()
+        await process.write(b"one")
+        assert reader.target("urgent.json") == b"one"
+        rotated(fleet)
+        second = (fleet.keys / "2.root.json").read_bytes()
+        (fleet.keys / "2.root.json").unlink()
+        process.keys = PublisherKeys(fleet.keys)
+        await process.write(b"two")
+        (fleet.keys / "2.root.json").write_bytes(second)
+        assert reader.target("urgent.json") == b"two"
+        (fleet.store / "metadata" / "2.root.json").unlink()
+        process = Process(fleet)
+        await process.start()
+        await process.write(b"three")
+        assert fleet.reader("new").target("urgent.json") == b"three"
+
+    asyncio.run(run())
+
+
+def test_a_version_of_the_root_metadata_is_missing(tmp_path: Path) -> None:
+    """Nodes could not follow: nothing is published, and the message names the file."""
+    fleet = Fleet(tmp_path)
+
+    async def run() -> None:
+        process = Process(fleet)
+        await process.start()
+        await process.write(b"one")
+        rotated(fleet)
+        rotated(fleet)
+        (fleet.keys / "2.root.json").unlink()
+        process.keys = PublisherKeys(fleet.keys)
+        with pytest.raises(ObjectStoreError, match=r"no 2\.root\.json"):
+            await process.write(b"two")
+        assert fleet.reader().target("urgent.json") == b"one"
+
+    asyncio.run(run())
+
+
+def test_new_machine_and_new_key(tmp_path: Path) -> None:
+    """The machine is lost and its key was replaced: a new one says what it found, and goes on after a take-over."""
+    fleet = Fleet(tmp_path)
+    reader = fleet.reader()
+
+    async def run() -> None:
+        lost = Process(fleet, "lost")
+        await lost.start()
+        for content in (b"one", b"two", b"three"):
+            await lost.write(content)
+        assert reader.sequence() == 3
+        (fleet.store / "metadata" / "1.snapshot.json").unlink()  # it was old
+        rotated(fleet)
+        new = Process(fleet, "new")
+        with pytest.raises(ObjectStoreError, match="take-over"):
+            await new.start()
+        await new.writer.take_over(new.keys, steady_s())
+        await new.write(b"four")
+        assert (reader.target("urgent.json"), reader.sequence()) == (b"four", 4)
+        assert new.record.last_release >= 3
 
     asyncio.run(run())

@@ -243,3 +243,54 @@ async def test_pointer_is_signed_again_and_garbage_collected(fleet: Fleet) -> No
     assert young.exists()
     assert "metadata/1.root.json" in left
     assert needed - left == {"metadata/1.snapshot.json", "metadata/1.targets.json"}
+
+
+@in_a_loop
+async def test_first_release_has_all_lists(fleet: Fleet) -> None:
+    """A list that was fetched and is not compiled yet is waited for: every ring gets the first release at once."""
+    config = fleet.config("state", fleet.list("a", "a.example"))
+    later = fleet.config("state", fleet.list("a", "a.example"), fleet.list("b", "b.example"))
+    async with fleet.publisher(config) as publisher:
+        pass
+    shutil.rmtree(Path(config.state.dir) / "fleet")
+    shutil.rmtree(fleet.store)
+    fleet.store.mkdir()
+    async with fleet.publisher(config, start=False) as publisher:
+        await publisher.role.configure(later)
+        await publisher.scheduler.configure(later)
+        publisher.scheduler.publisher.pause()
+        refreshing = asyncio.get_running_loop().create_task(publisher.scheduler.refresh_once())
+        await publisher.until(lambda: not publisher.scheduler.without_copy(["a", "b"]))
+        publisher.start()
+        await asyncio.sleep(1.0)
+        publisher.scheduler.publisher.let_go()
+        await refreshing
+        await publisher.released(1)
+        assert [feed.name for feed in fleet.reader().release().feeds] == ["a", "b"]
+
+
+@pytest.mark.long
+@in_a_loop
+async def test_publisher_is_lost(fleet: Fleet) -> None:
+    """One that starts without the old state keeps what nodes have: kill switches, and lists that it cannot fetch yet."""
+    config = fleet.config("lost", fleet.list("a", "a.example"), fleet.list("b", "b.example"))
+    reader = fleet.reader()
+    async with fleet.publisher(config) as publisher:
+        await publisher.released(1)
+        await publisher.scheduler.carry_out(order("allow", name="fine.example"))
+        await publisher.scheduler.carry_out(order("disable", feed="a", for_s=600.0))
+        await publisher.released(1)
+        assert reader.sequence() > 1
+    gone = fleet.lists / "b"
+    gone.rename(fleet.lists / "away")
+    async with fleet.publisher(fleet.config("new", *config.feed)) as publisher:
+        await publisher.until(lambda: "nodes have: b" in publisher.role.status().last_error)
+        assert reader.release("first").number == 1
+        assert [entry.name for entry in reader.urgent().indicators] == ["fine.example"]
+        await publisher.scheduler.carry_out(order("block", name="evil.example"))
+        await publisher.until(lambda: len(reader.urgent().indicators) == 2)
+        assert list(reader.urgent().disabled) == ["a"]
+        (fleet.lists / "away").rename(gone)
+        await publisher.scheduler.refresh_once()
+        await publisher.until(lambda: publisher.role.is_idle and not publisher.role.status().last_error)
+        assert [feed.name for feed in reader.release("first").feeds] == ["a", "b"]
