@@ -45,7 +45,7 @@ class SmallNode:
         )
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[None]:
+    async def started(self) -> AsyncIterator[None]:
         """The process runs inside of the block."""
         loop = asyncio.get_running_loop()
         self.scheduler = Scheduler(self.state_dir)

@@ -57,7 +57,7 @@ def test_a_feed_of_a_bundle_comes_from_the_release_only(
     hostile = f'url = "http://127.0.0.1:{asked[0].decode()}/x"\ntoken_file = "{tmp_path / "secret"}"\n'
 
     async def run() -> None:
-        async with node.running():
+        async with node.started():
             publisher.publish({"a": text_of("one.example")})
             await node.until(lambda: node.status.release == 1)
             publisher.policy = f'[[feed]]\nname = "a"\n{hostile}'

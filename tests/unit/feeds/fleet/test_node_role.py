@@ -41,7 +41,7 @@ def node(fleet: Fleet) -> SmallNode:
 @asynccontextmanager
 async def both(fleet: Fleet, node: SmallNode, config: Config) -> AsyncIterator[Publisher]:
     """The node has release 1 of the publisher."""
-    async with fleet.publisher(config) as publisher, node.running():
+    async with fleet.publisher(config) as publisher, node.started():
         await publisher.released(1)
         await node.until(lambda: node.status.release == 1)
         yield publisher
@@ -81,7 +81,7 @@ def test_a_node_compiles_the_files_of_its_publisher(fleet: Fleet, node: SmallNod
             assert blockers(node.state_dir, "new.example") == {"a"}
             assert blockers(node.state_dir, "other.example") == set()
             assert (node.status.compiled_sha256, node.status.compiled_differs) == (compiled, False)
-        async with node.running():
+        async with node.started():
             await node.until(lambda: node.status.polls.get("unchanged", 0) > 0)
             assert (node.status.release, node.status.compiled_sha256, node.status.compiled_differs) == (2, compiled, False)
 
@@ -120,7 +120,7 @@ def test_what_has_expired_since_makes_no_difference(tmp_path: Path) -> None:
     write_text(out, [TextEntry(NAME, reversed_key(from_text("gone.example")), said)])
 
     async def run() -> None:
-        async with node.running():
+        async with node.started():
             publisher.publish({"a": text_of("one.example")}, compiled="0" * 64)
             await node.until(lambda: node.status.release == 1)
             assert node.status.compiled_differs
@@ -139,7 +139,7 @@ def test_pin_and_unpin(tmp_path: Path) -> None:
     entry = Indicator(name="urgent.example", action="block", reason="seen", author="alice", added_s=time.time())
 
     async def run() -> None:
-        async with node.running():
+        async with node.started():
             publisher.publish({"a": text_of("one.example")})
             await node.until(lambda: node.status.release == 1)
             assert "not pinned" in await node.command("fleet-unpin")
@@ -149,7 +149,7 @@ def test_pin_and_unpin(tmp_path: Path) -> None:
             publisher.publish({"a": text_of("two.example")})
             await node.until(lambda: node.status.sequence == 2)
             assert (node.status.release, node.status.wanted_release, node.status.pinned_reason) == (1, 2, "exams")
-        async with node.running():
+        async with node.started():
             await node.until(lambda: node.status.polls.get("changed", 0) > 0)
             assert node.status.release == 1
             assert [one.name for one in overrides.read(node.state_dir).indicators] == ["urgent.example"]
@@ -190,7 +190,7 @@ def test_a_server_changes_its_part(tmp_path: Path, fleet: Fleet) -> None:
 
     async def run() -> None:
         publisher.publish({"a": text_of("one.example")})
-        async with node.running():
+        async with node.started():
             await as_node()
             await as_itself("standalone")
             assert "no fleet" in await node.command("fleet-pin", reason="x")
@@ -202,7 +202,7 @@ def test_a_server_changes_its_part(tmp_path: Path, fleet: Fleet) -> None:
             node.store = publisher.store.as_uri()
             await as_node()
             assert node.status.role == "node"
-        async with node.running():  # it was a node when it ended
+        async with node.started():  # it was a node when it ended
             await node.until(lambda: blockers(node.state_dir, "one.example") == {"a"})
 
     asyncio.run(run())
@@ -215,11 +215,11 @@ def test_what_is_lost_is_fetched_again(tmp_path: Path) -> None:
 
     async def run() -> None:
         publisher.publish({"a": text_of("one.example")})
-        async with node.running():
+        async with node.started():
             await node.until(lambda: node.status.release == 1)
         for lost in ("fleet/texts", "feeds", "blocksets"):
             shutil.rmtree(node.state_dir / lost)
-        async with node.running():
+        async with node.started():
             await node.until(lambda: node.scheduler.live.generation > 0 and blockers(node.state_dir, "one.example") == {"a"})
             assert node.status.release == 1
 
@@ -234,7 +234,7 @@ def test_a_kill_switch_does_not_wait_for_a_release(tmp_path: Path) -> None:
     begun, go_on = asyncio.Event(), asyncio.Event()
 
     async def run() -> None:
-        async with node.running():
+        async with node.started():
             publisher.publish({"a": text_of("one.example")})
             await node.until(lambda: node.status.release == 1)
             bring_in = node.scheduler.bring_in
