@@ -122,7 +122,7 @@ INSTALL = ROOT / "docs/install.md"
 @pytest.mark.parametrize("page", PAGES, ids=IDS)
 def test_no_command_is_for_powerdns(page: Path) -> None:
     """Its unit, user and directories are called `pdns`: ours are not, outside of what is said of earlier versions."""
-    if page.name in ("install.md", "0029-a-user-of-its-own.md", "0060-names-of-the-package.md"):
+    if page.name in ("install.md", "upgrades.md", "0029-a-user-of-its-own.md", "0060-names-of-the-package.md"):
         return
     commands = r"systemctl(?: -?[\w=-]+)* pdns(?![\w-])|(?:-u|--unit=?) ?pdns(?![\w-])|-[og] pdns(?![\w-])"
     directories = r"/(?:etc|var/lib|var/log|run)/pdns(?!/pdns\.toml|[\w-])"  # that file of earlier versions is still found

@@ -21,10 +21,12 @@ def loaded(code: str) -> set[str]:
 
 @pytest.mark.parametrize("module", ["feeds.refresh", "feeds.parse", "pdns.supervisor.serve", "pdns.worker.__main__"])
 def test_no_process_of_a_server_in_no_fleet_loads_the_libraries_of_fleets(module: str) -> None:
+    """They take memory and time at the start, which only members of a fleet need."""
     assert not loaded(f"import {module}") & LARGE
 
 
 def test_a_node_that_polls_a_directory_does_not_load_what_asks_web_servers(tmp_path: Path) -> None:
+    """Each kind of store has its client."""
     code = f"from feeds.fleet import object_store, node_role; object_store.open_store({tmp_path.as_uri()!r})"
     modules = loaded(code)
     assert "obstore" in modules
