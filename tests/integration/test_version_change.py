@@ -32,7 +32,7 @@ def upstream() -> Iterator[UpstreamThread]:
         yield thread
 
 
-@pytest.mark.parametrize("first", ["the earlier one", "this one"])
+@pytest.mark.parametrize("first", ["the earlier one", pytest.param("this one", marks=pytest.mark.long)])
 def test_there_and_back_under_load(tmp_path: Path, upstream: UpstreamThread, first: str) -> None:
     """Half of the queries are for listed names. Each gets its own answer, none SERVFAIL, with supervisors of both versions."""
     earlier = base_program()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Awaitable, Callable
@@ -15,8 +16,10 @@ from msgspec.structs import replace
 
 from feeds.fleet import trust
 from feeds.fleet.garbage import KEPT_DAYS
+from feeds.fleet.publisher_role import SIGNED_AGAIN, SIGNED_AT_LEAST_S
 from feeds.refusals import RefusedError
 from pdns.clock import steady_s
+from pdns.config.fleet_schema import FleetSection
 from pdns.config.schema import Block, Config
 from pdns.state import fleet_status
 from pdns.state.commands import Command
@@ -139,6 +142,15 @@ async def test_urgent(fleet: Fleet) -> None:
         assert bundle is not None
         assert tomllib.loads(reader.unpacked(bundle).decode())["block"] == {"allow": ["fine.example"]}
         assert reader.release("first").feeds == reader.release("all").feeds
+
+
+def test_an_idle_publisher_raises_no_alert() -> None:
+    """Nothing changes for a day: the pointer is signed again long before `PdnsFleetPointerOld` counts it as held back."""
+    alerts = (Path(__file__).parents[4] / "deploy" / "prometheus" / "alerts.yml").read_text()
+    found = re.search(r"pdns_fleet_pointer_age_seconds > ([0-9]+)", alerts)
+    assert found is not None
+    longest_s = min(SIGNED_AT_LEAST_S, FleetSection().pointer_valid_s / SIGNED_AGAIN)
+    assert 2 * longest_s < int(found[1])
 
 
 def _with_block(config: Config) -> Config:
