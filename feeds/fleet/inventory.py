@@ -33,9 +33,7 @@ class Inventory:
         listed = [
             found for found in await store.list(FOLDER) if now_s - found[2] < FORGOTTEN_AFTER_S and found[0].endswith(".json")
         ]
-        listed.sort(
-            key=lambda found: (found[0] not in known, -found[2])
-        )  # those that are known first: many new ones hide no veto
+        listed.sort(key=lambda found: (found[0] not in known, -found[2]))  # known ones first: many new ones hide no veto
         read: dict[str, tuple[float, int, Heartbeat | None]] = {}
         free = asyncio.Semaphore(_AT_A_TIME)
 

@@ -46,6 +46,7 @@ from pdns.state.fleet_status import RINGS, FleetStatus
 LOOK_EVERY_S: Final = 0.1
 RETRY_S, MOST_RETRY_S = 1.0, 30.0
 SIGNED_AGAIN: Final = 3  # times within the validity of a pointer
+SIGNED_AT_LEAST_S: Final = 1800.0  # alerts take a pointer of some hours for one that is held back
 NODES_EVERY_S: Final = 10.0
 TELL_EVERY_S: Final = 0.5
 ROOT_ENDS_SOON_S: Final = 60 * 86400.0
@@ -165,7 +166,7 @@ class PublisherRole:
         if record.newest is None:
             return
         targets, now_s = self._targets(), steady_s()
-        again_s = record.signed_s + self._section.pointer_valid_s / SIGNED_AGAIN
+        again_s = record.signed_s + min(SIGNED_AT_LEAST_S, self._section.pointer_valid_s / SIGNED_AGAIN)
         same = self._targets_hash == record.targets_hash and record.pending is None
         if same and record.signed_s <= now_s < again_s and record.root_version == keys.root.version:
             return

@@ -7,6 +7,7 @@ import io
 import logging
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, NamedTuple
 
@@ -18,7 +19,7 @@ from feeds.fleet.export import DELTA, FULL, TEXT
 from feeds.fleet.object_store import ObjectStore
 from feeds.fleet.published import PublishedFeed, PublisherFiles, PublisherRecord, hash_of
 from feeds.fleet.release import MAX_OBJECT_BYTES, Delta, FeedContent, Release, StoredObject
-from feeds.fleet.stored import Existing
+from feeds.fleet.stored import Existing, NotFound, TooLarge
 from feeds.jobs import ExportedFeed, ExportFeed, ExportJob
 from feeds.live_blockset import LiveBlockset
 from pdns.blockset.generations import blocksets_directory
@@ -169,11 +170,15 @@ def packed_policy(policy: bytes) -> tuple[StoredObject, bytes]:
 
 
 async def upload(store: ObjectStore, stored: StoredObject, data: bytes) -> None:
-    """Have the object in the store. Raises `ObjectStoreError`."""
+    """Have the object in the store, whole. Raises `ObjectStoreError`."""
+    path = packed.path_of(stored.sha256)
     try:
-        await store.put(packed.path_of(stored.sha256), data, create=True)
-    except Existing:
-        return  # an earlier attempt, or the same content
+        await store.put(path, data, create=True)
+    except Existing:  # an earlier attempt, or the same content; or what a power cut or somebody else has left
+        with suppress(TooLarge, NotFound):
+            if (await store.get(path, stored.bytes))[0] == data:
+                return
+        await store.put(path, data)
 
 
 def _most_deltas(feeds: int) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import Final
 
 from pdns.config.rules import RESERVED_FEED
@@ -16,6 +17,7 @@ from pdns.telemetry.worker_memory import WorkerMemory
 
 MOST_NAMES: Final = 5000
 MOST_SENT: Final = 300
+MOST_BYTES: Final = 20_000  # of these names
 _TOLD_APART: Final = 3  # clients of one name
 
 
@@ -36,13 +38,14 @@ class NameCounts:
                 clients.add(event.client)
 
     def most(self, memories: Iterable[WorkerMemory]) -> tuple[TrafficName, ...]:
-        """The names with the most queries, repeats that are no records yet included."""
+        """The names with the most queries, repeats that are no records yet included: as many as fit into a message."""
         counts = self._recorded + self._waiting(memories)
         counts.subtract(self._before)
+        sizes = accumulate(len(listed) for listed, _ in counts.most_common(MOST_SENT))
         return tuple(
             TrafficName(listed, queries, len(self._clients.get(listed, ())))
-            for listed, queries in counts.most_common(MOST_SENT)
-            if queries > 0
+            for (listed, queries), size in zip(counts.most_common(MOST_SENT), sizes, strict=True)
+            if queries > 0 and size <= MOST_BYTES
         )
 
     def _waiting(self, memories: Iterable[WorkerMemory]) -> Counter[bytes]:

@@ -66,7 +66,8 @@ def run_in_tree(
     """Runs `command` as root in `tree`, with a procfs and process ids of its own. Returns its output; fails with it."""
     around = {name: value for name, value in os.environ.items() if name in _PASSED_ON}
     passed = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DEBIAN_FRONTEND": "noninteractive", **around, **(env or {})}
-    inside = ["unshare", "--mount", "--pid", "--fork", "--kill-child", f"--mount-proc={tree}/proc", "chroot", str(tree)]
+    inside = ["setpriv", "--pdeathsig", "KILL"]  # nothing is left when the test is killed
+    inside += ["unshare", "--mount", "--pid", "--fork", "--kill-child", f"--mount-proc={tree}/proc", "chroot", str(tree)]
     inside += ["/usr/bin/env", "-i", "-C", cwd, *(f"{name}={value}" for name, value in passed.items()), *command]
     done = subprocess.run(inside, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False)
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-4000:]}\n{done.stderr[-4000:]}"

@@ -39,6 +39,7 @@ UPSTREAMS: Final = ("10.99.0.12", "10.99.0.13")
 _CLONE_NEWNET: Final = 0x40000000
 _PATIENCE_S: Final = 60.0
 _GIVE_UP_S: Final = 2.0
+_PREFIX: Final = "pdns-pair-"  # of namespaces; the process of the test follows
 
 
 def why_not(*programs: str) -> str:
@@ -46,7 +47,7 @@ def why_not(*programs: str) -> str:
     if os.geteuid() != 0:
         return "only root may make network namespaces"
     path = f"{os.environ['PATH']}:/usr/sbin:/sbin"
-    missing = [program for program in ("ip", *programs) if shutil.which(program, path=path) is None]
+    missing = [program for program in ("ip", "setpriv", *programs) if shutil.which(program, path=path) is None]
     return f"not installed: {', '.join(missing)}" if missing else ""
 
 
@@ -83,6 +84,16 @@ class Namespace:
 
     def close(self) -> None:
         run("ip", "netns", "delete", self.name)
+
+
+def _remove_left() -> None:
+    """End what tests have left that were killed."""
+    for name in Path("/run/netns").glob(f"{_PREFIX}*"):
+        if not Path("/proc", name.name.removeprefix(_PREFIX).partition("-")[0]).exists():
+            for pid in run("ip", "netns", "pids", name.name).split():
+                with suppress(ProcessLookupError):
+                    os.kill(int(pid), signal.SIGKILL)
+            run("ip", "netns", "delete", name.name)
 
 
 class Upstream(threading.Thread):
@@ -212,7 +223,7 @@ class Node:
         log = (self.directory / "spawned.log").open("ab")
         pdns = f"{sys.executable} -m pdns"
         process = subprocess.Popen(
-            self.namespace.command(*command),
+            ["setpriv", "--pdeathsig", "KILL", *self.namespace.command(*command)],
             env={**os.environ, "PYTHONPATH": str(ROOT), "PDNS": pdns, **environment},
             stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
         )  # fmt: skip
@@ -261,7 +272,7 @@ class NodePair:
     def __init__(self, directory: Path, config: Mapping[str, object] | None = None) -> None:
         self._directory, self._config = directory, config or {}
         self._open = ExitStack()
-        self._prefix = f"pdns{os.getpid() % 100000}"
+        self._prefix = f"{_PREFIX}{os.getpid()}-"
         self.nodes: list[Node] = []
         self.upstreams: list[Upstream] = []
 
@@ -285,6 +296,7 @@ class NodePair:
         return namespace
 
     def _start(self) -> None:
+        _remove_left()
         self.lan = self._namespace("lan")
         self.lan.ip("link", "add", "br0", "type", "bridge")
         self.lan.ip("link", "set", "br0", "up")

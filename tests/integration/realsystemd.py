@@ -4,8 +4,8 @@
         systemd.configure(text)
         systemd.ctl("start", "protective-dns")
 
-`/etc`, `/usr` and `/var` are those of this machine below a layer that is gone in the end. The network is that of this machine.
-Needs root, and a cgroup of version 2.
+`/etc`, `/usr` and `/var` are those of this machine below a layer that is gone in the end, also when the test is
+killed. The network is that of this machine. Needs root, and a cgroup of version 2.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ def why_not() -> str:
     """Why no systemd can run here; "" if it can."""
     if os.geteuid() != 0:
         return "only root may make the namespaces"
-    if not Path(_SYSTEMD).exists() or shutil.which("nsenter") is None:
+    if not Path(_SYSTEMD).exists() or not all(map(shutil.which, ("nsenter", "setpriv"))):
         return "systemd is not installed"
     if _cgroups() is None:
         return "no cgroup of version 2"
@@ -85,6 +85,13 @@ def _cgroups() -> Path | None:
         if kind == "cgroup2" and "rw" in options.split(","):
             return Path(where)
     return None
+
+
+def _remove(cgroup: Path) -> None:
+    """As far as no process is in it."""
+    for group in [*sorted(cgroup.rglob("*/"), key=lambda path: -len(path.parts)), cgroup]:
+        with suppress(OSError):
+            group.rmdir()
 
 
 class RealSystemd:
@@ -114,6 +121,9 @@ class RealSystemd:
         self._end()
 
     def _start(self) -> None:
+        for left in self._cgroup.parent.glob("pdns-test-*"):
+            if not Path("/proc", left.name.split("-")[2]).exists():  # its test was killed
+                _remove(left)
         self._cgroup.mkdir()
         script = _INSIDE.format(
             source=SOURCE,
@@ -127,7 +137,8 @@ class RealSystemd:
         )
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
-                ["unshare", "--pid", "--fork", "--mount", "--mount-proc", "--cgroup", "--uts", "--ipc", "--kill-child",
+                ["setpriv", "--pdeathsig", "KILL",
+                 "unshare", "--pid", "--fork", "--mount", "--mount-proc", "--cgroup", "--uts", "--ipc", "--kill-child",
                  "sh", "-c", script],
                 env={**os.environ, "TEST_TARGET": _TARGET, "TEST_PROGRAM": _PROGRAM},
                 stdin=subprocess.DEVNULL,
@@ -155,11 +166,7 @@ class RealSystemd:
             self._process.wait()
         until_s = time.monotonic() + _PATIENCE_S
         while self._cgroup.exists():
-            for group in sorted(self._cgroup.rglob("*/"), key=lambda path: -len(path.parts)):
-                with suppress(OSError):
-                    group.rmdir()
-            with suppress(OSError):
-                self._cgroup.rmdir()
+            _remove(self._cgroup)
             assert time.monotonic() < until_s, "processes are left"
             time.sleep(0.02)
 

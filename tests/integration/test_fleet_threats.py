@@ -209,9 +209,18 @@ def test_root_key_below_the_threshold(tmp_path: Path) -> None:
     refused(node, "not signed by the keys of the fleet")
 
 
-@pytest.mark.parametrize("which", ["objects/", "targets/", "metadata/1.targets", "metadata/1.snapshot", TIMESTAMP_PATH])
-def test_malicious_mirror(store: AttackedStore, tmp_path: Path, which: str) -> None:
-    """A mirror that changes one byte of anything gives nothing."""
+@pytest.mark.parametrize(
+    ("which", "reason"),
+    [
+        ("objects/", "not the bytes that the release names"),
+        ("targets/", "damaged, or of another moment|not as the signed documents say"),
+        ("metadata/1.targets", "damaged, or of another moment|not as the signed documents say"),
+        ("metadata/1.snapshot", "damaged, or of another moment|not as the signed documents say"),
+        (TIMESTAMP_PATH, "not signed by the keys of the fleet|not the metadata of a fleet"),
+    ],
+)
+def test_malicious_mirror(store: AttackedStore, tmp_path: Path, which: str, reason: str) -> None:
+    """A mirror that changes one byte of anything gives nothing, and it is said what does not fit."""
     store.publish("one.test")
     node = VerifyingNode(tmp_path / "node", store.root_file, "")
 
@@ -219,7 +228,7 @@ def test_malicious_mirror(store: AttackedStore, tmp_path: Path, which: str) -> N
         at = len(data) // 2
         return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :] if path.startswith(which) else data
 
-    with web(mirror(store, flipped)) as node.url, pytest.raises(PdnsError):
+    with web(mirror(store, flipped)) as node.url, pytest.raises(PdnsError, match=reason):
         node.poll()
     assert node.release == 0
     with web(mirror(store, lambda _, data: data)) as node.url:

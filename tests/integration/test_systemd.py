@@ -155,18 +155,18 @@ def test_credentials(systemd: RealSystemd, config: str) -> None:
 def test_the_directory_of_the_track_file_comes_first(systemd: RealSystemd) -> None:
     """Keepalived, which is started together, finds it; otherwise it would ignore the health until its next start."""
     systemd.write("/usr/local/sbin/protective-dns-health", "#!/bin/sh\nexec sleep 3600\n", 0o755)
-    look = "[Service]\nType=oneshot\nExecStart=/usr/bin/test -d /run/protective-dns\n"
-    both = f"[Unit]\nRequires=keepalived.service {SERVICE}-health.service\n"  # `systemctl start` with two units starts one first
+    look = "[Service]\nType=oneshot\nRemainAfterExit=yes\nExecStart=/usr/bin/test -d /run/protective-dns\n"
     systemd.write("/run/systemd/system/keepalived.service", look)
-    systemd.write("/run/systemd/system/both.target", both)
+    both = f"keepalived.service {SERVICE}-health.service"
+    systemd.write("/run/systemd/system/both.target", f"[Unit]\nWants={both}\nAfter={both}\n")
     systemd.ctl("daemon-reload")
+    assert "keepalived.service" in systemd.show("Before", f"{SERVICE}-health").split()
     try:
         systemd.ctl("start", "both.target")
+        assert systemd.show("ActiveState", "keepalived") == "active"
     finally:
-        systemd.ctl("stop", "both.target", f"{SERVICE}-health", check=False)
-        systemd.run(
-            "rm", "-r", *(f"/run/systemd/system/{unit}" for unit in ("keepalived.service", "both.target")), "/run/protective-dns"
-        )
+        systemd.ctl("stop", "both.target", "keepalived", f"{SERVICE}-health", check=False)
+        systemd.run("sh", "-c", "cd /run && rm -r systemd/system/keepalived.service systemd/system/both.target protective-dns")
 
 
 class Client:

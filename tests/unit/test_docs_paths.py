@@ -90,3 +90,14 @@ def test_the_way_from_the_old_names(tmp_path: Path) -> None:
     assert [(path.name, path.stat().st_uid) for path in kept.iterdir()] == [("overrides.json", new_user)]
     assert (etc / "token").exists()  # the way back
     assert commands.index("systemctl mask protective-dns") < commands.index("apt-get install ./protective-dns_*.deb")
+
+
+def test_what_pages_copy_is_in_the_package() -> None:
+    """Each folder of deploy/ that a console copies from is among the examples of the Debian package."""
+    rules = (ROOT / "deploy/debian/rules").read_text()
+    (packed,) = re.findall(r"^\tfor each in (.+); do", rules, re.MULTILINE)
+    consoles = "\n".join(text for page in TEXTS for text in blocks(page, "console"))
+    copied = set(re.findall(r"^# cp deploy/([a-z]+)/", consoles, re.MULTILINE))
+    assert {"systemd", "prometheus"} <= copied
+    assert copied - {"grafana"} <= set(packed.split())
+    assert "deploy/grafana/dashboards" in rules

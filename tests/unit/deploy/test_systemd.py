@@ -68,6 +68,16 @@ def test_systemd_finds_it_locked_down(tmp_path: Path, drop_in: str) -> None:
     assert f"exposure level {WORST[drop_in]}" in page
 
 
+def test_a_fleet_may_write_to_its_store() -> None:
+    """The store that docs/fleet.md makes is what the example lets the service write to: the unit alone does not."""
+    page = (ROOT / "docs/fleet.md").read_text()
+    stores = set(re.findall(r'store = "file://(/[^"]*)"', page))
+    example = (SHIPPED / "protective-dns.service.d/paths.conf.example").read_text()
+    assert "ProtectSystem=strict" in UNIT
+    assert stores == set(re.findall(r"^ReadWritePaths=-?(.*)$", example, re.MULTILINE))
+    assert "paths.conf.example" in page
+
+
 def _seconds(key: str) -> int:
     (seconds,) = (int(line.partition("=")[2]) for line in UNIT.splitlines() if line.startswith(f"{key}="))
     return seconds

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import tomllib
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+import zstandard
 from msgspec.structs import replace
 
 from feeds.fleet import trust
 from feeds.fleet.garbage import KEPT_DAYS
+from feeds.fleet.publisher_role import SIGNED_AGAIN, SIGNED_AT_LEAST_S
 from feeds.refusals import RefusedError
 from pdns.clock import steady_s
+from pdns.config.fleet_schema import FleetSection
 from pdns.config.schema import Block, Config
 from pdns.state import fleet_status
 from pdns.state.commands import Command
@@ -38,7 +42,9 @@ def order(command: str, **said: object) -> Command:
 
 @in_a_loop
 async def test_releases_and_rings(fleet: Fleet) -> None:
-    """A change is a small delta for ring first. It is promoted, rolled back, and made again after unpin."""
+    """A change is a small delta for ring first. It is promoted, rolled back, and made again after unpin. No key and no place of a
+    list is in the store.
+    """
     config = fleet.config("state", fleet.list("a", *(f"host{at}.example" for at in range(3000))), fleet.list("b", "b.example"))
     reader = fleet.reader()
     async with fleet.publisher(config) as publisher:
@@ -75,6 +81,12 @@ async def test_releases_and_rings(fleet: Fleet) -> None:
         ):
             with pytest.raises(RefusedError, match=reason):
                 await refused
+    secrets = [path.read_bytes().split(b"\n")[1] for path in fleet.keys.glob("*.pem")] + [str(fleet.lists).encode()]
+    assert len(secrets) == 3
+    for path in (path for path in fleet.store.rglob("*") if path.is_file()):
+        data = path.read_bytes()
+        text = zstandard.ZstdDecompressor().decompress(data) if path.suffix == ".zst" else data
+        assert not any(secret in text for secret in secrets), path
     status = fleet_status.read(Path(config.state.dir))
     assert status is not None
     assert (status.role, status.release, status.rings) == ("publisher", 4, {"first": 4, "early": 3, "all": 3})
@@ -130,6 +142,15 @@ async def test_urgent(fleet: Fleet) -> None:
         assert bundle is not None
         assert tomllib.loads(reader.unpacked(bundle).decode())["block"] == {"allow": ["fine.example"]}
         assert reader.release("first").feeds == reader.release("all").feeds
+
+
+def test_an_idle_publisher_raises_no_alert() -> None:
+    """Nothing changes for a day: the pointer is signed again long before `PdnsFleetPointerOld` counts it as held back."""
+    alerts = (Path(__file__).parents[4] / "deploy" / "prometheus" / "alerts.yml").read_text()
+    found = re.search(r"pdns_fleet_pointer_age_seconds > ([0-9]+)", alerts)
+    assert found is not None
+    longest_s = min(SIGNED_AT_LEAST_S, FleetSection().pointer_valid_s / SIGNED_AGAIN)
+    assert 2 * longest_s < int(found[1])
 
 
 def _with_block(config: Config) -> Config:

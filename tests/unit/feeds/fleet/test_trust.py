@@ -163,8 +163,10 @@ def test_root_key_is_revoked(tmp_path: Path) -> None:
     trust.renew(fleet.keys, now_s=NOW_S + 86400)
     with pytest.raises(TrustError, match="not a root key of this fleet"):
         trust.sign(fleet.keys, lost)
-    trust.sign(fleet.keys, new[0])
+    assert "needs signatures of 1 of the root keys" in trust.sign(fleet.keys, new[0])[0]
     assert "version 3 is complete" in trust.sign(fleet.keys, others[0])[0]
+    with pytest.raises(TrustError, match="nothing waits for signatures; version 3 is in force"):
+        trust.sign(fleet.keys, others[0])
     fleet.publish()
     assert fleet.update() == 3
 
