@@ -81,7 +81,7 @@ def test_followers(tmp_path: Path, follower: str, expected: list[str]) -> None:
         (tmp_path / program).chmod(0o755)
     pipe = tmp_path / "track"
     os.mkfifo(pipe)
-    reader = subprocess.Popen(["sh", "-c", f"while true; do cat {pipe} >>{said}; done"])
+    reader = subprocess.Popen(["sh", "-c", f"while true; do cat {pipe} >>{said}; done"], start_new_session=True)
     try:
         arguments = ["192.0.2.53", "--server", "x"] if follower == "exabgp" else ["--server", "x"]
         done = subprocess.run(
@@ -90,7 +90,7 @@ def test_followers(tmp_path: Path, follower: str, expected: list[str]) -> None:
             capture_output=True, text=True, check=True,
         )  # fmt: skip
     finally:
-        reader.kill()
+        os.killpg(reader.pid, signal.SIGKILL)  # the cat that waits for the pipe too
         reader.wait()
     repeat = "" if follower == "keepalived" else "--repeat 10 "
     assert (tmp_path / "pdns.asked").read_text() == f"health --follow {repeat}--server x\n"
