@@ -139,6 +139,7 @@ def test_the_life_of_the_package(tmp_path: Path) -> None:
         installed = tree.files()
         assert [each for each in installed - before if re.search(r"\.(pyx|pxd|c|h)$|/tests?/|/pip/", each)] == []
         assert "usr/lib/protective-dns/bin/pdns" in installed
+        tree.run("test", "-f", "/usr/share/doc/protective-dns/deploy/keepalived/keepalived.conf")  # as the pages call it
 
         with service(tree, tmp_path) as log:
             wait_for(tree, "www.example.net", ELSEWHERE, log)
