@@ -176,6 +176,14 @@ def test_the_life_of_the_package(tmp_path: Path) -> None:
         tree.run("id", "protective-dns", code=1)
 
 
+def test_only_a_removal_closes_the_sockets(tmp_path: Path) -> None:
+    """An upgrade leaves them open, if systemd holds them: queries wait there for the restart."""
+    subprocess.run(["dpkg-deb", "--control", package(), tmp_path / "control"], check=True)
+    stop = re.compile(r"deb-systemd-invoke stop '?protective-dns.socket")
+    assert [path.name for path in (tmp_path / "control").iterdir() if stop.search(path.read_text())] == ["prerm"]
+    assert '[ "$1" = remove ]' in (tmp_path / "control/prerm").read_text().partition("protective-dns.socket")[0]
+
+
 @pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed")
 def test_lintian_has_nothing_to_object_to() -> None:
     """Neither an error nor a warning, with two overrides."""
