@@ -139,6 +139,7 @@ def test_the_life_of_the_package(tmp_path: Path) -> None:
         installed = tree.files()
         assert [each for each in installed - before if re.search(r"\.(pyx|pxd|c|h)$|/tests?/|/pip/", each)] == []
         assert "usr/lib/protective-dns/bin/pdns" in installed
+        tree.run("test", "-f", "/usr/share/doc/protective-dns/deploy/keepalived/keepalived.conf")  # as the pages call it
 
         with service(tree, tmp_path) as log:
             wait_for(tree, "www.example.net", ELSEWHERE, log)
@@ -173,6 +174,14 @@ def test_the_life_of_the_package(tmp_path: Path) -> None:
         assert "removing its state, its logs and its user: /var/lib/protective-dns" in said
         assert tree.files() == before
         tree.run("id", "protective-dns", code=1)
+
+
+def test_only_a_removal_closes_the_sockets(tmp_path: Path) -> None:
+    """An upgrade leaves them open, if systemd holds them: queries wait there for the restart."""
+    subprocess.run(["dpkg-deb", "--control", package(), tmp_path / "control"], check=True)
+    stop = re.compile(r"deb-systemd-invoke stop '?protective-dns.socket")
+    assert [path.name for path in (tmp_path / "control").iterdir() if stop.search(path.read_text())] == ["prerm"]
+    assert '[ "$1" = remove ]' in (tmp_path / "control/prerm").read_text().partition("protective-dns.socket")[0]
 
 
 @pytest.mark.skipif(shutil.which("lintian") is None, reason="lintian is not installed")

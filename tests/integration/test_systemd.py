@@ -17,7 +17,7 @@ import dns.rcode
 import pytest
 
 from loadtest.loopback import free_port
-from tests.integration.realsystemd import SERVICE, RealSystemd, why_not
+from tests.integration.realsystemd import SERVICE, SOURCE, RealSystemd, why_not
 from tests.integration.running_pdns import UpstreamThread
 
 pytestmark = pytest.mark.skipif(bool(why_not()), reason=why_not())
@@ -167,6 +167,20 @@ def test_the_directory_of_the_track_file_comes_first(systemd: RealSystemd) -> No
     finally:
         systemd.ctl("stop", "both.target", "keepalived", f"{SERVICE}-health", check=False)
         systemd.run("sh", "-c", "cd /run && rm -r systemd/system/keepalived.service systemd/system/both.target protective-dns")
+
+
+def test_a_stop_of_the_health_is_no_failure(systemd: RealSystemd) -> None:
+    """The script says that the resolver is down, and the unit is not among those that failed."""
+    unit = f"{SERVICE}-health"
+    systemd.run("cp", f"{SOURCE}/deploy/keepalived/follow-health", "/usr/local/sbin/protective-dns-health")
+    try:
+        systemd.ctl("start", unit)
+        systemd.wait_for(lambda: systemd.run("cat", "/run/protective-dns/keepalived", check=False) == "-254\n", "its first word")
+        systemd.ctl("stop", unit)
+        assert (systemd.show("ActiveState", unit), systemd.show("Result", unit)) == ("inactive", "success")
+    finally:
+        systemd.ctl("stop", unit, check=False)
+        systemd.run("rm", "-r", "/run/protective-dns")
 
 
 class Client:

@@ -101,3 +101,4 @@ def test_what_pages_copy_is_in_the_package() -> None:
     assert {"systemd", "prometheus"} <= copied
     assert copied - {"grafana"} <= set(packed.split())
     assert "deploy/grafana/dashboards" in rules
+    assert "ln -s examples $(TREE)/usr/share/doc/protective-dns/deploy" in rules  # so that the commands work as they are
