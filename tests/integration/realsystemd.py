@@ -11,6 +11,7 @@ killed. The network is that of this machine. Needs root, and a cgroup of version
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -127,13 +128,13 @@ class RealSystemd:
         self._cgroup.mkdir()
         script = _INSIDE.format(
             source=SOURCE,
-            root=ROOT,
+            root=shlex.quote(str(ROOT)),
             service=SERVICE,
             systemd=_SYSTEMD,
-            base=sys.base_prefix,
+            base=shlex.quote(sys.base_prefix),
             python=_PYTHON,
             libraries=_LIBRARIES,
-            purelib=sysconfig.get_path("purelib"),
+            purelib=shlex.quote(sysconfig.get_path("purelib")),
         )
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(

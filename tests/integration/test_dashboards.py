@@ -30,6 +30,7 @@ ZERO = {
     "Lost queries", "Nodes not ready", "Not loaded", "Notifications and refusals", "Open reports", "Processes replaced",
     "Questions in flight", "Refused notifications", "Series dropped", "Special cases",
     "Switched off", "TCP connections", "Unaccounted, 24 h",
+    "Updates later than a minute",
 }  # fmt: skip
 OF_PROMETHEUS = [name for name in BOARDS if name not in ("pdns-events", "pdns-fleet")]  # these two have tests of their own
 

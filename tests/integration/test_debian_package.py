@@ -20,6 +20,7 @@ from tests.integration.debianpackage import Tree, missing, package
 
 pytestmark = [
     pytest.mark.long,
+    pytest.mark.realtime,  # because the package is made with the network of the machine
     pytest.mark.timeout(1200),
     pytest.mark.skipif(bool(missing()), reason=missing() or "all is there"),
 ]

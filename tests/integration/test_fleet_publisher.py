@@ -106,5 +106,5 @@ def test_a_publisher_with_a_bucket(tmp_path: Path, s3: str) -> None:
         assert len(reader.keys("all")) == 2
         pdns_of(publisher, "fleet", "rollback", "1")
         assert len(reader.keys("first")) == len(reader.keys("all")) == 1
-        assert status(publisher).pinned
+        publisher.wait_for(lambda: status(publisher).pinned, "the status")
         assert not status(publisher).last_error

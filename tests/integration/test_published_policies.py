@@ -91,7 +91,8 @@ def test_each_zone_is_that_of_its_policy(tmp_path: Path) -> None:
         tables["policy"] = [{"name": "schools", "feeds": {"adverts": "block", "given": "off"}, "entry": [soon]}]
         with RunningPdns(tmp_path, tables) as pdns:
             pdns.wait_for(lambda: serial_of(port) and serial_of(port, SCHOOLS), "both zones")
-            pdns.wait_for(lambda: {"nx.example", "evil.example"} <= owners(transferred(port), ORIGIN), "all feeds")
+            pdns.wait_for(lambda: {"nx.example", "evil.example"} <= owners(transferred(port), ORIGIN), "two feeds")
+            pdns.wait_for(lambda: "advert.example" in owners(transferred(port, origin=SCHOOLS), SCHOOLS), "the third")
             first = serial_of(port)
             assert "advert.example" not in owners(transferred(port), ORIGIN)
             blocked = {"evil.example", "*.evil.example", "advert.example", "*.advert.example"}
