@@ -21,6 +21,8 @@ def _installed() -> bool:
 
 
 @pytest.mark.long
+@pytest.mark.realtime
+@pytest.mark.timeout(900)
 @pytest.mark.skipif(not _installed(), reason="tests/install-go-tools has not built versitygw")
 def test_a_bad_list_stays_in_the_first_ring(tmp_path: Path) -> None:
     """All nodes join. A list of what clients ask for most is refused by the first ring and reaches no other; no query is lost."""
