@@ -221,7 +221,7 @@ class Node:
     def spawn(self, *command: str | Path, **environment: str) -> subprocess.Popen[bytes]:
         """Run `command` inside until the end of the test."""
         log = (self.directory / "spawned.log").open("ab")
-        pdns = f"{sys.executable} -m pdns"
+        pdns = str(Path(sys.executable).with_name("pdns"))
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *self.namespace.command(*command)],
             env={**os.environ, "PYTHONPATH": str(ROOT), "PDNS": pdns, **environment},
