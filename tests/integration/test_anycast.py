@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -65,7 +66,8 @@ def _bird(node: Node) -> None:
 
 def _exabgp(node: Node) -> None:
     config, script = node.directory / "exabgp.conf", node.directory / "follow"
-    script.write_text(f"#!/bin/sh\nexec {DEPLOY}/exabgp/follow-health {ADDRESS} {' '.join(node.probe())}\n")
+    follow = shlex.join([str(DEPLOY / "exabgp/follow-health"), ADDRESS, *node.probe()])
+    script.write_text(f"#!/bin/sh\nexec {follow}\n")
     script.chmod(0o755)
     text = (DEPLOY / "exabgp/exabgp.conf").read_text()
     text = text.replace("/usr/local/sbin/protective-dns-health 192.0.2.53 --server 192.0.2.53", str(script))
