@@ -58,7 +58,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
                     queries = pdns.value("queries_total")
                     server.wait_for("sum(instance_tenant:pdns_queries_total:sum)", queries)
 
-                server.wait_for("count(count_over_time(pdns_ready[1h]) > 10)", 1)
+                for family in ("ready", "feed_loaded", "indicator_to_block_seconds_count"):  # those of feeds come later
+                    server.wait_for(f"(count(count_over_time(pdns_{family}[1h]) > 10)) > bool 0", 1)
                 empty_at_first = {board: unanswered(server, board) for board in OF_PROMETHEUS}
                 busyscene.use(pdns, settled)
                 busyscene.transfer(pdns, port)
