@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -144,15 +146,22 @@ def measured(peer: Peer, people: Population, directory: Path) -> PeerResult:
         return peers_measure.measure(field, peer)
 
 
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """For sockets of peers: the path of one has at most 107 bytes."""
+    with tempfile.TemporaryDirectory(prefix="peer-") as directory:
+        yield Path(directory)
+
+
 @pytest.mark.realtime
 @each_peer
 @pytest.mark.usefixtures("compiled")
-def test_a_real_peer_is_measured(peer: Peer, people: Population, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_real_peer_is_measured(peer: Peer, people: Population, short_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With a thousand names listed it answers each path as it means, costs more than the echo, and leaves nothing behind."""
     needs(peer)
     monkeypatch.setattr(peers_measure, "_MOST_QUERIES", 5000)
     monkeypatch.setattr(peers_measure, "_ECHO_QUERIES", 2000)
-    result = measured(peer, people, tmp_path)
+    result = measured(peer, people, short_path)
     assert result.problem is None
     assert [(path.key, path.not_as_meant) for path in result.paths] == [(path.key, "") for path in peers_measure.PATHS]
     assert all(path.queries > 100 for path in result.paths)
@@ -162,7 +171,7 @@ def test_a_real_peer_is_measured(peer: Peer, people: Population, tmp_path: Path,
     assert forward is not None
     assert forward.forwarded >= 0.99
     assert forward.ratio > 1
-    assert list((tmp_path / peer.name).iterdir()) == []
+    assert list((short_path / peer.name).iterdir()) == []
 
 
 def _broken(setup: Setup) -> list[str]:
