@@ -5,8 +5,9 @@ r"""The entries of one feed as text: what a publisher compiled, and from which a
     C0a00000008 TAB 0 TAB 0 TAB n=["drop",[]]       a network of clients
     N3com7example TAB 3 TAB 20000 TAB t="phishing"  a name, root first, each label behind one character for its length
 
-One line an entry, ended by LF. Lines are sorted bytewise, which is the order of the keys, and each line stands for itself: texts
-are compared and merged line by line. Fields: bits (hexadecimal), first day since the epoch, then what is known, in this order:
+One line an entry, ended by LF. Lines are sorted bytewise, which is the order of the keys. No line refers to another one, so texts
+are compared and merged line by line. The fields of a line are its bits (hexadecimal) and its first day (days since the epoch).
+Fields for whatever else is known of the entry follow, in this order:
 
     t= threat, r= reference: JSON strings    s= first seen, e= expires: seconds since the epoch
     n= action for the name, b= action for what is below: JSON, [kind, [[type, [RDATA in Base64]]]]
