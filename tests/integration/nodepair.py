@@ -339,3 +339,15 @@ class NodePair:
         while not condition():
             assert time.monotonic() < until_s, f"not within {within_s} s: {what}"
             time.sleep(0.05)
+
+
+FAULTS: Final[dict[str, tuple[Callable[[Node], object], Callable[[Node], object]]]] = {  # what happens to a node, and its end
+    "stopped": (lambda node: node.pdns.stop(), lambda node: node.pdns.start()),
+    "killed": (lambda node: node.signal_all(signal.SIGKILL), lambda node: node.start_again()),
+    "hanging": (lambda node: node.signal_all(signal.SIGSTOP), lambda node: node.signal_all(signal.SIGCONT)),
+    "without upstream": (
+        lambda node: setattr(node.upstream, "broken", True),
+        lambda node: setattr(node.upstream, "broken", False),
+    ),
+    "in maintenance": (lambda node: node.maintenance.touch(), lambda node: node.maintenance.unlink()),
+}

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import shlex
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.nodepair import ADDRESS, CLIENT, NODES, Node, NodePair, run, why_not
+from tests.integration.nodepair import ADDRESS, CLIENT, FAULTS, NODES, Node, NodePair, run, why_not
 
 pytestmark = [
     pytest.mark.skipif(bool(why_not("bird", "birdc")), reason=why_not("bird", "birdc")),
@@ -85,16 +84,6 @@ def routed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
         yield Routed(pair, directory, request.param)
 
 
-FAULTS: dict[str, tuple[Callable[[Node], object], Callable[[Node], object]]] = {
-    "stopped": (lambda node: node.pdns.stop(), lambda node: node.pdns.start()),
-    "killed": (lambda node: node.signal_all(signal.SIGKILL), lambda node: node.start_again()),
-    "hanging": (lambda node: node.signal_all(signal.SIGSTOP), lambda node: node.signal_all(signal.SIGCONT)),
-    "without upstream": (
-        lambda node: setattr(node.upstream, "broken", True),
-        lambda node: setattr(node.upstream, "broken", False),
-    ),
-    "in maintenance": (lambda node: node.maintenance.touch(), lambda node: node.maintenance.unlink()),
-}
 WITHDRAWN = {"stopped", "killed", "hanging"}  # the others are announced with a longer path
 
 

@@ -5,17 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from loadtest.loopback import free_port
+from tests.fakes.http_server import serving
 from tests.fakes.upstream import answer
 from tests.integration.prometheusserver import PROMETHEUS, Prometheus
 from tests.integration.running_pdns import RunningPdns, UpstreamThread
@@ -46,14 +46,8 @@ class Receiver:
             def log_message(self, *_args: object) -> None:
                 pass
 
-        with HTTPServer(("127.0.0.1", 0), Handler) as server:
-            thread = threading.Thread(target=server.serve_forever)
-            thread.start()
-            try:
-                yield server.server_port
-            finally:
-                server.shutdown()
-                thread.join()
+        with serving(Handler) as port:
+            yield port
 
 
 def changed(path: Path, **places: str) -> None:

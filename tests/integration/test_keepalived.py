@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.integration import nodepair
 from tests.integration.nodepair import NODES, Node, NodePair, why_not
 
 pytestmark = [
@@ -50,14 +50,7 @@ def owners(pair: NodePair) -> list[str]:
 
 
 FAULTS: dict[str, tuple[Callable[[Node], object], Callable[[Node], object]]] = {
-    "stopped": (lambda node: node.pdns.stop(), lambda node: node.pdns.start()),
-    "killed": (lambda node: node.signal_all(signal.SIGKILL), lambda node: node.start_again()),
-    "hanging": (lambda node: node.signal_all(signal.SIGSTOP), lambda node: node.signal_all(signal.SIGCONT)),
-    "without upstream": (
-        lambda node: setattr(node.upstream, "broken", True),
-        lambda node: setattr(node.upstream, "broken", False),
-    ),
-    "in maintenance": (lambda node: node.maintenance.touch(), lambda node: node.maintenance.unlink()),
+    **nodepair.FAULTS,
     "without network": (
         lambda node: node.namespace.ip("link", "set", "eth0", "down"),
         lambda node: node.namespace.ip("link", "set", "eth0", "up"),

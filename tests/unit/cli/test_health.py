@@ -8,13 +8,14 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 from typer.testing import CliRunner
 
 from loadtest.loopback import free_port
 from pdns.__main__ import build
+from tests.fakes.http_server import serving
 
 
 @contextmanager
@@ -30,14 +31,8 @@ def page(status: int) -> Iterator[int]:
         def log_message(self, *_args: object) -> None:
             pass
 
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(Handler) as port:
+        yield port
 
 
 @contextmanager
