@@ -162,21 +162,29 @@ class Service:
         plain, undecided = self._resolver.classify(queries, now)
         for query in undecided:
             try:
-                client = query.client
-                outcome = decide(query, client, now)
-                if outcome is BLOCK_STORED:
+                if (outcome := decide(query, query.client, now)) is BLOCK_STORED:
                     query.send_cached("blocked", now)
-                    continue
-                if outcome is PLAIN:
+                elif outcome is PLAIN:
                     plain.append(query)
-                    continue
-                waiter = Waiter(query, client, query.address, Transport.UDP, query.reply, query.started_s)
-                self._perform(outcome, query.port, waiter, now)
+                else:
+                    self._perform(outcome, query.port, _waiter(query), now)
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a query for %s raised", to_text(query.qname))
-                self._stats.dropped("internal_error")
+                self._bug(query)
         if plain:
             self._ask_plain(plain, now)
+
+    def on_stream_queries(self, queries: list[Datagram]) -> None:
+        """The same for queries that came over encrypted connections."""
+        now = self._clock()
+        for query in queries:
+            try:
+                self._decide(query, _waiter(query), query.port, now)
+            except Exception:  # noqa: BLE001 - as above
+                self._bug(query)
+
+    def _bug(self, query: Datagram) -> None:
+        _log.exception("a query for %s raised", to_text(query.qname))
+        self._stats.dropped("internal_error")
 
     def finish(self, now: float) -> None:
         """Write what waits to be written: at the end, and when events begin or end to be recorded."""
@@ -207,12 +215,16 @@ class Service:
         if isinstance(query, bytes):
             reply(query)
         elif query is not None:
-            outcome = self._resolver.decide(query, query.client, now)
-            if not isinstance(outcome, Stored):
-                self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
-            elif (answer := self.fast_path.send_cached(query, outcome.source, transport, now, started_s)) is not None:
-                reply(answer)
+            self._decide(query, Waiter(query, query.client, address, transport, reply, started_s), port, now)
         return refused
+
+    def _decide(self, query: Any, waiter: Waiter, port: int, now: float) -> None:
+        assert self.fast_path is not None
+        outcome = self._resolver.decide(query, waiter.client, now)
+        if not isinstance(outcome, Stored):
+            self._perform(outcome, port, waiter, now)
+        elif answer := self.fast_path.send_cached(query, outcome.source, waiter.transport, now, waiter.started_s):
+            waiter.reply(answer)
 
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
@@ -290,11 +302,9 @@ class Service:
             return
         for query in queries:
             try:
-                waiter = Waiter(query, query.client, query.address, Transport.UDP, query.reply, query.started_s)
-                self._wait(self._resolver.forward_of(query, query.client), query.port, waiter, now)
+                self._wait(self._resolver.forward_of(query, query.client), query.port, _waiter(query), now)
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a query for %s raised", to_text(query.qname))
-                self._stats.dropped("internal_error")
+                self._bug(query)
 
     def _punted(self, flight: Any) -> tuple[UpstreamQuestion, Done]:
         """What `flight`, which the forwarding kernel has no more to do with, asks, and whom to tell its end."""
@@ -389,6 +399,10 @@ def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
     upstream, limit = config.upstream, config.rate_limit
     prefixes = limit.ipv4_prefix, limit.ipv6_prefix
     return upstream.max_in_flight, upstream.max_in_flight_per_client, upstream.timeout_s, prefixes
+
+
+def _waiter(query: Datagram) -> Waiter:
+    return Waiter(query, query.client, query.address, query.transport, query.reply, query.started_s)
 
 
 def _question(forward: Forward) -> UpstreamQuestion:
