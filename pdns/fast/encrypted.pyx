@@ -15,7 +15,7 @@ from pdns.fast.clock cimport clock_s
 from pdns.fast.encrypted_stream cimport EPOLLIN, EPOLLOUT, OPEN, SEND_FAILED, EncryptedStream
 from pdns.fast.fast_path cimport MAX_TCP_BYTES, ParsedPacket
 from pdns.fast.padding cimport pad
-from pdns.fast.tls cimport ENDED, WANTS_READ, WANTS_WRITE, tls_has_more, tls_read
+from pdns.fast.tls cimport ENDED, FAILED, WANTS_READ, WANTS_WRITE, tls_has_more, tls_read
 from pdns.fast.wire cimport HEADER_BYTES, put16, u16
 
 cdef enum:
@@ -150,7 +150,7 @@ cdef class EncryptedSet(EncryptedSockets):
             elif got == WANTS_READ or got == WANTS_WRITE:
                 break
             else:
-                return self._end(s, "encrypted_broken")
+                return self._fail(s, got == FAILED)
         if s.job.heard > MOST_HEARD:
             return self._end(s, "encrypted_key_updates")
         if not s.hold(self._in, size):
@@ -219,12 +219,12 @@ cdef class EncryptedSet(EncryptedSockets):
         cdef Py_ssize_t size = self._out_bytes
         self._out_bytes = 0
         if s.state == OPEN and s.write(self._out, size) == SEND_FAILED:
-            self._end(s, "encrypted_slow_reader" if s.unsent_bytes else "encrypted_broken")
+            return self._end(s, "encrypted_slow_reader") if s.unsent_bytes else self._fail(s, False)
         return 0
 
     cdef int _send_unsent(self, EncryptedStream s) except -1:
         if s.send_unsent() == SEND_FAILED:
-            self._end(s, "encrypted_broken")
+            self._fail(s, False)
         return 0
 
     cdef int _reply(self, EncryptedStream s, bytes wire, int32_t place) except -1:

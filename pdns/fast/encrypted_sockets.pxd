@@ -32,6 +32,7 @@ cdef class EncryptedSockets:
     cdef int _leave(self, EncryptedStream s) except -1
     cdef int _mark(self, EncryptedStream s, bint busy) except -1
     cdef int _end(self, EncryptedStream s, str reason) except -1
+    cdef int _fail(self, EncryptedStream s, bint broken) except -1
     cdef int _close(self, EncryptedStream s) except -1
     cdef int _go_on(self, EncryptedStream s, bint writable) except -1  # an open one has something to read, or may write
     cpdef _flush(self)

@@ -204,7 +204,13 @@ cdef class EncryptedSockets:
             return 0
         return self._close(s)
 
+    cdef int _fail(self, EncryptedStream s, bint broken) except -1:
+        """It is of no use any more: the client has gone, or has `broken` TLS."""
+        return self._end(s, "encrypted_broken") if broken else self._close(s)
+
     cdef int _close(self, EncryptedStream s) except -1:
+        if s.state == GONE:
+            return 0
         s.close()
         self._streams.discard(s)
         self._gone.append(s)  # an event of it may be next

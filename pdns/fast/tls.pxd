@@ -16,6 +16,7 @@ cdef enum Progress:  # what a call came to; below zero for `tls_read` and `tls_w
     WANTS_WRITE = -2
     ENDED = -3  # the peer has said all: close_notify, or the end of the stream
     FAILED = -4
+    LOST = -5  # the connection is no more
 
 cdef enum Protocol:  # ALPN
     NONE_CHOSEN

@@ -275,7 +275,9 @@ cdef int set_up(SSL_CTX *context, Tables *tables, str client_certificate, bytes 
     cdef bint fine
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION)
     SSL_CTX_set_options(
-        context, SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA
+        context,
+        SSL_OP_NO_COMPRESSION | SSL_OP_NO_RENEGOTIATION | SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA
+        | SSL_OP_IGNORE_UNEXPECTED_EOF,  # many clients close without close_notify; messages have lengths, and cannot be cut
     )
     SSL_CTX_set_mode(context, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER | SSL_MODE_RELEASE_BUFFERS)
     SSL_CTX_clear_mode(context, SSL_MODE_AUTO_RETRY)  # or a flood of KeyUpdate could be one endless call
@@ -364,7 +366,7 @@ cdef inline int outcome_of(SSL *ssl, int result) noexcept nogil:
         return WANTS_WRITE
     if error == SSL_ERROR_ZERO_RETURN:
         return ENDED
-    return FAILED
+    return FAILED if error == SSL_ERROR_SSL else LOST
 
 
 cdef int tls_read(SSL *ssl, uint8_t *out, int size) noexcept nogil:
