@@ -34,7 +34,7 @@ _HANDSHAKES_OF_CLIENT: Final = 4  # a quarter of all
 _NO_CLIENT_YET: Final = "no client yet"
 
 
-class EncryptedStream(Protocol):
+class EncryptedStream(Hashable, Protocol):
     """One connection: `pdns.fast.encrypted_stream.EncryptedStream`."""
 
     key: Hashable
@@ -69,9 +69,14 @@ class EncryptedConnections:
     """
 
     def __init__(
-        self, kernel: EncryptedKernel, limits: EncryptedLimits, service: object, fast_path: object, loop: asyncio.AbstractEventLoop,
+        self,
+        kernel: EncryptedKernel,
+        limits: EncryptedLimits,
+        service: object,
+        fast_path: object,
+        loop: asyncio.AbstractEventLoop,
         stats: EdgeStats,
-    ) -> None:  # fmt: skip
+    ) -> None:
         self.limits = limits
         self.loop: Final = loop
         self.stats: Final = stats
@@ -119,7 +124,7 @@ class EncryptedConnections:
                 self._kernel.context(
                     [(pair.chain_pem, pair.key_pem) for pair in given.certificates],
                     secrets.ticket_keys,
-                    https=sections[index].transport == Transport.HTTPS,
+                    https=sections[index].transport == "https",
                     client_certificate=sections[index].client_certificate,
                     client_ca=given.client_ca_pem,
                     client_crl=given.client_crl_pem,
@@ -127,7 +132,7 @@ class EncryptedConnections:
                 sections[index],
             )
             for index, given in secrets.listeners.items()
-            if sections[index].transport in (Transport.TLS, Transport.HTTPS)
+            if sections[index].transport in ("tls", "https")
         }
 
     @property
@@ -159,6 +164,9 @@ class EncryptedConnections:
 
     def arrived(self, sock: socket.socket, peer: tuple[str, int], section: int) -> None:
         """A connection of `peer` was accepted at a socket of that section. `sock` is owned from here on."""
+        if section not in self.contexts:
+            self._refuse(sock, "encrypted_refused")
+            return
         context, settings = self.contexts[section]
         key: Hashable = client_key(peer[0])
         bound = None
@@ -193,8 +201,10 @@ class EncryptedConnections:
         return True
 
     def _dispensable(self, key: Hashable, max_of_client: int | None) -> EncryptedStream | None:
-        """As `ConnectionTable.dispensable`. Activity of idle connections is noted only now: queries that hit cost none of this."""
-        while (one := self._table.dispensable(key, max_of_client)) is not None and one.was_active and not self._table.is_busy(one):
+        """As `ConnectionTable.dispensable`. Activity of idle connections is noted only now: a hit costs none of this."""
+        while (one := self._table.dispensable(key, max_of_client)) is not None:
+            if self._table.is_busy(one) or not one.was_active:
+                break
             self._table.mark_idle(one)
         return one
 

@@ -15,7 +15,7 @@ from pdns.core.client_identity import packed, views_of
 from pdns.core.cookies import SECRET_BYTES
 from pdns.core.credentials import NO_CREDENTIAL, Credential
 from pdns.core.entry import Entry, truncated
-from pdns.core.in_flight import REASONS, Flight, Waiter
+from pdns.core.in_flight import REASONS, Flight, Waiter, flight_limits
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
@@ -77,7 +77,7 @@ class Service:
         self._forwarder = forwarder
         self._cache = kernels.cache(config.cache.max_bytes)
         self._events = None if event_ring is None else kernels.event_writer(event_ring, client_key, self._cache)
-        self._in_flight = kernels.in_flight(*_flight_limits(config))
+        self._in_flight = kernels.in_flight(*flight_limits(config))
         self._in_flight.shed = self._shed
         self.tunnels = kernels.tunnels(os.urandom(KEY_BYTES))
         self._resolver = Resolver(rules, self._cache, kernels.blocker, PrivateAnswerLog(stats, clock).saw)
@@ -135,7 +135,7 @@ class Service:
             self._forwarder = forwarder
         if rules.config is not self.rules.config:
             self._cache.resize(rules.config.cache.max_bytes)
-            self._in_flight.limit(*_flight_limits(rules.config))
+            self._in_flight.limit(*flight_limits(rules.config))
             self._configure(rules.config)
         self._resolver.adopt(rules)
         self._adopt_in_kernels(rules)
@@ -157,8 +157,7 @@ class Service:
 
     def on_queries(self, queries: list[Datagram]) -> None:
         """Decide about each of `queries`, which the fast path could not answer. Never raises."""
-        now = self._clock()
-        decide = self._resolver.decide
+        now, decide = self._clock(), self._resolver.decide
         plain, undecided = self._resolver.classify(queries, now)
         for query in undecided:
             try:
@@ -175,16 +174,11 @@ class Service:
 
     def on_stream_queries(self, queries: list[Datagram]) -> None:
         """The same for queries that came over encrypted connections."""
-        now = self._clock()
         for query in queries:
             try:
-                self._decide(query, _waiter(query), query.port, now)
+                self._decide(query, _waiter(query), query.port, self._clock())
             except Exception:  # noqa: BLE001 - as above
                 self._bug(query)
-
-    def _bug(self, query: Datagram) -> None:
-        _log.exception("a query for %s raised", to_text(query.qname))
-        self._stats.dropped("internal_error")
 
     def finish(self, now: float) -> None:
         """Write what waits to be written: at the end, and when events begin or end to be recorded."""
@@ -219,7 +213,6 @@ class Service:
         return refused
 
     def _decide(self, query: Any, waiter: Waiter, port: int, now: float) -> None:
-        assert self.fast_path is not None
         outcome = self._resolver.decide(query, waiter.client, now)
         if not isinstance(outcome, Stored):
             self._perform(outcome, port, waiter, now)
@@ -378,6 +371,10 @@ class Service:
                 text, slots, now,
             )  # fmt: skip
 
+    def _bug(self, query: Datagram) -> None:
+        _log.exception("a query for %s raised", to_text(query.qname))
+        self._stats.dropped("internal_error")
+
     def _configure(self, config: Config) -> None:
         self._primaries = Primaries(config.feed, self._zone_changed)
         self._monitor_log.configure(config.log)
@@ -393,12 +390,6 @@ class Service:
         if self._fast_forward is not None:
             self._fast_forward.adopt(rules)
         self._stats.gauge("ready", int(rules.ready))
-
-
-def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
-    upstream, limit = config.upstream, config.rate_limit
-    prefixes = limit.ipv4_prefix, limit.ipv6_prefix
-    return upstream.max_in_flight, upstream.max_in_flight_per_client, upstream.timeout_s, prefixes
 
 
 def _waiter(query: Datagram) -> Waiter:
