@@ -12,11 +12,12 @@ MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
 MAX_LISTENERS: Final = MAX_FDS - 5  # besides configuration, counters, event ring, arena and limits
 
 
-class ListeningSocket(msgspec.Struct, frozen=True):
+class ListeningSocket(msgspec.Struct, frozen=True, omit_defaults=True):
     """What arrives at a descriptor, and where ("127.0.0.1:5300", "[::]:53"): `pdns.net.listener.Listener`."""
 
     transport: Transport
     address: str
+    section: int = -1  # index in `config.listener`; -1: `server.listen`
 
 
 class Apply(msgspec.Struct, frozen=True, tag=True):
@@ -52,6 +53,15 @@ class TakeMemories(msgspec.Struct, frozen=True, tag=True):
     """
 
     names: tuple[str, ...] = ()
+
+
+class TakeSecrets(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: use these certificates and ticket keys. Descriptors: `EncryptionSecrets` in sealed memory."""
+
+    generation: int  # higher: newer
+    with_next: bool = (
+        False  # with the next `Apply`, whose listeners they are for; else now, by the configuration that is in force
+    )
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):
@@ -220,7 +230,7 @@ class FoundCached(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = (
-    Apply | TakeMemories | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents
+    Apply | TakeMemories | TakeSecrets | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents
     | OfferBundle | RefuseBundle | WatchTraffic | Traffic
     | WatchWorker | ForgetWorker | Forgotten
     | HandOver | HandedOver | Drain | Ready | Refused | Drained
