@@ -16,6 +16,9 @@ class CertificateSecrets(msgspec.Struct, frozen=True):
     chain_pem: bytes
     key_pem: bytes
 
+    def __repr__(self) -> str:
+        return "CertificateSecrets(...)"  # no key reaches a log
+
 
 class ListenerSecrets(msgspec.Struct, frozen=True):
     """What one `[[listener]]` needs. The first certificate is for clients whose server name no certificate has."""
@@ -31,6 +34,9 @@ class EncryptionSecrets(msgspec.Struct, frozen=True):
     generation: int  # higher: newer
     listeners: dict[int, ListenerSecrets]
     ticket_keys: tuple[bytes, ...] = ()  # the newest first; it encrypts, and all decrypt
+
+    def __repr__(self) -> str:
+        return f"EncryptionSecrets({self.generation}, ...)"
 
 
 def encode(secrets: EncryptionSecrets) -> bytes:
