@@ -216,8 +216,10 @@ class Service:
         outcome = self._resolver.decide(query, waiter.client, now)
         if not isinstance(outcome, Stored):
             self._perform(outcome, port, waiter, now)
-        elif answer := self.fast_path.send_cached(query, outcome.source, waiter.transport, now, waiter.started_s):
-            waiter.reply(answer)
+        elif self.fast_path and (
+            wire := self.fast_path.send_cached(query, outcome.source, waiter.transport, now, waiter.started_s)
+        ):
+            waiter.reply(wire)
 
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
@@ -335,8 +337,7 @@ class Service:
                 _log.exception("an answer could not be given")
 
     def _answer(self, waiter: Waiter, answer: Answer, now: float) -> None:
-        entry, query, tenant = answer.entry, waiter.query, waiter.client.tenant
-        source = answer.source
+        entry, query, tenant, source = answer.entry, waiter.query, waiter.client.tenant, answer.source
         if entry.over_tcp is not None and waiter.transport.is_stream:
             entry = entry.over_tcp
             source = entry.source
