@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -14,11 +13,11 @@ from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.client_identity import packed, views_of
 from pdns.core.cookies import SECRET_BYTES
+from pdns.core.credentials import NO_CREDENTIAL, Credential
 from pdns.core.entry import Entry, truncated
 from pdns.core.in_flight import REASONS, Flight, Waiter
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
-from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
 from pdns.core.tunnel_rules import tunnel_rules
 from pdns.core.tunnels import KEY_BYTES
@@ -33,6 +32,7 @@ from pdns.upstream.kernel import FastForward
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
+from pdns.worker.gauges import ServiceGauges
 from pdns.worker.monitor_log import MonitorLog
 from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
 from pdns.worker.private_log import PrivateAnswerLog
@@ -93,7 +93,7 @@ class Service:
                 self._cache, self.fast_path, self._in_flight, self.tunnels, stats, self._punted, self._overloaded
             )
         self._awaiting_stale: list[Flight] = []
-        self._evictions_counted = 0
+        self._gauges = ServiceGauges(stats)
         self._configure(rules.config)
         self._adopt_in_kernels(rules)
         if arena_fd is not None:
@@ -144,10 +144,12 @@ class Service:
         """How many questions wait for an upstream."""
         return len(self._in_flight)
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
+    def on_message(
+        self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply, credential: Credential = NO_CREDENTIAL
+    ) -> bool:
         """Take up one message, as `pdns.net.edge.MessageHandler`. `reply` is called at most once, now or later. Never raises."""
         try:
-            return self._serve(wire, client, port, transport, reply)
+            return self._serve(wire, client, port, transport, reply, credential)
         except Exception:  # noqa: BLE001 - a bug must cost one query, not the service
             _log.exception("unhandled exception on a %d-byte query", len(wire))
             self._stats.dropped("internal_error")
@@ -160,21 +162,29 @@ class Service:
         plain, undecided = self._resolver.classify(queries, now)
         for query in undecided:
             try:
-                client = query.client
-                outcome = decide(query, client, now)
-                if outcome is BLOCK_STORED:
+                if (outcome := decide(query, query.client, now)) is BLOCK_STORED:
                     query.send_cached("blocked", now)
-                    continue
-                if outcome is PLAIN:
+                elif outcome is PLAIN:
                     plain.append(query)
-                    continue
-                waiter = Waiter(query, client, query.address, Transport.UDP, query.reply, query.started_s)
-                self._perform(outcome, query.port, waiter, now)
+                else:
+                    self._perform(outcome, query.port, _waiter(query), now)
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a query for %s raised", to_text(query.qname))
-                self._stats.dropped("internal_error")
+                self._bug(query)
         if plain:
             self._ask_plain(plain, now)
+
+    def on_stream_queries(self, queries: list[Datagram]) -> None:
+        """The same for queries that came over encrypted connections."""
+        now = self._clock()
+        for query in queries:
+            try:
+                self._decide(query, _waiter(query), query.port, now)
+            except Exception:  # noqa: BLE001 - as above
+                self._bug(query)
+
+    def _bug(self, query: Datagram) -> None:
+        _log.exception("a query for %s raised", to_text(query.qname))
+        self._stats.dropped("internal_error")
 
     def finish(self, now: float) -> None:
         """Write what waits to be written: at the end, and when events begin or end to be recorded."""
@@ -195,28 +205,26 @@ class Service:
         self._awaiting_stale = waiting
         if self._events is not None:
             self._events.sweep(now)
-        for group, up in islice(self._forwarder.groups_up(), MOST_LABELS):
-            self._stats.gauge("group_up", int(up), group)
-        self._stats.gauge("cache_entries", len(self._cache))
-        self._stats.gauge("cache_bytes", self._cache.size_bytes)
-        self._stats.gauge("in_flight", len(self._in_flight))
-        self._stats.add("cache_evictions_total", self._cache.evictions - self._evictions_counted)
-        self._evictions_counted = self._cache.evictions
+        self._gauges.set(self._forwarder, self._cache, self._in_flight)
 
-    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply) -> bool:
+    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply, credential: Credential) -> bool:
         assert self.fast_path is not None
         started_s, now = perf_counter(), self._clock()
-        query = self.fast_path.answer(wire, address, transport, now)
+        query = self.fast_path.answer(wire, address, transport, now, credential)
         refused = self.fast_path.refused
         if isinstance(query, bytes):
             reply(query)
         elif query is not None:
-            outcome = self._resolver.decide(query, query.client, now)
-            if not isinstance(outcome, Stored):
-                self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
-            elif (answer := self.fast_path.send_cached(query, outcome.source, transport, now, started_s)) is not None:
-                reply(answer)
+            self._decide(query, Waiter(query, query.client, address, transport, reply, started_s), port, now)
         return refused
+
+    def _decide(self, query: Any, waiter: Waiter, port: int, now: float) -> None:
+        assert self.fast_path is not None
+        outcome = self._resolver.decide(query, waiter.client, now)
+        if not isinstance(outcome, Stored):
+            self._perform(outcome, port, waiter, now)
+        elif answer := self.fast_path.send_cached(query, outcome.source, waiter.transport, now, waiter.started_s):
+            waiter.reply(answer)
 
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
@@ -294,11 +302,9 @@ class Service:
             return
         for query in queries:
             try:
-                waiter = Waiter(query, query.client, query.address, Transport.UDP, query.reply, query.started_s)
-                self._wait(self._resolver.forward_of(query, query.client), query.port, waiter, now)
+                self._wait(self._resolver.forward_of(query, query.client), query.port, _waiter(query), now)
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a query for %s raised", to_text(query.qname))
-                self._stats.dropped("internal_error")
+                self._bug(query)
 
     def _punted(self, flight: Any) -> tuple[UpstreamQuestion, Done]:
         """What `flight`, which the forwarding kernel has no more to do with, asks, and whom to tell its end."""
@@ -393,6 +399,10 @@ def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
     upstream, limit = config.upstream, config.rate_limit
     prefixes = limit.ipv4_prefix, limit.ipv6_prefix
     return upstream.max_in_flight, upstream.max_in_flight_per_client, upstream.timeout_s, prefixes
+
+
+def _waiter(query: Datagram) -> Waiter:
+    return Waiter(query, query.client, query.address, query.transport, query.reply, query.started_s)
 
 
 def _question(forward: Forward) -> UpstreamQuestion:
