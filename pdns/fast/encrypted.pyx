@@ -57,7 +57,7 @@ cdef class StreamQuery(PendingQuery):
     def __del__(self):
         if not self._answered and self._stream is not None and self._stream.state == OPEN:
             try:  # from any thread: a garbage collector may call this
-                self._set._loop.call_soon_threadsafe(self._set.abandon, self._stream)
+                self._set._loop.call_soon_threadsafe(self._set.abandon, self._stream, self.place)
             except RuntimeError:  # the loop is closed
                 pass
 
@@ -245,7 +245,7 @@ cdef class EncryptedSet(EncryptedSockets):
                 return self._end(s, "encrypted_slow_reader")
         return self._mark_dirty(s)
 
-    def abandon(self, EncryptedStream s not None):
+    def abandon(self, EncryptedStream s not None, int32_t place):
         """A query of `s` will never be answered."""
         if s.state == OPEN:
             s.asked -= 1

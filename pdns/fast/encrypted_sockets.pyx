@@ -12,7 +12,7 @@ from pdns.fast.handshakes cimport Handshake, free_thread, next_left, start_threa
 from pdns.fast.openssl cimport SSL_R_NO_APPLICATION_PROTOCOL
 from pdns.fast.stats cimport HTTPS, TLS
 from pdns.fast.tls cimport (
-    DONE, FINGERPRINT_BYTES, H2, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint, tls_protocol, tls_server_name,
+    DONE, FINGERPRINT_BYTES, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint, tls_server_name,
 )
 
 from pdns.core.credentials import NO_CREDENTIAL, Credential
@@ -59,12 +59,13 @@ cdef class EncryptedSockets:
 
     def add(
         self, int fd, str address not None, int port, TlsContext context not None, transport, key, *, bint admits_by_name=False,
-        bint awaits_header=False,
+        bint awaits_header=False, bytes path=b"",
     ):
         """Take over the connected socket `fd`, of the client at `address`."""
         cdef EncryptedStream s = EncryptedStream.__new__(EncryptedStream)
         s.set, s.epoll, s.totals, s.context, s.fd, s.key, s.port = self, self._epoll, &self._totals, context, fd, key, port
         s.transport, s.transport_number, s.admits_by_name, s.credential = transport, _NUMBERS[transport], admits_by_name, NO_CREDENTIAL
+        s.path = path
         s.speak_for(address)
         s.state = HEADER if awaits_header else FRESH
         s.job.owner, s.job.fd = <void *>s, fd
@@ -164,9 +165,6 @@ cdef class EncryptedSockets:
         cdef const char *name = tls_server_name(s.job.ssl)
         cdef bint has_certificate = tls_client_fingerprint(s.job.ssl, fingerprint)
         s.state, s.active_s, s.job.heard = OPEN, clock_s(), 0
-        if s.transport_number == HTTPS and tls_protocol(s.job.ssl) != H2:
-            self._stats.dropped("encrypted_no_protocol")
-            return self._leave(s)
         if name != NULL or has_certificate:
             s.credential = Credential(
                 PyBytes_FromStringAndSize(<char *>fingerprint, FINGERPRINT_BYTES) if has_certificate else b"", b"",

@@ -105,7 +105,7 @@ cdef class EncryptedStream:
         return True
 
     cdef bint holds_message(self) noexcept:
-        return self.held_bytes >= 2 and self.held_bytes - 2 >= u16(self.held)
+        return self.has_ready or self.held_bytes >= 2 and self.held_bytes - 2 >= u16(self.held)
 
     cdef bint keep_unsent(self, const uint8_t *at, Py_ssize_t size) noexcept:
         cdef Py_ssize_t wanted = self.unsent_bytes + size

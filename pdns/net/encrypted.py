@@ -19,6 +19,7 @@ from pdns.net.edge import BugLog, EdgeStats
 from pdns.net.encrypted_limits import EncryptedLimits, NewConnections
 from pdns.net.stream import RESET_ON_CLOSE, client_key
 from pdns.net.turns import Turns
+from pdns.wire.doh import BASE_PATH
 from pdns.wire.proxy_header import FIXED_BYTES, UNFINISHED, header_bytes, parse_header
 from pdns.wire.transport import Transport
 
@@ -109,6 +110,7 @@ class EncryptedConnections:
         self._shaking.max_per_client = max(1, limits.max_handshakes // _HANDSHAKES_OF_CLIENT)
         self._new.per_s = limits.new_per_client_per_s
         self._set.pads, self._set.max_outstanding = limits.pads, limits.max_outstanding
+        self._set.limit_streams(limits.max_streams)
 
     def trust(self, networks: Iterable[str]) -> None:
         """Peers in `networks`, and no others, begin each new connection with a PROXY protocol header from now on."""
@@ -182,6 +184,7 @@ class EncryptedConnections:
         stream = self._set.add(
             sock.detach(), *peer, context, Transport(settings.transport), key,
             admits_by_name=settings.admit_by_server_name, awaits_header=awaits_header,
+            path=settings.path.encode() or BASE_PATH,
         )  # fmt: skip
         self._count_in(stream)
 

@@ -18,6 +18,7 @@ class EncryptedLimits(NamedTuple):
     answer_deadline_s: float = 10.0  # after that long nothing asked before will be answered
     max_outstanding: int = 128  # queries of one connection at a time; the next ones wait
     pads: bool = True
+    max_streams: int = 100  # of a connection of HTTP/2, at a time
 
 
 _MOST_CLIENTS: Final = 8192

@@ -24,13 +24,13 @@ from pdns.worker.parts import Kernels
 def encrypted_kernel() -> EncryptedKernel:
     """What serves encrypted connections, imported when it is first needed. Raises `PdnsError` that says what to install."""
     try:
-        from pdns.fast.encrypted import EncryptedSet  # noqa: PLC0415 (needs OpenSSL and nghttp2, which not every machine has)
+        from pdns.fast.https import HttpsSet  # noqa: PLC0415 (needs OpenSSL and nghttp2, which not every machine has)
         from pdns.fast.tls import TlsContext  # noqa: PLC0415
     except ImportError as error:
         raise PdnsError(
             f"encrypted listeners need OpenSSL 3 and nghttp2: {error}. Debian, Ubuntu: apt install libssl3 libnghttp2-14"
         ) from None
-    return EncryptedKernel(TlsContext, EncryptedSet)
+    return EncryptedKernel(TlsContext, HttpsSet)
 
 
 COMPILED: Final = Kernels(
