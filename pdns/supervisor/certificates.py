@@ -23,8 +23,8 @@ from pdns.errors import InvalidCertificate, PdnsError
 from pdns.files.sealed import sealed_memory
 from pdns.ipc.encryption_secrets import CertificateSecrets, EncryptionSecrets, ListenerSecrets, encode
 from pdns.ipc.messages import TakeSecrets
-from pdns.supervisor.ticket_keys import TicketKeys
 from pdns.supervisor.renewed_files import RenewedFiles
+from pdns.supervisor.ticket_keys import TicketKeys
 
 LOOK_S: Final = 0.25
 _NO_AUTHORITY: Final = b"", b""

@@ -10,6 +10,7 @@ from typing import Final
 
 from pdns.telemetry.family import Family
 from pdns.telemetry.feed_families import FEED_FAMILIES
+from pdns.telemetry.quic_families import QUIC_FAMILIES
 
 FAMILIES: Final = (
     # Queries and answers.
@@ -174,6 +175,7 @@ FAMILIES: Final = (
         "Queries that taps did not copy: the sink or a process was too slow.",
     ),
     Family("findings_total", "counter", "events", ("kind", "tenant"), "Findings recorded."),
+    *QUIC_FAMILIES,
     # Configuration and processes.
     Family(
         "log_lines_dropped_total",
@@ -218,6 +220,7 @@ FAMILIES: Final = (
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes replaced because they died."),
     Family("page_restarts_total", "counter", "supervisor", (), "Page processes replaced because they died."),
     Family("events_restarts_total", "counter", "supervisor", (), "Events processes replaced because they died."),
+    Family("quic_restarts_total", "counter", "supervisor", (), "Quic processes replaced because they died."),
     Family(
         "confinement",
         "gauge",
@@ -231,7 +234,7 @@ FAMILIES: Final = (
         "counter",
         "supervisor",
         ("process",),
-        "Failed starts of a process, which are retried: worker (all of them), feeds, page, events.",
+        "Failed starts of a process, which are retried: worker (all of them), feeds, page, events, quic.",
     ),
     Family(
         "http_connections_dropped_total",
@@ -248,7 +251,7 @@ FAMILIES: Final = (
         "gauge",
         "supervisor",
         ("process",),
-        "Start time of a process: supervisor, worker0, worker1 ..., feeds, page, events.",
+        "Start time of a process: supervisor, worker0, worker1 ..., feeds, page, events, quic.",
     ),
     Family("process_cpu_seconds_total", "counter", "supervisor", ("process",), "User and system CPU time."),
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),

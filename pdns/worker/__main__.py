@@ -39,6 +39,7 @@ from pdns.ipc.messages import (
     Refused,
     TakeBlockset,
     TakeMemories,
+    TakeRelay,
 )
 from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.net.listener import Listener, close_sockets
@@ -94,6 +95,11 @@ class Worker:
                 case TakeMemories(names):
                     close_all([*self._memories.values()])
                     self._memories = dict(zip(names, fds, strict=True))
+                case TakeRelay():
+                    if self._running is None:
+                        close_all(fds)
+                    else:
+                        self._running.take_relay(socket.socket(fileno=fds[0]))
                 case FindCached():
                     nothing = FoundCached(message.number, False)
                     self._channel.send(nothing if self._running is None else await self._running.find_cached(message))

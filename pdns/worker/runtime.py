@@ -27,6 +27,7 @@ from pdns.logs import standard_error
 from pdns.net.descriptors import client_descriptors, limit
 from pdns.net.edge import BugLog
 from pdns.net.listener import Listener
+from pdns.net.relay import RelayServers
 from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpListener
 from pdns.net.tcp_limits import TcpLimits
 from pdns.state.overrides import FILE_NAME, OverridesWatch
@@ -99,6 +100,7 @@ class Runtime:
         self._taps = QueryTapping(self._service.fast_path, config, stats, client_key)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._connections.trust(config.server.proxy_protocol_from)
+        self._relays = RelayServers(self._service, loop, stats)
         self._udp: dict[Listener, UdpListener] = {}
         self._covered: dict[int, list[UdpListener]] = {}  # worker that is away -> its sockets
         self._covered_before: set[UdpListener] = set()
@@ -158,6 +160,10 @@ class Runtime:
         if TUNNELS in memories and self._tunnels.use(memories[TUNNELS]):
             del memories[TUNNELS]
 
+    def take_relay(self, sock: socket.socket) -> None:
+        """Answer the quic process behind `sock`."""
+        self._relays.add(sock)
+
     def cover(self, worker: int, sockets: Iterable[socket.socket]) -> None:
         """Read these sockets of another worker as well, and no others of it."""
         for udp in self._covered.pop(worker, ()):
@@ -179,6 +185,7 @@ class Runtime:
             udp.pause()
         for tcp in self._tcp.values():
             tcp.close()
+        self._relays.stop()
         self._service.let_go_of_arena()
         self._handed_over = True
 
@@ -191,6 +198,7 @@ class Runtime:
             udp.pause()
         for tcp in () if self._handed_over else self._tcp.values():
             tcp.close()
+        self._relays.stop()
         self._connections.drain()
         while self._service.in_flight() and self._loop.time() < until_s:  # noqa: ASYNC110 (once in a life; an event would cost each query)
             await asyncio.sleep(0.005)
@@ -204,6 +212,7 @@ class Runtime:
         if self._tick is not None:
             self._tick.cancel()
         self._connections.close()
+        self._relays.close()
         self._zone_changes.close()
         for udp in (*self._all_udp(), *self._covered_before):
             udp.close()
