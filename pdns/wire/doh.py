@@ -3,6 +3,10 @@
 JSON is not offered: `?name=` without `dns` is refused, and the field `accept` is not looked at, as RFC 9110, 12.5.1, allows.
 """
 
+# kernel: pdns/fast/doh.pyx
+# kernel: pdns/fast/http2.pyx
+# kernel: pdns/fast/https.pyx
+
 from __future__ import annotations
 
 import re
