@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Self
 
-from pdns.config.addresses import UpstreamAddress, parse_upstream
 from pdns.config.schema import Config, Feed
+from pdns.config.upstream_address import UpstreamAddress, parse_upstream
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
 from pdns.files.safe_files import open_regular

@@ -20,7 +20,7 @@ import dns.rdatatype
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from feeds.fetch.network import Network
-from pdns.config.addresses import UpstreamAddress
+from pdns.config.upstream_address import UpstreamAddress
 
 ATTEMPT_TIMEOUT_S = 3.0
 System = Callable[[str, socket.AddressFamily], Awaitable[list[str]]]
