@@ -92,6 +92,10 @@ def parse_upstream(text: str) -> UpstreamAddress:
     if transport.is_encrypted and not server_name and not any(one.startswith(PIN) for one in proofs):
         example = f"{transport}://{endpoint}{path}#dns.example.net"
         raise InvalidAddress(f'expected also the name in its certificate, as in "{example}"')
+    if transport is Transport.QUIC and any(one.startswith(TBS) for one in proofs):
+        raise InvalidAddress(
+            "expected pin= instead of tbs= with quic://: digests of certificates are checked by TLS over TCP only"
+        )
     return UpstreamAddress(transport, *endpoint, server_name, path, proofs)
 
 

@@ -1,10 +1,18 @@
-"""GOAWAY (RFC 9113, 6.8): `h2` treats it as the end of the connection; the streams before it are still answered."""
+"""GOAWAY (RFC 9113, 6.8): `h2` treats it as the end of the connection; the streams before it are still answered.
+
+Frames that are too long are refused here as well: `h2` would collect them first.
+"""
 
 from __future__ import annotations
 
+from typing import Final
+
+from pdns.errors import WireError
+
+MAX_FRAME_BYTES: Final = 16384  # SETTINGS_MAX_FRAME_SIZE as long as we name no other
+
 _HEADER_BYTES = 9
 _GOAWAY = 0x7
-_MOST_DEBUG_BYTES = 16384
 
 
 class GoawayFilter:
@@ -16,7 +24,7 @@ class GoawayFilter:
         self._passing = 0  # bytes of the current frame that are still to come
 
     def feed(self, data: bytes) -> bytes:
-        """`data` without such frames. The beginning of a frame is held back until its header is whole."""
+        """`data` without such frames. The beginning of a frame is held back until its header is whole. Raises `WireError`."""
         if self._passing >= len(data) and not self._begun:
             self._passing -= len(data)
             return data
@@ -26,8 +34,10 @@ class GoawayFilter:
         at, start = self._passing, 0
         while len(data) - at >= _HEADER_BYTES:
             length = int.from_bytes(data[at : at + 3])
+            if length > MAX_FRAME_BYTES:
+                raise WireError(f"a frame of {length} bytes")
             end = at + _HEADER_BYTES + length
-            if data[at + 3] == _GOAWAY and 8 <= length <= _MOST_DEBUG_BYTES:
+            if data[at + 3] == _GOAWAY and length >= 8:
                 kept.append(data[start:at])
                 start = at
                 if end > len(data):
