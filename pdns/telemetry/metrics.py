@@ -93,6 +93,13 @@ FAMILIES: Final = (
         "0 while a worker gets mostly bad answers from it, or none where another upstream answers; else 1.",
         "least",
     ),
+    Family(
+        "upstream_handshakes_total",
+        "counter",
+        "worker",
+        ("upstream", "session"),
+        "Encrypted connections made to an upstream, by session: new or resumed.",
+    ),
     Family("upstream_blocked_total", "counter", "worker", ("upstream",), "Replies of an upstream that it blocks the name."),
     Family("group_up", "gauge", "worker", ("group",), "1 while some upstream of the group is reachable, else 0.", "least"),
     Family(

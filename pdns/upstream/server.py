@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from copy import deepcopy
 
-from pdns.config.addresses import parse_upstream
+from pdns.config.upstream_address import parse_upstream
 from pdns.upstream.case import CaseMemory
 from pdns.upstream.edns import EdnsMemory
 from pdns.upstream.health import Health
@@ -18,7 +18,7 @@ class UpstreamServer:
         self.name = name
         self.address = parse_upstream(name)
         self.takes_datagrams = not self.address.transport.is_stream  # else it is asked over streams only
-        self.connect_error = ""  # why the last connection to it could not be made, "" when it could
+        self.stream_error = ""  # why the last connection or stream failed, "" once another connection is made
         self.health = Health()
         self.usefulness = Usefulness()
         self.case = CaseMemory(enabled=case_randomisation)
@@ -26,6 +26,6 @@ class UpstreamServer:
 
     def remember(self, other: UpstreamServer) -> None:
         """Have found out what `other` has by now, which stands for the same server."""
-        self.connect_error = other.connect_error
+        self.stream_error = other.stream_error
         self.health, self.usefulness = deepcopy(other.health), deepcopy(other.usefulness)
         self.case, self.edns = deepcopy(other.case), deepcopy(other.edns)
