@@ -16,6 +16,7 @@ from pdns.config.addresses import Endpoint
 from pdns.config.admin_rules import settle_admin
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.block_page_rules import settle_block_page
+from pdns.config.canary_rules import settle_canaries
 from pdns.config.credentials import secret_path
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
@@ -250,6 +251,7 @@ def _state(state: State, around: RuleContext) -> State:
 _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "server": _server,
     "upstream": settle_upstream,
+    "canaries": settle_canaries,
     "cache": _cache,
     "block": _block,
     "local": settle_local,

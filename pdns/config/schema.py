@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from pdns.config.canary_schema import CanarySection
 from pdns.config.event_schema import EventSection
 from pdns.config.findings_schema import FindingsSection
 from pdns.config.fleet_schema import FleetSection
@@ -22,6 +23,7 @@ from pdns.config.value_types import (
     Action,
     AtLeastOne,
     Delimiter,
+    Dnssec,
     FeedFormat,
     HeaderField,
     JsonPath,
@@ -43,6 +45,7 @@ from pdns.config.value_types import (
     TrueFalseOrAuto,
     TsigAlgorithm,
     WordInQuery,
+    ZoneDnssec,
 )
 
 
@@ -72,6 +75,7 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_in_flight: Positive = 8192
     max_in_flight_per_client: Positive = 4096
     case_randomisation: bool = True
+    dnssec: Dnssec = "trust-ad"
     ca_file: str = ""
 
 
@@ -84,6 +88,7 @@ class Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fallback: LabelOrNone = ""
     timeout_s: PositiveSeconds = 10.0
     case_randomisation: bool = True
+    dnssec: Dnssec = "trust-ad"
     ca_file: str = ""
 
 
@@ -95,7 +100,7 @@ class Zone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     servers: ServersOrDefault = ()
     group: LabelOrNone = ""
     block: bool = True
-    dnssec: bool = True
+    dnssec: ZoneDnssec = True
     private_answers: TrueFalseOrAuto = "auto"
     strategy: Strategy = "fastest"
     fallback: LabelOrNone = ""
@@ -361,6 +366,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     server: Server = Server()
     upstream: Upstream = Upstream()
+    canaries: CanarySection = CanarySection()
     cache: Cache = Cache()
     block: Block = Block()
     local: Local = Local()

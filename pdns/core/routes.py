@@ -90,7 +90,7 @@ class Routes:
 def _route(zone: Zone, groups: Mapping[str, ServerGroup], label: str) -> Route:
     group = group_of(zone)
     private = group != DEFAULT if zone.private_answers == "auto" else zone.private_answers
-    route = Route(group, zone.block, zone.dnssec, private)
+    route = Route(group, zone.block, bool(zone.dnssec), private)
     if route == DEFAULT_ROUTE:
         return route
     mark = 0 if group == DEFAULT and zone.dnssec else crc32(repr((group, zone.dnssec, *_course(group, groups))).encode()) or 1

@@ -336,16 +336,14 @@ class Service:
                 _log.exception("an answer could not be given")
 
     def _answer(self, waiter: Waiter, answer: Answer, now: float) -> None:
-        entry, query, tenant = answer.entry, waiter.query, waiter.client.tenant
-        source = answer.source
+        entry, query, tenant, source = answer.entry, waiter.query, waiter.client.tenant, answer.source
         if entry.over_tcp is not None and waiter.transport.is_stream:
             entry = entry.over_tcp
             source = entry.source
         stats, verdict = self._stats, entry.verdict
-        if entry.monitored:
-            self._monitor_log.saw(query.qname, tenant, waiter.address, entry.monitored)
         if entry.monitored or verdict is not None:
-            self._count_block(waiter, entry, now)
+            if query.qtype not in p.FOR_RESOLVERS:  # else it takes the verdict, and is no attempt
+                self._count_block(waiter, entry, now)
             if entry.silent:
                 return
         if self._asked is not None and verdict is None and source != "refused":
@@ -360,6 +358,8 @@ class Service:
 
     def _count_block(self, waiter: Waiter, entry: Entry, now: float) -> None:
         query, client, verdict = waiter.query, waiter.client, entry.verdict
+        if entry.monitored:
+            self._monitor_log.saw(query.qname, client.tenant, waiter.address, entry.monitored)
         if verdict is None:
             slots, listed, text = self._stats.blocked(client.tenant, None, entry.monitored), b"", b""
         else:
