@@ -29,7 +29,7 @@ def share_config(config: Config) -> int:
         if getattr(config, name) == _DEFAULTS[name]:
             del tables[name]
     for name, keys in LATER_KEYS.items():
-        for table in tables[name] if isinstance(tables[name], list) else [tables[name]]:
+        for table in [tables[name]] if isinstance(tables[name], dict) else tables[name]:
             for key, default in keys.items():
                 if table[key] == default:
                     del table[key]

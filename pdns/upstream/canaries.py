@@ -59,9 +59,8 @@ class Canaries:
         """
         for rounds in self._rounds:
             rounds.end()
-            if rounds.server.name not in names:
-                self._stats.forget("upstream_validates", rounds.server.name)
-                self._stats.forget("upstream_honest", rounds.server.name)
+            self._stats.forget("upstream_validates", rounds.server.name)
+            self._stats.forget("upstream_honest", rounds.server.name)
         watched = forwarder.servers_of_all_names()
         for server in forwarder.servers:
             if section != self._section or server.name not in names or server not in watched:
