@@ -10,11 +10,14 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from pdns.config.admin_schema import Admin, Metrics
 from pdns.config.canary_schema import CanarySection
+from pdns.config.discovery_schema import Designation, DiscoverySection
 from pdns.config.event_schema import EventSection
 from pdns.config.findings_schema import FindingsSection
 from pdns.config.fleet_schema import FleetSection
 from pdns.config.history_schema import HistorySection
+from pdns.config.listener_schema import EncryptedSection, ListenerSection
 from pdns.config.policy_schema import PolicySection, Tenant
 from pdns.config.report_schema import Mail, ScheduledReport
 from pdns.config.sink_schema import SinkSection
@@ -39,9 +42,7 @@ from pdns.config.value_types import (
     ServersOrDefault,
     Share,
     ShareOrDefault,
-    StatusPage,
     Strategy,
-    TokenRole,
     TrueFalseOrAuto,
     TsigAlgorithm,
     WordInQuery,
@@ -296,37 +297,6 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dir: str = ""
 
 
-class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The address of the metrics."""
-
-    listen: str = "127.0.0.1:9153"
-    hosts: tuple[str, ...] = ()
-    status_page: StatusPage = "loopback"
-
-
-class AdminToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A token of the API: who it belongs to, and what it may do."""
-
-    name: Label
-    file: str
-    role: TokenRole = "read"
-    tenants: tuple[str, ...] = ()
-    expires: str = ""
-
-
-class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The HTTP API for administrators and their programs."""
-
-    listen: str = "127.0.0.1:9154"
-    token_file: str = ""
-    hosts: tuple[str, ...] = ()
-    socket: str = ""
-    socket_group: str = ""
-    tls_cert_file: str = ""
-    tls_key_file: str = ""
-    token: tuple[AdminToken, ...] = ()
-
-
 class BlockPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The web page that clients get at the sinkhole address."""
 
@@ -365,6 +335,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration. Sections are tables; those that may be repeated are arrays of tables."""
 
     server: Server = Server()
+    listener: tuple[ListenerSection, ...] = ()
+    encrypted: EncryptedSection = EncryptedSection()
     upstream: Upstream = Upstream()
     canaries: CanarySection = CanarySection()
     cache: Cache = Cache()
@@ -396,8 +368,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     findings: FindingsSection = FindingsSection()
     fleet: FleetSection = FleetSection()
     log: Log = Log()
+    discovery: DiscoverySection = DiscoverySection()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)
+    designation: Designation | UnsetType = UNSET  # what the certificates of listeners say (`pdns.config.designation`)
 
 
-MADE_FIELDS = frozenset(("loaded_records", "utc_offsets"))  # fields of `Config` that are no keys
+MADE_FIELDS = frozenset(("loaded_records", "utc_offsets", "designation"))  # fields of `Config` that are no keys

@@ -13,8 +13,18 @@ from pdns.config.earlier import config_of
 from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
-LATER_TABLES: Final = ("fleet", "canaries")  # that the version before did not have, and that switch nothing on by default
-LATER_KEYS: Final = {"upstream": {"dnssec": "trust-ad"}, "group": {"dnssec": "trust-ad"}}  # likewise, in tables that it had
+LATER_TABLES: Final = (
+    "fleet",
+    "canaries",
+    "discovery",
+    "designation",
+    "listener",
+    "encrypted",
+)  # their defaults switch nothing on
+LATER_KEYS: Final = {
+    "upstream": {"dnssec": "trust-ad"},
+    "group": {"dnssec": "trust-ad"},
+}  # likewise, in tables of the version before
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Config)}
 
 
@@ -27,7 +37,7 @@ def share_config(config: Config) -> int:
     tables: dict[str, Any] = msgspec.to_builtins(replace(config, record=()))
     for name in LATER_TABLES:
         if getattr(config, name) == _DEFAULTS[name]:
-            del tables[name]
+            tables.pop(name, None)
     for name, keys in LATER_KEYS.items():
         for table in [tables[name]] if isinstance(tables[name], dict) else tables[name]:
             for key, default in keys.items():
