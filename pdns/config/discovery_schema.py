@@ -7,7 +7,7 @@ from typing import Annotated
 from msgspec import Meta, Struct
 
 InfoUrl = Annotated[
-    str, Meta(pattern=r"^(https://[\x21-\x7e]{1,240})?\Z", description="https URL (at most 248 ASCII characters)")
+    str, Meta(pattern=r"^(https://[\x21-\x7e]{1,239})?\Z", description="https URL (at most 247 ASCII characters)")
 ]
 
 

@@ -73,7 +73,7 @@ class SpecialNames:
         """`forward`: names in wire form that are left to an upstream all the same, with everything below them: it knows them.
 
         `never_forward`: further names that do not exist, with everything below them. The most specific name of both decides.
-        `single_labels`: addresses of names of one label do not exist either. `own`: what is said of this resolver, before all else.
+        `single_labels`: addresses of names of one label do not exist either. `own`: about this resolver, before all else.
         """
         self._exempt = frozenset(forward)
         self._above = {name for apex in self._exempt for name in names.ancestors(apex)} - self._exempt

@@ -13,18 +13,9 @@ from pdns.config.earlier import config_of
 from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
-LATER_TABLES: Final = (
-    "fleet",
-    "canaries",
-    "discovery",
-    "designation",
-    "listener",
-    "encrypted",
-)  # their defaults switch nothing on
-LATER_KEYS: Final = {
-    "upstream": {"dnssec": "trust-ad"},
-    "group": {"dnssec": "trust-ad"},
-}  # likewise, in tables of the version before
+# Unknown to earlier versions; their defaults switch nothing on.
+LATER_TABLES: Final = ("fleet", "canaries", "discovery", "designation", "listener", "encrypted")
+LATER_KEYS: Final = {"upstream": {"dnssec": "trust-ad"}, "group": {"dnssec": "trust-ad"}}
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Config)}
 
 
