@@ -6,10 +6,9 @@ from collections.abc import Iterator
 
 from msgspec import UNSET
 
-from pdns.config.designation import default_port
 from pdns.config.discovery_schema import DesignatedResolver
 from pdns.config.schema import Config
-from pdns.core.discovery import TTL_S, svcb_text
+from pdns.core.discovery import TTL_S, has_other_port, svcb_text
 from pdns.core.network_options import (
     DHCPV4_OPTION,
     DHCPV6_OPTION,
@@ -84,7 +83,7 @@ def radvd_line(resolver: DesignatedResolver, priority: int) -> str:
     parts = [f"AdvDNRPriority {priority};", f"AdvDNRLifetime {RA_LIFETIME_S};"]
     parts += [f"AdvDNRAddr {address};" for address in resolver.addresses if ":" in address]
     parts.append(f'AdvDNRSvcAlpn "{",".join(resolver.alpn)}";')
-    if resolver.port != default_port(resolver.alpn):
+    if has_other_port(resolver):
         parts.append(f"AdvDNRSvcPort {resolver.port};")
     if resolver.path:
         parts.append(f'AdvDNRSvcDohpath "{resolver.path}{{?dns}}";')

@@ -13,7 +13,6 @@ from msgspec.structs import replace
 from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.certificate_files import CertificateDetails, read_pair
 from pdns.config.discovery_schema import DesignatedResolver, Designation
-from pdns.config.listener_rules import DEFAULT_PORTS
 from pdns.config.listener_schema import ListenerSection
 from pdns.config.schema import Server
 from pdns.errors import InvalidCertificate
@@ -49,11 +48,6 @@ def designation_of(server: Server, listeners: Iterable[ListenerSection]) -> Desi
         return UNSET
     merged = tuple(_merged(found)[:MOST_RESOLVERS])
     return Designation(resolvers=merged, names=tuple(dict.fromkeys(names)), uncovered=tuple(dict.fromkeys(uncovered)))
-
-
-def default_port(alpn: Iterable[str]) -> int:
-    """The port that a client takes without the parameter `port` (RFC 9461, 4.2)."""
-    return next(DEFAULT_PORTS[transport] for transport, protocol in _ALPN.items() if protocol in alpn)
 
 
 def _plain_addresses(server: Server) -> tuple[str, ...]:

@@ -8,7 +8,6 @@ from typing import Final, Self
 
 from msgspec import UNSET
 
-from pdns.config.designation import default_port
 from pdns.config.discovery_schema import DesignatedResolver
 from pdns.config.schema import Config
 from pdns.core.answers import answer_entry
@@ -22,6 +21,7 @@ ERRORS: Final = "0,3,6-12,14-19,21-23,25,27,29,30,35"  # Extended DNS Errors tha
 DDR_NAME: Final = names.from_text("_dns.resolver.arpa")
 _INFO_NAME: Final = names.from_text("resolver.arpa")
 _ALPN, _PORT, _IPV4HINT, _IPV6HINT, _DOHPATH = 1, 3, 4, 6, 7  # RFC 9460, 14.3.2; RFC 9461, 5
+_PORTS: Final = {"dot": 853, "doq": 853, "h2": 443, "h3": 443}  # what clients take without the parameter `port` (RFC 9461, 4.2)
 _TEMPLATE: Final = "{?dns}"  # of GET requests (RFC 6570)
 _ARCOUNT: Final = slice(10, 12)
 
@@ -107,7 +107,7 @@ def svcb_rdata(resolver: DesignatedResolver, priority: int) -> bytes:
 def svc_params(resolver: DesignatedResolver, *, hints: bool = True) -> list[tuple[int, bytes]]:
     """The service parameters; without `hints` those that RFC 9463 allows in options of DHCP and RA (3.1.5)."""
     params = [(_ALPN, b"".join(bytes([len(one)]) + one.encode() for one in resolver.alpn))]
-    if resolver.port != default_port(resolver.alpn):
+    if has_other_port(resolver):
         params.append((_PORT, resolver.port.to_bytes(2)))
     addresses = [ipaddress.ip_address(address) for address in resolver.addresses] if hints else []
     for key, version in ((_IPV4HINT, 4), (_IPV6HINT, 6)):
@@ -118,11 +118,16 @@ def svc_params(resolver: DesignatedResolver, *, hints: bool = True) -> list[tupl
     return params
 
 
+def has_other_port(resolver: DesignatedResolver) -> bool:
+    """Whether clients must be told the port."""
+    return any(resolver.port != _PORTS[alpn] for alpn in resolver.alpn)
+
+
 def svcb_text(resolver: DesignatedResolver, priority: int) -> str:
     """The same in the presentation format, after the type (RFC 9460, 2.1)."""
     addresses = [ipaddress.ip_address(address) for address in resolver.addresses]
     parts = [str(priority), f"{resolver.name}.", f"alpn={','.join(resolver.alpn)}"]
-    if resolver.port != default_port(resolver.alpn):
+    if has_other_port(resolver):
         parts.append(f"port={resolver.port}")
     for key, version in (("ipv4hint", 4), ("ipv6hint", 6)):
         if hinted := [str(address) for address in addresses if address.version == version]:

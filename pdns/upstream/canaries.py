@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pdns.config.canary_schema import CanarySection
 from pdns.upstream.canary_checks import RANDOM_BYTES, CanaryQuestion, findings_of, questions_of
 from pdns.upstream.exchange import UpstreamAnswer, UpstreamFailure
-from pdns.upstream.honesty import CanaryKind, Finding, Honesty
+from pdns.upstream.honesty import CanaryKind, CanaryResult, Honesty
 
 if TYPE_CHECKING:
     from pdns.upstream.forwarder import Forwarder
@@ -53,7 +53,7 @@ class Canaries:
         self._section = CanarySection()
         self._rounds: list[_ServerRounds] = []
 
-    def watch(self, forwarder: Forwarder, section: CanarySection, names: Collection[str]) -> None:
+    def follow(self, forwarder: Forwarder, section: CanarySection, names: Collection[str]) -> None:
         """From now on, ask those servers of `forwarder` that have these names, as `section` says. What was found out of others,
         or with other questions, is forgotten.
         """
@@ -92,7 +92,7 @@ class _ServerRounds:
         self._loop, self._stats, self._forwarder, self._section = loop, stats, forwarder, section
         self._turn = _random.randrange(3)
         self._waiting = 0
-        self._found: dict[str, Finding] = {}
+        self._found: dict[str, CanaryResult] = {}
         self._ended = False
         for kind, honest in server.honesty.verdicts.items():
             self._gauge(kind, honest=honest)
@@ -116,14 +116,14 @@ class _ServerRounds:
             self._forwarder.ask_canary(server, canary.question, partial(self._done, canary, kinds))
 
     def _done(self, canary: CanaryQuestion, kinds: set[CanaryKind], outcome: UpstreamAnswer | UpstreamFailure) -> None:
-        self._found[canary.role] = canary.check(outcome.message) if isinstance(outcome, UpstreamAnswer) else Finding.NOTHING
+        self._found[canary.role] = canary.check(outcome.message) if isinstance(outcome, UpstreamAnswer) else CanaryResult.NOTHING
         self._waiting -= 1
         if self._waiting or self._ended:
             return
         for kind, finding in findings_of(self._found, kinds).items():
             self._stats.add("upstream_canaries_total", 1, self.server.name, kind, finding)
             if self.server.honesty.found(kind, finding):
-                self._tell(kind, honest=finding is Finding.HONEST)
+                self._tell(kind, honest=finding is CanaryResult.HONEST)
         self._again()
 
     def _again(self) -> None:

@@ -11,14 +11,14 @@ from pdns.config.canary_rules import KnownName
 from pdns.config.canary_schema import CanarySection
 from pdns.core.extended_errors import is_blocked
 from pdns.upstream.exchange import UpstreamQuestion
-from pdns.upstream.honesty import CanaryKind, Finding
+from pdns.upstream.honesty import CanaryKind, CanaryResult
 from pdns.wire import names
 from pdns.wire import protocol as p
 from pdns.wire.message import Message
 
 RANDOM_BYTES: Final = 10  # of the label of a name that does not exist
 
-Check = Callable[[Message], Finding]
+Check = Callable[[Message], CanaryResult]
 
 
 class CanaryQuestion(NamedTuple):
@@ -39,9 +39,9 @@ def questions_of(section: CanarySection, turn: int, random: bytes, *, validates:
         known = KnownName.of(section.known[turn % len(section.known)])
         qtype = p.A if any(address.version == 4 for address in known.addresses) else p.AAAA
 
-        def check_known(message: Message) -> Finding:
+        def check_known(message: Message) -> CanaryResult:
             found = set(addresses_of(message))
-            return Finding.NOTHING if not found else Finding.HONEST if found <= known.addresses else Finding.LIE
+            return CanaryResult.NOTHING if not found else CanaryResult.HONEST if found <= known.addresses else CanaryResult.LIE
 
         yield _canary(CanaryKind.REWRITING, "known", known.name, check_known, qtype=qtype)
     if section.empty_zone:
@@ -52,52 +52,56 @@ def questions_of(section: CanarySection, turn: int, random: bytes, *, validates:
         yield _canary(CanaryKind.FILTERING, "resolves", _name(section.resolves, turn), check_resolves)
 
 
-def findings_of(found: dict[str, Finding], asked: set[CanaryKind]) -> dict[CanaryKind, Finding]:
+def findings_of(found: dict[str, CanaryResult], asked: set[CanaryKind]) -> dict[CanaryKind, CanaryResult]:
     """What one round says of each kind that was asked for. `found` has what each question said, by its role."""
     kinds = {}
     if CanaryKind.VALIDATION in asked:
         both = {found["signed"], found["bogus"]}
-        kinds[CanaryKind.VALIDATION] = Finding.LIE if Finding.LIE in both else Finding.NOTHING if len(both) > 1 else both.pop()
+        kinds[CanaryKind.VALIDATION] = (
+            CanaryResult.LIE if CanaryResult.LIE in both else CanaryResult.NOTHING if len(both) > 1 else both.pop()
+        )
     if CanaryKind.REWRITING in asked:
-        some = {found.get("known", Finding.NOTHING), found.get("empty_zone", Finding.NOTHING)}
-        some = some - {Finding.NOTHING} or some
-        kinds[CanaryKind.REWRITING] = Finding.LIE if Finding.LIE in some else some.pop()
+        some = {found.get("known", CanaryResult.NOTHING), found.get("empty_zone", CanaryResult.NOTHING)}
+        some = some - {CanaryResult.NOTHING} or some
+        kinds[CanaryKind.REWRITING] = CanaryResult.LIE if CanaryResult.LIE in some else some.pop()
     if CanaryKind.FILTERING in asked:
         said = found["resolves"]
-        knows_public_names = found.get("known", Finding.HONEST) is not Finding.NOTHING  # else it may be a network of its own
-        kinds[CanaryKind.FILTERING] = said if said is not Finding.LIE or knows_public_names else Finding.NOTHING
+        knows_public_names = (
+            found.get("known", CanaryResult.HONEST) is not CanaryResult.NOTHING
+        )  # else it may be a network of its own
+        kinds[CanaryKind.FILTERING] = said if said is not CanaryResult.LIE or knows_public_names else CanaryResult.NOTHING
     return kinds
 
 
-def check_signed(message: Message) -> Finding:
+def check_signed(message: Message) -> CanaryResult:
     """A name with good signatures: AD must be set."""
     if message.rcode != p.NOERROR or not message.answer:
-        return Finding.NOTHING
-    return Finding.HONEST if message.flags & p.AD else Finding.LIE
+        return CanaryResult.NOTHING
+    return CanaryResult.HONEST if message.flags & p.AD else CanaryResult.LIE
 
 
-def check_bogus(message: Message) -> Finding:
+def check_bogus(message: Message) -> CanaryResult:
     """A name with broken signatures: SERVFAIL."""
     if message.rcode == p.SERVFAIL:
-        return Finding.HONEST
-    return Finding.LIE if message.rcode == p.NOERROR and message.answer else Finding.NOTHING
+        return CanaryResult.HONEST
+    return CanaryResult.LIE if message.rcode == p.NOERROR and message.answer else CanaryResult.NOTHING
 
 
-def check_absent(message: Message) -> Finding:
+def check_absent(message: Message) -> CanaryResult:
     """A name that does not exist: NXDOMAIN, or NODATA, which zones with compact denial have instead (RFC 9824)."""
     if message.rcode == p.NOERROR and message.answer:
-        return Finding.LIE
-    return Finding.HONEST if message.rcode in (p.NXDOMAIN, p.NOERROR) else Finding.NOTHING
+        return CanaryResult.LIE
+    return CanaryResult.HONEST if message.rcode in (p.NXDOMAIN, p.NOERROR) else CanaryResult.NOTHING
 
 
-def check_resolves(message: Message) -> Finding:
+def check_resolves(message: Message) -> CanaryResult:
     """A name that must have addresses on which a server can be."""
     if is_blocked(message):
-        return Finding.LIE
+        return CanaryResult.LIE
     found = list(addresses_of(message))
     if found:
-        return Finding.LIE if all(one.is_unspecified or one.is_loopback for one in found) else Finding.HONEST
-    return Finding.LIE if message.rcode in (p.NOERROR, p.NXDOMAIN) else Finding.NOTHING
+        return CanaryResult.LIE if all(one.is_unspecified or one.is_loopback for one in found) else CanaryResult.HONEST
+    return CanaryResult.LIE if message.rcode in (p.NOERROR, p.NXDOMAIN) else CanaryResult.NOTHING
 
 
 def addresses_of(message: Message) -> Iterator[IPAddress]:

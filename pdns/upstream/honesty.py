@@ -17,7 +17,7 @@ class CanaryKind(StrEnum):
     REWRITING = "rewriting"  # a name that does not exist has no addresses, and a known one has its own
 
 
-class Finding(StrEnum):
+class CanaryResult(StrEnum):
     """What one round of canaries says. The value is the label in metrics."""
 
     HONEST = "honest"
@@ -45,11 +45,11 @@ class Honesty:
         """Whether the last finding of some kind contradicts the verdict."""
         return any(self._doubts.values())
 
-    def found(self, kind: CanaryKind, finding: Finding) -> bool:
+    def found(self, kind: CanaryKind, finding: CanaryResult) -> bool:
         """A round is over. True when that changed the verdict of `kind`, or made the first one."""
-        if finding is Finding.NOTHING:
+        if finding is CanaryResult.NOTHING:
             return False
-        honest = finding is Finding.HONEST
+        honest = finding is CanaryResult.HONEST
         before = self.verdicts.get(kind)
         if honest == before or (before is None and honest):
             self._doubts[kind] = 0

@@ -89,7 +89,7 @@ class Runtime:
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(server_groups(config), loop, self._stats, COMPILED.upstream)
         self._canaries = Canaries(loop, self._stats)
-        self._canaries.watch(self._forwarder, config.canaries, watched_servers(config))
+        self._canaries.follow(self._forwarder, config.canaries, watched_servers(config))
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
@@ -137,7 +137,7 @@ class Runtime:
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
         if groups != server_groups(before) or config.canaries != before.canaries:
-            self._canaries.watch(self._forwarder, config.canaries, watched_servers(config))
+            self._canaries.follow(self._forwarder, config.canaries, watched_servers(config))
         self._config = config
         self._tunnels.configure(config)
         self._taps.configure(config)
