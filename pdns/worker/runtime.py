@@ -18,6 +18,7 @@ import msgspec
 from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
+from pdns.config.canary_rules import watched_servers
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
@@ -37,6 +38,7 @@ from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.further_memories import ASKED, TAP, TUNNELS
 from pdns.telemetry.metrics import WORKER_GAUGES
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
+from pdns.upstream.canaries import Canaries
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.group import longest_s
@@ -90,6 +92,8 @@ class Runtime:
             self._stats.forget(family)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(server_groups(config), loop, self._stats, COMPILED.upstream)
+        self._canaries = Canaries(loop, self._stats)
+        self._canaries.follow(self._forwarder, config.canaries, watched_servers(config))
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
@@ -139,6 +143,8 @@ class Runtime:
             forwarder.learn_from(self._forwarder)
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
+        if groups != server_groups(before) or config.canaries != before.canaries:
+            self._canaries.follow(self._forwarder, config.canaries, watched_servers(config))
         self._config = config
         self._tunnels.configure(config)
         self._taps.configure(config)
@@ -196,6 +202,7 @@ class Runtime:
             tcp.close()
         self._encrypted.stop_accepting()
         self._service.let_go_of_arena()
+        self._canaries.close()
         self._handed_over = True
 
     async def drain(self) -> int:
@@ -210,6 +217,7 @@ class Runtime:
         self._encrypted.stop_accepting()
         self._connections.drain()
         self._encrypted.drain()
+        self._canaries.close()
         while self._service.in_flight() and self._loop.time() < until_s:  # noqa: ASYNC110 (once in a life; an event would cost each query)
             await asyncio.sleep(0.005)
         unanswered = self._service.in_flight()

@@ -342,10 +342,9 @@ class Service:
             entry = entry.over_tcp
             source = entry.source
         stats, verdict = self._stats, entry.verdict
-        if entry.monitored:
-            self._monitor_log.saw(query.qname, tenant, waiter.address, entry.monitored)
         if entry.monitored or verdict is not None:
-            self._count_block(waiter, entry, now)
+            if query.qtype not in p.FOR_RESOLVERS:  # else it takes the verdict, and is no attempt
+                self._count_block(waiter, entry, now)
             if entry.silent:
                 return
         if self._asked is not None and verdict is None and source != "refused":
@@ -360,6 +359,8 @@ class Service:
 
     def _count_block(self, waiter: Waiter, entry: Entry, now: float) -> None:
         query, client, verdict = waiter.query, waiter.client, entry.verdict
+        if entry.monitored:
+            self._monitor_log.saw(query.qname, client.tenant, waiter.address, entry.monitored)
         if verdict is None:
             slots, listed, text = self._stats.blocked(client.tenant, None, entry.monitored), b"", b""
         else:
