@@ -22,14 +22,15 @@ COMPILED = os.environ.get("PDNS_COMPILED") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
 SANITIZE = os.environ.get("PDNS_SANITIZE") == "1"
 COVERAGE = os.environ.get("PDNS_COVERAGE") == "1"
+LIBRARIES = {"tls": ["ssl", "crypto"], "encrypted": ["ssl", "crypto"], "http2": ["nghttp2"]}  # of the system, by kernel
 CORES = len(os.sched_getaffinity(0))
 
 _WHAT_TO_DO = """
 pdns: its compiled part could not be built: {reason}
 
-It needs a C compiler and Python's headers:
-    Debian, Ubuntu: sudo apt-get install gcc python3-dev
-    Fedora:         sudo dnf install gcc python3-devel
+It needs a C compiler, and the headers of Python, OpenSSL and nghttp2:
+    Debian, Ubuntu: sudo apt-get install gcc python3-dev libssl-dev libnghttp2-dev
+    Fedora:         sudo dnf install gcc python3-devel openssl-devel libnghttp2-devel
 """
 
 
@@ -85,6 +86,7 @@ def extensions() -> list[Extension]:
             [str(path)],
             extra_compile_args=flags,
             extra_link_args=links,
+            libraries=LIBRARIES.get(path.stem, []),
             define_macros=[("PDNS_CHECKS", "1")] if checks else [("CYTHON_WITHOUT_ASSERTIONS", "1")],
         )
         for path in sorted(Path("pdns/fast").glob("*.pyx"))

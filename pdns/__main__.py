@@ -68,7 +68,7 @@ def _require_kernels() -> None:
     if find_spec("pdns.fast.udp") is None:
         sys.exit(
             "pdns: its compiled part is missing; install again where a C compiler is (`pip install .`; Debian, Ubuntu:"
-            " apt install gcc python3-dev)"
+            " apt install gcc python3-dev libssl-dev libnghttp2-dev)"
         )
 
 

@@ -124,12 +124,11 @@ def parse_upstream(text: str) -> UpstreamAddress:
     scheme, separator, rest = text.partition("://")
     if not separator:
         scheme, rest = Transport.UDP, text
-    try:
-        transport = Transport(scheme)
-    except ValueError:
-        raise InvalidAddress("expected udp://, tcp:// or tls:// before the address") from None
+    if scheme not in (Transport.UDP, Transport.TCP, Transport.TLS):
+        raise InvalidAddress("expected udp://, tcp:// or tls:// before the address")
+    transport = Transport(scheme)
     where, hash_sign, server_name = rest.partition("#")
-    endpoint = parse_endpoint(where, transport.upstream_port)
+    endpoint = parse_endpoint(where, transport.default_port)
     address = ipaddress.ip_address(endpoint.host)
     if address.is_unspecified or address.is_multicast:
         raise InvalidAddress("expected the address of one server")

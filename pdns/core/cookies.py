@@ -43,7 +43,7 @@ class Options:
             option, valid = self._cookie(query.cookie, ip_address(address).packed, int(now))
             query.verified |= valid
             query.options = option
-        if query.keepalive and transport.is_stream:
+        if query.keepalive and transport.has_keepalive:
             query.options += self._keepalive
         if query.nsid:
             query.options += self._nsid

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 CLIENT_QUERY, CLIENT_RESPONSE = 5, 6  # Message.Type
 POLICY_NXDOMAIN, POLICY_NODATA, POLICY_PASS, POLICY_DROP, POLICY_LOCAL_DATA = 1, 2, 3, 4, 6  # Policy.Action
-_TRANSPORTS: Final = {"udp": 1, "tcp": 2, "tls": 3, "https": 4, "quic": 7}  # SocketProtocol
+_TRANSPORTS: Final = {"udp": 1, "tcp": 2, "tls": 3, "https": 4, "quic": 7, "h3": 4}  # SocketProtocol
 _MESSAGE: Final = 1  # Dnstap.Type
 _FIXED32: Final = struct.Struct("<I")
 

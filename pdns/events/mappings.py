@@ -21,7 +21,7 @@ _SEVERITY_OF_CATEGORY: Final = {
 }  # fmt: skip
 _SEVERITY_OF_FINDING: Final = {"tunnel": 4, "retro": 4, "shared": 3, "bypass": 3, "first-seen": 2}
 _RCODES: Final = {"nxdomain": NXDOMAIN, "refused": REFUSED, "nodata": NOERROR, "sinkhole": NOERROR, "zero": NOERROR}
-_IP_PROTOCOLS: Final = {"udp": "udp", "quic": "udp"}  # all others: TCP
+_IP_PROTOCOLS: Final = {"udp": "udp", "quic": "udp", "h3": "udp"}  # all others: TCP
 
 
 def severity_of(record: Record) -> int:

@@ -13,5 +13,5 @@ cdef class Options:
     cdef HashKey _key  # of the day last asked for
     cdef int64_t _day
 
-    cdef bint take_up(self, Question *question, const uint8_t *address, bint tcp, double now) except -1
+    cdef bint take_up(self, Question *question, const uint8_t *address, int transport, double now) except -1
     cdef int _key_at(self, int64_t time_s) except -1

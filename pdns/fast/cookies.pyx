@@ -8,6 +8,7 @@ from libc.string cimport memcmp, memcpy
 
 from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4
 from pdns.fast.hashing cimport siphash24
+from pdns.fast.stats cimport TCP, TLS, UDP
 from pdns.fast.wire cimport CLIENT_COOKIE_BYTES, KEEPALIVE_BYTES, MOST_NSID_BYTES, SERVER_COOKIE_BYTES, put16, put32, u32
 
 from pdns.core import cookies as specification
@@ -38,7 +39,7 @@ cdef class Options:
             memcpy(&self._key, PyBytes_AS_STRING(secret), sizeof(HashKey))
         return 0
 
-    cdef bint take_up(self, Question *question, const uint8_t *address, bint tcp, double now) except -1:
+    cdef bint take_up(self, Question *question, const uint8_t *address, int transport, double now) except -1:
         cdef uint8_t expected[SERVER_COOKIE_BYTES]
         cdef uint8_t *given = question.cookie + CLIENT_COOKIE_BYTES
         cdef uint8_t *out = question.options
@@ -61,13 +62,13 @@ cdef class Options:
                 self._key_at(time_s)
                 make(self._key, question.cookie, time_s, address, out + 4 + CLIENT_COOKIE_BYTES)
             question.option_bytes = 4 + CLIENT_COOKIE_BYTES + SERVER_COOKIE_BYTES
-        if tcp and question.keepalive:
+        if (transport == TCP or transport == TLS) and question.keepalive:
             memcpy(out + question.option_bytes, PyBytes_AS_STRING(self._keepalive), KEEPALIVE_BYTES)
             question.option_bytes += KEEPALIVE_BYTES
         if question.nsid:
             memcpy(out + question.option_bytes, PyBytes_AS_STRING(self._nsid), PyBytes_GET_SIZE(self._nsid))
             question.option_bytes += <uint8_t>PyBytes_GET_SIZE(self._nsid)
-        return tcp or valid
+        return transport != UDP or valid
 
 
 cdef void make(HashKey key, const uint8_t *client_cookie, int64_t time_s, const uint8_t *address, uint8_t *out) noexcept nogil:

@@ -8,7 +8,7 @@ from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.asked cimport AskedNames
 from pdns.fast.cache cimport AnswerCache
-from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, RateLimiter
+from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, Known, RateLimiter
 from pdns.fast.cookies cimport Options
 from pdns.fast.event_writer cimport EventWriter
 from pdns.fast.query cimport Query
@@ -64,9 +64,13 @@ cdef class FastPath:
     cdef QueryTap _tap  # None: no queries are copied
     cdef Options _options
     cdef bytes _cookie_secret
+    cdef readonly uint32_t clients_epoch  # changes when what `identify` said may no longer be true
     cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much
 
     cdef int parse(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1
+    cdef int parse_known(self, const uint8_t *wire, Py_ssize_t size, const Known *known, ParsedPacket *heard) except -1
+    cdef int identify(self, const uint8_t *address, object credential, Known *out) except -1
+    cdef void _read(self, const uint8_t *wire, Py_ssize_t size, const Known *known, ParsedPacket *heard) noexcept
     cdef Py_ssize_t take(
         self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
     ) except -3

@@ -15,7 +15,7 @@ from pdns.fast.cache_record cimport (
     BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, ede_of, listed_of,
 )  # fmt: skip
 from pdns.fast.render cimport escape, render, render_structured, write_opt, write_truncated
-from pdns.fast.stats cimport TCP, UDP
+from pdns.fast.stats cimport UDP
 from pdns.fast.wire cimport (
     CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
@@ -26,8 +26,10 @@ from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.wire import protocol as p
 from pdns.wire.transport import Transport
 from pdns.core import resolver as specification
+from pdns.core.credentials import NO_CREDENTIAL
 
 cdef object _UDP = Transport.UDP
+cdef dict _TRANSPORT_NUMBERS = {transport: number for number, transport in enumerate(Transport)}
 
 cdef enum:
     CLASS_IN = 1
@@ -94,6 +96,7 @@ cdef class FastPath:
         if config is not self._config or policies != self._tenant_policies or marks.listed is not self._listed_clients:
             self._tenant_policies, self._listed_clients = policies, marks.listed
             self._clients = ClientTable(config.access, config.tenant, policies, marks, self._clients)
+            self.clients_epoch += 1
         if config is self._config:
             return
         self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None
@@ -119,7 +122,7 @@ cdef class FastPath:
         """Who is at `address`."""
         return self._clients.lookup(address)
 
-    def answer(self, bytes wire not None, str address not None, transport not None, double now):
+    def answer(self, bytes wire not None, str address not None, transport not None, double now, credential=NO_CREDENTIAL):
         """The answer to a message; None for silence; an `PendingQuery` when Python is to decide. `now` is of the clock of the cache."""
         cdef double began_s = perf_counter()
         cdef PendingQuery asked
@@ -133,7 +136,7 @@ cdef class FastPath:
         )
         size = self.take(
             &heard, <const uint8_t *>PyBytes_AS_STRING(wire), <const uint8_t *>PyBytes_AS_STRING(client),
-            UDP if transport is _UDP else TCP, now, &source, _buffer,
+            _TRANSPORT_NUMBERS[transport], now, &source, _buffer,
         )  # fmt: skip
         if size == SILENCE:
             return None
@@ -150,7 +153,7 @@ cdef class FastPath:
         """The answer to `asked`, which came at `began_s` of `time.perf_counter`, that is in the cache now, counted under `source`;
         None for silence. Raises `LookupError`."""
         cdef int number = SOURCE_NUMBERS[source]
-        cdef Py_ssize_t size = self.render_known(asked, number, UDP if transport is _UDP else TCP, now, _buffer)
+        cdef Py_ssize_t size = self.render_known(asked, number, _TRANSPORT_NUMBERS[transport], now, _buffer)
         if size == SILENCE:
             return None
         self._fast_stats.lasted(number, 1, perf_counter() - began_s)
@@ -163,13 +166,26 @@ cdef class FastPath:
         return self._render(record, &asked.q, asked.number, source, transport, False, now, out, asked.client_at)
 
     cdef Py_ssize_t most_bytes(self, const Question *question, int transport) noexcept nogil:
-        if transport == TCP:
+        if transport != UDP:
             return MAX_TCP_BYTES
         return question.udp_bytes if question.udp_bytes < self._max_udp_bytes else self._max_udp_bytes
 
     cdef int parse(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1:
         """Read a message and find out who sent it. What may be remembered of it is then on its way from memory."""
-        cdef Known *known = self._clients.find(address)
+        self._read(wire, size, self._clients.find(address), heard)
+        return 0
+
+    cdef int parse_known(self, const uint8_t *wire, Py_ssize_t size, const Known *known, ParsedPacket *heard) except -1:
+        """`parse` for a client that was identified."""
+        self._read(wire, size, known, heard)
+        return 0
+
+    cdef int identify(self, const uint8_t *address, object credential, Known *out) except -1:
+        """Who has `credential` and is at `address`; good until `clients_epoch` changes. Returns 0 when it has a token that is unknown."""
+        memcpy(out, self._clients.find(address), sizeof(Known))
+        return 1
+
+    cdef inline void _read(self, const uint8_t *wire, Py_ssize_t size, const Known *known, ParsedPacket *heard) noexcept:
         heard.client, heard.allowed = known.number, known.allowed
         heard.size = <uint32_t>size
         heard.fault = parse_question(wire, size, &heard.question)
@@ -177,7 +193,6 @@ cdef class FastPath:
             set_policy(&heard.question, known.policy)
             heard.hash = self._cache.hash_of(heard.question.key, heard.question.key_bytes)
             self._cache.expect(heard.hash)
-        return 0
 
     cdef Py_ssize_t take(
         self, ParsedPacket *heard, const uint8_t *wire, const uint8_t *address, int transport, double now, int *source, uint8_t *out
@@ -191,7 +206,7 @@ cdef class FastPath:
         cdef CacheRecord *record
         cdef Py_ssize_t size
         cdef RateLimiter limiter
-        cdef bint verified = transport == TCP
+        cdef bint verified = transport != UDP
         if heard.fault == UNKNOWN_OPCODE and self._primaries is not None:
             size = self._take_notify(heard, wire, address, now, out)
             if size:
@@ -209,7 +224,7 @@ cdef class FastPath:
         if self._tap is not None:
             self._tap.see(question, heard.client, self._clients.clients, address, transport, now)
         if question.has_options:
-            verified = self._options.take_up(question, address, transport == TCP, now)
+            verified = self._options.take_up(question, address, transport, now)
         if not heard.allowed:
             source[0] = REFUSED
             self.refused = True

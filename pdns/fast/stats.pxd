@@ -7,6 +7,10 @@ from pdns.fast.cache_record cimport SOURCE_COUNT
 cdef enum:
     UDP
     TCP
+    TLS
+    HTTPS
+    QUIC
+    H3
     TRANSPORTS
 
 cdef enum:

@@ -21,7 +21,8 @@ for _place, _qtype in enumerate(QTYPE_LABELS, 1):
     _labels[_qtype] = _place
 assert max(QTYPE_LABELS) < QTYPE_TABLE and len(QTYPE_LABELS) < QTYPE_LABELS_AT_MOST and len(BUCKETS_S) < BUCKETS_AT_MOST
 cdef tuple _qtypes = (0, *QTYPE_LABELS)
-cdef tuple _TRANSPORTS = (Transport.UDP, Transport.TCP)
+cdef tuple _TRANSPORTS = tuple(Transport)
+assert len(_TRANSPORTS) == TRANSPORTS and _TRANSPORTS.index(Transport.H3) == H3
 
 
 cdef class FastStats:

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from pdns.core.credentials import NO_CREDENTIAL, Credential
 from pdns.wire.transport import Transport
 
 Reply = Callable[[bytes], None]
@@ -18,7 +19,9 @@ _BUG_INTERVAL_S: Final = 10.0
 class MessageHandler(Protocol):
     """Answers messages. What an edge is given to call."""
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
+    def on_message(
+        self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply, credential: Credential = NO_CREDENTIAL
+    ) -> bool:
         """Take one message from `client` (an IP address as text, without scope); call `reply` once, later, or never.
 
         True when it was refused because of the client, which may not ask, or not as much: it is to be given time.

@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pdns.core.blocking import Blocker
 from pdns.core.cookies import SECRET_BYTES, Options
+from pdns.core.credentials import Credential
 from pdns.core.in_flight import Waiter
 from pdns.core.query import error_reply
 from pdns.core.ruleset import RuleSet
@@ -99,7 +100,8 @@ class ReferenceService(Service):
             self._options = Options(self._cookie_secret, rules.config.server)
         super().adopt(rules, forwarder)
 
-    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply) -> bool:
+    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply, credential: Credential) -> bool:
+        del credential  # clients are known by their addresses
         started_s, now = perf_counter(), self._clock()
         stats = self._stats
         client = self._first.client(address)

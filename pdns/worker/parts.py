@@ -10,6 +10,7 @@ from typing import Any, NamedTuple, Protocol
 from pdns.core.blocking import NewBlocker
 from pdns.core.cache import AnswerCache
 from pdns.core.client_identity import Views
+from pdns.core.credentials import Credential
 from pdns.core.in_flight import InFlight
 from pdns.core.ruleset import RuleSet
 from pdns.core.tunnels import TunnelReport, TunnelRules
@@ -30,7 +31,7 @@ class FastPath(Protocol):
         """Answer by `rules` from now on; `primaries` answers messages that are no queries."""
         ...
 
-    def answer(self, wire: bytes, address: str, transport: Transport, now: float) -> Any:
+    def answer(self, wire: bytes, address: str, transport: Transport, now: float, credential: Credential = ...) -> Any:
         """The answer as `bytes`, None for silence, or a query that is to be decided, with its `client`."""
         ...
 

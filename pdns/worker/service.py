@@ -6,7 +6,6 @@ import logging
 import os
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
 from time import perf_counter
 from typing import Any
 
@@ -14,11 +13,11 @@ from pdns.config.schema import Config
 from pdns.core.cache import AnswerCache
 from pdns.core.client_identity import packed, views_of
 from pdns.core.cookies import SECRET_BYTES
+from pdns.core.credentials import NO_CREDENTIAL, Credential
 from pdns.core.entry import Entry, truncated
 from pdns.core.in_flight import REASONS, Flight, Waiter
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
-from pdns.core.routes import MOST_LABELS
 from pdns.core.ruleset import RuleSet
 from pdns.core.tunnel_rules import tunnel_rules
 from pdns.core.tunnels import KEY_BYTES
@@ -33,6 +32,7 @@ from pdns.upstream.kernel import FastForward
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
+from pdns.worker.gauges import ServiceGauges
 from pdns.worker.monitor_log import MonitorLog
 from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
 from pdns.worker.private_log import PrivateAnswerLog
@@ -93,7 +93,7 @@ class Service:
                 self._cache, self.fast_path, self._in_flight, self.tunnels, stats, self._punted, self._overloaded
             )
         self._awaiting_stale: list[Flight] = []
-        self._evictions_counted = 0
+        self._gauges = ServiceGauges(stats)
         self._configure(rules.config)
         self._adopt_in_kernels(rules)
         if arena_fd is not None:
@@ -144,10 +144,12 @@ class Service:
         """How many questions wait for an upstream."""
         return len(self._in_flight)
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
+    def on_message(
+        self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply, credential: Credential = NO_CREDENTIAL
+    ) -> bool:
         """Take up one message, as `pdns.net.edge.MessageHandler`. `reply` is called at most once, now or later. Never raises."""
         try:
-            return self._serve(wire, client, port, transport, reply)
+            return self._serve(wire, client, port, transport, reply, credential)
         except Exception:  # noqa: BLE001 - a bug must cost one query, not the service
             _log.exception("unhandled exception on a %d-byte query", len(wire))
             self._stats.dropped("internal_error")
@@ -195,18 +197,12 @@ class Service:
         self._awaiting_stale = waiting
         if self._events is not None:
             self._events.sweep(now)
-        for group, up in islice(self._forwarder.groups_up(), MOST_LABELS):
-            self._stats.gauge("group_up", int(up), group)
-        self._stats.gauge("cache_entries", len(self._cache))
-        self._stats.gauge("cache_bytes", self._cache.size_bytes)
-        self._stats.gauge("in_flight", len(self._in_flight))
-        self._stats.add("cache_evictions_total", self._cache.evictions - self._evictions_counted)
-        self._evictions_counted = self._cache.evictions
+        self._gauges.set(self._forwarder, self._cache, self._in_flight)
 
-    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply) -> bool:
+    def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply, credential: Credential) -> bool:
         assert self.fast_path is not None
         started_s, now = perf_counter(), self._clock()
-        query = self.fast_path.answer(wire, address, transport, now)
+        query = self.fast_path.answer(wire, address, transport, now, credential)
         refused = self.fast_path.refused
         if isinstance(query, bytes):
             reply(query)

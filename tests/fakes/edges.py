@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from pdns.core.credentials import NO_CREDENTIAL, Credential
 from pdns.net.edge import Reply
 from pdns.wire.transport import Transport
 
@@ -42,7 +43,9 @@ class FakeService:
         self.act = act
         self.refuses = False  # every client
 
-    def on_message(self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply) -> bool:
+    def on_message(
+        self, wire: bytes, client: str, port: int, transport: Transport, reply: Reply, credential: Credential = NO_CREDENTIAL
+    ) -> bool:
         self.asked.append(ReceivedMessage(wire, client, port, transport))
         self.act(wire, reply)
         return self.refuses

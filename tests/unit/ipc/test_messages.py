@@ -24,4 +24,4 @@ def test_a_transport_is_its_name_on_the_wire() -> None:
 def test_a_transport_that_is_not_known_is_refused() -> None:
     """A worker does not open what a later version sends without knowing what arrives there."""
     with pytest.raises(msgspec.ValidationError, match="Invalid enum value"):
-        msgspec.json.decode(WIRE.replace(b'"udp"', b'"quic"'), type=Cover)
+        msgspec.json.decode(WIRE.replace(b'"udp"', b'"dnscrypt"'), type=Cover)
