@@ -34,10 +34,11 @@ class Client(NamedTuple):
 
 
 class Identity(NamedTuple):
-    """Who presents a credential. Without a client there is nothing for it: to HTTP, the path does not exist."""
+    """Who presents a credential. Where it is not valid, that is a client which may not ask."""
 
-    client: Client | None
-    refusal: str = ""  # of `pdns.core.enrolled.REFUSALS`: a credential was presented that is not valid
+    client: Client
+    refusal: str = ""  # of `pdns.core.enrolled.REFUSALS`: why the credential is not valid
+    is_unknown: bool = False  # it is a token: for HTTP, there is no such path
 
 
 class Marks(Protocol):
@@ -58,9 +59,7 @@ ALL_ALIKE = ClientTranslation()
 
 
 class ClientTable:
-    """Address and credential -> Client. Of the networks with an address, the longest decides. Remembers the addresses it has seen,
-    within bounds.
-    """
+    """Address, credential -> Client, the longest matching network deciding. Remembers addresses that were seen, within bounds."""
 
     def __init__(
         self,
@@ -128,15 +127,16 @@ class ClientTable:
         if credential.token:
             digest = token_digest(credential.token)
             by_token = self._tokens.get(digest)
-            if by_token is None:
-                return Identity(None, self._ended.get(digest, UNKNOWN_TOKEN))
+            if by_token is None or digest in self._ended:
+                return Identity(self._stranger, self._ended.get(digest, UNKNOWN_TOKEN), is_unknown=True)
         if credential.certificate_sha256:
-            by_certificate = self._certificates.get(credential.certificate_sha256)
-            if by_certificate is None:
-                return Identity(self._stranger, self._ended.get(credential.certificate_sha256, UNKNOWN_CERTIFICATE))
+            digest = credential.certificate_sha256
+            by_certificate = self._certificates.get(digest)
+            if by_certificate is None or digest in self._ended:
+                return Identity(self._stranger, self._ended.get(digest, UNKNOWN_CERTIFICATE))
         client = by_certificate or by_token
         if client is None:
-            client = self._server_names.get(credential.server_name.lower())
+            client = self._server_names.get(credential.server_name)
             if client is None:
                 return Identity(self.lookup(address))
             client = client._replace(allowed=credential.admits_by_name or self.lookup(address).allowed)

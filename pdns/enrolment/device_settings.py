@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pdns.enrolment.access import ResolverAccess
 
-_UNKNOWN_ADDRESS = "ADDRESS"
+_UNKNOWN_ADDRESS: Final = "ADDRESS"
+_STRICTLY: Final = "-AllowFallbackToUdp $False -AutoUpgrade $True"
 
 
 class DeviceSettings(NamedTuple):
@@ -33,8 +34,7 @@ def device_settings(access: ResolverAccess, *, names_admit: bool) -> Iterator[De
         "In PowerShell as administrator. Group policy: Computer Configuration, Administrative Templates, Network, DNS Client, "
         "Configure DNS over HTTPS (DoH) name resolution: require DoH.",
         (
-            f"Add-DnsClientDohServerAddress -ServerAddress {address} -DohTemplate '{url}' -AllowFallbackToUdp $False "
-            "-AutoUpgrade $True",
+            f"Add-DnsClientDohServerAddress -ServerAddress {address} -DohTemplate '{url}' {_STRICTLY}",
             f"Set-DnsClientServerAddress -InterfaceAlias 'Wi-Fi' -ServerAddresses {address}",
         ),
     )

@@ -32,9 +32,7 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
     def covers(self, wanted: InForce) -> bool:
         """Whether `wanted`, or something later, is in force."""
         return (
-            self.overrides >= wanted.overrides
-            and self.generation >= wanted.generation
-            and self.credentials >= wanted.credentials
+            self.overrides >= wanted.overrides and self.generation >= wanted.generation and self.credentials >= wanted.credentials
         )
 
 
