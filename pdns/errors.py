@@ -39,6 +39,15 @@ class InvalidAddress(PdnsError):
         self.reason = reason
 
 
+class InvalidCertificate(PdnsError):
+    """A file of a certificate, key or authority that cannot be used. `key` of the configuration names the file."""
+
+    def __init__(self, key: str, reason: str) -> None:
+        super().__init__(f"{key}: {reason}")
+        self.key = key
+        self.reason = reason
+
+
 class WireError(PdnsError):
     """Bytes that are not a DNS message we can serve. `rcode` is what the sender deserves; None means silence.
 

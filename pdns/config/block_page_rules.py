@@ -21,8 +21,8 @@ class BlockPageRuleContext(Protocol):
     """The part of `pdns.config.rules.RuleContext` that is needed here."""
 
     report: Report
-    listening: dict[Endpoint, str]
 
+    def listen(self, endpoint: Endpoint, key: str) -> None: ...
     def parse_all(self, key: str, texts: Iterable[str], parser: Callable[[str], T]) -> dict[T, str]: ...
 
 
@@ -32,7 +32,5 @@ def settle_block_page(page: BlockPage, around: BlockPageRuleContext) -> BlockPag
         around.report.add("block_page.listen", f"expected at most {MOST_ADDRESSES} addresses, got {len(page.listen)}")
     listen = around.parse_all("block_page.listen", page.listen, lambda text: parse_endpoint(text, HTTP_PORT))
     for endpoint, key in listen.items():
-        if endpoint.port and endpoint in around.listening:
-            around.report.add(key, f"{endpoint} is already {around.listening[endpoint]}")
-        around.listening.setdefault(endpoint, key)
+        around.listen(endpoint, key)
     return replace(page, listen=tuple(map(str, listen)))

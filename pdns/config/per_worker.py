@@ -30,6 +30,11 @@ def share_of(config: Config, workers: int) -> Config:
             workers=workers if workers > 1 else config.server.workers,
             tcp_max_connections=_part(config.server.tcp_max_connections, workers),
         ),
+        encrypted=replace(
+            config.encrypted,
+            max_connections=_part(config.encrypted.max_connections, workers),
+            max_handshakes=_part(config.encrypted.max_handshakes, workers),
+        ),
         upstream=replace(
             config.upstream,
             max_in_flight=_part(config.upstream.max_in_flight, workers),

@@ -21,6 +21,7 @@ from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
 from pdns.config.findings_rules import settle_findings
 from pdns.config.fleet_rules import settle_fleet
+from pdns.config.listener_rules import EncryptedSocket, clash, settle_listeners
 from pdns.config.policy_rules import settle_policies, settle_sinkhole, settle_tenants
 from pdns.config.publish_rules import settle_published
 from pdns.config.record_rules import settle_records
@@ -63,6 +64,7 @@ class RuleContext:
     resolv_conf: Path = RESOLV_CONF
     # Filled while checking:
     listening: dict[Endpoint, str] = field(default_factory=dict)  # endpoint -> the key that names it
+    encrypted: dict[EncryptedSocket, str] = field(default_factory=dict)  # the same, of encrypted listeners
     tenants: Collection[str] | None = None  # their names; None: the section has the wrong shape
     groups: dict[str, tuple[str, str]] = field(default_factory=dict)  # group of upstreams -> its fallback, the key of that
     knows_all_groups: bool = False  # the sections that name groups have the right shape
@@ -100,10 +102,11 @@ class RuleContext:
             return None
         return path
 
-    def listen(self, endpoint: Endpoint, key: str) -> None:
-        """Report an endpoint that another key has already."""
-        if endpoint in self.listening and endpoint.port:
-            self.report.add(key, f"{endpoint} is already {self.listening[endpoint]}")
+    def listen(self, endpoint: Endpoint, key: str, *, udp: bool = False) -> None:
+        """Report an endpoint that another key has already. `udp`: it is bound over UDP as well as TCP."""
+        taken = self.listening.get(endpoint) or clash(self.encrypted, endpoint, tcp=True, udp=udp)
+        if taken and endpoint.port:
+            self.report.add(key, f"{endpoint} is already {taken}")
         self.listening.setdefault(endpoint, key)
 
     def canonical(self, key: str, texts: Iterable[str], parser: Callable[[str], object]) -> tuple[str, ...]:
@@ -195,13 +198,13 @@ def _all_feeds(feeds: Feeds, around: RuleContext) -> Feeds:
     feeds = replace(feeds, publish_listen=tuple(map(str, listen)))
     if feeds.publish_listen != Feeds().publish_listen:
         for published, key in listen.items():
-            around.listen(published, key)
+            around.listen(published, key, udp=True)
     if not feeds.notify_listen:
         return feeds
     endpoint = around.parse("feeds.notify_listen", feeds.notify_listen, addresses.parse_endpoint)
     if endpoint is None:
         return feeds
-    around.listen(endpoint, "feeds.notify_listen")
+    around.listen(endpoint, "feeds.notify_listen", udp=True)
     return replace(feeds, notify_listen=str(endpoint))
 
 
@@ -249,6 +252,7 @@ def _state(state: State, around: RuleContext) -> State:
 
 _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "server": _server,
+    "listener": settle_listeners,
     "upstream": settle_upstream,
     "cache": _cache,
     "block": _block,

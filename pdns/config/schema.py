@@ -14,6 +14,7 @@ from pdns.config.event_schema import EventSection
 from pdns.config.findings_schema import FindingsSection
 from pdns.config.fleet_schema import FleetSection
 from pdns.config.history_schema import HistorySection
+from pdns.config.listener_schema import EncryptedSection, ListenerSection
 from pdns.config.policy_schema import PolicySection, Tenant
 from pdns.config.report_schema import Mail, ScheduledReport
 from pdns.config.sink_schema import SinkSection
@@ -360,6 +361,8 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The whole configuration. Sections are tables; those that may be repeated are arrays of tables."""
 
     server: Server = Server()
+    listener: tuple[ListenerSection, ...] = ()
+    encrypted: EncryptedSection = EncryptedSection()
     upstream: Upstream = Upstream()
     cache: Cache = Cache()
     block: Block = Block()

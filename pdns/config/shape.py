@@ -18,7 +18,8 @@ from pdns.config.value_types import MOST, Label
 from pdns.errors import ConfigError
 
 _SHOWN_CHARACTERS = 60
-_HEADINGS = {name: f"[[{name}]]" for name in ("feed", "policy", "tenant", "group", "zone", "record")}  # may be repeated
+_REPEATED = ("feed", "policy", "tenant", "group", "zone", "record", "listener")
+_HEADINGS = {name: f"[[{name}]]" for name in _REPEATED}
 _MOVED = {"local.forward": 'replaced by [[zone]]: write names = [...] and servers = "default" there'}
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -15,6 +15,7 @@ from pdns.config.addresses import Endpoint, UpstreamAddress
 from pdns.config.credentials import secret_path
 from pdns.config.feed_rules import check_authority
 from pdns.config.groups import DEFAULT
+from pdns.config.listener_rules import EncryptedSocket, reaches_itself
 from pdns.config.schema import Group, Local, Upstream, Zone
 from pdns.config.shape import Report, meant, show
 from pdns.config.system import is_local, system_servers
@@ -37,6 +38,7 @@ class UpstreamRuleContext(Protocol):
     directory: Path
     resolv_conf: Path
     listening: dict[Endpoint, str]
+    encrypted: dict[EncryptedSocket, str]
     groups: dict[str, tuple[str, str]]
     knows_all_groups: bool
     servers: set[str]
@@ -211,7 +213,7 @@ def _own_listener(upstream: UpstreamAddress, around: UpstreamRuleContext) -> str
             listener, asked = ipaddress.ip_address(host), ipaddress.ip_address(upstream.host)
             if listener == asked or (listener.is_unspecified and listener.version == asked.version and is_local(upstream.host)):
                 return key
-    return ""
+    return reaches_itself(upstream, around.encrypted)
 
 
 def _ca_file(key: str, text: str, around: UpstreamRuleContext) -> str:

@@ -13,7 +13,7 @@ from pdns.config.earlier import config_of
 from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
-LATER_TABLES: Final = ("fleet",)  # that the version before did not have, and that switch nothing on by default
+LATER_TABLES: Final = ("fleet", "listener", "encrypted")  # unknown to earlier versions; their defaults switch nothing on
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Config)}
 
 

@@ -57,9 +57,9 @@ class Stream(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_active", "_active_s", "_asked", "_busy", "_client", "_connections", "_deframer", "_finishing", "_handling", "_header",
-        "_means", "_open", "_over", "_port", "_reading", "_reset", "_resting", "_service", "_stalled_since_s", "_transport",
-        "_waiting", "key",
+        "_active", "_active_s", "_asked", "_busy", "_client", "_connections", "_deframer", "_finishing", "_finishing_soon",
+        "_handling", "_has_asked", "_header", "_means", "_open", "_over", "_port", "_reading", "_reset", "_resting", "_service",
+        "_stalled_since_s", "_transport", "_waiting", "key",
     )  # fmt: skip
 
     def __init__(self, service: MessageHandler, connections: StreamTable, key: Hashable, *, awaits_header: bool = False) -> None:
@@ -79,6 +79,8 @@ class Stream(asyncio.BufferedProtocol):
         self._resting = False  # until the others had their turn
         self._handling = False
         self._finishing = False  # nothing more will be read
+        self._finishing_soon = False  # nothing behind the next messages
+        self._has_asked = False
         self._open = False  # there is a transport
         self._reset = False  # it has ended, and whatever is left of it is to go at once
         self._over = True  # nothing more will be written, or even counted
@@ -125,6 +127,8 @@ class Stream(asyncio.BufferedProtocol):
                 self._finishing = True
                 break
             self._waiting.append(message)
+        self._has_asked = True
+        self._finishing |= self._finishing_soon
         self._go_on()
 
     def eof_received(self) -> bool:
@@ -166,6 +170,12 @@ class Stream(asyncio.BufferedProtocol):
                 self._connections.loop.call_soon_threadsafe(self._abandoned)
 
     # what the table of connections says
+
+    def finish_soon(self) -> None:
+        """`finish`, but read its first messages before if none has come."""
+        self._finishing_soon = True
+        if self._has_asked:
+            self.finish()
 
     def finish(self) -> None:
         """Read no more; close when everything asked has been answered."""

@@ -23,6 +23,7 @@ MAX_ARRIVALS: Final = 128  # connections that were accepted and wait for their t
 _SHORTAGE_PAUSE_S: Final = 0.1
 _SHORTEST_IDLE_S: Final = 0.2  # of a connection while there is no room for another
 _SWEEP_S: Final = 1.0
+_FIRST_QUERY_S: Final = 1.0  # of a connection at the end of its worker
 _SHORTEST_SWEEP_S: Final = 0.05
 _MESSAGES_A_TURN: Final = 32  # of all connections
 _TURN_S: Final = 0.001  # after which the others have to wait; forwarding some messages takes longer
@@ -86,11 +87,17 @@ class TcpConnections:
         return shortest_s + (longest_s - shortest_s) * min(1.0, max(0.0, 2.0 * free))
 
     def drain(self) -> None:
-        """Turn new connections away, close the idle ones, and each other one once all it asked has been answered."""
+        """Close the idle connections, and each other one once all it asked has been answered.
+
+        Connections that have asked nothing yet have a second: their first query may be on its way. New connections are closed.
+        """
+        for arrival in self._arrivals:
+            self._turns.leave(arrival, arrival.key)
+            arrival.go_on(0)
         self._draining = True
-        self._turn_arrivals_away()
         for stream in self._table:
-            stream.finish()
+            stream.finish_soon()
+        self.loop.call_later(_FIRST_QUERY_S, self._finish_all)
 
     async def drained(self) -> None:
         """Return when there are no connections left. Wait for it no longer than you must, then `close`."""
@@ -156,6 +163,10 @@ class TcpConnections:
                 return False
             self._end(dispensable)
         return True
+
+    def _finish_all(self) -> None:
+        for stream in self._table:
+            stream.finish()
 
     def _turn_arrivals_away(self) -> None:
         for arrival in self._arrivals:

@@ -97,7 +97,9 @@ def test_systemd_socket_activate(tmp_path: Path) -> None:
             while pdns.get("/healthz")[0] != 200:
                 assert time.monotonic() < until_s, pdns.log
                 time.sleep(0.05)
-            assert f"http://127.0.0.1:{port}/metrics" in pdns.output
+            while f"http://127.0.0.1:{port}/metrics" not in pdns.output:  # the banner comes after the first answer
+                assert time.monotonic() < until_s, pdns.log
+                time.sleep(0.05)
             assert pdns.stop() == 0
         finally:
             pdns.kill()

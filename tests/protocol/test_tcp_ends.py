@@ -136,6 +136,10 @@ def test_draining_answers_what_was_asked_and_closes(loop: str) -> None:
         held = Held()
         async with listening(held) as running:
             idle, busy = await running.connect(), await running.connect()
+            idle.send(message(9))
+            await until(lambda: len(held.replies) == 1)
+            held.replies.pop()[1](message(9))
+            assert await idle.receive() == message(9)
             busy.send(message(1))
             await until(lambda: len(held.replies) == 1)
             running.listener.close()
@@ -151,6 +155,23 @@ def test_draining_answers_what_was_asked_and_closes(loop: str) -> None:
             assert await busy.rest() == frame(message(1))
             await asyncio.wait_for(drained, PATIENCE_S)
             assert len(held.replies) == 1
+
+    run_on(loop, main())
+
+
+@on_both_loops
+def test_a_first_query_on_its_way_is_answered_while_draining(loop: str) -> None:
+    """A connection that was accepted and has asked nothing yet is closed behind its first query, or a second later."""
+
+    async def main() -> None:
+        async with listening(echo) as running:
+            late, silent = await running.connect(), await running.connect()
+            running.connections.drain()
+            late.send(message(1), message(2))
+            assert await late.rest() == frame(message(1)) + frame(message(2))
+            assert silent.is_open
+            assert await silent.rest() == b""
+            await asyncio.wait_for(running.connections.drained(), PATIENCE_S)
 
     run_on(loop, main())
 

@@ -16,6 +16,7 @@ from pdns.config.load import load
 from pdns.config.schema import MADE_FIELDS, Config
 from pdns.config.shape import describe
 from pdns.core.clients import ClientTable
+from tests.certificates import issue, write_pair
 from tests.unit.config.test_load import CERTIFICATE
 
 ROOT = Path(__file__).parents[2]
@@ -76,7 +77,7 @@ def test_keys(heading: str, struct: type[msgspec.Struct]) -> None:
         assert default(row) == ("required" if field.required else default_of(field)), field.name
         assert row.meaning, field.name
         if field.name.endswith(("_s", "_bytes")):
-            assert row.unit in {"seconds", "bytes", "queries a second"}, field.name
+            assert row.unit in {"seconds", "bytes", "queries a second", "connections a second"}, field.name
 
 
 def default_of(field: msgspec.structs.FieldInfo) -> Any:
@@ -97,6 +98,7 @@ def test_snippets(snippet: str, tmp_path: Path) -> None:
     """Every snippet loads as it stands."""
     (tmp_path / "authority.pem").write_text(CERTIFICATE)
     (tmp_path / "root.json").write_text("{}")
+    write_pair(tmp_path, issue())
     (tmp_path / "pdns.toml").write_text(snippet)
     assert load(tmp_path / "pdns.toml")
 

@@ -44,7 +44,10 @@ SECTIONS |= {
     },
 }
 # With contents of their own: each is tried together with another file.
-TRIED_TOGETHER = {"admin.tls_cert_file", "admin.tls_key_file", "sink[0].client_cert_file", "sink[0].client_key_file"}
+TRIED_TOGETHER = {
+    "admin.tls_cert_file", "admin.tls_key_file", "sink[0].client_cert_file", "sink[0].client_key_file",
+    "listener[0].cert_file", "listener[0].key_file", "listener[0].client_ca_file", "listener[0].client_crl_file",
+}  # fmt: skip
 NO_SECRETS = {"feed[0].minisign_file"}  # the name of a signature at the source
 
 
