@@ -5,27 +5,33 @@ from __future__ import annotations
 import plistlib
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Literal
+from enum import StrEnum
+from typing import Any
 from uuid import NAMESPACE_URL, uuid4, uuid5
 
-from pdns.enrolment.access import ResolverAccess
+from pdns.enrolment.access import EnrolmentError, ResolverAccess
 
-Protocol = Literal["doh", "dot"]
+
+class DnsProtocol(StrEnum):
+    """What a profile makes a device use."""
+
+    DOH = "doh"
+    DOT = "dot"
 
 
 def apple_profile(
-    access: ResolverAccess, protocol: Protocol = "doh", *, locked: bool = False, except_wifi: Sequence[str] = ()
+    access: ResolverAccess, protocol: DnsProtocol = DnsProtocol.DOH, *, locked: bool = False, except_wifi: Sequence[str] = ()
 ) -> bytes:
     """An unsigned `.mobileconfig`. A device replaces an earlier profile of the same tenant by it.
 
     `locked`: the user cannot switch it off, which only supervised devices honour. In the Wi-Fi networks `except_wifi`, devices
-    use the resolver of the network. Raises `ValueError` for DoT when the tenant has no TLS server name.
+    use the resolver of the network. Raises `EnrolmentError` for DoT when there is no name to use.
     """
-    if protocol == "dot" and not access.dot_name:
-        raise ValueError(f"tenant {access.tenant} has no TLS server name: see tls_names in docs/config.md")
+    if protocol is DnsProtocol.DOT and not access.dot_name:
+        raise EnrolmentError(f'DoT needs tls_names of tenant {access.tenant}, and a [[listener]] with transport = "tls"')
     settings: dict[str, Any] = (
         {"DNSProtocol": "HTTPS", "ServerURL": access.doh_url}
-        if protocol == "doh"
+        if protocol is DnsProtocol.DOH
         else {"DNSProtocol": "TLS", "ServerName": access.dot_name}
     )
     if access.addresses:

@@ -20,13 +20,11 @@ class DeviceSettings(NamedTuple):
     lines: tuple[str, ...]
 
 
-def device_settings(access: ResolverAccess, *, names_admit: bool) -> Iterator[DeviceSettings]:
-    """The settings of each kind of device. `names_admit`: a TLS server name admits clients from everywhere, so that devices that
-    know DoT only can roam too.
-    """
+def device_settings(access: ResolverAccess) -> Iterator[DeviceSettings]:
+    """The settings of each kind of device."""
     url, name = access.doh_url, access.dot_name
     address = access.addresses[0] if access.addresses else _UNKNOWN_ADDRESS
-    only = "" if names_admit else " This name does not admit devices from other networks: see docs/roaming.md."
+    only = "" if access.names_admit else " This name does not admit devices from other networks: see docs/roaming.md."
     if name:
         yield DeviceSettings("Android", f"Settings, Network and internet, Private DNS, host name.{only}", (name,))
     yield DeviceSettings(
