@@ -14,10 +14,10 @@ from loadtest import abuse as abusemod
 from loadtest import bench as benchmod
 from loadtest import chart as chartmod
 from loadtest import compare as comparemod
+from loadtest import encrypted_goals, namedata, server, zoneserver
 from loadtest import fleet as fleetmod
 from loadtest import history as historymod
 from loadtest import malformed as malformedmod
-from loadtest import namedata, server, zoneserver
 from loadtest import replay as replaymod
 from loadtest import sizing as sizingmod
 from loadtest import soak as soakmod
@@ -44,12 +44,21 @@ def bench(
     no_peers: Annotated[bool, typer.Option("--no-peers", help="ours alone")] = False,
     data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,
     record: Annotated[bool, typer.Option("--record", help="append it to docs/performance-history.jsonl")] = False,
+    only: Annotated[
+        str,
+        typer.Option(help="encrypted: the encrypted transports alone; or rows of them: dot, doh, dot_one, idle, beside"),
+    ] = "",
 ) -> None:
     """CPU time per query of every path, against a bare echo and other servers; memory, start, refresh."""
+    if only and not encrypted_goals.is_key(only):
+        rows = ", ".join([*(path.key for path in encrypted_goals.PATHS), encrypted_goals.IDLE, encrypted_goals.BESIDE])
+        raise typer.BadParameter(f"{only} is neither `encrypted` nor in one of {rows}", param_hint="--only")
     try:
         chosen = () if no_peers else PEERS if peers == "all" else named(peers)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--peers") from None
+    if only:
+        raise typer.Exit(benchmod.main_encrypted(QUICK if quick else FULL, chosen, only))
     raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record))
 
 

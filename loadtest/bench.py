@@ -16,8 +16,25 @@ from pathlib import Path
 import msgspec
 from rich.console import Console
 
-from loadtest import build, goals, history, lifecycle, nodecosts, offered, population, process, programs, report, server, traffic
-from loadtest.measure import Bench, Plan, measure
+from loadtest import (
+    build,
+    encrypted,
+    encrypted_report,
+    goals,
+    history,
+    lifecycle,
+    nodecosts,
+    offered,
+    population,
+    process,
+    programs,
+    report,
+    server,
+    traffic,
+)
+from loadtest.encrypted_results import EncryptedResults
+from loadtest.loopback import Address
+from loadtest.measure import QUICK, Bench, Plan, measure
 from loadtest.notes import of_machine, of_paths
 from loadtest.peers import measure as peers_measure
 from loadtest.peers.peer import Peer
@@ -36,8 +53,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
     """Measures everything. Raises `BuildError`, `ServerError` or `GeneratorError` when it cannot."""
     for name in build.PROGRAMS:
         build.program(name)
-    cores = process.cores()
-    server_core, generator_core = (cores[0], cores[1]) if len(cores) > 1 else (None, None)
+    server_core, generator_core = _two_cores()
     machine = this_machine()
     notes = list(of_machine(machine))
     log_step = _StepLog(console)
@@ -128,6 +144,56 @@ def main(plan: Plan, data: Path | None, peers: Sequence[Peer], *, record: bool =
         history.append(history.run_of(results, COMMIT))
         print(f"recorded in {os.path.relpath(history.HISTORY)} and {os.path.relpath(history.PAGE)}")
     return 0
+
+
+def main_encrypted(plan: Plan, peers: Sequence[Peer], only: str) -> int:
+    """Measures the encrypted transports alone, and of these the rows that `only` chooses; all for `encrypted`.
+
+    Prints, and writes `results/encrypted-latest.json`. Returns the exit status, 0 also when a goal is missed.
+    """
+    log_step = _StepLog(Console(stderr=True))
+    try:
+        for name in ("authority", "generator"):
+            build.program(name)
+        with (
+            tempfile.TemporaryDirectory(prefix="pdns-bench-") as name,
+            programs.serving("authority", _two_cores()[1]) as authority,
+        ):
+            found = _encrypted(plan, Path(name), authority.address, population_of(plan, None), peers, only, log_step)
+    except (build.BuildError, server.ServerError, programs.GeneratorError) as error:
+        Console(stderr=True).print(f"bench: {error}", style="red", markup=False, highlight=False)
+        return 1
+    console = Console()
+    console.width = max(console.width, report.WIDTH)
+    encrypted_report.show(found, console)
+    RESULTS_DIR.mkdir(exist_ok=True)
+    (RESULTS_DIR / "encrypted-latest.json").write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    return 0
+
+
+def _encrypted(
+    plan: Plan,
+    directory: Path,
+    upstream: Address,
+    people: Population,
+    peers: Sequence[Peer],
+    only: str,
+    log_step: _StepLog,
+) -> EncryptedResults:
+    for name in build.ENCRYPTED_PROGRAMS:
+        build.program(name)
+    server_core, generator_core = _two_cores()
+    field = encrypted.EncryptedField(
+        directory=directory, upstream=upstream, people=people, server_core=server_core, generator_core=generator_core,
+        plan=encrypted.QUICK if plan is QUICK else encrypted.FULL,
+    )  # fmt: skip
+    return encrypted.measure(field, [peer for peer in peers if peer.encrypted], only, log_step)
+
+
+def _two_cores() -> tuple[int | None, int | None]:
+    """One for the server, one for the generator; None where there is only one."""
+    cores = process.cores()
+    return (cores[0], cores[1]) if len(cores) > 1 else (None, None)
 
 
 class _StepLog:

@@ -10,7 +10,9 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 BUILD_DIR = HERE / "build"
 PROGRAMS = ("generator", "echo", "authority")
+ENCRYPTED_PROGRAMS = ("encrypted_generator", "tls_echo", "h2_echo")
 _FLAGS = ("-std=gnu11", "-O2", "-Wall", "-Wextra", "-Wconversion")
+_LIBRARIES = ("-lssl", "-lcrypto", "-lnghttp2")  # of the encrypted ones
 
 
 class BuildError(Exception):
@@ -29,7 +31,7 @@ def compiler() -> str | None:
 def program(name: str) -> Path:
     """The path of a compiled program, built now when it has to be. Raises `BuildError`."""
     source, binary = HERE / f"{name}.c", BUILD_DIR / name
-    newest = max(source.stat().st_mtime, (HERE / "common.h").stat().st_mtime)
+    newest = max(file.stat().st_mtime for file in (source, *HERE.glob("*.h")))
     if binary.exists() and binary.stat().st_mtime > newest:
         return binary
     cc = compiler()
@@ -41,9 +43,11 @@ def program(name: str) -> Path:
     BUILD_DIR.mkdir(exist_ok=True)
     fresh = BUILD_DIR / f"{name}.{os.getpid()}"
     try:
-        result = subprocess.run([cc, *_FLAGS, "-o", fresh, source], capture_output=True, text=True, check=False)
+        libraries = _LIBRARIES if name in ENCRYPTED_PROGRAMS else ()
+        result = subprocess.run([cc, *_FLAGS, "-o", fresh, source, *libraries], capture_output=True, text=True, check=False)
         if result.returncode != 0:
-            raise BuildError(f"{cc} could not build {source.name}:\n{result.stderr}")
+            wanted = " (Debian, Ubuntu: apt install libssl-dev libnghttp2-dev)" if libraries else ""
+            raise BuildError(f"{cc} could not build {source.name}{wanted}:\n{result.stderr}")
         fresh.rename(binary)  # two that build at once must not run half a program
     finally:
         fresh.unlink(missing_ok=True)

@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import datetime as dt
 import shutil
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
-from loadtest import footprint, packets, process, programs, server, traffic
+from loadtest import certificates, footprint, packets, process, programs, server, traffic
 from loadtest.lifecycle import pin
 from loadtest.loopback import Address, free_port
 from loadtest.population import Population
@@ -132,7 +126,7 @@ def _forward_over_tls_us(
 def _unbound(directory: Path, upstream: Address) -> Iterator[Address]:
     """An upstream over TLS, which forwards to `upstream`."""
     address = Address("127.0.0.1", free_port())
-    _certificate(directory)
+    certificates.self_signed(directory, _NAME)
     (directory / "unbound.conf").write_text(
         _UNBOUND.format(port=address.port, directory=directory, upstream_host=upstream.host, upstream_port=upstream.port)
     )
@@ -141,25 +135,3 @@ def _unbound(directory: Path, upstream: Address) -> Iterator[Address]:
         yield address
     finally:
         server.stop(child)
-
-
-def _certificate(directory: Path) -> None:
-    """A self-signed one, for a day."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, _NAME)])
-    now = dt.datetime.now(dt.UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(hours=1))
-        .not_valid_after(now + dt.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(_NAME)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    (directory / "certificate.pem").write_bytes(made.public_bytes(serialization.Encoding.PEM))
-    pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
-    (directory / "key.pem").write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from loadtest.peers.peer import CACHED_ANSWERS, EDNS_BYTES, SINKHOLE, Peer, Setup, find
+from loadtest.peers.peer import CACHED_ANSWERS, EDNS_BYTES, SINKHOLE, EncryptedListen, Peer, Setup, find
 
 
 def _configure(setup: Setup) -> list[str]:
@@ -23,8 +23,19 @@ def _configure(setup: Setup) -> list[str]:
             f'for name in io.lines("{names}") do blocked:add(newDNSName(name)) end',
             f'addAction(SuffixMatchNodeRule(blocked, true), SpoofAction("{SINKHOLE}", {{ttl=60}}))  -- quiet: not printed whole',
         ]
+    if setup.encrypted is not None:
+        lines += _encrypted(setup.encrypted)
     config = setup.write("dnsdist.conf", lines)
     return ["--supervised", "--disable-syslog", "-C", str(config)]  # in the foreground, without a console
+
+
+def _encrypted(listen: EncryptedListen) -> list[str]:
+    files = f'"{listen.certificate}", "{listen.key}"'
+    return [
+        "setMaxTCPClientThreads(1)  -- one core is measured",
+        f'addTLSLocal("{listen.tls}", {files}, {{maxInFlight=1000, provider="openssl"}})  -- else one query after the other',
+        f'addDOHLocal("{listen.https}", {files}, "/dns-query")',
+    ]
 
 
 def _check(setup: Setup) -> list[str]:
@@ -39,4 +50,5 @@ PEER = Peer(
     list_form="SuffixMatchNode with SpoofAction",
     configure=_configure,
     check=_check,
+    encrypted=("tls", "https"),
 )

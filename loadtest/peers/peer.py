@@ -22,6 +22,16 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,63}(?:\.[A-Za-z0-9_-]{1,63})*\.[A-Za-z][A-Z
 _VERSION = re.compile(r"\d+(?:\.\d+)+")
 
 
+class EncryptedListen(msgspec.Struct, frozen=True, kw_only=True):
+    """Where encrypted queries are heard, and with which certificate (PEM files)."""
+
+    tls: Address
+    https: Address
+    quic: Address
+    certificate: Path
+    key: Path
+
+
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
     """One run of a peer."""
 
@@ -29,6 +39,7 @@ class Setup(msgspec.Struct, frozen=True, kw_only=True):
     listen: Address
     upstream: Address
     listed: Path | None  # plain domains, one a line, each to be blocked with everything below it; None: block nothing
+    encrypted: EncryptedListen | None = None  # besides `listen`
 
     def write(self, name: str, lines: Iterable[str]) -> Path:
         """Writes a file into the directory. Returns its path."""
@@ -54,6 +65,12 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     list_form: str  # in words: what the list of names becomes
     configure: Callable[[Setup], list[str]]  # writes the files, returns the arguments to run with
     check: Callable[[Setup], list[str]] | None = None  # after `configure`: the command with which it judges its configuration
+    encrypted: tuple[str, ...] = ()  # transports that `configure` knows besides UDP and TCP
+
+    @property
+    def install(self) -> str:
+        """How to install it."""
+        return f"apt install {self.package}"
 
     def path(self) -> str | None:
         """Where the program is; None when it is not installed."""

@@ -14,7 +14,7 @@ import msgspec
 from loadtest import process
 from loadtest.loopback import Address, free_port
 from loadtest.packets import query
-from loadtest.peers.peer import Peer, Setup
+from loadtest.peers.peer import EncryptedListen, Peer, Setup
 from loadtest.server import ask, is_sinkhole, last_lines, rcode
 from pdns.wire import protocol as p
 
@@ -73,13 +73,16 @@ def is_forwarded(answer: bytes) -> bool:
 
 
 @contextlib.contextmanager
-def started(peer: Peer, directory: Path, upstream: Address, listed: Path | None) -> Iterator[PeerProcess]:
+def started(
+    peer: Peer, directory: Path, upstream: Address, listed: Path | None, encrypted: EncryptedListen | None = None
+) -> Iterator[PeerProcess]:
     """The peer on a port of its own, killed on leaving: it has nothing to save, and some take long to give memory back."""
     program = peer.path()
     if program is None:
         raise PeerError(f"{peer.program} is not installed")
     directory.mkdir(parents=True)
-    setup = Setup(directory=directory, listen=Address("127.0.0.1", free_port()), upstream=upstream, listed=listed)
+    listen = Address("127.0.0.1", free_port())
+    setup = Setup(directory=directory, listen=listen, upstream=upstream, listed=listed, encrypted=encrypted)
     command = [program, *peer.configure(setup)]
     log = directory / "log"
     with log.open("wb") as out:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from loadtest.peers.peer import EDNS_BYTES, Peer, Setup, find
+from loadtest.peers.peer import EDNS_BYTES, EncryptedListen, Peer, Setup, find
 
 
 def _configure(setup: Setup) -> list[str]:
@@ -38,6 +38,8 @@ def _configure(setup: Setup) -> list[str]:
     ]
     if setup.listed is not None:
         lines.append(f'  include: "{setup.write("listed.conf", _zones(setup))}"')
+    if setup.encrypted is not None:
+        lines += _encrypted(setup.encrypted)
     lines += [
         "remote-control:",
         "  control-enable: no",
@@ -46,6 +48,17 @@ def _configure(setup: Setup) -> list[str]:
         f"  forward-addr: {setup.upstream.host}@{setup.upstream.port}",
     ]
     return ["-d", "-c", str(setup.write("unbound.conf", lines))]
+
+
+def _encrypted(listen: EncryptedListen) -> list[str]:
+    return [
+        *(f"  interface: {address.host}@{address.port}" for address in (listen.tls, listen.https)),
+        f"  tls-port: {listen.tls.port}",
+        f"  https-port: {listen.https.port}",
+        f'  tls-service-pem: "{listen.certificate}"',
+        f'  tls-service-key: "{listen.key}"',
+        "  incoming-num-tcp: 2500  # more idle connections than are held",
+    ]
 
 
 def _zones(setup: Setup) -> Iterator[str]:
@@ -66,4 +79,5 @@ PEER = Peer(
     list_form="local-zone always_nxdomain",
     configure=_configure,
     check=_check,
+    encrypted=("tls", "https"),
 )

@@ -29,7 +29,7 @@ def test_built_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("compiled")
-@pytest.mark.parametrize("name", build.PROGRAMS)
+@pytest.mark.parametrize("name", [*build.PROGRAMS, *build.ENCRYPTED_PROGRAMS])
 def test_compiles_without_a_warning(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Every program compiles with the warnings of the build turned into errors."""
     monkeypatch.setattr(build, "BUILD_DIR", tmp_path)
