@@ -397,5 +397,4 @@ def test_a_backup_knows_the_versions_of_what_it_quarantineds() -> None:
 
 def test_records_without_a_number_have_the_first_version() -> None:
     """These have no member `version` yet: the one that they get first is 2."""
-    for form in (LiveBlockset, LastSerial, live_config.LiveConfig):
-        assert "version" not in form.__struct_fields__
+    assert not any("version" in form.__struct_fields__ for form in (LiveBlockset, LastSerial, live_config.LiveConfig))
