@@ -133,6 +133,14 @@ FAMILIES: Final = (
         "Questions that went to the fallback of a group, which was down or had no answer.",
     ),
     Family("zone_forwarded_total", "counter", "worker", ("zone",), "Questions forwarded for names of a zone."),
+    Family(
+        "credentials_refused_total",
+        "counter",
+        "worker",
+        ("reason",),
+        "Credentials of clients that are not valid: connections, and requests with a token. `reason`: unknown_token,"
+        " unknown_certificate, expired, revoked.",
+    ),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
     Family("cache_bytes", "gauge", "worker", (), "Memory used by cached answers, as counted against cache.max_bytes."),

@@ -155,6 +155,10 @@ class Service:
             self._stats.dropped("internal_error")
             return False
 
+    def admits(self, client: str, credential: Credential) -> bool:
+        """Whether the token of `credential` is valid, if it has one: HTTP says 404 otherwise. Counts what is refused."""
+        return self.fast_path is None or self.fast_path.admits(client, credential)
+
     def on_queries(self, queries: list[Datagram]) -> None:
         """Decide about each of `queries`, which the fast path could not answer. Never raises."""
         now, decide = self._clock(), self._resolver.decide
