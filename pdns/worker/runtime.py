@@ -34,9 +34,8 @@ from pdns.state.zone_changes import Sender
 from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.further_memories import ASKED, TAP, TUNNELS
 from pdns.telemetry.metrics import WORKER_GAUGES
-from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
-from pdns.upstream.canaries import Canaries
 from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, Stats
+from pdns.upstream.canaries import Canaries
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.group import longest_s
