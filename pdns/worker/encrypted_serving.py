@@ -14,6 +14,8 @@ from pdns.net.encrypted import EncryptedConnections
 from pdns.net.encrypted_limits import EncryptedLimits
 from pdns.net.encrypted_listener import EncryptedListener
 from pdns.net.listener import Listener
+from pdns.net.relay import RelayServers
+from pdns.wire.padding import padded
 from pdns.worker.kernels import encrypted_kernel
 from pdns.worker.service import Service
 
@@ -30,6 +32,7 @@ class EncryptedServing:
         self._config: Config | None = None
         self._connections: EncryptedConnections | None = None
         self._listeners: dict[Listener, EncryptedListener] = {}
+        self.relays = RelayServers(service, loop, stats)  # from the quic process
 
     def apply(self, config: Config, limits: EncryptedLimits, secrets: EncryptionSecrets | None) -> None:
         """Go on under `config` with `secrets`; None: those of before. Raises `PdnsError` with nothing changed."""
@@ -43,6 +46,7 @@ class EncryptedServing:
             self._connections.apply(limits)
             self._connections.trust(config.server.proxy_protocol_from)
         self._config = config
+        self.relays.pad(padded if config.encrypted.padding else bytes)
 
     def take_secrets(self, secrets: EncryptionSecrets) -> None:
         """Use renewed certificates and ticket keys from now on. If they cannot be used, those of before stay, which is logged."""
@@ -66,6 +70,7 @@ class EncryptedServing:
 
     def stop_accepting(self) -> None:
         """Leave new connections to others."""
+        self.relays.stop()
         for listener in self._listeners.values():
             listener.close()
 
@@ -81,6 +86,7 @@ class EncryptedServing:
 
     def close(self) -> None:
         """End every connection now."""
+        self.relays.close()
         if self._connections is not None:
             self._connections.close()
 
