@@ -6,6 +6,7 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
+
 from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.ipc.encryption_secrets import EncryptionSecrets

@@ -45,7 +45,7 @@ def test_the_longest_message_has_65535_bytes(free: int) -> None:
     message = dns.message.make_query("www.example", "TXT", use_edns=0)
     wire = message.to_wire()
     rest = 65535 - free - len(wire) - 4
-    message.use_edns(0, options=[dns.edns.GenericOption(65001, bytes(rest))])
+    message.use_edns(0, options=[dns.edns.GenericOption(dns.edns.OptionType.make(65001), bytes(rest))])
     wire = message.to_wire(max_size=65535)
     assert len(wire) == 65535 - free
     assert len(padded(wire)) == (65535 if free >= 4 else len(wire))
