@@ -10,6 +10,7 @@ from pathlib import Path
 import dns.message
 import dns.query
 import pytest
+from dns.query import HTTPVersion
 
 from tests.integration.dotforwarders import DnsdistOverTls, DotForwarder, Resolved, Stubby, UnboundOverTls
 from tests.integration.encryptedserving import BLOCKED, NAME, PAGE, Encrypted, encrypted
@@ -93,8 +94,8 @@ def test_dnspython(server: Encrypted) -> None:
     verify = str(server.ca_file)
     answers = [
         dns.query.tls(query, "127.0.0.1", 60, server.ports["tls"], server_hostname=NAME, verify=verify),
-        dns.query.https(query, server.doh_url, 60, verify=verify, post=True),
-        dns.query.https(query, server.doh_url, 60, verify=verify, post=False),
+        dns.query.https(query, server.doh_url, 60, verify=verify, post=True, http_version=HTTPVersion.HTTP_2),
+        dns.query.https(query, server.doh_url, 60, verify=verify, post=False, http_version=HTTPVersion.HTTP_2),
     ]
     assert [str(answer.answer[0][0]) for answer in answers] == [SINKHOLE] * 3
 
