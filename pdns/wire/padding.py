@@ -17,7 +17,7 @@ _RECORD_BYTES: Final = 10  # behind the owner: type, class, TTL, size of RDATA
 
 
 def padded(message: bytes, block_bytes: int = ANSWER_BLOCK_BYTES) -> bytes:
-    """`message` with an EDNS option of zeros that brings it to a multiple of `block_bytes`, or to 65,535 bytes where that is less.
+    """`message` with an EDNS option of zeros that brings it to a multiple of `block_bytes`, at most to 65,535 bytes.
 
     Unchanged without an OPT record at its end (an answer has one exactly when its query had), without room for the option, and
     when it is not a sound message.
@@ -58,9 +58,9 @@ def _past_name(message: bytes, at: int) -> int:
     """Behind the name at `at`, without following its pointers; behind the message when that has no name there."""
     while at < len(message):
         length = message[at]
-        if length >= 192:  # noqa: PLR2004 (a pointer, RFC 1035, 4.1.4)
+        if length >= 192:
             return at + 2
-        if length > 63:  # noqa: PLR2004 (no label)
+        if length > 63:
             break
         at += 1 + length
         if not length:

@@ -21,7 +21,6 @@ from pdns.upstream.kernel import UdpKernel
 from pdns.worker.parts import Kernels
 
 
-
 def encrypted_kernel() -> EncryptedKernel:
     """What serves encrypted connections, imported when it is first needed. Raises `PdnsError` that says what to install."""
     try:
