@@ -125,7 +125,7 @@ def test_a_limit_of_queries_is_said() -> None:
     """Where other transports are silent, the status is 429; after some of them the client's turn comes later."""
 
     async def main() -> None:
-        limit = {"queries_per_second": 1, "burst": 5, "action": "drop"}
+        limit = {"queries_per_s": 1, "verified_queries_per_s": 1, "burst": 5, "action": "drop"}
         async with https_edge(rate_limit=limit) as edge:
             client = await client_of(edge)
             client.send(*(headers(stream, get(message=query())) for stream in range(1, 101, 2)))
