@@ -107,7 +107,9 @@ class ListenerSet:
     def _add_encrypted(self, changed: ListenerSet, one: EncryptedEndpoint, ports: set[int]) -> None:
         """Give `changed` the socket for `one`: ours, one that systemd opened, or a new one. Raises `PdnsError`."""
         endpoint = parse_endpoint(one.text)
-        name = f"{one.transport} {one.text}" + (f" {one.section}" if not endpoint.port else "")
+        name = f"{one.transport} {one.text}"
+        while name in changed._groups:  # the kernel chooses both ports
+            name += "+"
         kept = self._groups.get(name) or next(
             (group for group in self if group.section >= 0 and group.endpoint == endpoint), None
         )
