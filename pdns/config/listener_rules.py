@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from pdns.config.addresses import Endpoint, UpstreamAddress, parse_endpoint
+from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.certificate_files import (
     CertificateDetails,
     CertificatePair,
@@ -22,8 +22,10 @@ from pdns.config.certificate_files import (
 )
 from pdns.config.credentials import secret_path
 from pdns.config.listener_schema import ListenerCertificate, ListenerSection
+from pdns.config.quic_rules import check_quic
 from pdns.config.shape import Report, show
 from pdns.config.system import is_local
+from pdns.config.upstream_address import UpstreamAddress
 from pdns.errors import InvalidCertificate
 
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"tls": 853, "https": 443, "quic": 853, "h3": 443}  # RFC 7858, 8484, 9250, 9114
@@ -155,6 +157,7 @@ def _settle(listener: ListenerSection, at: str, around: ListenerRuleContext) -> 
     pairs = [_pair(pair, key, around) for key, pair in certificate_pairs(listener, at)]
     settled |= {"cert_file": pairs[0].cert_file, "key_file": pairs[0].key_file, "certificate": tuple(pairs[1:])}
     settled |= _client_files(listener, at, around)
+    check_quic(listener, at, around.report)
     return replace(listener, **settled)
 
 

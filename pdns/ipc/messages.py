@@ -160,6 +160,62 @@ class Forgotten(msgspec.Struct, frozen=True, tag=True):
     ring: int
 
 
+class QuicSocket(msgspec.Struct, frozen=True, array_like=True):
+    """One UDP socket of the quic process."""
+
+    section: int  # index in `listener` of the configuration
+    endpoint: str
+
+
+class ServeQuic(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: answer at these sockets, by this configuration. `QuicBegin` says from when.
+
+    Descriptors: configuration, counters, one for each of `listen`.
+    """
+
+    listen: tuple[QuicSocket, ...]  # all of them; a socket that is missing is to be closed
+    process: int  # the number in its connection ids
+    secret: str  # in hexadecimal; the same for each new process: for tokens
+    steering_key: str  # in hexadecimal: names go to the workers as datagrams do
+    workers: int
+
+
+class QuicReady(msgspec.Struct, frozen=True, tag=True):
+    """Quic to supervisor: everything is there to answer."""
+
+
+class QuicBegin(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: read the sockets from now on.
+
+    Descriptors: none, or a socket to the process before, which is given the datagrams of its connections.
+    """
+
+    before: int = -1  # the number of the process before
+
+
+class QuicHandOver(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: read the sockets no more, finish with the clients that are there, and exit.
+
+    Descriptors: a socket to the next process, which sends the datagrams of these clients.
+    """
+
+
+class RelayTo(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: this worker is behind the descriptor from now on (`pdns.ipc.relay_frames`)."""
+
+    worker: int
+
+
+class RelayEnded(msgspec.Struct, frozen=True, tag=True):
+    """Quic to supervisor: the socket to this worker has ended."""
+
+    worker: int
+
+
+class TakeRelay(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: answer the queries of the quic process that come from the descriptor (`pdns.ipc.relay_frames`)."""
+
+
 class HandOver(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: stop reading queries and release the arena; the next worker waits for both."""
 
@@ -235,4 +291,5 @@ Message = (
     | WatchWorker | ForgetWorker | Forgotten
     | HandOver | HandedOver | Drain | Ready | Refused | Drained
     | FindCached | FoundCached
+    | ServeQuic | QuicReady | QuicBegin | QuicHandOver | RelayTo | RelayEnded | TakeRelay
 )  # fmt: skip

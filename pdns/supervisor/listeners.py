@@ -104,6 +104,16 @@ class ListenerSet:
             raise
         return changed
 
+    @property
+    def inherited(self) -> InheritedSockets:
+        """Sockets that systemd opened."""
+        return self._inherited
+
+    @property
+    def steering_key(self) -> bytes:
+        """What names are steered with."""
+        return self._steering_key
+
     def _add_encrypted(self, changed: ListenerSet, one: EncryptedEndpoint, ports: set[int]) -> None:
         """Give `changed` the socket for `one`: ours, one that systemd opened, or a new one. Raises `PdnsError`."""
         endpoint = parse_endpoint(one.text)

@@ -38,7 +38,6 @@ from pdns.state.client_key import client_key
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
 from pdns.supervisor.announcement import announce_start
-from pdns.supervisor.block_page import PageHandle
 from pdns.supervisor.cache_commands import CacheCommands
 from pdns.supervisor.certificates import Certificates
 from pdns.supervisor.config_changes import ConfigChanges
@@ -52,7 +51,9 @@ from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.inherited_sockets import InheritedSockets
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.other_processes import OtherProcesses
 from pdns.supervisor.process_one import reap_orphans
+from pdns.supervisor.quic_handle import QuicHandle
 from pdns.supervisor.readiness import Readiness
 from pdns.supervisor.reload_requests import ReloadRequests, answer, log_each
 from pdns.supervisor.restart_needed import until_restart
@@ -84,7 +85,7 @@ class Supervisor:
         self._announce = announce
         self._loading = loading
         self._terminal = Terminal()
-        self.certificates = Certificates(lambda: (process.child for process in self.workers.writers))
+        self.certificates = Certificates(lambda: (*(one.child for one in self.workers.writers), *self._quic.receivers))
         self._files, self._system = ConfigWatch(path, lambda: self.certificates.held), SystemServers()
         self._live = load_version(path)
         self._generation = 1  # of what is live
@@ -96,7 +97,6 @@ class Supervisor:
         self.reload = self._reloads.wanted
         self.changes = ConfigChanges(path, Path(self.config.state.dir), self.reload, lambda: self.certificates.held)
         self.cached = CacheCommands(lambda: self.workers.current)
-        self._upgrade = Upgrade(self._restart_others)
         self._inherited = InheritedSockets.from_environment()
         self.listeners = ListenerSet(worker_count(self.config.server.workers), inherited=self._inherited)
         self.status = StatusReader(Path(self.config.state.dir))
@@ -108,6 +108,11 @@ class Supervisor:
         self._feeds = FeedsHandle(lambda: self.config, self._configure_feeds)
         self._fleet = FleetNode(lambda: self.config, lambda: self.workers, self._feeds, self._told.set)
         self._events = EventsHandle(lambda: self.config, lambda: self.workers)
+        self._quic: QuicHandle = QuicHandle(
+            lambda: self.config, lambda: self.workers, lambda: self.listeners, lambda: self.certificates
+        )
+        self._others = OtherProcesses(self._feeds, {"page": self._http.page, "events": self._events, "quic": self._quic})
+        self._upgrade = Upgrade(self._others.restart)
 
     @property
     def config(self) -> Config:
@@ -142,23 +147,19 @@ class Supervisor:
 
     @property
     def child_counters(self) -> list[Counters]:
-        return [*self._http.page.counters, *self._events.counters]
+        return self._others.counters
 
     @property
     def past_counters(self) -> list[Counters]:
         return self.workers.past_counters
 
     @property
-    def _others(self) -> dict[str, FeedsHandle | PageHandle | EventsHandle]:
-        return {"feeds": self._feeds, "page": self._http.page, "events": self._events}
-
-    @property
     def restarts(self) -> dict[str, int]:
-        return {"worker": self.workers.restarts, **{name: one.restarts for name, one in self._others.items()}}
+        return {"worker": self.workers.restarts, **self._others.restarts}
 
     @property
     def failed_starts(self) -> dict[str, int]:
-        return {"worker": self.workers.failed_starts, **{name: one.failed_starts for name, one in self._others.items()}}
+        return {"worker": self.workers.failed_starts, **self._others.failed_starts}
 
     @property
     def confinement(self) -> dict[str, bool]:
@@ -180,8 +181,7 @@ class Supervisor:
 
     @property
     def processes(self) -> dict[str, int]:
-        others = {name: one.pid for name, one in self._others.items() if one.pid is not None}
-        return {"supervisor": os.getpid(), **self.workers.pids, **others}
+        return {"supervisor": os.getpid(), **self.workers.pids, **self._others.pids}
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers at the moment; [] while one does."""
@@ -201,7 +201,7 @@ class Supervisor:
     def remarks(self) -> list[str]:
         """Problems that clients do not notice."""
         own = [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks(), *self.certificates.remarks]
-        return [*own, *self._fleet.remarks(), *self._upgrade.remarks]
+        return [*own, *self._fleet.remarks(), *self._upgrade.remarks, *self._quic.remarks]
 
     async def run(self) -> None:
         """Serve until stopped. Raises `PdnsError` when the start fails."""
@@ -212,6 +212,7 @@ class Supervisor:
             self.listeners = self.listeners.changed_to(server.listen, encrypted_endpoints(self.config))
             self.listeners.steer(proxied=bool(server.proxy_protocol_from))
             bound = self._http.bind(self.config)
+            self._quic.bind(self.config)
             self._missing = confine_supervisor(state.path, (*written_paths(self.config), *fleet_paths(self.config)))
             standard_error().threaded = True
             warn_at_start(self.config_path, self.config, self._missing)
@@ -227,6 +228,7 @@ class Supervisor:
             await self._workers.start()
             self._system.warn(self._live)
             await self._http.serve(bound)
+            await self._quic.serve()
             await self._until_stopped()
         finally:
             await self._end()
@@ -258,6 +260,7 @@ class Supervisor:
         self._reloads.refuse()
         systemd.notify("STOPPING=1")
         self.listeners.close_but(ListenerSet())
+        await self._quic.close()  # it needs the workers for its last answers
         if self._workers is not None:
             await self._workers.stop()
             self._workers.write_books()
@@ -301,8 +304,7 @@ class Supervisor:
     def _end_at_once(self) -> NoReturn:
         if self._workers is not None:
             self._workers.kill_now()
-        self._feeds.kill_now()
-        self._events.kill_now()
+        self._others.kill_now()
         os._exit(128 + signal.SIGINT)
 
     async def _begin(self) -> None:
@@ -372,11 +374,13 @@ class Supervisor:
         try:
             secrets = self.certificates.read(config)
             bound = self._http.bind(config, self.config)
+            self._quic.bind(config)
             await self.workers.go_live(config, listeners, secrets)
         except BaseException:
             listeners.close_but(self.listeners)
             servers.close(bound)
             self.certificates.discard()
+            self._quic.discard()
             raise
         self.certificates.adopt(secrets, config)
         listened, self.listeners = self.listeners, listeners
@@ -390,11 +394,7 @@ class Supervisor:
         await self._feeds.follow(before)
         await self._events.follow(before)
         await self._http.serve(bound)
-
-    async def _restart_others(self) -> None:
-        await self._feeds.restart()
-        await self._http.page.restart()
-        await self._events.restart()
+        await self._quic.serve()
 
     def _configure_feeds(self) -> Configure:
         return Configure(self._generation, str(self.config_path), self.workers.blockset.in_use, self._live.parts.bundle_sha256)

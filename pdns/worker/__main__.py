@@ -40,6 +40,7 @@ from pdns.ipc.messages import (
     Refused,
     TakeBlockset,
     TakeMemories,
+    TakeRelay,
     TakeSecrets,
 )
 from pdns.logs import log_to_stderr, open_standard_descriptors
@@ -97,6 +98,11 @@ class Worker:
                 case TakeMemories(names):
                     close_all([*self._memories.values()])
                     self._memories = dict(zip(names, fds, strict=True))
+                case TakeRelay():
+                    if self._running is None:
+                        close_all(fds)
+                    else:
+                        self._running.take_relay(socket.socket(fileno=fds[0]))
                 case TakeSecrets(_, with_next):
                     self._take_secrets(fds[0], with_next)
                 case FindCached():

@@ -12,9 +12,12 @@ from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.ipc.encryption_secrets import EncryptionSecrets
 from pdns.net.edge import EdgeStats
-from pdns.net.encrypted import EncryptedConnections, EncryptedListener
+from pdns.net.encrypted import EncryptedConnections
 from pdns.net.encrypted_limits import EncryptedLimits
+from pdns.net.encrypted_listener import EncryptedListener
 from pdns.net.listener import Listener
+from pdns.net.relay import RelayServers
+from pdns.wire.padding import padded
 from pdns.worker.kernels import encrypted_kernel
 from pdns.worker.service import Service
 
@@ -33,6 +36,7 @@ class EncryptedServing:
         self._config: Config | None = None
         self._connections: EncryptedConnections | None = None
         self._listeners: dict[Listener, EncryptedListener] = {}
+        self.relays = RelayServers(service, loop, stats)  # from the quic process
 
     def apply(self, config: Config, limits: EncryptedLimits, secrets: EncryptionSecrets | None) -> None:
         """Go on under `config` with `secrets`; None: those of before. Raises `PdnsError` with nothing changed."""
@@ -46,6 +50,7 @@ class EncryptedServing:
             self._connections.apply(limits)
             self._connections.trust(config.server.proxy_protocol_from)
         self._config = config
+        self.relays.pad(padded if config.encrypted.padding else bytes)
 
     def take_secrets(self, secrets: EncryptionSecrets) -> None:
         """Use renewed certificates and ticket keys from now on. If they cannot be used, those of before stay, which is logged."""
@@ -69,6 +74,7 @@ class EncryptedServing:
 
     def stop_accepting(self) -> None:
         """Leave new connections to others."""
+        self.relays.stop()
         for listener in self._listeners.values():
             listener.close()
 
@@ -84,6 +90,7 @@ class EncryptedServing:
 
     def close(self) -> None:
         """End every connection now."""
+        self.relays.close()
         if self._connections is not None:
             self._connections.close()
 
@@ -106,5 +113,6 @@ def encrypted_limits(config: Config, *, answer_deadline_s: float, descriptors: i
         max_handshakes=section.max_handshakes,
         new_per_client_per_s=section.new_connections_per_client_per_s,
         answer_deadline_s=answer_deadline_s,
+        max_streams=section.max_streams_per_connection,
         pads=section.padding,
     )
