@@ -21,10 +21,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
 from pdns.config.addresses import Endpoint
+from pdns.config.certificate_files import CertificateDetails
 from pdns.config.fleet_schema import FleetSection
 from pdns.config.policy_schema import Tenant
 from pdns.config.schema import BlockPage, Config, Feed, Publish, Upstream
 from pdns.state import feed_status, fleet_status
+from pdns.supervisor.certificates import ServedCertificate
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
@@ -46,6 +48,17 @@ ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
 ROW = re.compile(r"^\| `(pdns_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| `(.+)` \|$", re.MULTILINE)
 
 
+class FakeCertificates:
+    """One certificate, and one failure."""
+
+    failures = 1
+    in_force = (
+        ServedCertificate(
+            0, "tls://127.0.0.1:853", CertificateDetails(("dns.example",), (), "ECDSA P-256", 0.0, 5000.0, "CN=x", 1, "", ""), ""
+        ),
+    )
+
+
 class FakeSupervisor:
     """A supervisor with these values."""
 
@@ -64,6 +77,7 @@ class FakeSupervisor:
             block_page=BlockPage(listen=("192.0.2.1:80",)), publish=(Publish(zone="rpz.example"),),
             fleet=FleetSection(role="publisher"),
         )  # fmt: skip
+        self.certificates = FakeCertificates()
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
