@@ -9,6 +9,7 @@ from pdns.config.schema import Config
 from pdns.config.source import has_source
 from pdns.core.block_answer import BlockAnswers
 from pdns.core.clients import ClientTranslation
+from pdns.core.discovery import OwnNames
 from pdns.core.dns64 import Translation
 from pdns.core.embedded import Embeddings
 from pdns.core.enrolled import NO_CREDENTIAL_RULES, CredentialRules
@@ -71,7 +72,7 @@ class RuleSet:
             block_answers=BlockAnswers(policy),
             routes=routes,
             records=LocalRecords.of(config),
-            special=SpecialNames(SPECIAL_ZONES, routes.apexes),
+            special=SpecialNames(SPECIAL_ZONES, routes.apexes, own=OwnNames.of(config)),
             undelegated=SpecialNames(
                 UNDELEGATED_ZONES,
                 routes.apexes,

@@ -55,6 +55,10 @@ cdef uint8_t _meta[256]  # types that are no data, or not one
 for _type in (*specification.META_TYPES, p.ANY):
     _meta[_type] = True
 
+cdef uint8_t _for_resolvers[256]  # types whose queries are no attempts to reach a blocked name
+for _type in p.FOR_RESOLVERS:
+    _for_resolvers[_type] = True
+
 
 cdef class PendingQuery(Query):
 
@@ -291,11 +295,12 @@ cdef class FastPath:
         if record.attribution:
             if record.silent == TRUNCATED and max_bytes == MAX_TCP_BYTES:
                 return DECIDE_REMEMBERED
-            slots = self._fast_stats.blocked(client, record.attribution)
-            if record.listed_bytes == 0:
-                self._log_monitored(record, question, client, address)
-            if self._events is not None and slots:
-                self._note(record, question, client, transport, address, slots, now)
+            if question.qtype >= 256 or not _for_resolvers[question.qtype]:
+                slots = self._fast_stats.blocked(client, record.attribution)
+                if record.listed_bytes == 0:
+                    self._log_monitored(record, question, client, address)
+                if self._events is not None and slots:
+                    self._note(record, question, client, transport, address, slots, now)
             if record.silent == SILENT:
                 return SILENCE
             if record.silent == TRUNCATED:

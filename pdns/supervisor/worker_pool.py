@@ -21,6 +21,7 @@ from pdns.ipc.messages import Cover, Drain
 from pdns.logs import standard_error
 from pdns.state import in_force as inforce
 from pdns.supervisor.block_books import BlockBooks
+from pdns.supervisor.certificates import ListenerCertificates
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.sealed_blockset import SealedBlockset
 from pdns.supervisor.worker_handle import SILENT_AFTER_S, AdoptedConfig, WorkerGone, WorkerHandle
@@ -38,7 +39,6 @@ _FIRST_STARTS: Final = 3  # of a worker that never answered: after so many the f
 _STAND_BY_S: Final = 30.0
 EXIT_S: Final = 0.5  # beyond `server.drain_s`
 
-Distrusted = Callable[[int, bool], object]
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +50,7 @@ class WorkerPool:
         count: int,
         live: AdoptedConfig,
         loop: asyncio.AbstractEventLoop,
-        distrust: Distrusted = lambda *_: None,
+        distrust: Callable[[int, bool], object] = lambda *_: None,
         bury: Callable[[WorkerHandle], object] = lambda _: None,
     ) -> None:
         """`distrust` is called with the generation of an unusable blockset, and whether it is undamaged: then the program on the
@@ -206,9 +206,9 @@ class WorkerPool:
 
     # All of them at once.
 
-    async def go_live(self, config: Config, listeners: ListenerSet) -> None:
+    async def go_live(self, config: Config, listeners: ListenerSet, secrets: ListenerCertificates | None = None) -> None:
         """Make this live in all of them. Workers that are away apply it when they start. Raises with everything unchanged."""
-        live = self._live._replace(config=config, listeners=listeners)
+        live = self._live._replace(config=config, listeners=listeners, secrets=secrets)
         arenas = self._arenas
         if arena_bytes(config.cache.max_bytes, self.count) != arenas[0].size_bytes:
             arenas = new_arenas(self._arenas_made + 1, config.cache.max_bytes, self.count)

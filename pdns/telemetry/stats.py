@@ -115,6 +115,10 @@ class Stats:
         """Whether an upstream answers well enough to be preferred to none."""
         self._values[self._slot("upstream_useful", upstream)] = 1 if useful else 0
 
+    def upstream_handshake(self, upstream: str, session: str) -> None:
+        """An encrypted connection to an upstream was made. `session`: new or resumed."""
+        self._values[self._slot("upstream_handshakes_total", upstream, session)] += 1
+
     def upstream_blocked(self, upstream: str) -> None:
         """An upstream replied that it blocks the name."""
         self._values[self._slot("upstream_blocked_total", upstream)] += 1

@@ -53,8 +53,8 @@ class FastPath(Protocol):
 
 
 Datagram = Any
-"""A query over UDP that the fast path did not answer: a `Query` with `client`, `address`, `port`, `started_s`, `reply(wire)` and
-`send_cached(source, now)`.
+"""A query that the fast path did not answer: a `Query` with `client`, `address`, `port`, `transport`, `started_s`, `reply(wire)`
+and, over UDP, `send_cached(source, now)`.
 """
 
 

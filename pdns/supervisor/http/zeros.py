@@ -30,7 +30,7 @@ DROPPED: Final = (
 DROPPED_OF_BALANCERS: Final = (*proxy_header.REASONS, proxy_header.UNFINISHED)
 UPSTREAM_RESULTS: Final = (
     "ok", "servfail", "refused", "formerr", "notimp", "error", "timeout", "truncated", "retransmit", "local_error",
-    "unmatched", "malformed",
+    "unmatched", "malformed", "http_error",
 )  # fmt: skip
 SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
 REPORT_RESULTS: Final = ("accepted", "merged", "invalid", "limited", "full", "failed")
