@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ from msgspec import UNSET
 from pdns.config import time_zones
 from pdns.config.catalogue import filled
 from pdns.config.conf_d import Parts, PartsReport, read_parts
+from pdns.config.designation import designation_of
 from pdns.config.fleet_rules import check_feeds
 from pdns.config.record_rules import bounded, load_records
 from pdns.config.rules import RuleContext, settle
@@ -50,16 +51,18 @@ def from_tables(
     *,
     resolv_conf: Path = RESOLV_CONF,
     parts: Parts | None = None,
+    certificates_in_force: Container[tuple[str, ...]] = (),
 ) -> Config:
     """The configuration from parsed TOML. `file` names it in errors; relative paths start at `directory` (absolute). `parts`: the
-    files that the tables came from.
+    files that the tables came from. `certificates_in_force`: files of listeners that may be broken now, because their previous
+    content is in memory.
 
     Raises `ConfigErrors`. A section of the wrong shape is not checked further; all others are.
     """
     report = Report(file) if parts is None else PartsReport(file, parts)
     check_feeds(tables, frozenset() if parts is None else parts.bundle_rows, report)
     tables = bounded(_with_catalogue(tables, report), report)
-    around = RuleContext(report, directory, resolv_conf)
+    around = RuleContext(report, directory, resolv_conf, certificates_in_force)
     present = {field.name for field in check_names(tables, Config, "", report)}
     sections: dict[str, Any] = {}
     for field in msgspec.structs.fields(Config):
@@ -73,7 +76,9 @@ def from_tables(
     if report.errors:
         raise ConfigErrors(report.errors)
     zones = {schedule.time_zone for policy in sections["policy"] for schedule in policy.schedule}
-    return Config(**sections, loaded_records=made, utc_offsets=time_zones.tables(zones, time.time()) if zones else UNSET)
+    offsets = time_zones.tables(zones, time.time()) if zones else UNSET
+    designation = designation_of(sections["server"], sections["listener"])
+    return Config(**sections, loaded_records=made, utc_offsets=offsets, designation=designation)
 
 
 def _with_catalogue(tables: Mapping[str, Any], report: Report) -> Mapping[str, Any]:

@@ -141,6 +141,9 @@ def _where(zone: Zone, at: str, around: UpstreamRuleContext) -> dict[str, object
         if getattr(zone, key) != getattr(_UNSET, key):
             whose = "[upstream]" if zone.servers else f'the [[group]] "{zone.group}"'
             around.report.add(f"{at}.{key}", f"allowed only with addresses in servers: set it in {whose}")
+    if isinstance(zone.dnssec, str):
+        expected = "expected true or false: what is believed of its servers is set where they are"
+        around.report.add(f"{at}.dnssec", f"{expected}, got {show(zone.dnssec)}")
     if zone.group:
         _is_known(f"{at}.group", zone.group, around)
     return {"servers": (), "group": zone.group or DEFAULT}

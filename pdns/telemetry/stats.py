@@ -34,6 +34,7 @@ BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +
 SUM_SUFFIX: Final = ":sum_ns"
 HEARTBEAT: Final = "worker_heartbeat_monotonic_ns"
 OVERRIDES_REVISION: Final = "worker_overrides_revision"  # the revision of `overrides.json` that this worker uses
+CREDENTIALS_REVISION: Final = "worker_credentials_revision"  # likewise, of `credentials.json`
 MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that is not loaded yet
 
 BlockedBy = tuple[str, str, str, tuple[str, ...]]  # feed, category, action, other feeds that block

@@ -141,7 +141,8 @@ class Answers:
         self._watch.alive(server, now)
         duration_s = now - attempt.sent_s
         quality = quality_of(message)
-        self._stats.upstream(server.name, quality.value, duration_s)
+        if exchange is None or not exchange.is_canary:
+            self._stats.upstream(server.name, quality.value, duration_s)
         if quality is ReplyQuality.OK:
             if exchange is None or exchange.pinned is None:
                 self._watch.good(server)
@@ -162,6 +163,8 @@ class Answers:
         if quality is ReplyQuality.OK or exchange.pinned is not None:
             if exchange.bad or exchange.blamed:
                 _avoid_who_did_not_know(exchange, server, now)
+            if exchange.pinned is None and not server.trusts_ad and message.flags & p.AD:
+                message = message._replace(flags=message.flags & ~p.AD)
             self._rounds.finish(exchange, UpstreamAnswer(message, server.name))
         elif attempt.edns and refuses_edns(message):
             if not self._rounds.ask_again(attempt, now, "no edns", stream=attempt.over_stream, edns=False):
@@ -216,7 +219,7 @@ class Answers:
         self._stats.upstream(server.name, "error" if attempt.over_stream else "truncated", now - attempt.sent_s)
         if exchange is None:
             return
-        if exchange.pinned is not None:
+        if exchange.pinned is not None and not exchange.is_canary:
             self._rounds.finish(exchange, SIGN_OF_LIFE)
             return
         if not attempt.over_stream and server not in exchange.no_tcp:

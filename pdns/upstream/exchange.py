@@ -132,8 +132,8 @@ class Exchange:
     """One question, from the first query to the one call of `done`."""
 
     __slots__ = (
-        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "group", "local_error", "max_rounds", "needs_tcp",
-        "no_tcp", "pinned", "question", "rounds", "section", "sent", "started_s", "unsendable",
+        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "group", "is_canary", "local_error", "max_rounds",
+        "needs_tcp", "no_tcp", "pinned", "question", "rounds", "section", "sent", "started_s", "unsendable",
     )  # fmt: skip
 
     def __init__(
@@ -163,4 +163,5 @@ class Exchange:
         self.unsendable: list[UpstreamServer] = []  # this machine could not send to them
         self.local_error = ""  # why it last could not
         self.pinned: UpstreamServer | None = None  # a probe: this upstream and no other
+        self.is_canary = False  # a probe whose answer matters: with EDNS, over TCP if it is truncated, and not counted
         self.finished = False

@@ -66,8 +66,9 @@ class Rounds:
         """The first round. Fewer follow, and sooner, when every upstream is down: trying costs little, waiting a lot."""
         group = exchange.group
         if (server := exchange.pinned) is None:
-            server = selection.explore(group.servers, now, ordered=group.ordered)
-            server = server or selection.first(group.servers, self._random, now, ordered=group.ordered)
+            servers = group.usable
+            server = selection.explore(servers, now, ordered=group.ordered)
+            server = server or selection.first(servers, self._random, now, ordered=group.ordered)
             if not server.health.up:
                 exchange.max_rounds = MAX_ROUNDS_ALL_DOWN
                 exchange.deadline_s = min(exchange.deadline_s, now + MAX_WAIT_ALL_DOWN_S)
@@ -77,7 +78,7 @@ class Rounds:
 
     def _ask_beside(self, exchange: Exchange, first: UpstreamServer, now: float) -> None:
         """Ask others than `first` in the same round."""
-        others = [server for server in exchange.group.servers if server is not first and server.health.up]
+        others = [server for server in exchange.group.usable if server is not first and server.health.up]
         for server in others[: MOST_IN_PARALLEL - 1]:
             self._ask(exchange, server, now)
 
@@ -277,7 +278,8 @@ class Rounds:
         exchange.rounds += 1
         if exchange.rounds == MAX_ROUNDS and server.edns.may_be_dropped(now) and _was_asked_with_edns(exchange, server):
             return self._ask(exchange, server, now, edns=False, purpose="edns dropped")
-        return self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=exchange.pinned is None)
+        edns = exchange.pinned is None or exchange.is_canary
+        return self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=edns)
 
     def _ask(
         self,

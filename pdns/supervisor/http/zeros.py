@@ -10,6 +10,7 @@ from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
 from pdns.config.upstream_address import parse_upstream
+from pdns.core.enrolled import REFUSALS
 from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
 from pdns.core.routes import MOST_LABELS
@@ -50,6 +51,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "dropped_total", (reason,)
     for source in SOURCES:
         yield "query_duration_seconds" + BUCKET_SUFFIX, (source, repr(BUCKETS_S[0]))
+    for refusal in REFUSALS:
+        yield "credentials_refused_total", (refusal,)
     for tenant in tenants:
         for qtype in _FIRST_TYPES:
             yield "queries_total", (tenant, Transport.UDP, qtype)
