@@ -110,6 +110,7 @@ def fill(counters: Counters) -> Stats:
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)
     stats.upstream_useful("udp://192.0.2.53:53", useful=True)
+    stats.upstream_handshake("tls://192.0.2.53:853#dns.example", "new")
     stats.gauge("group_up", 1, "default")
     stats.fell_back("default")
     stats.add("zone_forwarded_total", 1, "corp.example")
