@@ -24,7 +24,7 @@ def has_ad(wire: bytes) -> bool:
 @pytest.mark.parametrize(("dnssec", "believed"), [("trust-ad", True), ("pass", False)])
 @pytest.mark.parametrize("qtype", ["A", "SRV"])
 def test_ad(run: Run, edge: Open, dnssec: str, qtype: str, believed: bool) -> None:
-    """It reaches clients that ask for it if it is believed, from the upstream as from the cache, on every way through the code."""
+    """It reaches clients that ask for it if it is believed, from the upstream as from the cache."""
 
     async def body() -> None:
         async with edge(fake.changed(fake.answer("192.0.2.1"), with_ad), upstream={"dnssec": dnssec}) as (e, upstream):
