@@ -42,9 +42,10 @@ def addresses_of(packed: bytes, size: int) -> list[str]:
     return [str(ipaddress.ip_address(packed[at : at + size])) for at in range(0, len(packed), size)]
 
 
-def params_of(data: bytes) -> dict[int, Any]:
+def params_of(data: bytes) -> dict[int, bytes]:
     """By key, which must ascend and be none of the hints (RFC 9463, 3.1.5)."""
-    reader, found = Reader(data), {}
+    reader = Reader(data)
+    found: dict[int, bytes] = {}
     while reader.tell() < len(data):
         key = reader.number(2)
         assert key > max(found, default=-1)
