@@ -105,3 +105,7 @@ class StoreError(PdnsError):
 
 class FrameStreamError(SinkError):
     """A collector that cannot be reached, refused the stream, or did not confirm it."""
+
+
+class RelayError(PdnsError):
+    """A packet between the quic process and a worker that is not made of whole frames."""

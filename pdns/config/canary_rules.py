@@ -8,11 +8,12 @@ from typing import Final, NamedTuple, Protocol, Self, TypeVar
 
 from msgspec.structs import replace
 
-from pdns.config.addresses import IPAddress, parse_address, parse_upstream
+from pdns.config.addresses import IPAddress, parse_address
 from pdns.config.canary_schema import CanarySection
 from pdns.config.groups import DEFAULT, ServerGroup, server_groups
 from pdns.config.schema import Config
 from pdns.config.shape import Report
+from pdns.config.upstream_address import parse_upstream
 from pdns.config.upstream_rules import parse_zone_name
 from pdns.errors import InvalidAddress
 from pdns.wire import names

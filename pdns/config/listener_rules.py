@@ -5,18 +5,20 @@ from __future__ import annotations
 import ipaddress
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from pdns.config.addresses import Endpoint, UpstreamAddress, parse_endpoint
+from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.certificate_files import CertificatePair, is_readable_by_all, read_client_authority, read_pair
 from pdns.config.credentials import secret_path
 from pdns.config.listener_schema import ListenerCertificate, ListenerSection
+from pdns.config.quic_rules import check_quic
 from pdns.config.shape import Report, show
 from pdns.config.system import is_local
+from pdns.config.upstream_address import UpstreamAddress
 from pdns.errors import InvalidCertificate
 
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"tls": 853, "https": 443, "quic": 853, "h3": 443}  # RFC 7858, 8484, 9250, 9114
@@ -51,6 +53,7 @@ class ListenerRuleContext(Protocol):
     directory: Path
     listening: dict[Endpoint, str]
     encrypted: dict[EncryptedSocket, str]
+    certificates_in_force: Container[tuple[str, ...]]
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None: ...
     def parse_all(self, key: str, texts: Iterable[str], parser: Callable[[str], T]) -> dict[T, str]: ...
@@ -135,6 +138,7 @@ def _settle(listener: ListenerSection, at: str, around: ListenerRuleContext) -> 
     pairs = [_pair(pair, key, around) for key, pair in certificate_pairs(listener, at)]
     settled |= {"cert_file": pairs[0].cert_file, "key_file": pairs[0].key_file, "certificate": tuple(pairs[1:])}
     settled |= _client_files(listener, at, around)
+    check_quic(listener, at, around.report)
     return replace(listener, **settled)
 
 
@@ -181,8 +185,10 @@ def _pair(pair: ListenerCertificate, at: str, around: ListenerRuleContext) -> Li
     key_file = around.parse(f"{at}.key_file", pair.key_file, lambda text: secret_path(text, around.directory))
     if cert_file is None or key_file is None:
         return pair
-    _reported(at, around, lambda: read_pair(cert_file, key_file))
-    return ListenerCertificate(cert_file=str(cert_file), key_file=str(key_file))
+    settled = ListenerCertificate(cert_file=str(cert_file), key_file=str(key_file))
+    if (settled.cert_file, settled.key_file) not in around.certificates_in_force:
+        _reported(at, around, lambda: read_pair(cert_file, key_file))
+    return settled
 
 
 def _reported(at: str, around: ListenerRuleContext, read: Callable[[], CertificatePair | tuple[bytes, bytes]]) -> None:
@@ -209,6 +215,6 @@ def _client_files(listener: ListenerSection, at: str, around: ListenerRuleContex
         if text := getattr(listener, key):
             files[key] = around.parse(f"{at}.{key}", text, lambda text: secret_path(text, around.directory))
     authority, revoked = files["client_ca_file"], files.get("client_crl_file")
-    if authority is not None:
+    if authority is not None and (str(authority), str(revoked or "")) not in around.certificates_in_force:
         _reported(at, around, lambda: read_client_authority(authority, revoked))
     return {key: str(path or "") for key, path in files.items()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -51,16 +51,18 @@ def from_tables(
     *,
     resolv_conf: Path = RESOLV_CONF,
     parts: Parts | None = None,
+    certificates_in_force: Container[tuple[str, ...]] = (),
 ) -> Config:
     """The configuration from parsed TOML. `file` names it in errors; relative paths start at `directory` (absolute). `parts`: the
-    files that the tables came from.
+    files that the tables came from. `certificates_in_force`: files of listeners that may be broken now, because their previous
+    content is in memory.
 
     Raises `ConfigErrors`. A section of the wrong shape is not checked further; all others are.
     """
     report = Report(file) if parts is None else PartsReport(file, parts)
     check_feeds(tables, frozenset() if parts is None else parts.bundle_rows, report)
     tables = bounded(_with_catalogue(tables, report), report)
-    around = RuleContext(report, directory, resolv_conf)
+    around = RuleContext(report, directory, resolv_conf, certificates_in_force)
     present = {field.name for field in check_names(tables, Config, "", report)}
     sections: dict[str, Any] = {}
     for field in msgspec.structs.fields(Config):

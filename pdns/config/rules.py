@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -63,6 +63,7 @@ class RuleContext:
     report: Report
     directory: Path  # absolute; where relative paths start
     resolv_conf: Path = RESOLV_CONF
+    certificates_in_force: Container[tuple[str, ...]] = ()  # files that may be broken now
     # Filled while checking:
     listening: dict[Endpoint, str] = field(default_factory=dict)  # endpoint -> the key that names it
     encrypted: dict[EncryptedSocket, str] = field(default_factory=dict)  # the same, of encrypted listeners

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -27,11 +27,22 @@ class Loaded(NamedTuple):
     parts: Parts
 
 
-def load_version(path: Path, *, resolv_conf: Path = RESOLV_CONF, bundle: str = BUNDLE_FILE) -> Loaded:
-    """Read the file, and those beside it. `bundle` is the name of the file with the policy bundle. Raises `ConfigErrors`."""
+def load_version(
+    path: Path,
+    *,
+    resolv_conf: Path = RESOLV_CONF,
+    bundle: str = BUNDLE_FILE,
+    certificates_in_force: Container[tuple[str, ...]] = (),
+) -> Loaded:
+    """Read the file, and those beside it. `bundle` is the name of the file with the policy bundle. `certificates_in_force`: see
+    `from_tables`. Raises `ConfigErrors`.
+    """
     for _ in range(_TRIES):
         parts = read_parts(path, strict=True, bundle=bundle)
-        config = from_tables(parts.tables, str(path), path.absolute().parent, resolv_conf=resolv_conf, parts=parts)
+        config = from_tables(
+            parts.tables, str(path), path.absolute().parent,
+            resolv_conf=resolv_conf, parts=parts, certificates_in_force=certificates_in_force,
+        )  # fmt: skip
         if parts.are_current:
             return Loaded(config, parts.sha256, parts.tables, path, parts)
     raise ConfigError(str(path), "", "is being written all the time")

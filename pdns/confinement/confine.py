@@ -101,6 +101,21 @@ def confine_page(*, write: Path, read: Path) -> Missing:
     )
 
 
+def confine_quic() -> Missing:
+    """Confine the quic process: it answers at sockets that it is given, writes nothing, reads the program and libraries alone,
+    opens no socket, starts and signals no process.
+    """
+    return _take(
+        no_new_privs=_no_new_privs,
+        landlock=lambda: landlock.restrict(write=(_NULL,), read=_program(), bind=False, connect=False),
+        capabilities=lambda: keep_capabilities(frozenset()),
+        dumpable=_not_dumpable,
+        seccomp=lambda: seccomp.refuse(
+            (*seccomp.NEVER, *seccomp.PROCESSES, *seccomp.SIGNALS, *seccomp.ATTRIBUTES, *seccomp.NEW_SOCKETS)
+        ),
+    )
+
+
 def confine_events(*, write: Iterable[Path]) -> Missing:
     """Confine the events process: it writes only below `write`, binds no TCP port, starts and signals no process."""
     return _take(

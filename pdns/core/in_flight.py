@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+from pdns.config.schema import Config
 from pdns.core.clients import Client
 from pdns.core.outcome import Forward
 from pdns.core.query import Query
@@ -100,3 +101,10 @@ class InFlight(Protocol):
     def release(self, flight: Any) -> list[Waiter]:
         """Whoever waits for `flight`, which goes on without them."""
         ...
+
+
+def flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
+    """What `InFlight.limit` takes: questions in all and of one client, patience in seconds, prefixes that make a client."""
+    upstream, limit = config.upstream, config.rate_limit
+    prefixes = limit.ipv4_prefix, limit.ipv6_prefix
+    return upstream.max_in_flight, upstream.max_in_flight_per_client, upstream.timeout_s, prefixes

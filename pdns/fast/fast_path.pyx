@@ -97,9 +97,12 @@ cdef class FastPath:
         """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
         config = rules.config
         policies, marks = rules.policy.tenant_policies, rules.client_marks
-        if config is not self._config or policies != self._tenant_policies or marks.listed is not self._listed_clients:
-            self._tenant_policies, self._listed_clients = policies, marks.listed
-            self._clients = ClientTable(config.access, config.tenant, policies, marks, self._clients)
+        if (
+            config is not self._config or policies != self._tenant_policies or marks.listed is not self._listed_clients
+            or rules.credentials is not self._credentials
+        ):  # fmt: skip
+            self._tenant_policies, self._listed_clients, self._credentials = policies, marks.listed, rules.credentials
+            self._clients = ClientTable(config.access, config.tenant, policies, marks, rules.credentials, self._clients)
             self.clients_epoch += 1
         if config is self._config:
             return
@@ -126,18 +129,24 @@ cdef class FastPath:
         """Who is at `address`."""
         return self._clients.lookup(address)
 
+    def admits(self, str address not None, credential not None):
+        """As `pdns.worker.service.Service.admits`."""
+        cdef Known known
+        cdef bytes client = packed(address)
+        return self.identify(<const uint8_t *>PyBytes_AS_STRING(client), credential, &known) == 1
+
     def answer(self, bytes wire not None, str address not None, transport not None, double now, credential=NO_CREDENTIAL):
         """The answer to a message; None for silence; an `PendingQuery` when Python is to decide. `now` is of the clock of the cache."""
         cdef double began_s = perf_counter()
         cdef PendingQuery asked
         cdef ParsedPacket heard
+        cdef Known known
         cdef bytes client = packed(address)
         cdef int source = ERROR
         cdef Py_ssize_t size
         self.refused = False
-        self.parse(
-            <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(client), &heard
-        )
+        self.identify(<const uint8_t *>PyBytes_AS_STRING(client), credential, &known)
+        self.parse_known(<const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), &known, &heard)
         size = self.take(
             &heard, <const uint8_t *>PyBytes_AS_STRING(wire), <const uint8_t *>PyBytes_AS_STRING(client),
             _TRANSPORT_NUMBERS[transport], now, &source, _buffer,
@@ -185,9 +194,15 @@ cdef class FastPath:
         return 0
 
     cdef int identify(self, const uint8_t *address, object credential, Known *out) except -1:
-        """Who has `credential` and is at `address`; good until `clients_epoch` changes. Returns 0 when it has a token that is unknown."""
-        memcpy(out, self._clients.find(address), sizeof(Known))
-        return 1
+        """Who has `credential` and is at `address`; good until `clients_epoch` changes. Returns 0 when it has a token that is not valid:
+        `out` is then a client that may not ask. Counts what is refused."""
+        if credential is NO_CREDENTIAL:
+            memcpy(out, self._clients.find(address), sizeof(Known))
+            return 1
+        identity = self._clients.find_credential(address, credential, out)
+        if identity.refusal:
+            self._stats.add("credentials_refused_total", 1, identity.refusal)
+        return not identity.is_unknown
 
     cdef inline void _read(self, const uint8_t *wire, Py_ssize_t size, const Known *known, ParsedPacket *heard) noexcept:
         heard.client, heard.allowed = known.number, known.allowed

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Final
 
 import msgspec
@@ -14,6 +15,9 @@ class CertificateSecrets(msgspec.Struct, frozen=True):
 
     chain_pem: bytes
     key_pem: bytes
+
+    def __repr__(self) -> str:
+        return "CertificateSecrets(...)"  # no key reaches a log
 
 
 class ListenerSecrets(msgspec.Struct, frozen=True):
@@ -31,6 +35,9 @@ class EncryptionSecrets(msgspec.Struct, frozen=True):
     listeners: dict[int, ListenerSecrets]
     ticket_keys: tuple[bytes, ...] = ()  # the newest first; it encrypts, and all decrypt
 
+    def __repr__(self) -> str:
+        return f"EncryptionSecrets({self.generation}, ...)"
+
 
 def encode(secrets: EncryptionSecrets) -> bytes:
     """The bytes that travel."""
@@ -40,3 +47,12 @@ def encode(secrets: EncryptionSecrets) -> bytes:
 def decode(data: bytes) -> EncryptionSecrets:
     """What `encode` was given. Raises `msgspec.DecodeError`."""
     return msgspec.msgpack.decode(data, type=EncryptionSecrets)
+
+
+def read_secrets(fd: int) -> EncryptionSecrets:
+    """What is in the sealed memory behind `fd`, which stays open. Raises `msgspec.DecodeError` and `OSError`."""
+    size = os.fstat(fd).st_size
+    data = b""
+    while len(data) < size and (chunk := os.pread(fd, size - len(data), len(data))):  # the file offset is shared
+        data += chunk
+    return decode(data)

@@ -12,11 +12,12 @@ MAX_FDS: Final = 253  # SCM_MAX_FD of the kernel
 MAX_LISTENERS: Final = MAX_FDS - 5  # besides configuration, counters, event ring, arena and limits
 
 
-class ListeningSocket(msgspec.Struct, frozen=True):
+class ListeningSocket(msgspec.Struct, frozen=True, omit_defaults=True):
     """What arrives at a descriptor, and where ("127.0.0.1:5300", "[::]:53"): `pdns.net.listener.Listener`."""
 
     transport: Transport
     address: str
+    section: int = -1  # index in `config.listener`; -1: `server.listen`
 
 
 class Apply(msgspec.Struct, frozen=True, tag=True):
@@ -52,6 +53,15 @@ class TakeMemories(msgspec.Struct, frozen=True, tag=True):
     """
 
     names: tuple[str, ...] = ()
+
+
+class TakeSecrets(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: use these certificates and ticket keys. Descriptors: `EncryptionSecrets` in sealed memory."""
+
+    generation: int  # higher: newer
+    with_next: bool = (
+        False  # with the next `Apply`, whose listeners they are for; else now, by the configuration that is in force
+    )
 
 
 class Cover(msgspec.Struct, frozen=True, tag=True):
@@ -150,6 +160,62 @@ class Forgotten(msgspec.Struct, frozen=True, tag=True):
     ring: int
 
 
+class QuicSocket(msgspec.Struct, frozen=True, array_like=True):
+    """One UDP socket of the quic process."""
+
+    section: int  # index in `listener` of the configuration
+    endpoint: str
+
+
+class ServeQuic(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: answer at these sockets, by this configuration. `QuicBegin` says from when.
+
+    Descriptors: configuration, counters, one for each of `listen`.
+    """
+
+    listen: tuple[QuicSocket, ...]  # all of them; a socket that is missing is to be closed
+    process: int  # the number in its connection ids
+    secret: str  # in hexadecimal; the same for each new process: for tokens
+    steering_key: str  # in hexadecimal: names go to the workers as datagrams do
+    workers: int
+
+
+class QuicReady(msgspec.Struct, frozen=True, tag=True):
+    """Quic to supervisor: everything is there to answer."""
+
+
+class QuicBegin(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: read the sockets from now on.
+
+    Descriptors: none, or a socket to the process before, which is given the datagrams of its connections.
+    """
+
+    before: int = -1  # the number of the process before
+
+
+class QuicHandOver(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: read the sockets no more, finish with the clients that are there, and exit.
+
+    Descriptors: a socket to the next process, which sends the datagrams of these clients.
+    """
+
+
+class RelayTo(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to quic: this worker is behind the descriptor from now on (`pdns.ipc.relay_frames`)."""
+
+    worker: int
+
+
+class RelayEnded(msgspec.Struct, frozen=True, tag=True):
+    """Quic to supervisor: the socket to this worker has ended."""
+
+    worker: int
+
+
+class TakeRelay(msgspec.Struct, frozen=True, tag=True):
+    """Supervisor to worker: answer the queries of the quic process that come from the descriptor (`pdns.ipc.relay_frames`)."""
+
+
 class HandOver(msgspec.Struct, frozen=True, tag=True):
     """Supervisor to worker: stop reading queries and release the arena; the next worker waits for both."""
 
@@ -220,9 +286,10 @@ class FoundCached(msgspec.Struct, frozen=True, tag=True):
 
 
 Message = (
-    Apply | TakeMemories | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents
+    Apply | TakeMemories | TakeSecrets | TakeBlockset | Cover | Configure | Distrust | ServePage | ServeEvents
     | OfferBundle | RefuseBundle | WatchTraffic | Traffic
     | WatchWorker | ForgetWorker | Forgotten
     | HandOver | HandedOver | Drain | Ready | Refused | Drained
     | FindCached | FoundCached
+    | ServeQuic | QuicReady | QuicBegin | QuicHandOver | RelayTo | RelayEnded | TakeRelay
 )  # fmt: skip

@@ -106,6 +106,9 @@ class PageHandle:
             self._counters.close()
             self._counters = None
 
+    def kill_now(self) -> None:
+        self._child.kill_now()
+
     def _started(self) -> None:
         self._generation = 0
         self._send_blockset()  # first: no name is said to be unblocked only because there is no blockset yet

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import tomllib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Container, Mapping
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -70,9 +70,18 @@ def row(parts: Parts, section: str, name: str) -> ConfigRow | None:
 class ConfigChanges:
     """One for each server. Changes are made one after the other."""
 
-    def __init__(self, path: Path, state_dir: Path, reload: Callable[[], Awaitable[None]]) -> None:
-        """`reload` makes the files live in every worker, and raises `PdnsError` when they cannot be."""
+    def __init__(
+        self,
+        path: Path,
+        state_dir: Path,
+        reload: Callable[[], Awaitable[None]],
+        certificates_in_force: Callable[[], Container[tuple[str, ...]]] = tuple,
+    ) -> None:
+        """`reload` makes the files live in every worker, and raises `PdnsError` when they cannot be. `certificates_in_force`
+        returns files of listeners that may be broken now.
+        """
         self._path, self._state_dir, self._reload = path, state_dir, reload
+        self._certificates = certificates_in_force
         self._lock = asyncio.Lock()
 
     async def set(self, section: str, name: str, table: Mapping[str, Any], condition: Condition) -> ConfigRow:
@@ -122,7 +131,10 @@ class ConfigChanges:
         """Raise `ConfigErrors` unless the whole configuration would be valid."""
         files = {**parts.each, str(own): tables}
         would_be = merged(files, dict.fromkeys(files, ""), str(own), parts.bundle)
-        from_tables(would_be.tables, str(self._path), self._path.absolute().parent, parts=would_be)
+        from_tables(
+            would_be.tables, str(self._path), self._path.absolute().parent,
+            parts=would_be, certificates_in_force=self._certificates(),
+        )  # fmt: skip
 
 
 def _content(path: Path) -> bytes | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,8 +25,10 @@ _log = logging.getLogger(__name__)
 class ConfigWatch:
     """As `FileWatch`, of a configuration file and the files with local records that it names. Logs what these leave out."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, certificates_in_force: Callable[[], Container[tuple[str, ...]]] = tuple) -> None:
+        """`certificates_in_force` returns files of listeners that may be broken now."""
         self._path = path
+        self._certificates = certificates_in_force
         self._watches = {str(path): FileWatch(path)}
         self._beside: PartsWatch | None = None
 
@@ -39,7 +41,7 @@ class ConfigWatch:
 
         Raises `ConfigErrors`. Other tasks run meanwhile: many local records take seconds, in which `/readyz` has to answer.
         """
-        return await asyncio.to_thread(load_version, self._path, bundle=bundle)
+        return await asyncio.to_thread(load_version, self._path, bundle=bundle, certificates_in_force=self._certificates())
 
     def seen(self) -> None:
         """Note that the present versions were handled."""

@@ -17,6 +17,7 @@ from pdns.config.admin_rules import has_token
 from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.net.sockets import TCP_BACKLOG, prepare_tcp, prepare_udp
+from pdns.supervisor.encrypted_endpoints import encrypted_endpoints
 
 _FIRST_FD: Final = 3  # SD_LISTEN_FDS_START
 _VARIABLES: Final = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
@@ -96,12 +97,15 @@ class InheritedSockets:
         """Raises `PdnsError` that names a socket without an address in `config`: queries to it would never be answered."""
         datagrams = {_address_of(parse_endpoint(text)) for text in config.server.listen}
         streams = [*config.server.listen, config.metrics.listen, *config.block_page.listen]
+        streams += [one.text for one in encrypted_endpoints(config)]
         streams += [config.admin.listen] if has_token(config.admin) else []
         wanted = {socket.SOCK_DGRAM: datagrams, socket.SOCK_STREAM: {_address_of(parse_endpoint(text)) for text in streams}}
         for one in self._all:
             kind = socket.SocketKind(one.sock.type)
             if one.address not in wanted[kind]:
-                keys = "server.listen" + ", metrics.listen, admin.listen or block_page.listen" * (kind == socket.SOCK_STREAM)
+                keys = "server.listen" + ", metrics.listen, admin.listen or block_page.listen (or a [[listener]])" * (
+                    kind == socket.SOCK_STREAM
+                )
                 raise PdnsError(f"systemd handed in a socket for {one.said}, and {keys} does not have this address")
 
     def _find(self, endpoint: Endpoint, kind: socket.SocketKind) -> list[_Inherited]:

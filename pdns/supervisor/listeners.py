@@ -6,6 +6,8 @@ because the steering program counts the sockets in the order of binding.
 TCP: one listening socket that all workers accept from. A worker that dies or hangs delays no connection; with one socket each,
 the connections in its queue would wait for its replacement.
 
+Encrypted listeners over TCP have one such socket for each address. Those over UDP belong to the process that serves QUIC.
+
 Sockets that systemd opened are used instead of own ones: one TCP socket, and any number of UDP sockets, which stay a group.
 """
 
@@ -22,6 +24,7 @@ from pdns.ipc.messages import MAX_LISTENERS, ListeningSocket
 from pdns.net.listener import Listener, close_sockets, steer
 from pdns.net.sockets import has_interface, kernel_drops
 from pdns.net.steering import Steering, new_key
+from pdns.supervisor.encrypted_endpoints import EncryptedEndpoint
 from pdns.supervisor.inherited_sockets import InheritedSockets
 from pdns.wire.transport import Transport
 
@@ -35,6 +38,7 @@ class ListenerGroup(NamedTuple):
 
     endpoint: Endpoint  # as bound
     sockets: dict[Listener, tuple[socket.socket, ...]]  # in the order of binding; one for each worker, or one for all
+    section: int = -1  # index in `config.listener`; -1: `server.listen`
 
     @property
     def datagram_sockets(self) -> list[socket.socket]:
@@ -43,11 +47,11 @@ class ListenerGroup(NamedTuple):
     def for_worker(self, worker: int) -> Iterator[tuple[ListeningSocket, int]]:
         """The description of each listener for a worker, and the descriptor that the worker reads."""
         for listener, sockets in self.sockets.items():
-            yield ListeningSocket(listener.transport, str(self.endpoint)), sockets[worker % len(sockets)].fileno()
+            yield ListeningSocket(listener.transport, str(self.endpoint), self.section), sockets[worker % len(sockets)].fileno()
 
-    def close(self, but: Container[socket.socket] = ()) -> None:
-        for sockets in self.sockets.values():
-            close_sockets(sock for sock in sockets if sock not in but)
+    @property
+    def all_sockets(self) -> list[socket.socket]:
+        return [sock for sockets in self.sockets.values() for sock in sockets]
 
 
 class ListenerSet:
@@ -69,18 +73,17 @@ class ListenerSet:
     def __iter__(self) -> Iterator[ListenerGroup]:
         return iter(self._groups.values())
 
-    def changed_to(self, endpoints: Iterable[str]) -> ListenerSet:
-        """A set for `endpoints`: sockets of this set are shared, the others are newly bound.
+    def changed_to(self, endpoints: Iterable[str], encrypted: Sequence[EncryptedEndpoint] = ()) -> ListenerSet:
+        """A set for `endpoints` and `encrypted` ones: sockets of this set are shared, the others are newly bound.
 
         An endpoint whose interface does not exist is left `waiting`; call again when `interface_came`.
 
         Then call `close_but(kept)` on the one of the two sets that is not kept. Raises `PdnsError`, with nothing changed.
         """
         wanted = list(dict.fromkeys(endpoints))
-        if 2 * len(wanted) > MAX_LISTENERS:
-            raise PdnsError(
-                f"server.listen: at most {MAX_LISTENERS // 2} addresses; a wildcard such as 0.0.0.0:53 stands for all"
-            )
+        if 2 * len(wanted) + len(encrypted) > MAX_LISTENERS:
+            most, key = (MAX_LISTENERS - len(encrypted)) // 2, "server.listen"
+            raise PdnsError(f"{key}: at most {max(0, most)} addresses; a wildcard such as 0.0.0.0:53 stands for all")
         changed = ListenerSet(self.workers, self._steering_key, self._inherited)
         changed._drops, changed._proxied = self._drops, self._proxied
         ports = {group.endpoint.port for group in self}
@@ -94,10 +97,43 @@ class ListenerSet:
                     changed.waiting.append(endpoint)
                     continue
                 changed._groups[text] = kept or _bind(endpoint, steering, ports)
+            for one in encrypted:
+                self._add_encrypted(changed, one, ports)
         except BaseException:
             changed.close_but(self)
             raise
         return changed
+
+    @property
+    def inherited(self) -> InheritedSockets:
+        """Sockets that systemd opened."""
+        return self._inherited
+
+    @property
+    def steering_key(self) -> bytes:
+        """What names are steered with."""
+        return self._steering_key
+
+    def _add_encrypted(self, changed: ListenerSet, one: EncryptedEndpoint, ports: set[int]) -> None:
+        """Give `changed` the socket for `one`: ours, one that systemd opened, or a new one. Raises `PdnsError`."""
+        endpoint = parse_endpoint(one.text)
+        name = f"{one.transport} {one.text}" + (f" {one.section}" if not endpoint.port else "")
+        kept = self._groups.get(name) or next(
+            (group for group in self if group.section >= 0 and group.endpoint == endpoint), None
+        )
+        if kept is not None:
+            ((before, sockets),) = kept.sockets.items()
+            listener = before if before.transport == one.transport else before._replace(transport=one.transport)
+            same = kept.sockets if listener is before else {listener: sockets}
+            changed._groups[name] = ListenerGroup(kept.endpoint, same, one.section)
+        elif not has_interface(endpoint.host):
+            changed.waiting.append(endpoint)
+        else:
+            handed_in = self._inherited.stream(endpoint)
+            listener = Listener(one.transport, endpoint)
+            sockets = (handed_in,) if handed_in is not None else _bind_alone(listener, ports)
+            bound = Endpoint(endpoint.host, sockets[0].getsockname()[1])
+            changed._groups[name] = ListenerGroup(bound, {listener._replace(endpoint=bound): sockets}, one.section)
 
     def steer(self, *, proxied: bool) -> None:
         """From now on, datagrams may begin with a PROXY header if `proxied`. Those that do not go where they went before."""
@@ -105,7 +141,7 @@ class ListenerSet:
             return
         self._proxied = proxied
         for group in self:
-            if (steering := self._steering(sockets := group.datagram_sockets)) is not None:
+            if len(sockets := group.datagram_sockets) > 1 and (steering := self._steering(sockets)) is not None:
                 steer(sockets[0], group.endpoint, steering)
 
     def _steering(self, sockets: Sequence[socket.socket]) -> Steering | None:
@@ -156,11 +192,11 @@ class ListenerSet:
     def close_but(self, kept: ListenerSet) -> None:
         """Close every socket that `kept` does not share. It shares all that were handed in: an address may be spelt anew."""
         shared: Container[socket.socket] = self._inherited if kept._inherited is self._inherited else ()
-        for group in self:
-            if all(group is not other for other in kept):
-                for sock in group.datagram_sockets:
-                    self._drops.pop(sock, None)
-                group.close(but=shared)
+        shared_now = {sock for group in kept for sock in group.all_sockets}
+        for sock in [sock for group in self for sock in group.all_sockets if sock not in shared_now]:
+            self._drops.pop(sock, None)
+            if sock not in shared:
+                sock.close()
         self._groups = {}
 
     def listeners(self, worker: int) -> tuple[tuple[ListeningSocket, ...], list[int]]:
@@ -198,6 +234,15 @@ def _bind(endpoint: Endpoint, steering: Steering | None, own_ports: set[int]) ->
             close_sockets(sockets)
             failure = error
     raise failure
+
+
+def _bind_alone(listener: Listener, own_ports: set[int]) -> tuple[socket.socket, ...]:
+    try:
+        return listener.bind()
+    except PdnsError:
+        if listener.endpoint.port not in own_ports:  # see `_bind_both`
+            raise
+    return listener.bind(join=True)
 
 
 def _bind_both(udp: Listener, tcp: Listener, *, join: bool, own_ports: set[int]) -> ListenerGroup:

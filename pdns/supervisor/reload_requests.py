@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 
-from pdns.errors import PdnsError
+from pdns.errors import ConfigErrors, PdnsError
+
+_log = logging.getLogger(__name__)
 
 
 class ReloadRequests:
@@ -35,6 +38,12 @@ class ReloadRequests:
     def refuse(self) -> None:
         """There will be no reload any more."""
         answer(self.take(), PdnsError("shutting down"))
+
+
+def log_each(error: PdnsError) -> None:
+    """Log why a configuration cannot be used, one line for each error."""
+    for one in error.errors if isinstance(error, ConfigErrors) else [error]:
+        _log.error("%s", one)
 
 
 def answer(waiting: list[asyncio.Future[None]], error: PdnsError | None) -> None:

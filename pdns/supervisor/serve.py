@@ -29,35 +29,35 @@ from pdns.config.schema import Config
 from pdns.config.watch import Loaded, load_version
 from pdns.config.written_paths import fleet_paths, written_paths
 from pdns.confinement.confine import MEASURES, Missing, confine_supervisor
-from pdns.confinement.privileges import change_user
-from pdns.errors import ConfigErrors, PdnsError
+from pdns.errors import PdnsError
 from pdns.ipc.messages import Configure
 from pdns.logs import log_to_stderr, standard_error
-from pdns.net.descriptors import RESERVE, raise_descriptor_limit
+from pdns.net.descriptors import RESERVE
 from pdns.state import live_config
 from pdns.state.client_key import client_key
 from pdns.state.lock import StateDirectory
 from pdns.supervisor import systemd
 from pdns.supervisor.announcement import announce_start
-from pdns.supervisor.block_page import PageHandle
 from pdns.supervisor.cache_commands import CacheCommands
+from pdns.supervisor.certificates import Certificates
 from pdns.supervisor.config_changes import ConfigChanges
 from pdns.supervisor.config_watch import ConfigWatch
+from pdns.supervisor.encrypted_endpoints import encrypted_endpoints
 from pdns.supervisor.events_handle import EventsHandle
 from pdns.supervisor.feeds_handle import FeedsHandle
 from pdns.supervisor.fleet_node import FleetNode
 from pdns.supervisor.http import servers
-from pdns.supervisor.http.servers import HttpServers
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.inherited_sockets import InheritedSockets
 from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.other_processes import OtherProcesses
 from pdns.supervisor.process_one import reap_orphans
+from pdns.supervisor.quic_handle import QuicHandle
 from pdns.supervisor.readiness import Readiness
-from pdns.supervisor.reload_requests import ReloadRequests, answer
+from pdns.supervisor.reload_requests import ReloadRequests, answer, log_each
 from pdns.supervisor.restart_needed import until_restart
-from pdns.supervisor.start_checks import required_feeds, warn_at_start
-from pdns.supervisor.system_calls import require_system_calls
+from pdns.supervisor.start_checks import prepare_process, required_feeds, warn_at_start
 from pdns.supervisor.system_servers import SystemServers
 from pdns.supervisor.terminal import Terminal
 from pdns.supervisor.upgrade import Upgrade, compile_first
@@ -85,7 +85,8 @@ class Supervisor:
         self._announce = announce
         self._loading = loading
         self._terminal = Terminal()
-        self._files, self._system = ConfigWatch(path), SystemServers()
+        self.certificates = Certificates(lambda: (*(one.child for one in self.workers.writers), *self._quic.receivers))
+        self._files, self._system = ConfigWatch(path, lambda: self.certificates.held), SystemServers()
         self._live = load_version(path)
         self._generation = 1  # of what is live
         self._loop = asyncio.get_running_loop()
@@ -94,13 +95,12 @@ class Supervisor:
         self._reload_wanted = False
         self._reloads = ReloadRequests(self._told.set)
         self.reload = self._reloads.wanted
-        self.changes = ConfigChanges(path, Path(self.config.state.dir), self.reload)
+        self.changes = ConfigChanges(path, Path(self.config.state.dir), self.reload, lambda: self.certificates.held)
         self.cached = CacheCommands(lambda: self.workers.current)
-        self._upgrade = Upgrade(self._restart_others)
         self._inherited = InheritedSockets.from_environment()
         self.listeners = ListenerSet(worker_count(self.config.server.workers), inherited=self._inherited)
         self.status = StatusReader(Path(self.config.state.dir))
-        self._http = HttpServers(self, self.status, str(path), self._inherited)
+        self._http = servers.HttpServers(self, self.status, str(path), self._inherited)
         self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
         self.reload_successful, self.reload_success_s = True, time.time()
         self._workers: WorkerPool | None = None
@@ -108,6 +108,11 @@ class Supervisor:
         self._feeds = FeedsHandle(lambda: self.config, self._configure_feeds)
         self._fleet = FleetNode(lambda: self.config, lambda: self.workers, self._feeds, self._told.set)
         self._events = EventsHandle(lambda: self.config, lambda: self.workers)
+        self._quic: QuicHandle = QuicHandle(
+            lambda: self.config, lambda: self.workers, lambda: self.listeners, lambda: self.certificates
+        )
+        self._others = OtherProcesses(self._feeds, {"page": self._http.page, "events": self._events, "quic": self._quic})
+        self._upgrade = Upgrade(self._others.restart)
 
     @property
     def config(self) -> Config:
@@ -142,23 +147,19 @@ class Supervisor:
 
     @property
     def child_counters(self) -> list[Counters]:
-        return [*self._http.page.counters, *self._events.counters]
+        return self._others.counters
 
     @property
     def past_counters(self) -> list[Counters]:
         return self.workers.past_counters
 
     @property
-    def _others(self) -> dict[str, FeedsHandle | PageHandle | EventsHandle]:
-        return {"feeds": self._feeds, "page": self._http.page, "events": self._events}
-
-    @property
     def restarts(self) -> dict[str, int]:
-        return {"worker": self.workers.restarts, **{name: one.restarts for name, one in self._others.items()}}
+        return {"worker": self.workers.restarts, **self._others.restarts}
 
     @property
     def failed_starts(self) -> dict[str, int]:
-        return {"worker": self.workers.failed_starts, **{name: one.failed_starts for name, one in self._others.items()}}
+        return {"worker": self.workers.failed_starts, **self._others.failed_starts}
 
     @property
     def confinement(self) -> dict[str, bool]:
@@ -180,8 +181,7 @@ class Supervisor:
 
     @property
     def processes(self) -> dict[str, int]:
-        others = {name: one.pid for name, one in self._others.items() if one.pid is not None}
-        return {"supervisor": os.getpid(), **self.workers.pids, **others}
+        return {"supervisor": os.getpid(), **self.workers.pids, **self._others.pids}
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers at the moment; [] while one does."""
@@ -200,29 +200,26 @@ class Supervisor:
 
     def remarks(self) -> list[str]:
         """Problems that clients do not notice."""
-        own = [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks()]
-        return [*own, *self._fleet.remarks(), *self._upgrade.remarks]
+        own = [*self.listen_addresses.absent, *self.workers.remarks(), *self.status.remarks(), *self.certificates.remarks]
+        return [*own, *self._fleet.remarks(), *self._upgrade.remarks, *self._quic.remarks]
 
     async def run(self) -> None:
         """Serve until stopped. Raises `PdnsError` when the start fails."""
-        standard_error().threaded = False  # until this process has dropped its privileges
-        log_to_stderr("supervisor", self.config.log.level)
-        require_system_calls()
-        raise_descriptor_limit()
-        server, state_dir = self.config.server, Path(self.config.state.dir)
-        change_user(server.user, server.group, state_dir, str(self.config_path))
-        RESERVE.fill()
-        state = StateDirectory(state_dir, str(self.config_path))
+        prepare_process(self.config_path, self.config)
+        server, state = self.config.server, StateDirectory(Path(self.config.state.dir), str(self.config_path))
         try:
             self._inherited.require_all_used(self.config)
-            self.listeners = self.listeners.changed_to(server.listen)
+            self.listeners = self.listeners.changed_to(server.listen, encrypted_endpoints(self.config))
             self.listeners.steer(proxied=bool(server.proxy_protocol_from))
             bound = self._http.bind(self.config)
+            self._quic.bind(self.config)
             self._missing = confine_supervisor(state.path, (*written_paths(self.config), *fleet_paths(self.config)))
             standard_error().threaded = True
             warn_at_start(self.config_path, self.config, self._missing)
-            key = client_key(state.path).hex()
-            live = AdoptedConfig(self.config, self.listeners, str(self.config_path), key)
+            self.certificates.adopt(self.certificates.read(self.config), self.config)
+            live = AdoptedConfig(
+                self.config, self.listeners, str(self.config_path), client_key(state.path).hex(), self.certificates.live
+            )
             self._workers = WorkerPool(self.listeners.workers, live, self._loop, self._distrust, self._events.bury)
             self._handle_signals()
             live_config.keep(self.config_path, self.config)
@@ -231,6 +228,7 @@ class Supervisor:
             await self._workers.start()
             self._system.warn(self._live)
             await self._http.serve(bound)
+            await self._quic.serve()
             await self._until_stopped()
         finally:
             await self._end()
@@ -240,7 +238,15 @@ class Supervisor:
         ready = Readiness(self.not_ready, self._announced)
         watchdog = systemd.ping_watchdog(self.unhealthy)
         reporting = watchdog, self._fleet.report(), reap_orphans()
-        jobs = (*reporting, self.listen_addresses.run(), self._begin(), ready.run(), self._obey(), *self.workers.jobs())
+        jobs = (
+            *reporting,
+            self.listen_addresses.run(),
+            self._begin(),
+            ready.run(),
+            self._obey(),
+            self.certificates.run(),
+            *self.workers.jobs(),
+        )
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(job) for job in jobs]
             await self._stop.wait()
@@ -254,6 +260,7 @@ class Supervisor:
         self._reloads.refuse()
         systemd.notify("STOPPING=1")
         self.listeners.close_but(ListenerSet())
+        await self._quic.close()  # it needs the workers for its last answers
         if self._workers is not None:
             await self._workers.stop()
             self._workers.write_books()
@@ -262,16 +269,16 @@ class Supervisor:
         if self._workers is not None:
             await self._events.close()
             self._workers.close()
+        self.certificates.close()
         self._terminal.close()
         RESERVE.release()
 
     # Signals.
 
     def _handle_signals(self) -> None:
-        self._loop.add_signal_handler(signal.SIGHUP, self._told_to_reload)
-        self._loop.add_signal_handler(signal.SIGUSR2, self._told_to_roll)
-        self._loop.add_signal_handler(signal.SIGTERM, self._told_to_stop)
-        self._loop.add_signal_handler(signal.SIGINT, self._interrupted)
+        told = {signal.SIGHUP: self._told_to_reload, signal.SIGUSR2: self._told_to_roll, signal.SIGTERM: self._told_to_stop}
+        for number, callback in {**told, signal.SIGINT: self._interrupted}.items():
+            self._loop.add_signal_handler(number, callback)
 
     def _told_to_reload(self) -> None:
         if self._terminal.is_gone():
@@ -297,8 +304,7 @@ class Supervisor:
     def _end_at_once(self) -> NoReturn:
         if self._workers is not None:
             self._workers.kill_now()
-        self._feeds.kill_now()
-        self._events.kill_now()
+        self._others.kill_now()
         os._exit(128 + signal.SIGINT)
 
     async def _begin(self) -> None:
@@ -346,8 +352,7 @@ class Supervisor:
                 await self._go_live(loaded or self._system.kept(await self._files.load(), self._live))
         except PdnsError as error:
             why = error
-            for one in error.errors if isinstance(error, ConfigErrors) else [error]:
-                _log.error("%s", one)
+            log_each(error)
         except Exception:  # noqa: BLE001 (the live configuration continues)
             why = PdnsError("internal error, see the log")
             _log.exception("the new configuration could not be applied")
@@ -364,15 +369,20 @@ class Supervisor:
         """Make `loaded` live. Raises with everything unchanged."""
         config = until_restart(loaded.config, self.config, self.config_path, self.workers.count)
         self._inherited.require_all_used(config)
-        listeners = self.listeners.changed_to(config.server.listen)
+        listeners = self.listeners.changed_to(config.server.listen, encrypted_endpoints(config))
         bound = servers.Bound()
         try:
+            secrets = self.certificates.read(config)
             bound = self._http.bind(config, self.config)
-            await self.workers.go_live(config, listeners)
+            self._quic.bind(config)
+            await self.workers.go_live(config, listeners, secrets)
         except BaseException:
             listeners.close_but(self.listeners)
             servers.close(bound)
+            self.certificates.discard()
+            self._quic.discard()
             raise
+        self.certificates.adopt(secrets, config)
         listened, self.listeners = self.listeners, listeners
         listened.close_but(listeners)
         listeners.steer(proxied=bool(config.server.proxy_protocol_from))
@@ -384,11 +394,7 @@ class Supervisor:
         await self._feeds.follow(before)
         await self._events.follow(before)
         await self._http.serve(bound)
-
-    async def _restart_others(self) -> None:
-        await self._feeds.restart()
-        await self._http.page.restart()
-        await self._events.restart()
+        await self._quic.serve()
 
     def _configure_feeds(self) -> Configure:
         return Configure(self._generation, str(self.config_path), self.workers.blockset.in_use, self._live.parts.bundle_sha256)

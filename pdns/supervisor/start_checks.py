@@ -1,4 +1,4 @@
-"""What is looked at once, while the server starts."""
+"""What is done and looked at once, while the server starts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,23 @@ from pdns.config.memory_need import memory_notes
 from pdns.config.per_worker import worker_count
 from pdns.config.schema import Config, Feed
 from pdns.confinement.confine import Missing, said
+from pdns.confinement.privileges import change_user
+from pdns.logs import log_to_stderr, standard_error
+from pdns.net.descriptors import RESERVE, raise_descriptor_limit
 from pdns.state.feed_status import FeedsStatus
+from pdns.supervisor.system_calls import require_system_calls
 
 _log = logging.getLogger(__name__)
+
+
+def prepare_process(config_path: Path, config: Config) -> None:
+    """Before the first file is opened and the first socket bound: log, check the kernel, change the user. Raises `PdnsError`."""
+    standard_error().threaded = False  # until this process has dropped its privileges
+    log_to_stderr("supervisor", config.log.level)
+    require_system_calls()
+    raise_descriptor_limit()
+    change_user(config.server.user, config.server.group, Path(config.state.dir), str(config_path))
+    RESERVE.fill()
 
 
 def warn_at_start(config_path: Path, config: Config, missing: Missing) -> None:

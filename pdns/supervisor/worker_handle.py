@@ -25,6 +25,7 @@ from pdns.ipc.messages import (
     TakeBlockset,
     TakeMemories,
 )
+from pdns.supervisor.certificates import ListenerCertificates
 from pdns.supervisor.child import Child
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.process_usage import is_busy
@@ -54,6 +55,7 @@ class AdoptedConfig(NamedTuple):
     listeners: ListenerSet
     config_file: str
     client_key: str = ""  # in hexadecimal
+    secrets: ListenerCertificates | None = None
 
 
 class WorkerHandle:
@@ -122,6 +124,8 @@ class WorkerHandle:
         try:
             arena_fds = [arena.fd] if arena is not None else []
             sent = self.child.send(TakeMemories(memories), [self.memory.further(name, live.config) for name in memories])
+            if live.secrets is not None:
+                live.secrets.send_to(self.child, with_next=True)
             sent = sent and self.child.send(apply, [config_fd, *self.memory.fds, *arena_fds, self._limits.fd, *fds])
         finally:
             os.close(config_fd)

@@ -21,13 +21,14 @@ from pdns.ipc.messages import Cover, Drain
 from pdns.logs import standard_error
 from pdns.state import in_force as inforce
 from pdns.supervisor.block_books import BlockBooks
+from pdns.supervisor.certificates import ListenerCertificates
 from pdns.supervisor.listeners import ListenerSet
 from pdns.supervisor.sealed_blockset import SealedBlockset
 from pdns.supervisor.worker_handle import SILENT_AFTER_S, AdoptedConfig, WorkerGone, WorkerHandle
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.recent_blocks import RecentBlock
-from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION
+from pdns.telemetry.stats import CREDENTIALS_REVISION, MISSING_FEED, OVERRIDES_REVISION
 from pdns.telemetry.worker_memory import RateLimitMemory, close_arenas, new_arenas
 
 _LOOK_S: Final = 0.25
@@ -38,7 +39,6 @@ _FIRST_STARTS: Final = 3  # of a worker that never answered: after so many the f
 _STAND_BY_S: Final = 30.0
 EXIT_S: Final = 0.5  # beyond `server.drain_s`
 
-Distrusted = Callable[[int, bool], object]
 _log = logging.getLogger(__name__)
 
 
@@ -50,7 +50,7 @@ class WorkerPool:
         count: int,
         live: AdoptedConfig,
         loop: asyncio.AbstractEventLoop,
-        distrust: Distrusted = lambda *_: None,
+        distrust: Callable[[int, bool], object] = lambda *_: None,
         bury: Callable[[WorkerHandle], object] = lambda _: None,
     ) -> None:
         """`distrust` is called with the generation of an unusable blockset, and whether it is undamaged: then the program on the
@@ -122,10 +122,9 @@ class WorkerPool:
     def in_force(self) -> inforce.InForce:
         """The changes that every answering worker has taken up."""
         answering = [process.memory.counters for process in self.current if process.answers]
-        return inforce.InForce(
-            overrides=min((counters.value(OVERRIDES_REVISION) or 0 for counters in answering), default=0),
-            generation=min((counters.value("blockset_generation") or 0 for counters in answering), default=0),
-        )
+        gauges = (OVERRIDES_REVISION, CREDENTIALS_REVISION, "blockset_generation")
+        least = [min((counters.value(gauge) or 0 for counters in answering), default=0) for gauge in gauges]
+        return inforce.InForce(overrides=least[0], credentials=least[1], generation=least[2])
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers; [] while one does."""
@@ -207,9 +206,9 @@ class WorkerPool:
 
     # All of them at once.
 
-    async def go_live(self, config: Config, listeners: ListenerSet) -> None:
+    async def go_live(self, config: Config, listeners: ListenerSet, secrets: ListenerCertificates | None = None) -> None:
         """Make this live in all of them. Workers that are away apply it when they start. Raises with everything unchanged."""
-        live = self._live._replace(config=config, listeners=listeners)
+        live = self._live._replace(config=config, listeners=listeners, secrets=secrets)
         arenas = self._arenas
         if arena_bytes(config.cache.max_bytes, self.count) != arenas[0].size_bytes:
             arenas = new_arenas(self._arenas_made + 1, config.cache.max_bytes, self.count)

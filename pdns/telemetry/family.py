@@ -7,7 +7,7 @@ from typing import Final, Literal, NamedTuple
 PREFIX: Final = "pdns_"
 
 Kind = Literal["counter", "gauge", "histogram", "info"]
-Source = Literal["worker", "feeds", "page", "events", "supervisor"]
+Source = Literal["worker", "feeds", "page", "events", "quic", "supervisor"]
 
 
 class Family(NamedTuple):

@@ -10,6 +10,7 @@ from typing import Final
 
 from pdns.telemetry.family import Family
 from pdns.telemetry.feed_families import FEED_FAMILIES
+from pdns.telemetry.quic_families import QUIC_FAMILIES
 
 FAMILIES: Final = (
     # Queries and answers.
@@ -92,6 +93,13 @@ FAMILIES: Final = (
         "0 while a worker gets mostly bad answers from it, or none where another upstream answers; else 1.",
         "least",
     ),
+    Family(
+        "upstream_handshakes_total",
+        "counter",
+        "worker",
+        ("upstream", "session"),
+        "Encrypted connections made to an upstream, by session: new or resumed.",
+    ),
     Family("upstream_blocked_total", "counter", "worker", ("upstream",), "Replies of an upstream that it blocks the name."),
     Family(
         "upstream_validates",
@@ -125,6 +133,14 @@ FAMILIES: Final = (
         "Questions that went to the fallback of a group, which was down or had no answer.",
     ),
     Family("zone_forwarded_total", "counter", "worker", ("zone",), "Questions forwarded for names of a zone."),
+    Family(
+        "credentials_refused_total",
+        "counter",
+        "worker",
+        ("reason",),
+        "Credentials of clients that are not valid: connections, and requests with a token. `reason`: unknown_token,"
+        " unknown_certificate, expired, revoked.",
+    ),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
     Family("cache_bytes", "gauge", "worker", (), "Memory used by cached answers, as counted against cache.max_bytes."),
@@ -197,6 +213,7 @@ FAMILIES: Final = (
         "Queries that taps did not copy: the sink or a process was too slow.",
     ),
     Family("findings_total", "counter", "events", ("kind", "tenant"), "Findings recorded."),
+    *QUIC_FAMILIES,
     # Configuration and processes.
     Family(
         "log_lines_dropped_total",
@@ -241,6 +258,7 @@ FAMILIES: Final = (
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes replaced because they died."),
     Family("page_restarts_total", "counter", "supervisor", (), "Page processes replaced because they died."),
     Family("events_restarts_total", "counter", "supervisor", (), "Events processes replaced because they died."),
+    Family("quic_restarts_total", "counter", "supervisor", (), "Quic processes replaced because they died."),
     Family(
         "confinement",
         "gauge",
@@ -254,7 +272,7 @@ FAMILIES: Final = (
         "counter",
         "supervisor",
         ("process",),
-        "Failed starts of a process, which are retried: worker (all of them), feeds, page, events.",
+        "Failed starts of a process, which are retried: worker (all of them), feeds, page, events, quic.",
     ),
     Family(
         "http_connections_dropped_total",
@@ -271,7 +289,7 @@ FAMILIES: Final = (
         "gauge",
         "supervisor",
         ("process",),
-        "Start time of a process: supervisor, worker0, worker1 ..., feeds, page, events.",
+        "Start time of a process: supervisor, worker0, worker1 ..., feeds, page, events, quic.",
     ),
     Family("process_cpu_seconds_total", "counter", "supervisor", ("process",), "User and system CPU time."),
     Family("process_resident_memory_bytes", "gauge", "supervisor", ("process",), "Resident memory, including shared pages."),

@@ -64,6 +64,21 @@ class Answers:
             if not self._rounds.ask_again(attempt, now, attempt.purpose, stream=False, edns=attempt.edns):
                 self._rounds.give_up(exchange, now)
 
+    def encrypted(self, server: UpstreamServer, *, resumed: bool) -> None:
+        self._stats.upstream_handshake(server.name, "resumed" if resumed else "new")
+
+    def unanswered(self, attempt: Attempt, reason: str, kind: str = "malformed") -> None:
+        server, now = attempt.server, boottime_s()
+        server.stream_error = reason
+        _settle(attempt)
+        self._watch.alive(server, now)
+        self._stats.upstream(server.name, kind, None)
+        if attempt.exchange is None:
+            if attempt.beaten:
+                self._watch.bad(server, kind, attempt.question[:-4].lower(), proven=True)
+        elif not attempt.hinted:  # else it was asked again without EDNS
+            self._no_answer_there(attempt, kind, None, now)
+
     def lost(self, attempt: Attempt, *, was_open: bool, local: str = "") -> None:
         exchange, server, now = attempt.exchange, attempt.server, boottime_s()
         if exchange is None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import ssl
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -15,7 +14,7 @@ from pdns.clock import boottime_s
 from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.value_types import Dnssec
 from pdns.core.routes import MOST_LABELS, OTHER
-from pdns.errors import ConfigError, PdnsError
+from pdns.errors import PdnsError
 from pdns.net.descriptors import limit
 from pdns.upstream import selection
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
@@ -24,11 +23,12 @@ from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, Upst
 from pdns.upstream.group import UpstreamGroup
 from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.kernel import FastForward, SocketSet, UdpKernel
-from pdns.upstream.pools import UpstreamPools, tls_context
+from pdns.upstream.pools import UpstreamPools
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
 from pdns.upstream.server import UpstreamServer
 from pdns.upstream.timers import TICK_S, Timers
+from pdns.upstream.tls import TlsContexts
 from pdns.upstream.udp import UdpSocket
 from pdns.wire import protocol as p
 
@@ -77,15 +77,25 @@ class Forwarder:
         self._groups, authorities, self._servers = upstream_groups(groups)
         self._default = self._groups[DEFAULT]
         keys = {group.ca_file: "upstream.ca_file" if name == DEFAULT else f"{name}.ca_file" for name, group in groups.items()}
-        used = {file for server, file in authorities.items() if server.address.transport.is_encrypted}
-        contexts = {file: _tls_context(file, keys[file]) for file in used}
+        contexts = TlsContexts(keys)
         most = udp_sockets(len(authorities), limit())
         self._pools: dict[UpstreamServer, UpstreamPools] = {}
         try:
             for server, file in authorities.items():
                 self._pools[server] = UpstreamPools(
-                    server, loop, self._timers, random, answers, tls=contexts.get(file), kernel=kernel, max_udp_sockets=most
+                    server,
+                    loop,
+                    self._timers,
+                    random,
+                    answers,
+                    tls=contexts.of(server.address, file),
+                    ca_file=file,
+                    kernel=kernel,
+                    max_udp_sockets=most,
                 )
+        except PdnsError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise PdnsError(f"cannot ask {len(authorities)} upstreams: {error.strerror}") from error
@@ -301,10 +311,3 @@ def upstream_groups(
     for name, group in groups.items():
         made[name].fallback = made.get(group.fallback)
     return made, {server: file for (_name, _case, file, _dnssec), server in servers.items()}, servers
-
-
-def _tls_context(ca_file: str, key: str) -> ssl.SSLContext:
-    try:
-        return tls_context(ca_file)
-    except OSError as error:
-        raise ConfigError("", key, str(error)) from error

@@ -39,6 +39,7 @@ _SAID = {  # the most telling first
     ReplyQuality.FORMERR.value: (p.EDE_NETWORK_ERROR, "answered FORMERR"),
     ReplyQuality.ERROR.value: (p.EDE_NETWORK_ERROR, "answered with an error"),
     "malformed": (p.EDE_NETWORK_ERROR, "answered with a damaged message"),
+    "http_error": (p.EDE_NETWORK_ERROR, "answered with an HTTP error"),
     "truncated": (p.EDE_NETWORK_ERROR, "has no whole answer over TCP"),
 }
 
@@ -138,7 +139,7 @@ class Rounds:
             return False
         attempt.resent = True
         exchange.sent += 1
-        self.pools[attempt.server].tcp.send(attempt, now)
+        self.pools[attempt.server].stream.send(attempt, now)
         return True
 
     def give_up(self, exchange: Exchange, now: float) -> None:
@@ -301,7 +302,7 @@ class Rounds:
         exchange.attempts.append(attempt)
         pools = self.pools[server]
         if stream or pools.udp is None:
-            pools.tcp.send(attempt, now)
+            pools.stream.send(attempt, now)
         elif not pools.udp.send(attempt, now):
             self._take_back(exchange, attempt, pools.udp.last_error)
             return None

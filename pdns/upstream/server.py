@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from copy import deepcopy
 
-from pdns.config.addresses import UpstreamAddress, parse_upstream
+from pdns.config.upstream_address import UpstreamAddress, parse_upstream
 from pdns.config.value_types import Dnssec
 from pdns.upstream.case import CaseMemory
 from pdns.upstream.edns import EdnsMemory
@@ -23,7 +23,7 @@ class UpstreamServer:
         self.takes_datagrams = not self.address.transport.is_stream  # else it is asked over streams only
         self.expects_validation = dnssec == "trust-ad"
         self.trusts_ad = self.expects_validation and _is_protected(self.address)  # else its AD flag proves nothing
-        self.connect_error = ""  # why the last connection to it could not be made, "" when it could
+        self.stream_error = ""  # why the last connection or stream failed, "" once another connection is made
         self.health = Health()
         self.usefulness = Usefulness()
         self.case = CaseMemory(enabled=case_randomisation)
@@ -32,7 +32,7 @@ class UpstreamServer:
 
     def remember(self, other: UpstreamServer) -> None:
         """Have found out what `other` has by now, which stands for the same server."""
-        self.connect_error = other.connect_error
+        self.stream_error = other.stream_error
         self.health, self.usefulness = deepcopy(other.health), deepcopy(other.usefulness)
         self.case, self.edns = deepcopy(other.case), deepcopy(other.edns)
         self.honesty = deepcopy(other.honesty)

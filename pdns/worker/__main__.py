@@ -25,6 +25,7 @@ from pdns.confinement.confine import confine_worker, said
 from pdns.errors import ConfigError, OtherFormatError, PdnsError
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
+from pdns.ipc.encryption_secrets import EncryptionSecrets, read_secrets
 from pdns.ipc.messages import (
     Apply,
     Cover,
@@ -39,6 +40,8 @@ from pdns.ipc.messages import (
     Refused,
     TakeBlockset,
     TakeMemories,
+    TakeRelay,
+    TakeSecrets,
 )
 from pdns.logs import log_to_stderr, open_standard_descriptors
 from pdns.net.listener import Listener, close_sockets
@@ -64,6 +67,7 @@ class Worker:
         self._arena = 0
         self._finds_blocksets = False
         self._memories: dict[str, int] = {}  # for the next `Apply`
+        self._secrets: EncryptionSecrets | None = None  # for the next `Apply`
         self._blockset: tuple[int, int, bool] | None = None  # what was given before `Apply`: generation, descriptor, needed
         channel.attach(loop, self._heard, _leave_at_once)
         loop.add_signal_handler(signal.SIGTERM, self._heard, Drain(), [])
@@ -94,6 +98,13 @@ class Worker:
                 case TakeMemories(names):
                     close_all([*self._memories.values()])
                     self._memories = dict(zip(names, fds, strict=True))
+                case TakeRelay():
+                    if self._running is None:
+                        close_all(fds)
+                    else:
+                        self._running.take_relay(socket.socket(fileno=fds[0]))
+                case TakeSecrets(_, with_next):
+                    self._take_secrets(fds[0], with_next)
                 case FindCached():
                     nothing = FoundCached(message.number, False)
                     self._channel.send(nothing if self._running is None else await self._running.find_cached(message))
@@ -126,17 +137,19 @@ class Worker:
             Listener(told.transport, parse_endpoint(told.address)): socket.socket(fileno=fd)
             for told, fd in zip(message.listeners, others, strict=True)
         }
+        sections = {one: told.section for one, told in zip(sockets, message.listeners, strict=True) if told.section >= 0}
+        secrets, self._secrets = self._secrets, None
         try:
             if self._running is None:
                 self._finds_blocksets = not message.blocksets
-                await self._begin(config, message, counters_fd, event_ring_fd, arena_fd, _limits_in(limits_fd))
+                await self._begin(config, message, counters_fd, event_ring_fd, arena_fd, _limits_in(limits_fd), secrets)
             else:
                 close_all((counters_fd, event_ring_fd))
-                await self._go_on(self._running, config, message.arena, arena_fd)
+                await self._go_on(self._running, config, message.arena, arena_fd, secrets)
             self._arena = message.arena
             if self._running is not None:
                 self._give_memories(self._running)
-                self._running.listen(sockets)
+                self._running.listen(sockets, sections)
         finally:
             close_sockets(sockets.values())  # those that were not used
             if limits_fd is not None:
@@ -150,11 +163,13 @@ class Worker:
         event_ring_fd: int,
         arena_fd: int | None,
         limits: memoryview | None,
+        secrets: EncryptionSecrets | None,
     ) -> None:
         self._running = Runtime(
             config, Stats(Counters.attach(counters_fd, writable=True)), self._loop, arena_fd=arena_fd,
             cookie_secret=bytes.fromhex(message.cookie_secret), limits=limits, finds_blocksets=self._finds_blocksets,
             event_ring=_event_ring_in(event_ring_fd), client_key=bytes.fromhex(message.client_key),
+            secrets=secrets,
         )  # fmt: skip
         if self._blockset is not None:
             generation, fd, needed = self._blockset
@@ -168,6 +183,19 @@ class Worker:
         running.take_memories(memories)
         close_all([*memories.values()])  # those that it has not taken
 
+    def _take_secrets(self, fd: int, with_next: bool) -> None:
+        try:
+            secrets = read_secrets(fd)
+        except msgspec.DecodeError as error:
+            _log.error("certificates are not taken over, the supervisor is of another version: %s", error)
+            return
+        finally:
+            os.close(fd)
+        if with_next or self._running is None:
+            self._secrets = secrets
+        else:
+            self._running.take_secrets(secrets)
+
     async def _take_blockset(self, generation: int, fd: int, needed: bool) -> None:
         if self._running is not None:
             await self._running.take_blockset(generation, fd)
@@ -176,9 +204,11 @@ class Worker:
             os.close(self._blockset[1])
         self._blockset = generation, fd, needed
 
-    async def _go_on(self, running: Runtime, config: Config, arena: int, arena_fd: int | None) -> None:
+    async def _go_on(
+        self, running: Runtime, config: Config, arena: int, arena_fd: int | None, secrets: EncryptionSecrets | None
+    ) -> None:
         try:
-            await running.apply(config)
+            await running.apply(config, secrets)
             if arena_fd is not None and arena != self._arena:
                 running.take_arena(arena_fd)
                 arena_fd = None

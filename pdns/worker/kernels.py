@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pdns.errors import PdnsError
 from pdns.fast.asked import AskedNames
 from pdns.fast.blocking import Blocker
 from pdns.fast.cache import AnswerCache
@@ -15,8 +16,22 @@ from pdns.fast.query_tap import QueryTap
 from pdns.fast.tunnels import TunnelMeter
 from pdns.fast.udp import UdpListener
 from pdns.fast.upstream import SocketSet, UdpSocket
+from pdns.net.encrypted import EncryptedKernel
 from pdns.upstream.kernel import UdpKernel
 from pdns.worker.parts import Kernels
+
+
+def encrypted_kernel() -> EncryptedKernel:
+    """What serves encrypted connections, imported when it is first needed. Raises `PdnsError` that says what to install."""
+    try:
+        from pdns.fast.https import HttpsSet  # noqa: PLC0415 (needs OpenSSL and nghttp2, which not every machine has)
+        from pdns.fast.tls import TlsContext  # noqa: PLC0415
+    except ImportError as error:
+        raise PdnsError(
+            f"encrypted listeners need OpenSSL 3 and nghttp2: {error}. Debian, Ubuntu: apt install libssl3 libnghttp2-14"
+        ) from None
+    return EncryptedKernel(TlsContext, HttpsSet)
+
 
 COMPILED: Final = Kernels(
     cache=AnswerCache,

@@ -31,6 +31,10 @@ class FastPath(Protocol):
         """Answer by `rules` from now on; `primaries` answers messages that are no queries."""
         ...
 
+    def admits(self, address: str, credential: Credential) -> bool:
+        """As `pdns.worker.service.Service.admits`."""
+        ...
+
     def answer(self, wire: bytes, address: str, transport: Transport, now: float, credential: Credential = ...) -> Any:
         """The answer as `bytes`, None for silence, or a query that is to be decided, with its `client`."""
         ...
@@ -49,8 +53,8 @@ class FastPath(Protocol):
 
 
 Datagram = Any
-"""A query over UDP that the fast path did not answer: a `Query` with `client`, `address`, `port`, `started_s`, `reply(wire)` and
-`send_cached(source, now)`.
+"""A query that the fast path did not answer: a `Query` with `client`, `address`, `port`, `transport`, `started_s`, `reply(wire)`
+and, over UDP, `send_cached(source, now)`.
 """
 
 

@@ -8,12 +8,10 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
-
-import msgspec
 
 from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.blockset.reader import Blockset
@@ -23,29 +21,32 @@ from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.errors import BlocksetError, OtherFormatError
+from pdns.ipc.encryption_secrets import EncryptionSecrets
 from pdns.ipc.messages import FindCached, FoundCached
 from pdns.logs import standard_error
 from pdns.net.descriptors import client_descriptors, limit
 from pdns.net.edge import BugLog
+from pdns.net.encrypted_limits import EncryptedLimits
 from pdns.net.listener import Listener
 from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpListener
 from pdns.net.tcp_limits import TcpLimits
-from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.further_memories import ASKED, TAP, TUNNELS
 from pdns.telemetry.metrics import WORKER_GAUGES
-from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
+from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, Stats
 from pdns.upstream.canaries import Canaries
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.group import longest_s
 from pdns.worker.cached_names import find
+from pdns.worker.encrypted_serving import EncryptedServing, encrypted_limits
 from pdns.worker.kernels import COMPILED
 from pdns.worker.name_notes import NameNotes
 from pdns.worker.parts import UdpListener
 from pdns.worker.query_tapping import QueryTapping
 from pdns.worker.service import Service
+from pdns.worker.state_watch import StateWatch
 from pdns.worker.tunnel_reporter import TunnelReporter
 
 _TICK_S: Final = 0.25
@@ -75,6 +76,7 @@ class Runtime:
         finds_blocksets: bool = False,
         event_ring: EventRing | None = None,
         client_key: bytes = b"",
+        secrets: EncryptionSecrets | None = None,
     ) -> None:
         """Without an arena answers are remembered nowhere else; without `limits` this worker counts a client's queries alone.
         Events are as in `Service`. `finds_blocksets`: it looks for them, for the supervisor does not hand them out.
@@ -84,7 +86,7 @@ class Runtime:
         self._loop = loop
         self._config = config
         self._stats = stats
-        for family in (*WORKER_GAUGES, OVERRIDES_REVISION):
+        for family in WORKER_GAUGES:
             self._stats.forget(family)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(server_groups(config), loop, self._stats, COMPILED.upstream)
@@ -103,6 +105,8 @@ class Runtime:
         self._taps = QueryTapping(self._service.fast_path, config, stats, client_key)
         self._connections = TcpConnections(_tcp_limits(config), loop, self._stats)
         self._connections.trust(config.server.proxy_protocol_from)
+        self._encrypted = EncryptedServing(self._service, loop, stats)
+        self._encrypted.apply(config, _encrypted_limits(config), secrets)
         self._udp: dict[Listener, UdpListener] = {}
         self._covered: dict[int, list[UdpListener]] = {}  # worker that is away -> its sockets
         self._covered_before: set[UdpListener] = set()
@@ -112,8 +116,7 @@ class Runtime:
         self._blockset_link = ""
         self._blockset_opening: asyncio.Future[None] | None = None
         self._blockset_again_s = 0.0
-        self._overrides = OverridesWatch(Path(config.state.dir))
-        self._overrides_loading: asyncio.Future[None] | None = None
+        self._changes = StateWatch(Path(config.state.dir), self._service, self._taps, stats)
         self._collect_s = loop.time() + _FULL_COLLECTION_S
         self._bugs = BugLog(loop.time)
         self._handed_over, self._has_arena = False, arena_fd is not None
@@ -122,14 +125,15 @@ class Runtime:
     async def begin(self) -> None:
         """Have all that it takes to answer, by the blockset that is there already if one is."""
         self._housekeeping()
-        for loading in (self._overrides_loading, self._blockset_opening):
-            if loading is not None:
-                await loading
+        await self._changes.taken_up()
+        if self._blockset_opening is not None:
+            await self._blockset_opening
         self._tell_missing_feeds()
 
-    async def apply(self, config: Config) -> None:
-        """Go on under `config`. Raises `PdnsError` with nothing changed."""
+    async def apply(self, config: Config, secrets: EncryptionSecrets | None = None) -> None:
+        """Go on under `config`, with `secrets` if they are new. Raises `PdnsError` with nothing changed."""
         before = self._config
+        self._encrypted.apply(config, _encrypted_limits(config), secrets)
         groups = server_groups(config)
         if groups != server_groups(before):
             forwarder = Forwarder(groups, self._loop, self._stats, COMPILED.upstream)
@@ -164,6 +168,14 @@ class Runtime:
         if TUNNELS in memories and self._tunnels.use(memories[TUNNELS]):
             del memories[TUNNELS]
 
+    def take_secrets(self, secrets: EncryptionSecrets) -> None:
+        """As `EncryptedServing.take_secrets`."""
+        self._encrypted.take_secrets(secrets)
+
+    def take_relay(self, sock: socket.socket) -> None:
+        """Answer the quic process behind `sock`."""
+        self._encrypted.relays.add(sock)
+
     def cover(self, worker: int, sockets: Iterable[socket.socket]) -> None:
         """Read these sockets of another worker as well, and no others of it."""
         for udp in self._covered.pop(worker, ()):
@@ -185,6 +197,7 @@ class Runtime:
             udp.pause()
         for tcp in self._tcp.values():
             tcp.close()
+        self._encrypted.stop_accepting()
         self._service.let_go_of_arena()
         self._canaries.close()
         self._handed_over = True
@@ -198,7 +211,9 @@ class Runtime:
             udp.pause()
         for tcp in () if self._handed_over else self._tcp.values():
             tcp.close()
+        self._encrypted.stop_accepting()
         self._connections.drain()
+        self._encrypted.drain()
         self._canaries.close()
         while self._service.in_flight() and self._loop.time() < until_s:  # noqa: ASYNC110 (once in a life; an event would cost each query)
             await asyncio.sleep(0.005)
@@ -209,21 +224,24 @@ class Runtime:
         with suppress(TimeoutError):
             async with asyncio.timeout_at(until_s):
                 await self._connections.drained()
+                await self._encrypted.drained()
         if self._tick is not None:
             self._tick.cancel()
         self._connections.close()
+        self._encrypted.close()
         self._zone_changes.close()
         for udp in (*self._all_udp(), *self._covered_before):
             udp.close()
         return unanswered
 
-    def listen(self, sockets: Sockets) -> None:
-        """Listen on all of `sockets`, taking those that are new out of it, and on no other."""
+    def listen(self, sockets: Sockets, sections: Mapping[Listener, int]) -> None:
+        """Listen on all of `sockets`, taking those that are new out of it, and on no other. `sections`: of encrypted ones."""
+        self._encrypted.listen(sockets, sections)
         for listener in self._udp.keys() - sockets.keys():
             self._loop.call_later(_LINGER_S, _let_go, self._udp.pop(listener))
         for listener in self._tcp.keys() - sockets.keys():
             self._loop.call_later(_LINGER_S, self._tcp.pop(listener).close)
-        for listener in [one for one in sockets if one not in self._udp and one not in self._tcp]:
+        for listener in [one for one in sockets if one not in self._udp and one not in self._tcp and one not in sections]:
             if listener.transport.is_stream:
                 self._tcp[listener] = TcpListener(sockets.pop(listener), self._service, self._connections)
                 self._tcp[listener].start()
@@ -267,8 +285,7 @@ class Runtime:
             self._stats.add("log_lines_dropped_total", dropped, "worker")
         try:
             self._look_for_blockset(now)
-            if self._overrides_loading is None and self._overrides.is_due(steady_s()):
-                self._overrides_loading = asyncio.ensure_future(self._load_overrides())
+            self._changes.look()
             if not self._service.rules.hold_at(wall_s := steady_s()):
                 self._service.adopt(self._service.rules.at(wall_s))
             self._names.tick(wall_s)
@@ -331,19 +348,6 @@ class Runtime:
         self._tell_missing_feeds()
         _log.info("blockset %d is live: %s names, feeds: %d", blockset.generation, f"{blockset.entries:,}", len(blockset.feeds))
 
-    async def _load_overrides(self) -> None:
-        """In a thread, as above."""
-        try:
-            local = await self._loop.run_in_executor(None, lambda: self._overrides.load(steady_s()))
-        except (OSError, msgspec.DecodeError) as error:
-            _log.error("%s cannot be used, what it said before stays in force: %s", FILE_NAME, error)
-            return
-        finally:
-            self._overrides_loading = None
-        self._service.adopt(self._service.rules.with_local(local))
-        self._taps.tap(local.tapped)
-        self._stats.gauge(OVERRIDES_REVISION, self._overrides.revision)
-
     def _tell_missing_feeds(self) -> None:
         self._stats.forget(MISSING_FEED)
         for name in () if self._service.rules.ready else self._service.rules.missing:
@@ -356,7 +360,19 @@ def _let_go(udp: UdpListener) -> None:
 
 
 def _tcp_limits(config: Config) -> TcpLimits:
-    limits = TcpLimits.of(config.server, answer_deadline_s=longest_s(server_groups(config)) + _ANSWER_MARGIN_S)
+    limits = TcpLimits.of(config.server, answer_deadline_s=_answer_deadline_s(config))
+    return limits._replace(max_connections=min(limits.max_connections, _for_clients(config)))
+
+
+def _encrypted_limits(config: Config) -> EncryptedLimits:
+    left = _for_clients(config) - _tcp_limits(config).max_connections
+    return encrypted_limits(config, answer_deadline_s=_answer_deadline_s(config), descriptors=left)
+
+
+def _answer_deadline_s(config: Config) -> float:
+    return longest_s(server_groups(config)) + _ANSWER_MARGIN_S
+
+
+def _for_clients(config: Config) -> int:
     may_open = limit()
-    for_clients = client_descriptors(may_open, reserve(len(upstream_servers(config)), may_open) + MAX_ARRIVALS)
-    return limits._replace(max_connections=min(limits.max_connections, for_clients))
+    return client_descriptors(may_open, reserve(len(upstream_servers(config)), may_open) + MAX_ARRIVALS)

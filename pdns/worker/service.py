@@ -14,8 +14,8 @@ from pdns.core.cache import AnswerCache
 from pdns.core.client_identity import packed, views_of
 from pdns.core.cookies import SECRET_BYTES
 from pdns.core.credentials import NO_CREDENTIAL, Credential
-from pdns.core.entry import Entry, truncated
-from pdns.core.in_flight import REASONS, Flight, Waiter
+from pdns.core.entry import truncated
+from pdns.core.in_flight import REASONS, Flight, Waiter, flight_limits
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
 from pdns.core.ruleset import RuleSet
@@ -32,6 +32,7 @@ from pdns.upstream.kernel import FastForward
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
+from pdns.worker.block_counts import count_block
 from pdns.worker.gauges import ServiceGauges
 from pdns.worker.monitor_log import MonitorLog
 from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
@@ -77,7 +78,7 @@ class Service:
         self._forwarder = forwarder
         self._cache = kernels.cache(config.cache.max_bytes)
         self._events = None if event_ring is None else kernels.event_writer(event_ring, client_key, self._cache)
-        self._in_flight = kernels.in_flight(*_flight_limits(config))
+        self._in_flight = kernels.in_flight(*flight_limits(config))
         self._in_flight.shed = self._shed
         self.tunnels = kernels.tunnels(os.urandom(KEY_BYTES))
         self._resolver = Resolver(rules, self._cache, kernels.blocker, PrivateAnswerLog(stats, clock).saw)
@@ -135,7 +136,7 @@ class Service:
             self._forwarder = forwarder
         if rules.config is not self.rules.config:
             self._cache.resize(rules.config.cache.max_bytes)
-            self._in_flight.limit(*_flight_limits(rules.config))
+            self._in_flight.limit(*flight_limits(rules.config))
             self._configure(rules.config)
         self._resolver.adopt(rules)
         self._adopt_in_kernels(rules)
@@ -155,28 +156,34 @@ class Service:
             self._stats.dropped("internal_error")
             return False
 
+    def admits(self, client: str, credential: Credential) -> bool:
+        """Whether the token of `credential` is valid, if it has one: HTTP says 404 otherwise. Counts what is refused."""
+        return self.fast_path is None or self.fast_path.admits(client, credential)
+
     def on_queries(self, queries: list[Datagram]) -> None:
         """Decide about each of `queries`, which the fast path could not answer. Never raises."""
-        now = self._clock()
-        decide = self._resolver.decide
+        now, decide = self._clock(), self._resolver.decide
         plain, undecided = self._resolver.classify(queries, now)
         for query in undecided:
             try:
-                client = query.client
-                outcome = decide(query, client, now)
-                if outcome is BLOCK_STORED:
+                if (outcome := decide(query, query.client, now)) is BLOCK_STORED:
                     query.send_cached("blocked", now)
-                    continue
-                if outcome is PLAIN:
+                elif outcome is PLAIN:
                     plain.append(query)
-                    continue
-                waiter = Waiter(query, client, query.address, Transport.UDP, query.reply, query.started_s)
-                self._perform(outcome, query.port, waiter, now)
+                else:
+                    self._perform(outcome, query.port, _waiter(query), now)
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a query for %s raised", to_text(query.qname))
-                self._stats.dropped("internal_error")
+                self._bug(query)
         if plain:
             self._ask_plain(plain, now)
+
+    def on_stream_queries(self, queries: list[Datagram]) -> None:
+        """The same for queries that came over encrypted connections."""
+        for query in queries:
+            try:
+                self._decide(query, _waiter(query), query.port, self._clock())
+            except Exception:  # noqa: BLE001 - as above
+                self._bug(query)
 
     def finish(self, now: float) -> None:
         """Write what waits to be written: at the end, and when events begin or end to be recorded."""
@@ -207,12 +214,17 @@ class Service:
         if isinstance(query, bytes):
             reply(query)
         elif query is not None:
-            outcome = self._resolver.decide(query, query.client, now)
-            if not isinstance(outcome, Stored):
-                self._perform(outcome, port, Waiter(query, query.client, address, transport, reply, started_s), now)
-            elif (answer := self.fast_path.send_cached(query, outcome.source, transport, now, started_s)) is not None:
-                reply(answer)
+            self._decide(query, Waiter(query, query.client, address, transport, reply, started_s), port, now)
         return refused
+
+    def _decide(self, query: Any, waiter: Waiter, port: int, now: float) -> None:
+        outcome = self._resolver.decide(query, waiter.client, now)
+        if not isinstance(outcome, Stored):
+            self._perform(outcome, port, waiter, now)
+        elif self.fast_path and (
+            wire := self.fast_path.send_cached(query, outcome.source, waiter.transport, now, waiter.started_s)
+        ):
+            waiter.reply(wire)
 
     def _perform(self, outcome: Outcome, port: int, waiter: Waiter, now: float) -> None:
         if type(outcome) is Answer:
@@ -290,11 +302,9 @@ class Service:
             return
         for query in queries:
             try:
-                waiter = Waiter(query, query.client, query.address, Transport.UDP, query.reply, query.started_s)
-                self._wait(self._resolver.forward_of(query, query.client), query.port, waiter, now)
+                self._wait(self._resolver.forward_of(query, query.client), query.port, _waiter(query), now)
             except Exception:  # noqa: BLE001 - as above
-                _log.exception("a query for %s raised", to_text(query.qname))
-                self._stats.dropped("internal_error")
+                self._bug(query)
 
     def _punted(self, flight: Any) -> tuple[UpstreamQuestion, Done]:
         """What `flight`, which the forwarding kernel has no more to do with, asks, and whom to tell its end."""
@@ -339,7 +349,7 @@ class Service:
         stats, verdict = self._stats, entry.verdict
         if entry.monitored or verdict is not None:
             if query.qtype not in p.FOR_RESOLVERS:  # else it takes the verdict, and is no attempt
-                self._count_block(waiter, entry, now)
+                count_block(waiter, entry, now, self._stats, self._monitor_log, self._events)
             if entry.silent:
                 return
         if self._asked is not None and verdict is None and source != "refused":
@@ -352,21 +362,9 @@ class Service:
         waiter.reply(wire)
         stats.response(tenant, source, entry.rcode, perf_counter() - waiter.started_s)
 
-    def _count_block(self, waiter: Waiter, entry: Entry, now: float) -> None:
-        query, client, verdict = waiter.query, waiter.client, entry.verdict
-        if entry.monitored:
-            self._monitor_log.saw(query.qname, client.tenant, waiter.address, entry.monitored)
-        if verdict is None:
-            slots, listed, text = self._stats.blocked(client.tenant, None, entry.monitored), b"", b""
-        else:
-            blocked_by = verdict.feed, verdict.category, verdict.action, verdict.also
-            slots, listed = self._stats.blocked(client.tenant, blocked_by, entry.monitored), verdict.listed
-            text = b"" if entry.ede is None else entry.ede[1]
-        if self._events is not None:
-            self._events.note(
-                query.key + client.policy_key, client.tenant, waiter.address, waiter.transport, query.qname, query.qtype, listed,
-                text, slots, now,
-            )  # fmt: skip
+    def _bug(self, query: Datagram) -> None:
+        _log.exception("a query for %s raised", to_text(query.qname))
+        self._stats.dropped("internal_error")
 
     def _configure(self, config: Config) -> None:
         self._primaries = Primaries(config.feed, self._zone_changed)
@@ -385,10 +383,8 @@ class Service:
         self._stats.gauge("ready", int(rules.ready))
 
 
-def _flight_limits(config: Config) -> tuple[int, int, float, tuple[int, int]]:
-    upstream, limit = config.upstream, config.rate_limit
-    prefixes = limit.ipv4_prefix, limit.ipv6_prefix
-    return upstream.max_in_flight, upstream.max_in_flight_per_client, upstream.timeout_s, prefixes
+def _waiter(query: Datagram) -> Waiter:
+    return Waiter(query, query.client, query.address, query.transport, query.reply, query.started_s)
 
 
 def _question(forward: Forward) -> UpstreamQuestion:

@@ -54,7 +54,7 @@ class MetricsSource(Protocol):
     @property
     def past_counters(self) -> Sequence[Counters]: ...  # of workers that are gone or exiting; gauges are ignored
     @property
-    def child_counters(self) -> Sequence[Counters]: ...  # of the page process and the events process, if there was one
+    def child_counters(self) -> Sequence[Counters]: ...  # of the page, events and quic processes, if there was one
     @property
     def blocked(self) -> BlockedDomains: ...
     @property
@@ -64,7 +64,7 @@ class MetricsSource(Protocol):
     @property
     def listen_addresses(self) -> ListenAddresses: ...
     @property
-    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page", "events"
+    def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page", "events", "quic"
     @property
     def failed_starts(self) -> Mapping[str, int]: ...  # likewise
     @property
@@ -100,7 +100,7 @@ class PdnsCollector(Collector):
         for name in [name for name in values if name in BY_NAME and BY_NAME[name].source != "worker"]:
             del values[name]
         for name, series in self._children.read(self._facts.child_counters).items():
-            if name in BY_NAME and BY_NAME[name].source in ("page", "events"):
+            if name in BY_NAME and BY_NAME[name].source in ("page", "events", "quic"):
                 values[name] = series
         self._feeds(values)
         self._supervisor(values)
@@ -198,6 +198,7 @@ class PdnsCollector(Collector):
         values["feeds_restarts_total"][()] = facts.restarts["feeds"]
         values["page_restarts_total"][()] = facts.restarts["page"]
         values["events_restarts_total"][()] = facts.restarts["events"]
+        values["quic_restarts_total"][()] = facts.restarts["quic"]
         for measure, taken in facts.confinement.items():
             values["confinement"][measure,] = taken
         if facts.config.events.enabled:

@@ -1,0 +1,38 @@
+"""Encrypted connections of clients, of one worker: their sockets, their handshakes, and how they end.
+
+All of them are watched with one descriptor, of which the event loop has one reader.
+"""
+
+from libc.stdint cimport uint32_t
+
+from pdns.fast.encrypted_stream cimport EncryptedStream, Totals, epoll_event
+from pdns.fast.handshakes cimport HandshakeThread
+
+cdef enum:
+    EVENTS = 64
+
+
+cdef class EncryptedSockets:
+    cdef object _table, _loop, _stats, _bugs
+    cdef HandshakeThread *_thread
+    cdef int _epoll
+    cdef epoll_event _events[EVENTS]
+    cdef int _event_at, _event_count
+    cdef list _gone
+    cdef set _streams
+    cdef Totals _totals
+    cdef bint _is_draining, _is_awake
+
+    cdef int _guarded(self, EncryptedStream s, uint32_t events) except -1
+    cdef int _ready(self, EncryptedStream s, uint32_t events) except -1
+    cdef int _shake(self, EncryptedStream s) except -1
+    cdef int _take_back(self) except -1
+    cdef int _shaken(self, EncryptedStream s) except -1
+    cdef int _opened(self, EncryptedStream s) except -1
+    cdef int _leave(self, EncryptedStream s) except -1
+    cdef int _mark(self, EncryptedStream s, bint busy) except -1
+    cdef int _end(self, EncryptedStream s, str reason) except -1
+    cdef int _fail(self, EncryptedStream s, bint broken) except -1
+    cdef int _close(self, EncryptedStream s) except -1
+    cdef int _go_on(self, EncryptedStream s, bint writable) except -1  # an open one has something to read, or may write
+    cpdef _flush(self)

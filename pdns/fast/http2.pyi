@@ -1,0 +1,29 @@
+from typing import Final
+
+REASONS: Final[tuple[str, ...]]
+
+class Http2Limits:
+    bytes_held: int
+    def __init__(
+        self,
+        max_streams: int,
+        *,
+        max_bytes: int = ...,
+        max_session_bytes: int = ...,
+        max_requests: int = ...,
+        request_s: float = ...,
+        answer_s: float = ...,
+    ) -> None: ...
+
+class Http2Session:
+    reason: str
+    bytes_held: int
+    abandoned: int
+    def __init__(self, limits: Http2Limits, base_path: bytes, now_s: float) -> None: ...
+    def feed(self, data: bytes, now_s: float) -> str: ...
+    def requests(self) -> list[tuple[int, bytes, bytes]]: ...
+    def answer(self, stream: int, answer: bytes, ttl_s: int) -> bool: ...
+    def turn_away(self, stream: int, status: int) -> bool: ...
+    def output(self) -> bytes: ...
+    def leave(self) -> None: ...
+    def check(self, now_s: float) -> str: ...

@@ -1,0 +1,13 @@
+from collections.abc import Sequence
+
+class TlsContext:
+    def __init__(
+        self,
+        certificates: Sequence[tuple[bytes, bytes]],
+        ticket_keys: Sequence[bytes],
+        *,
+        https: bool = False,
+        client_certificate: str = "off",
+        client_ca: bytes = b"",
+        client_crl: bytes = b"",
+    ) -> None: ...

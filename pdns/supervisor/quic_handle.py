@@ -1,0 +1,315 @@
+"""The quic process, as the supervisor owns it: its sockets, its counters, its ways to the workers, and its replacement.
+
+A new process takes over the sockets; the one before it finishes with its clients, whose datagrams the new one passes on.
+No part of the service waits for it: if it does not start, only QUIC is not answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Final, Protocol
+
+from pdns.config.addresses import Endpoint, parse_endpoint
+from pdns.config.schema import Config
+from pdns.errors import ConfigError, PdnsError
+from pdns.ipc.config_memfd import share_config, without_records
+from pdns.ipc.messages import (
+    Drain,
+    Message,
+    QuicBegin,
+    QuicHandOver,
+    QuicReady,
+    QuicSocket,
+    RelayEnded,
+    RelayTo,
+    ServeQuic,
+    TakeRelay,
+)
+from pdns.net.sockets import bind_udp
+from pdns.supervisor.certificates import Certificates
+from pdns.supervisor.child import Child
+from pdns.supervisor.listeners import ListenerSet
+from pdns.supervisor.worker_handle import WorkerHandle
+from pdns.telemetry.counters import Counters
+from pdns.wire.transport import Transport
+
+NAME: Final = "quic"
+_TRANSPORTS: Final = (Transport.QUIC, Transport.H3)
+_COUNTERS: Final = 1024
+_LOOK_S: Final = 0.05
+_RELINK_S: Final = 1.0  # after a way to a worker has ended although both live
+_READY_S: Final = 15.0
+_LEAVE_S: Final = 35.0  # of a process that has a successor; it leaves sooner by itself
+_DRAIN_S: Final = 2.0
+_EXIT_S: Final = 1.0
+_PROCESSES: Final = 256
+
+_log = logging.getLogger(__name__)
+
+
+class QuicWorkers(Protocol):
+    """The part of the worker pool that is needed here."""
+
+    count: int
+
+    @property
+    def current(self) -> Sequence[WorkerHandle]: ...
+
+
+def endpoints_of(config: Config) -> dict[str, int]:
+    """What is served, with the index in `config.listener`."""
+    return {
+        endpoint: index
+        for index, listener in enumerate(config.listener)
+        if listener.transport in _TRANSPORTS
+        for endpoint in listener.listen
+    }
+
+
+class QuicHandle:
+    """One for each supervisor."""
+
+    def __init__(
+        self,
+        config: Callable[[], Config],
+        workers: Callable[[], QuicWorkers],
+        listeners: Callable[[], ListenerSet],
+        certificates: Callable[[], Certificates],
+    ) -> None:
+        """Each returns what is live. `listeners` has the key that names are steered with, and sockets that systemd opened."""
+        self._config, self._workers, self._listeners, self._certificates = config, workers, listeners, certificates
+        self._loop = asyncio.get_running_loop()
+        self._secret = os.urandom(32).hex()  # the same for each new process: tokens stay valid
+        self._sockets: dict[str, socket.socket] = {}  # by endpoint
+        self._bound: dict[str, socket.socket] = {}  # the same, for the configuration that is to go live
+        self._counters: Counters | None = None
+        self._number = 0
+        self._child = self._new_child()
+        self._next: Child | None = None  # that is to replace it
+        self._leaving: Child | None = None  # that was replaced
+        self._linked: dict[int, tuple[int, int]] = {}  # worker -> its process and that of the child
+        self._relink_s: dict[int, float] = {}  # worker -> when
+        self._looking: asyncio.TimerHandle | None = None
+        self._past_restarts = self._past_failures = 0
+
+    @property
+    def counters(self) -> list[Counters]:
+        """Its counters, once there was a process."""
+        return [] if self._counters is None else [self._counters]
+
+    @property
+    def restarts(self) -> int:
+        return self._past_restarts + self._child.restarts
+
+    @property
+    def failed_starts(self) -> int:
+        return self._past_failures + self._child.failed_starts
+
+    @property
+    def pid(self) -> int | None:
+        return self._child.pid
+
+    @property
+    def receivers(self) -> list[Child]:
+        """The processes that need certificates."""
+        return [child for child in (self._child, self._next) if child is not None and child.pid is not None]
+
+    @property
+    def endpoints(self) -> list[Endpoint]:
+        """The addresses it answers at."""
+        return [Endpoint(*sock.getsockname()[:2]) for sock in self._sockets.values()]
+
+    @property
+    def remarks(self) -> list[str]:
+        """Why QUIC is not answered, for people."""
+        if not self._sockets or self._child.pid is not None or self._child.stopping:
+            return []
+        return [f"quic: not running, started again after {self._child.waits_s:g} s"]
+
+    def bind(self, config: Config) -> None:
+        """Bind the sockets that `config` needs and that are not there yet. Then call `serve` or `discard`.
+
+        Raises `ConfigError` with nothing bound.
+        """
+        self.discard()
+        try:
+            for endpoint, index in endpoints_of(config).items():
+                if endpoint not in self._sockets:
+                    self._bound[endpoint] = self._bind(endpoint, f"listener[{index}].listen")
+        except BaseException:
+            self.discard()
+            raise
+
+    def discard(self) -> None:
+        """Close what `bind` has bound: it is not used."""
+        self._close_sockets(self._bound)
+        self._bound = {}
+
+    async def serve(self) -> None:
+        """Answer by the live configuration, at its sockets and no others."""
+        wanted = endpoints_of(self._config())
+        self._close_sockets({endpoint: sock for endpoint, sock in self._sockets.items() if endpoint not in wanted})
+        self._sockets = {endpoint: sock for endpoint, sock in self._sockets.items() if endpoint in wanted} | self._bound
+        self._bound = {}
+        if not self._sockets:
+            await self.stop()
+        elif self._child.pid is None or self._child.stopping:
+            self._counters = self._counters or Counters.create(_COUNTERS)
+            self._child.start()
+            self._look()
+        else:
+            self._send(self._child)
+
+    async def restart(self) -> None:
+        """Replace the process, if there is one, by one of the program on the disk; connections go on with the process before."""
+        if self._child.pid is None or self._next is not None:
+            return
+        self._number = (self._number + 1) % _PROCESSES
+        self._next = fresh = self._new_child()
+        fresh.start()
+        self._loop.call_later(_READY_S, self._give_up, fresh)
+
+    async def stop(self) -> None:
+        """End the process, after it has answered what was asked."""
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
+        for other in (self._next, self._leaving):
+            if other is not None:
+                other.kill_now()
+        self._next = self._leaving = None
+        await self._child.stop(Drain(), self._drain_s + _EXIT_S)
+
+    async def close(self) -> None:
+        """End the process, and close the sockets and the counters."""
+        await self.stop()
+        self.discard()
+        self._close_sockets(self._sockets)
+        self._sockets = {}
+        if self._counters is not None:
+            self._counters.close()
+            self._counters = None
+
+    def kill_now(self) -> None:
+        for child in (self._child, self._next, self._leaving):
+            if child is not None:
+                child.kill_now()
+
+    @property
+    def _drain_s(self) -> float:
+        return min(self._config().server.drain_s, _DRAIN_S)
+
+    def _bind(self, endpoint: str, key: str) -> socket.socket:
+        parsed = parse_endpoint(endpoint)
+        if handed_in := self._listeners().inherited.datagrams(parsed):
+            return handed_in[0]
+        try:
+            return bind_udp(parsed)
+        except PdnsError as error:
+            raise ConfigError("", key, str(error)) from None
+
+    def _close_sockets(self, sockets: dict[str, socket.socket]) -> None:
+        for sock in sockets.values():
+            if sock not in self._listeners().inherited:
+                sock.close()
+
+    def _new_child(self) -> Child:
+        child = Child(
+            NAME,
+            "pdns.quic",
+            self._loop,
+            on_start=lambda: self._started(child),
+            on_message=lambda message: self._heard(child, message),
+            on_exit=lambda: self._exited(child),
+        )
+        return child
+
+    def _started(self, child: Child) -> None:
+        self._send(child)
+        if child is self._child:
+            self._linked.clear()
+            child.send(QuicBegin())
+
+    def _send(self, child: Child) -> None:
+        if self._counters is None:
+            return
+        config = self._config()
+        sections = endpoints_of(config)
+        listening = tuple(QuicSocket(sections[endpoint], endpoint) for endpoint in self._sockets if endpoint in sections)
+        message = ServeQuic(listening, self._number, self._secret, self._listeners().steering_key.hex(), self._workers().count)
+        if (certificates := self._certificates().live) is not None:
+            certificates.send_to(child, with_next=True)
+        config_fd = share_config(without_records(config))
+        try:
+            sockets = [self._sockets[one.endpoint].fileno() for one in listening]
+            child.send(message, [config_fd, self._counters.fd, *sockets])
+        finally:
+            os.close(config_fd)
+
+    def _heard(self, child: Child, message: Message) -> None:
+        if isinstance(message, QuicReady) and child is self._next:
+            self._replace(child)
+        elif isinstance(message, RelayEnded) and child is self._child and self._linked.pop(message.worker, None) is not None:
+            self._relink_s[message.worker] = self._loop.time() + _RELINK_S
+
+    def _replace(self, child: Child) -> None:
+        """`child` is ready: it gets the sockets, and the datagrams of the process before go through it."""
+        before, self._child, self._next = self._child, child, None
+        self._past_restarts += before.restarts
+        self._past_failures += before.failed_starts
+        if self._leaving is not None:
+            self._leaving.kill_now()
+        self._leaving = before
+        before.stop_replacing()
+        self._linked.clear()
+        theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, ours:
+            before.send(QuicHandOver(), [theirs.fileno()])
+            child.send(QuicBegin((self._number - 1) % _PROCESSES), [ours.fileno()])
+        self._loop.call_later(_LEAVE_S, self._has_left, before)
+        _log.info("quic is a new process")
+        self._look()
+
+    def _has_left(self, child: Child) -> None:
+        if child is self._leaving:
+            self._leaving = None
+        child.kill_now()
+
+    def _give_up(self, child: Child) -> None:
+        """The new process is not ready in time: the old one stays."""
+        if child is self._next:
+            self._next = None
+            self._past_failures += 1
+            child.kill_now()
+            _log.error("quic: the new process was not ready within %.0f s: the old one stays", _READY_S)
+
+    def _exited(self, child: Child) -> None:
+        if child is self._leaving:
+            self._leaving = None
+
+    def _look(self) -> None:
+        """Show each new worker and the process to each other."""
+        if self._looking is not None:
+            self._looking.cancel()
+        self._looking = self._loop.call_later(_LOOK_S, self._look)
+        if (pid := self._child.pid) is None:
+            return
+        now_s = self._loop.time()
+        for worker in self._workers().current:
+            if worker.child.pid is None or not worker.ready:
+                continue
+            both = worker.child.pid, pid
+            if self._linked.get(worker.index) != both and now_s >= self._relink_s.get(worker.index, 0.0):
+                with suppress(OSError):  # no descriptor is free: the next look may find one
+                    self._link(worker, both)
+
+    def _link(self, worker: WorkerHandle, both: tuple[int, int]) -> None:
+        theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with theirs, ours:
+            if worker.child.send(TakeRelay(), [theirs.fileno()]) and self._child.send(RelayTo(worker.index), [ours.fileno()]):
+                self._linked[worker.index] = both
