@@ -75,10 +75,8 @@ def test_what_is_printed(directory: Path, capsys: pytest.CaptureFixture[str]) ->
     assert [(one["code"], one["csv-format"]) for one in of_kea] == [(162, False), (144, False), (144, False)]
     of_dnsmasq = [re.fullmatch(r"dhcp-option=(?:162|option6:144),([0-9a-f:]+)", line) for line in found["dnsmasq"]]
     assert [bytes.fromhex(one[1].replace(":", "")) for one in of_dnsmasq if one] == options
-    https = "AdvDNRPriority 2; AdvDNRLifetime 1800; AdvDNRAddr 2001:db8::53;"
-    radvd_of_https = (
-        f'DNR dns.example {{ {https} AdvDNRSvcAlpn "h2"; AdvDNRSvcPort 8443; AdvDNRSvcDohpath "/dns-query{{?dns}}"; }};'
-    )
+    https = 'AdvDNRSvcAlpn "h2"; AdvDNRSvcPort 8443; AdvDNRSvcDohpath "/dns-query{?dns}";'
+    radvd_of_https = f"DNR dns.example {{ AdvDNRPriority 2; AdvDNRLifetime 1800; AdvDNRAddr 2001:db8::53; {https} }};"
     assert found["radvd"] == [
         'DNR dns.example { AdvDNRPriority 1; AdvDNRLifetime 1800; AdvDNRAddr 2001:db8::53; AdvDNRSvcAlpn "dot"; };',
         radvd_of_https,
