@@ -178,23 +178,25 @@ def _not_as_meant(path: EncryptedPath, runs: list[EncryptedRun]) -> str:
 
 
 def _idle(field: EncryptedField, servers: list[EncryptedServer], notes: list[str]) -> list[IdleMemory]:
-    """Before anything else, so that no memory that is free again is taken for them."""
+    """Before anything else, and those of one transport beside those of the other: memory that is free again would hide them."""
     found, count = [], goals.IDLE_CONNECTIONS
     for server in servers:
-        for transport in (TLS, HTTPS):
-            if transport not in server.addresses:
-                continue
-            try:
-                _warm(field, server, transport)
-                before = server.memory(transport)
-                address = server.addresses[transport]
-                with holding(address, field.every_name(), transport, count, field.generator_core):
+        with contextlib.ExitStack() as stack:
+            for transport in (TLS, HTTPS):
+                if transport not in server.addresses:
+                    continue
+                try:
+                    _warm(field, server, transport)
+                    before = server.memory(transport)
+                    stack.enter_context(
+                        holding(server.addresses[transport], field.every_name(), transport, count, field.generator_core)
+                    )
                     time.sleep(_SETTLE_S)
                     taken = server.memory(transport) - before
-            except (programs.GeneratorError, OSError) as error:
-                notes.append(f"idle connections of {server.name}, {transport}: {error}")
-                continue
-            found.append(IdleMemory(server=server.name, transport=transport, connection_bytes=taken / count))
+                except (programs.GeneratorError, OSError) as error:
+                    notes.append(f"idle connections of {server.name}, {transport}: {error}")
+                    continue
+                found.append(IdleMemory(server=server.name, transport=transport, connection_bytes=taken / count))
     return found
 
 

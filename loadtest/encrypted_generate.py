@@ -87,7 +87,7 @@ def generate(words: list[str], core: int | None) -> EncryptedRun:
 def holding(to: Address, packets: Path, transport: str, connections: int, core: int | None) -> Iterator[None]:
     """That many idle connections, on each of which one query was answered. Raises `GeneratorError` when not all could be made."""
     words = [str(build.program("encrypted_generator")), "--to", str(to), "--packets", str(packets), "--name", SERVER_NAME]
-    words += ["--hold", "--connections", str(connections), "--clients", str(_CLIENTS), "--seconds", "30"]
+    words += ["--hold", "--connections", str(connections), "--clients", str(_CLIENTS), "--seconds", "15"]
     words += ["--https"] if transport == HTTPS else []
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
