@@ -17,7 +17,7 @@ def check_quic(listener: ListenerSection, at: str, report: Report) -> None:
     if listener.transport not in OVER_QUIC:
         return
     if find_spec(_LIBRARY) is None:
-        reason = f'"{listener.transport}" needs a library that is not installed: pip install \'protective-dns[quic]\''
+        reason = f"\"{listener.transport}\" needs a library that is not installed: pip install 'protective-dns[quic]'"
         report.add(f"{at}.transport", reason)
     if listener.client_certificate != "off":
         reason = f'not with transport = "{listener.transport}": the library for QUIC does not verify them; use "tls" or "https"'
