@@ -33,6 +33,8 @@ class Line(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     report: int = 0  # its number
     fleet_release: int = 0
     ring: str = ""
+    device: str = ""
+    credential: str = ""
     done: bool
     outcome: str
 

@@ -13,6 +13,7 @@ import msgspec
 
 from feeds import audit
 from feeds.builder import BuildError
+from feeds.credential_commands import CredentialCommands
 from feeds.files import disk_reason
 from feeds.protected_networks import network_key, network_text
 from feeds.refusals import NeedsForceError, RefusedError, require_own
@@ -66,6 +67,7 @@ class CommandRunner:
         self._feeds = feeds
         self._path = state_dir / overrides.FILE_NAME
         self._overrides = self._read()
+        self._enrolled = CredentialCommands(state_dir)
         self.refused_here: dict[str, str] = {}  # commands that do not fit this server's part in a fleet -> what to do instead
         self._stuck: set[str] = set()  # files that are not commands and could not be removed
         with suppress(OSError):  # ours, so that we may answer in it, whoever asks first
@@ -74,7 +76,7 @@ class CommandRunner:
             "hold": self._hold_back, "release": self._release, "drop": self._drop,
             "disable": self._disable, "enable": self._enable,
             "block": self._indicate, "allow": self._indicate, "remove": self._remove, "close": self._close_report,
-            "pause": self._pause, "resume": self._resume, "tap": self._tap, "untap": self._untap,
+            "pause": self._pause, "resume": self._resume, "tap": self._tap, "untap": self._untap, **self._enrolled.work(),
         }  # fmt: skip
 
     def add(self, work: Mapping[str, Callable[[Command], Awaitable[str]]]) -> None:
@@ -105,7 +107,7 @@ class CommandRunner:
 
     async def look(self) -> bool:
         """Carry out the commands that take no time, and remove overrides that have expired. True if there was anything."""
-        mended = self.mend()  # first: a command rewrites the file
+        mended = self.mend() | self._enrolled.mend()  # first: a command rewrites the file
         done = await self._answer(slowly=False)
         with suppress(OSError):
             make_directory(self._state_dir / commands.DIRECTORY, 0o750)  # if something else has taken its place
@@ -178,7 +180,7 @@ class CommandRunner:
         except Exception as exc:  # noqa: BLE001 (the next command may work, and this one needs an answer)
             _log.exception("%s could not be carried out", order.command)
             outcome = Outcome(done=False, text=f"internal error, see the log: {type(exc).__name__}: {exc}")
-        wanted = InForce(overrides=self._overrides.revision, generation=self._generation())
+        wanted = InForce(overrides=self._overrides.revision, credentials=self._enrolled.revision, generation=self._generation())
         outcome = msgspec.structs.replace(outcome, wanted=wanted)
         _log.info("%s, for %s: %s", order.command, order.user, outcome.text)
         try:

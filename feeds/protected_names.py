@@ -19,8 +19,9 @@ from msgspec.structs import replace
 from feeds.popular import HELD_OF_SHIPPED, POPULAR, critical, ranked
 from feeds.protected_networks import ProtectedNetworks, network_key, network_text, networks_of
 from feeds.update_limits import skipped_kinds
-from pdns.config.addresses import parse_allowed, parse_upstream
+from pdns.config.addresses import parse_allowed
 from pdns.config.schema import Config
+from pdns.config.upstream_address import parse_upstream
 from pdns.core.listing import BLOCK_BELOW, BLOCK_SUBTREE
 from pdns.errors import InvalidAddress, InvalidName
 from pdns.state.feed_status import MAX_HELD_NAMES, HeldNames

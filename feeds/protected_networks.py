@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-from pdns.config.addresses import IPNetwork, parse_endpoint, parse_upstream, zone_of
+from pdns.config.addresses import IPNetwork, parse_endpoint, zone_of
 from pdns.config.schema import Config
+from pdns.config.upstream_address import parse_upstream
 
 NETWORKS: Final = Path(__file__).parent / "networks.txt"
 _NARROWEST_OWN: Final = {4: 8, 6: 16}  # who lets in more than this lets in the world: that is nothing of one's own

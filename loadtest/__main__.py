@@ -25,7 +25,7 @@ from loadtest import zone as zonemod
 from loadtest.fleetscene import FleetPlan
 from loadtest.loopback import Address, loopback
 from loadtest.measure import FULL, QUICK
-from loadtest.peers import PEERS, named
+from loadtest.peers import ALL, named
 from loadtest.soakplay import Plan
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
@@ -54,7 +54,7 @@ def bench(
         rows = ", ".join([*(path.key for path in encrypted_goals.PATHS), encrypted_goals.IDLE, encrypted_goals.BESIDE])
         raise typer.BadParameter(f"{only} is neither `encrypted` nor in one of {rows}", param_hint="--only")
     try:
-        chosen = () if no_peers else PEERS if peers == "all" else named(peers)
+        chosen = () if no_peers else ALL if peers == "all" else named(peers)
     except ValueError as error:
         raise typer.BadParameter(str(error), param_hint="--peers") from None
     if only:

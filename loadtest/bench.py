@@ -51,7 +51,7 @@ _LISTED = 1_000_000
 
 def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) -> Results:
     """Measures everything. Raises `BuildError`, `ServerError` or `GeneratorError` when it cannot."""
-    for name in build.PROGRAMS:
+    for name in (*build.PROGRAMS, *build.ENCRYPTED_PROGRAMS):
         build.program(name)
     server_core, generator_core = _two_cores()
     machine = this_machine()
@@ -82,11 +82,12 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
         at_rates = offered.measure(plan, directory / "with", authority, feed, people)
         log_step("memory of each process and of a cached answer; forwarding over TLS")
         node = nodecosts.measure(directory / "node", authority.address, people, server_core, generator_core)
+        over_tls = _encrypted(plan, directory, authority.address, people, peers, "encrypted", log_step)
         field = peers_measure.Field(
             directory=directory, authority=authority, echo=echo, server_core=server_core, generator_core=generator_core,
             people=people, listed=people.list_file, round_s=plan.peer_round_s, start_timeout_s=plan.peer_start_timeout_s,
         )  # fmt: skip
-        measured = [_peer(field, peer, log_step) for peer in peers]
+        measured = [_peer(field, peer, log_step) for peer in peers if peer.list_form]
     notes += of_paths(paths)
     return Results(
         when=dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
@@ -105,6 +106,7 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
         start=start,
         refresh=refresh,
         node=node,
+        encrypted=over_tls,
         peers=measured,
         seconds=log_step.elapsed_s(),
         notes=notes,
@@ -139,6 +141,8 @@ def main(plan: Plan, data: Path | None, peers: Sequence[Peer], *, record: bool =
     console = Console()
     console.width = max(console.width, report.WIDTH)
     report.show(results, console)
+    if results.encrypted is not None:
+        encrypted_report.show(results.encrypted, console)
     print(f"\nwritten to {os.path.relpath(save(results))}")
     if record:
         history.append(history.run_of(results, COMMIT))

@@ -8,7 +8,7 @@ import os
 import resource
 import socket
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -19,6 +19,7 @@ from loadtest.encrypted_goals import BARE, DOH_ONE, DOT_ONE, HTTPS, OURS, QUIC, 
 from loadtest.loopback import Address, free_port
 from loadtest.peers.peer import EncryptedListen, Peer
 from loadtest.peers.start import PeerError, started
+from loadtest.programs import GeneratorError
 
 _BACKLOG = 4096
 _MOST_SAID = 400  # characters of an error
@@ -40,7 +41,7 @@ class EncryptedServer(msgspec.Struct, frozen=True, kw_only=True):
 
     name: str
     version: str
-    pids: dict[str, tuple[int, ...]]  # by transport
+    pids: Mapping[str, tuple[int, ...]]  # by transport
     addresses: dict[str, Address]  # by transport
     udp: Address | None = None
 
@@ -64,8 +65,8 @@ def running(
     files = certificates.self_signed(directory, SERVER_NAME)
     with contextlib.ExitStack() as stack:
         stack.enter_context(tcprelay.beside(upstream))
-        our_own = _first_of_ours(stack, directory, upstream, files, notes)
-        block_bytes = _padded_to(our_own, directory) if our_own is not None else 0
+        our_own = first_of_ours(stack, directory, upstream, files, notes)
+        block_bytes = _padded_to(our_own, directory, notes) if our_own is not None else 0
         found = [stack.enter_context(bare(files, block_bytes))]
         found += [our_own] if our_own is not None else []
         for peer in peers:
@@ -83,12 +84,16 @@ def running(
         yield found
 
 
-def _padded_to(our_own: EncryptedServer, directory: Path) -> int:
+def _padded_to(our_own: EncryptedServer, directory: Path, notes: list[str]) -> int:
     """The block to which our answers are padded, 0 when they are not: the yardstick answers in the same size."""
     packets.write(directory / "one", [packets.query(b"\x04name\x07example\0")])
     path = DOT_ONE if TLS in our_own.addresses else DOH_ONE
     words = command(our_own.addresses[path.transport], directory / "one", path, seconds=5, count=1)
-    size = round(generate(words, None).answer_bytes)
+    try:
+        size = round(generate(words, None).answer_bytes)
+    except GeneratorError as error:
+        notes.append(f"{OURS}: {error}")
+        return 0
     return size if size % _BLOCK_BYTES == 0 else 0
 
 
@@ -102,7 +107,7 @@ def bare(files: certificates.CertificateFiles, block_bytes: int) -> Iterator[Enc
                 addresses[transport] = Address(*listener.getsockname())
                 command = [str(build.program(program)), str(listener.fileno()), *map(str, files), str(block_bytes)]
                 children[transport] = subprocess.Popen(command, pass_fds=[listener.fileno()])
-        pids: dict[str, tuple[int, ...]] = {transport: (child.pid,) for transport, child in children.items()}
+        pids = {transport: (child.pid,) for transport, child in children.items()}
         yield EncryptedServer(name=BARE, version="", pids=pids, addresses=addresses)
     finally:
         for child in children.values():
@@ -110,7 +115,7 @@ def bare(files: certificates.CertificateFiles, block_bytes: int) -> Iterator[Enc
             child.wait()
 
 
-def _first_of_ours(
+def first_of_ours(
     stack: contextlib.ExitStack, directory: Path, upstream: Address, files: certificates.CertificateFiles, notes: list[str]
 ) -> EncryptedServer | None:
     """Ours with as many of its transports as start: QUIC is an extra."""

@@ -8,7 +8,9 @@ from typing import Final
 
 import msgspec
 
-from loadtest import goals
+from loadtest import encrypted_goals, goals
+from loadtest.encrypted_goals import OURS
+from loadtest.encrypted_results import EncryptedResults
 from loadtest.report import ratio_text
 from loadtest.results import NodeCosts, Results, SystemInfo
 from loadtest.server import REPOSITORY
@@ -17,7 +19,9 @@ HISTORY: Final = REPOSITORY / "docs" / "performance-history.jsonl"
 PAGE: Final = REPOSITORY / "docs" / "performance.md"
 SHOWN_RUNS: Final = 20
 _BEGIN, _END = "<!-- the newest runs -->\n", "<!-- end of the runs -->"
+_ENCRYPTED_BEGIN, _ENCRYPTED_END = "<!-- the newest runs, encrypted -->\n", "<!-- end of the encrypted runs -->"
 _HEAD = ("run", "commit", "machine", "mode", "echo, µs", *(path.title for path in goals.PATHS))
+_ENCRYPTED_HEAD = ("run", "commit", *(path.title for path in encrypted_goals.PATHS))
 
 
 class Sizes(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +45,7 @@ class Run(msgspec.Struct, frozen=True, kw_only=True):
     machine: SystemInfo
     echo_cpu_us: float
     ratios: dict[str, float]  # by the key of the path
+    encrypted: dict[str, float] = {}  # by the key of the path: with the bare server in C as 1
     sizes: Sizes | None = None  # runs before 2026-11-30 have none
 
 
@@ -54,8 +59,14 @@ def run_of(results: Results, commit: str) -> Run:
         machine=results.machine,
         echo_cpu_us=round(results.echo_cpu_us, 3),
         ratios={path.key: round(path.ratio, 3) for path in results.paths},
+        encrypted=_encrypted_of(results.encrypted) if results.encrypted is not None else {},
         sizes=_sizes_of(results, results.node) if results.node is not None else None,
     )
+
+
+def _encrypted_of(results: EncryptedResults) -> dict[str, float]:
+    costs = {path.key: results.cost(path.key, OURS) for path in encrypted_goals.PATHS}
+    return {key: round(cost.ratio, 3) for key, cost in costs.items() if cost is not None and cost.ratio}
 
 
 def _sizes_of(results: Results, node: NodeCosts) -> Sizes:
@@ -88,18 +99,41 @@ def show(history: Path = HISTORY, page: Path = PAGE) -> None:
 
 
 def with_table(text: str, runs: Sequence[Run]) -> str:
-    """The page `text` with the newest of `runs` in its table, the newest first."""
-    before, _, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not end:
+    """The page `text` with the newest of `runs` in its tables, the newest first. Raises `ValueError` without a place."""
+    newest = runs[-SHOWN_RUNS:]
+    text = _replaced(text, _BEGIN, _END, _table(_HEAD, 4, [_row(run) for run in reversed(newest)]))
+    encrypted = [_encrypted_row(run) for run in reversed(newest) if run.encrypted]
+    return _replaced(text, _ENCRYPTED_BEGIN, _ENCRYPTED_END, _table(_ENCRYPTED_HEAD, 2, encrypted))
+
+
+def _table(head: Sequence[str], texts: int, rows: Sequence[Sequence[str]]) -> str:
+    """A table whose first `texts` columns are text, the others numbers."""
+    rule = ("---",) * texts + ("---:",) * (len(head) - texts)
+    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
+
+
+def _replaced(text: str, begin: str, end: str, table: str) -> str:
+    before, _, rest = text.partition(begin)
+    _, found, after = rest.partition(end)
+    if not found:
         raise ValueError("the page has no place for the table")
-    rows = [_HEAD, ("---",) * 4 + ("---:",) * (len(_HEAD) - 4), *map(_row, reversed(runs[-SHOWN_RUNS:]))]
-    table = "".join(f"| {' | '.join(row)} |\n" for row in rows)
-    return f"{before}{_BEGIN}\n{table}\n{_END}{after}"
+    return f"{before}{begin}\n{table}\n{end}{after}"
 
 
 def _row(run: Run) -> tuple[str, ...]:
     machine = f"{run.machine.cpu}, {run.machine.cores} cores, load {run.machine.load_before:.1f}"
     ratios = (ratio_text(run.ratios[path.key]) if path.key in run.ratios else "" for path in goals.PATHS)
-    commit = f"`{run.commit[:12]}`" if run.commit else "not recorded"
-    return run.when[:16].replace("T", " "), commit, machine, run.mode, f"{run.echo_cpu_us:.2f}", *ratios
+    return _when(run), _commit(run), machine, run.mode, f"{run.echo_cpu_us:.2f}", *ratios
+
+
+def _encrypted_row(run: Run) -> tuple[str, ...]:
+    ratios = (ratio_text(run.encrypted[path.key]) if path.key in run.encrypted else "" for path in encrypted_goals.PATHS)
+    return _when(run), _commit(run), *ratios
+
+
+def _when(run: Run) -> str:
+    return run.when[:16].replace("T", " ")
+
+
+def _commit(run: Run) -> str:
+    return f"`{run.commit[:12]}`" if run.commit else "not recorded"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from loadtest.encrypted_results import EncryptedResults
 from loadtest.goals import Verdict
 from loadtest.process import Memory
 from loadtest.programs import Latency
@@ -147,6 +148,7 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
     start: StartResult
     refresh: RefreshResult
     node: NodeCosts | None = None
+    encrypted: EncryptedResults | None = None
     peers: list[PeerResult]
     seconds: float  # what the bench took
     notes: list[str]
@@ -155,4 +157,5 @@ class Results(msgspec.Struct, frozen=True, kw_only=True):
         """Every goal, in the order of the report."""
         paths = [path.verdict for path in self.paths if path.verdict is not None]
         offered = [each.verdict for each in self.offered if each.verdict is not None]
-        return [*paths, *offered, self.memory.verdict, self.start.verdict, self.refresh.verdict]
+        encrypted = [verdict for _, verdict in self.encrypted.verdicts()] if self.encrypted is not None else []
+        return [*paths, *offered, self.memory.verdict, self.start.verdict, self.refresh.verdict, *encrypted]

@@ -15,7 +15,7 @@ from pdns.version import VERSION
 
 _COMMANDS: Final = (
     "serve", "check", "explain", "report", "feeds", "block", "allow", "indicators", "reports", "pause", "resume", "policy",
-    "cache", "events", "hunt", "tap", "fleet", "reload", "backup", "restore", "audit", "top", "health", "demo",
+    "cache", "events", "hunt", "tap", "tenant", "fleet", "reload", "backup", "restore", "audit", "top", "health", "demo",
 )  # fmt: skip
 _MODULES: Final = {
     "block": "indicators",
@@ -40,7 +40,7 @@ def build(names: tuple[str, ...] = _COMMANDS) -> typer.Typer:
     app.callback()(_options)
     for name in names:
         module = import_module(f"pdns.cli.{_MODULES.get(name, name)}")
-        if name in ("feeds", "indicators", "reports", "policy", "cache", "events", "tap", "fleet"):
+        if name in ("feeds", "indicators", "reports", "policy", "cache", "events", "tap", "tenant", "fleet"):
             app.add_typer(module.app, name=name)
         elif name in _MODULES:
             app.command(name)(getattr(module, f"{name}_command"))

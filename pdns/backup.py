@@ -31,8 +31,8 @@ from pdns.state.lock import LOCK_NAME
 MANIFEST: Final = "pdns-backup.json"
 VERSION: Final = 1
 FORMATS: Final = {  # the newest version of each that this program reads: docs/upgrades.md
-    "overrides.json": 1, "closed_reports.json": 1, "reports.json": 1, "hits.msgpack": 1, "copy.json": 1, "hold.json": 1,
-    "entries": 2, "events.db": 1,
+    "overrides.json": 1, "credentials.json": 1, "closed_reports.json": 1, "reports.json": 1, "hits.msgpack": 1, "copy.json": 1,
+    "hold.json": 1, "entries": 2, "events.db": 1,
 }  # fmt: skip
 _ASIDE: Final = "before-restore-"
 EVENTS_DB: Final = f"{sqlite_schema.DIRECTORY}/{sqlite_schema.FILE_NAME}"

@@ -193,9 +193,8 @@ def log_to_stderr(process: str, level: str) -> None:
     handler = _Handler()
     handler.setFormatter(_Lines(process, journal="JOURNAL_STREAM" in os.environ))
     logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
-    if level != "debug":
-        for chatty in ("asyncio", "aiohttp"):
-            logging.getLogger(chatty).setLevel(logging.WARNING)
+    for chatty in (("asyncio", "aiohttp") if level != "debug" else ()) + ("h2", "hpack", "quic"):  # these tell every header
+        logging.getLogger(chatty).setLevel(logging.WARNING)
     if not isinstance(sys.stderr, _Stderr):
         sys.stderr = _Stderr()
 

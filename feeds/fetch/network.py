@@ -9,8 +9,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, Self
 
-from pdns.config.addresses import UpstreamAddress, parse_upstream
 from pdns.config.schema import Config, Feed
+from pdns.config.upstream_address import UpstreamAddress, parse_upstream
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
 from pdns.files.safe_files import open_regular
@@ -24,6 +24,7 @@ class Network(NamedTuple):
     trusted: ssl.SSLContext
     upstream_tls: ssl.SSLContext
     embeddings: Embeddings = Embeddings(())  # IPv4 addresses inside IPv6 ones, by what is configured of NAT64
+    upstream_ca_file: str = ""
     texts: Mapping[str, Path] = MappingProxyType({})  # of the feeds of a fleet's release
 
     @classmethod
@@ -36,6 +37,7 @@ class Network(NamedTuple):
             trusted,
             client_context(ca_file) if ca_file else trusted,
             Embeddings.of(config),
+            ca_file,
         )
 
     def tls(self, feed: Feed, *, identify: bool) -> ssl.SSLContext:

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-import ssl
 from collections.abc import Awaitable, Callable
 
 import dns.asyncquery
@@ -19,8 +18,9 @@ import dns.rcode
 import dns.rdatatype
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from feeds.fetch import encrypted_upstreams
 from feeds.fetch.network import Network
-from pdns.config.addresses import UpstreamAddress
+from pdns.config.upstream_address import UpstreamAddress
 
 ATTEMPT_TIMEOUT_S = 3.0
 System = Callable[[str, socket.AddressFamily], Awaitable[list[str]]]
@@ -32,7 +32,7 @@ _QTYPES = {
 
 
 class UpstreamResolver(AbstractResolver):
-    """Asks each upstream in turn over its transport: UDP with TCP on truncation, TCP alone, or TLS.
+    """Asks each upstream in turn over its transport: UDP with TCP on truncation, TCP alone, TLS, HTTPS or QUIC.
 
     The system's own resolver has the second word: for names without a dot (`/etc/hosts`, containers), and when no upstream knows
     an address. If that leads back to us it costs the feed this attempt, nothing else.
@@ -66,23 +66,32 @@ class UpstreamResolver(AbstractResolver):
 
     async def _ask_upstreams(self, host: str, family: socket.AddressFamily) -> list[str]:
         for upstream in self._network.upstreams:
-            tls = self._network.upstream_tls
-            answers = await asyncio.gather(*(_ask(upstream, tls, host, qtype) for qtype in _QTYPES[family]))
+            answers = await asyncio.gather(*(_ask(upstream, self._network, host, qtype) for qtype in _QTYPES[family]))
             addresses = [address for answer in answers for address in answer or ()]
             if addresses or None not in answers:
                 return addresses
         return []
 
 
-async def _ask(upstream: UpstreamAddress, tls: ssl.SSLContext, host: str, qtype: dns.rdatatype.RdataType) -> list[str] | None:
+async def _ask(upstream: UpstreamAddress, network: Network, host: str, qtype: dns.rdatatype.RdataType) -> list[str] | None:
     """The addresses that `upstream` knows, [] when it says that there are none, None when it says nothing of use."""
     try:
         query = dns.message.make_query(host, qtype)
         if not upstream.transport.is_stream:
             response, _ = await dns.asyncquery.udp_with_fallback(query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port)
+        elif encrypted_upstreams.is_needed(upstream):
+            found = await encrypted_upstreams.ask(upstream, network.upstream_ca_file, host, qtype, ATTEMPT_TIMEOUT_S)
+            if found is None:
+                return None
+            response = found
         elif upstream.transport.is_encrypted:
             response = await dns.asyncquery.tls(
-                query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port, ssl_context=tls, server_hostname=upstream.server_name
+                query,
+                upstream.host,
+                ATTEMPT_TIMEOUT_S,
+                upstream.port,
+                ssl_context=network.upstream_tls,
+                server_hostname=upstream.server_name,
             )
         else:
             response = await dns.asyncquery.tcp(query, upstream.host, ATTEMPT_TIMEOUT_S, upstream.port)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from loadtest.build import BUILD_DIR
 from loadtest.loopback import Address
 
 SINKHOLE = "192.0.2.1"  # what our resolver answers as well, so that answers are of one size
@@ -59,18 +60,19 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
     """One program to compare with. It runs in the foreground as one process, whose CPU time counts."""
 
     name: str
-    package: str  # Debian's
+    package: str  # Debian's; empty: it is built with Go
     program: str
     version_arguments: tuple[str, ...]
-    list_form: str  # in words: what the list of names becomes
+    list_form: str  # in words: what the list of names becomes; empty: it has none, and is measured over encrypted transports only
     configure: Callable[[Setup], list[str]]  # writes the files, returns the arguments to run with
     check: Callable[[Setup], list[str]] | None = None  # after `configure`: the command with which it judges its configuration
+    go_package: str = ""  # with its version; where `package` is empty
     encrypted: tuple[str, ...] = ()  # transports that `configure` knows besides UDP and TCP
 
     @property
     def install(self) -> str:
-        """How to install it."""
-        return f"apt install {self.package}"
+        """The command that installs it."""
+        return f"apt install {self.package}" if self.package else f"GOBIN={BUILD_DIR} go install {self.go_package}"
 
     def path(self) -> str | None:
         """Where the program is; None when it is not installed."""
@@ -87,5 +89,5 @@ class Peer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def find(program: str) -> str | None:
-    """The path of a program that may be a server; None when it is not installed."""
-    return shutil.which(program, path=os.environ.get("PATH", os.defpath) + _SBIN)
+    """The path of a program that may be a server, or was built here; None when it is not installed."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', os.defpath)}{_SBIN}:{BUILD_DIR}")

@@ -14,6 +14,7 @@ from msgspec.structs import replace
 from rich.console import Console
 from rich.text import Text
 
+from pdns.cli.discovery import discovery_notes, discovery_summary
 from pdns.cli.policy import show_diff
 from pdns.config.addresses import source_path, without_secrets
 from pdns.config.fleet_rules import node_name, ring_of
@@ -149,6 +150,7 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     if config.fleet.role != "standalone":
         ring = f" {node_name(config.fleet)}, ring {ring_of(config.fleet)}" if config.fleet.role == "node" else ""
         yield "fleet", f"{config.fleet.role}{ring}, store {config.fleet.store}"
+    yield from discovery_summary(config)
     yield "access", ", ".join(config.access.networks)
     yield "state", config.state.dir
     yield "metrics", f"http://{config.metrics.listen}/metrics"
@@ -189,6 +191,7 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
             need = "the server is not ready before it is there" if feed.required else "it lists nothing until it is there"
             yield f"feed {feed.name}: no such file or directory: {path}: {need}"
         yield from _secrets(feed)
+    yield from discovery_notes(config)
     yield from _overlaps(config)
     yield from _shadowed(config)
     yield from _overlaid(config)

@@ -107,11 +107,11 @@ def run_command(path: Path | None, wanted: Command, lasting: str = "") -> int:
         return EXIT_INVALID
     wanted = msgspec.structs.replace(wanted, user=who, for_s=for_s)
     try:
-        outcome = _given(config, path, wanted)
+        outcome = carried_out(config, path, wanted)
         if outcome.needs_force and sys.stdin.isatty():
             if not typer.confirm(f"{outcome.text}. Continue?"):
                 return 1
-            outcome = _given(config, path, msgspec.structs.replace(wanted, force=True))
+            outcome = carried_out(config, path, msgspec.structs.replace(wanted, force=True))
     except OSError as exc:
         errors.print(Text(refused(exc, Path(config.state.dir)), "red"))
         return 1
@@ -134,7 +134,8 @@ def refused(exc: OSError, state_dir: Path) -> str:
     return f"{exc.filename}: {exc.strerror}: run this as root or as the user that runs the resolver"
 
 
-def _given(config: Config, path: Path | None, wanted: Command) -> Outcome:
+def carried_out(config: Config, path: Path | None, wanted: Command) -> Outcome:
+    """The outcome of `wanted`. Raises `PdnsError` and `OSError`."""
     state_dir = Path(config.state.dir)
     return commands.execute(state_dir, wanted) if is_served(state_dir) else _here(config, path, wanted)
 

@@ -1,4 +1,4 @@
-"""Parsers for addresses in the configuration: endpoints, upstreams, networks, feed sources, allowed names.
+"""Parsers for addresses in the configuration: endpoints, networks, feed sources, allowed names.
 
 Every `parse_` function takes text and returns the canonical value or raises `InvalidAddress`; none uses a resolver.
 `str()` of a result is its canonical spelling, and parses to the same value.
@@ -15,7 +15,6 @@ from urllib.parse import unquote, urlsplit
 
 from pdns.errors import InvalidAddress, InvalidName
 from pdns.wire import names
-from pdns.wire.transport import Transport
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -41,22 +40,6 @@ class Endpoint(NamedTuple):
 
     def __str__(self) -> str:
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-class UpstreamAddress(NamedTuple):
-    """An upstream. `server_name` is the name its certificate must be valid for, "" unless the transport is tls."""
-
-    transport: Transport
-    host: str
-    port: int
-    server_name: str
-
-    @property
-    def endpoint(self) -> Endpoint:
-        return Endpoint(self.host, self.port)
-
-    def __str__(self) -> str:
-        return f"{self.transport}://{self.endpoint}" + (f"#{self.server_name}" if self.server_name else "")
 
 
 class ZoneAddress(NamedTuple):
@@ -117,28 +100,6 @@ def parse_endpoint(text: str, default_port: int = DNS_PORT) -> Endpoint:
 def reachable(endpoint: Endpoint) -> Endpoint:
     """`endpoint`, or this machine where it is a wildcard."""
     return endpoint._replace(host={"0.0.0.0": "127.0.0.1", "::": "::1"}.get(endpoint.host, endpoint.host))  # noqa: S104
-
-
-def parse_upstream(text: str) -> UpstreamAddress:
-    """The upstream spelt `udp://ip[:53]`, `tcp://ip[:53]`, `tls://ip[:853]#server.name` or `ip[:53]` (udp)."""
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        scheme, rest = Transport.UDP, text
-    if scheme not in (Transport.UDP, Transport.TCP, Transport.TLS):
-        raise InvalidAddress("expected udp://, tcp:// or tls:// before the address")
-    transport = Transport(scheme)
-    where, hash_sign, server_name = rest.partition("#")
-    endpoint = parse_endpoint(where, transport.default_port)
-    address = ipaddress.ip_address(endpoint.host)
-    if address.is_unspecified or address.is_multicast:
-        raise InvalidAddress("expected the address of one server")
-    if endpoint.port == 0:
-        raise InvalidAddress("expected a port from 1 to 65535")
-    if hash_sign and not transport.is_encrypted:
-        raise InvalidAddress("expected #server.name with tls:// only")
-    if transport.is_encrypted and not server_name:
-        raise InvalidAddress(f'expected also the name in its certificate, as in "tls://{endpoint}#dns.example.net"')
-    return UpstreamAddress(transport, *endpoint, _host_name(server_name, "a host name after #") if server_name else "")
 
 
 def parse_network(text: str) -> IPNetwork:
@@ -258,7 +219,7 @@ def parse_zone(text: str) -> ZoneAddress:
     address = ipaddress.ip_address(endpoint.host)
     if endpoint.port == 0 or address.is_unspecified or address.is_multicast:
         raise InvalidAddress("expected the address of one primary, as in axfr://192.0.2.1:53/rpz.example")
-    return ZoneAddress(endpoint.host, endpoint.port, _host_name(zone, "the name of a zone after /"))
+    return ZoneAddress(endpoint.host, endpoint.port, host_name(zone, "the name of a zone after /"))
 
 
 def zone_of(url: str) -> ZoneAddress | None:
@@ -306,8 +267,8 @@ def without_secrets(text: str) -> str:
     return f"{scheme}{separator}{rest}"
 
 
-def _host_name(text: str, what: str) -> str:
-    """`text` in canonical form. Raises `InvalidAddress` that says that `what` was expected."""
+def host_name(text: str, what: str) -> str:
+    """The host name `text` in canonical form. Raises `InvalidAddress` that says that `what` was expected."""
     try:
         name = names.to_text(names.from_text(text))
     except InvalidName as error:

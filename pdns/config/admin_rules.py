@@ -13,7 +13,8 @@ from msgspec.structs import replace
 
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint
-from pdns.config.schema import Admin, AdminToken, Config
+from pdns.config.admin_schema import Admin, AdminToken
+from pdns.config.schema import Config
 from pdns.config.shape import Report, meant, show
 from pdns.files.safe_files import read_bounded
 

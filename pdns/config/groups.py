@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, NamedTuple, Self
 
 from pdns.config.schema import Config, Group, Upstream, Zone
-from pdns.config.value_types import Strategy
+from pdns.config.value_types import Dnssec, Strategy
 
 DEFAULT: Final = "default"  # the group of [upstream]
 
@@ -20,12 +20,14 @@ class ServerGroup(NamedTuple):
     timeout_s: float
     case_randomisation: bool
     ca_file: str
+    dnssec: Dnssec = "trust-ad"
 
     @classmethod
     def of(cls, said: Upstream | Group | Zone) -> Self:
         """What a settled section says."""
         assert not isinstance(said.servers, str)
-        return cls(said.servers, said.strategy, said.fallback, said.timeout_s, said.case_randomisation, said.ca_file)
+        dnssec: Dnssec = "trust-ad" if isinstance(said.dnssec, bool) else said.dnssec
+        return cls(said.servers, said.strategy, said.fallback, said.timeout_s, said.case_randomisation, said.ca_file, dnssec)
 
 
 def server_groups(config: Config) -> Mapping[str, ServerGroup]:

@@ -11,13 +11,14 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
-from pdns.config.addresses import Endpoint, UpstreamAddress, parse_endpoint
+from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.certificate_files import CertificatePair, is_readable_by_all, read_client_authority, read_pair
 from pdns.config.credentials import secret_path
 from pdns.config.listener_schema import ListenerCertificate, ListenerSection
 from pdns.config.quic_rules import check_quic
 from pdns.config.shape import Report, show
 from pdns.config.system import is_local
+from pdns.config.upstream_address import UpstreamAddress
 from pdns.errors import InvalidCertificate
 
 DEFAULT_PORTS: Final[Mapping[str, int]] = {"tls": 853, "https": 443, "quic": 853, "h3": 443}  # RFC 7858, 8484, 9250, 9114

@@ -13,6 +13,7 @@ from msgspec import UNSET
 from pdns.config import time_zones
 from pdns.config.catalogue import filled
 from pdns.config.conf_d import Parts, PartsReport, read_parts
+from pdns.config.designation import designation_of
 from pdns.config.fleet_rules import check_feeds
 from pdns.config.record_rules import bounded, load_records
 from pdns.config.rules import RuleContext, settle
@@ -75,7 +76,9 @@ def from_tables(
     if report.errors:
         raise ConfigErrors(report.errors)
     zones = {schedule.time_zone for policy in sections["policy"] for schedule in policy.schedule}
-    return Config(**sections, loaded_records=made, utc_offsets=time_zones.tables(zones, time.time()) if zones else UNSET)
+    offsets = time_zones.tables(zones, time.time()) if zones else UNSET
+    designation = designation_of(sections["server"], sections["listener"])
+    return Config(**sections, loaded_records=made, utc_offsets=offsets, designation=designation)
 
 
 def _with_catalogue(tables: Mapping[str, Any], report: Report) -> Mapping[str, Any]:

@@ -14,8 +14,10 @@ from msgspec.structs import replace
 from pdns.config import addresses
 from pdns.config.addresses import Endpoint
 from pdns.config.admin_rules import settle_admin
+from pdns.config.admin_schema import Metrics
 from pdns.config.balancer_rules import settle_balancers
 from pdns.config.block_page_rules import settle_block_page
+from pdns.config.canary_rules import settle_canaries
 from pdns.config.credentials import secret_path
 from pdns.config.dns64_rules import settle_dns64
 from pdns.config.feed_rules import settle_source
@@ -33,7 +35,6 @@ from pdns.config.schema import (
     Feed,
     Feeds,
     Guard,
-    Metrics,
     Quality,
     Rebinding,
     Server,
@@ -255,6 +256,7 @@ _RULES: Final[dict[str, Callable[[Any, RuleContext], Any]]] = {
     "server": _server,
     "listener": settle_listeners,
     "upstream": settle_upstream,
+    "canaries": settle_canaries,
     "cache": _cache,
     "block": _block,
     "local": settle_local,

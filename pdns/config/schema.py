@@ -10,6 +10,9 @@ from typing import Annotated, Literal
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
+from pdns.config.admin_schema import Admin, Metrics
+from pdns.config.canary_schema import CanarySection
+from pdns.config.discovery_schema import Designation, DiscoverySection
 from pdns.config.event_schema import EventSection
 from pdns.config.findings_schema import FindingsSection
 from pdns.config.fleet_schema import FleetSection
@@ -23,6 +26,7 @@ from pdns.config.value_types import (
     Action,
     AtLeastOne,
     Delimiter,
+    Dnssec,
     FeedFormat,
     HeaderField,
     JsonPath,
@@ -38,12 +42,11 @@ from pdns.config.value_types import (
     ServersOrDefault,
     Share,
     ShareOrDefault,
-    StatusPage,
     Strategy,
-    TokenRole,
     TrueFalseOrAuto,
     TsigAlgorithm,
     WordInQuery,
+    ZoneDnssec,
 )
 
 
@@ -73,6 +76,7 @@ class Upstream(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     max_in_flight: Positive = 8192
     max_in_flight_per_client: Positive = 4096
     case_randomisation: bool = True
+    dnssec: Dnssec = "trust-ad"
     ca_file: str = ""
 
 
@@ -85,6 +89,7 @@ class Group(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     fallback: LabelOrNone = ""
     timeout_s: PositiveSeconds = 10.0
     case_randomisation: bool = True
+    dnssec: Dnssec = "trust-ad"
     ca_file: str = ""
 
 
@@ -96,7 +101,7 @@ class Zone(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     servers: ServersOrDefault = ()
     group: LabelOrNone = ""
     block: bool = True
-    dnssec: bool = True
+    dnssec: ZoneDnssec = True
     private_answers: TrueFalseOrAuto = "auto"
     strategy: Strategy = "fastest"
     fallback: LabelOrNone = ""
@@ -292,37 +297,6 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     dir: str = ""
 
 
-class Metrics(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The address of the metrics."""
-
-    listen: str = "127.0.0.1:9153"
-    hosts: tuple[str, ...] = ()
-    status_page: StatusPage = "loopback"
-
-
-class AdminToken(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A token of the API: who it belongs to, and what it may do."""
-
-    name: Label
-    file: str
-    role: TokenRole = "read"
-    tenants: tuple[str, ...] = ()
-    expires: str = ""
-
-
-class Admin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The HTTP API for administrators and their programs."""
-
-    listen: str = "127.0.0.1:9154"
-    token_file: str = ""
-    hosts: tuple[str, ...] = ()
-    socket: str = ""
-    socket_group: str = ""
-    tls_cert_file: str = ""
-    tls_key_file: str = ""
-    token: tuple[AdminToken, ...] = ()
-
-
 class BlockPage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The web page that clients get at the sinkhole address."""
 
@@ -364,6 +338,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     listener: tuple[ListenerSection, ...] = ()
     encrypted: EncryptedSection = EncryptedSection()
     upstream: Upstream = Upstream()
+    canaries: CanarySection = CanarySection()
     cache: Cache = Cache()
     block: Block = Block()
     local: Local = Local()
@@ -393,8 +368,10 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     findings: FindingsSection = FindingsSection()
     fleet: FleetSection = FleetSection()
     log: Log = Log()
+    discovery: DiscoverySection = DiscoverySection()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)
+    designation: Designation | UnsetType = UNSET  # what the certificates of listeners say (`pdns.config.designation`)
 
 
-MADE_FIELDS = frozenset(("loaded_records", "utc_offsets"))  # fields of `Config` that are no keys
+MADE_FIELDS = frozenset(("loaded_records", "utc_offsets", "designation"))  # fields of `Config` that are no keys

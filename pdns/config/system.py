@@ -8,7 +8,8 @@ import socket
 from pathlib import Path
 from typing import Final
 
-from pdns.config.addresses import DNS_PORT, Endpoint, UpstreamAddress, parse_address, parse_upstream
+from pdns.config.addresses import DNS_PORT, Endpoint, parse_address
+from pdns.config.upstream_address import UpstreamAddress, parse_upstream
 from pdns.errors import InvalidAddress
 
 RESOLV_CONF: Final = Path("/etc/resolv.conf")

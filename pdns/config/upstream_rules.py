@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from pdns.config import addresses
-from pdns.config.addresses import Endpoint, UpstreamAddress
+from pdns.config.addresses import Endpoint
 from pdns.config.credentials import secret_path
 from pdns.config.feed_rules import check_authority
 from pdns.config.groups import DEFAULT
@@ -19,6 +20,7 @@ from pdns.config.listener_rules import EncryptedSocket, reaches_itself
 from pdns.config.schema import Group, Local, Upstream, Zone
 from pdns.config.shape import Report, meant, show
 from pdns.config.system import is_local, system_servers
+from pdns.config.upstream_address import UpstreamAddress, parse_upstream
 from pdns.errors import InvalidAddress
 from pdns.wire import names
 from pdns.wire.transport import Transport
@@ -139,6 +141,9 @@ def _where(zone: Zone, at: str, around: UpstreamRuleContext) -> dict[str, object
         if getattr(zone, key) != getattr(_UNSET, key):
             whose = "[upstream]" if zone.servers else f'the [[group]] "{zone.group}"'
             around.report.add(f"{at}.{key}", f"allowed only with addresses in servers: set it in {whose}")
+    if isinstance(zone.dnssec, str):
+        expected = "expected true or false: what is believed of its servers is set where they are"
+        around.report.add(f"{at}.dnssec", f"{expected}, got {show(zone.dnssec)}")
     if zone.group:
         _is_known(f"{at}.group", zone.group, around)
     return {"servers": (), "group": zone.group or DEFAULT}
@@ -169,7 +174,7 @@ def _check_fallback(key: str, name: str, fallback: str, around: UpstreamRuleCont
 
 
 def _servers(at: str, texts: Iterable[str], around: UpstreamRuleContext) -> tuple[str, ...]:
-    servers: dict[tuple[str, Endpoint], tuple[UpstreamAddress, str]] = {}
+    servers: dict[tuple[str, Endpoint, str], tuple[UpstreamAddress, str]] = {}
     system: list[UpstreamAddress] = []
     system_key = ""
     for index, text in enumerate(texts):
@@ -179,24 +184,26 @@ def _servers(at: str, texts: Iterable[str], around: UpstreamRuleContext) -> tupl
             system = system_servers(around.resolv_conf)
             for server in system:
                 if not _own_listener(server, around):
-                    servers.setdefault((server.transport, server.endpoint), (server, key))
+                    servers.setdefault((server.transport, server.endpoint, server.path), (server, key))
             continue
         if text == "system":
             around.report.add(key, 'expected an address: "system" is allowed in upstream.servers only')
             continue
-        parsed = around.parse(key, text, addresses.parse_upstream)
+        parsed = around.parse(key, text, parse_upstream)
         if parsed is None:
             continue
         if ours := _own_listener(parsed, around):
             around.report.add(key, f"{parsed} would forward to itself: {ours} listens there")
-        first, first_key = servers.setdefault((parsed.transport, parsed.endpoint), (parsed, key))
+        if parsed.transport is Transport.QUIC and find_spec("aioquic") is None:
+            around.report.add(key, "quic:// needs a library that is not installed: pip install 'protective-dns[quic]'")
+        first, first_key = servers.setdefault((parsed.transport, parsed.endpoint, parsed.path), (parsed, key))
         if first_key not in (key, system_key):
-            around.report.add(key, f"{first.transport}://{first.endpoint} is already {first_key}")
+            around.report.add(key, f"{first.transport}://{first.endpoint}{first.path} is already {first_key}")
     if system_key and not system and not servers:
         # resolv.conf(5): the name server on this machine
         local = UpstreamAddress(Transport.UDP, "127.0.0.1", addresses.DNS_PORT, "")
         if not _own_listener(local, around):
-            servers[local.transport, local.endpoint] = (local, system_key)
+            servers[local.transport, local.endpoint, local.path] = (local, system_key)
     if system_key and not servers:
         around.report.add(
             system_key, f'{around.resolv_conf} names no server but this one; say where to forward, such as "udp://9.9.9.9"'

@@ -21,6 +21,7 @@ ClientDetailOrNone = Annotated[
     Literal["", "none", "prefix", "hash", "full"], Meta(description='"none", "prefix", "hash" or "full"')
 ]
 Strategy = Literal["fastest", "ordered", "parallel"]
+Dnssec = Literal["trust-ad", "pass"]
 SinkKind = Literal["file", "syslog", "dnstap", "webhook", "clickhouse"]
 SinkRecords = Literal["blocked", "monitored", "findings", "hours"]
 SinkFindings = Literal["tunnel", "first-seen", "bypass", "retro", "shared"]
@@ -67,6 +68,7 @@ LabelOrNone = Annotated[
 ]
 ServersOrDefault = Annotated[tuple[str, ...] | Literal["default"], Meta(description='non-empty array of strings or "default"')]
 TrueFalseOrAuto = Annotated[bool | Literal["auto"], Meta(description='true, false or "auto"')]
+ZoneDnssec = Annotated[bool | Dnssec, Meta(description='true, false, "trust-ad" or "pass"')]
 PtrRecords = Annotated[bool | tuple[str, ...], Meta(description="true, false or array of strings")]
 ActionOrNone = Annotated[
     Literal["", "sinkhole", "nxdomain", "nodata", "zero", "refused", "drop"],

@@ -14,6 +14,7 @@ class Credential(NamedTuple):
     certificate_sha256: bytes = b""  # of the client's certificate, which its authority has vouched for
     token: bytes = b""  # in the path of a DoH request; a secret
     server_name: str = ""  # that the client asked for (SNI), in lower case without the last dot; a label, not a secret
+    admits_by_name: bool = False  # the listener lets such a name admit clients from everywhere
 
 
 NO_CREDENTIAL: Final = Credential()

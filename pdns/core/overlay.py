@@ -34,6 +34,8 @@ class Overlay:
         if not records or not records.may_answer(names.filter_key(qname)):
             return None
         found = records.answer(qname, qtype)
+        if found is not None and not found.rrsets and self.rules.special.is_own(qname, qtype):
+            return None
         return None if found is None or (found.left and self._special_entry(qname, qtype, now, do=do) is None) else found
 
     def _local_since(self, forward: Forward) -> LocalAnswer | None:

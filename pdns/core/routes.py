@@ -35,6 +35,8 @@ DEFAULT_ROUTE = Route()
 MOST_LABELS: Final = 200  # zones with a label of their own; the others share one
 OTHER: Final = "other"
 
+_USUAL_DNSSEC: Final = ", dnssec='trust-ad'"  # left out of marks: those of earlier versions, in the memory of answers, stay good
+
 
 class Routes:
     """The route of every name. The most specific zone decides; names of no zone take the default."""
@@ -90,10 +92,11 @@ class Routes:
 def _route(zone: Zone, groups: Mapping[str, ServerGroup], label: str) -> Route:
     group = group_of(zone)
     private = group != DEFAULT if zone.private_answers == "auto" else zone.private_answers
-    route = Route(group, zone.block, zone.dnssec, private)
+    route = Route(group, zone.block, bool(zone.dnssec), private)
     if route == DEFAULT_ROUTE:
         return route
-    mark = 0 if group == DEFAULT and zone.dnssec else crc32(repr((group, zone.dnssec, *_course(group, groups))).encode()) or 1
+    told = repr((group, zone.dnssec, *_course(group, groups))).replace(_USUAL_DNSSEC, "")
+    mark = 0 if group == DEFAULT and zone.dnssec else crc32(told.encode()) or 1
     return route._replace(mark=mark, zone=label)
 
 

@@ -9,8 +9,10 @@ from pdns.config.schema import Config
 from pdns.config.source import has_source
 from pdns.core.block_answer import BlockAnswers
 from pdns.core.clients import ClientTranslation
+from pdns.core.discovery import OwnNames
 from pdns.core.dns64 import Translation
 from pdns.core.embedded import Embeddings
+from pdns.core.enrolled import NO_CREDENTIAL_RULES, CredentialRules
 from pdns.core.listing import Listings
 from pdns.core.local_rules import NO_RULES, LocalRules
 from pdns.core.policy import Policy
@@ -29,6 +31,7 @@ class RuleSet:
     config: Config
     now_s: float  # since the epoch: decides which schedules and entries of policies are in force, see `hold_at`
     local: LocalRules  # the administrator's
+    credentials: CredentialRules  # of enrolled devices
     blockset: Listings | None
     ready: bool  # False: a query that needs the blockset gets SERVFAIL, never an unprotected answer
     missing: tuple[str, ...]  # required feeds that the blockset does not hold
@@ -48,6 +51,7 @@ class RuleSet:
         *,
         blockset: Listings | None = None,
         local: LocalRules = NO_RULES,
+        credentials: CredentialRules = NO_CREDENTIAL_RULES,
         ready: bool | None = None,
         now_s: float = 0.0,
         before: Policy | None = None,
@@ -60,6 +64,7 @@ class RuleSet:
             config=config,
             now_s=now_s,
             local=local,
+            credentials=credentials,
             blockset=blockset,
             ready=not missing if ready is None else ready,
             missing=missing,
@@ -67,7 +72,7 @@ class RuleSet:
             block_answers=BlockAnswers(policy),
             routes=routes,
             records=LocalRecords.of(config),
-            special=SpecialNames(SPECIAL_ZONES, routes.apexes),
+            special=SpecialNames(SPECIAL_ZONES, routes.apexes, own=OwnNames.of(config)),
             undelegated=SpecialNames(
                 UNDELEGATED_ZONES,
                 routes.apexes,
@@ -81,7 +86,14 @@ class RuleSet:
     def with_config(self, config: Config, now_s: float | None = None) -> Self:
         """The same with another configuration, and at another time if one is given."""
         now_s = self.now_s if now_s is None else now_s
-        rules = type(self).of(config, blockset=self.blockset, local=self.local, now_s=now_s, before=self.policy)
+        rules = type(self).of(
+            config,
+            blockset=self.blockset,
+            local=self.local,
+            credentials=self.credentials,
+            now_s=now_s,
+            before=self.policy,
+        )
         return replace(rules, ready=self._stays_ready(rules.missing, rules.blockset))
 
     def with_blockset(self, blockset: Listings | None) -> Self:
@@ -92,6 +104,10 @@ class RuleSet:
     def with_local(self, local: LocalRules) -> Self:
         """The same with other rules of the administrator."""
         return self._with_policy(Policy(self.config, local, self.now_s, self.policy), local=local)
+
+    def with_credentials(self, credentials: CredentialRules) -> Self:
+        """The same with other credentials of enrolled devices."""
+        return replace(self, credentials=credentials)
 
     def hold_at(self, now_s: float) -> bool:
         """Whether the same schedules and entries are in force at that time, which may be an earlier one: a clock is corrected."""

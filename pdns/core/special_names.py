@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from pdns.core.answers import answer_entry, negative_entry
+from pdns.core.discovery import OwnNames
 from pdns.core.entry import Entry
 from pdns.wire import names
 from pdns.wire import protocol as p
@@ -67,20 +68,24 @@ class SpecialNames:
         never_forward: Iterable[str] = (),
         *,
         single_labels: bool = False,
+        own: OwnNames | None = None,
     ) -> None:
         """`forward`: names in wire form that are left to an upstream all the same, with everything below them: it knows them.
 
         `never_forward`: further names that do not exist, with everything below them. The most specific name of both decides.
-        `single_labels`: addresses of names of one label do not exist either.
+        `single_labels`: addresses of names of one label do not exist either. `own`: about this resolver, before all else.
         """
         self._exempt = frozenset(forward)
         self._above = {name for apex in self._exempt for name in names.ancestors(apex)} - self._exempt
         self._zones = {zone.apex: zone for zone in zones if self._exempt.isdisjoint(names.ancestors(zone.apex))}
         self._zones |= {zone.apex: zone for zone in _zones(" ".join(never_forward), absent=True)}
         self._single_labels = single_labels
+        self._own = own
         self.filter_keys = frozenset(names.filter_key(apex) for apex in self._zones)
         if single_labels:
             self.filter_keys |= {names.ROOT}
+        if own is not None:
+            self.filter_keys |= own.filter_keys
 
     def may_answer(self, filter_key: bytes) -> bool:
         """False when no name whose last two labels are `filter_key` is answered here, which is so for nearly all."""
@@ -94,6 +99,8 @@ class SpecialNames:
         A DS query at an apex belongs to the parent zone (RFC 4035, 3.1.4.1), and is left to it where that zone delegates the name
         without a signature, so that validating clients may believe what is answered here. The root delegates none.
         """
+        if self._own is not None and (entry := self._own.answer(qname, qtype, now, do=do)) is not None:
+            return entry
         zones = self._zones
         for ancestor in names.ancestors(qname):
             if (zone := zones.get(ancestor)) is not None:
@@ -107,6 +114,10 @@ class SpecialNames:
         if self._single_labels and not do and qtype in _OF_HOSTS and _is_top_level(qname) and qname not in self._above:
             return negative_entry(p.NXDOMAIN, names.ROOT, qname, "local", now, TTL_S)
         return None
+
+    def is_own(self, qname: bytes, qtype: int) -> bool:
+        """Whether the answer is about this resolver."""
+        return self._own is not None and self._own.answer(qname, qtype, 0.0) is not None
 
     def denied_by_root(self, qname: bytes) -> bytes | None:
         """The zone of `qname`, if it is one that the signed root says does not exist, and there is nothing below that zone.

@@ -36,6 +36,8 @@ cdef class ClientTable:
     cdef HashKey _hash_key
 
     cdef Known *find(self, const uint8_t *address) except NULL
+    cdef object find_credential(self, const uint8_t *address, object credential, Known *out)
+    cdef int _describe(self, const uint8_t *address, object client, Known *out) except -1
 
 
 cdef class RateLimiter:

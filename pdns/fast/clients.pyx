@@ -15,6 +15,7 @@ from pdns.fast.hashing cimport siphash
 
 from pdns.core import clients as reference
 from pdns.core import rate_limit
+from pdns.core.enrolled import NO_CREDENTIAL_RULES
 
 cdef extern from *:
     """
@@ -59,14 +60,14 @@ cdef bytes packed(str address):
 
 
 cdef class ClientTable:
-    """As `pdns.core.clients.ClientTable`, which it asks about addresses that it has not seen lately.
+    """As `pdns.core.clients.ClientTable`, which it asks about credentials, and about addresses that it has not seen lately.
 
     The clients of the table `before` keep their numbers.
     """
 
-    def __cinit__(self, access, tenants, policies, translation=reference.ALL_ALIKE, ClientTable before=None):
+    def __cinit__(self, access, tenants, policies, translation=reference.ALL_ALIKE, credentials=NO_CREDENTIAL_RULES, ClientTable before=None):
         self._hash_key = new_hash_key()
-        self._reference = reference.ClientTable(access, tenants, policies, translation, remember=False)
+        self._reference = reference.ClientTable(access, tenants, policies, translation, credentials, remember=False)
         self.clients = [] if before is None else before.clients
         self._numbers = {} if before is None else before._numbers
         self._known = <Known *>calloc(SETS * WAYS, sizeof(Known))
@@ -95,15 +96,30 @@ cdef class ClientTable:
                 return &ways[way]
             if ways[way].used < oldest.used:
                 oldest = &ways[way]
-        client = self._reference.lookup(text_of(address))
+        self._describe(address, self._reference.lookup(text_of(address)), oldest)
+        return oldest
+
+    def identify(self, str address not None, credential not None):
+        cdef Known known
+        wanted = packed(address)
+        identity = self.find_credential(<const uint8_t *>PyBytes_AS_STRING(wanted), credential, &known)
+        return identity._replace(client=self.clients[known.number])
+
+    cdef object find_credential(self, const uint8_t *address, object credential, Known *out):
+        """As `identify` of the specification; `out` describes the client."""
+        identity = self._reference.identify(text_of(address), credential)
+        self._describe(address, identity.client, out)
+        return identity
+
+    cdef int _describe(self, const uint8_t *address, object client, Known *out) except -1:
         number = self._numbers.get(client)
         if number is None:
             number = self._numbers[client] = len(self.clients)
             self.clients.append(client)
-        memcpy(oldest.address, address, ADDRESS_BYTES)
-        oldest.used = self._lookups
-        oldest.number, oldest.policy, oldest.allowed = number, client.policy, client.allowed
-        return oldest
+        memcpy(out.address, address, ADDRESS_BYTES)
+        out.used = self._lookups
+        out.number, out.policy, out.allowed = number, client.policy, client.allowed
+        return 0
 
 
 cdef class RateLimiter:

@@ -4,15 +4,19 @@
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t
 
+from pdns.fast.batch cimport MAX_ADDRESS_BYTES, Peer, address_of, port_of, socklen_t
+from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
 from pdns.fast.encrypted_stream cimport EPOLLIN, EPOLLOUT, FRESH, GONE, HEADER, LEAVING, OPEN, SHAKES, SHAKING, EncryptedStream
 from pdns.fast.handshakes cimport Handshake, free_thread, next_left, start_thread, stop_thread, submit, take_done
 from pdns.fast.openssl cimport SSL_R_NO_APPLICATION_PROTOCOL
 from pdns.fast.stats cimport HTTPS, TLS
 from pdns.fast.tls cimport (
-    DONE, FINGERPRINT_BYTES, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint, tls_server_name,
+    DONE, FINGERPRINT_BYTES, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint, tls_handshake,
+    tls_may_finish_here, tls_server_name,
 )
 
 from pdns.core.credentials import NO_CREDENTIAL, Credential
@@ -30,7 +34,24 @@ cdef extern from "<sys/epoll.h>" nogil:
 cdef extern from "<sys/socket.h>" nogil:
     enum:
         SHUT_RDWR
+        MSG_DONTWAIT
+        MSG_PEEK
+        SOCK_NONBLOCK
+        SOCK_CLOEXEC
     int shutdown(int fd, int how)
+    cdef struct sockaddr:
+        pass
+    int accept4(int fd, sockaddr *name, socklen_t *size, int flags)
+    ssize_t recv(int fd, void *at, size_t size, int flags)
+    int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
+
+cdef extern from "<netinet/in.h>" nogil:
+    enum:
+        IPPROTO_TCP
+
+cdef extern from "<netinet/tcp.h>" nogil:
+    enum:
+        TCP_NODELAY
 
 cdef extern from "<unistd.h>" nogil:
     int close_fd "close"(int fd)
@@ -73,6 +94,30 @@ cdef class EncryptedSockets:
         self._streams.add(s)
         s.watch(EPOLLIN)
         return s
+
+    def accept(self, int listening):
+        """The descriptor of the next connection of a listening socket, the client's address and port; None: there is none now.
+
+        Raises `OSError`.
+        """
+        cdef Peer peer
+        cdef socklen_t size = MAX_ADDRESS_BYTES
+        cdef uint8_t address[ADDRESS_BYTES]
+        cdef int one = 1, fd = accept4(listening, <sockaddr *>peer.name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        if fd < 0:
+            if errno in (EAGAIN, ECONNABORTED, EINTR):  # another worker was faster, or the client has gone
+                return None
+            raise OSError(errno, "accept")
+        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
+        peer.name_bytes = <uint8_t>size
+        address_of(&peer, address)
+        return fd, text_of(address), port_of(&peer)
+
+    def begin(self, EncryptedStream s not None):
+        """Take up what came together with the connection."""
+        cdef uint8_t first
+        if s.state == FRESH and recv(s.fd, &first, 1, MSG_PEEK | MSG_DONTWAIT) == 1:
+            self._guarded(s, EPOLLIN)
 
     def wake(self):
         """Go on with the connections that have something, for a millisecond."""
@@ -125,6 +170,9 @@ cdef class EncryptedSockets:
             if not self._table.may_shake(s):
                 return 0
             s.job.context = s.context.lend()
+        elif tls_may_finish_here(s.job.ssl):
+            s.job.progress = tls_handshake(s.job.ssl, &s.job.reason)
+            return self._shaken(s)
         s.state = SHAKING
         s.watch(0)
         Py_INCREF(s)

@@ -249,6 +249,7 @@ cdef class FastForward(ReplyHandler):
             or not flight.has_only_datagrams()
         ):
             return self._hand_over(flight, socket, wire, size)
+        plain.ad = plain.ad and socket_set.trusts_ad
         record = self._store(flight, wire, &plain, now)
         if record == NULL:
             return self._hand_over(flight, socket, wire, size)

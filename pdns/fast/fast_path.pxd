@@ -48,7 +48,7 @@ cdef class PendingQuery(Query):
 cdef class FastPath:
     cdef AnswerCache _cache
     cdef FastStats _fast_stats
-    cdef object _stats, _saw, _limits, _config, _tenant_policies, _listed_clients
+    cdef object _stats, _saw, _limits, _config, _tenant_policies, _listed_clients, _credentials
     cdef ClientTable _clients
     cdef EventWriter _events  # None: events are not recorded
     cdef RateLimiter _limiter

@@ -55,6 +55,10 @@ cdef uint8_t _meta[256]  # types that are no data, or not one
 for _type in (*specification.META_TYPES, p.ANY):
     _meta[_type] = True
 
+cdef uint8_t _for_resolvers[256]  # types whose queries are no attempts to reach a blocked name
+for _type in p.FOR_RESOLVERS:
+    _for_resolvers[_type] = True
+
 
 cdef class PendingQuery(Query):
 
@@ -93,9 +97,12 @@ cdef class FastPath:
         """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
         config = rules.config
         policies, marks = rules.policy.tenant_policies, rules.client_marks
-        if config is not self._config or policies != self._tenant_policies or marks.listed is not self._listed_clients:
-            self._tenant_policies, self._listed_clients = policies, marks.listed
-            self._clients = ClientTable(config.access, config.tenant, policies, marks, self._clients)
+        if (
+            config is not self._config or policies != self._tenant_policies or marks.listed is not self._listed_clients
+            or rules.credentials is not self._credentials
+        ):  # fmt: skip
+            self._tenant_policies, self._listed_clients, self._credentials = policies, marks.listed, rules.credentials
+            self._clients = ClientTable(config.access, config.tenant, policies, marks, rules.credentials, self._clients)
             self.clients_epoch += 1
         if config is self._config:
             return
@@ -122,18 +129,24 @@ cdef class FastPath:
         """Who is at `address`."""
         return self._clients.lookup(address)
 
+    def admits(self, str address not None, credential not None):
+        """As `pdns.worker.service.Service.admits`."""
+        cdef Known known
+        cdef bytes client = packed(address)
+        return self.identify(<const uint8_t *>PyBytes_AS_STRING(client), credential, &known) == 1
+
     def answer(self, bytes wire not None, str address not None, transport not None, double now, credential=NO_CREDENTIAL):
         """The answer to a message; None for silence; an `PendingQuery` when Python is to decide. `now` is of the clock of the cache."""
         cdef double began_s = perf_counter()
         cdef PendingQuery asked
         cdef ParsedPacket heard
+        cdef Known known
         cdef bytes client = packed(address)
         cdef int source = ERROR
         cdef Py_ssize_t size
         self.refused = False
-        self.parse(
-            <const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), <const uint8_t *>PyBytes_AS_STRING(client), &heard
-        )
+        self.identify(<const uint8_t *>PyBytes_AS_STRING(client), credential, &known)
+        self.parse_known(<const uint8_t *>PyBytes_AS_STRING(wire), PyBytes_GET_SIZE(wire), &known, &heard)
         size = self.take(
             &heard, <const uint8_t *>PyBytes_AS_STRING(wire), <const uint8_t *>PyBytes_AS_STRING(client),
             _TRANSPORT_NUMBERS[transport], now, &source, _buffer,
@@ -181,9 +194,15 @@ cdef class FastPath:
         return 0
 
     cdef int identify(self, const uint8_t *address, object credential, Known *out) except -1:
-        """Who has `credential` and is at `address`; good until `clients_epoch` changes. Returns 0 when it has a token that is unknown."""
-        memcpy(out, self._clients.find(address), sizeof(Known))
-        return 1
+        """Who has `credential` and is at `address`; good until `clients_epoch` changes. Returns 0 when it has a token that is not valid:
+        `out` is then a client that may not ask. Counts what is refused."""
+        if credential is NO_CREDENTIAL:
+            memcpy(out, self._clients.find(address), sizeof(Known))
+            return 1
+        identity = self._clients.find_credential(address, credential, out)
+        if identity.refusal:
+            self._stats.add("credentials_refused_total", 1, identity.refusal)
+        return not identity.is_unknown
 
     cdef inline void _read(self, const uint8_t *wire, Py_ssize_t size, const Known *known, ParsedPacket *heard) noexcept:
         heard.client, heard.allowed = known.number, known.allowed
@@ -276,11 +295,12 @@ cdef class FastPath:
         if record.attribution:
             if record.silent == TRUNCATED and max_bytes == MAX_TCP_BYTES:
                 return DECIDE_REMEMBERED
-            slots = self._fast_stats.blocked(client, record.attribution)
-            if record.listed_bytes == 0:
-                self._log_monitored(record, question, client, address)
-            if self._events is not None and slots:
-                self._note(record, question, client, transport, address, slots, now)
+            if question.qtype >= 256 or not _for_resolvers[question.qtype]:
+                slots = self._fast_stats.blocked(client, record.attribution)
+                if record.listed_bytes == 0:
+                    self._log_monitored(record, question, client, address)
+                if self._events is not None and slots:
+                    self._note(record, question, client, transport, address, slots, now)
             if record.silent == SILENT:
                 return SILENCE
             if record.silent == TRUNCATED:

@@ -90,6 +90,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
         pass
     enum:
         TLS1_2_VERSION
+        TLS1_3_VERSION
         SSL_OP_NO_COMPRESSION
         SSL_OP_NO_RENEGOTIATION
         SSL_OP_NO_TICKET
@@ -181,6 +182,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     X509 *SSL_get0_peer_certificate(const SSL *ssl)
     void SSL_get0_alpn_selected(const SSL *ssl, const unsigned char **at, unsigned int *size)
     int SSL_version(const SSL *ssl)
+    int SSL_get_verify_mode(const SSL *ssl)
     int SSL_session_reused(const SSL *ssl)
 
 cdef extern from "<openssl/core_names.h>" nogil:

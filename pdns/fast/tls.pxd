@@ -33,6 +33,7 @@ cdef class TlsContext:
 
 cdef SSL *tls_new(SSL_CTX *context, int fd, int *heard) noexcept nogil  # NULL: no memory; `heard` counts the handshake's messages
 cdef Progress tls_handshake(SSL *ssl, int *reason) noexcept nogil  # `reason` of OpenSSL when it has FAILED, or 0
+cdef bint tls_may_finish_here(SSL *ssl) noexcept nogil  # what is left of the handshake takes no longer than some queries
 cdef int tls_read(SSL *ssl, uint8_t *out, int size) noexcept nogil
 cdef int tls_write(SSL *ssl, const uint8_t *at, int size) noexcept nogil  # may take a part
 cdef bint tls_has_more(SSL *ssl) noexcept nogil  # bytes that the socket no longer has

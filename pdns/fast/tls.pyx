@@ -357,6 +357,11 @@ cdef Progress tls_handshake(SSL *ssl, int *reason) noexcept nogil:
     return FAILED
 
 
+cdef bint tls_may_finish_here(SSL *ssl) noexcept nogil:
+    """With TLS 1.3 the keys are agreed on and signed in the first step; only a certificate of the client costs much in the second."""
+    return SSL_version(ssl) == TLS1_3_VERSION and SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE
+
+
 cdef inline int outcome_of(SSL *ssl, int result) noexcept nogil:
     cdef int error = SSL_get_error(ssl, result)
     ERR_clear_error()

@@ -51,6 +51,7 @@ cdef class SocketSet:
     cdef object _loop, _epoll
     cdef object events
     cdef readonly object server
+    cdef bint trusts_ad  # of the server
     cdef dict _sockets  # by descriptor
     cdef int _fd
     cdef Inbox _inbox

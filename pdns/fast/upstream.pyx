@@ -206,6 +206,7 @@ cdef class SocketSet:
 
     def __init__(self, server, loop, events):
         self.server, self._loop, self.events = server, loop, events
+        self.trusts_ad = server.trusts_ad
         self._sockets = {}
         self._inbox = Inbox(RECEIVE_BYTES, named=False)
         self.outbox = Outbox(MOST_QUERY_BYTES)

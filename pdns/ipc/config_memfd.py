@@ -13,20 +13,27 @@ from pdns.config.earlier import config_of
 from pdns.config.schema import Config
 from pdns.files.sealed import sealed_memory
 
-LATER_TABLES: Final = ("fleet", "listener", "encrypted")  # unknown to earlier versions; their defaults switch nothing on
+# Unknown to earlier versions; their defaults switch nothing on.
+LATER_TABLES: Final = ("fleet", "canaries", "discovery", "designation", "listener", "encrypted")
+LATER_KEYS: Final = {"upstream": {"dnssec": "trust-ad"}, "group": {"dnssec": "trust-ad"}}
 _DEFAULTS: Final = {field.name: field.default for field in msgspec.structs.fields(Config)}
 
 
 def share_config(config: Config) -> int:
     """`config` in a sealed memfd, which no process can change. The caller closes it.
 
-    Without `[[record]]`: `loaded_records` has all that is in it. Without tables of `LATER_TABLES` that are at their defaults: a
-    child of an earlier version, which refuses keys that it does not know, does the same without them.
+    Without `[[record]]`: `loaded_records` has all that is in it. Without tables of `LATER_TABLES` and keys of `LATER_KEYS` that
+    are at their defaults: a child of an earlier version, which refuses keys that it does not know, does the same without them.
     """
     tables: dict[str, Any] = msgspec.to_builtins(replace(config, record=()))
     for name in LATER_TABLES:
         if getattr(config, name) == _DEFAULTS[name]:
-            del tables[name]
+            tables.pop(name, None)
+    for name, keys in LATER_KEYS.items():
+        for table in [tables[name]] if isinstance(tables[name], dict) else tables[name]:
+            for key, default in keys.items():
+                if table[key] == default:
+                    del table[key]
     return sealed_memory("pdns-config", [msgspec.json.encode(tables)])
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Sequence
 from contextlib import suppress
 from time import perf_counter
@@ -23,8 +24,6 @@ from pdns.wire.doh import BASE_PATH
 from pdns.wire.proxy_header import FIXED_BYTES, UNFINISHED, header_bytes, parse_header
 from pdns.wire.transport import Transport
 
-_ACCEPTS_PER_WAKE: Final = 16
-_SHORTAGE_PAUSE_S: Final = 0.1
 _SHORTEST_IDLE_S: Final = 0.2  # of a connection while there is no room for another
 _SWEEP_S: Final = 1.0
 _SHORTEST_SWEEP_S: Final = 0.05
@@ -86,7 +85,7 @@ class EncryptedConnections:
         self._kernel: Final = kernel
         self._set: Final = kernel.connections(self, service, fast_path, loop, stats, BugLog(loop.time))
         self._table: ConnectionTable[EncryptedStream] = ConnectionTable(0, 0)
-        self._shaking: ConnectionTable[EncryptedStream] = ConnectionTable(0, 0)
+        self._shaking: dict[EncryptedStream, None] = {}  # longest first
         self._new: Final = NewConnections(limits.new_per_client_per_s)
         self._turns: Turns[EncryptedStream] = Turns()
         self._headers: dict[EncryptedStream, bytearray] = {}
@@ -106,8 +105,6 @@ class EncryptedConnections:
         """New limits, from now on. Connections above a lower bound stay until they are idle or somebody needs the room."""
         self.limits = limits
         self._table.max_connections, self._table.max_per_client = limits.max_connections, limits.max_per_client
-        self._shaking.max_connections = limits.max_handshakes
-        self._shaking.max_per_client = max(1, limits.max_handshakes // _HANDSHAKES_OF_CLIENT)
         self._new.per_s = limits.new_per_client_per_s
         self._set.pads, self._set.max_outstanding = limits.pads, limits.max_outstanding
         self._set.limit_streams(limits.max_streams)
@@ -164,29 +161,41 @@ class EncryptedConnections:
 
     # what a listener says
 
-    def arrived(self, sock: socket.socket, peer: tuple[str, int], section: int) -> None:
-        """A connection of `peer` was accepted at a socket of that section. `sock` is owned from here on."""
+    def accept(self, sock: socket.socket, section: int) -> bool:
+        """Accept the next connection at `sock`, a socket of that section. False: there is none now. Raises `OSError`."""
+        accepted = self._set.accept(sock.fileno())
+        if accepted is None:
+            return False
+        fd, address, port = accepted
+        self._arrived(fd, address, port, section)
+        return True
+
+    def _arrived(self, fd: int, address: str, port: int, section: int) -> None:
         if section not in self.contexts:
-            self._refuse(sock, "encrypted_refused")
+            _refuse(fd)
+            self.stats.dropped("encrypted_refused")
             return
         context, settings = self.contexts[section]
-        key: Hashable = client_key(peer[0])
+        key: Hashable = client_key(address)
         bound = None
-        awaits_header = peer[0] in self.balancers
+        awaits_header = bool(self.balancers) and address in self.balancers
         if awaits_header:
             key, bound = (_NO_CLIENT_YET, key), max(self.limits.max_per_client, self.limits.max_connections // 2)
         elif not self._new.admits(key, self.loop.time()):
-            self._refuse(sock, "encrypted_too_many_new")
+            _refuse(fd)
+            self.stats.dropped("encrypted_too_many_new")
             return
         if not self._find_room(key, bound):
-            self._refuse(sock, "encrypted_refused")
+            _refuse(fd)
+            self.stats.dropped("encrypted_refused")
             return
         stream = self._set.add(
-            sock.detach(), *peer, context, Transport(settings.transport), key,
+            fd, address, port, context, Transport(settings.transport), key,
             admits_by_name=settings.admit_by_server_name, awaits_header=awaits_header,
             path=settings.path.encode() or BASE_PATH,
         )  # fmt: skip
         self._count_in(stream)
+        self._set.begin(stream)
 
     def make_room(self) -> None:
         """Close one connection, if one may be closed for a new client."""
@@ -210,12 +219,6 @@ class EncryptedConnections:
                 break
             self._table.mark_idle(one)
         return one
-
-    def _refuse(self, sock: socket.socket, reason: str) -> None:
-        self.stats.dropped(reason)
-        with suppress(OSError):
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)
-        sock.close()
 
     def _end(self, dispensable: EncryptedStream) -> None:
         is_busy = self._table.is_busy(dispensable)
@@ -275,18 +278,25 @@ class EncryptedConnections:
 
     def may_shake(self, stream: EncryptedStream) -> bool:
         """Whether the handshake of `stream` may begin. False: it has ended."""
-        while not self._shaking.has_room(stream.key):
-            other = self._shaking.dispensable(stream.key)
-            if other is None:
+        if len(self._shaking) >= max(1, self.limits.max_handshakes // _HANDSHAKES_OF_CLIENT):
+            counts = Counter(one.key for one in self._shaking)
+            own, (largest, most) = counts[stream.key], counts.most_common(1)[0]
+            if own * _HANDSHAKES_OF_CLIENT >= self.limits.max_handshakes:
+                largest, most = stream.key, own + 2
+            elif len(self._shaking) < self.limits.max_handshakes:
+                most = 0
+            if most > own + 1:
+                oldest = next(one for one in self._shaking if one.key == largest)
+                self._set.end(oldest, "encrypted_handshake_made_room")
+            elif most:
                 self._set.end(stream, "encrypted_handshake_refused")
                 return False
-            self._set.end(other, "encrypted_handshake_made_room")
-        self._shaking.add(stream, stream.key)
+        self._shaking[stream] = None
         return True
 
     def shaken(self, stream: EncryptedStream) -> None:
         """The handshake of `stream` is over."""
-        self._shaking.discard(stream)
+        self._shaking.pop(stream, None)
 
     def mark(self, stream: EncryptedStream, *, busy: bool) -> None:
         """`stream` waits for answers, or is idle as of now."""
@@ -313,7 +323,7 @@ class EncryptedConnections:
         """`stream` has ended. No matter if that was said before."""
         self._turns.leave(stream, stream.key)
         self._headers.pop(stream, None)
-        self._shaking.discard(stream)
+        self._shaking.pop(stream, None)
         if stream in self._table:
             self._table.discard(stream)
             self._gauge(stream.transport, -1)
@@ -349,45 +359,7 @@ class EncryptedConnections:
             self._set_timer()
 
 
-class EncryptedListener:
-    """Accepts connections on a listening socket (from `bind_tcp`), which it owns, for the section of that index."""
-
-    def __init__(self, sock: socket.socket, section: int, connections: EncryptedConnections) -> None:
-        self.section = section
-        self._socket = sock
-        self._connections = connections
-        self._again: asyncio.TimerHandle | None = None
-
-    def start(self) -> None:
-        """Accept from now on."""
-        self._connections.loop.add_reader(self._socket.fileno(), self._acceptable)
-
-    def close(self) -> None:
-        """Accept no more. Connections stay; those in the queue of the kernel stay there while another process has the socket."""
-        if self._socket.fileno() < 0:
-            return
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        self._connections.loop.remove_reader(self._socket.fileno())
-        self._socket.close()
-
-    def _acceptable(self) -> None:
-        for _ in range(_ACCEPTS_PER_WAKE):
-            try:
-                sock, peer = self._socket.accept()
-            except (BlockingIOError, ConnectionAbortedError, InterruptedError):
-                return  # another worker was faster, or the client has gone
-            except OSError:
-                self._pause()
-                return
-            sock.setblocking(False)
-            with suppress(OSError):  # the client has gone
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self._connections.arrived(sock, peer[:2], self.section)
-
-    def _pause(self) -> None:
-        """There is no descriptor, or no memory: make room, and accept again after a moment; without it the loop would spin."""
-        self._connections.make_room()
-        self._connections.loop.remove_reader(self._socket.fileno())
-        self._again = self._connections.loop.call_later(_SHORTAGE_PAUSE_S, self.start)
+def _refuse(fd: int) -> None:
+    """Nothing of the connection stays in the kernel."""
+    with socket.socket(fileno=fd) as sock, suppress(OSError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET_ON_CLOSE)

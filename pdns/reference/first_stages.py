@@ -5,7 +5,8 @@
 from __future__ import annotations
 
 from pdns.core.answers import error_entry
-from pdns.core.clients import Client, ClientTable
+from pdns.core.clients import Client, ClientTable, Identity
+from pdns.core.credentials import Credential
 from pdns.core.outcome import Answer, Drop, Outcome
 from pdns.core.query import Query
 from pdns.core.resolver import OVER_LIMIT_TEXT, STRANGER_TEXT, Resolver
@@ -26,13 +27,19 @@ class FirstStages:
     def adopt(self, rules: RuleSet) -> None:
         """Admit clients by `rules` from now on. The resolver adopts them for itself."""
         config = rules.config
-        self._clients = ClientTable(config.access, config.tenant, rules.policy.tenant_policies, rules.client_marks)
+        self._clients = ClientTable(
+            config.access, config.tenant, rules.policy.tenant_policies, rules.client_marks, rules.credentials
+        )
         self._limiter = RateLimiter(config.rate_limit, self._limits)
         self._verified_limiter = RateLimiter(config.rate_limit, self._limits, verified=True)
 
     def client(self, address: str) -> Client:
         """Who is at `address`."""
         return self._clients.lookup(address)
+
+    def identify(self, address: str, credential: Credential) -> Identity:
+        """Who is at `address` with `credential`."""
+        return self._clients.identify(address, credential)
 
     def handle(self, query: Query, client: Client, address: str, now: float) -> Outcome:
         """The outcome of the first stage that has one.

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import Any, Final
 
 from pdns.core.blocking import Blocker
+from pdns.core.clients import Identity
 from pdns.core.cookies import SECRET_BYTES, Options
 from pdns.core.credentials import Credential
 from pdns.core.in_flight import Waiter
@@ -93,6 +94,7 @@ class ReferenceService(Service):
     def adopt(self, rules: RuleSet, forwarder: Forwarder | None = None) -> None:
         """As `Service.adopt`."""
         policies_moved = rules.policy.tenant_policies != self.rules.policy.tenant_policies
+        policies_moved |= rules.credentials is not self.rules.credentials
         policies_moved |= rules.client_marks.listed is not self.rules.client_marks.listed
         if policies_moved or rules.config is not self.rules.config:
             self._first.adopt(rules)
@@ -100,11 +102,20 @@ class ReferenceService(Service):
             self._options = Options(self._cookie_secret, rules.config.server)
         super().adopt(rules, forwarder)
 
+    def admits(self, client: str, credential: Credential) -> bool:
+        """As `Service.admits`."""
+        return not self._identify(client, credential).is_unknown
+
+    def _identify(self, address: str, credential: Credential) -> Identity:
+        identity = self._first.identify(address, credential)
+        if identity.refusal:
+            self._stats.add("credentials_refused_total", 1, identity.refusal)
+        return identity
+
     def _serve(self, wire: bytes, address: str, port: int, transport: Transport, reply: Reply, credential: Credential) -> bool:
-        del credential  # clients are known by their addresses
         started_s, now = perf_counter(), self._clock()
         stats = self._stats
-        client = self._first.client(address)
+        client = self._identify(address, credential).client
         try:
             query = parse_query(wire)
         except WireError as error:

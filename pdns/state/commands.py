@@ -48,11 +48,14 @@ _MAX_CHARACTERS: Final = {
     "tenant": 64,
     "sink": 64,
     "ring": 16,
+    "device": 64,
+    "credential": 80,
 }
 _numbers = itertools.count()
 
 CommandName = Literal[
     "hold", "release", "drop", "disable", "enable", "block", "allow", "remove", "pause", "resume", "tap", "untap", "close",
+    "enroll", "revoke",
     "fleet-promote", "fleet-rollback", "fleet-pin", "fleet-unpin", "fleet-take-over",
 ]  # fmt: skip
 
@@ -89,6 +92,8 @@ class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     report: int = 0  # the number of the report of a mistake that is closed
     fleet_release: int = 0  # the number of the release of a fleet that is promoted or rolled back to
     ring: str = ""  # to which it is promoted
+    device: str = ""  # whose credential is enrolled or revoked, as administrators call it
+    credential: str = ""  # "token:" or "certificate:" with the SHA-256 that is enrolled; or the ID of what is revoked
 
     @property
     def is_bulk(self) -> bool:

@@ -26,11 +26,14 @@ class InForce(msgspec.Struct, frozen=True, kw_only=True):
 
     overrides: int = 0  # revision of `overrides.json`
     generation: int = 0  # of the blockset
+    credentials: int = 0  # revision of `credentials.json`
     version: int = FORMAT
 
     def covers(self, wanted: InForce) -> bool:
         """Whether `wanted`, or something later, is in force."""
-        return self.overrides >= wanted.overrides and self.generation >= wanted.generation
+        return (
+            self.overrides >= wanted.overrides and self.generation >= wanted.generation and self.credentials >= wanted.credentials
+        )
 
 
 def read(state_dir: Path) -> InForce:

@@ -28,7 +28,7 @@ from pdns.supervisor.worker_handle import SILENT_AFTER_S, AdoptedConfig, WorkerG
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.recent_blocks import RecentBlock
-from pdns.telemetry.stats import MISSING_FEED, OVERRIDES_REVISION
+from pdns.telemetry.stats import CREDENTIALS_REVISION, MISSING_FEED, OVERRIDES_REVISION
 from pdns.telemetry.worker_memory import RateLimitMemory, close_arenas, new_arenas
 
 _LOOK_S: Final = 0.25
@@ -122,10 +122,9 @@ class WorkerPool:
     def in_force(self) -> inforce.InForce:
         """The changes that every answering worker has taken up."""
         answering = [process.memory.counters for process in self.current if process.answers]
-        return inforce.InForce(
-            overrides=min((counters.value(OVERRIDES_REVISION) or 0 for counters in answering), default=0),
-            generation=min((counters.value("blockset_generation") or 0 for counters in answering), default=0),
-        )
+        gauges = (OVERRIDES_REVISION, CREDENTIALS_REVISION, "blockset_generation")
+        least = [min((counters.value(gauge) or 0 for counters in answering), default=0) for gauge in gauges]
+        return inforce.InForce(overrides=least[0], credentials=least[1], generation=least[2])
 
     def unhealthy(self) -> list[str]:
         """Why no worker answers; [] while one does."""

@@ -93,7 +93,37 @@ FAMILIES: Final = (
         "0 while a worker gets mostly bad answers from it, or none where another upstream answers; else 1.",
         "least",
     ),
+    Family(
+        "upstream_handshakes_total",
+        "counter",
+        "worker",
+        ("upstream", "session"),
+        "Encrypted connections made to an upstream, by session: new or resumed.",
+    ),
     Family("upstream_blocked_total", "counter", "worker", ("upstream",), "Replies of an upstream that it blocks the name."),
+    Family(
+        "upstream_validates",
+        "gauge",
+        "worker",
+        ("upstream",),
+        "1 while canaries find that the upstream validates DNSSEC, 0 while they find that it does not.",
+        "least",
+    ),
+    Family(
+        "upstream_honest",
+        "gauge",
+        "worker",
+        ("upstream", "canary"),
+        "1 while the upstream passes these canaries (filtering, rewriting), 0 while it fails them.",
+        "least",
+    ),
+    Family(
+        "upstream_canaries_total",
+        "counter",
+        "worker",
+        ("upstream", "canary", "result"),
+        "Rounds of canaries by result: honest, lie, nothing (no answer, or one that proves neither).",
+    ),
     Family("group_up", "gauge", "worker", ("group",), "1 while some upstream of the group is reachable, else 0.", "least"),
     Family(
         "group_fallbacks_total",
@@ -103,6 +133,14 @@ FAMILIES: Final = (
         "Questions that went to the fallback of a group, which was down or had no answer.",
     ),
     Family("zone_forwarded_total", "counter", "worker", ("zone",), "Questions forwarded for names of a zone."),
+    Family(
+        "credentials_refused_total",
+        "counter",
+        "worker",
+        ("reason",),
+        "Credentials of clients that are not valid: connections, and requests with a token. `reason`: unknown_token,"
+        " unknown_certificate, expired, revoked.",
+    ),
     # The answer cache.
     Family("cache_entries", "gauge", "worker", (), "Answers in the cache."),
     Family("cache_bytes", "gauge", "worker", (), "Memory used by cached answers, as counted against cache.max_bytes."),

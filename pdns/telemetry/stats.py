@@ -34,6 +34,7 @@ BUCKET_SUFFIX: Final = ":bucket"  # last label: the upper bound in seconds, or +
 SUM_SUFFIX: Final = ":sum_ns"
 HEARTBEAT: Final = "worker_heartbeat_monotonic_ns"
 OVERRIDES_REVISION: Final = "worker_overrides_revision"  # the revision of `overrides.json` that this worker uses
+CREDENTIALS_REVISION: Final = "worker_credentials_revision"  # likewise, of `credentials.json`
 MISSING_FEED: Final = "worker_missing_feed"  # one for each required feed that is not loaded yet
 
 BlockedBy = tuple[str, str, str, tuple[str, ...]]  # feed, category, action, other feeds that block
@@ -113,6 +114,10 @@ class Stats:
     def upstream_useful(self, upstream: str, useful: bool) -> None:
         """Whether an upstream answers well enough to be preferred to none."""
         self._values[self._slot("upstream_useful", upstream)] = 1 if useful else 0
+
+    def upstream_handshake(self, upstream: str, session: str) -> None:
+        """An encrypted connection to an upstream was made. `session`: new or resumed."""
+        self._values[self._slot("upstream_handshakes_total", upstream, session)] += 1
 
     def upstream_blocked(self, upstream: str) -> None:
         """An upstream replied that it blocks the name."""

@@ -64,6 +64,21 @@ class Answers:
             if not self._rounds.ask_again(attempt, now, attempt.purpose, stream=False, edns=attempt.edns):
                 self._rounds.give_up(exchange, now)
 
+    def encrypted(self, server: UpstreamServer, *, resumed: bool) -> None:
+        self._stats.upstream_handshake(server.name, "resumed" if resumed else "new")
+
+    def unanswered(self, attempt: Attempt, reason: str, kind: str = "malformed") -> None:
+        server, now = attempt.server, boottime_s()
+        server.stream_error = reason
+        _settle(attempt)
+        self._watch.alive(server, now)
+        self._stats.upstream(server.name, kind, None)
+        if attempt.exchange is None:
+            if attempt.beaten:
+                self._watch.bad(server, kind, attempt.question[:-4].lower(), proven=True)
+        elif not attempt.hinted:  # else it was asked again without EDNS
+            self._no_answer_there(attempt, kind, None, now)
+
     def lost(self, attempt: Attempt, *, was_open: bool, local: str = "") -> None:
         exchange, server, now = attempt.exchange, attempt.server, boottime_s()
         if exchange is None:
@@ -126,7 +141,8 @@ class Answers:
         self._watch.alive(server, now)
         duration_s = now - attempt.sent_s
         quality = quality_of(message)
-        self._stats.upstream(server.name, quality.value, duration_s)
+        if exchange is None or not exchange.is_canary:
+            self._stats.upstream(server.name, quality.value, duration_s)
         if quality is ReplyQuality.OK:
             if exchange is None or exchange.pinned is None:
                 self._watch.good(server)
@@ -147,6 +163,8 @@ class Answers:
         if quality is ReplyQuality.OK or exchange.pinned is not None:
             if exchange.bad or exchange.blamed:
                 _avoid_who_did_not_know(exchange, server, now)
+            if exchange.pinned is None and not server.trusts_ad and message.flags & p.AD:
+                message = message._replace(flags=message.flags & ~p.AD)
             self._rounds.finish(exchange, UpstreamAnswer(message, server.name))
         elif attempt.edns and refuses_edns(message):
             if not self._rounds.ask_again(attempt, now, "no edns", stream=attempt.over_stream, edns=False):
@@ -201,7 +219,7 @@ class Answers:
         self._stats.upstream(server.name, "error" if attempt.over_stream else "truncated", now - attempt.sent_s)
         if exchange is None:
             return
-        if exchange.pinned is not None:
+        if exchange.pinned is not None and not exchange.is_canary:
             self._rounds.finish(exchange, SIGN_OF_LIFE)
             return
         if not attempt.over_stream and server not in exchange.no_tcp:

@@ -41,15 +41,18 @@ Done = Callable[[UpstreamAnswer | UpstreamFailure], None]
 class UpstreamStats(Protocol):
     """What is counted. `upstream` is its configured text.
 
-    Results: ok, servfail, refused, formerr, notimp, error (another rcode, a lame referral, unreachable, a lost connection),
-    truncated, timeout (no answer within the retransmission time; one may still come), retransmit, unmatched, malformed,
-    local_error (this machine could not send).
+    Results: ok, servfail, refused, formerr, notimp, error (another rcode, a lame referral, unreachable, a lost connection or
+    stream), http_error (a status other than 200), truncated, timeout (no answer within the retransmission time; one may still
+    come), retransmit, unmatched, malformed, local_error (this machine could not send).
     `duration_s` is that of one query and its response, None where there was no such pair.
     """
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None: ...
     def upstream_up(self, upstream: str, up: bool) -> None: ...
     def upstream_useful(self, upstream: str, useful: bool) -> None: ...
+    def upstream_handshake(self, upstream: str, session: str) -> None:
+        """An encrypted connection was made; `session`: new or resumed."""
+
     def fell_back(self, group: str) -> None: ...
     def upstream_blocked(self, upstream: str) -> None: ...
 
@@ -85,6 +88,12 @@ class Events(Protocol):
         """The connection that carried `attempt` ended, or could not be made; no answer to it can come. `local`: why, when this
         machine is the reason.
         """
+
+    def unanswered(self, attempt: Attempt, reason: str, kind: str = "malformed") -> None:
+        """The stream of `attempt` is over, and brought nothing that answers it. `kind` is the result to count."""
+
+    def encrypted(self, server: UpstreamServer, *, resumed: bool) -> None:
+        """An encrypted connection to `server` is made; `resumed`: without a certificate, from an earlier session."""
 
     def abandoned(self, attempts: list[Attempt]) -> None:
         """The socket that carried these cannot be used any more, for a reason of this machine; no answer to them can come."""
@@ -123,8 +132,8 @@ class Exchange:
     """One question, from the first query to the one call of `done`."""
 
     __slots__ = (
-        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "group", "local_error", "max_rounds", "needs_tcp",
-        "no_tcp", "pinned", "question", "rounds", "section", "sent", "started_s", "unsendable",
+        "attempts", "bad", "blamed", "deadline_s", "done", "due_s", "finished", "group", "is_canary", "local_error", "max_rounds",
+        "needs_tcp", "no_tcp", "pinned", "question", "rounds", "section", "sent", "started_s", "unsendable",
     )  # fmt: skip
 
     def __init__(
@@ -154,4 +163,5 @@ class Exchange:
         self.unsendable: list[UpstreamServer] = []  # this machine could not send to them
         self.local_error = ""  # why it last could not
         self.pinned: UpstreamServer | None = None  # a probe: this upstream and no other
+        self.is_canary = False  # a probe whose answer matters: with EDNS, over TCP if it is truncated, and not counted
         self.finished = False

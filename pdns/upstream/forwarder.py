@@ -6,14 +6,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
-from collections.abc import Iterator, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from pdns.clock import boottime_s
 from pdns.config.groups import DEFAULT, ServerGroup
+from pdns.config.value_types import Dnssec
 from pdns.core.routes import MOST_LABELS, OTHER
-from pdns.errors import ConfigError, PdnsError
+from pdns.errors import PdnsError
 from pdns.net.descriptors import limit
 from pdns.upstream import selection
 from pdns.upstream.answers import SIGN_OF_LIFE, Answers
@@ -22,22 +23,25 @@ from pdns.upstream.exchange import Attempt, Done, Exchange, UpstreamAnswer, Upst
 from pdns.upstream.group import UpstreamGroup
 from pdns.upstream.health_monitor import HealthMonitor
 from pdns.upstream.kernel import FastForward, SocketSet, UdpKernel
-from pdns.upstream.pools import UpstreamPools, tls_context
+from pdns.upstream.pools import UpstreamPools
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.rounds import MAX_ROUNDS, NOT_SENT, Rounds, call
 from pdns.upstream.server import UpstreamServer
 from pdns.upstream.timers import TICK_S, Timers
+from pdns.upstream.tls import TlsContexts
 from pdns.upstream.udp import UdpSocket
 from pdns.wire import protocol as p
 
 PROBE_TIMEOUT_S = 1.5
+CANARY_TIMEOUT_S = 5.0  # an upstream that validates tries every server of a bogus name
 
 _ALL = float("inf")
 _PROBE = UpstreamQuestion(b"\0", p.NS, p.CLASS_IN, do=False, cd=False)
+_log = logging.getLogger(__name__)
 _SHUTTING_DOWN = UpstreamFailure(p.EDE_NETWORK_ERROR, "shutting down")
 
 
-_Settings = tuple[str, bool, str]  # of a server: its configured text, case randomisation, file of authorities
+_Settings = tuple[str, bool, str, Dnssec]  # of a server: its configured text, case randomisation, file of authorities, its AD
 
 
 class Forwarder:
@@ -73,15 +77,25 @@ class Forwarder:
         self._groups, authorities, self._servers = upstream_groups(groups)
         self._default = self._groups[DEFAULT]
         keys = {group.ca_file: "upstream.ca_file" if name == DEFAULT else f"{name}.ca_file" for name, group in groups.items()}
-        used = {file for server, file in authorities.items() if server.address.transport.is_encrypted}
-        contexts = {file: _tls_context(file, keys[file]) for file in used}
+        contexts = TlsContexts(keys)
         most = udp_sockets(len(authorities), limit())
         self._pools: dict[UpstreamServer, UpstreamPools] = {}
         try:
             for server, file in authorities.items():
                 self._pools[server] = UpstreamPools(
-                    server, loop, self._timers, random, answers, tls=contexts.get(file), kernel=kernel, max_udp_sockets=most
+                    server,
+                    loop,
+                    self._timers,
+                    random,
+                    answers,
+                    tls=contexts.of(server.address, file),
+                    ca_file=file,
+                    kernel=kernel,
+                    max_udp_sockets=most,
                 )
+        except PdnsError:
+            self.close()
+            raise
         except OSError as error:
             self.close()
             raise PdnsError(f"cannot ask {len(authorities)} upstreams: {error.strerror}") from error
@@ -102,6 +116,30 @@ class Forwarder:
             if (known := before._servers.get(settings)) is not None:
                 server.remember(known)
                 self._watch.take_up(server)
+
+    @property
+    def servers(self) -> Iterable[UpstreamServer]:
+        """Every server of every group, once."""
+        return self._servers.values()
+
+    def servers_of_all_names(self) -> set[UpstreamServer]:
+        """The servers that the questions of no zone may go to: those of the default group and of its fallbacks."""
+        found: set[UpstreamServer] = set()
+        group: UpstreamGroup | None = self._default
+        while group is not None:
+            found.update(group.servers)
+            group = group.fallback
+        return found
+
+    def judged(self) -> None:
+        """Ask by what is known of the honesty of each server from now on."""
+        for name, group in self._groups.items():
+            if group.judge():
+                _log.warning("every upstream of the group %s lies: they stay in use, as there is no other", name)
+
+    def ask_canary(self, server: UpstreamServer, question: UpstreamQuestion, done: Done) -> None:
+        """Ask one server, once. `done` is called once, within `CANARY_TIMEOUT_S` and a tick; AD is as the server said it."""
+        self._ask_pinned(server, question, done, CANARY_TIMEOUT_S, is_canary=True)
 
     def is_down(self, group: str = DEFAULT) -> bool:
         """Whether no upstream of the group or its fallbacks is thought to answer. Questions are still tried, less patiently."""
@@ -143,12 +181,12 @@ class Forwarder:
         group = self._default
         if self._closed or group.parallel or (group.fallback is not None and group.is_down):
             return queries
-        left = []
-        while queries and (server := selection.explore(group.servers, now, ordered=group.ordered)) is not None:
+        left, servers = [], group.usable
+        while queries and (server := selection.explore(servers, now, ordered=group.ordered)) is not None:
             left += self._ask_one(server, queries[:1], fast_forward, now)
             queries = queries[1:]
         if queries:
-            server = selection.first(group.servers, self._random, now, ordered=group.ordered)
+            server = selection.first(servers, self._random, now, ordered=group.ordered)
             left += self._ask_one(server, queries, fast_forward, now)
         return left
 
@@ -241,8 +279,14 @@ class Forwarder:
                 answered = None if outcome is NOT_SENT else isinstance(outcome, UpstreamAnswer) or outcome is SIGN_OF_LIFE
                 self._watch.probed(server, now, boottime_s(), answered=answered)
 
-        exchange = Exchange(_PROBE, done, self._default, now, now + PROBE_TIMEOUT_S, 1)
-        exchange.pinned = server
+        self._ask_pinned(server, _PROBE, done, PROBE_TIMEOUT_S)
+
+    def _ask_pinned(
+        self, server: UpstreamServer, question: UpstreamQuestion, done: Done, within_s: float, *, is_canary: bool = False
+    ) -> None:
+        now = boottime_s()
+        exchange = Exchange(question, done, self._default, now, now + within_s, 1)
+        exchange.pinned, exchange.is_canary = server, is_canary
         self._probes.add(exchange)
         self._rounds.begin(exchange, now)
 
@@ -258,19 +302,12 @@ def upstream_groups(
     for number, (name, group) in enumerate(groups.items()):
         own = []
         for text in group.servers:
-            key = text, group.case_randomisation, group.ca_file
+            key = text, group.case_randomisation, group.ca_file, group.dnssec
             if key not in servers:
-                servers[key] = UpstreamServer(text, case_randomisation=group.case_randomisation)
+                servers[key] = UpstreamServer(text, case_randomisation=group.case_randomisation, dnssec=group.dnssec)
             own.append(servers[key])
         label = name if number < MOST_LABELS else OTHER
         made[name] = UpstreamGroup(label, own, group.strategy, group.timeout_s)
     for name, group in groups.items():
         made[name].fallback = made.get(group.fallback)
-    return made, {server: file for (_name, _case, file), server in servers.items()}, servers
-
-
-def _tls_context(ca_file: str, key: str) -> ssl.SSLContext:
-    try:
-        return tls_context(ca_file)
-    except OSError as error:
-        raise ConfigError("", key, str(error)) from error
+    return made, {server: file for (_name, _case, file, _dnssec), server in servers.items()}, servers

@@ -15,11 +15,13 @@ PATIENCE_WITH_FALLBACK_S = 2.0  # clients ask again after 5 s at the latest: unt
 class UpstreamGroup:
     """`name` is its label; `fallback` is asked when this group has no answer."""
 
-    __slots__ = ("fallback", "name", "ordered", "parallel", "servers", "timeout_s")
+    __slots__ = ("all_lie", "fallback", "honest", "name", "ordered", "parallel", "servers", "timeout_s")
 
     def __init__(self, name: str, servers: Sequence[UpstreamServer], strategy: Strategy, timeout_s: float) -> None:
         self.name = name
         self.servers = servers
+        self.honest = servers  # those that do not lie, or all if all do
+        self.all_lie = False
         self.ordered = strategy == "ordered"
         self.parallel = strategy == "parallel" and len(servers) > 1
         self.timeout_s = timeout_s
@@ -29,6 +31,21 @@ class UpstreamGroup:
     def is_down(self) -> bool:
         """Whether none of its upstreams is thought to answer."""
         return not any(server.health.up for server in self.servers)
+
+    @property
+    def usable(self) -> Sequence[UpstreamServer]:
+        """Those to ask: the honest ones, unless none of them is any good."""
+        honest = self.honest
+        if honest is self.servers or any(server.health.up and server.usefulness.useful for server in honest):
+            return honest
+        return self.servers
+
+    def judge(self) -> bool:
+        """Find out anew who is honest. True when all lie that did not all lie before."""
+        honest = [server for server in self.servers if server.honesty.is_honest]
+        all_lied, self.all_lie = self.all_lie, not honest
+        self.honest = honest if 0 < len(honest) < len(self.servers) else self.servers
+        return self.all_lie and not all_lied
 
     @property
     def patience_s(self) -> float:

@@ -66,7 +66,7 @@ class HealthMonitor:
         """It answered a question for `qname` badly, or not at all; `proven`: another one answered it well."""
         if server.usefulness.bad(kind, filter_key(qname), proven=proven):
             kinds = ", ".join(f"{kind} {count}" for kind, count in server.usefulness.bad_kinds.most_common())
-            _log.warning("upstream %s answers, but is of no use: %s", server.name, kinds)
+            _log.warning("upstream %s answers, but is of no use: %s%s", server.name, kinds, _reason(server))
             self._tell_useful(server.name, False)
 
     def failed(self, server: UpstreamServer, sent_s: float, now: float, *, qname: bytes = b"", probe: bool = False) -> None:
@@ -74,7 +74,7 @@ class HealthMonitor:
         health = server.health
         planned_s = health.probe_at_s
         if health.failed(sent_s, now, domain=domain_of(qname) if qname else b"", probe=probe):
-            reason = f": {server.connect_error}" if server.connect_error and not server.takes_datagrams else ""
+            reason = _reason(server)
             _log.warning("upstream %s is down%s", server.name, reason)
             self._tell_up(server.name, False)
             self._went_down(now)
@@ -103,3 +103,8 @@ class HealthMonitor:
             self._probing.add(server)
             server.health.probed(now)
             self._send_probe(server, now)
+
+
+def _reason(server: UpstreamServer) -> str:
+    """Why the last connection or stream failed, for a log."""
+    return f": {server.stream_error}" if server.stream_error and not server.takes_datagrams else ""

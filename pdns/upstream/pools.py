@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
+from collections.abc import Callable
+from functools import partial
 
-from pdns.net.tls import client_context
 from pdns.upstream.exchange import Events
 from pdns.upstream.kernel import UdpKernel
 from pdns.upstream.randomness import Randomness
 from pdns.upstream.server import UpstreamServer
-from pdns.upstream.tcp import TcpPool
+from pdns.upstream.streams import StreamConnection, StreamPool
+from pdns.upstream.tcp import TcpConnection
 from pdns.upstream.timers import Timers
+from pdns.upstream.tls import UpstreamTls
 from pdns.upstream.udp import UdpPool
+from pdns.wire.transport import Transport
 
 
 class UpstreamPools:
@@ -26,27 +29,41 @@ class UpstreamPools:
         random: Randomness,
         events: Events,
         *,
-        tls: ssl.SSLContext | None,
+        tls: UpstreamTls | None,
+        ca_file: str,
         kernel: UdpKernel,
         max_udp_sockets: int = 512,
     ) -> None:
         self.udp = UdpPool(server, loop, timers, random, events, max_udp_sockets, kernel) if server.takes_datagrams else None
-        self.tcp = TcpPool(server, loop, timers, random, events, tls if server.address.transport.is_encrypted else None)
+        self.stream = StreamPool(server, loop, timers, random, events, _connector(server.address.transport, tls, ca_file))
 
     def has_moved(self, now: float) -> bool:
         """Whether our own address for it has just changed. Then answers to what was sent cannot come, and it was asked anew."""
         moved = self.udp is not None and self.udp.has_moved(now)
-        return self.tcp.has_moved(now) or moved
+        return self.stream.has_moved(now) or moved
 
     def close(self) -> None:
         if self.udp is not None:
             self.udp.close()
-        self.tcp.close()
+        self.stream.close()
 
 
-def tls_context(ca_file: str) -> ssl.SSLContext:
-    """A context that checks certificate and name against `ca_file`, or the system's store. Raises `OSError`."""
-    context = client_context(ca_file)
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["dot"])
-    return context
+def _connector(transport: Transport, tls: UpstreamTls | None, ca_file: str) -> Callable[[StreamPool], StreamConnection]:
+    """Begins connections. A library is loaded with the first upstream that needs it."""
+    if transport is Transport.HTTPS:
+        from pdns.upstream.https import HttpsConnection  # noqa: PLC0415
+
+        assert tls is not None
+        return partial(HttpsConnection, tls=tls)
+    if transport is Transport.QUIC:
+        from pdns.upstream.quic import QuicSessions, QuicUpstream  # noqa: PLC0415
+
+        sessions: list[QuicSessions] = []
+
+        def connect(pool: StreamPool) -> StreamConnection:
+            if not sessions:
+                sessions.append(QuicSessions(pool, ca_file))
+            return QuicUpstream(pool, sessions[0])
+
+        return connect
+    return partial(TcpConnection, tls=tls)

@@ -39,6 +39,7 @@ _SAID = {  # the most telling first
     ReplyQuality.FORMERR.value: (p.EDE_NETWORK_ERROR, "answered FORMERR"),
     ReplyQuality.ERROR.value: (p.EDE_NETWORK_ERROR, "answered with an error"),
     "malformed": (p.EDE_NETWORK_ERROR, "answered with a damaged message"),
+    "http_error": (p.EDE_NETWORK_ERROR, "answered with an HTTP error"),
     "truncated": (p.EDE_NETWORK_ERROR, "has no whole answer over TCP"),
 }
 
@@ -65,8 +66,9 @@ class Rounds:
         """The first round. Fewer follow, and sooner, when every upstream is down: trying costs little, waiting a lot."""
         group = exchange.group
         if (server := exchange.pinned) is None:
-            server = selection.explore(group.servers, now, ordered=group.ordered)
-            server = server or selection.first(group.servers, self._random, now, ordered=group.ordered)
+            servers = group.usable
+            server = selection.explore(servers, now, ordered=group.ordered)
+            server = server or selection.first(servers, self._random, now, ordered=group.ordered)
             if not server.health.up:
                 exchange.max_rounds = MAX_ROUNDS_ALL_DOWN
                 exchange.deadline_s = min(exchange.deadline_s, now + MAX_WAIT_ALL_DOWN_S)
@@ -76,7 +78,7 @@ class Rounds:
 
     def _ask_beside(self, exchange: Exchange, first: UpstreamServer, now: float) -> None:
         """Ask others than `first` in the same round."""
-        others = [server for server in exchange.group.servers if server is not first and server.health.up]
+        others = [server for server in exchange.group.usable if server is not first and server.health.up]
         for server in others[: MOST_IN_PARALLEL - 1]:
             self._ask(exchange, server, now)
 
@@ -137,7 +139,7 @@ class Rounds:
             return False
         attempt.resent = True
         exchange.sent += 1
-        self.pools[attempt.server].tcp.send(attempt, now)
+        self.pools[attempt.server].stream.send(attempt, now)
         return True
 
     def give_up(self, exchange: Exchange, now: float) -> None:
@@ -276,7 +278,8 @@ class Rounds:
         exchange.rounds += 1
         if exchange.rounds == MAX_ROUNDS and server.edns.may_be_dropped(now) and _was_asked_with_edns(exchange, server):
             return self._ask(exchange, server, now, edns=False, purpose="edns dropped")
-        return self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=exchange.pinned is None)
+        edns = exchange.pinned is None or exchange.is_canary
+        return self._ask(exchange, server, now, stream=server in exchange.needs_tcp, edns=edns)
 
     def _ask(
         self,
@@ -299,7 +302,7 @@ class Rounds:
         exchange.attempts.append(attempt)
         pools = self.pools[server]
         if stream or pools.udp is None:
-            pools.tcp.send(attempt, now)
+            pools.stream.send(attempt, now)
         elif not pools.udp.send(attempt, now):
             self._take_back(exchange, attempt, pools.udp.last_error)
             return None

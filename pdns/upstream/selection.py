@@ -58,7 +58,7 @@ def first(servers: Sequence[UpstreamServer], random: Randomness, now: float, *, 
 
 def untried(exchange: Exchange, now: float) -> UpstreamServer | None:
     """Of its group the best that is up and was not yet asked; one that is down when none that is up can be relied on."""
-    servers, ordered = exchange.group.servers, exchange.group.ordered
+    servers, ordered = exchange.group.usable, exchange.group.ordered
     if exchange.pinned is not None or len(servers) == 1:
         return None
     tried = {attempt.server for attempt in exchange.attempts} | set(exchange.unsendable)
@@ -79,7 +79,7 @@ def again(exchange: Exchange, now: float) -> UpstreamServer | None:
         return None
     if (fresh := untried(exchange, now)) is not None:
         return fresh
-    servers = exchange.group.servers
+    servers = exchange.group.usable
     said_no = {server for server, _result, _message in exchange.bad}
     last_asked = {attempt.server: at for at, attempt in enumerate(exchange.attempts)}
     usable = [server for server in servers if server not in said_no]

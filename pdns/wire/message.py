@@ -14,6 +14,7 @@ from pdns.wire.rdata import SHAPES, has_names, names_of
 HEADER = Struct("!HHHHHH")
 _RR = Struct("!HHIH")
 _QUESTION_TAIL = Struct("!HH")
+_QUERY_BLOCK_BYTES = 128
 _UPSTREAM_UDP_BYTES = 1232
 
 _FIXED_RDATA_BYTES = {p.A: 4, p.AAAA: 16}
@@ -46,16 +47,21 @@ class Message(NamedTuple):
     options: tuple[tuple[int, bytes], ...]  # of the OPT record
 
 
-def build_query(query_id: int, question: bytes, *, do: bool, cd: bool, edns: bool = True) -> bytes:
+def build_query(query_id: int, question: bytes, *, do: bool, cd: bool, edns: bool = True, pad: bool = False) -> bytes:
     """Our query to an upstream: RD and AD set (RFC 6840, 5.7), no client option, 1232 bytes of EDNS (RFC 6891).
 
-    `question` is qname (in any case), qtype and qclass in wire form.
+    `question` is qname (in any case), qtype and qclass in wire form. With `pad` the length becomes a multiple of 128 bytes
+    (RFC 8467, 4.1), if there is EDNS.
     """
     flags = p.RD | p.AD | (p.CD if cd else 0)
     head = HEADER.pack(query_id, flags, 1, 0, 0, 1 if edns else 0)
     if not edns:
         return head + question
-    return head + question + b"\0\0\x29" + _UPSTREAM_UDP_BYTES.to_bytes(2) + (b"\0\0\x80\0" if do else b"\0\0\0\0") + b"\0\0"
+    rest = question + b"\0\0\x29" + _UPSTREAM_UDP_BYTES.to_bytes(2) + (b"\0\0\x80\0" if do else b"\0\0\0\0")
+    if not pad:
+        return head + rest + b"\0\0"
+    padding = -(len(head) + len(rest) + 6) % _QUERY_BLOCK_BYTES
+    return head + rest + (padding + 4).to_bytes(2) + b"\0\x0c" + padding.to_bytes(2) + bytes(padding)
 
 
 def parse_message(wire: bytes) -> Message:

@@ -16,7 +16,8 @@ CLASS_IN, CLASS_CH, CLASS_ANY = 1, 3, 255
 NOTIFY = 4  # an opcode (RFC 1996)
 
 A, NS, CNAME, SOA, PTR, HINFO, MX, TXT, AAAA, SRV, NAPTR = 1, 2, 5, 6, 12, 13, 15, 16, 28, 33, 35
-DNAME, OPT, DS, RRSIG, NSEC, DNSKEY, NSEC3, SVCB, HTTPS, CAA = 39, 41, 43, 46, 47, 48, 50, 64, 65, 257
+DNAME, OPT, DS, RRSIG, NSEC, DNSKEY, NSEC3, SVCB, HTTPS, CAA, RESINFO = 39, 41, 43, 46, 47, 48, 50, 64, 65, 257, 261
+FOR_RESOLVERS = frozenset((NS, DS, DNSKEY))  # asked by resolvers and validators on their own: no program goes anywhere by them
 NXNAME = 128  # RFC 9824; the first of the meta types (RFC 6895, 3.1)
 TKEY, TSIG, IXFR, AXFR, MAILB, MAILA, ANY = 249, 250, 251, 252, 253, 254, 255
 

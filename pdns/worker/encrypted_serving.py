@@ -12,8 +12,9 @@ from pdns.config.schema import Config
 from pdns.errors import PdnsError
 from pdns.ipc.encryption_secrets import EncryptionSecrets
 from pdns.net.edge import EdgeStats
-from pdns.net.encrypted import EncryptedConnections, EncryptedListener
+from pdns.net.encrypted import EncryptedConnections
 from pdns.net.encrypted_limits import EncryptedLimits
+from pdns.net.encrypted_listener import EncryptedListener
 from pdns.net.listener import Listener
 from pdns.net.relay import RelayServers
 from pdns.wire.padding import padded
@@ -112,5 +113,6 @@ def encrypted_limits(config: Config, *, answer_deadline_s: float, descriptors: i
         max_handshakes=section.max_handshakes,
         new_per_client_per_s=section.new_connections_per_client_per_s,
         answer_deadline_s=answer_deadline_s,
+        max_streams=section.max_streams_per_connection,
         pads=section.padding,
     )

@@ -31,6 +31,10 @@ class FastPath(Protocol):
         """Answer by `rules` from now on; `primaries` answers messages that are no queries."""
         ...
 
+    def admits(self, address: str, credential: Credential) -> bool:
+        """As `pdns.worker.service.Service.admits`."""
+        ...
+
     def answer(self, wire: bytes, address: str, transport: Transport, now: float, credential: Credential = ...) -> Any:
         """The answer as `bytes`, None for silence, or a query that is to be decided, with its `client`."""
         ...

@@ -13,11 +13,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
 from pdns.blockset.generations import CURRENT, blocksets_directory
 from pdns.blockset.reader import Blockset
 from pdns.clock import boottime_s, steady_s
+from pdns.config.canary_rules import watched_servers
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
@@ -31,12 +30,12 @@ from pdns.net.encrypted_limits import EncryptedLimits
 from pdns.net.listener import Listener
 from pdns.net.tcp import MAX_ARRIVALS, TcpConnections, TcpListener
 from pdns.net.tcp_limits import TcpLimits
-from pdns.state.overrides import FILE_NAME, OverridesWatch
 from pdns.state.zone_changes import Sender
 from pdns.telemetry.event_ring import EventRing
 from pdns.telemetry.further_memories import ASKED, TAP, TUNNELS
 from pdns.telemetry.metrics import WORKER_GAUGES
-from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, OVERRIDES_REVISION, Stats
+from pdns.telemetry.stats import HEARTBEAT, MISSING_FEED, Stats
+from pdns.upstream.canaries import Canaries
 from pdns.upstream.descriptors import reserve
 from pdns.upstream.forwarder import Forwarder
 from pdns.upstream.group import longest_s
@@ -47,6 +46,7 @@ from pdns.worker.name_notes import NameNotes
 from pdns.worker.parts import UdpListener
 from pdns.worker.query_tapping import QueryTapping
 from pdns.worker.service import Service
+from pdns.worker.state_watch import StateWatch
 from pdns.worker.tunnel_reporter import TunnelReporter
 
 _TICK_S: Final = 0.25
@@ -86,10 +86,12 @@ class Runtime:
         self._loop = loop
         self._config = config
         self._stats = stats
-        for family in (*WORKER_GAUGES, OVERRIDES_REVISION):
+        for family in WORKER_GAUGES:
             self._stats.forget(family)
         self._stats.name_tenants(tenant.name for tenant in config.tenant)
         self._forwarder = Forwarder(server_groups(config), loop, self._stats, COMPILED.upstream)
+        self._canaries = Canaries(loop, self._stats)
+        self._canaries.follow(self._forwarder, config.canaries, watched_servers(config))
         self._retired: set[Forwarder] = set()
         self._zone_changes = Sender(Path(config.state.dir))
         self._service = Service(
@@ -114,8 +116,7 @@ class Runtime:
         self._blockset_link = ""
         self._blockset_opening: asyncio.Future[None] | None = None
         self._blockset_again_s = 0.0
-        self._overrides = OverridesWatch(Path(config.state.dir))
-        self._overrides_loading: asyncio.Future[None] | None = None
+        self._changes = StateWatch(Path(config.state.dir), self._service, self._taps, stats)
         self._collect_s = loop.time() + _FULL_COLLECTION_S
         self._bugs = BugLog(loop.time)
         self._handed_over, self._has_arena = False, arena_fd is not None
@@ -124,9 +125,9 @@ class Runtime:
     async def begin(self) -> None:
         """Have all that it takes to answer, by the blockset that is there already if one is."""
         self._housekeeping()
-        for loading in (self._overrides_loading, self._blockset_opening):
-            if loading is not None:
-                await loading
+        await self._changes.taken_up()
+        if self._blockset_opening is not None:
+            await self._blockset_opening
         self._tell_missing_feeds()
 
     async def apply(self, config: Config, secrets: EncryptionSecrets | None = None) -> None:
@@ -139,6 +140,8 @@ class Runtime:
             forwarder.learn_from(self._forwarder)
             self._retire(self._forwarder, before)
             self._forwarder = forwarder
+        if groups != server_groups(before) or config.canaries != before.canaries:
+            self._canaries.follow(self._forwarder, config.canaries, watched_servers(config))
         self._config = config
         self._tunnels.configure(config)
         self._taps.configure(config)
@@ -196,6 +199,7 @@ class Runtime:
             tcp.close()
         self._encrypted.stop_accepting()
         self._service.let_go_of_arena()
+        self._canaries.close()
         self._handed_over = True
 
     async def drain(self) -> int:
@@ -210,6 +214,7 @@ class Runtime:
         self._encrypted.stop_accepting()
         self._connections.drain()
         self._encrypted.drain()
+        self._canaries.close()
         while self._service.in_flight() and self._loop.time() < until_s:  # noqa: ASYNC110 (once in a life; an event would cost each query)
             await asyncio.sleep(0.005)
         unanswered = self._service.in_flight()
@@ -280,8 +285,7 @@ class Runtime:
             self._stats.add("log_lines_dropped_total", dropped, "worker")
         try:
             self._look_for_blockset(now)
-            if self._overrides_loading is None and self._overrides.is_due(steady_s()):
-                self._overrides_loading = asyncio.ensure_future(self._load_overrides())
+            self._changes.look()
             if not self._service.rules.hold_at(wall_s := steady_s()):
                 self._service.adopt(self._service.rules.at(wall_s))
             self._names.tick(wall_s)
@@ -343,19 +347,6 @@ class Runtime:
         self._stats.gauge("blockset_entries", blockset.entries)
         self._tell_missing_feeds()
         _log.info("blockset %d is live: %s names, feeds: %d", blockset.generation, f"{blockset.entries:,}", len(blockset.feeds))
-
-    async def _load_overrides(self) -> None:
-        """In a thread, as above."""
-        try:
-            local = await self._loop.run_in_executor(None, lambda: self._overrides.load(steady_s()))
-        except (OSError, msgspec.DecodeError) as error:
-            _log.error("%s cannot be used, what it said before stays in force: %s", FILE_NAME, error)
-            return
-        finally:
-            self._overrides_loading = None
-        self._service.adopt(self._service.rules.with_local(local))
-        self._taps.tap(local.tapped)
-        self._stats.gauge(OVERRIDES_REVISION, self._overrides.revision)
 
     def _tell_missing_feeds(self) -> None:
         self._stats.forget(MISSING_FEED)

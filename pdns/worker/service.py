@@ -14,7 +14,7 @@ from pdns.core.cache import AnswerCache
 from pdns.core.client_identity import packed, views_of
 from pdns.core.cookies import SECRET_BYTES
 from pdns.core.credentials import NO_CREDENTIAL, Credential
-from pdns.core.entry import Entry, truncated
+from pdns.core.entry import truncated
 from pdns.core.in_flight import REASONS, Flight, Waiter, flight_limits
 from pdns.core.outcome import BLOCK_STORED, PLAIN, Answer, Drop, Forward, Outcome, Stored
 from pdns.core.resolver import Resolver
@@ -32,6 +32,7 @@ from pdns.upstream.kernel import FastForward
 from pdns.wire import protocol as p
 from pdns.wire.names import to_text
 from pdns.wire.transport import Transport
+from pdns.worker.block_counts import count_block
 from pdns.worker.gauges import ServiceGauges
 from pdns.worker.monitor_log import MonitorLog
 from pdns.worker.parts import Datagram, FastPath, Kernels, NotesNames
@@ -154,6 +155,10 @@ class Service:
             _log.exception("unhandled exception on a %d-byte query", len(wire))
             self._stats.dropped("internal_error")
             return False
+
+    def admits(self, client: str, credential: Credential) -> bool:
+        """Whether the token of `credential` is valid, if it has one: HTTP says 404 otherwise. Counts what is refused."""
+        return self.fast_path is None or self.fast_path.admits(client, credential)
 
     def on_queries(self, queries: list[Datagram]) -> None:
         """Decide about each of `queries`, which the fast path could not answer. Never raises."""
@@ -342,10 +347,9 @@ class Service:
             entry = entry.over_tcp
             source = entry.source
         stats, verdict = self._stats, entry.verdict
-        if entry.monitored:
-            self._monitor_log.saw(query.qname, tenant, waiter.address, entry.monitored)
         if entry.monitored or verdict is not None:
-            self._count_block(waiter, entry, now)
+            if query.qtype not in p.FOR_RESOLVERS:  # else it takes the verdict, and is no attempt
+                count_block(waiter, entry, now, self._stats, self._monitor_log, self._events)
             if entry.silent:
                 return
         if self._asked is not None and verdict is None and source != "refused":
@@ -357,20 +361,6 @@ class Service:
             wire = entry.render(query, now, max_bytes, stale_ttl_s=self._stale_ttl_s if answer.stale else -1)
         waiter.reply(wire)
         stats.response(tenant, source, entry.rcode, perf_counter() - waiter.started_s)
-
-    def _count_block(self, waiter: Waiter, entry: Entry, now: float) -> None:
-        query, client, verdict = waiter.query, waiter.client, entry.verdict
-        if verdict is None:
-            slots, listed, text = self._stats.blocked(client.tenant, None, entry.monitored), b"", b""
-        else:
-            blocked_by = verdict.feed, verdict.category, verdict.action, verdict.also
-            slots, listed = self._stats.blocked(client.tenant, blocked_by, entry.monitored), verdict.listed
-            text = b"" if entry.ede is None else entry.ede[1]
-        if self._events is not None:
-            self._events.note(
-                query.key + client.policy_key, client.tenant, waiter.address, waiter.transport, query.qname, query.qtype, listed,
-                text, slots, now,
-            )  # fmt: skip
 
     def _bug(self, query: Datagram) -> None:
         _log.exception("a query for %s raised", to_text(query.qname))

@@ -20,8 +20,9 @@ from pdns.config.listener_schema import ListenerSection
 from pdns.config.schema import Config
 from pdns.core.ruleset import RuleSet
 from pdns.ipc.encryption_secrets import TICKET_KEY_BYTES, CertificateSecrets, EncryptionSecrets, ListenerSecrets
-from pdns.net.encrypted import EncryptedConnections, EncryptedListener
+from pdns.net.encrypted import EncryptedConnections
 from pdns.net.encrypted_limits import EncryptedLimits
+from pdns.net.encrypted_listener import EncryptedListener
 from pdns.net.sockets import bind_tcp
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.stats import Stats

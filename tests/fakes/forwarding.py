@@ -31,6 +31,7 @@ class Recorder:
         self.useful: dict[str, bool] = {}
         self.fallbacks: Counter[str] = Counter()
         self.blocked: Counter[str] = Counter()
+        self.handshakes: Counter[str] = Counter()
         self.changes: list[tuple[str, bool]] = []
 
     def upstream(self, upstream: str, result: str, duration_s: float | None) -> None:
@@ -47,6 +48,9 @@ class Recorder:
 
     def upstream_blocked(self, upstream: str) -> None:
         self.blocked[upstream] += 1
+
+    def upstream_handshake(self, upstream: str, session: str) -> None:
+        self.handshakes[session] += 1
 
     def fell_back(self, group: str) -> None:
         self.fallbacks[group] += 1

@@ -25,6 +25,8 @@ OF_TENANTS = {  # what the token of a tenant may do, for that tenant
     ("POST", "/api/tenants/{tenant}/reports/{report}/allow"), ("POST", "/api/tenants/{tenant}/reports/{report}/close"),
     ("GET", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/pause"), ("POST", "/api/tenants/{tenant}/resume"),
     ("GET", "/api/tenants/{tenant}/status"),
+    ("GET", "/api/tenants/{tenant}/credentials"), ("POST", "/api/tenants/{tenant}/credentials"),
+    ("POST", "/api/tenants/{tenant}/credentials/revoke"),
 }  # fmt: skip
 OF_ALL = {("GET", "/api/openapi.json")}
 BY_QUERY = (  # they name the tenant behind the `?`

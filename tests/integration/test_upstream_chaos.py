@@ -74,7 +74,7 @@ async def check_rest(asker: Asker) -> None:
     await until(lambda: not asker.forwarder._probes)
     assert asker.forwarder.in_flight == 0
     for pools in asker.forwarder._pools.values():
-        channels = [*pools.tcp._connections, *pools.tcp._retired]
+        channels = [*pools.stream._connections, *pools.stream._retired]
         assert [channel.live for channel in channels if channel.live] == []
         if pools.udp is not None:
             assert not pools.udp._retired

@@ -15,7 +15,7 @@ import pytest
 from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.schema import Upstream
 from pdns.errors import ConfigError
-from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, tcp
+from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, streams
 from pdns.worker.kernels import COMPILED
 from tests.descriptors import open_fds
 from tests.fakes.edges import until
@@ -107,7 +107,7 @@ def test_a_second_connection_under_load_and_no_third(loop: str) -> None:
 @on_both_loops
 def test_idle_connections_are_closed(loop: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection on which no question waits is closed after a while, and made anew when needed."""
-    monkeypatch.setattr(tcp, "IDLE_S", 0.5)
+    monkeypatch.setattr(streams, "IDLE_S", 0.5)
 
     async def main() -> None:
         async with FakeUpstream() as upstream, forwarding(url(upstream, "tcp")) as asker:

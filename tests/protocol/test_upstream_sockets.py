@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from pdns.upstream import UpstreamAnswer, UpstreamFailure, tcp, udp
+from pdns.upstream import UpstreamAnswer, UpstreamFailure, streams, udp
 from pdns.upstream.descriptors import udp_sockets
 from pdns.upstream.exchange import Attempt
 from tests.descriptors import open_fds
@@ -289,7 +289,7 @@ def test_when_our_address_changes_what_waits_is_asked_again(loop: str, monkeypat
             await until(lambda: len(upstream.queries) == 20 and len(upstream.names()) == 20)
             upstream.handler = answer()
             monkeypatch.setattr(udp, "source_address", lambda *_: "192.0.2.200")
-            monkeypatch.setattr(tcp, "source_address", lambda *_: "192.0.2.200")
+            monkeypatch.setattr(streams, "source_address", lambda *_: "192.0.2.200")
             for pools in asker.forwarder._pools.values():
                 pools.has_moved(time.monotonic() + 1.0)
             assert all(isinstance(outcome, UpstreamAnswer) for outcome in await asyncio.gather(*pending))

@@ -25,8 +25,9 @@ from pdns.event_store.sqlite_schema import store_path
 from pdns.files.safe_files import open_state
 
 KEPT = {
-    "overrides.json": b"1", "audit.jsonl": b"2\n", "conf.d/50-api.toml": b"3", "feeds/x/copy.json": b"4",
-    "feeds/x/a.raw": b"5" * 70_000, "reports/reports.json": b"6", "client.key": b"7" * 32, "publish/z/zone": b"8",
+    "overrides.json": b"1", "credentials.json": b"1c", "audit.jsonl": b"2\n", "conf.d/50-api.toml": b"3",
+    "feeds/x/copy.json": b"4", "feeds/x/a.raw": b"5" * 70_000,
+    "reports/reports.json": b"6", "client.key": b"7" * 32, "publish/z/zone": b"8",
 }  # fmt: skip
 LEFT_OUT = (
     "blocksets/1/manifest.json", "events/spool/1.seg", "events/names/2026-01-01/x.bloom", "requests/1.order", "names.key",

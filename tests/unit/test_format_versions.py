@@ -41,6 +41,7 @@ from pdns.state import (
     cases,
     client_key,
     commands,
+    enrolments,
     feed_hits,
     feed_status,
     fleet_status,
@@ -125,6 +126,10 @@ def _recovered(name: str, parse: Callable[[bytes], object], **members: Any) -> C
         assert is_aside(path, raw)
 
     return check
+
+
+def _record(name: str, form: Any, **members: Any) -> tuple[str, Callable[[Path], None]]:
+    return str(form().version), _recovered(name, lambda raw: records.decode(raw, form), **members)
 
 
 def _hits(state_dir: Path) -> None:
@@ -323,14 +328,9 @@ ROWS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "`feeds/FEED/hold.json`": (str(QuarantineRecord().version), _quarantined),
     "`feeds/FEED/*.parsed`": (f"{entries._FORM}, {entries._FORM_WITH_ACTIONS}", _parsed),
     "`overrides.json`": (str(overrides.Overrides().version), _recovered("overrides.json", overrides.parse, revision=5)),
-    "`closed_reports.json`": (
-        str(reports.ReportClosings().version),
-        _recovered("closed.json", lambda raw: records.decode(raw, reports.ReportClosings), closings=[]),
-    ),
-    "`reports/reports.json`": (
-        str(reports.MistakeReports().version),
-        _recovered("reports.json", lambda raw: records.decode(raw, reports.MistakeReports), reports=[]),
-    ),
+    "`credentials.json`": (str(enrolments.Enrolments().version), _recovered("credentials.json", enrolments.parse, revision=5)),
+    "`closed_reports.json`": _record("closed.json", reports.ReportClosings, closings=[]),
+    "`reports/reports.json`": _record("reports.json", reports.MistakeReports, reports=[]),
     "`hits.msgpack`": (str(feed_hits.FORMAT), _hits),
     "`cases.jsonl`, `block-times.jsonl`": ("by the form of a line", _lines),
     "`audit.jsonl`, `audit-config.jsonl`": ("by the members of a line", _audit),
@@ -384,6 +384,7 @@ def test_a_backup_knows_the_versions_of_what_it_quarantineds() -> None:
     """`pdns restore` refuses by these numbers."""
     assert {
         "overrides.json": overrides.Overrides().version,
+        "credentials.json": enrolments.Enrolments().version,
         "closed_reports.json": reports.ReportClosings().version,
         "reports.json": reports.MistakeReports().version,
         "hits.msgpack": feed_hits.FORMAT,
@@ -396,5 +397,4 @@ def test_a_backup_knows_the_versions_of_what_it_quarantineds() -> None:
 
 def test_records_without_a_number_have_the_first_version() -> None:
     """These have no member `version` yet: the one that they get first is 2."""
-    for form in (LiveBlockset, LastSerial, live_config.LiveConfig):
-        assert "version" not in form.__struct_fields__
+    assert not any("version" in form.__struct_fields__ for form in (LiveBlockset, LastSerial, live_config.LiveConfig))

@@ -25,6 +25,7 @@ from pdns.free_text import accepted
 from pdns.http.server import HttpRoute, HttpServer, Problem
 from pdns.supervisor.http.api_cache import CacheRoutes
 from pdns.supervisor.http.api_config import ConfigRoutes
+from pdns.supervisor.http.api_credentials import CredentialRoutes
 from pdns.supervisor.http.api_events import EventRoutes
 from pdns.supervisor.http.api_explain import ExplainRoutes
 from pdns.supervisor.http.api_feeds import FeedRoutes
@@ -132,6 +133,7 @@ def api_routes(
     return [
         *FeedRoutes(facts, status).routes(),
         *TapRoutes(facts).routes(),
+        *CredentialRoutes(facts).routes(),
         *ExplainRoutes(facts).routes(),
         *ReportRoutes(facts).routes(),
         *EventReportRoutes(facts).routes(),

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from pdns.config.admin_rules import LEAST_TOKEN_BYTES, MOST_TOKEN_BYTES, expiry_s
-from pdns.config.schema import Admin
+from pdns.config.admin_schema import Admin
 from pdns.config.value_types import TokenRole
 from pdns.files.safe_files import read_bounded
 

@@ -9,6 +9,7 @@ from typing import Final, get_args
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
+from pdns.core.enrolled import REFUSALS
 from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
 from pdns.core.routes import MOST_LABELS
@@ -29,7 +30,7 @@ DROPPED: Final = (
 DROPPED_OF_BALANCERS: Final = (*proxy_header.REASONS, proxy_header.UNFINISHED)
 UPSTREAM_RESULTS: Final = (
     "ok", "servfail", "refused", "formerr", "notimp", "error", "timeout", "truncated", "retransmit", "local_error",
-    "unmatched", "malformed",
+    "unmatched", "malformed", "http_error",
 )  # fmt: skip
 SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
 REPORT_RESULTS: Final = ("accepted", "merged", "invalid", "limited", "full", "failed")
@@ -49,6 +50,8 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "dropped_total", (reason,)
     for source in SOURCES:
         yield "query_duration_seconds" + BUCKET_SUFFIX, (source, repr(BUCKETS_S[0]))
+    for refusal in REFUSALS:
+        yield "credentials_refused_total", (refusal,)
     for tenant in tenants:
         for qtype in _FIRST_TYPES:
             yield "queries_total", (tenant, Transport.UDP, qtype)

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 import pytest
 
 from pdns.cli.live_server import upstream_states
-from pdns.config.schema import Config, Metrics
+from pdns.config.admin_schema import Metrics
+from pdns.config.schema import Config
 
 OK = b"HTTP/1.1 200 OK\r\n"
 PAGE = b'pdns_upstream_up{upstream="a"} 1\npdns_upstream_up{upstream="b"} 0\npdns_upstream_useful{upstream="a"} 0\n'

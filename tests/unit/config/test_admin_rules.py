@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pdns.config.admin_rules import expiry_s, socket_path
-from pdns.config.schema import AdminToken
+from pdns.config.admin_schema import AdminToken
 from tests.integration.apiclient import write_certificate
 from tests.unit.config.loading import UPSTREAM, errors, loaded, make_home
 

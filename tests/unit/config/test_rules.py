@@ -183,14 +183,17 @@ def test_paths_that_look_like_hosts(directory: Path) -> None:
 @pytest.mark.parametrize(
     ("servers", "expected"),
     [
-        (["https://192.0.2.1/dns-query"], "servers[0]: expected udp://, tcp:// or tls:// before the address, got"),
+        (
+            ["h3://192.0.2.1/"],
+            "servers[0]: expected udp://, tcp://, tls://, https:// or quic:// before the address, or a DNS stamp",
+        ),
         (["dns.example.net"], 'servers[0]: expected "ip:port" or "[ipv6]:port" with a numeric address, got "dns.example.net"'),
         (
             ["tls://192.0.2.1"],
             'servers[0]: expected also the name in its certificate, as in "tls://192.0.2.1:853#dns.example.net"',
         ),
         (["tls://192.0.2.1#a/b"], 'servers[0]: expected a host name after #, got "tls://192.0.2.1#a/b"'),
-        (["udp://192.0.2.1#dns.example.net"], "servers[0]: expected #server.name with tls:// only"),
+        (["udp://192.0.2.1#dns.example.net"], "servers[0]: expected #server.name with tls://, https:// or quic:// only"),
         (["192.0.2.1:0"], 'servers[0]: expected a port from 1 to 65535, got "192.0.2.1:0"'),
         (["0.0.0.0"], 'servers[0]: expected the address of one server, got "0.0.0.0"'),
         (["192.0.2.1", "udp://192.0.2.1:53"], "servers[1]: udp://192.0.2.1:53 is already upstream.servers[0]"),

@@ -18,7 +18,8 @@ RESULTS = some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0)
 def files(tmp_path: Path) -> tuple[Path, Path]:
     """An empty history, and a page for it."""
     file, page = tmp_path / "history.jsonl", tmp_path / "page.md"
-    page.write_text(f"before\n{history._BEGIN}{history._END}\nafter\n")
+    places = (history._BEGIN, history._END, history._ENCRYPTED_BEGIN, history._ENCRYPTED_END)
+    page.write_text(f"before\n{''.join(places)}\nafter\n")
     return file, page
 
 

@@ -17,8 +17,8 @@ from dnslib.server import BaseResolver, DNSHandler, DNSLogger, DNSServer
 from feeds.fetch.http import fetch
 from feeds.fetch.network import Network
 from feeds.fetch.resolve import UpstreamResolver
-from pdns.config.addresses import UpstreamAddress
 from pdns.config.schema import Feed
+from pdns.config.upstream_address import UpstreamAddress
 from pdns.errors import FeedError
 from pdns.wire.transport import Transport
 from tests.unit.feeds.feedserver import FeedServer, make_certificate

@@ -20,8 +20,8 @@ from feeds.fetch.http import fetch
 from feeds.fetch.network import Network
 from feeds.fetch.targets import Targets
 from feeds.refresh import build_once
-from pdns.config.addresses import UpstreamAddress
 from pdns.config.schema import Feed
+from pdns.config.upstream_address import UpstreamAddress
 from pdns.core.embedded import Embeddings
 from pdns.errors import FeedError
 from pdns.wire.transport import Transport
