@@ -181,7 +181,7 @@ class DohQueries:
         stream_id = event.stream_id
         if stream_id & _UNIDIRECTIONAL:
             return
-        if self._requests.pop(stream_id, None) is not None:
+        if self._requests.pop(stream_id, None) is not None or stream_id in self._refused:
             self._quic.finished(stream_id)
         self._asked.discard(stream_id)
         self._refused.discard(stream_id)
