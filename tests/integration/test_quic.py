@@ -20,6 +20,9 @@ from tests.fakes.quic import StreamClient
 from tests.integration.encryptedserving import BLOCKED, NAME, Encrypted, encrypted
 from tests.integration.running_pdns import SINKHOLE
 
+# dnspython leaves sockets of its own open
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+
 
 @pytest.fixture(scope="module")
 def serving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encrypted]:
@@ -42,7 +45,6 @@ def over_h3(serving: Encrypted, name: str, *, post: bool) -> dns.message.Message
     return dns.query.https(query, url, timeout=30, verify=str(serving.ca_file), http_version=version, post=post)
 
 
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # dnspython leaves a socket of its own open
 def test_dnspython_is_answered_and_blocked(serving: Encrypted) -> None:
     """Over QUIC, and over HTTP/3 with GET and POST; queries are counted by transport."""
     before = serving.asked("quic"), serving.asked("h3")
@@ -57,7 +59,7 @@ def test_dnspython_is_answered_and_blocked(serving: Encrypted) -> None:
 @pytest.mark.skipif(shutil.which("kdig") is None, reason="knot-dnsutils is not installed")
 def test_kdig_is_answered_with_padding(serving: Encrypted) -> None:
     """The option +quic, with a certificate that it verifies; the answer has a length of RFC 8467."""
-    command = ["kdig", "+quic", "+padding", f"+tls-ca={serving.ca_file}", f"+tls-host={NAME}", "-p", str(serving.ports["quic"])]
+    command = ["kdig", f"+tls-ca={serving.ca_file}", f"+tls-host={NAME}", "+quic", "+padding", "-p", str(serving.ports["quic"])]
     done = subprocess.run(
         [*command, "@127.0.0.1", "www.example.net", "A"], capture_output=True, text=True, timeout=60, check=False
     )
