@@ -25,7 +25,7 @@ from pdns.quic.connection_ids import (
     owner_of,
     version_negotiation,
 )
-from pdns.quic.doq import DoqError
+from pdns.quic.doq import DoqErrorCode
 from pdns.quic.endpoint import DatagramOrigin
 from pdns.quic.http3 import UNIDIRECTIONAL_STREAMS
 from pdns.quic.queries import DohQueries, DoqQueries
@@ -171,7 +171,7 @@ class QuicClients:
             self._held_bytes += held - self._held.get(client, 0)
             self._held[client] = held
             if self._held_bytes > MAX_HELD_BYTES:
-                client.end(DoqError.EXCESSIVE_LOAD, "memory")
+                client.end(DoqErrorCode.EXCESSIVE_LOAD, "memory")
 
     def _caught(self, client: QuicClient, error: Exception) -> None:
         self._bugs.caught(error, "a QUIC connection")

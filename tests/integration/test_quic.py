@@ -15,7 +15,7 @@ import dns.query
 import dns.rcode
 import pytest
 
-from pdns.quic.doq import DoqError
+from pdns.quic.doq import DoqErrorCode
 from tests.fakes.quic import StreamClient
 from tests.integration.encryptedserving import BLOCKED, NAME, Encrypted, encrypted
 from tests.integration.running_pdns import SINKHOLE
@@ -149,7 +149,7 @@ def test_a_protocol_error_ends_the_connection(serving: Encrypted) -> None:
             await client.ask(dns.message.make_query("www.example.net", "A", id=7).to_wire())
             return client.closed
 
-    assert asyncio.run(main()) == DoqError.PROTOCOL_ERROR
+    assert asyncio.run(main()) == DoqErrorCode.PROTOCOL_ERROR
 
 
 def test_the_program_stops_with_open_connections(serving: Encrypted) -> None:
@@ -160,4 +160,4 @@ def test_the_program_stops_with_open_connections(serving: Encrypted) -> None:
 
     answered, code = long_lived(serving, stop, 200)
     assert answered >= 5
-    assert code == DoqError.NO_ERROR
+    assert code == DoqErrorCode.NO_ERROR

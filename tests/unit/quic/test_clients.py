@@ -15,7 +15,7 @@ import pytest
 from pdns.ipc.relay_frames import RelayAnswer, pack_answer
 from pdns.quic import clients as clients_module
 from pdns.quic.connection_ids import CONNECTION_ID_BYTES
-from pdns.quic.doq import DoqError, framed
+from pdns.quic.doq import DoqErrorCode, framed
 from tests.fakes.quic import LIMITS, QUERY, FakeWorker, QuicEdge, StreamClient, connected, reply_of, without_answer
 
 Scene = Callable[[QuicEdge], Awaitable[None]]
@@ -57,7 +57,7 @@ def test_a_client_that_breaks_the_protocol_is_told_so(data: bytes) -> None:
         async with connected(edge.port) as client:
             client.put(data)
             await client.until(lambda: client.closed is not None)
-            assert client.closed == DoqError.PROTOCOL_ERROR
+            assert client.closed == DoqErrorCode.PROTOCOL_ERROR
         assert edge.worker.queries == []
 
     run(scene)
@@ -94,7 +94,7 @@ def test_stalled_streams_are_bounded_and_end(monkeypatch: pytest.MonkeyPatch) ->
             await asyncio.sleep(0.3)
             edge.clients.sweep()
             await attacker.until(lambda: attacker.closed is not None)
-            assert attacker.closed == DoqError.EXCESSIVE_LOAD
+            assert attacker.closed == DoqErrorCode.EXCESSIVE_LOAD
             assert edge.count("quic_refused_total", "stalled") == 1
             assert await other.ask(QUERY)
 
@@ -122,8 +122,8 @@ def test_cancelled_queries_count_until_the_worker_is_done() -> None:
         async with connected(edge.port) as client:
             for _ in range(200):
                 stream_id = client.put(framed(QUERY))
-                client._quic.reset_stream(stream_id, DoqError.REQUEST_CANCELLED)
-                client._quic.stop_stream(stream_id, DoqError.REQUEST_CANCELLED)
+                client._quic.reset_stream(stream_id, DoqErrorCode.REQUEST_CANCELLED)
+                client._quic.stop_stream(stream_id, DoqErrorCode.REQUEST_CANCELLED)
                 client.transmit()
                 await asyncio.sleep(0)
             await asyncio.sleep(0.3)
@@ -137,7 +137,7 @@ def test_a_query_without_an_answer_is_reset() -> None:
 
     async def scene(edge: QuicEdge) -> None:
         async with connected(edge.port) as client:
-            for status, code in ((0, DoqError.INTERNAL_ERROR), (429, DoqError.EXCESSIVE_LOAD)):
+            for status, code in ((0, DoqErrorCode.INTERNAL_ERROR), (429, DoqErrorCode.EXCESSIVE_LOAD)):
                 edge.worker.answer = without_answer(status)
                 assert await client.ask(QUERY) == b""
                 assert [*client.ended.values()][-1] == code
@@ -283,7 +283,7 @@ def test_a_client_has_no_more_than_its_connections() -> None:
             async with connected(edge.port) as third:
                 assert await third.ask(QUERY)
                 await first.until(lambda: first.closed is not None)
-                assert first.closed == DoqError.NO_ERROR
+                assert first.closed == DoqErrorCode.NO_ERROR
                 assert await second.ask(QUERY)
         assert edge.count("quic_refused_total", "made_room") >= 1
 
@@ -299,7 +299,7 @@ def test_idle_connections_and_slow_handshakes_end() -> None:
             await asyncio.sleep(0.3)
             edge.clients.sweep()
             await client.until(lambda: client.closed is not None)
-            assert client.closed == DoqError.NO_ERROR
+            assert client.closed == DoqErrorCode.NO_ERROR
         for one in edge.clients._all:
             edge.clients._in_handshake[one] = None
             one.created_s -= 100.0
@@ -324,6 +324,6 @@ def test_a_drained_server_answers_what_was_asked_and_accepts_no_one() -> None:
             assert await asked == reply.message
             edge.clients.close()
             await client.until(lambda: client.closed is not None)
-            assert client.closed == DoqError.NO_ERROR
+            assert client.closed == DoqErrorCode.NO_ERROR
 
     run(scene)
