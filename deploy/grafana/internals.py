@@ -6,6 +6,7 @@ from deploy.grafana.overview import RATE, rate
 from deploy.grafana.parts import BAD, GOOD, NODE, OK_AT_ZERO, WARN, Board, ratio, top
 
 UP = {"1": ("up", GOOD), "0": ("down", BAD)}
+HONEST = {"1": ("honest", GOOD), "0": ("lies", BAD)}
 SOURCE = f'source=~"$source", {NODE}'
 
 
@@ -87,13 +88,20 @@ def _upstreams(made: Board) -> None:
         "Upstreams up",
         "Down after three questions or probes without an answer. Only the upstreams with most questions are shown, twelve at most.",
         f"min by (upstream) (pdns_upstream_up{{{NODE}}}) and on (upstream) topk(12, sum by (upstream)"
-        f" (increase(pdns_upstream_requests_total{{{NODE}}}[$__range] @ end())))", "{{upstream}}", UP,
+        f" (increase(pdns_upstream_requests_total{{{NODE}}}[$__range] @ end())))", "{{upstream}}", UP, span=8,
     )  # fmt: skip
     made.states(
         "Groups up",
         "Down while no upstream of the group answers. Names of the group get stale answers, the fallback, or SERVFAIL.",
         f"min by (group) (pdns_group_up{{{NODE}}}) and on (group) topk(12, max by (group) (1 - pdns_group_up{{{NODE}}} @ end()))",
-        "{{group}}", UP,
+        "{{group}}", UP, span=8,
+    )  # fmt: skip
+    made.states(
+        "Honest upstreams",
+        "By canaries: validates DNSSEC, resolves what it must, gives true answers. The other upstreams of the group are asked while one fails. docs/upstreams.md.",
+        f'label_replace(min by (upstream) (pdns_upstream_validates{{{NODE}}}), "canary", "validation", "", "")'
+        f" or min by (upstream, canary) (pdns_upstream_honest{{{NODE}}})"
+        ' or on () label_replace(vector(1), "upstream", "no canaries", "", "")', "{{upstream}} {{canary}}", HONEST, span=8,
     )  # fmt: skip
     made.graph(
         "Questions by result",

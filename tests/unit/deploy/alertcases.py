@@ -107,6 +107,24 @@ SERVICE: Final = (
         "1 packets a second from x match no question: a broken upstream, or forged answers", {"upstream": "x"},
     ),
     AlertCase(
+        "PdnsUpstreamDoesNotValidate", "8m", {'pdns_upstream_validates{upstream="x"}': "0x10"},
+        ({'pdns_upstream_validates{upstream="x"}': "1x10"}, {'pdns_upstream_validates{upstream="x"}': "0x2 1x8"}),
+        "upstream x does not validate DNSSEC", {"upstream": "x"},
+    ),
+    AlertCase(
+        "PdnsUpstreamDishonest", "8m", {'pdns_upstream_honest{upstream="x", canary="rewriting"}': "0x10"},
+        ({'pdns_upstream_honest{upstream="x", canary="rewriting"}': "1x10"},),
+        "upstream x fails the canaries for rewriting", {"upstream": "x", "canary": "rewriting"},
+    ),
+    AlertCase(
+        "PdnsCanariesSilent", "7h",
+        {'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="nothing"}': "0+1x480"},
+        ({'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="nothing"}': "0+1x480",
+          'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="honest"}': "0+1x480"},
+         {'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="nothing"}': "0+0x480"}),
+        "canaries for filtering have said nothing about x for hours", {"upstream": "x", "canary": "filtering"},
+    ),
+    AlertCase(
         "PdnsUpstreamSlow", "40m",
         {'pdns_upstream_duration_seconds_bucket{upstream="x", le="1.0"}': "0+50x60",
          'pdns_upstream_duration_seconds_bucket{upstream="x", le="2.5"}': "0+100x60",
