@@ -216,7 +216,7 @@ cdef class EncryptedSockets:
         if name != NULL or has_certificate:
             s.credential = Credential(
                 PyBytes_FromStringAndSize(<char *>fingerprint, FINGERPRINT_BYTES) if has_certificate else b"", b"",
-                "" if name == NULL else name.decode("ascii", "replace").lower().rstrip("."),
+                "" if name == NULL else name.decode("ascii", "replace").lower().rstrip("."), bool(s.admits_by_name),
             )
         return self._go_on(s, False)
 
