@@ -226,16 +226,22 @@ def _processes(made: Board) -> None:
         "Connections refused at HTTP",
         "HTTP connections within an hour closed because there were too many, by server; and those of the block page.",
         (f"sum by (server) (increase(pdns_http_connections_dropped_total{{{NODE}}}[1h]))", "{{server}}"),
-        (f"sum(increase(pdns_block_page_connections_dropped_total{{{NODE}}}[1h])) or on () vector(0)", "block page"), span=8, height=6,
+        (f"sum(increase(pdns_block_page_connections_dropped_total{{{NODE}}}[1h])) or on () vector(0)", "block page"), span=6, height=6,
     )  # fmt: skip
     made.states(
         "Addresses present",
         "Whether the machine has the address that pdns listens on. A standby without the virtual address shows `absent`: that is normal.",
         f"min by (instance, address) (pdns_listen_address_present{{{NODE}}})", "{{instance}} {{address}}",
-        {"1": ("present", GOOD), "0": ("absent", WARN)}, span=8,
+        {"1": ("present", GOOD), "0": ("absent", WARN)}, span=6,
+    )  # fmt: skip
+    made.stat(
+        "First certificate expires",
+        "Time until the first certificate of an encrypted listener expires; 0 without such listeners.",
+        f"clamp_min(min(pdns_certificate_expiry_timestamp_seconds{{{NODE}}}) - time(), 1) or on () vector(0)", unit="s", span=6, height=6,
+        steps=((None, "text"), (1, BAD), (7 * 86400, WARN), (21 * 86400, GOOD)),
     )  # fmt: skip
     made.graph(
         "Time to scrape",
         "How long Prometheus needs for one page of metrics. It grows with tenants and feeds; no query waits for it.",
-        (f'scrape_duration_seconds{{job="pdns", {NODE}}}', "{{instance}}"), unit="s", span=8, height=6,
+        (f'scrape_duration_seconds{{job="pdns", {NODE}}}', "{{instance}}"), unit="s", span=6, height=6,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.unit.deploy.alertcase import AlertCase, Series
 from tests.unit.deploy.capacitycases import CAPACITY
+from tests.unit.deploy.certificatecases import CERTIFICATES
 from tests.unit.deploy.fleetcases import FLEET
 
 
@@ -333,6 +334,7 @@ NUMBERS: Final = (
         "PdnsConfigRefused", "8m", {"pdns_config_last_reload_successful": "1 0x9"},
         ({"pdns_config_last_reload_successful": "1 0 0 1x9"},), "the configuration on disk is not used; `pdns check` says why",
     ),
+    *CERTIFICATES,
     AlertCase(
         "PdnsDamagedFiles", "5m", {"pdns_damaged_files": "2x9"}, ({"pdns_damaged_files": "0x9"},),
         "2 damaged files in the state directory; /readyz names them",
