@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
+from pdns.upstream.honesty import LIES_TO_CONVICT, CanaryKind, CanaryResult
 from pdns.wire import protocol as p
 from tests.blocksets import make_blockset
 from tests.fakes import upstream as fake
 from tests.protocol.conftest import Open, Run
-from tests.wire import query_wire
+from tests.wire import answers, query_wire
 
 FLAGS_LOW = 3  # the byte with AD, CD and the rcode
 
@@ -53,5 +54,23 @@ def test_look_ups_of_resolvers_are_no_attempts(run: Run, edge: Open, feed_mode: 
             await e.ask("bad.example", "A")
             await e.ask("bad.example", "TXT")
             assert e.count("blocked_total") + e.count("would_block_total") == 2
+
+    run(body())
+
+
+def test_a_liar_gives_no_second_opinion(run: Run, edge: Open) -> None:
+    """The SERVFAIL of an honest upstream stands, though a liar has an answer; the liar is asked when the honest one is down."""
+
+    async def body() -> None:
+        handlers = (fake.answer("203.0.113.66"), fake.rcode(fake.SERVFAIL))
+        async with edge(*handlers, upstream={"strategy": "ordered"}) as (e, (liar, honest)):
+            one, other = e.forwarder.servers
+            for _ in range(LIES_TO_CONVICT):
+                one.honesty.found(CanaryKind.VALIDATION, CanaryResult.LIE)
+            e.forwarder.judged()
+            wire = await e.ask("bogus.example")
+            assert (wire[FLAGS_LOW] & 15, len(liar.asked()), len(honest.asked())) == (p.SERVFAIL, 0, 1)
+            other.health.up = False
+            assert answers(await e.ask("other.example")) == ["203.0.113.66"]
 
     run(body())

@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from pdns.config.fleet_schema import FleetSection
-from pdns.config.schema import Config, Upstream
+from pdns.config.schema import Config, Group, Upstream
 from pdns.core.routes import DEFAULT_ROUTE, Routes
 from pdns.core.ruleset import RuleSet
 from pdns.files.sealed import sealed_memory
@@ -59,6 +59,22 @@ def test_a_later_table_is_handed_on_only_while_it_is_used() -> None:
         try:
             assert ("fleet" in msgspec.json.decode(os.pread(fd, 1 << 20, 0))) == handed_on
             assert read_config(fd).fleet == fleet
+        finally:
+            os.close(fd)
+
+
+def test_a_later_key_is_handed_on_only_while_it_is_used() -> None:
+    """The same for keys of tables that the version before has."""
+    servers = ("udp://192.0.2.53:53",)
+    for dnssec, handed_on in (("trust-ad", False), ("pass", True)):
+        upstream = msgspec.convert({"servers": servers, "dnssec": dnssec}, Upstream)
+        group = msgspec.convert({"name": "a", "servers": servers, "dnssec": dnssec}, Group)
+        config = Config(upstream=upstream, group=(group,))
+        fd = share_config(config)
+        try:
+            tables = msgspec.json.decode(os.pread(fd, 1 << 20, 0))
+            assert ("dnssec" in tables["upstream"], "dnssec" in tables["group"][0]) == (handed_on, handed_on)
+            assert read_config(fd) == config
         finally:
             os.close(fd)
 
