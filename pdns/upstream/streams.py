@@ -118,7 +118,7 @@ class StreamPool:
 class StreamConnection:
     """One connection, from before it is made until it is gone."""
 
-    numbered: ClassVar[bool] = False  # whether queries have ids of their own on the wire; else 0, and streams tell them apart
+    numbered: ClassVar[bool] = False  # whether queries have ids of their own on the wire; else 0, and each has a stream
 
     def __init__(self, pool: StreamPool) -> None:
         self.server = pool.server
