@@ -77,8 +77,8 @@ class FakeSupervisor:
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
-        self.restarts = {"worker": 2, "feeds": 1, "page": 0, "events": 0}
-        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0, "events": 0}
+        self.restarts = {"worker": 2, "feeds": 1, "page": 0, "events": 0, "quic": 0}
+        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0, "events": 0, "quic": 0}
         self.http_dropped = {"metrics": 3, "admin": 0}
         self.confinement = {"landlock": True, "seccomp": False}
         self.processes = {"supervisor": os.getpid()}
