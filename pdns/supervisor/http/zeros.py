@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Container, Iterator
 from itertools import islice, product
 from typing import Final, get_args
 
@@ -25,7 +25,8 @@ from pdns.wire.transport import Transport
 MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series appears when it first counts
 
 DROPPED: Final = (
-    "internal_error", "not_a_query", "rate_limit", "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
+    "internal_error", "not_a_query", "rate_limit", "relay_full", "relay_malformed",
+    "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
     "tcp_unfinished_message", "udp_not_unicast", "udp_receive_error", "udp_send_buffer_full", "udp_send_error", "waiters_limit",
 )  # fmt: skip
 DROPPED_OF_BALANCERS: Final = (*proxy_header.REASONS, proxy_header.UNFINISHED)
@@ -117,7 +118,7 @@ def _zeros_of_events(tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str,
         yield "findings_total", (kind, tenant)
 
 
-def _zeros_of_quic(transports: Set[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _zeros_of_quic(transports: Container[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
     served = [transport for transport in (Transport.QUIC, Transport.H3) if transport in transports]
     for transport, result in product(served, QUIC_HANDSHAKES):
         yield "quic_handshakes_total", (transport, result)
