@@ -127,7 +127,7 @@ class QuicClients:
                 return
         head = head_of(datagram)
         if head is None:
-            self._stats.dropped("not_quic")
+            self._stats.lost("not_quic")
             return
         client = self._by_id.get(head.destination)
         if client is not None:
@@ -139,10 +139,10 @@ class QuicClients:
             if head.version and len(datagram) >= MIN_INITIAL_BYTES:
                 origin.send(version_negotiation(head, VERSIONS), address)
             else:
-                self._stats.dropped("not_quic")
+                self._stats.lost("not_quic")
         elif head.kind != INITIAL or len(datagram) < MIN_INITIAL_BYTES:
             if not self._forwarded(head, datagram, address, origin):
-                self._stats.dropped("unknown_connection")
+                self._stats.lost("unknown_connection")
         elif len(self._newcomers) < _MOST_NEWCOMERS:
             self._newcomers.append(Newcomer(datagram, head, address, service, origin))
             self._go_on_later()
@@ -183,7 +183,7 @@ class QuicClients:
         return owner is not None and owner != self._ids.process and self.forward(owner, datagram, address, origin)
 
     def _reset(self, head: DatagramHead, datagram: bytes, address: Address, origin: DatagramOrigin) -> None:
-        self._stats.dropped("unknown_connection")
+        self._stats.lost("unknown_connection")
         if self._resets_left > 0 and (reset := self._ids.reset(head.destination, len(datagram))) is not None:
             self._resets_left -= 1
             origin.send(reset, address)
@@ -210,7 +210,7 @@ class QuicClients:
     def _admit(self, new: Newcomer) -> None:
         token = initial_token(new.datagram)
         if token is None:
-            self._stats.dropped("not_quic")
+            self._stats.lost("not_quic")
             return
         now_s = self.loop.time()
         original = self._proof.original_destination(new.address, new.head.destination, token, now_s) if token else None
@@ -257,7 +257,7 @@ class QuicClients:
         self.issued(client, quic.host_cid)
         self._receive(client, new.datagram, new.address)
         if not quic.has_begun and client in self._all:  # its first packet was forged
-            self._stats.dropped("not_quic")
+            self._stats.lost("not_quic")
             client.drop()
 
     # What a connection says.

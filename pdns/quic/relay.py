@@ -40,7 +40,7 @@ class AnswerTaker(Protocol):
 class RelayStats(Protocol):
     """What is counted here."""
 
-    def dropped(self, reason: str) -> None: ...
+    def lost(self, reason: str) -> None: ...
 
 
 class PendingRelay:
@@ -188,7 +188,7 @@ class Relay:
     def ask(self, asker: AnswerTaker, stream_id: int, transport: Transport, packed_client: bytes, message: bytes) -> bool:
         """Ask a worker, with the next `flush`. False: too many wait already."""
         if len(self._pending) >= MAX_WAITING:
-            self._stats.dropped("relay_full")
+            self._stats.lost("relay_full")
             return False
         self._number += 1
         frame = pack_query(self._number, _TRANSPORTS[transport], packed_client, message)
@@ -288,5 +288,5 @@ class Relay:
 
     def _give_up(self, number: int, reason: str) -> None:
         pending = self._pending.pop(number)
-        self._stats.dropped(reason)
+        self._stats.lost(reason)
         pending.asker.answered(pending.stream_id, RelayAnswer(number, 0, 0, servfail(pending.message) or NO_ANSWER))

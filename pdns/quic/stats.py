@@ -39,7 +39,7 @@ class QuicStats:
         """A connection was refused, or ended because of its client."""
         self._counters.add(1, "quic_refused_total", reason)
 
-    def dropped(self, reason: str) -> None:
+    def lost(self, reason: str) -> None:
         """A datagram or a query was dropped."""
         self._counters.add(1, "quic_dropped_total", reason)
 

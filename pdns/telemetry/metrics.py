@@ -182,6 +182,7 @@ FAMILIES: Final = (
         (),
         "Connections to the block page closed because there were too many.",
     ),
+    *QUIC_FAMILIES,
     # Events.
     Family("events_total", "counter", "events", ("kind",), "Events recorded: blocked, monitored."),
     Family("events_queries_total", "counter", "events", ("kind",), "Queries in these events."),
@@ -216,7 +217,6 @@ FAMILIES: Final = (
         "Queries that taps did not copy: the sink or a process was too slow.",
     ),
     Family("findings_total", "counter", "events", ("kind", "tenant"), "Findings recorded."),
-    *QUIC_FAMILIES,
     # Configuration and processes.
     Family(
         "log_lines_dropped_total",

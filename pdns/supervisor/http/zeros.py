@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from itertools import islice, product
 from typing import Final, get_args
 
@@ -25,7 +25,8 @@ from pdns.wire.transport import Transport
 MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series appears when it first counts
 
 DROPPED: Final = (
-    "internal_error", "not_a_query", "rate_limit", "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
+    "internal_error", "not_a_query", "rate_limit", "relay_full", "relay_malformed",
+    "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
     "tcp_unfinished_message", "udp_not_unicast", "udp_receive_error", "udp_send_buffer_full", "udp_send_error", "waiters_limit",
 )  # fmt: skip
 DROPPED_OF_BALANCERS: Final = (*proxy_header.REASONS, proxy_header.UNFINISHED)
@@ -35,6 +36,11 @@ UPSTREAM_RESULTS: Final = (
 )  # fmt: skip
 SOURCES: Final = ("blocked", "cache", "upstream", "stale", "local", "refused", "error")
 REPORT_RESULTS: Final = ("accepted", "merged", "invalid", "limited", "full", "failed")
+QUIC_HANDSHAKES: Final = ("completed", "failed", "timeout")
+QUIC_REFUSED: Final = (
+    "banned", "made_room", "newcomers", "stalled", "too_fast", "too_many_connections", "too_many_handshakes", "unread_answers",
+)  # fmt: skip
+QUIC_DROPPED: Final = ("no_answer", "no_worker", "not_quic", "relay_full", "unknown_connection", "worker_died")
 _FIRST_RESPONSES: Final = (("blocked", "NOERROR"), ("cache", "NOERROR"), ("upstream", "NOERROR"), ("error", "SERVFAIL"))
 _FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")
 _ACTIONS: Final = {"policy": ("",), "given": (NXDOMAIN, NODATA, DROP, TCP_ONLY, LOCAL_DATA)}  # of `rpz_action`; "": the policy's
@@ -73,6 +79,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
         yield "would_block_total", (tenant, feed, category)
     if config.block_page.listen:
         yield from _zeros_of_page(list(dict.fromkeys([(LOCAL, LOCAL), *(one[:2] for one in blocking)])), tenants)
+    yield from _zeros_of_quic({listener.transport for listener in config.listener})
     if config.events.enabled:
         yield from _zeros_of_events(tenants)
         for sink in config.sink:
@@ -109,6 +116,18 @@ def _zeros_of_events(tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str,
     yield "event_spool_bytes", ()
     for tenant, kind in product(tenants, get_args(FindingKind)):
         yield "findings_total", (kind, tenant)
+
+
+def _zeros_of_quic(transports: Container[str]) -> Iterator[tuple[str, tuple[str, ...]]]:
+    served = [transport for transport in (Transport.QUIC, Transport.H3) if transport in transports]
+    for transport, result in product(served, QUIC_HANDSHAKES):
+        yield "quic_handshakes_total", (transport, result)
+    if served:
+        yield "quic_retries_total", ()
+        for reason in QUIC_REFUSED:
+            yield "quic_refused_total", (reason,)
+        for reason in QUIC_DROPPED:
+            yield "quic_dropped_total", (reason,)
 
 
 def _zeros_of_page(blocking: list[tuple[str, str]], tenants: tuple[str, ...]) -> Iterator[tuple[str, tuple[str, ...]]]:

@@ -40,6 +40,7 @@ from pdns.version import COMMIT
 from pdns.wire import protocol as p
 from pdns.wire.transport import Transport
 from tests.fakes.events_counters import of_events
+from tests.fakes.quic_counters import of_quic
 
 ROOT = Path(__file__).parents[3]
 
@@ -61,7 +62,7 @@ class FakeSupervisor:
     def __init__(self, *counters: Counters) -> None:
         self.counters = counters
         self.past_counters: tuple[Counters, ...] = ()
-        self.child_counters: tuple[Counters, ...] = (of_events(),)
+        self.child_counters: tuple[Counters, ...] = (of_events(), of_quic())
         self.blocked = BlockedDomains()
         self.blocked.saw("coventry", 7, time.monotonic())
         self.blocks_missed = 0
@@ -77,8 +78,8 @@ class FakeSupervisor:
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
-        self.restarts = {"worker": 2, "feeds": 1, "page": 0, "events": 0}
-        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0, "events": 0}
+        self.restarts = {"worker": 2, "feeds": 1, "page": 0, "events": 0, "quic": 0}
+        self.failed_starts = {"worker": 1, "feeds": 0, "page": 0, "events": 0, "quic": 0}
         self.http_dropped = {"metrics": 3, "admin": 0}
         self.confinement = {"landlock": True, "seccomp": False}
         self.processes = {"supervisor": os.getpid()}
