@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections.abc import Iterator, Sequence
 
-from pdns.config.addresses import Endpoint, parse_endpoint, reachable
+from pdns.config.addresses import Endpoint, reachable
 from pdns.config.certificate_files import CertificateDetails, known_roots
 from pdns.config.listener_rules import details_of, listener_notes
 from pdns.config.listener_schema import ListenerSection
@@ -41,11 +40,6 @@ def listener_warnings(config: Config, now_s: float | None = None) -> Iterator[st
                 )
         if every and not any(one.key_type.endswith(_CURVE) for one in every):
             yield f"listener[{index}]: ECDSA {_CURVE} makes handshakes cheaper: with RSA, each costs about three times as much"
-        if missing := _addresses_without(listener, every):
-            yield (
-                f"listener[{index}]: no certificate has {', '.join(missing)}: clients that look for encryption by address (DDR, "
-                "RFC 9462) cannot verify it there"
-            )
 
 
 def urls(listener: ListenerSection, bound: Sequence[Endpoint] = ()) -> list[str]:
@@ -58,13 +52,6 @@ def attempt(listener: ListenerSection, endpoint: Endpoint, name: str) -> str:
     option = {"tls": "+tls", "https": f"+https={listener.path}", "quic": "+quic"}.get(listener.transport)
     where = reachable(endpoint)
     return f"kdig {option} @{where.host} -p {where.port} {name}" if option else ""
-
-
-def _addresses_without(listener: ListenerSection, certificates: Sequence[CertificateDetails]) -> list[str]:
-    hosts = {parse_endpoint(text).host for text in listener.listen}
-    asked = [host for host in hosts if not ipaddress.ip_address(host).is_unspecified]
-    covered = {address for one in certificates for address in one.addresses}
-    return sorted(host for host in asked if host not in covered and not ipaddress.ip_address(host).is_loopback)
 
 
 def _days(details: CertificateDetails, now_s: float) -> str:

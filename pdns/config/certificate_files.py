@@ -5,6 +5,7 @@ The files are read as a pair, because a renewal replaces both. Nothing here keep
 
 from __future__ import annotations
 
+import math
 import re
 import ssl
 import stat
@@ -85,6 +86,12 @@ def read_client_authority(ca_file: Path, crl_file: Path | None) -> tuple[bytes, 
     crl_pem = _read("client_crl_file", crl_file)
     _check_crl(_revocations(crl_pem, crl_file), authorities, crl_file, ca_file)
     return _only(ca_pem, authorities), crl_pem
+
+
+def revocations_until_s(crl_file: Path) -> float:
+    """When the revocation list in this file is out of date, in seconds since the epoch. Raises `InvalidCertificate`."""
+    until = _revocations(_read("client_crl_file", crl_file), crl_file).next_update_utc
+    return math.inf if until is None else until.timestamp()
 
 
 @cache

@@ -19,6 +19,7 @@ from pdns.config.certificate_files import (
     is_readable_by_all,
     read_client_authority,
     read_pair,
+    revocations_until_s,
 )
 from pdns.config.credentials import secret_path
 from pdns.config.listener_schema import ListenerCertificate, ListenerSection
@@ -125,8 +126,13 @@ def listener_notes(listeners: Iterable[ListenerSection], now_s: float | None = N
     """
     now_s = time.time() if now_s is None else now_s
     notes: list[ListenerNote] = []
+    seen: set[ListenerCertificate] = set()  # a note about a file that several listeners have is enough
     for index, listener in enumerate(listeners):
+        notes += _revocation_notes(listener, f"listener[{index}].client_crl_file", now_s)
         for at, pair in certificate_pairs(listener, f"listener[{index}]"):
+            if pair in seen:
+                continue
+            seen.add(pair)
             if is_readable_by_all(Path(pair.key_file)):
                 notes.append(ListenerNote(f"{at}.key_file", f"every user of this machine may read {pair.key_file}: chmod 640"))
             try:
@@ -147,6 +153,19 @@ def listener_notes(listeners: Iterable[ListenerSection], now_s: float | None = N
                 unusual = "most browsers and phones do not accept Ed25519: use ECDSA P-256, or add it as a further certificate"
                 notes.append(ListenerNote(f"{at}.cert_file", unusual))
     return notes
+
+
+def _revocation_notes(listener: ListenerSection, key: str, now_s: float) -> list[ListenerNote]:
+    """OpenSSL refuses every client certificate while the revocation list is out of date."""
+    if not listener.client_crl_file:
+        return []
+    try:
+        until_s = revocations_until_s(Path(listener.client_crl_file))
+    except InvalidCertificate as error:
+        return [ListenerNote(key, error.reason)]
+    if until_s > now_s:
+        return []
+    return [ListenerNote(key, f"the list in {listener.client_crl_file} is out of date: every client certificate is refused")]
 
 
 def _settle(listener: ListenerSection, at: str, around: ListenerRuleContext) -> ListenerSection:

@@ -146,6 +146,20 @@ def test_client_certificates(directory: Path) -> None:
     assert (section.client_ca_file, section.client_crl_file) == (str(directory / "ca.pem"), str(directory / "crl.pem"))
 
 
+def test_a_revocation_list_that_is_out_of_date(directory: Path) -> None:
+    """It would refuse every client, so it is said. Files that two listeners have are named once."""
+    root = issue(authority=True)
+    (directory / "ca.pem").write_bytes(root.cert_pem)
+    (directory / "crl.pem").write_bytes(revocations(root))
+    (directory / "privkey.pem").chmod(0o644)
+    more = 'client_certificate = "required"\nclient_ca_file = "ca.pem"\nclient_crl_file = "crl.pem"\n'
+    sections = loaded(UPSTREAM + listener(more=more) + listener("https")).listener
+    assert [note.key for note in listener_notes(sections)] == ["listener[0].key_file"]
+    later = listener_notes(sections, time.time() + 31 * 86400)
+    assert [note.key for note in later] == ["listener[0].client_crl_file", "listener[0].key_file"]
+    assert "every client certificate is refused" in later[0].text
+
+
 def test_notes(directory: Path) -> None:
     """An expired certificate, a key for everyone, no names, a key that browsers do not know: valid, and said."""
     assert listener_notes(loaded(UPSTREAM + listener()).listener) == []

@@ -213,7 +213,9 @@ def test_no_query_is_lost_by_an_update(manifests: dict[str, str]) -> None:
         one["spec"] for name in SETS for one in objects(manifests[name], "Service") if one["spec"].get("clusterIP") != "None"
     ]
     assert {one.get("externalTrafficPolicy", "Local") for one in services} == {"Local"}
-    assert all([port["protocol"] for port in one["ports"]] == ["UDP", "TCP"] for one in services)
+    plain = [[port for port in one["ports"] if port["name"] in ("dns-udp", "dns-tcp")] for one in services]
+    assert all([port["protocol"] for port in ports] == ["UDP", "TCP"] for ports in plain)
+    assert all(port["protocol"] == "TCP" for one in services for port in one["ports"] if port["name"] != "dns-udp")
 
 
 def test_a_change_of_the_configuration_replaces_pods() -> None:
