@@ -8,7 +8,7 @@ from libc.string cimport memcmp, memcpy
 
 from pdns.fast.clock cimport clock_s
 from pdns.fast.doh cimport max_age_of
-from pdns.fast.encrypted cimport READ_BYTES, EncryptedSet, StreamQuery
+from pdns.fast.encrypted cimport EncryptedSet, StreamQuery
 from pdns.fast.encrypted_stream cimport OPEN, SEND_FAILED
 from pdns.fast.fast_path cimport MAX_TCP_BYTES, ParsedPacket
 from pdns.fast.http2_state cimport FIRST_STATUS, H2_DONE, STATUSES
@@ -21,6 +21,7 @@ from pdns.fast.http2 import REASONS
 
 cdef enum:
     MISS_COST = 32
+    HTTP_READ_BYTES = 4096  # some hundred requests at most: others wait meanwhile
     MOST_HEARD = 64  # messages of TLS itself, after the handshake
     DEFAULT_STREAMS = 100
 
@@ -58,7 +59,7 @@ cdef class HttpsSet(EncryptedSet):
         session._state.now_s = clock_s()
         self._take(s, session, budget)
         while budget[0] > 0 and not s.finishing and self._may_go_on(s):
-            got = tls_read(s.job.ssl, self._in, READ_BYTES)
+            got = tls_read(s.job.ssl, self._in, HTTP_READ_BYTES)
             if got > 0:
                 if session.receive(self._in, got):
                     break
