@@ -14,6 +14,11 @@ cdef enum:
     SMALL_DATA_BYTES = 64  # of a frame that does not end its request
 
 
+cdef inline void turn_away(Http2State *s, Http2Stream *stream, int status) noexcept nogil:
+    s.refused += 1
+    submit_refusal(s, stream, status)
+
+
 cdef inline void finish_request(Http2State *s, Http2Stream *stream) noexcept nogil:
     """All of it has come."""
     cdef int status = early_status(&stream.fields, stream.size)
@@ -21,7 +26,7 @@ cdef inline void finish_request(Http2State *s, Http2Stream *stream) noexcept nog
     if status == 0 and stream.size < HEADER_BYTES:
         status = 400
     if status:
-        submit_refusal(s, stream, status)
+        turn_away(s, stream, status)
         return
     stream.state = READY
     if s.ready == NULL:
@@ -130,7 +135,7 @@ cdef inline int on_frame(nghttp2_session *session, const nghttp2_frame *frame, v
         elif frame.hd.type == NGHTTP2_HEADERS:
             status = early_status(&stream.fields, stream.size)
             if status:
-                submit_refusal(s, stream, status)
+                turn_away(s, stream, status)
     return NGHTTP2_ERR_CALLBACK_FAILURE if s.reason else 0
 
 
@@ -140,9 +145,9 @@ cdef inline int on_data(nghttp2_session *session, uint8_t flags, int32_t number,
     if stream == NULL or stream.state != READING:
         return 0
     if stream.fields.method == GET:
-        submit_refusal(s, stream, 400)
+        turn_away(s, stream, 400)
     elif stream.size + size > MAX_BODY_BYTES:
-        submit_refusal(s, stream, 413)
+        turn_away(s, stream, 413)
     elif reserve(s, stream, <uint32_t>size):
         memcpy(stream.bytes + stream.size, data, size)
         stream.size += <uint32_t>size

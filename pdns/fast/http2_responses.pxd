@@ -4,7 +4,7 @@ from libc.stdint cimport int32_t, uint8_t, uint32_t
 from libc.string cimport memcpy
 
 from pdns.fast.doh cimport Refusal, refusal_of
-from pdns.fast.http2_state cimport ANSWERED, H2_PROTOCOL, Http2State, Http2Stream, reserve, stop
+from pdns.fast.http2_state cimport ANSWERED, FIRST_STATUS, H2_PROTOCOL, Http2State, Http2Stream, reserve, stop
 from pdns.fast.nghttp2 cimport *
 
 cdef enum:  # places in `texts` of a stream
@@ -66,6 +66,7 @@ cdef inline bint submit_refusal(Http2State *s, Http2Stream *stream, int status) 
     cdef nghttp2_nv fields[4]
     cdef const Refusal *refusal = refusal_of(status)
     cdef size_t count = 2, length_bytes
+    s.totals.refusals[refusal.status - FIRST_STATUS] += 1
     length_bytes = write_number(stream.texts + LENGTH_AT, <uint32_t>refusal.text_bytes)
     set_field(&fields[0], ":status", 7, refusal.status_text, 3, 0)
     set_field(&fields[1], "content-length", 14, stream.texts + LENGTH_AT, length_bytes, 0)

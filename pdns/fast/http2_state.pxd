@@ -25,6 +25,8 @@ cdef extern from *:
     const Allowance *allowances "pdns_allowances"
 
 cdef enum:
+    FIRST_STATUS = 400
+    STATUSES = 128
     INLINE_BYTES = 512  # of a message or an answer that needs no memory of its own
     MODEST_BYTES = 65536  # that a session may hold although all of them hold too much
 
@@ -77,6 +79,7 @@ cdef struct Http2Totals:  # of all sessions
     uint32_t max_requests
     double request_s
     double answer_s
+    uint32_t refusals[STATUSES]  # since they were counted, by status
 
 
 cdef struct Http2Stream:
@@ -111,6 +114,7 @@ cdef struct Http2State:
     uint32_t wasted_bytes  # since a request became whole
     int32_t last_stream
     uint32_t answers
+    uint32_t refused  # requests that did not get as far as `next_request`
     Http2Stream *oldest
     Http2Stream *newest
     Http2Stream *gone  # the abandoned ones

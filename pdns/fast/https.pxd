@@ -23,5 +23,7 @@ cdef class HttpsSet(EncryptedSet):
     cdef int _take(self, EncryptedStream s, HttpsSession session, int *budget) except -1
     cdef int _ask(self, EncryptedStream s, HttpsSession session, const HttpRequest *request, double now) except -1
     cdef const Known *_who(self, EncryptedStream s, HttpsSession session, const HttpRequest *request) except? NULL
+    cdef int _refused(self, EncryptedStream s, HttpsSession session) except -1
+    cdef int _count_refusals(self) except -1
     cdef int _pump(self, EncryptedStream s, HttpsSession session) except -1
     cdef int _over(self, EncryptedStream s, HttpsSession session) except -1

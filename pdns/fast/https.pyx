@@ -8,10 +8,10 @@ from libc.string cimport memcmp, memcpy
 
 from pdns.fast.clock cimport clock_s
 from pdns.fast.doh cimport max_age_of
-from pdns.fast.encrypted cimport READ_BYTES, EncryptedSet, StreamQuery
+from pdns.fast.encrypted cimport EncryptedSet, StreamQuery
 from pdns.fast.encrypted_stream cimport OPEN, SEND_FAILED
 from pdns.fast.fast_path cimport MAX_TCP_BYTES, ParsedPacket
-from pdns.fast.http2_state cimport H2_DONE
+from pdns.fast.http2_state cimport FIRST_STATUS, H2_DONE, STATUSES
 from pdns.fast.padding cimport pad
 from pdns.fast.stats cimport HTTPS
 from pdns.fast.tls cimport ENDED, WANTS_READ, WANTS_WRITE, tls_has_more, tls_read
@@ -21,6 +21,7 @@ from pdns.fast.http2 import REASONS
 
 cdef enum:
     MISS_COST = 32
+    HTTP_READ_BYTES = 4096  # some hundred requests at most: others wait meanwhile
     MOST_HEARD = 64  # messages of TLS itself, after the handshake
     DEFAULT_STREAMS = 100
 
@@ -41,6 +42,7 @@ cdef class HttpsSet(EncryptedSet):
     def limit_streams(self, uint32_t max_streams):
         """New connections may have so many streams at a time."""
         if max_streams != self._limits.totals.max_streams:
+            self._count_refusals()
             self._limits = Http2Limits(max_streams)
 
     cdef int _opened(self, EncryptedStream s) except -1:
@@ -57,10 +59,13 @@ cdef class HttpsSet(EncryptedSet):
         session._state.now_s = clock_s()
         self._take(s, session, budget)
         while budget[0] > 0 and not s.finishing and self._may_go_on(s):
-            got = tls_read(s.job.ssl, self._in, READ_BYTES)
+            got = tls_read(s.job.ssl, self._in, HTTP_READ_BYTES)
             if got > 0:
                 if session.receive(self._in, got):
                     break
+                if session._state.refused:
+                    budget[0] -= session._state.refused
+                    self._refused(s, session)
                 self._take(s, session, budget)
                 if not tls_has_more(s.job.ssl):
                     break  # no system call to hear that there is nothing
@@ -111,6 +116,8 @@ cdef class HttpsSet(EncryptedSet):
         s.active_s, s.has_asked, s.active = now, True, True
         if known == NULL:
             session.refuse(request.stream, 404)
+            session._state.refused = 1
+            self._refused(s, session)
             return 1
         self._fast_path.parse_known(request.message, request.size, known, &heard)
         self._fast_path.refused = False
@@ -132,6 +139,15 @@ cdef class HttpsSet(EncryptedSet):
         if self._fast_path.refused and self._table.refused(s):
             s.held_up = True
         return 1
+
+    cdef int _refused(self, EncryptedStream s, HttpsSession session) except -1:
+        """Requests that ask nothing cost as much as a hit, and no limit of queries sees them: after some, the client rests."""
+        while session._state.refused and not s.held_up:
+            session._state.refused -= 1
+            if self._table.refused(s):
+                s.held_up = True
+        session._state.refused = 0
+        return 0
 
     # answers
 
@@ -200,6 +216,16 @@ cdef class HttpsSet(EncryptedSet):
         cdef EncryptedStream s
         cdef double now = clock_s()
         EncryptedSet.sweep(self, limits, idle_limit_s)
+        self._count_refusals()
         for s in list(self._streams):
             if s.state == OPEN and s.session is not None and (<HttpsSession>s.session).sweep(now):
                 self._pump(s, <HttpsSession>s.session)
+
+    cdef int _count_refusals(self) except -1:
+        cdef int at
+        cdef uint32_t *refusals = self._limits.totals.refusals
+        for at in range(STATUSES):
+            while refusals[at]:
+                refusals[at] -= 1
+                self._stats.dropped(f"doh_{FIRST_STATUS + at}")
+        return 0

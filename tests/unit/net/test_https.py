@@ -117,6 +117,27 @@ def test_requests_are_refused() -> None:
             )
             responses = await client.ended(1, 3, 5, 7, 9, 11)
             assert [responses.status(stream) for stream in (1, 3, 5, 7, 9, 11)] == [404, 400, 405, 415, 400, 200]
+            await until(lambda: edge.count("dropped_total", "doh_400") == 2)
+            assert edge.count("dropped_total", "doh_404") == 1
+
+    run_on("uvloop", main())
+
+
+def test_a_flood_of_refused_requests_gets_its_turns() -> None:
+    """After some of them the client rests, so that others are served meanwhile."""
+
+    async def main() -> None:
+        async with https_edge() as edge:
+            good, bad = await client_of(edge), await client_of(edge)
+            streams = range(1, 2001, 2)
+            began_s = edge.loop.time()
+            for begin in range(0, 1000, 100):
+                bad.send(*(headers(stream, get(b"/other")) for stream in streams[begin : begin + 100]))
+                responses = await bad.ended(*streams[begin : begin + 100])
+            assert edge.loop.time() - began_s >= 0.1  # it rested after each of them
+            assert {responses.status(stream) for stream in streams} == {404}
+            good.send(headers(1, get(message=query())))
+            assert (await good.ended(1)).status(1) == 200
 
     run_on("uvloop", main())
 
