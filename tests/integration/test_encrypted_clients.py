@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import ssl
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -99,7 +100,7 @@ def test_curl(server: Encrypted, page: int) -> None:
 def test_dnspython(server: Encrypted) -> None:
     """TLS, and HTTPS by POST and GET."""
     query = dns.message.make_query(BLOCKED, "A", use_edns=0)
-    verify = str(server.ca_file)
+    verify = ssl.create_default_context(cafile=str(server.ca_file))
     answers = [
         dns.query.tls(query, "127.0.0.1", 60, server.ports["tls"], server_hostname=NAME, verify=verify),
         dns.query.https(query, server.doh_url, 60, verify=verify, post=True, http_version=HTTPVersion.HTTP_2),
