@@ -27,7 +27,7 @@ from pdns.errors import BlocksetError
 from pdns.files import records, safe_files
 from pdns.files.records import DamagedError
 from pdns.files.safe_files import read_state
-from pdns.state import cases, commands, feed_hits, feed_status, overrides, reports
+from pdns.state import cases, commands, enrolments, feed_hits, feed_status, overrides, reports
 from pdns.state.commands import Command
 from pdns.wire.names import from_text
 from tests.integration.apiclient import Api
@@ -109,8 +109,11 @@ FILES = (
     "feeds/compiled.json", "feeds/bad/copy.json", "feeds/bad/*.raw", "feeds/bad/*.parsed", "feeds/bad/hold.json",
     "blocksets/current", "blocksets/N/manifest.json", "blocksets/N/bloom.bin", "blocksets/N/names.marisa",
     "blocksets/N/records.bin", "blocksets/N/nets.bin", "blocksets/N/facts.bin", "blocksets/N/facts.msgpack",
-    "audit-config.jsonl",
+    "audit-config.jsonl", "credentials.json",
 )  # fmt: skip
+
+
+ENROLMENT = Command(command="enroll", user="t", tenant="north", credential=f"token:{'a' * 64}")
 
 
 def _cases(every: int) -> Iterator[object]:
@@ -142,6 +145,8 @@ class Damaged:
         self.pdns.wait_for(lambda: self.pdns.get("/readyz")[0] == 200, "/readyz")
         self.order("block", name=LOCAL)
         self.order("hold", feed="bad")
+        if not self.has_enrolment():
+            commands.execute(self.pdns.state_dir, ENROLMENT, 120.0)
         self.assert_commands_work()  # a block is a case
         self.assert_reports_work()
         assert self.api.local("POST", "/api/cache/flush", {"name": LOCAL, "reason": "a test"}).status == 200
@@ -200,6 +205,7 @@ class Damaged:
         self.pdns.wait_for(lambda: self.whole(f"{reports.DIRECTORY}/{reports.FILE_NAME}"), reports.FILE_NAME)
         self.pdns.wait_for(lambda: self.whole(reports.CLOSED_FILE), reports.CLOSED_FILE)
         self.pdns.wait_for(self.has_cases, cases.FILE_NAME)
+        self.pdns.wait_for(self.has_enrolment, enrolments.FILE_NAME)
 
     def assert_no_other_starts(self) -> None:
         command = [sys.executable, "-m", "pdns", "serve", "-c", str(self.pdns.config_path)]
@@ -207,6 +213,10 @@ class Damaged:
         done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
         assert done.returncode
         assert "is in use by another pdns serve" in done.stderr
+
+    def has_enrolment(self) -> bool:
+        """In a file that is whole."""
+        return self.whole(enrolments.FILE_NAME) and len(enrolments.read(self.pdns.state_dir).enrolments) == 1
 
     def has_cases(self) -> bool:
         """Those of before the damage too, as names that are still blocked."""

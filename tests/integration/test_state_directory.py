@@ -145,6 +145,7 @@ def test_every_file_has_its_row(tmp_path: Path) -> None:
             tenant = {"networks": ["192.0.2.0/24"]}
             made = Api(pdns).local("PUT", "/api/tenants/x?reason=test", tenant, If_None_Match="*")
             assert made.status == 201
+            run(pdns, "pdns tenant enroll x --host dns.example")
             pdns.wait_for(seen.has("audit-config.jsonl"), "the audit log of the supervisor")
             assert pdns.addresses("x.example") == [pagevisits.ADDRESS]
             pdns.wait_for(seen.has("cases.jsonl"), "a case")

@@ -44,6 +44,14 @@ def test_ports_and_paths(transport: str, port: int, path: str, directory: Path) 
     assert section.pairs[0].cert_file == section.cert_file
 
 
+def test_a_tenant_may_have_enrolled_devices_only(directory: Path) -> None:
+    """Where there are encrypted listeners, a tenant needs no network; without them, no client would be of it."""
+    assert directory.exists()
+    tenant = '[[tenant]]\nname = "a"\n'
+    assert loaded(UPSTREAM + listener() + tenant).tenant[0].name == "a"
+    assert "tenant[0].networks: required" in str(errors(UPSTREAM + tenant))
+
+
 def test_udp_and_tcp_do_not_clash() -> None:
     """DoH and DoH3 share a port, as do DoT and DoQ, and the metrics may have the TCP port of a DoQ listener."""
     text = UPSTREAM + "".join(map(listener, ("tls", "quic", "https", "h3")))
