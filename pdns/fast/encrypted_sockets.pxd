@@ -22,10 +22,12 @@ cdef class EncryptedSockets:
     cdef set _streams
     cdef Totals _totals
     cdef bint _is_draining, _is_awake
+    cdef int _shaking  # handshakes that are with the thread
     cdef double _drained_since_s
 
     cdef int _guarded(self, EncryptedStream s, uint32_t events) except -1
     cdef int _ready(self, EncryptedStream s, uint32_t events) except -1
+    cdef bint _is_quiet(self, double now) noexcept  # nobody asks now: `EncryptedSet` knows
     cdef int _shake(self, EncryptedStream s) except -1
     cdef int _take_back(self) except -1
     cdef int _shaken(self, EncryptedStream s) except -1

@@ -11,11 +11,11 @@ from pdns.fast.batch cimport MAX_ADDRESS_BYTES, Peer, address_of, port_of, sockl
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
 from pdns.fast.encrypted_stream cimport EPOLLIN, EPOLLOUT, FRESH, GONE, HEADER, LEAVING, OPEN, SHAKES, SHAKING, EncryptedStream
-from pdns.fast.handshakes cimport Handshake, free_thread, next_left, start_thread, stop_thread, submit, take_done
+from pdns.fast.handshakes cimport Handshake, free_thread, next_left, run_handshake, start_thread, stop_thread, submit, take_done
 from pdns.fast.openssl cimport SSL_R_NO_APPLICATION_PROTOCOL
 from pdns.fast.stats cimport HTTPS, TLS
 from pdns.fast.tls cimport (
-    DONE, FINGERPRINT_BYTES, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint, tls_handshake,
+    DONE, FINGERPRINT_BYTES, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint,
     tls_may_finish_here, tls_server_name,
 )
 
@@ -43,15 +43,6 @@ cdef extern from "<sys/socket.h>" nogil:
         pass
     int accept4(int fd, sockaddr *name, socklen_t *size, int flags)
     ssize_t recv(int fd, void *at, size_t size, int flags)
-    int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
-
-cdef extern from "<netinet/in.h>" nogil:
-    enum:
-        IPPROTO_TCP
-
-cdef extern from "<netinet/tcp.h>" nogil:
-    enum:
-        TCP_NODELAY
 
 cdef extern from "<unistd.h>" nogil:
     int close_fd "close"(int fd)
@@ -104,12 +95,11 @@ cdef class EncryptedSockets:
         cdef Peer peer
         cdef socklen_t size = MAX_ADDRESS_BYTES
         cdef uint8_t address[ADDRESS_BYTES]
-        cdef int one = 1, fd = accept4(listening, <sockaddr *>peer.name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        cdef int fd = accept4(listening, <sockaddr *>peer.name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
             if errno in (EAGAIN, ECONNABORTED, EINTR):  # another worker was faster, or the client has gone
                 return None
             raise OSError(errno, "accept")
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         peer.name_bytes = <uint8_t>size
         address_of(&peer, address)
         return fd, text_of(address), port_of(&peer)
@@ -171,12 +161,16 @@ cdef class EncryptedSockets:
             if not self._table.may_shake(s):
                 return 0
             s.job.context = s.context.lend()
+            if self._shaking == 0 and self._is_quiet(clock_s()):
+                run_handshake(&s.job)
+                return self._shaken(s)
         elif tls_may_finish_here(s.job.ssl):
-            s.job.progress = tls_handshake(s.job.ssl, &s.job.reason)
+            run_handshake(&s.job)
             return self._shaken(s)
         s.state = SHAKING
         s.watch(0)
         Py_INCREF(s)
+        self._shaking += 1
         submit(self._thread, &s.job)
         return 0
 
@@ -187,6 +181,7 @@ cdef class EncryptedSockets:
             s = <EncryptedStream>one.owner
             one = one.next
             Py_DECREF(s)
+            self._shaking -= 1
             try:
                 self._shaken(s)
             except Exception as error:
@@ -226,7 +221,6 @@ cdef class EncryptedSockets:
     cdef int _leave(self, EncryptedStream s) except -1:
         """Close in peace: the client has everything before it hears that."""
         self._mark(s, False)
-        s.watch(0)
         if not s.say_goodbye() or self._is_draining:
             return self._close(s)
         s.state, s.active_s = LEAVING, clock_s()
@@ -341,6 +335,9 @@ cdef class EncryptedSockets:
 
     cdef int _go_on(self, EncryptedStream s, bint writable) except -1:
         return 0
+
+    cdef bint _is_quiet(self, double now) noexcept:
+        return False
 
     cpdef _flush(self):
         pass

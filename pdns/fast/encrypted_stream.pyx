@@ -167,8 +167,10 @@ cdef class EncryptedStream:
         tls_say_goodbye(self.job.ssl)
         tls_free(self.job.ssl)
         self.job.ssl = NULL
+        if self.at_end:
+            return False
         shutdown(self.fd, SHUT_WR)
-        return not (self.at_end or self.has_closed())
+        return not self.has_closed()
 
     cdef bint has_closed(self) noexcept:
         cdef int turn
@@ -185,7 +187,7 @@ cdef class EncryptedStream:
         setsockopt(self.fd, SOL_SOCKET, SO_LINGER, PyBytes_AS_STRING(_RESET), 8)
 
     cdef void close(self) noexcept:
-        self.watch(0)
+        self.watched = 0  # what is closed leaves the epoll set
         if self.job.ssl != NULL:
             tls_free(self.job.ssl)
             self.job.ssl = NULL
