@@ -18,6 +18,9 @@ cdef class EncryptedSockets:
     cdef int _epoll
     cdef epoll_event _events[EVENTS]
     cdef int _event_at, _event_count
+    cdef EncryptedStream _alone  # watched by the loop itself; None: there is none
+    cdef EncryptedStream _last
+    cdef int _run  # of wake-ups that were for `_last` alone, or for others than `_alone`
     cdef list _gone
     cdef set _streams
     cdef Totals _totals
@@ -26,6 +29,7 @@ cdef class EncryptedSockets:
     cdef double _drained_since_s
 
     cdef int _guarded(self, EncryptedStream s, uint32_t events) except -1
+    cdef int _note_run(self) except -1
     cdef int _ready(self, EncryptedStream s, uint32_t events) except -1
     cdef bint _is_quiet(self, double now) noexcept  # nobody asks now: `EncryptedSet` knows
     cdef int _shake(self, EncryptedStream s) except -1

@@ -38,6 +38,7 @@ cdef struct Totals:  # of all connections
 
 cdef class EncryptedStream:
     cdef object set  # the `EncryptedSet` that it is one of, which has what follows
+    cdef bint watched_alone  # by the loop itself
     cdef int epoll
     cdef Totals *totals
     cdef TlsContext context

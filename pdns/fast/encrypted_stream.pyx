@@ -81,6 +81,8 @@ cdef class EncryptedStream:
         cdef epoll_event event
         if wanted == self.watched:
             return
+        if self.watched_alone:
+            self.set.watch_together(self)
         event.events, event.data.ptr = wanted, <void *>self
         # a descriptor that nothing is wanted of is taken out: the kernel would go on to report errors of it
         epoll_ctl(self.epoll, EPOLL_CTL_MOD if wanted and self.watched else EPOLL_CTL_ADD if wanted else EPOLL_CTL_DEL, self.fd, &event)
@@ -187,6 +189,8 @@ cdef class EncryptedStream:
         setsockopt(self.fd, SOL_SOCKET, SO_LINGER, PyBytes_AS_STRING(_RESET), 8)
 
     cdef void close(self) noexcept:
+        if self.watched_alone:
+            self.set.watch_together(self)
         self.watched = 0  # what is closed leaves the epoll set
         if self.job.ssl != NULL:
             tls_free(self.job.ssl)
