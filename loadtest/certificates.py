@@ -41,5 +41,6 @@ def self_signed(directory: Path, name: str) -> CertificateFiles:
     files = CertificateFiles(directory / "certificate.pem", directory / "key.pem")
     files.certificate.write_bytes(made.public_bytes(serialization.Encoding.PEM))
     pem, plain = serialization.Encoding.PEM, serialization.NoEncryption()
+    files.key.touch(mode=0o600)
     files.key.write_bytes(key.private_bytes(pem, serialization.PrivateFormat.PKCS8, plain))
     return files

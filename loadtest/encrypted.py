@@ -13,9 +13,9 @@ import msgspec
 from loadtest import certificates, packets, programs, traffic
 from loadtest import encrypted_goals as goals
 from loadtest.encrypted_generate import SERVER_NAME, EncryptedRun, command, finish, generate, holding, start
-from loadtest.encrypted_goals import BARE, HTTPS, TLS, EncryptedPath
+from loadtest.encrypted_goals import BARE, HTTPS, QUIC, TLS, EncryptedPath
 from loadtest.encrypted_results import BesideConnections, EncryptedCost, EncryptedResults, IdleMemory
-from loadtest.encrypted_servers import EncryptedServer, allow_descriptors, ours, running
+from loadtest.encrypted_servers import EncryptedServer, all_started, allow_descriptors, ours
 from loadtest.loopback import Address
 from loadtest.peers.peer import Peer
 from loadtest.population import Population
@@ -72,7 +72,7 @@ def measure(field: EncryptedField, peers: Sequence[Peer], only: str, log_step: C
     wants = {key: only in ("encrypted", key) for key in (goals.IDLE, goals.BESIDE)}
     allow_descriptors(3 * goals.IDLE_CONNECTIONS)
     log_step("encrypted: start")
-    with running(field.directory / "encrypted", field.upstream, peers, field.server_core, notes) as servers:
+    with all_started(field.directory / "encrypted", field.upstream, peers, field.server_core, notes) as servers:
         if wants[goals.IDLE]:
             log_step(f"encrypted: memory of {goals.IDLE_CONNECTIONS:,} idle connections")
             idle = _idle(field, servers, notes)
@@ -116,7 +116,7 @@ def _costs(field: EncryptedField, path: EncryptedPath, servers: list[EncryptedSe
 
 def _warm(field: EncryptedField, server: EncryptedServer, transport: str) -> None:
     """Puts every name into the cache of the server."""
-    path = EncryptedPath(key="", title="", transport=transport, connections=2, window=20)
+    path = EncryptedPath(key="", title="", transport=transport, connections=1 if transport == QUIC else 2, window=20)
     words = command(server.addresses[transport], field.every_name(), path, seconds=10, count=len(field.people.benign))
     generate(words, field.generator_core)
 
@@ -178,23 +178,25 @@ def _not_as_meant(path: EncryptedPath, runs: list[EncryptedRun]) -> str:
 
 
 def _idle(field: EncryptedField, servers: list[EncryptedServer], notes: list[str]) -> list[IdleMemory]:
-    """Before anything else, so that no memory that is free again is taken for them."""
+    """Before anything else, and those of one transport beside those of the other: memory that is free again would hide them."""
     found, count = [], goals.IDLE_CONNECTIONS
     for server in servers:
-        for transport in (TLS, HTTPS):
-            if transport not in server.addresses:
-                continue
-            try:
-                _warm(field, server, transport)
-                before = server.memory(transport)
-                address = server.addresses[transport]
-                with holding(address, field.every_name(), transport, count, field.generator_core):
+        with contextlib.ExitStack() as stack:
+            for transport in (TLS, HTTPS):
+                if transport not in server.addresses:
+                    continue
+                try:
+                    _warm(field, server, transport)
+                    before = server.memory(transport)
+                    stack.enter_context(
+                        holding(server.addresses[transport], field.every_name(), transport, count, field.generator_core)
+                    )
                     time.sleep(_SETTLE_S)
                     taken = server.memory(transport) - before
-            except (programs.GeneratorError, OSError) as error:
-                notes.append(f"idle connections of {server.name}, {transport}: {error}")
-                continue
-            found.append(IdleMemory(server=server.name, transport=transport, connection_bytes=taken / count))
+                except (programs.GeneratorError, OSError) as error:
+                    notes.append(f"idle connections of {server.name}, {transport}: {error}")
+                    continue
+                found.append(IdleMemory(server=server.name, transport=transport, connection_bytes=taken / count))
     return found
 
 

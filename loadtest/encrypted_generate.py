@@ -5,17 +5,19 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import msgspec
 
 from loadtest import build
-from loadtest.encrypted_goals import HTTPS, EncryptedPath
+from loadtest.encrypted_goals import HTTPS, QUIC, EncryptedPath
 from loadtest.loopback import Address
 from loadtest.programs import GeneratorError, Latency
 
 SERVER_NAME = "dns.example"
+_REPOSITORY = build.HERE.parent
 _CLIENTS = 100  # source addresses, where there are many connections
 
 
@@ -50,8 +52,8 @@ def command(
     rate: float = 0,
 ) -> list[str]:
     """The command line that asks along `path`, until `seconds` or `count` queries are over. `rate`: new connections a second."""
-    words = [str(build.program("encrypted_generator")), "--to", str(to), "--packets", str(packets), "--name", SERVER_NAME]
-    words += ["--seconds", f"{seconds:.3f}", "--count", str(count)]
+    program = [sys.executable, "-m", "loadtest.quic_generator"] if path.transport == QUIC else _generator()
+    words = [*program, "--to", str(to), "--packets", str(packets), "--seconds", f"{seconds:.3f}", "--count", str(count)]
     words += ["--connections", str(path.connections), "--window", str(path.window)]
     words += ["--https"] if path.transport == HTTPS else []
     words += ["--new", "--clients", str(_CLIENTS)] if path.new else []
@@ -59,9 +61,13 @@ def command(
     return [*words, "--rate", f"{rate:.3f}"] if rate else words
 
 
+def _generator() -> list[str]:
+    return [str(build.program("encrypted_generator")), "--name", SERVER_NAME]
+
+
 def start(words: list[str], core: int | None, *, idle: bool = False) -> subprocess.Popen[str]:
     """Starts it on `core`. `idle`: it runs when nothing else wants that core, so it delays no other program."""
-    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True, cwd=_REPOSITORY)
     with contextlib.suppress(ProcessLookupError):
         if core is not None:
             os.sched_setaffinity(process.pid, {core})
@@ -86,8 +92,8 @@ def generate(words: list[str], core: int | None) -> EncryptedRun:
 @contextlib.contextmanager
 def holding(to: Address, packets: Path, transport: str, connections: int, core: int | None) -> Iterator[None]:
     """That many idle connections, on each of which one query was answered. Raises `GeneratorError` when not all could be made."""
-    words = [str(build.program("encrypted_generator")), "--to", str(to), "--packets", str(packets), "--name", SERVER_NAME]
-    words += ["--hold", "--connections", str(connections), "--clients", str(_CLIENTS), "--seconds", "30"]
+    words = [*_generator(), "--to", str(to), "--packets", str(packets)]
+    words += ["--hold", "--connections", str(connections), "--clients", str(_CLIENTS), "--seconds", "15"]
     words += ["--https"] if transport == HTTPS else []
     process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

@@ -46,7 +46,9 @@ DOT_RESUMED = EncryptedPath(
 DOH_NEW = EncryptedPath(
     key="doh_new", title="DoH, new connection and a query", transport=HTTPS, connections=4, new=True, max_ratios={BARE: 1.05}
 )  # fmt: skip
-PATHS = (DOT_ONE, DOT_MANY, DOH_ONE, DOH_MANY, DOT_NEW, DOT_RESUMED, DOH_NEW)
+DOQ_ONE = EncryptedPath(key="doq_one", title="DoQ, one outstanding", transport=QUIC)
+DOQ_MANY = EncryptedPath(key="doq_many", title="DoQ, 20 outstanding", transport=QUIC, window=20)
+PATHS = (DOT_ONE, DOT_MANY, DOH_ONE, DOH_MANY, DOT_NEW, DOT_RESUMED, DOH_NEW, DOQ_ONE, DOQ_MANY)
 
 IDLE, BESIDE = "idle", "beside"  # keys of what is measured besides
 IDLE_CONNECTIONS = 2_000

@@ -40,11 +40,16 @@ def show(results: EncryptedResults, console: Console) -> None:
 
 
 def _costs(results: EncryptedResults, names: list[str]) -> Table:
-    table = table_of("path", *names)
+    table = table_of("path", *names, "range of ours")
     for path in goals.PATHS:
         if any(cost.key == path.key for cost in results.costs):
-            table.add_row(path.title, *(_cell(results, path.key, name) for name in names))
+            table.add_row(path.title, *(_cell(results, path.key, name) for name in names), _range(results, path.key))
     return table
+
+
+def _range(results: EncryptedResults, key: str) -> str:
+    ours = results.cost(key, OURS)
+    return f"{ratio_text(min(ours.ratios))}-{ratio_text(max(ours.ratios))} x" if ours is not None and ours.ratios else ""
 
 
 def _cell(results: EncryptedResults, key: str, name: str) -> str:
@@ -53,9 +58,12 @@ def _cell(results: EncryptedResults, key: str, name: str) -> str:
         return "-"
     star = "*" if cost.problem else ""
     if name == BARE or not cost.ratios:
-        return f"{cost.cpu_us:.2f}{star}"
-    spread = f" ({ratio_text(min(cost.ratios))}-{ratio_text(max(cost.ratios))})" if name == OURS else ""
-    return f"{cost.cpu_us:.2f}, {ratio_text(cost.ratio)} x{spread}{star}"
+        return f"{_us(cost.cpu_us)}{star}"
+    return f"{_us(cost.cpu_us)}, {ratio_text(cost.ratio)} x{star}"
+
+
+def _us(microseconds: float) -> str:
+    return f"{microseconds:.2f}" if microseconds < 100 else f"{microseconds:.0f}"
 
 
 def _idle(results: EncryptedResults, names: list[str]) -> Table:

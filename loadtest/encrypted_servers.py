@@ -55,7 +55,7 @@ class EncryptedServer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 @contextlib.contextmanager
-def running(
+def all_started(
     directory: Path, upstream: Address, peers: Sequence[Peer], core: int | None, notes: list[str]
 ) -> Iterator[list[EncryptedServer]]:
     """The yardsticks, ours and each of `peers` that starts; `notes` gets a line for each that does not. Without `core` they are

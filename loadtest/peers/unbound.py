@@ -57,7 +57,7 @@ def _encrypted(listen: EncryptedListen) -> list[str]:
         f"  https-port: {listen.https.port}",
         f'  tls-service-pem: "{listen.certificate}"',
         f'  tls-service-key: "{listen.key}"',
-        "  incoming-num-tcp: 2500  # more idle connections than are held",
+        "  incoming-num-tcp: 5000  # more idle connections than are held",
     ]
 
 

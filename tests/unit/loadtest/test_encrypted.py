@@ -13,7 +13,7 @@ from loadtest import certificates, encrypted, encrypted_goals, population, progr
 from loadtest.encrypted import EncryptedField, EncryptedPlan
 from loadtest.encrypted_generate import SERVER_NAME
 from loadtest.encrypted_goals import BARE
-from loadtest.encrypted_servers import EncryptedServer, config_of, running
+from loadtest.encrypted_servers import EncryptedServer, all_started, config_of
 from loadtest.loopback import Address
 from loadtest.packets import query
 from loadtest.peers import ALL, dnsdist, dnsproxy, unbound
@@ -42,7 +42,7 @@ def test_a_peer_is_measured_beside_the_bare_servers(peer: Peer, field: Encrypted
         field = msgspec.structs.replace(field, upstream=authority.address)
         found = encrypted.measure(field, [peer], "one", lambda _: None)
     assert found.notes == []
-    for path in encrypted_goals.chosen("one"):
+    for path in (encrypted_goals.DOT_ONE, encrypted_goals.DOH_ONE):
         bare, theirs = found.cost(path.key, BARE), found.cost(path.key, peer.name)
         assert bare is not None
         assert theirs is not None
@@ -70,7 +70,7 @@ def test_a_peer_that_is_not_there_is_a_note(field: EncryptedField, monkeypatch: 
     notes: list[str] = []
     with (
         programs.serving("authority") as authority,
-        running(tmp_path / "run", authority.address, [missing], None, notes) as servers,
+        all_started(tmp_path / "run", authority.address, [missing], None, notes) as servers,
     ):
         assert [server.name for server in servers] == [BARE]
     assert len(notes) == 1
