@@ -35,7 +35,7 @@ cdef class EncryptedSet(EncryptedSockets):
     cdef list _undecided, _dirty
     cdef bint _is_flush_planned
     cdef uint64_t _parsed  # `FastPath.parsed` when it was last looked at
-    cdef double _asked_s  # when somebody last asked who had done so before
+    cdef double _asked_s  # when a client last asked that had done so before
     cdef public bint pads
     cdef public int max_outstanding
 

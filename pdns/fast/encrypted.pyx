@@ -81,7 +81,7 @@ cdef class EncryptedSet(EncryptedSockets):
         free(self._out)
 
     cdef bint _is_quiet(self, double now) noexcept:
-        """Nobody would wait for what takes a moment: no client that was known has asked in the last second."""
+        """No client would wait for what takes a moment: none that was known has asked in the last second."""
         if self._parsed != self._fast_path.parsed:
             self._parsed, self._asked_s = self._fast_path.parsed, now
         return now - self._asked_s >= QUIET_S

@@ -140,7 +140,7 @@ cdef class EncryptedSockets:
             self._flush()
 
     cdef int _note_run(self) except -1:
-        """A connection that is busy alone is watched by the loop itself: two descriptors to ask cost a query as much as its answer."""
+        """A connection that is busy alone is polled by the loop itself: two descriptors to ask cost a query as much as its answer."""
         cdef EncryptedStream s
         if self._alone is not None:
             self._run += 1
@@ -150,11 +150,11 @@ cdef class EncryptedSockets:
             s = <EncryptedStream>self._events[0].data.ptr
             if s is not self._last:
                 self._last, self._run = s, 0
-            elif s.state == OPEN and s.watched == EPOLLIN:
+            elif s.state == OPEN and s.polled == EPOLLIN:
                 self._run += 1
                 if self._run > LONG_RUN:
                     s.watch(0)
-                    s.watched, s.watched_alone = EPOLLIN, True
+                    s.polled, s.polled_alone = EPOLLIN, True
                     self._alone, self._last, self._run = s, None, 0
                     self._loop.add_reader(s.fd, self._wake_alone)
         return 0
@@ -173,9 +173,9 @@ cdef class EncryptedSockets:
 
     def watch_together(self, EncryptedStream s not None):
         """With the others, again."""
-        cdef uint32_t wanted = s.watched
+        cdef uint32_t wanted = s.polled
         self._loop.remove_reader(s.fd)
-        s.watched, s.watched_alone = 0, False
+        s.polled, s.polled_alone = 0, False
         self._alone, self._run = None, 0
         s.watch(wanted)
 
