@@ -128,7 +128,7 @@ class Target:
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = self.clients[transport].wrap_bio(incoming, outgoing, server_hostname="dns.example")
         damages = self.random.random() < 0.5
-        with ours, suppress(ssl.SSLError, ConnectionError, BrokenPipeError):
+        with ours, suppress(ssl.SSLError, ConnectionError, BlockingIOError):
             for _ in range(self.random.randrange(3, 40)):
                 finished = self._shake(tls)
                 if finished:
