@@ -86,7 +86,7 @@ man: venv ## make manual pages and shell completion, in build/manual
 	@printf 'man -l build/manual/man1/pdns.1\n'
 
 deb: ## make a Debian package for the release that this runs on, in dist
-	@.ci/apt-install debhelper dpkg-dev gcc libc6-dev python3-dev python3-venv
+	@.ci/apt-install debhelper dpkg-dev gcc libc6-dev libnghttp2-dev libssl-dev python3-dev python3-venv
 	@exec deploy/build-deb dist
 
 release: ## check, build and tag a release, in dist/VERSION: make release VERSION=1.2.3

@@ -34,6 +34,8 @@ cdef class EncryptedSet(EncryptedSockets):
     cdef uint64_t _answered[SOURCE_COUNT]
     cdef list _undecided, _dirty
     cdef bint _is_flush_planned
+    cdef uint64_t _parsed  # `FastPath.parsed` when it was last looked at
+    cdef double _asked_s  # when a client last asked that had done so before
     cdef public bint pads
     cdef public int max_outstanding
 

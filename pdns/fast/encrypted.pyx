@@ -21,6 +21,7 @@ from pdns.fast.wire cimport HEADER_BYTES, put16, u16
 cdef enum:
     BUDGET = 128  # messages of a connection in its turn; then others go on
     MISS_COST = 32  # of them
+    QUIET_S = 1
     MOST_HEARD = 64  # messages of TLS itself, after the handshake
 
 
@@ -78,6 +79,12 @@ cdef class EncryptedSet(EncryptedSockets):
     def __dealloc__(self):
         free(self._in)
         free(self._out)
+
+    cdef bint _is_quiet(self, double now) noexcept:
+        """No client would wait for what takes a moment: none that was known has asked in the last second."""
+        if self._parsed != self._fast_path.parsed:
+            self._parsed, self._asked_s = self._fast_path.parsed, now
+        return now - self._asked_s >= QUIET_S
 
     cdef int _identify(self, EncryptedStream s) except -1:
         s.epoch = self._fast_path.clients_epoch
@@ -183,6 +190,8 @@ cdef class EncryptedSet(EncryptedSockets):
         cdef Py_ssize_t length
         cdef int source = 0
         cdef double now = clock_s()
+        if s.has_asked:
+            self._asked_s = now
         s.active_s, s.has_asked, s.active = now, True, True
         if self._out_bytes + FRAME_BYTES > OUT_BYTES:
             self._write_out(s)

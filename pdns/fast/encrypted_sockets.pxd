@@ -1,6 +1,6 @@
 """Encrypted connections of clients, of one worker: their sockets, their handshakes, and how they end.
 
-All of them are watched with one descriptor, of which the event loop has one reader.
+All of them are polled with one descriptor, of which the event loop has one reader.
 """
 
 from libc.stdint cimport uint32_t
@@ -18,14 +18,20 @@ cdef class EncryptedSockets:
     cdef int _epoll
     cdef epoll_event _events[EVENTS]
     cdef int _event_at, _event_count
+    cdef EncryptedStream _alone  # polled by the loop itself; None: there is none
+    cdef EncryptedStream _last
+    cdef int _run  # of wake-ups that were for `_last` alone, or for others than `_alone`
     cdef list _gone
     cdef set _streams
     cdef Totals _totals
     cdef bint _is_draining, _is_awake
+    cdef int _shaking  # handshakes that are with the thread
     cdef double _drained_since_s
 
     cdef int _guarded(self, EncryptedStream s, uint32_t events) except -1
+    cdef int _note_run(self) except -1
     cdef int _ready(self, EncryptedStream s, uint32_t events) except -1
+    cdef bint _is_quiet(self, double now) noexcept  # no client asks now: `EncryptedSet` knows
     cdef int _shake(self, EncryptedStream s) except -1
     cdef int _take_back(self) except -1
     cdef int _shaken(self, EncryptedStream s) except -1

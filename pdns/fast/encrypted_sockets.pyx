@@ -11,11 +11,11 @@ from pdns.fast.batch cimport MAX_ADDRESS_BYTES, Peer, address_of, port_of, sockl
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
 from pdns.fast.encrypted_stream cimport EPOLLIN, EPOLLOUT, FRESH, GONE, HEADER, LEAVING, OPEN, SHAKES, SHAKING, EncryptedStream
-from pdns.fast.handshakes cimport Handshake, free_thread, next_left, start_thread, stop_thread, submit, take_done
+from pdns.fast.handshakes cimport Handshake, free_thread, next_left, run_handshake, start_thread, stop_thread, submit, take_done
 from pdns.fast.openssl cimport SSL_R_NO_APPLICATION_PROTOCOL
 from pdns.fast.stats cimport HTTPS, TLS
 from pdns.fast.tls cimport (
-    DONE, FINGERPRINT_BYTES, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint, tls_handshake,
+    DONE, FINGERPRINT_BYTES, WANTS_READ, WANTS_WRITE, TlsContext, tls_client_fingerprint,
     tls_may_finish_here, tls_server_name,
 )
 
@@ -43,18 +43,12 @@ cdef extern from "<sys/socket.h>" nogil:
         pass
     int accept4(int fd, sockaddr *name, socklen_t *size, int flags)
     ssize_t recv(int fd, void *at, size_t size, int flags)
-    int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
-
-cdef extern from "<netinet/in.h>" nogil:
-    enum:
-        IPPROTO_TCP
-
-cdef extern from "<netinet/tcp.h>" nogil:
-    enum:
-        TCP_NODELAY
 
 cdef extern from "<unistd.h>" nogil:
     int close_fd "close"(int fd)
+
+cdef enum:
+    LONG_RUN = 16  # wake-ups
 
 cdef double _TURN_S = 0.001  # of all connections, after which the rest of the program goes on
 cdef double _LEAVING_S = 1.0  # that a client is given to close
@@ -104,12 +98,11 @@ cdef class EncryptedSockets:
         cdef Peer peer
         cdef socklen_t size = MAX_ADDRESS_BYTES
         cdef uint8_t address[ADDRESS_BYTES]
-        cdef int one = 1, fd = accept4(listening, <sockaddr *>peer.name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+        cdef int fd = accept4(listening, <sockaddr *>peer.name, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
         if fd < 0:
             if errno in (EAGAIN, ECONNABORTED, EINTR):  # another worker was faster, or the client has gone
                 return None
             raise OSError(errno, "accept")
-        setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
         peer.name_bytes = <uint8_t>size
         address_of(&peer, address)
         return fd, text_of(address), port_of(&peer)
@@ -129,6 +122,7 @@ cdef class EncryptedSockets:
             self._event_at, self._event_count = 0, epoll_wait(self._epoll, self._events, EVENTS, 0)
             if self._event_count < 0:
                 self._event_count = 0
+            self._note_run()
         ends_s = clock_s() + _TURN_S
         self._is_awake = True
         try:
@@ -144,6 +138,46 @@ cdef class EncryptedSockets:
         finally:
             self._is_awake = False
             self._flush()
+
+    cdef int _note_run(self) except -1:
+        """A connection that is busy alone is polled by the loop itself: two descriptors to ask cost a query as much as its answer."""
+        cdef EncryptedStream s
+        if self._alone is not None:
+            self._run += 1
+            if self._run > LONG_RUN:
+                self.watch_together(self._alone)
+        elif self._event_count == 1 and self._events[0].data.ptr != NULL:
+            s = <EncryptedStream>self._events[0].data.ptr
+            if s is not self._last:
+                self._last, self._run = s, 0
+            elif s.state == OPEN and s.polled == EPOLLIN:
+                self._run += 1
+                if self._run > LONG_RUN:
+                    s.watch(0)
+                    s.polled, s.polled_alone = EPOLLIN, True
+                    self._alone, self._last, self._run = s, None, 0
+                    self._loop.add_reader(s.fd, self._wake_alone)
+        return 0
+
+    def _wake_alone(self):
+        cdef EncryptedStream s = self._alone
+        if s is None:
+            return
+        self._run = 0
+        self._is_awake = True
+        try:
+            self._guarded(s, EPOLLIN)
+        finally:
+            self._is_awake = False
+            self._flush()
+
+    def watch_together(self, EncryptedStream s not None):
+        """With the others, again."""
+        cdef uint32_t wanted = s.polled
+        self._loop.remove_reader(s.fd)
+        s.polled, s.polled_alone = 0, False
+        self._alone, self._run = None, 0
+        s.watch(wanted)
 
     cdef int _guarded(self, EncryptedStream s, uint32_t events) except -1:
         try:
@@ -171,12 +205,16 @@ cdef class EncryptedSockets:
             if not self._table.may_shake(s):
                 return 0
             s.job.context = s.context.lend()
+            if self._shaking == 0 and self._is_quiet(clock_s()):
+                run_handshake(&s.job)
+                return self._shaken(s)
         elif tls_may_finish_here(s.job.ssl):
-            s.job.progress = tls_handshake(s.job.ssl, &s.job.reason)
+            run_handshake(&s.job)
             return self._shaken(s)
         s.state = SHAKING
         s.watch(0)
         Py_INCREF(s)
+        self._shaking += 1
         submit(self._thread, &s.job)
         return 0
 
@@ -187,6 +225,7 @@ cdef class EncryptedSockets:
             s = <EncryptedStream>one.owner
             one = one.next
             Py_DECREF(s)
+            self._shaking -= 1
             try:
                 self._shaken(s)
             except Exception as error:
@@ -226,7 +265,6 @@ cdef class EncryptedSockets:
     cdef int _leave(self, EncryptedStream s) except -1:
         """Close in peace: the client has everything before it hears that."""
         self._mark(s, False)
-        s.watch(0)
         if not s.say_goodbye() or self._is_draining:
             return self._close(s)
         s.state, s.active_s = LEAVING, clock_s()
@@ -341,6 +379,9 @@ cdef class EncryptedSockets:
 
     cdef int _go_on(self, EncryptedStream s, bint writable) except -1:
         return 0
+
+    cdef bint _is_quiet(self, double now) noexcept:
+        return False
 
     cpdef _flush(self):
         pass

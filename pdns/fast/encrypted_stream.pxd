@@ -38,6 +38,7 @@ cdef struct Totals:  # of all connections
 
 cdef class EncryptedStream:
     cdef object set  # the `EncryptedSet` that it is one of, which has what follows
+    cdef bint polled_alone  # by the loop itself
     cdef int epoll
     cdef Totals *totals
     cdef TlsContext context
@@ -56,7 +57,7 @@ cdef class EncryptedStream:
     cdef object session  # of HTTP/2; None: DNS behind lengths
     cdef bytes path  # of DNS over HTTPS
 
-    cdef uint32_t watched
+    cdef uint32_t polled
     cdef uint8_t *held  # what came and is not taken up yet
     cdef Py_ssize_t held_bytes
     cdef uint8_t *unsent

@@ -79,12 +79,14 @@ cdef class EncryptedStream:
 
     cdef void watch(self, uint32_t wanted) noexcept:
         cdef epoll_event event
-        if wanted == self.watched:
+        if wanted == self.polled:
             return
+        if self.polled_alone:
+            self.set.watch_together(self)
         event.events, event.data.ptr = wanted, <void *>self
         # a descriptor that nothing is wanted of is taken out: the kernel would go on to report errors of it
-        epoll_ctl(self.epoll, EPOLL_CTL_MOD if wanted and self.watched else EPOLL_CTL_ADD if wanted else EPOLL_CTL_DEL, self.fd, &event)
-        self.watched = wanted
+        epoll_ctl(self.epoll, EPOLL_CTL_MOD if wanted and self.polled else EPOLL_CTL_ADD if wanted else EPOLL_CTL_DEL, self.fd, &event)
+        self.polled = wanted
 
     cdef bint hold(self, const uint8_t *at, Py_ssize_t size) noexcept:
         self.totals.held_bytes += size - self.held_bytes
@@ -167,8 +169,10 @@ cdef class EncryptedStream:
         tls_say_goodbye(self.job.ssl)
         tls_free(self.job.ssl)
         self.job.ssl = NULL
+        if self.at_end:
+            return False
         shutdown(self.fd, SHUT_WR)
-        return not (self.at_end or self.has_closed())
+        return not self.has_closed()
 
     cdef bint has_closed(self) noexcept:
         cdef int turn
@@ -185,7 +189,9 @@ cdef class EncryptedStream:
         setsockopt(self.fd, SOL_SOCKET, SO_LINGER, PyBytes_AS_STRING(_RESET), 8)
 
     cdef void close(self) noexcept:
-        self.watch(0)
+        if self.polled_alone:
+            self.set.watch_together(self)
+        self.polled = 0  # what is closed leaves the epoll set
         if self.job.ssl != NULL:
             tls_free(self.job.ssl)
             self.job.ssl = NULL

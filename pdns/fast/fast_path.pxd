@@ -64,6 +64,7 @@ cdef class FastPath:
     cdef QueryTap _tap  # None: no queries are copied
     cdef Options _options
     cdef bytes _cookie_secret
+    cdef uint64_t parsed  # messages, but for those of `parse_known`
     cdef readonly uint32_t clients_epoch  # changes when what `identify` said may no longer be true
     cdef readonly bint refused  # the last message of `answer`, because its client may not ask, or not as much
 

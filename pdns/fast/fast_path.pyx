@@ -185,6 +185,7 @@ cdef class FastPath:
 
     cdef int parse(self, const uint8_t *wire, Py_ssize_t size, const uint8_t *address, ParsedPacket *heard) except -1:
         """Read a message and find out who sent it. What may be remembered of it is then on its way from memory."""
+        self.parsed += 1
         self._read(wire, size, self._clients.find(address), heard)
         return 0
 

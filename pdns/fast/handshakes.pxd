@@ -95,6 +95,15 @@ cdef inline Handshake *pop(HandshakeQueue *queue) noexcept nogil:
     return one
 
 
+cdef inline void run_handshake(Handshake *one) noexcept nogil:
+    """As far as it gets with what the client has sent."""
+    one.reason = 0
+    if one.ssl == NULL:
+        one.ssl = tls_new(one.context, one.fd, &one.heard)
+        one.context = NULL
+    one.progress = FAILED if one.ssl == NULL else tls_handshake(one.ssl, &one.reason)
+
+
 cdef inline void *run_thread(void *given) noexcept nogil:
     cdef HandshakeThread *this = <HandshakeThread *>given
     cdef Handshake *one
@@ -109,11 +118,7 @@ cdef inline void *run_thread(void *given) noexcept nogil:
             pthread_cond_wait(&this.condition, &this.mutex)
             continue
         pthread_mutex_unlock(&this.mutex)
-        one.reason = 0
-        if one.ssl == NULL:
-            one.ssl = tls_new(one.context, one.fd, &one.heard)
-            one.context = NULL
-        one.progress = FAILED if one.ssl == NULL else tls_handshake(one.ssl, &one.reason)
+        run_handshake(one)
         pthread_mutex_lock(&this.mutex)
         put(&this.done, one)
         write(this.eventfd, &signal, sizeof(signal))

@@ -113,6 +113,8 @@ cdef class HttpsSet(EncryptedSet):
         cdef Py_ssize_t size
         cdef int source = 0
         cdef const Known *known = self._who(s, session, request)
+        if s.has_asked:
+            self._asked_s = now
         s.active_s, s.has_asked, s.active = now, True, True
         if known == NULL:
             session.refuse(request.stream, 404)

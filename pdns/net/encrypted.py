@@ -57,6 +57,15 @@ class EncryptedKernel(NamedTuple):
     connections: Callable[..., Any]  # of a table, a service, a fast path, a loop, counters, a log of bugs
 
 
+class _Shown(NamedTuple):
+    """What connections at the sockets of a section get."""
+
+    context: Any
+    transport: Transport
+    admits_by_name: bool
+    path: bytes  # of DNS over HTTPS
+
+
 class EncryptedConnections:
     """Every encrypted connection of one worker, whatever address it came to, within common limits.
 
@@ -79,7 +88,7 @@ class EncryptedConnections:
         self.limits = limits
         self.loop: Final = loop
         self.stats: Final = stats
-        self.contexts: dict[int, tuple[Any, ListenerSection]] = {}  # by index of their section
+        self.contexts: dict[int, _Shown] = {}  # by index of their section
         self.balancers = Balancers()
         self._kernel: Final = kernel
         self._set: Final = kernel.connections(self, service, fast_path, loop, stats, BugLog(loop.time))
@@ -118,7 +127,7 @@ class EncryptedConnections:
         Raises `ValueError`, with nothing changed, for what OpenSSL cannot use.
         """
         self.contexts = {
-            index: (
+            index: _Shown(
                 self._kernel.context(
                     [(pair.chain_pem, pair.key_pem) for pair in given.certificates],
                     secrets.ticket_keys,
@@ -127,7 +136,9 @@ class EncryptedConnections:
                     client_ca=given.client_ca_pem,
                     client_crl=given.client_crl_pem,
                 ),
-                sections[index],
+                Transport(sections[index].transport),
+                sections[index].admit_by_server_name,
+                sections[index].path.encode() or BASE_PATH,
             )
             for index, given in secrets.listeners.items()
             if sections[index].transport in ("tls", "https")
@@ -177,7 +188,7 @@ class EncryptedConnections:
             _refuse(fd)
             self.stats.dropped("encrypted_refused")
             return
-        context, settings = self.contexts[section]
+        shown = self.contexts[section]
         key: Hashable = client_key(address)
         bound = None
         awaits_header = bool(self.balancers) and address in self.balancers
@@ -192,9 +203,8 @@ class EncryptedConnections:
             self.stats.dropped("encrypted_refused")
             return
         stream = self._set.add(
-            fd, address, port, context, Transport(settings.transport), key,
-            admits_by_name=settings.admit_by_server_name, awaits_header=awaits_header,
-            path=settings.path.encode() or BASE_PATH,
+            fd, address, port, shown.context, shown.transport, key,
+            admits_by_name=shown.admits_by_name, awaits_header=awaits_header, path=shown.path,
         )  # fmt: skip
         self._count_in(stream)
         self._set.begin(stream)

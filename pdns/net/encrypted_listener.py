@@ -9,7 +9,7 @@ from typing import Final
 
 from pdns.net.encrypted import EncryptedConnections
 
-_ACCEPTS_PER_WAKE: Final = 16
+_ACCEPTS_PER_WAKE: Final = 4  # a handshake may begin with each
 _SHORTAGE_PAUSE_S: Final = 0.1
 _DEFER_S: Final = 1
 
@@ -25,6 +25,7 @@ class EncryptedListener:
 
     def start(self) -> None:
         """Accept from now on; a connection that says nothing yet stays with the kernel for a while."""
+        self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections have it from here
         with suppress(OSError):
             self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, _DEFER_S)
         self._connections.loop.add_reader(self._socket.fileno(), self._acceptable)

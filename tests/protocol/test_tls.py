@@ -128,6 +128,32 @@ def test_many_questions_at_once_are_all_answered(run: Run) -> None:
     run(body())
 
 
+def test_a_connection_that_is_busy_alone(run: Run) -> None:
+    """The loop watches it by itself after a while; others are served beside it, and it may flood, close, or stay till the end."""
+
+    async def body() -> None:
+        async with encrypted_edge(fake.answer(TRUE)) as edge:
+            for end in ("flood", "close", "others", "stay"):
+                alone = await edge.open()
+                for number in range(60):
+                    assert answers(await alone.ask(query_wire("www.example", query_id=number))) == [TRUE]
+                if end == "flood":
+                    alone.send(*[query_wire("www.example", query_id=number) for number in range(2000)])
+                    assert len({(await alone.receive())[:2] for _ in range(2000)}) == 2000
+                if end == "others":
+                    for _ in range(40):
+                        other = await edge.open()
+                        assert answers(await other.ask(query_wire("www.example"))) == [TRUE]
+                        other.close()
+                if end != "close":
+                    assert answers(await alone.ask(query_wire("new.example"))) == [TRUE]
+                if end != "stay":
+                    alone.close()
+                    await until(lambda: len(edge.connections) == 0)
+
+    run(body())
+
+
 def test_who_closes_its_side_gets_its_answers_first(run: Run) -> None:
     """With close_notify, and then the end of the stream."""
 

@@ -111,4 +111,4 @@ def test_wheels_are_for_the_pythons_that_the_program_supports() -> None:
     oldest = project["project"]["requires-python"].removeprefix(">=").replace(".", "")
     assert settings["build"].split()[0] == f"cp{oldest}-*"
     assert settings["linux"]["archs"] == ["x86_64", "aarch64"]
-    assert settings["linux"]["manylinux-aarch64-image"] == settings["linux"]["manylinux-x86_64-image"] == "manylinux_2_28"
+    assert settings["linux"]["manylinux-aarch64-image"] == settings["linux"]["manylinux-x86_64-image"] == "manylinux_2_34"
