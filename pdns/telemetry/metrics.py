@@ -28,6 +28,7 @@ FAMILIES: Final = (
     Family("dropped_total", "counter", "worker", ("reason",), "Packets, queries and connections dropped without an answer."),
     Family("in_flight", "gauge", "worker", (), "Questions sent to upstreams and not answered yet."),
     Family("tcp_connections", "gauge", "worker", (), "Open TCP connections from clients."),
+    Family("encrypted_connections", "gauge", "worker", ("transport",), "Open encrypted connections from clients over TCP."),
     # Blocking.
     Family("blocked_total", "counter", "worker", ("tenant", "feed", "category", "action"), "Queries blocked."),
     Family(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,7 @@ from tests.certificates import Issued, issue, write_pair
 from tests.integration.running_pdns import RunningPdns
 from tests.integration.tlsclient import NAME, DotClient, OpenConnections, context, shown_by
 
+ROOT = Path(__file__).parents[2]
 FILES = ("privkey.pem", "fullchain.pem")
 
 
@@ -132,6 +134,30 @@ def test_listeners_come_and_go(pdns: RunningPdns, port: int, renewals: Renewals)
                 assert shown_by(port) == renewals.current.sha256
         opened.wait_for_answers()
     assert opened.failures == []
+
+
+def test_the_hook_of_certbot(pdns: RunningPdns, port: int, renewals: Renewals) -> None:
+    """What the hook copies is served, and what it copies after the next renewal too."""
+    copies = pdns.directory / "copies"
+    variables = {"CERTIFICATES": str(copies), "GROUP": str(os.getegid()), "RENEWED_LINEAGE": str(renewals.live)}
+
+    def hook() -> None:
+        subprocess.run([ROOT / "deploy/certificates/copy-certificate"], env={**os.environ, **variables}, check=True)
+
+    hook()
+    listener = renewals.listener() | {
+        "cert_file": str(copies / "live/fullchain.pem"), "key_file": str(copies / "live/privkey.pem")
+    }  # fmt: skip
+    pdns.write_config(config(listener))
+    pdns.reload()
+    assert shown_by(port) == renewals.current.sha256
+    for _ in range(2):
+        renewals.renew()
+        hook()
+        wait_for_certificate(pdns, port, renewals.current)
+    assert pdns.value("certificate_reload_failures_total") == 0
+    pdns.write_config(config(renewals.listener()))
+    pdns.reload()
 
 
 def test_a_broken_renewal_changes_nothing(pdns: RunningPdns, port: int, renewals: Renewals) -> None:

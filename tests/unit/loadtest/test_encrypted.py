@@ -42,7 +42,7 @@ def test_a_peer_is_measured_beside_the_bare_servers(peer: Peer, field: Encrypted
         field = msgspec.structs.replace(field, upstream=authority.address)
         found = encrypted.measure(field, [peer], "one", lambda _: None)
     assert found.notes == []
-    for path in encrypted_goals.chosen("one"):
+    for path in (encrypted_goals.DOT_ONE, encrypted_goals.DOH_ONE):
         bare, theirs = found.cost(path.key, BARE), found.cost(path.key, peer.name)
         assert bare is not None
         assert theirs is not None
