@@ -33,6 +33,7 @@ class Sizes(msgspec.Struct, frozen=True, kw_only=True):
     cached_answer: float
     processes: dict[str, int]
     forward_tls_us: float  # 0: not measured
+    forward_https_us: float = 0.0  # 0: not measured
 
 
 class Run(msgspec.Struct, frozen=True, kw_only=True):
@@ -78,6 +79,7 @@ def _sizes_of(results: Results, node: NodeCosts) -> Sizes:
         cached_answer=round(node.cached_answer_bytes, 1),
         processes=node.memory_bytes,
         forward_tls_us=round(node.forward_tls_us, 1),
+        forward_https_us=round(node.forward_https_us, 1),
     )
 
 

@@ -1,4 +1,4 @@
-"""What a node takes besides the paths of a bench: memory of each process, memory of a cached answer, a miss over TLS."""
+"""What a node takes besides the paths of a bench: memory of each process and of a cached answer, a miss over TLS and HTTPS."""
 
 from __future__ import annotations
 
@@ -24,7 +24,9 @@ _MOST = 0.99  # of the queries, that must be answered
 _CACHE = f"[cache]\nmax_bytes = {512 * 1024 * 1024}\n"  # nothing is evicted
 _UNBOUND = """server:
   interface: 127.0.0.1@{port}
+  interface: 127.0.0.1@{https_port}
   tls-port: {port}
+  https-port: {https_port}
   tls-service-key: "{directory}/key.pem"
   tls-service-pem: "{directory}/certificate.pem"
   access-control: 127.0.0.0/8 allow
@@ -60,8 +62,8 @@ def measure(
     names: int = NAMES,
     tls_names: int = TLS_NAMES,
 ) -> NodeCosts:
-    """Two resolvers without lists, one after the other, and that many new names. The cost over TLS is 0 where unbound is not
-    installed.
+    """Resolvers without lists, one after the other, and that many new names. The costs over TLS and HTTPS are 0 where unbound
+    is not installed.
     """
     with server.started(directory / "plain", upstream, None, more=_CACHE) as resolver:
         resolver.wait_ready(_READY_TIMEOUT_S)
@@ -73,7 +75,8 @@ def measure(
     return NodeCosts(
         cached_answer_bytes=size / max(1.0, answers),
         memory_bytes=memory,
-        forward_tls_us=_forward_over_tls_us(directory / "tls", upstream, people, server_core, generator_core, tls_names),
+        forward_tls_us=_forward_us("tls", directory / "tls", upstream, people, server_core, generator_core, tls_names),
+        forward_https_us=_forward_us("https", directory / "https", upstream, people, server_core, generator_core, tls_names),
     )
 
 
@@ -98,17 +101,24 @@ def _memory_by_role(resolver: Resolver) -> dict[str, int]:
     return found
 
 
-def _forward_over_tls_us(
-    directory: Path, upstream: Address, people: Population, server_core: int | None, generator_core: int | None, names: int
+def _forward_us(
+    transport: str,
+    directory: Path,
+    upstream: Address,
+    people: Population,
+    server_core: int | None,
+    generator_core: int | None,
+    names: int,
 ) -> float:
     if shutil.which("unbound", path="/usr/sbin:/usr/bin") is None:
         return 0.0
     directory.mkdir(parents=True)
-    with _unbound(directory, upstream) as address:
+    with _unbound(directory, upstream) as (over_tls, over_https):
+        address = over_tls if transport == "tls" else over_https
         listen, metrics = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
         text = server.config_text(listen, metrics, address, directory / "state", None, more=_CACHE)
-        over_tls = f'["tls://{address}#{_NAME}"]\nca_file = "{directory}/certificate.pem"'
-        text = text.replace(f'["udp://{address}"]', over_tls, 1)
+        encrypted = f'["{transport}://{address}#{_NAME}"]\nca_file = "{directory}/certificate.pem"'
+        text = text.replace(f'["udp://{address}"]', encrypted, 1)
         with server.started_by(directory, text, listen, metrics) as resolver:
             resolver.wait_ready(_READY_TIMEOUT_S)
             pin(resolver, server_core)
@@ -118,20 +128,26 @@ def _forward_over_tls_us(
             before = resolver.cpu_s(worker)
             run = programs.generate(programs.generator_command(resolver.address, file, count=names), generator_core)
             if run.rcodes.get(0, 0) < _MOST * names:
-                raise server.ServerError(f"over TLS, {run.rcodes} of {names:,} queries{resolver.last_words()}")
+                raise server.ServerError(f"over {transport}, {run.rcodes} of {names:,} queries{resolver.last_words()}")
             return (resolver.cpu_s(worker) - before) / run.received * 1e6
 
 
 @contextlib.contextmanager
-def _unbound(directory: Path, upstream: Address) -> Iterator[Address]:
-    """An upstream over TLS, which forwards to `upstream`."""
-    address = Address("127.0.0.1", free_port())
+def _unbound(directory: Path, upstream: Address) -> Iterator[tuple[Address, Address]]:
+    """An upstream over TLS and HTTPS, which forwards to `upstream`."""
+    address, https = Address("127.0.0.1", free_port()), Address("127.0.0.1", free_port())
     certificates.self_signed(directory, _NAME)
     (directory / "unbound.conf").write_text(
-        _UNBOUND.format(port=address.port, directory=directory, upstream_host=upstream.host, upstream_port=upstream.port)
+        _UNBOUND.format(
+            port=address.port,
+            https_port=https.port,
+            directory=directory,
+            upstream_host=upstream.host,
+            upstream_port=upstream.port,
+        )
     )
     child = subprocess.Popen(["/usr/sbin/unbound", "-d", "-c", str(directory / "unbound.conf")], stderr=subprocess.DEVNULL)
     try:
-        yield address
+        yield address, https
     finally:
         server.stop(child)

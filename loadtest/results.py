@@ -72,6 +72,7 @@ class NodeCosts(msgspec.Struct, frozen=True, kw_only=True):
     cached_answer_bytes: float  # as counted against cache.max_bytes
     memory_bytes: dict[str, int]  # anonymous memory of supervisor, worker, feeds, events, with the answers above in the cache
     forward_tls_us: float  # CPU time of the worker for a name never seen, over TLS; 0: not measured
+    forward_https_us: float = 0.0  # the same over HTTPS
 
 
 class RefreshResult(msgspec.Struct, frozen=True, kw_only=True):

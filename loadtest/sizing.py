@@ -214,6 +214,8 @@ def _measured(run: Run, sizes: Sizes) -> Iterator[tuple[str, ...]]:
     )
     yield "name never seen, forwarded over UDP", f"{path_us(run, 'forward'):.2f} µs"
     yield "name never seen, forwarded over TLS", f"{sizes.forward_tls_us:.1f} µs"
+    if sizes.forward_https_us:
+        yield "name never seen, forwarded over HTTPS", f"{sizes.forward_https_us:.1f} µs"
     yield "a cached answer with one record", f"{sizes.cached_answer:.0f} bytes"
     yield (
         "a listed name in memory (all workers together); on the disk",

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 from h2.errors import ErrorCodes
 
-from pdns.upstream import UpstreamAnswer, UpstreamFailure, https, streams
+from pdns.upstream import UpstreamAnswer, UpstreamFailure, https, streams, tls
 from tests.fakes.edges import until
 from tests.fakes.forwarding import Asker, forwarding
 from tests.fakes.https_upstream import HttpsUpstream, Request, Script, answered
@@ -325,3 +325,18 @@ def test_a_restart_under_load_loses_no_question(loop: str, identity: Identity) -
             assert upstream.connections >= 1
 
     run_on(loop, main())
+
+
+def test_a_session_ends(identity: Identity, monkeypatch: pytest.MonkeyPatch) -> None:
+    """However often it is resumed, the certificate is checked again after an hour."""
+    monkeypatch.setattr(streams, "IDLE_S", 0.1)
+
+    async def main() -> None:
+        async with HttpsUpstream(identity.pair) as upstream, forwarding(url(upstream), ca_file=identity.ca_file) as asker:
+            for resume_s, handshakes in ((60.0, {"new": 1}), (60.0, {"new": 1, "resumed": 1}), (0.0, {"new": 2, "resumed": 1})):
+                monkeypatch.setattr(tls, "RESUME_S", resume_s)
+                assert isinstance(await asker.ask("www.example.test"), UpstreamAnswer)
+                await until(lambda: not upstream.open)
+                assert asker.stats.handshakes == handshakes
+
+    run_on("asyncio", main())

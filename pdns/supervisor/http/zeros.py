@@ -9,7 +9,6 @@ from typing import Final, get_args
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
-from pdns.config.upstream_address import parse_upstream
 from pdns.core.enrolled import REFUSALS
 from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
@@ -41,6 +40,7 @@ QUIC_REFUSED: Final = (
     "banned", "made_room", "newcomers", "stalled", "too_fast", "too_many_connections", "too_many_handshakes", "unread_answers",
 )  # fmt: skip
 QUIC_DROPPED: Final = ("no_answer", "no_worker", "not_quic", "relay_full", "unknown_connection", "worker_died")
+_ENCRYPTED: Final = tuple(f"{transport}://" for transport in Transport if transport.is_encrypted)  # upstreams
 _FIRST_RESPONSES: Final = (("blocked", "NOERROR"), ("cache", "NOERROR"), ("upstream", "NOERROR"), ("error", "SERVFAIL"))
 _FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")
 _ACTIONS: Final = {"policy": ("",), "given": (NXDOMAIN, NODATA, DROP, TCP_ONLY, LOCAL_DATA)}  # of `rpz_action`; "": the policy's
@@ -99,7 +99,7 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for server in upstream_servers(config):
         for result in UPSTREAM_RESULTS:
             yield "upstream_requests_total", (server, result)
-        if parse_upstream(server).transport.is_encrypted:
+        if server.startswith(_ENCRYPTED):
             for session in ("new", "resumed"):
                 yield "upstream_handshakes_total", (server, session)
         yield "upstream_blocked_total", (server,)
