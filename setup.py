@@ -22,7 +22,12 @@ COMPILED = os.environ.get("PDNS_COMPILED") == "1"
 DEBUG = os.environ.get("PDNS_DEBUG") == "1"
 SANITIZE = os.environ.get("PDNS_SANITIZE") == "1"
 COVERAGE = os.environ.get("PDNS_COVERAGE") == "1"
-LIBRARIES = {"tls": ["ssl", "crypto"], "http2": ["nghttp2"], "https": ["nghttp2"]}  # of the system, by kernel
+LIBRARIES = {
+    "tls": ["ssl", "crypto"],
+    "tls_certificates": ["ssl", "crypto"],
+    "http2": ["nghttp2"],
+    "https": ["nghttp2"],
+}  # of the system, by kernel
 CORES = len(os.sched_getaffinity(0))
 
 _WHAT_TO_DO = """

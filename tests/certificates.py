@@ -115,6 +115,15 @@ def write_pair(directory: Path, issued: Issued, *chain: Issued, name: str = "") 
     return cert, key
 
 
+def write_documented(directory: Path) -> None:
+    """The files that the pages of the documentation name."""
+    below = directory / "certificates/dns.example.org"
+    below.mkdir(parents=True)
+    issued = issue(("dns.example.org",))
+    for place in (directory, below):
+        write_pair(place, issued)
+
+
 def _general(text: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ipaddress.ip_address(text))

@@ -91,6 +91,16 @@ class Responses:
         self.ended: set[int] = set()
         self.resets: dict[int, int] = {}
         self.goaway: int | None = None  # its error code
+        self._rest = b""
+
+    def feed(self, data: bytes) -> None:
+        """The same for what a socket gives: the last frame may be cut."""
+        self._rest += data
+        at = 0
+        while at + 9 <= len(self._rest) and (end := at + 9 + int.from_bytes(self._rest[at : at + 3])) <= len(self._rest):
+            at = end
+        self.take(self._rest[:at])
+        self._rest = self._rest[at:]
 
     def take(self, data: bytes) -> None:
         for one in frames(data):

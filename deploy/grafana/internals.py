@@ -6,6 +6,7 @@ from deploy.grafana.overview import RATE, rate
 from deploy.grafana.parts import BAD, GOOD, NODE, OK_AT_ZERO, WARN, Board, ratio, top
 
 UP = {"1": ("up", GOOD), "0": ("down", BAD)}
+HONEST = {"1": ("honest", GOOD), "0": ("lies", BAD)}
 SOURCE = f'source=~"$source", {NODE}'
 
 
@@ -87,13 +88,20 @@ def _upstreams(made: Board) -> None:
         "Upstreams up",
         "Down after three questions or probes without an answer. Only the upstreams with most questions are shown, twelve at most.",
         f"min by (upstream) (pdns_upstream_up{{{NODE}}}) and on (upstream) topk(12, sum by (upstream)"
-        f" (increase(pdns_upstream_requests_total{{{NODE}}}[$__range] @ end())))", "{{upstream}}", UP,
+        f" (increase(pdns_upstream_requests_total{{{NODE}}}[$__range] @ end())))", "{{upstream}}", UP, span=8,
     )  # fmt: skip
     made.states(
         "Groups up",
         "Down while no upstream of the group answers. Names of the group get stale answers, the fallback, or SERVFAIL.",
         f"min by (group) (pdns_group_up{{{NODE}}}) and on (group) topk(12, max by (group) (1 - pdns_group_up{{{NODE}}} @ end()))",
-        "{{group}}", UP,
+        "{{group}}", UP, span=8,
+    )  # fmt: skip
+    made.states(
+        "Honest upstreams",
+        "By canaries: validates DNSSEC, resolves what it must, gives true answers. The other upstreams of the group are asked while one fails. docs/upstreams.md.",
+        f'label_replace(min by (upstream) (pdns_upstream_validates{{{NODE}}}), "canary", "validation", "", "")'
+        f" or min by (upstream, canary) (pdns_upstream_honest{{{NODE}}})"
+        ' or on () label_replace(vector(1), "upstream", "no canaries", "", "")', "{{upstream}} {{canary}}", HONEST, span=8,
     )  # fmt: skip
     made.graph(
         "Questions by result",
@@ -218,16 +226,22 @@ def _processes(made: Board) -> None:
         "Connections refused at HTTP",
         "HTTP connections within an hour closed because there were too many, by server; and those of the block page.",
         (f"sum by (server) (increase(pdns_http_connections_dropped_total{{{NODE}}}[1h]))", "{{server}}"),
-        (f"sum(increase(pdns_block_page_connections_dropped_total{{{NODE}}}[1h])) or on () vector(0)", "block page"), span=8, height=6,
+        (f"sum(increase(pdns_block_page_connections_dropped_total{{{NODE}}}[1h])) or on () vector(0)", "block page"), span=6, height=6,
     )  # fmt: skip
     made.states(
         "Addresses present",
         "Whether the machine has the address that pdns listens on. A standby without the virtual address shows `absent`: that is normal.",
         f"min by (instance, address) (pdns_listen_address_present{{{NODE}}})", "{{instance}} {{address}}",
-        {"1": ("present", GOOD), "0": ("absent", WARN)}, span=8,
+        {"1": ("present", GOOD), "0": ("absent", WARN)}, span=6,
+    )  # fmt: skip
+    made.stat(
+        "First certificate expires",
+        "Time until the first certificate of an encrypted listener expires; 0 without such listeners.",
+        f"clamp_min(min(pdns_certificate_expiry_timestamp_seconds{{{NODE}}}) - time(), 1) or on () vector(0)", unit="s", span=6, height=6,
+        steps=((None, "text"), (1, BAD), (7 * 86400, WARN), (21 * 86400, GOOD)),
     )  # fmt: skip
     made.graph(
         "Time to scrape",
         "How long Prometheus needs for one page of metrics. It grows with tenants and feeds; no query waits for it.",
-        (f'scrape_duration_seconds{{job="pdns", {NODE}}}', "{{instance}}"), unit="s", span=8, height=6,
+        (f'scrape_duration_seconds{{job="pdns", {NODE}}}', "{{instance}}"), unit="s", span=6, height=6,
     )  # fmt: skip

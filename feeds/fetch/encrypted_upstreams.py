@@ -11,7 +11,6 @@ from pdns.config.groups import DEFAULT, ServerGroup
 from pdns.config.schema import Upstream
 from pdns.config.upstream_address import UpstreamAddress
 from pdns.errors import PdnsError
-from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamFailure, UpstreamQuestion
 from pdns.wire import protocol as p
 from pdns.wire.names import from_text
 from pdns.wire.transport import Transport
@@ -31,15 +30,17 @@ def is_needed(upstream: UpstreamAddress) -> bool:
 
 async def ask(upstream: UpstreamAddress, ca_file: str, host: str, qtype: int, timeout_s: float) -> dns.message.Message | None:
     """The answer of `upstream`, with the authorities of `ca_file` or the system's; None when it has none."""
+    from pdns.upstream import Forwarder, UpstreamAnswer, UpstreamQuestion  # noqa: PLC0415  # takes memory, and few need it
+
     loop = asyncio.get_running_loop()
-    answered: asyncio.Future[UpstreamAnswer | UpstreamFailure] = loop.create_future()
+    answered: asyncio.Future[Any] = loop.create_future()
     group = ServerGroup.of(Upstream(servers=(str(upstream),), ca_file=ca_file, timeout_s=timeout_s))
     try:
         forwarder = Forwarder({DEFAULT: group}, loop, cast("Any", _Uncounted()), cast("Any", None))  # no kernel: no datagrams
     except PdnsError:
         return None
 
-    def done(outcome: UpstreamAnswer | UpstreamFailure) -> None:
+    def done(outcome: object) -> None:
         if not answered.done():
             answered.set_result(outcome)
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from pdns.cli.discovery import discovery_notes, discovery_summary
+from pdns.cli.listener_summary import listener_summary, listener_warnings
 from pdns.cli.policy import show_diff
 from pdns.config.addresses import source_path, without_secrets
 from pdns.config.fleet_rules import node_name, ring_of
@@ -93,6 +94,8 @@ def summary(config: Config) -> Iterator[tuple[str, str]]:
     """The summary of the configuration, as titles and values. A title repeats for each of its values."""
     for endpoint in config.server.listen:
         yield "listens", f"{endpoint} (UDP and TCP)"
+    for line in listener_summary(config):
+        yield "encrypted", line
     for network in config.server.proxy_protocol_from:
         yield "balancers", f"{network} (PROXY protocol)"
     workers = worker_count(config.server.workers)
@@ -175,6 +178,7 @@ def notes(config: Config, resolv_conf: Path = RESOLV_CONF) -> Iterator[str]:
     if config.upstream.servers == ("udp://127.0.0.1:53",) and not system_servers(resolv_conf):
         yield f"{resolv_conf} names no server, so queries go to port 53 of this machine; say where else in upstream.servers"
     yield from memory_notes(config, worker_count(config.server.workers))
+    yield from listener_warnings(config)
     if not config.feed and config.fleet.role != "node":
         yield "no [[feed]]: nothing is blocked"
     if config.loaded_records is not UNSET:

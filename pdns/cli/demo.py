@@ -17,17 +17,20 @@ from rich.live import Live
 
 from pdns.demo import table, world
 from pdns.demo.authority import Authority
+from pdns.demo.encrypted import CERTIFICATE, ask_encrypted
 from pdns.demo.feeds import FORMATS, FeedServer
 from pdns.demo.resolver import DemoResolver, ResolverFailed
 from pdns.demo.scrape import Scrape, scrape
 from pdns.demo.story import Story, upstream_away_s
 from pdns.demo.traffic import Crowd
+from pdns.errors import PdnsError
 
 _LONG_TTL_S = 300
 _SCREEN_EVERY_S = 0.5
 _LINE_EVERY_S = 2.0
 _OVER = "the traffic is over, everything is counted"
 _COUNTED_WITHIN_S = 10.0
+_ENCRYPTED_EACH = 2  # questions over each encrypted transport
 _NEWS_OF_DEATH_S = 0.2  # what a dead resolver left in its log says more than a refused connection
 
 
@@ -53,7 +56,7 @@ async def _demo(seconds: float, rate: float, console: Console, *, leave: bool) -
 
             for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 loop.add_signal_handler(number, end)
-    except* (ResolverFailed, OSError, ClientError) as group:
+    except* (PdnsError, OSError, ClientError) as group:
         failures = list(_leaves(group))
     for failure in failures:
         console.print(str(failure), style="red", markup=False, soft_wrap=True)
@@ -81,6 +84,7 @@ class _Show:
         short_ttl_s = max(1, int(upstream_away_s(seconds) * 0.7))
         self._authority = Authority(lambda owner: short_ttl_s if owner in world.SHORT_TTL_NAMES else _LONG_TTL_S)
         self._feeds = FeedServer()
+        self._encrypted = 0  # questions over encrypted transports
 
     async def run(self) -> int:
         """Returns 0 when every answer was right and the metrics agree, else 1."""
@@ -112,6 +116,7 @@ class _Show:
                 f"The resolver on 127.0.0.1:{resolver.port} was ready after {ready_s:.1f} s, with"
                 f" {reading.total('blockset_entries'):.0f} names of {len(FORMATS)} feeds ({', '.join(FORMATS.values())})."
             )
+            await self._ask_encrypted(resolver)
             story = Story(self._seconds, crowd, self._feeds, self._authority, resolver, read)
             reading = await self._play(story, crowd, resolver)
             code = self._verdict(reading, crowd, story)
@@ -121,6 +126,17 @@ class _Show:
             if exit_code:
                 self._print(f"pdns serve ended with exit code {exit_code}")
             return code or int(exit_code != 0)
+
+    async def _ask_encrypted(self, resolver: DemoResolver) -> None:
+        """Ask over TLS and HTTPS, with the certificate verified."""
+        for transport, port in resolver.encrypted_ports.items():
+            for name in world.BENIGN_NAMES[:_ENCRYPTED_EACH]:
+                rcode = await ask_encrypted(transport, port, name, resolver.directory)
+                self._encrypted += 1
+                if rcode:
+                    raise ResolverFailed(f"{name} over {transport}: response code {rcode}")
+        ports = " and ".join(f"{transport} (port {port})" for transport, port in resolver.encrypted_ports.items())
+        self._print(f"{self._encrypted} questions over {ports} were answered, and its certificate was verified.")
 
     async def _play(self, story: Story, crowd: Crowd, resolver: DemoResolver) -> Scrape:
         """Plays the traffic and shows it. Returns the reading of the last frame, taken when everything is counted."""
@@ -165,8 +181,8 @@ class _Show:
         names = int(reading.total("blocked_domains_overall", window="1h"))
         checks = {
             "questions, all answered": (crowd.sent, crowd.answered),
-            "queries, say the metrics": (crowd.sent, int(reading.total("queries_total"))),
-            "answers, say the metrics": (crowd.sent, int(reading.total("responses_total"))),
+            "queries, say the metrics": (crowd.sent + self._encrypted, int(reading.total("queries_total"))),
+            "answers, say the metrics": (crowd.sent + self._encrypted, int(reading.total("responses_total"))),
             "blocked, say clients and metrics": (counts.blocked, int(reading.total("blocked_total"))),
             "different listed names behind them, the same": (len(counts.blocked_names), names),
             "wrong answers": (0, counts.faults),
@@ -190,6 +206,12 @@ class _Show:
         self._print(f"  metrics    {resolver.url('/metrics')}")
         self._print(f"  blocked    dig @127.0.0.1 -p {resolver.port} www.{listed}")
         self._print(f"  forwarded  dig @127.0.0.1 -p {resolver.port} {world.BENIGN_NAMES[0]}")
+        tls, https = resolver.encrypted_ports["tls"], resolver.encrypted_ports["https"]
+        authority = resolver.directory / CERTIFICATE
+        self._print(f"  over TLS   kdig @127.0.0.1 -p {tls} +tls-ca={authority} +tls-host=localhost {world.BENIGN_NAMES[0]}")
+        self._print(
+            f"  over HTTPS kdig @127.0.0.1 -p {https} +https +tls-ca={authority} +tls-host=localhost {world.BENIGN_NAMES[0]}"
+        )
         self._print("  Ctrl-C ends it.")
         with suppress(asyncio.CancelledError):
             await asyncio.Event().wait()

@@ -13,7 +13,9 @@ from typing import Annotated
 
 import typer
 
-from pdns.config.addresses import reachable, source_path
+from pdns.cli.listener_summary import attempt, urls
+from pdns.config.addresses import Endpoint, parse_endpoint, reachable, source_path
+from pdns.config.listener_schema import ListenerSection
 from pdns.config.load import EXAMPLE, default_config_path
 from pdns.errors import ConfigError, PdnsError
 from pdns.logs import print_once
@@ -77,10 +79,12 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
     """The banner: version, addresses, feeds, and commands to try."""
     config = supervisor.config
     present = supervisor.listen_addresses.present
-    there = [endpoint for endpoint in supervisor.listeners.endpoints if present.get(str(endpoint), True)]
+    plain = supervisor.listeners.plain_endpoints
+    there = [endpoint for endpoint in plain if present.get(str(endpoint), True)]
     workers = supervisor.workers.count
     rows = [
-        ("listens on", ", ".join(map(str, supervisor.listeners.endpoints)) + " (UDP and TCP)"),
+        ("listens on", ", ".join(map(str, plain)) + " (UDP and TCP)"),
+        *[("encrypted", ", ".join(urls(listener, bound))) for listener, bound in _encrypted(supervisor)],
         *[("not there yet", absent) for absent in supervisor.listen_addresses.absent],
         ("answers with", f"{workers} worker{'s' if workers != 1 else ''}"),
         ("forwards to", ", ".join(config.upstream.servers)),
@@ -90,12 +94,29 @@ def banner(supervisor: Supervisor, *, bold: bool) -> str:
         ("state in", config.state.dir),
         ("configured by", str(supervisor.config_path)),
         *[("try", f"dig @{reachable(endpoint).host} -p {endpoint.port} {_name_to_try(supervisor)}") for endpoint in there[:1]],
+        *[("or encrypted", command) for command in _attempts(supervisor)[:1]],
         ("explain", f"{shlex.join(_program())} explain {_name_to_try(supervisor)}{_option(supervisor.config_path)}"),
     ]
     width = max(len(title) for title, _ in rows)
     on, off = ("\x1b[1m", "\x1b[0m") if bold else ("", "")
     lines = [f"{on}pdns {VERSION}{off}", "", *(f"  {on}{title:<{width}}{off}  {value}" for title, value in rows), ""]
     return "\n".join(lines)
+
+
+def _encrypted(supervisor: Supervisor) -> list[tuple[ListenerSection, list[Endpoint]]]:
+    """Each encrypted listener with its addresses as bound; [] where another process has bound them."""
+    bound = supervisor.listeners.encrypted_endpoints
+    return [(listener, bound.get(index, [])) for index, listener in enumerate(supervisor.config.listener)]
+
+
+def _attempts(supervisor: Supervisor) -> list[str]:
+    """Commands that ask encrypted listeners."""
+    asked = [
+        attempt(listener, endpoint, _name_to_try(supervisor))
+        for listener, bound in _encrypted(supervisor)
+        for endpoint in (bound or map(parse_endpoint, listener.listen))
+    ]
+    return list(filter(None, asked))
 
 
 def _program() -> list[str]:

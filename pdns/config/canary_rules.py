@@ -12,11 +12,13 @@ from pdns.config.addresses import IPAddress, parse_address
 from pdns.config.canary_schema import CanarySection
 from pdns.config.groups import DEFAULT, ServerGroup, server_groups
 from pdns.config.schema import Config
+from pdns.config.shape import Report
 from pdns.config.upstream_address import parse_upstream
 from pdns.config.upstream_rules import parse_zone_name
 from pdns.errors import InvalidAddress
 from pdns.wire import names
 
+MOST_NAMES: Final = 3  # in one list: three lies in a row convict, and each name must have had its turn
 _MOST_ADDRESSES: Final = 8
 _LONGEST_ZONE: Final = 200  # bytes: there must be room for a random label
 
@@ -25,6 +27,8 @@ T = TypeVar("T")
 
 class CanaryRuleContext(Protocol):
     """The part of `pdns.config.rules.RuleContext` that is needed here."""
+
+    report: Report
 
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None: ...
     def canonical(self, key: str, texts: Iterable[str], parser: Callable[[str], object]) -> tuple[str, ...]: ...
@@ -50,6 +54,9 @@ class KnownName(NamedTuple):
 
 def settle_canaries(section: CanarySection, around: CanaryRuleContext) -> CanarySection:
     """`[canaries]`."""
+    for key in ("signed", "bogus", "resolves", "known"):
+        if (count := len(getattr(section, key))) > MOST_NAMES:
+            around.report.add(f"canaries.{key}", f"expected at most {MOST_NAMES}, got {count}")
     return replace(
         section,
         signed=around.canonical("canaries.signed", section.signed, parse_zone_name),

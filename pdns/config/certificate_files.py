@@ -6,9 +6,11 @@ The files are read as a pair, because a renewal replaces both. Nothing here keep
 from __future__ import annotations
 
 import re
+import ssl
 import stat
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
@@ -83,6 +85,18 @@ def read_client_authority(ca_file: Path, crl_file: Path | None) -> tuple[bytes, 
     crl_pem = _read("client_crl_file", crl_file)
     _check_crl(_revocations(crl_pem, crl_file), authorities, crl_file, ca_file)
     return _only(ca_pem, authorities), crl_pem
+
+
+@cache
+def known_roots() -> frozenset[str]:
+    """The subjects of the authorities that this system trusts (RFC 4514)."""
+    from cryptography import x509  # noqa: PLC0415
+
+    found = set()
+    for der in ssl.create_default_context().get_ca_certs(binary_form=True):
+        with suppress(ValueError):
+            found.add(x509.load_der_x509_certificate(der).subject.rfc4514_string())
+    return frozenset(found)
 
 
 def is_readable_by_all(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""DNS stamps (https://dnscrypt.info/stamps-specifications): an address in the spelling that `parse_upstream` takes."""
+"""DNS stamps (https://dnscrypt.info/): an address in the spelling that `parse_upstream` takes."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ STAMP: Final = "sdns://"
 _PLAIN, _DNSCRYPT, _DOH, _DOT, _DOQ = range(5)
 _SCHEMES = {_DOH: "https", _DOT: "tls", _DOQ: "quic"}
 _REFUSED = {
-    _DNSCRYPT: "DNSCrypt is not spoken: choose a stamp of the same server for DoH, DoT or DoQ",
-    0x05: "Oblivious DoH is not spoken: choose a stamp for DoH, DoT or DoQ",
-    0x81: "relays of DNSCrypt are not used: choose a stamp for DoH, DoT or DoQ",
-    0x85: "relays of Oblivious DoH are not used: choose a stamp for DoH, DoT or DoQ",
+    _DNSCRYPT: "DNSCrypt is not spoken: choose a DNS stamp of the same server for DoH, DoT or DoQ",
+    0x05: "Oblivious DoH is not spoken: choose a DNS stamp for DoH, DoT or DoQ",
+    0x81: "relays of DNSCrypt are not used: choose a DNS stamp for DoH, DoT or DoQ",
+    0x85: "relays of Oblivious DoH are not used: choose a DNS stamp for DoH, DoT or DoQ",
 }
 _DAMAGED = "expected a whole DNS stamp (sdns://): it is damaged or cut short"
 _WHERE = re.compile(r"(\[[^\]]*\]|[^:]*)(?::([0-9]*))?")
@@ -25,13 +25,13 @@ _PROPERTIES_BYTES = 8  # what a server says of itself: DNSSEC, no logs, no filte
 _DIGEST_BYTES = 32
 
 
-def stamp_text(stamp: str) -> str:
-    """The address in `stamp`. The digests in it become `tbs=sha256/BASE64`.
+def stamp_text(text: str) -> str:
+    """The address in the DNS stamp `text`. The digests in it become `tbs=sha256/BASE64`.
 
     The self-description of the server is left out, and so are addresses of resolvers to look up its name with: an address must
-    be in the stamp. Raises `InvalidAddress`.
+    be in the DNS stamp. Raises `InvalidAddress`.
     """
-    reader = _Reader(_decoded(stamp))
+    reader = _Reader(_decoded(text))
     kind = reader.take(1)[0]
     if kind in _REFUSED:
         raise InvalidAddress(_REFUSED[kind])
@@ -63,16 +63,16 @@ def _located(where: str, port: str) -> str:
     return f"{host}:{own or port}" if own or port else host
 
 
-def _decoded(stamp: str) -> bytes:
-    text = stamp[len(STAMP) :]
+def _decoded(text: str) -> bytes:
+    data = text[len(STAMP) :]
     try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), altchars=b"-_", validate=True)
+        return base64.b64decode(data + "=" * (-len(data) % 4), altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raise InvalidAddress(_DAMAGED) from None
 
 
 class _Reader:
-    """The fields of a stamp, in turn."""
+    """The fields of a DNS stamp, in turn."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

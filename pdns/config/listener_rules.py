@@ -6,13 +6,20 @@ import ipaddress
 import re
 import time
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 from msgspec.structs import replace
 
 from pdns.config.addresses import Endpoint, parse_endpoint
-from pdns.config.certificate_files import CertificatePair, is_readable_by_all, read_client_authority, read_pair
+from pdns.config.certificate_files import (
+    CertificateDetails,
+    CertificatePair,
+    is_readable_by_all,
+    read_client_authority,
+    read_pair,
+)
 from pdns.config.credentials import secret_path
 from pdns.config.listener_schema import ListenerCertificate, ListenerSection
 from pdns.config.quic_rules import check_quic
@@ -97,6 +104,18 @@ def certificate_pairs(listener: ListenerSection, at: str = "listener") -> Iterat
     """Each certificate of a listener with the key of its table."""
     for number, pair in enumerate(listener.pairs):
         yield (at if number == 0 else f"{at}.certificate[{number - 1}]"), pair
+
+
+def details_of(listener: ListenerSection) -> tuple[CertificateDetails, ...]:
+    """What the certificates of a settled listener say, in order: names and addresses that they are valid for, among others.
+
+    Without those that cannot be read now.
+    """
+    found = []
+    for pair in listener.pairs:
+        with suppress(InvalidCertificate):
+            found.append(read_pair(Path(pair.cert_file), Path(pair.key_file)).details)
+    return tuple(found)
 
 
 def listener_notes(listeners: Iterable[ListenerSection], now_s: float | None = None) -> list[ListenerNote]:

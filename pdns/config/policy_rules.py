@@ -34,6 +34,8 @@ class PolicyRuleContext(Protocol):
     feeds: tuple[str, ...] | None
     policies: Collection[str] | None
 
+    @property
+    def encrypted(self) -> Mapping[Any, str]: ...
     def parse(self, key: str, text: str, parser: Callable[[str], T]) -> T | None: ...
     def parse_all(self, key: str, texts: Iterable[str], parser: Callable[[str], T]) -> dict[T, str]: ...
     def canonical(self, key: str, texts: Iterable[str], parser: Callable[[str], object]) -> tuple[str, ...]: ...
@@ -95,7 +97,8 @@ def settle_tenants(tenants: tuple[Tenant, ...], around: PolicyRuleContext) -> tu
             known = sorted(around.policies)
             reason = f"no such policy: {show(tenant.policy)}{meant(tenant.policy, known)}; write [[policy]] with that name"
             around.report.add(f"{at}.policy", reason)
-        if not (tenant.networks or tenant.doh_token_sha256 or tenant.tls_names or tenant.certificate_sha256):
+        shows = tenant.networks or tenant.doh_token_sha256 or tenant.tls_names or tenant.certificate_sha256
+        if not (shows or around.encrypted):  # where there are encrypted listeners, devices may be enrolled
             around.report.add(f"{at}.networks", "required: without it no client is of this tenant")
         networks = around.parse_all(f"{at}.networks", tenant.networks, addresses.parse_network)
         _owned(networks, f"{at}.networks", owners, around)

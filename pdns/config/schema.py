@@ -337,6 +337,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     server: Server = Server()
     listener: tuple[ListenerSection, ...] = ()
     encrypted: EncryptedSection = EncryptedSection()
+    discovery: DiscoverySection = DiscoverySection()
     upstream: Upstream = Upstream()
     canaries: CanarySection = CanarySection()
     cache: Cache = Cache()
@@ -368,7 +369,6 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     findings: FindingsSection = FindingsSection()
     fleet: FleetSection = FleetSection()
     log: Log = Log()
-    discovery: DiscoverySection = DiscoverySection()
     loaded_records: LoadedRecords | UnsetType = UNSET
     utc_offsets: dict[str, tuple[tuple[int, int], ...]] | UnsetType = UNSET  # of each time zone (`pdns.config.time_zones`)
     designation: Designation | UnsetType = UNSET  # what the certificates of listeners say (`pdns.config.designation`)

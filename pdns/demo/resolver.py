@@ -12,6 +12,7 @@ from pathlib import Path
 from aiohttp import ClientError, ClientSession
 
 from pdns.demo import world
+from pdns.demo.encrypted import listeners, make_certificate
 from pdns.demo.ports import free_port
 from pdns.errors import PdnsError
 
@@ -28,8 +29,12 @@ class ResolverFailed(PdnsError):
     """`pdns serve` did not start, or is gone. The text ends with the last lines of its log."""
 
 
-def configuration(port: int, metrics_port: int, upstream_port: int, feed_urls: Mapping[str, str]) -> str:
-    """The TOML of the demo: three feeds, three tenants, everything on 127.0.0.1. State is kept beside the file."""
+def configuration(
+    port: int, metrics_port: int, upstream_port: int, feed_urls: Mapping[str, str], encrypted_ports: tuple[int, int]
+) -> str:
+    """The TOML of the demo: three feeds, three tenants, everything on 127.0.0.1. State is kept beside the file.
+    `encrypted_ports`: for TLS and HTTPS.
+    """
     parts = [
         f"""\
 [server]
@@ -53,6 +58,7 @@ dir = "state"
 listen = "127.0.0.1:{metrics_port}"
 """
     ]
+    parts.append(listeners(*encrypted_ports))
     for name, url in feed_urls.items():
         category = "c2" if name == "botnet" else name
         parts.append(
@@ -85,6 +91,7 @@ class DemoResolver:
         self.directory = directory
         self.port = free_port()
         self.metrics_port = free_port()
+        self.encrypted_ports = {"tls": free_port(), "https": free_port()}
         self._process: asyncio.subprocess.Process | None = None
 
     @property
@@ -98,7 +105,9 @@ class DemoResolver:
     async def start(self, upstream_port: int, feed_urls: Mapping[str, str], session: ClientSession) -> float:
         """Starts, and returns after how many seconds it was ready. Raises `ResolverFailed`."""
         config = self.directory / "pdns.toml"
-        config.write_text(configuration(self.port, self.metrics_port, upstream_port, feed_urls))
+        make_certificate(self.directory)
+        ports = self.encrypted_ports["tls"], self.encrypted_ports["https"]
+        config.write_text(configuration(self.port, self.metrics_port, upstream_port, feed_urls, ports))
         with (self.directory / "serve.log").open("wb") as log:
             self._process = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "pdns", "serve", "-c", str(config)),

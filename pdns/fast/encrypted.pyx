@@ -4,7 +4,7 @@
 # specification: pdns/reference/encrypted_stream.py:answers
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport int32_t, uint8_t
+from libc.stdint cimport int32_t, int64_t, uint8_t
 from libc.stdlib cimport free, malloc
 from libc.string cimport memcpy, memmove, memset
 
@@ -42,7 +42,8 @@ cdef class StreamQuery(PendingQuery):
 
     @property
     def port(self):
-        return self._stream.port
+        """Of the client, and above its 16 bits the stream: queries with one id on two streams are two queries."""
+        return self._stream.port | <int64_t>self.place << 16
 
     @property
     def transport(self):

@@ -22,6 +22,7 @@ cdef class EncryptedSockets:
     cdef set _streams
     cdef Totals _totals
     cdef bint _is_draining, _is_awake
+    cdef double _drained_since_s
 
     cdef int _guarded(self, EncryptedStream s, uint32_t events) except -1
     cdef int _ready(self, EncryptedStream s, uint32_t events) except -1
@@ -29,6 +30,7 @@ cdef class EncryptedSockets:
     cdef int _take_back(self) except -1
     cdef int _shaken(self, EncryptedStream s) except -1
     cdef int _opened(self, EncryptedStream s) except -1
+    cdef bint _has_had_grace(self, EncryptedStream s, double now) except -1
     cdef int _leave(self, EncryptedStream s) except -1
     cdef int _mark(self, EncryptedStream s, bint busy) except -1
     cdef int _end(self, EncryptedStream s, str reason) except -1

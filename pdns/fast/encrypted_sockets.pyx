@@ -58,6 +58,7 @@ cdef extern from "<unistd.h>" nogil:
 
 cdef double _TURN_S = 0.001  # of all connections, after which the rest of the program goes on
 cdef double _LEAVING_S = 1.0  # that a client is given to close
+cdef double _GRACE_S = 1.0  # that one is given to ask its first question at the end
 cdef dict _NUMBERS = {Transport.TLS: TLS, Transport.HTTPS: HTTPS}
 
 
@@ -216,7 +217,7 @@ cdef class EncryptedSockets:
         if name != NULL or has_certificate:
             s.credential = Credential(
                 PyBytes_FromStringAndSize(<char *>fingerprint, FINGERPRINT_BYTES) if has_certificate else b"", b"",
-                "" if name == NULL else name.decode("ascii", "replace").lower().rstrip("."),
+                "" if name == NULL else name.decode("ascii", "replace").lower().rstrip("."), bool(s.admits_by_name),
             )
         return self._go_on(s, False)
 
@@ -274,7 +275,12 @@ cdef class EncryptedSockets:
         cdef double answer_s = limits.answer_deadline_s
         cdef EncryptedStream s
         for s in list(self._streams):
-            if s.state == LEAVING:
+            if self._is_draining and not s.has_asked and self._has_had_grace(s, now):
+                s.has_asked = True
+                self._guarded(s, EPOLLIN)
+                if s.state == HEADER or s.state == FRESH:
+                    self._close(s)
+            elif s.state == LEAVING:
                 if now - s.active_s >= _LEAVING_S:
                     self._close(s)
             elif s.state != OPEN:
@@ -292,9 +298,10 @@ cdef class EncryptedSockets:
                 self._leave(s)
 
     def drain(self):
-        """Take up what has come, answer it, and close each connection that has asked something once all of that is answered."""
+        """Take up what has come, answer it, and close each connection that has asked something once all of that is answered.
+        `sweep` closes the others a second after their handshake."""
         cdef EncryptedStream s
-        self._is_draining = True
+        self._is_draining, self._drained_since_s = True, clock_s()
         for s in list(self._streams):
             if s.state == OPEN:
                 self._guarded(s, EPOLLIN)
@@ -302,16 +309,9 @@ cdef class EncryptedSockets:
                 self._close(s)
         self._flush()
 
-    def end_grace(self):
-        """Close what has asked nothing, too."""
-        cdef EncryptedStream s
-        for s in list(self._streams):
-            if s.state == OPEN and not s.has_asked:
-                s.has_asked = True
-                self._guarded(s, EPOLLIN)
-            elif s.state == HEADER or s.state == FRESH or s.state == SHAKES:
-                self._close(s)
-        self._flush()
+    cdef bint _has_had_grace(self, EncryptedStream s, double now) except -1:
+        cdef double since_s = s.active_s if s.active_s > self._drained_since_s else self._drained_since_s
+        return (s.state == OPEN or s.state == HEADER or s.state == FRESH) and now - since_s >= _GRACE_S
 
     def close(self):
         """End every connection, and the thread."""

@@ -21,7 +21,7 @@ cdef class HttpsSet(EncryptedSet):
     cdef Http2Limits _limits
 
     cdef int _take(self, EncryptedStream s, HttpsSession session, int *budget) except -1
-    cdef int _ask(self, EncryptedStream s, HttpsSession session, const HttpRequest *request) except -1
+    cdef int _ask(self, EncryptedStream s, HttpsSession session, const HttpRequest *request, double now) except -1
     cdef const Known *_who(self, EncryptedStream s, HttpsSession session, const HttpRequest *request) except? NULL
     cdef int _pump(self, EncryptedStream s, HttpsSession session) except -1
     cdef int _over(self, EncryptedStream s, HttpsSession session) except -1

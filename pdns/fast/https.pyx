@@ -77,10 +77,11 @@ cdef class HttpsSet(EncryptedSet):
     cdef int _take(self, EncryptedStream s, HttpsSession session, int *budget) except -1:
         """Take up the requests that are whole."""
         cdef HttpRequest request
+        cdef double now = session._state.now_s
         if s.epoch != self._fast_path.clients_epoch:
             self._identify(s)
         while budget[0] > 0 and self._may_go_on(s) and session.next_request(&request):
-            budget[0] -= self._ask(s, session, &request)
+            budget[0] -= self._ask(s, session, &request, now)
         s.has_ready = session._state.ready != NULL
         return 0
 
@@ -100,13 +101,12 @@ cdef class HttpsSet(EncryptedSet):
             session.is_known = self._fast_path.identify(s.client_at, s.credential._replace(token=token), &session.known)
         return &session.known if session.is_known else NULL
 
-    cdef int _ask(self, EncryptedStream s, HttpsSession session, const HttpRequest *request) except -1:
+    cdef int _ask(self, EncryptedStream s, HttpsSession session, const HttpRequest *request, double now) except -1:
         """Take up one request. Returns what it costs of the budget."""
         cdef ParsedPacket heard
         cdef StreamQuery query
         cdef Py_ssize_t size
         cdef int source = 0
-        cdef double now = clock_s()
         cdef const Known *known = self._who(s, session, request)
         s.active_s, s.has_asked, s.active = now, True, True
         if known == NULL:

@@ -1,7 +1,7 @@
 """Questions on their way upstream, and who waits for each: the compiled twin of `pdns.reference.in_flight`."""
 
 cimport cython
-from libc.stdint cimport uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from pdns.fast.hashing cimport HashKey
 from pdns.fast.udp cimport Datagram
@@ -87,7 +87,7 @@ cdef class InFlight:
     cdef Holder _client_of(self, waiter)
     cdef Holder _holder_at(self, str address)
     cdef int _keep(self, Holder holder) except -1
-    cdef bint _join(self, Flight flight, int port, waiter) except -1
+    cdef bint _join(self, Flight flight, int64_t port, waiter) except -1
     cdef int _count_all_in(self, Flight flight) except -1
     cdef int _count_all_out(self, Flight flight) except -1
     cdef int _count_in(self, Holder holder) except -1

@@ -3,7 +3,7 @@
 # specification: pdns/reference/in_flight.py:ReferenceInFlight
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4, new_hash_key, packed
@@ -92,7 +92,7 @@ cdef class InFlight:
         self._start(flight, self._holder_at(address), self._hash(names.domain_of(forward.qname)))
         return flight
 
-    def join(self, Flight flight not None, int port, waiter):
+    def join(self, Flight flight not None, int64_t port, waiter):
         return self._join(flight, port, waiter.query if type(waiter.query) is Datagram else waiter)
 
     def land(self, Flight flight not None):
@@ -327,7 +327,7 @@ cdef class InFlight:
     cdef Holder _client_of(self, waiter):
         return self.client_of(waiter) if type(waiter) is Datagram else self._holder_at(waiter.address)
 
-    cdef bint _join(self, Flight flight, int port, waiter) except -1:
+    cdef bint _join(self, Flight flight, int64_t port, waiter) except -1:
         cdef bytes place
         cdef Holder holder
         if flight._first is None and flight._waiters is None:

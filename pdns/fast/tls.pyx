@@ -7,6 +7,7 @@ from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, strlen
 
 from pdns.fast.openssl cimport *
+from pdns.fast.tls_certificates cimport last_reason, trust, use_pair
 
 cdef enum:
     MOST_CERTIFICATES = 64
@@ -55,10 +56,6 @@ if _tables_at < 0 or _ticket_cipher == NULL or _sha256 == NULL:
 
 
 # ---- what OpenSSL asks during a handshake
-
-cdef int _no_password(char *out, int size, int writing, void *given) noexcept nogil:
-    return 0  # else OpenSSL asks at the terminal
-
 
 cdef int _choose_certificate(SSL *ssl, int *alert, void *given) noexcept nogil:
     """The certificate that carries the name asked for; the first one without such a name, and where none does."""
@@ -128,7 +125,7 @@ cdef int _ticket_key(
         return 1 if EVP_EncryptInit_ex2(cipher, _ticket_cipher, key + KEY_BYTES, iv, NULL) == 1 else -1
     if EVP_DecryptInit_ex2(cipher, _ticket_cipher, key + KEY_BYTES, iv, NULL) != 1:
         return -1
-    return 2 if at else 1
+    return 2 if at or SSL_version(ssl) == TLS1_3_VERSION else 1  # clients use a ticket of TLS 1.3 once (RFC 8446, C.4)
 
 
 cdef void _count(int written, int version, int kind, const void *at, size_t size, SSL *ssl, void *given) noexcept nogil:
@@ -183,92 +180,6 @@ cdef class TlsContext:
     cdef SSL_CTX *lend(self) noexcept nogil:
         SSL_CTX_up_ref(self._context)
         return self._context
-
-
-cdef str last_reason():
-    cdef const char *text = ERR_reason_error_string(ERR_peek_last_error())
-    ERR_clear_error()
-    return "unknown error" if text == NULL else text.decode("ascii", "replace")
-
-
-cdef BIO *bytes_of(bytes pem) except NULL:
-    cdef BIO *bio = BIO_new_mem_buf(PyBytes_AS_STRING(pem), <int>PyBytes_GET_SIZE(pem))
-    if bio == NULL:
-        raise MemoryError
-    return bio
-
-
-cdef int use_pair(SSL_CTX *context, bytes chain, bytes key) except -1:
-    cdef BIO *bio = bytes_of(chain)
-    cdef X509 *certificate
-    cdef EVP_PKEY *private_key
-    cdef bint fine = True
-    cdef int count = 0
-    ERR_clear_error()
-    while fine:
-        certificate = PEM_read_bio_X509(bio, NULL, _no_password, NULL)
-        if certificate == NULL:
-            break
-        if count == 0:
-            fine = SSL_CTX_use_certificate(context, certificate) == 1
-        else:
-            fine = SSL_CTX_add1_chain_cert(context, certificate) == 1
-        count += 1
-        X509_free(certificate)
-    BIO_free(bio)
-    if not fine or count == 0:
-        raise ValueError(f"the certificate cannot be used: {last_reason()}")
-    ERR_clear_error()
-    bio = bytes_of(key)
-    private_key = PEM_read_bio_PrivateKey(bio, NULL, _no_password, NULL)
-    BIO_free(bio)
-    if private_key == NULL:
-        raise ValueError(f"the key cannot be used: {last_reason()}")
-    fine = SSL_CTX_use_PrivateKey(context, private_key) == 1 and SSL_CTX_check_private_key(context) == 1
-    EVP_PKEY_free(private_key)
-    if not fine:
-        raise ValueError(f"the key does not belong to the certificate: {last_reason()}")
-    return 0
-
-
-cdef int trust(SSL_CTX *context, bytes authorities, bytes crls) except -1:
-    """Clients show certificates of `authorities`; those revoked by one of `crls` are refused."""
-    cdef X509_STORE *store = SSL_CTX_get_cert_store(context)
-    cdef X509_NAMES *names = sk_X509_NAME_new_null()
-    cdef BIO *bio = bytes_of(authorities)
-    cdef X509 *authority
-    cdef X509_CRL *crl
-    cdef int count = 0
-    while True:
-        authority = PEM_read_bio_X509(bio, NULL, _no_password, NULL)
-        if authority == NULL:
-            break
-        X509_STORE_add_cert(store, authority)
-        sk_X509_NAME_push(names, X509_NAME_dup(X509_get_subject_name(authority)))
-        X509_free(authority)
-        count += 1
-    BIO_free(bio)
-    SSL_CTX_set_client_CA_list(context, names)
-    ERR_clear_error()
-    if count == 0:
-        raise ValueError("there is no authority for client certificates")
-    if not crls:
-        return 0
-    count = 0
-    bio = bytes_of(crls)
-    while True:
-        crl = PEM_read_bio_X509_CRL(bio, NULL, _no_password, NULL)
-        if crl == NULL:
-            break
-        X509_STORE_add_crl(store, crl)
-        X509_CRL_free(crl)
-        count += 1
-    BIO_free(bio)
-    ERR_clear_error()
-    if count == 0:
-        raise ValueError("there is no list of revoked certificates in what was given for one")
-    X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK)
-    return 0
 
 
 cdef int set_up(SSL_CTX *context, Tables *tables, str client_certificate, bytes client_ca, bytes client_crl) except -1:

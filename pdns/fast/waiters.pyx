@@ -3,35 +3,38 @@
 # specification: pdns/reference/in_flight.py:ReferenceInFlight
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t
 from libc.string cimport memcpy
 
 from pdns.fast.batch cimport port_of
 from pdns.fast.clients cimport ADDRESS_BYTES, packed
 from pdns.fast.udp cimport Datagram
-from pdns.fast.wire cimport put16
+from pdns.fast.wire cimport put16, put32
 
 from pdns.core.in_flight import Waiter
 
 cdef enum:
-    PLACE_BYTES = 20  # address, port, id
+    PLACE_BYTES = 26  # address, port, id; the port has more than its 16 bits where streams share one
 
 
-cdef bytes place_of(waiter, int port):
+cdef bytes place_of(waiter, int64_t port):
     """Where a client's own retransmission would wait."""
     cdef uint8_t place[PLACE_BYTES]
     cdef Datagram query
     cdef bytes address
+    cdef uint16_t query_id
     if type(waiter) is Datagram:
         query = waiter
         memcpy(place, query.client_at, ADDRESS_BYTES)
-        put16(place + ADDRESS_BYTES, port_of(&query._peer))
-        put16(place + ADDRESS_BYTES + 2, query.q.id)
+        port = port_of(&query._peer)
+        query_id = query.q.id
     else:
         address = packed(waiter.address)
         memcpy(place, PyBytes_AS_STRING(address), ADDRESS_BYTES)
-        put16(place + ADDRESS_BYTES, port)
-        put16(place + ADDRESS_BYTES + 2, waiter.query.id)
+        query_id = waiter.query.id
+    put32(place + ADDRESS_BYTES, <uint32_t>(port >> 32))
+    put32(place + ADDRESS_BYTES + 4, <uint32_t>port)
+    put16(place + ADDRESS_BYTES + 8, query_id)
     return PyBytes_FromStringAndSize(<char *>place, PLACE_BYTES)
 
 

@@ -164,7 +164,7 @@ class QuicSocket(msgspec.Struct, frozen=True, array_like=True):
     """One UDP socket of the quic process."""
 
     section: int  # index in `listener` of the configuration
-    endpoint: str
+    endpoint: str  # its name: transport and address
 
 
 class ServeQuic(msgspec.Struct, frozen=True, tag=True):

@@ -29,7 +29,6 @@ _SWEEP_S: Final = 1.0
 _SHORTEST_SWEEP_S: Final = 0.05
 _TURN_S: Final = 0.001
 _REST_S: Final = 0.02
-_GRACE_S: Final = 1.0  # at the end, for connections that have asked nothing yet
 _HANDSHAKES_OF_CLIENT: Final = 4  # a quarter of all
 _NO_CLIENT_YET: Final = "no client yet"
 
@@ -92,7 +91,7 @@ class EncryptedConnections:
         self._counts: dict[Transport, int] = {}
         self._is_turn_due = False
         self._rest: asyncio.TimerHandle | None = None
-        self._grace: asyncio.TimerHandle | None = None
+        self._is_draining = False
         self._timer: asyncio.TimerHandle | None = None
         self._no_connections = asyncio.Event()
         self._no_connections.set()
@@ -145,7 +144,10 @@ class EncryptedConnections:
     def drain(self) -> None:
         """Close each connection once all it asked has been answered; those that have asked nothing yet have a second to do so."""
         self._set.drain()
-        self._grace = self.loop.call_later(_GRACE_S, self._set.end_grace)
+        self._is_draining = True
+        if self._timer is not None:
+            self._timer.cancel()
+            self._set_timer()
 
     async def drained(self) -> None:
         """Return when there are no connections left. Wait for it no longer than you must, then `close`."""
@@ -154,10 +156,10 @@ class EncryptedConnections:
     def close(self) -> None:
         """End every connection now."""
         self._set.close()
-        for timer in (self._timer, self._rest, self._grace):
+        for timer in (self._timer, self._rest):
             if timer is not None:
                 timer.cancel()
-        self._timer = self._rest = self._grace = None
+        self._timer = self._rest = None
 
     # what a listener says
 
@@ -348,7 +350,7 @@ class EncryptedConnections:
             self.loop.call_soon(self._take_turns)
 
     def _set_timer(self) -> None:
-        shortest_s = min(self.idle_limit_s, self.limits.handshake_timeout_s)
+        shortest_s = 0.0 if self._is_draining else min(self.idle_limit_s, self.limits.handshake_timeout_s)
         self._timer = self.loop.call_later(min(_SWEEP_S, max(_SHORTEST_SWEEP_S, shortest_s / 4)), self._sweep)
 
     def _sweep(self) -> None:

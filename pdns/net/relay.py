@@ -6,7 +6,7 @@ import asyncio
 import socket
 from collections import deque
 from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from pdns.core.credentials import Credential
 from pdns.errors import RelayError
@@ -22,13 +22,22 @@ _TRANSPORTS: Final = {QUIC: Transport.QUIC, H3: Transport.H3}
 _TOO_MANY: Final = 429  # RFC 6585
 _BAD: Final = 400
 
+_NOT_FOUND: Final = 404
+
 Pad = Callable[[bytes], bytes]
+
+
+class RelayedService(MessageHandler, Protocol):
+    """Answers messages, and knows tokens."""
+
+    def admits(self, client: str, credential: Credential) -> bool:
+        """Whether the token of `credential` is valid, if it has one."""
 
 
 class RelayServers:
     """All sockets of one worker: one, and two while the quic process is replaced."""
 
-    def __init__(self, service: MessageHandler, loop: asyncio.AbstractEventLoop, stats: EdgeStats) -> None:
+    def __init__(self, service: RelayedService, loop: asyncio.AbstractEventLoop, stats: EdgeStats) -> None:
         self._service, self._loop, self._stats = service, loop, stats
         self._servers: list[RelayServer] = []
         self._pad: Pad = bytes
@@ -65,7 +74,7 @@ class RelayServer:
     """Answers what comes from one socket, which it owns."""
 
     def __init__(
-        self, sock: socket.socket, service: MessageHandler, loop: asyncio.AbstractEventLoop, stats: EdgeStats, pad: Pad
+        self, sock: socket.socket, service: RelayedService, loop: asyncio.AbstractEventLoop, stats: EdgeStats, pad: Pad
     ) -> None:
         """`pad` makes an answer longer, so that its length says less."""
         sock.setblocking(False)
@@ -148,11 +157,14 @@ class RelayServer:
             self._send(pack_answer(query.number, NO_ANSWER, status=_TOO_MANY if refused else _BAD))
 
     def _take(self, query: RelayQuery) -> None:
-        client, reply = query.client, _RelayReply(self, query)
+        client, credential = query.client, _credential(query.client)
+        if client.token and not self._service.admits(client.address, credential):
+            self._send(pack_answer(query.number, NO_ANSWER, status=_NOT_FOUND))
+            return
+        reply = _RelayReply(self, query)
         self.in_flight += 1
-        reply.refused = self._service.on_message(
-            query.message, client.address, client.port, _TRANSPORTS[query.transport], reply, _credential(client)
-        )
+        transport = _TRANSPORTS[query.transport]
+        reply.refused = self._service.on_message(query.message, client.address, client.port, transport, reply, credential)
 
     def _send(self, frame: bytes) -> None:
         if self._frame_bytes + len(frame) > _PACKET_BYTES:
@@ -235,4 +247,4 @@ class _RelayReply:
 
 
 def _credential(client: RelayClient) -> Credential:
-    return Credential(client.certificate_sha256, client.token, client.server_name)
+    return Credential(client.certificate_sha256, client.token, client.server_name, client.admits_by_name)

@@ -15,13 +15,13 @@ import signal
 import socket
 import sys
 from contextlib import suppress
-from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from pdns.config.schema import Config
 from pdns.confinement.confine import confine_quic, said
+from pdns.confinement.priority import come_after_workers
 from pdns.ipc import encryption_secrets
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
@@ -48,8 +48,6 @@ except ModuleNotFoundError as error:  # what the extra brings
     MISSING = str(error.name)
 
 MEMORY_BYTES: Final = 1024**3
-_NICE: Final = 5  # workers come first: a handshake costs as much as hundreds of their answers
-_OOM_SCORE: Final = "500"
 _log = logging.getLogger(__name__)
 
 
@@ -156,13 +154,6 @@ def _leave_at_once() -> None:
     os._exit(1)
 
 
-def _step_back() -> None:
-    with suppress(OSError):
-        os.nice(_NICE)
-    with suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(_OOM_SCORE, encoding="ascii")
-
-
 def _new_loop() -> asyncio.AbstractEventLoop:
     if os.environ.get("PDNS_LOOP") != "asyncio":
         with suppress(ImportError):
@@ -181,7 +172,7 @@ def main() -> None:
     open_standard_descriptors()
     for number in (signal.SIGINT, signal.SIGHUP):  # they reach the whole group; the supervisor decides
         signal.signal(number, signal.SIG_IGN)
-    _step_back()
+    come_after_workers()
     missing = confine_quic()  # before there is any thread
     with suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))

@@ -26,8 +26,8 @@ _MOST_TOKENS: Final = 8  # of one connection, whose clients are remembered in pa
 Address = tuple[Any, ...]  # as the socket module has it
 
 
-class Host(Protocol):
-    """The part of `Clients` that a connection needs."""
+class QuicClientHost(Protocol):
+    """The part of `QuicClients` that a connection needs."""
 
     loop: asyncio.AbstractEventLoop
     max_streams: int
@@ -56,7 +56,7 @@ class QuicClient:
 
     def __init__(
         self,
-        host: Host,
+        host: QuicClientHost,
         quic: ServerConnection,
         transport: Transport,
         key: Hashable,

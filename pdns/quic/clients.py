@@ -25,8 +25,8 @@ from pdns.quic.connection_ids import (
     owner_of,
     version_negotiation,
 )
-from pdns.quic.doq import DoqError
-from pdns.quic.endpoint import Origin
+from pdns.quic.doq import DoqErrorCode
+from pdns.quic.endpoint import DatagramOrigin
 from pdns.quic.http3 import UNIDIRECTIONAL_STREAMS
 from pdns.quic.queries import DohQueries, DoqQueries
 from pdns.quic.relay import Relay
@@ -73,10 +73,10 @@ class Newcomer(NamedTuple):
     head: DatagramHead
     address: Address
     service: QuicService
-    origin: Origin
+    origin: DatagramOrigin
 
 
-class Clients:
+class QuicClients:
     """One for each process. `relay` has the workers; `forward` gets datagrams of the process before this one."""
 
     def __init__(
@@ -89,7 +89,7 @@ class Clients:
         relay: Relay,
     ) -> None:
         self.loop, self.max_streams = loop, limits.max_streams
-        self.forward: Callable[[int, bytes, Address, Origin], bool] = lambda *_: False
+        self.forward: Callable[[int, bytes, Address, DatagramOrigin], bool] = lambda *_: False
         self.draining = False
         self._quiet_s = 0.0  # while draining: how long a client may be silent before its connection is closed
         self._ids, self._proof, self._stats, self._relay = ids, proof, stats, relay
@@ -118,7 +118,7 @@ class Clients:
 
     # Datagrams.
 
-    def arrived(self, datagram: bytes, address: Address, service: QuicService, origin: Origin) -> None:
+    def arrived(self, datagram: bytes, address: Address, service: QuicService, origin: DatagramOrigin) -> None:
         """Take one datagram. Then call `flush`, after those that have arrived with it."""
         if datagram and datagram[0] < 0x80:
             client = self._by_id.get(datagram[1 : 1 + CONNECTION_ID_BYTES])
@@ -171,18 +171,18 @@ class Clients:
             self._held_bytes += held - self._held.get(client, 0)
             self._held[client] = held
             if self._held_bytes > MAX_HELD_BYTES:
-                client.end(DoqError.EXCESSIVE_LOAD, "memory")
+                client.end(DoqErrorCode.EXCESSIVE_LOAD, "memory")
 
     def _caught(self, client: QuicClient, error: Exception) -> None:
         self._bugs.caught(error, "a QUIC connection")
         self._stats.refused("internal_error")
         client.drop()
 
-    def _forwarded(self, head: DatagramHead, datagram: bytes, address: Address, origin: Origin) -> bool:
+    def _forwarded(self, head: DatagramHead, datagram: bytes, address: Address, origin: DatagramOrigin) -> bool:
         owner = owner_of(head.destination)
         return owner is not None and owner != self._ids.process and self.forward(owner, datagram, address, origin)
 
-    def _reset(self, head: DatagramHead, datagram: bytes, address: Address, origin: Origin) -> None:
+    def _reset(self, head: DatagramHead, datagram: bytes, address: Address, origin: DatagramOrigin) -> None:
         self._stats.dropped("unknown_connection")
         if self._resets_left > 0 and (reset := self._ids.reset(head.destination, len(datagram))) is not None:
             self._resets_left -= 1

@@ -12,7 +12,7 @@ LENGTH_BYTES: Final = 2
 MAX_STREAM_BYTES: Final = LENGTH_BYTES + 65535
 
 
-class DoqError(IntEnum):
+class DoqErrorCode(IntEnum):
     """Application error codes (RFC 9250, 8.4)."""
 
     NO_ERROR = 0x0
@@ -24,7 +24,7 @@ class DoqError(IntEnum):
 
 
 class DoqViolation(Exception):
-    """The client has broken the protocol: the connection ends with `DoqError.PROTOCOL_ERROR`."""
+    """The client has broken the protocol: the connection ends with `DoqErrorCode.PROTOCOL_ERROR`."""
 
 
 class DoqStream:

@@ -22,12 +22,12 @@ Ancillary = tuple[int, int, bytes]
 class DatagramTaker(Protocol):
     """Who gets the datagrams."""
 
-    def arrived_at(self, endpoint: UdpEndpoint, datagram: bytes, address: Address, origin: Origin) -> None: ...
+    def arrived_at(self, endpoint: UdpEndpoint, datagram: bytes, address: Address, origin: DatagramOrigin) -> None: ...
     def all_arrived(self) -> None:
         """There are no more in this turn."""
 
 
-class Origin:
+class DatagramOrigin:
     """Where answers to a datagram leave from."""
 
     __slots__ = ("_ancillary", "_socket", "endpoint", "local")
@@ -55,8 +55,8 @@ class UdpEndpoint:
         self.name = name
         self._socket, self._taker, self._loop = sock, taker, loop
         self._is_wildcard = sock.getsockname()[0] in WILDCARDS
-        self._origin = Origin(self, sock)
-        self._origins: dict[bytes, Origin] = {}
+        self._origin = DatagramOrigin(self, sock)
+        self._origins: dict[bytes, DatagramOrigin] = {}
         self._reading = False
 
     def start(self) -> None:
@@ -76,8 +76,8 @@ class UdpEndpoint:
         self.stop()
         self._socket.close()
 
-    def origin(self, local: bytes) -> Origin:
-        """For answers from `local`, as `Origin.local` has it."""
+    def origin(self, local: bytes) -> DatagramOrigin:
+        """For answers from `local`, as `DatagramOrigin.local` has it."""
         if not local:
             return self._origin
         found = self._origins.get(local)
@@ -89,7 +89,7 @@ class UdpEndpoint:
             )
             if len(self._origins) >= _MOST_LOCAL:
                 self._origins.clear()
-            found = self._origins[local] = Origin(self, self._socket, (level, kind, local))
+            found = self._origins[local] = DatagramOrigin(self, self._socket, (level, kind, local))
         return found
 
     def _readable(self) -> None:

@@ -8,7 +8,7 @@ from aioquic.h3.events import DataReceived, HeadersReceived
 from aioquic.quic.events import QuicEvent, StopSendingReceived, StreamDataReceived, StreamReset
 
 from pdns.ipc.relay_frames import RelayAnswer
-from pdns.quic.doq import DoqError, DoqStream, DoqViolation, framed
+from pdns.quic.doq import DoqErrorCode, DoqStream, DoqViolation, framed
 from pdns.quic.http3 import Http3, Http3Error
 from pdns.quic.transport import ServerConnection
 from pdns.wire.doh import REFUSALS, DohRequest, answer_headers, refusal_headers
@@ -52,8 +52,8 @@ class Queries(Protocol):
 class DoqQueries:
     """RFC 9250: one query on each bidirectional stream of the client."""
 
-    no_error = int(DoqError.NO_ERROR)
-    excessive_load = int(DoqError.EXCESSIVE_LOAD)
+    no_error = int(DoqErrorCode.NO_ERROR)
+    excessive_load = int(DoqErrorCode.EXCESSIVE_LOAD)
 
     def __init__(self, asker: Asker) -> None:
         self._asker, self._quic = asker, asker.quic
@@ -71,7 +71,7 @@ class DoqQueries:
         try:
             message = stream.feed(data, ended=ended)
         except DoqViolation as error:
-            self._asker.end(DoqError.PROTOCOL_ERROR, str(error))
+            self._asker.end(DoqErrorCode.PROTOCOL_ERROR, str(error))
             return
         if message is None:
             self._streams[stream_id] = stream
@@ -79,18 +79,18 @@ class DoqQueries:
         self._quic.finished(stream_id)
         self._asked.add(stream_id)
         if not self._asker.ask(stream_id, message, b""):
-            self._refuse(stream_id, DoqError.EXCESSIVE_LOAD)
+            self._refuse(stream_id, DoqErrorCode.EXCESSIVE_LOAD)
 
     def _cancelled(self, stream_id: int) -> None:
         if self._streams.pop(stream_id, None) is not None:
             self._quic.finished(stream_id)
-        self._refuse(stream_id, DoqError.REQUEST_CANCELLED)
+        self._refuse(stream_id, DoqErrorCode.REQUEST_CANCELLED)
 
     def answer(self, stream_id: int, answer: RelayAnswer) -> None:
         if stream_id not in self._asked:
             return  # the client has cancelled it
         if not answer.message:
-            self._refuse(stream_id, DoqError.EXCESSIVE_LOAD if answer.status else DoqError.INTERNAL_ERROR)
+            self._refuse(stream_id, DoqErrorCode.EXCESSIVE_LOAD if answer.status else DoqErrorCode.INTERNAL_ERROR)
             return
         self._asked.discard(stream_id)
         self._quic.send_stream_data(stream_id, framed(answer.message), end_stream=True)
@@ -181,7 +181,7 @@ class DohQueries:
         stream_id = event.stream_id
         if stream_id & _UNIDIRECTIONAL:
             return
-        if self._requests.pop(stream_id, None) is not None:
+        if self._requests.pop(stream_id, None) is not None or stream_id in self._refused:
             self._quic.finished(stream_id)
         self._asked.discard(stream_id)
         self._refused.discard(stream_id)

@@ -15,9 +15,9 @@ from pdns.net.steering_index import SteeringIndex
 from pdns.quic import doq, http3
 from pdns.quic.certificates import CertificateChoice
 from pdns.quic.client import Address
-from pdns.quic.clients import ClientLimits, Clients, QuicService
+from pdns.quic.clients import ClientLimits, QuicClients, QuicService
 from pdns.quic.connection_ids import ConnectionIds
-from pdns.quic.endpoint import Origin, UdpEndpoint
+from pdns.quic.endpoint import DatagramOrigin, UdpEndpoint
 from pdns.quic.forwarding import DatagramLink
 from pdns.quic.relay import Relay
 from pdns.quic.retry import AddressProof
@@ -65,7 +65,7 @@ class QuicRuntime:
         secret = bytes.fromhex(message.secret)
         self._relay = Relay(loop, stats, lambda: self.clients.flush(), ended)  # noqa: PLW0108 (it does not exist yet)
         ids = ConnectionIds(message.process, secret)
-        self.clients = Clients(loop, ids, AddressProof(secret), client_limits(config), stats, self._relay)
+        self.clients = QuicClients(loop, ids, AddressProof(secret), client_limits(config), stats, self._relay)
         self._endpoints: dict[str, UdpEndpoint] = {}
         self._sections: dict[str, int] = {}  # endpoint -> index in `listener` of the configuration
         self._services: dict[str, QuicService] = {}  # by endpoint
@@ -175,7 +175,7 @@ class QuicRuntime:
 
     # For endpoints and for the process before and after.
 
-    def arrived_at(self, endpoint: UdpEndpoint, datagram: bytes, address: Address, origin: Origin) -> None:
+    def arrived_at(self, endpoint: UdpEndpoint, datagram: bytes, address: Address, origin: DatagramOrigin) -> None:
         """As `pdns.quic.endpoint.DatagramTaker`."""
         service = self._services.get(endpoint.name)
         if service is not None:
@@ -185,7 +185,7 @@ class QuicRuntime:
         """As `arrived_at`."""
         self.clients.flush()
 
-    def _forward(self, owner: int, datagram: bytes, address: Address, origin: Origin) -> bool:
+    def _forward(self, owner: int, datagram: bytes, address: Address, origin: DatagramOrigin) -> bool:
         link = self._links.get(owner)
         if link is None:
             return False

@@ -1,6 +1,7 @@
 """What a listener offers its clients in TLS, said with Python's `ssl`: the specification of the compiled contexts."""
 
 # kernel: pdns/fast/tls.pyx
+# kernel: pdns/fast/tls_certificates.pyx
 
 from __future__ import annotations
 

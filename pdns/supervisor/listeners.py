@@ -117,7 +117,9 @@ class ListenerSet:
     def _add_encrypted(self, changed: ListenerSet, one: EncryptedEndpoint, ports: set[int]) -> None:
         """Give `changed` the socket for `one`: ours, one that systemd opened, or a new one. Raises `PdnsError`."""
         endpoint = parse_endpoint(one.text)
-        name = f"{one.transport} {one.text}" + (f" {one.section}" if not endpoint.port else "")
+        name = f"{one.transport} {one.text}"
+        while name in changed._groups:  # the kernel chooses both ports
+            name += "+"
         kept = self._groups.get(name) or next(
             (group for group in self if group.section >= 0 and group.endpoint == endpoint), None
         )
@@ -181,6 +183,21 @@ class ListenerSet:
     def endpoints(self) -> list[Endpoint]:
         """All bound endpoints, and those that are waiting."""
         return [*(group.endpoint for group in self), *self.waiting]
+
+    @property
+    def plain_endpoints(self) -> list[Endpoint]:
+        """Those of `server.listen`, bound or waiting."""
+        encrypted = [endpoint for endpoints in self.encrypted_endpoints.values() for endpoint in endpoints]
+        return [endpoint for endpoint in self.endpoints if endpoint not in encrypted]
+
+    @property
+    def encrypted_endpoints(self) -> dict[int, list[Endpoint]]:
+        """The bound addresses of encrypted listeners over TCP, by their index in the configuration."""
+        found: dict[int, list[Endpoint]] = {}
+        for group in self:
+            if group.section >= 0:
+                found.setdefault(group.section, []).append(group.endpoint)
+        return found
 
     def interface_came(self) -> bool:
         """Whether the interface of a waiting endpoint has appeared since the last call, so that a failing bind is not retried

@@ -12,11 +12,11 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pdns.config.addresses import Endpoint, parse_endpoint
 from pdns.config.schema import Config
-from pdns.errors import ConfigError, PdnsError
+from pdns.errors import PdnsError
 from pdns.ipc.config_memfd import share_config, without_records
 from pdns.ipc.messages import (
     Drain,
@@ -61,13 +61,20 @@ class QuicWorkers(Protocol):
     def current(self) -> Sequence[WorkerHandle]: ...
 
 
-def endpoints_of(config: Config) -> dict[str, int]:
-    """What is served, with the index in `config.listener`."""
+class QuicEndpoint(NamedTuple):
+    """One address of a `[[listener]]` over QUIC."""
+
+    section: int  # index in `config.listener`
+    text: str  # as in the configuration
+
+
+def quic_endpoints(config: Config) -> dict[str, QuicEndpoint]:
+    """What is served, by transport and address: "quic://0.0.0.0:853"."""
     return {
-        endpoint: index
+        f"{listener.transport}://{text}": QuicEndpoint(index, text)
         for index, listener in enumerate(config.listener)
         if listener.transport in _TRANSPORTS
-        for endpoint in listener.listen
+        for text in listener.listen
     }
 
 
@@ -85,7 +92,7 @@ class QuicHandle:
         self._config, self._workers, self._listeners, self._certificates = config, workers, listeners, certificates
         self._loop = asyncio.get_running_loop()
         self._secret = os.urandom(32).hex()  # the same for each new process: tokens stay valid
-        self._sockets: dict[str, socket.socket] = {}  # by endpoint
+        self._sockets: dict[str, socket.socket] = {}  # by transport and address
         self._bound: dict[str, socket.socket] = {}  # the same, for the configuration that is to go live
         self._counters: Counters | None = None
         self._number = 0
@@ -134,13 +141,13 @@ class QuicHandle:
     def bind(self, config: Config) -> None:
         """Bind the sockets that `config` needs and that are not there yet. Then call `serve` or `discard`.
 
-        Raises `ConfigError` with nothing bound.
+        Raises `PdnsError` with nothing bound.
         """
         self.discard()
         try:
-            for endpoint, index in endpoints_of(config).items():
-                if endpoint not in self._sockets:
-                    self._bound[endpoint] = self._bind(endpoint, f"listener[{index}].listen")
+            for name, endpoint in quic_endpoints(config).items():
+                if name not in self._sockets:
+                    self._bound[name] = self._bind(endpoint)
         except BaseException:
             self.discard()
             raise
@@ -152,9 +159,9 @@ class QuicHandle:
 
     async def serve(self) -> None:
         """Answer by the live configuration, at its sockets and no others."""
-        wanted = endpoints_of(self._config())
-        self._close_sockets({endpoint: sock for endpoint, sock in self._sockets.items() if endpoint not in wanted})
-        self._sockets = {endpoint: sock for endpoint, sock in self._sockets.items() if endpoint in wanted} | self._bound
+        wanted = quic_endpoints(self._config())
+        self._close_sockets({name: sock for name, sock in self._sockets.items() if name not in wanted})
+        self._sockets = {name: sock for name, sock in self._sockets.items() if name in wanted} | self._bound
         self._bound = {}
         if not self._sockets:
             await self.stop()
@@ -204,14 +211,14 @@ class QuicHandle:
     def _drain_s(self) -> float:
         return min(self._config().server.drain_s, _DRAIN_S)
 
-    def _bind(self, endpoint: str, key: str) -> socket.socket:
-        parsed = parse_endpoint(endpoint)
+    def _bind(self, endpoint: QuicEndpoint) -> socket.socket:
+        parsed = parse_endpoint(endpoint.text)
         if handed_in := self._listeners().inherited.datagrams(parsed):
             return handed_in[0]
         try:
             return bind_udp(parsed)
         except PdnsError as error:
-            raise ConfigError("", key, str(error)) from None
+            raise PdnsError(f"listener[{endpoint.section}].listen: {error}") from None
 
     def _close_sockets(self, sockets: dict[str, socket.socket]) -> None:
         for sock in sockets.values():
@@ -239,8 +246,8 @@ class QuicHandle:
         if self._counters is None:
             return
         config = self._config()
-        sections = endpoints_of(config)
-        listening = tuple(QuicSocket(sections[endpoint], endpoint) for endpoint in self._sockets if endpoint in sections)
+        served = quic_endpoints(config)
+        listening = tuple(QuicSocket(served[name].section, name) for name in self._sockets if name in served)
         message = ServeQuic(listening, self._number, self._secret, self._listeners().steering_key.hex(), self._workers().count)
         if (certificates := self._certificates().live) is not None:
             certificates.send_to(child, with_next=True)

@@ -101,7 +101,7 @@ class Supervisor:
         self.listeners = ListenerSet(worker_count(self.config.server.workers), inherited=self._inherited)
         self.status = StatusReader(Path(self.config.state.dir))
         self._http = servers.HttpServers(self, self.status, str(path), self._inherited)
-        self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints])
+        self.listen_addresses = ListenAddresses(lambda: [*self.listeners.endpoints, *self._http.endpoints, *self._quic.endpoints])
         self.reload_successful, self.reload_success_s = True, time.time()
         self._workers: WorkerPool | None = None
         self._missing: Missing = {}

@@ -1,4 +1,5 @@
-"""Every metric on one page. Names are exposed with the prefix `pdns_`; no label value is ever a domain or a client.
+"""Every metric on one page. Names are exposed with the prefix `pdns_`; no label value is ever a domain that clients ask for, or a
+client.
 
 `docs/metrics.md` says how to use them. Each worker (`pdns.telemetry.stats`), the feeds process (`feeds.json`) and the supervisor
 count. The values of several workers become one number: their sum, unless `of_workers` says otherwise.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from pdns.telemetry.certificate_families import CERTIFICATE_FAMILIES
 from pdns.telemetry.family import Family
 from pdns.telemetry.feed_families import FEED_FAMILIES
 from pdns.telemetry.quic_families import QUIC_FAMILIES
@@ -26,6 +28,7 @@ FAMILIES: Final = (
     Family("dropped_total", "counter", "worker", ("reason",), "Packets, queries and connections dropped without an answer."),
     Family("in_flight", "gauge", "worker", (), "Questions sent to upstreams and not answered yet."),
     Family("tcp_connections", "gauge", "worker", (), "Open TCP connections from clients."),
+    Family("encrypted_connections", "gauge", "worker", ("transport",), "Open encrypted connections from clients over TCP."),
     # Blocking.
     Family("blocked_total", "counter", "worker", ("tenant", "feed", "category", "action"), "Queries blocked."),
     Family(
@@ -253,6 +256,7 @@ FAMILIES: Final = (
         ("address",),
         "1 while an interface of this machine has the address, else 0.",
     ),
+    *CERTIFICATE_FAMILIES,
     Family("worker_up", "gauge", "supervisor", ("process",), "1 while a worker answers its part of the names, else 0."),
     Family("worker_restarts_total", "counter", "supervisor", (), "Workers replaced because they died or hung."),
     Family("feeds_restarts_total", "counter", "supervisor", (), "Feeds processes replaced because they died."),

@@ -41,7 +41,9 @@ def questions_of(section: CanarySection, turn: int, random: bytes, *, validates:
 
         def check_known(message: Message) -> CanaryResult:
             found = set(addresses_of(message))
-            return CanaryResult.NOTHING if not found else CanaryResult.HONEST if found <= known.addresses else CanaryResult.LIE
+            if not found:
+                return CanaryResult.NOTHING
+            return CanaryResult.HONEST if found <= known.addresses else CanaryResult.LIE
 
         yield _canary(CanaryKind.REWRITING, "known", known.name, check_known, qtype=qtype)
     if section.empty_zone:

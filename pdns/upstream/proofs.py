@@ -10,12 +10,14 @@ from pdns.config.upstream_address import PIN, TBS, UpstreamAddress
 
 
 class Proofs:
-    """The pins of an address. `cryptography` is loaded with the first one."""
+    """The pins of an address. `cryptography` is loaded with them."""
 
     def __init__(self, address: UpstreamAddress) -> None:
         self._pins = address.digests(PIN)
         self._signed = address.digests(TBS)
         self.are_wanted = bool(self._pins or self._signed)
+        if self.are_wanted:
+            from cryptography import x509  # noqa: F401, PLC0415  # loaded now, rather than during the first handshake
 
     def unproven(self, certificate: bytes, verified: Iterable[bytes] = ()) -> str:
         """Why `certificate`, in DER, is not the one that was meant, "" if it is; `verified`: the chain that proves it."""

@@ -48,6 +48,7 @@ class StreamPool:
         self._connect = connect
         self._connections: list[StreamConnection] = []
         self._retired: set[StreamConnection] = set()
+        self.closing: set[StreamConnection] = set()  # ended; the other side has not closed yet
         self._looking = False
         self._looked_s = -1.0
 
@@ -56,10 +57,11 @@ class StreamPool:
         self._pick().send(attempt, now)
 
     def close(self) -> None:
-        for connection in (*self._connections, *self._retired):
+        for connection in (*self._connections, *self._retired, *self.closing):
             connection.close()
         self._connections.clear()
         self._retired.clear()
+        self.closing.clear()
 
     @property
     def open_connections(self) -> int:
@@ -118,7 +120,7 @@ class StreamPool:
 class StreamConnection:
     """One connection, from before it is made until it is gone."""
 
-    numbered: ClassVar[bool] = False  # whether queries have ids of their own on the wire; else 0, and streams tell them apart
+    numbered: ClassVar[bool] = False  # whether queries have ids of their own on the wire; else 0, and each has a stream
 
     def __init__(self, pool: StreamPool) -> None:
         self.server = pool.server

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from typing import ClassVar, cast
+from typing import ClassVar, Final, cast
 
 from pdns.clock import boottime_s
 from pdns.upstream.streams import StreamConnection, StreamPool
 from pdns.upstream.tls import UpstreamTls
 from pdns.wire.framing import Deframer, frame
+
+SHUTDOWN_S: Final = 1.0  # for the server to confirm the end of TLS
 
 
 class TcpConnection(StreamConnection, asyncio.Protocol):
@@ -32,6 +34,7 @@ class TcpConnection(StreamConnection, asyncio.Protocol):
             address.port,
             ssl=self._tls,
             server_hostname=(address.server_name or address.host) if self._tls else None,
+            ssl_shutdown_timeout=SHUTDOWN_S if self._tls else None,
         )
 
     # asyncio.Protocol
@@ -62,6 +65,8 @@ class TcpConnection(StreamConnection, asyncio.Protocol):
         self._received(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        self.pool.closing.discard(self)
         self._end(str(exc or "closed by the upstream"))
 
     # What another protocol over it replaces
@@ -82,7 +87,8 @@ class TcpConnection(StreamConnection, asyncio.Protocol):
         self._unsent.clear()
 
     def _shut(self) -> None:
-        if self._transport is not None:
+        if self._transport is not None and not self._transport.is_closing():
+            self.pool.closing.add(self)
             self._transport.close()
 
     def _abort(self) -> None:

@@ -6,7 +6,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Mapping
-from typing import Final
 
 from pdns.config.schema import Config
 from pdns.errors import PdnsError
@@ -20,8 +19,6 @@ from pdns.net.relay import RelayServers
 from pdns.wire.padding import padded
 from pdns.worker.kernels import encrypted_kernel
 from pdns.worker.service import Service
-
-_LINGER_S: Final = 0.25  # as other listeners do on an address that is given up
 
 _log = logging.getLogger(__name__)
 
@@ -64,7 +61,7 @@ class EncryptedServing:
     def listen(self, sockets: dict[Listener, socket.socket], sections: Mapping[Listener, int]) -> None:
         """Listen on those of `sockets` that are for one of `sections`, taking those that are new out of it, and on no other."""
         for listener in self._listeners.keys() - sections.keys():
-            self._loop.call_later(_LINGER_S, self._listeners.pop(listener).close)
+            self._listeners.pop(listener).close()  # at once: its section is no more, and it has no certificate
         for listener, section in sections.items():
             if listener in self._listeners:
                 self._listeners[listener].section = section

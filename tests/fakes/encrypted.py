@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import cache
 from pathlib import Path
@@ -96,19 +96,19 @@ class EncryptedEdge:
         self.port: int = sock.getsockname()[1]
         self.listener = EncryptedListener(sock, 0, self.connections)
         self.listener.start()
-        self._peers: list[Peer] = []
+        self.peers: list[Peer] = []
 
     async def open(self, context: ssl.SSLContext | None = None, name: str = "dns.example") -> Peer:
         reader, writer = await asyncio.open_connection(
             "127.0.0.1", self.port, ssl=context or client_context(), server_hostname=name
         )
-        self._peers.append(Peer(reader, writer))
-        return self._peers[-1]
+        self.peers.append(Peer(reader, writer))
+        return self.peers[-1]
 
     async def open_plain(self) -> Peer:
         """A connection without TLS."""
-        self._peers.append(Peer(*await asyncio.open_connection("127.0.0.1", self.port)))
-        return self._peers[-1]
+        self.peers.append(Peer(*await asyncio.open_connection("127.0.0.1", self.port)))
+        return self.peers[-1]
 
     def count(self, family: str, *labels: str) -> int:
         """The sum of a family's series whose labels include `labels`."""
@@ -118,7 +118,7 @@ class EncryptedEdge:
         self.listener.close()
         self.connections.close()
         self.forwarder.close()
-        for peer in self._peers:
+        for peer in self.peers:
             peer.writer.close()
             with suppress(OSError):
                 await peer.writer.wait_closed()
@@ -149,6 +149,3 @@ async def encrypted_edge(
         await edge.close()
         for upstream in upstreams:
             await upstream.__aexit__()
-
-
-Body = Callable[[], Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -34,8 +34,15 @@ class Encrypted(NamedTuple):
 
 
 @contextmanager
-def encrypted(directory: Path, transports: Sequence[str] = ("tls", "https"), **sections: Any) -> Iterator[Encrypted]:
-    """The program with a listener for each of `transports`; `sections` are laid over its configuration."""
+def encrypted(
+    directory: Path,
+    transports: Sequence[str] = ("tls", "https"),
+    further: Mapping[str, Mapping[str, Any]] | None = None,
+    **sections: Any,
+) -> Iterator[Encrypted]:
+    """The program with a listener for each of `transports`, with `further` keys by transport; `sections` are laid over its
+    configuration.
+    """
     authority = issue((), authority=True, subject="Authority of the test")
     ca_file = directory / "ca.pem"
     ca_file.write_bytes(authority.cert_pem)
@@ -43,6 +50,7 @@ def encrypted(directory: Path, transports: Sequence[str] = ("tls", "https"), **s
     ports = {transport: free_port() for transport in transports}
     listeners = [
         {"transport": one, "listen": [f"127.0.0.1:{port}"], "cert_file": str(cert), "key_file": str(key)}
+        | dict((further or {}).get(one, {}))
         for one, port in ports.items()
     ]
     with UpstreamThread() as upstream:

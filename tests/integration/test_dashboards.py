@@ -26,6 +26,7 @@ MOST = {"table": 302, "timeseries": 30, "heatmap": 30, "state-timeline": 40, "ba
 ZERO = {
     "Alerts", "Connections refused at HTTP", "Damaged files", "Dropped", "Entries of administrators", "Evictions",
     "Expired", "Feeds", "Feeds that fail", "Feeds with a problem", "Findings by kind", "Findings, chosen time",
+    "First certificate expires",
     "Held updates", "Lag of sinks", "Last reload failed", "Log lines dropped, 24 h", "Lost", "Lost and unaccounted",
     "Lost queries", "Nodes not ready", "Not loaded", "Notifications and refusals", "Open reports", "Processes replaced",
     "Questions in flight", "Refused notifications", "Series dropped", "Special cases",

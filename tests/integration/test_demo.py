@@ -46,7 +46,13 @@ def test_everything_shown_is_true(temporary: Path) -> None:
     with _demo(temporary, "--seconds", "6", "--exit") as demo:
         output, _ = demo.communicate(timeout=240)
     assert demo.returncode == 0, output
-    for sentence in ("A new threat:", "The feed server was away", "The upstream was away", "questions, all answered"):
+    for sentence in (
+        "A new threat:",
+        "The feed server was away",
+        "The upstream was away",
+        "questions, all answered",
+        "4 questions over tls",
+    ):
         assert sentence in output
     assert "WRONG" not in output
     (last,) = re.findall(r"queries ([\d,]+)  blocked ([\d,]+)  names ([\d,]+) .* \| the traffic is over", output)

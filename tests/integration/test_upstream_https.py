@@ -279,7 +279,7 @@ def test_pins(loop: str, identity: Identity) -> None:
             upstream.requests.clear()
             for server, why in bad.items():
                 async with forwarding(server, ca_file=identity.ca_file, timeout_s=0.2) as asker:
-                    while asker.stats.up[server]:  # three failures; a handshake that takes longer than a question is none
+                    while asker.stats.up[server]:  # three failures; a handshake slower than a question does not count
                         assert isinstance(await asker.ask("www.example.test"), UpstreamFailure)
                     assert why in reason(asker, server)
             assert not upstream.requests

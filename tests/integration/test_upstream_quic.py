@@ -146,7 +146,7 @@ def test_who_the_server_is(loop: str, identity: Identity) -> None:
             }
             for server, why in bad.items():
                 async with forwarding(server, ca_file=identity.ca_file, timeout_s=0.2) as asker:
-                    while asker.stats.up[server]:  # three failures; a handshake that takes longer than a question is none
+                    while asker.stats.up[server]:  # three failures; a handshake slower than a question does not count
                         assert isinstance(await asker.ask("www.example.test"), UpstreamFailure)
                     assert why in reason(asker, server)
             assert not upstream.requests

@@ -16,7 +16,7 @@ import typer
 
 from pdns.__main__ import build
 from pdns.config.load import load
-from tests.certificates import issue, write_pair
+from tests.certificates import write_documented
 from tests.unit.config.test_load import CERTIFICATE
 
 ROOT = Path(__file__).parents[2]
@@ -97,7 +97,7 @@ def test_snippets_load(tmp_path: Path, snippet: str) -> None:
     (tmp_path / "resolv.conf").write_text("nameserver 192.0.2.53\n")
     (tmp_path / "hosts").write_text("192.0.2.10 nas.lan\n")
     (tmp_path / "fleet-keys").mkdir()
-    write_pair(tmp_path, issue())
+    write_documented(tmp_path)
     for name in ("root.json", "fleet-credentials"):
         (tmp_path / name).touch(0o600)
     (tmp_path / "pdns.toml").write_text(snippet)

@@ -16,7 +16,7 @@ from pdns.config.load import load
 from pdns.config.schema import MADE_FIELDS, Config
 from pdns.config.shape import describe
 from pdns.core.clients import ClientTable
-from tests.certificates import issue, write_pair
+from tests.certificates import write_documented
 from tests.unit.config.test_load import CERTIFICATE
 
 ROOT = Path(__file__).parents[2]
@@ -98,7 +98,7 @@ def test_snippets(snippet: str, tmp_path: Path) -> None:
     """Every snippet loads as it stands."""
     (tmp_path / "authority.pem").write_text(CERTIFICATE)
     (tmp_path / "root.json").write_text("{}")
-    write_pair(tmp_path, issue())
+    write_documented(tmp_path)
     (tmp_path / "pdns.toml").write_text(snippet)
     assert load(tmp_path / "pdns.toml")
 

@@ -40,7 +40,7 @@ WORDS = {
     r"promot(?:e|es|ed|ing|ion) (?:an? |the )?(?:quer(?:y|ies)|questions?|miss(?:es)?)": "punt",  # releases are promoted
     r"tally|tallies": "statistics",
     r"(?<!in )(?:the|its) front(?! of)": "the fast path",
-    r"stamp(?:s|ed|ing)?": "rules epoch",
+    r"(?<!DNS )stamp(?:s|ed|ing)?": "rules epoch",  # but DNS stamps are addresses of servers
     r"watched(?!\.(?:example|test)\b)": "monitored",
     r"judgements?|rulings?": "verdict, decision",
     r"the desk|the keeper|(?<!in )an order|orders": "command, scheduler",

@@ -57,6 +57,7 @@ TOP = {
         "example",
         "explain.py",
         "policy_diff.py",
+        "quic",
         "fast",
         "files",
         "free_text.py",
@@ -82,8 +83,10 @@ TOP = {
 }
 
 _PREVIEW = "the admin API shows what the resolver would answer"
+_LOOK_UPS = "servers of feeds are looked up over DoH, DoQ and with pins by the code that workers ask with"
 # Imports that break a rule below today: (importer, imported): why.
 KNOWN_IMPORTS = {
+    ("feeds.fetch.encrypted_upstreams", "pdns.upstream"): _LOOK_UPS,
     ("pdns.answer_preview", "pdns.core.resolver"): _PREVIEW,
     ("pdns.answer_preview", "pdns.reference.first_stages"): _PREVIEW,
 }
@@ -110,7 +113,8 @@ def test_the_tree_shows_its_owners() -> None:
 
 def test_entry_points_keep_their_names() -> None:
     """A running program starts its children from the files of a later version: their names never change."""
-    for file in ("pdns/worker/__main__.py", "pdns/page/__main__.py", "feeds/refresh.py", "feeds/build.py"):
+    processes = [f"pdns/{name}/__main__.py" for name in ("worker", "page", "events", "quic")]
+    for file in (*processes, "feeds/refresh.py", "feeds/build.py"):
         assert 'if __name__ == "__main__":' in (ROOT / file).read_text(encoding="utf-8")
 
 
@@ -181,6 +185,14 @@ def test_the_events_process_answers_no_query() -> None:
     others = [*processes, "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference"]
     assert ways_into(["pdns.events"], others, IMPORTS) == []
     assert ways_into(processes, ["pdns.events"], IMPORTS) == []
+
+
+def test_the_quic_process_decides_nothing() -> None:
+    """The quic process imports no code of the other processes, and none that decides or asks DNS; nor do they import its."""
+    processes = ["pdns.supervisor", "pdns.worker", "pdns.page", "pdns.events", "feeds"]
+    others = [*processes, "pdns.core.resolver", "pdns.upstream", "pdns.fast", "pdns.reference", "pdns.state", "pdns.blockset"]
+    assert ways_into(["pdns.quic"], others, IMPORTS) == []
+    assert ways_into(processes, ["pdns.quic"], IMPORTS) == []
 
 
 def test_the_page_answers_no_query() -> None:

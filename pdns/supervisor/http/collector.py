@@ -23,6 +23,7 @@ from pdns.config.schema import Config
 from pdns.files.safe_files import damaged_files
 from pdns.state import feed_status
 from pdns.supervisor.http import capacity
+from pdns.supervisor.http.certificate_metrics import CertificateSource, add_certificates
 from pdns.supervisor.http.fleet_metrics import add_fleet
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import zeros
@@ -63,6 +64,8 @@ class MetricsSource(Protocol):
     def workers_up(self) -> Mapping[str, bool]: ...  # "worker0", ...
     @property
     def listen_addresses(self) -> ListenAddresses: ...
+    @property
+    def certificates(self) -> CertificateSource: ...
     @property
     def restarts(self) -> Mapping[str, int]: ...  # "worker", "feeds", "page", "events", "quic"
     @property
@@ -192,6 +195,7 @@ class PdnsCollector(Collector):
         values["ready"][()] = not facts.not_ready()
         for address, present in facts.listen_addresses.present.items():
             values["listen_address_present"][address,] = present
+        add_certificates(values, facts.certificates)
         for process, up in facts.workers_up.items():
             values["worker_up"][process,] = up
         values["worker_restarts_total"][()] = facts.restarts["worker"]

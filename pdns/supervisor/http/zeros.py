@@ -9,6 +9,7 @@ from typing import Final, get_args
 from pdns.config.groups import server_groups, upstream_servers
 from pdns.config.policies import NO_TENANT
 from pdns.config.schema import Config
+from pdns.config.upstream_address import parse_upstream
 from pdns.core.enrolled import REFUSALS
 from pdns.core.listing import DROP, LOCAL_DATA, NODATA, NXDOMAIN, TCP_ONLY
 from pdns.core.local_rules import LOCAL
@@ -91,6 +92,9 @@ def zeros(config: Config) -> Iterator[tuple[str, tuple[str, ...]]]:
     for server in upstream_servers(config):
         for result in UPSTREAM_RESULTS:
             yield "upstream_requests_total", (server, result)
+        if parse_upstream(server).transport.is_encrypted:
+            for session in ("new", "resumed"):
+                yield "upstream_handshakes_total", (server, session)
         yield "upstream_blocked_total", (server,)
         yield "upstream_duration_seconds" + BUCKET_SUFFIX, (server, repr(BUCKETS_S[0]))
 

@@ -23,18 +23,18 @@ def field(text: str | bytes, more: int = 0) -> bytes:
     return bytes((len(data) | more,)) + data
 
 
-def stamp(*parts: bytes) -> str:
+def encoded(*parts: bytes) -> str:
     return "sdns://" + base64.urlsafe_b64encode(b"".join(parts)).decode().rstrip("=")
 
 
 def doh(address: str, *digests: bytes, host: str = "dns.example.net", path: str = "/dns-query", more: bytes = b"") -> str:
     several = b"".join(field(one, 0x80) for one in digests[:-1]) + field(digests[-1] if digests else b"")
-    return stamp(b"\2", PROPERTIES, field(address), several, field(host), field(path), more)
+    return encoded(b"\2", PROPERTIES, field(address), several, field(host), field(path), more)
 
 
 def encrypted(kind: int, address: str, host: str, *digests: bytes) -> str:
     several = b"".join(field(one, 0x80) for one in digests[:-1]) + field(digests[-1] if digests else b"")
-    return stamp(bytes((kind,)), PROPERTIES, field(address), several, field(host))
+    return encoded(bytes((kind,)), PROPERTIES, field(address), several, field(host))
 
 
 @pytest.mark.parametrize(
@@ -53,22 +53,22 @@ def encrypted(kind: int, address: str, host: str, *digests: bytes) -> str:
         (doh("192.0.2.1", more=field("192.0.2.53")), "https://192.0.2.1:443/dns-query#dns.example.net"),
         (encrypted(3, "192.0.2.1", "dns.example.net", DIGEST), f"tls://192.0.2.1:853#dns.example.net;{DIGEST_TEXT}"),
         (encrypted(4, "192.0.2.1", "dns.example.net"), "quic://192.0.2.1:853#dns.example.net"),
-        (stamp(b"\0", PROPERTIES, field("192.0.2.1:5353")), "udp://192.0.2.1:5353"),
-        (stamp(b"\0", PROPERTIES, field("[2001:db8::1]")), "udp://[2001:db8::1]:53"),
+        (encoded(b"\0", PROPERTIES, field("192.0.2.1:5353")), "udp://192.0.2.1:5353"),
+        (encoded(b"\0", PROPERTIES, field("[2001:db8::1]")), "udp://[2001:db8::1]:53"),
     ],
 )  # fmt: skip
 def test_stamps(text: str, canonical: str) -> None:
-    """A stamp means what its address says."""
+    """A DNS stamp means what its address says."""
     assert str(parse_upstream(text)) == canonical
 
 
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        (stamp(b"\1", PROPERTIES, field("192.0.2.1")), "DNSCrypt is not spoken: choose a stamp"),
-        (stamp(b"\5", PROPERTIES), "Oblivious DoH is not spoken"),
-        (stamp(b"\x81"), "relays of DNSCrypt are not used"),
-        (stamp(b"\x42"), "the unknown kind 0x42"),
+        (encoded(b"\1", PROPERTIES, field("192.0.2.1")), "DNSCrypt is not spoken: choose a DNS stamp"),
+        (encoded(b"\5", PROPERTIES), "Oblivious DoH is not spoken"),
+        (encoded(b"\x81"), "relays of DNSCrypt are not used"),
+        (encoded(b"\x42"), "the unknown kind 0x42"),
         (doh(""), "with the address of the server, since no name is looked up"),
         (doh(":443"), "with the address of the server, since no name is looked up"),
         (doh("192.0.2.1", b"short"), "digests of 32 bytes"),
@@ -78,11 +78,11 @@ def test_stamps(text: str, canonical: str) -> None:
         ("sdns://", "damaged or cut short"),
         ("sdns://not base64!", "damaged or cut short"),
         (doh("192.0.2.1")[:-8], "damaged or cut short"),
-        (stamp(b"\0", PROPERTIES, field("192.0.2.1"), b"more"), "damaged or cut short"),
+        (encoded(b"\0", PROPERTIES, field("192.0.2.1"), b"more"), "damaged or cut short"),
     ],
 )  # fmt: skip
 def test_refused_stamps(text: str, reason: str) -> None:
-    """What cannot be asked, or not in the way that the stamp demands, is refused with the reason."""
+    """What cannot be asked, or not in the way that the DNS stamp demands, is refused with the reason."""
     with pytest.raises(InvalidAddress) as raised:
         parse_upstream(text)
     assert reason in raised.value.reason
@@ -91,7 +91,7 @@ def test_refused_stamps(text: str, reason: str) -> None:
 @given(st.binary(max_size=80))
 def test_any_stamp(data: bytes) -> None:
     """Any bytes are read or refused."""
-    text = stamp(data)
+    text = encoded(data)
     try:
         stamp_text(text)
     except InvalidAddress:

@@ -10,6 +10,7 @@ from typing import Final
 
 from tests.unit.deploy.alertcase import AlertCase, Series
 from tests.unit.deploy.capacitycases import CAPACITY
+from tests.unit.deploy.certificatecases import CERTIFICATES
 from tests.unit.deploy.fleetcases import FLEET
 
 
@@ -104,6 +105,24 @@ SERVICE: Final = (
         ({'pdns_upstream_requests_total{upstream="x", result="unmatched"}': "0 5 5x30",
           'pdns_upstream_requests_total{upstream="x", result="timeout"}': "0+60x30"},),
         "1 packets a second from x match no question: a broken upstream, or forged answers", {"upstream": "x"},
+    ),
+    AlertCase(
+        "PdnsUpstreamDoesNotValidate", "8m", {'pdns_upstream_validates{upstream="x"}': "0x10"},
+        ({'pdns_upstream_validates{upstream="x"}': "1x10"}, {'pdns_upstream_validates{upstream="x"}': "0x2 1x8"}),
+        "upstream x does not validate DNSSEC", {"upstream": "x"},
+    ),
+    AlertCase(
+        "PdnsUpstreamDishonest", "8m", {'pdns_upstream_honest{upstream="x", canary="rewriting"}': "0x10"},
+        ({'pdns_upstream_honest{upstream="x", canary="rewriting"}': "1x10"},),
+        "upstream x fails the canaries for rewriting", {"upstream": "x", "canary": "rewriting"},
+    ),
+    AlertCase(
+        "PdnsCanariesSilent", "7h",
+        {'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="nothing"}': "0+1x480"},
+        ({'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="nothing"}': "0+1x480",
+          'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="honest"}': "0+1x480"},
+         {'pdns_upstream_canaries_total{upstream="x", canary="filtering", result="nothing"}': "0+0x480"}),
+        "canaries for filtering have said nothing about x for hours", {"upstream": "x", "canary": "filtering"},
     ),
     AlertCase(
         "PdnsUpstreamSlow", "40m",
@@ -315,6 +334,7 @@ NUMBERS: Final = (
         "PdnsConfigRefused", "8m", {"pdns_config_last_reload_successful": "1 0x9"},
         ({"pdns_config_last_reload_successful": "1 0 0 1x9"},), "the configuration on disk is not used; `pdns check` says why",
     ),
+    *CERTIFICATES,
     AlertCase(
         "PdnsDamagedFiles", "5m", {"pdns_damaged_files": "2x9"}, ({"pdns_damaged_files": "0x9"},),
         "2 damaged files in the state directory; /readyz names them",

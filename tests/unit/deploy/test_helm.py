@@ -7,14 +7,16 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from pdns.config.schema import Config
+from pdns.config.schema import MADE_FIELDS, Config
 from pdns.supervisor.serve import Supervisor
+from tests.certificates import issue, write_pair
 from tests.unit.deploy.gotools import HELM, ROOT, THERE, TOOLS, Json, rendered, run, write_schemas
 from tests.unit.events.mailserver import certificate
 
@@ -60,6 +62,9 @@ def config_files(text: str, directory: Path) -> Path:
         path = directory / file
         path.parent.mkdir(exist_ok=True)
         path.write_text("a-token-that-is-long-enough-to-be-accepted-0123456789\n")
+    if (directory / "certificate").exists():
+        for made, name in zip(write_pair(directory, issue()), ("tls.crt", "tls.key"), strict=True):
+            made.rename(directory / "certificate" / name)
     if (directory / "admin").exists():
         for made, name in zip(certificate(directory), ("tls.crt", "tls.key"), strict=True):
             made.rename(directory / "admin" / name)
@@ -117,6 +122,23 @@ def test_the_program_accepts_its_configuration(manifests: dict[str, str], tmp_pa
     assert done.returncode == 0, done.stderr
 
 
+def test_encrypted_transports(manifests: dict[str, str]) -> None:
+    """The ports of the service lead to those of the pod, where the configuration listens, and clients may reach them."""
+    text = manifests["encrypted"]
+    (service,) = [one for one in objects(text, "Service") if one["spec"]["type"] == "LoadBalancer"]
+    ports = {port["name"]: port["port"] for port in service["spec"]["ports"]}
+    assert ports == {"dns-udp": 53, "dns-tcp": 53, "dns-tls": 853, "dns-https": 443}
+    (pod,) = workload(text)["spec"]["template"]["spec"]["containers"]
+    inside = {port["name"]: port["containerPort"] for port in pod["ports"]}
+    (data,) = [one["data"] for one in objects(text, "ConfigMap") if "pdns.toml" in one["data"]]
+    listening = {one["transport"]: one["listen"] for one in tomllib.loads(data["pdns.toml"])["listener"]}
+    for transport in ("tls", "https"):
+        port = inside[f"dns-{transport}"]
+        assert listening[transport] == [f"0.0.0.0:{port}", f"[::]:{port}"]
+    (policy,) = objects(text, "NetworkPolicy")
+    assert {"dns-tls", "dns-https"} <= {port["port"] for port in policy["spec"]["ingress"][0]["ports"]}
+
+
 def test_every_value_has_a_place_in_the_schema() -> None:
     """And the schema allows no value that values.yaml does not show."""
 
@@ -132,7 +154,7 @@ def test_every_value_has_a_place_in_the_schema() -> None:
 
 def test_sections_of_the_configuration_are_those_of_the_program() -> None:
     """All but `state`, which belongs to the chart."""
-    made = {"loaded_records", "utc_offsets", "state"}
+    made = {*MADE_FIELDS, "state"}
     assert set(SCHEMA["properties"]["config"]["properties"]) == set(Config.__struct_fields__) - made
 
 

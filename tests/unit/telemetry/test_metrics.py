@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import os
 import re
 import shutil
@@ -21,10 +20,12 @@ from prometheus_client.parser import text_string_to_metric_families
 
 import pdns
 from pdns.config.addresses import Endpoint
+from pdns.config.certificate_files import CertificateDetails
 from pdns.config.fleet_schema import FleetSection
 from pdns.config.policy_schema import Tenant
 from pdns.config.schema import BlockPage, Config, Feed, Publish, Upstream
 from pdns.state import feed_status, fleet_status
+from pdns.supervisor.certificates import ServedCertificate
 from pdns.supervisor.http.collector import PdnsCollector
 from pdns.supervisor.http.status import StatusReader
 from pdns.supervisor.http.zeros import DROPPED, MOST_OF_A_FAMILY, UPSTREAM_RESULTS
@@ -32,7 +33,7 @@ from pdns.supervisor.listen_addresses import ListenAddresses
 from pdns.telemetry.blocked_domains import BlockedDomains
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.family import PREFIX
-from pdns.telemetry.metrics import BY_NAME, FAMILIES
+from pdns.telemetry.metrics import FAMILIES
 from pdns.telemetry.stats import BUCKETS_S, HEARTBEAT, Stats
 from pdns.upstream.matching import ReplyQuality
 from pdns.version import COMMIT
@@ -41,9 +42,17 @@ from pdns.wire.transport import Transport
 from tests.fakes.events_counters import of_events
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/metrics.md").read_text()
-ALERTS = (ROOT / "deploy/prometheus/alerts.yml").read_text()
-ROW = re.compile(r"^\| `(pdns_\w+)` \| (\w+) \| (.*?) ?\| (.+?) \| `(.+)` \|$", re.MULTILINE)
+
+
+class FakeCertificates:
+    """One certificate, and one failure."""
+
+    failures = 1
+    in_force = (
+        ServedCertificate(
+            0, "tls://127.0.0.1:853", CertificateDetails(("dns.example",), (), "ECDSA P-256", 0.0, 5000.0, "CN=x", 1, "", ""), ""
+        ),
+    )
 
 
 class FakeSupervisor:
@@ -64,6 +73,7 @@ class FakeSupervisor:
             block_page=BlockPage(listen=("192.0.2.1:80",)), publish=(Publish(zone="rpz.example"),),
             fleet=FleetSection(role="publisher"),
         )  # fmt: skip
+        self.certificates = FakeCertificates()
         self.config_sha256 = "0123456789ab"
         self.reload_successful = True
         self.reload_success_s = 1000.0
@@ -96,6 +106,10 @@ def fill(counters: Counters) -> Stats:
     stats.upstream("udp://192.0.2.53:53", "ok", 0.01)
     stats.upstream_up("udp://192.0.2.53:53", up=True)
     stats.upstream_useful("udp://192.0.2.53:53", useful=True)
+    stats.upstream_handshake("tls://192.0.2.53:853#dns.example", "new")
+    stats.gauge("upstream_validates", 1, "udp://192.0.2.53:53")
+    stats.gauge("upstream_honest", 1, "udp://192.0.2.53:53", "filtering")
+    stats.add("upstream_canaries_total", 1, "udp://192.0.2.53:53", "filtering", "honest")
     stats.gauge("group_up", 1, "default")
     stats.fell_back("default")
     stats.add("zone_forwarded_total", 1, "corp.example")
@@ -325,72 +339,3 @@ def test_promtool_finds_nothing_to_criticise(counters: Counters, tmp_path: Path)
     registry.register(PdnsCollector(FakeSupervisor(counters), StatusReader(tmp_path)))
     done = subprocess.run(["promtool", "check", "metrics"], input=generate_latest(registry), capture_output=True, check=False)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
-
-
-def test_the_page_is_documented() -> None:
-    """docs/metrics.md has every family, in order, with the same type and labels; and an example that names it."""
-    rows = ROW.findall(PAGE)
-    assert [name for name, *_ in rows] == [PREFIX + family.name for family in FAMILIES]
-    for (name, kind, labels, _, example), family in zip(rows, FAMILIES, strict=True):
-        assert kind == family.kind, name
-        assert tuple(re.findall(r"`(\w+)`", labels)) == family.labels, name
-        assert name in example
-
-
-@pytest.mark.parametrize(
-    ("where", "text"),
-    [
-        ("docs/metrics.md", PAGE),
-        ("alerts.yml", ALERTS),
-        ("docs/operations.md", (ROOT / "docs/operations.md").read_text()),
-        ("runbook", (ROOT / "docs/runbook.md").read_text()),
-    ],
-)
-def test_nothing_else_is_spoken_of(where: str, text: str) -> None:
-    """Every metric that documentation and alerts name exists."""
-    known = {PREFIX + family.name for family in FAMILIES}
-    known |= {PREFIX + family.name + "_bucket" for family in FAMILIES if family.kind == "histogram"}
-    assert set(re.findall(r"\bpdns_\w+", text)) <= known, where
-
-
-def test_every_alert_is_explained() -> None:
-    """docs/runbook.md says what to do about each alert; other pages name only alerts that exist."""
-    alerts = set(re.findall(r"alert: (\w+)", ALERTS))
-    assert set(re.findall(r"^### (Pdns\w+)$", (ROOT / "docs/runbook.md").read_text(), re.MULTILINE)) == alerts
-    for path in (ROOT / "docs").glob("*.md"):
-        assert set(re.findall(r"`(Pdns[A-Z]\w+)`", path.read_text())) <= alerts, path
-
-
-@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed")
-def test_promtool_accepts_the_configuration() -> None:
-    """The scrape configuration and the alerts in deploy/ are valid."""
-    done = subprocess.run(
-        ["promtool", "check", "config", str(ROOT / "deploy/prometheus/prometheus.yml")],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-
-
-def _spoken() -> Iterator[tuple[str, str, str]]:
-    """Every family that the code hands to `gauge` or `add` of a Stats by its literal name: file, method, family."""
-    for path in sorted((ROOT / "pdns").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if (
-                isinstance(node, ast.Call)
-                and isinstance(node.func, ast.Attribute)
-                and node.func.attr in {"gauge", "add", "catch_up"}
-            ):
-                first = node.args[0] if node.args else None
-                if isinstance(first, ast.Constant) and isinstance(first.value, str) and "stats" in ast.unparse(node.func.value):
-                    yield str(path.relative_to(ROOT)), node.func.attr, first.value
-
-
-def test_the_code_speaks_of_nothing_else() -> None:
-    """A family that the program counts and does not expose would be lost silently."""
-    spoken = list(_spoken())
-    assert len(spoken) > 8
-    for file, method, family in spoken:
-        assert family in BY_NAME, file
-        assert BY_NAME[family].kind == ("gauge" if method == "gauge" else "counter"), file

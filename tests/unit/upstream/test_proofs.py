@@ -30,7 +30,7 @@ def test_proofs() -> None:
 
 
 def test_what_cannot_be_read_is_unproven() -> None:
-    """A certificate that is none proves nothing."""
+    """What is not a certificate proves nothing."""
     proofs = Proofs(parse_upstream("tls://192.0.2.1#pin=sha256/" + "A" * 43 + "="))
     for data in (b"", b"no certificate"):
         assert proofs.unproven(data) == "the key of its certificate is not pinned, and cannot be read"

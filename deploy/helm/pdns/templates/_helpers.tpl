@@ -64,6 +64,16 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end }}
 
+{{/* The encrypted transports that are served, and their ports: in the pod, and of the service. */}}
+{{- define "pdns.encrypted" -}}
+{{- $ports := dict "tls" (dict "pod" 8853 "service" 853) "https" (dict "pod" 8443 "service" 443) }}
+{{- $served := dict }}
+{{- if .Values.encrypted.tlsSecret }}
+{{- range .Values.encrypted.transports }}{{ $_ := set $served . (get $ports .) }}{{ end }}
+{{- end }}
+{{- toJson $served }}
+{{- end }}
+
 {{- define "pdns.config" -}}
 {{- $name := include "pdns.fullname" . }}
 {{- $listen := list }}
@@ -95,6 +105,14 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- $_ := set $own "fleet" $fleet }}
 {{- end }}
 {{- end }}
+{{- $listeners := list }}
+{{- range $transport, $ports := include "pdns.encrypted" . | fromJson }}
+{{- $at := list }}
+{{- if $.Values.dns.ipv4 }}{{ $at = append $at (printf "0.0.0.0:%d" (int $ports.pod)) }}{{ end }}
+{{- if $.Values.dns.ipv6 }}{{ $at = append $at (printf "[::]:%d" (int $ports.pod)) }}{{ end }}
+{{- $listeners = append $listeners (dict "transport" $transport "listen" $at "cert_file" "/etc/protective-dns/certificate/tls.crt" "key_file" "/etc/protective-dns/certificate/tls.key") }}
+{{- end }}
+{{- if $listeners }}{{ $_ := set $own "listener" (concat (.Values.config.listener | default list) $listeners) }}{{ end }}
 {{- $metrics := dict "metrics" (dict "hosts" $hosts) }}
 {{- $config := mergeOverwrite $metrics (deepCopy .Values.config) $own }}
 {{- if eq .Values.fleet.role "node" }}{{ $config = omit $config "feed" }}{{ end }}

@@ -49,6 +49,9 @@ spec:
       ports:
         - { name: dns-udp, protocol: UDP, containerPort: {{ .Values.dns.port }}{{ with .Values.dns.hostPort }}, hostPort: {{ . }}{{ end }} }
         - { name: dns-tcp, protocol: TCP, containerPort: {{ .Values.dns.port }}{{ with .Values.dns.hostPort }}, hostPort: {{ . }}{{ end }} }
+        {{- range $transport, $ports := include "pdns.encrypted" . | fromJson }}
+        - { name: dns-{{ $transport }}, protocol: TCP, containerPort: {{ $ports.pod }}{{ if $.Values.dns.hostPort }}, hostPort: {{ $ports.service }}{{ end }} }
+        {{- end }}
         - { name: metrics, protocol: TCP, containerPort: 9153 }
         {{- if .Values.admin.enabled }}
         - { name: admin, protocol: TCP, containerPort: 9154 }
@@ -115,6 +118,11 @@ spec:
           - secret:
               name: {{ .Values.admin.tlsSecret }}
               items: [{ key: tls.crt, path: admin/tls.crt }, { key: tls.key, path: admin/tls.key }]
+          {{- end }}
+          {{- with .Values.encrypted.tlsSecret }}
+          - secret:
+              name: {{ . }}
+              items: [{ key: tls.crt, path: certificate/tls.crt }, { key: tls.key, path: certificate/tls.key }]
           {{- end }}
           {{- if ne .Values.fleet.role "standalone" }}
           {{- with .Values.fleet.root.existingConfigMap }}
