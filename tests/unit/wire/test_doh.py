@@ -169,7 +169,7 @@ def test_http_1_gets_an_answer_of_its_own_kind() -> None:
 
 def answer(*records: str, authority: tuple[str, ...] = (), rcode: int = 0, flags: int = 0) -> bytes:
     """An answer with records as text, compressed."""
-    response = dns.message.make_response(dns.message.make_query("www.example.com", "A"))
+    response = dns.message.make_response(dns.message.make_query("www.example.com", "A", id=0))
     response.answer = [dns.rrset.from_text(*_parts(text)) for text in records]
     response.authority = [dns.rrset.from_text(*_parts(text)) for text in authority]
     response.set_rcode(dns.rcode.Rcode(rcode))
