@@ -58,7 +58,11 @@ def test_a_handshake_that_does_not_end(run: Run, sent: bytes) -> None:
     run(body())
 
 
-@pytest.mark.parametrize("sent", [b"GET / HTTP/1.1\r\n\r\n", bytes(100), os.urandom(100), b"\x16\x03\x01\xff\xff" + bytes(70000)])
+@pytest.mark.parametrize(
+    "sent",
+    [b"GET / HTTP/1.1\r\n\r\n", bytes(100), os.urandom(100), b"\x16\x03\x01\xff\xff" + bytes(70000)],
+    ids=["HTTP", "zeros", "noise", "a record too long"],
+)
 def test_what_is_not_tls(run: Run, sent: bytes) -> None:
     """An alert at most, and the end."""
 
