@@ -9,6 +9,7 @@ import subprocess
 import tomllib
 import venv
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -48,10 +49,9 @@ def disagreements(wanted: list[str], lock: str) -> Iterator[str]:
 def wanted(project: str) -> tuple[list[str], list[str]]:
     """What the program imports, and what builds it."""
     tables = tomllib.loads(project)
-    return [
-        *tables["project"]["dependencies"],
-        *tables["project"]["optional-dependencies"]["zstd"],
-    ], tables["build-system"]["requires"]
+    extras = [libraries for name, libraries in tables["project"]["optional-dependencies"].items() if name != "dev"]
+    asked_for = dict.fromkeys([*tables["project"]["dependencies"], *chain.from_iterable(extras)])
+    return [*asked_for], tables["build-system"]["requires"]
 
 
 def test_the_locks_have_what_the_project_asks_for() -> None:
