@@ -136,7 +136,7 @@ cdef class EncryptedSet(EncryptedSockets):
         cdef int got
         if size:
             memcpy(self._in, s.held, size)
-            s.hold(NULL, 0)
+            s.keep(NULL, 0)
         while True:
             if size:
                 used = self._consume(s, self._in, size, budget)
@@ -161,7 +161,7 @@ cdef class EncryptedSet(EncryptedSockets):
                 return self._fail(s, got == FAILED)
         if s.job.heard > MOST_HEARD:
             return self._end(s, "encrypted_key_updates")
-        if not s.hold(self._in, size):
+        if not s.keep(self._in, size):
             return self._end(s, "encrypted_no_room")
         return 0
 
@@ -296,9 +296,9 @@ cdef class EncryptedSet(EncryptedSockets):
             return self._leave(s)
         self._mark(s, waits and s.stalled_s == 0.0)  # who does not read is no busier than who does not ask
         if s.unsent_bytes:
-            s.watch(EPOLLOUT)
+            s.wait_for(EPOLLOUT)
         else:
-            s.watch(0 if s.finishing or s.waits or s.asked >= self.max_outstanding else EPOLLIN)
+            s.wait_for(0 if s.finishing or s.waits or s.asked >= self.max_outstanding else EPOLLIN)
         return 0
 
     cdef int _wait(self, EncryptedStream s) except -1:

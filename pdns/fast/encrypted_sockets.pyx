@@ -87,7 +87,7 @@ cdef class EncryptedSockets:
         s.job.owner, s.job.fd = <void *>s, fd
         s.began_s = s.active_s = clock_s()
         self._streams.add(s)
-        s.watch(EPOLLIN)
+        s.wait_for(EPOLLIN)
         return s
 
     def accept(self, int listening):
@@ -153,7 +153,7 @@ cdef class EncryptedSockets:
             elif s.state == OPEN and s.polled == EPOLLIN:
                 self._run += 1
                 if self._run > LONG_RUN:
-                    s.watch(0)
+                    s.wait_for(0)
                     s.polled, s.polled_alone = EPOLLIN, True
                     self._alone, self._last, self._run = s, None, 0
                     self._loop.add_reader(s.fd, self._wake_alone)
@@ -177,7 +177,7 @@ cdef class EncryptedSockets:
         self._loop.remove_reader(s.fd)
         s.polled, s.polled_alone = 0, False
         self._alone, self._run = None, 0
-        s.watch(wanted)
+        s.wait_for(wanted)
 
     cdef int _guarded(self, EncryptedStream s, uint32_t events) except -1:
         try:
@@ -212,7 +212,7 @@ cdef class EncryptedSockets:
             run_handshake(&s.job)
             return self._shaken(s)
         s.state = SHAKING
-        s.watch(0)
+        s.wait_for(0)
         Py_INCREF(s)
         self._shaking += 1
         submit(self._thread, &s.job)
@@ -238,7 +238,7 @@ cdef class EncryptedSockets:
         if s.doomed:
             return self._close(s)
         if s.job.progress == WANTS_READ or s.job.progress == WANTS_WRITE:
-            s.watch(EPOLLIN if s.job.progress == WANTS_READ else EPOLLOUT)
+            s.wait_for(EPOLLIN if s.job.progress == WANTS_READ else EPOLLOUT)
             return 0
         self._table.shaken(s)
         if s.job.progress == DONE:
@@ -268,7 +268,7 @@ cdef class EncryptedSockets:
         if not s.say_goodbye() or self._is_draining:
             return self._close(s)
         s.state, s.active_s = LEAVING, clock_s()
-        s.watch(EPOLLIN)
+        s.wait_for(EPOLLIN)
         return 0
 
     cdef int _mark(self, EncryptedStream s, bint busy) except -1:

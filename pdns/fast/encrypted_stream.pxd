@@ -66,8 +66,8 @@ cdef class EncryptedStream:
     cdef double began_s, active_s, stalled_s  # stalled since; 0: it is not
     cdef bint has_asked, was_busy, active, dirty, waits, held_up, has_ready, finishing, at_end, doomed
 
-    cdef void watch(self, uint32_t wanted) noexcept  # EPOLLIN, EPOLLOUT; 0: not at all
-    cdef bint hold(self, const uint8_t *at, Py_ssize_t size) noexcept  # False: no memory, or too much is held
+    cdef void wait_for(self, uint32_t wanted) noexcept  # EPOLLIN, EPOLLOUT; 0: not at all
+    cdef bint keep(self, const uint8_t *at, Py_ssize_t size) noexcept  # False: no memory, or too much is held
     cdef bint holds_message(self) noexcept
     cdef bint keep_unsent(self, const uint8_t *at, Py_ssize_t size) noexcept  # False: no memory, or too much waits
     cdef Sent write(self, const uint8_t *at, Py_ssize_t size) noexcept  # what does not go waits

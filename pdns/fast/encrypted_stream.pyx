@@ -77,7 +77,7 @@ cdef class EncryptedStream:
         """What comes from now on is the client's."""
         self.state = FRESH
 
-    cdef void watch(self, uint32_t wanted) noexcept:
+    cdef void wait_for(self, uint32_t wanted) noexcept:
         cdef epoll_event event
         if wanted == self.polled:
             return
@@ -88,7 +88,7 @@ cdef class EncryptedStream:
         epoll_ctl(self.epoll, EPOLL_CTL_MOD if wanted and self.polled else EPOLL_CTL_ADD if wanted else EPOLL_CTL_DEL, self.fd, &event)
         self.polled = wanted
 
-    cdef bint hold(self, const uint8_t *at, Py_ssize_t size) noexcept:
+    cdef bint keep(self, const uint8_t *at, Py_ssize_t size) noexcept:
         self.totals.held_bytes += size - self.held_bytes
         free(self.held)
         self.held, self.held_bytes = NULL, size
@@ -195,7 +195,7 @@ cdef class EncryptedStream:
         if self.job.ssl != NULL:
             tls_free(self.job.ssl)
             self.job.ssl = NULL
-        self.hold(NULL, 0)
+        self.keep(NULL, 0)
         self.totals.unsent_bytes -= self.unsent_bytes
         free(self.unsent)
         self.unsent, self.unsent_bytes = NULL, 0

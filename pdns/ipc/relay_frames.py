@@ -64,7 +64,7 @@ class RelayAnswer(NamedTuple):
 
 
 def pack_client(client: RelayClient) -> bytes:
-    """`client` as it is in frames. Raises `ValueError` for an address or name that is none."""
+    """`client` as it is in frames. Raises `ValueError` for an invalid address or name."""
     address = inet_pton(AF_INET6 if ":" in client.address else AF_INET, client.address)
     name = client.server_name.encode("ascii")
     if len(client.certificate_sha256) not in (0, CERTIFICATE_BYTES):
@@ -92,9 +92,9 @@ def unpack_client(packed: bytes) -> RelayClient:
             at = end
         name = parts[2].decode("ascii")
     except (struct.error, KeyError, IndexError, ValueError, OSError) as error:
-        raise RelayError(f"a client that is none: {error}") from None
+        raise RelayError(f"an invalid client: {error}") from None
     if at != len(packed) or by_name > 1 or len(parts[0]) not in (0, CERTIFICATE_BYTES) or len(parts[1]) > MAX_TOKEN_BYTES:
-        raise RelayError("a client that is none")
+        raise RelayError("an invalid client")
     return RelayClient(address, port, parts[0], parts[1], name, bool(by_name))
 
 
@@ -116,7 +116,7 @@ def queries_in(packet: bytes) -> list[RelayQuery]:
         _, _, number, transport, client_bytes = _QUERY.unpack_from(frame)
         at = _QUERY.size + client_bytes
         if transport not in _TRANSPORTS or not MIN_QUERY_BYTES <= len(frame) - at <= MAX_MESSAGE_BYTES:
-            raise RelayError("a query that is none")
+            raise RelayError("an invalid query")
         queries.append(RelayQuery(number, transport, unpack_client(frame[_QUERY.size : at]), frame[at:]))
     return queries
 
@@ -139,7 +139,7 @@ def _frames(packet: bytes, least: int, kind: int) -> list[bytes]:
             raise RelayError("a frame that is cut off")
         end = at + _SIZE.size + _SIZE.unpack_from(packet, at)[0]
         if end - at < least or end > len(packet) or packet[at + _SIZE.size] != kind:
-            raise RelayError("a frame that is none")
+            raise RelayError("an invalid frame")
         frames.append(packet[at:end])
         at = end
     return frames

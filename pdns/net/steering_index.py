@@ -22,7 +22,7 @@ class SteeringIndex:
 
     def __init__(self, sockets: int, key: bytes) -> None:
         self.sockets: Final = sockets
-        count = 2 * WORDS + 8  # for the length, each word, the last word, the rounds behind the sum
+        count = 2 * WORDS + 8  # for the length, each word, the final word, the rounds behind the sum
         self._numbers: tuple[int, ...] = struct.unpack(f"={count}I", hashlib.shake_256(key).digest(4 * count))
         self._of_name = lru_cache(_REMEMBERED)(self._compute)
 

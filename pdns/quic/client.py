@@ -217,6 +217,6 @@ class QuicClient:
 
 
 def _plain_name(name: str) -> str:
-    """The server name as credentials have it; "" for one that is none."""
+    """The server name as credentials have it; "" for an invalid one."""
     plain = name.lower().removesuffix(".")
     return plain if plain.isascii() and len(plain) <= MAX_SERVER_NAME_BYTES else ""

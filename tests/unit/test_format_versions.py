@@ -128,7 +128,7 @@ def _recovered(name: str, parse: Callable[[bytes], object], **members: Any) -> C
     return check
 
 
-def _record(name: str, form: Any, **members: Any) -> tuple[str, Callable[[Path], None]]:
+def _json_file(name: str, form: Any, **members: Any) -> tuple[str, Callable[[Path], None]]:
     return str(form().version), _recovered(name, lambda raw: records.decode(raw, form), **members)
 
 
@@ -329,8 +329,8 @@ ROWS: dict[str, tuple[str, Callable[[Path], None]]] = {
     "`feeds/FEED/*.parsed`": (f"{entries._FORM}, {entries._FORM_WITH_ACTIONS}", _parsed),
     "`overrides.json`": (str(overrides.Overrides().version), _recovered("overrides.json", overrides.parse, revision=5)),
     "`credentials.json`": (str(enrolments.Enrolments().version), _recovered("credentials.json", enrolments.parse, revision=5)),
-    "`closed_reports.json`": _record("closed.json", reports.ReportClosings, closings=[]),
-    "`reports/reports.json`": _record("reports.json", reports.MistakeReports, reports=[]),
+    "`closed_reports.json`": _json_file("closed.json", reports.ReportClosings, closings=[]),
+    "`reports/reports.json`": _json_file("reports.json", reports.MistakeReports, reports=[]),
     "`hits.msgpack`": (str(feed_hits.FORMAT), _hits),
     "`cases.jsonl`, `block-times.jsonl`": ("by the form of a line", _lines),
     "`audit.jsonl`, `audit-config.jsonl`": ("by the members of a line", _audit),

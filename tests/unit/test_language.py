@@ -73,6 +73,7 @@ STAY = {
     "pdns/config/schema.py: Record": "the section [[record]]",
     "pdns/config/rules.py: _guard": "the section [guard]",
     "pdns/cli/indicators.py: indicators": "the command `pdns indicators`",
+    "pdns/fast/openssl.pxd: OSSL_PARAM_construct_octet_string": "a function of OpenSSL",
 }
 
 
@@ -164,7 +165,8 @@ def test_names_that_stay_are_there() -> None:
     """An exception for a name that is gone would excuse the next one."""
     for entry in STAY:
         file, _, name = entry.partition(": ")
-        assert name in _names_of_ours(file, _read(file)), entry
+        source = _read(file)
+        assert name in _names_of_ours(file, source) | _identifiers(file, source), entry
 
 
 SAMPLES = {

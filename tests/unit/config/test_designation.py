@@ -33,7 +33,7 @@ def designation(*listeners: str, plain: str = PLAIN) -> Designation:
     return found
 
 
-def told(found: Designation) -> list[tuple[str, str, int, str, bool]]:
+def announced(found: Designation) -> list[tuple[str, str, int, str, bool]]:
     return [(one.name, ",".join(one.alpn), one.port, one.path, one.verified) for one in found.resolvers]
 
 
@@ -49,7 +49,7 @@ def test_transports_that_share_a_port_are_one(directory: Path) -> None:
     found = designation(
         listener("tls", here), listener("quic", here), listener("https", '"10.0.0.53:8443"'), listener("h3", '"10.0.0.53:8443"')
     )
-    assert told(found) == [("dns.example", "dot,doq", 853, "", True), ("dns.example", "h2,h3", 8443, "/dns-query", True)]
+    assert announced(found) == [("dns.example", "dot,doq", 853, "", True), ("dns.example", "h2,h3", 8443, "/dns-query", True)]
     assert [one.addresses for one in found.resolvers] == [("10.0.0.53", "2001:db8::53"), ("10.0.0.53",)]
     assert (found.names, found.uncovered) == (("dns.example",), ())
 
@@ -70,7 +70,7 @@ def test_verified(directory: Path, names: tuple[str, ...], plain: str, verified:
     """The certificate must be valid for every address at which clients ask; for any address where none is configured."""
     write_pair(directory, issue(names))
     found = designation(listener("tls", '"0.0.0.0"'), plain=plain)
-    assert told(found) == [("dns.example", "dot", 853, "", verified)]
+    assert announced(found) == [("dns.example", "dot", 853, "", verified)]
     assert found.uncovered == uncovered
 
 
@@ -79,7 +79,7 @@ def test_the_certificate_that_covers_most_is_named(directory: Path) -> None:
     write_pair(directory, issue(("public.example",)))
     write_pair(directory, issue(ALL), name="inner-")
     more = '[[listener.certificate]]\ncert_file = "inner-fullchain.pem"\nkey_file = "inner-privkey.pem"\n'
-    assert told(designation(listener("tls", '"10.0.0.53"', more=more))) == [("dns.example", "dot", 853, "", True)]
+    assert announced(designation(listener("tls", '"10.0.0.53"', more=more))) == [("dns.example", "dot", 853, "", True)]
     write_pair(directory, issue(("*.example", "10.0.0.53", "2001:db8::53")))
     assert designation(listener("tls", '"10.0.0.53"')).resolvers == ()
 

@@ -17,7 +17,7 @@ DOH = DesignatedResolver(name="d.example", alpn=("h2",), port=8443, addresses=("
 
 
 class Reader(BytesIO):
-    """Bytes, taken from the front."""
+    """Bytes, read in order."""
 
     def number(self, size: int) -> int:
         data = self.read(size)

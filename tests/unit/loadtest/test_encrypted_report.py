@@ -84,7 +84,7 @@ def test_history_keeps_the_ratios() -> None:
 
 
 def test_rows_are_chosen_by_their_keys() -> None:
-    """`encrypted` is everything; a part of a key is the rows that have it; anything else is none."""
+    """`encrypted` is everything; a part of a key is the rows that have it; anything else chooses no row."""
     assert encrypted_goals.chosen("encrypted") == encrypted_goals.PATHS
     assert {path.key for path in encrypted_goals.chosen("many")} == {"dot_many", "doh_many", "doq_many"}
     assert encrypted_goals.is_key("idle")

@@ -59,7 +59,7 @@ def server(tmp_path: Path) -> Iterator[Address]:
 
 @pytest.mark.parametrize("path", [encrypted_goals.DOQ_ONE, encrypted_goals.DOQ_MANY], ids=lambda path: path.key)
 def test_answers_are_counted_and_checked(path: encrypted_goals.EncryptedPath, server: Address, tmp_path: Path) -> None:
-    """One handshake, every query answered once; rcodes are counted, and an answer with another id than 0 is none."""
+    """One handshake, every query answered once; rcodes are counted, and an answer with another id than 0 is not counted."""
     file = tmp_path / "packets"
     packets.write(file, (packets.query(names.from_text(f"name{number}.example.com")) for number in range(10)))
     run = generate(command(server, file, path, seconds=30, count=40), None)

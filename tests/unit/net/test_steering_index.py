@@ -15,7 +15,7 @@ from tests.unit.net.test_steering import ANYWHERE, KEYS, attacks, names, query, 
 @pytest.mark.parametrize("sockets", [1, 2, 7, 64])
 @pytest.mark.parametrize("key", KEYS)
 def test_it_agrees_with_the_program(key: bytes, sockets: int) -> None:
-    """Names of every length, names that are meant to meet, and messages that are none."""
+    """Names of every length, names that are meant to meet, and bytes that are not a message."""
     steps, index, chance = program(sockets, key), SteeringIndex(sockets, key), random.Random(3)
     packets = [query(chance, name) for name in names(100)]
     packets += [raw(name) for attack in attacks().values() for name in islice(attack, 20)]

@@ -57,7 +57,7 @@ class Worker:
 
 
 def files(state_dir: Path) -> list[Path]:
-    """What is watched, with the second copies."""
+    """What is monitored, with the second copies."""
     return [path for name in (enrolments.FILE_NAME, overrides.FILE_NAME) for path in state_dir.glob(f"{name}*")]
 
 
