@@ -24,7 +24,8 @@ from pdns.wire.transport import Transport
 MOST_OF_A_FAMILY: Final = 5000  # pairs of tenant and feed; beyond them a series appears when it first counts
 
 DROPPED: Final = (
-    "internal_error", "not_a_query", "rate_limit", "relay_full", "relay_malformed",
+    "encrypted_answer_too_long", "encrypted_no_header", "encrypted_refused", "encrypted_too_many_new",
+    "encrypted_unfinished_message", "internal_error", "not_a_query", "rate_limit", "relay_full", "relay_malformed",
     "tcp_answer_too_long", "tcp_no_header", "tcp_refused",
     "tcp_unfinished_message", "udp_not_unicast", "udp_receive_error", "udp_send_buffer_full", "udp_send_error", "waiters_limit",
 )  # fmt: skip

@@ -113,6 +113,7 @@ def fill(counters: Counters) -> Stats:
     stats.add("upstream_canaries_total", 1, "udp://192.0.2.53:53", "filtering", "honest")
     stats.gauge("group_up", 1, "default")
     stats.fell_back("default")
+    stats.gauge("encrypted_connections", 3, "tls")
     stats.add("zone_forwarded_total", 1, "corp.example")
     stats.dropped("rate_limit")
     stats.add("log_lines_dropped_total", 1, "worker")
