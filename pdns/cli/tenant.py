@@ -22,7 +22,7 @@ from pdns.config.schema import Config
 from pdns.enrolment.access import EnrolmentError, ResolverAccess, access_of
 from pdns.enrolment.apple_profile import DnsProtocol, apple_profile
 from pdns.enrolment.device_settings import device_settings
-from pdns.enrolment.listing import credentials_of
+from pdns.enrolment.listing import credentials_of, refuse_configured
 from pdns.enrolment.tokens import new_token, sha256_of
 from pdns.errors import PdnsError
 from pdns.files.records import DamagedError
@@ -100,6 +100,7 @@ def enroll_command(
             if loaded is None:
                 raise typer.Exit(EXIT_INVALID)
             access = access_of(loaded, _tenant(loaded, tenant), host=host, addresses=address or ())
+            refuse_configured(loaded, credential.sha256)
             for_s = commands.parse_duration(expires) if expires else 0.0
             access = access.with_credential(credential_id(credential.sha256), credential.token, device, _until(for_s))
             content = b"" if file is None else apple_profile(access, protocol, locked=locked, except_wifi=except_wifi or ())

@@ -9,8 +9,8 @@ import math
 import re
 import ssl
 import stat
-from collections.abc import Iterable, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -64,11 +64,12 @@ def read_pair(cert_file: Path, key_file: Path) -> CertificatePair:
     unsupported type of key, a chain in the wrong order, and a key that is not that of the first certificate.
     """
     chain_pem, key_pem = _read("cert_file", cert_file), _key_block(_read("key_file", key_file), key_file)
-    chain = _certificates("cert_file", chain_pem, cert_file)
-    key_type = _public_key_type("cert_file", chain[0], cert_file)
-    _check_key(key_pem, chain, cert_file, key_file)
-    _check_order(chain, cert_file)
-    return CertificatePair(_only(chain_pem, chain), key_pem, _details(chain, key_type))
+    with _refusing("cert_file", cert_file):
+        chain = _certificates("cert_file", chain_pem, cert_file)
+        key_type = _public_key_type("cert_file", chain[0], cert_file)
+        _check_key(key_pem, chain, cert_file, key_file)
+        _check_order(chain, cert_file)
+        return CertificatePair(_only(chain_pem, chain), key_pem, _details(chain, key_type))
 
 
 def read_client_authority(ca_file: Path, crl_file: Path | None) -> tuple[bytes, bytes]:
@@ -77,20 +78,25 @@ def read_client_authority(ca_file: Path, crl_file: Path | None) -> tuple[bytes, 
     Raises `InvalidCertificate`, whose `key` is `client_ca_file` or `client_crl_file`.
     """
     ca_pem = _read("client_ca_file", ca_file)
-    authorities = _certificates("client_ca_file", ca_pem, ca_file)
-    for number, certificate in enumerate(authorities, 1):
-        if not _is_authority(certificate):
-            raise InvalidCertificate("client_ca_file", f"certificate {number} in {ca_file} is not that of an authority (CA:TRUE)")
-    if crl_file is None:
-        return _only(ca_pem, authorities), b""
+    with _refusing("client_ca_file", ca_file):
+        authorities = _certificates("client_ca_file", ca_pem, ca_file)
+        for number, certificate in enumerate(authorities, 1):
+            if not _is_authority(certificate):
+                reason = f"certificate {number} in {ca_file} is not that of an authority (CA:TRUE)"
+                raise InvalidCertificate("client_ca_file", reason)
+        if crl_file is None:
+            return _only(ca_pem, authorities), b""
     crl_pem = _read("client_crl_file", crl_file)
-    _check_crl(_revocations(crl_pem, crl_file), authorities, crl_file, ca_file)
+    with _refusing("client_crl_file", crl_file):
+        _check_crl(_revocations(crl_pem, crl_file), authorities, crl_file, ca_file)
     return _only(ca_pem, authorities), crl_pem
 
 
 def revocations_until_s(crl_file: Path) -> float:
     """When the revocation list in this file is out of date, in seconds since the epoch. Raises `InvalidCertificate`."""
-    until = _revocations(_read("client_crl_file", crl_file), crl_file).next_update_utc
+    crl_pem = _read("client_crl_file", crl_file)
+    with _refusing("client_crl_file", crl_file):
+        until = _revocations(crl_pem, crl_file).next_update_utc
     return math.inf if until is None else until.timestamp()
 
 
@@ -112,6 +118,17 @@ def is_readable_by_all(path: Path) -> bool:
         return bool(path.stat().st_mode & stat.S_IROTH)
     except OSError:
         return False
+
+
+@contextmanager
+def _refusing(key: str, path: Path) -> Iterator[None]:
+    """The library reads parts of a file when they are asked for, and reports damage by errors of many kinds."""
+    try:
+        yield
+    except InvalidCertificate:
+        raise
+    except Exception as error:  # noqa: BLE001 (none may end the server, which watches these files)
+        raise InvalidCertificate(key, f"{path} is damaged: {_first_line(error)}") from None
 
 
 def _read(key: str, path: Path) -> bytes:
@@ -142,7 +159,7 @@ def _certificates(key: str, pem: bytes, path: Path) -> list[Certificate]:
         chain = x509.load_pem_x509_certificates(pem)
         for certificate in chain:
             _ = certificate.extensions  # parsed only now
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 (of several kinds)
         raise InvalidCertificate(key, f"a certificate in {path} is damaged: {_first_line(error)}") from None
     if len(chain) > _MOST_CERTIFICATES and key == "cert_file":
         raise InvalidCertificate(key, f"expected at most {_MOST_CERTIFICATES} certificates, got {len(chain)} in {path}")
@@ -173,7 +190,6 @@ def _public_key_type(key: str, certificate: Certificate, path: Path) -> str:
 
 
 def _check_key(pem: bytes, chain: Sequence[Certificate], cert_file: Path, key_file: Path) -> None:
-    from cryptography.exceptions import UnsupportedAlgorithm  # noqa: PLC0415
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key  # noqa: PLC0415
 
     try:
@@ -181,7 +197,7 @@ def _check_key(pem: bytes, chain: Sequence[Certificate], cert_file: Path, key_fi
     except TypeError:
         reason = f"the key in {key_file} has a passphrase: remove it (openssl pkey -in KEY -out NEW), and protect the file"
         raise InvalidCertificate("key_file", reason) from None
-    except (ValueError, UnsupportedAlgorithm):  # their texts may quote the key
+    except Exception:  # noqa: BLE001 (of several kinds, whose texts may quote the key)
         raise InvalidCertificate("key_file", f"the key in {key_file} is damaged or of an unknown type") from None
 
     def public(key: object) -> bytes:
@@ -235,7 +251,7 @@ def _revocations(pem: bytes, path: Path) -> CertificateRevocationList:
 
 def _check_crl(crl: CertificateRevocationList, authorities: Iterable[Certificate], crl_file: Path, ca_file: Path) -> None:
     for authority in authorities:
-        with suppress(TypeError, ValueError):
+        with suppress(Exception):  # a type of key that the library does not know
             if crl.is_signature_valid(authority.public_key()):  # type: ignore[arg-type]
                 return
     raise InvalidCertificate("client_crl_file", f"the list in {crl_file} is not signed by an authority in {ca_file}")

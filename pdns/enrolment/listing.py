@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import msgspec
 
 from pdns.config.schema import Config
+from pdns.enrolment.access import EnrolmentError
 from pdns.state.enrolments import CredentialKind, Enrolment, Enrolments, State, credential_id, of_tenant
 
 OF_CONFIGURATION = "configuration"
@@ -31,6 +32,12 @@ def credentials_of(config: Config, enrolments: Enrolments, tenant: str, now_s: f
     """Those of a tenant, or of all when it is ""; by tenant, the oldest first."""
     found = [*_configured(config, tenant), *(_enrolled(one, now_s) for one in of_tenant(enrolments.enrolments, tenant))]
     return sorted(found, key=lambda one: (one.tenant, one.added_s))
+
+
+def refuse_configured(config: Config, sha256: str) -> None:
+    """Raise `EnrolmentError` if a tenant has that credential in the configuration: whoever enrolled it could revoke it there."""
+    if any(sha256 in (one.doh_token_sha256, one.certificate_sha256) for one in config.tenant):
+        raise EnrolmentError(f"credential {credential_id(sha256)} is in the configuration: it is not enrolled as well")
 
 
 def _configured(config: Config, wanted: str) -> Iterator[CredentialStatus]:

@@ -17,6 +17,7 @@ from typing import Final, NamedTuple, Protocol, TypeVar
 
 from pdns.clock import boottime_s
 from pdns.config.certificate_files import CertificateDetails, CertificatePair, read_client_authority, read_pair
+from pdns.config.designation import designation_of
 from pdns.config.listener_rules import certificate_pairs, listener_notes
 from pdns.config.schema import Config
 from pdns.errors import InvalidCertificate, PdnsError
@@ -117,8 +118,8 @@ class ListenerCertificates:
         """Whether something is newer than the memory."""
         return self._contents() != self._sealed
 
-    def look(self, now_s: float) -> None:
-        """Read new files."""
+    def look(self, now_s: float) -> bool:
+        """Read new files. True when discovery has to say something else since: another name, another address."""
         changed = [files for files in self._files.values() if files.look(now_s)]
         for files in changed:
             details = files.value.details
@@ -128,11 +129,11 @@ class ListenerCertificates:
         for authority in self._authorities.values():
             if authority.look(now_s):
                 _log.info("%s: the authority of client certificates or its revocation list has changed", authority.key)
+        return bool(changed) and designation_of(self._config.server, self._config.listener) != self._config.designation
 
     def seal(self) -> None:
-        """Make the memory anew."""
-        self.close()
-        self.generation, self._sealed = next(self._numbers), self._contents()
+        """Make the memory anew. Raises `OSError` with the present memory unchanged."""
+        generation, contents = next(self._numbers), self._contents()
         listeners = {
             index: ListenerSecrets(
                 tuple(self._secrets(pair.cert_file, pair.key_file) for pair in one.pairs),
@@ -141,7 +142,9 @@ class ListenerCertificates:
             for index, one in enumerate(self._config.listener)
         }
         keys = self._tickets.keys if listeners else ()
-        self.fd = sealed_memory("pdns-secrets", [encode(EncryptionSecrets(self.generation, listeners, keys))])
+        fd = sealed_memory("pdns-secrets", [encode(EncryptionSecrets(generation, listeners, keys))])
+        self.close()
+        self.fd, self.generation, self._sealed = fd, generation, contents
 
     def send_to(self, receiver: SecretsReceiver, *, with_next: bool = False) -> None:
         """Send it the memory. `with_next`: it is for the configuration that is sent next."""
@@ -188,6 +191,7 @@ class Certificates:
         """Each of `receivers()` gets whatever is new."""
         self.failures = 0
         self._receivers = receivers
+        self._renamed = self._unsent = False
         self._tickets, self._numbers = TicketKeys(boottime_s()), itertools.count(1)
         self._live: ListenerCertificates | None = None
         self._next: ListenerCertificates | None = None  # read, and not live yet
@@ -237,6 +241,11 @@ class Certificates:
             self._next.close()
             self._next = None
 
+    def take_renamed(self) -> bool:
+        """Whether `Config.designation` is not what the files say any more. True once: the configuration has to be read again."""
+        renamed, self._renamed = self._renamed, False
+        return renamed
+
     async def run(self) -> None:
         """Watch the files and rotate the ticket keys. Runs until cancelled."""
         while True:
@@ -248,10 +257,18 @@ class Certificates:
         """Send everything that is new."""
         if self._live is None:
             return
-        await asyncio.to_thread(self._live.look, now_s)  # a file may be far away
+        if await asyncio.to_thread(self._live.look, now_s):  # a file may be far away
+            self._renamed = True
         self._tickets.rotate(now_s, self._lifetime_s)
         if self._live.is_stale and self._next is None:  # what is sent must be for the listeners that workers have
-            self._live.seal()
+            try:
+                self._live.seal()
+            except OSError as error:  # no descriptor, no memory: the next look may find some
+                if not self._unsent:
+                    _log.error("new certificates or ticket keys cannot be sent yet: %s", error.strerror)
+                self._unsent = True
+                return
+            self._unsent = False
             for receiver in self._receivers():
                 self._live.send_to(receiver)
 

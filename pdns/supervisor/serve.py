@@ -334,7 +334,7 @@ class Supervisor:
                 async with asyncio.timeout(_LOOK_AT_FILE_S):  # wait_for of Python 3.11 may lose the cancellation
                     await self._told.wait()
             self._told.clear()
-            if self._reload_wanted or self._reloads or self._files.changed():
+            if self._reload_wanted or self._reloads or self._files.changed() or self.certificates.take_renamed():
                 self._reload_wanted, waiting = False, self._reloads.take()
                 self._files.seen()
                 answer(waiting, await self._reload())

@@ -25,6 +25,7 @@ OPEN = "www.example.net"
 TENANTS: list[dict[str, Any]] = [
     {"name": "leeds", "tls_names": [LEEDS], "policy": "strict"},
     {"name": "york"},
+    {"name": "hull", "certificate_sha256": "ab" * 32},
 ]
 POLICIES = [{"name": "strict", "block": [OPEN]}]
 GUESSED = "AAAAAAAAAAAAAAAAAAAAAAAA"
@@ -163,7 +164,9 @@ def test_the_api_does_the_same(scene: Scene) -> None:
     assert api.local("POST", "/api/tenants/york/credentials/revoke", {"device": "tablet"}).status == 200
     assert scene.over_doh(token) == "404"
     assert api.local("POST", "/api/tenants/york/credentials/revoke", {"device": "tablet"}).status == 409
-    assert api.local("POST", "/api/tenants/hull/credentials", {}).status == 404
+    assert api.local("POST", "/api/tenants/ripon/credentials", {}).status == 404
+    theirs = {"host": NAME, "certificate_sha256": "AB" * 32}
+    assert api.local("POST", "/api/tenants/york/credentials", theirs).status == 409
 
 
 def test_enrolments_outlive_processes(scene: Scene) -> None:

@@ -12,7 +12,7 @@ from msgspec import Meta
 
 from pdns.enrolment.access import EnrolmentError, ResolverAccess, access_of
 from pdns.enrolment.apple_profile import DnsProtocol, apple_profile
-from pdns.enrolment.listing import CredentialStatus, credentials_of
+from pdns.enrolment.listing import CredentialStatus, credentials_of, refuse_configured
 from pdns.enrolment.tokens import new_token, sha256_of
 from pdns.http.server import Problem
 from pdns.state import commands, enrolments
@@ -106,6 +106,7 @@ class CredentialRoutes(CommandRoutes):
         for_s = commands.parse_duration(wanted.expires) if wanted.expires else 0.0
         profile = b""
         try:
+            refuse_configured(config, digest)
             access = await asyncio.to_thread(access_of, config, tenant, host=wanted.host, addresses=wanted.addresses)
             expires_s = time.time() + for_s if for_s else 0.0
             access = access.with_credential(credential_id(digest), token, wanted.device, expires_s)

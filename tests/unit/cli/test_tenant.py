@@ -17,6 +17,7 @@ from pdns.state import enrolments
 
 ROOT = Path(__file__).parents[3]
 DIGEST = "ab" * 32
+OTHER_DIGEST = "cd" * 32
 
 
 @pytest.fixture
@@ -72,12 +73,14 @@ def test_programs_get_json(config: Path) -> None:
     assert said["access"]["doh_url"] == f"https://dns.example/dns-query/{said['token']}"
     assert said["access"]["id"] == sha256_of(said["token"])[:12]
     said = json.loads(
-        run(config, "enroll", "leeds", "--host", "dns.example", "--certificate-sha256", DIGEST.upper(), "--json").stdout
+        run(config, "enroll", "leeds", "--host", "dns.example", "--certificate-sha256", OTHER_DIGEST.upper(), "--json").stdout
     )
     assert (said["token"], said["access"]["doh_url"]) == ("", "https://dns.example/dns-query")
     kinds = [(one["tenant"], one["kind"], one["author"]) for one in json.loads(run(config, "list", "--json").stdout)]
     assert [kind for _, kind, _ in kinds] == ["token", "certificate", "token"]
     assert kinds[-1] == ("york", "token", "configuration")
+    refused = run(config, "enroll", "leeds", "--host", "dns.example", "--certificate-sha256", DIGEST, code=1)
+    assert f"credential {DIGEST[:12]} is in the configuration" in refused.stderr
 
 
 @pytest.mark.parametrize(

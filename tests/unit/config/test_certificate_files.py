@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pdns.config.certificate_files import MAX_BYTES, is_readable_by_all, read_client_authority, read_pair
+from pdns.config.certificate_files import (
+    MAX_BYTES,
+    is_readable_by_all,
+    read_client_authority,
+    read_pair,
+    revocations_until_s,
+)
 from pdns.errors import InvalidCertificate
 from tests.certificates import Issued, issue, new_key, revocations, write_pair
 
@@ -175,3 +182,40 @@ def test_files_that_every_user_may_read(tmp_path: Path) -> None:
     key.chmod(0o644)
     assert is_readable_by_all(key)
     assert not is_readable_by_all(tmp_path / "missing")
+
+
+def _rewritten(pem: bytes, change: Callable[[bytes], bytes]) -> bytes:
+    label = pem.split(b"-----")[1].removeprefix(b"BEGIN ")
+    der = base64.b64decode(b"".join(pem.splitlines()[1:-1]))
+    return b"-----BEGIN %s-----\n%s-----END %s-----\n" % (label, base64.encodebytes(change(der)), label)
+
+
+_UNKNOWN_VERSION = _rewritten(LEAF.cert_pem, lambda der: der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1))
+_DAMAGED_ISSUER = _rewritten(
+    LEAF.cert_pem, lambda der: der.replace(b"\x0c\x14Example Intermediate", b"\x78\x14Example Intermediate", 1)
+)
+_REPEATED = _rewritten(LEAF.cert_pem, lambda der: der.replace(b"\x06\x03\x55\x1d\x13", b"\x06\x03\x55\x1d\x11", 1))
+
+
+@pytest.mark.parametrize("pem", [_UNKNOWN_VERSION, _DAMAGED_ISSUER, _REPEATED], ids=["version", "issuer", "extension"])
+def test_damage_that_the_library_reports_late(pem: bytes, tmp_path: Path) -> None:
+    """Whatever kind of error it is: none may end the server that watches the files."""
+    assert pem.split() != LEAF.cert_pem.split()
+    cert, key = write_pair(tmp_path, LEAF)
+    cert.write_bytes(pem)
+    with pytest.raises(InvalidCertificate, match="is damaged") as caught:
+        read_pair(cert, key)
+    assert caught.value.key == "cert_file"
+    with pytest.raises(InvalidCertificate):
+        read_client_authority(cert, None)
+
+
+def test_a_damaged_revocation_list(tmp_path: Path) -> None:
+    """A list of an unknown version is refused by its key."""
+    ca, crl = tmp_path / "ca.pem", tmp_path / "crl.pem"
+    ca.write_bytes(ROOT.cert_pem)
+    crl.write_bytes(_rewritten(revocations(ROOT, LEAF), lambda der: der.replace(b"\x02\x01\x01\x30", b"\x02\x01\x03\x30", 1)))
+    for read in (lambda: read_client_authority(ca, crl), lambda: revocations_until_s(crl)):
+        with pytest.raises(InvalidCertificate) as caught:
+            read()
+        assert caught.value.key == "client_crl_file"

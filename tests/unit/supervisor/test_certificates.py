@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -190,3 +191,37 @@ def test_notes_are_logged(certificates: Certificates, tmp_path: Path, caplog: py
     write_pair(tmp_path, issue(days=-3, since_days=-9))
     adopt(certificates, loaded(tmp_path, TLS))
     assert any("expired 3 days ago" in message for message in caplog.messages)
+
+
+def test_other_names_are_noticed(certificates: Certificates, tmp_path: Path) -> None:
+    """A renewal for other names makes what discovery says untrue, until the configuration is read again."""
+    adopt(certificates, loaded(tmp_path, TLS))
+    elsewhere = issue(("new.example", "192.0.2.1"))
+    for renewed, expected in ((NEW, False), (elsewhere, True)):
+        write_pair(tmp_path, renewed)
+        for _ in range(3):
+            look(certificates, boottime_s())
+        assert certificates.take_renamed() is expected
+    assert not certificates.take_renamed()
+
+
+def test_no_memory_for_what_is_new(
+    certificates: Certificates, receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Workers that start meanwhile get what is in force; what is new is sent when there is memory again."""
+    first = adopt(certificates, loaded(tmp_path, TLS))
+    write_pair(tmp_path, NEW)
+
+    def none_left(*_: object) -> int:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pdns.supervisor.certificates.sealed_memory", none_left)
+        for _ in range(3):
+            look(certificates, boottime_s())
+    assert certificates.live is not None
+    certificates.live.send_to(receiver)
+    look(certificates, boottime_s())
+    sent = [(message.generation, secrets.listeners[0].certificates[0].chain_pem) for message, secrets in receiver.got]
+    assert sent[0] == (first.generation, OLD.cert_pem)
+    assert [chain for _, chain in sent[1:]] == [NEW.cert_pem]
