@@ -72,7 +72,8 @@ class CredentialCommands:
         if not ended:
             what = f"credential {order.credential}" if order.credential else "credential"
             device = f" for {order.device}" if order.device else ""
-            raise RefusedError(f"tenant {order.tenant} has no valid {what}{device}; `pdns tenant list` shows all")
+            there = "; one by `configuration` ends when its key is removed there" if order.credential else ""
+            raise RefusedError(f"tenant {order.tenant} has no valid {what}{device}; `pdns tenant list` shows all{there}")
         over = {one.id: msgspec.structs.replace(one, revoked_s=now_s, revoked_by=order.user) for one in ended}
         self._write(tuple(over.get(one.id, one) for one in self._kept(now_s)))
         listed = ", ".join(one.id for one in ended[:10])

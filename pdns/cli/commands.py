@@ -101,7 +101,8 @@ def run_command(path: Path | None, wanted: Command, lasting: str = "") -> int:
     for_s = seconds(lasting, errors)
     if config is None or for_s is None:
         return EXIT_INVALID
-    if wanted.tenant and wanted.tenant not in [tenant.name for tenant in config.tenant]:
+    left = wanted.command == "revoke"  # devices of a tenant outlive its [[tenant]]
+    if wanted.tenant and not left and wanted.tenant not in [tenant.name for tenant in config.tenant]:
         known = ", ".join(tenant.name for tenant in config.tenant) or "none are configured"
         errors.print(Text(f"no tenant {wanted.tenant}; tenants: {known}", "red"))
         return EXIT_INVALID

@@ -69,7 +69,7 @@ def _options(resolvers: tuple[DesignatedResolver, ...]) -> Iterator[tuple[str, s
     for data in v6:
         yield "dnsmasq", f"dhcp-option=option6:{DHCPV6_OPTION},{data.hex(':')}"
     for priority, one in enumerate(resolvers, 1):
-        if any(":" in address for address in one.addresses):
+        if ra_options((one,)):
             yield "radvd", radvd_line(one, priority)
 
 

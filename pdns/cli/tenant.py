@@ -124,7 +124,8 @@ def enroll_command(
         errors.print(Text(visible(str(exc)), "red"))
         raise typer.Exit(1) from None
     except OSError as exc:
-        errors.print(Text(f"{exc.filename}: {exc.strerror}", "red"))
+        advice = "; remove it, or name another file" if isinstance(exc, FileExistsError) else ""
+        errors.print(Text(f"{exc.filename}: {exc.strerror}{advice}", "red"))
         raise typer.Exit(1) from None
     if as_json:
         typer.echo(msgspec.json.encode(Enrolled(text=outcome.text, token=credential.token, access=access)).decode())
@@ -147,9 +148,9 @@ def list_command(
         raise typer.Exit(EXIT_INVALID)
     state_dir = Path(loaded.state.dir)
     try:
-        if tenant:
-            _tenant(loaded, tenant)
         found = credentials_of(loaded, enrolments.read(state_dir), tenant, time.time())
+        if tenant and not found:
+            _tenant(loaded, tenant)
     except OSError as exc:
         errors.print(Text(refused(exc, state_dir), "red"))
         raise typer.Exit(EXIT_INVALID) from None
@@ -173,6 +174,10 @@ def list_command(
         aligned(console, [_TITLES, *rows])
     else:
         console.print(Text("no device is enrolled"))
+    known = {one.name for one in loaded.tenant}
+    for name in dict.fromkeys(one.tenant for one in found if one.state == "valid" and one.tenant not in known):
+        note = f"no [[tenant]] {name}: its devices are refused until there is one. To end them: pdns tenant revoke {name} --all"
+        console.print(Text(visible(note), "yellow"), soft_wrap=True)
 
 
 @app.command("revoke")

@@ -52,7 +52,7 @@ def ra_options(resolvers: Iterable[DesignatedResolver], lifetime_s: int = RA_LIF
 
 def _packed(resolver: DesignatedResolver, version: int) -> bytes:
     addresses = map(ipaddress.ip_address, resolver.addresses)
-    return b"".join(address.packed for address in addresses if address.version == version)
+    return b"".join(one.packed for one in addresses if one.version == version and not one.is_loopback)
 
 
 def _params(resolver: DesignatedResolver) -> bytes:

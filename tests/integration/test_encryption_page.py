@@ -11,10 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.integration.hellopage import HELLO, hello_page
 from tests.integration.running_pdns import RunningPdns
 
 PAGE = (Path(__file__).parents[2] / "docs/encryption.md").read_text()
-FIRST_MINUTE = re.findall(r"^```(\w+)\n(.*?)^```$", PAGE.partition("## In production")[0], re.DOTALL | re.MULTILINE)
+BLOCKS = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+FIRST_MINUTE = BLOCKS.findall(PAGE.partition("## In production")[0])
+OVER_HTTPS = BLOCKS.findall(PAGE.partition("## DNS over HTTPS")[2].partition("\n## ")[0])
 
 pytestmark = pytest.mark.skipif(shutil.which("kdig") is None or shutil.which("openssl") is None, reason="needs kdig and openssl")
 
@@ -25,17 +28,22 @@ def typed(command: str, directory: Path) -> str:
 
 
 def test_the_first_minute(tmp_path: Path) -> None:
-    """A certificate, four lines of configuration, and a client that verifies it."""
+    """A certificate, a few lines of configuration, and clients that verify it, over TLS and over HTTPS."""
     (_, make), (kind, toml), (_, ask) = FIRST_MINUTE
+    (_, further), (_, over_https) = OVER_HTTPS
     assert kind == "toml"
     typed(make, tmp_path)
-    config = tomllib.loads(toml)
-    config["record"] = [{"name": "example.com", "a": ["192.0.2.7"]}]
-    asked = str(config["listener"][0]["listen"][0]).rpartition(":")[2]
-    config["listener"][0]["listen"] = ["127.0.0.1:0"]
-    with RunningPdns(tmp_path, config) as pdns:
-        bound = re.search(r"tls://127\.0\.0\.1:(\d+)", pdns.output)
-        assert bound is not None
-        assert "192.0.2.7" in typed(ask.replace(asked, bound[1]), tmp_path)
+    config = tomllib.loads(f"{toml}\n{further}")
+    config["record"] = [{"name": "example.com", "a": ["127.0.0.1"]}]
+    asked = [str(one["listen"][0]).rpartition(":")[2] for one in config["listener"]]
+    for one in config["listener"]:
+        one["listen"] = ["127.0.0.1:0"]
+    with RunningPdns(tmp_path, config) as pdns, hello_page() as page:
+        bound = re.findall(r"(?:tls|https)://127\.0\.0\.1:(\d+)", pdns.output)
+        ask = ask.replace(asked[0], bound[0])
+        assert "127.0.0.1\n" in typed(ask, tmp_path)
         with pytest.raises(subprocess.CalledProcessError):
-            typed(ask.replace(asked, bound[1]).replace("tls-host=dns", "tls-host=other"), tmp_path)
+            typed(ask.replace("tls-host=dns", "tls-host=other"), tmp_path)
+        by_kdig, by_curl = over_https.replace(asked[1], bound[1]).strip().splitlines()
+        assert "127.0.0.1\n" in typed(by_kdig, tmp_path)
+        assert HELLO in typed(by_curl.replace("example.com/", f"example.com:{page}/"), tmp_path)

@@ -93,6 +93,7 @@ def test_programs_get_json(config: Path) -> None:
         (("enroll", "leeds", "--host", "dns.example", "--device", "a\nb"), "device: expected visible characters"),
         (("enroll", "leeds", "--host", "dns.example", "--protocol", "dot", "--profile", "P"), "DoT needs tls_names of tenant"),
         (("revoke", "leeds", "--all"), "tenant leeds has no valid credential"),
+        (("revoke", "york", DIGEST[:12]), "one by `configuration` ends when its key is removed there"),
         (("list", "hull"), "no tenant hull"),
     ],
 )
@@ -110,6 +111,23 @@ def test_an_existing_file_is_not_overwritten(config: Path) -> None:
     """Nothing is enrolled either: its token would be lost."""
     profile = config.parent / "p.mobileconfig"
     profile.write_text("mine")
-    assert "File exists" in run(config, "enroll", "leeds", "--host", "dns.example", "--profile", str(profile), code=1).stderr
+    assert (
+        "File exists; remove it, or"
+        in run(config, "enroll", "leeds", "--host", "dns.example", "--profile", str(profile), code=1).stderr
+    )
     assert profile.read_text() == "mine"
     assert not (config.parent / "state" / enrolments.FILE_NAME).exists()
+
+
+def test_devices_of_a_removed_tenant_can_be_ended(config: Path) -> None:
+    """They are listed with what to do, and come back with the tenant unless they were revoked."""
+    run(config, "enroll", "leeds", "--host", "dns.example")
+    config.write_text(config.read_text().replace('name = "leeds"', 'name = "hull"'))
+    for words in ((), ("leeds",)):
+        assert "pdns tenant revoke leeds --all" in run(config, "list", *words).stdout
+    assert run(config, "revoke", "leeds", "--all").stdout.startswith("revoked for tenant leeds: ")
+    listed = run(config, "list", "leeds").stdout
+    assert " revoked " in listed
+    assert "--all" not in listed
+    assert "no tenant leads; tenants: hull, york" in run(config, "list", "leads", code=2).stderr
+    assert "`pdns tenant list`" in run(config, "revoke", "leads", "--all", code=1).stderr

@@ -102,3 +102,9 @@ def test_no_address_no_option() -> None:
     """IPv4 alone has no options for IPv6."""
     only = DesignatedResolver(name="dns.example", alpn=("dot",), port=853, addresses=("10.0.0.53",))
     assert (dhcpv6_options((only,)), ra_options((only,))) == ([], [])
+
+
+def test_loopback_is_not_announced() -> None:
+    """It would be the client itself."""
+    here = DesignatedResolver(name="dns.example", alpn=("dot",), port=853, addresses=("127.0.0.1", "::1"))
+    assert (dhcpv4_option((here,)), dhcpv6_options((here,)), ra_options((here,))) == (b"", [], [])
