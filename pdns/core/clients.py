@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol
 
 from pdns.config.policies import NO_TENANT
 from pdns.config.policy_schema import Tenant
@@ -77,7 +77,7 @@ class ClientTable:
         A tenant's networks may ask without being named under `access` as well.
         """
         self._networks: dict[tuple[int, int], dict[int, Client]] = {}
-        self._server_names: dict[str, Client] = {}
+        self.server_names: Final[dict[str, Client]] = {}
         self._tokens: DigestTable[Client] = DigestTable()
         self._certificates: DigestTable[Client] = DigestTable()
         self._ended = credentials.ended
@@ -88,7 +88,7 @@ class ClientTable:
             client = clients[tenant.name] = Client(tenant.name, policy, _policy_key(policy), True)
             for text in tenant.networks:
                 self._add(text, client)
-            self._server_names.update(dict.fromkeys(tenant.tls_names, client))
+            self.server_names.update(dict.fromkeys(tenant.tls_names, client))
             if tenant.doh_token_sha256:
                 self._tokens.add(bytes.fromhex(tenant.doh_token_sha256), client)
             if tenant.certificate_sha256:
@@ -136,7 +136,7 @@ class ClientTable:
                 return Identity(self._stranger, self._ended.get(digest, UNKNOWN_CERTIFICATE))
         client = by_certificate or by_token
         if client is None:
-            client = self._server_names.get(credential.server_name)
+            client = self.server_names.get(credential.server_name)
             if client is None:
                 return Identity(self.lookup(address))
             client = client._replace(allowed=credential.admits_by_name or self.lookup(address).allowed)

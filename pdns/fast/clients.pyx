@@ -7,7 +7,8 @@ import os
 import socket
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING
+from cpython.unicode cimport PyUnicode_FromString
 from libc.stdlib cimport calloc, free
 from libc.string cimport memcmp, memcpy, memset
 
@@ -16,6 +17,13 @@ from pdns.fast.hashing cimport siphash
 from pdns.core import clients as reference
 from pdns.core import rate_limit
 from pdns.core.enrolled import NO_CREDENTIAL_RULES
+
+cdef extern from "<arpa/inet.h>" nogil:
+    enum:
+        AF_INET
+        AF_INET6
+        INET6_ADDRSTRLEN
+    const char *inet_ntop(int family, const void *address, char *out, unsigned int size)
 
 cdef extern from *:
     """
@@ -31,6 +39,7 @@ cdef enum:
     SECOND_NS = 1000000000
 assert (BUCKET_SETS, WAYS, SECOND_NS) == (rate_limit.SETS, rate_limit.WAYS, rate_limit.SECOND_NS)
 
+cdef object _BY_ADDRESS = reference.Identity(None)
 cdef bytes _MAPPED = bytes(10) + b"\xff\xff"
 
 
@@ -50,9 +59,12 @@ cdef bint is_ipv4(const uint8_t *address) noexcept nogil:
 
 
 cdef object text_of(const uint8_t *address):
+    cdef char text[INET6_ADDRSTRLEN]
     if is_ipv4(address):
-        return f"{address[12]}.{address[13]}.{address[14]}.{address[15]}"
-    return socket.inet_ntop(socket.AF_INET6, PyBytes_FromStringAndSize(<char *>address, ADDRESS_BYTES))
+        inet_ntop(AF_INET, address + 12, text, sizeof(text))
+    else:
+        inet_ntop(AF_INET6, address, text, sizeof(text))
+    return PyUnicode_FromString(text)
 
 
 cdef bytes packed(str address):
@@ -107,6 +119,9 @@ cdef class ClientTable:
 
     cdef object find_credential(self, const uint8_t *address, object credential, Known *out):
         """As `identify` of the specification; `out` describes the client."""
+        if not (credential.token or credential.certificate_sha256 or credential.server_name in self._reference.server_names):
+            memcpy(out, self.find(address), sizeof(Known))  # of most connections: their name is that of the resolver, no tenant's
+            return _BY_ADDRESS
         identity = self._reference.identify(text_of(address), credential)
         self._describe(address, identity.client, out)
         return identity

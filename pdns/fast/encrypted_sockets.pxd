@@ -21,6 +21,8 @@ cdef class EncryptedSockets:
     cdef EncryptedStream _alone  # polled by the loop itself; None: there is none
     cdef EncryptedStream _last
     cdef int _run  # of wake-ups that were for `_last` alone, or for others than `_alone`
+    cdef bytes _name  # that a client asked for last; None: none did
+    cdef object _named  # its credential
     cdef list _gone
     cdef set _streams
     cdef Totals _totals

@@ -2,10 +2,11 @@
 
 # specification: pdns/reference/encrypted_stream.py:answers
 
-from cpython.bytes cimport PyBytes_FromStringAndSize
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, ECONNABORTED, EINTR, errno
 from libc.stdint cimport uint8_t, uint32_t
+from libc.string cimport strcmp
 
 from pdns.fast.batch cimport MAX_ADDRESS_BYTES, Peer, address_of, port_of, socklen_t
 from pdns.fast.clients cimport ADDRESS_BYTES, text_of
@@ -54,6 +55,10 @@ cdef double _TURN_S = 0.001  # of all connections, after which the rest of the p
 cdef double _LEAVING_S = 1.0  # that a client is given to close
 cdef double _GRACE_S = 1.0  # that one is given to ask its first question at the end
 cdef dict _NUMBERS = {Transport.TLS: TLS, Transport.HTTPS: HTTPS}
+
+
+cdef object credential_of(bytes fingerprint, const char *name, bint admits_by_name):
+    return Credential(fingerprint, b"", "" if name == NULL else name.decode("ascii", "replace").lower().rstrip("."), bool(admits_by_name))
 
 
 cdef class EncryptedSockets:
@@ -253,11 +258,12 @@ cdef class EncryptedSockets:
         cdef const char *name = tls_server_name(s.job.ssl)
         cdef bint has_certificate = tls_client_fingerprint(s.job.ssl, fingerprint)
         s.state, s.active_s, s.job.heard = OPEN, clock_s(), 0
-        if name != NULL or has_certificate:
-            s.credential = Credential(
-                PyBytes_FromStringAndSize(<char *>fingerprint, FINGERPRINT_BYTES) if has_certificate else b"", b"",
-                "" if name == NULL else name.decode("ascii", "replace").lower().rstrip("."), bool(s.admits_by_name),
-            )
+        if has_certificate:
+            s.credential = credential_of(PyBytes_FromStringAndSize(<char *>fingerprint, FINGERPRINT_BYTES), name, s.admits_by_name)
+        elif name != NULL:
+            if self._name is None or strcmp(name, PyBytes_AS_STRING(self._name)) or self._named.admits_by_name != s.admits_by_name:
+                self._name, self._named = name, credential_of(b"", name, s.admits_by_name)
+            s.credential = self._named
         return self._go_on(s, False)
 
     # the end

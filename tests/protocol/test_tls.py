@@ -292,6 +292,24 @@ def test_tickets_outlive_certificates_and_older_keys(run: Run, version: ssl.TLSV
     run(body())
 
 
+def test_each_connection_has_the_name_that_it_asked_for(run: Run) -> None:
+    """Whatever the ones before it asked for."""
+
+    async def body() -> None:
+        async with encrypted_edge(fake.answer(TRUE)) as edge:
+            found = []
+            for name in ("West.dns.example", "west.dns.example", "east.dns.example", "", "east.dns.example"):
+                context = client_context()
+                context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+                peer = await edge.open(context, name)
+                await peer.ask(query_wire("www.example"))
+                *_, stream = edge.connections._table
+                found.append(stream.credential.server_name)  # type: ignore[attr-defined]
+            assert found == ["west.dns.example", "west.dns.example", "east.dns.example", "", "east.dns.example"]
+
+    run(body())
+
+
 def test_client_certificates(run: Run) -> None:
     """Optional: with or without; required: with. One of another authority, or revoked, is refused. No session is resumed."""
 
