@@ -77,7 +77,8 @@ test-debug: dev ## test a compiled part that checks what it takes for granted
 sanitize: dev ## test and fuzz a compiled part that is watched by AddressSanitizer: make sanitize PACKETS=5000000
 	@.ci/checked sanitize -m pytest --timeout=600 $(COMPILED) $(ARGS)
 	@.ci/checked sanitize -m tests.fuzz.hammer --packets $(PACKETS)
-	@exec .ci/checked sanitize -m tests.fuzz.http2
+	@.ci/checked sanitize -m tests.fuzz.http2
+	@exec .ci/checked sanitize -m tests.fuzz.tlsstreams
 
 ##@ Install
 

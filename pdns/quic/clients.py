@@ -137,6 +137,7 @@ class QuicClients:
                 self._reset(head, datagram, address, origin)
         elif head.version not in VERSIONS:
             if head.version and len(datagram) >= MIN_INITIAL_BYTES:
+                self._stats.lost("other_version")
                 origin.send(version_negotiation(head, VERSIONS), address)
             else:
                 self._stats.lost("not_quic")

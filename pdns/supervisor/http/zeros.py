@@ -40,7 +40,9 @@ QUIC_HANDSHAKES: Final = ("completed", "failed", "timeout")
 QUIC_REFUSED: Final = (
     "banned", "made_room", "newcomers", "stalled", "too_fast", "too_many_connections", "too_many_handshakes", "unread_answers",
 )  # fmt: skip
-QUIC_DROPPED: Final = ("no_answer", "no_worker", "not_quic", "relay_full", "unknown_connection", "worker_died")
+QUIC_DROPPED: Final = (
+    "no_answer", "no_worker", "not_quic", "other_version", "relay_full", "unknown_connection", "worker_died",
+)  # fmt: skip
 _ENCRYPTED: Final = tuple(f"{transport}://" for transport in Transport if transport.is_encrypted)  # upstreams
 _FIRST_RESPONSES: Final = (("blocked", "NOERROR"), ("cache", "NOERROR"), ("upstream", "NOERROR"), ("error", "SERVFAIL"))
 _FIRST_TYPES: Final = ("A", "AAAA", "HTTPS")

@@ -196,6 +196,7 @@ def test_another_version_is_negotiated() -> None:
             assert answer[1:] == b"\0\0\0\0\x04abcd\x08" + bytes(range(8)) + b"\0\0\0\1"
             with pytest.raises(BlockingIOError):
                 sock.recv(2048)
+            assert (edge.count("quic_dropped_total", "other_version"), edge.count("quic_dropped_total", "not_quic")) == (1, 2)
 
     run(scene)
 
