@@ -127,13 +127,14 @@ cdef class EncryptedSet(EncryptedSockets):
                 self._fast_path._fast_stats.lasted(at, self._answered[at], lasted_s)
         if self._undecided:
             self._decide()
-        if s.state == OPEN and (s.held_up or (budget <= 0 and (s.holds_message() or tls_has_more(s.job.ssl)))):
+        if s.state == OPEN and (s.held_up or (budget <= 0 and (s.holds_message() or s.has_unread))):
             self._wait(s)
         return 0
 
     cdef int _read(self, EncryptedStream s, int *budget) except -1:
         cdef Py_ssize_t size = s.held_bytes, used = 0
         cdef int got
+        cdef bint has_unread = True
         if size:
             memcpy(self._in, s.held, size)
             s.keep(NULL, 0)
@@ -156,9 +157,11 @@ cdef class EncryptedSet(EncryptedSockets):
             elif got == ENDED:
                 s.finishing = s.at_end = True
             elif got == WANTS_READ or got == WANTS_WRITE:
+                has_unread = False
                 break
             else:
                 return self._fail(s, got == FAILED)
+        s.has_unread = has_unread and tls_has_more(s.job.ssl)
         if s.job.heard > MOST_HEARD:
             return self._end(s, "encrypted_key_updates")
         if not s.keep(self._in, size):
@@ -287,7 +290,7 @@ cdef class EncryptedSet(EncryptedSockets):
         cdef bint waits
         if s.state != OPEN:
             return 0
-        if not s.waits and self._may_go_on(s) and s.holds_message():
+        if not s.waits and self._may_go_on(s) and (s.holds_message() or (s.has_unread and not s.finishing)):
             self._wait(s)
         if self._is_draining and s.has_asked and not s.waits:
             s.finishing = True

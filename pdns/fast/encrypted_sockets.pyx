@@ -313,6 +313,19 @@ cdef class EncryptedSockets:
         """End it now, leaving nothing in the kernel either; count why."""
         self._end(s, reason)
 
+    def part_with(self, tuple admission not None):
+        """End the connections whose contexts have `admission`: those that are open in peace, once all they asked is answered."""
+        cdef EncryptedStream s
+        for s in list(self._streams):
+            if s.context.admission != admission:
+                continue
+            if s.state != OPEN:
+                self._end(s, "encrypted_handshake_refused")
+            elif s.was_busy or s.unsent_bytes:
+                s.finishing = True
+            else:
+                self._leave(s)
+
     def sweep(self, limits not None, double idle_limit_s):
         """End what is idle or slow, by a `pdns.net.encrypted_limits.EncryptedLimits`. Only whole messages count as activity."""
         cdef double now = clock_s(), handshake_s = limits.handshake_timeout_s, idle_s = limits.idle_timeout_s

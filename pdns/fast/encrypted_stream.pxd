@@ -64,7 +64,7 @@ cdef class EncryptedStream:
     cdef Py_ssize_t unsent_at, unsent_bytes, unsent_room
     cdef int asked  # queries without an answer yet
     cdef double began_s, active_s, stalled_s  # stalled since; 0: it is not
-    cdef bint has_asked, was_busy, active, dirty, waits, held_up, has_ready, finishing, at_end, doomed
+    cdef bint has_asked, was_busy, active, dirty, waits, held_up, has_ready, has_unread, finishing, at_end, doomed
 
     cdef void wait_for(self, uint32_t wanted) noexcept  # EPOLLIN, EPOLLOUT; 0: not at all
     cdef bint keep(self, const uint8_t *at, Py_ssize_t size) noexcept  # False: no memory, or too much is held

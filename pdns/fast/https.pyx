@@ -53,6 +53,7 @@ cdef class HttpsSet(EncryptedSet):
     cdef int _read(self, EncryptedStream s, int *budget) except -1:
         cdef HttpsSession session
         cdef int got
+        cdef bint has_unread = True
         if s.session is None:
             return EncryptedSet._read(self, s, budget)
         session = <HttpsSession>s.session
@@ -72,9 +73,11 @@ cdef class HttpsSet(EncryptedSet):
             elif got == ENDED:
                 s.finishing = s.at_end = True
             elif got == WANTS_READ or got == WANTS_WRITE:
+                has_unread = False
                 break
             else:
                 return self._end(s, "encrypted_broken")
+        s.has_unread = has_unread and tls_has_more(s.job.ssl)
         if s.job.heard > MOST_HEARD:
             return self._end(s, "encrypted_key_updates")
         return self._pump(s, session)

@@ -5,6 +5,7 @@ from libc.stdint cimport uint8_t, uint64_t
 cdef extern from "<openssl/crypto.h>" nogil:
     ctypedef struct CRYPTO_EX_DATA:
         pass
+    void OPENSSL_cleanse(void *at, size_t size)
 
 cdef extern from "<openssl/bio.h>" nogil:
     ctypedef struct BIO:
@@ -178,6 +179,7 @@ cdef extern from "<openssl/ssl.h>" nogil:
     int SSL_get_error(const SSL *ssl, int result)
     int SSL_has_pending(const SSL *ssl)
     int SSL_is_init_finished(const SSL *ssl)
+    size_t SSL_get_finished(const SSL *ssl, void *out, size_t size)
     const char *SSL_get_servername(const SSL *ssl, int kind)
     X509 *SSL_get0_peer_certificate(const SSL *ssl)
     void SSL_get0_alpn_selected(const SSL *ssl, const unsigned char **at, unsigned int *size)

@@ -16,13 +16,13 @@ cdef enum:
 
 cdef inline Py_ssize_t past_name(const uint8_t *message, Py_ssize_t size, Py_ssize_t at) noexcept nogil:
     while at < size:
+        if message[at] == 0:
+            return at + 1
         if message[at] >= 192:
             return at + 2
         if message[at] > 63:
             break
         at += 1 + message[at]
-        if message[at - 1] == 0 or at > size:
-            return at
     return size + 1
 
 

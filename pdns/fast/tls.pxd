@@ -27,6 +27,7 @@ cdef enum Protocol:  # ALPN
 
 cdef class TlsContext:
     cdef SSL_CTX *_context
+    cdef readonly tuple admission  # which certificates of clients are asked for, trusted and revoked
 
     cdef SSL_CTX *lend(self) noexcept nogil  # with a reference more, which `tls_new` takes over
 

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 
 class TlsContext:
+    @property
+    def admission(self) -> tuple[str, bytes, bytes]: ...
     def __init__(
         self,
         certificates: Sequence[tuple[bytes, bytes]],

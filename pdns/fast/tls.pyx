@@ -44,7 +44,9 @@ cdef void _free_tables(void *parent, void *tables, CRYPTO_EX_DATA *data, int ind
     if given == NULL or given.contexts[0] != parent:
         return
     for at in range(1, given.certificates):
+        SSL_CTX_set_ex_data(given.contexts[at], _tables_at, NULL)  # the last connection lets go of the first context before its own
         SSL_CTX_free(given.contexts[at])
+    OPENSSL_cleanse(given, sizeof(Tables))
     free(given)
 
 
@@ -153,6 +155,7 @@ cdef class TlsContext:
         cdef bint resumes = bool(ticket_keys) and client_certificate == "off"
         if not 0 < len(certificates) <= MOST_CERTIFICATES:
             raise ValueError(f"{len(certificates)} certificates; a listener has 1 to {MOST_CERTIFICATES}")
+        self.admission = (client_certificate, client_ca, client_crl)
         tables = <Tables *>calloc(1, sizeof(Tables))
         if tables == NULL:
             raise MemoryError
@@ -269,8 +272,16 @@ cdef Progress tls_handshake(SSL *ssl, int *reason) noexcept nogil:
 
 
 cdef bint tls_may_finish_here(SSL *ssl) noexcept nogil:
-    """With TLS 1.3 the keys are agreed on and signed in the first step; only a certificate of the client costs much in the second."""
-    return SSL_version(ssl) == TLS1_3_VERSION and SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE
+    """With TLS 1.3 keys are agreed on and signed before our Finished goes out; only a certificate of the client costs much after it.
+
+    A ClientHello that came in parts, or that was answered with HelloRetryRequest, has cost nothing yet.
+    """
+    cdef uint8_t first
+    return (
+        SSL_version(ssl) == TLS1_3_VERSION
+        and SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE
+        and SSL_get_finished(ssl, &first, 1) > 0
+    )
 
 
 cdef inline int outcome_of(SSL *ssl, int result) noexcept nogil:

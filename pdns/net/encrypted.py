@@ -124,9 +124,16 @@ class EncryptedConnections:
     def take_secrets(self, secrets: EncryptionSecrets, sections: Sequence[ListenerSection]) -> None:
         """Show new connections the certificates in `secrets`, which are for `sections`. Those that are open keep theirs.
 
+        Where other client certificates are trusted or revoked than before, open connections end: each shows its own again.
         Raises `ValueError`, with nothing changed, for what OpenSSL cannot use.
         """
-        self.contexts = {
+        before, self.contexts = self.contexts, self._contexts(secrets, sections)
+        for section, shown in before.items():
+            if section in self.contexts and self.contexts[section].context.admission != shown.context.admission:
+                self._set.part_with(shown.context.admission)
+
+    def _contexts(self, secrets: EncryptionSecrets, sections: Sequence[ListenerSection]) -> dict[int, _Shown]:
+        return {
             index: _Shown(
                 self._kernel.context(
                     [(pair.chain_pem, pair.key_pem) for pair in given.certificates],

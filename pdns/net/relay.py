@@ -21,7 +21,7 @@ _MOST_BACKLOG: Final = 4096  # packets that the quic process has not taken
 _TRANSPORTS: Final = {QUIC: Transport.QUIC, H3: Transport.H3}
 _TOO_MANY: Final = 429  # RFC 6585
 _BAD: Final = 400
-
+_NUMBER_BITS: Final = (1 << 32) - 1
 _NOT_FOUND: Final = 404
 
 Pad = Callable[[bytes], bytes]
@@ -164,7 +164,8 @@ class RelayServer:
         reply = _RelayReply(self, query)
         self.in_flight += 1
         transport = _TRANSPORTS[query.transport]
-        reply.refused = self._service.on_message(query.message, client.address, client.port, transport, reply, credential)
+        port = client.port | (query.number & _NUMBER_BITS) << 16  # all messages of DoQ have id 0: each is a query of its own
+        reply.refused = self._service.on_message(query.message, client.address, port, transport, reply, credential)
 
     def _send(self, frame: bytes) -> None:
         if self._frame_bytes + len(frame) > _PACKET_BYTES:

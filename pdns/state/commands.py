@@ -72,7 +72,7 @@ class InvalidCommand(CommandError, ValueError):
     """A command with a text or time out of bounds, from whatever source."""
 
 
-class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Command(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """One command. `for_s` 0: without end. `all`, `category` and `kind` select what is released, in `feed` or in all feeds."""
 
     command: CommandName

@@ -95,7 +95,7 @@ class QuicHandle:
         self._sockets: dict[str, socket.socket] = {}  # by transport and address
         self._bound: dict[str, socket.socket] = {}  # the same, for the configuration that is to go live
         self._counters: Counters | None = None
-        self._number = 0
+        self._number = 0  # of the process
         self._child = self._new_child()
         self._next: Child | None = None  # that is to replace it
         self._leaving: Child | None = None  # that was replaced
@@ -176,7 +176,6 @@ class QuicHandle:
         """Replace the process, if there is one, by one of the program on the disk; connections go on with the process before."""
         if self._child.pid is None or self._next is not None:
             return
-        self._number = (self._number + 1) % _PROCESSES
         self._next = fresh = self._new_child()
         fresh.start()
         self._loop.call_later(_READY_S, self._give_up, fresh)
@@ -210,6 +209,11 @@ class QuicHandle:
     @property
     def _drain_s(self) -> float:
         return min(self._config().server.drain_s, _DRAIN_S)
+
+    @property
+    def _next_number(self) -> int:
+        """Of the process that replaces this one, in the connection ids that it makes. One that was never ready has made none."""
+        return (self._number + 1) % _PROCESSES
 
     def _bind(self, endpoint: QuicEndpoint) -> socket.socket:
         parsed = parse_endpoint(endpoint.text)
@@ -248,7 +252,8 @@ class QuicHandle:
         config = self._config()
         served = quic_endpoints(config)
         listening = tuple(QuicSocket(served[name].section, name) for name in self._sockets if name in served)
-        message = ServeQuic(listening, self._number, self._secret, self._listeners().steering_key.hex(), self._workers().count)
+        number = self._number if child is self._child else self._next_number
+        message = ServeQuic(listening, number, self._secret, self._listeners().steering_key.hex(), self._workers().count)
         if (certificates := self._certificates().live) is not None:
             certificates.send_to(child, with_next=True)
         config_fd = share_config(without_records(config))
@@ -277,7 +282,8 @@ class QuicHandle:
         theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, ours:
             before.send(QuicHandOver(), [theirs.fileno()])
-            child.send(QuicBegin((self._number - 1) % _PROCESSES), [ours.fileno()])
+            child.send(QuicBegin(self._number), [ours.fileno()])
+        self._number = self._next_number
         self._loop.call_later(_LEAVE_S, self._has_left, before)
         _log.info("quic is a new process")
         self._look()

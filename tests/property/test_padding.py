@@ -31,6 +31,13 @@ def test_twins_pad_alike(wire: bytes) -> None:
     assert got == wire or (len(got) % ANSWER_BLOCK_BYTES == 0 and len(got) >= len(wire) + 4)
 
 
+def test_a_label_may_end_with_zero() -> None:
+    """It is no end of the name."""
+    wire = query_wire("ab.example", edns=1232).replace(b"\x02ab", b"\x02a\0")
+    assert compiled(wire) == padded(wire)
+    assert len(compiled(wire)) == ANSWER_BLOCK_BYTES
+
+
 @given(st.integers(64900, 65535), st.binary(max_size=3))
 def test_twins_agree_on_the_longest(size: int, tail: bytes) -> None:
     """Near 65,535 bytes, where there may be no room."""

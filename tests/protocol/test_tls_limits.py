@@ -201,11 +201,12 @@ def test_the_end_loses_no_question(run: Run) -> None:
         async with encrypted_edge(fake.delayed(fake.answer(TRUE), 0.3)) as edge:
             idle, busy, new = [await edge.open() for _ in range(3)]
             await idle.ask(query_wire("www.example"))
-            busy.send(query_wire("slow.example"))
             unread = await edge.open()
             unread.send(query_wire("www.example"))
             shaking = asyncio.ensure_future(edge.open())
-            await until(lambda: len(edge.connections) == 5 and edge.service.in_flight() == 1)
+            await until(lambda: len(edge.connections) == 5)
+            busy.send(query_wire("slow.example"))
+            await until(lambda: edge.service.in_flight() == 1)
             edge.listener.close()
             edge.connections.drain()
             assert await idle.rest() == b""
