@@ -82,24 +82,27 @@ class ConnectionTable(Generic[Connection]):
         client = self._clients.get(key)
         if client is None:
             client = self._clients[key] = _Client(key)
-        self._unrank(client)
+        else:
+            self._unrank(client)
         client.size += 1
         client.idle[connection] = None
         self._rank(client)
         self._client_of[connection] = client
 
-    def discard(self, connection: Connection) -> None:
-        """`connection` is gone. No matter if it never was there."""
+    def discard(self, connection: Connection) -> bool:
+        """`connection` is gone. Returns whether it was there."""
         client = self._client_of.pop(connection, None)
         if client is None:
-            return
+            return False
         self._unrank(client)
         client.size -= 1
         client.idle.pop(connection, None)
         client.busy.pop(connection, None)
-        self._rank(client)
-        if not client.size:
+        if client.size:
+            self._rank(client)
+        else:
             del self._clients[client.key]
+        return True
 
     def mark_busy(self, connection: Connection) -> None:
         """`connection` waits for an answer as of now: it makes room only where its client has far more than others."""

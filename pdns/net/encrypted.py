@@ -336,8 +336,7 @@ class EncryptedConnections:
         self._turns.leave(stream, stream.key)
         self._headers.pop(stream, None)
         self._shaking.pop(stream, None)
-        if stream in self._table:
-            self._table.discard(stream)
+        if self._table.discard(stream):
             self._gauge(stream.transport, -1)
             if not len(self._table):
                 self._no_connections.set()

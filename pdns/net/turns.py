@@ -48,6 +48,8 @@ class Turns(Generic[Connection]):
 
     def leave(self, connection: Connection, client: Hashable) -> None:
         """`connection` waits no longer. No matter if it did not."""
+        if not (self._waiting or self._resting):
+            return
         for queues in (self._waiting, self._resting):
             queue = queues.get(client)
             if queue is not None:
