@@ -73,7 +73,7 @@ class EncryptedConnections:
     quarter, and so has the rate of new connections of a client. Connections of a load balancer begin with a PROXY header.
     Counted as dropped: `encrypted_made_room`, `encrypted_busy_made_room`, `encrypted_refused`, `encrypted_too_many_new`,
     `encrypted_handshake_refused`, `encrypted_handshake_made_room`; more by the compiled part: see docs/metrics.md.
-    The gauge `encrypted_connections` says how many there are.
+    The gauge `encrypted_connections` says how many there are, or were up to a second ago.
     """
 
     def __init__(
@@ -97,7 +97,7 @@ class EncryptedConnections:
         self._new: Final = NewConnections(limits.new_per_client_per_s)
         self._turns: Turns[EncryptedStream] = Turns()
         self._headers: dict[EncryptedStream, bytearray] = {}
-        self._counts: dict[Transport, int] = {}
+        self._counts: Counter[Transport] = Counter()
         self._is_turn_due = False
         self._rest: asyncio.TimerHandle | None = None
         self._is_draining = False
@@ -174,6 +174,7 @@ class EncryptedConnections:
     def close(self) -> None:
         """End every connection now."""
         self._set.close()
+        self._show_counts()
         for timer in (self._timer, self._rest):
             if timer is not None:
                 timer.cancel()
@@ -246,13 +247,13 @@ class EncryptedConnections:
     def _count_in(self, stream: EncryptedStream) -> None:
         self._table.add(stream, stream.key)
         self._no_connections.clear()
-        self._gauge(stream.transport, 1)
+        self._counts[stream.transport] += 1
         if self._timer is None:
             self._set_timer()
 
-    def _gauge(self, transport: Transport, change: int) -> None:
-        count = self._counts[transport] = self._counts.get(transport, 0) + change
-        self.stats.gauge("encrypted_connections", count, transport)
+    def _show_counts(self) -> None:
+        for transport, count in self._counts.items():
+            self.stats.gauge("encrypted_connections", count, transport)
 
     # what the compiled part says
 
@@ -344,7 +345,7 @@ class EncryptedConnections:
         self._headers.pop(stream, None)
         self._shaking.pop(stream, None)
         if self._table.discard(stream):
-            self._gauge(stream.transport, -1)
+            self._counts[stream.transport] -= 1
             if not len(self._table):
                 self._no_connections.set()
 
@@ -372,6 +373,7 @@ class EncryptedConnections:
     def _sweep(self) -> None:
         self._timer = None
         self._set.sweep(self.limits, self.idle_limit_s)
+        self._show_counts()
         self._new.forget(self.loop.time())
         if len(self._table) or len(self._new):
             self._set_timer()

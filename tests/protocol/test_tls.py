@@ -306,6 +306,7 @@ def test_each_connection_has_the_name_that_it_asked_for(run: Run) -> None:
                 *_, stream = edge.connections._table
                 found.append(stream.credential.server_name)  # type: ignore[attr-defined]
             assert found == ["west.dns.example", "west.dns.example", "east.dns.example", "", "east.dns.example"]
+            await until(lambda: edge.count("encrypted_connections", "tls") == len(found))
 
     run(body())
 
