@@ -63,7 +63,7 @@ class Clock:
         return time.monotonic() < self._until_s
 
 
-def hold(port: int, seconds: float, begin: Callable[[socket.socket], object], drip: bytes = b"", count: int = 80) -> int:
+def keep_open(port: int, seconds: float, begin: Callable[[socket.socket], object], drip: bytes = b"", count: int = 80) -> int:
     """Connections that are held; each sends another byte of `drip` now and then. Those that end are opened again."""
     opened, clock = 0, Clock(seconds)
     held: dict[socket.socket, int] = {}

@@ -11,20 +11,20 @@ import time
 from collections.abc import Mapping
 from typing import Final
 
-from tests.integration.hostileclients import PAUSE_S, Clock, Play, again, client_hello, connect, dns, hold, shake
+from tests.integration.hostileclients import PAUSE_S, Clock, Play, again, client_hello, connect, dns, keep_open, shake
 
 
 def silent(ports: Mapping[str, int], seconds: float) -> int:
-    return hold(ports["tls"], 2 * seconds + 1.5, lambda _: None)
+    return keep_open(ports["tls"], 2 * seconds + 1.5, lambda _: None)
 
 
 def dripping_handshake(ports: Mapping[str, int], seconds: float) -> int:
     """A ClientHello, one byte at a time."""
-    return hold(ports["tls"], 2 * seconds + 1.5, lambda _: None, client_hello())
+    return keep_open(ports["tls"], 2 * seconds + 1.5, lambda _: None, client_hello())
 
 
 def idle_after_hello(ports: Mapping[str, int], seconds: float) -> int:
-    return hold(ports["tls"], 2 * seconds + 1.5, lambda sock: sock.sendall(client_hello()))
+    return keep_open(ports["tls"], 2 * seconds + 1.5, lambda sock: sock.sendall(client_hello()))
 
 
 def dripping_message(ports: Mapping[str, int], seconds: float) -> int:
