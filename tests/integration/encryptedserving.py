@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 
 from loadtest.loopback import free_port
 from tests.certificates import Issued, issue, write_pair
+from tests.fakes.upstream import Handler
 from tests.integration.running_pdns import RunningPdns, UpstreamThread, feed
 
 NAME: Final = "dns.example"
@@ -38,10 +39,11 @@ def encrypted(
     directory: Path,
     transports: Sequence[str] = ("tls", "https"),
     further: Mapping[str, Mapping[str, Any]] | None = None,
+    handler: Handler | None = None,
     **sections: Any,
 ) -> Iterator[Encrypted]:
-    """The program with a listener for each of `transports`, with `further` keys by transport; `sections` are laid over its
-    configuration.
+    """The program with a listener for each of `transports`, with `further` keys by transport and an upstream that is
+    `handler`; `sections` are laid over its configuration.
     """
     authority = issue((), authority=True, subject="Authority of the test")
     ca_file = directory / "ca.pem"
@@ -53,7 +55,7 @@ def encrypted(
         | dict((further or {}).get(one, {}))
         for one, port in ports.items()
     ]
-    with UpstreamThread() as upstream:
+    with UpstreamThread(handler) as upstream:
         config = {
             "upstream": {"servers": [upstream.address], "timeout_s": 3.0},
             "feed": [feed(directory, "listed", BLOCKED)],
