@@ -25,20 +25,13 @@ from pdns.wire.proxy_header import UNFINISHED
 from pdns.wire.transport import Transport
 
 cdef extern from "<sys/epoll.h>" nogil:
-    enum:
-        EPOLL_CLOEXEC
-        EPOLL_CTL_ADD
+    int EPOLL_CLOEXEC, EPOLL_CTL_ADD
     int epoll_create1(int flags)
     int epoll_ctl(int epoll, int what, int fd, epoll_event *event)
     int epoll_wait(int epoll, epoll_event *events, int most, int timeout)
 
 cdef extern from "<sys/socket.h>" nogil:
-    enum:
-        SHUT_RDWR
-        MSG_DONTWAIT
-        MSG_PEEK
-        SOCK_NONBLOCK
-        SOCK_CLOEXEC
+    int SHUT_RDWR, MSG_DONTWAIT, MSG_PEEK, SOCK_NONBLOCK, SOCK_CLOEXEC
     int shutdown(int fd, int how)
     cdef struct sockaddr:
         pass

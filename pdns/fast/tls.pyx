@@ -44,7 +44,7 @@ cdef void _free_tables(void *parent, void *tables, CRYPTO_EX_DATA *data, int ind
     if given == NULL or given.contexts[0] != parent:
         return
     for at in range(1, given.certificates):
-        SSL_CTX_set_ex_data(given.contexts[at], _tables_at, NULL)  # the last connection lets go of the first context before its own
+        SSL_CTX_set_ex_data(given.contexts[at], _tables_at, NULL)  # the last connection frees the first context before its own
         SSL_CTX_free(given.contexts[at])
     OPENSSL_cleanse(given, sizeof(Tables))
     free(given)

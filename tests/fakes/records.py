@@ -59,7 +59,7 @@ class RecordClient:
         """The rest of the handshake, once the ClientHello was sent."""
         while (result := self._library.SSL_do_handshake(self._ssl)) != 1:
             assert self._library.SSL_get_error(self._ssl, result) == _WANT_READ
-            await self._hear()
+            await self._receive()
         self._peer.writer.write(self._encrypted())
 
     def records(self, *messages: bytes) -> bytes:
@@ -76,12 +76,12 @@ class RecordClient:
             if (got := self._library.SSL_read(self._ssl, room, _ROOM)) > 0:
                 self._plain += room.raw[:got]
             else:
-                await self._hear()
+                await self._receive()
         end = 2 + int.from_bytes(self._plain[:2])
         message, self._plain = self._plain[2:end], self._plain[end:]
         return message
 
-    async def _hear(self) -> None:
+    async def _receive(self) -> None:
         async with asyncio.timeout(PATIENCE_S):
             heard = await self._peer.reader.read(_ROOM)
         assert heard, "the server has closed the connection"

@@ -1,4 +1,4 @@
-"""The quic process as the supervisor owns it: real processes, and what each of them is told."""
+"""The quic process as the supervisor owns it: real processes, and what each of them is sent."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ PAIR = 'cert_file = "fullchain.pem"\nkey_file = "privkey.pem"\n'
 class HeardChild(Child):
     """A real process. What it is sent is kept."""
 
-    told: list[tuple[int | None, Message]] = []  # noqa: RUF012 (of all processes, in order)
+    messages: list[tuple[int | None, Message]] = []  # noqa: RUF012 (of all processes, in order)
 
     def send(self, message: Message, fds: Sequence[int] = ()) -> bool:
-        self.told.append((self.pid, message))
+        self.messages.append((self.pid, message))
         return super().send(message, fds)
 
 
@@ -70,8 +70,8 @@ class QuicScene:
         await self.handle.restart()
         await until(lambda: self.handle.pid != before)
 
-    def told(self, pid: int | None, kind: type[Message]) -> list[Message]:
-        return [message for to, message in HeardChild.told if to == pid and isinstance(message, kind)]
+    def messages(self, pid: int | None, kind: type[Message]) -> list[Message]:
+        return [message for to, message in HeardChild.messages if to == pid and isinstance(message, kind)]
 
 
 def run(directory: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[QuicScene], Awaitable[None]]) -> None:
@@ -84,7 +84,7 @@ def run(directory: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[QuicS
             scene.certificates.close()
 
     monkeypatch.setattr(quic_handle, "Child", HeardChild)
-    monkeypatch.setattr(HeardChild, "told", [])
+    monkeypatch.setattr(HeardChild, "messages", [])
     asyncio.run(body())
 
 
@@ -98,7 +98,7 @@ def test_each_process_knows_the_number_of_the_one_before(tmp_path: Path, monkeyp
     async def story(scene: QuicScene) -> None:
         await scene.serve(scene.live)
         first = scene.handle.pid
-        assert scene.told(first, QuicBegin) == [QuicBegin()]
+        assert scene.messages(first, QuicBegin) == [QuicBegin()]
         await scene.handle.restart()
         failed = scene.handle._next
         assert failed is not None
@@ -108,13 +108,13 @@ def test_each_process_knows_the_number_of_the_one_before(tmp_path: Path, monkeyp
         assert scene.handle.failed_starts == 1
         await scene.replaced()
         second = scene.handle.pid
-        assert set(numbers(scene.told(first, ServeQuic))) == {0}
-        assert numbers(scene.told(second, ServeQuic)) == [1]
-        assert scene.told(second, QuicBegin) == [QuicBegin(0)]
-        assert scene.told(first, QuicHandOver) == [QuicHandOver()]
+        assert set(numbers(scene.messages(first, ServeQuic))) == {0}
+        assert numbers(scene.messages(second, ServeQuic)) == [1]
+        assert scene.messages(second, QuicBegin) == [QuicBegin(0)]
+        assert scene.messages(first, QuicHandOver) == [QuicHandOver()]
         await scene.replaced()
-        assert numbers(scene.told(scene.handle.pid, ServeQuic)) == [2]
-        assert scene.told(scene.handle.pid, QuicBegin) == [QuicBegin(1)]
+        assert numbers(scene.messages(scene.handle.pid, ServeQuic)) == [2]
+        assert scene.messages(scene.handle.pid, QuicBegin) == [QuicBegin(1)]
 
     run(tmp_path, monkeypatch, story)
 
@@ -129,8 +129,8 @@ def test_a_process_that_dies_is_started_again(tmp_path: Path, monkeypatch: pytes
         scene.handle._child.kill()
         await until(lambda: scene.handle.pid not in (None, first))
         assert (scene.handle.restarts, scene.handle.endpoints, scene.handle.remarks) == (1, endpoints, [])
-        assert numbers(scene.told(scene.handle.pid, ServeQuic)) == [0]
-        assert scene.told(scene.handle.pid, QuicBegin) == [QuicBegin()]
+        assert numbers(scene.messages(scene.handle.pid, ServeQuic)) == [0]
+        assert scene.messages(scene.handle.pid, QuicBegin) == [QuicBegin()]
 
     run(tmp_path, monkeypatch, story)
 
