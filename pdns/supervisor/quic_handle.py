@@ -99,6 +99,7 @@ class QuicHandle:
         self._child = self._new_child()
         self._next: Child | None = None  # that is to replace it
         self._leaving: Child | None = None  # that was replaced
+        self._ended: list[Child] = []  # that were killed, and may still be there
         self._linked: dict[int, tuple[int, int]] = {}  # worker -> its process and that of the child
         self._relink_s: dict[int, float] = {}  # worker -> when
         self._looking: asyncio.TimerHandle | None = None
@@ -187,9 +188,11 @@ class QuicHandle:
             self._looking = None
         for other in (self._next, self._leaving):
             if other is not None:
-                other.kill_now()
+                self._end(other)
         self._next = self._leaving = None
         await self._child.stop(Drain(), self._drain_s + _EXIT_S)
+        for other in self._ended:
+            await other.exited()
 
     async def close(self) -> None:
         """End the process, and close the sockets and the counters."""
@@ -275,7 +278,7 @@ class QuicHandle:
         self._past_restarts += before.restarts
         self._past_failures += before.failed_starts
         if self._leaving is not None:
-            self._leaving.kill_now()
+            self._end(self._leaving)
         self._leaving = before
         before.stop_replacing()
         self._linked.clear()
@@ -291,6 +294,11 @@ class QuicHandle:
     def _has_left(self, child: Child) -> None:
         if child is self._leaving:
             self._leaving = None
+        self._end(child)
+
+    def _end(self, child: Child) -> None:
+        """Kill `child`. It is waited for at the end only."""
+        self._ended = [*(other for other in self._ended if other.pid is not None), child]
         child.kill_now()
 
     def _give_up(self, child: Child) -> None:
@@ -298,7 +306,7 @@ class QuicHandle:
         if child is self._next:
             self._next = None
             self._past_failures += 1
-            child.kill_now()
+            self._end(child)
             _log.error("quic: the new process was not ready within %.0f s: the old one stays", _READY_S)
 
     def _exited(self, child: Child) -> None:
