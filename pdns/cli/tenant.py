@@ -132,7 +132,8 @@ def enroll_command(
         return
     console.print(Text(outcome.text), soft_wrap=True)
     if not sha256:
-        _show(console, access, profile, has_token=bool(credential.token), qr=console.is_terminal if qr is None else qr)
+        secret = ", which has the token" if credential.token and protocol is DnsProtocol.DOH else ""
+        _show(console, access, profile, secret, has_token=bool(credential.token), qr=console.is_terminal if qr is None else qr)
 
 
 @app.command("list")
@@ -229,7 +230,7 @@ def _until(for_s: float) -> float:
     return time.time() + for_s if for_s else 0.0
 
 
-def _show(console: Console, access: ResolverAccess, profile: Path | None, *, has_token: bool, qr: bool) -> None:
+def _show(console: Console, access: ResolverAccess, profile: Path | None, secret: str, *, has_token: bool, qr: bool) -> None:
     if has_token:
         _line(console, "The URL has the token, and is shown once: pdns keeps only its SHA-256.")
     _section(console, "DoH URL", (access.doh_url,))
@@ -238,7 +239,7 @@ def _show(console: Console, access: ResolverAccess, profile: Path | None, *, has
     if access.dot_name:
         _section(console, "DoT name", (access.dot_name,))
     if profile is not None:
-        _line(console, f"\nApple devices: {profile}, which has the token. It is not signed: docs/roaming.md says how to sign it.")
+        _line(console, f"\nApple devices: {profile}{secret}. It is not signed: docs/roaming.md says how to sign it.")
     for settings in device_settings(access):
         _section(console, f"{settings.device}: {settings.note}", settings.lines)
 
