@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import subprocess
 import threading
 import time
@@ -119,4 +120,6 @@ def test_no_alert_fires_on_a_healthy_server(scene: tuple[RunningPdns, Prometheus
         time.sleep(0.1)
     alerts = [rule for rule in rules if rule["type"] == "alerting"]
     assert len(alerts) > 10
-    assert [(rule["name"], rule["state"]) for rule in alerts if rule["state"] != "inactive"] == []
+    disk = shutil.disk_usage(scene[0].state_dir)
+    true = {"PdnsDiskFills"} if disk.free < 0.15 * disk.total else set()  # of this machine, near the limit of the alert
+    assert [(rule["name"], rule["state"]) for rule in alerts if rule["state"] != "inactive" and rule["name"] not in true] == []

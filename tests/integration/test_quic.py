@@ -161,3 +161,4 @@ def test_the_program_stops_with_open_connections(serving: Encrypted) -> None:
     answered, code = long_lived(serving, stop, 200)
     assert answered >= 5
     assert code == DoqErrorCode.NO_ERROR
+    assert serving.pdns.wait() == 0
