@@ -18,7 +18,8 @@ from tests.integration.debiantree import copy_of_tree, run_in_tree, why_not
 
 ROOT: Final = Path(__file__).parents[2]
 CACHE: Final = ROOT / "build/debian-package"
-_NEEDED: Final = ("adduser", "ca-certificates", "init-system-helpers", "python3")  # what the package depends on
+# what the package depends on
+_NEEDED: Final = ("adduser", "ca-certificates", "init-system-helpers", "libnghttp2-14", "libssl3", "python3")
 _COPIES: Final = ("etc/passwd-", "etc/group-", "etc/shadow-", "etc/gshadow-")  # of the files of users
 _ENVIRONMENT: Final = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "DEBIAN_FRONTEND": "noninteractive"}
 
@@ -45,7 +46,7 @@ def locked(name: str) -> Iterator[None]:
 
 def tree_with_python() -> Path:
     """The clean tree with what the package depends on; made once for each checkout."""
-    path = CACHE / "tree"
+    path = CACHE / f"tree-{hashlib.sha256(' '.join(_NEEDED).encode()).hexdigest()[:8]}"
     with locked("tree.lock"):
         if not path.exists():
             making = CACHE / "tree.new"
