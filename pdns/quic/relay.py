@@ -156,7 +156,7 @@ class Relay:
         after_answers: Callable[[], object],
         on_gone: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`on_gone` is called with the index of each worker whose socket has ended."""
+        """`on_gone` is called with the index of each worker whose socket has ended while it took queries."""
         self.after_answers = after_answers
         self._loop, self._stats, self._on_gone = loop, stats, on_gone
         self._steering: SteeringIndex | None = None
@@ -252,7 +252,7 @@ class Relay:
         self._leaving.discard(link)
         if self._links.get(link.index) is link:
             del self._links[link.index]
-        self._on_gone(link.index)
+            self._on_gone(link.index)
         for number in [number for number, pending in self._pending.items() if pending.worker == id(link)]:
             pending = self._pending[number]
             pending.worker = -1

@@ -100,8 +100,8 @@ class QuicHandle:
         self._next: Child | None = None  # that is to replace it
         self._leaving: Child | None = None  # that was replaced
         self._ended: list[Child] = []  # that were killed, and may still be there
-        self._linked: dict[int, tuple[int, int]] = {}  # worker -> its process and that of the child
-        self._relink_s: dict[int, float] = {}  # worker -> when
+        self._linked: dict[tuple[Child, int], int] = {}  # the child and the index of a worker -> the process of that worker
+        self._relink_s: dict[tuple[Child, int], float] = {}  # the child and the process of a worker -> when
         self._looking: asyncio.TimerHandle | None = None
         self._past_restarts = self._past_failures = 0
 
@@ -246,7 +246,6 @@ class QuicHandle:
     def _started(self, child: Child) -> None:
         self._send(child)
         if child is self._child:
-            self._linked.clear()
             child.send(QuicBegin())
 
     def _send(self, child: Child) -> None:
@@ -269,8 +268,8 @@ class QuicHandle:
     def _heard(self, child: Child, message: Message) -> None:
         if isinstance(message, QuicReady) and child is self._next:
             self._replace(child)
-        elif isinstance(message, RelayEnded) and child is self._child and self._linked.pop(message.worker, None) is not None:
-            self._relink_s[message.worker] = self._loop.time() + _RELINK_S
+        elif isinstance(message, RelayEnded) and (pid := self._linked.pop((child, message.worker), None)) is not None:
+            self._relink_s[child, pid] = self._loop.time() + _RELINK_S
 
     def _replace(self, child: Child) -> None:
         """`child` is ready: it gets the sockets, and the datagrams of the process before go through it."""
@@ -281,7 +280,6 @@ class QuicHandle:
             self._end(self._leaving)
         self._leaving = before
         before.stop_replacing()
-        self._linked.clear()
         theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, ours:
             before.send(QuicHandOver(), [theirs.fileno()])
@@ -312,25 +310,26 @@ class QuicHandle:
     def _exited(self, child: Child) -> None:
         if child is self._leaving:
             self._leaving = None
+        self._linked = {key: pid for key, pid in self._linked.items() if key[0] is not child}
+        self._relink_s = {key: when_s for key, when_s in self._relink_s.items() if key[0] is not child}
 
     def _look(self) -> None:
-        """Show each new worker and the process to each other."""
+        """Show new workers, the process and the one before it, which still has clients, to each other."""
         if self._looking is not None:
             self._looking.cancel()
         self._looking = self._loop.call_later(_LOOK_S, self._look)
-        if (pid := self._child.pid) is None:
-            return
+        children = [child for child in (self._child, self._leaving) if child is not None and child.pid is not None]
         now_s = self._loop.time()
         for worker in self._workers().current:
-            if worker.child.pid is None or not worker.ready:
+            if (pid := worker.child.pid) is None or not worker.ready:
                 continue
-            both = worker.child.pid, pid
-            if self._linked.get(worker.index) != both and now_s >= self._relink_s.get(worker.index, 0.0):
-                with suppress(OSError):  # no descriptor is free: the next look may find one
-                    self._link(worker, both)
+            for child in children:
+                if self._linked.get((child, worker.index)) != pid and now_s >= self._relink_s.get((child, pid), 0.0):
+                    with suppress(OSError):  # no descriptor is free: the next look may find one
+                        self._link(worker, pid, child)
 
-    def _link(self, worker: WorkerHandle, both: tuple[int, int]) -> None:
+    def _link(self, worker: WorkerHandle, pid: int, child: Child) -> None:
         theirs, ours = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs, ours:
-            if worker.child.send(TakeRelay(), [theirs.fileno()]) and self._child.send(RelayTo(worker.index), [ours.fileno()]):
-                self._linked[worker.index] = both
+            if worker.child.send(TakeRelay(), [theirs.fileno()]) and child.send(RelayTo(worker.index), [ours.fileno()]):
+                self._linked[child, worker.index] = pid

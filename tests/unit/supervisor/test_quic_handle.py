@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from pdns.config.schema import Config
 from pdns.config.watch import load_version
 from pdns.errors import PdnsError
-from pdns.ipc.messages import Message, QuicBegin, QuicHandOver, ServeQuic
+from pdns.ipc.messages import Message, QuicBegin, QuicHandOver, RelayEnded, RelayTo, ServeQuic, TakeRelay
 from pdns.supervisor import quic_handle
 from pdns.supervisor.certificates import Certificates
 from pdns.supervisor.child import Child
@@ -35,11 +37,24 @@ class HeardChild(Child):
         return super().send(message, fds)
 
 
-class NoWorkers:
-    """None is ready."""
+class OneWorker:
+    """A worker of that process, 0: none is ready. It keeps the ways to quic processes open."""
 
-    count = 1
-    current: Sequence[WorkerHandle] = ()
+    count, index, ready = 1, 0, True
+
+    def __init__(self) -> None:
+        self.pid: int | None = 0
+        self.ways: list[int] = []  # descriptors
+        self.child = self
+
+    @property
+    def current(self) -> Sequence[WorkerHandle]:
+        return cast("Sequence[WorkerHandle]", [self] if self.pid else [])
+
+    def send(self, message: Message, fds: Sequence[int] = ()) -> bool:
+        assert isinstance(message, TakeRelay)
+        self.ways += map(os.dup, fds)
+        return True
 
 
 class QuicScene:
@@ -51,7 +66,8 @@ class QuicScene:
         self.live = self.config("quic", "h3")
         self.listeners = ListenerSet()
         self.certificates = Certificates(lambda: self.handle.receivers)
-        self.handle = QuicHandle(lambda: self.live, NoWorkers, lambda: self.listeners, lambda: self.certificates)
+        self.worker = OneWorker()
+        self.handle = QuicHandle(lambda: self.live, lambda: self.worker, lambda: self.listeners, lambda: self.certificates)
 
     def config(self, *transports: str, port: int = 0) -> Config:
         sections = "".join(f'[[listener]]\ntransport = "{one}"\nlisten = ["127.0.0.1:{port}"]\n{PAIR}' for one in transports)
@@ -82,6 +98,8 @@ def run(directory: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[[QuicS
         finally:
             await scene.handle.close()
             scene.certificates.close()
+            for fd in scene.worker.ways:
+                os.close(fd)
 
     monkeypatch.setattr(quic_handle, "Child", HeardChild)
     monkeypatch.setattr(HeardChild, "messages", [])
@@ -131,6 +149,28 @@ def test_a_process_that_dies_is_started_again(tmp_path: Path, monkeypatch: pytes
         assert (scene.handle.restarts, scene.handle.endpoints, scene.handle.remarks) == (1, endpoints, [])
         assert numbers(scene.messages(scene.handle.pid, ServeQuic)) == [0]
         assert scene.messages(scene.handle.pid, QuicBegin) == [QuicBegin()]
+
+    run(tmp_path, monkeypatch, story)
+
+
+def test_a_new_worker_is_shown_to_both_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also to the one before, which still has clients, and at once: only a way between two that both live waits for a second."""
+
+    async def story(scene: QuicScene) -> None:
+        await scene.serve(scene.live)
+        before = scene.handle._child
+        scene.worker.pid = 1001
+        await until(lambda: len(scene.worker.ways) == 1)
+        await scene.replaced()
+        assert len(scene.worker.ways) == 2
+        scene.handle._heard(before, RelayEnded(0))
+        scene.handle._look()
+        assert len(scene.worker.ways) == 2
+        scene.worker.pid = 1002
+        scene.handle._look()
+        assert len(scene.worker.ways) == 4
+        assert scene.messages(before.pid, RelayTo) == [RelayTo(0)] * 2
+        assert scene.messages(scene.handle.pid, RelayTo) == [RelayTo(0)] * 2
 
     run(tmp_path, monkeypatch, story)
 
