@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from typing import Final, Generic, TypeVar
 
 Connection = TypeVar("Connection", bound=Hashable)
 _RESERVED_PART: Final = 8
+_SHORTEST_IDLE_S: Final = 0.2  # of a connection while there is no room for another
 
 
 class _Client(Generic[Connection]):
@@ -52,6 +53,21 @@ class ConnectionTable(Generic[Connection]):
             return len(self._client_of) < self.max_connections
         free = self.max_connections - self.max_connections // _RESERVED_PART - len(self._client_of)
         return free > 0 and client.size < (max_of_client or self.max_per_client)
+
+    def idle_limit_s(self, longest_s: float) -> float:
+        """How long a connection may be idle, as full as it is now; `longest_s` while it is at most half full."""
+        shortest_s = min(_SHORTEST_IDLE_S, longest_s)
+        free = 1.0 - len(self._client_of) / self.max_connections
+        return shortest_s + (longest_s - shortest_s) * min(1.0, max(0.0, 2.0 * free))
+
+    def find_room(self, key: Hashable, end: Callable[[Connection], None], max_of_client: int | None = None) -> bool:
+        """Whether there is room for one more connection of client `key`, if need be once `end` has ended others."""
+        while not self.has_room(key, max_of_client):
+            dispensable = self.dispensable(key, max_of_client)
+            if dispensable is None:
+                return False
+            end(dispensable)
+        return True
 
     def is_busy(self, connection: Connection) -> bool:
         """Whether `connection` waits for an answer."""

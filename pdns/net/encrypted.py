@@ -19,16 +19,14 @@ from pdns.net.connections import ConnectionTable
 from pdns.net.edge import BugLog, EdgeStats
 from pdns.net.encrypted_limits import EncryptedLimits, NewConnections
 from pdns.net.stream import RESET_ON_CLOSE, client_key
-from pdns.net.turns import Turns
+from pdns.net.turn_loop import TurnLoop
 from pdns.wire.doh import BASE_PATH
 from pdns.wire.proxy_header import FIXED_BYTES, UNFINISHED, header_bytes, parse_header
 from pdns.wire.transport import Transport
 
-_SHORTEST_IDLE_S: Final = 0.2  # of a connection while there is no room for another
 _SWEEP_S: Final = 1.0
 _SHORTEST_SWEEP_S: Final = 0.05
 _TURN_S: Final = 0.001
-_REST_S: Final = 0.02
 _HANDSHAKES_OF_CLIENT: Final = 4  # a quarter of all
 _NO_CLIENT_YET: Final = "no client yet"
 
@@ -66,6 +64,16 @@ class _Shown(NamedTuple):
     path: bytes  # of DNS over HTTPS
 
 
+class _Table(ConnectionTable[EncryptedStream]):
+    def dispensable(self, key: Hashable, max_of_client: int | None = None) -> EncryptedStream | None:
+        """As of every table. Activity of idle connections is noted only now: a hit costs none of this."""
+        while (one := super().dispensable(key, max_of_client)) is not None:
+            if self.is_busy(one) or not one.was_active:
+                break
+            self.mark_idle(one)
+        return one
+
+
 class EncryptedConnections:
     """Every encrypted connection of one worker, whatever address it came to, within common limits.
 
@@ -92,14 +100,13 @@ class EncryptedConnections:
         self.balancers = Balancers()
         self._kernel: Final = kernel
         self._set: Final = kernel.connections(self, service, fast_path, loop, stats, BugLog(loop.time))
-        self._table: ConnectionTable[EncryptedStream] = ConnectionTable(0, 0)
+        self._table: Final = _Table(0, 0)
         self._shaking: dict[EncryptedStream, None] = {}  # longest first
         self._new: Final = NewConnections(limits.new_per_client_per_s)
-        self._turns: Turns[EncryptedStream] = Turns()
+        self._turn_loop: TurnLoop[EncryptedStream] = TurnLoop(loop, self._take_turns)
+        self._turns = self._turn_loop.turns
         self._headers: dict[EncryptedStream, bytearray] = {}
         self._counts: Counter[Transport] = Counter()
-        self._is_turn_due = False
-        self._rest: asyncio.TimerHandle | None = None
         self._is_draining = False
         self._timer: asyncio.TimerHandle | None = None
         self._no_connections = asyncio.Event()
@@ -154,10 +161,7 @@ class EncryptedConnections:
     @property
     def idle_limit_s(self) -> float:
         """How long a connection may be idle, as full as it is now."""
-        longest_s = self.limits.idle_timeout_s
-        shortest_s = min(_SHORTEST_IDLE_S, longest_s)
-        free = 1.0 - len(self._table) / self.limits.max_connections
-        return shortest_s + (longest_s - shortest_s) * min(1.0, max(0.0, 2.0 * free))
+        return self._table.idle_limit_s(self.limits.idle_timeout_s)
 
     def drain(self) -> None:
         """Close each connection once all it asked has been answered; those that have asked nothing yet have a second to do so."""
@@ -175,10 +179,10 @@ class EncryptedConnections:
         """End every connection now."""
         self._set.close()
         self._show_counts()
-        for timer in (self._timer, self._rest):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._rest = None
+        self._turn_loop.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # what a listener says
 
@@ -206,7 +210,7 @@ class EncryptedConnections:
             _refuse(fd)
             self.stats.dropped("encrypted_too_many_new")
             return
-        if not self._find_room(key, bound):
+        if not self._table.find_room(key, self._end, bound):
             _refuse(fd)
             self.stats.dropped("encrypted_refused")
             return
@@ -219,26 +223,9 @@ class EncryptedConnections:
 
     def make_room(self) -> None:
         """Close one connection, if one may be closed for a new client."""
-        dispensable = self._dispensable(None, None)
+        dispensable = self._table.dispensable(None)
         if dispensable is not None:
             self._end(dispensable)
-
-    def _find_room(self, key: Hashable, max_of_client: int | None = None) -> bool:
-        """Whether there is room for one more connection of client `key`, if need be once others have made it."""
-        while not self._table.has_room(key, max_of_client):
-            dispensable = self._dispensable(key, max_of_client)
-            if dispensable is None:
-                return False
-            self._end(dispensable)
-        return True
-
-    def _dispensable(self, key: Hashable, max_of_client: int | None) -> EncryptedStream | None:
-        """As `ConnectionTable.dispensable`. Activity of idle connections is noted only now: a hit costs none of this."""
-        while (one := self._table.dispensable(key, max_of_client)) is not None:
-            if self._table.is_busy(one) or not one.was_active:
-                break
-            self._table.mark_idle(one)
-        return one
 
     def _end(self, dispensable: EncryptedStream) -> None:
         is_busy = self._table.is_busy(dispensable)
@@ -287,7 +274,7 @@ class EncryptedConnections:
         """`stream` counts as one of client `key` from now on, if there is room."""
         self._table.discard(stream)
         admitted = self._new.admits(key, self.loop.time())
-        has_room = admitted and self._find_room(key)
+        has_room = admitted and self._table.find_room(key, self._end)
         if has_room:
             stream.key = key
         self._table.add(stream, stream.key)
@@ -329,15 +316,11 @@ class EncryptedConnections:
 
     def wait(self, stream: EncryptedStream) -> None:
         """`stream` has more to say than one turn allows: it goes on in its turn."""
-        self._turns.wait(stream, stream.key)
-        self._go_on_later()
+        self._turn_loop.wait(stream, stream.key)
 
     def refused(self, stream: EncryptedStream) -> bool:
         """A message of `stream` was refused because of its client. True when the client is to rest now."""
-        self._turns.refused(stream.key)
-        if self._rest is None:
-            self._rest = self.loop.call_later(_REST_S, self._end_rests)
-        return self._turns.rests(stream.key)
+        return self._turn_loop.refused(stream.key)
 
     def left(self, stream: EncryptedStream) -> None:
         """`stream` has ended. No matter if that was said before."""
@@ -350,21 +333,9 @@ class EncryptedConnections:
                 self._no_connections.set()
 
     def _take_turns(self) -> None:
-        self._is_turn_due = False
         ends_s = perf_counter() + _TURN_S
         while perf_counter() < ends_s and (one := self._turns.take()) is not None:
             self._set.go_on(one)
-        self._go_on_later()
-
-    def _end_rests(self) -> None:
-        self._rest = None
-        self._turns.end_rests()
-        self._go_on_later()
-
-    def _go_on_later(self) -> None:
-        if self._turns and not self._is_turn_due:
-            self._is_turn_due = True
-            self.loop.call_soon(self._take_turns)
 
     def _set_timer(self) -> None:
         shortest_s = 0.0 if self._is_draining else min(self.idle_limit_s, self.limits.handshake_timeout_s)

@@ -9,26 +9,24 @@ from contextlib import suppress
 from time import perf_counter
 from typing import Final
 
+from pdns.net.acceptor import Acceptor
 from pdns.net.arrivals import Arrivals
 from pdns.net.balancers import Balancers
 from pdns.net.connections import ConnectionTable
 from pdns.net.edge import BugLog, EdgeStats, MessageHandler
 from pdns.net.stream import RESET_ON_CLOSE, Stream, client_key
 from pdns.net.tcp_limits import TcpLimits
-from pdns.net.turns import Turns
+from pdns.net.turn_loop import TurnLoop
 
 _READ_BYTES: Final = 2048  # at a time from one connection: some dozens of queries, then others have their turn
 _ACCEPTS_PER_WAKE: Final = 16  # cheap: nothing is spent on a connection before its turn
 MAX_ARRIVALS: Final = 128  # connections that were accepted and wait for their turn
-_SHORTAGE_PAUSE_S: Final = 0.1
-_SHORTEST_IDLE_S: Final = 0.2  # of a connection while there is no room for another
 _SWEEP_S: Final = 1.0
 _FIRST_QUERY_S: Final = 1.0  # of a connection at the end of its worker
 _SHORTEST_SWEEP_S: Final = 0.05
 _MESSAGES_A_TURN: Final = 32  # of all connections
 _TURN_S: Final = 0.001  # after which the others have to wait; forwarding some messages takes longer
 _MESSAGES_A_CONNECTION: Final = 4  # then another client goes on; a new connection counts as many
-_REST_S: Final = 0.02
 _NO_CLIENT_YET: Final = "no client yet"
 
 
@@ -55,12 +53,11 @@ class TcpConnections:
         self.read_buffer: Final = memoryview(bytearray(_READ_BYTES))  # one for all: a read is taken up at once
         self._table: ConnectionTable[Stream] = ConnectionTable(limits.max_connections, limits.max_per_client)
         self._timer: asyncio.TimerHandle | None = None
-        self._turns: Turns[Stream | Arrival] = Turns()
+        self._turn_loop: TurnLoop[Stream | Arrival] = TurnLoop(loop, self._take_turns)
+        self._turns = self._turn_loop.turns
         self._arrivals: Arrivals[Arrival] = Arrivals(MAX_ARRIVALS)
         self._opening: set[asyncio.Task[None]] = set()
         self._left = _MESSAGES_A_TURN  # that may still be handed over in this turn
-        self._is_turn_due = False
-        self._rest: asyncio.TimerHandle | None = None
         self._no_connections = asyncio.Event()
         self._no_connections.set()
         self._draining = False
@@ -81,10 +78,7 @@ class TcpConnections:
     @property
     def idle_limit_s(self) -> float:
         """How long a connection may be idle, as full as it is now."""
-        longest_s = self.limits.idle_timeout_s
-        shortest_s = min(_SHORTEST_IDLE_S, longest_s)
-        free = 1.0 - len(self._table) / self.limits.max_connections
-        return shortest_s + (longest_s - shortest_s) * min(1.0, max(0.0, 2.0 * free))
+        return self._table.idle_limit_s(self.limits.idle_timeout_s)
 
     def drain(self) -> None:
         """Close the idle connections, and each other one once all it asked has been answered.
@@ -109,10 +103,10 @@ class TcpConnections:
         self._turn_arrivals_away()
         for stream in self._table:
             stream.reset("tcp_shutdown")
-        for timer in (self._timer, self._rest):
-            if timer is not None:
-                timer.cancel()
-        self._timer = self._rest = None
+        self._turn_loop.close()
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
     # what a listener says
 
@@ -126,12 +120,11 @@ class TcpConnections:
         if self._draining:
             arrival.close()
             return
-        self._turns.wait(arrival, arrival.key)
+        self._turn_loop.wait(arrival, arrival.key)
         excess = self._arrivals.add(arrival, arrival.key)
         if excess is not None:
             self._turns.leave(excess, excess.key)
             self._refuse(excess)
-        self._go_on_later()
 
     def open(self, arrival: Arrival, sock: socket.socket, service: MessageHandler) -> None:
         """It is the turn of `arrival`, whose `sock` it is."""
@@ -140,7 +133,7 @@ class TcpConnections:
         bound = None
         if arrival.awaits_header:
             key, bound = (_NO_CLIENT_YET, key), max(self.limits.max_per_client, self.limits.max_connections // 2)
-        if not self._find_room(key, bound):
+        if not self._table.find_room(key, self._end, bound):
             self._refuse(arrival)
             return
         stream = Stream(service, self, key, awaits_header=arrival.awaits_header)
@@ -154,15 +147,6 @@ class TcpConnections:
         dispensable = self._table.dispensable(None)
         if dispensable is not None:
             self._end(dispensable)
-
-    def _find_room(self, key: Hashable, max_of_client: int | None = None) -> bool:
-        """Whether there is room for one more connection of client `key`, if need be once others have made it."""
-        while not self._table.has_room(key, max_of_client):
-            dispensable = self._table.dispensable(key, max_of_client)
-            if dispensable is None:
-                return False
-            self._end(dispensable)
-        return True
 
     def _finish_all(self) -> None:
         for stream in self._table:
@@ -207,7 +191,7 @@ class TcpConnections:
     def move(self, stream: Stream, key: Hashable) -> bool:
         """`stream`, which is idle, counts as one of client `key` from now on. False: there is no room, and it has ended."""
         self._table.discard(stream)
-        has_room = self._find_room(key)
+        has_room = self._table.find_room(key, self._end)
         if has_room:
             stream.key = key
         self._count_in(stream)
@@ -225,15 +209,11 @@ class TcpConnections:
 
     def wait(self, stream: Stream) -> None:
         """`stream` has messages to hand over: it is told to `go_on` in its turn."""
-        self._turns.wait(stream, stream.key)
-        self._go_on_later()
+        self._turn_loop.wait(stream, stream.key)
 
     def refused(self, stream: Stream) -> bool:
         """A message of `stream` was refused because of its client. True when the client is to rest now."""
-        self._turns.refused(stream.key)
-        if self._rest is None:
-            self._rest = self.loop.call_later(_REST_S, self._end_rests)
-        return self._turns.rests(stream.key)
+        return self._turn_loop.refused(stream.key)
 
     def left(self, stream: Stream) -> None:
         """`stream` has ended. No matter if that was said before."""
@@ -245,23 +225,11 @@ class TcpConnections:
                 self._no_connections.set()
 
     def _take_turns(self) -> None:
-        self._is_turn_due = False
         left, ends_s = _MESSAGES_A_TURN, perf_counter() + _TURN_S
         while left > 0 and perf_counter() < ends_s and (one := self._turns.take()) is not None:
             one.go_on(_MESSAGES_A_CONNECTION)
             left -= _MESSAGES_A_CONNECTION
         self._left = left
-        self._go_on_later()
-
-    def _end_rests(self) -> None:
-        self._rest = None
-        self._turns.end_rests()
-        self._go_on_later()
-
-    def _go_on_later(self) -> None:
-        if self._turns and not self._is_turn_due:
-            self._is_turn_due = True
-            self.loop.call_soon(self._take_turns)
 
     def _set_timer(self) -> None:
         delay_s = min(_SWEEP_S, max(_SHORTEST_SWEEP_S, self.idle_limit_s / 4))
@@ -306,30 +274,15 @@ class Arrival:
         self._socket.close()
 
 
-class TcpListener:
+class TcpListener(Acceptor):
     """Accepts connections on a listening socket (from `bind_tcp`), which it owns, for `service`."""
 
     def __init__(self, sock: socket.socket, service: MessageHandler, connections: TcpConnections) -> None:
-        self._socket = sock
+        super().__init__(sock, connections)
         self._service = service
         self._connections = connections
-        self._again: asyncio.TimerHandle | None = None
 
-    def start(self) -> None:
-        """Accept from now on."""
-        self._connections.loop.add_reader(self._socket.fileno(), self._acceptable)
-
-    def close(self) -> None:
-        """Accept no more. Connections stay; those in the queue of the kernel stay there while another process has the socket."""
-        if self._socket.fileno() < 0:
-            return
-        if self._again is not None:
-            self._again.cancel()
-            self._again = None
-        self._connections.loop.remove_reader(self._socket.fileno())
-        self._socket.close()
-
-    def _acceptable(self) -> None:
+    def _accept(self) -> None:
         for _ in range(_ACCEPTS_PER_WAKE):
             if not self._connections.may_arrive:
                 return  # the loop asks again in its next turn
@@ -337,14 +290,5 @@ class TcpListener:
                 sock, peer = self._socket.accept()
             except (BlockingIOError, ConnectionAbortedError, InterruptedError):
                 return  # another worker was faster, or the client has gone
-            except OSError:
-                self._pause()
-                return
             sock.setblocking(False)
             self._connections.arrived(Arrival(sock, peer[0], self._service, self._connections))
-
-    def _pause(self) -> None:
-        """There is no descriptor, or no memory: make room, and accept again after a moment; without it the loop would spin."""
-        self._connections.make_room()
-        self._connections.loop.remove_reader(self._socket.fileno())
-        self._again = self._connections.loop.call_later(_SHORTAGE_PAUSE_S, self.start)
