@@ -15,6 +15,7 @@ from feeds import audit
 from feeds.builder import BuildError
 from feeds.credential_commands import CredentialCommands
 from feeds.files import disk_reason
+from feeds.kept_file import KeptFile
 from feeds.protected_networks import network_key, network_text
 from feeds.refusals import NeedsForceError, RefusedError, require_own
 from feeds.report_closings import close_report, find_open
@@ -23,9 +24,8 @@ from pdns.clock import steady_s
 from pdns.config.addresses import parse_allowed
 from pdns.config.value_types import CATEGORIES, GUARD_KINDS
 from pdns.errors import FeedError, InvalidAddress
-from pdns.files import records
 from pdns.files.records import DamagedError
-from pdns.files.safe_files import appearance, make_directory, remove
+from pdns.files.safe_files import make_directory, remove
 from pdns.state import commands, overrides
 from pdns.state.commands import Command, CommandError, InvalidCommand, LaterCommandError, Outcome
 from pdns.state.in_force import InForce
@@ -65,8 +65,7 @@ class CommandRunner:
         self._generation = generation
         self._tell = tell
         self._feeds = feeds
-        self._path = state_dir / overrides.FILE_NAME
-        self._overrides = self._read()
+        self._file = KeptFile(state_dir / overrides.FILE_NAME, overrides.parse, overrides.MAX_BYTES, Overrides())
         self._enrolled = CredentialCommands(state_dir)
         self.refused_here: dict[str, str] = {}  # commands that do not fit this server's part in a fleet -> what to do instead
         self._stuck: set[str] = set()  # files that are not commands and could not be removed
@@ -85,12 +84,12 @@ class CommandRunner:
 
     def overrides(self) -> Overrides:
         """The overrides that are in force now, those of the fleet among them."""
-        return self._overrides.merged().at(steady_s())
+        return self._file.content.merged().at(steady_s())
 
     def adopt(self, fleet: FleetOverrides | None) -> bool:
         """Put what the publisher of the fleet has decided in force. True if that has changed anything. Raises `OSError`."""
         self.mend()
-        if fleet == self._overrides.fleet:
+        if fleet == self._file.content.fleet:
             return False
         self._write(fleet=fleet)
         return True
@@ -103,7 +102,7 @@ class CommandRunner:
     @property
     def _own(self) -> Overrides:
         """The overrides in force, those of the fleet apart."""
-        return self._overrides.at(steady_s())
+        return self._file.content.at(steady_s())
 
     async def look(self) -> bool:
         """Carry out the commands that take no time, and remove overrides that have expired. True if there was anything."""
@@ -180,7 +179,8 @@ class CommandRunner:
         except Exception as exc:  # noqa: BLE001 (the next command may work, and this one needs an answer)
             _log.exception("%s could not be carried out", order.command)
             outcome = Outcome(done=False, text=f"internal error, see the log: {type(exc).__name__}: {exc}")
-        wanted = InForce(overrides=self._overrides.revision, credentials=self._enrolled.revision, generation=self._generation())
+        revision = self._file.content.revision
+        wanted = InForce(overrides=revision, credentials=self._enrolled.revision, generation=self._generation())
         outcome = msgspec.structs.replace(outcome, wanted=wanted)
         _log.info("%s, for %s: %s", order.command, order.user, outcome.text)
         try:
@@ -213,14 +213,14 @@ class CommandRunner:
         if order.for_s <= 0:
             raise RefusedError("say for how long, as in --for 2h: what is switched off must come back by itself")
         entry = Disabled(reason=reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
-        self._write(disabled={**self._overrides.disabled, feed: entry})
+        self._write(disabled={**self._file.content.disabled, feed: entry})
         return f"feed {feed} is switched off until {_clock(entry.until_s)}: {reason}"
 
     async def _enable(self, order: Command) -> str:
         if order.feed not in self._own.disabled:
             require_own(order.feed in self.overrides().disabled, f"feed {order.feed} is switched off", "pdns feeds enable")
             raise RefusedError(f"feed {order.feed} is not switched off")
-        self._write(disabled={feed: entry for feed, entry in self._overrides.disabled.items() if feed != order.feed})
+        self._write(disabled={feed: entry for feed, entry in self._file.content.disabled.items() if feed != order.feed})
         return f"feed {order.feed} is switched on again"
 
     def _known(self, feed: str) -> str:
@@ -262,8 +262,8 @@ class CommandRunner:
 
     async def _remove(self, order: Command) -> str:
         name = _name(order)
-        left = tuple(other for other in self._overrides.indicators if (other.tenant, other.name) != (order.tenant, name))
-        if len(left) == len(self._overrides.indicators):
+        left = tuple(other for other in self._file.content.indicators if (other.tenant, other.name) != (order.tenant, name))
+        if len(left) == len(self._file.content.indicators):
             of_fleet = any((other.tenant, other.name) == (order.tenant, name) for other in self.overrides().indicators)
             require_own(of_fleet, f"{name} has an entry{_for(order)}", "pdns indicators remove", f"pdns allow {name}")
             raise RefusedError(f"there is no local entry for {name}{_for(order)}; `pdns indicators list` shows all")
@@ -279,14 +279,14 @@ class CommandRunner:
         if order.for_s <= 0:
             raise RefusedError("say for how long, as in --for 1h: what is paused must come back by itself")
         entry = Paused(reason=reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
-        self._write(paused={**self._overrides.paused, order.tenant: entry})
+        self._write(paused={**self._file.content.paused, order.tenant: entry})
         return f"nothing is blocked{_for(order)} until {_clock(entry.until_s)}: {reason}"
 
     async def _resume(self, order: Command) -> str:
         if order.tenant not in self._own.paused:
             require_own(order.tenant in self.overrides().paused, f"blocking is paused{_for(order)}", "pdns resume")
             raise RefusedError(f"blocking is not paused{_for(order)}")
-        self._write(paused={name: entry for name, entry in self._overrides.paused.items() if name != order.tenant})
+        self._write(paused={name: entry for name, entry in self._file.content.paused.items() if name != order.tenant})
         return f"names are blocked again{_for(order)}"
 
     async def _tap(self, order: Command) -> str:
@@ -296,13 +296,13 @@ class CommandRunner:
         if not 0 < order.for_s <= MAX_TAP_S:
             raise RefusedError("say for how long, at most 24h, as in --for 30m: a tap must end by itself")
         entry = Tapped(sink=order.sink, reason=order.reason, author=order.user, since_s=now_s, until_s=now_s + order.for_s)
-        self._write(tapped={**self._overrides.tapped, order.tenant: entry})
+        self._write(tapped={**self._file.content.tapped, order.tenant: entry})
         return f"all queries of tenant {order.tenant} go to sink {order.sink} until {_clock(entry.until_s)}"
 
     async def _untap(self, order: Command) -> str:
         if order.tenant not in self.overrides().tapped:
             raise RefusedError(f"there is no tap of tenant {order.tenant}")
-        self._write(tapped={name: entry for name, entry in self._overrides.tapped.items() if name != order.tenant})
+        self._write(tapped={name: entry for name, entry in self._file.content.tapped.items() if name != order.tenant})
         return f"the tap of tenant {order.tenant} has ended"
 
     # Reports of mistakes.
@@ -316,49 +316,28 @@ class CommandRunner:
 
     # The file.
 
-    def _read(self) -> Overrides:
-        found = records.recover(self._path, overrides.parse, overrides.MAX_BYTES)
-        self._looks = appearance(self._path)
-        return found.value or Overrides()
-
     def mend(self) -> bool:
-        """If the file has changed on the disk, read it, or write it again where it is damaged. True if it had changed.
-
-        A whole file replaces what is in force: an administrator has restored it.
-        """
-        if appearance(self._path) == self._looks:
-            return False
-        before, self._overrides = self._overrides, self._read()
-        if not self._overrides.revision and before.revision:
-            self._overrides = before
-            with suppress(OSError):
-                self._write()
-        return True
+        """As `KeptFile.mend`."""
+        return self._file.mend(self._write)
 
     def _remove_expired(self) -> bool:
         """Remove the overrides that have expired. True if there were any."""
-        current = self._own
-        if current == self._overrides:
+        current, before = self._own, self._file.content
+        if current == before:
             return False
-        ended = [f"feed {feed} is on again" for feed in self._overrides.disabled if feed not in current.disabled]
-        ended += [
-            f"{entry.action} {entry.name} is over" for entry in self._overrides.indicators if entry not in current.indicators
-        ]
-        ended += [f"names are blocked again for tenant {name}" for name in self._overrides.paused if name not in current.paused]
-        ended += [f"the tap of tenant {name} has ended" for name in self._overrides.tapped if name not in current.tapped]
+        ended = [f"feed {feed} is on again" for feed in before.disabled if feed not in current.disabled]
+        ended += [f"{entry.action} {entry.name} is over" for entry in before.indicators if entry not in current.indicators]
+        ended += [f"names are blocked again for tenant {name}" for name in before.paused if name not in current.paused]
+        ended += [f"the tap of tenant {name} has ended" for name in before.tapped if name not in current.tapped]
         try:
             self._write()
         except OSError:
-            self._overrides = current
+            self._file.content = current
         _log.info("%s", "; ".join(ended))
         return True
 
     def _write(self, **changes: object) -> None:
-        revision = max(self._overrides.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
-        new = msgspec.structs.replace(self._own, **changes, revision=revision)
-        records.store(self._path, records.encode(new))
-        self._looks = appearance(self._path)
-        self._overrides = new
+        self._file.store(msgspec.structs.replace(self._own, **changes, revision=self._file.next_revision))
 
 
 def _for(order: Command) -> str:

@@ -5,16 +5,14 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Final, get_args
 
 import msgspec
 
+from feeds.kept_file import KeptFile
 from feeds.refusals import RefusedError
 from pdns.clock import steady_s
-from pdns.files import records
-from pdns.files.safe_files import appearance
 from pdns.state import enrolments
 from pdns.state.commands import Command
 from pdns.state.enrolments import KEPT_AFTER_S, CredentialKind, Enrolment, Enrolments, of_tenant
@@ -27,8 +25,7 @@ class CredentialCommands:
     """One for each state directory. Its methods raise `OSError`."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / enrolments.FILE_NAME
-        self._enrolments = self._read()
+        self._file = KeptFile(state_dir / enrolments.FILE_NAME, enrolments.parse, enrolments.MAX_BYTES, Enrolments())
 
     def work(self) -> Mapping[str, Callable[[Command], Awaitable[str]]]:
         """The commands, and what carries them out."""
@@ -37,7 +34,7 @@ class CredentialCommands:
     @property
     def revision(self) -> int:
         """Of what is in force."""
-        return self._enrolments.revision
+        return self._file.content.revision
 
     async def _enroll(self, order: Command) -> str:
         found = _CREDENTIAL.fullmatch(order.credential)
@@ -67,7 +64,7 @@ class CredentialCommands:
         now_s = steady_s()
         if not order.tenant or sum(map(bool, (order.credential, order.device, order.all))) != 1:
             raise RefusedError("say which tenant, and one of: the ID of a credential, a device, or all")
-        valid = [one for one in of_tenant(self._enrolments.enrolments, order.tenant) if one.state(now_s) == "valid"]
+        valid = [one for one in of_tenant(self._file.content.enrolments, order.tenant) if one.state(now_s) == "valid"]
         ended = [one for one in valid if order.all or _is_meant(one, order)]
         if not ended:
             what = f"credential {order.credential}" if order.credential else "credential"
@@ -81,33 +78,14 @@ class CredentialCommands:
         return f"revoked for tenant {order.tenant}: {listed}{more}"
 
     def _kept(self, now_s: float) -> tuple[Enrolment, ...]:
-        return tuple(one for one in self._enrolments.enrolments if one.ended_s(now_s) > now_s - KEPT_AFTER_S)
+        return tuple(one for one in self._file.content.enrolments if one.ended_s(now_s) > now_s - KEPT_AFTER_S)
 
     def mend(self) -> bool:
-        """If the file has changed on the disk, read it, or write it again where it is damaged. True if it had changed.
-
-        A whole file replaces what is in force: an administrator has restored it.
-        """
-        if appearance(self._path) == self._looks:
-            return False
-        before, self._enrolments = self._enrolments, self._read()
-        if not self._enrolments.revision and before.revision:
-            self._enrolments = before
-            with suppress(OSError):
-                self._write(before.enrolments)
-        return True
-
-    def _read(self) -> Enrolments:
-        found = records.recover(self._path, enrolments.parse, enrolments.MAX_BYTES)
-        self._looks = appearance(self._path)
-        return found.value or Enrolments()
+        """As `KeptFile.mend`."""
+        return self._file.mend(lambda: self._write(self._file.content.enrolments))
 
     def _write(self, entries: tuple[Enrolment, ...]) -> None:
-        revision = max(self._enrolments.revision + 1, time.time_ns() // 1_000_000)  # it rises even where the file was lost
-        new = Enrolments(enrolments=entries, revision=revision)
-        records.store(self._path, records.encode(new))
-        self._looks = appearance(self._path)
-        self._enrolments = new
+        self._file.store(Enrolments(enrolments=entries, revision=self._file.next_revision))
 
 
 def _is_meant(one: Enrolment, order: Command) -> bool:

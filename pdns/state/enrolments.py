@@ -16,7 +16,7 @@ from msgspec import Meta
 
 from pdns.core.enrolled import EXPIRED, NO_CREDENTIAL_RULES, REVOKED, CredentialRules
 from pdns.files import records
-from pdns.files.safe_files import appearance
+from pdns.state.rules_watch import RulesWatch
 
 FILE_NAME: Final = "credentials.json"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -113,28 +113,8 @@ def parse(raw: bytes) -> Enrolments:
     return records.decode(raw, Enrolments)
 
 
-class EnrolmentsWatch:
-    """The file as one worker uses it: checked often, read when it was replaced, an entry expires or the clock is set back."""
+class EnrolmentsWatch(RulesWatch[CredentialRules]):
+    """The file as one worker uses it."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE_NAME
-        self._version: tuple[int, ...] = (-1,)  # none: without the file, its second copy is read
-        self._enrolments = Enrolments()
-        self._loaded_s, self._end_s = -math.inf, math.inf
-
-    @property
-    def revision(self) -> int:
-        """The revision of the file that was read last."""
-        return self._enrolments.revision
-
-    def is_due(self, now_s: float) -> bool:
-        """Whether `load` would return another result than the last time. Costs one stat()."""
-        return not self._loaded_s <= now_s < self._end_s or appearance(self._path) != self._version
-
-    def load(self, now_s: float) -> CredentialRules:
-        """The rules in force. Raises `OSError` or `DamagedError` once for each unusable file."""
-        if (version := appearance(self._path)) != self._version:
-            self._version = version
-            self._enrolments = read(self._path.parent)
-        self._loaded_s, self._end_s = now_s, self._enrolments.next_end_s(now_s)
-        return self._enrolments.rules(now_s)
+        super().__init__(state_dir / FILE_NAME, read, Enrolments())

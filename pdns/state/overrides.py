@@ -19,7 +19,7 @@ from pdns.config.addresses import parse_allowed
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.errors import InvalidAddress
 from pdns.files import records
-from pdns.files.safe_files import appearance
+from pdns.state.rules_watch import RulesWatch
 
 FILE_NAME: Final = "overrides.json"
 MAX_BYTES: Final = 64 * 1024 * 1024
@@ -179,31 +179,8 @@ def parse(raw: bytes) -> Overrides:
     return records.decode(raw, Overrides)
 
 
-class OverridesWatch:
-    """The file as one worker uses it: checked often, read when it was replaced, an entry ends or the clock is set back."""
+class OverridesWatch(RulesWatch[LocalRules]):
+    """The file as one process uses it."""
 
     def __init__(self, state_dir: Path) -> None:
-        self._path = state_dir / FILE_NAME
-        self._version: tuple[int, ...] = (-1,)  # none: without the file, its second copy is read
-        self._overrides = Overrides()
-        self._loaded_s, self._end_s = -math.inf, math.inf
-
-    @property
-    def revision(self) -> int:
-        """The revision of the file that was read last."""
-        return self._overrides.revision
-
-    def is_due(self, now_s: float) -> bool:
-        """Whether `load` would return another result than the last time. Costs one stat()."""
-        return not self._loaded_s <= now_s < self._end_s or self._look() != self._version
-
-    def load(self, now_s: float) -> LocalRules:
-        """The rules in force. Raises `OSError` or `DamagedError` once for each unusable file."""
-        if (version := self._look()) != self._version:
-            self._version = version
-            self._overrides = read(self._path.parent)
-        self._loaded_s, self._end_s = now_s, self._overrides.next_end_s(now_s)
-        return self._overrides.rules(now_s)
-
-    def _look(self) -> tuple[int, ...]:
-        return appearance(self._path)
+        super().__init__(state_dir / FILE_NAME, read, Overrides())
