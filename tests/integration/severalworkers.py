@@ -98,7 +98,7 @@ class Load:
 
     def _receive(self) -> None:
         quiet_since = time.monotonic()
-        while not self._stop.is_set() or (self.lost and time.monotonic() < quiet_since + 5.0):
+        while self._sender.is_alive() or (self.lost and time.monotonic() < quiet_since + 5.0):
             for which, sock in enumerate(self._sockets):
                 sock.setblocking(False)
                 try:
