@@ -10,6 +10,7 @@ from typing import Final, Protocol
 
 from pdns.core.credentials import Credential
 from pdns.errors import RelayError
+from pdns.ipc.packets import arrived
 from pdns.ipc.relay_frames import H3, MAX_PACKET_BYTES, NO_ANSWER, QUIC, RelayClient, RelayQuery, pack_answer, queries_in
 from pdns.net.edge import EdgeStats, MessageHandler
 from pdns.wire.doh import max_age_s
@@ -95,15 +96,9 @@ class RelayServer:
 
     def read(self) -> None:
         """Take what has arrived."""
-        for _ in range(_READS):
-            if self._socket is None:
-                return
-            try:
-                packet = self._socket.recv(MAX_PACKET_BYTES)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:
-                packet = b""
+        if self._socket is None:
+            return
+        for packet in arrived(self._socket, MAX_PACKET_BYTES, _READS):
             if not packet:
                 self._ended()
                 return

@@ -38,6 +38,7 @@ from pdns.ipc.messages import (
     TakeSecrets,
 )
 from pdns.logs import log_to_stderr, open_standard_descriptors
+from pdns.net.event_loop import new_event_loop
 from pdns.telemetry.counters import Counters
 
 try:
@@ -154,15 +155,6 @@ def _leave_at_once() -> None:
     os._exit(1)
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    if os.environ.get("PDNS_LOOP") != "asyncio":
-        with suppress(ImportError):
-            import uvloop  # noqa: PLC0415 (plain asyncio will do where it cannot be built)
-
-            return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
-
-
 async def _run(channel: Channel) -> None:
     await QuicProcess(channel, asyncio.get_running_loop()).run()
 
@@ -184,7 +176,7 @@ def main() -> None:
     if missing:
         _log.info("not confined in every way: %s", said(missing))
     channel = Channel.from_fd(int(sys.argv[1]))
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_run(channel))
     logging.shutdown()
     os._exit(0)

@@ -10,6 +10,7 @@ from typing import Final
 
 import msgspec
 
+from pdns.ipc.packets import arrived
 from pdns.quic.client import Address
 
 _MOST_BYTES: Final = 8192
@@ -63,13 +64,7 @@ class DatagramLink:
             self._socket.close()
 
     def _readable(self) -> None:
-        for _ in range(_READS):
-            try:
-                packet = self._socket.recv(_MOST_BYTES)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:
-                packet = b""
+        for packet in arrived(self._socket, _MOST_BYTES, _READS):
             if not packet:
                 self.close()
                 break

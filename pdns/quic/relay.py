@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import Final, Protocol
 
 from pdns.errors import RelayError
+from pdns.ipc.packets import arrived
 from pdns.ipc.relay_frames import (
     H3,
     MAX_PACKET_BYTES,
@@ -127,13 +128,7 @@ class WorkerLink:
             self._loop.remove_writer(self._sock.fileno())
 
     def _readable(self) -> None:
-        for _ in range(_READS):
-            try:
-                packet = self._sock.recv(MAX_PACKET_BYTES)
-            except (BlockingIOError, InterruptedError):
-                break
-            except OSError:
-                packet = b""
+        for packet in arrived(self._sock, MAX_PACKET_BYTES, _READS):
             if not packet:
                 self._relay.gone(self)
                 break

@@ -44,6 +44,7 @@ from pdns.ipc.messages import (
     TakeSecrets,
 )
 from pdns.logs import log_to_stderr, open_standard_descriptors
+from pdns.net.event_loop import new_event_loop
 from pdns.net.listener import Listener, close_sockets
 from pdns.telemetry.counters import Counters
 from pdns.telemetry.event_ring import EventRing
@@ -258,15 +259,6 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _new_loop() -> asyncio.AbstractEventLoop:
-    if os.environ.get("PDNS_LOOP") != "asyncio":
-        with suppress(ImportError):
-            import uvloop  # noqa: PLC0415 (plain asyncio will do where it cannot be built)
-
-            return uvloop.new_event_loop()
-    return asyncio.new_event_loop()
-
-
 async def _serve(channel: Channel) -> None:
     await Worker(channel, asyncio.get_running_loop()).run()
 
@@ -282,7 +274,7 @@ def main() -> None:
     if missing:
         _log.info("not confined in every way: %s", said(missing))
     channel = Channel.from_fd(int(sys.argv[1]))
-    with asyncio.Runner(loop_factory=_new_loop) as runner:
+    with asyncio.Runner(loop_factory=new_event_loop) as runner:
         runner.run(_serve(channel))
 
 
