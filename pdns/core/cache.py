@@ -26,8 +26,11 @@ class AnswerCache(Protocol):
     @property
     def size_bytes(self) -> int: ...
 
-    def new_rules(self) -> None:
-        """From now on every answer that is in here must be decided again before it is given."""
+    def new_rules(self, *, only_feeds: bool = False) -> None:
+        """From now on every answer that is in here must be decided again before it is given.
+
+        `only_feeds`: nothing but the blockset is another one.
+        """
         ...
 
     def resize(self, max_bytes: int, fd: int = -1) -> None:

@@ -1,5 +1,7 @@
 """A clean name that leads to a listed one is blocked too: CNAME targets, addresses, HTTPS and SVCB."""
 
+# kernel: pdns/fast/answer_check.pyx
+
 from __future__ import annotations
 
 from collections.abc import Iterator

@@ -1,5 +1,7 @@
 """The decision about every response, and about answers that were decided under other rules."""
 
+# kernel: pdns/fast/answer_check.pyx
+
 from __future__ import annotations
 
 from collections.abc import Callable
@@ -41,15 +43,17 @@ class Responses(Redirects):
         """
         self._cache = cache
         self._saw_private = saw_private
+        self.rules = rules
         self.adopt(rules)
 
     def adopt(self, rules: RuleSet) -> None:
         """Decide by `rules` from now on. Answers in the cache stay and are decided again when they are next asked for."""
+        only_feeds = rules is not self.rules and rules.differs_only_in_feeds(self.rules)
         self.rules, self._policy, self._blocked = rules, rules.policy, rules.block_answers
         self._config = rules.config.cache
         blockset = rules.blockset
         self._has_given_data = bool(rules.policy.given) and blockset is not None and has_local_data(blockset.actions)
-        self._cache.new_rules()
+        self._cache.new_rules(only_feeds=only_feeds)
 
     def further(self, forward: Forward, message: Message) -> Forward | None:
         """What is to be asked before `message`, which answers `forward`, is whole: it leads to names of another route, or the

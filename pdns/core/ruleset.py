@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from dataclasses import dataclass, fields, replace
+from typing import Any, Final, Self
 
 from pdns.config.schema import Config
 from pdns.config.source import has_source
@@ -101,6 +101,10 @@ class RuleSet:
         missing = _missing(self.config, blockset)
         return replace(self, blockset=blockset, missing=missing, ready=self._stays_ready(missing, blockset))
 
+    def differs_only_in_feeds(self, other: Self) -> bool:
+        """Whether nothing but what follows from the blockset may differ."""
+        return all(getattr(self, name) is getattr(other, name) for name in _BESIDE_FEEDS)
+
     def with_local(self, local: LocalRules) -> Self:
         """The same with other rules of the administrator."""
         return self._with_policy(Policy(self.config, local, self.now_s, self.policy), local=local)
@@ -134,6 +138,9 @@ class RuleSet:
     def _stays_ready(self, missing: tuple[str, ...], blockset: Listings | None) -> bool:
         """Once ready, always ready: a required feed that is added must not stop the service while it loads."""
         return (self.ready and blockset is not None) or not missing
+
+
+_BESIDE_FEEDS: Final = tuple({field.name for field in fields(RuleSet)} - {"blockset", "missing", "ready", "now_s"})
 
 
 def _missing(config: Config, blockset: Listings | None) -> tuple[str, ...]:

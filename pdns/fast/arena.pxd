@@ -39,6 +39,7 @@ cdef class Arena:
     cdef HashKey _hash_key
     cdef object _mapping
     cdef readonly uint64_t evictions
+    cdef readonly uint64_t same_but_feeds_since  # rules of this epoch and later ones differ in nothing but the blockset
 
     cdef uint64_t hash_of(self, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef void expect(self, uint64_t hash) noexcept nogil

@@ -67,8 +67,10 @@ cdef class Arena:
     def rules_epoch(self):
         return self._header.rules_epoch
 
-    def new_rules(self):
+    def new_rules(self, *, bint only_feeds=False):
         self._header.rules_epoch += 1
+        if not only_feeds:
+            self.same_but_feeds_since = self._header.rules_epoch
 
     def resize(self, max_bytes, int fd=-1):
         """Move to other memory, with as many answers as it has room for."""
@@ -81,6 +83,7 @@ cdef class Arena:
         self._map(max_bytes, fd)
         if self._header.rules_epoch < rules_epoch:
             self._header.rules_epoch = rules_epoch
+        self.same_but_feeds_since = self._header.rules_epoch
         self._copy(before, &before._header.main)
         self._copy(before, &before._header.probation)
 
@@ -89,7 +92,7 @@ cdef class Arena:
         cdef uint64_t rules_epoch = self._header.rules_epoch
         self._free_index()
         self._map(LEAST_BYTES, -1)
-        self._header.rules_epoch = rules_epoch
+        self._header.rules_epoch = self.same_but_feeds_since = rules_epoch
 
     # ---- for other kernels
 

@@ -12,12 +12,11 @@ from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.checks cimport must
 from pdns.fast.clock cimport clock_s
-from pdns.fast.query cimport Query, ends_in_one_of
 from pdns.fast.cache_record cimport ERROR, NO_EDE, UPSTREAM, body_of, ttls_of
 from pdns.fast.dns64 cimport lacks_addresses
 from pdns.fast.private cimport has_private_address
 from pdns.fast.render cimport write_opt
-from pdns.fast.response cimport Name, Plain, read_plain
+from pdns.fast.response cimport Plain, read_plain
 from pdns.fast.stats cimport UDP
 from pdns.fast.tunnels cimport TunnelMeter
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
@@ -34,10 +33,6 @@ cdef enum:
     KEY_DO = 1  # in the byte of a key that follows the question
     CASE = 0x20
     ARCOUNT_AT = 10
-    TYPE_A = 1
-    TYPE_AAAA = 28
-    TYPE_BEFORE_TTL = 4
-    RDATA_BEHIND_TYPE = 10
 
 cdef int _OTHER = p.EDE_OTHER
 cdef int _SERVFAIL = p.SERVFAIL
@@ -55,20 +50,15 @@ cdef class FastForward(ReplyHandler):
         tunnels.hash_domains_with(in_flight._hash_key)
         self._written = []
         self._nat64 = self._excluded = b""
-        self._judged_filter_keys = frozenset()
-        self._target = Query.__new__(Query)
 
     def adopt(self, rules):
-        """Check what answers lead to by `rules`, a `RuleSet`, and keep them within its bounds, from now on."""
-        cache, blockset = rules.config.cache, rules.blockset
+        """Judge answers by `rules`, a `RuleSet`, and keep them within its bounds, from now on. The fast path has adopted it before."""
+        cache = rules.config.cache
         self._bounds.min_ttl_s, self._bounds.max_ttl_s = cache.min_ttl_s, cache.max_ttl_s
         self._bounds.max_negative_ttl_s = cache.max_negative_ttl_s
-        self._judged_filter_keys = rules.policy.blocked_filter_keys | rules.routes.filter_keys | rules.records.filter_keys
-        self._matcher = None if blockset is None else Matcher(*blockset.mapped)
         self._blocks_private = rules.private_answers.enabled
         self._nat64 = rules.private_answers.nat64
         self._has_dns64, self._excluded = rules.dns64.enabled, rules.dns64.excluded
-        self._listed_networks = partial(rules.policy.listings, blockset) if blockset is not None and blockset.lists_addresses else None
 
     def ask(self, list queries not None, pool, forwarder, bint exact, double now, double due_s):
         """Ask the upstream of `pool`, in a case that answers must keep if `exact`, until `due_s`. Gives those of `queries` that
@@ -245,7 +235,7 @@ cdef class FastForward(ReplyHandler):
             or not read_plain(wire, size, key, name_bytes, key[flight.section_bytes] & KEY_DO, &self._bounds, &plain)
             or (self._blocks_private and has_private_address(wire, &plain, self._nat64))
             or (self._has_dns64 and lacks_addresses(wire, &plain, key, name_bytes, self._excluded))
-            or self._leads_to_listed(wire, &plain)
+            or self._fast_path.check.leads_to_listed(wire, &plain)
             or not flight.has_only_datagrams()
         ):
             return self._hand_over(flight, socket, wire, size)
@@ -280,33 +270,6 @@ cdef class FastForward(ReplyHandler):
         attempt = socket_set.forwarder.adopt(question, done, socket, flight.query_id, section, flight.sent_s, exact=bool(flight.exact))
         flight.cancel = partial(socket_set.forwarder.cancel, attempt.exchange)
         return attempt
-
-    cdef bint _leads_to_listed(self, const uint8_t *wire, Plain *plain) except -1:
-        """Whether Python must judge what the answer leads to: a feed, an administrator or a zone has something to say of it."""
-        cdef const uint8_t *record
-        cdef Name *target
-        cdef uint16_t rtype
-        cdef int at
-        if self._matcher is not None or self._judged_filter_keys:
-            for at in range(plain.target_count):
-                target = &plain.targets[at]
-                memcpy(self._target.q.key, target.raw, target.bytes)
-                self._target.q.name_bytes = target.bytes
-                if self._matcher is not None and self._matcher.find(self._target):
-                    return True
-                if self._judged_filter_keys and ends_in_one_of(&self._target.q, self._judged_filter_keys):
-                    return True
-        if self._listed_networks is not None:
-            if plain.hints:
-                return True
-            for at in range(plain.ttl_count):
-                record = wire + plain.body_at + plain.ttl_at[at] - TYPE_BEFORE_TTL
-                rtype = u16(record)
-                if (rtype == TYPE_A or rtype == TYPE_AAAA) and self._listed_networks(
-                    PyBytes_FromStringAndSize(<const char *>record + RDATA_BEHIND_TYPE, u16(record + RDATA_BEHIND_TYPE - 2))
-                ):
-                    return True
-        return False
 
     cdef CacheRecord *_store(self, Flight flight, const uint8_t *wire, Plain *plain, double now) noexcept:
         """As `pdns.core.cacheable`. NULL when it is too large."""

@@ -6,6 +6,7 @@ an answer comes out, everything is counted, and Python hears of it only when the
 
 from libc.stdint cimport int32_t, uint8_t, uint16_t, uint32_t, uint64_t
 
+from pdns.fast.answer_check cimport AnswerCheck
 from pdns.fast.asked cimport AskedNames
 from pdns.fast.cache cimport AnswerCache
 from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, Known, RateLimiter
@@ -46,6 +47,7 @@ cdef class PendingQuery(Query):
 
 
 cdef class FastPath:
+    cdef AnswerCheck check
     cdef AnswerCache _cache
     cdef FastStats _fast_stats
     cdef object _stats, _saw, _limits, _config, _tenant_policies, _listed_clients, _credentials

@@ -91,10 +91,11 @@ cdef class FastPath:
     def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None, EventWriter events=None):
         """`saw` as `MonitorLog.saw`, `limits` the memory of `RateLimiter`."""
         self._cache, self._cookie_secret, self._saw, self._limits, self._events = cache, cookie_secret, saw, limits, events
-        self._stats = stats
+        self._stats, self.check = stats, AnswerCheck()
 
     def adopt(self, rules, primaries):
         """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
+        self.check.adopt(rules)
         config = rules.config
         policies, marks = rules.policy.tenant_policies, rules.client_marks
         if (
@@ -263,7 +264,9 @@ cdef class FastPath:
         if record == NULL:
             return DECIDE
         if record.rules_epoch != self._cache._header.rules_epoch:
-            return DECIDE_REMEMBERED
+            if record.rules_epoch < self._cache.same_but_feeds_since or not self.check.stays(record, question):
+                return DECIDE_REMEMBERED
+            record.rules_epoch = <uint32_t>self._cache._header.rules_epoch
         if now < record.expires_s:
             if self._is_worth_refreshing(record, now):
                 return DECIDE_REMEMBERED

@@ -54,7 +54,7 @@ class ReferenceCache:
     def size_bytes(self) -> int:
         return self._bytes
 
-    def new_rules(self) -> None:
+    def new_rules(self, *, only_feeds: bool = False) -> None:  # noqa: ARG002 (all are decided again in the same way here)
         """From now on every answer that is in here must be decided again before it is given."""
         self.rules_epoch += 1
 
