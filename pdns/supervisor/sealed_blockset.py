@@ -10,11 +10,13 @@ import logging
 import math
 import os
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, Protocol
 
 from pdns.blockset.generations import all_generations, blocksets_directory, current_generation
 from pdns.blockset.layout import copy_to_memory, read_manifest
+from pdns.confinement.priority import step_back_in_thread
 from pdns.errors import BlocksetError, OtherFormatError
 
 _LOOK_S: Final = 0.25
@@ -46,6 +48,7 @@ class SealedBlockset:
         self.problem = ""  # why the blockset on the disk is not used
         self._state_dir = state_dir
         self._receivers, self._refused = receivers, refused
+        self._copying = ThreadPoolExecutor(1, "copy", initializer=step_back_in_thread)  # workers answer meanwhile
         self._refused_generation, self._again_s = 0, 0.0
         self._needed = False
 
@@ -72,7 +75,8 @@ class SealedBlockset:
         which they read. Later the feeds process may be of another version of the program, and so may the next workers.
         """
         current = current_generation(self._state_dir)
-        now_s = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now_s = loop.time()
         if (current == self.generation and self.fd >= 0) or (current == self._refused_generation and now_s < self._again_s):
             return
         older = [] if self.fd >= 0 else sorted((set(all_generations(self._state_dir)) - {current}), reverse=True)
@@ -81,7 +85,7 @@ class SealedBlockset:
             try:
                 if of_this_format or generation != current:
                     read_manifest(directory)
-                fd = await asyncio.to_thread(copy_to_memory, directory)
+                fd = await loop.run_in_executor(self._copying, copy_to_memory, directory)
             except OtherFormatError as error:
                 if generation == current:
                     _log.warning("blockset %d is of another version of the program: %s", generation, error)
@@ -114,12 +118,16 @@ class SealedBlockset:
 
     def close(self) -> None:
         """Close the copy. Workers keep theirs."""
+        self._copying.shutdown(wait=False)
+        self._close_copy()
+
+    def _close_copy(self) -> None:
         if self.fd >= 0:
             os.close(self.fd)
             self.fd = -1
 
     def _keep(self, generation: int, fd: int) -> None:
-        self.close()
+        self._close_copy()
         self.generation, self.fd = generation, fd
         for receiver in self._receivers():
             self.send_to(receiver)

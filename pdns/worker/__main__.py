@@ -22,6 +22,7 @@ from pdns.config.addresses import parse_endpoint
 from pdns.config.per_worker import share_of
 from pdns.config.schema import Config
 from pdns.confinement.confine import confine_worker, said
+from pdns.confinement.priority import take_short_turns
 from pdns.errors import ConfigError, OtherFormatError, PdnsError
 from pdns.ipc.channel import Channel, close_all
 from pdns.ipc.config_memfd import read_config
@@ -269,6 +270,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGHUP):  # Ctrl-C and a closed terminal reach the whole group; the supervisor decides
         signal.signal(number, signal.SIG_IGN)
     _die_with_parent()
+    take_short_turns()
     missing = confine_worker()  # before there is any thread
     log_to_stderr("worker", "info")
     if missing:
