@@ -9,11 +9,12 @@ A Bloom filter says *surely clean*; only the exact set behind it says *listed*, 
 from __future__ import annotations
 
 import ipaddress
+import mmap
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, cast
 
 import marisa_trie
 from bitarray import bitarray
@@ -47,6 +48,7 @@ from pdns.core.listing import (
     is_sound,
 )
 from pdns.errors import BlocksetError
+from pdns.files.sealed import give_back, take_up
 from pdns.wire.names import filter_key, from_reversed_key, reversed_key
 
 RECORD_CODES: dict[Literal[1, 2, 4], Literal["B", "H", "I"]] = {1: "B", 2: "H", 4: "I"}
@@ -73,10 +75,10 @@ class Blockset:
     """What the feeds of one generation list. Immutable, and safe to share between threads."""
 
     __slots__ = (
-        "_bits", "_bits_per_slice", "_combinations", "_networks", "_positions", "_records", "_shallowest", "_trie",
+        "_bits", "_bits_per_slice", "_combinations", "_memory", "_networks", "_positions", "_records", "_shallowest", "_trie",
         "actions", "clients",
-        "counts", "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "mapped", "names", "networks",
-        "next_expiry_s",
+        "counts", "created_s", "directory", "entries", "feeds", "generation", "lists_addresses", "mapped", "names",
+        "networks", "next_expiry_s",
     )  # fmt: skip
 
     def __init__(
@@ -95,6 +97,7 @@ class Blockset:
         self._combinations = [tuple((names[index], said) for index, said in part) for part in manifest.combinations]
         self.actions: list[ListedAction | None] = [None, *(manifest.actions or ())]
         self.clients = tuple(ClientListing(names[at.feed], at.network, at.action) for at in manifest.clients or ())
+        self._memory = cast("mmap.mmap", files[BLOOM_FILE].obj)  # that all of it is in
         self._shallowest = manifest.shallowest
         self._trie = trie
         self._records = files[RECORDS_FILE].cast(RECORD_CODES[manifest.record_bytes])
@@ -154,6 +157,14 @@ class Blockset:
         if not _has_its_actions(manifest):
             raise BlocksetError(f"{directory / MANIFEST_FILE}: it names an action or a feed that is not there")
         return cls(directory, manifest, files, trie)
+
+    def take_up(self) -> None:
+        """Have all of it at hand, so that no look-up waits for a page. For a thread, as `pdns.files.sealed.take_up`."""
+        take_up(self._memory)
+
+    def give_back(self) -> None:
+        """Give its pages back, unnoticed by the other threads; it can still be used."""
+        give_back(self._memory)
 
     def lookup(self, qname: bytes) -> tuple[Listing, ...]:
         """Every listing that applies to `qname` (lower-case wire form), the most specific name first; () when it is clean.

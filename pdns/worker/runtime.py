@@ -327,7 +327,7 @@ class Runtime:
         Raises `OtherFormatError` when it is `needed` and another version of the program made it.
         """
         try:
-            blockset = await self._loop.run_in_executor(None, Blockset.map, fd, self._blocksets / str(generation))
+            blockset = await self._loop.run_in_executor(None, self._map, fd, self._blocksets / str(generation))
         except OtherFormatError as error:  # the program on the disk is another version by now
             if needed:
                 raise
@@ -341,8 +341,18 @@ class Runtime:
             os.close(fd)
         self._decide_by(blockset)
 
+    def _map(self, fd: int, directory: Path) -> Blockset:
+        """As `Blockset.map`. At the start the first answer would wait for pages that it does not need."""
+        blockset = Blockset.map(fd, directory)
+        if self._service.rules.blockset is not None:
+            blockset.take_up()
+        return blockset
+
     def _decide_by(self, blockset: Blockset) -> None:
+        before = self._service.rules.blockset
         self._service.adopt(self._service.rules.with_blockset(blockset))
+        if isinstance(before, Blockset):
+            self._loop.run_in_executor(None, before.give_back)
         self._stats.gauge("blockset_generation", blockset.generation)
         self._stats.gauge("blockset_entries", blockset.entries)
         self._tell_missing_feeds()

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import mmap
 import os
+import resource
 
 import pytest
 
-from pdns.files.sealed import new_memory, read_only, sealed_memory
+from pdns.files.sealed import give_back, new_memory, read_only, sealed_memory, take_up
 
 
 def test_its_size_is_fixed() -> None:
@@ -45,3 +46,28 @@ def test_sealed_memory_never_changes() -> None:
     with pytest.raises(PermissionError):
         os.pwrite(fd, b"x", 0)
     os.close(fd)
+
+
+def test_pages_are_at_hand_and_given_back() -> None:
+    """Reading what was taken up waits for no page; what was given back is still there, and is fetched again."""
+    content = os.urandom(4096) * 1000 + b"end"
+    fd = sealed_memory("test", [content])
+    with mmap.mmap(fd, 0, flags=mmap.MAP_PRIVATE, prot=mmap.PROT_READ) as memory:
+        try:
+            memory.madvise(22, 0, 4096)
+        except OSError:
+            pytest.skip("Linux before 5.14 has no MADV_POPULATE_READ")
+        take_up(memory)
+        assert _faults(memory) < 5
+        give_back(memory)
+        assert _faults(memory) > 20
+        assert memory[:] == content
+    os.close(fd)
+
+
+def _faults(memory: mmap.mmap) -> int:
+    """How often reading a byte of each page has to wait for one."""
+    before = resource.getrusage(resource.RUSAGE_THREAD).ru_minflt
+    for at in range(0, len(memory), 4096):
+        memory[at]
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_minflt - before
