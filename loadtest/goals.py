@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
+
 import msgspec
 
 AVERAGE_MIX_PER_S = 4_300.0  # a week's 2.6 bn queries
@@ -77,10 +80,14 @@ def start_verdict(seconds: float) -> Verdict:
     return Verdict(goal="≤ 0.5 s", measured=f"{seconds:.2f} s", met=seconds <= MAX_START_S)
 
 
-def refresh_verdict(lost: int, before_p99_9_us: float, during_p99_9_us: float) -> Verdict:
-    """The same load without and with a rebuild of the whole list in the background."""
+def refresh_verdict(lost: int, before_p99_9_us: float, during_p99_9_us: float, ratios: Sequence[float]) -> Verdict:
+    """The same load without and with a rebuild of the whole list in the background. `ratios`: with to without, of each round."""
+    ratio = statistics.median(ratios)
     return Verdict(
         goal="none lost, p99.9 ≤ 1.25 x",
-        measured=f"{lost:,} lost, p99.9 {before_p99_9_us / 1000:.2f} → {during_p99_9_us / 1000:.2f} ms",
-        met=lost == 0 and during_p99_9_us <= before_p99_9_us * MAX_P99_9_DURING_REFRESH,
+        measured=(
+            f"{lost:,} lost, p99.9 {before_p99_9_us / 1000:.2f} → {during_p99_9_us / 1000:.2f} ms, "
+            f"{ratio:.2f} x ({min(ratios):.2f} to {max(ratios):.2f})"
+        ),
+        met=lost == 0 and ratio <= MAX_P99_9_DURING_REFRESH,
     )

@@ -7,11 +7,13 @@ import statistics
 import subprocess
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from loadtest import goals, packets, process, programs, server, traffic
 from loadtest.loopback import Address
-from loadtest.measure import Bench, Plan
+from loadtest.measure import Bench, Plan, median_latency
 from loadtest.population import Population
+from loadtest.programs import Run
 from loadtest.results import BlocksetResult, MemoryResult, RefreshResult, StartResult
 from loadtest.server import Resolver
 from pdns.state import feed_status
@@ -20,17 +22,38 @@ _START_TIMEOUT_S, _REBUILD_TIMEOUT_S = 30.0, 120.0
 _MEMORY_QUERIES = 2_000
 
 
+class _Round(NamedTuple):
+    during: Run
+    at_rest: Run  # for as long, right afterwards
+    rebuild_s: float
+
+
 def refresh(bench: Bench, people: Population, feed: Path, rate: float) -> RefreshResult:
-    """One more name in the list, and everything compiled again, while cached names are asked for at `rate`."""
+    """One more name in the list, and everything compiled again, while cached names are asked for at `rate`; several times."""
     file = bench.directory / "hits"
     packets.write(file, traffic.hits(people, 100_000))
     bench.warm(traffic.every_benign(people))
+    rounds = [_refresh_once(bench, file, feed, rate) for _ in range(bench.plan.rounds)]
+    lost = sum(each.during.lost + each.at_rest.lost for each in rounds)
+    ratios = [each.during.latency_us.p99_9 / each.at_rest.latency_us.p99_9 for each in rounds]
+    before = median_latency([each.at_rest.latency_us for each in rounds])
+    during = median_latency([each.during.latency_us for each in rounds])
+    return RefreshResult(
+        offered_per_s=rate,
+        rebuild_s=statistics.median(each.rebuild_s for each in rounds),
+        before=before,
+        during=during,
+        ratios=ratios,
+        lost=lost,
+        verdict=goals.refresh_verdict(lost, before.p99_9, during.p99_9, ratios),
+    )
 
+
+def _refresh_once(bench: Bench, file: Path, feed: Path, rate: float) -> _Round:
     def load(seconds: float) -> subprocess.Popen[str]:
         command = programs.generator_command(bench.resolver.address, file, count=int(rate * seconds), rate=rate, seconds=seconds)
         return programs.start(command, bench.generator_core)
 
-    before = programs.finish(load(2 * bench.plan.open_s))
     old = bench.resolver.blockset()
     with feed.open("a") as lines:
         lines.write(f"one-more-name-{time.monotonic_ns()}.com\n")
@@ -43,19 +66,11 @@ def refresh(bench: Bench, people: Population, feed: Path, rate: float) -> Refres
                 raise server.ServerError(f"no new blockset after {time.monotonic() - began:.0f} s{bench.resolver.last_words()}")
             time.sleep(0.02)
         rebuild_s = time.monotonic() - began
-        time.sleep(1.0)  # the worker takes it up, and decides anew what it remembers
+        time.sleep(1.0)  # the worker takes it up, and checks what it remembers
     finally:
         generator.send_signal(signal.SIGTERM)
         during = programs.finish(generator)
-    lost = before.lost + during.lost
-    return RefreshResult(
-        offered_per_s=rate,
-        rebuild_s=rebuild_s,
-        before=before.latency_us,
-        during=during.latency_us,
-        lost=lost,
-        verdict=goals.refresh_verdict(lost, before.latency_us.p99_9, during.latency_us.p99_9),
-    )
+    return _Round(during, programs.finish(load(during.elapsed_s)), rebuild_s)
 
 
 def start(plan: Plan, directory: Path, upstream: Address, feed: Path, people: Population, from_text_s: float) -> StartResult:

@@ -76,12 +76,13 @@ class NodeCosts(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class RefreshResult(msgspec.Struct, frozen=True, kw_only=True):
-    """The same open loop twice: at rest, and while the whole list is read and compiled again."""
+    """The same open loop twice, for as long: at rest, and while the whole list is read and compiled again. Medians of rounds."""
 
     offered_per_s: float
     rebuild_s: float
-    before: Latency
+    before: Latency  # at rest
     during: Latency
+    ratios: list[float] = []  # of the p99.9, one a round
     lost: int
     verdict: Verdict
 

@@ -77,7 +77,7 @@ def some_results(ratio: float, extra_bytes: int, start_s: float, lost: int) -> R
         start=StartResult(from_text_s=5, to_first_blocked_s=start_s, verdict=goals.start_verdict(start_s)),
         refresh=RefreshResult(
             offered_per_s=1000, rebuild_s=5, before=LATENCY, during=LATENCY, lost=lost,
-            verdict=goals.refresh_verdict(lost, 1500, 1500),
+            verdict=goals.refresh_verdict(lost, 1500, 1500, [1.0]),
         ),
     )  # fmt: skip
 
@@ -153,9 +153,9 @@ def test_one_lost_query_misses_the_offered_mix() -> None:
 
 def test_refresh_goal_compares_with_the_same_load_at_rest() -> None:
     """p99.9 may not grow by more than a quarter, and nothing may be lost."""
-    assert goals.refresh_verdict(0, 1000, 1250).met
-    assert not goals.refresh_verdict(0, 1000, 1251).met
-    assert not goals.refresh_verdict(1, 1000, 1000).met
+    assert goals.refresh_verdict(0, 1000, 1250, [0.9, 1.25, 3.0]).met
+    assert not goals.refresh_verdict(0, 1000, 1000, [0.9, 1.26, 3.0]).met
+    assert not goals.refresh_verdict(1, 1000, 1000, [1.0]).met
 
 
 def test_results_are_written_and_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
