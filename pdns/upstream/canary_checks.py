@@ -1,4 +1,4 @@
-"""Canaries: what is asked, and what an answer proves. No I/O, no clock."""
+"""The questions of canaries, and the checks of their answers. No I/O, no clock."""
 
 from __future__ import annotations
 
