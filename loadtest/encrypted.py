@@ -10,8 +10,8 @@ from pathlib import Path
 
 import msgspec
 
-from loadtest import certificates, packets, programs, traffic
 from loadtest import encrypted_goals as goals
+from loadtest import packets, programs, traffic
 from loadtest.encrypted_generate import SERVER_NAME, EncryptedRun, command, finish, generate, holding, start
 from loadtest.encrypted_goals import BARE, HTTPS, QUIC, TLS, EncryptedPath
 from loadtest.encrypted_results import BesideConnections, EncryptedCost, EncryptedResults, IdleMemory
@@ -20,6 +20,7 @@ from loadtest.loopback import Address
 from loadtest.peers.peer import Peer
 from loadtest.population import Population
 from loadtest.server import ServerError
+from pdns.demo import certificates
 
 _QUERIES = 100_000  # in the file; a run begins again with it
 _FEW = 0.01  # of the queries
