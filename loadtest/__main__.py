@@ -20,6 +20,7 @@ from loadtest import history as historymod
 from loadtest import instructions as instructionsmod
 from loadtest import malformed as malformedmod
 from loadtest import replay as replaymod
+from loadtest import scale as scalemod
 from loadtest import sizing as sizingmod
 from loadtest import soak as soakmod
 from loadtest import zone as zonemod
@@ -77,6 +78,18 @@ def instructions(
 ) -> None:
     """Counts the instructions of a query on each path, in callgrind. Exit status 1: a path takes 5 % more than recorded."""
     raise typer.Exit(instructionsmod.main(COMMIT, record=record))
+
+
+@app.command()
+def scale(
+    only: Annotated[list[str] | None, typer.Option(help="names, tenants or workers; may be repeated")] = None,
+    most_names: Annotated[int, typer.Option(min=10_000, help="leave larger lists out")] = 10_000_000,
+    record: Annotated[bool, typer.Option("--record", help="keep it in docs/performance.md and docs/images/scale.svg")] = False,
+) -> None:
+    """What a hit, a block at first sight and a refresh cost with more names, tenants and workers."""
+    if wrong := [axis for axis in only or () if axis not in scalemod.SIZES]:
+        raise typer.BadParameter(f"{wrong[0]} is not one of {', '.join(scalemod.SIZES)}", param_hint="--only")
+    raise typer.Exit(scalemod.main(only or list(scalemod.SIZES), most_names, record=record))
 
 
 @app.command()
