@@ -10,14 +10,16 @@ import shutil
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import msgspec
 from rich.console import Console
 
 from loadtest import (
     build,
+    disturbance,
     encrypted,
     encrypted_report,
     goals,
@@ -45,6 +47,7 @@ from loadtest.turns import ECHO, Contender, Course
 from pdns import __version__
 from pdns.version import COMMIT
 
+T = TypeVar("T")
 RESULTS_DIR = build.HERE / "results"
 _FIRST_START_TIMEOUT_S = 180.0
 _LISTED = 1_000_000
@@ -84,12 +87,23 @@ def run(plan: Plan, data: Path | None, peers: Sequence[Peer], console: Console) 
             with peers_measure.all_running(field, [peer for peer in peers if peer.list_form], log_step) as running:
                 paths, echo_doubts = _paths(bench, course, people, running, log_step)
             log_step("refresh under load")
-            refresh = lifecycle.refresh(bench, people, feed, rate=min(paths[0].answers_per_s / 4, goals.OFFERED_MIX_PER_S))
+            rate = min(paths[0].answers_per_s / 4, goals.OFFERED_MIX_PER_S)
+            refresh, busy = _beside_others(lambda: lifecycle.refresh(bench, people, feed, rate=rate))
+            refresh = msgspec.structs.replace(refresh, verdict=refresh.verdict.unless(busy))
+            notes += [f"unusable: refresh: {why}" for why in busy]
         log_step("start with the blockset on disk, and memory")
-        start = lifecycle.start(plan, directory / "with", authority.address, feed, people, from_text_s)
+        start, busy = _beside_others(
+            lambda: lifecycle.start(plan, directory / "with", authority.address, feed, people, from_text_s)
+        )
+        start = msgspec.structs.replace(start, verdict=start.verdict.unless(busy))
+        notes += [f"unusable: start: {why}" for why in busy]
         memory, blockset = lifecycle.memory(directory, authority.address, feed, people, server_core, generator_core)
         log_step("the mix at 4,300 and 53,000 queries/s, one worker a core")
-        at_rates = offered.measure(plan, directory / "with", authority, feed, people)
+        at_rates, busy = _beside_others(lambda: offered.measure(plan, directory / "with", authority, feed, people))
+        at_rates = [
+            msgspec.structs.replace(each, verdict=each.verdict and each.verdict.unless(busy)) for each in at_rates
+        ]  # fmt: skip
+        notes += [f"unusable: mix at fixed rates: {why}" for why in busy]
         log_step("memory of each process and of a cached answer; forwarding over TLS")
         try:
             node = nodecosts.measure(directory / "node", authority.address, people, server_core, generator_core)
@@ -204,6 +218,13 @@ def _encrypted(
         plan=encrypted.QUICK if plan is QUICK else encrypted.FULL,
     )  # fmt: skip
     return encrypted.measure(field, [peer for peer in peers if peer.encrypted], only, log_step)
+
+
+def _beside_others(measure_it: Callable[[], T]) -> tuple[T, list[str]]:
+    """What was measured, and why its latency is not to be used: the machine is looked at when it rests, before and after."""
+    before = disturbance.at_rest()
+    found = measure_it()
+    return found, before or disturbance.at_rest()
 
 
 def two_cores() -> tuple[int | None, int | None]:

@@ -38,7 +38,7 @@ from pdns.worker.runtime import Runtime
 
 BATCH = 64  # what the worker takes from the socket at a time
 BATCHES = 4  # of a dump
-REPEATS = 7  # dumps of a path
+REPEATS = 9  # dumps of a path
 LISTED, NAMES = 100_000, 256
 _BLOCKED = frozenset({goals.BLOCKED_SEEN.key, goals.BLOCKED_FIRST.key})
 NOTHING = "nothing"  # the dumps of an event loop that has nothing to do

@@ -70,6 +70,13 @@ def busy_and_stolen_s(stat: str, cores: Sequence[int]) -> tuple[float, float]:
     return busy / hertz, stolen / hertz
 
 
+def at_rest(seconds: float = 0.5) -> list[str]:
+    """Waits, and says why latency is not to be measured now; nothing on a quiet machine."""
+    observed = Observation([], [])
+    time.sleep(seconds)
+    return doubts(0.0, observed.end(0.0))
+
+
 def mean(found: Sequence[Disturbance]) -> Disturbance:
     """Of slices of about the same length; all 0 without any."""
     count = max(1, len(found))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 AVERAGE_MIX_PER_S = 4_300.0  # a week's 2.6 bn queries
@@ -47,21 +49,22 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     met: bool
     usable: bool = True  # False: the machine was so busy that neither may be said
 
+    def unless(self, doubts: Sequence[str]) -> Verdict:
+        """The same; not usable when there are `doubts`."""
+        return msgspec.structs.replace(self, usable=self.usable and not doubts)
 
-def ratio_verdict(path: QueryPath, ratio: float, *, usable: bool = True) -> Verdict:
+
+def ratio_verdict(path: QueryPath, ratio: float) -> Verdict:
     """CPU time per query against the echo."""
-    return Verdict(
-        goal=f"≤ {path.max_ratio:g} x echo", measured=f"{ratio:.2f} x echo", met=ratio <= path.max_ratio, usable=usable
-    )
+    return Verdict(goal=f"≤ {path.max_ratio:g} x echo", measured=f"{ratio:.2f} x echo", met=ratio <= path.max_ratio)
 
 
-def offered_verdict(offered: int, lost: int, p99_us: float, *, usable: bool = True) -> Verdict:
+def offered_verdict(offered: int, lost: int, p99_us: float) -> Verdict:
     """The mix at 53,000 queries a second. `lost` includes what the generator could not even send."""
     return Verdict(
         goal="p99 ≤ 1 ms, none lost",
         measured=f"p99 {p99_us / 1000:.2f} ms, {lost:,} of {offered:,} lost",
         met=p99_us <= MAX_OFFERED_P99_US and lost == 0,
-        usable=usable,
     )
 
 
@@ -93,11 +96,10 @@ def start_verdict(seconds: float) -> Verdict:
     return Verdict(goal="≤ 0.5 s", measured=f"{seconds:.2f} s", met=seconds <= MAX_START_S)
 
 
-def refresh_verdict(lost: int, before_p99_9_us: float, during_p99_9_us: float, *, usable: bool = True) -> Verdict:
+def refresh_verdict(lost: int, before_p99_9_us: float, during_p99_9_us: float) -> Verdict:
     """The same load without and with a rebuild of the whole list in the background."""
     return Verdict(
         goal="none lost, p99.9 ≤ 1.25 x",
         measured=f"{lost:,} lost, p99.9 {before_p99_9_us / 1000:.2f} → {during_p99_9_us / 1000:.2f} ms",
         met=lost == 0 and during_p99_9_us <= before_p99_9_us * MAX_P99_9_DURING_REFRESH,
-        usable=usable,
     )

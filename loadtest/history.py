@@ -109,7 +109,7 @@ def _peer_of(peer: PeerResult, results: Results) -> PeerRun:
 
 def _encrypted_of(results: EncryptedResults) -> dict[str, float]:
     costs = {path.key: results.cost(path.key, OURS) for path in encrypted_goals.PATHS}
-    return {key: round(cost.ratio, 3) for key, cost in costs.items() if cost is not None and cost.ratio}
+    return {key: round(cost.ratio, 3) for key, cost in costs.items() if cost is not None and cost.ratio and not cost.doubts}
 
 
 def _sizes_of(results: Results, node: NodeCosts) -> Sizes:

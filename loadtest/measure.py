@@ -150,7 +150,7 @@ def _summary(path: goals.QueryPath, found: Turns, opened: _Opened, from_source: 
         lost_closed=sum(each.run.lost for each in slices),
         from_source=from_source,
         rcodes=found.rcodes(OURS),
-        verdict=goals.ratio_verdict(path, ratio, usable=not doubts),
+        verdict=goals.ratio_verdict(path, ratio).unless(doubts),
     )
 
 

@@ -143,7 +143,7 @@ def test_what_a_busy_machine_spoilt_is_neither_met_nor_missed() -> None:
     results = some_results(ratio=1.1, extra_bytes=8_000_000, start_s=0.3, lost=0)
     why = "other programs took 40% of the cores"
     first = msgspec.structs.replace(
-        results.paths[0], doubts=[why], open_doubts=[why], verdict=goals.ratio_verdict(goals.HIT, 1.1, usable=False)
+        results.paths[0], doubts=[why], open_doubts=[why], verdict=goals.ratio_verdict(goals.HIT, 1.1).unless([why])
     )
     peer = results.peers[0]
     doubted = msgspec.structs.replace(peer, paths=[msgspec.structs.replace(peer.paths[1], doubts=[why]), *peer.paths[2:]])
