@@ -47,6 +47,9 @@ def bench(
     no_peers: Annotated[bool, typer.Option("--no-peers", help="ours alone")] = False,
     data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,
     record: Annotated[bool, typer.Option("--record", help="append it to docs/performance-history.jsonl")] = False,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="beside a busy loop: is the order of the servers that of the last bench?")
+    ] = False,
     only: Annotated[
         str,
         typer.Option(help="encrypted: the encrypted transports alone; or rows of them: dot, doh, dot_one, idle, beside"),
@@ -62,7 +65,7 @@ def bench(
         raise typer.BadParameter(str(error), param_hint="--peers") from None
     if only:
         raise typer.Exit(benchmod.main_encrypted(QUICK if quick else FULL, chosen, only))
-    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record))
+    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record, busy=busy))
 
 
 @app.command()

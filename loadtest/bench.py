@@ -27,6 +27,7 @@ from loadtest import (
     lifecycle,
     nodecosts,
     offered,
+    order,
     population,
     process,
     programs,
@@ -48,7 +49,7 @@ from pdns import __version__
 from pdns.version import COMMIT
 
 T = TypeVar("T")
-RESULTS_DIR = build.HERE / "results"
+RESULTS_DIR, LATEST = build.HERE / "results", "latest.json"
 _FIRST_START_TIMEOUT_S = 180.0
 _LISTED = 1_000_000
 
@@ -145,7 +146,7 @@ def save(results: Results) -> Path:
     text = msgspec.json.format(msgspec.json.encode(results), indent=2)
     file = RESULTS_DIR / f"{results.when.replace(':', '')}.json"
     file.write_bytes(text + b"\n")
-    (RESULTS_DIR / "latest.json").write_bytes(text + b"\n")
+    (RESULTS_DIR / LATEST).write_bytes(text + b"\n")
     return file
 
 
@@ -154,13 +155,21 @@ def load(file: Path) -> Results:
     return msgspec.json.decode(file.read_bytes(), type=Results)
 
 
-def main(plan: Plan, data: Path | None, peers: Sequence[Peer], *, record: bool = False) -> int:
-    """Runs, prints, saves; `record`: in the history of the repository too.
+def main(plan: Plan, data: Path | None, peers: Sequence[Peer], *, record: bool = False, busy: bool = False) -> int:
+    """Runs, prints, saves; `record`: in the history of the repository too. `busy`: beside a busy loop, compared instead of saved.
 
-    Returns the exit status: 0 when everything was measured, met or missed.
+    Returns the exit status: 0 when everything was measured, met or missed; 1 also when servers changed places beside the loop.
     """
+    last = None
     try:
-        results = run(plan, data, peers, Console(stderr=True))
+        if busy:
+            last = load(RESULTS_DIR / LATEST)
+    except (OSError, ValueError) as error:
+        Console(stderr=True).print(f"bench: no last bench to compare with: {error}", style="red", markup=False, highlight=False)
+        return 1
+    try:
+        with order.busy_loop(two_cores()[1]) if busy else contextlib.nullcontext():
+            results = run(plan, data, peers, Console(stderr=True))
     except (build.BuildError, server.ServerError, programs.GeneratorError) as error:
         Console(stderr=True).print(f"bench: {error}", style="red", markup=False, highlight=False)
         return 1
@@ -169,6 +178,10 @@ def main(plan: Plan, data: Path | None, peers: Sequence[Peer], *, record: bool =
     report.show(results, console)
     if results.encrypted is not None:
         encrypted_report.show(results.encrypted, console)
+    if last is not None:
+        changes = order.swapped(last, results)
+        print("\n".join(changes) or f"the servers are in the order of {last.when} on every path")
+        return 1 if changes else 0
     print(f"\nwritten to {os.path.relpath(save(results))}")
     if record:
         history.append(history.run_of(results, COMMIT))
