@@ -5,15 +5,14 @@ Python rules once on each kind of listing and type; every other name that is lis
 
 # specification: pdns/core/blocking.py:Blocker
 
-from libc.stdint cimport int64_t, uint16_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.string cimport memcpy
 
 from pdns.fast.cache cimport AnswerCache
-from pdns.fast.fast_path cimport PendingQuery
+from pdns.fast.cache_record cimport CacheRecord
 from pdns.fast.matcher cimport Matcher
 from pdns.fast.query cimport Query, ends_in_one_of
-from pdns.fast.cache_record cimport BLOCKED
-from pdns.fast.udp cimport Datagram
-from pdns.fast.wire cimport RD, u16
+from pdns.fast.wire cimport Question, u16
 
 from pdns.core.outcome import BLOCK_STORED, Given
 from pdns.core import blocking as specification
@@ -26,71 +25,38 @@ _A, _AAAA = p.A, p.AAAA
 cdef class Blocker:
     """As `pdns.core.blocking.Blocker`; queries are those that a fast path has taken up."""
 
-    cdef Matcher _matcher
-    cdef AnswerCache _cache
-    cdef object _reference
-    cdef frozenset _entry_filter_keys  # of names that an entry is about, of which Python decides
-    cdef dict _decisions  # `_kind` -> template, of names with one listing and no entry
-
     def __init__(self, rules, AnswerCache cache not None):
         self._reference = specification.Blocker(rules, cache)
         self._matcher, self._cache = Matcher(*rules.blockset.mapped), cache
         self._entry_filter_keys = rules.policy.entry_filter_keys
         self._decisions = {}
+        self._query = Query.__new__(Query)
 
-    def classify(self, list queries not None, double now):
-        """As `pdns.core.blocking.Blocker.classify`, of a list of `Datagram`: earlier decisions are carried out, clean names told from others."""
-        cdef list plain = [], undecided = []
-        cdef Datagram query
-        for query in queries:
-            if not query.skips_local or query.needs_recheck or not query.q.flags & RD:
-                undecided.append(query)
-                continue
-            try:
-                if self._may_have_entry(query):
-                    undecided.append(query)
-                    continue
-                found = self._matcher.find(query)
-                if not found:
-                    plain.append(query)
-                elif not self._carry_out(query, found, now):
-                    undecided.append(query)
-            except Exception:  # it will be raised again where it is logged
-                undecided.append(query)
-        return plain, undecided
-
-    cdef bint _carry_out(self, Datagram query, found, double now) except -1:
-        """Block by an earlier decision, if there is one and the answer can be kept."""
+    cdef CacheRecord *block_alike(self, const Question *question, uint64_t hash, double now, bint *listed) except? NULL:
+        memcpy(&self._query.q, question, sizeof(Question))
+        found = self._matcher.find(self._query)
+        listed[0] = bool(found)
         if len(found) != 1:
-            return False
-        template = self._decisions.get(self._kind(query, found, u16(query.q.key + query.q.bytes + 1)))
-        if template is None or self._cache.block(query, None, template, found[0][0], now) is not BLOCK_STORED:
-            return False
-        query.send_known(BLOCKED, now)
-        return True
+            return NULL
+        template = self._decisions.get(kind_of(question, found[0][1], u16(question.key + question.bytes + 1)))
+        if template is None or self._cache.block(self._query, None, template, found[0][0], now) is not BLOCK_STORED:
+            return NULL
+        return self._cache.find_hashed(hash, question.key, question.key_bytes)
 
     cdef bint _may_have_entry(self, Query query) except -1:
         return bool(self._entry_filter_keys) and ends_in_one_of(&query.q, self._entry_filter_keys)
 
-    cdef int64_t _kind(self, Query query, found, int64_t policy) except -1:
-        """What decisions on a name with one listing are remembered by: the policy, the code of the listing, the kind of type."""
-        cdef int kind = 1 if query.q.qtype == _A else 2 if query.q.qtype == _AAAA else 0
-        cdef int64_t code = found[0][1]
-        if code >> 40:
-            raise OverflowError("a code of more than 40 bits")
-        return (policy << 42) + 4 * code + kind
-
-    def block(self, PendingQuery query not None, client, double now):
+    def block(self, Query query not None, client, double now):
         found = self._matcher.find(query)
         if not found:
             return None
         if len(found) == 1 and not self._may_have_entry(query):
-            template = self._decisions.get(self._kind(query, found, client.policy))
+            template = self._decisions.get(kind_of(&query.q, found[0][1], client.policy))
             if template is not None:
                 return self._cache.block(query, None, template, found[0][0], now)
             decision = self._reference.rule(query, client, found)
             if decision.template is not None and decision.common:
-                self._decisions[self._kind(query, found, client.policy)] = decision.template
+                self._decisions[kind_of(&query.q, found[0][1], client.policy)] = decision.template
         else:
             decision = self._reference.rule(query, client, found)
         if decision.template is None:
@@ -99,3 +65,11 @@ cdef class Blocker:
         if decision.given is not None:
             return Given(decision.given, decision.template, found[decision.at][0])
         return self._cache.block(query, None, decision.template, found[decision.at][0], now)
+
+
+cdef int64_t kind_of(const Question *question, int64_t code, int64_t policy) except -1:
+    """What decisions on a name with one listing are remembered by: the policy, the code of the listing, the kind of type."""
+    cdef int kind = 1 if question.qtype == _A else 2 if question.qtype == _AAAA else 0
+    if code >> 40:
+        raise OverflowError("a code of more than 40 bits")
+    return (policy << 42) + 4 * code + kind

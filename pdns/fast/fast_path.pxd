@@ -11,6 +11,7 @@ from pdns.fast.cache cimport AnswerCache
 from pdns.fast.clients cimport ADDRESS_BYTES, ClientTable, Known, RateLimiter
 from pdns.fast.cookies cimport Options
 from pdns.fast.event_writer cimport EventWriter
+from pdns.fast.first_sight cimport FirstSight
 from pdns.fast.query cimport Query
 from pdns.fast.query_tap cimport QueryTap
 from pdns.fast.cache_record cimport CacheRecord
@@ -42,7 +43,7 @@ cdef class PendingQuery(Query):
     cdef readonly bint stream
     cdef uint8_t client_at[ADDRESS_BYTES]
 
-    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) except -1
+    cdef void settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) noexcept
 
 
 cdef class FastPath:
@@ -58,6 +59,7 @@ cdef class FastPath:
     cdef double _max_stale_s
     cdef int32_t _stale_ttl_s
     cdef uint32_t _refresh_ahead_hits
+    cdef FirstSight first_sight
     cdef object _special_filter_keys
     cdef object _primaries  # None when there are none
     cdef AskedNames _asked  # None: names are not noted

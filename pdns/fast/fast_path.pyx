@@ -4,13 +4,11 @@
 # specification: pdns/reference/service.py:ReferenceService
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.set cimport PySet_Contains
 from libc.stdint cimport int32_t, uint8_t, uint16_t
 from libc.string cimport memcpy
 
 from pdns.fast.clients cimport ADDRESS_BYTES, Known, packed, text_of
 from pdns.fast.event_writer cimport MAX_TEXT_BYTES, Noted
-from pdns.fast.query cimport filter_key_of
 from pdns.fast.cache_record cimport (
     BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, ede_of, listed_of,
 )  # fmt: skip
@@ -32,9 +30,6 @@ cdef object _UDP = Transport.UDP
 cdef dict _TRANSPORT_NUMBERS = {transport: number for number, transport in enumerate(Transport)}
 
 cdef enum:
-    CLASS_IN = 1
-
-cdef enum:
     DROP
     TRUNCATE
     REFUSE
@@ -51,10 +46,6 @@ cdef double _REFRESH_MIN_LIFE_S = specification.REFRESH_MIN_LIFE_S
 cdef uint8_t _buffer[MAX_TCP_BYTES]  # for answers over TCP, one at a time
 
 
-cdef uint8_t _meta[256]  # types that are no data, or not one
-for _type in (*specification.META_TYPES, p.ANY):
-    _meta[_type] = True
-
 cdef uint8_t _for_resolvers[256]  # types whose queries are no attempts to reach a blocked name
 for _type in p.FOR_RESOLVERS:
     _for_resolvers[_type] = True
@@ -62,22 +53,12 @@ for _type in p.FOR_RESOLVERS:
 
 cdef class PendingQuery(Query):
 
-    cdef int settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) except -1:
+    cdef void settle(self, FastPath fast_path, const ParsedPacket *heard, const uint8_t *address, Py_ssize_t decide) noexcept:
         """It is what was heard from `address`, and `FastPath.take` said `decide`."""
-        cdef const uint8_t *filter_key
-        cdef Py_ssize_t size
         memcpy(&self.q, &heard.question, sizeof(Question))
         memcpy(self.client_at, address, ADDRESS_BYTES)
-        filter_key = self.q.key + filter_key_of(&self.q)
-        size = self.q.key + self.q.name_bytes - filter_key
         self._fast_path, self.number, self.needs_recheck = fast_path, heard.client, decide == DECIDE_REMEMBERED
-        if self.q.qclass == CLASS_IN and (self.q.qtype >= 256 or not _meta[self.q.qtype]):
-            special = fast_path._special_filter_keys
-            self.skips_local = not (
-                PySet_Contains(special, PyBytes_FromStringAndSize(<char *>filter_key, size))
-                or PySet_Contains(special, PyBytes_FromStringAndSize(<char *>filter_key + 1 + filter_key[0], size - 1 - filter_key[0]))
-            )
-        return 0
+        self.skips_local = fast_path.first_sight.skips_local(&self.q)
 
     @property
     def client(self):
@@ -91,10 +72,11 @@ cdef class FastPath:
     def __init__(self, AnswerCache cache not None, stats, bytes cookie_secret not None, saw=None, limits=None, EventWriter events=None):
         """`saw` as `MonitorLog.saw`, `limits` the memory of `RateLimiter`."""
         self._cache, self._cookie_secret, self._saw, self._limits, self._events = cache, cookie_secret, saw, limits, events
-        self._stats = stats
+        self._stats, self.first_sight = stats, FirstSight()
 
-    def adopt(self, rules, primaries):
-        """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true."""
+    def adopt(self, rules, primaries, blocker):
+        """Answer by `rules`, a `RuleSet`, from now on. `primaries` is asked about messages that are no queries, if it is true;
+        `blocker` is `Resolver.blocker`."""
         config = rules.config
         policies, marks = rules.policy.tenant_policies, rules.client_marks
         if (
@@ -104,8 +86,12 @@ cdef class FastPath:
             self._tenant_policies, self._listed_clients, self._credentials = policies, marks.listed, rules.credentials
             self._clients = ClientTable(config.access, config.tenant, policies, marks, rules.credentials, self._clients)
             self.clients_epoch += 1
-        if config is self._config:
-            return
+        if config is not self._config:
+            self._configure(rules, primaries)
+        self.first_sight.adopt(rules, self._special_filter_keys, blocker)
+
+    def _configure(self, rules, primaries):
+        config = rules.config
         self._config, self._special_filter_keys, self._primaries = config, rules.special_filter_keys, primaries or None
         self._options = Options(self._cookie_secret, config.server)
         self._limiter = RateLimiter(config.rate_limit, self._limits)
