@@ -17,6 +17,9 @@ from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_LEAST_BYTES, XXH3_MOST_BYTES
 
 from xxhash import xxh128_digest
 
+cdef extern from *:
+    void prefetch "__builtin_prefetch"(const void *at) noexcept nogil
+
 cdef enum:
     SLICES = 4
     WIDE_BITS = 1 << 15  # from so many bits a slice on, pybloom-live cuts a hash into 32-bit numbers
@@ -56,37 +59,54 @@ cdef class Matcher:
             raise ValueError("not a record for each name")
         PyBuffer_Release(&view)  # as above
 
+    cdef int start(self, const Question *question, Search *search) except -1:
+        """Ask memory for the bits of the filter."""
+        cdef int slice_
+        search.clean = False
+        search.filter_key = filter_key_of(question)
+        self._digest(question.key + search.filter_key, question.name_bytes - search.filter_key, search.digest)
+        for slice_ in range(SLICES):
+            prefetch(self._filter + (self._bit(search.digest, slice_) >> 3))
+        return 0
+
+    cdef int narrow(self, const Question *question, Search *search) except -1:
+        """Let the filter say that the name is clean."""
+        search.clean = not self._passes(search.digest) and not self._may_list_shallow(question, search)
+        return 0
+
+    cdef int approach(self, const Question *question, Search *search) except -1:
+        return 0
+
+    cdef int match(self, const Question *question, Search *search, Found *found, int most) except -1:
+        """How many names are listed at and above the one of `question`; `found` gets them, the most specific first. MORE_FOUND when
+        they are more than `most`: it has the first of them then."""
+        cdef uint8_t key[MAX_NAME_BYTES]
+        cdef Py_ssize_t size, record
+        cdef int at = 0
+        if search.clean:
+            return 0
+        size = write_reversed_key(question, key)
+        for prefix in reversed(self._prefixes(PyBytes_FromStringAndSize(<char *>key, size))):
+            if at == most:
+                return MORE_FOUND
+            record = self._only_record
+            if record < 0:
+                record = self._record_of(self._ids(prefix))
+            found[at].name_bytes = PyBytes_GET_SIZE(prefix) + 1
+            found[at].code = record << 1 | (PyBytes_GET_SIZE(prefix) != size)
+            at += 1
+        return at
+
     cpdef find(self, Query query):
         """As `Blockset.find` for the name of `query`."""
-        cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
-        cdef uint8_t key[MAX_NAME_BYTES]
-        cdef Py_ssize_t filter_key = filter_key_of(&query.q), size = query.q.name_bytes - filter_key, last
-        cdef list prefixes
-        cdef bytes reversed_key
-        memcpy(salted, self._salt, SALT_BYTES)
-        memcpy(salted + SALT_BYTES, query.q.key + filter_key, size)
-        if not self._passes(salted, SALT_BYTES + size):
-            if self._shallowest == 2:
-                return ()
-            if self._shallowest == 1:
-                last = query.q.key[filter_key] + 1 if query.q.key[filter_key] else 0
-                if query.q.key[filter_key + last] == 0:
-                    return ()  # the filter key is a single label, which the filter has just refused
-                memcpy(salted + SALT_BYTES, query.q.key + filter_key + last, size - last)
-                if not self._passes(salted, SALT_BYTES + size - last):
-                    return ()
-        size = write_reversed_key(&query.q, key)
-        reversed_key = PyBytes_FromStringAndSize(<char *>key, size)
-        prefixes = self._prefixes(reversed_key)
-        if len(prefixes) == 1:
-            return (self._found(prefixes[0], size),)
-        return [self._found(prefix, size) for prefix in reversed(prefixes)]
-
-    cdef tuple _found(self, bytes prefix, Py_ssize_t key_bytes):
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(prefix), record = self._only_record
-        if record < 0:
-            record = self._record_of(self._ids(prefix))
-        return size + 1, record << 1 | (size != key_bytes)
+        cdef Search search
+        cdef Found found[MOST_FOUND]
+        cdef int count, at
+        self.start(&query.q, &search)
+        self.narrow(&query.q, &search)
+        self.approach(&query.q, &search)
+        count = self.match(&query.q, &search, found, MOST_FOUND)
+        return [(found[at].name_bytes, found[at].code) for at in range(count)] if count else ()
 
     cdef Py_ssize_t _record_of(self, Py_ssize_t number) noexcept nogil:
         """Little-endian, as the whole file is; the trie has no other ids than there are records."""
@@ -98,26 +118,49 @@ cdef class Matcher:
             record |= <Py_ssize_t>at[2] << 16 | <Py_ssize_t>at[3] << 24
         return record
 
-    cdef bint _passes(self, const uint8_t *salted, Py_ssize_t size) except -1:
-        cdef uint8_t raw[XXH3_DIGEST_BYTES]
-        cdef bytes digest
-        cdef uint64_t bit
+    cdef bint _may_list_shallow(self, const Question *question, const Search *search) except -1:
+        """Whether the last label of a name, or the root, may be listed itself."""
+        cdef uint8_t digest[XXH3_DIGEST_BYTES]
+        cdef const uint8_t *label = question.key + search.filter_key
+        cdef Py_ssize_t step
+        if self._shallowest != 1:
+            return self._shallowest == 0
+        step = label[0] + 1 if label[0] else 0
+        if label[step] == 0:
+            return False  # the filter key is a single label, which the filter has just refused
+        self._digest(label + step, question.name_bytes - search.filter_key - step, digest)
+        return self._passes(digest)
+
+    cdef int _digest(self, const uint8_t *name, Py_ssize_t size, uint8_t *digest) except -1:
+        cdef uint8_t salted[SALT_BYTES + MAX_NAME_BYTES]
+        cdef bytes whole
+        memcpy(salted, self._salt, SALT_BYTES)
+        memcpy(salted + SALT_BYTES, name, size)
+        size += SALT_BYTES
+        if size <= XXH3_MOST_BYTES:
+            xxh128(salted, size, digest)
+        else:
+            whole = xxh128_digest(PyBytes_FromStringAndSize(<char *>salted, size))
+            memcpy(digest, PyBytes_AS_STRING(whole), XXH3_DIGEST_BYTES)
+        return 0
+
+    cdef uint64_t _bit(self, const uint8_t *digest, int slice_) noexcept nogil:
+        cdef uint64_t position
         cdef uint32_t wide
         cdef uint16_t narrow
-        cdef int slice_
-        if size <= XXH3_MOST_BYTES:
-            xxh128(salted, size, raw)
+        if self._bits_per_slice >= WIDE_BITS:
+            memcpy(&wide, digest + 4 * slice_, 4)
+            position = wide
         else:
-            digest = xxh128_digest(PyBytes_FromStringAndSize(<char *>salted, size))
-            memcpy(raw, PyBytes_AS_STRING(digest), XXH3_DIGEST_BYTES)
+            memcpy(&narrow, digest + 2 * slice_, 2)
+            position = narrow
+        return slice_ * self._bits_per_slice + position % self._bits_per_slice
+
+    cdef bint _passes(self, const uint8_t *digest) noexcept nogil:
+        cdef int slice_
+        cdef uint64_t bit
         for slice_ in range(SLICES):
-            if self._bits_per_slice >= WIDE_BITS:
-                memcpy(&wide, raw + 4 * slice_, 4)
-                bit = wide
-            else:
-                memcpy(&narrow, raw + 2 * slice_, 2)
-                bit = narrow
-            bit = slice_ * self._bits_per_slice + bit % self._bits_per_slice
+            bit = self._bit(digest, slice_)
             if not self._filter[bit >> 3] >> (bit & 7) & 1:
                 return False
         return True
