@@ -62,6 +62,7 @@ cdef class SocketSet:
     cdef ReplyHandler carrier
     cdef object forwarder
     cdef Outbox outbox
+    cdef bint joins  # the system cuts one message into datagrams
     # of the answers of a batch, in the forwarding kernel
     cdef uint64_t answers
     cdef double took_s
