@@ -8,7 +8,7 @@ from typing import Final
 
 import msgspec
 
-from loadtest import encrypted_goals, goals
+from loadtest import encrypted_goals, goals, pages
 from loadtest.encrypted_goals import OURS
 from loadtest.encrypted_results import EncryptedResults
 from loadtest.report import ratio_text
@@ -103,39 +103,17 @@ def show(history: Path = HISTORY, page: Path = PAGE) -> None:
 def with_table(text: str, runs: Sequence[Run]) -> str:
     """The page `text` with the newest of `runs` in its tables, the newest first. Raises `ValueError` without a place."""
     newest = runs[-SHOWN_RUNS:]
-    text = _replaced(text, _BEGIN, _END, _table(_HEAD, 4, [_row(run) for run in reversed(newest)]))
+    text = pages.replaced(text, _BEGIN, _END, pages.table(_HEAD, 4, [_row(run) for run in reversed(newest)]))
     encrypted = [_encrypted_row(run) for run in reversed(newest) if run.encrypted]
-    return _replaced(text, _ENCRYPTED_BEGIN, _ENCRYPTED_END, _table(_ENCRYPTED_HEAD, 2, encrypted))
-
-
-def _table(head: Sequence[str], texts: int, rows: Sequence[Sequence[str]]) -> str:
-    """A table whose first `texts` columns are text, the others numbers."""
-    rule = ("---",) * texts + ("---:",) * (len(head) - texts)
-    return "".join(f"| {' | '.join(row)} |\n" for row in (head, rule, *rows))
-
-
-def _replaced(text: str, begin: str, end: str, table: str) -> str:
-    before, _, rest = text.partition(begin)
-    _, found, after = rest.partition(end)
-    if not found:
-        raise ValueError("the page has no place for the table")
-    return f"{before}{begin}\n{table}\n{end}{after}"
+    return pages.replaced(text, _ENCRYPTED_BEGIN, _ENCRYPTED_END, pages.table(_ENCRYPTED_HEAD, 2, encrypted))
 
 
 def _row(run: Run) -> tuple[str, ...]:
     machine = f"{run.machine.cpu}, {run.machine.cores} cores, load {run.machine.load_before:.1f}"
     ratios = (ratio_text(run.ratios[path.key]) if path.key in run.ratios else "" for path in goals.PATHS)
-    return _when(run), _commit(run), machine, run.mode, f"{run.echo_cpu_us:.2f}", *ratios
+    return pages.minute(run.when), pages.commit(run.commit), machine, run.mode, f"{run.echo_cpu_us:.2f}", *ratios
 
 
 def _encrypted_row(run: Run) -> tuple[str, ...]:
     ratios = (ratio_text(run.encrypted[path.key]) if path.key in run.encrypted else "" for path in encrypted_goals.PATHS)
-    return _when(run), _commit(run), *ratios
-
-
-def _when(run: Run) -> str:
-    return run.when[:16].replace("T", " ")
-
-
-def _commit(run: Run) -> str:
-    return f"`{run.commit[:12]}`" if run.commit else "not recorded"
+    return pages.minute(run.when), pages.commit(run.commit), *ratios
