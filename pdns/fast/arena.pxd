@@ -46,6 +46,7 @@ cdef class Arena:
     cdef CacheRecord *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef CacheRecord *find_hashed(self, uint64_t hash, const uint8_t *key, size_t key_bytes) noexcept nogil
     cdef CacheRecord *begin(self, const uint8_t *key, CacheRecord *shape) noexcept nogil
+    cdef CacheRecord *begin_hashed(self, uint64_t hash, const uint8_t *key, CacheRecord *shape) noexcept nogil
     cdef void finish(self, CacheRecord *record) noexcept nogil
     cdef void unlink(self, CacheRecord *record) noexcept nogil
 
