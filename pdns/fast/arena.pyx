@@ -130,16 +130,16 @@ cdef class Arena:
         return self.begin_hashed(siphash(self._hash_key, key, shape.key_bytes), key, shape)
 
     cdef CacheRecord *begin_hashed(self, uint64_t hash, const uint8_t *key, CacheRecord *shape) noexcept nogil:
-        """`begin` with the hash of `key`."""
+        """As `begin`, with the hash of `key`."""
         cdef CacheRecord *old = self.find_hashed(hash, key, shape.key_bytes)
         cdef Ring *ring = &self._header.probation
         cdef size_t size = bytes_of(shape)
         cdef CacheRecord *record
         shape.size = <uint32_t>((size + RECORD_UNIT - 1) & ~<size_t>(RECORD_UNIT - 1))
         shape.state = LIVE
-        shape.hash = hash
         shape.in_main = False
         shape.visited = False
+        shape.hash = hash
         if old != NULL:
             if old.in_main:
                 ring = &self._header.main

@@ -124,40 +124,46 @@ cdef class AnswerCache(Arena):
 
     def block(self, Query query not None, policy_key, template, int listed_bytes, double now):
         """As `pdns.core.cache.AnswerCache.block`; a query that a fast path has taken up has the policy in its key."""
-        cdef Prepared prepared = self._last_prepared
-        cdef CacheRecord shape
-        cdef CacheRecord *record
-        cdef uint8_t text[EDE_TEXT_ROOM]
-        cdef Py_ssize_t at
-        cdef uint8_t *listed = query.q.key + query.q.name_bytes - listed_bytes
-        if prepared is None or prepared.template is not template:
-            prepared = self._prepare(template)
-        if prepared.shape.expires_s > 0 and prepared.shape.attribution:
-            memcpy(&shape, &prepared.shape, sizeof(CacheRecord))
-            shape.rules_epoch = self._header.rules_epoch
-            shape.stored_s = now
-            shape.expires_s += now
-            shape.key_bytes = query.q.key_bytes
-            shape.listed_bytes = listed_bytes
-            shape.ede_bytes = write_ede_text(prepared, listed, listed_bytes, text)
-            record = self.begin(query.q.key, &shape)
-            if record != NULL:
-                memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
-                if shape.nscount:
-                    put16(body_of(record), soa_owner(&query.q, listed_bytes, shape.rcode))
-                for at in range(shape.ttl_count):
-                    put16(ttls_of(record) + 2 * at, prepared.ttls[at])
-                memcpy(ede_of(record), text, shape.ede_bytes)
-                memcpy(listed_of(record), listed, listed_bytes)
-                self.finish(record)
-                return BLOCK_STORED
+        cdef Prepared prepared = self.prepare(template)
+        if self.block_as(&query.q, self.hash_of(query.q.key, query.q.key_bytes), prepared, listed_bytes, now) != NULL:
+            return BLOCK_STORED
         qname = PyBytes_FromStringAndSize(<char *>query.q.key, query.q.name_bytes)
         entry = fill(template, qname, qname[query.q.name_bytes - listed_bytes :], now, self._header.rules_epoch)
         if prepared.shape.ttl_count > MOST_TTLS and entry.expires_s > now:
             self.put(PyBytes_FromStringAndSize(<char *>query.q.key, query.q.key_bytes), entry)
         return Answer(entry, "blocked")
 
-    def _prepare(self, template):
+    cdef CacheRecord *block_as(self, const Question *question, uint64_t hash, Prepared prepared, int listed_bytes, double now) except? NULL:
+        """Keep the answer to `question`, whose key has that hash, as `block` does. NULL when it cannot be kept."""
+        cdef CacheRecord shape
+        cdef CacheRecord *record
+        cdef uint8_t text[EDE_TEXT_ROOM]
+        cdef const uint8_t *listed = question.key + question.name_bytes - listed_bytes
+        cdef Py_ssize_t at
+        if prepared.shape.expires_s <= 0 or prepared.shape.attribution == 0:
+            return NULL
+        memcpy(&shape, &prepared.shape, sizeof(CacheRecord))
+        shape.rules_epoch = self._header.rules_epoch
+        shape.stored_s = now
+        shape.expires_s += now
+        shape.key_bytes = question.key_bytes
+        shape.listed_bytes = listed_bytes
+        shape.ede_bytes = write_ede_text(prepared, listed, listed_bytes, text)
+        record = self.begin_hashed(hash, question.key, &shape)
+        if record == NULL:
+            return NULL
+        memcpy(body_of(record), PyBytes_AS_STRING(prepared.body), shape.body_bytes)
+        if shape.nscount:
+            put16(body_of(record), soa_owner(question, listed_bytes, shape.rcode))
+        for at in range(shape.ttl_count):
+            put16(ttls_of(record) + 2 * at, prepared.ttls[at])
+        memcpy(ede_of(record), text, shape.ede_bytes)
+        memcpy(listed_of(record), listed, listed_bytes)
+        self.finish(record)
+        return record
+
+    cdef Prepared prepare(self, template):
+        """What `block_as` needs of `template`."""
         cdef Prepared prepared = self._prepared.get(id(template))
         if prepared is None:
             if len(self._prepared) >= MOST_PREPARED:
@@ -179,7 +185,6 @@ cdef class AnswerCache(Arena):
                 prepared.ttls[at] = place
             number = self.attribution(entry.verdict, entry.monitored, entry.structured)
             prepared.shape.attribution = number if number <= MOST_ATTRIBUTIONS and len(entry.ttls) <= MOST_TTLS else 0
-        self._last_prepared = prepared
         return prepared
 
     def allowed_again(self, bytes key not None, tuple monitored not None):

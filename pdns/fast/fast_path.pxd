@@ -23,6 +23,7 @@ cdef enum:
     SILENCE = 0
     DECIDE = -1  # Python is to decide
     DECIDE_REMEMBERED = -2  # there is an answer in the cache, of which more must be known than that it is there
+    DECIDE_CLEAN = -4  # no feed lists the name, and no other rule is about it
 
 
 cdef struct ParsedPacket:  # a message, before anything is done about it

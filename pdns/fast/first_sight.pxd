@@ -6,6 +6,7 @@ from libc.stdint cimport uint16_t, uint64_t
 
 from pdns.fast.blocking cimport Blocker
 from pdns.fast.cache_record cimport CacheRecord
+from pdns.fast.matcher cimport Search
 from pdns.fast.name_set cimport NameSet
 from pdns.fast.wire cimport Question
 
@@ -24,4 +25,7 @@ cdef class FirstSight:
 
     cdef bint skips_local(self, const Question *question) noexcept nogil
     cdef bint takes(self, const Question *question) noexcept nogil  # else Python decides
-    cdef Sight look(self, const Question *question, uint64_t hash, double now, CacheRecord **blocked) except *  # what it takes
+
+    # Of what it takes: first `expect` all questions of a batch, then `look` at each.
+    cdef int expect(self, const Question **questions, Search *searches, int count) except -1
+    cdef Sight look(self, const Question *question, Search *search, uint64_t hash, double now, CacheRecord **blocked) except *

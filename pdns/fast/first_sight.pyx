@@ -5,6 +5,7 @@
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from pdns.fast.cache_record cimport CacheRecord
+from pdns.fast.matcher cimport Found, Matcher, Search
 from pdns.fast.name_set cimport NameEnds, ends_of
 from pdns.fast.wire cimport RD, u16
 
@@ -57,9 +58,25 @@ cdef class FirstSight:
         ends = ends_of(question)
         return not (self._special.has_either(&ends) or self._entries.has_either(&ends))
 
-    cdef Sight look(self, const Question *question, uint64_t hash, double now, CacheRecord **blocked) except *:
-        cdef bint listed = False
-        blocked[0] = self._blocker.block_alike(question, hash, now, &listed)
-        if blocked[0] != NULL:
-            return BLOCKED_ALIKE
-        return UNDECIDED if listed else CLEAN
+    cdef int expect(self, const Question **questions, Search *searches, int count) except -1:
+        """Memory is asked for what a stage reads before the stage, for all questions: it is waited for once, not once a question."""
+        cdef Matcher matcher = self._blocker.matcher
+        cdef int at
+        for at in range(count):
+            matcher.start(questions[at], &searches[at])
+        for at in range(count):
+            matcher.narrow(questions[at], &searches[at])
+        for at in range(count):
+            matcher.approach(questions[at], &searches[at])
+        return 0
+
+    cdef Sight look(self, const Question *question, Search *search, uint64_t hash, double now, CacheRecord **blocked) except *:
+        cdef Found found
+        cdef int count = self._blocker.matcher.match(question, search, &found, 1)
+        if count == 0:
+            return CLEAN
+        if count == 1:
+            blocked[0] = self._blocker.block_alike(question, hash, &found, now)
+            if blocked[0] != NULL:
+                return BLOCKED_ALIKE
+        return UNDECIDED

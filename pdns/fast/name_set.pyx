@@ -7,24 +7,42 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
-from pdns.fast.clients cimport new_hash_key
-from pdns.fast.hashing cimport HashKey, siphash
 from pdns.fast.query cimport filter_key_of
 from pdns.fast.wire cimport MAX_NAME_BYTES, Question
 
-cdef HashKey _hash_key = new_hash_key()  # of all sets: one hash of a name does for several
+
+cdef inline uint64_t hash_of(const uint8_t *name, Py_ssize_t size) noexcept nogil:
+    """Strangers choose which names are looked up, not which are in a set: this needs no key."""
+    cdef uint64_t value = <uint64_t>size, word
+    cdef uint32_t first, last
+    while size >= 8:
+        memcpy(&word, name, 8)
+        value = (value ^ word) * <uint64_t>0x9E3779B97F4A7C15
+        value ^= value >> 32
+        name += 8
+        size -= 8
+    if size >= 4:
+        memcpy(&first, name, 4)
+        memcpy(&last, name + size - 4, 4)
+        word = <uint64_t>first << 32 | last
+    elif size:
+        word = <uint64_t>name[0] << 16 | <uint64_t>name[size >> 1] << 8 | name[size - 1]
+    else:
+        word = 0
+    value = (value ^ word) * <uint64_t>0x9E3779B97F4A7C15
+    return value ^ value >> 32
 
 
 cdef NameEnds ends_of(const Question *question) noexcept nogil:
     cdef NameEnds ends
     ends.two = question.key + filter_key_of(question)
     ends.two_bytes = question.key + question.name_bytes - ends.two
-    ends.two_hash = siphash(_hash_key, ends.two, ends.two_bytes)
+    ends.two_hash = hash_of(ends.two, ends.two_bytes)
     ends.one, ends.one_bytes, ends.one_hash = NULL, 0, 0
     if ends.two[0]:
         ends.one = ends.two + 1 + ends.two[0]
         ends.one_bytes = ends.two_bytes - 1 - ends.two[0]
-        ends.one_hash = siphash(_hash_key, ends.one, ends.one_bytes)
+        ends.one_hash = hash_of(ends.one, ends.one_bytes)
     return ends
 
 
@@ -54,7 +72,7 @@ cdef class NameSet:
             size = PyBytes_GET_SIZE(name)
             self._names[at] = <uint8_t>size
             memcpy(self._names + at + 1, PyBytes_AS_STRING(name), size)
-            place = siphash(_hash_key, self._names + at + 1, size) & self._mask
+            place = hash_of(self._names + at + 1, size) & self._mask
             while self._places[place]:
                 place = (place + 1) & self._mask
             self._places[place] = <uint32_t>(at + 1)

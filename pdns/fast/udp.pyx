@@ -15,11 +15,12 @@ from pdns.fast.clients cimport ADDRESS_BYTES, text_of
 from pdns.fast.clock cimport clock_s
 from pdns.fast.cache_record cimport BLOCKED, SOURCE_COUNT, CacheRecord
 from pdns.fast.checks cimport must
-from pdns.fast.fast_path cimport DECIDE
+from pdns.fast.fast_path cimport DECIDE, DECIDE_CLEAN
 from pdns.fast.first_sight cimport BLOCKED_ALIKE, CLEAN, FirstSight, Sight
+from pdns.fast.matcher cimport Search
 from pdns.fast.proxy_header cimport HEADER_SOUND, HeaderFault, ProxyHeader, read_header, reason_of
 from pdns.fast.stats cimport UDP
-from pdns.fast.wire cimport SOUND
+from pdns.fast.wire cimport SOUND, Question
 
 from pdns.fast.cache import SOURCE_NUMBERS
 from pdns.net.edge import BugLog
@@ -81,7 +82,7 @@ cdef class CleanQueries:
 
     cdef Datagram datagram(self, int number):
         must(0 <= number < self.count)
-        return self.listener._datagram(self.places[number], DECIDE, self.started_s)
+        return self.listener._datagram(self.places[number], DECIDE_CLEAN, self.started_s)
 
 
 cdef class UdpListener:
@@ -174,7 +175,9 @@ cdef class UdpListener:
         cdef int source
         memset(self._answered, 0, sizeof(self._answered))
         self._undecided, self._clean.count, self._clean.started_s = [], 0, began_s
-        self._look_at(unknown, self._take_all(count, began_s, unknown), began_s)
+        count = self._take_all(count, began_s, unknown)
+        if count:
+            self._look_at(unknown, count, began_s)
         self._flush()
         lasted_s = clock_s() - began_s
         for source in range(SOURCE_COUNT):
@@ -211,17 +214,22 @@ cdef class UdpListener:
     cdef int _look_at(self, const int *unknown, int count, double now) except -1:
         """Block what is listed as others were, and tell clean names from those that Python decides about."""
         cdef FirstSight first_sight = self._fast_path.first_sight
+        cdef const Question *questions[BATCH]
+        cdef Search searches[BATCH]
         cdef ParsedPacket *heard
         cdef CacheRecord *record = NULL
         cdef Sight sight
         cdef Py_ssize_t size
         cdef int at, turn
         for turn in range(count):
+            questions[turn] = &self._heard[unknown[turn]].question
+        first_sight.expect(questions, searches, count)
+        for turn in range(count):
             at = unknown[turn]
             heard = &self._heard[at]
             size = DECIDE
             try:
-                sight = first_sight.look(&heard.question, heard.hash, now, &record)
+                sight = first_sight.look(&heard.question, &searches[turn], heard.hash, now, &record)
                 if sight == CLEAN:
                     self._clean.places[self._clean.count] = at
                     self._clean.count += 1
@@ -245,7 +253,7 @@ cdef class UdpListener:
         return 0
 
     cdef Datagram _datagram(self, int at, Py_ssize_t decide, double started_s):
-        """The query at a place of the batch, to keep. `decide` is what `FastPath.take` said."""
+        """The query at a place of the batch, to keep. `decide` as for `PendingQuery.settle`."""
         cdef Datagram datagram = Datagram.__new__(Datagram)
         memcpy(&datagram._peer, &self._peers[at], sizeof(Peer))
         datagram.settle(self._fast_path, &self._heard[at], self._addresses[at], decide)
