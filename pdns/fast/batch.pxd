@@ -71,6 +71,6 @@ cdef class Outbox:
     cdef bint is_joined(self, int at) noexcept nogil
     cdef void split(self, int first) noexcept nogil  # undoes `join` from that one on
     cdef int send(self, int fd, int first, int *last_errno) noexcept nogil  # from `first` on; which one could not be sent, else `count`
-    cdef void _cut(self, int at, uint16_t each) noexcept nogil
+    cdef void _set_segment(self, int at, uint16_t each) noexcept nogil
     cdef void clear(self) noexcept nogil
     cdef int flush(self, int fd, int *last_errno) noexcept nogil  # how many could not be sent

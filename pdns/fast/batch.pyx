@@ -201,7 +201,7 @@ cdef class Outbox:
             size = self._parts[at].iov_len
             if is_open and size <= each:
                 self._parts[count - 1].iov_len += size
-                self._cut(count - 1, <uint16_t>each)
+                self._set_segment(count - 1, <uint16_t>each)
                 is_open = size == each
             else:
                 self._parts[count] = self._parts[at]
@@ -209,7 +209,7 @@ cdef class Outbox:
                 count += 1
         self.count = count
 
-    cdef void _cut(self, int at, uint16_t each) noexcept nogil:
+    cdef void _set_segment(self, int at, uint16_t each) noexcept nogil:
         cdef msghdr *head = &self._messages[at].msg_hdr
         cdef cmsghdr *control = <cmsghdr *>self._control[at]
         must(self._parts[at].iov_len <= MOST_SENT_BYTES)

@@ -23,19 +23,14 @@ from pdns.fast.stats cimport UDP
 from pdns.fast.tunnels cimport TunnelMeter
 from pdns.fast.udp cimport MOST_ANSWER_BYTES
 from pdns.fast.upstream cimport MOST_IN_A_ROW, MOST_QUERIES, MOST_QUERY_BYTES
-from pdns.fast.wire cimport (
-    AD, CD, HEADER_BYTES, KEY_TAIL_BYTES, MAX_QUESTION_BYTES, OPT_BYTES, QR, RA, RD, TYPE_OPT, Question, put16, put32, u16,
-)  # fmt: skip
+from pdns.fast.upstream_query cimport ARCOUNT_AT, CASE_BITS, KEY_DO, mix_case, write_query
+from pdns.fast.wire cimport CD, HEADER_BYTES, KEY_TAIL_BYTES, MAX_QUESTION_BYTES, QR, RA, RD, Question, put16, put32, u16
 
 from pdns.wire import protocol as p
 from pdns.core.in_flight import REASONS
 
 cdef enum:
-    UPSTREAM_UDP_BYTES = 1232
-    KEY_DO = 1  # in the byte of a key that follows the question
-    KEY_CD = 2
-    CASE = 0x20
-    ARCOUNT_AT = 10
+    TYPE_AND_CLASS_BYTES = 4
     TYPE_A = 1
     TYPE_AAAA = 28
     TYPE_BEFORE_TTL = 4
@@ -70,7 +65,7 @@ cdef class FastForward(ReplyHandler):
     def __init__(self, AnswerCache cache not None, FastPath fast_path not None, InFlight in_flight not None, TunnelMeter tunnels not None, stats, punt, refuse):
         self._cache, self._fast_path, self._in_flight, self._stats, self._punt = cache, fast_path, in_flight, stats, punt
         self._refuse, self._tunnels = refuse, tunnels
-        in_flight.hash_with(cache._hash_key)
+        in_flight._hash_key = cache._hash_key  # nothing is in flight yet
         tunnels.hash_domains_with(in_flight._hash_key)
         self._written = []
         self._nat64 = self._excluded = b""
@@ -109,7 +104,7 @@ cdef class FastForward(ReplyHandler):
                     elif not self._in_flight.wait(flight, query):
                         self._stats.dropped("waiters_limit")
                     continue
-                client, domain = self._in_flight.client_of(query), self._in_flight.domain_of(query)
+                client, domain = self._in_flight.client_at(query.client_at), self._in_flight.domain_of(query)
                 why = self._in_flight.room_for(client, domain, now)
                 if why:
                     self._overloaded(query, why, now)
@@ -127,6 +122,8 @@ cdef class FastForward(ReplyHandler):
         except Exception:
             for flight in begun:
                 self._abandon(flight)
+            for query in left:
+                self._stats.dropped("internal_error")
             raise
         return left
 
@@ -138,14 +135,16 @@ cdef class FastForward(ReplyHandler):
         cdef UdpSocket socket = None
         cdef Flight flight
         cdef Datagram query
+        cdef list sockets = pool.sockets
         cdef int turn, most = 0
+        cdef bint has_enough = pool.has_enough
         for turn in range(_longest_first(begun, order)):
             flight = begun[order[turn]]
             if flight._holder is None:
                 continue  # it made room for one behind it
             if socket is None:
                 try:
-                    socket = pool.pick(now)
+                    socket = sockets[socket_set.below(len(sockets))] if has_enough else pool.pick(now)
                 except OSError:
                     left.extend(self._in_flight.end(flight))
                     continue
@@ -163,6 +162,7 @@ cdef class FastForward(ReplyHandler):
             if socket_set.outbox.count >= most:
                 self._send(socket_set, socket, now)
                 pool.sent(socket)
+                has_enough = pool.has_enough
                 socket = None
         if socket is not None:
             self._send(socket_set, socket, now)
@@ -213,43 +213,20 @@ cdef class FastForward(ReplyHandler):
         return 0
 
     cdef int _write(self, SocketSet socket_set, UdpSocket socket, Flight flight, bint exact, double now) except -1:
-        """Write the query of `flight`, as `pdns.wire.message.build_query` does, and let it wait for its answer."""
+        """Write the query of `flight`, and let it wait for its answer."""
         cdef uint8_t *out = socket_set.outbox.room(MOST_QUERY_BYTES)
-        cdef uint8_t *section = flight.section
         cdef const uint8_t *key = <const uint8_t *>PyBytes_AS_STRING(flight.key)
-        cdef Py_ssize_t size = PyBytes_GET_SIZE(flight.key) - KEY_TAIL_BYTES
-        cdef uint8_t asked = key[size]
-        cdef uint8_t byte
-        cdef uint64_t bits = 0
-        cdef Py_ssize_t at
+        cdef Py_ssize_t at, size = PyBytes_GET_SIZE(flight.key) - KEY_TAIL_BYTES
         must(out != NULL)
-        must(size <= MAX_QUESTION_BYTES)
-        flight.exact = exact
-        flight.section_bytes = <uint16_t>size
-        memcpy(section, key, size)
+        must(TYPE_AND_CLASS_BYTES < size <= MAX_QUESTION_BYTES)
+        flight.exact, flight.section_bytes = exact, <uint16_t>size
+        memcpy(flight.section, key, size)
         if exact:
-            for at in range(size - 4):
-                if at % 64 == 0:
-                    bits = socket_set.draw()
-                byte = section[at]
-                section[at] = byte ^ <uint8_t>((bits & 1) << 5 if 97 <= byte <= 122 else 0)
-                bits >>= 1
-        flight.query_id = socket.add(flight, now)
-        flight.socket = socket
+            for at in range(0, size - TYPE_AND_CLASS_BYTES, CASE_BITS):
+                mix_case(flight.section + at, min(size - TYPE_AND_CLASS_BYTES - at, CASE_BITS), socket_set.draw())
+        flight.query_id, flight.socket = socket.add(flight, now), socket
         socket_set.in_fast_forward += 1
-        put16(out, flight.query_id)
-        put16(out + 2, RD | AD | (CD if asked & KEY_CD else 0))
-        put16(out + 4, 1)
-        put32(out + 6, 0)
-        put16(out + ARCOUNT_AT, 1)
-        memcpy(out + HEADER_BYTES, section, size)
-        out += HEADER_BYTES + size
-        out[0] = 0
-        put16(out + 1, TYPE_OPT)
-        put16(out + 3, UPSTREAM_UDP_BYTES)
-        put32(out + 5, 0x8000 if asked & KEY_DO else 0)
-        put16(out + 9, 0)
-        socket_set.outbox.add(HEADER_BYTES + size + OPT_BYTES, NULL)
+        socket_set.outbox.add(write_query(out, flight.query_id, flight.section, size, key[size]), NULL)
         return 0
 
     cdef int _send(self, SocketSet socket_set, UdpSocket socket, double now) except -1:
@@ -266,7 +243,10 @@ cdef class FastForward(ReplyHandler):
                     socket_set.joins = False  # not on this path: IPsec, a small MTU, an adapter without checksums
                     socket_set.outbox.split(at)
                 elif error == EAGAIN or error == ENOBUFS or tried == at:
-                    at += 1  # as good as lost on the way: it will be sent again
+                    if socket_set.outbox.is_joined(at):
+                        socket_set.outbox.split(at)  # so that no more are lost than must be
+                    else:
+                        at += 1  # as good as lost on the way: it will be sent again
                 else:
                     tried = at  # the ICMP error of an earlier query comes up here; this one was not sent
                     socket.failed(error, now)
@@ -392,7 +372,7 @@ cdef class FastForward(ReplyHandler):
                 self._written.append(listener)
             listener._send(size, &query._peer)
             fast_path._fast_stats.lasted(UPSTREAM, 1, now - query.started_s)
-        return 0
+        return listener.answered(query)
 
     cdef int _count(self, SocketSet socket_set, name, double duration_s) except -1:
         if not socket_set.has_slots:

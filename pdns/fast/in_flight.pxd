@@ -71,9 +71,7 @@ cdef class InFlight:
     cdef uint32_t _domains[2][DOMAIN_PLACES]  # an upper bound of what each domain has: the smaller count of two
 
     cdef Flight of(self, uint64_t hash, const uint8_t *key, Py_ssize_t key_bytes)
-    cdef int hash_with(self, HashKey key) except -1  # while nothing is in flight
     cdef uint64_t hash_of(self, bytes key) noexcept
-    cdef Holder client_of(self, Datagram query)
     cdef uint64_t domain_of(self, Datagram query) noexcept
     cdef str room_for(self, Holder client, uint64_t domain, double now)
     cdef Flight begin(self, Datagram query, Holder client, uint64_t domain, double now)
@@ -86,11 +84,11 @@ cdef class InFlight:
     cdef int _lose_patience(self, double now) except -1
     cdef Holder _holder_of(self, bytes client)
     cdef int _start(self, Flight flight, Holder holder, uint64_t domain) except -1
-    cdef int _take_out(self, Flight flight) except -1
+    cdef void _take_out(self, Flight flight) noexcept
     cdef int _rank(self, Holder holder) except -1
     cdef int _unrank(self, Holder holder) except -1
     cdef int _forget(self, Holder holder) except -1
-    cdef Holder _client(self, const uint8_t *address)
+    cdef Holder client_at(self, const uint8_t *address)
     cdef Holder _client_of(self, waiter)
     cdef Holder _holder_at(self, str address)
     cdef int _keep(self, Holder holder) except -1
@@ -99,6 +97,3 @@ cdef class InFlight:
     cdef int _count_all_out(self, Flight flight) except -1
     cdef int _count_in(self, Holder holder) except -1
     cdef int _count_out(self, Holder holder) except -1
-
-
-cdef list all_of(Flight flight)

@@ -8,21 +8,16 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
 from pdns.fast.clients cimport ADDRESS_BYTES, is_ipv4, new_hash_key, packed
-from pdns.fast.checks cimport must
-from pdns.fast.hashing cimport HashKey, siphash
+from pdns.fast.hashing cimport siphash
 from pdns.fast.query cimport domain_of
 from pdns.fast.waiters cimport as_waiter, place_of
 
 from pdns.core import in_flight as specification
 from pdns.wire import names
 
-cdef str _FULL = specification.FULL
-cdef str _FULL_FOR_CLIENT = specification.FULL_FOR_CLIENT
-cdef str _FULL_FOR_DOMAIN = specification.FULL_FOR_DOMAIN
-cdef str _MADE_ROOM = specification.MADE_ROOM
-cdef str _IMPATIENT = specification.IMPATIENT
-cdef Py_ssize_t _LOOKED_AT = specification.LOOKED_AT
-cdef Py_ssize_t _ENDED_AT_ONCE = specification.ENDED_AT_ONCE
+cdef str _FULL = specification.FULL, _FULL_FOR_CLIENT = specification.FULL_FOR_CLIENT, _FULL_FOR_DOMAIN = specification.FULL_FOR_DOMAIN
+cdef str _MADE_ROOM = specification.MADE_ROOM, _IMPATIENT = specification.IMPATIENT
+cdef Py_ssize_t _LOOKED_AT = specification.LOOKED_AT, _ENDED_AT_ONCE = specification.ENDED_AT_ONCE
 cdef double _LEAST_PATIENCE = specification.LEAST_PATIENCE
 cdef bytes _NO_CLIENT = bytes(ADDRESS_BYTES)
 
@@ -96,8 +91,7 @@ cdef class InFlight:
 
     def start(self, forward, double now, str address not None=""):
         cdef Flight flight = Flight.__new__(Flight)
-        flight.key, flight.forward, flight.started_s = forward.key, forward, now
-        flight._hash = self.hash_of(flight.key)
+        flight.key, flight._hash, flight.forward, flight.started_s = forward.key, self.hash_of(forward.key), forward, now
         self._start(flight, self._holder_at(address), self.hash_of(names.domain_of(forward.qname)))
         return flight
 
@@ -123,18 +117,8 @@ cdef class InFlight:
             at = flight._next
         return None
 
-    cdef int hash_with(self, HashKey key) except -1:
-        """Hash keys as another table does."""
-        must(self._count == 0)
-        self._hash_key = key
-        return 0
-
     cdef uint64_t hash_of(self, bytes key) noexcept:
         return siphash(self._hash_key, <const uint8_t *>PyBytes_AS_STRING(key), PyBytes_GET_SIZE(key))
-
-    cdef Holder client_of(self, Datagram query):
-        """What `room_for` and `begin` take."""
-        return self._client(query.client_at)
 
     cdef uint64_t domain_of(self, Datagram query) noexcept:
         """What `room_for` and `begin` take."""
@@ -215,7 +199,7 @@ cdef class InFlight:
 
     cdef list leave(self, Flight flight):
         """Whoever waits, as they joined, in order of arrival."""
-        cdef list waiters = all_of(flight)
+        cdef list waiters = list(flight._waiters.values()) if flight._waiters is not None else [flight._first] if flight._first is not None else []
         self._count_all_out(flight)
         flight._waiters = flight._first = None
         return waiters
@@ -287,14 +271,13 @@ cdef class InFlight:
         self._rank(holder)
         return 0
 
-    cdef int _take_out(self, Flight flight) except -1:
+    cdef void _take_out(self, Flight flight) noexcept:
         cdef PyObject **place = &self._places[flight._hash % KEY_PLACES]
         while place[0] != <PyObject *>flight:
-            must(place[0] != NULL)
+            if place[0] == NULL:
+                return
             place = &(<Flight>place[0])._next
-        place[0] = flight._next
-        flight._next = NULL
-        return 0
+        place[0], flight._next = flight._next, NULL
 
     cdef int _rank(self, Holder holder) except -1:
         cdef Holder first
@@ -333,7 +316,7 @@ cdef class InFlight:
 
     # ---- who waits
 
-    cdef Holder _client(self, const uint8_t *address):
+    cdef Holder client_at(self, const uint8_t *address):
         """The client at `address`, which is known by its prefix."""
         cdef uint8_t prefix[ADDRESS_BYTES]
         cdef int bits = self._prefix_bits[0 if is_ipv4(address) else 1]
@@ -356,10 +339,10 @@ cdef class InFlight:
             self._keep(self._holder_of(_NO_CLIENT))
             return self._last
         wanted = packed(address)
-        return self._client(<const uint8_t *>PyBytes_AS_STRING(wanted))
+        return self.client_at(<const uint8_t *>PyBytes_AS_STRING(wanted))
 
     cdef Holder _client_of(self, waiter):
-        return self.client_of(waiter) if type(waiter) is Datagram else self._holder_at(waiter.address)
+        return self.client_at((<Datagram>waiter).client_at) if type(waiter) is Datagram else self._holder_at(waiter.address)
 
     cdef bint _join(self, Flight flight, int64_t port, waiter) except -1:
         cdef bytes place
@@ -414,10 +397,3 @@ cdef class InFlight:
         holder.waiting -= 1
         self._waiting -= 1
         return self._forget(holder)
-
-
-cdef list all_of(Flight flight):
-    """Whoever waits for it, in order of arrival."""
-    if flight._waiters is not None:
-        return list(flight._waiters.values())
-    return [] if flight._first is None else [flight._first]

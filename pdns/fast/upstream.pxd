@@ -73,4 +73,5 @@ cdef class SocketSet:
     cdef uint32_t histogram[BUCKETS_AT_MOST + 1]
 
     cdef uint64_t draw(self) except? 0
+    cdef Py_ssize_t below(self, Py_ssize_t bound) except -1
     cdef int _receive(self, UdpSocket socket, double now) except -1

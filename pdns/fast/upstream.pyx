@@ -204,7 +204,7 @@ cdef class UdpSocket:
         return 0
 
 
-cdef bint _can_cut():
+cdef bint _knows_segments():
     """Whether the system knows UDP_SEGMENT. One that does not might send the whole message."""
     with sockets.socket(sockets.AF_INET, sockets.SOCK_DGRAM) as probe:
         try:
@@ -223,7 +223,7 @@ cdef class SocketSet:
         self._sockets = {}
         self._inbox = Inbox(RECEIVE_BYTES, named=False)
         self.outbox = Outbox(MOST_QUERY_BYTES)
-        self.joins = _can_cut()
+        self.joins = _knows_segments()
         self._random_at = RANDOM_WORDS
         self._epoll = select.epoll()
         self._fd = self._epoll.fileno()
@@ -250,6 +250,10 @@ cdef class SocketSet:
             self._random_at = 0
         self._random_at += 1
         return self._random[self._random_at - 1]
+
+    cdef Py_ssize_t below(self, Py_ssize_t bound) except -1:
+        """A number in 0..bound-1, for bounds far below 2**32."""
+        return <Py_ssize_t>(((self.draw() >> 32) * <uint64_t>bound) >> 32)
 
     def _readable(self):
         cdef epoll_event events[SOCKETS_A_WAKE]
