@@ -20,6 +20,7 @@ from loadtest import history as historymod
 from loadtest import instructions as instructionsmod
 from loadtest import malformed as malformedmod
 from loadtest import replay as replaymod
+from loadtest import scale as scalemod
 from loadtest import sizing as sizingmod
 from loadtest import soak as soakmod
 from loadtest import zone as zonemod
@@ -46,6 +47,9 @@ def bench(
     no_peers: Annotated[bool, typer.Option("--no-peers", help="ours alone")] = False,
     data: Annotated[Path | None, typer.Option(envvar="PDNS_DATA", help="a directory with real lists")] = None,
     record: Annotated[bool, typer.Option("--record", help="append it to docs/performance-history.jsonl")] = False,
+    busy: Annotated[
+        bool, typer.Option("--busy", help="beside a busy loop: is the order of the servers that of the last bench?")
+    ] = False,
     only: Annotated[
         str,
         typer.Option(help="encrypted: the encrypted transports alone; or rows of them: dot, doh, dot_one, idle, beside"),
@@ -61,7 +65,7 @@ def bench(
         raise typer.BadParameter(str(error), param_hint="--peers") from None
     if only:
         raise typer.Exit(benchmod.main_encrypted(QUICK if quick else FULL, chosen, only))
-    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record))
+    raise typer.Exit(benchmod.main(QUICK if quick else FULL, data, chosen, record=record, busy=busy))
 
 
 @app.command()
@@ -77,6 +81,18 @@ def instructions(
 ) -> None:
     """Counts the instructions of a query on each path, in callgrind. Exit status 1: a path takes 5 % more than recorded."""
     raise typer.Exit(instructionsmod.main(COMMIT, record=record))
+
+
+@app.command()
+def scale(
+    only: Annotated[list[str] | None, typer.Option(help="names, tenants or workers; may be repeated")] = None,
+    most_names: Annotated[int, typer.Option(min=10_000, help="leave larger lists out")] = 10_000_000,
+    record: Annotated[bool, typer.Option("--record", help="keep it in docs/performance.md and docs/images/scale.svg")] = False,
+) -> None:
+    """What a hit, a block at first sight and a refresh cost with more names, tenants and workers."""
+    if wrong := [axis for axis in only or () if axis not in scalemod.SIZES]:
+        raise typer.BadParameter(f"{wrong[0]} is not one of {', '.join(scalemod.SIZES)}", param_hint="--only")
+    raise typer.Exit(scalemod.main(only or list(scalemod.SIZES), most_names, record=record))
 
 
 @app.command()

@@ -20,7 +20,9 @@ from pathlib import Path
 import msgspec
 
 from loadtest import build, goals, population, traffic
+from loadtest.peers.start import is_forwarded
 from loadtest.population import Population
+from loadtest.server import FEED, FEED_CATEGORY, is_sinkhole
 from pdns.blockset.layout import copy_to_memory
 from pdns.config.addresses import Endpoint
 from pdns.config.schema import Config
@@ -36,8 +38,9 @@ from pdns.worker.runtime import Runtime
 
 BATCH = 64  # what the worker takes from the socket at a time
 BATCHES = 4  # of a dump
-REPEATS = 7  # dumps of a path
+REPEATS = 9  # dumps of a path
 LISTED, NAMES = 100_000, 256
+_BLOCKED = frozenset({goals.BLOCKED_SEEN.key, goals.BLOCKED_FIRST.key})
 NOTHING = "nothing"  # the dumps of an event loop that has nothing to do
 _TURNS = 3  # of the event loop: one to see that a socket can be read, one to read it, one for what follows
 _MOST_WINDOWS = 20  # for one batch to be answered
@@ -71,8 +74,8 @@ class _Driver:
         self._loop.call_soon(self._begin)
         self._loop.run_forever()
 
-    def ask(self, queries: list[bytes]) -> int:
-        """Sends a batch and waits for its answers. Returns how many windows that took."""
+    def ask(self, queries: list[bytes], *, blocked: bool) -> int:
+        """Sends a batch and waits for its answers, which must be what the path means. Returns how many windows that took."""
         for number, query in enumerate(queries):
             self._client.send(number.to_bytes(2) + query[2:])
         missing, windows = len(queries), 0
@@ -82,7 +85,10 @@ class _Driver:
             self.window()
             windows += 1
             self._answer_upstream()
-            missing -= len(list(_received(self._client)))
+            answers = [answer for answer, _ in _received(self._client)]
+            if any(not (is_sinkhole if blocked else is_forwarded)(answer) for answer in answers):
+                raise SystemExit(f"answers are not {'a block' if blocked else 'of the upstream'}")
+            missing -= len(answers)
         return windows
 
     def _answer_upstream(self) -> None:
@@ -133,10 +139,10 @@ def _measure(driver: _Driver, marks: _Marks, people: Population) -> None:
         marks.dump(NOTHING, 1)
     for key, stream, before in _paths(people):
         for batch in _batches([*before, *stream(1000)]):  # once without counting: memory that is used for the first time
-            driver.ask(batch)
+            driver.ask(batch, blocked=key in _BLOCKED)
         marks.dump("before", 0)
         for seed in range(REPEATS):
-            windows = sum(driver.ask(batch) for batch in _batches(stream(seed)))
+            windows = sum(driver.ask(batch, blocked=key in _BLOCKED) for batch in _batches(stream(seed)))
             marks.dump(key, windows)
 
 
@@ -163,6 +169,7 @@ def main(directory: Path, blockset: Path) -> None:
         {
             "upstream": {"servers": [f"udp://127.0.0.1:{upstream.getsockname()[1]}"], "timeout_s": 300.0},
             "state": {"dir": str(directory / "state")},
+            "feed": [{"name": FEED, "url": (directory / "listed.txt").as_uri(), "category": FEED_CATEGORY}],
         },
         Config,
     )

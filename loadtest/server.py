@@ -24,6 +24,7 @@ from loadtest.packets import query
 from pdns.wire import protocol as p
 
 REPOSITORY = Path(__file__).resolve().parent.parent
+FEED, FEED_CATEGORY = "million", "malware"
 STOP_TIMEOUT_S = 20.0
 _POLL_S = 0.005
 
@@ -141,7 +142,7 @@ def config_text(
         "[metrics]", f"listen = {json.dumps(str(metrics))}",
     ]  # fmt: skip
     if feed is not None:
-        lines += ["[[feed]]", 'name = "million"', f"url = {json.dumps(feed.as_uri())}", 'category = "malware"']
+        lines += ["[[feed]]", f'name = "{FEED}"', f"url = {json.dumps(feed.as_uri())}", f'category = "{FEED_CATEGORY}"']
         lines += ["refresh_s = 86400", "required = true"]
     return "\n".join(lines) + "\n" + more
 

@@ -107,6 +107,10 @@ cdef class Arena:
             pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + CACHE_LINE_BYTES)
             pdns_prefetch(self._arena + <size_t>place * RECORD_UNIT + 2 * CACHE_LINE_BYTES)
 
+    cdef void expect_new(self, uint64_t hash) noexcept nogil:
+        """A key with that hash will be kept soon."""
+        pdns_prefetch(&self._ghosts[hash & self._mask])
+
     cdef CacheRecord *find(self, const uint8_t *key, size_t key_bytes) noexcept nogil:
         """The record under `key`, NULL when there is none. Good until the next `begin`."""
         return self.find_hashed(siphash(self._hash_key, key, key_bytes), key, key_bytes)
@@ -285,6 +289,7 @@ cdef class Arena:
             following = self._at(ring, ring.tail + record.size)
             if following.state == LIVE:
                 self.expect(following.hash)
+                self.expect_new(following.hash)  # it may leave a ghost
         if not record.visited and (ring == main or not self._fits(main, record.size)):
             self.unlink(record)
             ring.tail += record.size

@@ -14,7 +14,7 @@ from pdns.fast.cache_record cimport (
     BLOCKED, LIVE, MAX_RECORD_BYTES, NO_EDE, SILENT, TRUNCATED, CacheRecord, body_of, ede_of, key_of, listed_of, ttls_of,
 )  # fmt: skip
 from pdns.fast.wire cimport HEADER_BYTES, KEY_TAIL_BYTES, Question, put16, u16, u32
-from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128
+from pdns.fast.xxh3 cimport XXH3_DIGEST_BYTES, XXH3_MOST_BYTES, xxh128, xxh128_head
 
 from pdns.core import case
 from pdns.core.block_answer import ede_room, fill
@@ -289,20 +289,23 @@ cdef uint16_t write_ede_text(Prepared prepared, const uint8_t *listed, int liste
     """As `pdns.core.block_answer.ede_text`: the name in presentation format (RFC 1035, 5.1) between head and tail, cut where it is
     too long, then the case reference. `out` has EDE_TEXT_ROOM."""
     cdef const uint8_t *name = listed
+    cdef const uint8_t *end_of_label
     cdef Py_ssize_t at = PyBytes_GET_SIZE(prepared.ede_head), end = at + prepared.ede_room, tail_bytes = PyBytes_GET_SIZE(prepared.ede_tail)
-    cdef int left
     memcpy(out, PyBytes_AS_STRING(prepared.ede_head), at)
     if name[0] == 0:
         out[at] = DOT
         at += 1
     while name[0] and at <= end:
-        left = name[0]
+        end_of_label = name + 1 + name[0]
         name += 1
-        while left and at <= end:
-            at += write_byte(out + at, name[0])
+        while name < end_of_label and at <= end:
+            if _spelling[name[0]] == 1:
+                out[at] = name[0]
+                at += 1
+            else:
+                at += write_byte(out + at, name[0])
             name += 1
-            left -= 1
-        if left == 0 and name[0] and at <= end:
+        if name == end_of_label and name[0] and at <= end:
             out[at] = DOT
             at += 1
     if at > end:
@@ -320,16 +323,12 @@ cdef uint64_t name_key(const uint8_t *listed, int listed_bytes) except? 0:
     """As `pdns.core.case.name_key`."""
     cdef uint8_t salted[XXH3_MOST_BYTES]
     cdef uint8_t digest[XXH3_DIGEST_BYTES]
-    cdef uint64_t key = 0
-    cdef int at
     if SALT_BYTES + listed_bytes > XXH3_MOST_BYTES:
         return case.name_key(PyBytes_FromStringAndSize(<const char *>listed, listed_bytes))
-    memcpy(salted, <const uint8_t *>_SALT, SALT_BYTES)
+    memcpy(salted, _salt, SALT_BYTES)
     memcpy(salted + SALT_BYTES, listed, listed_bytes)
     xxh128(salted, SALT_BYTES + listed_bytes, digest)
-    for at in range(8):
-        key = key << 8 | digest[at]
-    return key
+    return xxh128_head(digest)
 
 
 cdef inline void write_reference(uint8_t *out, uint64_t key) noexcept nogil:
@@ -360,7 +359,8 @@ cdef inline int write_byte(uint8_t *out, uint8_t byte) noexcept nogil:
     return kind
 
 
-cdef bytes _SALT = case.SALT
+cdef uint8_t _salt[SALT_BYTES]
+memcpy(_salt, <const char *>(<bytes>case.SALT), SALT_BYTES)
 cdef uint8_t _alphabet[32]
 for _at, _char in enumerate(case.ALPHABET.encode()):
     _alphabet[_at] = _char

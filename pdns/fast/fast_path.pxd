@@ -15,7 +15,7 @@ from pdns.fast.first_sight cimport FirstSight
 from pdns.fast.query cimport Query
 from pdns.fast.query_tap cimport QueryTap
 from pdns.fast.cache_record cimport CacheRecord
-from pdns.fast.stats cimport FastStats
+from pdns.fast.stats cimport BlockSlots, FastStats
 from pdns.fast.wire cimport Fault, Question
 
 cdef enum:
@@ -91,7 +91,8 @@ cdef class FastPath:
     ) except -3
     cdef int _note_name(self, const CacheRecord *record, const Question *question, uint16_t client) except -1
     cdef int _note(
-        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
+        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, const BlockSlots *slots,
+        double now,
     ) except -1
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1
     cdef Py_ssize_t _refuse(

@@ -13,7 +13,7 @@ from pdns.fast.cache_record cimport (
     BLOCKED, CACHE, ERROR, LOCAL, NO_EDE, REFUSED, SILENT, STALE, TRUNCATED, UPSTREAM, ede_of, listed_of,
 )  # fmt: skip
 from pdns.fast.render cimport escape, render, render_structured, write_opt, write_truncated
-from pdns.fast.stats cimport UDP
+from pdns.fast.stats cimport UDP, BlockSlots
 from pdns.fast.wire cimport (
     CD, HEADER_BYTES, QR, RA, RD, SOUND, TC, UNKNOWN_OPCODE, Fault, parse_question, put16, put32, rcode_of, set_policy, write_refusal,
 )  # fmt: skip
@@ -279,7 +279,7 @@ cdef class FastPath:
         const uint8_t *address,
     ) except -3:
         cdef Py_ssize_t max_bytes = self.most_bytes(question, transport)
-        cdef tuple slots
+        cdef const BlockSlots *slots
         if record.attribution:
             if record.silent == TRUNCATED and max_bytes == MAX_TCP_BYTES:
                 return DECIDE_REMEMBERED
@@ -287,7 +287,7 @@ cdef class FastPath:
                 slots = self._fast_stats.blocked(client, record.attribution)
                 if record.listed_bytes == 0:
                     self._log_monitored(record, question, client, address)
-                if self._events is not None and slots:
+                if self._events is not None and slots.count:
                     self._note(record, question, client, transport, address, slots, now)
             if record.silent == SILENT:
                 return SILENCE
@@ -334,7 +334,8 @@ cdef class FastPath:
         return 0
 
     cdef int _note(
-        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, tuple slots, double now
+        self, CacheRecord *record, const Question *question, uint16_t client, int transport, const uint8_t *address, const BlockSlots *slots,
+        double now,
     ) except -1:
         """As `pdns.worker.service` does it for an answer that it gives."""
         cdef Noted noted
@@ -345,7 +346,7 @@ cdef class FastPath:
         if record.listed_bytes and record.ede_code != NO_EDE:
             noted.text_bytes = record.ede_bytes if record.ede_bytes < MAX_TEXT_BYTES else MAX_TEXT_BYTES
         noted.now = now
-        return self._events.see(&noted, client, self._clients.clients[client].tenant, slots)
+        return self._events.see(&noted, client, self._clients.tenants[client], slots)
 
     cdef int _log_monitored(self, CacheRecord *record, const Question *question, uint16_t client, const uint8_t *address) except -1:
         """As `pdns.worker.service` does it for an answer that only feeds in monitor mode would have blocked."""

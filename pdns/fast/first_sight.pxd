@@ -19,7 +19,8 @@ cdef enum Sight:
 cdef class FirstSight:
     cdef Blocker _blocker  # None: Python decides about every query
     cdef NameSet _special  # filter keys of names that may be answered here, or in a zone
-    cdef NameSet _entries  # filter keys of names that an entry is about
+    cdef NameSet _decided  # these, and filter keys of names that an entry is about
+    cdef bint _decides_all  # there is an entry about all names
     cdef frozenset _special_filter_keys, _entry_filter_keys  # what they were made of
     cdef uint16_t _marks  # in the policy number of clients that a feed lists
 

@@ -12,6 +12,7 @@ from pdns.fast.wire cimport RD, u16
 from pdns.core.client_rules import MARKS
 from pdns.core.resolver import META_TYPES
 from pdns.wire import protocol as p
+from pdns.wire.names import ROOT
 
 cdef enum:
     CLASS_IN = 1
@@ -25,17 +26,18 @@ cdef class FirstSight:
     """One for each worker. `adopt` changes its rules between two queries."""
 
     def __cinit__(self):
-        self._special = self._entries = NameSet(frozenset())
+        self._special = self._decided = NameSet(frozenset())
         self._special_filter_keys = self._entry_filter_keys = frozenset()
 
     def adopt(self, rules, frozenset special_filter_keys not None, Blocker blocker):
         """Look at queries by `rules`, a `RuleSet`, from now on. `special_filter_keys` are those of `rules`; `blocker` is
         `Resolver.blocker`."""
-        entries = rules.policy.entry_filter_keys
+        cdef frozenset entries = rules.policy.entry_filter_keys
         if special_filter_keys is not self._special_filter_keys:
-            self._special, self._special_filter_keys = NameSet(special_filter_keys), special_filter_keys
-        if entries is not self._entry_filter_keys:
-            self._entries, self._entry_filter_keys = NameSet(entries), entries
+            self._special = NameSet(special_filter_keys)
+        if special_filter_keys is not self._special_filter_keys or entries is not self._entry_filter_keys:
+            self._decided, self._decides_all = NameSet(special_filter_keys | entries), ROOT in entries
+            self._special_filter_keys, self._entry_filter_keys = special_filter_keys, entries
         self._marks = 0 if rules.policy.client_rules(rules.blockset) is None else MARKS
         self._blocker = blocker
 
@@ -49,14 +51,14 @@ cdef class FirstSight:
 
     cdef bint takes(self, const Question *question) noexcept nogil:
         cdef NameEnds ends
-        if self._blocker is None or not question.flags & RD or self._entries.has_root:
+        if self._blocker is None or self._decides_all or not question.flags & RD:
             return False
         if question.qclass != CLASS_IN or (question.qtype < 256 and _meta[question.qtype]):
             return False
         if u16(question.key + question.bytes + 1) & self._marks:
             return False
         ends = ends_of(question)
-        return not (self._special.has_either(&ends) or self._entries.has_either(&ends))
+        return not self._decided.has_either(&ends)
 
     cdef int expect(self, const Question **questions, Search *searches, int count) except -1:
         """Memory is asked for what a stage reads before the stage, for all questions: it is waited for once, not once a question."""

@@ -21,7 +21,6 @@ cdef class NameSet:
     cdef uint8_t *_names  # each behind a byte with its size
     cdef uint32_t *_places  # where a name begins in `_names`, plus 1; 0: free
     cdef uint64_t _mask
-    cdef readonly bint has_root
 
     cdef bint has(self, const uint8_t *name, Py_ssize_t size, uint64_t hash) noexcept nogil
     cdef bint has_either(self, const NameEnds *ends) noexcept nogil  # the last two labels, or the last one

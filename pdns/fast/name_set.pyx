@@ -7,13 +7,15 @@ from libc.stdint cimport uint8_t, uint32_t, uint64_t
 from libc.stdlib cimport calloc, free, malloc
 from libc.string cimport memcmp, memcpy
 
+from pdns.fast.clients cimport new_hash_key
 from pdns.fast.query cimport filter_key_of
 from pdns.fast.wire cimport MAX_NAME_BYTES, Question
 
+cdef uint64_t _start = new_hash_key().k0  # names come from other systems too, whose names strangers choose
+
 
 cdef inline uint64_t hash_of(const uint8_t *name, Py_ssize_t size) noexcept nogil:
-    """Strangers choose which names are looked up, not which are in a set: this needs no key."""
-    cdef uint64_t value = <uint64_t>size, word
+    cdef uint64_t value = _start ^ <uint64_t>size, word
     cdef uint32_t first, last
     while size >= 8:
         memcpy(&word, name, 8)
@@ -67,7 +69,6 @@ cdef class NameSet:
         if self._names == NULL or self._places == NULL:
             raise MemoryError
         self._mask = places - 1
-        self.has_root = b"\0" in names
         for name in names:
             size = PyBytes_GET_SIZE(name)
             self._names[at] = <uint8_t>size
@@ -81,6 +82,10 @@ cdef class NameSet:
     def __dealloc__(self):
         free(self._names)
         free(self._places)
+
+    def __contains__(self, bytes name not None):
+        cdef const uint8_t *raw = <const uint8_t *>PyBytes_AS_STRING(name)
+        return self.has(raw, PyBytes_GET_SIZE(name), hash_of(raw, PyBytes_GET_SIZE(name)))
 
     cdef bint has(self, const uint8_t *name, Py_ssize_t size, uint64_t hash) noexcept nogil:
         cdef uint64_t place = hash & self._mask

@@ -53,7 +53,6 @@ cdef class UdpListener:
     cdef int _answer(self, int count) except -1
     cdef int _take_all(self, int count, double now, int *unknown) except -1
     cdef int _look_at(self, const int *unknown, int count, double now) except -1
-    cdef int _add(self, int at, Py_ssize_t size, int source, double now) except -1
     cdef Datagram _datagram(self, int at, Py_ssize_t decide, double started_s)
     cdef int answered(self, Datagram datagram) except -1
     cdef int _pass_on(self, int count) except -1

@@ -197,23 +197,27 @@ cdef class UdpListener:
 
     cdef int _take_all(self, int count, double now, int *unknown) except -1:
         """Answer what the fast path can. `unknown` gets the places of those that the first sight takes; returns how many."""
+        cdef FastPath fast_path = self._fast_path
         cdef int sound[BATCH]
         cdef int at, turn, source = 0, left = 0
         cdef Py_ssize_t size
         for turn in range(self._parse_batch(count, sound)):
             at = sound[turn]
             try:
-                size = self._fast_path.take(
+                size = fast_path.take(
                     &self._heard[at], self._inbox.raw(at), self._addresses[at], UDP, now, &source, self._room(MOST_ANSWER_BYTES)
                 )
             except Exception as error:
                 self._bugs.caught(error, "the answer to a datagram")
                 continue
-            if size == DECIDE and self._fast_path.first_sight.takes(&self._heard[at].question):
+            if size > 0:
+                self._outbox.add(size, &self._peers[at])
+                self._answered[source] += 1
+            elif size == DECIDE and fast_path.first_sight.takes(&self._heard[at].question):
                 unknown[left] = at
                 left += 1
-            else:
-                self._add(at, size, source, now)
+            elif size < 0:
+                self._undecided.append(self._datagram(at, size, now))
         return left
 
     cdef int _look_at(self, const int *unknown, int count, double now) except -1:
@@ -228,6 +232,7 @@ cdef class UdpListener:
         cdef int at, turn
         for turn in range(count):
             questions[turn] = &self._heard[unknown[turn]].question
+            self._fast_path._cache.expect_new(self._heard[unknown[turn]].hash)
         first_sight.expect(questions, searches, count)
         for turn in range(count):
             at = unknown[turn]
@@ -244,17 +249,12 @@ cdef class UdpListener:
                         record, &heard.question, heard.client, BLOCKED, UDP, False, now, self._room(MOST_ANSWER_BYTES), self._addresses[at]
                     )
             except Exception:
-                size = DECIDE  # it will be raised again where it is logged
-            self._add(at, size, BLOCKED, now)
-        return 0
-
-    cdef int _add(self, int at, Py_ssize_t size, int source, double now) except -1:
-        """Let an answer of `size` bytes go out with the batch. What is no answer is left to Python, unless it is silence."""
-        if size > 0:
-            self._outbox.add(size, &self._peers[at])
-            self._answered[source] += 1
-        elif size < 0:
-            self._undecided.append(self._datagram(at, size, now))
+                size = DECIDE  # it will be raised again where it is logged, at worst after the block was counted
+            if size > 0:
+                self._outbox.add(size, &self._peers[at])
+                self._answered[BLOCKED] += 1
+            elif size < 0:
+                self._undecided.append(self._datagram(at, size, now))
         return 0
 
     cdef Datagram _datagram(self, int at, Py_ssize_t decide, double started_s):
