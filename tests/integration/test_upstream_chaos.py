@@ -78,7 +78,7 @@ async def check_rest(asker: Asker) -> None:
         assert [channel.live for channel in channels if channel.live] == []
         if pools.udp is not None:
             assert not pools.udp._retired
-            assert [channel.live for channel in pools.udp._sockets if channel.live] == []
+            assert [channel.live for channel in pools.udp.sockets if channel.live] == []
 
 
 @on_both_loops
