@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from pdns.config.addresses import IPAddress
-from pdns.config.canary_rules import KnownName
 from pdns.config.canary_schema import CanarySection
+from pdns.config.canary_targets import KnownName
 from pdns.core.extended_errors import is_blocked
 from pdns.upstream.exchange import UpstreamQuestion
 from pdns.upstream.honesty import CanaryKind, CanaryResult
