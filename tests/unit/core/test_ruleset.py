@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from pdns.core.enrolled import CredentialRules
 from pdns.core.entry import Verdict
 from pdns.core.local_rules import LocalEntry, LocalRules
 from pdns.core.ruleset import RuleSet
@@ -67,3 +68,18 @@ def test_once_ready_always_ready() -> None:
 def test_nothing_required_is_ready_at_once() -> None:
     """A program whose feeds are not required answers before it has a blockset."""
     assert RuleSet.of(make_config()).ready
+
+
+def test_only_a_blockset_makes_rules_that_differ_in_feeds_alone() -> None:
+    """Answers in the cache then stay without Python. Anything else, another time included, has them decided again."""
+    rules = RuleSet.of(make_config(), blockset=make_blockset(FEEDS))
+    other = make_blockset(FEEDS)
+    assert rules.with_blockset(other).with_blockset(None).differs_only_in_feeds(rules)
+    for changed in (
+        rules.with_local(LocalRules(disabled=["a"])),
+        rules.with_config(make_config()),
+        rules.with_credentials(CredentialRules()),
+        rules.at(rules.now_s + 1.0),
+    ):
+        assert not changed.differs_only_in_feeds(rules)
+        assert not changed.with_blockset(other).differs_only_in_feeds(rules)
