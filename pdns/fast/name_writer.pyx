@@ -285,7 +285,7 @@ cdef class _Builder:
         self._offsets = self._data = <uint8_t *>PyByteArray_AS_STRING(self._content)
         self._offsets += len(header)
         self._data += head
-        self._rows = c_array.clone(array("I"), self._names, zero=True)
+        self._rows = array("I", bytes(4 * self._names))
         if self._lists_root:
             self._rows.data.as_uints[0] = self._root_row
         self._placed = self._lists_root
